@@ -1,0 +1,141 @@
+"""Reading one setting at a time, each fault as a sentence that names the setting."""
+
+import zoneinfo
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+
+MISSING = object()
+
+
+class Reader:
+    """Typed access to the environment on top of django-environ.
+
+    Every method raises ImproperlyConfigured with a sentence that names the setting.
+    """
+
+    def __init__(self) -> None:
+        self._env = environ.Env()
+
+    def text(self, name: str, *, default: Any = MISSING, at_least: int = 0) -> str:
+        """A text of `at_least` characters; without a default it must be there."""
+        value = self._env.str(name, default="" if default is MISSING else default).strip()
+        if default is MISSING and not value:
+            raise ImproperlyConfigured(
+                f"{name} is missing. Set it in .env; `make install` writes one with fresh keys."
+            )
+        if len(value) < at_least:
+            raise ImproperlyConfigured(f"{name} is too short: at least {at_least} characters.")
+        return str(value)
+
+    def words(self, name: str, *, default: str) -> list[str]:
+        """A comma list without blanks and empty entries."""
+        return [
+            word.strip() for word in self.text(name, default=default).split(",") if word.strip()
+        ]
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """true or false, in the spellings people use."""
+        value = self.text(name, default=str(default)).casefold()
+        if value in {"true", "1", "yes", "on"}:
+            return True
+        if value in {"false", "0", "no", "off"}:
+            return False
+        raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+
+    def whole(self, name: str, *, default: int, at_least: int) -> int:
+        """A whole number of at least `at_least`."""
+        value = self.text(name, default=str(default))
+        if not value.isascii() or not value.isdigit() or int(value) < at_least:
+            raise ImproperlyConfigured(
+                f"{name} must be a whole number of at least {at_least}, not {value!r}."
+            )
+        return int(value)
+
+    def seconds(self, name: str, *, default: str) -> list[float]:
+        """A comma list of seconds, none below 0, at least one."""
+        words = self.words(name, default=default)
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            values = []
+        if not values or not all(0 <= value <= 10_000_000 for value in values):
+            raise ImproperlyConfigured(
+                f"{name} must be seconds in a comma list, such as 0,30,120; not {words!r}."
+            )
+        return values
+
+    def web_address(self, name: str, *, default: str) -> str:
+        """An http or https address without a slash at its end."""
+        value = self.text(name, default=default).rstrip("/")
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            good = good and (parts.port or 1) > 0 and not parts.query and not parts.fragment
+        except ValueError:
+            good = False
+        if not good:
+            raise ImproperlyConfigured(
+                f"{name} must be an address such as https://admit.example.com, not {value!r}."
+            )
+        return value
+
+    def time_zone(self, name: str, *, default: str) -> str:
+        """The name of a time zone of the IANA database."""
+        value = self.text(name, default=default)
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ImproperlyConfigured(
+                f"{name} must be a time zone such as Europe/Berlin, not {value!r}."
+            ) from None
+        return value
+
+    def fernet_keys(self, name: str) -> list[str]:
+        """Keys that cryptography's Fernet takes; at least one. Never shown in a message."""
+        keys = [word.strip() for word in self.text(name).split(",") if word.strip()]
+        for number, key in enumerate(keys, start=1):
+            try:
+                Fernet(key)
+            except ValueError:
+                raise ImproperlyConfigured(
+                    f"{name}: key {number} is not a key. A key is 32 random bytes in URL-safe "
+                    "base64, as `make install` writes them."
+                ) from None
+        return keys
+
+    def database(self, name: str, *, default: Path) -> dict[str, Any]:
+        """Django's DATABASES entry, SQLite or PostgreSQL, with the options that they need."""
+        try:
+            entry = dict(self._env.db_url(name, default=f"sqlite:///{default}"))
+        except (ValueError, environ.ImproperlyConfigured):
+            entry = {}
+        engine = entry.get("ENGINE", "")
+        if engine == "django.db.backends.sqlite3":
+            return entry | sqlite_options(entry, default)
+        if engine == "django.db.backends.postgresql":
+            return entry | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+        raise ImproperlyConfigured(
+            f"{name} must be sqlite:///path or postgres://user:password@host:5432/name."
+        )
+
+
+def sqlite_options(entry: dict[str, Any], default: Path) -> dict[str, Any]:
+    """WAL with full synchronisation: an event that was acknowledged survives a power loss."""
+    file = Path(str(entry.get("NAME") or default))
+    if not file.is_absolute():
+        file = default.parent.parent / file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return {
+        "NAME": str(file),
+        "OPTIONS": {
+            # IMMEDIATE takes the write lock at the start: a later upgrade fails at once when busy.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 10,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        },
+    }

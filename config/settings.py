@@ -1,0 +1,178 @@
+"""Settings of Admit, read from the environment and `.env` by django-environ.
+
+A missing or malformed value stops the start with a sentence that names it.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env_file, environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+environ.Env.read_env(env_file.path())
+env = environment.Reader()
+
+SECRET_KEY = env.text("SECRET_KEY", at_least=20)
+FIELD_ENCRYPTION_KEYS = env.fernet_keys("FIELD_ENCRYPTION_KEYS")
+DEBUG = env.flag("DEBUG", default=False)
+# The demo runs on loopback in a database of its own and says so on every page.
+DEMO = env.flag("ADMIT_DEMO", default=False)
+
+PUBLIC_URL = env.web_address("PUBLIC_URL", default="http://127.0.0.1:8000")
+ALLOWED_HOSTS = [*env.words("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")]
+ALLOWED_HOSTS.append(urlsplit(PUBLIC_URL).hostname or "")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", default="")
+if PUBLIC_URL.startswith("https://"):
+    CSRF_TRUSTED_ORIGINS.append(PUBLIC_URL)
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+
+INSTALLED_APPS = [
+    "events",
+    "rules",
+    "integrations",
+    "django_q",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    # Last, so that its admin module can take back what others registered.
+    "config.apps.AdmitConfig",
+]
+
+MIDDLEWARE = [
+    # Before all else: a redirect or a 400 by a later one would lose SamCart's only POST.
+    "events.views.receive_first",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.database("DATABASE_URL", default=BASE_DIR / "var" / "admit.sqlite3")
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env.time_zone("TIME_ZONE", default="UTC")
+USE_TZ = True
+USE_I18N = True
+
+STATIC_URL = "static/"
+# Files are served from where they lie, so that no collectstatic step can be forgotten.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+SESSION_COOKIE_HTTPONLY = True
+SECURE_REFERRER_POLICY = "same-origin"
+
+# The webhook accepts bodies up to 1 MiB; Django's own reading of forms stays at its default.
+WEBHOOK_MAX_BYTES = 1024 * 1024
+
+THINKIFIC_API_URL = env.web_address(
+    "THINKIFIC_API_URL", default="https://api.thinkific.com/api/public/v1"
+)
+THINKIFIC_CALLS_PER_MINUTE = env.whole("THINKIFIC_CALLS_PER_MINUTE", default=110, at_least=0)
+THINKIFIC_TEXT_FIELD_TYPES = env.words("THINKIFIC_TEXT_FIELD_TYPES", default="text")
+DELINQUENT_IS_CANCELED = env.flag("DELINQUENT_IS_CANCELED", default=True)
+RETRY_DELAYS = env.seconds(
+    "RETRY_DELAYS", default="0,30,120,600,1800,3600,10800,21600,43200,43200,86400,86400"
+)
+WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", default=2, at_least=1)
+HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
+LEASE_SECONDS = env.whole("LEASE_SECONDS", default=90, at_least=3)
+
+# One chain of time limits (DESIGN 6): call < task < lease < queue retry. A short lease,
+# as tests use it, shortens the others in the same proportion.
+_scale = min(1.0, LEASE_SECONDS / 90)
+CALL_DEADLINE_SECONDS = 20 * _scale
+TASK_SECONDS = max(2, round(60 * _scale))
+QUEUE_RETRY_SECONDS = max(LEASE_SECONDS + 1, round(300 * _scale))
+
+WORKER_PROCESSES = env.whole("WORKER_PROCESSES", default=2, at_least=1)
+WORKER_THREADS = 16
+# django-q2 carries wake-ups only; why each value: facts measured in DESIGN 7.
+Q_CLUSTER: dict[str, Any] = {
+    "name": "admit",
+    "workers": WORKER_PROCESSES,
+    "timeout": TASK_SECONDS,
+    "retry": QUEUE_RETRY_SECONDS,
+    "queue_limit": WORKER_PROCESSES,
+    "bulk": 1,
+    "poll": 0.05,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": -1,
+    "catch_up": False,
+    "scheduler": False,
+    "guard_cycle": 1,
+    "recycle": 500,
+    "log_level": "WARNING",
+}
+REDIS_URL = env.text("REDIS_URL", default="")
+if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+    raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or unix://.")
+Q_CLUSTER |= {"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"hide_hook_secrets": {"()": "config.logs.HideHookSecrets"}},
+    "formatters": {"line": {"()": "config.logs.Line"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["hide_hook_secrets"],
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "django.request": {"level": "ERROR"},
+        # It tells each call's path, and a page's path may hold a search for an e-mail.
+        "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "urllib3": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,19 @@
+"""Addresses: the webhook, the admin, and two for whoever watches the server."""
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+from config import health
+from events.views import receive
+
+urlpatterns = [
+    # Both are answered by events.views.receive_first before any routing; they stand here
+    # so that their addresses can be built by name.
+    path("hooks/samcart/<str:secret>/", receive, name="hook"),
+    path("hooks/samcart/<str:secret>/<str:trigger>/", receive, name="hook-trigger"),
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("admin/", admin.site.urls),
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+]
