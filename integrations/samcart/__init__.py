@@ -1,0 +1,1 @@
+"""What SamCart sends, read into plain values."""

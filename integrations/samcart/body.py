@@ -1,0 +1,221 @@
+"""Bytes of a webhook body -> one JSON object, or a sentence that says why not.
+
+SamCart sends JSON, but its content type was never recorded and relays re-send bodies as forms, so
+the bytes decide and not the header. Everything here takes time in proportion to the length.
+"""
+
+import json
+import math
+import re
+from array import array
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from itertools import accumulate
+from typing import NoReturn
+
+from .text import json_kind
+from .unreadable import Unreadable
+
+JsonObject = dict[str, object]
+
+MAX_DEPTH = 64  # Python's own parser ends in RecursionError somewhere beyond 1,000
+MAX_NUMBER_LENGTH = 100
+MAX_FORM_FIELDS = 2_000  # twice PHP's own limit (max_input_vars)
+
+_PARTS = frozenset({"product", "products", "course", "customer", "order"})
+
+_FORM_TYPE = "application/x-www-form-urlencoded"
+_FORM_NAME = re.compile(r"[\w.+%\[\]-]{1,200}", re.ASCII)
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_NO_STRUCTURE = bytes(set(range(256)) - set(b'"[]{}'))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+
+
+class DoubledObject(JsonObject):
+    """An object that may name keys more than once. It holds the last value of each."""
+
+    __slots__ = ("doubled",)
+
+    def __init__(self, sent: list[tuple[str, object]]) -> None:
+        super().__init__(sent)
+        seen: set[str] = set()
+        self.doubled: set[str] = set()
+        for key, _ in sent:
+            if key in seen:
+                self.doubled.add(key)
+            seen.add(key)
+
+    def put(self, key: str, value: object) -> None:
+        """Set a key as a sender does who names it, be it once more."""
+        if key in self:
+            self.doubled.add(key)
+        self[key] = value
+
+
+def read_object(body: bytes, content_type: str = "") -> JsonObject:
+    """Return the object that a webhook body holds.
+
+    JSON is tried first whatever `content_type` says, then a form: PHP style names
+    (`customer[email]=...`) or one field that holds the JSON. Raises Unreadable.
+    """
+    text = _decode(body)
+    try:
+        return _load_object(text)
+    except json.JSONDecodeError as error:
+        if _is_form(text, content_type):
+            return _read_form(text)
+        raise Unreadable(_why_not_json(text, error, content_type)) from None
+
+
+def needed(found: JsonObject, key: str) -> object:
+    """Return `found[key]`, None when absent. Raises Unreadable when the key came twice.
+
+    Which of two values the sender meant cannot be known, and a wrong guess enrolls somebody else.
+    """
+    if isinstance(found, DoubledObject) and key in found.doubled:
+        raise Unreadable(f'The body names "{key[:40]}" twice in one place; which one holds?')
+    return found.get(key)
+
+
+def _decode(body: bytes) -> str:
+    if not body:
+        raise Unreadable("The body is empty.")
+    if body.startswith((BOM_UTF32_LE, BOM_UTF32_BE)):
+        raise Unreadable("The body is written in UTF-32; only UTF-8 and UTF-16 are read.")
+    wide = body.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    encoding, name = ("utf-16", "UTF-16") if wide else ("utf-8", "UTF-8")
+    try:
+        text = body.removeprefix(BOM_UTF8).decode(encoding)
+    except UnicodeDecodeError as error:
+        raise Unreadable(
+            f"The body is not {name} text: byte {error.start + 1:,} does not fit."
+        ) from None
+    if "\0" in text:
+        raise Unreadable("The body holds a NUL byte, which no text may hold.")
+    if not text.strip():
+        raise Unreadable("The body holds nothing but blanks.")
+    return text
+
+
+def _load_object(text: str) -> JsonObject:
+    _check_depth(text)
+    value = json.loads(
+        text,
+        # A raw tab or line break inside a text is a flaw, but no reason to lose a sale.
+        strict=False,
+        object_pairs_hook=_object,
+        parse_int=_integer,
+        parse_float=_float,
+        parse_constant=_refuse_constant,
+    )
+    if not isinstance(value, dict):
+        raise Unreadable(f"The body is {json_kind(value)} where an object is expected.")
+    return value
+
+
+def _check_depth(text: str) -> None:
+    # Escapes go first, so that every quote left opens or closes a string. What follows the first
+    # mistake in broken JSON may be counted wrongly, but the parser never gets that far.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    plain = text.encode().replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside = b"".join(plain.translate(None, _NO_STRUCTURE).split(b'"')[::2])
+    if max(accumulate(array("b", outside.translate(_STEPS))), default=0) > MAX_DEPTH:
+        raise Unreadable(f"The body is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _object(pairs: list[tuple[str, object]]) -> JsonObject:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else DoubledObject(pairs)
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_NUMBER_LENGTH:
+        _refuse_length()
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    if len(digits) > MAX_NUMBER_LENGTH:
+        _refuse_length()
+    number = float(digits)
+    if math.isinf(number):
+        raise Unreadable("The body holds a number that is too large to be one.")
+    return number
+
+
+def _refuse_length() -> NoReturn:
+    raise Unreadable(f"The body holds a number of more than {MAX_NUMBER_LENGTH} digits.")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise Unreadable(f"The body holds {name} where a number is expected.")
+
+
+def _why_not_json(text: str, error: json.JSONDecodeError, content_type: str) -> str:
+    if content_type.strip().lower().startswith("multipart/"):
+        return "The body is not JSON: it is a multipart form, which SamCart does not send."
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
+        return f"The body is not JSON: it breaks off after {len(text):,} characters."
+    return f"The body is not JSON: character {error.pos + 1:,} of {len(text):,} does not fit."
+
+
+def _is_form(text: str, content_type: str) -> bool:
+    name, equals, _ = text.partition("=")
+    # Broken JSON and XML hold "=" too; called a form, they would be explained wrongly.
+    if not equals or name.lstrip().startswith(("{", "[", '"', "<")):
+        return False
+    declared = content_type.partition(";")[0].strip().lower() == _FORM_TYPE
+    return declared or _FORM_NAME.fullmatch(name) is not None
+
+
+def _read_form(text: str) -> JsonObject:
+    if text.count("&") >= MAX_FORM_FIELDS:
+        raise Unreadable(f"The body is a form of more than {MAX_FORM_FIELDS:,} fields.")
+    form = DoubledObject([])
+    for field in filter(None, text.strip().split("&")):
+        name, _, value = field.partition("=")
+        _place(form, _path(_unquote(name)), _unquote(value))
+    inside = [sent for sent in form.values() if isinstance(sent, str) and _opens_object(sent)]
+    if len(inside) == 1 and _PARTS.isdisjoint(form):
+        try:
+            return _load_object(inside[0])
+        except json.JSONDecodeError:
+            raise Unreadable("The body is a form with a field of broken JSON.") from None
+    if _PARTS.isdisjoint(form) and "type" not in form:
+        raise Unreadable("The body is not JSON, and no form with a field that SamCart sends.")
+    return form
+
+
+def _opens_object(text: str) -> bool:
+    return text.lstrip().startswith("{")
+
+
+def _unquote(text: str) -> str:
+    # Not urllib's unquote: it takes half a second for a megabyte of stray percent signs.
+    raw = text.replace("+", " ").encode()
+    try:
+        return _PERCENT.sub(lambda found: bytes.fromhex(found[1].decode()), raw).decode()
+    except UnicodeDecodeError:
+        raise Unreadable("The body is a form whose text is not UTF-8.") from None
+
+
+def _path(name: str) -> list[str]:
+    """Split a PHP field name: `products[0][id]` -> products, 0, id. [] is an empty step."""
+    first, bracket, rest = name.partition("[")
+    if not (first and bracket and rest.endswith("]")):
+        return [name]
+    if rest.count("[") >= MAX_DEPTH:
+        raise Unreadable(f"The body is nested more than {MAX_DEPTH} levels deep.")
+    return [first, *rest[:-1].split("][")]
+
+
+def _place(form: DoubledObject, path: list[str], value: str) -> None:
+    node = form
+    for step in path[:-1]:
+        key = step or str(len(node))
+        child = node.get(key)
+        if not isinstance(child, DoubledObject):
+            child = DoubledObject([])
+            node.put(key, child)
+        node = child
+    node.put(path[-1] or str(len(node)), value)

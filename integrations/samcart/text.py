@@ -1,0 +1,53 @@
+"""Making text that strangers sent fit for a database and a page."""
+
+_BLANK = "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85"
+_CONTROL = [*range(0x20), *range(0x7F, 0xA0)]
+# PostgreSQL takes neither NUL nor half a surrogate pair in text; SQLite takes both.
+_REPLACEMENTS: dict[int, str | None] = {
+    **{code: " " if chr(code) in _BLANK else None for code in _CONTROL},
+    **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),
+}
+
+
+def storable(text: str, limit: int) -> str:
+    """Return `text` in at most `limit` characters, fit for any database.
+
+    Line breaks and tabs become blanks, other control characters go, and a lone surrogate becomes
+    U+FFFD. Blanks at the ends stay.
+    """
+    if not text.isprintable():
+        # Clipped before as well, or a megabyte would be cleaned for the sake of 255 characters.
+        text = text[: limit * 4].translate(_REPLACEMENTS)
+    return text[:limit]
+
+
+def line(value: object, limit: int) -> str:
+    """Return a JSON value as one stripped line of at most `limit` characters.
+
+    Text and numbers are taken; everything else (null, true, lists, objects) is "".
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return storable(str(value).strip(), limit).strip()
+
+
+def is_none(value: object) -> bool:
+    """Tell whether a JSON value says "nothing": null, [] (PHP's empty object), {} or ""."""
+    return value is None or (isinstance(value, list | dict | str) and not value)
+
+
+def json_kind(value: object) -> str:
+    """Name the kind of a JSON value for a sentence, with its article: "a list", "a number"."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
