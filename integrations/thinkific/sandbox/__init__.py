@@ -1,0 +1,31 @@
+"""A stateful stand-in for Thinkific's Admin API v1, on loopback and without Django."""
+
+from integrations.thinkific.sandbox.faults import Fault, Faults, Switches
+from integrations.thinkific.sandbox.sample import SAMPLE_KEY, add_sample_school
+from integrations.thinkific.sandbox.school import (
+    Bundle,
+    Course,
+    Enrollment,
+    Field,
+    Product,
+    School,
+    User,
+)
+from integrations.thinkific.sandbox.server import Call, Sandbox
+
+__all__ = [
+    "SAMPLE_KEY",
+    "Bundle",
+    "Call",
+    "Course",
+    "Enrollment",
+    "Fault",
+    "Faults",
+    "Field",
+    "Product",
+    "Sandbox",
+    "School",
+    "Switches",
+    "User",
+    "add_sample_school",
+]

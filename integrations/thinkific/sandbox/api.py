@@ -1,0 +1,223 @@
+"""The stand-in's Admin API: which request is answered by what."""
+
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+
+from integrations.thinkific.sandbox import rows, writes
+from integrations.thinkific.sandbox.faults import Switches
+from integrations.thinkific.sandbox.school import Bundle, Enrollment, School, User
+from integrations.thinkific.sandbox.wire import Reply, Request, html_reply, json_reply, reason
+
+BASE_PATH = "/api/public/v1"
+NOT_FOUND = {"error": "Record not found."}
+UNAUTHORIZED = {"error": "Authentication Error"}
+_ERRORS: dict[int, dict[str, Any]] = {
+    400: {"error": "Parameter ID is required."},
+    401: UNAUTHORIZED,
+    403: {"error": "Access to Apps is not available on your plan. Upgrade to gain access"},
+    404: NOT_FOUND,
+    422: {"errors": {"base": ["is invalid"]}},
+    429: {"error": "Too many requests"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a route needs to know; `id` is the number in the path, 0 when there is none."""
+
+    school: School
+    id: int
+    query: Mapping[str, str]
+    params: Mapping[str, Any]
+
+
+class _NotFoundError(Exception):
+    pass
+
+
+def answer(school: School | None, request: Request, path: str, params: Any) -> Reply:
+    """Does what a call asks for, and says so. `path` is the part below the API's base."""
+    if school is None:
+        return json_reply(401, UNAUTHORIZED)
+    with school.lock:
+        if refusal := _over_limit(school):
+            return refusal
+        school.settle()
+        number = re.search(r"/(\d{1,18})(?=/|$)", path)
+        key = re.sub(r"/\d{1,18}(?=/|$)", "/*", path, count=1).rstrip("/")
+        route = ROUTES.get(f"{request.method} {key}")
+        if route is None:
+            return json_reply(404, NOT_FOUND)
+        if request.method in ("POST", "PUT") and not isinstance(params, dict):
+            return json_reply(400, {"error": "The body is no JSON object."})
+        ask = Ask(school, int(number[1]) if number else 0, request.query, params or {})
+        try:
+            return route(ask)
+        except _NotFoundError:
+            return json_reply(404, NOT_FOUND)
+        except writes.RefusedError as refused:
+            return json_reply(refused.status, refused.answer)
+
+
+def error_reply(status: int, switches: Switches, headers: Mapping[str, str]) -> Reply:
+    """The usual body of an error; that of 429 and 5xx goes by the switch `error_body`."""
+    if switches.error_body == "html" and (status == 429 or status >= 500):
+        return html_reply(status, headers)
+    return json_reply(status, _ERRORS.get(status, {"error": reason(status)}), headers)
+
+
+def _over_limit(school: School) -> Reply | None:
+    limit, window = school.switches.calls_per_minute, school.switches.calls_window
+    if limit is None:
+        return None
+    through, moment = school.let_through, time.time()
+    while through and through[0] <= moment - window:
+        through.popleft()
+    if len(through) < limit:
+        through.append(moment)
+        return None
+    # Those above the limit may be there because it was lowered: the wait is for all of them.
+    free_at = through[len(through) - limit] + window
+    return error_reply(429, school.switches, reset_headers(school.switches, free_at))
+
+
+def reset_headers(switches: Switches, free_at: float) -> dict[str, str]:
+    """The header that tells when calls are let through again, as `reset_header` has it."""
+    left = max(free_at - time.time(), 0.0)
+    by_name: dict[str, dict[str, str]] = {
+        "epoch_ms": {"RateLimit-Reset": str(math.ceil(free_at * 1000))},
+        "epoch_s": {"RateLimit-Reset": str(math.ceil(free_at))},
+        "small_ms": {"RateLimit-Reset": str(math.ceil(left * 1000))},
+        "retry_after": {"Retry-After": str(math.ceil(left))},
+        "retry_after_date": {"Retry-After": formatdate(math.ceil(free_at), usegmt=True)},
+        "none": {},
+    }
+    return by_name[switches.reset_header]
+
+
+def _list_products(ask: Ask) -> Reply:
+    found = list(ask.school.products.values())
+    return json_reply(200, rows.page(ask.school, found, ask.query, rows.product_row))
+
+
+def _show_product(ask: Ask) -> Reply:
+    product = ask.school.products.get(ask.id)
+    if product is None:
+        raise _NotFoundError
+    return json_reply(200, rows.product_row(ask.school, product))
+
+
+def _show_bundle(ask: Ask) -> Reply:
+    return json_reply(200, rows.bundle_row(ask.school, _bundle(ask)))
+
+
+def _list_bundle_courses(ask: Ask) -> Reply:
+    found = _bundle(ask).courses
+    return json_reply(200, rows.page(ask.school, found, ask.query, rows.course_row))
+
+
+def _list_bundle_enrollments(ask: Ask) -> Reply:
+    ids = {course.id for course in _bundle(ask).courses}
+    found = [row for row in rows.find_enrollments(ask.school, ask.query) if row.course.id in ids]
+    return json_reply(200, rows.page(ask.school, found, ask.query, rows.enrollment_row))
+
+
+def _create_bundle_enrollments(ask: Ask) -> Reply:
+    return Reply(writes.enroll_in_bundle(ask.school, _bundle(ask), ask.params))
+
+
+def _update_bundle_enrollments(ask: Ask) -> Reply:
+    writes.update_bundle_enrollments(ask.school, _bundle(ask), ask.params)
+    return Reply(ask.school.switches.put_answer)
+
+
+def _list_fields(ask: Ask) -> Reply:
+    found = list(ask.school.fields.values())
+    return json_reply(200, rows.page(ask.school, found, ask.query, rows.field_row))
+
+
+def _list_users(ask: Ask) -> Reply:
+    found = rows.find_users(ask.school, ask.query)
+    return json_reply(200, rows.page(ask.school, found, ask.query, rows.user_row))
+
+
+def _show_user(ask: Ask) -> Reply:
+    return json_reply(200, rows.user_row(ask.school, _user(ask)))
+
+
+def _create_user(ask: Ask) -> Reply:
+    user = writes.create_user(ask.school, ask.params)
+    return json_reply(201, rows.user_row(ask.school, user))
+
+
+def _update_user(ask: Ask) -> Reply:
+    writes.update_user(ask.school, _user(ask), ask.params)
+    return Reply(ask.school.switches.put_answer)
+
+
+def _delete_user(ask: Ask) -> Reply:
+    ask.school.remove_user(_user(ask))
+    return Reply(204)
+
+
+def _list_enrollments(ask: Ask) -> Reply:
+    found = rows.find_enrollments(ask.school, ask.query)
+    return json_reply(200, rows.page(ask.school, found, ask.query, rows.enrollment_row))
+
+
+def _show_enrollment(ask: Ask) -> Reply:
+    return json_reply(200, rows.enrollment_row(ask.school, _enrollment(ask)))
+
+
+def _create_enrollment(ask: Ask) -> Reply:
+    row = writes.create_enrollment(ask.school, ask.params)
+    return json_reply(201, rows.enrollment_row(ask.school, row))
+
+
+def _update_enrollment(ask: Ask) -> Reply:
+    writes.update_enrollment(ask.school, _enrollment(ask), ask.params)
+    return Reply(ask.school.switches.put_answer)
+
+
+def _bundle(ask: Ask) -> Bundle:
+    if bundle := ask.school.bundles.get(ask.id):
+        return bundle
+    raise _NotFoundError
+
+
+def _user(ask: Ask) -> User:
+    if user := ask.school.users_by_id.get(ask.id):
+        return user
+    raise _NotFoundError
+
+
+def _enrollment(ask: Ask) -> Enrollment:
+    if row := ask.school.rows_by_id.get(ask.id):
+        return row
+    raise _NotFoundError
+
+
+ROUTES: dict[str, Callable[[Ask], Reply]] = {
+    "GET /products": _list_products,
+    "GET /products/*": _show_product,
+    "GET /bundles/*": _show_bundle,
+    "GET /bundles/*/courses": _list_bundle_courses,
+    "GET /bundles/*/enrollments": _list_bundle_enrollments,
+    "POST /bundles/*/enrollments": _create_bundle_enrollments,
+    "PUT /bundles/*/enrollments": _update_bundle_enrollments,
+    "GET /custom_profile_field_definitions": _list_fields,
+    "GET /users": _list_users,
+    "POST /users": _create_user,
+    "GET /users/*": _show_user,
+    "PUT /users/*": _update_user,
+    "DELETE /users/*": _delete_user,
+    "GET /enrollments": _list_enrollments,
+    "POST /enrollments": _create_enrollment,
+    "GET /enrollments/*": _show_enrollment,
+    "PUT /enrollments/*": _update_enrollment,
+}

@@ -1,0 +1,177 @@
+"""`/_sandbox/...`: the stand-in's state and switches, for other processes and for curl.
+
+These calls are in no list of calls, meet no fault and need no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from integrations.thinkific.sandbox import rows
+from integrations.thinkific.sandbox.faults import Fault, Switches
+from integrations.thinkific.sandbox.school import School
+from integrations.thinkific.sandbox.wire import Reply, Request, json_reply
+
+if TYPE_CHECKING:
+    from integrations.thinkific.sandbox.server import Sandbox
+
+PATH = "/_sandbox/"
+
+
+def answer(sandbox: Sandbox, request: Request) -> Reply:
+    """Answers one control call; 400 with a sentence when it cannot be done."""
+    act = _ACTS.get(f"{request.method} {request.path.rstrip('/')}")
+    if act is None:
+        return json_reply(404, {"error": f"There are: {', '.join(_ACTS)}."})
+    try:
+        return json_reply(200, act(sandbox, request))
+    except KeyError as error:
+        return json_reply(400, {"error": f"{error} is missing or unknown."})
+    except (ValueError, TypeError) as error:
+        return json_reply(400, {"error": str(error)})
+
+
+def state_of(school: School) -> dict[str, Any]:
+    """A school as JSON: rows as the API writes them, enrolments with `active` besides."""
+    with school.lock:
+        enrollments = [
+            {**rows.enrollment_row(school, row), "active": row.active} for row in school.enrollments
+        ]
+        return {
+            "school": school.subdomain,
+            "key": school.key,
+            "token": school.token,
+            "courses": [rows.course_row(school, each) for each in school.courses.values()],
+            "bundles": [rows.bundle_row(school, each) for each in school.bundles.values()],
+            "fields": [rows.field_row(school, each) for each in school.fields.values()],
+            "users": [rows.user_row(school, each) for each in school.users],
+            "enrollments": enrollments,
+        }
+
+
+def _state(sandbox: Sandbox, request: Request) -> Any:
+    if "school" in request.query:
+        return state_of(_school(sandbox, request.query["school"]))
+    return {"schools": [state_of(each) for each in list(sandbox.schools.values())]}
+
+
+def _calls(sandbox: Sandbox, request: Request) -> Any:
+    calls = sandbox.calls
+    if "last" in request.query:
+        calls = calls[-int(request.query["last"]) :]
+    return {"calls": [asdict(call) for call in calls]}
+
+
+def _clear_calls(sandbox: Sandbox, _: Request) -> Any:
+    sandbox.clear_calls()
+    return {"calls": []}
+
+
+def _switches(sandbox: Sandbox, request: Request) -> Any:
+    return _shown(_switches_for(sandbox, request, own=False))
+
+
+def _set_switches(sandbox: Sandbox, request: Request) -> Any:
+    values = _object(request)
+    switches = _switches_for(sandbox, request, own=True)
+    switches.update(values)
+    return _shown(switches)
+
+
+def _faults(sandbox: Sandbox, _: Request) -> Any:
+    return {
+        "waiting": [asdict(each) for each in sandbox.faults.waiting],
+        "fired": [asdict(each) for each in sandbox.faults.fired],
+    }
+
+
+def _add_fault(sandbox: Sandbox, request: Request) -> Any:
+    values = _object(request)
+    known = [each.name for each in fields(Fault)]
+    if unknown := sorted(set(values) - set(known)):
+        raise ValueError(f"A fault has no {', '.join(unknown)}; it has {', '.join(known)}.")
+    return asdict(sandbox.faults.add(Fault(**{"kind": "", **values})))
+
+
+def _clear_faults(sandbox: Sandbox, request: Request) -> Any:
+    sandbox.faults.clear()
+    return _faults(sandbox, request)
+
+
+def _add_school(sandbox: Sandbox, request: Request) -> Any:
+    """`{"subdomain", "key", "token", "courses", "bundles", "fields"}`.
+
+    A course is a name or `{"name", "course_id", ...}`, a bundle `{"name", "courses": [names]}`,
+    a field a label or `{"label", "field_type", "required"}`. Added only if all of it is right.
+    """
+    wanted = _object(request)
+    subdomain, key, token = (
+        wanted.pop("subdomain"),
+        wanted.pop("key", None),
+        wanted.pop("token", None),
+    )
+    trial = School(subdomain, key=key, token=token)
+    _fill(trial, **wanted)
+    school = sandbox.add_school(subdomain, key=key, token=token)
+    _fill(school, **wanted)
+    return state_of(school)
+
+
+def _fill(
+    school: School,
+    *,
+    courses: list[str | dict[str, Any]] | None = None,
+    bundles: list[dict[str, Any]] | None = None,
+    fields: list[str | dict[str, Any]] | None = None,
+) -> None:
+    by_name = {}
+    for each in courses or []:
+        course = school.add_course(**({"name": each} if isinstance(each, str) else each))
+        by_name[course.name] = course
+    for bundle in bundles or []:
+        names = bundle.get("courses", [])
+        school.add_bundle(**{**bundle, "courses": [by_name[name] for name in names]})
+    for one in fields or []:
+        school.add_field(**({"label": one} if isinstance(one, str) else one))
+
+
+def _switches_for(sandbox: Sandbox, request: Request, *, own: bool) -> Switches:
+    """Those of the school named in the query, or those of all that have none of their own."""
+    if "school" not in request.query:
+        return sandbox.switches
+    school = _school(sandbox, request.query["school"])
+    if own and school.switches is sandbox.switches:
+        school.switches = Switches(**asdict(sandbox.switches))
+    return school.switches
+
+
+def _school(sandbox: Sandbox, subdomain: str) -> School:
+    if subdomain not in sandbox.schools:
+        raise ValueError(f"There is no school {subdomain!r}; there are {list(sandbox.schools)}.")
+    return sandbox.schools[subdomain]
+
+
+def _object(request: Request) -> dict[str, Any]:
+    value = request.json()
+    if not isinstance(value, dict):
+        raise ValueError("The body must be a JSON object.")
+    return value
+
+
+def _shown(switches: Switches) -> dict[str, Any]:
+    return {**asdict(switches), "refused_fields": sorted(switches.refused_fields)}
+
+
+_ACTS: dict[str, Callable[[Sandbox, Request], Any]] = {
+    f"GET {PATH}state": _state,
+    f"GET {PATH}calls": _calls,
+    f"DELETE {PATH}calls": _clear_calls,
+    f"GET {PATH}switches": _switches,
+    f"POST {PATH}switches": _set_switches,
+    f"GET {PATH}faults": _faults,
+    f"POST {PATH}faults": _add_fault,
+    f"DELETE {PATH}faults": _clear_faults,
+    f"POST {PATH}school": _add_school,
+}

@@ -1,0 +1,243 @@
+"""How the stand-in misbehaves: switches for what Thinkific leaves open, and faults by order."""
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+KINDS = (
+    "status",
+    "delay",
+    "reset",
+    "drop",
+    "black_hole",
+    "drip_headers",
+    "drip_status_line",
+    "drip_body",
+    "truncated",
+    "html",
+    "garbage",
+    "endless",
+    "bomb",
+    "redirect",
+    "empty",
+)
+
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "email_query": ("exact", "partial", "case_sensitive"),
+    "repeat_post": ("created", "same", "refused", "conflict"),
+    "null_clears": (True, False, "refused"),
+    "bundle_post": ("created", "later"),
+    "put_answer": (204, 200),
+    "reset_header": ("epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"),
+    "error_body": ("json", "html"),
+    "id_type": ("int", "float", "string"),
+}
+_SECONDS = ("latency", "bundle_delay", "calls_window")
+
+
+@dataclass(slots=True)
+class Switches:
+    """What only a live site could tell, each point to be had both ways.
+
+    May be changed at any time; a name or value that does not exist raises AttributeError or
+    ValueError at once, so that no test passes because of a misspelt switch.
+    """
+
+    email_query: Literal["exact", "partial", "case_sensitive"] = "exact"
+    """How `query[email]` finds: whole address in any case, part of it, or whole with its case."""
+    repeat_post: Literal["created", "same", "refused", "conflict"] = "created"
+    """POST for a course the user has: 201 and active again, 201 and untouched, 422, or 409.
+
+    For a bundle, `refused` and `conflict` hold when the user has all of its courses; while one
+    is missing, it is added and the others stay as they are.
+    """
+    null_clears: bool | Literal["refused"] = True
+    """PUT with `expiry_date` null: clears it, is passed over with success, or answers 422."""
+    bundle_post: Literal["created", "later"] = "created"
+    """POST for a bundle: 201 and done, or 202 and done after `bundle_delay`."""
+    bundle_delay: float = 0.2
+    """Seconds from a 202 to its enrolments."""
+    put_answer: Literal[204, 200] = 204
+    """Status of a PUT that went well; the body is empty either way."""
+    calls_per_minute: int | None = None
+    """Calls let through in any `calls_window`, per school; None = no limit. Those refused with
+    429 do not count."""
+    calls_window: float = 60.0
+    """Seconds of that sliding window; shorter only to make a test short."""
+    reset_header: Literal[
+        "epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"
+    ] = "epoch_ms"
+    """How a 429 tells its end: RateLimit-Reset in three ways, Retry-After in two, or not."""
+    refused_fields: frozenset[str] = frozenset()
+    """Labels of signup fields whose values are answered 422, at create and at update."""
+    error_body: Literal["json", "html"] = "json"
+    """Body of 429 and 5xx where a fault does not give its own."""
+    id_type: Literal["int", "float", "string"] = "int"
+    """How ids are written in answers; the vendor's file says only "number"."""
+    latency: float = 0.0
+    """Seconds from the end of the work to the answer, for every call."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, _checked(name, value))
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Sets several at once. Raises ValueError, with nothing changed, if one is wrong."""
+        known = {each.name for each in fields(self)}
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"There is no switch {name!r}; there are {sorted(known)}.")
+            _checked(name, value)
+        for name, value in values.items():
+            setattr(self, name, value)
+
+
+def _checked(name: str, value: Any) -> Any:
+    choices = _CHOICES.get(name)
+    if choices and not any(type(value) is type(each) and value == each for each in choices):
+        raise ValueError(f"{name} must be one of {choices}, not {value!r}.")
+    if name in _SECONDS and not _is_number(value):
+        raise ValueError(f"{name} is a number of seconds from 0, not {value!r}.")
+    if name == "calls_per_minute" and not (value is None or (type(value) is int and value > 0)):
+        raise ValueError(f"calls_per_minute is a whole number from 1, or None, not {value!r}.")
+    if name == "refused_fields":
+        if isinstance(value, str) or not all(isinstance(label, str) for label in value):
+            raise ValueError(f"refused_fields is a set of labels, not {value!r}.")
+        return frozenset(value)
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fault:
+    """One way to fail, for the next `times` calls that match `method`, `path` and `school`.
+
+    The call is always carried out by `delay`, `drop`, `truncated`, `empty` and the drips, which
+    spoil a true answer; by the other kinds only with `applied`. Raises ValueError for a kind
+    or value that does not exist.
+    """
+
+    kind: str
+    """One of KINDS."""
+    times: int | None = 1
+    """How often it strikes; None = for ever."""
+    method: str | None = None
+    path: str | None = None
+    """Regular expression searched for in the path below the API's base, as in Call.path."""
+    after: int = 0
+    """Matching calls that are let through first."""
+    status: int | None = None
+    """Status of the answer. None = 503 for `status`, 302 for `redirect`, else a 2xx."""
+    delay: float = 0.0
+    """Seconds: before the answer (`delay`), or between two bytes (drips) or pieces (`endless`)."""
+    applied: bool = False
+    """The write is carried out first. For `delay`: before the wait rather than after it."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Added to the answer, or put in place of the usual ones."""
+    body: str | dict[str, Any] | list[Any] | None = None
+    """Own body of `status`, `html`, `garbage`: text is sent as HTML, anything else as JSON."""
+    size: int = 200 * 1024 * 1024
+    """Bytes of a `bomb` once unpacked."""
+    school: str | None = None
+    """Subdomain, to let one school fail and not its neighbour."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"There is no fault {self.kind!r}; there are {', '.join(KINDS)}.")
+        if not _whole(self.times, 1, none=True):
+            raise ValueError(f"times is a whole number from 1, or None, not {self.times!r}.")
+        if not _whole(self.after, 0) or not _whole(self.size, 0):
+            raise ValueError("after and size are whole numbers from 0.")
+        if not _whole(self.status, 200, none=True) or (self.status or 200) > 599:
+            raise ValueError(f"status is a number from 200 to 599, not {self.status!r}.")
+        if not _is_number(self.delay):
+            raise ValueError(f"delay is a number of seconds from 0, not {self.delay!r}.")
+        if not isinstance(self.headers, Mapping):
+            raise ValueError("headers are names with their values.")
+        for name in ("method", "path", "school"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ValueError(f"{name} is a text or None.")
+        try:
+            re.compile(self.path or "")
+        except re.error as error:
+            raise ValueError(f"path is no regular expression: {error}.") from error
+
+    def matches(self, *, method: str, path: str, school: str | None) -> bool:
+        """Whether a call is one of those this fault is for."""
+        if self.method is not None and self.method.upper() != method:
+            return False
+        if self.school is not None and self.school != school:
+            return False
+        return self.path is None or re.search(self.path, path) is not None
+
+
+def _whole(value: object, least: int, *, none: bool = False) -> bool:
+    if value is None:
+        return none
+    return type(value) is int and value >= least
+
+
+@dataclass(slots=True)
+class _Armed:
+    fault: Fault
+    to_skip: int
+    left: int | None
+
+
+class Faults:
+    """The faults that wait for their calls, in the order they were added. Thread safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._armed: list[_Armed] = []
+        self._fired: list[Fault] = []
+
+    def add(self, fault: Fault) -> Fault:
+        """Arms a fault and returns it."""
+        with self._lock:
+            self._armed.append(_Armed(fault, fault.after, fault.times))
+        return fault
+
+    def clear(self) -> None:
+        """Disarms all; answers already on their way are not mended."""
+        with self._lock:
+            self._armed.clear()
+
+    @property
+    def waiting(self) -> list[Fault]:
+        """Those that may still strike."""
+        with self._lock:
+            return [each.fault for each in self._armed]
+
+    @property
+    def fired(self) -> list[Fault]:
+        """Those that struck, once for each time: what a test asks to know it was reached."""
+        with self._lock:
+            return list(self._fired)
+
+    def take(self, *, method: str, path: str, school: str | None) -> Fault | None:
+        """The first fault for this call, used up by one; None when there is none."""
+        if not self._armed:
+            return None
+        with self._lock:
+            for armed in self._armed:
+                if not armed.fault.matches(method=method, path=path, school=school):
+                    continue
+                if armed.to_skip:
+                    armed.to_skip -= 1
+                    continue
+                self._strike(armed)
+                return armed.fault
+        return None
+
+    def _strike(self, armed: _Armed) -> None:
+        self._fired.append(armed.fault)
+        if armed.left is None:
+            return
+        armed.left -= 1
+        if not armed.left:
+            self._armed.remove(armed)

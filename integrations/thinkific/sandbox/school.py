@@ -1,0 +1,367 @@
+"""What the stand-in school holds: catalogue, signup fields, users and enrolments.
+
+All of it lives in memory. A user has one enrolment per course, which bundles share; it is
+found by user and course, and a user by e-mail, without a search.
+"""
+
+import itertools
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from integrations.thinkific.sandbox.faults import Switches
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, eq=False)
+class Product:
+    """A line of the catalogue. `id` is the course's or bundle's, `product_id` the line's own."""
+
+    id: int
+    product_id: int
+    name: str
+    productable_type: str
+    status: str = "published"
+    private: bool = False
+    hidden: bool = False
+    created_at: datetime = field(default_factory=now)
+
+
+@dataclass(slots=True, eq=False)
+class Course(Product):
+    """A course."""
+
+
+@dataclass(slots=True, eq=False)
+class Bundle(Product):
+    """Several courses under one name."""
+
+    courses: list[Course] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Field:
+    """A signup field. With `options`, a value that is none of them is refused."""
+
+    id: int
+    label: str
+    field_type: str
+    required: bool
+    options: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class User:
+    """A user; the e-mail keeps the case it came in, `custom_fields` goes by label."""
+
+    id: int
+    email: str
+    first_name: str
+    last_name: str
+    roles: list[str]
+    custom_fields: dict[str, str]
+    profile: dict[str, Any] = field(default_factory=dict)
+    welcomed: bool = False
+    created_at: datetime = field(default_factory=now)
+
+
+@dataclass(slots=True, eq=False)
+class Enrollment:
+    """A user's place in a course; without `activated_at` a free preview only."""
+
+    id: int
+    user: User
+    course: Course
+    activated_at: datetime | None = None
+    expiry_date: datetime | None = None
+    percentage_completed: float = 0.0
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+
+    @property
+    def user_id(self) -> int:
+        return self.user.id
+
+    @property
+    def course_id(self) -> int:
+        return self.course.id
+
+    @property
+    def is_free_trial(self) -> bool:
+        return self.activated_at is None
+
+    @property
+    def expired(self) -> bool:
+        return self.expiry_date is not None and self.expiry_date <= now()
+
+    @property
+    def active(self) -> bool:
+        """Whether the learner is in: activated, no free preview, not expired."""
+        return self.activated_at is not None and not self.expired
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A bundle enrolment answered with 202, to be done at a time of the monotonic clock."""
+
+    due: float
+    bundle: Bundle
+    user: User
+    dates: Mapping[str, datetime | None]
+
+
+class School:
+    """One site: its keys, its catalogue and its people. Thread safe.
+
+    `switches` are the sandbox's own until another `Switches` is put in their place.
+    """
+
+    def __init__(
+        self,
+        subdomain: str,
+        *,
+        key: str | None = None,
+        token: str | None = None,
+        switches: Switches | None = None,
+    ) -> None:
+        self.subdomain = subdomain
+        self.key = key or secrets.token_hex(16)
+        self.token = token
+        self.switches = switches or Switches()
+        self.lock = threading.RLock()
+        self.let_through: deque[float] = deque()
+        self.products: dict[int, Product] = {}
+        self.courses: dict[int, Course] = {}
+        self.bundles: dict[int, Bundle] = {}
+        self.fields: dict[int, Field] = {}
+        self.users_by_id: dict[int, User] = {}
+        self.rows_by_id: dict[int, Enrollment] = {}
+        self.rows_by_user: dict[int, dict[int, Enrollment]] = {}
+        self.postponed: list[Postponed] = []
+        self._by_email: dict[str, User] = {}
+        # Far apart, so that one kind of id taken for another cannot find anything by chance.
+        starts = {"course": 5001, "bundle": 8001, "other": 9001, "field": 301}
+        starts |= {"product": 700001, "user": 1000001, "enrollment": 2000001}
+        self._ids = {name: itertools.count(start) for name, start in starts.items()}
+
+    # Catalogue
+
+    def add_course(
+        self,
+        name: str,
+        *,
+        course_id: int | None = None,
+        private: bool = False,
+        hidden: bool = False,
+        status: str = "published",
+    ) -> Course:
+        """Adds a course; `course_id` may be chosen. Raises ValueError if it is taken."""
+        with self.lock:
+            number = self._number("course", self.courses, course_id)
+            course = Course(
+                number, self._product_id(), name, "Course", status, private=private, hidden=hidden
+            )
+            self.courses[number] = self.products[course.product_id] = course
+            return course
+
+    def add_bundle(
+        self,
+        name: str,
+        courses: Iterable[Course],
+        *,
+        bundle_id: int | None = None,
+        private: bool = False,
+        hidden: bool = False,
+        status: str = "published",
+    ) -> Bundle:
+        """Adds a bundle of courses; `bundle_id` may be chosen, even one that a course has."""
+        with self.lock:
+            number = self._number("bundle", self.bundles, bundle_id)
+            bundle = Bundle(
+                number, self._product_id(), name, "Bundle", status, private=private, hidden=hidden
+            )
+            bundle.courses = list(courses)
+            self.bundles[number] = self.products[bundle.product_id] = bundle
+            return bundle
+
+    def add_product(self, name: str, *, productable_type: str) -> Product:
+        """Adds something that is neither course nor bundle, as real catalogues have them."""
+        with self.lock:
+            product = Product(next(self._ids["other"]), self._product_id(), name, productable_type)
+            self.products[product.product_id] = product
+            return product
+
+    def add_field(
+        self,
+        label: str,
+        *,
+        field_type: str = "text",
+        required: bool = False,
+        options: Iterable[str] = (),
+    ) -> Field:
+        """Adds a signup field."""
+        with self.lock:
+            added = Field(next(self._ids["field"]), label, field_type, required, tuple(options))
+            self.fields[added.id] = added
+            return added
+
+    def remove_course(self, course: Course) -> None:
+        """Takes a course away, out of its bundles and with its enrolments."""
+        with self.lock:
+            del self.courses[course.id], self.products[course.product_id]
+            for bundle in self.bundles.values():
+                bundle.courses = [each for each in bundle.courses if each is not course]
+            for rows in self.rows_by_user.values():
+                if row := rows.pop(course.id, None):
+                    del self.rows_by_id[row.id]
+
+    def remove_bundle(self, bundle: Bundle) -> None:
+        """Takes a bundle away; its courses and their enrolments stay."""
+        with self.lock:
+            del self.bundles[bundle.id], self.products[bundle.product_id]
+
+    # People
+
+    def add_user(
+        self,
+        email: str,
+        *,
+        first_name: str = "Dana",
+        last_name: str = "Reyes",
+        roles: Iterable[str] = (),
+        custom_fields: Mapping[str, str] | None = None,
+    ) -> User:
+        """Adds a user. Raises ValueError if the e-mail is taken, in whatever case."""
+        with self.lock:
+            if self.user(email):
+                raise ValueError(f"{email} is a user of {self.subdomain} already.")
+            user = User(
+                next(self._ids["user"]),
+                email,
+                first_name,
+                last_name,
+                list(roles),
+                dict(custom_fields or {}),
+            )
+            self.users_by_id[user.id] = self._by_email[email.strip().lower()] = user
+            return user
+
+    def remove_user(self, user: User) -> None:
+        """Takes a user away, with all enrolments."""
+        with self.lock:
+            del self.users_by_id[user.id], self._by_email[user.email.strip().lower()]
+            for row in self.rows_by_user.pop(user.id, {}).values():
+                del self.rows_by_id[row.id]
+
+    def change_email(self, user: User, email: str) -> None:
+        """Gives a user another e-mail, which nobody else may have."""
+        with self.lock:
+            del self._by_email[user.email.strip().lower()]
+            user.email = email
+            self._by_email[email.strip().lower()] = user
+
+    def user(self, email: str) -> User | None:
+        """The user with this e-mail, in whatever case."""
+        return self._by_email.get(email.strip().lower())
+
+    @property
+    def users(self) -> list[User]:
+        with self.lock:
+            return list(self.users_by_id.values())
+
+    # Enrolments
+
+    def enroll(
+        self,
+        user: User,
+        course: Course,
+        *,
+        expired: bool = False,
+        free_trial: bool = False,
+        expiry_date: datetime | None = None,
+    ) -> Enrollment:
+        """Puts a user into a course, or changes the enrolment that is there."""
+        with self.lock:
+            row = self.row(user.id, course.id) or self.new_row(user, course)
+            row.activated_at = None if free_trial else now()
+            row.expiry_date = now() - timedelta(days=1) if expired else expiry_date
+            row.updated_at = now()
+            return row
+
+    def new_row(self, user: User, course: Course) -> Enrollment:
+        """An enrolment as a free preview, for a user who has none in this course."""
+        row = Enrollment(next(self._ids["enrollment"]), user, course)
+        self.rows_by_id[row.id] = row
+        self.rows_by_user.setdefault(user.id, {})[course.id] = row
+        return row
+
+    def row(self, user_id: int, course_id: int) -> Enrollment | None:
+        """The enrolment of a user in a course, by their ids."""
+        return self.rows_by_user.get(user_id, {}).get(course_id)
+
+    def enrollment(self, email: str, course_id: int) -> Enrollment | None:
+        """The enrolment of an e-mail, in whatever case, in a course."""
+        with self.lock:
+            self.settle()
+            user = self.user(email)
+            return self.row(user.id, course_id) if user else None
+
+    @property
+    def enrollments(self) -> list[Enrollment]:
+        with self.lock:
+            self.settle()
+            return list(self.rows_by_id.values())
+
+    def settle(self) -> None:
+        """Carries out the postponed bundle enrolments that have come due."""
+        if not self.postponed:
+            return
+        due = [each for each in self.postponed if each.due <= time.monotonic()]
+        for each in due:
+            self.postponed.remove(each)
+            if each.user.id in self.users_by_id:
+                self.enroll_in_bundle(each.user, each.bundle, each.dates)
+
+    def enroll_in_bundle(
+        self, user: User, bundle: Bundle, dates: Mapping[str, datetime | None]
+    ) -> None:
+        """Puts a user into each course; only `repeat_post` "created" renews what is there."""
+        for course in bundle.courses:
+            row = self.row(user.id, course.id)
+            if row is None or self.switches.repeat_post == "created":
+                renew(row or self.new_row(user, course), dates)
+
+    # Access
+
+    def change_key(self, key: str) -> None:
+        """From now on only this API key opens; the old one is answered 401."""
+        self.key = key
+
+    def change_token(self, token: str | None) -> None:
+        """The same for the bearer token."""
+        self.token = token
+
+    def _product_id(self) -> int:
+        return next(self._ids["product"])
+
+    def _number(self, kind: str, taken: Mapping[int, Product], wanted: int | None) -> int:
+        if wanted is None:
+            return next(each for each in self._ids[kind] if each not in taken)
+        if wanted in taken:
+            raise ValueError(f"{self.subdomain} has a {kind} {wanted} already.")
+        return wanted
+
+
+def renew(row: Enrollment, dates: Mapping[str, datetime | None]) -> None:
+    """What a POST does to an enrolment: activates it if asked, and sets or clears its end."""
+    row.activated_at = dates.get("activated_at") or row.activated_at
+    row.expiry_date = dates.get("expiry_date")
+    row.updated_at = now()

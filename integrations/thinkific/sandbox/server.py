@@ -1,0 +1,263 @@
+"""The stand-in as a server on loopback: one thread per connection, keep-alive, no framework."""
+
+import contextlib
+import ipaddress
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Self
+
+from integrations.thinkific.sandbox import api, control
+from integrations.thinkific.sandbox.faults import Faults, Switches
+from integrations.thinkific.sandbox.line import BadRequestError, HangupError, Line
+from integrations.thinkific.sandbox.misbehaviour import ACTS, Scene
+from integrations.thinkific.sandbox.school import School
+from integrations.thinkific.sandbox.wire import Reply, Request, json_reply
+
+log = logging.getLogger(__name__)
+CALLS_KEPT = 100_000
+
+
+@dataclass(slots=True)
+class Call:
+    """One call as it arrived; `status` and `until` come with the answer.
+
+    `at` and `until` are seconds of `time.monotonic()`; `path` is the part below the API's base,
+    such as `/enrollments/17`. `status` None: no answer went out, or none yet. `school` is the
+    site whose key opened, else the one that the subdomain header claims.
+    """
+
+    at: float
+    method: str
+    path: str
+    query: dict[str, str]
+    body: dict[str, Any] | None
+    school: str | None
+    user_agent: str
+    status: int | None = None
+    until: float | None = None
+
+
+class Sandbox:
+    """A stateful stand-in for Thinkific's Admin API v1, for tests, the demo and by hand.
+
+    `with Sandbox() as sandbox:` serves until the block ends; or call `start()` and `stop()`.
+    The port is taken at once, so that `url` is known; a stopped sandbox keeps its state and
+    can be started again under the same address. Raises ValueError for a host that is not
+    loopback, OSError when the port is not free.
+    """
+
+    def __init__(self, port: int = 0, *, host: str = "127.0.0.1") -> None:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        if not address.is_loopback:
+            raise ValueError(f"The sandbox serves on loopback only, and {host} is not.")
+        self._family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        self.host = str(address)
+        self.switches = Switches()
+        self.faults = Faults()
+        self.schools: dict[str, School] = {}
+        self._lock = threading.Lock()
+        self._calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+        self._lines: dict[Line, threading.Thread] = {}
+        self._stopping = threading.Event()
+        self._accepting: threading.Thread | None = None
+        self._listener: socket.socket | None = self._bound(port)
+        self.port: int = self._listener.getsockname()[1]
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        host = f"[{self.host}]" if self._family == socket.AF_INET6 else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """What THINKIFIC_API_URL is set to."""
+        return f"{self.origin}{api.BASE_PATH}"
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Begins to serve; does nothing when it does already."""
+        if self._accepting is not None:
+            return self
+        listener = self._listener or self._bound(self.port)
+        listener.listen(512)
+        # accept() in a thread cannot be woken in the same way on every system.
+        listener.settimeout(0.1)
+        self._listener = listener
+        self._stopping = threading.Event()
+        self._accepting = threading.Thread(
+            target=self._accept, args=(listener, self._stopping), name="sandbox", daemon=True
+        )
+        self._accepting.start()
+        return self
+
+    def stop(self) -> None:
+        """Ends every connection, whatever it waits for, and frees the port."""
+        self._stopping.set()
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        if self._accepting is not None:
+            self._accepting.join()
+            self._accepting = None
+        with self._lock:
+            lines = dict(self._lines)
+        for line in lines:
+            line.wake()
+        give_up = time.monotonic() + 2
+        for thread in lines.values():
+            thread.join(max(give_up - time.monotonic(), 0))
+
+    def add_school(
+        self, subdomain: str, *, key: str | None = None, token: str | None = None
+    ) -> School:
+        """Adds a site; a key of 32 characters is made when none is given.
+
+        Raises ValueError if there is one of that name.
+        """
+        with self._lock:
+            if subdomain in self.schools:
+                raise ValueError(f"There is a school {subdomain} already.")
+            school = School(subdomain, key=key, token=token, switches=self.switches)
+            self.schools[subdomain] = school
+            return school
+
+    @property
+    def calls(self) -> list[Call]:
+        """All calls in order of arrival; of more than CALLS_KEPT the newest."""
+        with self._lock:
+            return list(self._calls)
+
+    def clear_calls(self) -> None:
+        with self._lock:
+            self._calls.clear()
+
+    def _bound(self, port: int) -> socket.socket:
+        listener = socket.socket(self._family, socket.SOCK_STREAM)
+        try:
+            # Before the bind it lets a port be taken again that has connections in TIME_WAIT,
+            # but two that ask for any free port could be given the same one.
+            if port:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self.host, port))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    def _accept(self, listener: socket.socket, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            try:
+                sock, _ = listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                # A broken accept (too many open files) passes; a closed listener ends the loop.
+                stopping.wait(0.05)
+                continue
+            sock.setblocking(True)
+            line = Line(sock, stopping)
+            thread = threading.Thread(target=self._serve, args=(line,), daemon=True)
+            with self._lock:
+                self._lines[line] = thread
+            thread.start()
+
+    def _serve(self, line: Line) -> None:
+        try:
+            while True:
+                self._answer_next(line)
+        except (HangupError, OSError):
+            pass
+        finally:
+            line.close()
+            with self._lock:
+                self._lines.pop(line, None)
+
+    def _answer_next(self, line: Line) -> None:
+        try:
+            request = line.read_request()
+        except BadRequestError as error:
+            line.reply(json_reply(error.status, {"error": "Bad request."}))
+            raise HangupError from error
+        try:
+            if request.path.startswith(control.PATH):
+                line.reply(control.answer(self, request))
+            else:
+                self._answer_call(line, request)
+        except (HangupError, OSError):
+            raise
+        except Exception as error:
+            log.exception("The sandbox could not answer %s %s", request.method, request.path)
+            line.reply(json_reply(500, {"error": f"Fault of the sandbox itself: {error!r}"}))
+        if not request.keep_alive:
+            raise HangupError
+
+    def _answer_call(self, line: Line, request: Request) -> None:
+        inside = request.path.startswith(f"{api.BASE_PATH}/")
+        path = request.path.removeprefix(api.BASE_PATH) if inside else request.path
+        school, claimed = self._opened(request)
+        params = _params(request)
+        call = self._record(request, path, claimed, params)
+        switches = school.switches if school else self.switches
+
+        def note(status: int) -> None:
+            call.status, call.until = status, time.monotonic()
+
+        def carry_out() -> Reply:
+            return api.answer(school, request, path if inside else "", params)
+
+        fault = self.faults.take(method=request.method, path=path, school=claimed)
+        if fault is None:
+            reply = carry_out()
+            line.pause(switches.latency)
+            note(reply.status)
+            line.reply(reply)
+            return
+        elsewhere = f"{self.url}/redirected"
+        ACTS[fault.kind](Scene(line, fault, request.method, switches, elsewhere, carry_out, note))
+        if fault.headers and "close" in {value.lower() for value in fault.headers.values()}:
+            raise HangupError
+
+    def _opened(self, request: Request) -> tuple[School | None, str | None]:
+        """The school whose key or token came, and the subdomain to book the call under."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            for school in list(self.schools.values()):
+                if school.token is not None and school.token == token.strip():
+                    return school, school.subdomain
+        claimed = request.headers.get("x-auth-subdomain")
+        found = self.schools.get(claimed or "")
+        if scheme or found is None or request.headers.get("x-auth-api-key") != found.key:
+            return None, claimed
+        return found, found.subdomain
+
+    def _record(self, request: Request, path: str, school: str | None, params: Any) -> Call:
+        body = params if isinstance(params, dict) and request.body else None
+        agent = request.headers.get("user-agent", "")
+        with self._lock:
+            # Under the lock, so that the order of the list is the order of `at`.
+            call = Call(time.monotonic(), request.method, path, request.query, body, school, agent)
+            self._calls.append(call)
+        return call
+
+
+def _params(request: Request) -> Any:
+    """The body's JSON; none of it counts without its content type; None when it is broken."""
+    if not request.body or "json" not in request.headers.get("content-type", ""):
+        return {}
+    try:
+        return request.json()
+    except (ValueError, RecursionError):
+        return None
