@@ -1,0 +1,85 @@
+"""What can go wrong outside, named by what Admit does about it.
+
+    OutsideError          every error of an outside system
+     ├─ Refused           give up at once and say why: the request itself is not acceptable
+     ├─ Retry             try again later: the outside is down, slow or hard to understand
+     ├─ KeyRejected       stop the site until its key or plan is put right
+     ├─ LimitReached      stop the site for some seconds
+     └─ OutOfTime         stop here: the caller's own time is up and nothing was sent
+
+Every `message` is plain text for a course creator: what happened, to what, what to do. None of
+them carries a key.
+"""
+
+
+
+
+class OutsideError(Exception):
+    """An outside system did not do what was asked; `status` is its HTTP status, if it gave one."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class Refused(OutsideError):
+    """The request was turned down for good; sending it again would change nothing.
+
+    `details` are the outside's own words, one per fault ("email: has already been taken"),
+    `fields` the names or labels of the fields that they blame, in the outside's spelling.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        details: tuple[str, ...] = (),
+        fields: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(message, status=status)
+        self.details = details
+        self.fields = fields
+
+    def says(self, text: str) -> bool:
+        """Whether one of the details contains this text, in capitals or not."""
+        wanted = text.casefold()
+        return any(wanted in detail.casefold() for detail in self.details)
+
+
+class Retry(OutsideError):
+    """It may work later.
+
+    `in_doubt`: a change may have been made although no answer says so, so look before sending it
+    again. That is assumed unless the caller knows better: a doubt too many costs one read, one
+    too few enrolls twice. `seconds`: the pause that the outside asked for (1 to 900), or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        in_doubt: bool = True,
+        seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status)
+        self.in_doubt = in_doubt
+        self.seconds = seconds
+
+
+class KeyRejected(OutsideError):
+    """The site does not let us in: wrong key, wrong subdomain, or a plan without API access."""
+
+
+class LimitReached(OutsideError):
+    """The site's limit of calls is used up; it may be called again after `seconds` (1 to 900)."""
+
+    def __init__(self, message: str, *, seconds: float, status: int | None = None) -> None:
+        super().__init__(message, status=status)
+        self.seconds = seconds
+
+
+class OutOfTime(OutsideError):
+    """The caller's own time was up before the call was sent."""

@@ -1,0 +1,235 @@
+"""What an answer of Thinkific, or the lack of one, means: a body, or an error by reaction.
+
+Its OpenAPI file declares no 401, 429 or 5xx, so those follow what the support pages say and what
+any HTTP service behind Cloudflare does.
+"""
+
+import json
+import math
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn
+
+from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
+from integrations.thinkific import limits
+from integrations.thinkific.deadline import Call, Stage
+
+TOO_LARGE = "Thinkific's answer was too large (more than 1 MiB)."
+
+_AGAIN = "Admit tries again by itself."
+_LOOK = "The change may have been made all the same, so Admit looks before it tries again."
+_GROW = "the site's plan may not include the API (it takes Grow or higher)"
+# These say why in their text, and a caller may know a way on from there.
+_TEXT_DECIDES = frozenset({400, 409, 422})
+_LATER = frozenset({408, 425})
+_MOST_DETAILS, _LONGEST_DETAIL = 20, 300
+_ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx answer; `body` is a JSON object or array, or None when it was empty."""
+
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came over the wire. `status` is None when no answer came; `trouble`: what cut it off."""
+
+    status: int | None
+    headers: Mapping[str, str]
+    text: str
+    trouble: OutsideError | None
+
+
+def judge(reply: Reply, *, write: bool, now: datetime) -> Answer | OutsideError:
+    """What a reply means for the caller, by its status first and its text second."""
+    status, trouble = reply.status, reply.trouble
+    if status is None:
+        return trouble or Retry(_sentence("Thinkific sent no answer.", write), in_doubt=write)
+    if trouble and (status < 300 or status in _TEXT_DECIDES):
+        return Retry(trouble.message, status=status, in_doubt=write and status < 300)
+    if 200 <= status < 300:
+        return _success(status, reply.text, write=write)
+    return _failure(status, reply, write=write, now=now)
+
+
+def no_answer(
+    error: Exception, call: Call, *, host: str, seconds: float, write: bool
+) -> OutsideError:
+    """Why no answer, or only a part of one, could be had; `seconds` is the call's deadline."""
+    if call.stage is Stage.START:
+        return Refused(
+            "The address of Thinkific's API is not usable. Check THINKIFIC_API_URL in the settings."
+        )
+    if call.stage is Stage.SENT:
+        what = "The connection to Thinkific broke off before its answer was complete."
+        if call.is_over or _caused_by(error, TimeoutError):
+            what = f"Thinkific did not answer within {seconds:g} seconds."
+        return Retry(_sentence(what, write), in_doubt=write)
+    return Retry(f"{_unreached(error, call, host)} {_AGAIN}", in_doubt=False)
+
+
+def _unreached(error: Exception, call: Call, host: str) -> str:
+    if call.stage is Stage.LOOK_UP:
+        return f"The address of {host} could not be looked up (DNS)."
+    if call.stage is Stage.SECURE and _caused_by(error, ssl.SSLCertVerificationError):
+        return (
+            f"The certificate of {host} is not valid; "
+            "check this server's clock, and that no firewall opens its secure connections."
+        )
+    if call.is_over or _caused_by(error, TimeoutError):
+        return f"{host} could not be reached in time."
+    if call.stage is Stage.SECURE:
+        return f"No secure connection to {host} could be made (TLS)."
+    if _caused_by(error, ConnectionRefusedError):
+        return f"{host} refused the connection."
+    return f"{host} could not be reached from this server."
+
+
+def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
+    stripped = text.strip()
+    if write and stripped in {"", "null"}:
+        return Answer(status, None)
+    try:
+        body = _parse(stripped)
+    except ValueError:
+        body = None
+    if isinstance(body, dict | list):
+        return Answer(status, body)
+    what = "data that makes no sense"
+    if not stripped:
+        what = "an empty answer"
+    elif stripped.startswith("<"):
+        what = "a web page instead of data"
+    said = f"Thinkific sent {what} ({status})."
+    return Retry(_sentence(said, write), status=status, in_doubt=write)
+
+
+def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> OutsideError:
+    pairs = _blames(reply.text)
+    details = tuple(f"{field}: {text}" if field else text for field, text in pairs)
+    said = f" It says: {'; '.join(details[:3])}" if details else ""
+    match status:
+        case 401:
+            return KeyRejected(
+                "Thinkific does not accept the key (401): the key or the subdomain is wrong, "
+                f"or {_GROW}. Check both, and enter the key again.",
+                status=status,
+            )
+        case 403:
+            return KeyRejected(
+                f"Thinkific denies access (403): {_GROW}, or the key lacks a permission.{said}",
+                status=status,
+            )
+        case 429:
+            seconds = limits.pause_seconds(reply.headers, now)
+            return LimitReached(
+                "Thinkific's limit of calls is used up (429); Admit goes on by itself "
+                f"in {math.ceil(seconds)} seconds.",
+                seconds=seconds,
+                status=status,
+            )
+    if 300 <= status < 500 and status not in _LATER:
+        fields = frozenset(field for field, _ in pairs if field)
+        return Refused(_refusal(status, said), status=status, details=details, fields=fields)
+    return Retry(
+        f"Thinkific is down or overloaded ({status}); {_AGAIN}",
+        status=status,
+        in_doubt=write,
+        seconds=limits.retry_after(reply.headers, now),
+    )
+
+
+def _refusal(status: int, said: str) -> str:
+    if status < 400:
+        return (
+            f"Thinkific's API has another address ({status}, a redirect), which Admit does not "
+            "follow. Check THINKIFIC_API_URL in the settings."
+        )
+    if status == 404:
+        return f"Thinkific does not have what was asked for (404): it may have been deleted.{said}"
+    return f"Thinkific refused the request ({status}).{said}"
+
+
+def _sentence(what: str, write: bool) -> str:
+    return f"{what} {_LOOK if write else _AGAIN}"
+
+
+def _blames(text: str) -> list[tuple[str, str]]:
+    """(field or "", fault) for each error of any shape that Thinkific sends.
+
+    `{"error": "…"}`, and `{"errors": …}` with a map of fields to texts, a list of texts, or a
+    list of such maps.
+    """
+    try:
+        body = _parse(text)
+    except ValueError:
+        return []
+    said = body.get("errors", body.get("error", body.get("message"))) if _is_map(body) else body
+    try:
+        found = list(_flatten("", said))
+    except RecursionError:
+        return []
+    return found[:_MOST_DETAILS]
+
+
+def _flatten(field: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        named = value.get("field_name") or value.get("field")
+        if isinstance(named, str) and isinstance(value.get("message"), str):
+            value = {named: value["message"]}
+        for key, inner in value.items():
+            # "base" is Rails for "the record as a whole".
+            yield from _flatten(field if key == "base" else _tidy(str(key)), inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _flatten(field, inner)
+    elif value is not None and str(value).strip():
+        yield field, _tidy(str(value))
+
+
+def _tidy(text: str) -> str:
+    shown = "".join(sign if sign.isprintable() else " " for sign in text[:_LONGEST_DETAIL])
+    return " ".join(shown.split())
+
+
+def _is_map(body: Any) -> bool:
+    return isinstance(body, dict)
+
+
+def _parse(text: str) -> Any:
+    """JSON without what a database cannot hold; raises ValueError for anything else."""
+    try:
+        body = json.loads(text, parse_constant=_refuse_constant)
+        return _storable(body) if _ESCAPED.search(text) else body
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(inner) for inner in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(inner) for key, inner in value.items()}
+    return value

@@ -1,0 +1,255 @@
+"""Connections that end when the time of a call is up, whatever the other side does.
+
+The time-outs of `requests` start anew with every byte, so an answer of one byte a second never
+ends (a deadline of 2 s took 16 s in the body and 35 s in the headers). Here the socket itself
+knows when the call ends: before each read and each write it allows itself only the time that is
+left. That holds for the status line, the headers, chunk sizes and the body alike, needs no timer
+thread, and so has nothing that a fork could lose. Connecting and the TLS handshake take one
+time-out for the whole of it; the name look-up, which nothing can interrupt, is waited for in a
+thread of its own.
+"""
+
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from http.cookiejar import DefaultCookiePolicy
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
+from urllib3.util.ssl_ import create_urllib3_context
+
+CONNECT_SECONDS = 5.0  # for one address; a host may have several
+# Proxies and firewalls forget silent connections without a word, and a POST sent on one of those
+# would be in doubt.
+IDLE_SECONDS = 15.0
+
+# It writes addresses, which hold e-mails, and headers it cannot read, which may echo the key.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+
+_Addresses = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
+_here = threading.local()  # .call: the call under way; .session and .pid: see session()
+
+
+class Stage(StrEnum):
+    """How far a call has come."""
+
+    START = "start"
+    LOOK_UP = "look up"
+    CONNECT = "connect"
+    SECURE = "secure"  # connected; with https the handshake is under way
+    SENT = "sent"  # from here on the other side may have acted on the request
+
+
+@dataclass(slots=True)
+class Call:
+    """A call under way: when it ends (monotonic seconds) and how far it has come."""
+
+    ends: float
+    stage: Stage = Stage.START
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.ends
+
+    def seconds_left(self) -> float:
+        """More than 0; raises TimeoutError when nothing is left."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time of the call is up")
+        return left
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[Call]:
+    """Everything that this thread's session does inside ends within so many seconds.
+
+    What is cut off raises whatever the broken part of the stack raises; `Call.is_over` tells it
+    from other faults.
+    """
+    outer = getattr(_here, "call", None)
+    _here.call = call = Call(time.monotonic() + seconds)
+    try:
+        yield call
+    finally:
+        _here.call = outer
+
+
+def session() -> requests.Session:
+    """The session of this thread, which keeps its connections open between calls.
+
+    It carries no key and keeps no cookie, so all sites can share it. A forked process makes its
+    own, for two processes on one connection would read each other's answers.
+    """
+    if getattr(_here, "pid", None) != os.getpid():
+        _here.session, _here.pid = _new_session(), os.getpid()
+    kept: requests.Session = _here.session
+    return kept
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """What every https connection is checked with: certifi's authorities and the system's own.
+
+    The system's (and `SSL_CERT_FILE`, which OpenSSL reads with them) let a server behind a
+    company's own authority work. One per process, for loading them takes 20 ms and more.
+    """
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.load_verify_locations(certifi.where())
+    context.load_default_certs()
+    context.sslsocket_class = _SecureSocket
+    return context
+
+
+def _new_session() -> requests.Session:
+    fresh = _Session()
+    fresh.trust_env = False  # neither proxies nor .netrc from the environment
+    fresh.headers.clear()
+    fresh.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    fresh.mount("https://", _Adapter(pool_maxsize=1))
+    fresh.mount("http://", _Adapter(pool_maxsize=1))
+    return fresh
+
+
+def _current() -> Call:
+    call: Call | None = getattr(_here, "call", None)
+    if call is None:
+        raise RuntimeError("Use a connection inside `with within(seconds)` only.")
+    return call
+
+
+class _TimedSocket(socket.socket):
+    """Allows each read and write only what is left of the call."""
+
+    def recv_into(self, *args: Any, **options: Any) -> int:
+        self.settimeout(_current().seconds_left())
+        return super().recv_into(*args, **options)
+
+    def send(self, *args: Any, **options: Any) -> int:
+        self.settimeout(_current().seconds_left())
+        return super().send(*args, **options)
+
+    def sendall(self, *args: Any, **options: Any) -> None:
+        # Plain sockets take this as the limit of the whole; TLS ones send piece by piece, above.
+        self.settimeout(_current().seconds_left())
+        super().sendall(*args, **options)
+
+
+class _SecureSocket(_TimedSocket, ssl.SSLSocket):
+    pass
+
+
+class _Connection(HTTPConnection):
+    _last_used = 0.0
+
+    @property
+    def is_connected(self) -> bool:
+        """urllib3 asks this before it reuses a connection."""
+        rested = time.monotonic() - self._last_used
+        return rested <= IDLE_SECONDS and super().is_connected
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        _current().stage = Stage.SENT
+        self._last_used = time.monotonic()
+        super().send(data)
+
+    def _new_conn(self) -> socket.socket:
+        call = _current()
+        try:
+            call.stage = Stage.LOOK_UP
+            addresses = _look_up(self.host, self.port, call.seconds_left())
+            call.stage = Stage.CONNECT
+            connected = _connect(addresses, call)
+        except (OSError, UnicodeError) as error:
+            raise NewConnectionError(self, str(error)) from error
+        call.stage = Stage.SECURE
+        return connected
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: Any
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block, ssl_context=tls_context(), **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        # The shared context holds the authorities; requests would load them for each connection.
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: Any) -> None:
+        # Even when told not to follow a redirect, requests would read all of its body for this,
+        # however long.
+        return None
+
+
+def _look_up(host: str, port: int, seconds: float) -> _Addresses:
+    kind = socket.SOCK_STREAM
+    with suppress(socket.gaierror):
+        return socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
+    found: SimpleQueue[_Addresses | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, type=kind))
+        except (OSError, UnicodeError) as error:
+            found.put(error)
+
+    threading.Thread(target=ask, name="look-up", daemon=True).start()
+    try:
+        result = found.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError("the name was not looked up in time") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _connect(addresses: _Addresses, call: Call) -> socket.socket:
+    trouble = OSError("the name has no address")
+    for family, kind, protocol, _, address in addresses:
+        try:
+            fresh = _TimedSocket(family, kind, protocol)
+        except OSError as error:  # this machine may not speak IPv6
+            trouble = error
+            continue
+        try:
+            fresh.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            fresh.settimeout(min(CONNECT_SECONDS, call.seconds_left()))
+            fresh.connect(address)
+            fresh.settimeout(call.seconds_left())  # the TLS handshake takes this as a whole
+        except OSError as error:
+            fresh.close()
+            trouble = error
+        else:
+            return fresh
+    raise trouble

@@ -1,0 +1,53 @@
+"""The address of a Thinkific site, as people paste it."""
+
+import re
+
+# Thinkific wants the subdomain alone, as a header (its "Authorization using API Key" page).
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SCHEME = re.compile(r"\A(https?:)?//", re.IGNORECASE)
+_PORT = re.compile(r":[0-9]+\Z")
+_THINKIFIC = "thinkific.com"
+_NOT_SCHOOLS = frozenset({"www", "api"})
+
+EMPTY = "Enter the site's subdomain, for example school if its address is school.thinkific.com."
+NOT_A_SCHOOL = (
+    "That is an address of Thinkific itself. "
+    "Paste the address of your own site, for example school.thinkific.com."
+)
+OWN_DOMAIN = (
+    "That is your own domain. "
+    "Paste the Subdomain that Thinkific shows under Settings > Code & Analytics > API."
+)
+UNUSABLE = (
+    "A subdomain has only the letters a to z, digits and hyphens. "
+    "Paste the Subdomain that Thinkific shows under Settings > Code & Analytics > API."
+)
+
+
+def subdomain(text: str) -> str:
+    """The subdomain, in lower case, from any form of a site's address.
+
+    Takes `school`, `school.thinkific.com` and `https://School.thinkific.com/any/path?x`, with
+    blanks around it. Raises ValueError with a sentence for the person who pasted it.
+    """
+    pasted = text.strip()
+    if not pasted:
+        raise ValueError(EMPTY)
+    host = _host(pasted)
+    if not host.isprintable() or "@" in host or ":" in host:
+        raise ValueError(UNUSABLE)
+    label = host.removesuffix(f".{_THINKIFIC}")
+    if host == _THINKIFIC or label in _NOT_SCHOOLS:
+        raise ValueError(NOT_A_SCHOOL)
+    if "." in label:
+        raise ValueError(OWN_DOMAIN if label == host else UNUSABLE)
+    if not _LABEL.fullmatch(label):
+        raise ValueError(UNUSABLE)
+    return label
+
+
+def _host(address: str) -> str:
+    host = re.split(r"[/?#]", _SCHEME.sub("", address), maxsplit=1)[0]
+    name = _PORT.sub("", host).rstrip(".")
+    # Only ASCII has one lower case: the Kelvin sign would turn into a plain k.
+    return name.lower() if name.isascii() else name
