@@ -1,0 +1,66 @@
+"""Connecting: SamCart accounts with their addresses, Thinkific sites with their keys."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.urls import reverse
+
+from integrations import budget, secrets
+from integrations.models import CallBudget, Integration, Marketplace, WebhookSecret
+
+# How long an address goes on working after it was replaced: SamCart is changed by hand.
+OVERLAP = timedelta(days=7)
+SHORTEST_SECRET = 24
+
+
+def add_webhook_secret(marketplace: Marketplace, secret: str = "") -> str:
+    """A new secret (made when none is given); the older ones live on for seven days.
+
+    Raises ValueError with a sentence for a secret that is too short or does not fit into
+    an address.
+    """
+    secret = secret or secrets.fresh()
+    if len(secret) < SHORTEST_SECRET:
+        raise ValueError(f"A webhook secret has at least {SHORTEST_SECRET} characters.")
+    if not all(char.isascii() and (char.isalnum() or char in "-_.~") for char in secret):
+        raise ValueError("A webhook secret has letters, digits, and - _ . ~ only.")
+    with transaction.atomic():
+        older = WebhookSecret.objects.filter(marketplace=marketplace)
+        older.filter(Q(expires_at=None) | Q(expires_at__gt=Now() + OVERLAP)).update(
+            expires_at=Now() + OVERLAP
+        )
+        WebhookSecret.objects.create(
+            marketplace=marketplace, digest=secrets.digest(secret), sealed=secrets.seal(secret)
+        )
+    return secret
+
+
+def webhook_secret(marketplace: Marketplace) -> str:
+    """The newest secret of the account, "" when it has none. Raises SecretUnreadable."""
+    newest = marketplace.webhook_secrets.order_by("-pk").first()
+    return secrets.reveal(newest.sealed) if newest else ""
+
+
+def webhook_address(marketplace: Marketplace) -> str:
+    """What SamCart must be given as Notify URL; "" without a secret. Raises SecretUnreadable."""
+    secret = webhook_secret(marketplace)
+    return settings.PUBLIC_URL + reverse("hook", args=[secret]) if secret else ""
+
+
+def save(integration: Integration, secret: str = "") -> None:
+    """Save the integration, with a new API key when one is given.
+
+    A new key ends a pause that the old one caused: what waits goes on at once.
+    """
+    with transaction.atomic():
+        if secret:
+            integration.set_secret(secret)
+            integration.connection = Integration.Connection.UNKNOWN
+            integration.connection_message = ""
+        integration.save()
+        CallBudget.objects.get_or_create(integration=integration)
+        if secret:
+            budget.unblock(integration.pk)

@@ -1,0 +1,86 @@
+"""The selling side: SamCart accounts, their webhook secrets, products and buyers."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Marketplace(models.Model):
+    """A SamCart account. People read "SamCart"; SamCart's own word is marketplace."""
+
+    name = models.CharField(max_length=100, unique=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = "SamCart account"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WebhookSecret(models.Model):
+    """What stands in the address that SamCart posts to; two may live at once."""
+
+    marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="webhook_secrets")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    # Sealed, so that the admin can show the address again.
+    sealed = models.TextField(editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"Address of {self.marketplace}"
+
+
+class ProductQuerySet(models.QuerySet["Product"]):
+    def named(self, marketplace_id: int, kind: str, external_id: str, name: str) -> "Product":
+        """The product with this SamCart id, made or renamed when SamCart says so."""
+        product, made = self.get_or_create(
+            marketplace_id=marketplace_id,
+            kind=kind,
+            external_id=external_id,
+            defaults={"name": name or f"{kind.title()} {external_id}"},
+        )
+        if not made and name and product.name != name:
+            product.name = name
+            product.save(update_fields=["name"])
+        return product
+
+
+class Product(models.Model):
+    """What is sold in SamCart: a product, or a course of SamCart's own Courses app."""
+
+    class Kind(models.TextChoices):
+        PRODUCT = "product", "Product"
+        COURSE = "course", "SamCart course"
+
+    marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="products")
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PRODUCT)
+    external_id = models.CharField("SamCart ID", max_length=64)
+    name = models.CharField(max_length=255)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ProductQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["marketplace", "kind", "external_id"], name="product_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Customer(models.Model):
+    """A person who buys, known by e-mail; the e-mail is normalised and therefore unique."""
+
+    email = models.CharField(max_length=320, unique=True)
+    # As SamCart sent it last: Thinkific may hold the same spelling.
+    email_as_sent = models.CharField(max_length=320)
+    first_name = models.CharField(max_length=255, blank=True)
+    last_name = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return self.email

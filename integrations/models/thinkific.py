@@ -1,0 +1,196 @@
+"""The teaching side: Thinkific sites, what they offer, and what we know of their users."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from integrations import secrets
+from integrations.models.samcart import Customer
+
+
+class Integration(models.Model):
+    """A Thinkific site, connected by its subdomain and an API key or access token."""
+
+    class App(models.TextChoices):
+        THINKIFIC = "thinkific", "Thinkific"
+
+    class Connection(models.TextChoices):
+        UNKNOWN = "unknown", "Not checked yet"
+        CONNECTED = "connected", "Connected"
+        REFUSED = "refused", "Key rejected"
+        UNREACHABLE = "unreachable", "Cannot connect"
+
+    name = models.CharField(max_length=100, unique=True)
+    app = models.CharField(max_length=20, choices=App.choices, default=App.THINKIFIC)
+    site = models.CharField("Site URL", max_length=63)
+    sealed_secret = models.TextField(editable=False)
+    # Shown as "ends in …3f9a", so that a person can tell which key is stored.
+    secret_ending = models.CharField(max_length=4, editable=False, default="")
+    # Goes up with each new secret: an answer got with an older one pauses nothing.
+    secret_version = models.PositiveIntegerField(default=1, editable=False)
+    send_welcome_email = models.BooleanField("Send Thinkific's site welcome e-mail", default=False)
+    enabled = models.BooleanField("On", default=True)
+    connection = models.CharField(
+        max_length=12, choices=Connection.choices, default=Connection.UNKNOWN, editable=False
+    )
+    connection_message = models.TextField(blank=True, editable=False)
+    refreshed_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["app", "site"], name="site_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def set_secret(self, secret: str) -> None:
+        """Seal the secret into the row (not saved) and count it as a new one."""
+        self.sealed_secret = secrets.seal(secret)
+        self.secret_ending = secret[-4:] if len(secret) >= 12 else ""
+        self.secret_version += 1
+
+    def secret(self) -> str:
+        """The API key or token. Raises SecretUnreadable."""
+        return secrets.reveal(self.sealed_secret)
+
+
+class Destination(models.Model):
+    """A course or bundle of a site; one that has gone is marked, not deleted."""
+
+    class Kind(models.TextChoices):
+        COURSE = "course", "Course"
+        BUNDLE = "bundle", "Bundle"
+
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="destinations")
+    kind = models.CharField(max_length=6, choices=Kind.choices)
+    # Thinkific's `productable_id`, never the product's own id.
+    external_id = models.BigIntegerField("Thinkific ID")
+    name = models.CharField(max_length=255)
+    published = models.BooleanField(default=True)
+    private = models.BooleanField(null=True)
+    # Of a bundle: the ids of its courses, as far as Thinkific told them.
+    course_ids = models.JSONField(default=list, blank=True)
+    gone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "course or bundle"
+        verbose_name_plural = "courses and bundles"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["integration", "kind", "external_id"], name="destination_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProfileField(models.Model):
+    """A custom signup field of a site; one that has gone is marked, not deleted."""
+
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="profile_fields")
+    external_id = models.BigIntegerField("Thinkific ID")
+    label = models.CharField(max_length=255)
+    # The raw value: Thinkific does not publish which there are.
+    field_type = models.CharField(max_length=100)
+    required = models.BooleanField(default=False)
+    gone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "signup field"
+        constraints = [
+            models.UniqueConstraint(fields=["integration", "external_id"], name="field_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def mappable(self) -> bool:
+        """Only fields of type Text take a SamCart value (SamCart's help page)."""
+        kinds = {kind.casefold() for kind in settings.THINKIFIC_TEXT_FIELD_TYPES}
+        return self.gone_at is None and self.field_type.casefold() in kinds
+
+
+class FieldMappingQuerySet(models.QuerySet["FieldMapping"]):
+    def values_for(
+        self, integration: Integration, custom_fields: list[dict[str, str]]
+    ) -> dict[int, str]:
+        """{signup field id: value} for the custom fields of an order; empty values are left out."""
+        told = {}
+        for field in custom_fields:
+            for key in (field.get("name", ""), field.get("slug", "")):
+                told[key.strip().casefold()] = field.get("value", "").strip()
+        mappings = self.filter(integration=integration).select_related("profile_field")
+        found = {
+            mapping.profile_field.external_id: told.get(mapping.samcart_field.casefold(), "")
+            for mapping in (mappings if told else ())
+            if mapping.profile_field.mappable
+        }
+        return {key: value for key, value in found.items() if value}
+
+
+class FieldMapping(models.Model):
+    """A SamCart custom field, by name or slug, fills a signup field."""
+
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="field_mappings")
+    samcart_field = models.CharField("SamCart custom field", max_length=255)
+    profile_field = models.ForeignKey(
+        ProfileField, models.CASCADE, verbose_name="Thinkific signup field"
+    )
+
+    objects = FieldMappingQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["integration", "profile_field"], name="profile_field_filled_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.samcart_field} → {self.profile_field}"
+
+
+class Learner(models.Model):
+    """A customer on a site: the Thinkific user, remembered so that no call is spent on it."""
+
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="learners")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="learners")
+    user_id = models.BigIntegerField("Thinkific user ID")
+    administrator = models.BooleanField(default=False)
+    # {signup field id: value} as Thinkific holds it, as far as we know: only changes are sent.
+    fields_known = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["integration", "customer"], name="learner_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer} on {self.integration}"
+
+
+class Intent(models.Model):
+    """A POST that was about to be sent and has no definite answer yet.
+
+    While the row stands nobody knows whether Thinkific carried it out, so whoever
+    comes next reads before writing.
+    """
+
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="intents")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="intents")
+    target = models.CharField(max_length=40)  # "user", "course:501", "bundle:7"
+    # Thinkific said 202: it will do it later, so "not there yet" is no answer.
+    accepted = models.BooleanField(default=False)
+    sent_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["integration", "customer", "target"], name="intent_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.target} for {self.customer}"

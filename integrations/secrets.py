@@ -1,0 +1,54 @@
+"""Secrets at rest: sealed with the first of FIELD_ENCRYPTION_KEYS, opened by any of them."""
+
+import hashlib
+import secrets
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+
+class SecretUnreadable(Exception):
+    """None of FIELD_ENCRYPTION_KEYS opens this value: nothing may be done with it."""
+
+    message = (
+        "The stored key cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
+        "Put the key that sealed it back into .env, or enter the API key again."
+    )
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def _keys() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.FIELD_ENCRYPTION_KEYS])
+
+
+def seal(text: str) -> str:
+    """The text encrypted (Fernet token, ASCII)."""
+    return _keys().encrypt(text.encode()).decode()
+
+
+def reveal(sealed: str) -> str:
+    """The text that was sealed. Raises SecretUnreadable."""
+    try:
+        return _keys().decrypt(sealed.encode()).decode()
+    except InvalidToken:
+        raise SecretUnreadable from None
+
+
+def reseal(sealed: str) -> str:
+    """The same text under the first key. Raises SecretUnreadable."""
+    try:
+        return _keys().rotate(sealed.encode()).decode()
+    except InvalidToken:
+        raise SecretUnreadable from None
+
+
+def digest(secret: str) -> str:
+    """SHA-256 in hex: webhook secrets are found by it without being readable."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def fresh() -> str:
+    """A new webhook secret: 32 random bytes, safe in an address."""
+    return secrets.token_urlsafe(32)
