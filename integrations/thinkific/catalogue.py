@@ -1,0 +1,183 @@
+"""What a site offers: courses, bundles with their courses, and signup fields."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from django.db import models, transaction
+from django.db.models.functions import Now
+
+from integrations.errors import OutsideError, Refused
+from integrations.models import Destination, Integration, ProfileField
+from integrations.thinkific.client import Answer
+from integrations.thinkific.visit import Visit, accept_key
+
+Kind = Destination.Kind
+KINDS = {"course": Kind.COURSE, "bundle": Kind.BUNDLE}
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Reader(Protocol):
+    """Whatever reads a site: a Client, or a Visit that keeps to the budget."""
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Answer: ...
+
+    def pages(
+        self, path: str, params: Mapping[str, str | int] | None = None
+    ) -> Iterator[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Found rows by their key: {(kind, id): values} and {id: values}."""
+
+    destinations: dict[tuple[str, int], dict[str, Any]]
+    fields: dict[int, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a refresh found, and what is different from last time."""
+
+    courses: int
+    bundles: int
+    fields: int
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """ "20 courses, 4 bundles, 4 signup fields (2 new, 1 removed)." """
+        found = [
+            _counted(self.courses, "course"),
+            _counted(self.bundles, "bundle"),
+            _counted(self.fields, "signup field"),
+        ]
+        changed = [f"{len(self.new)} new"] if self.new else []
+        changed += [f"{len(self.gone)} removed"] if self.gone else []
+        return ", ".join(found) + (f" ({', '.join(changed)})." if changed else ".")
+
+
+def fetch(site: Reader) -> Catalogue:
+    """Read the whole catalogue into memory. Raises OutsideError.
+
+    There is no list of bundles: the products name both, and `productable_id` is the id of
+    the course or bundle, not the product's own (vendor's API document).
+    """
+    destinations: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in site.pages("/products"):
+        kind = KINDS.get(str(row.get("productable_type", "")).casefold())
+        number = row.get("productable_id")
+        if kind is None or not isinstance(number, int):
+            continue
+        destinations[kind.value, number] = {
+            "name": str(row.get("name") or f"{kind.label} {number}")[:255],
+            "published": row.get("status") != "draft",
+            "private": row.get("private") if isinstance(row.get("private"), bool) else None,
+            "course_ids": _course_ids(site, number) if kind is Kind.BUNDLE else [],
+        }
+    fields = {
+        row["id"]: {
+            "label": str(row.get("label") or row["id"])[:255],
+            "field_type": str(row.get("field_type") or "")[:100],
+            "required": bool(row.get("required")),
+        }
+        for row in site.pages("/custom_profile_field_definitions")
+        if isinstance(row.get("id"), int)
+    }
+    return Catalogue(destinations, fields)
+
+
+def store(integration: Integration, found: Catalogue) -> Changes:
+    """Bring the rows up to what was found; what has gone is marked, not deleted."""
+    with transaction.atomic():
+        new, gone = _store_destinations(integration, found)
+        new_fields, gone_fields = _store_fields(integration, found)
+        Integration.objects.filter(pk=integration.pk).update(refreshed_at=Now())
+    kinds = [kind for kind, _ in found.destinations]
+    return Changes(
+        courses=kinds.count(Kind.COURSE.value),
+        bundles=kinds.count(Kind.BUNDLE.value),
+        fields=len(found.fields),
+        new=tuple(new + new_fields),
+        gone=tuple(gone + gone_fields),
+    )
+
+
+def refresh(integration: Integration, *, until: float = float("inf")) -> Changes:
+    """Read the site's catalogue and store it; notes on the integration whether it connects.
+
+    Raises OutsideError, SecretUnreadable, budget.SiteBlocked and budget.NoSlot.
+    """
+    visit = Visit(integration, until=until)
+    try:
+        found = fetch(visit)
+    except OutsideError as error:
+        if not isinstance(error, Refused):
+            _note(integration, Integration.Connection.UNREACHABLE, error.message)
+        raise
+    finally:
+        with transaction.atomic():
+            visit.write()
+    changes = store(integration, found)
+    accept_key(integration)
+    return changes
+
+
+def _note(integration: Integration, connection: str, message: str) -> None:
+    """A rejected key is noted by the visit already, and is the graver news."""
+    rows = Integration.objects.filter(pk=integration.pk)
+    rows.exclude(connection=Integration.Connection.REFUSED).update(
+        connection=connection, connection_message=message
+    )
+
+
+def _course_ids(site: Reader, bundle: int) -> list[int]:
+    body = site.get(f"/bundles/{bundle}").body
+    ids = body.get("course_ids") if isinstance(body, dict) else None
+    return [number for number in ids or [] if isinstance(number, int)]
+
+
+def _store_destinations(integration: Integration, found: Catalogue) -> tuple[list[str], list[str]]:
+    rows = {(row.kind, row.external_id): row for row in integration.destinations.all()}
+    new = []
+    for (kind, number), values in found.destinations.items():
+        row = rows.get((kind, number)) or Destination(
+            integration=integration, kind=kind, external_id=number
+        )
+        if row.pk is None or row.gone_at:
+            new.append(values["name"])
+        _save_changed(row, values | {"gone_at": None})
+    left = [row for key, row in rows.items() if key not in found.destinations]
+    return new, _mark_gone(left)
+
+
+def _store_fields(integration: Integration, found: Catalogue) -> tuple[list[str], list[str]]:
+    rows = {row.external_id: row for row in integration.profile_fields.all()}
+    new = []
+    for number, values in found.fields.items():
+        row = rows.get(number) or ProfileField(integration=integration, external_id=number)
+        if row.pk is None or row.gone_at:
+            new.append(values["label"])
+        _save_changed(row, values | {"gone_at": None})
+    left = [row for key, row in rows.items() if key not in found.fields]
+    return new, _mark_gone(left)
+
+
+def _save_changed(row: models.Model, values: dict[str, Any]) -> None:
+    if row.pk is not None and all(getattr(row, key) == value for key, value in values.items()):
+        return
+    for key, value in values.items():
+        setattr(row, key, value)
+    row.save()
+
+
+def _mark_gone(rows: list[Row]) -> list[str]:
+    """Mark those that were there until now; their names."""
+    fresh = [row for row in rows if getattr(row, "gone_at") is None]  # noqa: B009
+    for row in fresh:
+        type(row)._default_manager.filter(pk=row.pk).update(gone_at=Now())
+    return [str(row) for row in fresh]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

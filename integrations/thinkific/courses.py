@@ -1,0 +1,147 @@
+"""Course enrolments: one per user and course, opened up or closed."""
+
+import enum
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from integrations.errors import Refused, Retry
+from integrations.thinkific.users import User
+from integrations.thinkific.visit import Visit
+
+Reread = Callable[[], list[dict[str, Any]]]
+# Where null does not clear an expiry date, this one does as well; whoever reads it back
+# takes any date from FOREVER on as "never".
+NEVER = "2099-01-01T00:00:00Z"
+FOREVER = datetime(2090, 1, 1, tzinfo=UTC)
+
+
+class Closed(enum.Enum):
+    """What ending an access found."""
+
+    NOW = "now"
+    BEFORE = "before"
+    NEVER = "never"
+
+
+def open_up(visit: Visit, user: User, course_id: int) -> bool:
+    """Full access without an end; False when the user had it already. Raises as Visit does."""
+    target = f"course:{course_id}"
+    if not visit.user_is_new or visit.in_doubt(target):
+        rows = read(visit, user, course_id)
+        if rows:
+            visit.settle(target)
+            return _widen(visit, user, course_id, rows)
+        visit.settle(target)
+    body = {"course_id": course_id, "user_id": user.id, "activated_at": now()}
+    try:
+        visit.post("/enrollments", body, target=target)
+    except Refused as error:
+        # Somebody else enrolled the user meanwhile: then there is a row to widen.
+        if error.status not in {409, 422}:
+            raise
+        if error.says("could not be found"):
+            raise
+        rows = read(visit, user, course_id)
+        if not rows:
+            raise
+        _widen(visit, user, course_id, rows)
+    return True
+
+
+def close(visit: Visit, user: User, course_id: int) -> Closed:
+    """End the access now by an expiry date in the past; Thinkific documents no other way."""
+    rows = read(visit, user, course_id)
+    visit.settle(f"course:{course_id}")
+    if not rows:
+        return Closed.NEVER
+    running = [row for row in rows if not has_ended(row)]
+    for row in running:
+        visit.put(f"/enrollments/{row['id']}", {"expiry_date": yesterday()})
+    return Closed.NOW if running else Closed.BEFORE
+
+
+def read(visit: Visit, user: User, course_id: int) -> list[dict[str, Any]]:
+    """The user's enrolments in the course; rows are compared, for an odd filter is ignored."""
+    asked = {"query[user_id]": user.id, "query[course_id]": course_id}
+    rows = visit.pages("/enrollments", asked)
+    return [
+        row for row in rows if row.get("user_id") == user.id and row.get("course_id") == course_id
+    ]
+
+
+def is_open(row: dict[str, Any]) -> bool:
+    """Full access now and for ever: activated, no free preview, no end."""
+    activated = moment(row.get("activated_at"))
+    end = moment(row.get("expiry_date"))
+    return (
+        activated is not None
+        and activated <= timezone.now() + timedelta(hours=1)
+        and not row.get("is_free_trial")
+        and not has_ended(row)
+        and (end is None or end >= FOREVER)
+    )
+
+
+def has_ended(row: dict[str, Any]) -> bool:
+    """Whether the access is over."""
+    end = moment(row.get("expiry_date"))
+    return bool(row.get("expired")) or (end is not None and end <= timezone.now())
+
+
+def moment(text: object) -> datetime | None:
+    """An ISO 8601 time of the API, aware; None for null and for what is no time."""
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def now() -> str:
+    """The present in the form that the API takes. A past minute, for clocks differ."""
+    return _iso(timezone.now() - timedelta(minutes=1))
+
+
+def yesterday() -> str:
+    """A day ago: it has ended for every clock that is less than a day off."""
+    return _iso(timezone.now() - timedelta(days=1))
+
+
+def widen(visit: Visit, path: str, body: dict[str, Any], reread: Reread) -> None:
+    """PUT until every row is open. Whether null clears an expiry date is not documented:
+    it is tried and read back, and a date far away is the way that always works."""
+    try:
+        visit.put(path, body | {"activated_at": now(), "expiry_date": None})
+        refused = False
+    except Refused as error:
+        if error.status != 422:
+            raise
+        refused = True
+    if not refused and all(map(is_open, reread())):
+        return
+    visit.put(path, body | {"activated_at": now(), "expiry_date": NEVER})
+
+
+def _widen(visit: Visit, user: User, course_id: int, rows: Iterable[dict[str, Any]]) -> bool:
+    rows = list(rows)
+    if any(map(is_open, rows)):
+        return False
+    row = rows[0]
+
+    def reread() -> list[dict[str, Any]]:
+        found = [again for again in read(visit, user, course_id) if again["id"] == row["id"]]
+        if not found:
+            raise Retry("The enrollment changed while Admit looked at it; Admit looks again.")
+        return found
+
+    widen(visit, f"/enrollments/{row['id']}", {}, reread)
+    return True
+
+
+def _iso(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

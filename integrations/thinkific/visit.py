@@ -1,0 +1,226 @@
+"""One customer on one site during one attempt: calls, what we remember, what is in doubt.
+
+Everything that must survive a crash is written in the transaction before the next call,
+together with the lease and the call's slot: two calls cost two commits, not six.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from integrations import budget
+from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Retry
+from integrations.models import ApiCall, CallBudget, Customer, Integration, Intent, Learner
+from integrations.thinkific.client import Answer, Client, Exchange
+
+# How long a 202 is believed while nothing is to be seen of what it promised.
+T = TypeVar("T")
+ACCEPTED_FOR = timedelta(hours=1)
+
+
+class Visit:
+    """The calls of one attempt. `renew` is called in the transaction before each of them.
+
+    `until` (monotonic seconds) is when the last call may start. Raises what the client
+    raises, budget.SiteBlocked and budget.NoSlot before a call, OutOfTime when `until` has
+    passed, and whatever `renew` raises.
+    """
+
+    def __init__(
+        self,
+        integration: Integration,
+        customer: Customer | None = None,
+        *,
+        run_id: int | None = None,
+        renew: Callable[[], None] = lambda: None,
+        until: float = float("inf"),
+    ) -> None:
+        self.integration = integration
+        self.customer = customer
+        self.user_is_new = False  # created in this attempt: nothing can be enrolled yet
+        self.looked_up = False  # read from the site in this attempt: cannot be outdated
+        self._run_id = run_id
+        self._renew = renew
+        self._until = until
+        self._later: list[Callable[[], object]] = []
+        self._target = ""
+        self._probe = False
+        self._client = Client(
+            base_url=settings.THINKIFIC_API_URL,
+            site=integration.site,
+            secret=integration.secret(),
+            before_call=self._before_call,
+            after_call=self._after_call,
+            deadline=settings.CALL_DEADLINE_SECONDS,
+            version=settings.VERSION,
+        )
+        here: dict[str, Any] = {"integration": integration, "customer": customer}
+        self._here = here
+        self._intents = {i.target: i for i in Intent.objects.filter(**here)} if customer else {}
+        self.learner = Learner.objects.filter(**here).first() if customer else None
+
+    # Calls
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Answer:
+        return self._watched(lambda: self._client.get(path, params))
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Answer:
+        return self._watched(lambda: self._client.put(path, body))
+
+    def pages(
+        self, path: str, params: Mapping[str, str | int] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        rows = self._client.pages(path, params)
+        while True:
+            row = self._watched(lambda: next(rows, None))
+            if row is None:
+                return
+            yield row
+
+    def post(self, path: str, body: Mapping[str, Any], *, target: str) -> Answer:
+        """POST with an intent row that outlives a crash and a lost answer."""
+        self._target = target
+        try:
+            answer = self._watched(lambda: self._client.post(path, body))
+        except OutsideError as error:
+            if not (isinstance(error, Retry) and error.in_doubt):
+                self.settle(target)
+            raise
+        finally:
+            self._target = ""
+        if answer.status == 202:
+            self._intents[target].accepted = True
+            self._later.append(self._intents[target].save)
+        else:
+            self.settle(target)
+        return answer
+
+    # Doubt
+
+    def in_doubt(self, target: str) -> bool:
+        """Whether a POST for this target may have been carried out without our knowing."""
+        return target in self._intents
+
+    def promised(self, target: str) -> bool:
+        """Whether the site said that it would do this later, and may still be at it."""
+        intent = self._intents.get(target)
+        return bool(intent and intent.accepted and timezone.now() - intent.sent_at < ACCEPTED_FOR)
+
+    def settle(self, target: str) -> None:
+        """A definite answer is known: the doubt about this target is over."""
+        intent = self._intents.pop(target, None)
+        if intent is not None:
+            self._later.append(lambda: Intent.objects.filter(pk=intent.pk).delete())
+
+    # Memory
+
+    def remember(self, user_id: int, *, administrator: bool, fields: dict[str, str]) -> None:
+        """The customer is this user of the site, holding these signup fields {id: value}."""
+        found = {"user_id": user_id, "administrator": administrator, "fields_known": fields}
+        self.learner = Learner(**self._here, **found)
+        self._later.append(lambda: Learner.objects.update_or_create(**self._here, defaults=found))
+
+    def forget(self) -> None:
+        """The remembered user is gone from the site."""
+        self.learner = None
+        self._later.append(lambda: Learner.objects.filter(**self._here).delete())
+
+    def write(self) -> None:
+        """Write what is still only remembered here; inside the caller's transaction."""
+        later, self._later = self._later, []
+        for step in later:
+            step()
+
+    # Around each call
+
+    def _before_call(self, method: str, path: str) -> None:
+        patience = self._until - time.monotonic()
+        if patience <= 0:
+            raise OutOfTime("The worker's time was up before the next call; it goes on at once.")
+        pending = list(self._later)
+        try:
+            with transaction.atomic():
+                self._renew()
+                self.write()
+                if self._target:
+                    self._intend(self._target)
+                slot = budget.take(self.integration.pk, patience=min(patience, 3600))
+        except BaseException:
+            self._later = pending
+            raise
+        self._probe = slot.probe
+        if slot.wait > 0:
+            time.sleep(slot.wait)
+
+    def _intend(self, target: str) -> None:
+        fresh = {"accepted": False, "sent_at": timezone.now()}
+        self._intents[target], _ = Intent.objects.update_or_create(
+            **self._here, target=target, defaults=fresh
+        )
+
+    def _after_call(self, exchange: Exchange) -> None:
+        call = ApiCall(
+            integration=self.integration,
+            run_id=self._run_id,
+            method=exchange.method,
+            url=exchange.url,
+            request_body=exchange.request_body,
+            status=exchange.status,
+            response_body=exchange.response_body,
+            error=exchange.error,
+            milliseconds=exchange.milliseconds,
+            sent_at=exchange.sent_at,
+        )
+        self._later.append(call.save)
+
+    def _watched(self, call: Callable[[], T]) -> T:
+        """Carry out a call and let its answer open or close the site."""
+        try:
+            result = call()
+        except KeyRejected as error:
+            reject_key(self.integration, error.message)
+            raise
+        except LimitReached as error:
+            budget.block(self.integration.pk, CallBudget.Blocked.LIMIT, error.seconds)
+            raise
+        except Retry as error:
+            if error.seconds is not None:  # it said itself when to come back
+                budget.block(self.integration.pk, CallBudget.Blocked.LIMIT, error.seconds)
+            elif error.status is not None:
+                self._report_open()
+            raise
+        except OutsideError as error:
+            # Any answer but these two shows that the site can be called.
+            if error.status is not None:
+                self._report_open()
+            raise
+        self._report_open()
+        return result
+
+    def _report_open(self) -> None:
+        if self._probe:
+            self._probe = False
+            accept_key(self.integration)
+
+
+def reject_key(integration: Integration, message: str) -> None:
+    """Pause the site, unless the key was changed since: an old key's answer says nothing."""
+    current = Integration.objects.filter(
+        pk=integration.pk, secret_version=integration.secret_version
+    )
+    refused = {"connection": Integration.Connection.REFUSED, "connection_message": message}
+    with transaction.atomic():  # a new key waits for the row, and then ends this pause
+        if current.update(**refused):
+            budget.block(integration.pk, CallBudget.Blocked.KEY, budget.KEY_PAUSE_SECONDS)
+
+
+def accept_key(integration: Integration) -> None:
+    """The site answered: it is open, and its key works."""
+    budget.unblock(integration.pk)
+    connected = {"connection": Integration.Connection.CONNECTED, "connection_message": ""}
+    Integration.objects.filter(pk=integration.pk).update(**connected)

@@ -1,0 +1,65 @@
+"""Which rules run for an event, and why the others do not. Pure: no database, no clock."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rules.models import Rule
+from rules.triggers import Trigger
+
+
+class Why(StrEnum):
+    """The code of a verdict; kept with the event, spelled out by `reason`."""
+
+    RUN = "run"
+    OFF = "off"
+    OTHER_TRIGGER = "other_trigger"
+    OTHER_PRODUCT = "other_product"
+    NO_PRODUCT = "no_product"
+
+
+REASONS: dict[Why, str] = {
+    Why.RUN: "It fits: trigger and product are those of the event.",
+    Why.OFF: "The rule is turned off.",
+    Why.OTHER_TRIGGER: "It waits for another trigger.",
+    Why.OTHER_PRODUCT: "It is for another product.",
+    Why.NO_PRODUCT: "It is for one product, and the event names no product.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What a rule looks at: the triggers an event fires (one, rarely two) and its product."""
+
+    triggers: frozenset[Trigger]
+    product: tuple[str, str] | None  # kind and SamCart id
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    rule: Rule
+    why: Why
+
+    @property
+    def runs(self) -> bool:
+        return self.why is Why.RUN
+
+
+def decide(event: Fact, rules: Iterable[Rule]) -> list[Verdict]:
+    """One verdict for every rule, in the rules' order.
+
+    Only what a person switched or wrote into the rule keeps it from running: a paused
+    site or a course that has gone is the business of carrying out, where it is seen.
+    """
+    return [Verdict(rule, _why(event, rule)) for rule in rules]
+
+
+def _why(event: Fact, rule: Rule) -> Why:
+    if rule.trigger not in event.triggers:
+        return Why.OTHER_TRIGGER
+    if rule.product is not None:
+        if event.product is None:
+            return Why.NO_PRODUCT
+        if event.product != (rule.product.kind, rule.product.external_id):
+            return Why.OTHER_PRODUCT
+    return Why.RUN if rule.enabled else Why.OFF

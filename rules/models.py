@@ -1,0 +1,127 @@
+"""Rules: when this happens to that product, do this with that course or bundle."""
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models.functions import Now
+
+from integrations.models import Destination, Integration, Marketplace, Product
+from rules.triggers import Category, Trigger
+
+
+class Action(models.TextChoices):
+    """What a rule can do in Thinkific, in SamCart's words."""
+
+    CREATE_COURSE_ENROLLMENT = "create_course_enrollment", "Create Course Enrollment"
+    EXPIRE_COURSE_ENROLLMENT = "expire_course_enrollment", "Expire Course Enrollment"
+    CREATE_BUNDLE_ENROLLMENT = "create_bundle_enrollment", "Create Bundle Enrollment"
+    EXPIRE_BUNDLE_ENROLLMENT = "expire_bundle_enrollment", "Expire Bundle Enrollment"
+
+    @property
+    def destination_kind(self) -> Destination.Kind:
+        """Whether the action is about a course or a bundle."""
+        return Destination.Kind.BUNDLE if "bundle" in self.value else Destination.Kind.COURSE
+
+    @property
+    def gives_access(self) -> bool:
+        return self.value.startswith("create_")
+
+
+class Scope(models.TextChoices):
+    PRODUCT = "product", "One product"
+    GLOBAL = "global", "Every product"
+
+
+class RuleQuerySet(models.QuerySet["Rule"]):
+    def for_deciding(self, marketplace_id: int) -> list["Rule"]:
+        """Every rule of the marketplace, also those that are off, with what its text needs."""
+        rules = self.filter(marketplace_id=marketplace_id).order_by("id")
+        return list(rules.select_related("product", "integration", "destination"))
+
+
+class Rule(models.Model):
+    """One rule; its tuple without `enabled` is unique."""
+
+    marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="rules")
+    scope = models.CharField(max_length=7, choices=Scope.choices)
+    product = models.ForeignKey(
+        Product, models.CASCADE, null=True, blank=True, related_name="rules"
+    )
+    trigger = models.CharField(max_length=40, choices=Trigger.choices)
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
+    action = models.CharField(max_length=40, choices=Action.choices)
+    destination = models.ForeignKey(
+        Destination, models.CASCADE, related_name="rules", verbose_name="course or bundle"
+    )
+    enabled = models.BooleanField("On", default=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = RuleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["product", "trigger", "integration", "action", "destination"],
+                condition=models.Q(scope=Scope.PRODUCT),
+                name="product_rule_once",
+                violation_error_message="This product has this very rule already.",
+            ),
+            models.UniqueConstraint(
+                fields=["marketplace", "trigger", "integration", "action", "destination"],
+                condition=models.Q(scope=Scope.GLOBAL),
+                name="global_rule_once",
+                violation_error_message="There is this very global rule already.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(scope=Scope.PRODUCT, product__isnull=False)
+                | models.Q(scope=Scope.GLOBAL, product__isnull=True),
+                name="product_rule_has_product",
+                violation_error_message=(
+                    "A rule for one product names the product; a global rule names none."
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.sentence()
+
+    def clean(self) -> None:
+        """Raises ValidationError with a sentence for whatever does not fit together."""
+        if self.product and self.product.marketplace_id != self.marketplace_id:
+            raise ValidationError({"product": "This product belongs to another SamCart account."})
+        if self.product and Trigger(self.trigger).category is Category.COURSES:
+            raise ValidationError(
+                {"trigger": "Courses triggers carry no product: make this a global rule."}
+            )
+        if self.destination.integration_id != self.integration_id:
+            raise ValidationError(
+                {"destination": f"{self.destination} does not belong to {self.integration}."}
+            )
+        kind = Action(self.action).destination_kind
+        if self.destination.kind != kind:
+            raise ValidationError({"destination": f"{self.destination} is not a {kind.value}."})
+        if self._state.adding and self.destination.gone_at:
+            raise ValidationError(
+                {"destination": f"{self.destination} is gone from Thinkific. Choose another."}
+            )
+
+    def sentence(self) -> str:
+        """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """
+        about = self.product.name if self.product else "every product"
+        trigger, action = Trigger(self.trigger).label, Action(self.action).label
+        return f"{trigger}, {about}: {action}, {self.destination} on {self.integration}"
+
+
+class NamedType(models.Model):
+    """A raw `type` that Admit does not know, given its trigger by a person."""
+
+    marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="named_types")
+    type = models.CharField(max_length=100)  # normalised
+    trigger = models.CharField(max_length=40, choices=Trigger.choices)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["marketplace", "type"], name="type_named_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} is {Trigger(self.trigger).label}"
