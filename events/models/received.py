@@ -1,0 +1,133 @@
+"""What SamCart sent: the raw delivery, and the events read from it."""
+
+import uuid
+from collections.abc import Iterable
+
+from django.db import models
+from django.db.models.functions import Now
+
+from integrations.models import Customer, Marketplace, Product, WebhookSecret
+from rules.triggers import Trigger
+
+
+class Delivery(models.Model):
+    """One POST, as raw bytes. It is kept before anybody looks into it."""
+
+    class State(models.TextChoices):
+        NEW = "new", "Not read yet"
+        READ = "read", "Read"
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="deliveries")
+    secret = models.ForeignKey(WebhookSecret, models.SET_NULL, null=True)
+    # The address had been withdrawn when the delivery came: its runs wait for a person.
+    withdrawn = models.BooleanField(default=False)
+    address_trigger = models.CharField(max_length=100, blank=True)
+    query = models.CharField(max_length=2000, blank=True)
+    content_type = models.CharField(max_length=255, blank=True)
+    body = models.BinaryField()
+    body_digest = models.CharField(max_length=64)
+    state = models.CharField(max_length=4, choices=State.choices, default=State.NEW)
+    repeat_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="repeats")
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        indexes = [
+            models.Index(
+                fields=["received_at", "id"],
+                condition=models.Q(state="new"),
+                name="delivery_to_read",
+            ),
+            models.Index(fields=["body_digest", "received_at"], name="delivery_repeats"),
+            models.Index(fields=["-received_at"], name="delivery_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Delivery {self.pk}"
+
+
+class RuleTexts(models.Model):
+    """The rules as sentences at one time: {rule id: sentence}. Events of that time share it."""
+
+    digest = models.CharField(max_length=64, unique=True)
+    sentences = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"{len(self.sentences)} rules"
+
+
+class EventLog(models.Model):
+    """One trigger for one product line and customer; every delivery gives at least one."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        DONE = "done", "Succeeded"
+        FAILED = "failed", "Failed"
+        HELD = "held", "Held"
+        NO_RULE = "no_rule", "No rule"
+        SKIPPED = "skipped", "Skipped"
+        REPEAT = "repeat", "Repeat"
+        UNKNOWN_TYPE = "unknown_type", "Unknown type"
+        UNREADABLE = "unreadable", "Unreadable"
+
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="events")
+    line = models.PositiveSmallIntegerField(default=0)
+    marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="events")
+    trigger = models.CharField(max_length=40, choices=Trigger.choices, null=True)
+    # A delinquent subscription fires the rules of Subscription Canceled as well.
+    also_canceled = models.BooleanField(default=False)
+    raw_type = models.CharField(max_length=100, blank=True)
+    product = models.ForeignKey(Product, models.SET_NULL, null=True, related_name="events")
+    customer = models.ForeignKey(Customer, models.SET_NULL, null=True, related_name="events")
+    status = models.CharField(max_length=12, choices=Status.choices)
+    reason = models.TextField(blank=True)
+    order_id = models.CharField(max_length=64, blank=True, db_index=True)
+    subscription_id = models.CharField(max_length=64, blank=True, db_index=True)
+    transaction_id = models.CharField(max_length=64, blank=True, db_index=True)
+    samcart_customer_id = models.CharField(max_length=64, blank=True, db_index=True)
+    custom_fields = models.JSONField(default=list)  # [{"name", "slug", "value"}]
+    verdicts = models.JSONField(default=list)  # [[rule id, engine.Why code]]
+    rule_texts = models.ForeignKey(RuleTexts, models.PROTECT, null=True)
+    received_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "event"
+        constraints = [
+            models.UniqueConstraint(fields=["delivery", "line"], name="event_line_once"),
+        ]
+        indexes = [
+            models.Index(fields=["-received_at", "-id"], name="event_newest"),
+            models.Index(fields=["customer", "received_at"], name="event_of_customer"),
+            models.Index(fields=["status", "-received_at"], name="event_by_status"),
+            models.Index(fields=["product", "-received_at"], name="event_of_product"),
+            models.Index(
+                fields=["marketplace", "raw_type"],
+                condition=models.Q(status="unknown_type"),
+                name="event_unknown_type",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        what = Trigger(self.trigger).label if self.trigger else "Unknown event"
+        return f"{what} #{self.pk}"
+
+    @classmethod
+    def status_of(cls, runs: Iterable[str]) -> "EventLog.Status":
+        """The event's status from those of its runs: what needs a person comes first."""
+        found = set(runs)
+        if not found:
+            return cls.Status.NO_RULE
+        for status in (cls.Status.FAILED, cls.Status.HELD):
+            if status.value in found:
+                return status
+        if found & {"waiting", "running"}:
+            return cls.Status.WAITING
+        return cls.Status.DONE if "done" in found else cls.Status.SKIPPED
+
+    def sentences(self) -> list[tuple[str, bool, str]]:
+        """Each rule that was looked at: (sentence, whether it ran, code of the reason)."""
+        texts = self.rule_texts.sentences if self.rule_texts else {}
+        return [
+            (texts.get(str(rule), f"Rule {rule}"), why == "run", why) for rule, why in self.verdicts
+        ]

@@ -1,0 +1,138 @@
+"""Rule runs: one rule carried out for one event, with claim, lease and order."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from events.models.received import EventLog
+from integrations.models import Customer, Integration
+from rules.models import Action, Rule
+
+UNFINISHED = ("waiting", "running")
+
+
+class RuleRunQuerySet(models.QuerySet["RuleRun"]):
+    def due(self) -> "RuleRunQuerySet":
+        """Waiting runs whose time has come."""
+        return self.filter(status=RuleRun.Status.WAITING, next_attempt_at__lte=Now())
+
+    def lapsed(self) -> "RuleRunQuerySet":
+        """Running runs whose worker has not renewed the lease: it died or stands still."""
+        return self.filter(status=RuleRun.Status.RUNNING, lease_until__lt=Now())
+
+    def next_in_line(self) -> "RuleRunQuerySet":
+        """Those that no other run of the same customer and site goes before.
+
+        Nothing runs beside them, and what was received earlier is not waiting any more.
+        """
+        same = RuleRun.objects.filter(
+            customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
+        ).exclude(pk=models.OuterRef("pk"))
+        earlier = Q(received_at__lt=models.OuterRef("received_at")) | Q(
+            received_at=models.OuterRef("received_at"), pk__lt=models.OuterRef("pk")
+        )
+        first = same.filter(status=RuleRun.Status.WAITING).filter(earlier)
+        beside = same.filter(status=RuleRun.Status.RUNNING)
+        return self.filter(~models.Exists(beside), ~models.Exists(first))
+
+    def after(self, run: "RuleRun") -> "RuleRunQuerySet":
+        """Runs of events received later, for the same customer, site and course or bundle."""
+        same = self.filter(
+            customer=run.customer_id, integration=run.integration_id, target=run.target
+        )
+        return same.filter(
+            Q(received_at__gt=run.received_at) | Q(received_at=run.received_at, pk__gt=run.pk)
+        )
+
+    def held_by(self, token: UUID) -> "RuleRunQuerySet":
+        """The run while this lease is still ours."""
+        return self.filter(status=RuleRun.Status.RUNNING, lease_token=token)
+
+    def claim(self, token: UUID, lease: timedelta) -> int:
+        """Take these runs, counting the attempt before the work; how many were still free."""
+        return self.filter(status=RuleRun.Status.WAITING).update(
+            status=RuleRun.Status.RUNNING,
+            attempts=F("attempts") + 1,
+            lease_token=token,
+            lease_until=Now() + lease,
+            started_at=Now(),
+        )
+
+
+class RuleRun(models.Model):
+    """What is to be done, copied from the rule: history survives edits and deletes.
+
+    waiting goes on by itself; running is under a lease; done and skipped are over;
+    failed and held need a person.
+    """
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        SKIPPED = "skipped", "Skipped"
+        FAILED = "failed", "Failed"
+        HELD = "held", "Held"
+
+    event = models.ForeignKey(EventLog, models.CASCADE, related_name="runs")
+    rule = models.ForeignKey(Rule, models.SET_NULL, null=True, related_name="runs")
+    integration = models.ForeignKey(Integration, models.SET_NULL, null=True, related_name="runs")
+    customer = models.ForeignKey(Customer, models.SET_NULL, null=True, related_name="runs")
+    received_at = models.DateTimeField()
+
+    action = models.CharField(max_length=40, choices=Action.choices)
+    destination_id = models.BigIntegerField("Thinkific ID")
+    destination_name = models.CharField("course or bundle", max_length=255)
+    target = models.CharField(max_length=40)  # "course:501", "bundle:7"
+    site = models.CharField(max_length=63)
+    rule_sentence = models.TextField()
+
+    status = models.CharField(max_length=7, choices=Status.choices, default=Status.WAITING)
+    message = models.TextField(blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    # Attempts that ended without a result because the worker died.
+    crashes = models.PositiveSmallIntegerField(default=0)
+    # A person said "do it anyway": what came later does not overtake it.
+    forced = models.BooleanField(default=False)
+    next_attempt_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    lease_token = models.UUIDField(null=True, editable=False)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = RuleRunQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "action"
+        constraints = [
+            models.UniqueConstraint(fields=["event", "rule"], name="run_once_per_event_and_rule"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["integration", "received_at", "id"],
+                condition=Q(status="waiting"),
+                name="run_waiting",
+            ),
+            models.Index(fields=["next_attempt_at"], condition=Q(status="waiting"), name="run_due"),
+            models.Index(
+                fields=["integration", "lease_until"],
+                condition=Q(status="running"),
+                name="run_running",
+            ),
+            models.Index(
+                fields=["customer", "integration", "received_at", "id"],
+                condition=Q(status__in=UNFINISHED),
+                name="run_order",
+            ),
+            models.Index(
+                fields=["customer", "integration", "target", "received_at"], name="run_overtaken"
+            ),
+            models.Index(fields=["status", "-received_at"], name="run_by_status"),
+            models.Index(fields=["-received_at", "-id"], name="run_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{Action(self.action).label}: {self.destination_name}"

@@ -1,0 +1,51 @@
+"""Sample bodies in the form that SamCart sends, for trying things out."""
+
+import json
+from typing import Any
+
+from rules.triggers import TYPES, Category, Trigger
+
+# The first known type of each trigger; where none is known the address must tell.
+_TYPE_OF = {trigger: word for word, trigger in reversed(TYPES.items())}
+_SPELLED = {
+    "order": "Order",
+    "refund": "Refund",
+    "partialrefund": "PartialRefund",
+    "cancel": "Cancel",
+    "recurringpaymentsucceeded": "RecurringPaymentSucceeded",
+    "recurringpaymentfailed": "RecurringPaymentFailed",
+    "subscriptiondelinquent": "SubscriptionDelinquent",
+    "recurringpaymentrecovered": "RecurringPaymentRecovered",
+    "subscriptionrestarted": "SubscriptionRestarted",
+}
+
+
+def has_type(trigger: Trigger) -> bool:
+    """Whether SamCart's `type` for this trigger is known; else its own address is needed."""
+    return trigger in _TYPE_OF
+
+
+def body(
+    trigger: Trigger,
+    *,
+    product: str,
+    email: str,
+    order: int,
+    name: str = "",
+    product_name: str = "",
+) -> bytes:
+    """One sale event as JSON. `product` is a SamCart id (of a course for Courses triggers)."""
+    first, _, last = (name or "Sample Buyer").partition(" ")
+    customer = {"first_name": first, "last_name": last, "email": email, "customer_id": 21000001}
+    thing: dict[str, Any] = {"id": int(product) if product.isdigit() else product}
+    thing["name"] = product_name or None
+    sale: dict[str, Any] = {"api_key": None, "customer": customer}
+    if has_type(trigger):
+        sale = {"type": _SPELLED[_TYPE_OF[trigger]]} | sale
+    if trigger.category is Category.COURSES:
+        return json.dumps(sale | {"course": thing}).encode()
+    sold = {"id": order, "total": "97.00", "custom_fields": []}
+    if trigger.value.startswith("subscription_"):
+        sold["subscription_id"] = order
+    thing |= {"price": "97.00", "quantity": 1, "transaction_id": f"ch_sample_{order}"}
+    return json.dumps(sale | {"product": thing, "order": sold, "affiliate": []}).encode()

@@ -1,0 +1,58 @@
+"""Events as plain data and plain words: for the commands, the demo and whoever scripts them."""
+
+from typing import Any
+
+from events.models import EventLog, RuleRun
+from rules.engine import REASONS, Why
+from rules.models import Action
+from rules.triggers import Trigger
+
+
+def as_data(event: EventLog) -> dict[str, Any]:
+    """The event with its runs and verdicts; all values are JSON."""
+    return {
+        "id": event.pk,
+        "received_at": event.received_at.isoformat(),
+        "type": event.raw_type,
+        "trigger": event.trigger,
+        "product": event.product.external_id if event.product else None,
+        "order": event.order_id or None,
+        "email": event.customer.email if event.customer else None,
+        "status": event.status,
+        "reason": event.reason,
+        "runs": [_run(run) for run in event.runs.order_by("pk")],
+        "verdicts": [
+            {"rule": sentence, "runs": ran, "reason": REASONS[Why(why)]}
+            for sentence, ran, why in event.sentences()
+        ],
+    }
+
+
+def _run(run: RuleRun) -> dict[str, Any]:
+    return {
+        "id": run.pk,
+        "rule": run.rule_sentence,
+        "action": run.action,
+        "destination": run.destination_id,
+        "status": run.status,
+        "attempts": run.attempts,
+        "message": run.message,
+        "next_attempt_at": run.next_attempt_at.isoformat() if run.next_attempt_at else None,
+    }
+
+
+def in_words(event: EventLog) -> list[str]:
+    """A few lines for a terminal: what came, and what was done about it."""
+    what = Trigger(event.trigger).label if event.trigger else event.raw_type or "Something unknown"
+    about = [
+        f"of {event.product}" if event.product else "",
+        f"for {event.customer}" if event.customer else "",
+        f"(order {event.order_id})" if event.order_id else "",
+    ]
+    lines = [" ".join(filter(None, [f"{what}", *about])) + f": {event.get_status_display()}."]
+    if event.reason:
+        lines.append(f"  {event.reason}")
+    for run in event.runs.order_by("pk"):
+        action = f"{Action(run.action).label}, {run.destination_name}"
+        lines.append(f"  {action}: {run.get_status_display()}. {run.message}")
+    return lines

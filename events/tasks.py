@@ -1,0 +1,52 @@
+"""The one task of django-q2: a wake-up that finds its work in the rows.
+
+It carries no data, never raises, ends within its limit, and may run twice or never.
+"""
+
+import logging
+import time
+
+from django.conf import settings
+
+from events import inbox, life, runs, wake
+
+log = logging.getLogger(__name__)
+# New runs are begun in the first quarter of a task's time, and calls in so much of it that
+# the last one ends within the task's limit.
+CLAIM_SHARE = 0.25
+SPARE_SHARE = 0.05
+_crews: list[runs.Crew] = []
+
+
+def work() -> None:
+    """Read what came in and carry out what is due, until nothing is left or time is up."""
+    try:
+        life.show()
+        if _drain():
+            wake.wake()
+    except Exception as error:
+        # A task that raises helps nobody: the ticker wakes the next one within a second.
+        log.error("work_broke_off", extra={"error": type(error).__name__})
+
+
+def _drain() -> bool:
+    """True when time was up before the work was."""
+    start = time.monotonic()
+    claim_until = start + settings.TASK_SECONDS * CLAIM_SHARE
+    call_until = start + settings.TASK_SECONDS * (1 - SPARE_SHARE) - settings.CALL_DEADLINE_SECONDS
+    crew = _crew()
+    runs.revive()
+    while True:
+        stopping = life.show()
+        inbox.process(until=claim_until)
+        claiming = not stopping and time.monotonic() < claim_until
+        begun = runs.run_due(crew, until=call_until) if claiming else 0
+        if not crew.pause(0.2) and not begun:
+            return not claiming and not stopping
+
+
+def _crew() -> runs.Crew:
+    # One for the process, made after the fork: threads and their connections are kept.
+    if not _crews:
+        _crews.append(runs.Crew(settings.WORKER_THREADS))
+    return _crews[0]

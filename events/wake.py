@@ -1,0 +1,36 @@
+"""Wake-ups: all that travels through django-q2. Losing or doubling one costs seconds."""
+
+import functools
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django_q.brokers import Broker, get_broker
+from django_q.models import OrmQ
+from django_q.tasks import async_task
+
+TASK = "events.tasks.work"
+
+
+def wake() -> None:
+    """Queue a wake-up unless one waits to be taken. Commits with the caller's transaction.
+
+    One that was taken already (locked) suppresses none: it may be past what is new. Two
+    callers at once may queue two, and one may be missed; the ticker makes up for it.
+    """
+    if settings.REDIS_URL:
+        transaction.on_commit(_push_if_none)
+        return
+    if not OrmQ.objects.filter(key=_broker().list_key, lock__lte=timezone.now()).exists():
+        async_task(TASK, broker=_broker())
+
+
+def _push_if_none() -> None:
+    if _broker().queue_size() == 0:
+        async_task(TASK, broker=_broker())
+
+
+@functools.cache
+def _broker() -> Broker:
+    # Kept: with Redis each call would open a connection (measured).
+    return get_broker()
