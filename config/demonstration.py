@@ -1,0 +1,127 @@
+"""What the demo shows: a school, a shop, two rules, a purchase and a refund."""
+
+import http.client
+import secrets
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import CommandError
+
+from events import samples
+from events.management.commands import trigger as sending
+from events.models import EventLog, RuleRun
+from integrations import connect
+from integrations.models import ApiCall, Destination, Integration, Marketplace, Product
+from integrations.thinkific import catalogue
+from integrations.thinkific.sandbox import SAMPLE_KEY, Sandbox, add_sample_school
+from rules.models import Action, Rule, Scope
+from rules.triggers import Trigger
+
+PRODUCT, BUYER, ORDER = "1048001", "dana@example.com", 23300010
+PAIRS = [
+    (Trigger.PRODUCT_PURCHASED, Action.CREATE_COURSE_ENROLLMENT),
+    (Trigger.PRODUCT_REFUNDED, Action.EXPIRE_COURSE_ENROLLMENT),
+    (Trigger.SUBSCRIPTION_CANCELED, Action.EXPIRE_COURSE_ENROLLMENT),
+]
+
+
+class Story:
+    """The demo, step by step; `right` tells whether the school ended up as it must."""
+
+    def __init__(self, sandbox: Sandbox, *, say: Callable[[str], None]) -> None:
+        self.right = False
+        self._sandbox = sandbox
+        self._say = say
+        self._password = secrets.token_urlsafe(9)
+
+    def set_the_scene(self) -> None:
+        """A connected sample school, a product, its rules, and somebody who may look at it all."""
+        self._school = add_sample_school(self._sandbox)
+        self._shop = Marketplace.objects.create(name="Demo shop")
+        connect.add_webhook_secret(self._shop)
+        site = Integration(name="Art Academy", site=self._school.subdomain)
+        connect.save(site, SAMPLE_KEY)
+        changes = catalogue.refresh(site)
+        self._course = Destination.objects.filter(integration=site, kind="course").earliest("pk")
+        self._product = Product.objects.named(
+            self._shop.pk, Product.Kind.PRODUCT, PRODUCT, self._course.name
+        )
+        for trigger, action in PAIRS:
+            Rule.objects.create(
+                marketplace=self._shop,
+                scope=Scope.PRODUCT,
+                product=self._product,
+                trigger=trigger,
+                integration=site,
+                action=action,
+                destination=self._course,
+            )
+        get_user_model().objects.create_superuser("admin", password=self._password)
+        self._say("This is a demo: Thinkific is a sandbox on this machine, nobody is enrolled.")
+        self._say(f"1. Art Academy is connected: {changes.sentence()}")
+        for rule in Rule.objects.order_by("pk"):
+            self._say(f"   Rule: {rule.sentence()}")
+
+    def tell(self) -> None:
+        """Send a purchase and a refund as SamCart would, and say what happened."""
+        self._wait_for_web()
+        bought = self._sell(2, Trigger.PRODUCT_PURCHASED) and self._has_access()
+        refunded = self._sell(3, Trigger.PRODUCT_REFUNDED) and not self._has_access()
+        users = [user for user in self._school.users if user.email == BUYER]
+        self.right = bought and refunded and len(users) == 1
+        self._say("All of it is right." if self.right else "Something went wrong.")
+
+    def invite(self) -> None:
+        """Where to look at it."""
+        self._say("")
+        self._say(f"Look at it: {settings.PUBLIC_URL}/admin/")
+        self._say(f"   user admin, password {self._password}")
+        self._say("Send more: .venv/bin/python manage.py trigger product_purchased \\")
+        self._say(f"   --product {PRODUCT} --url {connect.webhook_address(self._shop)}")
+        self._say("Ctrl-C stops everything.")
+
+    def _sell(self, number: int, trigger: Trigger) -> bool:
+        body = samples.body(
+            trigger,
+            product=PRODUCT,
+            email=BUYER,
+            order=ORDER,
+            name="Dana Example",
+            product_name=self._product.name,
+        )
+        self._say(f"{number}. SamCart sends: {trigger.label}, {self._product}, by {BUYER}.")
+        start = time.monotonic()
+        delivery = sending.send(connect.webhook_address(self._shop), body)
+        took = (time.monotonic() - start) * 1000
+        self._say(f"   The webhook stored it and answered 200 in {took:.0f} ms.")
+        events = sending.wait_for(delivery, 30)
+        for run in RuleRun.objects.filter(event__in=events).order_by("pk"):
+            self._say(f"   {Action(run.action).label}: {run.get_status_display()}. {run.message}")
+            for call in ApiCall.objects.filter(run_id=run.pk).order_by("pk"):
+                path = urlsplit(call.url).path.removeprefix("/api/public/v1")
+                self._say(f"      {call.method} {path} -> {call.status}, {call.milliseconds} ms")
+        has = "has" if self._has_access() else "does not have"
+        self._say(f"   In Thinkific's sandbox, Dana {has} {self._course}.")
+        return bool(events) and all(e.status == EventLog.Status.DONE for e in events)
+
+    def _has_access(self) -> bool:
+        row = self._school.enrollment(BUYER, self._course.external_id)
+        return row is not None and row.active
+
+    def _wait_for_web(self) -> None:
+        where = urlsplit(settings.PUBLIC_URL)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=5)
+            try:
+                connection.request("GET", "/readyz")
+                if connection.getresponse().status == 200:
+                    return
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.1)
+            finally:
+                connection.close()
+        raise CommandError("The web server did not start within a minute.")

@@ -1,0 +1,74 @@
+"""`manage.py status`: is anything waiting, does the worker work, are the sites connected?"""
+
+import json
+from argparse import ArgumentParser
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db.models import Count, Min
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events import ticker
+from events.models import Delivery, RuleRun
+from integrations import budget
+from integrations.models import ApiCall, Integration
+
+
+class Command(BaseCommand):
+    help = "What waits, whether the worker works, and each site. Example: manage.py status --json"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+    def handle(self, **options: Any) -> None:
+        found = status()
+        if options["json"]:
+            self.stdout.write(json.dumps(found))
+            return
+        seen = found["worker_seen_seconds"]
+        self.stdout.write(
+            "The worker was never seen: start it with manage.py up."
+            if seen is None
+            else f"The worker was seen {seen:.0f} s ago."
+        )
+        self.stdout.write(f"{found['deliveries_waiting']} deliveries wait to be read.")
+        runs = ", ".join(f"{number} {name}" for name, number in found["runs"].items())
+        self.stdout.write(f"Actions: {runs}.")
+        if found["oldest_due_seconds"] is not None:
+            self.stdout.write(f"The oldest one due waits for {found['oldest_due_seconds']:.0f} s.")
+        for site in found["integrations"]:
+            paused = f", paused until {site['paused_until']}" if site["paused_until"] else ""
+            self.stdout.write(
+                f"{site['name']}: {site['connection']}{paused}, "
+                f"{site['calls_last_minute']} calls in the last minute."
+            )
+
+
+def status() -> dict[str, Any]:
+    """The figures of INTERFACES' `status --json`; seconds are floats, times ISO 8601."""
+    counts = dict(RuleRun.objects.values_list("status").annotate(Count("pk")).order_by())
+    oldest = RuleRun.objects.due().aggregate(at=Min("next_attempt_at"))["at"]
+    silent = ticker.silence()
+    return {
+        "worker_seen_seconds": None if silent is None else round(silent, 1),
+        "deliveries_waiting": Delivery.objects.filter(state=Delivery.State.NEW).count(),
+        "runs": {name.value: counts.get(name, 0) for name in RuleRun.Status},
+        "oldest_due_seconds": round((timezone.now() - oldest).total_seconds(), 1)
+        if oldest
+        else None,
+        "integrations": [_site(site) for site in Integration.objects.order_by("name")],
+    }
+
+
+def _site(site: Integration) -> dict[str, Any]:
+    why, seconds = budget.blocked_for(site.pk)
+    until = datetime.now(UTC) + timedelta(seconds=seconds) if why and seconds else None
+    lately = ApiCall.objects.filter(integration=site, sent_at__gt=Now() - timedelta(minutes=1))
+    return {
+        "name": site.name,
+        "connection": site.connection if site.enabled else "off",
+        "paused_until": until.isoformat(timespec="seconds") if until else None,
+        "calls_last_minute": lately.count(),
+    }
