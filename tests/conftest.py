@@ -1,0 +1,54 @@
+"""Settings and fixtures of every test; no .env is read, and no address but loopback is called."""
+
+import os
+
+os.environ.update(
+    {
+        "ADMIT_ENV_FILE": os.devnull,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "SECRET_KEY": "only-for-tests-" + "x" * 40,
+        # Any 32 bytes will do: what the tests seal is made up.
+        "FIELD_ENCRYPTION_KEYS": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
+        "PUBLIC_URL": "http://127.0.0.1:8000",
+        "THINKIFIC_API_URL": "http://127.0.0.1:9/api/public/v1",
+        "THINKIFIC_CALLS_PER_MINUTE": "0",
+    }
+)
+for name in ("REDIS_URL", "DEBUG", "TIME_ZONE", "RETRY_DELAYS", "LEASE_SECONDS"):
+    os.environ.pop(name, None)
+
+import django  # noqa: E402 - the environment comes first
+
+django.setup()
+
+from collections.abc import Iterator  # noqa: E402
+
+import pytest  # noqa: E402
+
+from integrations.thinkific.sandbox import Sandbox  # noqa: E402
+from tests import world as worlds  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite in a file, as in production: threads with connections of their own need one."""
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    if "sqlite" in database["ENGINE"]:
+        file = tmp_path_factory.mktemp("database") / "test.sqlite3"
+        database.setdefault("TEST", {})["NAME"] = str(file)
+
+
+@pytest.fixture
+def sandbox(settings) -> Iterator[Sandbox]:
+    """The stand-in of Thinkific on a port of its own, without any school yet."""
+    with Sandbox() as running:
+        settings.THINKIFIC_API_URL = running.url
+        yield running
+
+
+@pytest.fixture
+def world(sandbox: Sandbox, transactional_db) -> worlds.World:
+    """A shop and a school, connected, in real transactions."""
+    return worlds.build(sandbox)
