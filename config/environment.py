@@ -132,6 +132,8 @@ def sqlite_options(entry: dict[str, Any], default: Path) -> dict[str, Any]:
     file.parent.mkdir(parents=True, exist_ok=True)
     return {
         "NAME": str(file),
+        # Opening anew for each request and run would cost more than the work itself.
+        "CONN_MAX_AGE": 60,
         "OPTIONS": {
             # IMMEDIATE takes the write lock at the start: a later upgrade fails at once when busy.
             "transaction_mode": "IMMEDIATE",

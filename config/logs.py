@@ -2,6 +2,7 @@
 
 import logging
 import re
+import traceback
 from typing import Any
 
 from gunicorn import glogging
@@ -32,6 +33,14 @@ class Line(logging.Formatter):
         line = super().format(record)
         first, _, rest = line.partition("\n")
         return "\n".join(part for part in (f"{first} {facts}".rstrip(), rest) if part)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        """Where it broke and what kind of error it was.
+
+        Not the error's text: a database quotes the row that it refuses, and a KeyError the key.
+        """
+        kind, _, trace = ei
+        return "".join(traceback.format_tb(trace)) + (kind.__name__ if kind else "")
 
 
 class GunicornLogger(glogging.Logger):

@@ -166,7 +166,8 @@ LOGGING = {
             "filters": ["hide_hook_secrets"],
         }
     },
-    "root": {"handlers": ["stderr"], "level": "INFO"},
+    # The demo tells its story itself.
+    "root": {"handlers": ["stderr"], "level": "WARNING" if DEMO else "INFO"},
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "django.request": {"level": "ERROR"},
