@@ -12,8 +12,6 @@ them carries a key.
 """
 
 
-
-
 class OutsideError(Exception):
     """An outside system did not do what was asked; `status` is its HTTP status, if it gave one."""
 

@@ -17,7 +17,7 @@ from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused
 from integrations.thinkific import limits
 from integrations.thinkific.deadline import Call, Stage
 
-TOO_LARGE = "Thinkific's answer was too large (more than 1 MiB)."
+TOO_LARGE = "Thinkific's answer was too large (more than 1 MiB). Admit tries again by itself."
 
 _AGAIN = "Admit tries again by itself."
 _LOOK = "The change may have been made all the same, so Admit looks before it tries again."

@@ -37,8 +37,10 @@ CONNECT_SECONDS = 5.0  # for one address; a host may have several
 # would be in doubt.
 IDLE_SECONDS = 15.0
 
-# It writes addresses, which hold e-mails, and headers it cannot read, which may echo the key.
-logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+# They write addresses, which hold e-mails, and headers they cannot read, which may echo the key.
+# A filter stays whatever the logging settings say about levels.
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(lambda record: False)
 
 _Addresses = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
 _here = threading.local()  # .call: the call under way; .session and .pid: see session()
