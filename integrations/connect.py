@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -16,32 +16,44 @@ OVERLAP = timedelta(days=7)
 SHORTEST_SECRET = 24
 
 
-def add_webhook_secret(marketplace: Marketplace, secret: str = "") -> str:
-    """A new secret (made when none is given); the older ones live on for seven days.
-
-    Raises ValueError with a sentence for a secret that is too short or does not fit into
-    an address.
-    """
-    secret = secret or secrets.fresh()
+def check_webhook_secret(secret: str) -> None:
+    """Raises ValueError with a sentence for a secret too short, or unfit for an address."""
     if len(secret) < SHORTEST_SECRET:
         raise ValueError(f"A webhook secret has at least {SHORTEST_SECRET} characters.")
     if not all(char.isascii() and (char.isalnum() or char in "-_.~") for char in secret):
         raise ValueError("A webhook secret has letters, digits, and - _ . ~ only.")
+
+
+def add_webhook_secret(marketplace: Marketplace, secret: str = "") -> str:
+    """A new secret (made when none is given); the older ones live on for seven days.
+
+    One that the account had before becomes its own again. Raises ValueError as
+    check_webhook_secret does, and IntegrityError for a secret of another account.
+    """
+    secret = secret or secrets.fresh()
+    check_webhook_secret(secret)
+    digest = secrets.digest(secret)
     with transaction.atomic():
-        older = WebhookSecret.objects.filter(marketplace=marketplace)
-        older.filter(Q(expires_at=None) | Q(expires_at__gt=Now() + OVERLAP)).update(
+        known = WebhookSecret.objects.filter(marketplace=marketplace)
+        known.filter(Q(expires_at=None) | Q(expires_at__gt=Now() + OVERLAP)).update(
             expires_at=Now() + OVERLAP
         )
-        WebhookSecret.objects.create(
-            marketplace=marketplace, digest=secrets.digest(secret), sealed=secrets.seal(secret)
-        )
+        sealed = secrets.seal(secret)
+        if not known.filter(digest=digest).update(expires_at=None, sealed=sealed):
+            WebhookSecret.objects.create(marketplace=marketplace, digest=digest, sealed=sealed)
     return secret
 
 
+def current_secret(marketplace: Marketplace) -> WebhookSecret | None:
+    """The row that the address is made of: one without an end, else the one that ends last."""
+    order = F("expires_at").desc(nulls_first=True)
+    return marketplace.webhook_secrets.order_by(order, "-pk").first()
+
+
 def webhook_secret(marketplace: Marketplace) -> str:
-    """The newest secret of the account, "" when it has none. Raises SecretUnreadable."""
-    newest = marketplace.webhook_secrets.order_by("-pk").first()
-    return secrets.reveal(newest.sealed) if newest else ""
+    """The account's secret, "" when it has none. Raises SecretUnreadable."""
+    current = current_secret(marketplace)
+    return secrets.reveal(current.sealed) if current else ""
 
 
 def webhook_address(marketplace: Marketplace) -> str:

@@ -30,7 +30,9 @@ from tests import world as worlds  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """SQLite in a file, as in production: threads with connections of their own need one."""
     from django.conf import settings
 

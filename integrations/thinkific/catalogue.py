@@ -103,14 +103,14 @@ def store(integration: Integration, found: Catalogue) -> Changes:
     )
 
 
-def refresh(integration: Integration, *, until: float = float("inf")) -> Changes:
-    """Read the site's catalogue and store it; notes on the integration whether it connects.
+def read(integration: Integration, *, until: float = float("inf")) -> Catalogue:
+    """Read the catalogue of a connected site; notes on the integration what hinders it.
 
     Raises OutsideError, SecretUnreadable, budget.SiteBlocked and budget.NoSlot.
     """
     visit = Visit(integration, until=until)
     try:
-        found = fetch(visit)
+        return fetch(visit)
     except OutsideError as error:
         if not isinstance(error, Refused):
             _note(integration, Integration.Connection.UNREACHABLE, error.message)
@@ -118,7 +118,11 @@ def refresh(integration: Integration, *, until: float = float("inf")) -> Changes
     finally:
         with transaction.atomic():
             visit.write()
-    changes = store(integration, found)
+
+
+def refresh(integration: Integration, *, until: float = float("inf")) -> Changes:
+    """Read the site's catalogue and store it; raises what `read` raises."""
+    changes = store(integration, read(integration, until=until))
     accept_key(integration)
     return changes
 

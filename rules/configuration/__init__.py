@@ -1,0 +1,46 @@
+"""The configuration as a YAML file: `apply` brings the database up to it, `export` writes it."""
+
+from collections.abc import Mapping
+
+from django.db import IntegrityError, transaction
+
+from rules.configuration import applying, checking, reading, sites
+from rules.configuration.applying import Outcome
+from rules.configuration.exporting import export
+from rules.configuration.faults import Faults, Faulty
+from rules.configuration.stored import Stored
+
+__all__ = ["Faulty", "Outcome", "apply", "export"]
+
+
+def apply(
+    raw: bytes,
+    environ: Mapping[str, str],
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    progress: sites.Progress = lambda name: None,
+) -> Outcome:
+    """Apply a configuration file (UTF-8 YAML), all of it or, with any fault, nothing.
+
+    Sites are read first, over HTTP and in memory; then everything is checked; then one
+    transaction writes what differs, and with `dry_run` is rolled back. `progress` is called
+    with the name of each site before it is read. Raises Faulty.
+    """
+    faults = Faults()
+    configuration = reading.read(raw, environ, faults)
+    stored = Stored.load()
+    found = sites.look(configuration, stored, faults, progress)
+    checking.check(configuration, stored, found, faults)
+    if sentences := faults.sentences():
+        raise Faulty(sentences)
+    try:
+        with transaction.atomic():
+            outcome = applying.write(configuration, found, prune=prune)
+            if dry_run:
+                transaction.set_rollback(True)
+    except (IntegrityError, applying.Meanwhile):
+        raise Faulty(
+            ["Somebody else changed the configuration in the meantime. Run the command again."]
+        ) from None
+    return outcome

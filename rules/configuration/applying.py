@@ -1,0 +1,243 @@
+"""Writing what a file says and the database does not; each change is told as one sentence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from django.core.exceptions import ValidationError
+
+from integrations import connect, secrets
+from integrations.models import Destination, FieldMapping, Integration, Marketplace, Product
+from integrations.thinkific import catalogue
+from integrations.thinkific.visit import accept_key
+from rules.configuration.faults import Faulty
+from rules.configuration.reading import Configuration, IntegrationEntry, MarketplaceEntry, RuleEntry
+from rules.configuration.sites import Site
+from rules.configuration.stored import Stored
+from rules.models import Rule, Scope
+
+Key = TypeVar("Key")
+Row = TypeVar("Row")
+
+
+class Meanwhile(Exception):
+    """Somebody else changed what the check had seen: check again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was changed, what the file does not name, and the accounts with a new address."""
+
+    changes: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    new_addresses: list[Marketplace] = field(default_factory=list)
+
+
+def write(configuration: Configuration, sites: dict[str, Site], *, prune: bool) -> Outcome:
+    """Bring the database up to the file; needs a transaction and a checked configuration.
+
+    Rows that are as the file says are not written. Raises Meanwhile, and IntegrityError,
+    when somebody else has changed something since the check.
+    """
+    outcome = Outcome()
+    stored = Stored.load(lock=True)
+    for marketplace in configuration.marketplaces:
+        _write_marketplace(marketplace, stored, outcome)
+    for integration in configuration.integrations:
+        _write_integration(integration, sites[integration.name], stored, outcome)
+    named = {entry.name for entry in configuration.integrations}
+    for name, site in sites.items():
+        if name not in named and site.found and site.row:
+            catalogue.store(site.row, site.found)
+    _write_rules(configuration, stored, outcome)
+    _leave_or_delete(configuration, sites, stored, outcome, prune=prune)
+    return outcome
+
+
+def _write_marketplace(entry: MarketplaceEntry, stored: Stored, outcome: Outcome) -> None:
+    row = stored.marketplaces.get(entry.name)
+    if row is None:
+        row = stored.marketplaces[entry.name] = Marketplace.objects.create(name=entry.name)
+        outcome.changes.append(f"Add SamCart account {row}.")
+    current = connect.current_secret(row)
+    if not entry.webhook_secret:
+        if current is None:
+            connect.add_webhook_secret(row)
+            outcome.new_addresses.append(row)
+            outcome.changes.append(f"Make a webhook address for {row}.")
+        return
+    digest = secrets.digest(entry.webhook_secret)
+    if current is None or current.digest != digest or current.expires_at is not None:
+        connect.add_webhook_secret(row, entry.webhook_secret)
+        replaced = "; the old one works for 7 more days" if current else ""
+        outcome.changes.append(f"Set the webhook secret of {row}{replaced}.")
+
+
+def _write_integration(
+    entry: IntegrationEntry, site: Site, stored: Stored, outcome: Outcome
+) -> None:
+    row = stored.integrations.get(entry.name)
+    if (row is None) != (site.row is None):
+        raise Meanwhile
+    if row is None:
+        row = stored.integrations[entry.name] = Integration(name=entry.name, site=entry.site)
+    is_new = row.pk is None
+    changed = _set_switches(row, entry)
+    if site.new_secret and not is_new:
+        changed.append("new API key")
+    if is_new or changed:
+        connect.save(row, site.new_secret)
+    told = _store(row, site)
+    if is_new:
+        outcome.changes.append(f"Add integration {row} (site {row.site}): {told}")
+    elif changed:
+        outcome.changes.append(f"Change integration {row}: {', '.join(changed)}.")
+    _write_mappings(entry, row, site, outcome)
+
+
+def _set_switches(row: Integration, entry: IntegrationEntry) -> list[str]:
+    changed = []
+    if entry.send_welcome_email not in {None, row.send_welcome_email}:
+        row.send_welcome_email = bool(entry.send_welcome_email)
+        changed.append(f"welcome e-mail {_switch(row.send_welcome_email)}")
+    if entry.enabled not in {None, row.enabled}:
+        row.enabled = bool(entry.enabled)
+        changed.append(f"turned {_switch(row.enabled)}")
+    return changed
+
+
+def _store(row: Integration, site: Site) -> str:
+    if site.found is None:
+        return ""
+    told = catalogue.store(row, site.found).sentence()
+    if site.new_secret:
+        accept_key(row)
+    return told
+
+
+def _write_mappings(
+    entry: IntegrationEntry, row: Integration, site: Site, outcome: Outcome
+) -> None:
+    fields = {each.external_id: each for each in row.profile_fields.all()}
+    there = {each.profile_field_id: each for each in row.field_mappings.all()}
+    for wanted in entry.mappings:
+        target = _there(fields, site.chosen[wanted])
+        mapping = there.get(target.pk) or FieldMapping(integration=row, profile_field=target)
+        if mapping.samcart_field == wanted.samcart:
+            continue
+        verb = "Change" if mapping.pk else "Add"
+        mapping.samcart_field = wanted.samcart
+        mapping.save()
+        outcome.changes.append(f"{verb} field mapping {mapping} on {row}.")
+
+
+def _write_rules(configuration: Configuration, stored: Stored, outcome: Outcome) -> None:
+    products = _write_products(configuration, stored, outcome)
+    names = {entry.integration for entry in configuration.rules}
+    destinations = {
+        (each.integration_id, each.kind, each.external_id): each
+        for each in Destination.objects.filter(integration__name__in=names)
+    }
+    new = []
+    for entry in configuration.rules:
+        rule = stored.rules.get(entry.key)
+        if rule is None:
+            new.append(_new_rule(entry, stored, products, destinations))
+            off = "" if entry.enabled else " (off)"
+            outcome.changes.append(f"Add rule: {new[-1]}{off}.")
+        elif rule.enabled != entry.enabled:
+            rule.enabled = entry.enabled
+            rule.save(update_fields=["enabled"])
+            outcome.changes.append(f"Turn {_switch(rule.enabled)} rule: {rule}.")
+    Rule.objects.bulk_create(new)
+
+
+def _new_rule(
+    entry: RuleEntry,
+    stored: Stored,
+    products: dict[tuple[str, str], Product],
+    destinations: dict[tuple[int, str, int], Destination],
+) -> Rule:
+    integration = _there(stored.integrations, entry.integration)
+    kind = entry.action.destination_kind.value
+    destination = _there(destinations, (integration.pk, kind, entry.destination))
+    destination.integration = integration
+    rule = Rule(
+        marketplace=_there(stored.marketplaces, entry.marketplace),
+        scope=Scope.PRODUCT if entry.product else Scope.GLOBAL,
+        product=products[entry.marketplace, entry.product] if entry.product else None,
+        trigger=entry.trigger,
+        integration=integration,
+        action=entry.action,
+        destination=destination,
+        enabled=entry.enabled,
+    )
+    try:
+        rule.clean()
+    except ValidationError as error:
+        raise Faulty([f"{entry.place}: {' '.join(error.messages)}"]) from None
+    return rule
+
+
+def _write_products(
+    configuration: Configuration, stored: Stored, outcome: Outcome
+) -> dict[tuple[str, str], Product]:
+    """The products of the file by account and id; those that are missing are made.
+
+    One that is there keeps its name: SamCart tells that with each event.
+    """
+    there = Product.objects.filter(kind=Product.Kind.PRODUCT).select_related("marketplace")
+    products = {(each.marketplace.name, each.external_id): each for each in there}
+    names: dict[tuple[str, str], str] = {}
+    for rule in configuration.rules:
+        key = (rule.marketplace, rule.product)
+        if rule.product and key not in products:
+            names[key] = names.get(key) or rule.product_name
+    for (marketplace, number), name in names.items():
+        product = Product.objects.named(
+            _there(stored.marketplaces, marketplace).pk, Product.Kind.PRODUCT.value, number, name
+        )
+        products[marketplace, number] = product
+        outcome.changes.append(f"Add product {number} to {marketplace}: {product}.")
+    return products
+
+
+def _leave_or_delete(
+    configuration: Configuration,
+    sites: dict[str, Site],
+    stored: Stored,
+    outcome: Outcome,
+    *,
+    prune: bool,
+) -> None:
+    named = {entry.key for entry in configuration.rules}
+    targets = {
+        (entry.name, sites[entry.name].chosen[mapping])
+        for entry in configuration.integrations
+        for mapping in entry.mappings
+    }
+    rules = [rule for key, rule in stored.rules.items() if key not in named]
+    mappings = [
+        each
+        for each in stored.mappings
+        if (each.integration.name, each.profile_field.external_id) not in targets
+    ]
+    told = [f"rule: {rule}" for rule in rules]
+    told += [f"field mapping: {each} on {each.integration}" for each in mappings]
+    if not prune:
+        outcome.left.extend(told)
+        return
+    Rule.objects.filter(pk__in=[rule.pk for rule in rules]).delete()
+    FieldMapping.objects.filter(pk__in=[each.pk for each in mappings]).delete()
+    outcome.changes.extend(f"Delete {text}." for text in told)
+
+
+def _there(rows: Mapping[Key, Row], key: Key) -> Row:
+    try:
+        return rows[key]
+    except KeyError:
+        raise Meanwhile from None
+
+
+def _switch(on: bool) -> str:
+    return "on" if on else "off"

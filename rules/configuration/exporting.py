@@ -1,0 +1,107 @@
+"""The configuration as a file that `apply_config` takes, without any secret."""
+
+import re
+import unicodedata
+from typing import Any
+
+import yaml
+
+from integrations.models import FieldMapping, Integration, Marketplace, Product
+from integrations.samcart.text import storable
+from rules.configuration.fields import escape
+from rules.models import Rule
+
+_HEAD = """\
+# Configuration of Admit, for `manage.py apply_config`.
+# Webhook secrets are left out: those that are stored stay, and a new account gets a new one."""
+_SECRETS = """\
+# API keys are left out too. Before applying, set in the environment or in .env:"""
+
+
+def export() -> str:
+    """The whole configuration as YAML; secrets are `${NAME}`, and a comment lists the names.
+
+    Mappings of signup fields that are gone, and rules for SamCart courses, which no event can
+    fit, are left out.
+    """
+    integrations = list(Integration.objects.order_by("pk"))
+    names = _placeholders(integrations)
+    content = {
+        "marketplaces": [{"name": escape(row.name)} for row in Marketplace.objects.order_by("pk")],
+        "integrations": [_integration(row, names[row.pk]) for row in integrations],
+        "rules": [_rule(row) for row in _rules()],
+    }
+    head = [_HEAD]
+    if integrations:
+        head.append(_SECRETS)
+        head += [f"#   {names[row.pk]} (API key of {_plain(row.name)})" for row in integrations]
+    written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+    return "\n".join([*head, written])
+
+
+def _integration(row: Integration, placeholder: str) -> dict[str, Any]:
+    mappings = (
+        FieldMapping.objects.filter(integration=row, profile_field__gone_at=None)
+        .select_related("profile_field")
+        .order_by("pk")
+    )
+    entry: dict[str, Any] = {
+        "name": escape(row.name),
+        "app": row.app,
+        "site": row.site,
+        "secret": f"${{{placeholder}}}",
+        "send_welcome_email": row.send_welcome_email,
+        "enabled": row.enabled,
+    }
+    if rows := [
+        {"samcart": escape(each.samcart_field), "thinkific": escape(each.profile_field.label)}
+        for each in mappings
+    ]:
+        entry["field_mappings"] = rows
+    return entry
+
+
+def _rules() -> list[Rule]:
+    rules = Rule.objects.exclude(product__kind=Product.Kind.COURSE).order_by("pk")
+    return list(rules.select_related("marketplace", "product", "integration", "destination"))
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    entry: dict[str, Any] = {"marketplace": escape(rule.marketplace.name)}
+    if rule.product:
+        number = rule.product.external_id
+        entry["product"] = (
+            int(number) if number.isdecimal() and number.isascii() else escape(number)
+        )
+        entry["product_name"] = escape(rule.product.name)
+    return entry | {
+        "trigger": rule.trigger,
+        "integration": escape(rule.integration.name),
+        "action": rule.action,
+        "destination": rule.destination.external_id,
+        "enabled": rule.enabled,
+    }
+
+
+def _placeholders(integrations: list[Integration]) -> dict[int, str]:
+    """{integration id: THINKIFIC_SECRET_ART_ACADEMY}, no two alike."""
+    names: dict[int, str] = {}
+    for row in integrations:
+        name = "THINKIFIC_SECRET_" + (_word(row.name) or _word(row.site))
+        taken = set(names.values())
+        number = 2
+        unique = name
+        while unique in taken:
+            unique, number = f"{name}_{number}", number + 1
+        names[row.pk] = unique
+    return names
+
+
+def _word(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Z0-9]+", "_", plain.upper()).strip("_")
+
+
+def _plain(text: str) -> str:
+    """One line that a comment can hold."""
+    return " ".join(storable(text, 100).split())

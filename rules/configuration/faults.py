@@ -1,0 +1,47 @@
+"""What is wrong with a configuration file: every fault at once, each with its place."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+class Faulty(Exception):
+    """The file cannot be applied, and nothing was. `faults` has a sentence for each reason."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an entry stands: `rules[3] (Main shop, product_purchased)`, counted from 1.
+
+    Without a section it is the file as a whole.
+    """
+
+    section: str
+    number: int
+    line: int
+    hint: str = ""
+
+    def __str__(self) -> str:
+        if not self.section:
+            return f"Line {self.line}"
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"Line {self.line}, {self.section}[{self.number}]{hint}"
+
+
+@dataclass(slots=True)
+class Faults:
+    """Gathers faults; `sentences` has them in the order of the file."""
+
+    _found: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, where: Place | int, sentence: str) -> None:
+        """Note a fault of an entry, or of a line."""
+        line = where if isinstance(where, int) else where.line
+        place = f"Line {where}" if isinstance(where, int) else str(where)
+        self._found.append((line, f"{place}: {sentence}"))
+
+    def sentences(self) -> list[str]:
+        return [text for _, text in sorted(self._found, key=lambda fault: fault[0])]

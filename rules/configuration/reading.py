@@ -1,0 +1,259 @@
+"""The configuration file read into values; what can be told from the file alone is checked here."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from integrations import connect
+from integrations.models import Integration
+from integrations.samcart.identity import normalise_id
+from integrations.samcart.unreadable import Unreadable
+from integrations.thinkific import site as sites
+from rules.configuration import document
+from rules.configuration.document import Entry
+from rules.configuration.faults import Faults, Place
+from rules.configuration.fields import Fields
+from rules.models import Action
+from rules.triggers import Category, Trigger
+
+Read = TypeVar("Read")
+RuleKey = tuple[str, str, str, str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketplaceEntry:
+    place: Place
+    name: str
+    webhook_secret: str = field(repr=False)  # "" when the file names none
+
+
+@dataclass(frozen=True, slots=True)
+class MappingEntry:
+    samcart: str
+    thinkific: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationEntry:
+    """`secret` "" and None elsewhere: the file does not say, so a stored value stays."""
+
+    place: Place
+    name: str
+    site: str
+    secret: str = field(repr=False)
+    send_welcome_email: bool | None
+    enabled: bool | None
+    mappings: tuple[MappingEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEntry:
+    """`product` is a SamCart id, "" for a global rule; `destination` Thinkific's id."""
+
+    place: Place
+    marketplace: str
+    product: str
+    product_name: str
+    trigger: Trigger
+    integration: str
+    action: Action
+    destination: int
+    enabled: bool
+
+    @property
+    def key(self) -> RuleKey:
+        """What makes it the same rule: all but its switch."""
+        return (
+            self.marketplace,
+            self.product,
+            self.trigger.value,
+            self.integration,
+            self.action.value,
+            self.destination,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The sound entries of a file.
+
+    `unsound` has (section, name) of the others, so that nobody is told that there is no such
+    account only because its entry has a fault of its own; "" is a name that cannot be read.
+    """
+
+    marketplaces: tuple[MarketplaceEntry, ...]
+    integrations: tuple[IntegrationEntry, ...]
+    rules: tuple[RuleEntry, ...]
+    unsound: frozenset[tuple[str, str]]
+
+    def may_name(self, section: str, name: str) -> bool:
+        """Whether an entry with a fault has, or could have, this name."""
+        return not self.unsound.isdisjoint({(section, name), (section, "")})
+
+
+def read(raw: bytes, environ: Mapping[str, str], faults: Faults) -> Configuration:
+    """Read the file. Raises Faulty when it is no YAML; faults of entries go to `faults`."""
+    content = document.load(raw)
+    unsound: set[tuple[str, str]] = set()
+    whole = Fields(Place("", 0, content.line), content, faults, environ)
+    whole.only("marketplaces", "integrations", "rules")
+
+    def section(
+        name: str, hints: tuple[str, ...], reader: Callable[[Fields], Read | None]
+    ) -> tuple[Read, ...]:
+        read_ones = []
+        for fields in _entries(content, name, hints, faults, environ):
+            entry = reader(fields)
+            if fields.sound and entry is not None:
+                read_ones.append(entry)
+            else:
+                unsound.add((name, fields.hint("name")))
+        return tuple(read_ones)
+
+    configuration = Configuration(
+        section("marketplaces", ("name",), _marketplace),
+        section("integrations", ("name",), _integration),
+        section("rules", ("marketplace", "trigger"), _rule),
+        frozenset(unsound),
+    )
+    _check_twice(configuration, faults)
+    return configuration
+
+
+def _entries(
+    content: Entry,
+    section: str,
+    hints: tuple[str, ...],
+    faults: Faults,
+    environ: Mapping[str, str],
+) -> Iterable[Fields]:
+    rows = content.get(section) or []
+    if not isinstance(rows, list):
+        faults.add(content.line, f"`{section}` must be a list, each entry beginning with `- `.")
+        return
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Entry):
+            faults.add(Place(section, number, content.line), "must be lines of `key: value`.")
+            continue
+        unnamed = Fields(Place(section, number, row.line), row, faults, environ)
+        yield Fields(Place(section, number, row.line, unnamed.hint(*hints)), row, faults, environ)
+
+
+def _marketplace(fields: Fields) -> MarketplaceEntry:
+    fields.only("name", "webhook_secret")
+    secret = fields.text("webhook_secret", longest=200, needed=False)
+    try:
+        if secret:
+            connect.check_webhook_secret(secret)
+    except ValueError as error:
+        fields.fault(f"`webhook_secret`: {error}")
+    return MarketplaceEntry(fields.place, fields.text("name", longest=100), secret)
+
+
+def _integration(fields: Fields) -> IntegrationEntry:
+    fields.only("name", "app", "site", "secret", "send_welcome_email", "enabled", "field_mappings")
+    fields.choice("app", Integration.App.values, needed=False)
+    site = fields.text("site", longest=300)
+    try:
+        site = sites.subdomain(site) if site else ""
+    except ValueError as error:
+        fields.fault(f"`site`: {error}")
+    return IntegrationEntry(
+        place=fields.place,
+        name=fields.text("name", longest=100),
+        site=site,
+        secret=fields.text("secret", longest=4000, needed=False),
+        send_welcome_email=fields.flag("send_welcome_email"),
+        enabled=fields.flag("enabled"),
+        mappings=_mappings(fields),
+    )
+
+
+def _mappings(fields: Fields) -> tuple[MappingEntry, ...]:
+    rows = fields.entry.get("field_mappings") or []
+    if not isinstance(rows, list) or not all(isinstance(row, Entry) for row in rows):
+        fields.fault("`field_mappings` must be a list of {samcart: …, thinkific: …}.")
+        return ()
+    found: dict[str, MappingEntry] = {}
+    for row in rows:
+        assert isinstance(row, Entry)
+        inner = Fields(replace(fields.place, line=row.line), row, fields.faults, fields.environ)
+        inner.only("samcart", "thinkific")
+        mapping = MappingEntry(
+            inner.text("samcart", longest=255), inner.text("thinkific", longest=255)
+        )
+        fields.sound = fields.sound and inner.sound
+        if found.setdefault(mapping.thinkific.casefold(), mapping) is not mapping and inner.sound:
+            fields.fault(f"the signup field {mapping.thinkific} is filled twice.")
+    return tuple(found.values())
+
+
+_RULE_KEYS = (
+    "marketplace",
+    "product",
+    "product_name",
+    "trigger",
+    "integration",
+    "action",
+    "destination",
+    "enabled",
+)
+
+
+def _rule(fields: Fields) -> RuleEntry | None:
+    fields.only(*_RULE_KEYS)
+    marketplace = fields.text("marketplace", longest=100)
+    integration = fields.text("integration", longest=100)
+    trigger = fields.choice("trigger", Trigger.values)
+    action = fields.choice("action", Action.values)
+    destination = fields.number("destination")
+    enabled = fields.flag("enabled")
+    product = _product(fields)
+    product_name = fields.text("product_name", longest=255, needed=False)
+    if product and trigger and Trigger(trigger).category is Category.COURSES:
+        fields.fault("Courses triggers carry no product. Leave `product` out: a global rule.")
+    if product_name and "product" not in fields.entry:
+        fields.fault("`product_name` needs `product`, the product's SamCart ID.")
+    if not fields.sound:
+        return None
+    return RuleEntry(
+        place=fields.place,
+        marketplace=marketplace,
+        product=product,
+        product_name=product_name,
+        trigger=Trigger(trigger),
+        integration=integration,
+        action=Action(action),
+        destination=destination,
+        enabled=enabled is not False,
+    )
+
+
+def _product(fields: Fields) -> str:
+    """The SamCart id as events carry it. An empty one never turns into a global rule."""
+    text = fields.text("product", longest=64, needed=False)
+    try:
+        product = normalise_id(text, what="`product`")
+    except Unreadable as error:
+        fields.fault(error.reason)
+        return ""
+    if text and not product:
+        fields.fault("`product` is 0, which is no product. Leave the line out for a global rule.")
+    return product
+
+
+def _check_twice(configuration: Configuration, faults: Faults) -> None:
+    marketplaces, integrations = configuration.marketplaces, configuration.integrations
+    _once(((e.name, e.place) for e in marketplaces), "has the same `name` as", faults)
+    secrets = ((e.webhook_secret, e.place) for e in marketplaces if e.webhook_secret)
+    _once(secrets, "has the same `webhook_secret` as", faults)
+    _once(((e.name, e.place) for e in integrations), "has the same `name` as", faults)
+    _once(((e.site, e.place) for e in integrations), "has the same `site` as", faults)
+    _once(((e.key, e.place) for e in configuration.rules), "is the same rule as", faults)
+
+
+def _once(keys: Iterable[tuple[object, Place]], what: str, faults: Faults) -> None:
+    first: dict[object, Place] = {}
+    for key, place in keys:
+        if first.setdefault(key, place) is not place:
+            faults.add(place, f"it {what} {first[key].section}[{first[key].number}].")

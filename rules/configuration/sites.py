@@ -1,0 +1,195 @@
+"""What each Thinkific site offers that the file speaks of: from our rows, or read just now.
+
+A site is called only when that can change something: it is new, its key is new, or the file
+names a course, bundle or signup field that we have not seen. Nothing is stored here.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from django.conf import settings
+
+from integrations import budget
+from integrations.errors import LimitReached
+from integrations.models import CallBudget, Integration, ProfileField
+from integrations.secrets import SecretUnreadable
+from integrations.thinkific import catalogue
+from integrations.thinkific.catalogue import Catalogue
+from integrations.thinkific.client import Client
+from integrations.thinkific.explain import FAULTS, explain
+from rules.configuration.faults import Faults
+from rules.configuration.reading import Configuration, IntegrationEntry, MappingEntry, RuleEntry
+from rules.configuration.stored import Stored
+
+# How long one call may wait for its slot behind the calls of the workers.
+_PATIENCE = 120.0
+Progress = Callable[[str], object]
+
+
+@dataclass(slots=True)
+class Site:
+    """An integration by its name in the file; `row` is None while it is not in the database.
+
+    `found` is the catalogue when it was read just now, `destinations` {(kind, id): name} and
+    `fields` what can be used, `chosen` the signup field's id for each mapping of the file.
+    """
+
+    row: Integration | None
+    new_secret: str = field(repr=False)
+    found: Catalogue | None
+    destinations: dict[tuple[str, int], str]
+    fields: list[ProfileField]
+    chosen: dict[MappingEntry, int] = field(default_factory=dict)
+
+
+def look(
+    configuration: Configuration, stored: Stored, faults: Faults, progress: Progress
+) -> dict[str, Site]:
+    """The sites by name; one that cannot be read is left out, with a fault.
+
+    Calls Thinkific, so it must not run inside a transaction.
+    """
+    entries = {entry.name: entry for entry in configuration.integrations}
+    wanted: dict[str, list[RuleEntry]] = {name: [] for name in entries}
+    for rule in configuration.rules:
+        wanted.setdefault(rule.integration, []).append(rule)
+    found = {}
+    for name, rules in wanted.items():
+        entry, row = entries.get(name), stored.integrations.get(name)
+        place = entry.place if entry else rules[0].place
+        if entry and not _consistent(entry, row, stored, faults):
+            continue
+        try:
+            site = _look(entry, row, rules, stored, partial(progress, name))
+        except FAULTS as error:
+            about = "" if entry else f"{name} could not be read. "
+            faults.add(place, f"{about}{explain(error)}")
+            continue
+        if site is not None:
+            found[name] = site
+    return found
+
+
+def _consistent(
+    entry: IntegrationEntry, row: Integration | None, stored: Stored, faults: Faults
+) -> bool:
+    if row is not None and row.site != entry.site:
+        faults.add(
+            entry.place,
+            f"{row} is the site {row.site} and stays it. Give another site a name of its own.",
+        )
+        return False
+    other = stored.site_names.get(entry.site)
+    if row is None and other is not None:
+        faults.add(entry.place, f"the site {entry.site} is connected as {other}. Use that name.")
+        return False
+    if row is None and not entry.secret:
+        faults.add(entry.place, "`secret` is missing: the site's API key or access token.")
+        return False
+    return True
+
+
+def _look(
+    entry: IntegrationEntry | None,
+    row: Integration | None,
+    rules: list[RuleEntry],
+    stored: Stored,
+    progress: Callable[[], object],
+) -> Site | None:
+    secret = _new_secret(entry, row)
+    if entry and secret:
+        progress()
+        found = _try_key(entry.site, secret, row)
+        return Site(row, secret, found, *_offered(found))
+    if row is None:
+        return None
+    site = Site(row, "", None, stored.destinations(row), stored.fields(row))
+    if _knows(site, entry, rules, stored):
+        return site
+    progress()
+    found = catalogue.read(row)
+    return Site(row, "", found, *_offered(found))
+
+
+def _new_secret(entry: IntegrationEntry | None, row: Integration | None) -> str:
+    """The file's secret when it differs from the stored one, else ""."""
+    if entry is None or not entry.secret:
+        return ""
+    try:
+        return "" if row and row.secret() == entry.secret else entry.secret
+    except SecretUnreadable:
+        return entry.secret
+
+
+def _knows(
+    site: Site, entry: IntegrationEntry | None, rules: Iterable[RuleEntry], stored: Stored
+) -> bool:
+    labels = {each.label.strip().casefold() for each in site.fields}
+    for mapping in entry.mappings if entry else ():
+        kept = entry and stored.mapped(entry.name, mapping)
+        if mapping.thinkific.casefold() not in labels and not kept:
+            return False
+    return all(
+        (rule.action.destination_kind.value, rule.destination) in site.destinations
+        or rule.key in stored.rules
+        for rule in rules
+    )
+
+
+def _offered(found: Catalogue) -> tuple[dict[tuple[str, int], str], list[ProfileField]]:
+    names = {key: str(values["name"]) for key, values in found.destinations.items()}
+    fields = [ProfileField(external_id=key, **values) for key, values in found.fields.items()]
+    return names, fields
+
+
+def _try_key(site: str, secret: str, row: Integration | None) -> Catalogue:
+    """Read the catalogue with a key that is not stored yet. Raises OutsideError and the like."""
+    client = Client(
+        base_url=settings.THINKIFIC_API_URL,
+        site=site,
+        secret=secret,
+        before_call=_Slots(row) if row else _Pace(),
+        deadline=settings.CALL_DEADLINE_SECONDS,
+        version=settings.VERSION,
+    )
+    try:
+        return catalogue.fetch(client)
+    except LimitReached as error:
+        if row:
+            budget.block(row.pk, CallBudget.Blocked.LIMIT, error.seconds)
+        raise
+
+
+class _Pace:
+    """Keeps the calls to a site without a budget row as far apart as a budget would."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, method: str, path: str) -> None:
+        gap, ahead = budget.spacing()
+        time.sleep(max(0.0, self._next - ahead - time.monotonic()))
+        self._next = max(self._next, time.monotonic()) + gap
+
+
+class _Slots:
+    """Takes the site's slots; a pause that the old key caused does not hold for a new one."""
+
+    def __init__(self, row: Integration) -> None:
+        self._row = row
+        self._pace = _Pace()
+        self._answered = False
+
+    def __call__(self, method: str, path: str) -> None:
+        try:
+            slot = budget.take(self._row.pk, patience=_PATIENCE)
+        except budget.SiteBlocked as blocked:
+            # After an answer it is our own probe that keeps the site blocked for others.
+            if blocked.why != CallBudget.Blocked.KEY and not self._answered:
+                raise
+            self._pace(method, path)
+        else:
+            time.sleep(slot.wait)
+        self._answered = True

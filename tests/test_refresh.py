@@ -1,0 +1,127 @@
+"""`manage.py refresh`, with schools that answer over real sockets."""
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from integrations import budget
+from integrations.models import CallBudget, Destination, Integration
+from integrations.thinkific.sandbox.faults import Fault
+from tests import factories
+
+
+def refresh(*names: str) -> tuple[str, str, str]:
+    """What is said, what is complained of, and how it ended ("" is well)."""
+    out, err = io.StringIO(), io.StringIO()
+    ending, code = "", 1
+    try:
+        call_command("refresh", *names, stdout=out, stderr=err)
+    except CommandError as error:
+        ending, code = str(error), error.returncode
+    assert code == 1
+    said = out.getvalue(), err.getvalue(), ending
+    assert not any(factories.KEY in text for text in said)
+    return said
+
+
+def test_it_says_what_it_found_and_what_is_new(world):
+    courses = [world.school.add_course(f"Course {n}") for n in range(20)]
+    for n in range(4):
+        world.school.add_bundle(f"Bundle {n}", courses)
+    world.school.add_field("Company")
+    said, complained, ending = refresh()
+    assert said == "Art Academy: refreshed. 20 courses, 4 bundles, 1 signup field (25 new).\n"
+    assert (complained, ending) == ("", "")
+    assert refresh()[0] == "Art Academy: refreshed. 20 courses, 4 bundles, 1 signup field.\n"
+
+
+def test_a_removed_course_that_rules_use_is_told(world):
+    course, other = world.course("Course Two"), world.course("Course Three")
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.rule("product_refunded", "expire_course_enrollment", course)
+    world.school.add_course("Course Four")
+    world.school.remove_course(world.school.courses[course.external_id])
+    assert refresh()[0].splitlines() == [
+        "Art Academy: refreshed. 2 courses, 0 bundles, 0 signup fields (1 new, 1 removed).",
+        "1 removed course is used by 2 rules.",
+        "  Product Purchased, every product: Create Course Enrollment, Course Two on Art Academy",
+        "  Product Refunded, every product: Expire Course Enrollment, Course Two on Art Academy",
+    ]
+    world.rule("product_purchased", "create_course_enrollment", other)
+    world.school.remove_course(world.school.courses[other.external_id])
+    assert "\n2 removed courses are used by 3 rules.\n" in refresh()[0]
+
+
+def test_a_removed_bundle_is_called_a_bundle(world):
+    bundle = world.bundle(world.course())
+    world.rule("product_purchased", "create_bundle_enrollment", bundle)
+    world.school.remove_bundle(world.school.bundles[bundle.external_id])
+    assert "1 removed bundle is used by 1 rule.\n" in refresh()[0]
+
+
+def test_a_removed_course_that_no_rule_uses_is_only_counted(world):
+    course = world.course()
+    world.school.remove_course(world.school.courses[course.external_id])
+    assert refresh()[0] == (
+        "Art Academy: refreshed. 0 courses, 0 bundles, 0 signup fields (1 removed).\n"
+    )
+
+
+def test_one_that_fails_does_not_keep_the_others(world, sandbox):
+    sandbox.add_school("zoo", key="another-key-that-is-not-the-one")
+    factories.connected("zoo", name="A zoo")
+    said, complained, ending = refresh()
+    assert said.startswith("Art Academy: refreshed.")
+    assert complained.startswith("A zoo: not refreshed. Thinkific does not accept the key (401)")
+    assert ending == "1 of 2 not refreshed: A zoo."
+
+
+def test_only_the_named_one_is_read(world, sandbox):
+    sandbox.add_school("zoo", key=factories.KEY)
+    factories.connected("zoo", name="Zoo")
+    assert refresh("Zoo")[0].startswith("Zoo: refreshed.")
+    assert {call.school for call in sandbox.calls} == {"zoo"}
+
+
+def test_a_name_that_is_not_there_is_wrong_use(world):
+    with pytest.raises(
+        CommandError, match=r"no integration Zoo\. There are: Art Academy"
+    ) as caught:
+        call_command("refresh", "Zoo")
+    assert caught.value.returncode == 2
+
+
+def test_without_any_integration_it_says_so(transactional_db):
+    assert refresh()[0] == "There is no integration yet, so there is nothing to refresh.\n"
+
+
+def test_a_key_that_cannot_be_opened_is_told(world):
+    Integration.objects.update(sealed_secret="sealed-with-a-lost-key")
+    _, complained, ending = refresh()
+    assert "Art Academy: not refreshed. The stored key cannot be opened" in complained
+    assert ending == "1 of 1 not refreshed: Art Academy."
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        (CallBudget.Blocked.KEY, "Thinkific rejected the key, so the site is left alone for anot"),
+        (CallBudget.Blocked.LIMIT, "Thinkific's limit of calls is used up. Try again in"),
+    ],
+)
+def test_a_paused_site_is_not_called(world, sandbox, why, said):
+    budget.block(world.integration.pk, why, 120)
+    assert said in refresh()[1]
+    assert not sandbox.calls
+
+
+def test_a_failure_half_way_leaves_the_catalogue_as_it_was(world, sandbox):
+    course = world.course()
+    world.school.remove_course(world.school.courses[course.external_id])
+    fault = Fault("status", status=503, path="custom_profile")
+    sandbox.faults.add(fault)
+    assert "(503). Try again later." in refresh()[1]
+    assert sandbox.faults.fired == [fault]
+    assert Destination.objects.get().gone_at is None
+    assert Integration.objects.get().connection == "unreachable"
