@@ -3,23 +3,37 @@
 import json
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
-from events import inbox, runs, wake
+from events import again, inbox, waiting, wake
 from events.models import Delivery, EventLog, RuleRun, Worker
 from integrations.admin import ReadOnlyAdmin
 from integrations.models import ApiCall
+from integrations.samcart.payload import normalise_type
 from rules.engine import REASONS, Why
 from rules.models import NamedType
+from rules.triggers import Trigger, from_type
+
+LONGEST_TEXT = 100_000
+
+
+def legible(text: str) -> str:
+    """What a stranger sent, cut to a page, with signs that hide or turn text spelled out."""
+    return "".join(
+        sign if sign.isprintable() or sign in "\n\t" else f"\\u{ord(sign):04x}"
+        for sign in text[:LONGEST_TEXT]
+    )
 
 
 class RuleRunInline(admin.TabularInline):
     model = RuleRun
-    fields = readonly_fields = ("action", "destination_name", "status", "attempts", "message")
+    fields = readonly_fields = ("action", "destination_name", "status", "attempts", "why")
     extra = 0
     can_delete = False
     show_change_link = True
@@ -29,6 +43,10 @@ class RuleRunInline(admin.TabularInline):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    @admin.display(description="Message")
+    def why(self, run: RuleRun) -> str:
+        return waiting.reason(run)
 
 
 class RetryAdmin(ReadOnlyAdmin):
@@ -47,12 +65,12 @@ class RetryAdmin(ReadOnlyAdmin):
         raise NotImplementedError
 
     def _queue(self, request: HttpRequest, found: QuerySet[RuleRun], *, anyway: bool) -> None:
-        queued, left = runs.retry(found, anyway=anyway)
+        queued, left = again.retry(found, anyway=anyway)
         if queued:
             with transaction.atomic():
                 wake.wake()
         level = messages.SUCCESS if queued else messages.WARNING
-        self.message_user(request, runs.retried_sentence(queued, left), level)
+        self.message_user(request, again.retried_sentence(queued, left), level)
 
 
 @admin.register(EventLog)
@@ -83,7 +101,7 @@ class EventLogAdmin(RetryAdmin):
             text = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
         except (ValueError, RecursionError):
             text = body.decode("utf-8", "replace")
-        return format_html("<pre>{}</pre>", text[:100_000].replace("\x00", "\ufffd"))
+        return format_html("<pre>{}</pre>", legible(text))
 
 
 @admin.register(RuleRun)
@@ -107,12 +125,12 @@ class RuleRunAdmin(RetryAdmin):
     def calls(self, run: RuleRun) -> str:
         rows = (
             (
-                f"{call.sent_at:%d %b %H:%M:%S}",
+                f"{timezone.localtime(call.sent_at):%d %b %H:%M:%S}",
                 call.method,
                 call.url,
-                call.request_body,
+                legible(call.request_body),
                 call.status or call.error,
-                call.response_body,
+                legible(call.response_body),
             )
             for call in ApiCall.objects.filter(run_id=run.pk).order_by("pk")
         )
@@ -135,14 +153,33 @@ class WorkerAdmin(ReadOnlyAdmin):
     list_display = ("name", "started_at", "seen_at", "stopping")
 
 
+class NamedTypeForm(forms.ModelForm):
+    class Meta:
+        model = NamedType
+        fields = ("marketplace", "type", "trigger")
+
+    def clean_type(self) -> str:
+        """The form in which types are compared; what Admit knows needs no name."""
+        word = normalise_type(self.cleaned_data["type"])
+        known = from_type(word)
+        if not word:
+            raise forms.ValidationError("A type has letters or digits.")
+        if known is not None:
+            raise forms.ValidationError(f"Admit knows this type: it is {Trigger(known).label}.")
+        return word
+
+
 @admin.register(NamedType)
 class NamedTypeAdmin(admin.ModelAdmin):
     """Naming a type has what waits for it read again, so this page stands here."""
 
+    form = NamedTypeForm
     list_display = ("type", "trigger", "marketplace")
     list_select_related = ("marketplace",)
 
     def save_model(self, request: HttpRequest, obj: NamedType, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if inbox.reread(obj.marketplace_id, obj.type):
+        found = inbox.reread(obj.marketplace_id, obj.type)
+        if found:
             wake.wake()
+            self.message_user(request, f"{found} deliveries of this type are read again.")

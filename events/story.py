@@ -2,10 +2,13 @@
 
 from typing import Any
 
-from events.models import EventLog, RuleRun
+from events import waiting
+from events.models import Delivery, EventLog, RuleRun
 from rules.engine import REASONS, Why
 from rules.models import Action
 from rules.triggers import Trigger
+
+NOT_READ = "Not read yet: a worker of manage.py up does that within a second."
 
 
 def as_data(event: EventLog) -> dict[str, Any]:
@@ -20,7 +23,7 @@ def as_data(event: EventLog) -> dict[str, Any]:
         "email": event.customer.email if event.customer else None,
         "status": event.status,
         "reason": event.reason,
-        "runs": [_run(run) for run in event.runs.order_by("pk")],
+        "runs": [_run(run) for run in _runs(event)],
         "verdicts": [
             {"rule": sentence, "runs": ran, "reason": REASONS[Why(why)]}
             for sentence, ran, why in event.sentences()
@@ -36,8 +39,25 @@ def _run(run: RuleRun) -> dict[str, Any]:
         "destination": run.destination_id,
         "status": run.status,
         "attempts": run.attempts,
-        "message": run.message,
+        "message": waiting.reason(run),
         "next_attempt_at": run.next_attempt_at.isoformat() if run.next_attempt_at else None,
+    }
+
+
+def unread(delivery: Delivery) -> dict[str, Any]:
+    """A delivery that no worker has read yet, in the shape of an event that waits."""
+    return {
+        "id": None,
+        "received_at": delivery.received_at.isoformat(),
+        "type": "",
+        "trigger": None,
+        "product": None,
+        "order": None,
+        "email": None,
+        "status": EventLog.Status.WAITING.value,
+        "reason": NOT_READ,
+        "runs": [],
+        "verdicts": [],
     }
 
 
@@ -52,7 +72,17 @@ def in_words(event: EventLog) -> list[str]:
     lines = [" ".join(filter(None, [f"{what}", *about])) + f": {event.get_status_display()}."]
     if event.reason:
         lines.append(f"  {event.reason}")
-    for run in event.runs.order_by("pk"):
+    for run in _runs(event):
         action = f"{Action(run.action).label}, {run.destination_name}"
-        lines.append(f"  {action}: {run.get_status_display()}. {run.message}")
-    return lines
+        lines.append(f"  {action}: {run.get_status_display()}. {waiting.reason(run)}")
+    return [_visible(line) for line in lines]
+
+
+def _runs(event: EventLog) -> list[RuleRun]:
+    # Sorted here, so that runs which were fetched beforehand are not fetched again.
+    return sorted(event.runs.all(), key=lambda run: run.pk)
+
+
+def _visible(line: str) -> str:
+    """Without signs that steer a terminal or turn the direction of its text."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)

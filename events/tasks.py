@@ -8,14 +8,19 @@ import time
 
 from django.conf import settings
 
-from events import inbox, life, runs, wake
+from events import again, inbox, life, runs, wake
+from events.crew import Crew
 
 log = logging.getLogger(__name__)
 # New runs are begun in the first quarter of a task's time, and calls in so much of it that
 # the last one ends within the task's limit.
 CLAIM_SHARE = 0.25
 SPARE_SHARE = 0.05
-_crews: list[runs.Crew] = []
+# So long the inbox is read before free threads are given what is due, and so long the task
+# sleeps when there is neither.
+INBOX_SECONDS = 1.0
+PAUSE_SECONDS = 0.2
+_crews: list[Crew] = []
 
 
 def work() -> None:
@@ -35,18 +40,23 @@ def _drain() -> bool:
     claim_until = start + settings.TASK_SECONDS * CLAIM_SHARE
     call_until = start + settings.TASK_SECONDS * (1 - SPARE_SHARE) - settings.CALL_DEADLINE_SECONDS
     crew = _crew()
-    runs.revive()
+    again.revive()
     while True:
         stopping = life.show()
-        inbox.process(until=claim_until)
-        claiming = not stopping and time.monotonic() < claim_until
-        begun = runs.run_due(crew, until=call_until) if claiming else 0
-        if not crew.pause(0.2) and not begun:
-            return not claiming and not stopping
+        now = time.monotonic()
+        claiming = not stopping and now < claim_until
+        read = begun = 0
+        if claiming:
+            read = inbox.process(until=min(claim_until, now + INBOX_SECONDS))
+            begun = runs.run_due(crew, until=call_until)
+        # More may wait where something was found: then no time is lost by sleeping.
+        busy = crew.pause(0.0 if read else PAUSE_SECONDS)
+        if not (busy or read or begun):
+            return not (claiming or stopping)
 
 
-def _crew() -> runs.Crew:
+def _crew() -> Crew:
     # One for the process, made after the fork: threads and their connections are kept.
     if not _crews:
-        _crews.append(runs.Crew(settings.WORKER_THREADS))
+        _crews.append(Crew(settings.WORKER_THREADS))
     return _crews[0]

@@ -2,8 +2,9 @@
 
 One UPDATE takes a slot. Slots are `60 / (N - burst)` seconds apart with a burst of two,
 so that no window of 60 s holds more than N of them (a bucket of 120 would let 239 through:
-measured). A site that is blocked gives no slot until its pause is over, then exactly one
-caller gets through as a probe; the others stay blocked until it has an answer.
+measured). Where the burst would cost more than a twentieth of the calls, there is none.
+A site that is blocked gives no slot until its pause is over, then exactly one caller gets
+through as a probe; the others stay blocked until it has an answer.
 """
 
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import FloatField, Func
 
-from integrations.models import CallBudget
+from integrations.models import CallBudget, Integration
 
 BURST = 2
+# Without a burst: N calls in a little more than a minute, for calls go out a little late.
+WINDOW_SECONDS = 61.0
 # A probe whose caller died gives way to the next one after this long.
 PROBE_SECONDS = 30.0
 # How long a rejected key keeps a site quiet before one call tries again.
@@ -31,7 +34,9 @@ _NOW = {
 _TAKE = """
 UPDATE integrations_callbudget
    SET next_slot = CASE WHEN next_slot > {now} THEN next_slot ELSE {now} END + %(spacing)s,
-       blocked_until = CASE WHEN blocked = '' THEN blocked_until ELSE {now} + %(probe)s END
+       blocked_until = CASE WHEN blocked = '' THEN blocked_until
+                            WHEN next_slot > {now} THEN next_slot + %(probe)s
+                            ELSE {now} + %(probe)s END
  WHERE integration_id = %(site)s AND blocked_until <= {now}
    AND next_slot - %(tolerance)s <= {now} + %(patience)s
 RETURNING next_slot, {now}, blocked
@@ -43,6 +48,14 @@ SELECT blocked, blocked_until - {now}, next_slot - %(tolerance)s - {now}
 _BLOCK = """
 UPDATE integrations_callbudget SET blocked = %(why)s, blocked_until = {now} + %(seconds)s
  WHERE integration_id = %(site)s
+"""
+# A pause for the key needs a person, so a shorter one must not take its place.
+_EXTEND = """
+UPDATE integrations_callbudget
+   SET blocked_until = CASE WHEN blocked_until > {now} + %(seconds)s
+                            THEN blocked_until ELSE {now} + %(seconds)s END
+ WHERE integration_id = %(site)s AND blocked = 'key' AND blocked_until > {now}
+RETURNING blocked_until
 """
 
 
@@ -76,8 +89,8 @@ def spacing() -> tuple[float, float]:
     calls = settings.THINKIFIC_CALLS_PER_MINUTE
     if calls == 0:
         return 0.0, 0.0
-    if calls <= 2 * BURST:
-        return 60 / calls, 0.0
+    if calls < 20 * BURST:
+        return WINDOW_SECONDS / calls, 0.0
     gap = 60 / (calls - BURST)
     return gap, (BURST - 1) * gap
 
@@ -105,7 +118,10 @@ def take(site: int, *, patience: float) -> Slot:
 
 def block(site: int, why: CallBudget.Blocked, seconds: float) -> None:
     """Stop every call of the site for so many seconds; then one probe goes out."""
-    _run(_BLOCK, {"site": site, "why": why.value, "seconds": seconds})
+    values = {"site": site, "why": why.value, "seconds": seconds}
+    if why == CallBudget.Blocked.LIMIT and _run(_EXTEND, values):
+        return
+    _run(_BLOCK, values)
 
 
 def unblock(site: int) -> bool:
@@ -116,8 +132,10 @@ def unblock(site: int) -> bool:
 
 def open_sites() -> dict[int, bool]:
     """Ids of the enabled sites that may be called now; True where only a probe may go out."""
-    rows = CallBudget.objects.filter(integration__enabled=True, blocked_until__lte=EpochNow())
-    return {row.integration_id: bool(row.blocked) for row in rows}
+    # From the sites: one whose row is not made yet may be called too.
+    closed = CallBudget.objects.filter(blocked_until__gt=EpochNow())
+    sites = Integration.objects.filter(enabled=True).exclude(pk__in=closed.values("pk"))
+    return {pk: bool(blocked) for pk, blocked in sites.values_list("pk", "budget__blocked")}
 
 
 def blocked_for(site: int) -> tuple[str, float]:

@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models.functions import Now
 from django.test import Client
 
-from events import inbox, runs
+from events import again, inbox, runs
 from events.models import EventLog, RuleRun
 from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
@@ -98,7 +98,7 @@ class World:
     def settle(self) -> list[RuleRun]:
         """Carry out what is due now, in order; every run there is, oldest first."""
         inbox.process()
-        runs.revive()
+        again.revive()
         while claimed := runs.claim(8):
             for run in claimed:
                 runs.carry_out(run)

@@ -23,6 +23,11 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         """Running runs whose worker has not renewed the lease: it died or stands still."""
         return self.filter(status=RuleRun.Status.RUNNING, lease_until__lt=Now())
 
+    def orphaned(self) -> "RuleRunQuerySet":
+        """Waiting runs that nobody can ever carry out: their site or customer was deleted."""
+        gone = Q(integration=None) | Q(customer=None)
+        return self.filter(gone, status=RuleRun.Status.WAITING)
+
     def next_in_line(self) -> "RuleRunQuerySet":
         """Those that no other run of the same customer and site goes before.
 
@@ -40,7 +45,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
 
     def after(self, run: "RuleRun") -> "RuleRunQuerySet":
         """Runs of events received later, for the same customer, site and course or bundle."""
-        same = self.filter(
+        same = self.exclude(event=run.event_id).filter(
             customer=run.customer_id, integration=run.integration_id, target=run.target
         )
         return same.filter(

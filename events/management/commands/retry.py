@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from events import runs, wake
+from events import again, wake
 from events.models import RuleRun
 
 
@@ -22,11 +22,11 @@ class Command(BaseCommand):
         parser.add_argument("--run", type=int, metavar="ID", help="this one")
 
     def handle(self, **options: Any) -> None:
-        queued, left = runs.retry(self._chosen(**options))
+        queued, left = again.retry(self._chosen(**options))
         if queued:
             with transaction.atomic():
                 wake.wake()
-        self.stdout.write(runs.retried_sentence(queued, left))
+        self.stdout.write(again.retried_sentence(queued, left))
 
     def _chosen(self, *, failed: bool, event: int | None, run: int | None, **_: Any) -> Any:
         if not failed and event is None and run is None:
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         if failed:
             chosen = chosen.filter(status=RuleRun.Status.FAILED)
         if event is not None:
-            chosen = chosen.filter(event=event)
+            chosen = chosen.filter(event__pk=event)
         if run is not None:
             chosen = chosen.filter(pk=run)
         if not failed and not chosen.exists():

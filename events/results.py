@@ -1,0 +1,100 @@
+"""What the end of an attempt means for its run and its event."""
+
+import logging
+import random
+import re
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from events import waiting
+from events.models import EventLog, RuleRun
+from integrations import budget
+from integrations.errors import KeyRejected, LimitReached, OutOfTime, Refused, Retry
+from integrations.secrets import SecretUnreadable
+from integrations.thinkific.visit import reject_key
+
+log = logging.getLogger(__name__)
+Status = RuleRun.Status
+# No action needs so many calls unless it walks through page after page: time alone does not
+# bring that to an end, and it would use up the site's calls for ever.
+MANY_CALLS = 20
+_PROMISE = re.compile(r"[;,.]?(?: so)? Admit (?:tries|looks)\b[^.]*\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an attempt ended; `again_in` is in seconds, `counts` False when it was no true try."""
+
+    status: RuleRun.Status
+    message: str
+    again_in: float = 0.0
+    counts: bool = True
+
+    @property
+    def over(self) -> bool:
+        """Whether the run does not go on by itself."""
+        return self.status != Status.WAITING
+
+
+def of_error(run: RuleRun, error: Exception, *, calls: int) -> Result:
+    """What an error means: give up, try again later, or wait until the site is open.
+
+    `calls` is how many the attempt had made. A secret that cannot be opened pauses its site.
+    """
+    match error:
+        case Refused():
+            return Result(Status.FAILED, error.message)
+        case KeyRejected() | LimitReached():
+            return _pause(error.message)
+        case SecretUnreadable():
+            assert run.integration is not None
+            reject_key(run.integration, error.message)
+            return _pause(error.message)
+        case budget.SiteBlocked():
+            assert run.integration is not None
+            return _pause(waiting.at_closed_site(run.integration, error.why))
+        case OutOfTime() | budget.NoSlot() if calls >= MANY_CALLS:
+            return _retry(run, f"It was not done after {calls} calls to Thinkific.")
+        case OutOfTime():
+            return _pause(error.message)
+        case budget.NoSlot():
+            message = "Waits for its turn: Thinkific allows only so many calls a minute."
+            return _pause(message, again_in=error.seconds)
+        case Retry() if error.seconds is not None:  # the site said when to come back
+            return _pause(error.message)
+        case Retry():
+            return _retry(run, error.message)
+        case _:
+            log.exception("action_broke", extra={"run": run.pk})
+            return _retry(
+                run,
+                f"Admit itself failed ({type(error).__name__}), not Thinkific; Admit tries again "
+                "by itself.",
+                then="Call your technician, then retry.",
+            )
+
+
+def refresh_event(event_id: int) -> None:
+    """Bring the event's status up to its runs; inside the caller's transaction."""
+    # Two runs of one event may end at once: the second one to get the row sees the first.
+    event = EventLog.objects.select_for_update().only("pk").get(pk=event_id)
+    statuses = RuleRun.objects.filter(event=event).values_list("status", flat=True)
+    EventLog.objects.filter(pk=event_id).update(status=EventLog.status_of(statuses))
+
+
+def _pause(message: str, *, again_in: float = 0.0) -> Result:
+    return Result(Status.WAITING, message, again_in=again_in, counts=False)
+
+
+def _retry(
+    run: RuleRun, message: str, *, then: str = "Retry when Thinkific works again."
+) -> Result:
+    delays = settings.RETRY_DELAYS
+    if run.attempts < len(delays):
+        # A tenth to and fro, so that what failed together does not come back together.
+        delay = delays[run.attempts] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+        return Result(Status.WAITING, message, again_in=delay)
+    said = _PROMISE.sub(".", message)  # what it promised does not come any more
+    times = "once" if run.attempts == 1 else f"{run.attempts} times"
+    return Result(Status.FAILED, f"{said} Admit tried {times} and has given up. {then}")

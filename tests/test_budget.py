@@ -1,0 +1,230 @@
+"""The site's budget: no minute holds more calls than allowed, and little less."""
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+from django.db.models import F
+
+from integrations import budget
+from integrations.models import CallBudget, Integration
+from tests import factories, queued
+
+RATES = [1, 2, 3, 5, 6, 20, 39, 40, 110, 120]
+LONG = 1e9  # patience without an end: slots are computed, nobody waits for them
+
+
+@pytest.fixture
+def site(db) -> Integration:
+    made: Integration = factories.IntegrationFactory.create()
+    return made
+
+
+class Clock:
+    """Time that passes at will: what lies ahead comes nearer by as much."""
+
+    def __init__(self, site: Integration) -> None:
+        self.site = site
+        self.passed = 0.0
+
+    def advance(self, seconds: float) -> None:
+        self.passed += seconds
+        rows = CallBudget.objects.filter(pk=self.site.pk)
+        rows.update(next_slot=F("next_slot") - seconds)
+
+    def send(self) -> float:
+        """When the next call goes out."""
+        slot = budget.take(self.site.pk, patience=LONG)
+        return self.passed + time.time() + slot.wait
+
+
+# Seconds from one caller to the next, drawn anew each time.
+ARRIVALS: dict[str, Callable[[random.Random, float], float]] = {
+    "all at once": lambda dice, gap: 0.0,
+    "at random": lambda dice, gap: dice.expovariate(1 / gap),
+    "rarely": lambda dice, gap: dice.expovariate(0.3 / gap),
+    "in bursts": lambda dice, gap: dice.choice([0.0] * 15 + [40 * gap]),
+    "after long rests": lambda dice, gap: dice.choice([0.0] * 40 + [90.0]),
+    "a little early": lambda dice, gap: gap * dice.uniform(0.8, 1.0),
+}
+
+
+def _no_minute_exceeds(calls: int, sends: list[float]) -> bool:
+    # The call after `calls` others is at least a minute later, wherever the window begins.
+    pairs = zip(sends, sends[calls:], strict=False)
+    return all(later - earlier >= 60 for earlier, later in pairs)
+
+
+@pytest.mark.parametrize("arrivals", ARRIVALS)
+@pytest.mark.parametrize("calls", RATES)
+def test_no_minute_holds_more_calls_than_allowed(site, settings, calls, arrivals):
+    settings.THINKIFIC_CALLS_PER_MINUTE = calls
+    clock, dice = Clock(site), random.Random(f"{calls} {arrivals}")
+    sends = []
+    for _ in range(calls * 2 + 10):
+        clock.advance(ARRIVALS[arrivals](dice, 60 / calls))
+        sends.append(clock.send())
+    assert len(sends) > calls
+    assert _no_minute_exceeds(calls, sorted(sends))
+
+
+@pytest.mark.parametrize("calls", RATES)
+def test_nearly_all_calls_are_used_while_work_waits(site, settings, calls):
+    settings.THINKIFIC_CALLS_PER_MINUTE = calls
+    clock = Clock(site)
+    sends = [clock.send() for _ in range(calls * 3 + 1)]
+    per_minute = 60 * (len(sends) - 1) / (sends[-1] - sends[0])
+    assert 0.95 * calls <= per_minute <= calls
+
+
+@pytest.mark.parametrize("calls", [5, 110])
+def test_workers_at_once_share_one_budget(transactional_db, settings, calls):
+    settings.THINKIFIC_CALLS_PER_MINUTE = calls
+    site = factories.IntegrationFactory.create()
+    clock = Clock(site)
+    shares = queued.at_once(*[lambda: [clock.send() for _ in range(40)]] * 4)
+    sends = sorted(send for share in shares for send in share)
+    assert len(sends) == 160
+    assert _no_minute_exceeds(calls, sends)
+    gap, ahead = budget.spacing()
+    # One slot each: the last one is as far off as so many callers make it.
+    assert sends[-1] - sends[0] == pytest.approx(159 * gap - ahead, abs=2)
+
+
+def test_two_calls_of_a_rested_site_go_out_at_once_and_then_they_are_spaced(site, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 110
+    waits = [budget.take(site.pk, patience=LONG).wait for _ in range(6)]
+    gap = 60 / 108
+    assert waits == pytest.approx([0, 0, gap, 2 * gap, 3 * gap, 4 * gap], abs=0.2)
+
+
+def test_a_long_rest_saves_nothing_up(site, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 110
+    clock = Clock(site)
+    for _ in range(10):
+        clock.send()
+    clock.advance(3600)
+    waits = [budget.take(site.pk, patience=LONG).wait for _ in range(4)]
+    assert waits[:2] == [0, 0]
+    assert waits[3] > waits[2] > 0
+
+
+def test_without_a_limit_nobody_waits(site, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 0
+    slots = [budget.take(site.pk, patience=0) for _ in range(300)]
+    assert {slot.wait for slot in slots} == {0.0}
+    assert not any(slot.probe for slot in slots)
+
+
+def test_who_has_no_patience_takes_nothing(site, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 6
+    assert budget.take(site.pk, patience=0).wait == 0
+    before = CallBudget.objects.get(pk=site.pk).next_slot
+    with pytest.raises(budget.NoSlot) as caught:
+        budget.take(site.pk, patience=5)
+    assert 5 < caught.value.seconds <= 10.2
+    assert CallBudget.objects.get(pk=site.pk).next_slot == before
+    assert 5 < budget.take(site.pk, patience=caught.value.seconds).wait <= 10.2
+
+
+def test_two_sites_do_not_share_a_budget(site, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 6
+    other = factories.IntegrationFactory.create()
+    for _ in range(5):
+        budget.take(site.pk, patience=LONG)
+    assert budget.take(other.pk, patience=0).wait == 0
+    budget.block(site.pk, CallBudget.Blocked.LIMIT, 100)
+    assert budget.open_sites() == {other.pk: False}
+
+
+def test_a_site_without_a_row_gets_one_with_its_first_call(site):
+    CallBudget.objects.all().delete()
+    assert budget.blocked_for(site.pk) == ("", 0.0)
+    assert budget.take(site.pk, patience=0).wait == 0
+    assert CallBudget.objects.filter(pk=site.pk).exists()
+
+
+# Blocks
+
+
+def test_a_blocked_site_gives_no_slot_and_says_for_how_long(site):
+    budget.block(site.pk, CallBudget.Blocked.LIMIT, 100)
+    with pytest.raises(budget.SiteBlocked) as caught:
+        budget.take(site.pk, patience=LONG)
+    assert caught.value.why == "limit"
+    assert 98 < caught.value.seconds <= 100
+    assert budget.open_sites() == {}
+
+
+def test_only_a_probe_goes_out_when_the_pause_is_over(site):
+    budget.block(site.pk, CallBudget.Blocked.LIMIT, 100)
+    queued.end_pause(site)
+    assert budget.open_sites() == {site.pk: True}
+    assert budget.take(site.pk, patience=LONG).probe
+    with pytest.raises(budget.SiteBlocked) as caught:
+        budget.take(site.pk, patience=LONG)
+    assert 28 < caught.value.seconds <= 30
+    assert budget.unblock(site.pk)
+    assert not budget.take(site.pk, patience=LONG).probe
+    assert not budget.unblock(site.pk)
+
+
+def test_of_many_workers_at_once_one_gets_the_probe(transactional_db):
+    site = factories.IntegrationFactory.create()
+    budget.block(site.pk, CallBudget.Blocked.KEY, 100)
+    queued.end_pause(site)
+
+    def attempt() -> str:
+        try:
+            return "probe" if budget.take(site.pk, patience=LONG).probe else "call"
+        except budget.SiteBlocked:
+            return "blocked"
+
+    assert sorted(queued.at_once(*[attempt] * 6)) == ["blocked"] * 5 + ["probe"]
+
+
+def test_a_probe_that_waits_for_its_slot_is_not_doubled_meanwhile(site, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 3
+    for _ in range(2):
+        budget.take(site.pk, patience=LONG)
+    budget.block(site.pk, CallBudget.Blocked.LIMIT, 100)
+    queued.end_pause(site)
+    wait = budget.take(site.pk, patience=LONG).wait
+    assert wait > 30
+    assert budget.blocked_for(site.pk)[1] == pytest.approx(wait + 30, abs=1)
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(5, 600), (900, 900)])
+def test_a_limit_does_not_shorten_a_pause_for_the_key(site, seconds, left):
+    budget.block(site.pk, CallBudget.Blocked.KEY, 600)
+    budget.block(site.pk, CallBudget.Blocked.LIMIT, seconds)
+    why, remaining = budget.blocked_for(site.pk)
+    assert why == "key"
+    assert remaining == pytest.approx(left, abs=2)
+
+
+def test_a_rejected_key_takes_the_place_of_a_limit(site):
+    budget.block(site.pk, CallBudget.Blocked.LIMIT, 5)
+    budget.block(site.pk, CallBudget.Blocked.KEY, 600)
+    assert budget.blocked_for(site.pk)[0] == "key"
+
+
+def test_a_site_that_is_off_or_blocked_is_not_open(site):
+    off = factories.IntegrationFactory.create(enabled=False)
+    blocked = factories.IntegrationFactory.create()
+    budget.block(blocked.pk, CallBudget.Blocked.KEY, 600)
+    assert off.pk not in budget.open_sites()
+    assert budget.open_sites() == {site.pk: False}
+
+
+def test_calls_on_the_wire_keep_to_the_budget(world, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 1002
+    course = world.course()
+    for _ in range(4):
+        queued.run(course)
+    queued.at_once(*[queued.drain] * 2)
+    sent = [call.at for call in world.sandbox.calls]
+    assert len(sent) == 8
+    # 60 ms apart after the first two; half of that is left for how late a call may go out.
+    assert sent[-1] - sent[0] >= 6 * 0.06 - 0.03

@@ -1,0 +1,463 @@
+"""The task, its wake-ups, and the tick: draining, ending in time, stopping, staying alive."""
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from events import crew, inbox, life, runs, tasks, ticker, wake
+from events.models import Delivery, EventLog, RuleRun, Worker
+from integrations import budget
+from integrations.models import CallBudget, Integration
+from integrations.thinkific.sandbox.faults import Fault
+from rules import actions
+from rules.models import Action
+from tests import factories, queued
+from tests.world import World
+
+CLUSTER = "here-1"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process(monkeypatch) -> None:
+    """As after a fork: no threads yet, no cluster, and no connection outlives its job."""
+    monkeypatch.setattr(tasks, "_crews", [])
+    monkeypatch.setattr(life, "_last", {})
+    monkeypatch.delenv(life.CLUSTER, raising=False)
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+
+
+@pytest.fixture
+def cluster(transactional_db, monkeypatch) -> str:
+    """This process works for a cluster that `manage.py up` started."""
+    ticker.enlist(CLUSTER)
+    monkeypatch.setenv(life.CLUSTER, CLUSTER)
+    return CLUSTER
+
+
+@pytest.fixture
+def short_task(settings) -> None:
+    """A task that claims for a quarter of two seconds, with calls of half a second at most."""
+    settings.TASK_SECONDS = 2.0
+    settings.CALL_DEADLINE_SECONDS = 0.5
+
+
+def _wake_ups() -> int:
+    return int(OrmQ.objects.count())
+
+
+# Draining
+
+
+def test_a_task_reads_what_came_in_and_carries_it_out_at_once_in_threads(world: World):
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    for number in range(12):
+        body = {
+            "type": "Order",
+            "customer": {"email": f"buyer{number}@example.com"},
+            "order": {"id": number},
+            "product": {"id": 1, "name": "Watercolour"},
+        }
+        assert world.post(body, "product_purchased").status_code == 200
+    OrmQ.objects.all().delete()
+    world.sandbox.switches.latency = 0.05
+    tasks.work()
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"read"}
+    assert list(RuleRun.objects.values_list("status", flat=True)) == ["done"] * 12
+    assert set(EventLog.objects.values_list("status", flat=True)) == {"done"}
+    assert all(world.access(f"buyer{number}@example.com", course) for number in range(12))
+    assert _most_at_once(world) > 1
+    assert _wake_ups() == 0
+
+
+def _most_at_once(world: World) -> int:
+    calls = world.sandbox.calls
+    return max(
+        sum(other.at <= call.at < (other.until or other.at) for other in calls) for call in calls
+    )
+
+
+def test_at_most_eight_calls_of_a_site_are_under_way(world: World):
+    course = world.course()
+    for _ in range(24):
+        queued.run(course)
+    world.sandbox.switches.latency = 0.1
+    tasks.work()
+    assert set(RuleRun.objects.values_list("status", flat=True)) == {"done"}
+    assert 2 <= _most_at_once(world) <= 8
+
+
+def test_a_task_takes_up_what_a_dead_worker_left(world: World):
+    made = queued.run(world.course())
+    (run,) = runs.claim(8)
+    queued.let_lapse(run)
+    tasks.work()
+    assert (queued.again(made).status, queued.again(made).attempts) == ("done", 2)
+
+
+def test_two_tasks_at_once_do_everything_once(world: World):
+    course = world.course()
+    made = [queued.run(course) for _ in range(12)]
+
+    def other() -> None:
+        mine = crew.Crew(4)
+        while runs.run_due(mine, until=time.monotonic() + 5) or mine.pause(0.05):
+            pass
+
+    queued.at_once(tasks.work, other)
+    assert {(queued.again(run).status, queued.again(run).attempts) for run in made} == {("done", 1)}
+    assert len(world.school.users) == 12
+    assert len(world.sandbox.calls) == 24
+
+
+# Ending in time
+
+
+def test_a_task_ends_in_time_though_the_site_is_slow_and_wakes_the_next(world, short_task):
+    course = world.course()
+    for _ in range(40):
+        queued.run(course)
+    world.sandbox.switches.latency = 0.2
+    begun = time.monotonic()
+    tasks.work()
+    assert time.monotonic() - begun < 2.0
+    found = list(RuleRun.objects.values_list("status", flat=True))
+    assert "running" not in found
+    assert 8 <= found.count("done") < 40
+    assert _wake_ups() == 1
+
+
+def test_tasks_one_after_the_other_get_everything_done(world, short_task):
+    course = world.course()
+    for _ in range(20):
+        queued.run(course)
+    world.sandbox.switches.latency = 0.15
+    rounds = 0
+    while RuleRun.objects.exclude(status="done").exists():
+        rounds += 1
+        assert rounds < 10
+        tasks.work()
+    assert rounds > 1
+    assert set(RuleRun.objects.values_list("attempts", flat=True)) == {1}
+    assert len(world.school.enrollments) == 20
+
+
+def test_a_task_ends_in_time_though_the_site_never_answers(world, short_task):
+    course = world.course()
+    for _ in range(20):
+        queued.run(course)
+    world.sandbox.faults.add(Fault("black_hole", times=None))
+    begun = time.monotonic()
+    tasks.work()
+    assert time.monotonic() - begun < 2.0
+    assert not RuleRun.objects.filter(status="running").exists()
+
+
+def test_what_is_due_does_not_wait_for_the_whole_inbox(world, monkeypatch, short_task):
+    made = queued.run(world.course())
+    seen: list[str] = []
+
+    def flood(*, until: float) -> int:
+        # More comes in than can be read: the inbox uses up whatever time it is given.
+        time.sleep(max(0.0, until - time.monotonic()))
+        seen.append(queued.again(made).status)
+        return 50 if seen.count("done") == 0 else 0
+
+    monkeypatch.setattr(tasks, "INBOX_SECONDS", 0.05)
+    monkeypatch.setattr(inbox, "process", flood)
+    tasks.work()
+    assert "done" in seen  # while more still came in
+
+
+# Never raising
+
+
+def test_a_task_never_raises_when_the_database_fails(world, log_lines):
+    queued.run(world.course())
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE events_rulerun RENAME TO away")
+    try:
+        tasks.work()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE away RENAME TO events_rulerun")
+    (line,) = [line for line in log_lines if "work_broke_off" in line]
+    assert "away" not in line
+    assert "events_rulerun" not in line
+    tasks.work()
+    assert set(RuleRun.objects.values_list("status", flat=True)) == {"done"}
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[str]]:
+    with queued.nothing_personal() as lines:
+        yield lines
+
+
+@pytest.mark.parametrize("error", [OperationalError("dana@example.com"), MemoryError()])
+def test_a_task_never_raises_whatever_breaks(transactional_db, monkeypatch, log_lines, error):
+    def broken(*, until: float) -> int:
+        raise error
+
+    monkeypatch.setattr(inbox, "process", broken)
+    tasks.work()
+    (line,) = [line for line in log_lines if "work_broke_off" in line]
+    assert type(error).__name__ in line
+
+
+def test_a_run_that_cannot_be_finished_is_left_to_its_lease(world, monkeypatch, log_lines):
+    def lose_the_table(visit, order):
+        visit.get("/users")
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE integrations_apicall RENAME TO away")
+        return "Done."
+
+    action = Action.CREATE_COURSE_ENROLLMENT
+    made = queued.run(world.course())
+    with monkeypatch.context() as patch:
+        patch.setitem(actions.ACTIONS, action, lose_the_table)
+        tasks.work()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE away RENAME TO integrations_apicall")
+    stored = queued.again(made)
+    assert (stored.status, stored.attempts) == ("running", 1)
+    assert any("run_without_result" in line for line in log_lines)
+    queued.let_lapse(stored)
+    tasks.work()
+    assert queued.again(made).status == "done"
+
+
+# Stopping, and signs of life
+
+
+def test_a_task_notes_the_cluster_that_ran_it(cluster):
+    assert ticker.silence(cluster) is None
+    tasks.work()
+    silent = ticker.silence(cluster)
+    assert silent is not None
+    assert 0 <= silent < 2
+
+
+def test_a_task_of_no_cluster_notes_nothing(transactional_db):
+    ticker.enlist(CLUSTER)
+    tasks.work()
+    assert ticker.silence(CLUSTER) is None
+
+
+def test_a_cluster_that_is_to_stop_claims_nothing_more(world, cluster):
+    made = queued.run(world.course())
+    ticker.ask_to_stop(cluster)
+    tasks.work()
+    assert (queued.again(made).status, queued.again(made).attempts) == ("waiting", 0)
+    assert world.calls() == []
+    assert _wake_ups() == 0
+    assert ticker.silence(cluster) is not None
+
+
+def test_a_task_finishes_what_runs_when_it_is_told_to_stop(world, cluster, monkeypatch):
+    monkeypatch.setattr(life, "EVERY_SECONDS", 0.05)
+    course = world.course()
+    for _ in range(24):
+        queued.run(course)
+    world.sandbox.switches.latency = 0.3
+
+    def stop_soon() -> None:
+        give_up = time.monotonic() + 5
+        while not world.sandbox.calls and time.monotonic() < give_up:
+            time.sleep(0.01)
+        ticker.ask_to_stop(cluster)
+
+    queued.at_once(tasks.work, stop_soon)
+    found = list(RuleRun.objects.values_list("status", flat=True))
+    assert "running" not in found
+    assert 8 <= found.count("done") < 24
+    assert _wake_ups() == 0
+
+
+def test_a_long_task_goes_on_showing_life(world, cluster, monkeypatch):
+    monkeypatch.setattr(life, "EVERY_SECONDS", 0.05)
+    queued.run(world.course())
+    world.sandbox.switches.latency = 0.4
+    seen = set()
+
+    def look() -> None:
+        while not RuleRun.objects.filter(status="done").exists():
+            seen.add(Worker.objects.get().seen_at)
+            time.sleep(0.05)
+
+    queued.at_once(tasks.work, look)
+    assert len(seen) >= 3
+
+
+def test_a_cluster_is_enlisted_and_dismissed(db):
+    ticker.enlist(CLUSTER)
+    ticker.ask_to_stop(CLUSTER)
+    ticker.enlist(CLUSTER)
+    assert not Worker.objects.get(name=CLUSTER).stopping
+    ticker.enlist("here-2")
+    ticker.dismiss(CLUSTER)
+    assert [worker.name for worker in Worker.objects.all()] == ["here-2"]
+
+
+# Wake-ups
+
+
+def test_one_wake_up_waits_at_a_time(transactional_db):
+    for _ in range(3):
+        wake.wake()
+    assert _wake_ups() == 1
+
+
+def test_a_wake_up_that_was_taken_suppresses_none(transactional_db):
+    wake.wake()
+    OrmQ.objects.update(lock=timezone.now() + timedelta(seconds=300))
+    wake.wake()
+    wake.wake()
+    assert _wake_ups() == 2
+
+
+def test_a_wake_up_commits_with_what_it_is_about(transactional_db):
+    with transaction.atomic():
+        wake.wake()
+        transaction.set_rollback(True)
+    assert _wake_ups() == 0
+
+
+def test_a_wake_up_names_the_task_and_carries_no_data(transactional_db):
+    wake.wake()
+    task = OrmQ.objects.get().task
+    assert (task["func"], task["args"], task["kwargs"]) == ("events.tasks.work", (), {})
+
+
+# The tick
+
+
+def _seen(cluster: str, *, seconds_ago: float) -> None:
+    past = Now() - timedelta(seconds=seconds_ago)
+    Worker.objects.filter(name=cluster).update(seen_at=past)
+
+
+def test_a_tick_wakes_a_cluster_that_was_never_seen(cluster):
+    assert ticker.tick(cluster, beat_after=10) is None
+    assert _wake_ups() == 1
+
+
+def test_a_tick_leaves_a_lively_cluster_alone_when_nothing_is_due(cluster):
+    _seen(cluster, seconds_ago=3)
+    silent = ticker.tick(cluster, beat_after=10)
+    assert silent == pytest.approx(3, abs=1)
+    assert _wake_ups() == 0
+
+
+def test_a_tick_sends_a_heartbeat_to_a_silent_cluster(cluster):
+    _seen(cluster, seconds_ago=11)
+    ticker.enlist("another")
+    _seen("another", seconds_ago=0)  # the life of another one says nothing about ours
+    assert ticker.tick(cluster, beat_after=10) == pytest.approx(11, abs=1)
+    assert _wake_ups() == 1
+    tasks.work()
+    silent = ticker.silence(cluster)
+    assert silent is not None
+    assert silent < 2
+
+
+def _new_delivery() -> None:
+    queued.event(None)
+    Delivery.objects.update(state=Delivery.State.NEW)
+
+
+def _lapsed_run() -> None:
+    queued.run(factories.DestinationFactory.create())
+    queued.let_lapse(*runs.claim(1))
+
+
+def _orphaned_run() -> None:
+    queued.run(factories.DestinationFactory.create())
+    Integration.objects.all().delete()
+
+
+DUE = {
+    "a delivery to read": _new_delivery,
+    "a run that is due": lambda: queued.run(factories.DestinationFactory.create()),
+    "a lease that ran out": _lapsed_run,
+    "a run whose integration was deleted": _orphaned_run,
+}
+
+
+@pytest.mark.parametrize("what", DUE)
+def test_a_tick_wakes_when_something_is_due(cluster, what):
+    DUE[what]()
+    _seen(cluster, seconds_ago=0)
+    ticker.tick(cluster, beat_after=10)
+    assert _wake_ups() == 1
+    tasks.work()
+    assert not ticker.anything_due()
+
+
+def _run_at(**site: object) -> RuleRun:
+    integration = factories.IntegrationFactory.create(**site)
+    return queued.run(factories.DestinationFactory.create(integration=integration))
+
+
+def _run_at_a_paused_site() -> None:
+    budget.block(_run_at().integration_id or 0, CallBudget.Blocked.KEY, 600)
+
+
+def _run_that_waits() -> None:
+    RuleRun.objects.filter(pk=_run_at().pk).update(next_attempt_at=Now() + timedelta(seconds=60))
+
+
+NOT_DUE = {
+    "a run at a site that is off": lambda: _run_at(enabled=False),
+    "a run at a paused site": _run_at_a_paused_site,
+    "a run that waits for its time": _run_that_waits,
+    "a run under way": lambda: (_run_at(), runs.claim(1)),
+}
+
+
+@pytest.mark.parametrize("what", NOT_DUE)
+def test_a_tick_does_not_wake_for_what_cannot_be_done_now(cluster, what):
+    NOT_DUE[what]()
+    _seen(cluster, seconds_ago=0)
+    ticker.tick(cluster, beat_after=10)
+    assert _wake_ups() == 0
+
+
+# The threads
+
+
+def test_a_crew_counts_the_threads_that_are_free(transactional_db):
+    gate, mine = threading.Event(), crew.Crew(3)
+    assert not mine.pause(0)
+
+    def wait() -> None:
+        gate.wait(5)
+
+    for _ in range(2):
+        mine.begin(wait)
+    assert mine.free() == 1
+    assert mine.pause(0)
+    gate.set()
+    while mine.pause(0.05):
+        pass
+    assert mine.free() == 3
+
+
+def test_a_job_that_raises_frees_its_thread(transactional_db, log_lines):
+    mine = crew.Crew(1)
+
+    def broken() -> None:
+        raise OperationalError("dana@example.com")
+
+    mine.begin(broken)
+    while mine.pause(0.05):
+        pass
+    assert mine.free() == 1
+    assert any("run_without_result" in line for line in log_lines)
