@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from integrations.errors import Refused
+from integrations.models import Destination
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.visit import Visit
 from rules.models import Action
@@ -57,6 +58,11 @@ def _expire(
     if user is None:
         return "There is no student with this e-mail on the site, so no access had to be ended."
     closed = close(visit, user, order.destination_id)
+    if closed is courses.Closed.NEVER and users.from_memory(visit):
+        # The remembered user may be gone, and the e-mail and its access another user's.
+        present = users.look_up(visit)
+        if present is not None and present.id != user.id:
+            closed = close(visit, present, order.destination_id)
     return {
         courses.Closed.NOW: f"Access to {order.destination} ended.",
         courses.Closed.BEFORE: f"Access to {order.destination} had already ended.",
@@ -94,9 +100,31 @@ def carry_out(action: Action, visit: Visit, order: Order) -> str:
     Raises what Visit raises.
     """
     try:
+        try:
+            return ACTIONS[action](visit, order)
+        except Refused as error:
+            if not users.forget_gone(visit, error):
+                raise
         return ACTIONS[action](visit, order)
     except Refused as error:
-        if not users.may_be_outdated(visit, error):
+        if not _is_gone(action, error):
             raise
-        visit.forget()
-        return ACTIONS[action](visit, order)
+        raise Refused(_gone(action, order), status=error.status, details=error.details) from error
+
+
+def _is_gone(action: Action, error: Refused) -> bool:
+    """Whether the site does not have the course or bundle. Only a bundle stands in a path."""
+    bundle = action.destination_kind == Destination.Kind.BUNDLE
+    return error.says("course could not be found") or (bundle and error.status == 404)
+
+
+def _gone(action: Action, order: Order) -> str:
+    if action.gives_access:
+        return (
+            f"{order.destination} is gone from Thinkific, so nobody can be enrolled in it. "
+            "Refresh the integration, then edit the rule and retry."
+        )
+    return (
+        f"{order.destination} is gone from Thinkific, so Admit cannot end the access to it. "
+        "Look at the student in Thinkific, and end there what is left of it."
+    )

@@ -120,7 +120,8 @@ class FieldMappingQuerySet(models.QuerySet["FieldMapping"]):
         told = {}
         for field in custom_fields:
             for key in (field.get("name", ""), field.get("slug", "")):
-                told[key.strip().casefold()] = field.get("value", "").strip()
+                if field.get("value", "").strip():
+                    told[key.strip().casefold()] = field["value"].strip()
         mappings = self.filter(integration=integration).select_related("profile_field")
         found = {
             mapping.profile_field.external_id: told.get(mapping.samcart_field.casefold(), "")

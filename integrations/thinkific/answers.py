@@ -110,7 +110,7 @@ def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
     except ValueError:
         body = None
     if isinstance(body, dict | list):
-        return Answer(status, body)
+        return Answer(status, _with_whole_ids(body))
     what = "data that makes no sense"
     if not stripped:
         what = "an empty answer"
@@ -219,6 +219,17 @@ def _parse(text: str) -> Any:
         return _storable(body) if _ESCAPED.search(text) else body
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _with_whole_ids(value: Any, name: str = "") -> Any:
+    """Ids as integers: the vendor's file says only "number", which 501.0 is too."""
+    if isinstance(value, list):
+        return [_with_whole_ids(inner, name.removesuffix("s")) for inner in value]
+    if isinstance(value, dict):
+        return {key: _with_whole_ids(inner, key) for key, inner in value.items()}
+    if (name == "id" or name.endswith("_id")) and re.fullmatch(r"[0-9]{1,18}(\.0)?", str(value)):
+        return int(str(value).partition(".")[0])
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

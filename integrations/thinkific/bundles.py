@@ -1,9 +1,8 @@
 """Bundle enrolments: Thinkific keeps one row per course of the bundle."""
 
-from typing import Any
-
 from integrations.errors import Refused, Retry
 from integrations.thinkific import courses
+from integrations.thinkific.courses import Rows
 from integrations.thinkific.users import User
 from integrations.thinkific.visit import Visit
 
@@ -14,13 +13,14 @@ def open_up(visit: Visit, user: User, bundle_id: int, course_ids: tuple[int, ...
     `course_ids` are the bundle's courses as the catalogue knows them; empty when unknown.
     A 202 ("done later") raises Retry until the rows can be read. Raises as Visit does.
     """
-    target = f"bundle:{bundle_id}"
-    rows: list[dict[str, Any]] = []
-    if not visit.user_is_new or visit.in_doubt(target):
+    target = _target(bundle_id)
+    ours = visit.in_doubt(target)  # what is found then is what we have sent before
+    rows: Rows = []
+    if ours or not visit.user_is_new:
         rows = read(visit, user, bundle_id)
-        if _covers(rows, course_ids):
+        if _covers(visit, bundle_id, rows, course_ids):
             visit.settle(target)
-            return _widen(visit, user, bundle_id, rows)
+            return _widen(visit, user, bundle_id, rows) or ours
         if visit.promised(target):
             raise _later()
         visit.settle(target)
@@ -30,23 +30,22 @@ def open_up(visit: Visit, user: User, bundle_id: int, course_ids: tuple[int, ...
     except Refused as error:
         if error.status not in {409, 422} or error.says("could not be found"):
             raise
-        rows = read(visit, user, bundle_id)
-        if not rows:
+        rows = rows or read(visit, user, bundle_id)
+        if not _covers(visit, bundle_id, rows):
             raise
-    else:
-        if answer.status == 202:
-            raise _later()
-    # Courses that the user had before the bundle keep their own end unless it is lifted.
-    if rows:
-        _widen(visit, user, bundle_id, read(visit, user, bundle_id) or rows)
+        return _widen(visit, user, bundle_id, rows)
+    if answer.status == 202:
+        raise _later()
+    # Courses that the user had before the bundle may keep their own end unless it is lifted.
+    _widen(visit, user, bundle_id, rows)
     return True
 
 
 def close(visit: Visit, user: User, bundle_id: int) -> courses.Closed:
     """End the access to every course of the bundle now."""
-    target = f"bundle:{bundle_id}"
+    target = _target(bundle_id)
     rows = read(visit, user, bundle_id)
-    if not rows and visit.promised(target):
+    if visit.promised(target) and not _covers(visit, bundle_id, rows):
         # What was promised would come after our look: wait, or it would stay for ever.
         raise _later()
     visit.settle(target)
@@ -59,25 +58,38 @@ def close(visit: Visit, user: User, bundle_id: int) -> courses.Closed:
     return courses.Closed.NOW
 
 
-def read(visit: Visit, user: User, bundle_id: int) -> list[dict[str, Any]]:
+def read(visit: Visit, user: User, bundle_id: int) -> Rows:
     """The user's enrolments in the bundle, one per course."""
     rows = visit.pages(f"/bundles/{bundle_id}/enrollments", {"query[user_id]": user.id})
     return [row for row in rows if row.get("user_id") == user.id]
 
 
-def _covers(rows: list[dict[str, Any]], course_ids: tuple[int, ...]) -> bool:
+def _covers(visit: Visit, bundle_id: int, rows: Rows, known: tuple[int, ...] = ()) -> bool:
+    """Whether there is a row for every course of the bundle.
+
+    Where the catalogue says no, or knows no courses, the site is asked: a course may have
+    left the bundle since, and would be waited for in vain.
+    """
     if not rows:
         return False
-    return {row.get("course_id") for row in rows} >= set(course_ids)
+    held = {row.get("course_id") for row in rows}
+    if known and held.issuperset(known):
+        return True
+    body = visit.get(f"/bundles/{bundle_id}").body
+    ids = body.get("course_ids") if isinstance(body, dict) else None
+    return held.issuperset(ids or [])
 
 
-def _widen(visit: Visit, user: User, bundle_id: int, rows: list[dict[str, Any]]) -> bool:
+def _widen(visit: Visit, user: User, bundle_id: int, rows: Rows) -> bool:
     if all(map(courses.is_open, rows)):
         return False
     path = f"/bundles/{bundle_id}/enrollments"
-    body = {"user_id": user.id}
-    courses.widen(visit, path, body, lambda: read(visit, user, bundle_id))
+    courses.widen(visit, path, {"user_id": user.id}, rows, lambda: read(visit, user, bundle_id))
     return True
+
+
+def _target(bundle_id: int) -> str:
+    return f"bundle:{bundle_id}"
 
 
 def _later() -> Retry:

@@ -32,15 +32,15 @@ def ensure(visit: Visit, fields: dict[int, str]) -> User:
     if visit.learner is not None:
         return _known(visit)
     if visit.in_doubt(TARGET):
-        found = find(visit)
+        found = look_up(visit)
         if found is not None:
             return found
     try:
         return _create(visit, fields)
     except Refused as error:
-        if "email" not in error.fields or not error.says("taken"):
+        if not _taken(error):
             raise
-    found = find(visit)
+    found = look_up(visit)
     if found is None:
         raise Refused(
             "Thinkific says that this e-mail is taken, but shows no student with it. "
@@ -51,13 +51,16 @@ def ensure(visit: Visit, fields: dict[int, str]) -> User:
 
 
 def find(visit: Visit) -> User | None:
-    """The customer's user, from memory or by e-mail; None when the site has none.
+    """The customer's user, from memory or by e-mail; None when the site has none."""
+    return look_up(visit) if visit.learner is None else _known(visit)
+
+
+def look_up(visit: Visit) -> User | None:
+    """The user whom the site has now under the customer's e-mail, whatever is remembered.
 
     Whether `query[email]` matches parts, or minds capitals, is not documented: so each
     row is compared here, and the spelling that SamCart sent is tried too.
     """
-    if visit.learner is not None:
-        return _known(visit)
     customer = _customer(visit)
     spellings = dict.fromkeys((customer.email, customer.email_as_sent.strip()))
     for spelling in filter(None, spellings):
@@ -86,11 +89,25 @@ def fill(visit: Visit, fields: dict[int, str]) -> None:
     )
 
 
-def may_be_outdated(visit: Visit, error: Refused) -> bool:
-    """Whether a refusal may mean that the remembered user is gone from the site."""
-    if visit.learner is None or visit.user_is_new or visit.looked_up:
+def from_memory(visit: Visit) -> bool:
+    """Whether the user was remembered and not seen on the site in this attempt."""
+    return visit.learner is not None and not visit.user_is_new and not visit.looked_up
+
+
+def forget_gone(visit: Visit, error: Refused) -> bool:
+    """Whether a refusal was due to a remembered user that is gone; it is forgotten then."""
+    if not from_memory(visit):
         return False
-    return error.status == 404 or error.says("user could not be found")
+    gone = error.says("user could not be found")
+    if not gone and error.status == 404:
+        # It may as well mean the course or bundle; a look-up tells which.
+        remembered, found = _known(visit), look_up(visit)
+        if found is not None:
+            return found.id != remembered.id
+        gone = True
+    if gone:
+        visit.forget()
+    return gone
 
 
 def _known(visit: Visit) -> User:
@@ -108,7 +125,7 @@ def _create(visit: Visit, fields: dict[int, str]) -> User:
     try:
         answer = visit.post("/users", _body(visit, fields), target=TARGET)
     except Refused as error:
-        if not fields or "email" in error.fields:
+        if not fields or "email" in error.fields or _taken(error):
             raise
         # Refused is a definite answer, so a second POST repeats nothing blindly.
         answer = visit.post("/users", _body(visit, {}), target=TARGET)
@@ -116,8 +133,8 @@ def _create(visit: Visit, fields: dict[int, str]) -> User:
         fields.clear()
     row = answer.body
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
-        # It was carried out, but we do not know the id: look it up on the next attempt.
-        found = find(visit)
+        # It was carried out, but did not tell the id.
+        found = look_up(visit)
         if found is None:
             raise Retry(
                 "Thinkific created the student but did not say which one; Admit looks again.",
@@ -127,6 +144,11 @@ def _create(visit: Visit, fields: dict[int, str]) -> User:
     visit.user_is_new = True
     user = _remember(visit, row, {str(key): value for key, value in fields.items()})
     return User(user.id, user.administrator, notes)
+
+
+def _taken(error: Refused) -> bool:
+    """Whether another user has this e-mail; the words are the vendor's, in whichever shape."""
+    return error.says("email") and error.says("taken")
 
 
 def _remember(visit: Visit, row: dict[str, Any], sent: dict[str, str] | None = None) -> User:

@@ -14,12 +14,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from integrations import budget
-from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Retry
+from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Refused, Retry
 from integrations.models import ApiCall, CallBudget, Customer, Integration, Intent, Learner
 from integrations.thinkific.client import Answer, Client, Exchange
 
-# How long a 202 is believed while nothing is to be seen of what it promised.
 T = TypeVar("T")
+# How long a 202 is believed while nothing is to be seen of what it promised.
 ACCEPTED_FOR = timedelta(hours=1)
 
 
@@ -44,6 +44,7 @@ class Visit:
         self.customer = customer
         self.user_is_new = False  # created in this attempt: nothing can be enrolled yet
         self.looked_up = False  # read from the site in this attempt: cannot be outdated
+        self.calls = 0  # begun in this attempt
         self._run_id = run_id
         self._renew = renew
         self._until = until
@@ -94,8 +95,10 @@ class Visit:
         finally:
             self._target = ""
         if answer.status == 202:
-            self._intents[target].accepted = True
-            self._later.append(self._intents[target].save)
+            intent = self._intents[target]
+            intent.accepted = True
+            row = Intent.objects.filter(pk=intent.pk)
+            self._later.append(lambda: row.update(accepted=True))
         else:
             self.settle(target)
         return answer
@@ -153,9 +156,18 @@ class Visit:
         except BaseException:
             self._later = pending
             raise
+        self.calls += 1
         self._probe = slot.probe
         if slot.wait > 0:
             time.sleep(slot.wait)
+            self._stop_if_blocked(slot)
+
+    def _stop_if_blocked(self, slot: budget.Slot) -> None:
+        """The site may have been stopped while we waited for our slot: nothing was sent yet."""
+        why, seconds = budget.blocked_for(self.integration.pk)
+        if why and not slot.probe:
+            self.settle(self._target)
+            raise budget.SiteBlocked(why, seconds)
 
     def _intend(self, target: str) -> None:
         fresh = {"accepted": False, "sent_at": timezone.now()}
@@ -164,19 +176,22 @@ class Visit:
         )
 
     def _after_call(self, exchange: Exchange) -> None:
-        call = ApiCall(
-            integration=self.integration,
-            run_id=self._run_id,
-            method=exchange.method,
-            url=exchange.url,
-            request_body=exchange.request_body,
-            status=exchange.status,
-            response_body=exchange.response_body,
-            error=exchange.error,
-            milliseconds=exchange.milliseconds,
-            sent_at=exchange.sent_at,
+        # A new object each time: one whose transaction was undone keeps an id that another
+        # row may have got meanwhile, and saving it again would overwrite that row.
+        self._later.append(
+            lambda: ApiCall.objects.create(
+                integration=self.integration,
+                run_id=self._run_id,
+                method=exchange.method,
+                url=exchange.url,
+                request_body=exchange.request_body,
+                status=exchange.status,
+                response_body=exchange.response_body,
+                error=exchange.error,
+                milliseconds=exchange.milliseconds,
+                sent_at=exchange.sent_at,
+            )
         )
-        self._later.append(call.save)
 
     def _watched(self, call: Callable[[], T]) -> T:
         """Carry out a call and let its answer open or close the site."""
@@ -191,13 +206,11 @@ class Visit:
         except Retry as error:
             if error.seconds is not None:  # it said itself when to come back
                 budget.block(self.integration.pk, CallBudget.Blocked.LIMIT, error.seconds)
-            elif error.status is not None:
-                self._report_open()
+            elif self._probe and error.status is not None:
+                budget.unblock(self.integration.pk)  # called it can be; of the key we know nothing
             raise
-        except OutsideError as error:
-            # Any answer but these two shows that the site can be called.
-            if error.status is not None:
-                self._report_open()
+        except Refused:
+            self._report_open()
             raise
         self._report_open()
         return result
