@@ -1,5 +1,6 @@
 """Reading one setting at a time, each fault as a sentence that names the setting."""
 
+import logging
 import zoneinfo
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,17 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 MISSING = object()
+LONGEST_NUMBER = 9  # digits: seconds of thirty years
+
+
+def _quote_no_line(record: logging.LogRecord) -> bool:
+    # django-environ quotes a line that it cannot read, and such a line may hold a key.
+    if record.levelno >= logging.WARNING:
+        record.msg, record.args = "A line of .env is not NAME=value and was passed over.", ()
+    return True
+
+
+logging.getLogger("environ.environ").addFilter(_quote_no_line)
 
 
 class Reader:
@@ -23,7 +35,8 @@ class Reader:
 
     def text(self, name: str, *, default: Any = MISSING, at_least: int = 0) -> str:
         """A text of `at_least` characters; without a default it must be there."""
-        value = self._env.str(name, default="" if default is MISSING else default).strip()
+        # Not Env.str: it takes a value that begins with $ for the name of another setting.
+        value = self._env.ENVIRON.get(name, "" if default is MISSING else default).strip()
         if default is MISSING and not value:
             raise ImproperlyConfigured(
                 f"{name} is missing. Set it in .env; `make install` writes one with fresh keys."
@@ -50,7 +63,8 @@ class Reader:
     def whole(self, name: str, *, default: int, at_least: int) -> int:
         """A whole number of at least `at_least`."""
         value = self.text(name, default=str(default))
-        if not value.isascii() or not value.isdigit() or int(value) < at_least:
+        digits = value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER
+        if not digits or int(value) < at_least:
             raise ImproperlyConfigured(
                 f"{name} must be a whole number of at least {at_least}, not {value!r}."
             )
@@ -76,6 +90,7 @@ class Reader:
             parts = urlsplit(value)
             good = parts.scheme in {"http", "https"} and bool(parts.hostname)
             good = good and (parts.port or 1) > 0 and not parts.query and not parts.fragment
+            good = good and not any(sign.isspace() for sign in value)
         except ValueError:
             good = False
         if not good:
@@ -98,6 +113,8 @@ class Reader:
     def fernet_keys(self, name: str) -> list[str]:
         """Keys that cryptography's Fernet takes; at least one. Never shown in a message."""
         keys = [word.strip() for word in self.text(name).split(",") if word.strip()]
+        if not keys:
+            raise ImproperlyConfigured(f"{name} holds no key. `make install` writes one.")
         for number, key in enumerate(keys, start=1):
             try:
                 Fernet(key)

@@ -7,9 +7,14 @@ from typing import Any
 
 from gunicorn import glogging
 
-HOOK_PATH = re.compile(r"(/hooks/samcart/)[^/\s\"'?]+")
+HOOK_PATH = re.compile(r"(/hooks/)[^\s\"'?]+", re.IGNORECASE)
 # What a LogRecord has of its own; everything else was passed as `extra`.
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request", "status_code"}
+
+
+def hide(text: str) -> str:
+    """The text with the rest of every webhook address in it taken out, mistyped ones too."""
+    return HOOK_PATH.sub(r"\1...", text)
 
 
 class HideHookSecrets(logging.Filter):
@@ -17,8 +22,8 @@ class HideHookSecrets(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if "/hooks/" in text:
-            record.msg, record.args = HOOK_PATH.sub(r"\1...", text), ()
+        if HOOK_PATH.search(text):
+            record.msg, record.args = hide(text), ()
         return True
 
 
@@ -32,7 +37,8 @@ class Line(logging.Formatter):
         facts = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in OWN)
         line = super().format(record)
         first, _, rest = line.partition("\n")
-        return "\n".join(part for part in (f"{first} {facts}".rstrip(), rest) if part)
+        # Tracebacks and facts may quote an address too, and no filter sees those.
+        return hide("\n".join(part for part in (f"{first} {facts}".rstrip(), rest) if part))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
         """Where it broke and what kind of error it was.

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from django.db.models import Q
+
 from events.models import Delivery, EventLog, RuleRun
 
 # Never a permanent key of order and product: it would swallow renewals.
@@ -14,17 +16,19 @@ def first_of(delivery: Delivery) -> Delivery | None:
     Same account, address and body within ten minutes of the first; the first made a run;
     and nothing else of its customers came between, for then the order of things matters.
     """
+    earlier = Q(received_at__lt=delivery.received_at) | Q(
+        received_at=delivery.received_at, pk__lt=delivery.pk
+    )
     first = (
         Delivery.objects.filter(
+            earlier,
             body_digest=delivery.body_digest,
-            received_at__range=(delivery.received_at - WINDOW, delivery.received_at),
+            received_at__gte=delivery.received_at - WINDOW,
             marketplace=delivery.marketplace_id,
             address_trigger=delivery.address_trigger,
             withdrawn=delivery.withdrawn,
-            state=Delivery.State.READ,
             repeat_of=None,
         )
-        .exclude(pk=delivery.pk)
         .order_by("received_at", "id")
         .defer("body")
         .last()

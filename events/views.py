@@ -2,11 +2,10 @@
 
 import hashlib
 import logging
-import re
 from collections.abc import Callable
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from django.utils import timezone
@@ -16,10 +15,9 @@ from events import wake
 from events.models import Delivery
 from integrations import secrets
 from integrations.models import WebhookSecret
-from integrations.samcart.payload import normalise_type
+from rules.triggers import from_address
 
 log = logging.getLogger(__name__)
-ADDRESS = re.compile(r"^/hooks/samcart/(?P<secret>[^/]+)(?:/(?P<trigger>.*?))?/?$", re.DOTALL)
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
@@ -27,10 +25,11 @@ def receive_first(get_response: GetResponse) -> GetResponse:
     """Middleware that answers the webhook before host check, redirects, session and CSRF."""
 
     def answer(request: HttpRequest) -> HttpResponse:
-        address = ADDRESS.match(request.path_info)
-        if address is None:
+        # Doubled slashes come of an address pasted behind a slash; a 404 would lose the event.
+        parts = [part for part in request.path_info.split("/") if part]
+        if parts[:2] != ["hooks", "samcart"] or len(parts) < 3:
             return get_response(request)
-        return receive(request, address["secret"], address["trigger"] or "")
+        return receive(request, parts[2], "/".join(parts[3:]))
 
     return answer
 
@@ -43,63 +42,110 @@ def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpRespons
     copy could be made. Nothing of the body is read here: SamCart sends each event once.
     """
     try:
-        door = WebhookSecret.objects.filter(digest=secrets.digest(secret)).first()
-        if door is None:
-            return _answer(404, "This address is not known. Copy it again from Admit.")
-        if request.method != "POST":
-            return _not_a_post(request)
-        body = _body(request)
-        if body is None:
-            return _answer(413, "The body is larger than 1 MiB.")
-        with transaction.atomic():
-            _keep(request, door, trigger, body)
-            wake.wake()
-    except UnreadablePostError:
-        return _answer(400, "The connection broke off before the body was complete.")
-    except DatabaseError as error:
+        return _receive(request, secret, trigger)
+    except Exception as error:  # whatever it was: the event is not kept, and must be told so
         # The text of a database error may quote the body, so only its kind is told.
         log.error("delivery_not_stored", extra={"error": type(error).__name__})
         response = _answer(503, "The event could not be stored. Send it again.")
         response["Retry-After"] = "30"
         return response
+
+
+def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
+    door = WebhookSecret.objects.filter(digest=secrets.digest(secret)).first()
+    if door is None:
+        log.warning("hook_address_unknown")
+        return _answer(404, "This address is not known. Copy it again from Admit.")
+    if request.method != "POST":
+        return _not_a_post(door)
+    body = _body(request)
+    if body is None:
+        log.warning("delivery_too_large", extra={"marketplace": door.marketplace_id})
+        return _answer(413, "The body is larger than 1 MiB.")
+    _store(_delivery(request, door, trigger, body))
     return _answer(200, "Stored.")
 
 
-def _keep(request: HttpRequest, door: WebhookSecret, trigger: str, body: bytes) -> None:
-    withdrawn = door.expires_at is not None and door.expires_at <= timezone.now()
-    Delivery.objects.create(
+def _body(request: HttpRequest) -> bytes | None:
+    """The body's bytes; None when there are too many of them.
+
+    Raises OSError when some are missing, ValueError when their number is none.
+    """
+    limit: int = settings.WEBHOOK_MAX_BYTES
+    announced = 0
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        # Django takes a missing Content-Length for an empty body; gunicorn ends the stream.
+        body = request.META["wsgi.input"].read(limit + 1)
+    else:
+        announced = int(request.META.get("CONTENT_LENGTH") or 0)
+        if announced > limit:
+            return None
+        body = request.read(limit + 1)
+    if len(body) < announced:
+        # Half a form may name another person, so a part is no copy.
+        raise UnreadablePostError("The connection broke off before the body was complete.")
+    return None if len(body) > limit else bytes(body)
+
+
+def _delivery(request: HttpRequest, door: WebhookSecret, trigger: str, body: bytes) -> Delivery:
+    named = from_address(trigger)
+    # WSGI hands the bytes of a header over as if they were Latin-1.
+    query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
+    return Delivery(
         marketplace_id=door.marketplace_id,
         secret=door,
-        withdrawn=withdrawn,
-        address_trigger=_text(normalise_type(trigger), 100),
-        query=_text(request.META.get("QUERY_STRING", ""), 2000),
+        withdrawn=_withdrawn(door),
+        address_trigger=named.value if named else _text(trigger, 100),
+        query=_text(query.decode("utf-8", "replace"), 2000),
         content_type=_text(request.META.get("CONTENT_TYPE", ""), 255),
         body=body,
         body_digest=hashlib.sha256(body).hexdigest(),
     )
 
 
-def _body(request: HttpRequest) -> bytes | None:
-    """The body's bytes; None when there are too many of them."""
-    limit: int = settings.WEBHOOK_MAX_BYTES
-    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-        # Django takes a missing Content-Length for an empty body; gunicorn ends the stream.
-        body = request.META["wsgi.input"].read(limit + 1)
-    elif int(request.META.get("CONTENT_LENGTH") or 0) > limit:
-        return None
-    else:
-        body = request.read(limit + 1)
-    return None if len(body) > limit else bytes(body)
+def _store(delivery: Delivery) -> None:
+    """Keep the delivery; raises when that failed.
+
+    A lost connection is made anew for one more try. Its UUID tells whether the first one got
+    through although no answer said so, or although what came after the commit failed.
+    """
+    line = connection.connection
+    try:
+        _store_once(delivery)
+    except Exception:
+        connection.close_if_unusable_or_obsolete()
+        if Delivery.objects.filter(uuid=delivery.uuid).exists():
+            log.warning("delivery_stored_after_all")
+        elif connection.connection is line:
+            raise
+        else:
+            _store_once(delivery)
 
 
-def _not_a_post(request: HttpRequest) -> HttpResponse:
-    response = _answer(405, "This is the right address. SamCart sends its events here by POST.")
+def _store_once(delivery: Delivery) -> None:
+    with transaction.atomic():
+        delivery.save(force_insert=True)
+        wake.wake()
+
+
+def _withdrawn(door: WebhookSecret) -> bool:
+    return door.expires_at is not None and door.expires_at <= timezone.now()
+
+
+def _not_a_post(door: WebhookSecret) -> HttpResponse:
+    text = "This is the right address. SamCart sends its events here by POST."
+    if _withdrawn(door):
+        text = "This address was withdrawn: what is sent here is held. Copy the new one from Admit."
+    response = _answer(405, text)
     response["Allow"] = "POST"
     return response
 
 
 def _answer(status: int, text: str) -> HttpResponse:
-    return HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
+    response = HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
+    # Django would log what is not 200 with its path, secret and all.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def _text(value: str, length: int) -> str:

@@ -19,7 +19,8 @@ def wake() -> None:
     callers at once may queue two, and one may be missed; the ticker makes up for it.
     """
     if settings.REDIS_URL:
-        transaction.on_commit(_push_if_none)
+        # Robust: what has been committed is not undone by a Redis that is away.
+        transaction.on_commit(_push_if_none, robust=True)
         return
     if not OrmQ.objects.filter(key=_broker().list_key, lock__lte=timezone.now()).exists():
         async_task(TASK, broker=_broker())

@@ -48,8 +48,9 @@ class Verdict:
 def decide(event: Fact, rules: Iterable[Rule]) -> list[Verdict]:
     """One verdict for every rule, in the rules' order.
 
-    Only what a person switched or wrote into the rule keeps it from running: a paused
-    site or a course that has gone is the business of carrying out, where it is seen.
+    Only what a person switched or wrote in the rule keeps it from running. A site that is
+    paused or off makes runs that wait, and a course that has gone makes one that fails: so
+    no paid purchase ends unnoticed.
     """
     return [Verdict(rule, _why(event, rule)) for rule in rules]
 

@@ -1,0 +1,223 @@
+"""From a reading to its rows: events with their verdicts, and the runs that follow."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+
+from django.conf import settings
+
+from events import repeats
+from events.models import Delivery, EventLog, RuleRun, RuleTexts
+from events.reading import Line, Reading, RuleBook
+from integrations.models import Customer, Product
+from integrations.samcart.payload import SaleEvent
+from rules.engine import Why
+from rules.models import Action, Rule
+from rules.triggers import Trigger
+
+log = logging.getLogger(__name__)
+Status = EventLog.Status
+# Two events may come for one delinquency (SamCart's help page): Cancel and Delinquent.
+SAME_HAPPENING = timedelta(minutes=10)
+PAID = {"", "charged", "fulfilled"}
+WITHDRAWN = "It was sent to a withdrawn address."
+
+
+def store(reading: Reading) -> None:
+    """Write the delivery's events and runs, inside the caller's transaction.
+
+    A delivery that is read again keeps its rows, and what was decided stays as it is.
+    """
+    delivery = reading.delivery
+    rows = {event.line: event for event in delivery.events.all()}
+    if reading.unreadable:
+        event = rows.get(0) or _new(delivery, 0)
+        _explain(event, Status.UNREADABLE, reading.unreadable)
+        event.save()
+        return
+    first = repeats.first_of(delivery)
+    if first is not None:
+        Delivery.objects.filter(pk=delivery.pk).update(repeat_of=first)
+    assert reading.book is not None
+    for number, line in enumerate(reading.lines):
+        event = rows.get(number) or _new(delivery, number)
+        if event.pk is None or not event.runs.exists():
+            _store_line(event, line, first, reading.book)
+
+
+def set_aside(delivery: Delivery, error: Exception) -> None:
+    """Note that our own code failed on this delivery, inside the caller's transaction."""
+    # Only the kind of error: its text may quote what a customer entered.
+    kind = type(error).__name__
+    log.error("delivery_set_aside", extra={"delivery": delivery.pk, "error": kind})
+    event = delivery.events.filter(line=0).first() or _new(delivery, 0)
+    _explain(
+        event,
+        Status.FAILED,
+        f"Admit itself failed on this event ({kind}); nothing was done. "
+        "It is kept: call your technician, who can have it read again after an update.",
+    )
+    event.save()
+
+
+def plan(event: EventLog, rule: Rule, line: SaleEvent) -> RuleRun:
+    """The run of a rule for an event (not saved): a copy of all that it will do."""
+    action = Action(rule.action)
+    run = RuleRun(
+        event=event,
+        rule=rule,
+        integration=rule.integration,
+        customer=event.customer,
+        received_at=event.received_at,
+        action=action,
+        destination_id=rule.destination.external_id,
+        destination_name=rule.destination.name,
+        target=f"{action.destination_kind.value}:{rule.destination.external_id}",
+        site=rule.integration.site,
+        rule_sentence=rule.sentence(),
+        next_attempt_at=event.received_at + timedelta(seconds=settings.RETRY_DELAYS[0]),
+    )
+    if event.customer is None:
+        run.status = RuleRun.Status.FAILED
+        run.message = f"{line.email_problem} So nobody could be enrolled or removed."
+    elif event.delivery.withdrawn:
+        run.status = RuleRun.Status.HELD
+        run.message = f"{WITHDRAWN} Release it if you know the sender."
+    elif event.trigger == Trigger.PRODUCT_PURCHASED and line.line_status.casefold() not in PAID:
+        run.status = RuleRun.Status.HELD
+        run.message = (
+            f"SamCart reports this line as {line.line_status}, not as Charged. "
+            "Release it if the customer has paid."
+        )
+    return run
+
+
+def _new(delivery: Delivery, line: int) -> EventLog:
+    return EventLog(
+        delivery=delivery,
+        line=line,
+        marketplace_id=delivery.marketplace_id,
+        received_at=delivery.received_at,
+    )
+
+
+def _explain(event: EventLog, status: EventLog.Status, reason: str) -> None:
+    event.status = status
+    if event.delivery.withdrawn and not reason.startswith(WITHDRAWN):
+        reason = f"{WITHDRAWN} {reason}".strip()
+    event.reason = reason
+
+
+def _store_line(event: EventLog, line: Line, first: Delivery | None, book: RuleBook) -> None:
+    _fill(event, line)
+    runs: list[RuleRun] = []
+    if event.trigger is None:
+        _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))
+    elif first is not None:
+        _explain(
+            event,
+            Status.REPEAT,
+            f"The same as what was received at {first.received_at:%H:%M:%S} UTC; "
+            "nothing was done again.",
+        )
+    else:
+        runs = _decide(event, line, book)
+    event.save()
+    RuleRun.objects.bulk_create(runs)
+
+
+def _fill(event: EventLog, line: Line) -> None:
+    sale = line.sale
+    event.trigger = line.trigger
+    event.raw_type = sale.type
+    event.order_id = sale.order_id
+    event.subscription_id = sale.subscription_id
+    event.transaction_id = sale.transaction_id
+    event.samcart_customer_id = sale.customer_id
+    event.custom_fields = [asdict(field) for field in sale.custom_fields]
+    # Read again, it may be months old: names are taken from it the first time only. And who
+    # knows but a withdrawn address renames nobody.
+    trusted = event.pk is None and not event.delivery.withdrawn
+    event.customer = _customer(sale, rename=trusted)
+    event.product = _product(event.marketplace_id, sale, rename=trusted)
+
+
+def _customer(sale: SaleEvent, *, rename: bool) -> Customer | None:
+    if not sale.email:
+        return None
+    names = {"first_name": sale.first_name, "last_name": sale.last_name}
+    told = {key: name for key, name in names.items() if name}
+    told["email_as_sent"] = sale.email_as_sent
+    customer, made = Customer.objects.get_or_create(email=sale.email, defaults=told)
+    changed = [key for key, value in told.items() if getattr(customer, key) != value]
+    if rename and changed and not made:
+        for key in changed:
+            setattr(customer, key, told[key])
+        customer.save(update_fields=changed)
+    return customer
+
+
+def _product(marketplace_id: int, sale: SaleEvent, *, rename: bool) -> Product | None:
+    if not sale.product_id:
+        return None
+    if not rename:
+        same = Product.objects.filter(marketplace=marketplace_id, kind=sale.kind)
+        known = same.filter(external_id=sale.product_id).first()
+        if known is not None:
+            return known
+    return Product.objects.named(marketplace_id, sale.kind, sale.product_id, sale.product_name)
+
+
+def _decide(event: EventLog, line: Line, book: RuleBook) -> list[RuleRun]:
+    """The runs of the event (not saved); its verdicts, status and reason are written into it."""
+    event.also_canceled = bool(line.verdicts_if_canceled) and not _just_canceled(event)
+    verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
+    event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
+    event.rule_texts = _texts(book)
+    runs = [plan(event, verdict.rule, line.sale) for verdict in verdicts if verdict.runs]
+    whys = {verdict.why for verdict in verdicts}
+    _explain(event, event.status_of([run.status for run in runs]), _reason(runs, whys))
+    return runs
+
+
+def _just_canceled(event: EventLog) -> bool:
+    """Whether the Cancel of the same happening came already, so that its rules ran."""
+    if not event.subscription_id:
+        return False
+    cancels = EventLog.objects.filter(
+        marketplace=event.marketplace_id,
+        subscription_id=event.subscription_id,
+        trigger=Trigger.SUBSCRIPTION_CANCELED,
+        delivery__withdrawn=False,
+        received_at__range=(event.received_at - SAME_HAPPENING, event.received_at),
+    )
+    return cancels.exists()
+
+
+def _texts(book: RuleBook) -> RuleTexts:
+    found = {"sentences": book.sentences}
+    return RuleTexts.objects.get_or_create(digest=book.digest, defaults=found)[0]
+
+
+def _reason(runs: Sequence[RuleRun], whys: set[Why]) -> str:
+    if runs:
+        stopped = (RuleRun.Status.FAILED, RuleRun.Status.HELD)
+        return next((run.message for run in runs if run.status in stopped), "")
+    if Why.OFF in whys:
+        return "What fits this event is turned off, so nothing was sent."
+    return "No rule matched this event, so nothing was sent."
+
+
+def _unknown(delivery: Delivery, sale: SaleEvent) -> str:
+    if delivery.address_trigger:
+        return (
+            f'The address ends in "{delivery.address_trigger}", which is no trigger. '
+            "Correct the address in SamCart; this event is kept."
+        )
+    if not sale.type:
+        return "SamCart did not say what happened. Give this trigger an address of its own."
+    return (
+        f'SamCart calls this "{sale.type}", which Admit does not know. '
+        "Say once which trigger it is, and it is read again."
+    )
