@@ -18,8 +18,14 @@ def main(program: str) -> None:
     """Run the program in this process until SIGTERM."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     leash = int(os.environ.pop(LEASH))
-    threading.Thread(target=_die_with_parent, args=[leash], daemon=True).start()
+    _put_on(leash)
+    # Each process watches for itself: the main one may have been killed before the parent.
+    os.register_at_fork(after_in_child=lambda: _put_on(leash))
     {"web": _web, "cluster": _cluster}[program]()
+
+
+def _put_on(leash: int) -> None:
+    threading.Thread(target=_die_with_parent, args=[leash], daemon=True).start()
 
 
 def _die_with_parent(leash: int) -> None:
@@ -37,7 +43,8 @@ def _web() -> None:
     class Web(BaseApplication):
         def load_config(self) -> None:
             for name, value in _web_options(settings.WEB_CONCURRENCY).items():
-                self.cfg.set(name, value)
+                if name in self.cfg.settings:
+                    self.cfg.set(name, value)
 
         def load(self) -> Any:
             from config.wsgi import application
@@ -57,6 +64,8 @@ def _web_options(workers: int) -> dict[str, Any]:
         "timeout": 60,
         "graceful_timeout": 15,
         "proc_name": "admit-web",
+        # Newer versions open a socket for commands in the home folder; nobody here uses it.
+        "control_socket_disable": True,
         "loglevel": "warning",
         "logger_class": "config.logs.GunicornLogger",
     }

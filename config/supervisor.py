@@ -8,37 +8,66 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import Error, connection
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from config import child
 from events import life, ticker
+from events.models import Worker
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
+# A cluster that has just been started loads the program first, on a busy machine slowly.
+FIRST_SIGN_SECONDS = 30.0
+# A program that ran this long has not died at its start: the next restart is quick again.
+STEADY_SECONDS = 10.0
+LONGEST_PAUSE = 30.0
 
 
 class Program:
     """A child in a process group of its own that dies with us."""
 
-    def __init__(self, name: str, env: dict[str, str]) -> None:
+    def __init__(self, name: str, *, env: dict[str, str], listener: socket.socket | None = None):
         self.name = name
         self._env = env
+        self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
         self._leash = -1
+        self._failures = 0
+        self._started_at = 0.0
+        self._start_at = 0.0
+
+    @property
+    def started(self) -> bool:
+        """Whether it was started and not ended since, alive or not."""
+        return self._process is not None
+
+    @property
+    def running_seconds(self) -> float:
+        return time.monotonic() - self._started_at
+
+    def may_start(self) -> bool:
+        """False while the pause after a failure lasts."""
+        return time.monotonic() >= self._start_at
 
     def start(self, **env: str) -> None:
         """Start the program with these variables on top of its own."""
         ours, self._leash = os.pipe()
+        kept = [ours] + ([self._listener.fileno()] if self._listener else [])
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "config.child", self.name],
             env=os.environ | self._env | env | {child.LEASH: str(ours)},
             cwd=settings.BASE_DIR,
-            pass_fds=[ours],
+            pass_fds=kept,
             stdin=subprocess.DEVNULL,
             process_group=0,
         )
+        self._started_at = time.monotonic()
         os.close(ours)
 
     def alive(self) -> bool:
@@ -63,17 +92,35 @@ class Program:
         os.close(self._leash)
         self._process = None
 
+    def failed(self, why: str) -> None:
+        """End what is left of it and pause, longer each time: what dies at once must not spin."""
+        if self.running_seconds > STEADY_SECONDS:
+            self._failures = 0
+        self.end()
+        self._failures += 1
+        pause = min(LONGEST_PAUSE, 2.0 ** (self._failures - 1))
+        self._start_at = time.monotonic() + pause
+        log.error(why, extra={"restart_in": pause})
+
 
 class Supervisor:
-    """Starts both programs, ticks, restarts what died or fell silent, and stops all of it."""
+    """Starts both programs, ticks, restarts what died or fell silent, and stops all of it.
 
-    def __init__(self, *, bind: str | None, workers: int | None) -> None:
-        self._web = Program("web", {child.BIND: bind}) if bind else None
+    `listener` is the web server's socket (None: no web server), kept open here so that a
+    connection waits, and is not refused, while the web server is started anew. `workers` is
+    how many processes the cluster has: None for the setting, 0 for no cluster.
+    """
+
+    def __init__(self, *, listener: socket.socket | None, workers: int | None) -> None:
+        self._listener = listener
+        self._web = None
+        if listener:
+            bind = {child.BIND: f"fd://{listener.fileno()}"}
+            self._web = Program("web", env=bind, listener=listener)
         env = {} if not workers else {"WORKER_PROCESSES": str(workers)}
-        self._cluster = Program("cluster", env) if workers != 0 else None
+        self._cluster = Program("cluster", env=env) if workers != 0 else None
         self._generation = 0
-        self._started_at = 0.0
-        self._failures = 0
+        self._reached_at = 0.0
         self._stopping = False
 
     @property
@@ -85,12 +132,11 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
         try:
-            if self._web:
-                self._web.start()
-            if self._cluster:
-                self._start_cluster()
             while not self._stopping:
-                self._watch()
+                if self._web:
+                    self._watch_web(self._web)
+                if self._cluster:
+                    self._watch_cluster(self._cluster)
                 self._nap(TICK_SECONDS)
         finally:
             self._end_all()
@@ -104,70 +150,69 @@ class Supervisor:
         while not self._stopping and time.monotonic() < until:
             time.sleep(0.05)
 
-    def _watch(self) -> None:
-        if self._web and not self._web.alive():
-            self._web.end()
-            self._after_failure("web_died")
-            self._web.start()
-        if self._cluster:
-            self._watch_cluster(self._cluster)
+    def _watch_web(self, web: Program) -> None:
+        if web.started and not web.alive():
+            web.failed("web_died")
+        if not web.started and web.may_start():
+            web.start()
 
     def _watch_cluster(self, cluster: Program) -> None:
-        if not cluster.alive():
-            return self._restart_cluster(cluster, "cluster_died")
+        if not cluster.started:
+            if cluster.may_start():
+                self._start_cluster(cluster)
+            return
+        why = "" if cluster.alive() else "cluster_died"
+        if why or self._silent(cluster):
+            cluster.failed(why or "cluster_silent")
+            self._note(lambda: ticker.dismiss(self.cluster_name))
+
+    def _silent(self, cluster: Program) -> bool:
+        """Tick; True when the cluster has shown no life for too long."""
         timeout = settings.HEARTBEAT_TIMEOUT
         try:
             silent = ticker.tick(self.cluster_name, beat_after=timeout / 6)
         except Error as error:
             # Without the database nobody can show life: that is no fault of the cluster's.
-            log.error("database_out_of_reach", extra={"error": type(error).__name__})
-            connection.close()
-            self._started_at = time.monotonic()
-            return None
-        running = time.monotonic() - self._started_at
-        if (running if silent is None else min(silent, running)) > timeout:
-            return self._restart_cluster(cluster, "cluster_silent")
-        if silent is not None:
-            self._failures = 0
-        return None
+            self._out_of_reach(error)
+            self._reached_at = time.monotonic()
+            return False
+        reached = time.monotonic() - self._reached_at
+        if silent is None:
+            return min(cluster.running_seconds, reached) > max(timeout, FIRST_SIGN_SECONDS)
+        return min(silent, reached) > timeout
 
-    def _restart_cluster(self, cluster: Program, why: str) -> None:
-        cluster.end()
-        self._after_failure(why)
-        try:
-            ticker.dismiss(self.cluster_name)
-        except Error:
-            connection.close()
-        self._start_cluster()
-
-    def _after_failure(self, what: str) -> None:
-        """Say it and wait, longer each time: what dies at once must not spin."""
-        self._failures += 1
-        log.error(what, extra={"restart_in": min(30, 2**self._failures // 2)})
-        self._nap(min(30, 2**self._failures // 2))
-
-    def _start_cluster(self) -> None:
-        assert self._cluster is not None
+    def _start_cluster(self, cluster: Program) -> None:
         self._generation += 1
-        self._started_at = time.monotonic()
-        try:
-            ticker.enlist(self.cluster_name)
-        except Error as error:
-            log.error("database_out_of_reach", extra={"error": type(error).__name__})
-            connection.close()
-        self._cluster.start(**{life.CLUSTER: self.cluster_name})
+        self._reached_at = time.monotonic()
+        self._note(lambda: ticker.enlist(self.cluster_name))
+        self._note(forget_old_clusters)
+        cluster.start(**{life.CLUSTER: self.cluster_name})
 
     def _end_all(self) -> None:
-        try:
-            ticker.ask_to_stop(self.cluster_name)
-        except Error:
-            connection.close()
+        if self._listener:
+            self._listener.close()  # whoever connects from now on is refused and tries again
+        self._note(lambda: ticker.ask_to_stop(self.cluster_name))
         programs = [program for program in (self._web, self._cluster) if program]
         for program in programs:
             program.ask_to_stop()
         for program in programs:
             program.end(grace=settings.TASK_SECONDS + 15)
+
+    def _note(self, step: Callable[[], object]) -> None:
+        """Write to the database if it can be reached; the programs do without."""
         try:
-            ticker.dismiss(self.cluster_name)
-        except Error:
-            connection.close()
+            step()
+        except Error as error:
+            self._out_of_reach(error)
+
+    def _out_of_reach(self, error: Error) -> None:
+        log.error("database_out_of_reach", extra={"error": type(error).__name__})
+        connection.close()
+
+
+def forget_old_clusters() -> None:
+    """Rows of clusters that ended a day ago; younger ones tell when a worker was last seen."""
+    Worker.objects.filter(
+        Q(seen_at__lt=Now() - timedelta(days=1))
+        | Q(seen_at=None, started_at__lt=Now() - timedelta(days=1))
+    ).delete()

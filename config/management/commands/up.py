@@ -7,7 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from config import health
 from config.supervisor import Supervisor
+
+# As many connections may wait while the web server is started anew.
+BACKLOG = 2048
 
 
 class Command(BaseCommand):
@@ -27,28 +31,37 @@ class Command(BaseCommand):
             raise CommandError("Nothing is left to run without web and worker.", returncode=2)
         if options["workers"] is not None and options["workers"] < 1:
             raise CommandError("--workers takes a whole number of at least 1.", returncode=2)
-        bind = None if options["no_web"] else options["bind"]
-        if bind:
-            check_free(bind)
-            self.stdout.write(f"Admit serves {settings.PUBLIC_URL}/admin/ on {bind}.")
+        where = None if options["no_web"] else host_and_port(options["bind"])
+        if health.outdated():
+            raise CommandError(health.OUTDATED)
+        listener = listen(*where) if where else None
+        if listener:
+            self.stdout.write(f"Admit serves {settings.PUBLIC_URL}/admin/ on {options['bind']}.")
         self.stdout.write("Ctrl-C stops it; nothing received is lost.")
         self.stdout.flush()
         workers = 0 if options["no_worker"] else options["workers"]
-        Supervisor(bind=bind, workers=workers).run()
+        Supervisor(listener=listener, workers=workers).run()
 
 
-def check_free(bind: str) -> None:
-    """Raises CommandError when nobody could listen there: better now than in a loop."""
-    host, colon, port = bind.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise CommandError(f"--bind takes HOST:PORT, such as 127.0.0.1:8000; not {bind}.")
+def host_and_port(bind: str) -> tuple[str, int]:
+    """The parts of HOST:PORT. Raises CommandError."""
+    host, _, port = bind.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:9]) <= 65535):
+        raise CommandError(
+            f"--bind takes HOST:PORT, such as 127.0.0.1:8000; not {bind}.", returncode=2
+        )
+    return host.strip("[]"), int(port)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises CommandError: better now than in a loop."""
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host.strip("[]"), int(port)))
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise CommandError(
-            f"Admit cannot listen on {bind} ({error.strerror}). "
+            f"Admit cannot listen on {host}:{port} ({error.strerror}). "
             "Another program may use it: choose another port with --bind."
         ) from None
