@@ -1,7 +1,9 @@
 """What the demo shows: a school, a shop, two rules, a purchase and a refund."""
 
 import http.client
+import os
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -29,10 +31,13 @@ PAIRS = [
 
 
 class Story:
-    """The demo, step by step; `right` tells whether the school ended up as it must."""
+    """The demo, step by step.
+
+    `right` tells whether the school ended up as it must, None before the end of the story.
+    """
 
     def __init__(self, sandbox: Sandbox, *, say: Callable[[str], None]) -> None:
-        self.right = False
+        self.right: bool | None = None
         self._sandbox = sandbox
         self._say = say
         self._password = secrets.token_urlsafe(9)
@@ -79,8 +84,10 @@ class Story:
         self._say("")
         self._say(f"Look at it: {settings.PUBLIC_URL}/admin/")
         self._say(f"   user admin, password {self._password}")
-        self._say("Send more: .venv/bin/python manage.py trigger product_purchased \\")
-        self._say(f"   --product {PRODUCT} --url {connect.webhook_address(self._shop)}")
+        self._say("Send more (the first part says which database the demo uses):")
+        file = os.path.relpath(settings.DATABASES["default"]["NAME"], settings.BASE_DIR)
+        self._say(f"   DATABASE_URL=sqlite:///{file} {sys.executable} {sys.argv[0]} trigger \\")
+        self._say(f"   product_purchased --product {PRODUCT} --url {settings.PUBLIC_URL}")
         self._say("Ctrl-C stops everything.")
 
     def _sell(self, number: int, trigger: Trigger) -> bool:
@@ -121,7 +128,8 @@ class Story:
                 if connection.getresponse().status == 200:
                     return
             except (OSError, http.client.HTTPException):
-                time.sleep(0.1)
+                pass
             finally:
                 connection.close()
+            time.sleep(0.1)
         raise CommandError("The web server did not start within a minute.")

@@ -52,6 +52,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # Before all else: a redirect or a 400 by a later one would lose SamCart's only POST.
     "events.views.receive_first",
+    "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -74,6 +75,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "config.context.demo",
             ]
         },
     }
@@ -174,6 +176,7 @@ LOGGING = {
         # It tells each call's path, and a page's path may hold a search for an e-mail.
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        "urllib3": {"level": "WARNING"},
+        # It quotes whole addresses, and an address may hold an e-mail.
+        "urllib3": {"level": "ERROR"},
     },
 }

@@ -8,12 +8,12 @@ from config import health
 from events.views import receive
 
 urlpatterns = [
-    # Both are answered by events.views.receive_first before any routing; they stand here
-    # so that their addresses can be built by name.
+    # All four are answered before any routing, by events.views.receive_first and
+    # config.health.answer_first; they stand here so that their addresses can be built by name.
     path("hooks/samcart/<str:secret>/", receive, name="hook"),
     path("hooks/samcart/<str:secret>/<str:trigger>/", receive, name="hook-trigger"),
-    path("healthz", health.alive),
-    path("readyz", health.ready),
+    path("healthz", health.alive, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

@@ -37,7 +37,7 @@ def body(
     """One sale event as JSON. `product` is a SamCart id (of a course for Courses triggers)."""
     first, _, last = (name or "Sample Buyer").partition(" ")
     customer = {"first_name": first, "last_name": last, "email": email, "customer_id": 21000001}
-    thing: dict[str, Any] = {"id": int(product) if product.isdigit() else product}
+    thing: dict[str, Any] = {"id": _number_or_text(product)}
     thing["name"] = product_name or None
     sale: dict[str, Any] = {"api_key": None, "customer": customer}
     if has_type(trigger):
@@ -49,3 +49,9 @@ def body(
         sold["subscription_id"] = order
     thing |= {"price": "97.00", "quantity": 1, "transaction_id": f"ch_sample_{order}"}
     return json.dumps(sale | {"product": thing, "order": sold, "affiliate": []}).encode()
+
+
+def _number_or_text(product: str) -> int | str:
+    return (
+        int(product) if product.isascii() and product.isdigit() and len(product) < 19 else product
+    )

@@ -6,6 +6,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.cache import add_never_cache_headers
 
 from integrations import budget, connect
 from integrations.errors import OutsideError
@@ -157,20 +159,31 @@ class MarketplaceAdmin(admin.ModelAdmin):
             connect.add_webhook_secret(obj)
 
     @admin.action(description="Show the address for SamCart", permissions=["change"])
-    def show_address(self, request: HttpRequest, chosen: QuerySet[Marketplace]) -> None:
-        for account in chosen:
-            try:
-                self.message_user(request, f"{account}: {connect.webhook_address(account)}")
-            except SecretUnreadable as error:
-                self.message_user(request, f"{account}: {error}", messages.ERROR)
+    def show_address(self, request: HttpRequest, chosen: QuerySet[Marketplace]) -> HttpResponse:
+        """A page and not a message: messages are kept in cookies and sessions."""
+        context = self.admin_site.each_context(request) | {
+            "title": "Addresses for SamCart",
+            "opts": self.opts,
+            "addresses": [(account, _address(account)) for account in chosen],
+        }
+        response = TemplateResponse(request, "admin/samcart_addresses.html", context)
+        add_never_cache_headers(response)
+        return response
 
     @admin.action(
         description="Make a new address; the old one lives on for 7 days", permissions=["change"]
     )
-    def new_secret(self, request: HttpRequest, chosen: QuerySet[Marketplace]) -> None:
+    def new_secret(self, request: HttpRequest, chosen: QuerySet[Marketplace]) -> HttpResponse:
         for account in chosen:
             connect.add_webhook_secret(account)
-        self.show_address(request, chosen)
+        return self.show_address(request, chosen)
+
+
+def _address(account: Marketplace) -> str:
+    try:
+        return connect.webhook_address(account) or "It has no address yet: make a new one."
+    except SecretUnreadable as error:
+        return error.message
 
 
 @admin.register(Product)

@@ -1,5 +1,6 @@
 """`manage.py demo`: everything at work, on loopback, in a database of its own."""
 
+import fcntl
 import os
 import socket
 import sys
@@ -7,6 +8,7 @@ import threading
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management import call_command
@@ -14,11 +16,14 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from config import demonstration
-from config.management.commands.up import check_free
+from config.management.commands.up import listen
 from config.supervisor import Supervisor
 from integrations.thinkific.sandbox import Sandbox
 
-FOLDER = Path("var") / "demo"
+# In the process that is the demo: its folder, and the number of the open lock file.
+FOLDER = "ADMIT_DEMO_FOLDER"
+LOCK = "ADMIT_DEMO_LOCK"
+FIRST_PORT = 8000
 
 
 class Command(BaseCommand):
@@ -32,22 +37,23 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, help="of the admin (default: 8000, or a free one)")
 
     def handle(self, **options: Any) -> None:
+        port: int | None = options["port"]
+        if port is not None and not 0 < port <= 65535:
+            raise CommandError("--port takes a number from 1 to 65535.", returncode=2)
         if not settings.DEMO:
-            restart_in_demo(options["port"])
-        bind = settings.PUBLIC_URL.removeprefix("http://")
-        check_free(bind)
-        fresh_database()
-        port = int(settings.THINKIFIC_API_URL.split(":")[2].split("/")[0])
-        with Sandbox(port=port) as sandbox:
+            restart_in_demo(port)
+        listener, sandbox = take_ports(port)
+        with sandbox:
+            fresh_database()
             story = demonstration.Story(sandbox, say=self._say)
             story.set_the_scene()
             connections.close_all()
-            self._serve(story, bind, once=options["once"])
-        if not story.right:
+            self._serve(story, listener, once=options["once"])
+        if story.right is False or (options["once"] and not story.right):
             raise CommandError("The sandbox does not hold what it should; see above.")
 
-    def _serve(self, story: demonstration.Story, bind: str, *, once: bool) -> None:
-        supervisor = Supervisor(bind=bind, workers=None)
+    def _serve(self, story: demonstration.Story, listener: socket.socket, *, once: bool) -> None:
+        supervisor = Supervisor(listener=listener, workers=None)
 
         def tell() -> None:
             try:
@@ -55,6 +61,7 @@ class Command(BaseCommand):
                 if not once:
                     story.invite()
             except CommandError as error:
+                story.right = False
                 self._say(str(error))
             finally:
                 connections.close_all()
@@ -73,18 +80,61 @@ class Command(BaseCommand):
 
 def restart_in_demo(port: int | None) -> None:
     """This command anew, with settings of the demo: nothing of the real installation is touched."""
-    web = port or free_port(8000)
+    folder, lock = own_folder()
+    web = port or free_port(FIRST_PORT)
     env = {
         "ADMIT_DEMO": "true",
-        "DATABASE_URL": f"sqlite:///{FOLDER / 'demo.sqlite3'}",
+        FOLDER: str(folder),
+        LOCK: str(lock),
+        "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
         "REDIS_URL": "",
         "PUBLIC_URL": f"http://127.0.0.1:{web}",
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "THINKIFIC_API_URL": f"http://127.0.0.1:{free_port()}/api/public/v1",
+        "THINKIFIC_CALLS_PER_MINUTE": "110",
+        "RETRY_DELAYS": "0,5,30,120,600",
         "WEB_CONCURRENCY": "1",
     }
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | env)  # noqa: S606
+
+
+def own_folder() -> tuple[Path, int]:
+    """A folder that no other demo uses, and the open file whose lock says so until we end.
+
+    The folder is relative to manage.py's, as DATABASE_URL may be.
+    """
+    if LOCK in os.environ:
+        return Path(os.environ[FOLDER]), int(os.environ[LOCK])
+    for number in range(1, 100):
+        folder = Path("var") / ("demo" if number == 1 else f"demo-{number}")
+        (settings.BASE_DIR / folder).mkdir(parents=True, exist_ok=True)
+        lock = os.open(settings.BASE_DIR / folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        os.set_inheritable(lock, True)  # it outlives the restart, and no child gets it
+        return folder, lock
+    raise CommandError("A hundred demos run already. End one of them.")
+
+
+def take_ports(asked: int | None) -> tuple[socket.socket, Sandbox]:
+    """Both ports of our settings; another program may have been faster, then we start anew."""
+    web, thinkific = urlsplit(settings.PUBLIC_URL).port, urlsplit(settings.THINKIFIC_API_URL).port
+    try:
+        listener = listen("127.0.0.1", web or 0)
+    except CommandError:
+        if asked:
+            raise
+        restart_in_demo(None)
+    try:
+        return listener, Sandbox(port=thinkific or 0)
+    except OSError:
+        listener.close()
+        restart_in_demo(asked)
+    raise AssertionError("restarted")
 
 
 def free_port(wanted: int = 0) -> int:
@@ -102,7 +152,7 @@ def free_port(wanted: int = 0) -> int:
 
 def fresh_database() -> None:
     """The sandbox forgets at each start, so what we remember of it must go too."""
-    folder = settings.BASE_DIR / FOLDER
-    for file in folder.glob("demo.sqlite3*"):
-        file.unlink()
+    file = Path(str(settings.DATABASES["default"]["NAME"]))
+    for old in file.parent.glob(f"{file.name}*"):
+        old.unlink()
     call_command("migrate", verbosity=0)

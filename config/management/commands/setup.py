@@ -3,10 +3,12 @@
 import secrets
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
@@ -16,6 +18,7 @@ from django.core.validators import validate_email
 from config import env_file
 from integrations import connect
 from integrations.models import Marketplace
+from integrations.secrets import SecretUnreadable
 
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 
@@ -34,47 +37,50 @@ class Command(BaseCommand):
         parser.add_argument("--samcart", default="SamCart", help="a name for the SamCart account")
 
     def handle(self, **options: Any) -> None:
-        url = self._public_url(options["public_url"])
-        zone = self._time_zone(options["time_zone"])
-        email = self._email(options["email"])
-        env_file.update(PUBLIC_URL=url, TIME_ZONE=zone)
-        self.stdout.write(f"Wrote the address and the time zone into {env_file.path().name}.")
+        url = self._answer("--public-url", options, "This server's address, https://…", public_url)
+        zone = self._answer("--time-zone", options, "Time zone, as America/New_York", time_zone)
+        email = self._answer("--email", options, "Your e-mail address", email_address)
+        self._write_down(PUBLIC_URL=url, TIME_ZONE=zone)
         call_command("migrate", verbosity=0)
         self.stdout.write("The database is ready.")
         self._person(email)
         self._account(options["samcart"], url)
         self._next_steps(url)
 
-    def _public_url(self, given: str | None) -> str:
-        url = (given or self._ask("Address of this server (https://…)", "--public-url")).strip()
-        parts = urlsplit(url.rstrip("/"))
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path:
-            raise CommandError(
-                f"{url} is no address of a server. Example: https://admit.example.com",
-                returncode=2,
-            )
-        if parts.scheme == "http" and parts.hostname not in LOCAL:
-            raise CommandError("SamCart needs an https address.", returncode=2)
-        return url.rstrip("/")
-
-    def _time_zone(self, given: str | None) -> str:
-        zone = (given or self._ask("Time zone, such as America/New_York", "--time-zone")).strip()
-        if zone not in available_timezones():
-            raise CommandError(f"{zone} is no time zone. Example: America/New_York", returncode=2)
-        return zone
-
-    def _email(self, given: str | None) -> str:
-        email = (given or self._ask("Your e-mail address", "--email")).strip().lower()
+    def _answer(
+        self, option: str, options: dict[str, Any], question: str, read: Callable[[str], str]
+    ) -> str:
+        """The option's value, else what a person types, asked again until it can be read."""
+        given = options[option.removeprefix("--").replace("-", "_")]
         try:
-            validate_email(email)
-        except ValidationError:
-            raise CommandError(f"{email} is no e-mail address.", returncode=2) from None
-        return email
-
-    def _ask(self, question: str, option: str) -> str:
+            if given is not None:
+                return read(given)
+        except ValueError as error:
+            raise CommandError(str(error), returncode=2) from None
         if not sys.stdin.isatty():
             raise CommandError(f"Give {option}: there is nobody to ask.", returncode=2)
-        return input(f"{question}: ")
+        while True:
+            try:
+                return read(input(f"{question}: "))
+            except ValueError as error:
+                self.stdout.write(str(error))
+            except EOFError:
+                raise CommandError("Nothing was changed.") from None
+
+    def _write_down(self, **values: str) -> None:
+        keys = {
+            "SECRET_KEY": settings.SECRET_KEY,
+            "FIELD_ENCRYPTION_KEYS": ",".join(settings.FIELD_ENCRYPTION_KEYS),
+        }
+        file = env_file.path()
+        try:
+            if env_file.create_if_missing(**keys, **values):
+                self.stdout.write(f"Wrote {file.name} with fresh keys. Keep a copy of it safe.")
+            else:
+                env_file.update(**values)
+                self.stdout.write(f"Wrote the address and the time zone into {file.name}.")
+        except OSError as error:
+            raise CommandError(f"{file} cannot be written ({error.strerror or error}).") from None
 
     def _person(self, email: str) -> None:
         people = get_user_model().objects
@@ -88,9 +94,12 @@ class Command(BaseCommand):
 
     def _account(self, name: str, url: str) -> None:
         account, _ = Marketplace.objects.get_or_create(name=name)
-        if not connect.webhook_secret(account):
-            connect.add_webhook_secret(account)
-        path = urlsplit(connect.webhook_address(account)).path
+        try:
+            if not connect.webhook_secret(account):
+                connect.add_webhook_secret(account)
+            path = urlsplit(connect.webhook_address(account)).path
+        except SecretUnreadable as error:
+            raise CommandError(str(error)) from None
         self.stdout.write(f"The address for {account} (keep it secret): {url}{path}")
 
     def _next_steps(self, url: str) -> None:
@@ -101,3 +110,37 @@ class Command(BaseCommand):
             "3. In SamCart add a webhook (Notify URL) with the address above, for Product "
             "Purchased,\n   Product Refunded, Subscription Canceled, Recovered and Restarted."
         )
+
+
+def public_url(text: str) -> str:
+    """The address of a server without a slash at its end. Raises ValueError with a sentence."""
+    url = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        bare = url == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
+        good = bare and parts.scheme in {"http", "https"} and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or not parts.hostname or any(sign.isspace() for sign in url):
+        raise ValueError(f"{url} is no address of a server. Example: https://admit.example.com")
+    if parts.scheme == "http" and parts.hostname not in LOCAL:
+        raise ValueError("SamCart needs an https address.")
+    return url
+
+
+def time_zone(text: str) -> str:
+    """The name of a time zone. Raises ValueError with a sentence."""
+    zone = text.strip()
+    if zone not in available_timezones():
+        raise ValueError(f"{zone} is no time zone. Example: America/New_York")
+    return zone
+
+
+def email_address(text: str) -> str:
+    """An e-mail address in lower case. Raises ValueError with a sentence."""
+    email = text.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise ValueError(f"{email} is no e-mail address.") from None
+    return email

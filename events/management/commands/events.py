@@ -4,10 +4,11 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from events import story
-from events.models import EventLog
+from events.models import Delivery, EventLog
 from integrations.samcart.payload import normalise_email
 
 
@@ -24,16 +25,34 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=int, default=50, help="at most so many (50)")
 
     def handle(self, **options: Any) -> None:
-        events = EventLog.objects.select_related("product", "customer", "rule_texts")
-        if options["email"]:
-            email = normalise_email(options["email"]) or options["email"].strip().casefold()
-            events = events.filter(customer__email=email)
-        if options["order"]:
-            events = events.filter(order_id=options["order"])
-        newest = events.prefetch_related("runs").order_by("-received_at", "-pk")
-        for event in newest[: max(0, options["limit"])]:
+        if options["limit"] < 1:
+            raise CommandError("--limit takes a whole number of at least 1.", returncode=2)
+        for entry in newest(options["limit"], email=options["email"], order=options["order"]):
             if options["json"]:
-                self.stdout.write(json.dumps(story.as_data(event), ensure_ascii=False))
+                data = story.as_data(entry) if isinstance(entry, EventLog) else story.unread(entry)
+                self.stdout.write(json.dumps(data))
             else:
-                when = f"{event.received_at:%d %b %H:%M:%S} #{event.pk} "
-                self.stdout.write(when + "\n".join(story.in_words(event)))
+                self.stdout.write(_in_words(entry))
+
+
+def newest(limit: int, *, email: str | None, order: str | None) -> list[EventLog | Delivery]:
+    """Events, and deliveries that none was read from yet, newest first."""
+    events = EventLog.objects.select_related("product", "customer", "rule_texts")
+    if email:
+        events = events.filter(customer__email=normalise_email(email) or email.strip().casefold())
+    if order:
+        events = events.filter(order_id=order.strip())
+    read = events.prefetch_related("runs__integration").order_by("-received_at", "-pk")
+    found: list[EventLog | Delivery] = list(read[:limit])
+    if not email and not order:
+        unread = Delivery.objects.filter(state=Delivery.State.NEW, events=None).defer("body")
+        found += unread.order_by("-received_at", "-pk")[:limit]
+        found.sort(key=lambda entry: entry.received_at, reverse=True)
+    return found[:limit]
+
+
+def _in_words(entry: EventLog | Delivery) -> str:
+    when = f"{timezone.localtime(entry.received_at):%d %b %H:%M:%S}"
+    if isinstance(entry, Delivery):
+        return f"{when} {story.NOT_READ}"
+    return f"{when} #{entry.pk} " + "\n".join(story.in_words(entry))

@@ -55,7 +55,7 @@ def status() -> dict[str, Any]:
         "worker_seen_seconds": None if silent is None else round(silent, 1),
         "deliveries_waiting": Delivery.objects.filter(state=Delivery.State.NEW).count(),
         "runs": {name.value: counts.get(name, 0) for name in RuleRun.Status},
-        "oldest_due_seconds": round((timezone.now() - oldest).total_seconds(), 1)
+        "oldest_due_seconds": max(0.0, round((timezone.now() - oldest).total_seconds(), 1))
         if oldest
         else None,
         "integrations": [_site(site) for site in Integration.objects.order_by("name")],

@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 from django.core.management.base import BaseCommand, CommandError
 
 from events import samples, story
-from events.models import Delivery, EventLog
-from integrations import connect
+from events.models import Delivery, EventLog, RuleRun
+from integrations import budget, connect
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
 from rules.triggers import Trigger, from_address
 
 WAIT_SECONDS = 60.0
+# A pause of the site that is still waited for.
+LONGEST_PAUSE = 5.0
 UNFINISHED = {EventLog.Status.WAITING}
 
 
@@ -41,7 +43,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{options['trigger']} is no trigger. There are: {known}.", returncode=2
             )
-        order = options["order"] or int(time.time())
+        order = options["order"] if options["order"] is not None else int(time.time())
         body = samples.body(
             trigger, product=options["product"], email=options["email"], order=order
         )
@@ -62,13 +64,17 @@ class Command(BaseCommand):
 
 def webhook(marketplace: str | None, url: str | None) -> str:
     """The address of the account's webhook, at `url` or PUBLIC_URL. Raises CommandError."""
+    if url and not is_web_address(url):
+        raise CommandError(
+            f"--url takes an address such as http://127.0.0.1:8000; not {url}.", returncode=2
+        )
+    if url and "/hooks/samcart/" in url:
+        return url.rstrip("/") + "/"
     accounts = Marketplace.objects.order_by("pk")
     chosen = accounts.filter(name=marketplace) if marketplace else accounts
     if chosen.count() != 1:
         names = ", ".join(accounts.values_list("name", flat=True)) or "none yet: manage.py setup"
         raise CommandError(f"Name one SamCart account with --marketplace. There are: {names}.")
-    if url and "/hooks/samcart/" in url:
-        return url.rstrip("/") + "/"
     try:
         address = connect.webhook_address(chosen.get())
     except SecretUnreadable as error:
@@ -76,6 +82,16 @@ def webhook(marketplace: str | None, url: str | None) -> str:
     if not address:
         raise CommandError(f"{chosen.get()} has no webhook secret yet.")
     return url.rstrip("/") + urlsplit(address).path if url else address
+
+
+def is_web_address(url: str) -> bool:
+    """Whether a POST can be sent there."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        return known and url.isascii() and url.isprintable() and (parts.port or 1) > 0
+    except ValueError:
+        return False
 
 
 def send(address: str, body: bytes) -> Delivery:
@@ -87,7 +103,8 @@ def send(address: str, body: bytes) -> Delivery:
     where = f"{parts.scheme}://{parts.netloc}"
     try:
         connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
-        status = connection.getresponse().status
+        with connection.getresponse() as response:
+            status, said = response.status, _plain_line(response)
     except (OSError, http.client.HTTPException) as error:
         raise CommandError(
             f"Admit does not answer at {where} ({type(error).__name__}). Is `manage.py up` running?"
@@ -95,12 +112,20 @@ def send(address: str, body: bytes) -> Delivery:
     finally:
         connection.close()
     if status != 200:
-        raise CommandError(f"The webhook at {where} answered {status} instead of 200.")
+        raise CommandError(f"The webhook at {where} answered {status} instead of 200. {said}")
     digest = hashlib.sha256(body).hexdigest()
     delivery = Delivery.objects.filter(body_digest=digest).order_by("pk").last()
     if delivery is None:
         raise CommandError(f"{where} took the event, but into another database than this one.")
     return delivery
+
+
+def _plain_line(response: http.client.HTTPResponse) -> str:
+    """What our webhook says beside its status; what another server says is a page of HTML."""
+    if not (response.getheader("Content-Type") or "").startswith("text/plain"):
+        return "Is that Admit's address?"
+    line = response.read(200).decode("utf-8", "replace").strip()
+    return "".join(sign for sign in line if sign.isprintable())
 
 
 def wait_for(delivery: Delivery, seconds: float) -> list[EventLog]:
@@ -110,8 +135,14 @@ def wait_for(delivery: Delivery, seconds: float) -> list[EventLog]:
         events = list(delivery.events.select_related("product", "customer").order_by("line"))
         if events and not any(event.status in UNFINISHED for event in events):
             return events
-        if time.monotonic() > until or any(
-            run.attempts for e in events for run in e.runs.filter(status="waiting")
-        ):
+        if time.monotonic() > until or any(_stuck(run) for e in events for run in e.runs.all()):
             return events
         time.sleep(0.1)
+
+
+def _stuck(run: RuleRun) -> bool:
+    """Whether it waits for longer than anybody wants to look on."""
+    if run.status != RuleRun.Status.WAITING or run.integration is None:
+        return False
+    _, pause = budget.blocked_for(run.integration.pk)
+    return run.attempts > 0 or pause > LONGEST_PAUSE or not run.integration.enabled

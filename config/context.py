@@ -1,0 +1,11 @@
+"""What every template may ask for."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def demo(request: HttpRequest) -> dict[str, Any]:
+    """`demo`: whether pages must say that nothing here is real."""
+    return {"demo": settings.DEMO}
