@@ -3,6 +3,7 @@
 import http.client
 import os
 import secrets
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -86,7 +87,8 @@ class Story:
         self._say(f"   user admin, password {self._password}")
         self._say("Send more (the first part says which database the demo uses):")
         file = os.path.relpath(settings.DATABASES["default"]["NAME"], settings.BASE_DIR)
-        self._say(f"   DATABASE_URL=sqlite:///{file} {sys.executable} {sys.argv[0]} trigger \\")
+        program = shlex.join([sys.executable, sys.argv[0]])
+        self._say(f"   DATABASE_URL=sqlite:///{file} {program} trigger \\")
         self._say(f"   product_purchased --product {PRODUCT} --url {settings.PUBLIC_URL}")
         self._say("Ctrl-C stops everything.")
 
