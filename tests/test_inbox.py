@@ -52,7 +52,7 @@ def test_whatever_cannot_be_read_is_kept_and_explained_once(shop, caplog):
         delivery = shop.receive(body, minutes=number)
         sent[delivery.pk] = (fault, body)
     assert inbox.process() == len(UNREADABLE)
-    events = list(EventLog.objects.select_related("delivery"))
+    events = list(EventLog.objects.select_related("delivery").order_by("pk"))
     assert [event.delivery_id for event in events] == list(sent)
     for event in events:
         fault, body = sent[event.delivery_id]
