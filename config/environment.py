@@ -125,15 +125,18 @@ class Reader:
                 ) from None
         return keys
 
-    def database(self, name: str, *, default: Path) -> dict[str, Any]:
-        """Django's DATABASES entry, SQLite or PostgreSQL, with the options that they need."""
+    def database(self, name: str, *, default: Path, lock_seconds: float) -> dict[str, Any]:
+        """Django's DATABASES entry, SQLite or PostgreSQL, with the options that they need.
+
+        `lock_seconds` is how long SQLite waits for another writer.
+        """
         try:
             entry = dict(self._env.db_url(name, default=f"sqlite:///{default}"))
         except (ValueError, environ.ImproperlyConfigured):
             entry = {}
         engine = entry.get("ENGINE", "")
         if engine == "django.db.backends.sqlite3":
-            return entry | sqlite_options(entry, default)
+            return entry | sqlite_options(entry, default, lock_seconds)
         if engine == "django.db.backends.postgresql":
             return entry | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
         raise ImproperlyConfigured(
@@ -141,7 +144,7 @@ class Reader:
         )
 
 
-def sqlite_options(entry: dict[str, Any], default: Path) -> dict[str, Any]:
+def sqlite_options(entry: dict[str, Any], default: Path, lock_seconds: float) -> dict[str, Any]:
     """WAL with full synchronisation: an event that was acknowledged survives a power loss."""
     file = Path(str(entry.get("NAME") or default))
     if not file.is_absolute():
@@ -154,7 +157,7 @@ def sqlite_options(entry: dict[str, Any], default: Path) -> dict[str, Any]:
         "OPTIONS": {
             # IMMEDIATE takes the write lock at the start: a later upgrade fails at once when busy.
             "transaction_mode": "IMMEDIATE",
-            "timeout": 10,
+            "timeout": lock_seconds,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         },
     }

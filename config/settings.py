@@ -81,8 +81,19 @@ TEMPLATES = [
     }
 ]
 
+LEASE_SECONDS = env.whole("LEASE_SECONDS", default=90, at_least=3)
+# One chain of time limits: call < task < lease < queue retry. A short lease, as tests use it,
+# shortens the others in the same proportion.
+_scale = min(1.0, LEASE_SECONDS / 90)
+CALL_DEADLINE_SECONDS = 20 * _scale
+TASK_SECONDS = max(2, round(60 * _scale))
+QUEUE_RETRY_SECONDS = max(LEASE_SECONDS + 1, round(300 * _scale))
+LOCK_SECONDS = max(1.0, 10 * _scale)
+
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": env.database("DATABASE_URL", default=BASE_DIR / "var" / "admit.sqlite3")
+    "default": env.database(
+        "DATABASE_URL", default=BASE_DIR / "var" / "admit.sqlite3", lock_seconds=LOCK_SECONDS
+    )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -122,18 +133,11 @@ RETRY_DELAYS = env.seconds(
 )
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", default=2, at_least=1)
 HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
-LEASE_SECONDS = env.whole("LEASE_SECONDS", default=90, at_least=3)
-
-# One chain of time limits (DESIGN 6): call < task < lease < queue retry. A short lease,
-# as tests use it, shortens the others in the same proportion.
-_scale = min(1.0, LEASE_SECONDS / 90)
-CALL_DEADLINE_SECONDS = 20 * _scale
-TASK_SECONDS = max(2, round(60 * _scale))
-QUEUE_RETRY_SECONDS = max(LEASE_SECONDS + 1, round(300 * _scale))
-
 WORKER_PROCESSES = env.whole("WORKER_PROCESSES", default=2, at_least=1)
 WORKER_THREADS = 16
-# django-q2 carries wake-ups only; why each value: facts measured in DESIGN 7.
+# django-q2 carries wake-ups only. Each value is one that was measured to lose none of them:
+# no second delivery of a task that runs, no endless repeat of one that fails, no stored
+# results (they halve the throughput), and a queue no longer than there are workers.
 Q_CLUSTER: dict[str, Any] = {
     "name": "admit",
     "workers": WORKER_PROCESSES,

@@ -32,7 +32,7 @@ def process(*, until: float = float("inf")) -> int:
         readings = read_all(waiting[:BATCH])
         if not readings:
             break
-        stored = _store_all(readings)
+        stored = _store_all(readings, until)
         if stored is None:
             break  # another worker is at it, and will see these too
         done += stored
@@ -57,12 +57,12 @@ def reread(marketplace_id: int, raw_type: str) -> int:
     return Delivery.objects.filter(pk__in=again).update(state=Delivery.State.NEW)
 
 
-def _store_all(readings: list[Reading]) -> int | None:
+def _store_all(readings: list[Reading], until: float) -> int | None:
     """Store readings in order, a short transaction at a time; None when another worker does."""
     rest = deque(readings)
     hold = HOLD_SECONDS if connection.vendor == "sqlite" else float("inf")
     done = 0
-    while rest:
+    while rest and time.monotonic() < until:
         with transaction.atomic():
             if not _only_one():
                 return None

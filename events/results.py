@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from events import waiting
 from events.models import EventLog, RuleRun
@@ -19,6 +20,7 @@ Status = RuleRun.Status
 # No action needs so many calls unless it walks through page after page: time alone does not
 # bring that to an end, and it would use up the site's calls for ever.
 MANY_CALLS = 20
+DATABASE_PAUSE_SECONDS = 5.0
 _PROMISE = re.compile(r"[;,.]?(?: so)? Admit (?:tries|looks)\b[^.]*\.")
 
 
@@ -65,6 +67,9 @@ def of_error(run: RuleRun, error: Exception, *, calls: int) -> Result:
             return _pause(error.message)
         case Retry():
             return _retry(run, error.message)
+        case OperationalError() | InterfaceError():
+            message = "Admit's own database was busy or away. It goes on by itself."
+            return _pause(message, again_in=DATABASE_PAUSE_SECONDS)
         case _:
             log.exception("action_broke", extra={"run": run.pk})
             return _retry(

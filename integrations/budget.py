@@ -1,8 +1,9 @@
 """Each site's budget of calls: GCRA on the database's clock, shared by every machine.
 
-One UPDATE takes a slot. Slots are `60 / (N - burst)` seconds apart with a burst of two,
-so that no window of 60 s holds more than N of them (a bucket of 120 would let 239 through:
-measured). Where the burst would cost more than a twentieth of the calls, there is none.
+One UPDATE takes a slot. Slots are `61 / (N - burst + 1)` seconds apart with a burst of two,
+so that no window of 60 s holds more than N calls, even where one goes out up to a second
+late (a bucket of 120 would let 239 through: measured). Where the burst would cost more than
+a twentieth of the calls, there is none.
 A site that is blocked gives no slot until its pause is over, then exactly one caller gets
 through as a probe; the others stay blocked until it has an answer.
 """
@@ -17,7 +18,7 @@ from django.db.models import FloatField, Func
 from integrations.models import CallBudget, Integration
 
 BURST = 2
-# Without a burst: N calls in a little more than a minute, for calls go out a little late.
+# A little more than a minute, for calls go out a little later than their slots.
 WINDOW_SECONDS = 61.0
 # A probe whose caller died gives way to the next one after this long.
 PROBE_SECONDS = 30.0
@@ -89,10 +90,9 @@ def spacing() -> tuple[float, float]:
     calls = settings.THINKIFIC_CALLS_PER_MINUTE
     if calls == 0:
         return 0.0, 0.0
-    if calls < 20 * BURST:
-        return WINDOW_SECONDS / calls, 0.0
-    gap = 60 / (calls - BURST)
-    return gap, (BURST - 1) * gap
+    burst = BURST if calls >= 20 * BURST else 1
+    gap = WINDOW_SECONDS / (calls - burst + 1)
+    return gap, (burst - 1) * gap
 
 
 def take(site: int, *, patience: float) -> Slot:

@@ -9,7 +9,7 @@ import pytest
 from events.models import RuleRun
 from integrations.models import Intent
 from tests.place import Place, place_for
-from tests.situations import nobody, one_course_alone
+from tests.situations import nobody, one_course_alone, one_course_expired
 from tests.world import World
 
 
@@ -49,7 +49,11 @@ def test_a_promise_that_was_not_kept_for_an_hour_is_asked_for_again(world: World
     Intent.objects.update(sent_at=datetime.now(UTC) - timedelta(minutes=61))
     world.sandbox.switches.bundle_post = "created"
     assert place.attempts(run).status == "done"
-    assert place.calls() == ["GET /bundles/*/enrollments", "POST /bundles/*/enrollments"]
+    assert place.calls() == [
+        "GET /bundles/*/enrollments",
+        "POST /bundles/*/enrollments",
+        "GET /bundles/*/enrollments",
+    ]
     assert all(place.has_access(course) for course in place.courses)
     assert not Intent.objects.exists()
 
@@ -80,3 +84,16 @@ def test_a_refund_behind_a_promised_bundle_keeps_its_turn(world: World):
         ("done", "Access to All of it ended."),
     ]
     assert not any(place.has_access(course) for course in place.courses)
+
+
+@pytest.mark.parametrize("null_clears", [True, False, "refused"])
+def test_an_ended_course_that_shows_only_with_the_bundle_is_opened_too(world: World, null_clears):
+    place = place_for(world, "bundle")
+    one_course_expired(place)
+    world.sandbox.switches.update(
+        {"bundle_rows": "members", "repeat_post": "same", "null_clears": null_clears}
+    )
+    run = place.attempts(place.buy())
+    assert (run.status, run.message) == ("done", "Enrolled in All of it.")
+    assert all(place.has_access(course) for course in place.courses)
+    assert len(place.calls()) == 4

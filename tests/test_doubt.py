@@ -111,8 +111,15 @@ def test_after_a_lost_answer_the_next_attempt_reads_first(
     assert Intent.objects.get().target == ("user" if what == "users" else run.target)
 
     world.later()
-    assert shortened(place.calls()) == AFTER[what][not lost.done].format(path, path)
+    after = AFTER[what][not lost.done].format(path, path)
+    assert shortened(place.calls()) == looked_at_once_more(after)
     assert_right(place, run)
+
+
+def looked_at_once_more(calls: str) -> str:
+    """After a bundle that was not there: one of its courses may have been had before."""
+    again = "GET bundle enrollments"
+    return f"{calls}, {again}" if calls.endswith(f"{again}, POST bundle enrollments") else calls
 
 
 @pytest.mark.parametrize("kind", ["course", "bundle"])
@@ -326,7 +333,7 @@ def test_after_a_crash_at_any_commit_the_next_attempt_reads_first(
     assert Intent.objects.count() == posted
 
     run = revived(world)
-    assert shortened(place.calls()) == after.format(path, path)
+    assert shortened(place.calls()) == looked_at_once_more(after.format(path, path))
     assert_right(place, run)
     assert run.crashes == 0
 

@@ -1,6 +1,8 @@
 """From webhook to enrolment, over real sockets."""
 
 from events.models import EventLog, RuleRun
+from integrations.models import Integration
+from tests.world import payload
 
 
 def test_a_purchase_becomes_an_enrolment_with_two_calls(world):
@@ -26,3 +28,24 @@ def test_a_refund_ends_the_access(world):
     assert (run.status, run.message) == ("done", "Access to Course Two ended.")
     assert not world.access("dana@example.com", course)
     assert RuleRun.objects.filter(status="done").count() == 2
+
+
+def test_the_same_body_posted_again_is_linked_and_costs_no_call(world):
+    # Through the webhook, with the database's own time of receipt.
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    for _ in range(10):
+        world.post(payload("10_product"))
+    world.settle()
+    statuses = list(EventLog.objects.order_by("pk").values_list("status", flat=True))
+    assert statuses == ["done"] + ["repeat"] * 9
+    assert world.calls() == ["POST /users", "POST /enrollments"]
+
+
+def test_the_first_answer_shows_that_the_site_is_connected(world):
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+    Integration.objects.update(connection="unknown")
+    world.sell("10_product")
+    world.settle()
+    world.integration.refresh_from_db()
+    assert world.integration.connection == "connected"

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from integrations import budget
 from integrations.models import ApiCall, CallBudget, Customer, Destination, Intent, Learner
+from integrations.thinkific import courses
 from integrations.thinkific.sandbox import Fault, User
 from integrations.thinkific.visit import Visit
 from tests import factories
@@ -378,3 +379,22 @@ def test_a_call_kept_in_an_undone_transaction_overwrites_no_other(world: World):
         (17, f"{world.sandbox.url}/users"),
         (18, f"{world.sandbox.url}/users/{user.id}"),
     } == set(kept)
+
+
+def test_an_answer_that_shows_an_ended_enrolment_is_not_taken_for_access(world: World, monkeypatch):
+    # Between our look and our POST somebody else enrolls the buyer, and lets it end.
+    world.sandbox.switches.repeat_post = "same"
+    place = place_for(world, "course")
+    user = place.known()
+    looked = courses.read
+
+    def then_it_changes(*asked: Any) -> courses.Rows:
+        found = looked(*asked)
+        if not found:
+            place.enroll(user, expired=True)
+        return found
+
+    monkeypatch.setattr(courses, "read", then_it_changes)
+    run = place.attempts(place.buy())
+    assert run.status == "done"
+    assert place.has_access(place.courses[0])

@@ -175,13 +175,13 @@ def test_what_is_not_set_has_its_default(monkeypatch):
 
 def test_a_database_comes_with_the_options_that_it_needs(monkeypatch, tmp_path):
     monkeypatch.setenv("A", f"sqlite:///{tmp_path}/deep/admit.sqlite3")
-    sqlite = Reader().database("A", default=tmp_path / "other.sqlite3")
+    sqlite = Reader().database("A", default=tmp_path / "other.sqlite3", lock_seconds=10)
     assert sqlite["NAME"] == f"{tmp_path}/deep/admit.sqlite3"
     assert (tmp_path / "deep").is_dir()
     assert sqlite["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     assert "journal_mode=WAL" in sqlite["OPTIONS"]["init_command"]
     assert "synchronous=FULL" in sqlite["OPTIONS"]["init_command"]
     monkeypatch.setenv("A", "postgres://me:word@127.0.0.1:5433/admit")
-    postgres = Reader().database("A", default=tmp_path / "other.sqlite3")
+    postgres = Reader().database("A", default=tmp_path / "other.sqlite3", lock_seconds=10)
     assert postgres["ENGINE"] == "django.db.backends.postgresql"
     assert (postgres["CONN_MAX_AGE"], postgres["CONN_HEALTH_CHECKS"]) == (60, True)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from events import again, results, runs
@@ -318,3 +318,17 @@ def test_an_attempt_that_counts_is_kept_after_pauses(world):
     assert _attempt(made).attempts == 1
     queued.end_pause(world.integration)
     assert _attempt(made).attempts == 2
+
+
+def test_a_busy_database_of_our_own_costs_no_attempt(world: World, monkeypatch):
+    made = queued.run(world.course())
+
+    def busy(*_: object) -> str:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setitem(actions.ACTIONS, CREATE, busy)
+    stored = _attempt(made)
+    assert (stored.status, stored.attempts) == ("waiting", 0)
+    assert stored.message == "Admit's own database was busy or away. It goes on by itself."
+    monkeypatch.undo()
+    assert _attempt(made).status == "done"

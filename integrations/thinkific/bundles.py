@@ -36,7 +36,10 @@ def open_up(visit: Visit, user: User, bundle_id: int, course_ids: tuple[int, ...
         return _widen(visit, user, bundle_id, rows)
     if answer.status == 202:
         raise _later()
-    # Courses that the user had before the bundle may keep their own end unless it is lifted.
+    # A course that the user had before may keep its own end unless that is lifted, and may not
+    # be listed until the user has the bundle.
+    if not rows and not visit.user_is_new:
+        rows = read(visit, user, bundle_id)
     _widen(visit, user, bundle_id, rows)
     return True
 

@@ -44,7 +44,8 @@ def ensure(visit: Visit, fields: dict[int, str]) -> User:
     if found is None:
         raise Refused(
             "Thinkific says that this e-mail is taken, but shows no student with it. "
-            "Look for the address under Support Your Students in Thinkific, then retry.",
+            "Look for it under Support Your Students in Thinkific: if it is written with "
+            "capitals there, change it to small letters. Then retry.",
             status=422,
         )
     return found

@@ -216,8 +216,10 @@ class Visit:
         return result
 
     def _report_open(self) -> None:
-        if self._probe:
+        connected = Integration.Connection.CONNECTED
+        if self._probe or self.integration.connection != connected:
             self._probe = False
+            self.integration.connection = connected
             accept_key(self.integration)
 
 

@@ -47,7 +47,7 @@ class Command(BaseCommand):
 
 
 def status() -> dict[str, Any]:
-    """The figures of INTERFACES' `status --json`; seconds are floats, times ISO 8601."""
+    """What `status --json` tells; seconds are floats, times ISO 8601."""
     counts = dict(RuleRun.objects.values_list("status").annotate(Count("pk")).order_by())
     oldest = RuleRun.objects.due().aggregate(at=Min("next_attempt_at"))["at"]
     silent = ticker.silence()

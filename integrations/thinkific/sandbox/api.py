@@ -122,8 +122,11 @@ def _list_bundle_courses(ask: Ask) -> Reply:
 
 
 def _list_bundle_enrollments(ask: Ask) -> Reply:
-    ids = {course.id for course in _bundle(ask).courses}
+    bundle = _bundle(ask)
+    ids = {course.id for course in bundle.courses}
     found = [row for row in rows.find_enrollments(ask.school, ask.query) if row.course.id in ids]
+    if ask.school.switches.bundle_rows == "members":
+        found = [row for row in found if (bundle.id, row.user.id) in ask.school.members]
     return json_reply(200, rows.page(ask.school, found, ask.query, rows.enrollment_row))
 
 

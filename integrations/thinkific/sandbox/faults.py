@@ -29,6 +29,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "repeat_post": ("created", "same", "refused", "conflict"),
     "null_clears": (True, False, "refused"),
     "bundle_post": ("created", "later"),
+    "bundle_rows": ("courses", "members"),
     "put_answer": (204, 200),
     "reset_header": ("epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"),
     "error_body": ("json", "html"),
@@ -59,6 +60,9 @@ class Switches:
     """POST for a bundle: 201 and done, or 202 and done after `bundle_delay`."""
     bundle_delay: float = 0.2
     """Seconds from a 202 to its enrolments."""
+    bundle_rows: Literal["courses", "members"] = "courses"
+    """A bundle's enrolments: of whoever has one of its courses, or of those alone who were
+    enrolled in the bundle."""
     put_answer: Literal[204, 200] = 204
     """Status of a PUT that went well; the body is empty either way."""
     calls_per_minute: int | None = None

@@ -146,6 +146,7 @@ class School:
         self.rows_by_id: dict[int, Enrollment] = {}
         self.rows_by_user: dict[int, dict[int, Enrollment]] = {}
         self.postponed: list[Postponed] = []
+        self.members: set[tuple[int, int]] = set()  # bundle and user, once enrolled in it
         self._by_email: dict[str, User] = {}
         # Far apart, so that one kind of id taken for another cannot find anything by chance.
         starts = {"course": 5001, "bundle": 8001, "other": 9001, "field": 301}
@@ -334,6 +335,7 @@ class School:
         self, user: User, bundle: Bundle, dates: Mapping[str, datetime | None]
     ) -> None:
         """Puts a user into each course; only `repeat_post` "created" renews what is there."""
+        self.members.add((bundle.id, user.id))
         for course in bundle.courses:
             row = self.row(user.id, course.id)
             if row is None or self.switches.repeat_post == "created":
