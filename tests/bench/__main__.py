@@ -1,0 +1,91 @@
+"""`python -m tests.bench`: measures Admit next to its floors and prints a Markdown table."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import psycopg
+
+from tests import postgres
+from tests.bench import carrying, figures, idling, receiving
+from tests.bench.programs import Bench, BenchError
+
+PARTS = {
+    "receiving": receiving.measure,
+    "carrying": carrying.measure,
+    "idling": idling.measure,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measures Admit next to floors that no program of its kind gets below.",
+        epilog="Example: make bench ARGS='--quick --postgres'",
+    )
+    parser.add_argument("--postgres", action="store_true", help="on a temporary PostgreSQL")
+    parser.add_argument("--quick", action="store_true", help="less than a minute, less certain")
+    parser.add_argument("--only", choices=PARTS, help="one part of it")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table there")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        with _place(asked) as bench:
+            report = _report(bench, [asked.only] if asked.only else list(PARTS))
+    except (BenchError, postgres.StartError) as error:
+        print(f"The benchmark stopped: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; every program that was started has ended.", file=sys.stderr)
+        return 130
+    print(report)
+    if asked.write:
+        asked.write.write_text(report + "\n", encoding="utf-8")
+    return 0
+
+
+@contextlib.contextmanager
+def _place(asked: argparse.Namespace) -> Iterator[Bench]:
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="admit-bench-")))
+        url = ""
+        if asked.postgres:
+            found = postgres.binaries()
+            if found is None:
+                raise BenchError(f"There is no PostgreSQL here. {postgres.HOW_TO_INSTALL}")
+            url = stack.enter_context(postgres.cluster(found))
+        yield Bench.at(folder, postgres=url, quick=asked.quick)
+
+
+def _report(bench: Bench, parts: list[str]) -> str:
+    start, load = time.monotonic(), figures.load()
+    found: list[figures.Figure] = []
+    for part in parts:
+        print(f"Measuring {part} ...", file=sys.stderr, flush=True)
+        with bench.sandbox() as school:
+            found += PARTS[part](bench, school)
+    took = time.monotonic() - start
+    conditions = figures.conditions(database=_database(bench), took=took, load_before=load)
+    return f"{figures.table(found)}\n\n{conditions}"
+
+
+def _database(bench: Bench) -> str:
+    if not bench.postgres:
+        return figures.sqlite()
+    with psycopg.connect(bench.postgres) as connection:
+        version = connection.info.server_version
+    return f"PostgreSQL {version // 10000}.{version % 10000} (nothing waits for the disk)"
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""A shop with one rule, connected to the sandbox's school: `python -m tests.bench.scene COUNT`.
+
+Makes the tables of the database in DATABASE_URL, sends so many purchases through the real
+webhook view, and prints the path of the webhook.
+"""
+
+import os
+import sys
+
+from tests.bench import bodies
+
+
+def build() -> str:
+    """A purchase enrolls in the school's first course; the path that SamCart would post to."""
+    from integrations import connect
+    from integrations.models import Destination, Integration, Marketplace, Product
+    from integrations.thinkific import catalogue
+    from integrations.thinkific.sandbox import SAMPLE_KEY
+    from rules.models import Action, Rule, Scope
+    from rules.triggers import Trigger
+
+    shop = Marketplace.objects.create(name="Main shop")
+    school = Integration(name="Art Academy", site="acme")
+    connect.save(school, SAMPLE_KEY)
+    catalogue.refresh(school)
+    Rule.objects.create(
+        marketplace=shop,
+        scope=Scope.PRODUCT,
+        product=Product.objects.named(shop.pk, "product", bodies.PRODUCT, ""),
+        trigger=Trigger.PRODUCT_PURCHASED,
+        integration=school,
+        action=Action.CREATE_COURSE_ENROLLMENT,
+        destination=Destination.objects.filter(integration=school, kind="course").earliest("pk"),
+    )
+    return f"/hooks/samcart/{connect.add_webhook_secret(shop)}/"
+
+
+def main() -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.test import Client
+
+    call_command("migrate", verbosity=0)
+    path = build()
+    client = Client()
+    for number in range(int(sys.argv[1])):
+        body = bodies.purchase(number)
+        answer = client.post(path, body, content_type="application/json")
+        if answer.status_code != 200:
+            raise SystemExit(f"The webhook answered {answer.status_code}.")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
