@@ -4,7 +4,10 @@ from django.contrib import admin
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 # Schedule runs any dotted path, and Resubmit asks for no permission (seen in django-q2 1.11).
-admin.site.unregister([Failure, OrmQ, Schedule, Success])
+# Which of them django-q2 registers depends on the broker.
+admin.site.unregister(
+    [model for model in (Failure, OrmQ, Schedule, Success) if admin.site.is_registered(model)]
+)
 
 admin.site.site_header = admin.site.site_title = "Admit"
 admin.site.index_title = "SamCart buyers into Thinkific courses"
