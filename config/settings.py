@@ -54,6 +54,7 @@ MIDDLEWARE = [
     "events.views.receive_first",
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
+    "config.security.content_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
