@@ -83,19 +83,21 @@ class Reader:
             )
         return values
 
-    def web_address(self, name: str, *, default: str) -> str:
-        """An http or https address without a slash at its end."""
+    def web_address(self, name: str, *, default: str, path: bool = False) -> str:
+        """An http or https address without a slash at its end, and with a path only if `path`."""
         value = self.text(name, default=default).rstrip("/")
         try:
             parts = urlsplit(value)
             good = parts.scheme in {"http", "https"} and bool(parts.hostname)
             good = good and (parts.port or 1) > 0 and not parts.query and not parts.fragment
             good = good and not any(sign.isspace() for sign in value)
+            good = good and (path or not parts.path)
         except ValueError:
             good = False
         if not good:
             raise ImproperlyConfigured(
-                f"{name} must be an address such as https://admit.example.com, not {value!r}."
+                f"{name} must be an address such as https://admit.example.com"
+                f"{'/path' if path else ', without a path'}; not {value!r}."
             )
         return value
 

@@ -124,7 +124,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 WEBHOOK_MAX_BYTES = 1024 * 1024
 
 THINKIFIC_API_URL = env.web_address(
-    "THINKIFIC_API_URL", default="https://api.thinkific.com/api/public/v1"
+    "THINKIFIC_API_URL", default="https://api.thinkific.com/api/public/v1", path=True
 )
 THINKIFIC_CALLS_PER_MINUTE = env.whole("THINKIFIC_CALLS_PER_MINUTE", default=110, at_least=0)
 THINKIFIC_TEXT_FIELD_TYPES = env.words("THINKIFIC_TEXT_FIELD_TYPES", default="text")

@@ -24,6 +24,7 @@ MALFORMED = {
         "https://",
         "https://admit.example.com:99999",
         "https://admit.example.com/?a=1",
+        "https://admit.example.com/hooks",
         "https://[::1",
         "https://admit example.com",
     ],
