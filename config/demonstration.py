@@ -11,10 +11,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management.base import CommandError
 
-from events import samples
-from events.management.commands import trigger as sending
+from events import samples, sending
 from events.models import EventLog, RuleRun
 from integrations import connect
 from integrations.models import ApiCall, Destination, Integration, Marketplace, Product
@@ -134,4 +132,4 @@ class Story:
             finally:
                 connection.close()
             time.sleep(0.1)
-        raise CommandError("The web server did not start within a minute.")
+        raise sending.NotReceived("The web server did not start within a minute.")

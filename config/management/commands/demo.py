@@ -18,6 +18,7 @@ from django.db import connections
 from config import demonstration
 from config.management.commands.up import listen
 from config.supervisor import Supervisor
+from events.sending import NotReceived
 from integrations.thinkific.sandbox import Sandbox
 
 # In the process that is the demo: its folder, and the number of the open lock file.
@@ -60,7 +61,7 @@ class Command(BaseCommand):
                 story.tell()
                 if not once:
                     story.invite()
-            except CommandError as error:
+            except NotReceived as error:
                 story.right = False
                 self._say(str(error))
             finally:
