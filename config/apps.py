@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class AdmitConfig(AppConfig):
@@ -8,3 +9,9 @@ class AdmitConfig(AppConfig):
 
     def ready(self) -> None:
         from config import checks  # noqa: F401 - registers itself
+
+
+class AdmitAdminConfig(AdminConfig):
+    """The stock admin with our site in place of its own."""
+
+    default_site = "config.admin.site.AdmitSite"

@@ -103,9 +103,17 @@ class EventLog(models.Model):
     verdicts = models.JSONField(default=list)  # [[rule id, engine.Why code]]
     rule_texts = models.ForeignKey(RuleTexts, models.PROTECT, null=True)
     received_at = models.DateTimeField()
+    # A person has seen to what this event left undone: it needs nobody any more.
+    dealt_with_at = models.DateTimeField(null=True, editable=False)
+    dealt_with_by = models.CharField(max_length=150, blank=True, editable=False)
 
     class Meta:
         verbose_name = "event"
+        permissions = [
+            ("rerun_eventlog", "Can run the rules again"),
+            ("dismiss_eventlog", "Can mark an event as dealt with"),
+            ("simulate_eventlog", "Can simulate"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["delivery", "line"], name="event_line_once"),
         ]
@@ -118,6 +126,13 @@ class EventLog(models.Model):
                 fields=["marketplace", "raw_type"],
                 condition=models.Q(status="unknown_type"),
                 name="event_unknown_type",
+            ),
+            models.Index(
+                fields=["-received_at"],
+                condition=models.Q(
+                    status="no_rule", trigger="product_purchased", dealt_with_at=None
+                ),
+                name="event_gave_nothing",
             ),
         ]
 

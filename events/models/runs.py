@@ -83,7 +83,8 @@ class RuleRun(models.Model):
         HELD = "held", "Held"
 
     event = models.ForeignKey(EventLog, models.CASCADE, related_name="runs")
-    rule = models.ForeignKey(Rule, models.SET_NULL, null=True, related_name="runs")
+    # Without an index of its own: `run_of_rule` begins with it.
+    rule = models.ForeignKey(Rule, models.SET_NULL, null=True, related_name="runs", db_index=False)
     integration = models.ForeignKey(Integration, models.SET_NULL, null=True, related_name="runs")
     customer = models.ForeignKey(Customer, models.SET_NULL, null=True, related_name="runs")
     received_at = models.DateTimeField()
@@ -112,6 +113,10 @@ class RuleRun(models.Model):
 
     class Meta:
         verbose_name = "action"
+        permissions = [
+            ("retry_rulerun", "Can retry"),
+            ("dismiss_rulerun", "Can dismiss"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["event", "rule"], name="run_once_per_event_and_rule"),
         ]
@@ -137,6 +142,7 @@ class RuleRun(models.Model):
             ),
             models.Index(fields=["status", "-received_at"], name="run_by_status"),
             models.Index(fields=["-received_at", "-id"], name="run_newest"),
+            models.Index(fields=["rule", "-received_at"], name="run_of_rule"),
         ]
 
     def __str__(self) -> str:

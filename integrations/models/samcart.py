@@ -8,10 +8,13 @@ class Marketplace(models.Model):
     """A SamCart account. People read "SamCart"; SamCart's own word is marketplace."""
 
     name = models.CharField(max_length=100, unique=True)
+    # Ticked by a person: Admit cannot see SamCart's own rules.
+    own_rules_off = models.BooleanField("SamCart's own Thinkific rules are off", default=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = "SamCart account"
+        permissions = [("see_address_marketplace", "Can see and renew the webhook address")]
 
     def __str__(self) -> str:
         return self.name

@@ -30,6 +30,10 @@ class Integration(models.Model):
     secret_version = models.PositiveIntegerField(default=1, editable=False)
     send_welcome_email = models.BooleanField("Send Thinkific's site welcome e-mail", default=False)
     enabled = models.BooleanField("On", default=True)
+    # Access tokens end; API keys do not.
+    secret_expires_on = models.DateField("Token expires on", null=True, blank=True)
+    # Ticked by a person: Thinkific's API does not tell.
+    welcome_emails_on = models.BooleanField("Welcome Emails are on in Thinkific", default=False)
     connection = models.CharField(
         max_length=12, choices=Connection.choices, default=Connection.UNKNOWN, editable=False
     )
@@ -167,6 +171,7 @@ class Learner(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["integration", "customer"], name="learner_once"),
         ]
+        permissions = [("check_learner", "Can look a student up in Thinkific")]
 
     def __str__(self) -> str:
         return f"{self.customer} on {self.integration}"
