@@ -8,13 +8,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
-from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from events import wake
+from events import keeping, wake
 from events.models import Delivery
-from integrations import secrets
-from integrations.models import WebhookSecret
+from integrations import doors
+from integrations.doors import Door
 from rules.triggers import from_address
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpRespons
 
 
 def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
-    door = WebhookSecret.objects.filter(digest=secrets.digest(secret)).first()
+    door = doors.find(secret)
     if door is None:
         log.warning("hook_address_unknown")
         return _answer(404, "This address is not known. Copy it again from Admit.")
@@ -87,14 +86,14 @@ def _body(request: HttpRequest) -> bytes | None:
     return None if len(body) > limit else bytes(body)
 
 
-def _delivery(request: HttpRequest, door: WebhookSecret, trigger: str, body: bytes) -> Delivery:
+def _delivery(request: HttpRequest, door: Door, trigger: str, body: bytes) -> Delivery:
     named = from_address(trigger)
     # WSGI hands the bytes of a header over as if they were Latin-1.
     query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
     return Delivery(
         marketplace_id=door.marketplace_id,
-        secret=door,
-        withdrawn=_withdrawn(door),
+        secret_id=door.secret_id,
+        withdrawn=door.withdrawn,
         address_trigger=named.value if named else _text(trigger, 100),
         query=_text(query.decode("utf-8", "replace"), 2000),
         content_type=_text(request.META.get("CONTENT_TYPE", ""), 255),
@@ -123,18 +122,17 @@ def _store(delivery: Delivery) -> None:
 
 
 def _store_once(delivery: Delivery) -> None:
+    if wake.queued():
+        keeping.insert(delivery)  # on its own, for a transaction around it would cost as much
+        return
     with transaction.atomic():
-        delivery.save(force_insert=True)
+        keeping.insert(delivery)
         wake.wake()
 
 
-def _withdrawn(door: WebhookSecret) -> bool:
-    return door.expires_at is not None and door.expires_at <= timezone.now()
-
-
-def _not_a_post(door: WebhookSecret) -> HttpResponse:
+def _not_a_post(door: Door) -> HttpResponse:
     text = "This is the right address. SamCart sends its events here by POST."
-    if _withdrawn(door):
+    if door.withdrawn:
         text = "This address was withdrawn: what is sent here is held. Copy the new one from Admit."
     response = _answer(405, text)
     response["Allow"] = "POST"
@@ -142,7 +140,10 @@ def _not_a_post(door: WebhookSecret) -> HttpResponse:
 
 
 def _answer(status: int, text: str) -> HttpResponse:
-    response = HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
+    body = f"{text}\n".encode()
+    # With its length known, the answer is sent in one piece.
+    headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body))}
+    response = HttpResponse(body, status=status, headers=headers)
     # Django would log what is not 200 with its path, secret and all.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -3,13 +3,13 @@
 import functools
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from django_q.brokers import Broker, get_broker
-from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 TASK = "events.tasks.work"
+_WAITS = "SELECT 1 FROM django_q_ormq WHERE key = %s AND lock <= %s LIMIT 1"
 
 
 def wake() -> None:
@@ -22,8 +22,18 @@ def wake() -> None:
         # Robust: what has been committed is not undone by a Redis that is away.
         transaction.on_commit(_push_if_none, robust=True)
         return
-    if not OrmQ.objects.filter(key=_broker().list_key, lock__lte=timezone.now()).exists():
+    if not queued():
         async_task(TASK, broker=_broker())
+
+
+def queued() -> bool:
+    """Whether a wake-up waits to be taken; False as well when only Redis could tell."""
+    if settings.REDIS_URL:
+        return False
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    with connection.cursor() as cursor:  # asked for each event: the ORM's composing costs more
+        cursor.execute(_WAITS, [_broker().list_key, now])
+        return cursor.fetchone() is not None
 
 
 def _push_if_none() -> None:
