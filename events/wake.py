@@ -30,9 +30,11 @@ def queued() -> bool:
     """Whether a wake-up waits to be taken; False as well when only Redis could tell."""
     if settings.REDIS_URL:
         return False
+    # First, for django-q2 closes old connections when a broker is made.
+    key = _broker().list_key
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:  # asked for each event: the ORM's composing costs more
-        cursor.execute(_WAITS, [_broker().list_key, now])
+        cursor.execute(_WAITS, [key, now])
         return cursor.fetchone() is not None
 
 

@@ -315,6 +315,12 @@ def test_one_wake_up_waits_at_a_time(transactional_db):
     assert _wake_ups() == 1
 
 
+def test_the_first_wake_up_of_a_process_is_as_good_as_any(transactional_db):
+    wake._broker.cache_clear()  # as in a process that has just begun
+    wake.wake()
+    assert _wake_ups() == 1
+
+
 def test_a_wake_up_that_was_taken_suppresses_none(transactional_db):
     wake.wake()
     OrmQ.objects.update(lock=timezone.now() + timedelta(seconds=300))
