@@ -17,7 +17,7 @@ def insert(delivery: Delivery) -> None:
         field.get_db_prep_save(getattr(delivery, field.attname), connection) for field in _fields()
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_statement(connection.vendor), values)
+        cursor.execute(_statement(), values)
 
 
 @functools.cache
@@ -27,8 +27,8 @@ def _fields() -> list["Field[object, object]"]:
 
 
 @functools.cache
-def _statement(vendor: str) -> str:
+def _statement() -> str:
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in _fields())
+    columns = ", ".join(quote(str(field.column)) for field in _fields())
     marks = ", ".join(["%s"] * len(_fields()))
     return f"INSERT INTO {quote(Delivery._meta.db_table)} ({columns}) VALUES ({marks})"  # noqa: S608 - names of our own

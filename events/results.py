@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 
 from events import waiting
 from events.models import EventLog, RuleRun
@@ -82,9 +82,10 @@ def of_error(run: RuleRun, error: Exception, *, calls: int) -> Result:
 
 def refresh_event(event_id: int) -> None:
     """Bring the event's status up to its runs; inside the caller's transaction."""
-    # Two runs of one event may end at once: the second one to get the row sees the first.
-    event = EventLog.objects.select_for_update().only("pk").get(pk=event_id)
-    statuses = RuleRun.objects.filter(event=event).values_list("status", flat=True)
+    if connection.features.has_select_for_update:
+        # Two runs of one event may end at once: the second one to get the row sees the first.
+        EventLog.objects.select_for_update().only("pk").get(pk=event_id)
+    statuses = RuleRun.objects.filter(event=event_id).values_list("status", flat=True)
     EventLog.objects.filter(pk=event_id).update(status=EventLog.status_of(statuses))
 
 

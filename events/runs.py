@@ -132,12 +132,15 @@ def _overtaken(run: RuleRun) -> str:
     if run.forced:
         return ""
     later = RuleRun.objects.all().after(run).filter(status=Status.DONE)
-    newest = later.select_related("event").order_by("received_at", "pk").last()
-    if newest is None or newest.event.trigger is None:
+    newest = later.order_by("-received_at", "-pk").values_list("event__trigger", "event__order_id")
+    trigger, order = newest.first() or ("", "")
+    if not trigger:
         return ""
-    what = Trigger(newest.event.trigger).label
-    order = f" of order {newest.event.order_id}" if newest.event.order_id else ""
-    return f"Overtaken by the {what}{order}, which was received later and is done already."
+    of_order = f" of order {order}" if order else ""
+    return (
+        f"Overtaken by the {Trigger(trigger).label}{of_order}, "
+        "which was received later and is done already."
+    )
 
 
 def _prepare(run: RuleRun, until: float) -> tuple[Visit, actions.Order]:

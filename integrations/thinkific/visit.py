@@ -19,6 +19,7 @@ from integrations.models import ApiCall, CallBudget, Customer, Integration, Inte
 from integrations.thinkific.client import Answer, Client, Exchange
 
 T = TypeVar("T")
+Row = TypeVar("Row", Intent, Learner)
 # How long a 202 is believed while nothing is to be seen of what it promised.
 ACCEPTED_FOR = timedelta(hours=1)
 
@@ -126,7 +127,8 @@ class Visit:
         """The customer is this user of the site, holding these signup fields {id: value}."""
         found = {"user_id": user_id, "administrator": administrator, "fields_known": fields}
         self.learner = Learner(**self._here, **found)
-        self._later.append(lambda: Learner.objects.update_or_create(**self._here, defaults=found))
+        # A new object each time, as for the calls below.
+        self._later.append(lambda: _write_over(Learner(**self._here, **found), list(found)))
 
     def forget(self) -> None:
         """The remembered user is gone from the site."""
@@ -170,10 +172,8 @@ class Visit:
             raise budget.SiteBlocked(why, seconds)
 
     def _intend(self, target: str) -> None:
-        fresh = {"accepted": False, "sent_at": timezone.now()}
-        self._intents[target], _ = Intent.objects.update_or_create(
-            **self._here, target=target, defaults=fresh
-        )
+        fresh = Intent(**self._here, target=target, sent_at=timezone.now())
+        self._intents[target] = _write_over(fresh, ["accepted", "sent_at"], "target")
 
     def _after_call(self, exchange: Exchange) -> None:
         # A new object each time: one whose transaction was undone keeps an id that another
@@ -221,6 +221,20 @@ class Visit:
             self._probe = False
             self.integration.connection = connected
             accept_key(self.integration)
+
+
+def _write_over(row: Row, fields: list[str], *key: str) -> Row:
+    """Write the row of this customer on this site, over the one that may be there: one statement.
+
+    It is told apart by `key` beside customer and site; `fields` are what is written over.
+    """
+    rows = type(row)._default_manager.bulk_create(
+        [row],
+        update_conflicts=True,
+        unique_fields=["integration", "customer", *key],
+        update_fields=fields,
+    )
+    return rows[0]
 
 
 def reject_key(integration: Integration, message: str) -> None:
