@@ -153,6 +153,7 @@ def sqlite_options(entry: dict[str, Any], default: Path, lock_seconds: float) ->
         file = default.parent.parent / file
     file.parent.mkdir(parents=True, exist_ok=True)
     return {
+        "ENGINE": "config.sqlite",
         "NAME": str(file),
         # Opening anew for each request and run would cost more than the work itself.
         "CONN_MAX_AGE": 60,

@@ -107,7 +107,9 @@ def _claim_at(site: int, limit: int) -> list[RuleRun]:
         CallBudget.objects.select_for_update().get_or_create(pk=site)
         running = RuleRun.objects.filter(integration=site, status=Status.RUNNING).count()
         due = RuleRun.objects.due().filter(integration=site, customer__isnull=False)
-        room = max(0, min(limit, _at_once() - running))
+        # Half at a time, so that the threads of one process do not leave others without work.
+        most = _at_once()
+        room = max(0, min(limit, most - running, -(-most // 2)))
         first = due.next_in_line().order_by("received_at", "id")[:room]
         chosen = RuleRun.objects.filter(pk__in=list(first.values_list("pk", flat=True)))
         if not chosen.claim(token, _lease()):

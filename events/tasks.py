@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 # the last one ends within the task's limit.
 CLAIM_SHARE = 0.25
 SPARE_SHARE = 0.05
-# So long the inbox is read before free threads are given what is due, and so long the task
-# sleeps when there is neither.
-INBOX_SECONDS = 1.0
+# So long the task sleeps when nothing is to be read or begun.
 PAUSE_SECONDS = 0.2
+# Runs that end within so long of each other free their threads together: one claim, not many.
+GATHER_SECONDS = 0.01
 _crews: list[Crew] = []
 
 
@@ -40,17 +40,23 @@ def _drain() -> bool:
     claim_until = start + settings.TASK_SECONDS * CLAIM_SHARE
     call_until = start + settings.TASK_SECONDS * (1 - SPARE_SHARE) - settings.CALL_DEADLINE_SECONDS
     crew = _crew()
+
+    def carry_on(seconds: float = 0.0) -> int:
+        """Begin what is due, then leave the database alone for so long."""
+        begun = runs.run_due(crew, until=call_until)
+        time.sleep(seconds)
+        return begun
+
     again.revive()
     while True:
         stopping = life.show()
-        now = time.monotonic()
-        claiming = not stopping and now < claim_until
+        claiming = not stopping and time.monotonic() < claim_until
         read = begun = 0
         if claiming:
-            read = inbox.process(until=min(claim_until, now + INBOX_SECONDS))
-            begun = runs.run_due(crew, until=call_until)
-        # More may wait where something was found: then no time is lost by sleeping.
-        busy = crew.pause(0.0 if read else PAUSE_SECONDS)
+            read = inbox.process(until=claim_until, leave=carry_on)
+            begun = carry_on(GATHER_SECONDS)
+        # Where some found a thread, more may.
+        busy = crew.pause(0.0 if begun else PAUSE_SECONDS)
         if not (busy or read or begun):
             return not (claiming or stopping)
 
