@@ -13,13 +13,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from integrations import budget
+from integrations import budget, rows
 from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Refused, Retry
 from integrations.models import ApiCall, CallBudget, Customer, Integration, Intent, Learner
 from integrations.thinkific.client import Answer, Client, Exchange
 
 T = TypeVar("T")
-Row = TypeVar("Row", Intent, Learner)
+# The columns that tell a customer on a site.
+_WHO = ("integration_id", "customer_id")
 # How long a 202 is believed while nothing is to be seen of what it promised.
 ACCEPTED_FOR = timedelta(hours=1)
 
@@ -77,9 +78,9 @@ class Visit:
     def pages(
         self, path: str, params: Mapping[str, str | int] | None = None
     ) -> Iterator[dict[str, Any]]:
-        rows = self._client.pages(path, params)
+        found = self._client.pages(path, params)
         while True:
-            row = self._watched(lambda: next(rows, None))
+            row = self._watched(lambda: next(found, None))
             if row is None:
                 return
             yield row
@@ -98,8 +99,8 @@ class Visit:
         if answer.status == 202:
             intent = self._intents[target]
             intent.accepted = True
-            row = Intent.objects.filter(pk=intent.pk)
-            self._later.append(lambda: row.update(accepted=True))
+            accepted = Intent.objects.filter(pk=intent.pk)
+            self._later.append(lambda: accepted.update(accepted=True))
         else:
             self.settle(target)
         return answer
@@ -119,7 +120,7 @@ class Visit:
         """A definite answer is known: the doubt about this target is over."""
         intent = self._intents.pop(target, None)
         if intent is not None:
-            self._later.append(lambda: Intent.objects.filter(pk=intent.pk).delete())
+            self._later.append(lambda: rows.delete(intent))
 
     # Memory
 
@@ -127,8 +128,11 @@ class Visit:
         """The customer is this user of the site, holding these signup fields {id: value}."""
         found = {"user_id": user_id, "administrator": administrator, "fields_known": fields}
         self.learner = Learner(**self._here, **found)
-        # A new object each time, as for the calls below.
-        self._later.append(lambda: _write_over(Learner(**self._here, **found), list(found)))
+        # A new object each time: one whose transaction was undone keeps an id that another
+        # row may have got meanwhile.
+        self._later.append(
+            lambda: rows.write_over(Learner(**self._here, **found), key=_WHO, fields=tuple(found))
+        )
 
     def forget(self) -> None:
         """The remembered user is gone from the site."""
@@ -173,25 +177,23 @@ class Visit:
 
     def _intend(self, target: str) -> None:
         fresh = Intent(**self._here, target=target, sent_at=timezone.now())
-        self._intents[target] = _write_over(fresh, ["accepted", "sent_at"], "target")
+        rows.write_over(fresh, key=(*_WHO, "target"), fields=("accepted", "sent_at"))
+        self._intents[target] = fresh
 
     def _after_call(self, exchange: Exchange) -> None:
-        # A new object each time: one whose transaction was undone keeps an id that another
-        # row may have got meanwhile, and saving it again would overwrite that row.
-        self._later.append(
-            lambda: ApiCall.objects.create(
-                integration=self.integration,
-                run_id=self._run_id,
-                method=exchange.method,
-                url=exchange.url,
-                request_body=exchange.request_body,
-                status=exchange.status,
-                response_body=exchange.response_body,
-                error=exchange.error,
-                milliseconds=exchange.milliseconds,
-                sent_at=exchange.sent_at,
-            )
+        call = ApiCall(
+            integration=self.integration,
+            run_id=self._run_id,
+            method=exchange.method,
+            url=exchange.url,
+            request_body=exchange.request_body,
+            status=exchange.status,
+            response_body=exchange.response_body,
+            error=exchange.error,
+            milliseconds=exchange.milliseconds,
+            sent_at=exchange.sent_at,
         )
+        self._later.append(lambda: rows.insert(call))
 
     def _watched(self, call: Callable[[], T]) -> T:
         """Carry out a call and let its answer open or close the site."""
@@ -221,20 +223,6 @@ class Visit:
             self._probe = False
             self.integration.connection = connected
             accept_key(self.integration)
-
-
-def _write_over(row: Row, fields: list[str], *key: str) -> Row:
-    """Write the row of this customer on this site, over the one that may be there: one statement.
-
-    It is told apart by `key` beside customer and site; `fields` are what is written over.
-    """
-    rows = type(row)._default_manager.bulk_create(
-        [row],
-        update_conflicts=True,
-        unique_fields=["integration", "customer", *key],
-        update_fields=fields,
-    )
-    return rows[0]
 
 
 def reject_key(integration: Integration, message: str) -> None:
