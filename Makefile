@@ -45,7 +45,8 @@ test-sqlite: $(VENV)/.installed-dev ## The tests on SQLite
 .PHONY: test-postgres
 test-postgres: $(VENV)/.installed-dev ## The tests on a temporary PostgreSQL
 	@echo "== Tests on PostgreSQL"
-	@$(PY) -m tests.postgres run -- $(PYTEST)
+	@# Not in a browser: it does not see which database is behind the pages.
+	@$(PY) -m tests.postgres run -- $(PYTEST) -m "not browser"
 
 .PHONY: check
 check: $(VENV)/.installed-dev $(VENV)/check.env ## Format, lint, types, import contract, migrations
@@ -60,6 +61,10 @@ check: $(VENV)/.installed-dev $(VENV)/check.env ## Format, lint, types, import c
 .PHONY: bench
 bench: $(VENV)/.installed-dev ## Benchmarks
 	@exec $(PY) -m tests.bench $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.installed-dev browser ## Take the README's pictures anew
+	@$(PY) -m tests.screenshots --readme
 
 .PHONY: format
 format: $(VENV)/.installed-dev ## Write the format that `make check` asks for

@@ -68,19 +68,19 @@ def grant(apps: Any) -> None:
 
     Permissions are made where they are missing: Django adds them after the last migration only.
     """
-    Group, Permission, ContentType = (
-        apps.get_model(name)
-        for name in ("auth.Group", "auth.Permission", "contenttypes.ContentType")
-    )
+    groups = apps.get_model("auth.Group")._default_manager
     for role, codes in ROLES.items():
-        group, _ = Group.objects.get_or_create(name=role)
-        group.permissions.set([_permission(Permission, ContentType, code) for code in codes])
+        group, _ = groups.get_or_create(name=role)
+        group.permissions.set([_permission(apps, code) for code in codes])
 
 
-def _permission(Permission: Any, ContentType: Any, code: str) -> Any:  # noqa: N803 - models
+def _permission(apps: Any, code: str) -> Any:
     app, codename = code.split(".")
-    kind, _ = ContentType.objects.get_or_create(app_label=app, model=codename.rpartition("_")[2])
-    found, _ = Permission.objects.get_or_create(
-        content_type=kind, codename=codename, defaults={"name": f"Can {codename.replace('_', ' ')}"}
+    kinds = apps.get_model("contenttypes.ContentType")._default_manager
+    kind, _ = kinds.get_or_create(app_label=app, model=codename.rpartition("_")[2])
+    found, _ = apps.get_model("auth.Permission")._default_manager.get_or_create(
+        content_type=kind,
+        codename=codename,
+        defaults={"name": f"Can {codename.replace('_', ' ')}"},
     )
     return found

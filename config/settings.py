@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config import env_file, environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 environ.Env.read_env(env_file.path())
 env = environment.Reader()
@@ -38,14 +38,14 @@ INSTALLED_APPS = [
     "rules",
     "integrations",
     "django_q",
-    "django.contrib.admin",
+    "config.apps.AdmitAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    # Last, so that its admin module can take back what others registered.
+    # Last, so that it can take back what others registered with the admin.
     "config.apps.AdmitConfig",
 ]
 

@@ -1,4 +1,4 @@
-"""The admin as a whole: its names, and what is not shown."""
+"""What other apps registered and nobody shall find here."""
 
 from django.contrib import admin
 from django_q.models import Failure, OrmQ, Schedule, Success
@@ -8,6 +8,3 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 admin.site.unregister(
     [model for model in (Failure, OrmQ, Schedule, Success) if admin.site.is_registered(model)]
 )
-
-admin.site.site_header = admin.site.site_title = "Admit"
-admin.site.index_title = "SamCart buyers into Thinkific courses"

@@ -1,9 +1,11 @@
+from typing import Any
+
 from django.db import migrations
 
 from config import roles
 
 
-def make_groups(apps, schema_editor):
+def make_groups(apps: Any, schema_editor: Any) -> None:
     roles.grant(apps)
 
 

@@ -53,6 +53,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="eventlog",
+            index=models.Index(fields=["trigger", "-received_at"], name="event_by_trigger"),
+        ),
+        migrations.AddIndex(
+            model_name="eventlog",
             index=models.Index(
                 condition=models.Q(
                     ("dealt_with_at", None), ("status", "no_rule"), ("trigger", "product_purchased")

@@ -122,6 +122,7 @@ class EventLog(models.Model):
             models.Index(fields=["customer", "received_at"], name="event_of_customer"),
             models.Index(fields=["status", "-received_at"], name="event_by_status"),
             models.Index(fields=["product", "-received_at"], name="event_of_product"),
+            models.Index(fields=["trigger", "-received_at"], name="event_by_trigger"),
             models.Index(
                 fields=["marketplace", "raw_type"],
                 condition=models.Q(status="unknown_type"),

@@ -1,0 +1,148 @@
+"""Buttons that do one thing to one row: by POST only, each with its own permission.
+
+A ModelAdmin lists its buttons in `buttons`; each names a method `(request, thing)` that does the
+work and may return a response. Afterwards the person is back on the page from where she came.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.middleware.csrf import get_token
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from config.admin.menu import allowed
+
+BACK = "back"
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """`name` is the method and the last part of the address; `style` is "", "primary" or "danger".
+
+    `fits` tells for which rows it stands there; who posts it for another row does no harm,
+    because the service behind it looks again. `on_page` and `in_row`: where it stands.
+    """
+
+    name: str
+    label: str
+    permission: str
+    style: str = ""
+    fits: Callable[[Any], bool] = lambda thing: True
+    on_page: bool = True
+    in_row: bool = True
+
+
+class Buttons(admin.ModelAdmin):
+    """A ModelAdmin with buttons."""
+
+    buttons: Sequence[Button] = ()
+
+    def get_urls(self) -> list[Any]:
+        return self._button_urls() + super().get_urls()
+
+    def _button_urls(self) -> list[URLPattern]:
+        return [
+            path(
+                f"<path:object_id>/do/{button.name}/",
+                self.admin_site.admin_view(self._pressing(button)),
+                name=address_name(self.model, button.name),
+            )
+            for button in self.buttons
+        ]
+
+    def _pressing(self, button: Button) -> Callable[..., HttpResponseBase]:
+        @require_POST
+        def press(request: HttpRequest, object_id: str) -> HttpResponse:
+            if not allowed(request, button.permission):
+                raise PermissionDenied
+            thing = self.get_object(request, object_id)
+            if thing is None:
+                raise Http404
+            answer: HttpResponse | None = getattr(self, button.name)(request, thing)
+            return answer or go_back(request, self._page_of(thing))
+
+        return press
+
+    def _page_of(self, thing: Model) -> str:
+        meta = self.opts
+        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
+
+    def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
+        """Inside the form of a list: that form carries the CSRF token and the way back."""
+        return format_html_join(
+            " ",
+            '<button type="submit" class="button small {}" formaction="{}" formnovalidate>{}'
+            '<span class="visually-hidden"> {}</span></button>',
+            (
+                (button.style, address(thing, button.name), button.label, str(thing)[:80])
+                for button in self._shown(request, thing)
+                if button.in_row
+            ),
+        )
+
+    def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
+        """Each a form of its own, for a page that has no other around it."""
+        return format_html_join(
+            " ",
+            '<form method="post" action="{}">'
+            '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+            '<button type="submit" class="button {}">{}</button></form>',
+            (
+                (address(thing, button.name), get_token(request), button.style, button.label)
+                for button in self._shown(request, thing)
+                if button.on_page
+            ),
+        )
+
+    def _shown(self, request: HttpRequest, thing: Model) -> list[Button]:
+        return [
+            button
+            for button in self.buttons
+            if allowed(request, button.permission) and button.fits(thing)
+        ]
+
+
+def address_name(model: type[Model], name: str) -> str:
+    return f"{model._meta.app_label}_{model._meta.model_name}_do_{name}"
+
+
+def address(thing: Model, name: str) -> str:
+    """Where a button of this row posts to."""
+    return reverse(f"admin:{address_name(type(thing), name)}", args=[thing.pk])
+
+
+def go_back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
+    """To the page that the form named, if it is one of ours."""
+    back = request.POST.get(BACK, "")
+    ours = url_has_allowed_host_and_scheme(
+        back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return HttpResponseRedirect(back if ours and back.startswith("/") else otherwise)
+
+
+def for_page(request: HttpRequest, thing: Model) -> SafeString:
+    """The buttons of a thing wherever it stands, as its ModelAdmin has them."""
+    keeper = admin.site.get_model_admin(type(thing))
+    assert isinstance(keeper, Buttons)
+    return keeper.page_buttons(request, thing)
+
+
+def for_row(request: HttpRequest, thing: Model) -> SafeString:
+    """The same, for inside a form that goes around a table."""
+    keeper = admin.site.get_model_admin(type(thing))
+    assert isinstance(keeper, Buttons)
+    return keeper.row_buttons(request, thing)
+
+
+def back_field(request: HttpRequest) -> SafeString:
+    """The way back to this very page, for a form around row buttons."""
+    return format_html('<input type="hidden" name="{}" value="{}">', BACK, request.get_full_path())

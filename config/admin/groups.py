@@ -1,0 +1,60 @@
+"""Groups: what each role may do. The three that come with Admit can be changed, others made."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Q
+from django.http import HttpRequest
+
+from config import roles
+from config.admin.lists import ListAdmin
+
+admin.site.unregister(Group)
+
+
+class PermissionField(forms.ModelMultipleChoiceField):
+    """Only what our pages ask for, one tick box each."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.name)
+
+
+class GroupForm(forms.ModelForm):
+    permissions = PermissionField(queryset=None, required=False, label="May")
+
+    class Meta:
+        model = Group
+        fields = ("name", "permissions")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        wanted = Q()
+        for code in roles.ROLES[roles.MANAGER]:
+            app, codename = code.split(".")
+            wanted |= Q(content_type__app_label=app, codename=codename)
+        found = Permission.objects.filter(wanted).select_related("content_type")
+        field = self.fields["permissions"]
+        assert isinstance(field, PermissionField)
+        field.queryset = found.order_by("name")
+
+
+@admin.register(Group)
+class GroupAdmin(ListAdmin):
+    form = GroupForm
+    list_title = "Groups"
+    list_display = ("name", "meaning")
+    ordering = ("name",)
+    add_label = "New group"
+    actions = None
+    sortable_by = ()
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    @admin.display(description="What its people do")
+    def meaning(self, group: Group) -> str:
+        return roles.MEANINGS.get(group.name, "").capitalize() or "–"

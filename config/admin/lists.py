@@ -1,0 +1,110 @@
+"""Lists: what every list of ours has in common, and a paginator that never counts a whole table."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+
+from config.admin.buttons import Buttons
+
+COUNTED = 1000
+BUTTONS_HEADING = mark_safe('<span class="visually-hidden">Buttons</span>')
+
+
+class CappedPaginator(Paginator):
+    """Counts to 1,000 rows past the page that is asked for, and then says "1,000+"."""
+
+    def __init__(self, rows: Any, per_page: int, *, most: int) -> None:
+        super().__init__(rows, per_page)
+        self._most = most
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, QuerySet):
+            return rows.order_by()[: self._most].count()
+        return len(rows)
+
+    @property
+    def spoken(self) -> str:
+        """The number of rows as a person reads it."""
+        more = "+" if self.count == self._most else ""
+        return f"{self.count - bool(more):,}{more}"
+
+
+class ListAdmin(Buttons):
+    """A ModelAdmin as our lists are: few queries, buttons in rows, words for an empty list."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    actions_selection_counter = True
+    list_max_show_all = 0
+    # Texts of the page. Those that are SafeString may hold links.
+    intro: str | SafeString = ""
+    empty: str | SafeString = "Nothing here yet."
+    nothing_fits: str = "Nothing fits."
+    add_label = "New"
+    add_url = ""
+    list_title = ""
+    # What its rows are called in "1 event", "20 events"; the model's own names when empty.
+    one, many = "", ""
+
+    def get_paginator(
+        self,
+        request: HttpRequest,
+        queryset: Any,
+        per_page: int,
+        orphans: int = 0,
+        allow_empty_first_page: bool = True,
+    ) -> CappedPaginator:
+        page = request.GET.get("p", "1")
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1
+        return CappedPaginator(queryset, per_page, most=number * per_page + COUNTED + 1)
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        columns = list(super().get_list_display(request))
+        if not any(button.in_row for button in self.buttons):
+            return columns
+
+        @admin.display(description=BUTTONS_HEADING)
+        def row_buttons(thing: Model) -> SafeString:
+            return self.row_buttons(request, thing)
+
+        return [*columns, row_buttons]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        title = self.list_title or capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+
+    def title_of(self, thing: Any) -> str:
+        """What the page of one row is called."""
+        return str(thing)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        frame = {"show_save_and_add_another": False, "list_title": self.list_title}
+        if context.get("original") is not None:
+            # The page is named after what it shows, not after what one does there.
+            frame |= {"title": self.title_of(context["original"]), "subtitle": None}
+        return super().render_change_form(request, context | frame, *args, **kwargs)
+
+
+class ReadOnly(ListAdmin):
+    """A log: it is looked at, never written."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False

@@ -1,0 +1,106 @@
+"""How things look wherever they stand: badges, times, and what strangers sent."""
+
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from events.models import EventLog, RuleRun
+from integrations.models import Integration
+from rules.triggers import Trigger
+
+LONGEST_TEXT = 100_000
+GREEN, AMBER, RED, GREY = "good", "wait", "bad", "quiet"
+
+EVENT_COLOURS: dict[EventLog.Status, str] = {
+    EventLog.Status.DONE: GREEN,
+    EventLog.Status.WAITING: AMBER,
+    EventLog.Status.HELD: AMBER,
+    EventLog.Status.UNKNOWN_TYPE: AMBER,
+    EventLog.Status.FAILED: RED,
+    EventLog.Status.UNREADABLE: RED,
+    EventLog.Status.NO_RULE: GREY,
+    EventLog.Status.SKIPPED: GREY,
+    EventLog.Status.REPEAT: GREY,
+}
+EVENT_WORDS = {EventLog.Status.NO_RULE: "No rule needed"}
+RUN_COLOURS: dict[RuleRun.Status, str] = {
+    RuleRun.Status.DONE: GREEN,
+    RuleRun.Status.WAITING: AMBER,
+    RuleRun.Status.RUNNING: AMBER,
+    RuleRun.Status.HELD: AMBER,
+    RuleRun.Status.FAILED: RED,
+    RuleRun.Status.SKIPPED: GREY,
+}
+CONNECTION_COLOURS: dict[Integration.Connection, str] = {
+    Integration.Connection.CONNECTED: GREEN,
+    Integration.Connection.UNKNOWN: AMBER,
+    Integration.Connection.REFUSED: RED,
+    Integration.Connection.UNREACHABLE: RED,
+}
+
+
+def badge(text: str, colour: str) -> SafeString:
+    """A small label; `colour` is GREEN, AMBER, RED or GREY, and never says it alone."""
+    return format_html('<span class="badge badge-{}">{}</span>', colour, text)
+
+
+def event_badge(event: EventLog) -> SafeString:
+    """The result of an event. A paid purchase that gave nothing is never grey."""
+    status = EventLog.Status(event.status)
+    if gave_nothing(event):
+        return badge("Paid, nothing given", AMBER)
+    return badge(EVENT_WORDS.get(status, status.label), EVENT_COLOURS[status])
+
+
+def gave_nothing(event: EventLog) -> bool:
+    """Whether somebody paid, no rule gave anything for it, and nobody has dealt with that."""
+    paid = event.trigger == Trigger.PRODUCT_PURCHASED
+    return paid and event.status == EventLog.Status.NO_RULE and event.dealt_with_at is None
+
+
+def run_badge(run: RuleRun) -> SafeString:
+    """The state of an action; one that has been tried already "will retry"."""
+    status = RuleRun.Status(run.status)
+    again = status == RuleRun.Status.WAITING and run.attempts > 0
+    return badge("Will retry" if again else status.label, RUN_COLOURS[status])
+
+
+def connection_badge(integration: Integration) -> SafeString:
+    """Whether the site can be reached; one that was turned off says that first."""
+    if not integration.enabled:
+        return badge("Off", GREY)
+    connection = Integration.Connection(integration.connection)
+    return badge(connection.label, CONNECTION_COLOURS[connection])
+
+
+def switch_badge(on: bool) -> SafeString:
+    return badge("On", GREEN) if on else badge("Off", GREY)
+
+
+def when(moment: datetime | None, nothing: str = "–") -> SafeString:
+    """ "23 Nov 14:02" in the server's time zone; full time and zone on hover, year if not this."""
+    if moment is None:
+        return format_html("{}", nothing)
+    local = timezone.localtime(moment)
+    this_year = local.year == timezone.localtime().year
+    short = f"{local.day} {local:%b %H:%M}" if this_year else f"{local.day} {local:%b %Y %H:%M}"
+    full = f"{local.day} {local:%B %Y, %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), full, short)
+
+
+def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
+    """What a stranger sent, cut to `longest`, with signs that hide or turn text spelled out."""
+    whole = str(text)
+    shown = "".join(
+        sign if sign.isprintable() or sign in "\n\t" else f"\\u{ord(sign):04x}"
+        for sign in whole[:longest]
+    )
+    return shown + ("…" if len(whole) > longest else "")
+
+
+def brief(text: Any) -> str:
+    """The same for a cell of a table."""
+    return legible(" ".join(str(text)[:400].split()), 120)

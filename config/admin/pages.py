@@ -1,0 +1,45 @@
+"""Pages that belong to no single model: their addresses, who sees them, how they are drawn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from config.admin.menu import allowed
+
+View = Callable[..., HttpResponseBase]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`address` below /admin/, `name` as in reverse("admin:NAME"), who may open it."""
+
+    address: str
+    name: str
+    view: View
+    permission: str
+
+    def url(self, site: admin.AdminSite) -> URLPattern:
+        return path(self.address, site.admin_view(_guarded(self)), name=self.name)
+
+
+def render(request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
+    """A page in our frame: menu, messages, title."""
+    frame = admin.site.each_context(request)
+    return TemplateResponse(request, template, frame | {"title": title} | context)
+
+
+def _guarded(page: Page) -> View:
+    @wraps(page.view)
+    def look(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not allowed(request, page.permission):
+            raise PermissionDenied
+        return page.view(request, *args, **kwargs)
+
+    return look

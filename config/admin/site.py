@@ -1,0 +1,42 @@
+"""The admin site: its names, its menu, its overview, and the pages of no single model."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver
+
+from config.admin import menu
+
+
+class AdmitSite(admin.AdminSite):
+    site_header = site_title = "Admit"
+    index_title = "Overview"
+    # The admin is the product itself: there is no other site to view.
+    site_url = None
+    # Our menu takes its place.
+    enable_nav_sidebar = False
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context = super().each_context(request)
+        if self.has_permission(request):
+            context["menu"] = menu.for_person(request)
+        return context
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """None: the stock lists of models have no page here."""
+        return []
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        from config.admin import overview
+
+        return overview.show(request)
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        # Not above: those modules need this site.
+        from config.admin.registered import PAGES
+
+        return [page.url(self) for page in PAGES] + super().get_urls()

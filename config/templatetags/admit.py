@@ -1,0 +1,71 @@
+"""What our templates may write: {{ event|event_badge }}, {{ moment|when }}, {% row_button %}."""
+
+from typing import Any
+
+from django import template
+from django.template.context import RequestContext
+from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString, mark_safe
+
+from config.admin import buttons, look
+
+register = template.Library()
+
+register.filter("when", look.when)
+register.filter("legible", look.legible)
+register.filter("brief", look.brief)
+register.filter("badge", look.badge)
+register.filter("event_badge", look.event_badge)
+register.filter("run_badge", look.run_badge)
+register.filter("connection_badge", look.connection_badge)
+register.filter("switch_badge", look.switch_badge)
+
+
+@register.filter
+def labelled(cells: Any, headers: list[dict[str, Any]]) -> list[SafeString]:
+    """The cells of a row, each told the heading of its column: on phones rows become cards."""
+    names = [str(header["text"]) for header in headers]
+    # The columns of the tick boxes and the buttons are headed by markup, not by a word.
+    words = ["" if "<" in name else name for name in names]
+    return [_labelled(cell, word) for cell, word in zip(cells, words, strict=False)]
+
+
+def _labelled(cell: str, name: str) -> SafeString:
+    label = conditional_escape(name[:1].upper() + name[1:])
+    # A cell begins with its own tag, made by Django: "<td class=" or "<th class=".
+    return mark_safe(f'{cell[:3]} data-label="{label}"{cell[3:]}')  # noqa: S308 - both escaped
+
+
+@register.simple_tag(takes_context=True)
+def page_buttons(context: RequestContext, thing: Any) -> SafeString:
+    """The buttons of a page that this person may press, as forms that POST."""
+    return buttons.for_page(context["request"], thing)
+
+
+@register.simple_tag(takes_context=True)
+def back_here(context: RequestContext) -> SafeString:
+    """Tells the buttons inside a form that they lead back to this very page."""
+    return buttons.back_field(context["request"])
+
+
+@register.filter
+def chosen(choices: list[dict[str, Any]]) -> str:
+    """What a filter is set to; "" for its first choice, which is always "All"."""
+    return next((str(choice["display"]) for choice in choices[1:] if choice["selected"]), "")
+
+
+@register.filter
+def spoken_count(changelist: Any) -> str:
+    """ "1 event", "1,000+ events"."""
+    keeper, pages = changelist.model_admin, changelist.paginator
+    one, many = getattr(keeper, "one", ""), getattr(keeper, "many", "")
+    meta = changelist.opts
+    names = (one or meta.verbose_name, many or meta.verbose_name_plural)
+    spoken = getattr(pages, "spoken", str(pages.count))
+    return f"{spoken} {names[0] if spoken == '1' else names[1]}"
+
+
+@register.simple_tag(takes_context=True)
+def row_buttons(context: RequestContext, thing: Any) -> SafeString:
+    """The same for a table of our own, whose form carries the token and {% back_here %}."""
+    return buttons.for_row(context["request"], thing)

@@ -1,0 +1,112 @@
+"""A real Chromium on our pages: for browser tests and screenshots. Loopback only."""
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+# Playwright runs an event loop in this thread, and Django would refuse its database there.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+WIDE, NARROW = (1440, 900), (390, 844)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium, headless; playwright brings none that could be fetched."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        raise RuntimeError("Chromium is not here: sudo apt-get install chromium")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=program, args=QUIET)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """Our pages on a port of their own, served from this process; the address without slash."""
+    from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+
+    from config.wsgi import application
+
+    class Silent(WSGIRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadedWSGIServer(("127.0.0.1", 0), Silent)
+    server.set_app(application)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass
+class Look:
+    """How a page is looked at."""
+
+    size: tuple[int, int] = WIDE
+    dark: bool = False
+    script: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{self.size[0]}-{'dark' if self.dark else 'light'}"
+
+
+LOOKS = [Look(size, dark) for size in (WIDE, NARROW) for dark in (False, True)]
+
+
+@contextlib.contextmanager
+def window(browser: Browser, look: Look) -> Iterator[BrowserContext]:
+    """A window of its own, with cookies of its own."""
+    width, height = look.size
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if look.dark else "light",
+        java_script_enabled=look.script,
+        reduced_motion="reduce",
+    )
+    context.set_default_timeout(15_000)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+def sign_in(page: Page, address: str, user: str, password: str) -> None:
+    page.goto(f"{address}/admin/login/?next=/admin/")
+    page.fill("#id_username", user)
+    page.fill("#id_password", password)
+    page.click("#login-form [type=submit]")
+
+
+def overflow(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    wide: int = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    return wide

@@ -1,0 +1,171 @@
+"""Every page in a real Chromium: sound, legible, narrow enough, in reach of the keyboard."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests import browsing, scenery, screenshots
+
+pytestmark = pytest.mark.browser
+
+# Addresses as tests.screenshots takes them: {event:failed} is the newest event that failed.
+PAGES = [
+    "/admin/",
+    "/admin/samcart/",
+    "/admin/samcart/{marketplace}/delete/",
+    "/admin/integrations/integration/",
+    "/admin/integrations/integration/add/",
+    "/admin/integrations/integration/{integration}/change/",
+    "/admin/integrations/integration/{integration}/delete/",
+    "/admin/rules/rule/?scope__exact=global",
+    "/admin/rules/rule/{rule}/change/",
+    "/admin/rules/rule/{rule}/delete/",
+    "/admin/integrations/product/",
+    "/admin/integrations/product/add/",
+    "/admin/integrations/product/{product}/change/",
+    "/admin/integrations/product/{product}/delete/",
+    "/admin/new-rule/",
+    "/admin/new-rule/?product={product}",
+    "/admin/help/",
+    "/admin/events/eventlog/",
+    "/admin/events/eventlog/?q=nobody-has-this",
+    "/admin/events/eventlog/{event:done}/change/",
+    "/admin/events/eventlog/{event:failed}/change/",
+    "/admin/events/eventlog/{event:no_rule}/change/",
+    "/admin/events/eventlog/{event:held}/change/",
+    "/admin/events/eventlog/{event:waiting}/change/",
+    "/admin/events/eventlog/{event:unknown_type}/change/",
+    "/admin/events/eventlog/{event:unreadable}/change/",
+    "/admin/events/rulerun/",
+    "/admin/events/rulerun/{run:failed}/change/",
+    "/admin/events/rulerun/{run:done}/change/",
+    "/admin/integrations/customer/",
+    "/admin/integrations/customer/?q=nobody-has-this",
+    "/admin/integrations/customer/{customer}/change/",
+    "/admin/simulate/",
+    "/admin/simulate/?event={event:done}",
+    "/admin/queue/",
+    "/admin/auth/user/",
+    "/admin/auth/user/add/",
+    "/admin/auth/group/",
+    "/admin/auth/group/add/",
+    "/admin/password_change/",
+]
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
+CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']"
+# Of a group of radio buttons Tab reaches one; the arrow keys do the rest.
+MARK = """controls => {
+  const seen = new Set();
+  let count = 0;
+  for (const each of document.querySelectorAll(controls)) {
+    const shown = each.checkVisibility({visibilityProperty: true}) && !each.disabled;
+    const group = each.type === "radio" ? each.name : "";
+    if (!shown || each.tabIndex < 0 || (group && seen.has(group))) continue;
+    if (group) seen.add(group);
+    each.dataset.mark = group || `n${count}`;
+    count += 1;
+  }
+  for (const each of document.querySelectorAll("input[type=radio]"))
+    if (seen.has(each.name)) each.dataset.mark = each.name;
+  document.activeElement.blur();
+  return [...new Set([...document.querySelectorAll("[data-mark]")].map(e => e.dataset.mark))];
+}"""
+TELL = "mark => { const e = document.querySelector(`[data-mark='${mark}']`);" + (
+    "return e.outerHTML.slice(0, 160) }"
+)
+
+
+@pytest.fixture
+def place(sandbox, transactional_db, settings) -> scenery.Scenery:
+    """A shop with a past."""
+    settings.PUBLIC_URL = scenery.PUBLIC_URL
+    return scenery.build(sandbox)
+
+
+@pytest.fixture
+def address(place) -> Iterator[str]:
+    with browsing.serving() as found:
+        yield found
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with browsing.chromium() as found:
+        yield found
+
+
+def complaints(page: Page) -> list[str]:
+    """What the page says to its console, a violated policy among it, and scripts that broke."""
+    found: list[str] = []
+    page.on("console", lambda line: found.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("requestfailed", lambda sent: found.append(f"{sent.url} {sent.failure}"))
+    return found
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe finds against WCAG A and AA, as "rule: element"."""
+    found: list[dict[str, Any]] = Axe().run(page, options=RULES).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
+def of_page(path: str, page: Page, said: list[str]) -> list[str]:
+    """Each fault of the page that is open, as a line."""
+    wide = browsing.overflow(page)
+    found = [*said, *barriers(page), *([f"overflows by {wide} px"] if wide > 0 else [])]
+    return [f"{path} {fault}" for fault in found]
+
+
+def out_of_reach(page: Page) -> list[str]:
+    """The controls that Tab does not come to."""
+    wanted = set(page.evaluate(MARK, CONTROLS))
+    for _ in range(len(wanted) + 20):
+        page.keyboard.press("Tab")
+        wanted.discard(page.evaluate("document.activeElement?.dataset.mark ?? ''"))
+        if not wanted:
+            return []
+    return [page.evaluate(TELL, mark) for mark in wanted]
+
+
+@pytest.mark.parametrize("look", browsing.LOOKS, ids=lambda look: look.name)
+def test_every_page_is_sound_fits_its_window_and_has_no_barriers(
+    place, address, browser, look: browsing.Look
+):
+    with browsing.window(browser, look) as context:
+        page = context.new_page()
+        said = complaints(page)
+        page.goto(f"{address}/admin/login/")
+        faults = of_page("login", page, said)
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        for path in PAGES:
+            said.clear()
+            answer = page.goto(address + screenshots.fill(path))
+            assert answer
+            assert answer.status == 200, path
+            faults += of_page(path, page, said)
+    assert not faults, "\n".join(faults)
+
+
+def test_the_keyboard_reaches_every_control(place, address, browser):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        left = []
+        for path in PAGES:
+            page.goto(address + screenshots.fill(path))
+            left += [f"{path} {control}" for control in out_of_reach(page)]
+    assert not left, "\n".join(left)
+
+
+def test_every_page_opens_without_script(place, address, browser):
+    with browsing.window(browser, browsing.Look(script=False)) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        for path in PAGES:
+            answer = page.goto(address + screenshots.fill(path))
+            assert answer
+            assert answer.status == 200, path
+            assert page.locator("h1").count() == 1, path
