@@ -1,0 +1,38 @@
+"""Whether SamCart can reach Admit under its public address."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+# Names that mean this machine or its own network wherever they are asked for.
+LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan")
+
+
+def problem() -> str:
+    """Why SamCart cannot reach PUBLIC_URL, as a sentence; "" when it can, and in the demo.
+
+    It is told by the address alone: nothing is called.
+    """
+    url = settings.PUBLIC_URL
+    host = urlsplit(url).hostname or ""
+    if settings.DEMO:
+        return ""
+    if _stays_here(host):
+        return (
+            f"SamCart cannot reach Admit yet: {url} is an address for this machine or its own "
+            "network only. Admit needs a public https address, such as https://admit.example.com."
+        )
+    if not url.startswith("https://"):
+        return (
+            f"SamCart cannot reach Admit yet: {url} is not https, and SamCart sends sales to "
+            "https addresses only. Admit needs one, such as https://admit.example.com."
+        )
+    return ""
+
+
+def _stays_here(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return f".{host}".endswith(LOCAL_NAMES)
