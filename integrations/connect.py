@@ -1,6 +1,6 @@
 """Connecting: SamCart accounts with their addresses, Thinkific sites with their keys."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -14,6 +14,10 @@ from integrations.models import CallBudget, Integration, Marketplace, WebhookSec
 # How long an address goes on working after it was replaced: SamCart is changed by hand.
 OVERLAP = timedelta(days=7)
 SHORTEST_SECRET = 24
+# Thinkific's API keys have this many characters and do not end; its access tokens are longer.
+KEY_LENGTH = 32
+# How long before its end a token is warned of.
+WARNING = timedelta(days=14)
 
 
 def check_webhook_secret(secret: str) -> None:
@@ -76,3 +80,23 @@ def save(integration: Integration, secret: str = "") -> None:
         CallBudget.objects.get_or_create(integration=integration)
         if secret:
             budget.unblock(integration.pk)
+
+
+def expires(secret: str) -> bool:
+    """Whether this is an access token, which ends some day, and not an API key."""
+    return len(secret) > KEY_LENGTH
+
+
+def expiry_warning(integration: Integration, today: date) -> str:
+    """What to do about a token that ends soon or has ended; "" while nothing is to be done."""
+    end = integration.secret_expires_on
+    if end is None or end - WARNING > today:
+        return ""
+    left = (end - today).days
+    day = f"{end.day} {end:%B %Y}"
+    soon = {0: "today", 1: "tomorrow"}.get(left, f"on {day}, in {left} days")
+    what = f"expired on {day}" if left < 0 else f"expires {soon}"
+    return (
+        f"The access token of {integration} {what}. Create a new one in Thinkific under "
+        "Settings > Code & Analytics > API, and enter it with its date."
+    )

@@ -164,7 +164,8 @@ def test_a_file_sets_up_everything_and_purchases_are_enrolled(school, apply, san
     assert "Add SamCart account Main shop." in printed
     assert (
         "Add integration Art Academy (site acme): "
-        "1 course, 1 bundle, 2 signup fields (4 new)." in printed
+        "1 course, 1 bundle, 2 signup fields "
+        "(1 new course, 1 new bundle, 2 new signup fields)." in printed
     )
     assert (
         "Add rule: Product Purchased, Watercolor for Beginners: "

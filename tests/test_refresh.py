@@ -31,7 +31,10 @@ def test_it_says_what_it_found_and_what_is_new(world):
         world.school.add_bundle(f"Bundle {n}", courses)
     world.school.add_field("Company")
     said, complained, ending = refresh()
-    assert said == "Art Academy: refreshed. 20 courses, 4 bundles, 1 signup field (25 new).\n"
+    assert said == (
+        "Art Academy: refreshed. 20 courses, 4 bundles, 1 signup field "
+        "(20 new courses, 4 new bundles, 1 new signup field).\n"
+    )
     assert (complained, ending) == ("", "")
     assert refresh()[0] == "Art Academy: refreshed. 20 courses, 4 bundles, 1 signup field.\n"
 
@@ -43,7 +46,7 @@ def test_a_removed_course_that_rules_use_is_told(world):
     world.school.add_course("Course Four")
     world.school.remove_course(world.school.courses[course.external_id])
     assert refresh()[0].splitlines() == [
-        "Art Academy: refreshed. 2 courses, 0 bundles, 0 signup fields (1 new, 1 removed).",
+        "Art Academy: refreshed. 2 courses, 0 bundles, 0 signup fields (1 new course, 1 removed).",
         "1 removed course is used by 2 rules.",
         "  Product Purchased, every product: Create Course Enrollment, Course Two on Art Academy",
         "  Product Refunded, every product: Expire Course Enrollment, Course Two on Art Academy",
@@ -64,7 +67,7 @@ def test_a_removed_course_that_no_rule_uses_is_only_counted(world):
     course = world.course()
     world.school.remove_course(world.school.courses[course.external_id])
     assert refresh()[0] == (
-        "Art Academy: refreshed. 0 courses, 0 bundles, 0 signup fields (1 removed).\n"
+        "Art Academy: refreshed. 0 courses, 0 bundles, 0 signup fields (1 removed course).\n"
     )
 
 

@@ -1,5 +1,6 @@
 """What a site offers: courses, bundles with their courses, and signup fields."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -7,13 +8,15 @@ from typing import Any, Protocol, TypeVar
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from integrations.errors import OutsideError, Refused
+from integrations.errors import Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific.client import Answer
 from integrations.thinkific.visit import Visit, accept_key
 
 Kind = Destination.Kind
 KINDS = {"course": Kind.COURSE, "bundle": Kind.BUNDLE}
+SIGNUP_FIELD = "signup field"
+NOUNS = (Kind.COURSE.value, Kind.BUNDLE.value, SIGNUP_FIELD)
 Row = TypeVar("Row", bound=models.Model)
 
 
@@ -37,23 +40,26 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a refresh found, and what is different from last time."""
+    """What a refresh found, and what is different from last time: {noun: how many}."""
 
-    courses: int
-    bundles: int
-    fields: int
-    new: tuple[str, ...]
-    gone: tuple[str, ...]
+    found: Mapping[str, int]
+    new: Mapping[str, int]
+    gone: Mapping[str, int]
 
     def sentence(self) -> str:
-        """ "20 courses, 4 bundles, 4 signup fields (2 new, 1 removed)." """
-        found = [
-            _counted(self.courses, "course"),
-            _counted(self.bundles, "bundle"),
-            _counted(self.fields, "signup field"),
-        ]
-        changed = [f"{len(self.new)} new"] if self.new else []
-        changed += [f"{len(self.gone)} removed"] if self.gone else []
+        """ "20 courses, 4 bundles, 4 signup fields (2 new courses, 1 removed)." """
+        found = [_counted(self.found.get(noun, 0), noun) for noun in NOUNS]
+        changed: list[str] = []
+        said = ""
+        for word, counts in (("new", self.new), ("removed", self.gone)):
+            for noun in NOUNS:
+                if count := counts.get(noun, 0):
+                    # What was named just before is not named again.
+                    again = noun == said
+                    changed.append(
+                        f"{count} {word}" if again else _counted(count, f"{word} {noun}")
+                    )
+                    said = noun
         return ", ".join(found) + (f" ({', '.join(changed)})." if changed else ".")
 
 
@@ -93,13 +99,11 @@ def store(integration: Integration, found: Catalogue) -> Changes:
         new, gone = _store_destinations(integration, found)
         new_fields, gone_fields = _store_fields(integration, found)
         Integration.objects.filter(pk=integration.pk).update(refreshed_at=Now())
-    kinds = [kind for kind, _ in found.destinations]
+    kinds = Counter(kind for kind, _ in found.destinations)
     return Changes(
-        courses=kinds.count(Kind.COURSE.value),
-        bundles=kinds.count(Kind.BUNDLE.value),
-        fields=len(found.fields),
-        new=tuple(new + new_fields),
-        gone=tuple(gone + gone_fields),
+        found={**kinds, SIGNUP_FIELD: len(found.fields)},
+        new={**new, SIGNUP_FIELD: new_fields},
+        gone={**gone, SIGNUP_FIELD: gone_fields},
     )
 
 
@@ -111,9 +115,8 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalogue:
     visit = Visit(integration, until=until)
     try:
         return fetch(visit)
-    except OutsideError as error:
-        if not isinstance(error, Refused):
-            _note(integration, Integration.Connection.UNREACHABLE, error.message)
+    except Retry as error:
+        _note_unreachable(integration, error.message)
         raise
     finally:
         with transaction.atomic():
@@ -127,11 +130,14 @@ def refresh(integration: Integration, *, until: float = float("inf")) -> Changes
     return changes
 
 
-def _note(integration: Integration, connection: str, message: str) -> None:
-    """A rejected key is noted by the visit already, and is the graver news."""
-    rows = Integration.objects.filter(pk=integration.pk)
+def _note_unreachable(integration: Integration, message: str) -> None:
+    """A rejected key is noted by the visit already, and is the graver news.
+
+    What was read with an older key says nothing about a new one.
+    """
+    rows = Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
     rows.exclude(connection=Integration.Connection.REFUSED).update(
-        connection=connection, connection_message=message
+        connection=Integration.Connection.UNREACHABLE, connection_message=message
     )
 
 
@@ -141,30 +147,31 @@ def _course_ids(site: Reader, bundle: int) -> list[int]:
     return [number for number in ids or [] if isinstance(number, int)]
 
 
-def _store_destinations(integration: Integration, found: Catalogue) -> tuple[list[str], list[str]]:
+def _store_destinations(
+    integration: Integration, found: Catalogue
+) -> tuple[Counter[str], Counter[str]]:
+    """How many of each kind are new, and how many have gone."""
     rows = {(row.kind, row.external_id): row for row in integration.destinations.all()}
-    new = []
+    new: Counter[str] = Counter()
     for (kind, number), values in found.destinations.items():
         row = rows.get((kind, number)) or Destination(
             integration=integration, kind=kind, external_id=number
         )
-        if row.pk is None or row.gone_at:
-            new.append(values["name"])
+        new[kind] += row.pk is None or row.gone_at is not None
         _save_changed(row, values | {"gone_at": None})
     left = [row for key, row in rows.items() if key not in found.destinations]
-    return new, _mark_gone(left)
+    return new, Counter(row.kind for row in _mark_gone(left))
 
 
-def _store_fields(integration: Integration, found: Catalogue) -> tuple[list[str], list[str]]:
+def _store_fields(integration: Integration, found: Catalogue) -> tuple[int, int]:
     rows = {row.external_id: row for row in integration.profile_fields.all()}
-    new = []
+    new = 0
     for number, values in found.fields.items():
         row = rows.get(number) or ProfileField(integration=integration, external_id=number)
-        if row.pk is None or row.gone_at:
-            new.append(values["label"])
+        new += row.pk is None or row.gone_at is not None
         _save_changed(row, values | {"gone_at": None})
     left = [row for key, row in rows.items() if key not in found.fields]
-    return new, _mark_gone(left)
+    return new, len(_mark_gone(left))
 
 
 def _save_changed(row: models.Model, values: dict[str, Any]) -> None:
@@ -175,12 +182,12 @@ def _save_changed(row: models.Model, values: dict[str, Any]) -> None:
     row.save()
 
 
-def _mark_gone(rows: list[Row]) -> list[str]:
-    """Mark those that were there until now; their names."""
+def _mark_gone(rows: list[Row]) -> list[Row]:
+    """Mark those that were there until now, and return them."""
     fresh = [row for row in rows if getattr(row, "gone_at") is None]  # noqa: B009
     for row in fresh:
         type(row)._default_manager.filter(pk=row.pk).update(gone_at=Now())
-    return [str(row) for row in fresh]
+    return fresh
 
 
 def _counted(number: int, noun: str) -> str:

@@ -4,12 +4,14 @@ import math
 import re
 
 from integrations import budget
-from integrations.errors import LimitReached, OutsideError, Retry
+from integrations.errors import KeyRejected, LimitReached, OutsideError, Retry
 from integrations.models import CallBudget
 from integrations.secrets import SecretUnreadable
 
 FAULTS = (OutsideError, SecretUnreadable, budget.SiteBlocked, budget.NoSlot)
+WHERE = "Settings > Code & Analytics > API"
 _BY_ITSELF = re.compile(r"[.;] Admit (tries again|goes on) by itself.*", re.DOTALL)
+_STATUS = re.compile(r" \([1-5][0-9]{2}\)")
 
 
 def explain(error: Exception) -> str:
@@ -18,7 +20,7 @@ def explain(error: Exception) -> str:
         case LimitReached():
             return _limit(error.seconds)
         case Retry():
-            return _BY_ITSELF.sub(". Try again later.", error.message)
+            return _nothing_by_itself(error.message)
         case OutsideError() | SecretUnreadable():
             return error.message
         case budget.SiteBlocked(why=CallBudget.Blocked.KEY):
@@ -29,6 +31,32 @@ def explain(error: Exception) -> str:
         case budget.SiteBlocked() | budget.NoSlot():
             return _limit(error.seconds)
     raise TypeError(f"not a fault of reading a site: {error!r}")
+
+
+def explain_plainly(error: Exception) -> str:
+    """The same for a page of a course creator: no numbers of HTTP, and where to look it up."""
+    match error:
+        case KeyRejected(status=401):
+            return (
+                "Thinkific does not know this site, or rejects this key; it answers both alike. "
+                f"Copy both once more from Thinkific, {WHERE}. "
+                "The API takes a Thinkific plan of Grow or higher."
+            )
+        case KeyRejected(status=403):
+            return (
+                "Thinkific knows the key, but gives it no access to the API. That takes a "
+                "Thinkific plan of Grow or higher. Upgrade the plan, then enter the key again."
+            )
+    return plain(explain(error))
+
+
+def plain(message: str) -> str:
+    """A message of a refresh, as it was kept, without the numbers of HTTP."""
+    return _STATUS.sub("", _nothing_by_itself(message))
+
+
+def _nothing_by_itself(message: str) -> str:
+    return _BY_ITSELF.sub(". Try again later.", message)
 
 
 def _limit(seconds: float) -> str:

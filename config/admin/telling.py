@@ -1,0 +1,79 @@
+"""What a person reads after an integration was saved or refreshed."""
+
+from django.contrib import messages
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from config.admin import look
+from config.admin.integration_form import IntegrationForm
+from events import backlog
+from integrations.background import Outcome
+from integrations.models import Integration
+from rules import lost
+from rules.lost import Lost
+
+Connection = Integration.Connection
+
+
+def refreshed(request: HttpRequest, integration: Integration, outcome: Outcome) -> None:
+    """How a refresh ended, or that it goes on, and which rules lost their course by it."""
+    say = messages.error if outcome.fault else messages.success
+    say = messages.info if outcome.goes_on else say
+    say(request, f"{integration}: {outcome.sentence()}")
+    if outcome.changes is not None and (found := lost.lost(integration)):
+        messages.warning(request, lost_sentence(found))
+
+
+def connected(
+    request: HttpRequest, integration: Integration, outcome: Outcome, waiting: int
+) -> None:
+    """After a new key: whether it works, and what that means for the actions that wait."""
+    if integration.connection == Connection.CONNECTED:
+        then = backlog.go_on(waiting) if integration.enabled else _off(waiting)
+        messages.success(request, f"{integration}: saved. Connected. {then}".rstrip())
+        refreshed(request, integration, outcome)
+    elif integration.connection == Connection.REFUSED:
+        messages.error(request, f"{integration}: saved, but not connected. {outcome.fault}")
+    else:
+        fault = outcome.fault or f"It is {outcome.sentence()}"
+        messages.warning(request, f"{integration}: saved, not checked. {fault}")
+
+
+def saved(request: HttpRequest, form: IntegrationForm, waiting: int) -> None:
+    """After any other change, and what turning on or off means."""
+    integration, then = form.instance, ""
+    if "enabled" in form.changed_data and not integration.enabled:
+        then = _off(waiting)
+    elif "enabled" in form.changed_data:
+        # With a rejected key nothing goes on; the refresh says why.
+        works = integration.connection != Connection.REFUSED
+        then = f"It is on. {backlog.go_on(waiting) if works else ''}"
+    messages.success(request, f"{integration}: saved. {then}".rstrip())
+
+
+def lost_sentence(found: list[Lost]) -> SafeString | str:
+    """ "1 removed course is used by 2 rules: see them."; of several, each is a link."""
+    if not found:
+        return ""
+    links = [(rules_of(destination=each.destination.pk), each.destination.name) for each in found]
+    if len(links) == 1:
+        links = [(links[0][0], "see them")]
+    shown = ((url, look.brief(name)) for url, name in links)
+    link = format_html_join(", ", '<a href="{}">{}</a>', shown)
+    return format_html("{}: {}.", lost.sentence(found), link)
+
+
+def rules_of(**what: int) -> str:
+    """The list of rules, of an integration or of a destination, as in rules_of(destination=7)."""
+    query = "&".join(f"{name}__id__exact={pk}" for name, pk in what.items())
+    return f"{reverse('admin:rules_rule_changelist')}?{query}"
+
+
+def _off(waiting: int) -> str:
+    held = f" {backlog.spoken(waiting)} until then." if waiting else ""
+    return (
+        "It is off: its actions wait, and nothing is sent to Thinkific until you turn it on again. "
+        f"Nothing is lost.{held}"
+    )

@@ -1,0 +1,27 @@
+"""Which SamCart custom field fills which signup field of a site."""
+
+from collections.abc import Mapping
+
+from django.db import transaction
+
+from integrations.models import FieldMapping, Integration
+
+
+def fill(integration: Integration, wanted: Mapping[int, str]) -> int:
+    """Make the site's mappings these: {signup field's pk: SamCart name or slug}.
+
+    Returns how many were added, changed or taken away; those that stay as they are, keep
+    their rows.
+    """
+    with transaction.atomic():
+        known = {row.profile_field_id: row for row in integration.field_mappings.all()}
+        gone = [row.pk for key, row in known.items() if key not in wanted]
+        integration.field_mappings.filter(pk__in=gone).delete()
+        changed = len(gone)
+        for key, samcart_field in wanted.items():
+            row = known.get(key) or FieldMapping(integration=integration, profile_field_id=key)
+            if row.samcart_field != samcart_field:
+                row.samcart_field = samcart_field
+                row.save()
+                changed += 1
+    return changed

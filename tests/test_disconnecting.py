@@ -1,0 +1,95 @@
+"""Deleting an integration: what stops is counted, and the history stays."""
+
+import pytest
+
+from events import again, disconnecting
+from events.models import EventLog, RuleRun
+from integrations.models import ApiCall, Customer, Destination, Integration, Intent, Learner
+from rules.models import Rule
+from tests import factories, queued
+
+
+@pytest.fixture
+def busy(world) -> Integration:
+    """A site with a past: a purchase that was carried out, one that waits, and a mapping."""
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.sell("10_product")
+    world.settle()
+    factories.FieldMappingFactory(
+        profile_field=factories.ProfileFieldFactory(integration=world.integration)
+    )
+    Intent.objects.create(
+        integration=world.integration, customer=Customer.objects.get(), target="course:9"
+    )
+    queued.run(course)
+    found: Integration = world.integration
+    return found
+
+
+def test_what_stops_is_counted(busy):
+    found = disconnecting.stopping(busy)
+    assert (found.rules, found.waiting, found.mappings) == (1, 1, 1)
+    assert found.lines() == [
+        "1 rule is deleted: it enrolls and removes nobody any more.",
+        "1 waiting action fails: do it by hand in Thinkific if it is still wanted.",
+        "1 field mapping is deleted.",
+    ]
+    assert disconnecting.Stopping(rules=2, waiting=37, mappings=0).lines() == [
+        "2 rules are deleted: they enroll and remove nobody any more.",
+        "37 waiting actions fail: do them by hand in Thinkific if they are still wanted.",
+    ]
+
+
+def test_of_a_site_that_nothing_depends_on_nothing_is_said(db):
+    site = factories.IntegrationFactory.create()
+    assert disconnecting.stopping(site).lines() == []
+
+
+def test_the_site_goes_with_its_rules_and_the_history_stays(busy, world):
+    runs, events = RuleRun.objects.count(), EventLog.objects.count()
+    calls = ApiCall.objects.count()
+    assert calls > 0
+    assert disconnecting.disconnect(busy)
+    for model in (Integration, Rule, Destination, Learner, Intent):
+        assert not model._default_manager.exists(), model
+    assert (RuleRun.objects.count(), EventLog.objects.count()) == (runs, events)
+    assert ApiCall.objects.count() == calls
+    assert RuleRun.objects.filter(status="done").get().destination_name == "Course Two"
+    assert not any("enrollments" in call for call in world.calls()[2:])
+
+
+def test_what_waited_ends_as_failed_in_words(busy):
+    disconnecting.disconnect(busy)
+    again.revive()
+    (run,) = RuleRun.objects.filter(status="failed")
+    assert "The integration was deleted before this could be carried out." in run.message
+    assert not RuleRun.objects.filter(status="waiting").exists()
+
+
+def test_another_site_keeps_everything(busy):
+    other = factories.RuleFactory.create()
+    kept = queued.run(other.destination)
+    disconnecting.disconnect(busy)
+    assert list(Integration.objects.all()) == [other.integration]
+    assert Rule.objects.get().enabled
+    assert queued.again(kept).integration == other.integration
+
+
+def test_where_the_time_is_over_the_site_is_off_and_the_next_press_goes_on(busy, monkeypatch):
+    monkeypatch.setattr(disconnecting, "SECONDS", -1.0)
+    assert not disconnecting.disconnect(busy)
+    assert not Integration.objects.get().enabled
+    assert not Rule.objects.get().enabled
+    monkeypatch.undo()
+    assert disconnecting.disconnect(Integration.objects.get())
+    assert not Integration.objects.exists()
+
+
+def test_many_rows_go_in_batches(world, monkeypatch):
+    monkeypatch.setattr(disconnecting, "BATCH", 3)
+    course = world.course()
+    for _ in range(7):
+        queued.run(course, status="done")
+    assert disconnecting.disconnect(world.integration)
+    assert RuleRun.objects.filter(integration=None, status="done").count() == 7
