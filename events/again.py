@@ -5,10 +5,12 @@ from collections.abc import Iterable
 
 from django.db import transaction
 from django.db.models import Case, F, QuerySet, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Concat, Now
 
-from events.models import RuleRun
+from events import ended
+from events.models import EventLog, RuleRun
 from events.results import refresh_event
+from rules.models import Action
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
@@ -39,12 +41,14 @@ def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[s
     """Queue failed, held or skipped runs again.
 
     Returns how many were queued, and for the others how many per reason why not.
-    `anyway` also carries out what a later event has overtaken.
+    `anyway` also carries out what a later event has overtaken, refunded or canceled.
     """
     queued = 0
     left: dict[str, int] = {}
+    runs = list(runs)
+    taken_back = {} if anyway else _taken_back(runs)
     for run in runs:
-        reason = _why_not(run, anyway=anyway)
+        reason = _why_not(run, anyway=anyway) or taken_back.get(run.pk, "")
         if not reason and not _queue(run, anyway=anyway):
             reason = "it has just changed"
         if reason:
@@ -52,6 +56,31 @@ def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[s
         else:
             queued += 1
     return queued, left
+
+
+def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
+    """End failed or held runs that nobody needs any more; how many that were."""
+    number = 0
+    for run in runs:
+        with transaction.atomic():
+            open_runs = RuleRun.objects.filter(pk=run.pk, status__in=[Status.FAILED, Status.HELD])
+            number += open_runs.update(
+                status=Status.SKIPPED,
+                message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
+                finished_at=Now(),
+            )
+            refresh_event(run.event_id)
+    return number
+
+
+def _taken_back(runs: list[RuleRun]) -> dict[int, str]:
+    """For runs that give access: why not, where the event was refunded or canceled since."""
+    giving = [run for run in runs if Action(run.action).gives_access]
+    events = EventLog.objects.filter(pk__in={run.event_id for run in giving})
+    ending = ended.ended_since(events)
+    return {
+        run.pk: ended.sentence(ending[run.event_id]) for run in giving if run.event_id in ending
+    }
 
 
 def retried_sentence(queued: int, left: dict[str, int]) -> str:

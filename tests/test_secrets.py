@@ -5,34 +5,35 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection
+from django.urls import reverse
 
 from events.models import RuleRun
 from integrations import connect, secrets
 from integrations.models import Integration, WebhookSecret
 from integrations.thinkific.sandbox import Fault
 from tests import factories
-from tests.test_admin import act, save_site, signed_in
+from tests.test_integrations_page import save, signed_in
 
 
 @pytest.fixture
 def at_work(world):
     """Everything that handles a secret has handled one: calls, refusals, pages, log lines."""
-    boss = signed_in(get_user_model().objects.create_superuser("boss", password="pw"))
+    boss = signed_in("boss", is_superuser=True)
     world.rule("product_purchased", "create_course_enrollment", world.course())
     world.sell("10_product")
     world.settle()
-    act(boss, "show_address", world.marketplace)
-    save_site(boss, world.integration, secret=factories.KEY)
+    shown = boss.post(reverse("admin:samcart-address", args=[world.marketplace.pk]))
+    assert shown.status_code == 200
+    save(boss, world.integration, secret=factories.KEY)
     world.sandbox.faults.add(Fault("status", status=401, body={"error": factories.KEY}))
     world.sell("10_product", customer__email="refused@example.com")
     world.settle()
     world.sandbox.faults.add(
         Fault("status", status=422, body=f"<p>{factories.KEY}</p>", times=None)
     )
-    save_site(boss, world.integration, secret=factories.KEY)
+    save(boss, world.integration, secret=factories.KEY)
     world.settle()
     assert world.post(b"{}", secret=world.secret[:-1] + "!").status_code == 404
     return world

@@ -1,0 +1,183 @@
+"""Actions: what rules did, or could not do yet, one row for each rule and event."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin import look
+from config.admin.buttons import Button
+from config.admin.chips import IntegrationFilter, ReceivedFilter
+from config.admin.lists import ReadOnly
+from config.admin.menu import name_of
+from events import again, exchanges, searching, waiting, wake
+from events.models import RuleRun
+
+Status = RuleRun.Status
+
+
+class RunList(ChangeList):
+    """A page of runs, each told why it waits."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        runs = list(self.result_list)
+        told = waiting.reasons(runs)
+        for run in runs:
+            run.told = told[run.pk]
+        self.result_list = runs
+
+
+class StatusFilter(admin.SimpleListFilter):
+    title = "result"
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(status.value, status.label) for status in Status]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[RuleRun]) -> QuerySet[RuleRun]:
+        return queryset.filter(status=self.value()) if self.value() else queryset
+
+
+@admin.register(RuleRun)
+class ActionAdmin(ReadOnly):
+    list_title = "Actions"
+    one, many = "action", "actions"
+    list_display = ("ran", "what", "who", "integration", "result", "happened")
+    list_display_links = ("what",)
+    list_filter = (StatusFilter, IntegrationFilter, "action", ReceivedFilter)
+    list_select_related = ("customer", "integration", "event")
+    ordering = ("-received_at", "-id")
+    sortable_by = ()
+    search_fields = ("customer__email",)
+    search_help_text = "E-mail or order number"
+    empty = "Nothing was done yet. Actions appear when an event meets a rule."
+    nothing_fits = "No action fits."
+    actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
+    buttons = (
+        Button(
+            "retry",
+            "Retry",
+            "events.retry_rulerun",
+            fits=lambda run: run.status == Status.FAILED,
+        ),
+        Button(
+            "release",
+            "Release",
+            "events.retry_rulerun",
+            fits=lambda run: run.status == Status.HELD,
+        ),
+        Button(
+            "do_anyway",
+            "Do it anyway",
+            "events.retry_rulerun",
+            fits=lambda run: run.status == Status.SKIPPED,
+        ),
+        Button(
+            "dismiss",
+            "Dismiss",
+            "events.dismiss_rulerun",
+            fits=lambda run: run.status in {Status.FAILED, Status.HELD},
+        ),
+    )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RunList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[RuleRun], search_term: str
+    ) -> tuple[QuerySet[RuleRun], bool]:
+        return searching.runs(queryset, search_term), False
+
+    # Columns
+
+    @admin.display(description="Ran")
+    def ran(self, run: RuleRun) -> SafeString:
+        return look.when(run.finished_at or run.started_at or run.received_at)
+
+    @admin.display(description="Action")
+    def what(self, run: RuleRun) -> SafeString:
+        return format_html(
+            '{}<br><span class="soft">{}</span>',
+            run.get_action_display(),
+            look.brief(run.destination_name),
+        )
+
+    @admin.display(description="Customer")
+    def who(self, run: RuleRun) -> SafeString | str:
+        if run.customer is None:
+            return "–"
+        address = reverse("admin:integrations_customer_change", args=[run.customer.pk])
+        return format_html('<a href="{}">{}</a>', address, look.brief(run.customer.email))
+
+    @admin.display(description="Result")
+    def result(self, run: RuleRun) -> SafeString:
+        return look.run_badge(run)
+
+    @admin.display(description="What happened")
+    def happened(self, run: RuleRun) -> str:
+        return look.legible(getattr(run, "told", run.message), 300) or "–"
+
+    # Buttons and bulk
+
+    def retry(self, request: HttpRequest, run: RuleRun) -> None:
+        self._queue(request, [run], anyway=False)
+
+    def release(self, request: HttpRequest, run: RuleRun) -> None:
+        self._queue(request, [run], anyway=False)
+
+    def do_anyway(self, request: HttpRequest, run: RuleRun) -> None:
+        self._queue(request, [run], anyway=True)
+
+    def dismiss(self, request: HttpRequest, run: RuleRun) -> None:
+        self._dismiss(request, [run])
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.retry_rulerun")
+
+    def has_dismiss_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.dismiss_rulerun")
+
+    @admin.action(description="Retry", permissions=["retry"])
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
+        self._queue(request, chosen.order_by("received_at", "pk"), anyway=False)
+
+    @admin.action(description="Do it anyway", permissions=["retry"])
+    def do_chosen_anyway(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
+        self._queue(request, chosen.order_by("received_at", "pk"), anyway=True)
+
+    @admin.action(description="Dismiss", permissions=["dismiss"])
+    def dismiss_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
+        self._dismiss(request, chosen)
+
+    def _queue(self, request: HttpRequest, runs: Any, *, anyway: bool) -> None:
+        queued, left = again.retry(runs, anyway=anyway)
+        if queued:
+            with transaction.atomic():
+                wake.wake()
+        level = messages.SUCCESS if queued else messages.WARNING
+        self.message_user(request, again.retried_sentence(queued, left), level)
+
+    def _dismiss(self, request: HttpRequest, runs: Any) -> None:
+        number = again.dismiss(runs, by=name_of(request))
+        if number:
+            what = "1 action" if number == 1 else f"{number} actions"
+            self.message_user(request, f"{what} dismissed. Nobody is waited for any more.")
+        else:
+            text = "Nothing dismissed: only what failed or is held can be."
+            self.message_user(request, text, messages.WARNING)
+
+    # A page of its own
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        run = context["original"]
+        told = {"told": waiting.reason(run), "exchanges": exchanges.of_runs([run]).get(run.pk, [])}
+        return super().render_change_form(request, context | told, *args, **kwargs)

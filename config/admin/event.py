@@ -1,0 +1,76 @@
+"""The page of one event: what came, what was decided and why, what was done."""
+
+import json
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+
+from config.admin import look
+from config.admin.actions import Status as RunStatus
+from events import dealing, exchanges, waiting
+from events.models import EventLog
+from rules.engine import REASONS, Why
+from rules.triggers import Trigger
+
+
+def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
+    """All that the page shows of the event; texts of strangers are cut, and escaped there."""
+    runs = list(event.runs.all())
+    reasons, calls = waiting.reasons(runs), exchanges.of_runs(runs)
+    return {
+        "steps": [
+            {"run": run, "told": reasons[run.pk], "calls": calls.get(run.pk, [])} for run in runs
+        ],
+        "why": [
+            {"rule": sentence, "ran": ran, "reason": REASONS[Why(code)]}
+            for sentence, ran, code in sorted(event.sentences(), key=lambda row: not row[1])
+        ],
+        "payload": payload(event),
+        "undone": dealing.needs_a_person(event),
+        "triggers": [(each.value, each.label) for each in Trigger],
+        "can_name": event.status == EventLog.Status.UNKNOWN_TYPE
+        and bool(event.raw_type)
+        and not event.delivery.address_trigger
+        and request.user.has_perm("rules.add_namedtype"),
+        "failed": any(run.status == RunStatus.FAILED for run in runs),
+    }
+
+
+def headline(event: EventLog) -> str:
+    """ "Product Purchased: Watercolor for Beginners" """
+    what = event.get_trigger_display() or look.brief(event.raw_type) or "Unknown event"
+    return f"{what}: {look.brief(event.product.name)}" if event.product else what
+
+
+def payload(event: EventLog) -> str:
+    """The body as it came; JSON is laid out so that it can be read."""
+    body = bytes(event.delivery.body)
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def addresses(keeper: ModelAdmin) -> list[URLPattern]:
+    def download(request: HttpRequest, object_id: str) -> HttpResponse:
+        """The bytes as received, never shown as a page: they are a stranger's."""
+        if not request.user.has_perm("events.view_eventlog"):
+            raise PermissionDenied
+        event = keeper.get_object(request, object_id)
+        if event is None:
+            raise Http404
+        name = f"event-{event.pk}.json"
+        return HttpResponse(
+            bytes(event.delivery.body),
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+    view = keeper.admin_site.admin_view(download)
+    return [path("<path:object_id>/download/", view, name="events_eventlog_download")]

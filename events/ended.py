@@ -1,0 +1,70 @@
+"""What was paid for and then taken back: refunded or canceled since, and not given back."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from django.utils import timezone
+
+from events.models import EventLog
+from rules.triggers import Trigger
+
+ENDING = {
+    Trigger.PRODUCT_REFUNDED: "refunded",
+    Trigger.SUBSCRIPTION_CANCELED: "canceled",
+    Trigger.SUBSCRIPTION_DELINQUENT: "canceled for failed payments",
+}
+GIVING_BACK = {
+    Trigger.PRODUCT_PURCHASED,
+    Trigger.SUBSCRIPTION_RECOVERED,
+    Trigger.SUBSCRIPTION_RESTARTED,
+}
+
+
+def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
+    """The later event that refunded or canceled each of these; those still paid for are not in it.
+
+    It is the same customer's, about the same product, and about the same order or subscription
+    where both name one. What was bought again or given back since counts as paid for.
+    """
+    asked = [event for event in events if event.customer_id and event.pk]
+    later = EventLog.objects.filter(
+        customer__in={event.customer_id for event in asked},
+        trigger__in=[*ENDING, *GIVING_BACK],
+    ).order_by("received_at", "pk")
+    of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
+    for event in later.defer("verdicts", "custom_fields", "reason") if asked else ():
+        of_customer[event.customer_id].append(event)
+    found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
+    return {pk: ending for pk, ending in found.items() if ending is not None}
+
+
+def sentence(event: EventLog) -> str:
+    """ "order 1183 was refunded on 3 May" for an event that ended something."""
+    day = timezone.localtime(event.received_at)
+    what = f"order {event.order_id}" if event.order_id else "it"
+    return f"{what} was {ENDING[Trigger(str(event.trigger))]} on {day.day} {day:%b}"
+
+
+def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:
+    ending = None
+    for other in others:
+        if (other.received_at, other.pk) <= (event.received_at, event.pk):
+            continue
+        if other.trigger in ENDING and _about_the_same(event, other):
+            ending = other
+        elif other.trigger in GIVING_BACK and other.product_id == event.product_id:
+            ending = None
+    return ending
+
+
+def _about_the_same(event: EventLog, other: EventLog) -> bool:
+    if event.product_id and other.product_id and event.product_id != other.product_id:
+        return False
+    ids = [
+        (event.order_id, other.order_id),
+        (event.subscription_id, other.subscription_id),
+    ]
+    named_by_both = [(one, two) for one, two in ids if one and two]
+    if named_by_both:
+        return any(one == two for one, two in named_by_both)
+    return event.product_id is not None and event.product_id == other.product_id

@@ -1,0 +1,20 @@
+"""The exchanges with Thinkific that belong to runs, as they were, secrets masked."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from events.models import RuleRun
+from integrations.models import ApiCall
+
+# Of one run; whoever tried for three days made a few dozen.
+MOST = 100
+
+
+def of_runs(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:
+    """{run's pk: its calls, oldest first}; at most a hundred for each run asked for."""
+    asked = [run.pk for run in runs]
+    calls = ApiCall.objects.filter(run_id__in=asked).order_by("-pk")[: MOST * len(asked)]
+    found: dict[int, list[ApiCall]] = defaultdict(list)
+    for call in reversed(list(calls) if asked else []):
+        found[call.run_id or 0].append(call)
+    return found
