@@ -1,0 +1,149 @@
+"""Customers: type whatever you know, and read in one line whether the person can get in."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from config.admin import look
+from config.admin.buttons import Button
+from config.admin.lists import CappedPaginator, ReadOnly
+from config.admin.pages import render
+from events import answers, finding, waiting
+from events.models import EventLog, RuleRun
+from integrations.models import Customer, Integration, Learner
+from integrations.thinkific import checking
+from integrations.thinkific.explain import FAULTS, explain
+from rules.models import Action
+
+PER_PAGE = 50
+
+
+@admin.register(Customer)
+class CustomerAdmin(ReadOnly):
+    list_title = "Customers"
+    search_fields = ("email",)
+    buttons = (
+        Button("ask_thinkific", "Check in Thinkific", "integrations.check_learner", in_row=False),
+    )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The search. One hit opens the customer's page at once."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        term = request.GET.get("q", "")
+        found = finding.find(term)
+        if len(found.customers) == 1:
+            address = reverse("admin:integrations_customer_change", args=[found.customers[0].pk])
+            return HttpResponseRedirect(address)
+        return render(
+            request,
+            "admin/integrations/customer/search.html",
+            title="Customers",
+            term=term,
+            found=found,
+            most=finding.MOST,
+        )
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> TemplateResponse:
+        """The customer's page: the answer, who it is, and everything that happened."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        customer = self.get_object(request, object_id)
+        if customer is None:
+            raise Http404
+        page = request.GET.get("p", "1")
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1
+        runs = RuleRun.objects.select_related("integration").order_by("pk")
+        events = (
+            EventLog.objects.filter(customer=customer)
+            .select_related("product")
+            .defer("verdicts", "custom_fields")
+            .prefetch_related(Prefetch("runs", runs))
+            .order_by("-received_at", "-pk")
+        )
+        pages = CappedPaginator(events, PER_PAGE, most=number * PER_PAGE + 1001)
+        shown = pages.get_page(number)
+        told = waiting.reasons([run for event in shown for run in event.runs.all()])
+        learners = Learner.objects.filter(customer=customer).select_related("integration")
+        return render(
+            request,
+            "admin/integrations/customer/customer.html",
+            title=look.brief(self.title_of(customer)),
+            original=customer,
+            answer=answers.answer(customer),
+            learners=learners,
+            steps=[(event, [(run, told[run.pk]) for run in event.runs.all()]) for event in shown],
+            pages=shown,
+            samcart_id=next((e.samcart_customer_id for e in shown if e.samcart_customer_id), ""),
+        )
+
+    def title_of(self, thing: Customer) -> str:
+        return f"{thing.first_name} {thing.last_name}".strip() or thing.email
+
+    # What Thinkific says now
+
+    def ask_thinkific(self, request: HttpRequest, customer: Customer) -> None:
+        """Ask each site where something was done for the customer, or the only ones there are."""
+        touched = Integration.objects.filter(runs__customer=customer).distinct()
+        sites = list(touched.order_by("name")) or list(Integration.objects.order_by("name")[:3])
+        for site in sites:
+            self._check(request, site, customer)
+        if not sites:
+            self.message_user(request, "No Thinkific site is connected yet.", messages.WARNING)
+
+    def _check(self, request: HttpRequest, site: Integration, customer: Customer) -> None:
+        try:
+            checked = checking.check(site, customer)
+        except FAULTS as error:
+            self.message_user(request, f"{site}: not read. {explain(error)}", messages.ERROR)
+            return
+        if checked.user_id is None:
+            text = f"{site} has no student with {customer.email}."
+            self.message_user(request, text, messages.WARNING)
+            return
+        states = [f"{look.brief(each.name)}: {each.state}" for each in checked.enrolled]
+        self.message_user(
+            request,
+            f"{site} says now: " + ("; ".join(states) if states else "enrolled in nothing") + ".",
+        )
+        for text in _differences(site, customer, checked):
+            self.message_user(request, text, messages.WARNING)
+
+
+def _differences(site: Integration, customer: Customer, checked: checking.Checked) -> list[str]:
+    """Where a course stands otherwise than Admit left it."""
+    done = RuleRun.objects.filter(
+        customer=customer,
+        integration=site,
+        status=RuleRun.Status.DONE,
+        target__startswith="course:",
+    ).order_by("received_at", "pk")
+    left = {run.destination_id: run for run in done}
+    opens = {each.course_id: each.opens for each in checked.enrolled}
+    found = []
+    for course, run in left.items():
+        gave = Action(run.action).gives_access
+        if gave and not opens.get(course):
+            found.append(
+                f"Admit gave {look.brief(run.destination_name)}, but it does not open now: "
+                "somebody changed it in Thinkific, or a bundle ended it. Retry or enroll by hand."
+            )
+        elif not gave and opens.get(course):
+            found.append(
+                f"Admit ended {look.brief(run.destination_name)}, but it opens now: somebody gave "
+                "it again in Thinkific, or a bundle did."
+            )
+    return found

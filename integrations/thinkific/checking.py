@@ -1,0 +1,66 @@
+"""What Thinkific itself says of a student, asked now. Nothing is changed there."""
+
+import time
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from integrations.models import Customer, Integration
+from integrations.thinkific import courses, users
+from integrations.thinkific.visit import Visit
+
+WAIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """One course of the student: whether it opens now, and a word on how it stands."""
+
+    course_id: int
+    name: str
+    opens: bool
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The student's number on the site (None: there is none) and her courses."""
+
+    user_id: int | None
+    enrolled: tuple[Enrolled, ...] = ()
+
+
+def check(integration: Integration, customer: Customer) -> Checked:
+    """Read the student and her enrollments, waiting at most ten seconds for the site.
+
+    Raises what a Visit raises; the exchanges are kept like any other.
+    """
+    visit = Visit(integration, customer, until=time.monotonic() + WAIT_SECONDS)
+    try:
+        user = users.look_up(visit)
+        if user is None:
+            return Checked(None)
+        rows = visit.pages("/enrollments", {"query[user_id]": user.id})
+        mine = [row for row in rows if row.get("user_id") == user.id]
+        return Checked(user.id, tuple(_enrolled(row) for row in mine))
+    finally:
+        with transaction.atomic():
+            visit.write()
+
+
+def _enrolled(row: dict[str, object]) -> Enrolled:
+    number = row.get("course_id")
+    if courses.has_ended(row):
+        state, opens = f"ended {str(row.get('expiry_date') or '')[:10]}".strip(), False
+    elif courses.is_open(row):
+        state, opens = "full access", True
+    elif row.get("is_free_trial") or not row.get("activated_at"):
+        state, opens = "free preview only", False
+    else:
+        state, opens = f"access until {str(row.get('expiry_date') or '')[:10]}", True
+    return Enrolled(
+        number if isinstance(number, int) else 0,
+        str(row.get("course_name") or f"Course {number}")[:255],
+        opens,
+        state,
+    )
