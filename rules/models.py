@@ -26,6 +26,25 @@ class Action(models.TextChoices):
         return self.value.startswith("create_")
 
 
+# How a person says that a trigger fires; {} is the product.
+WHEN: dict[Trigger, str] = {
+    Trigger.PRODUCT_PURCHASED: "{} is purchased",
+    Trigger.PRODUCT_REFUNDED: "{} is refunded",
+    Trigger.PRODUCT_PARTIALLY_REFUNDED: "a part of {} is refunded",
+    Trigger.SUBSCRIPTION_CANCELED: "a subscription to {} is canceled",
+    Trigger.SUBSCRIPTION_CHARGED: "a subscription to {} is charged",
+    Trigger.SUBSCRIPTION_CHARGE_FAILED: "a charge for {} fails",
+    Trigger.SUBSCRIPTION_DELINQUENT: "a subscription to {} turns delinquent",
+    Trigger.SUBSCRIPTION_RECOVERED: "a subscription to {} recovers",
+    Trigger.SUBSCRIPTION_RESTARTED: "a subscription to {} is restarted",
+    Trigger.SUBSCRIPTION_COMPLETED: "the last charge for {} succeeds",
+    Trigger.COURSE_STUDENT_ADDED: "a student is added to any SamCart course",
+    Trigger.COURSE_STUDENT_REMOVED: "a student is removed from any SamCart course",
+    Trigger.COURSE_STARTED: "a student starts any SamCart course",
+    Trigger.COURSE_FINISHED: "a student finishes any SamCart course",
+}
+
+
 class Scope(models.TextChoices):
     PRODUCT = "product", "One product"
     GLOBAL = "global", "Every product"
@@ -99,10 +118,26 @@ class Rule(models.Model):
         kind = Action(self.action).destination_kind
         if self.destination.kind != kind:
             raise ValidationError({"destination": f"{self.destination} is not a {kind.value}."})
-        if self._state.adding and self.destination.gone_at:
+        if self.destination.gone_at and self._destination_is_new():
             raise ValidationError(
                 {"destination": f"{self.destination} is gone from Thinkific. Choose another."}
             )
+
+    def _destination_is_new(self) -> bool:
+        """Whether the rule is new, or is being given another course or bundle."""
+        if self._state.adding:
+            return True
+        stored = Rule.objects.filter(pk=self.pk).values_list("destination", flat=True).first()
+        return stored != self.destination_id
+
+    def in_words(self) -> str:
+        """The rule as a person would say it, for reading alone: history keeps `sentence`."""
+        about = self.product.name if self.product else "any product"
+        when = WHEN[Trigger(self.trigger)].format(about)
+        place = f"{self.destination} on {self.integration}"
+        if Action(self.action).gives_access:
+            return f"When {when}, enroll the customer in {place}."
+        return f"When {when}, end the customer's access to {place}."
 
     def sentence(self) -> str:
         """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """

@@ -1,0 +1,291 @@
+"""New rule, step by step: for what, which action, on which trigger, which course or bundle.
+
+Each step is a GET whose earlier answers travel as hidden fields; only the last one changes
+anything, by POST. So it works without script, and Back is a link.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from config.admin import look
+from config.admin.buttons import go_back
+from config.admin.pages import Page, render
+from config.admin.telling import refreshed
+from events import earlier, subscriptions
+from events.rerun import rerun
+from integrations import background
+from integrations.models import Destination, Integration, Marketplace, Product
+from rules import pairing
+from rules.models import Action, Rule, Scope
+from rules.triggers import Category, Trigger
+
+ADDRESS = "new-rule/"
+MANY = 60
+MOST_PRODUCTS = 100
+
+
+@dataclass
+class Draft:
+    """The answers so far; what does not fit together is dropped and asked again."""
+
+    marketplace: Marketplace | None = None
+    products: list[Product] = field(default_factory=list)
+    everywhere: bool = False
+    integration: Integration | None = None
+    action: Action | None = None
+    trigger: Trigger | None = None
+    destination: Destination | None = None
+
+    @classmethod
+    def read(cls, given: Any) -> "Draft":
+        """From a query or a form; never raises for what people put into an address."""
+        draft = cls(everywhere=given.get("scope") == Scope.GLOBAL)
+        numbers = [int(pk) for pk in given.getlist("product") if _is_number(pk)][:MOST_PRODUCTS]
+        if not draft.everywhere and numbers:
+            draft.products = list(Product.objects.filter(pk__in=numbers).order_by("name", "pk"))
+        accounts = Marketplace.objects.order_by("pk")
+        if draft.products:
+            draft.marketplace = draft.products[0].marketplace
+        elif _is_number(given.get("account", "")):
+            draft.marketplace = accounts.filter(pk=int(given["account"])).first()
+        draft.marketplace = draft.marketplace or accounts.first()
+        if _is_number(given.get("integration", "")):
+            draft.integration = Integration.objects.filter(pk=int(given["integration"])).first()
+        if given.get("action") in Action.values:
+            draft.action = Action(given["action"])
+        if given.get("trigger") in Trigger.values:
+            draft.trigger = Trigger(given["trigger"])
+            if draft.trigger.category is Category.COURSES and not draft.everywhere:
+                draft.trigger = None
+        if draft.integration and draft.action and _is_number(given.get("destination", "")):
+            rows = draft.offered().filter(pk=int(given["destination"]))
+            draft.destination = rows.first()
+        return draft
+
+    def offered(self) -> Any:
+        """The courses or bundles that the action can be about, those that have gone left out."""
+        assert self.integration is not None
+        assert self.action is not None
+        kind = self.action.destination_kind
+        return self.integration.destinations.filter(kind=kind, gone_at=None).order_by("name", "pk")
+
+    def step(self) -> str:
+        """What is to be asked next."""
+        if not (self.products or self.everywhere):
+            return "for"
+        if self.integration is None or self.action is None:
+            return "action"
+        if self.trigger is None:
+            return "trigger"
+        return "destination" if self.destination is None else "confirm"
+
+    def answers(self, *, without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+        """As hidden fields or a query."""
+        found = [("scope", Scope.GLOBAL.value)] if self.everywhere else []
+        found += [("product", str(product.pk)) for product in self.products]
+        if self.everywhere and self.marketplace:
+            found.append(("account", str(self.marketplace.pk)))
+        for name, value in (
+            ("integration", self.integration and self.integration.pk),
+            ("action", self.action),
+            ("trigger", self.trigger),
+            ("destination", self.destination and self.destination.pk),
+        ):
+            if value:
+                found.append((name, str(value)))
+        return [(name, value) for name, value in found if name not in without]
+
+    def so_far(self) -> list[str]:
+        said = []
+        if self.everywhere:
+            said.append("Every product")
+        elif self.products:
+            said.append(", ".join(look.brief(product.name) for product in self.products[:5]))
+        if self.integration and self.action:
+            said.append(f"{self.action.label} on {self.integration}")
+        if self.trigger:
+            said.append(self.trigger.label)
+        return said
+
+    def rules(self) -> list[Rule]:
+        """The rules that it makes, not saved: one for each product, or a global one."""
+        assert self.trigger is not None
+        assert self.action is not None
+        assert self.destination is not None
+        products: list[Product | None] = [*self.products] or [None]
+        return [
+            Rule(
+                marketplace=self.marketplace if product is None else product.marketplace,
+                scope=Scope.GLOBAL if product is None else Scope.PRODUCT,
+                product=product,
+                trigger=self.trigger,
+                integration=self.integration,
+                action=self.action,
+                destination=self.destination,
+            )
+            for product in products
+        ]
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The next step by GET; the rules are made by POST."""
+    if request.method == "POST":
+        return _add(request)
+    draft = Draft.read(request.GET)
+    if draft.marketplace is None or not Integration.objects.exists():
+        return render(request, "admin/new_rule/before.html", title="New rule", draft=draft)
+    step = draft.step()
+    # Going back asks the last answer again.
+    last = {
+        "action": "for",
+        "trigger": "action",
+        "destination": "trigger",
+        "confirm": "destination",
+    }
+    drop = {
+        "for": ("product", "scope"),
+        "action": ("integration", "action"),
+        "trigger": ("trigger",),
+        "destination": ("destination",),
+    }
+    back = draft.answers(without=drop[last[step]]) if step in last else []
+    return render(
+        request,
+        f"admin/new_rule/{step}.html",
+        title="New rule",
+        draft=draft,
+        step=step,
+        hidden=draft.answers(),
+        back=f"?{urlencode(back)}" if step in last else "",
+        **_choices(request, draft, step),
+    )
+
+
+def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
+    word = request.GET.get("q", "").replace("\x00", "").strip()[:100]
+    if step == "for":
+        products = Product.objects.filter(name__icontains=word).order_by("name", "pk")
+        return {"q": word, "products": products[:MANY]}
+    if step == "action":
+        return {"integrations": Integration.objects.order_by("name"), "actions": list(Action)}
+    if step == "trigger":
+        offered = [each for each in Category if draft.everywhere or each is Category.ECOMMERCE]
+        return {"groups": [(e.label, [t for t in Trigger if t.category is e]) for e in offered]}
+    if step == "destination":
+        found = draft.offered()
+        shown = list(found.filter(name__icontains=word)[:MANY])
+        return {"q": word, "shown": shown, "inside": _inside(draft, shown), "any": found.exists()}
+    return {"sentences": [rule.in_words() for rule in draft.rules()], "pairs": _pairs(draft)}
+
+
+def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
+    """{bundle: the names of its courses}"""
+    wanted = {course for bundle in shown for course in bundle.course_ids}
+    if not wanted:
+        return {}
+    rows = Destination.objects.filter(
+        integration=draft.integration, kind=Destination.Kind.COURSE, external_id__in=wanted
+    )
+    names = dict(rows.values_list("external_id", "name"))
+    return {
+        bundle.pk: ", ".join(names[course] for course in bundle.course_ids if course in names)
+        for bundle in shown
+    }
+
+
+def _pairs(draft: Draft) -> list[Rule]:
+    """The rules that would end the access and give it back."""
+    sold = subscriptions.sold_by_subscription(draft.products)
+    found: list[Rule] = []
+    for rule in draft.rules():
+        # Of a global rule nobody knows how each product is sold.
+        subscription = rule.product_id is None or rule.product_id in sold
+        found += pairing.companions([rule], subscription=subscription)
+    return found
+
+
+def _add(request: HttpRequest) -> HttpResponse:
+    draft = Draft.read(request.POST)
+    if draft.step() != "confirm":
+        messages.error(request, "Something was missing or has gone meanwhile. Choose it again.")
+        return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{urlencode(draft.answers())}")
+    rules = draft.rules()
+    if "with_pairs" in request.POST:
+        rules += _pairs(draft)
+    made = []
+    for rule in rules:
+        try:
+            with transaction.atomic():
+                rule.full_clean()
+                rule.save()
+        except ValidationError as error:
+            messages.warning(request, f"Not added: {rule.in_words()} {' '.join(error.messages)}")
+        else:
+            made.append(rule)
+            text = f"Rule added: {rule.in_words()} It runs from the next event on."
+            messages.success(request, text)
+    if not made:
+        return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{urlencode(draft.answers())}")
+    query = urlencode([("rule", rule.pk) for rule in made])
+    return HttpResponseRedirect(f"{reverse('admin:new-rule-added')}?{query}")
+
+
+def added(request: HttpRequest) -> HttpResponse:
+    """What comes next after rules were added: earlier buyers, a simulation, or the next rule."""
+    numbers = [int(pk) for pk in request.GET.getlist("rule") if _is_number(pk)][:MOST_PRODUCTS]
+    rules = Rule.objects.filter(pk__in=numbers).select_related(
+        "product", "integration", "destination"
+    )
+    rows = [(rule, _spoken(earlier.matched_nothing(rule))) for rule in rules.order_by("pk")]
+    return render(request, "admin/new_rule/added.html", title="Rule added", rows=rows)
+
+
+def _spoken(events: Any) -> str:
+    number = events.order_by()[: earlier.MOST + 1].count()
+    return f"{earlier.MOST}+" if number > earlier.MOST else str(number or "")
+
+
+@require_POST
+def run_earlier(request: HttpRequest) -> HttpResponse:
+    """Run a new rule for earlier buyers who got nothing."""
+    number = request.POST.get("rule", "")
+    rule = Rule.objects.filter(pk=int(number)).first() if _is_number(number) else None
+    if rule is None:
+        messages.error(request, "This rule is not there any more.")
+    else:
+        done = rerun(list(earlier.matched_nothing(rule)[: earlier.MOST]))
+        messages.add_message(
+            request, messages.SUCCESS if done.queued else messages.WARNING, done.sentence()
+        )
+    return go_back(request, reverse("admin:events_rulerun_changelist"))
+
+
+@require_POST
+def refresh(request: HttpRequest) -> HttpResponse:
+    """Read the catalogue again, and come back to the step."""
+    number = request.POST.get("integration", "")
+    site = Integration.objects.filter(pk=int(number)).first() if _is_number(number) else None
+    if site is None:
+        raise PermissionDenied
+    refreshed(request, site, background.refresh(site))
+    return go_back(request, reverse("admin:new-rule"))
+
+
+def _is_number(text: Any) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 18
+
+
+PAGES = [
+    Page(ADDRESS, "new-rule", show, "rules.add_rule"),
+    Page(f"{ADDRESS}added/", "new-rule-added", added, "rules.add_rule"),
+    Page(f"{ADDRESS}run-earlier/", "new-rule-run-earlier", run_earlier, "events.rerun_eventlog"),
+    Page(f"{ADDRESS}refresh/", "new-rule-refresh", refresh, "integrations.change_integration"),
+]

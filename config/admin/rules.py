@@ -1,0 +1,162 @@
+"""Rules: the list of global ones, and the page on which one rule is edited."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin import look
+from config.admin.buttons import Button
+from config.admin.lists import ListAdmin
+from events.models import RuleRun
+from rules.models import Rule, Scope
+from rules.triggers import Trigger
+
+
+class RuleForm(forms.ModelForm):
+    class Meta:
+        model = Rule
+        fields = (
+            "marketplace",
+            "scope",
+            "product",
+            "trigger",
+            "integration",
+            "action",
+            "destination",
+            "enabled",
+        )
+
+    def _post_clean(self) -> None:
+        # The model compares the fields with each other, so it needs all of them.
+        if not self.errors:
+            super()._post_clean()  # type: ignore[misc]
+
+
+class ScopeFilter(admin.SimpleListFilter):
+    title = "for"
+    parameter_name = "scope__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(each.value, each.label) for each in Scope]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
+        return queryset.filter(scope=self.value()) if self.value() else queryset
+
+
+def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
+    """Each rule with the time at which it last ran."""
+    runs = RuleRun.objects.filter(rule=OuterRef("pk")).order_by("-received_at")
+    return rules.annotate(last_run=Subquery(runs.values("received_at")[:1]))
+
+
+@admin.register(Rule)
+class RuleAdmin(ListAdmin):
+    form = RuleForm
+    list_title = "Rules"
+    one, many = "rule", "rules"
+    list_display = ("when", "about", "action", "destination", "integration", "state", "last_run")
+    list_display_links = ("when",)
+    list_filter = (ScopeFilter, "integration", "trigger", "action", "enabled")
+    list_select_related = ("product", "destination", "integration")
+    ordering = ("product__name", "pk")
+    sortable_by = ()
+    autocomplete_fields = ("product", "destination")
+    add_label = "New rule"
+    nothing_fits = "No rule fits."
+    empty = "No rule yet. A rule says what Admit does in Thinkific when SamCart sells something."
+    actions = ("turn_on", "turn_off")
+    buttons = (
+        Button("switch_off", "Turn off", "rules.change_rule", fits=lambda rule: rule.enabled),
+        Button("switch_on", "Turn on", "rules.change_rule", fits=lambda rule: not rule.enabled),
+    )
+
+    class Media:
+        js = ("admin/js/jquery.init.js", "admit/rules.js")
+
+    @property
+    def add_url(self) -> str:  # type: ignore[override]
+        return reverse("admin:new-rule")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
+        return with_last_run(super().get_queryset(request))
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        # A message links to the rules of a course that has gone.
+        return lookup == "destination__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        only_global = request.GET.get("scope__exact") == Scope.GLOBAL
+        title = {"title": "Global rules"} if only_global else {}
+        return super().changelist_view(request, title | (extra_context or {}))
+
+    def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:  # type: ignore[override]
+        """Rules are made step by step, on a page of their own."""
+        return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and hasattr(field.widget, "can_add_related"):
+            # One does not make courses, sites or accounts from here.
+            for what in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{what}_related", False)
+        return field
+
+    def title_of(self, thing: Rule) -> str:
+        return thing.in_words()
+
+    # Columns
+
+    @admin.display(description="When")
+    def when(self, rule: Rule) -> str:
+        return Trigger(rule.trigger).label
+
+    @admin.display(description="Product")
+    def about(self, rule: Rule) -> SafeString | str:
+        if rule.product is None:
+            return "Every product"
+        address = reverse("admin:integrations_product_change", args=[rule.product.pk])
+        return format_html('<a href="{}">{}</a>', address, look.brief(rule.product.name))
+
+    @admin.display(description="State")
+    def state(self, rule: Rule) -> SafeString:
+        if rule.destination.gone_at:
+            return look.badge("Course gone", look.RED)
+        return look.switch_badge(rule.enabled)
+
+    @admin.display(description="Last run")
+    def last_run(self, rule: Any) -> SafeString:
+        return look.when(rule.last_run, "Never")
+
+    # Buttons and bulk
+
+    def switch_on(self, request: HttpRequest, rule: Rule) -> None:
+        self._switch(request, Rule.objects.filter(pk=rule.pk), on=True)
+
+    def switch_off(self, request: HttpRequest, rule: Rule) -> None:
+        self._switch(request, Rule.objects.filter(pk=rule.pk), on=False)
+
+    @admin.action(description="Turn on", permissions=["change"])
+    def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
+        self._switch(request, chosen, on=True)
+
+    @admin.action(description="Turn off", permissions=["change"])
+    def turn_off(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
+        self._switch(request, chosen, on=False)
+
+    def _switch(self, request: HttpRequest, chosen: QuerySet[Rule], *, on: bool) -> None:
+        rules = Rule.objects.filter(pk__in=list(chosen.order_by().values_list("pk", flat=True)))
+        number = rules.exclude(enabled=on).update(enabled=on)
+        what = "1 rule" if number == 1 else f"{number} rules"
+        if on:
+            text = f"{what} turned on: from the next event on."
+        else:
+            text = f"{what} turned off. Events that come meanwhile say so in their Why."
+        self.message_user(request, text, messages.SUCCESS if number else messages.WARNING)

@@ -1,0 +1,35 @@
+"""Copying rules from one product to another."""
+
+from collections.abc import Iterable
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from integrations.models import Product
+from rules.models import Rule, Scope
+
+
+def copy(rules: Iterable[Rule], product: Product) -> tuple[int, list[str]]:
+    """Give the product the same rules; how many were made, and a sentence for each that was not."""
+    made = 0
+    left: list[str] = []
+    for rule in rules:
+        twin = Rule(
+            marketplace=product.marketplace,
+            scope=Scope.PRODUCT,
+            product=product,
+            trigger=rule.trigger,
+            integration=rule.integration,
+            action=rule.action,
+            destination=rule.destination,
+            enabled=rule.enabled,
+        )
+        try:
+            with transaction.atomic():
+                twin.full_clean()
+                twin.save()
+        except ValidationError as error:
+            left.append(f"{rule.sentence()}: {' '.join(error.messages)}")
+        else:
+            made += 1
+    return made, left
