@@ -1,0 +1,149 @@
+"""The overview: what is left to set up, how it goes, and what needs somebody."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from config.admin.pages import render
+from events import backlog, figures, heard, subscriptions
+from events.models import Delivery
+from integrations import connect
+from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.thinkific.explain import plain
+from rules import pairing
+from rules.models import Action, Rule, Scope
+from rules.triggers import Trigger
+
+BAR, GAP, HEIGHT = 26, 10, 120
+LOOKED_AT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A line of the checklist; `url` is the very place where it is done."""
+
+    text: str
+    done: bool
+    url: str
+
+
+def show(request: HttpRequest) -> TemplateResponse:
+    sites = list(Integration.objects.order_by("name"))
+    accounts = list(Marketplace.objects.order_by("name"))
+    tasks = _checklist(sites, accounts)
+    days = figures.actions_by_day()
+    done = sum(day.done for day in days)
+    over = sum(day.done + day.failed for day in days)
+    events, unmatched = figures.events_in_a_day()
+    waiting = backlog.waiting()
+    return render(
+        request,
+        "admin/index.html",
+        title="Overview",
+        tasks=[] if all(task.done for task in tasks) else tasks,
+        events=figures.spoken(events),
+        unmatched=figures.spoken(unmatched) if unmatched else "",
+        done=figures.spoken(done),
+        share=round(100 * done / over) if over else None,
+        failed=figures.spoken(figures.failed()),
+        waiting=figures.spoken(waiting),
+        needed=backlog.time_needed(waiting) if waiting else "",
+        bars=_bars(days),
+        days=days,
+        sites=[(site, _health(site)) for site in sites],
+        attention=figures.needing_somebody(),
+        nothing_given=figures.paid_for_nothing(),
+        not_understood=figures.not_understood(),
+        missing=[each for account in accounts for each in heard.missing(account)],
+        silent=figures.worker_is_silent(),
+        unread=figures.unread(),
+    )
+
+
+def _health(site: Integration) -> str:
+    warning = connect.expiry_warning(site, timezone.localdate())
+    return warning or plain(site.connection_message)
+
+
+def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
+    integrations = reverse("admin:integrations_integration_changelist")
+    first = (
+        reverse("admin:integrations_integration_change", args=[sites[0].pk])
+        if sites
+        else reverse("admin:integrations_integration_add")
+    )
+    samcart = reverse("admin:samcart")
+    connected = any(site.connection == Integration.Connection.CONNECTED for site in sites)
+    giving = [each.value for each in Action if each.gives_access]
+    rules = Rule.objects.filter(enabled=True)
+    public = Destination.objects.filter(
+        kind=Destination.Kind.COURSE, gone_at=None, private=False, rules__isnull=False
+    )
+    return [
+        Task("Thinkific connected", connected, first),
+        Task(
+            "Welcome Emails on in Thinkific: Support Your Students > Notifications (you tick it)",
+            bool(sites) and all(site.welcome_emails_on for site in sites),
+            first,
+        ),
+        Task(
+            "The courses you sell are Private, so that customers cannot cancel inside Thinkific",
+            connected and not public.exists(),
+            reverse("admin:help") if connected else integrations,
+        ),
+        Task("SamCart knows the address, and sent something", Delivery.objects.exists(), samcart),
+        Task(
+            "A rule that enrolls",
+            rules.filter(action__in=giving).exists(),
+            reverse("admin:new-rule"),
+        ),
+        Task(*_pairs()),
+        Task(
+            "A test order came through to Thinkific",
+            figures.an_order_got_through(),
+            reverse("admin:events_eventlog_changelist"),
+        ),
+        Task(
+            "SamCart's own Thinkific rules are off (you tick it)",
+            bool(accounts) and all(account.own_rules_off for account in accounts),
+            f"{samcart}#own-rules",
+        ),
+    ]
+
+
+def _pairs() -> tuple[str, bool, str]:
+    """Whether something ends what is given, for each product; the first hole is opened."""
+    text = "Rules that end access and give it back"
+    products = Product.objects.filter(
+        rules__trigger=Trigger.PRODUCT_PURCHASED, rules__enabled=True
+    ).distinct()[:LOOKED_AT]
+    sold = subscriptions.sold_by_subscription(products)
+    rules = list(Rule.objects.filter(product__in=list(products)))
+    rules += Rule.objects.filter(scope=Scope.GLOBAL)
+    for product in products:
+        mine = [rule for rule in rules if rule.marketplace_id == product.marketplace_id]
+        if pairing.holes(product, mine, subscription=product.pk in sold):
+            return text, False, reverse("admin:integrations_product_change", args=[product.pk])
+    any_rule = any(not Action(rule.action).gives_access for rule in rules)
+    return text, any_rule, reverse("admin:integrations_product_changelist")
+
+
+def _bars(days: list[figures.Day]) -> list[dict[str, Any]]:
+    """Where each part of each bar stands, in the units of the picture."""
+    most = max((day.total for day in days), default=0) or 1
+    bars = []
+    for i, day in enumerate(days):
+        top = float(HEIGHT)
+        parts = []
+        for kind, number in (("good", day.done), ("wait", day.other), ("bad", day.failed)):
+            height = round(number / most * (HEIGHT - 10), 1)
+            if number:
+                height = max(height, 2.0)
+                top -= height
+                parts.append({"kind": kind, "y": round(top, 1), "height": height})
+        bars.append({"x": GAP + i * (BAR + GAP), "parts": parts, "day": day})
+    return bars

@@ -1,0 +1,147 @@
+"""The numbers of the overview: each from an index, none of them counts a whole table."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Case, Count, F, IntegerField, Max, QuerySet, Value, When
+from django.utils import timezone
+
+from events import dealing
+from events.models import Delivery, EventLog, RuleRun, Worker
+from integrations.models import Product
+from rules.triggers import Trigger
+
+Status = RuleRun.Status
+DAYS = 14
+# Beyond this many nobody asks for the exact number.
+MOST = 10_000
+SILENCE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What became of the actions of the events of one day."""
+
+    day: date
+    done: int
+    failed: int
+    other: int
+
+    @property
+    def total(self) -> int:
+        return self.done + self.failed + self.other
+
+
+@dataclass(frozen=True, slots=True)
+class Unsold:
+    """A product that was paid for and gave nothing; `last` is when last."""
+
+    product: Product | None
+    buyers: int
+    last: datetime
+
+
+def spoken(number: int) -> str:
+    """ "9,999", "10,000+" """
+    return f"{MOST:,}+" if number > MOST else f"{number:,}"
+
+
+def _at_most(rows: QuerySet[Any]) -> int:
+    return rows.order_by()[: MOST + 1].count()
+
+
+def events_in_a_day() -> tuple[int, int]:
+    """Events of the last 24 hours, and how many of them matched no rule; each at most MOST + 1."""
+    since = timezone.now() - timedelta(hours=24)
+    events = EventLog.objects.filter(received_at__gte=since)
+    return _at_most(events), _at_most(events.filter(status=EventLog.Status.NO_RULE))
+
+
+def failed() -> int:
+    """Actions that failed and need a person."""
+    return _at_most(RuleRun.objects.filter(status=Status.FAILED))
+
+
+def actions_by_day() -> list[Day]:
+    """The last fourteen days in the server's time zone, the oldest first."""
+    today = timezone.localdate()
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    starts = [timezone.make_aware(datetime.combine(day, time.min)) for day in days]
+    # By comparing with the beginnings of days: taking dates apart costs a call for each row.
+    number = Case(
+        *[
+            When(received_at__gte=start, then=Value(i))
+            for i, start in reversed([*enumerate(starts)])
+        ],
+        output_field=IntegerField(),
+    )
+    rows = (
+        RuleRun.objects.filter(status__in=Status.values, received_at__gte=starts[0])
+        .order_by()
+        .annotate(day=number)
+        .values_list("day", "status")
+        .annotate(Count("pk"))
+    )
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    for day, status, count in rows:
+        found[day][status] = count
+    return [
+        Day(
+            day,
+            done=found[i].get(Status.DONE, 0),
+            failed=found[i].get(Status.FAILED, 0),
+            other=sum(found[i].values())
+            - found[i].get(Status.DONE, 0)
+            - found[i].get(Status.FAILED, 0),
+        )
+        for i, day in enumerate(days)
+    ]
+
+
+def needing_somebody(most: int = 10) -> list[RuleRun]:
+    """The newest actions that failed or are held."""
+    rows: list[RuleRun] = []
+    for status in (Status.FAILED, Status.HELD):
+        runs = RuleRun.objects.filter(status=status).order_by("-received_at")
+        rows += runs.select_related("customer", "integration")[:most]
+    return sorted(rows, key=lambda run: run.received_at, reverse=True)[:most]
+
+
+def paid_for_nothing() -> list[Unsold]:
+    """Products bought in the last 30 days for which no rule gave anything, most buyers first."""
+    since = timezone.now() - timedelta(days=30)
+    rows = (
+        dealing.gave_nothing()
+        .filter(received_at__gte=since)
+        .order_by()
+        .values("product")
+        .annotate(buyers=Count(F("customer"), distinct=True), last=Max("received_at"))
+        .order_by("-buyers", "-last")[:10]
+    )
+    found = list(rows)
+    products = Product.objects.in_bulk([row["product"] for row in found if row["product"]])
+    return [Unsold(products.get(row["product"]), row["buyers"], row["last"]) for row in found]
+
+
+def not_understood() -> int:
+    """Events that nobody could read, or whose type nobody knows, and nobody has dealt with."""
+    return _at_most(dealing.not_understood())
+
+
+def worker_is_silent() -> bool:
+    """Whether no worker has been seen for two minutes."""
+    newest = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
+    return newest is None or newest < timezone.now() - SILENCE
+
+
+def unread() -> int:
+    """Deliveries that no worker has read yet."""
+    return _at_most(Delivery.objects.filter(state=Delivery.State.NEW))
+
+
+def an_order_got_through() -> bool:
+    """Whether a purchase was ever carried out in Thinkific."""
+    done = RuleRun.objects.filter(status=Status.DONE, event__trigger=Trigger.PRODUCT_PURCHASED)
+    return done.exists()
