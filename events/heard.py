@@ -41,6 +41,8 @@ def last_heard(
     One query, whose parts each end at the first row of an index.
     """
     wanted = list(triggers)
+    if not wanted:
+        return {}
     of_account = EventLog.objects.filter(marketplace=OuterRef("pk")).order_by("-received_at")
     newest = [
         Subquery(of_account.filter(trigger=trigger).values("received_at")[:1]) for trigger in wanted

@@ -102,6 +102,7 @@ def sign_in(page: Page, address: str, user: str, password: str) -> None:
     page.fill("#id_username", user)
     page.fill("#id_password", password)
     page.click("#login-form [type=submit]")
+    page.wait_for_load_state("load")
 
 
 def overflow(page: Page) -> int:

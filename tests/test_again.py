@@ -65,7 +65,9 @@ def test_the_sentence_names_the_order_and_the_day(dana):
     refund = event(dana, order="1183", trigger="product_refunded")
     day = refund.received_at
     assert ended.sentence(refund) == f"order 1183 was refunded on {day.day} {day:%b}"
-    assert ended.sentence(event(dana, trigger="subscription_canceled")).startswith("it was canceled")
+    assert ended.sentence(event(dana, trigger="subscription_canceled")).startswith(
+        "it was canceled"
+    )
 
 
 def test_many_events_are_asked_for_in_one_query(dana, django_assert_num_queries):

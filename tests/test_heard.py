@@ -33,6 +33,12 @@ def test_the_last_event_of_each_trigger_counts_and_none_is_said_as_none(shop):
     }
 
 
+def test_nothing_is_asked_where_no_rule_waits(shop, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert heard.last_heard(shop.marketplace, []) == {}
+    assert heard.missing(shop.marketplace) == []
+
+
 def test_what_another_account_sent_does_not_count(shop):
     second = shops.another(shop)
     event(None, at=10)

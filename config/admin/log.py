@@ -73,8 +73,12 @@ class ProductFilter(admin.SimpleListFilter):
     template = "admin/events/eventlog/product_chip.html"
     shown = 12
 
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        # Taken out, for the list refuses what it does not know.
+        self.word = str((params.pop("product_name", None) or [""])[-1]).strip()[:100]
+        super().__init__(request, params, model, model_admin)
+
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        self.word = request.GET.get("product_name", "").strip()[:100]
         named = Product.objects.filter(name__icontains=self.word).order_by("name", "pk")
         found = [(str(pk), name) for pk, name in named.values_list("pk", "name")[: self.shown]]
         chosen = request.GET.get(self.parameter_name, "")

@@ -1,0 +1,413 @@
+"""Products, rules, the guided new rule and the simulation, as a creator uses them."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from config import roles
+from events import simulation, subscriptions
+from events.models import EventLog, RuleRun
+from integrations.models import Customer, Destination, Integration, Learner, Product
+from rules import copying, pairing
+from rules.calls import expected
+from rules.models import Action, Rule
+from rules.triggers import Trigger
+from tests import factories
+from tests import scenery as sceneries
+from tests.place import place_for
+from tests.queued import event
+from tests.scenery import Scenery
+from tests.test_activity_pages import bulk, press, said, signed_in, words
+
+
+@pytest.fixture
+def place(sandbox, transactional_db) -> Scenery:
+    return sceneries.build(sandbox)
+
+
+@pytest.fixture
+def manager(place) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def product(number: str) -> Product:
+    return Product.objects.get(external_id=number)
+
+
+# Pairing
+
+
+@pytest.mark.parametrize(
+    ("ends", "subscription", "holes"),
+    [
+        ([], False, ["product_refunded"]),
+        ([], True, ["product_refunded", "subscription_canceled"]),
+        ([("product_refunded", True)], False, []),
+        ([("product_refunded", False)], False, ["product_refunded"]),
+        ([("product_refunded", True)], True, ["subscription_canceled"]),
+        ([("product_partially_refunded", True)], False, ["product_refunded"]),
+    ],
+)
+def test_what_takes_nothing_away_is_a_hole(db, ends, subscription, holes):
+    giving = factories.RuleFactory(product=factories.ProductFactory())
+    same = {"destination": giving.destination, "product": giving.product}
+    for trigger, enabled in ends:
+        factories.RuleFactory(
+            trigger=trigger, action="expire_course_enrollment", enabled=enabled, **same
+        )
+    found = pairing.holes(giving.product, Rule.objects.all(), subscription=subscription)
+    assert found == holes
+
+
+def test_ending_another_course_closes_no_hole_and_a_global_rule_does(db):
+    giving = factories.RuleFactory(product=factories.ProductFactory())
+    ending = {"trigger": "product_refunded", "action": "expire_course_enrollment"}
+    factories.RuleFactory(product=giving.product, **ending)
+    assert pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+    factories.RuleFactory(destination=giving.destination, **ending)
+    assert not pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+
+
+def test_companions_end_access_and_give_it_back_and_are_proposed_once(db):
+    product = factories.ProductFactory()
+    giving = factories.RuleFactory(product=product, marketplace=product.marketplace)
+    proposed = pairing.companions([giving], subscription=True)
+    assert [(rule.trigger, rule.action) for rule in proposed] == [
+        ("product_refunded", "expire_course_enrollment"),
+        ("subscription_canceled", "expire_course_enrollment"),
+        ("subscription_recovered", "create_course_enrollment"),
+        ("subscription_restarted", "create_course_enrollment"),
+    ]
+    assert pairing.add(proposed) == 4
+    assert pairing.companions([giving], subscription=True) == []
+    assert pairing.companions(proposed[:1], subscription=True) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "sold"),
+    [
+        ({}, False),
+        ({"subscription_id": "9"}, True),
+        ({"trigger": "subscription_charged"}, True),
+        ({"trigger": "product_refunded"}, False),
+    ],
+)
+def test_a_product_seen_with_a_subscription_is_sold_by_one(db, facts, sold):
+    seen = factories.ProductFactory()
+    event(None, product=seen, **facts)
+    assert subscriptions.sold_by_subscription([seen]) == ({seen.pk} if sold else set())
+
+
+# Products
+
+
+def test_products_show_their_rules_and_events(manager):
+    page = reverse("admin:integrations_product_changelist")
+    text = words(manager.get(page))
+    assert "Gift Card 1048004 No rules" in text
+    assert "Urban Sketching Club" not in words(manager.get(page, {"q": "1048004"}))
+    with CaptureQueriesContext(connection) as asked:
+        manager.get(page)
+    assert len(asked) <= 14
+
+
+def test_a_product_is_added_by_its_id_before_its_first_event(manager, place):
+    data = {"marketplace": place.world.marketplace.pk, "kind": "product"}
+    data |= {"external_id": " 77 ", "name": "New course"}
+    manager.post(reverse("admin:integrations_product_add"), data)
+    assert product("77").name == "New course"
+    answer = manager.post(reverse("admin:integrations_product_add"), data)
+    assert "already exists" in words(answer)
+
+
+def test_the_page_of_a_product_says_what_takes_nothing_away_and_adds_it(manager):
+    club = product("1048002")
+    address = reverse("admin:integrations_product_change", args=[club.pk])
+    text = words(manager.get(address))
+    assert "Nothing takes access away on: Product Refunded, Subscription Canceled." in text
+    added = said(press(manager, club, "end_access"))
+    assert added == [
+        "Rule added: When Urban Sketching Club is refunded, end the customer's access to Urban "
+        "Sketching on Art Academy.",
+        "Rule added: When a subscription to Urban Sketching Club is canceled, end the customer's "
+        "access to Urban Sketching on Art Academy.",
+        "Rule added: When a subscription to Urban Sketching Club is restarted, enroll the "
+        "customer in Urban Sketching on Art Academy.",
+    ]
+    assert "Nothing takes access away" not in words(manager.get(address))
+    assert said(press(manager, club, "end_access")) == ["They are all there already."]
+
+
+def test_rules_are_copied_and_what_is_there_already_is_said(manager):
+    gift, club = product("1048004"), product("1048002")
+    page = reverse("admin:integrations_product_copy", args=[gift.pk])
+    assert "Urban Sketching Club" in words(manager.get(page))
+    chosen = f"{page}?from={club.pk}"
+    assert "Subscription Recovered: Create Course Enrollment" in words(manager.get(chosen))
+    rules = [str(rule.pk) for rule in club.rules.order_by("pk")]
+    place = Destination.objects.get(name="Urban Sketching")
+    Destination.objects.filter(pk=place.pk).update(gone_at=None)
+    answer = manager.post(chosen, {"rule": rules}, follow=True)
+    assert said(answer) == ["2 rules copied to Gift Card."]
+    again = said(manager.post(chosen, {"rule": rules[:1]}, follow=True))
+    assert again[0] == "0 rules copied to Gift Card."
+    assert "This product has this very rule already." in again[1]
+
+
+def test_a_rule_is_not_copied_to_a_course_that_has_gone(db):
+    rule = factories.RuleFactory(product=factories.ProductFactory())
+    Destination.objects.update(gone_at=timezone.now())
+    rule.refresh_from_db()
+    made, left = copying.copy([rule], factories.ProductFactory())
+    assert made == 0
+    assert "is gone from Thinkific" in left[0]
+
+
+# Rules
+
+
+def test_the_menu_lists_global_rules_and_a_link_those_of_a_course(manager):
+    page = reverse("admin:rules_rule_changelist")
+    answer = manager.get(page, {"scope__exact": "global"})
+    assert "Global rules" in words(answer)
+    assert {rule.scope for rule in answer.context["cl"].result_list} == {"global"}
+    course = Destination.objects.get(name="Urban Sketching")
+    answer = manager.get(page, {"destination__id__exact": course.pk})
+    assert {rule.destination for rule in answer.context["cl"].result_list} == {course}
+
+
+def test_rules_are_turned_off_and_on(manager):
+    rule = Rule.objects.filter(enabled=True).earliest("pk")
+    assert said(press(manager, rule, "switch_off")) == [
+        "1 rule turned off. Events that come meanwhile say so in their Why."
+    ]
+    rule.refresh_from_db()
+    assert not rule.enabled
+    assert said(press(manager, rule, "switch_on")) == ["1 rule turned on: from the next event on."]
+    every = list(Rule.objects.all())
+    assert said(bulk(manager, "admin:rules_rule_changelist", "turn_off", *every))
+    assert not Rule.objects.filter(enabled=True).exists()
+    assert said(bulk(manager, "admin:rules_rule_changelist", "turn_on", *every))
+    assert not Rule.objects.filter(enabled=False).exists()
+
+
+def edit(client: Client, rule: Rule, **changes: Any) -> Any:
+    names = ("marketplace", "scope", "product", "trigger", "integration", "action", "destination")
+    data = {name: getattr(rule, f"{name}_id", None) or getattr(rule, name) for name in names}
+    data |= {"enabled": "on"} | changes
+    found = {name: value for name, value in data.items() if value is not None}
+    return client.post(reverse("admin:rules_rule_change", args=[rule.pk]), found, follow=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"destination": "Drawing Bundle"}, "is not a course"),
+        ({"destination": "Urban Sketching"}, "is gone from Thinkific. Choose another."),
+        ({"trigger": "course_started"}, "Courses triggers carry no product"),
+        ({"trigger": "product_refunded", "action": "expire_course_enrollment"}, "very rule"),
+        ({"product": ""}, "A rule for one product names the product"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused_in_words(manager, changes, says):
+    rule = Rule.objects.get(product__external_id="1048001", trigger="product_purchased")
+    Destination.objects.filter(name="Urban Sketching").update(gone_at=timezone.now())
+    if "destination" in changes:
+        found = Destination.objects.get(name=changes["destination"])
+        changes = {"destination": found.pk}
+    assert says in words(edit(manager, rule, **changes))
+    before = (rule.trigger, rule.action, rule.destination_id, rule.product_id)
+    rule.refresh_from_db()
+    assert (rule.trigger, rule.action, rule.destination_id, rule.product_id) == before
+
+
+def test_a_rule_is_edited_on_one_page_and_deleted(manager):
+    rule = Rule.objects.get(product__external_id="1048001", trigger="product_purchased")
+    other = Destination.objects.get(name="Perspective")
+    edit(manager, rule, destination=other.pk)
+    rule.refresh_from_db()
+    assert rule.destination == other
+    delete = reverse("admin:rules_rule_delete", args=[rule.pk])
+    assert "Yes, delete" in words(manager.get(delete))
+    manager.post(delete, {"post": "yes"})
+    assert not Rule.objects.filter(pk=rule.pk).exists()
+
+
+def test_the_type_ahead_offers_what_fits_the_form(manager):
+    site = Integration.objects.get(name="Art Academy")
+    Destination.objects.filter(name="Urban Sketching").update(gone_at=timezone.now())
+    asked = {"app_label": "rules", "model_name": "rule", "field_name": "destination", "term": ""}
+    for action, expects in (
+        ("create_bundle_enrollment", {"Drawing Bundle"}),
+        (
+            "expire_course_enrollment",
+            {"Watercolor for Beginners", "Course Two", "Drawing Foundations", "Perspective"},
+        ),
+    ):
+        form = {"integration": site.pk, "action_chosen": action}
+        found = manager.get(reverse("admin:autocomplete"), asked | form).json()["results"]
+        assert {each["text"] for each in found} == expects
+
+
+# New rule
+
+
+def step(client: Client, **answers: Any) -> Any:
+    return client.get(reverse("admin:new-rule"), answers)
+
+
+def test_each_step_asks_for_what_is_missing_and_says_what_is_known(manager):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    assert "For which products?" in words(step(manager))
+    known: dict[str, Any] = {"product": gift.pk}
+    assert "1. Integration and action" in words(step(manager, **known))
+    known |= {"integration": site.pk, "action": "create_bundle_enrollment"}
+    text = words(step(manager, **known))
+    assert "2. Trigger" in text
+    assert "So far: Gift Card · Create Bundle Enrollment on Art Academy" in text
+    assert "Course Started" not in text
+    known |= {"trigger": "product_purchased"}
+    text = words(step(manager, **known))
+    assert "3. Bundle" in text
+    assert "Urban Sketching, Drawing Foundations, Perspective" in text
+    assert "None of that name." in words(step(manager, q="zzz", **known))
+    known |= {"destination": Destination.objects.get(name="Drawing Bundle").pk}
+    text = words(step(manager, **known))
+    assert (
+        "When Gift Card is purchased, enroll the customer in Drawing Bundle on Art Academy." in text
+    )
+    assert "Add rule, and the rules that end access and give it back" in text
+
+
+def test_courses_triggers_are_offered_to_global_rules(manager):
+    site = Integration.objects.get(name="Art Academy")
+    known = {"scope": "global", "integration": site.pk, "action": "create_course_enrollment"}
+    assert "Course Started" in words(step(manager, **known))
+
+
+@pytest.mark.parametrize("with_pairs", [False, True])
+def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    course = Destination.objects.get(name="Course Two")
+    known = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
+    known |= {"trigger": "product_purchased", "destination": course.pk}
+    data = known | ({"with_pairs": "1"} if with_pairs else {})
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert said(answer)[0] == (
+        "Rule added: When Gift Card is purchased, enroll the customer in Course Two on Art "
+        "Academy. It runs from the next event on."
+    )
+    assert gift.rules.count() == (2 if with_pairs else 1)
+    assert "2 earlier buyers matched nothing." in words(answer)
+    rule = gift.rules.get(trigger="product_purchased")
+    run = reverse("admin:new-rule-run-earlier")
+    assert said(manager.post(run, {"rule": rule.pk}, follow=True)) == ["2 actions queued."]
+    place.world.settle()
+    assert RuleRun.objects.filter(rule=rule, status="done").count() == 2
+    again = said(manager.post(reverse("admin:new-rule"), known, follow=True))
+    assert again[0].startswith("Not added: ")
+    assert "This product has this very rule already." in again[0]
+
+
+def test_several_products_get_a_rule_each(manager):
+    site = Integration.objects.get(name="Art Academy")
+    data = {
+        "product": [product("1048003").pk, product("1048004").pk],
+        "integration": site.pk,
+        "action": "create_course_enrollment",
+        "trigger": "product_purchased",
+        "destination": Destination.objects.get(name="Course Two").pk,
+    }
+    assert len(said(manager.post(reverse("admin:new-rule"), data, follow=True))) == 2
+    assert product("1048004").rules.count() == 1
+
+
+def test_what_has_gone_meanwhile_is_asked_again(manager):
+    site = Integration.objects.get(name="Art Academy")
+    gone = Destination.objects.get(name="Course Two")
+    Destination.objects.filter(pk=gone.pk).update(gone_at=timezone.now())
+    data = {"scope": "global", "integration": site.pk, "action": "create_course_enrollment"}
+    data |= {"trigger": "product_purchased", "destination": gone.pk}
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert said(answer) == ["Something was missing or has gone meanwhile. Choose it again."]
+    assert "3. Course" in words(answer)
+
+
+def test_the_catalogue_is_refreshed_from_the_last_step(manager, place):
+    place.world.school.add_course("Brand new")
+    site = Integration.objects.get(name="Art Academy")
+    answer = manager.post(
+        reverse("admin:new-rule-refresh"),
+        {"integration": site.pk, "back": reverse("admin:help")},
+        follow=True,
+    )
+    assert "refreshed." in said(answer)[0]
+    assert Destination.objects.filter(name="Brand new").exists()
+
+
+def test_without_a_site_a_rule_asks_for_one_first(db):
+    factories.MarketplaceFactory()
+    assert "no Thinkific site is connected yet" in words(step(signed_in(roles.MANAGER)))
+
+
+@pytest.mark.parametrize("query", ["product=x", "integration=%00", "destination=9", "trigger=x"])
+def test_odd_addresses_only_ask_again(manager, query):
+    assert manager.get(f"{reverse('admin:new-rule')}?{query}").status_code == 200
+
+
+# Simulation
+
+
+def test_a_simulation_says_what_would_run_and_why_the_rest_would_not(manager, place):
+    data = {"trigger": "product_purchased", "product": product("1048001").pk}
+    calls = len(place.world.sandbox.calls)
+    counted = [model.objects.count() for model in (EventLog, RuleRun, Customer, Learner)]
+    text = words(manager.get(reverse("admin:simulate"), data | {"email": "new@example.com"}))
+    assert "Nothing is sent." in text
+    assert "Create the student, with the signup fields" in text
+    assert "POST /enrollments" in text
+    assert "It is for another product." in text
+    assert "The rule is turned off." in text
+    assert len(place.world.sandbox.calls) == calls
+    assert counted == [model.objects.count() for model in (EventLog, RuleRun, Customer, Learner)]
+    assert "each action would fail" in words(manager.get(reverse("admin:simulate"), data))
+
+
+def test_a_stored_event_is_simulated_with_what_came_since(manager):
+    found = EventLog.objects.get(order_id="1183", trigger="product_purchased")
+    text = words(manager.get(reverse("admin:simulate"), {"event": found.pk}))
+    assert "order 1183 was refunded on" in text
+    assert "it would be skipped" in text
+
+
+def test_a_delinquent_subscription_runs_the_rules_of_canceled_too(db, settings):
+    rule = factories.RuleFactory(trigger="subscription_canceled")
+    for on, runs in ((True, 1), (False, 0)):
+        settings.DELINQUENT_IS_CANCELED = on
+        told = simulation.simulate(
+            rule.marketplace, Trigger.SUBSCRIPTION_DELINQUENT, email="a@example.com"
+        )
+        assert len(told.runs) == runs
+
+
+@pytest.mark.parametrize("kind", ["course", "bundle"])
+@pytest.mark.parametrize("known", [False, True])
+def test_the_calls_that_are_told_are_those_that_are_made(world, kind, known):
+    place = place_for(world, kind)
+    if known:
+        place.known()
+    else:
+        place.on_site("other@example.com")
+    place.buy()
+    create = Action(f"create_{kind}_enrollment")
+    shape = [call.technical.replace("/ID", "/*") for call in expected(create, known=known)]
+    assert place.calls() == shape
+    place.refund()
+    end = Action(f"expire_{kind}_enrollment")
+    shape = [call.technical.replace("/ID", "/*") for call in expected(end, known=True)]
+    assert place.calls() == shape
