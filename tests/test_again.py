@@ -13,7 +13,7 @@ from tests.queued import event
 
 @pytest.fixture
 def dana(db):
-    return factories.CustomerFactory()
+    return factories.CustomerFactory.create()
 
 
 # Taken back since
@@ -53,10 +53,16 @@ def test_a_purchase_counts_as_taken_back(dana, later, taken_back):
 
 
 def test_what_came_before_or_concerns_somebody_else_takes_nothing_back(dana):
-    product = factories.ProductFactory()
+    product = factories.ProductFactory.create()
     event(dana, at=-5, order="1", trigger="product_refunded", product=product)
     bought = event(dana, order="1", product=product)
-    event(factories.CustomerFactory(), at=5, order="1", trigger="product_refunded", product=product)
+    event(
+        factories.CustomerFactory.create(),
+        at=5,
+        order="1",
+        trigger="product_refunded",
+        product=product,
+    )
     nobody = event(None, order="1", product=product)
     assert ended.ended_since([bought, nobody]) == {}
 
@@ -112,8 +118,8 @@ def test_a_retry_leaves_out_what_was_refunded_since_and_names_it(failed, world):
 
 
 def test_a_retry_of_ending_an_access_is_never_left_out(db):
-    course = factories.DestinationFactory()
-    dana = factories.CustomerFactory()
+    course = factories.DestinationFactory.create()
+    dana = factories.CustomerFactory.create()
     refund = event(dana, order="1", trigger="product_refunded")
     run = queued.run(course, of=refund, action="expire_course_enrollment", status="failed")
     event(dana, at=5, order="1", trigger="subscription_canceled")
@@ -128,7 +134,7 @@ def test_a_retry_of_ending_an_access_is_never_left_out(db):
     [("failed", True), ("held", True), ("waiting", False), ("running", False), ("done", False)],
 )
 def test_only_what_needs_a_person_is_dismissed(db, status, ends):
-    run = queued.run(factories.DestinationFactory(), status=status, message="It broke.")
+    run = queued.run(factories.DestinationFactory.create(), status=status, message="It broke.")
     assert again.dismiss([run], by="Mia") == int(ends)
     stored = queued.again(run)
     assert (stored.status, stored.message) == (

@@ -54,10 +54,10 @@ def product(number: str) -> Product:
     ],
 )
 def test_what_takes_nothing_away_is_a_hole(db, ends, subscription, holes):
-    giving = factories.RuleFactory(product=factories.ProductFactory())
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
     same = {"destination": giving.destination, "product": giving.product}
     for trigger, enabled in ends:
-        factories.RuleFactory(
+        factories.RuleFactory.create(
             trigger=trigger, action="expire_course_enrollment", enabled=enabled, **same
         )
     found = pairing.holes(giving.product, Rule.objects.all(), subscription=subscription)
@@ -65,17 +65,17 @@ def test_what_takes_nothing_away_is_a_hole(db, ends, subscription, holes):
 
 
 def test_ending_another_course_closes_no_hole_and_a_global_rule_does(db):
-    giving = factories.RuleFactory(product=factories.ProductFactory())
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
     ending = {"trigger": "product_refunded", "action": "expire_course_enrollment"}
-    factories.RuleFactory(product=giving.product, **ending)
+    factories.RuleFactory.create(product=giving.product, **ending)
     assert pairing.holes(giving.product, Rule.objects.all(), subscription=False)
-    factories.RuleFactory(destination=giving.destination, **ending)
+    factories.RuleFactory.create(destination=giving.destination, **ending)
     assert not pairing.holes(giving.product, Rule.objects.all(), subscription=False)
 
 
 def test_companions_end_access_and_give_it_back_and_are_proposed_once(db):
-    product = factories.ProductFactory()
-    giving = factories.RuleFactory(product=product, marketplace=product.marketplace)
+    product = factories.ProductFactory.create()
+    giving = factories.RuleFactory.create(product=product, marketplace=product.marketplace)
     proposed = pairing.companions([giving], subscription=True)
     assert [(rule.trigger, rule.action) for rule in proposed] == [
         ("product_refunded", "expire_course_enrollment"),
@@ -98,7 +98,7 @@ def test_companions_end_access_and_give_it_back_and_are_proposed_once(db):
     ],
 )
 def test_a_product_seen_with_a_subscription_is_sold_by_one(db, facts, sold):
-    seen = factories.ProductFactory()
+    seen = factories.ProductFactory.create()
     event(None, product=seen, **facts)
     assert subscriptions.sold_by_subscription([seen]) == ({seen.pk} if sold else set())
 
@@ -160,10 +160,10 @@ def test_rules_are_copied_and_what_is_there_already_is_said(manager):
 
 
 def test_a_rule_is_not_copied_to_a_course_that_has_gone(db):
-    rule = factories.RuleFactory(product=factories.ProductFactory())
+    rule = factories.RuleFactory.create(product=factories.ProductFactory.create())
     Destination.objects.update(gone_at=timezone.now())
     rule.refresh_from_db()
-    made, left = copying.copy([rule], factories.ProductFactory())
+    made, left = copying.copy([rule], factories.ProductFactory.create())
     assert made == 0
     assert "is gone from Thinkific" in left[0]
 
@@ -351,7 +351,7 @@ def test_the_catalogue_is_refreshed_from_the_last_step(manager, place):
 
 
 def test_without_a_site_a_rule_asks_for_one_first(db):
-    factories.MarketplaceFactory()
+    factories.MarketplaceFactory.create()
     assert "no Thinkific site is connected yet" in words(step(signed_in(roles.MANAGER)))
 
 
@@ -386,7 +386,7 @@ def test_a_stored_event_is_simulated_with_what_came_since(manager):
 
 
 def test_a_delinquent_subscription_runs_the_rules_of_canceled_too(db, settings):
-    rule = factories.RuleFactory(trigger="subscription_canceled")
+    rule = factories.RuleFactory.create(trigger="subscription_canceled")
     for on, runs in ((True, 1), (False, 0)):
         settings.DELINQUENT_IS_CANCELED = on
         told = simulation.simulate(

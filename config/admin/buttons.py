@@ -19,6 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
+from config.admin.look import brief
 from config.admin.menu import allowed
 
 BACK = "back"
@@ -83,7 +84,7 @@ class Buttons(admin.ModelAdmin):
             '<button type="submit" class="button small {}" formaction="{}" formnovalidate>{}'
             '<span class="visually-hidden"> {}</span></button>',
             (
-                (button.style, address(thing, button.name), button.label, str(thing)[:80])
+                (button.style, address(thing, button.name), button.label, brief(thing))
                 for button in self._shown(request, thing)
                 if button.in_row
             ),

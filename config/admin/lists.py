@@ -10,6 +10,7 @@ from django.utils.functional import cached_property
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
+from config.admin import look
 from config.admin.buttons import Buttons
 
 COUNTED = 1000
@@ -85,7 +86,7 @@ class ListAdmin(Buttons):
 
     def title_of(self, thing: Any) -> str:
         """What the page of one row is called."""
-        return str(thing)
+        return look.brief(thing)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -109,7 +109,7 @@ class SiteFilter(IntegrationFilter):
 class LogAdmin(ReadOnly):
     list_title = "Log"
     one, many = "event", "events"
-    list_display = ("received", "what", "who", "product", "order", "result", "done")
+    list_display = ("received", "what", "who", "sold", "order", "result", "done")
     list_display_links = ("received",)
     list_filter = (ResultFilter, TriggerFilter, ProductFilter, SiteFilter, ReceivedFilter)
     list_select_related = ("customer", "product")
@@ -182,7 +182,7 @@ class LogAdmin(ReadOnly):
         return format_html('<a href="{}">{}</a>', address, look.brief(event.customer.email))
 
     @admin.display(description="Product")
-    def product(self, event: EventLog) -> str:
+    def sold(self, event: EventLog) -> str:
         return look.brief(event.product.name) if event.product else "–"
 
     @admin.display(description="Order")

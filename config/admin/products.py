@@ -53,7 +53,7 @@ class ProductAdmin(ListAdmin):
     form = ProductForm
     list_title = "Products"
     one, many = "product", "products"
-    list_display = ("name", "external_id", "rule_count", "last_event", "recent")
+    list_display = ("called", "external_id", "rule_count", "last_event", "recent")
     search_fields = ("name", "external_id")
     search_help_text = "Name or SamCart ID"
     ordering = ("name", "pk")
@@ -76,13 +76,18 @@ class ProductAdmin(ListAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         events = EventLog.objects.filter(product=OuterRef("pk")).order_by("-received_at")
         rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("product")
-        found: QuerySet[Any] = super().get_queryset(request).select_related("marketplace")
-        return found.annotate(
+        found = super().get_queryset(request).select_related("marketplace")
+        counted: QuerySet[Any] = found.annotate(
             seen=Subquery(events.values("received_at")[:1]),
             rules_made=Subquery(rules.annotate(number=Count("pk")).values("number")),
         )
+        return counted
 
     # Columns
+
+    @admin.display(description="Name")
+    def called(self, product: Product) -> str:
+        return look.brief(product.name) or product.external_id
 
     @admin.display(description="Rules")
     def rule_count(self, product: Any) -> SafeString | str:

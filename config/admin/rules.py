@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -60,7 +61,7 @@ class RuleAdmin(ListAdmin):
     form = RuleForm
     list_title = "Rules"
     one, many = "rule", "rules"
-    list_display = ("when", "about", "action", "destination", "integration", "state", "last_run")
+    list_display = ("when", "about", "action", "place", "integration", "state", "last_run")
     list_display_links = ("when",)
     list_filter = (ScopeFilter, "integration", "trigger", "action", "enabled")
     list_select_related = ("product", "destination", "integration")
@@ -86,7 +87,7 @@ class RuleAdmin(ListAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
         return with_last_run(super().get_queryset(request))
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         # A message links to the rules of a course that has gone.
         return lookup == "destination__id__exact" or super().lookup_allowed(lookup, value, request)
 
@@ -97,8 +98,10 @@ class RuleAdmin(ListAdmin):
         title = {"title": "Global rules"} if only_global else {}
         return super().changelist_view(request, title | (extra_context or {}))
 
-    def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:  # type: ignore[override]
+    def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
         """Rules are made step by step, on a page of their own."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
         return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -113,6 +116,10 @@ class RuleAdmin(ListAdmin):
         return thing.in_words()
 
     # Columns
+
+    @admin.display(description="Course or bundle")
+    def place(self, rule: Rule) -> str:
+        return look.brief(rule.destination.name)
 
     @admin.display(description="When")
     def when(self, rule: Rule) -> str:

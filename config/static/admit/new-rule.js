@@ -18,4 +18,6 @@
     clearTimeout(waiting);
     waiting = setTimeout(look, 200);
   });
+  // Whoever types fast has begun before this script was there.
+  if (field && field.value !== field.defaultValue) look();
 }
