@@ -13,13 +13,14 @@ from types import FrameType
 import psycopg
 
 from tests import postgres
-from tests.bench import carrying, figures, idling, receiving
+from tests.bench import carrying, figures, idling, pages, receiving
 from tests.bench.programs import Bench, BenchError
 
 PARTS = {
     "receiving": receiving.measure,
     "carrying": carrying.measure,
     "idling": idling.measure,
+    "pages": pages.measure,
 }
 
 

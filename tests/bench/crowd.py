@@ -1,0 +1,189 @@
+"""A shop with a long history, and how fast its pages open: `python -m tests.bench.crowd EVENTS`.
+
+Fills the database of DATABASE_URL, opens each page a few times with Django's test client, and
+prints {page: [median seconds, queries]} as JSON.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from statistics import median
+from typing import Any
+
+ROUNDS = 7
+STATUSES = ["done"] * 94 + ["failed"] * 2 + ["skipped"] * 2 + ["waiting", "held"]
+AT_ONCE = 5000
+
+
+def fill(events: int) -> None:
+    """So many events of ninety days, and half as many runs again; always the same ones."""
+    from django.utils import timezone
+
+    from events.models import Delivery, EventLog, RuleRun
+    from integrations.models import Customer, Destination, Integration, Marketplace, Product
+    from rules.models import Rule
+
+    dice = random.Random(7)
+    shop = Marketplace.objects.create(name="Main shop")
+    site = Integration.objects.create(name="Art Academy", site="acme", connection="connected")
+    names = [f"Course {n}" for n in range(40)]
+    courses = Destination.objects.bulk_create(
+        Destination(integration=site, kind="course", external_id=501 + n, name=name)
+        for n, name in enumerate(names)
+    )
+    products = Product.objects.bulk_create(
+        Product(marketplace=shop, external_id=str(1000 + n), name=name)
+        for n, name in enumerate(names)
+    )
+    rules = Rule.objects.bulk_create(
+        Rule(
+            marketplace=shop,
+            scope="product",
+            product=product,
+            trigger=trigger,
+            integration=site,
+            action=action,
+            destination=course,
+        )
+        for product, course in zip(products, courses, strict=True)
+        for trigger, action in (
+            ("product_purchased", "create_course_enrollment"),
+            ("product_refunded", "expire_course_enrollment"),
+        )
+    )
+    people = Customer.objects.bulk_create(
+        (
+            Customer(email=f"buyer{n}@example.com", first_name=f"Dana{n}", last_name="Reyes")
+            for n in range(max(1, events * 6 // 10))
+        ),
+        batch_size=AT_ONCE,
+    )
+    now = timezone.now()
+    times = sorted(now - timedelta(seconds=dice.uniform(0, 90 * 86400)) for _ in range(events))
+    for begin in range(0, events, AT_ONCE):
+        part = times[begin : begin + AT_ONCE]
+        deliveries = Delivery.objects.bulk_create(
+            Delivery(
+                marketplace=shop,
+                body=b'{"type": "Order"}',
+                body_digest=str(at),
+                state="read",
+                received_at=at,
+            )
+            for at in part
+        )
+        rows = []
+        for delivery in deliveries:
+            number = dice.randrange(len(products))
+            rows.append(
+                EventLog(
+                    delivery=delivery,
+                    marketplace=shop,
+                    trigger=dice.choice(["product_purchased"] * 9 + ["product_refunded"]),
+                    product=products[number],
+                    customer=dice.choice(people),
+                    status="no_rule" if dice.random() < 0.02 else dice.choice(STATUSES),
+                    order_id=str(dice.randrange(10**6)),
+                    received_at=delivery.received_at,
+                )
+            )
+        stored = EventLog.objects.bulk_create(rows)
+        runs: list[RuleRun] = []
+        for event in stored:
+            for copy in range(dice.choice([1, 2])):
+                course = courses[dice.randrange(len(courses))]
+                runs.append(
+                    RuleRun(
+                        event=event,
+                        rule=rules[dice.randrange(len(rules))] if copy == 0 else None,
+                        integration=site,
+                        customer=event.customer,
+                        received_at=event.received_at,
+                        action="create_course_enrollment",
+                        destination_id=course.external_id,
+                        destination_name=course.name,
+                        target=f"course:{course.external_id}",
+                        site="acme",
+                        status=event.status if event.status in STATUSES else "done",
+                        message="Enrolled.",
+                        next_attempt_at=now + timedelta(days=1),
+                    )
+                )
+        RuleRun.objects.bulk_create(runs)
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """The pages that are opened, by name."""
+    from django.urls import reverse
+
+    from events.models import EventLog, RuleRun
+    from integrations.models import Customer, Product
+
+    event, run = EventLog.objects.latest("pk"), RuleRun.objects.latest("pk")
+    log, actions = (reverse(f"admin:events_{name}_changelist") for name in ("eventlog", "rulerun"))
+    customers = reverse("admin:integrations_customer_changelist")
+    yield "overview", reverse("admin:index")
+    yield "log", log
+    yield "log, failed", f"{log}?result=failed"
+    yield "log, an e-mail", f"{log}?q=buyer77@example.com"
+    yield "log, a name", f"{log}?q=dana77"
+    yield "log, a product", f"{log}?product={Product.objects.earliest('pk').pk}"
+    yield "log, page 15", f"{log}?p=15"
+    yield "event", reverse("admin:events_eventlog_change", args=[event.pk])
+    yield "actions", actions
+    yield "actions, failed", f"{actions}?status__exact=failed"
+    yield "action", reverse("admin:events_rulerun_change", args=[run.pk])
+    yield "customers, part of an e-mail", f"{customers}?q=uyer777"
+    yield "customers, nobody", f"{customers}?q=buyre77@exmple.com"
+    yield (
+        "customer",
+        reverse("admin:integrations_customer_change", args=[Customer.objects.latest("pk").pk]),
+    )
+    yield "products", reverse("admin:integrations_product_changelist")
+    product = Product.objects.earliest("pk")
+    yield "product", reverse("admin:integrations_product_change", args=[product.pk])
+    yield "rules", reverse("admin:rules_rule_changelist")
+    yield "integrations", reverse("admin:integrations_integration_changelist")
+    yield "SamCart", reverse("admin:samcart")
+    yield "simulate", f"{reverse('admin:simulate')}?event={event.pk}"
+    yield "queue", reverse("admin:queue")
+
+
+def main() -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    import django
+
+    django.setup()
+    from django.contrib.auth import get_user_model
+    from django.core.management import call_command
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    call_command("migrate", verbosity=0)
+    fill(int(sys.argv[1]))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    client = Client(headers={"host": "127.0.0.1"})
+    client.force_login(get_user_model().objects.create_superuser("owner"))
+    found: dict[str, Any] = {}
+    for name, path in pages():
+        with CaptureQueriesContext(connection) as asked:
+            answer = client.get(path)
+        if answer.status_code not in {200, 302}:
+            raise SystemExit(f"{path} answered {answer.status_code}")
+        took = []
+        for _ in range(ROUNDS):
+            begun = time.perf_counter()
+            client.get(path)
+            took.append(time.perf_counter() - begun)
+        found[name] = [median(took), len(asked)]
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""How fast the admin's pages open when there is much to show."""
+
+import json
+
+from tests.bench.figures import Figure
+from tests.bench.programs import Bench, School
+
+EVENTS = 100_000
+
+
+def measure(bench: Bench, school: School) -> list[Figure]:
+    """The median of a few requests of each page, in the server alone."""
+    events = EVENTS // 10 if bench.quick else EVENTS
+    env = bench.database("pages") | school.environment
+    found = json.loads(bench.call("tests.bench.crowd", str(events), env=env))
+    return [
+        Figure(f"{name}, with {events:,} events ({queries} queries)", f"{seconds * 1000:.0f} ms")
+        for name, (seconds, queries) in found.items()
+    ]
