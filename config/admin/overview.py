@@ -8,6 +8,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from config.admin.look import brief
 from config.admin.pages import render
 from events import backlog, figures, heard, subscriptions
 from events.models import Delivery
@@ -20,6 +21,7 @@ from rules.triggers import Trigger
 
 BAR, GAP, HEIGHT = 26, 10, 120
 LOOKED_AT = 50
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,6 @@ def _health(site: Integration) -> str:
 
 
 def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
-    integrations = reverse("admin:integrations_integration_changelist")
     first = (
         reverse("admin:integrations_integration_change", args=[sites[0].pk])
         if sites
@@ -80,9 +81,6 @@ def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Ta
     connected = any(site.connection == Integration.Connection.CONNECTED for site in sites)
     giving = [each.value for each in Action if each.gives_access]
     rules = Rule.objects.filter(enabled=True)
-    public = Destination.objects.filter(
-        kind=Destination.Kind.COURSE, gone_at=None, private=False, rules__isnull=False
-    )
     return [
         Task("Thinkific connected", connected, first),
         Task(
@@ -90,11 +88,7 @@ def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Ta
             bool(sites) and all(site.welcome_emails_on for site in sites),
             first,
         ),
-        Task(
-            "The courses you sell are Private, so that customers cannot cancel inside Thinkific",
-            connected and not public.exists(),
-            reverse("admin:help") if connected else integrations,
-        ),
+        _private(connected),
         Task("SamCart knows the address, and sent something", Delivery.objects.exists(), samcart),
         Task(
             "A rule that enrolls",
@@ -113,6 +107,20 @@ def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Ta
             f"{samcart}#own-rules",
         ),
     ]
+
+
+def _private(connected: bool) -> Task:
+    """Whether the courses that rules give are Private; those that are not are named."""
+    text = "The courses you sell are Private, so that customers cannot cancel inside Thinkific"
+    public = Destination.objects.filter(
+        kind=Destination.Kind.COURSE, gone_at=None, private=False, rules__isnull=False
+    )
+    names = list(public.order_by("name").values_list("name", flat=True).distinct()[: NAMED + 1])
+    if names:
+        named = ", ".join(brief(name) for name in names[:NAMED])
+        text += f" (not yet: {named}{' and more' if len(names) > NAMED else ''})"
+    where = f"{reverse('admin:help')}#cancel"
+    return Task(text, connected and not names, where)
 
 
 def _pairs() -> tuple[str, bool, str]:
