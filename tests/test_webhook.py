@@ -27,6 +27,7 @@ from events.models import Delivery, EventLog
 from integrations import connect
 from integrations.models import WebhookSecret
 from rules.triggers import Trigger
+from tests import gateway
 from tests import shop as shops
 from tests.shop import Shop
 from tests.world import payload
@@ -118,6 +119,24 @@ def test_the_bytes_and_all_that_came_with_them_are_kept(shop):
     assert (kept.query, kept.content_type) == ("shop=1&x=%00", "text/odd; sign=x")
     assert (kept.marketplace, kept.state, kept.withdrawn) == (shop.marketplace, "new", False)
     assert not EventLog.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json; charset*=nope''x",
+        "application/json; charset*=idna''%ff",
+        "application/json; charset=nope",
+        "multipart/form-data",
+        ";;;=",
+        "\xff/\x01",
+    ],
+)
+def test_an_odd_content_type_costs_no_event_and_is_kept(real_shop, content_type):
+    # Django raises for the first two before any middleware runs.
+    path = f"/hooks/samcart/{real_shop.secret}/"
+    assert gateway.post(path, b'{"type": "Order"}', content_type=content_type) == "200 OK"
+    assert (bytes(only().body), only().content_type) == (b'{"type": "Order"}', content_type)
 
 
 @pytest.mark.parametrize(("size", "status"), [(0, 200), (MIB, 200), (MIB + 1, 413), (3 * MIB, 413)])
