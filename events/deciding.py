@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from events import repeats
+from events import ended, repeats
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
 from events.reading import Line, Reading, RuleBook
 from integrations.models import Customer, Product
@@ -182,17 +182,21 @@ def _decide(event: EventLog, line: Line, book: RuleBook) -> list[RuleRun]:
 
 
 def _just_canceled(event: EventLog) -> bool:
-    """Whether the Cancel of the same happening came already, so that its rules ran."""
+    """Whether the Cancel of the same happening came already, so that its rules ran.
+
+    Not when the access was given back since: then the subscription has failed anew.
+    """
     if not event.subscription_id:
         return False
-    cancels = EventLog.objects.filter(
+    told = EventLog.objects.filter(
         marketplace=event.marketplace_id,
         subscription_id=event.subscription_id,
-        trigger=Trigger.SUBSCRIPTION_CANCELED,
+        trigger__in=[Trigger.SUBSCRIPTION_CANCELED, *ended.GIVING_BACK],
         delivery__withdrawn=False,
         received_at__range=(event.received_at - SAME_HAPPENING, event.received_at),
     )
-    return cancels.exists()
+    newest = told.order_by("received_at", "pk").values_list("trigger", flat=True).last()
+    return newest == Trigger.SUBSCRIPTION_CANCELED
 
 
 def _texts(book: RuleBook) -> RuleTexts:

@@ -380,6 +380,23 @@ def test_delinquent_after_a_cancel_of_the_same_subscription_counts_once(
     assert codes(event)[canceled.pk] == ("run" if also else "other_trigger")
 
 
+@pytest.mark.parametrize(
+    ("between", "also"),
+    [
+        ("12_product", True),
+        ("34a_subscription", True),
+        ("35_subscription", True),
+        ("31_subscription", False),
+        ("32_subscription", False),
+    ],
+)
+def test_delinquent_after_a_cancel_that_was_taken_back_counts_anew(shop, between, also):
+    delinquency(shop)
+    shop.sell("30_subscription", minutes=0)
+    shop.sell(between, minutes=1)
+    assert shop.sell("33_subscription", minutes=2).also_canceled is also
+
+
 def test_a_cancel_that_was_read_in_the_same_go_counts(shop):
     delinquency(shop)
     shop.receive(changed("30_subscription"), minutes=0)
