@@ -227,7 +227,7 @@ def test_in_whatever_order_events_come_the_last_one_received_decides(school):
     world, courses = school
     seen: Counter[str] = Counter()
 
-    @examples(80, 2000)
+    @examples(60, 2000)
     @given(stories.STORIES)
     def hold(steps: list[Step]) -> None:
         forget_all(world)
