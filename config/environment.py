@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 MISSING = object()
 LONGEST_NUMBER = 9  # digits: seconds of thirty years
+MOST_DAYS = 36500
 
 
 def _quote_no_line(record: logging.LogRecord) -> bool:
@@ -67,6 +68,17 @@ class Reader:
         if not digits or int(value) < at_least:
             raise ImproperlyConfigured(
                 f"{name} must be a whole number of at least {at_least}, not {value!r}."
+            )
+        return int(value)
+
+    def days(self, name: str, *, default: int) -> int:
+        """For how many days something is kept; 0 is for ever."""
+        value = self.text(name, default=str(default))
+        digits = value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER
+        if not digits or int(value) > MOST_DAYS:
+            raise ImproperlyConfigured(
+                f"{name} must be a whole number of days from 0 (kept for ever) to {MOST_DAYS}, "
+                f"not {value!r}."
             )
         return int(value)
 

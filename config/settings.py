@@ -132,6 +132,10 @@ DELINQUENT_IS_CANCELED = env.flag("DELINQUENT_IS_CANCELED", default=True)
 RETRY_DELAYS = env.seconds(
     "RETRY_DELAYS", default="0,30,120,600,1800,3600,10800,21600,43200,43200,86400,86400"
 )
+# What is older is removed, a little at a time. Chargebacks come for up to half a year.
+KEEP_PAYLOADS_DAYS = env.days("KEEP_PAYLOADS_DAYS", default=180)
+KEEP_EXCHANGES_DAYS = env.days("KEEP_EXCHANGES_DAYS", default=90)
+KEEP_EVENTS_DAYS = env.days("KEEP_EVENTS_DAYS", default=1095)
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", default=2, at_least=1)
 HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
 WORKER_PROCESSES = env.whole("WORKER_PROCESSES", default=2, at_least=1)

@@ -6,7 +6,9 @@ one decides. What somebody changed by hand in Thinkific is only known by asking 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
+from django.conf import settings
 from django.utils import timezone
 
 from events import dealing, waiting
@@ -182,6 +184,9 @@ def _administrators(customer: Customer) -> list[Line]:
 def _nothing(name: str, customer: Customer) -> str:
     if EventLog.objects.filter(customer=customer).exists():
         return f"{name} bought nothing that a rule gives access for. Look at the events below."
+    days = settings.KEEP_EVENTS_DAYS
+    if days and customer.created_at < timezone.now() - timedelta(days=days):
+        return f"Nothing was received for {customer.email} in the last {days} days."
     return f"Nothing was received for {customer.email}."
 
 

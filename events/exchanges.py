@@ -2,12 +2,27 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
 
 from events.models import RuleRun
 from integrations.models import ApiCall
 
 # Of one run; whoever tried for three days made a few dozen.
 MOST = 100
+
+
+def removed(run: RuleRun) -> str:
+    """A sentence when the calls of a run are so old that housekeeping has removed them."""
+    days = settings.KEEP_EXCHANGES_DAYS
+    last = run.finished_at or run.started_at
+    if not (days and last and last < timezone.now() - timedelta(days=days)):
+        return ""
+    return (
+        f"Calls are kept for {days} day{'' if days == 1 else 's'}; those of this action are gone."
+    )
 
 
 def of_runs(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:

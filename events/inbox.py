@@ -50,6 +50,7 @@ def reread(marketplace_id: int, raw_type: str) -> int:
         marketplace=marketplace_id,
         status=EventLog.Status.UNKNOWN_TYPE,
         delivery__address_trigger="",  # else the type is not asked
+        delivery__body_removed_at=None,
     )
     again = {
         delivery
@@ -68,7 +69,7 @@ def _store_all(
     done = 0
     while rest and time.monotonic() < until:
         with transaction.atomic():
-            if not _only_one():
+            if not only_one():
                 return None
             began = time.monotonic()
             done += _store_one(rest.popleft())
@@ -78,8 +79,11 @@ def _store_all(
     return done
 
 
-def _only_one() -> bool:
-    """One worker at a time, by the transaction's own lock: SQLite's is the whole database."""
+def only_one() -> bool:
+    """One worker at a time, by the transaction's own lock: SQLite's is the whole database.
+
+    Inside a transaction; False when another one holds the lock.
+    """
     if connection.vendor != "postgresql":
         return True
     with connection.cursor() as cursor:

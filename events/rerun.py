@@ -51,7 +51,7 @@ def rerun(events: Iterable[EventLog]) -> Rerun:
     left: Counter[str] = Counter()
     queued = 0
     for event in events:
-        reason = CANNOT.get(event.status, "")
+        reason = CANNOT.get(event.status, "") or payload_removed(event.delivery)
         if not reason and event.pk in taken_back:
             reason = ended.sentence(taken_back[event.pk])
         made = 0 if reason else _decide_again(event, books)
@@ -62,6 +62,14 @@ def rerun(events: Iterable[EventLog]) -> Rerun:
         with transaction.atomic():
             wake.wake()
     return Rerun(queued, dict(left))
+
+
+def payload_removed(delivery: Delivery) -> str:
+    """ "what SamCart sent was removed after 180 days", "" while it is there."""
+    if delivery.body_removed_at is None:
+        return ""
+    days = (delivery.body_removed_at - delivery.received_at).days
+    return f"what SamCart sent was removed after {days} day{'' if days == 1 else 's'}"
 
 
 def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:

@@ -8,7 +8,7 @@ import time
 
 from django.conf import settings
 
-from events import again, inbox, life, runs, wake
+from events import again, housekeeping, inbox, life, runs, ticker, wake
 from events.crew import Crew
 
 log = logging.getLogger(__name__)
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 # the last one ends within the task's limit.
 CLAIM_SHARE = 0.25
 SPARE_SHARE = 0.05
+# When nothing is left to do, so much of its time goes into housekeeping.
+TIDY_SHARE = 1 / 30
 # So long the task sleeps when nothing is to be read or begun.
 PAUSE_SECONDS = 0.2
 # Runs that end within so long of each other free their threads together: one claim, not many.
@@ -29,6 +31,9 @@ def work() -> None:
         life.show()
         if _drain():
             wake.wake()
+        elif not life.show():
+            until = time.monotonic() + TIDY_SHARE * settings.TASK_SECONDS
+            housekeeping.go_on(until=until, enough=ticker.work_due)
     except Exception as error:
         # A task that raises helps nobody: the ticker wakes the next one within a second.
         log.error("work_broke_off", extra={"error": type(error).__name__})

@@ -3,13 +3,14 @@
 from django.db.models import DurationField, ExpressionWrapper, F, Max
 from django.db.models.functions import Now
 
-from events import runs, wake
+from events import housekeeping, runs, wake
 from events.models import Delivery, Worker
 
 
 def enlist(cluster: str) -> None:
     """Note a cluster that is about to start."""
     Worker.objects.update_or_create(name=cluster, defaults={"seen_at": None, "stopping": False})
+    housekeeping.begin()
 
 
 def dismiss(cluster: str) -> None:
@@ -36,6 +37,11 @@ def tick(cluster: str, *, beat_after: float) -> float | None:
 
 def anything_due() -> bool:
     """Whether a worker would find something to do now."""
+    return work_due() or housekeeping.due()
+
+
+def work_due() -> bool:
+    """Whether an event waits to be read, or an action to be carried out."""
     return Delivery.objects.filter(state=Delivery.State.NEW).exists() or runs.due()
 
 

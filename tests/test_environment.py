@@ -37,6 +37,9 @@ MALFORMED = {
     "RETRY_DELAYS": ["", "soon", "0,-5", "1,nan", "inf", "0;30"],
     "LEASE_SECONDS": ["2", "a minute", "²"],
     "HEARTBEAT_TIMEOUT": ["0", "never"],
+    "KEEP_PAYLOADS_DAYS": ["", "-1", "half a year", "180.5", "36501", "9" * 5000],
+    "KEEP_EXCHANGES_DAYS": ["", "90d", "²"],
+    "KEEP_EVENTS_DAYS": ["for ever", "-0", "99999999"],
     "DELINQUENT_IS_CANCELED": ["sometimes"],
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]

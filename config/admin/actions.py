@@ -179,5 +179,9 @@ class ActionAdmin(ReadOnly):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         run = context["original"]
-        told = {"told": waiting.reason(run), "exchanges": exchanges.of_runs([run]).get(run.pk, [])}
+        told = {
+            "told": waiting.reason(run),
+            "exchanges": exchanges.of_runs([run]).get(run.pk, []),
+            "removed": exchanges.removed(run),
+        }
         return super().render_change_form(request, context | told, *args, **kwargs)

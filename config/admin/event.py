@@ -12,6 +12,7 @@ from config.admin import look
 from config.admin.actions import Status as RunStatus
 from events import dealing, exchanges, waiting
 from events.models import EventLog
+from events.rerun import payload_removed
 from rules.engine import REASONS, Why
 from rules.triggers import Trigger
 
@@ -22,13 +23,20 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     reasons, calls = waiting.reasons(runs), exchanges.of_runs(runs)
     return {
         "steps": [
-            {"run": run, "told": reasons[run.pk], "calls": calls.get(run.pk, [])} for run in runs
+            {
+                "run": run,
+                "told": reasons[run.pk],
+                "calls": calls.get(run.pk, []),
+                "removed": exchanges.removed(run),
+            }
+            for run in runs
         ],
         "why": [
             {"rule": sentence, "ran": ran, "reason": REASONS[Why(code)]}
             for sentence, ran, code in sorted(event.sentences(), key=lambda row: not row[1])
         ],
         "payload": payload(event),
+        "payload_removed": payload_removed(event.delivery),
         "undone": dealing.needs_a_person(event),
         "triggers": [(each.value, each.label) for each in Trigger],
         "can_name": event.status == EventLog.Status.UNKNOWN_TYPE
@@ -60,7 +68,7 @@ def addresses(keeper: ModelAdmin) -> list[URLPattern]:
         if not request.user.has_perm("events.view_eventlog"):
             raise PermissionDenied
         event = keeper.get_object(request, object_id)
-        if event is None:
+        if event is None or payload_removed(event.delivery):
             raise Http404
         name = f"event-{event.pk}.json"
         return HttpResponse(

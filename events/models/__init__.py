@@ -2,6 +2,6 @@
 
 from events.models.received import Delivery, EventLog, RuleTexts
 from events.models.runs import RuleRun
-from events.models.worker import Worker
+from events.models.worker import Tidying, Worker
 
-__all__ = ["Delivery", "EventLog", "RuleRun", "RuleTexts", "Worker"]
+__all__ = ["Delivery", "EventLog", "RuleRun", "RuleTexts", "Tidying", "Worker"]

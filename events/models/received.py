@@ -43,6 +43,8 @@ class Delivery(models.Model):
     state = models.CharField(max_length=4, choices=State.choices, default=State.NEW)
     repeat_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="repeats")
     received_at = models.DateTimeField(db_default=ReceiptTime())
+    # Body and query were too old to be kept; the digest stays.
+    body_removed_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name_plural = "deliveries"
@@ -54,6 +56,12 @@ class Delivery(models.Model):
             ),
             models.Index(fields=["body_digest", "received_at"], name="delivery_repeats"),
             models.Index(fields=["-received_at"], name="delivery_newest"),
+            # A delivery enters it when it is read, so that receiving costs no more.
+            models.Index(
+                fields=["received_at", "id"],
+                condition=models.Q(state="read", body_removed_at=None),
+                name="delivery_with_body",
+            ),
         ]
 
     def __str__(self) -> str:

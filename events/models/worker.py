@@ -1,4 +1,4 @@
-"""Worker clusters: which ones there are, and when each last showed life."""
+"""Worker clusters: which ones there are, when each showed life, and the round of tidying."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -15,3 +15,22 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Tidying(models.Model):
+    """The one row of housekeeping: when it goes on, and where it stopped."""
+
+    ONLY = 1
+
+    # While a worker is at it: when another one takes it for dead.
+    next_at = models.DateTimeField()
+    # The chore under way, and the last row that it looked at.
+    chore = models.CharField(max_length=20, blank=True)
+    reached_at = models.DateTimeField(null=True)
+    reached_id = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="tidying_only_one")]
+
+    def __str__(self) -> str:
+        return f"Tidying, next at {self.next_at}"

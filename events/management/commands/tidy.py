@@ -1,0 +1,52 @@
+"""`manage.py tidy`: what housekeeping does once an hour, now and to the end."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from events import housekeeping
+from events.outdated import CHORES
+
+KEPT = (
+    ("What SamCart sent", "KEEP_PAYLOADS_DAYS"),
+    ("Exchanges with Thinkific", "KEEP_EXCHANGES_DAYS"),
+    ("Events with their actions", "KEEP_EVENTS_DAYS"),
+)
+
+
+class Command(BaseCommand):
+    help = (
+        "Removes what is older than the KEEP_..._DAYS settings allow; what still waits is kept. "
+        "Workers do it every hour. Example: manage.py tidy --dry-run"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+
+    def handle(self, **options: Any) -> None:
+        for what, setting in KEPT:
+            self.stdout.write(f"{what}: {_kept(getattr(settings, setting))} ({setting}).")
+        dry = options["dry_run"]
+        for chore in CHORES:
+            number = housekeeping.would_remove(chore) if dry else self._remove(chore)
+            be = "would be" if dry else ("was" if number == 1 else "were")
+            what = chore.one if number == 1 else chore.many
+            self.stdout.write(f"{number:,} {what} {be} removed.")
+
+    def _remove(self, chore: Any) -> int:
+        number = 0
+        for _, removed in housekeeping.work_off(chore):
+            number += removed
+            if self.stderr.isatty():
+                self.stderr.write(f"\r{number:,} {chore.many} ...", ending="")
+        if number and self.stderr.isatty():
+            self.stderr.write("")
+        return number
+
+
+def _kept(days: int) -> str:
+    if not days:
+        return "kept for ever"
+    return f"kept for {days} day{'' if days == 1 else 's'}"
