@@ -59,7 +59,8 @@ def go_on(
     after = (stand.reached_at, stand.reached_id)
     for chore in CHORES[first:]:
         for place, number in work_off(chore, after=after, leave=leave):
-            removed[chore.name] += number
+            if number:
+                removed[chore.name] += number
             if time.monotonic() > until or enough():
                 _stop(chore=chore.name, place=place)
                 return removed
@@ -105,7 +106,8 @@ def _remove(chore: Chore, pks: list[Any], leave: Callable[[float], object]) -> i
             began = time.monotonic()
             while pks:
                 few, pks = pks[:FEW], pks[FEW:]
-                number += chore.remove(chore.may_go(few))
+                few = chore.may_go(few)
+                number += chore.remove(few) if few else 0
                 if time.monotonic() - began > HOLD_SECONDS / 2:
                     break
         # On SQLite nobody else can write meanwhile; PostgreSQL is only spared the load.
