@@ -331,7 +331,7 @@ def many(db) -> Iterator[None]:
             state=Delivery.State.READ,
             received_at=start + timedelta(hours=number),
             # As after years: of most only the event is left.
-            body_removed_at=start if number % 10 else None,
+            body_removed_at=start if number % 40 else None,
         )
         for number in range(20_000)
     )
