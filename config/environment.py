@@ -52,6 +52,10 @@ class Reader:
             word.strip() for word in self.text(name, default=default).split(",") if word.strip()
         ]
 
+    def folder(self, name: str, *, default: Path) -> Path:
+        """A folder, which need not be there; a relative one lies beside manage.py."""
+        return Path(__file__).resolve().parent.parent / self.text(name, default=str(default))
+
     def flag(self, name: str, *, default: bool) -> bool:
         """true or false, in the spellings people use."""
         value = self.text(name, default=str(default)).casefold()
@@ -152,7 +156,8 @@ class Reader:
         if engine == "django.db.backends.sqlite3":
             return entry | sqlite_options(entry, default, lock_seconds)
         if engine == "django.db.backends.postgresql":
-            return entry | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+            more = {"ENGINE": "config.postgresql", "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+            return entry | more
         raise ImproperlyConfigured(
             f"{name} must be sqlite:///path or postgres://user:password@host:5432/name."
         )

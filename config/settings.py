@@ -96,6 +96,9 @@ DATABASES: dict[str, dict[str, Any]] = {
         "DATABASE_URL", default=BASE_DIR / "var" / "admit.sqlite3", lock_seconds=LOCK_SECONDS
     )
 }
+# What the database does not take within so many seconds in all goes to the spool.
+STORE_SECONDS = 3.0
+SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

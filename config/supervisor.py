@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from config import child
-from events import life, ticker
+from events import life, spool, ticker
 from events.models import Worker
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,9 @@ FIRST_SIGN_SECONDS = 30.0
 # A program that ran this long has not died at its start: the next restart is quick again.
 STEADY_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
+# What was spooled goes before new work: at the start as far as this goes, and then at each tick.
+FIRST_DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 0.5
 
 
 class Program:
@@ -132,9 +135,13 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
         try:
+            if self._web:
+                self._watch_web(self._web)
+            self._note(lambda: spool.drain(seconds=FIRST_DRAIN_SECONDS))
             while not self._stopping:
                 if self._web:
                     self._watch_web(self._web)
+                self._note(lambda: spool.drain(seconds=DRAIN_SECONDS))
                 if self._cluster:
                     self._watch_cluster(self._cluster)
                 self._nap(TICK_SECONDS)

@@ -44,6 +44,8 @@ def store(reading: Reading) -> None:
         event = rows.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
             _store_line(event, line, first, reading.book)
+    if first is None:
+        repeats.part_again(delivery)
 
 
 def set_aside(delivery: Delivery, error: Exception) -> None:

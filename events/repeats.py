@@ -41,3 +41,22 @@ def first_of(delivery: Delivery) -> Delivery | None:
     )
     others = between.exclude(delivery=first).exclude(delivery__repeat_of=first)
     return None if others.exclude(delivery=delivery).exists() else first
+
+
+def part_again(delivery: Delivery) -> int:
+    """Have repeats read again that this delivery, which came in late, turns out to part.
+
+    Inside the caller's transaction, after its events are stored; how many those are. One that
+    was spooled, or received by another machine, may come in after what was received later.
+    """
+    customers = EventLog.objects.filter(delivery=delivery, customer__isnull=False)
+    parted = EventLog.objects.filter(
+        customer__in=customers.values("customer"),
+        received_at__range=(delivery.received_at, delivery.received_at + WINDOW),
+        delivery__repeat_of__received_at__lte=delivery.received_at,
+    ).exclude(delivery__repeat_of=delivery)
+    again = list(parted.values_list("delivery", flat=True))
+    if not again:
+        return 0
+    whole = Delivery.objects.filter(pk__in=again, body_removed_at=None)
+    return whole.update(state=Delivery.State.NEW, repeat_of=None)

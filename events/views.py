@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -10,10 +12,11 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
-from events import keeping, wake
+from events import keeping, reach, spool, wake
 from events.models import Delivery
-from integrations import doors
+from integrations import doors, secrets
 from integrations.doors import Door
+from integrations.patience import Patience
 from rules.triggers import from_address
 
 log = logging.getLogger(__name__)
@@ -38,20 +41,22 @@ def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpRespons
     """Keep one POST of SamCart with its wake-up, in one transaction, and answer.
 
     200 stored · 404 unknown secret · 405 not a POST · 413 over 1 MiB · 503 when no durable
-    copy could be made. Nothing of the body is read here: SamCart sends each event once.
+    copy could be made. Nothing of the body is read here: SamCart sends each event once. What
+    the database does not take in time goes to the spool, and is stored all the same.
     """
     try:
         return _receive(request, secret, trigger)
     except Exception as error:  # whatever it was: the event is not kept, and must be told so
         # The text of a database error may quote the body, so only its kind is told.
         log.error("delivery_not_stored", extra={"error": type(error).__name__})
-        response = _answer(503, "The event could not be stored. Send it again.")
-        response["Retry-After"] = "30"
-        return response
+        return _later("The event could not be stored. Send it again.")
 
 
 def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
-    door = doors.find(secret)
+    came_at = time.time()
+    digest = secrets.digest(secret)
+    patience = Patience(settings.STORE_SECONDS)  # for the look-up and the storing together
+    door = _door(digest, patience)
     if door is None:
         log.warning("hook_address_unknown")
         return _answer(404, "This address is not known. Copy it again from Admit.")
@@ -61,8 +66,44 @@ def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
     if body is None:
         log.warning("delivery_too_large", extra={"marketplace": door.marketplace_id})
         return _answer(413, "The body is larger than 1 MiB.")
-    _store(_delivery(request, door, trigger, body))
+    delivery = _delivery(request, door, trigger, body)
+    if door.secret_id is None or not _stored(delivery, patience):
+        received_at = datetime.fromtimestamp(came_at, UTC)
+        spool.keep(delivery, secret_digest=digest, received_at=received_at)
+        log.warning("delivery_spooled", extra={"delivery": str(delivery.uuid)})
     return _answer(200, "Stored.")
+
+
+def _door(digest: str, patience: Patience) -> Door | None:
+    """As the database says, or as this process remembers while that does not answer."""
+    if not reach.worth_a_try():
+        return doors.remembered(digest)
+    try:
+        with patience:
+            return doors.find(digest)
+    except Exception as error:
+        _give_up(error, patience)
+        return doors.remembered(digest)
+
+
+def _stored(delivery: Delivery, patience: Patience) -> bool:
+    """Whether the database has it; whatever it was that it lacks, the spool may have it."""
+    try:
+        with patience:
+            _store(delivery)
+    except Exception as error:
+        _give_up(error, patience)
+        return False
+    reach.found()
+    return True
+
+
+def _give_up(error: Exception, patience: Patience) -> None:
+    # The text of a database error may quote the body, so only its kind is told.
+    log.error("database_out_of_reach", extra={"error": type(error).__name__})
+    reach.lost(waited=patience.spent)
+    # It may still be at work for us, or stand still: Django must not ask it again at the end.
+    connection.close()
 
 
 def _body(request: HttpRequest) -> bytes | None:
@@ -91,7 +132,8 @@ def _delivery(request: HttpRequest, door: Door, trigger: str, body: bytes) -> De
     # WSGI hands the bytes of a header over as if they were Latin-1.
     query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
     return Delivery(
-        marketplace_id=door.marketplace_id,
+        # None only on the way to the spool, which finds out when the database is back.
+        marketplace_id=door.marketplace_id,  # type: ignore[misc]
         secret_id=door.secret_id,
         withdrawn=door.withdrawn,
         address_trigger=named.value if named else _text(trigger, 100),
@@ -131,11 +173,19 @@ def _store_once(delivery: Delivery) -> None:
 
 
 def _not_a_post(door: Door) -> HttpResponse:
+    if door.secret_id is None:
+        return _later("The database cannot be reached to tell whether this address is right.")
     text = "This is the right address. SamCart sends its events here by POST."
     if door.withdrawn:
         text = "This address was withdrawn: what is sent here is held. Copy the new one from Admit."
     response = _answer(405, text)
     response["Allow"] = "POST"
+    return response
+
+
+def _later(text: str) -> HttpResponse:
+    response = _answer(503, text)
+    response["Retry-After"] = "30"
     return response
 
 

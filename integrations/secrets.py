@@ -25,13 +25,23 @@ def _keys() -> MultiFernet:
 
 def seal(text: str) -> str:
     """The text encrypted (Fernet token, ASCII)."""
-    return _keys().encrypt(text.encode()).decode()
+    return seal_bytes(text.encode()).decode()
+
+
+def seal_bytes(clear: bytes) -> bytes:
+    """The bytes encrypted (Fernet token, ASCII)."""
+    return _keys().encrypt(clear)
 
 
 def reveal(sealed: str) -> str:
     """The text that was sealed. Raises SecretUnreadable."""
+    return reveal_bytes(sealed.encode()).decode()
+
+
+def reveal_bytes(sealed: bytes) -> bytes:
+    """The bytes that were sealed. Raises SecretUnreadable."""
     try:
-        return _keys().decrypt(sealed.encode()).decode()
+        return _keys().decrypt(sealed)
     except InvalidToken:
         raise SecretUnreadable from None
 

@@ -1,6 +1,7 @@
 """Settings and fixtures of every test; no .env is read, and no address but loopback is called."""
 
 import os
+import tempfile
 
 os.environ.update(
     {
@@ -12,6 +13,8 @@ os.environ.update(
         "PUBLIC_URL": "http://127.0.0.1:8000",
         "THINKIFIC_API_URL": "http://127.0.0.1:9/api/public/v1",
         "THINKIFIC_CALLS_PER_MINUTE": "0",
+        # Made when something is spooled, which no test does without a folder of its own.
+        "SPOOL_DIR": f"{tempfile.gettempdir()}/admit-tests-spool-{os.getpid()}",
     }
 )
 for name in ("REDIS_URL", "DEBUG", "TIME_ZONE", "RETRY_DELAYS", "LEASE_SECONDS"):

@@ -157,6 +157,7 @@ class Installation:
             "PYTHONUNBUFFERED": "1",
             "ADMIT_ENV_FILE": str(self.folder / ".env"),
             "DATABASE_URL": self.database,
+            "SPOOL_DIR": str(self.folder / "spool"),
             "WEB_CONCURRENCY": "1",
         }
         settings = {

@@ -373,6 +373,7 @@ def test_status_of_a_fresh_installation(db):
     assert json.loads(run("status", "--json")) == {
         "worker_seen_seconds": None,
         "deliveries_waiting": 0,
+        "spool": {"waiting": 0, "set_aside": 0},
         "runs": dict.fromkeys(["waiting", "running", "done", "skipped", "failed", "held"], 0),
         "oldest_due_seconds": None,
         "integrations": [],
@@ -398,6 +399,7 @@ def test_status_counts_what_is_there(world):
     assert list(found) == [
         "worker_seen_seconds",
         "deliveries_waiting",
+        "spool",
         "runs",
         "oldest_due_seconds",
         "integrations",

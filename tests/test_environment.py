@@ -187,5 +187,5 @@ def test_a_database_comes_with_the_options_that_it_needs(monkeypatch, tmp_path):
     assert "synchronous=FULL" in sqlite["OPTIONS"]["init_command"]
     monkeypatch.setenv("A", "postgres://me:word@127.0.0.1:5433/admit")
     postgres = Reader().database("A", default=tmp_path / "other.sqlite3", lock_seconds=10)
-    assert postgres["ENGINE"] == "django.db.backends.postgresql"
+    assert postgres["ENGINE"] == "config.postgresql"
     assert (postgres["CONN_MAX_AGE"], postgres["CONN_HEALTH_CHECKS"]) == (60, True)

@@ -14,6 +14,8 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
+from integrations import patience
+
 LOOK_SECONDS = 0.001
 _turns: dict[str, threading.Lock] = {}
 # A lock that another thread held when the process was forked would never be given back.
@@ -28,7 +30,7 @@ class Cursor(base.SQLiteCursorWrapper):
         assert isinstance(connection, Connection)
         if connection.in_transaction:
             return super().execute(query, params)
-        until = time.monotonic() + connection.patience
+        until = min(time.monotonic() + connection.patience, patience.until())
         while True:
             try:
                 return super().execute(query, params)
@@ -40,7 +42,7 @@ class Cursor(base.SQLiteCursorWrapper):
 
 
 class Connection(sqlite3.Connection):
-    """`patience` is for how many seconds a writer waits for the others."""
+    """`patience` is for how many seconds a writer waits for the others, the thread's allowing."""
 
     patience = 0.0
 
@@ -89,7 +91,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _take_turn(self) -> None:
         turn = _turns.setdefault(str(self.settings_dict["NAME"]), threading.Lock())
-        if not turn.acquire(timeout=self.connection.patience):
+        if not turn.acquire(timeout=min(self.connection.patience, patience.left())):
             raise OperationalError("database is locked by another thread")
         self._turn = turn
 

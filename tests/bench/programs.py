@@ -52,6 +52,7 @@ class Bench:
             "FIELD_ENCRYPTION_KEYS": base64.urlsafe_b64encode(os.urandom(32)).decode(),
             "THINKIFIC_CALLS_PER_MINUTE": "0",
             "DATABASE_URL": f"sqlite:///{folder}/none.sqlite3",
+            "SPOOL_DIR": str(folder / "spool"),
         }
         return cls(folder, environment, postgres, quick)
 

@@ -10,7 +10,7 @@ from django.db.models import Count, Min
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events import ticker
+from events import spool, ticker
 from events.models import Delivery, RuleRun
 from integrations import budget
 from integrations.models import ApiCall, Integration
@@ -34,6 +34,11 @@ class Command(BaseCommand):
             else f"The worker was seen {seen:.0f} s ago."
         )
         self.stdout.write(f"{found['deliveries_waiting']} deliveries wait to be read.")
+        if any(found["spool"].values()):
+            self.stdout.write(
+                f"Spooled on this machine: {found['spool']['waiting']} wait for the database, "
+                f"{found['spool']['set_aside']} were set aside."
+            )
         runs = ", ".join(f"{number} {name}" for name, number in found["runs"].items())
         self.stdout.write(f"Actions: {runs}.")
         if found["oldest_due_seconds"] is not None:
@@ -47,13 +52,14 @@ class Command(BaseCommand):
 
 
 def status() -> dict[str, Any]:
-    """What `status --json` tells; seconds are floats, times ISO 8601."""
+    """What `status --json` tells; seconds are floats, times ISO 8601, the spool this machine's."""
     counts = dict(RuleRun.objects.values_list("status").annotate(Count("pk")).order_by())
     oldest = RuleRun.objects.due().aggregate(at=Min("next_attempt_at"))["at"]
     silent = ticker.silence()
     return {
         "worker_seen_seconds": None if silent is None else round(silent, 1),
         "deliveries_waiting": Delivery.objects.filter(state=Delivery.State.NEW).count(),
+        "spool": spool.counts(),
         "runs": {name.value: counts.get(name, 0) for name in RuleRun.Status},
         "oldest_due_seconds": max(0.0, round((timezone.now() - oldest).total_seconds(), 1))
         if oldest

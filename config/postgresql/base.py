@@ -1,0 +1,41 @@
+"""The database engine for PostgreSQL: a thread with limited patience does not wait for ever.
+
+Neither the server's time limits nor TCP's help against a server that stands still: it runs no
+clock, and its kernel goes on answering. So the wait itself ends, on our side. What was sent may
+still be carried out later; whoever sets a limit must be able to tell by a key of its own.
+"""
+
+from typing import Any, TypeVar
+
+import psycopg
+from django.db import OperationalError
+from django.db.backends.postgresql import base
+from psycopg.abc import PQGen
+
+from integrations import patience
+
+# psycopg and libpq wait at least so long for a new connection, whatever they are told.
+SHORTEST_CONNECT = 2
+Found = TypeVar("Found")
+
+
+class Connection(psycopg.Connection[Any]):
+    """Each wait for the server ends with the patience of the thread."""
+
+    def wait(self, gen: PQGen[Found], interval: float = 0.1, timeout: float | None = None) -> Found:
+        if timeout is None and patience.limited():
+            timeout = patience.left()
+        return super().wait(gen, interval, timeout)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's, with such connections."""
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        if patience.limited():
+            if patience.left() < SHORTEST_CONNECT:
+                raise OperationalError("no time is left to connect anew")
+            conn_params = {**conn_params, "connect_timeout": int(patience.left())}
+        connection = super().get_new_connection(conn_params)
+        connection.__class__ = Connection  # Django does not ask which class it shall make
+        return connection

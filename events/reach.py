@@ -1,0 +1,39 @@
+"""Whether to ask the database at all: while it hangs, not every POST must find that out anew.
+
+A web server has few threads. When one has waited in vain, the others spool at once for a
+moment; then one of them tries again. Each web process knows for itself.
+"""
+
+import threading
+import time
+
+from django.conf import settings
+
+_lock = threading.Lock()
+_rest_until = 0.0
+
+
+def worth_a_try() -> bool:
+    """False while the database rests; afterwards True for one caller at a time."""
+    global _rest_until
+    if not _rest_until:
+        return True
+    with _lock:
+        if time.monotonic() < _rest_until:
+            return False
+        _rest_until = time.monotonic() + settings.STORE_SECONDS
+        return True
+
+
+def found() -> None:
+    """The database took a delivery: everybody may ask it again."""
+    global _rest_until
+    if _rest_until:
+        _rest_until = 0.0
+
+
+def lost(*, waited: float) -> None:
+    """It did not, after so many seconds: one that refuses at once may be asked at once again."""
+    global _rest_until
+    hangs = waited > settings.STORE_SECONDS / 2
+    _rest_until = time.monotonic() + settings.STORE_SECONDS if hangs else 0.0
