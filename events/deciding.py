@@ -6,11 +6,14 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import CharField
 
 from events import ended, repeats
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
 from events.reading import Line, Reading, RuleBook
+from integrations import rows
 from integrations.models import Customer, Product
+from integrations.rows import Given, Question
 from integrations.samcart.payload import SaleEvent
 from rules.engine import Why
 from rules.models import Action, Rule
@@ -22,6 +25,9 @@ Status = EventLog.Status
 SAME_HAPPENING = timedelta(minutes=10)
 PAID = {"", "charged", "fulfilled"}
 WITHDRAWN = "It was sent to a withdrawn address."
+_EVENTS = Question(lambda: EventLog.objects.filter(delivery=Given("delivery")))
+_CUSTOMER = Question(lambda: Customer.objects.filter(email=Given("email", CharField())))
+_TEXTS = Question(lambda: RuleTexts.objects.filter(digest=Given("digest", CharField())))
 
 
 def store(reading: Reading) -> None:
@@ -30,9 +36,11 @@ def store(reading: Reading) -> None:
     A delivery that is read again keeps its rows, and what was decided stays as it is.
     """
     delivery = reading.delivery
-    rows = {event.line: event for event in delivery.events.all()}
+    known = {event.line: event for event in _EVENTS.all(delivery=delivery.pk)}
+    for event in known.values():
+        event.delivery = delivery
     if reading.unreadable:
-        event = rows.get(0) or _new(delivery, 0)
+        event = known.get(0) or _new(delivery, 0)
         _explain(event, Status.UNREADABLE, reading.unreadable)
         event.save()
         return
@@ -41,7 +49,7 @@ def store(reading: Reading) -> None:
         Delivery.objects.filter(pk=delivery.pk).update(repeat_of=first)
     assert reading.book is not None
     for number, line in enumerate(reading.lines):
-        event = rows.get(number) or _new(delivery, number)
+        event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
             _store_line(event, line, first, reading.book)
     if first is None:
@@ -125,8 +133,13 @@ def _store_line(event: EventLog, line: Line, first: Delivery | None, book: RuleB
         )
     else:
         runs = _decide(event, line, book)
-    event.save()
-    RuleRun.objects.bulk_create(runs)
+    if event.pk is None:
+        rows.add(event)
+    else:
+        event.save()
+    for run in runs:
+        run.event = event
+        rows.insert(run)
 
 
 def _fill(event: EventLog, line: Line) -> None:
@@ -151,9 +164,13 @@ def _customer(sale: SaleEvent, *, rename: bool) -> Customer | None:
     names = {"first_name": sale.first_name, "last_name": sale.last_name}
     told = {key: name for key, name in names.items() if name}
     told["email_as_sent"] = sale.email_as_sent
-    customer, made = Customer.objects.get_or_create(email=sale.email, defaults=told)
+    customer = _CUSTOMER.first(email=sale.email)
+    if customer is None:
+        customer = Customer(email=sale.email, **told)
+        rows.write_over(customer, key=("email",), fields=("email_as_sent",))
+        return customer
     changed = [key for key, value in told.items() if getattr(customer, key) != value]
-    if rename and changed and not made:
+    if rename and changed:
         for key in changed:
             setattr(customer, key, told[key])
         customer.save(update_fields=changed)
@@ -203,7 +220,8 @@ def _just_canceled(event: EventLog) -> bool:
 
 def _texts(book: RuleBook) -> RuleTexts:
     found = {"sentences": book.sentences}
-    return RuleTexts.objects.get_or_create(digest=book.digest, defaults=found)[0]
+    known = _TEXTS.first(digest=book.digest)
+    return known or RuleTexts.objects.get_or_create(digest=book.digest, defaults=found)[0]
 
 
 def _reason(runs: Sequence[RuleRun], whys: set[Why]) -> str:

@@ -10,6 +10,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from events.deciding import set_aside, store
 from events.models import Delivery, EventLog
 from events.reading import Reading, read_all
+from integrations.rows import Change, Given, Question
 from integrations.samcart.payload import normalise_type
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,13 @@ HOLD_SECONDS = 0.010
 LEAVE_TIMES = 3
 # The number of our lock among PostgreSQL's advisory locks; any number, but always this.
 INBOX_LOCK = 0x41646D69
+_WAITING = Question(
+    lambda: Delivery.objects.filter(state=Delivery.State.NEW).order_by("received_at", "id")[:BATCH]
+)
+_TAKE = Change(
+    lambda: Delivery.objects.filter(pk=Given("pk"), state=Delivery.State.NEW),
+    state=Delivery.State.READ,
+)
 
 
 def process(*, until: float = float("inf"), leave: Callable[[float], object] = time.sleep) -> int:
@@ -30,8 +38,7 @@ def process(*, until: float = float("inf"), leave: Callable[[float], object] = t
     """
     done = 0
     while time.monotonic() < until:
-        waiting = Delivery.objects.filter(state=Delivery.State.NEW).order_by("received_at", "id")
-        readings = read_all(waiting[:BATCH])
+        readings = read_all(_WAITING.all())
         if not readings:
             break
         stored = _store_all(readings, until, leave)
@@ -93,8 +100,7 @@ def only_one() -> bool:
 
 def _store_one(reading: Reading) -> int:
     delivery = reading.delivery
-    mine = Delivery.objects.filter(pk=delivery.pk, state=Delivery.State.NEW)
-    if not mine.update(state=Delivery.State.READ):
+    if not _TAKE.make(pk=delivery.pk):
         return 0
     if reading.fault is not None:
         set_aside(delivery, reading.fault)

@@ -2,12 +2,29 @@
 
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db.models import BooleanField, CharField, DateTimeField, Q
 
 from events.models import Delivery, EventLog, RuleRun
+from integrations.rows import Given, Question
 
 # Never a permanent key of order and product: it would swallow renewals.
 WINDOW = timedelta(minutes=10)
+_AT = Given("received_at", DateTimeField())
+_SAME_BEFORE = Question(
+    lambda: (
+        Delivery.objects.filter(
+            Q(received_at__lt=_AT) | Q(received_at=_AT, pk__lt=Given("pk")),
+            body_digest=Given("body_digest", CharField()),
+            received_at__gte=Given("since", DateTimeField()),
+            marketplace=Given("marketplace"),
+            address_trigger=Given("address_trigger", CharField()),
+            withdrawn=Given("withdrawn", BooleanField()),
+            repeat_of=None,
+        )
+        .order_by("-received_at", "-id")
+        .defer("body")[:1]
+    )
+)
 
 
 def first_of(delivery: Delivery) -> Delivery | None:
@@ -16,22 +33,14 @@ def first_of(delivery: Delivery) -> Delivery | None:
     Same account, address and body within ten minutes of the first; the first made a run;
     and nothing else of its customers came between, for then the order of things matters.
     """
-    earlier = Q(received_at__lt=delivery.received_at) | Q(
-        received_at=delivery.received_at, pk__lt=delivery.pk
-    )
-    first = (
-        Delivery.objects.filter(
-            earlier,
-            body_digest=delivery.body_digest,
-            received_at__gte=delivery.received_at - WINDOW,
-            marketplace=delivery.marketplace_id,
-            address_trigger=delivery.address_trigger,
-            withdrawn=delivery.withdrawn,
-            repeat_of=None,
-        )
-        .order_by("received_at", "id")
-        .defer("body")
-        .last()
+    first = _SAME_BEFORE.first(
+        received_at=delivery.received_at,
+        pk=delivery.pk,
+        body_digest=delivery.body_digest,
+        since=delivery.received_at - WINDOW,
+        marketplace=delivery.marketplace_id,
+        address_trigger=delivery.address_trigger,
+        withdrawn=delivery.withdrawn,
     )
     if first is None or not RuleRun.objects.filter(event__delivery=first).exists():
         return None

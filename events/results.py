@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models import CharField
 
 from events import waiting
 from events.models import EventLog, RuleRun
 from integrations import budget
 from integrations.errors import KeyRejected, LimitReached, OutOfTime, Refused, Retry
+from integrations.rows import Change, Given, Question
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific.visit import reject_key
 
@@ -22,6 +24,14 @@ Status = RuleRun.Status
 MANY_CALLS = 20
 DATABASE_PAUSE_SECONDS = 5.0
 _PROMISE = re.compile(r"[;,.]?(?: so)? Admit (?:tries|looks)\b[^.]*\.")
+
+_LOCK = Question(
+    lambda: EventLog.objects.select_for_update().filter(pk=Given("event")).values_list("pk")
+)
+_STATUSES = Question(lambda: RuleRun.objects.filter(event=Given("event")).values_list("status"))
+_SHOW = Change(
+    lambda: EventLog.objects.filter(pk=Given("event")), status=Given("status", CharField())
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +94,9 @@ def refresh_event(event_id: int) -> None:
     """Bring the event's status up to its runs; inside the caller's transaction."""
     if connection.features.has_select_for_update:
         # Two runs of one event may end at once: the second one to get the row sees the first.
-        EventLog.objects.select_for_update().only("pk").get(pk=event_id)
-    statuses = RuleRun.objects.filter(event=event_id).values_list("status", flat=True)
-    EventLog.objects.filter(pk=event_id).update(status=EventLog.status_of(statuses))
+        _LOCK.all(event=event_id)
+    statuses = [status for (status,) in _STATUSES.all(event=event_id)]
+    _SHOW.make(event=event_id, status=EventLog.status_of(statuses))
 
 
 def _pause(message: str, *, again_in: float = 0.0) -> Result:

@@ -1,43 +1,77 @@
 """Carrying out: claim -> act -> finish. The rows are the queue; a lease guards each run."""
 
 import logging
-import random
 from datetime import timedelta
 from functools import partial
-from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import F
+from django.db import transaction
+from django.db.models import CharField, DateTimeField, DurationField, F, Q, QuerySet, UUIDField
 from django.db.models.functions import Now
 
 from events import results
+from events.claiming import claim
 from events.crew import Crew
 from events.models import RuleRun
-from events.models.runs import RuleRunQuerySet
 from events.results import Result, refresh_event
 from integrations import budget
 from integrations.errors import Refused
-from integrations.models import CallBudget, Destination, FieldMapping
+from integrations.models import Destination, FieldMapping
+from integrations.rows import Change, Given, Question
 from integrations.thinkific.visit import Visit
 from rules import actions
 from rules.models import Action
 from rules.triggers import Trigger
 
+__all__ = ["LeaseLost", "carry_out", "claim", "due", "run_due"]
+
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
-# Thinkific serves about ten calls at once; eight leave room for the site's other tools.
-CALLS_AT_ONCE = 8
-# The share of a task's time that a call may wait for its slot: with more runs at once than
-# that allows, the later calls of each would find the task's time over.
-SLOT_SHARE = 1 / 6
+_AT = Given("received_at", DateTimeField())
+# Of events received later, for the same customer, site and course or bundle.
+_DONE_LATER = Question(
+    lambda: (
+        RuleRun.objects.exclude(event=Given("event"))
+        .filter(
+            Q(received_at__gt=_AT) | Q(received_at=_AT, pk__gt=Given("pk")),
+            customer=Given("customer"),
+            integration=Given("site"),
+            target=Given("target", CharField()),
+            status=Status.DONE,
+        )
+        .order_by("-received_at", "-pk")
+        .values_list("event__trigger", "event__order_id")[:1]
+    )
+)
+_DESTINATION = Question(
+    lambda: Destination.objects.filter(
+        integration=Given("site"),
+        kind=Given("kind", CharField()),
+        external_id=Given("external_id"),
+    )
+)
 
 
-# So many seconds from now by the database's clock, in the form in which Django stores times.
-_IN_SECONDS = {
-    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f000', 'now', %s || ' seconds')",
-    "postgresql": "STATEMENT_TIMESTAMP() + make_interval(secs => %s)",
+def _ours() -> QuerySet[RuleRun]:
+    return RuleRun.objects.filter(pk=Given("pk")).held_by(Given("token", UUIDField()))
+
+
+_RENEW = Change(_ours, lease_until=Now() + Given("lease", DurationField()))
+_RESULT = {
+    "status": Given("status", CharField()),
+    "message": Given("message", CharField()),
+    "attempts": F("attempts") - Given("uncounted"),
+    "crashes": 0,
+    "lease_token": None,
+    "lease_until": None,
 }
+_END = Change(_ours, **_RESULT, next_attempt_at=None, finished_at=Now())
+_WAIT = Change(
+    _ours,
+    **_RESULT,
+    next_attempt_at=Now() + Given("again_in", DurationField()),
+    finished_at=None,
+)
 
 
 class LeaseLost(Exception):
@@ -53,24 +87,6 @@ def run_due(crew: Crew, *, until: float) -> int:
     for run in claimed:
         crew.begin(partial(carry_out, run, until=until))
     return len(claimed)
-
-
-def claim(limit: int) -> list[RuleRun]:
-    """Take up to `limit` due runs under a lease: the oldest of each open site first.
-
-    For one customer and site, runs go one at a time in receipt order. A site gets no more
-    than its calls at once, and no more than half of the threads.
-    """
-    claimed: list[RuleRun] = []
-    if limit <= 0:
-        return claimed
-    sites = list(budget.open_sites().items())
-    random.shuffle(sites)  # no site is always served last
-    for site, probe in sites:
-        room = limit - len(claimed)
-        if room > 0 and RuleRun.objects.due().filter(integration=site).exists():
-            claimed += _claim_at(site, 1 if probe else room)
-    return claimed
 
 
 def carry_out(run: RuleRun, *, until: float = float("inf")) -> None:
@@ -104,35 +120,6 @@ def due() -> bool:
     )
 
 
-# Claim
-
-
-def _claim_at(site: int, limit: int) -> list[RuleRun]:
-    token = uuid4()
-    with transaction.atomic():
-        # The site's row makes its claims one at a time, so that the counts below hold.
-        CallBudget.objects.select_for_update().get_or_create(pk=site)
-        running = RuleRun.objects.filter(integration=site, status=Status.RUNNING).count()
-        due = RuleRun.objects.due().filter(integration=site, customer__isnull=False)
-        # Half at a time, so that the threads of one process do not leave others without work.
-        most = _at_once()
-        room = max(0, min(limit, most - running, -(-most // 2)))
-        first = due.next_in_line().order_by("received_at", "id")[:room]
-        chosen = RuleRun.objects.filter(pk__in=list(first.values_list("pk", flat=True)))
-        if not chosen.claim(token, _lease()):
-            return []
-    mine = RuleRun.objects.held_by(token).select_related("event", "integration", "customer")
-    return list(mine.order_by("received_at", "id"))
-
-
-def _at_once() -> int:
-    gap, _ = budget.spacing()
-    most = min(CALLS_AT_ONCE, settings.WORKER_THREADS // 2)
-    if gap:
-        most = min(most, int(settings.TASK_SECONDS * SLOT_SHARE / gap))
-    return max(1, most)
-
-
 # Act
 
 
@@ -140,9 +127,14 @@ def _overtaken(run: RuleRun) -> str:
     """A sentence when an event received later was carried out already, else ""."""
     if run.forced:
         return ""
-    later = RuleRun.objects.all().after(run).filter(status=Status.DONE)
-    newest = later.order_by("-received_at", "-pk").values_list("event__trigger", "event__order_id")
-    trigger, order = newest.first() or ("", "")
+    trigger, order = _DONE_LATER.first(
+        pk=run.pk,
+        event=run.event_id,
+        customer=run.customer_id,
+        site=run.integration_id,
+        target=run.target,
+        received_at=run.received_at,
+    ) or ("", "")
     if not trigger:
         return ""
     of_order = f" of order {order}" if order else ""
@@ -155,11 +147,9 @@ def _overtaken(run: RuleRun) -> str:
 def _prepare(run: RuleRun, until: float) -> tuple[Visit, actions.Order]:
     assert run.integration is not None
     action = Action(run.action)
-    found = Destination.objects.filter(
-        integration=run.integration,
-        kind=action.destination_kind,
-        external_id=run.destination_id,
-    ).first()
+    found = _DESTINATION.first(
+        site=run.integration.pk, kind=action.destination_kind, external_id=run.destination_id
+    )
     # What has gone can hold no access to end; but asking whether it does, does no harm.
     if found is not None and found.gone_at and action.gives_access:
         raise Refused(
@@ -183,16 +173,9 @@ def _prepare(run: RuleRun, until: float) -> tuple[Visit, actions.Order]:
 
 
 def _renew(run: RuleRun) -> None:
-    """Before each call, so by a statement that is not composed anew each time."""
-    token = RuleRun._meta.get_field("lease_token").get_db_prep_save(run.lease_token, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE events_rulerun SET lease_until = {_IN_SECONDS[connection.vendor]} "
-            "WHERE id = %s AND status = 'running' AND lease_token = %s",
-            [settings.LEASE_SECONDS, run.pk, token],
-        )
-        if not cursor.rowcount:
-            raise LeaseLost
+    lease = timedelta(seconds=settings.LEASE_SECONDS)
+    if not _RENEW.make(pk=run.pk, token=run.lease_token, lease=lease):
+        raise LeaseLost
 
 
 # Finish
@@ -208,26 +191,14 @@ def _finish(run: RuleRun, result: Result | None, visit: Visit | None) -> bool:
             visit.write()
         if result is None:
             return False
-        written = _still_ours(run).update(
+        written = (_END if result.over else _WAIT).make(
+            pk=run.pk,
+            token=run.lease_token,
             status=result.status,
             message=result.message,
-            attempts=F("attempts") - (0 if result.counts else 1),
-            crashes=0,
-            lease_token=None,
-            lease_until=None,
-            next_attempt_at=None if result.over else Now() + timedelta(seconds=result.again_in),
-            finished_at=Now() if result.over else None,
+            uncounted=0 if result.counts else 1,
+            again_in=timedelta(seconds=result.again_in),
         )
         if written and result.over:
             refresh_event(run.event_id)
     return bool(written)
-
-
-def _lease() -> timedelta:
-    return timedelta(seconds=settings.LEASE_SECONDS)
-
-
-def _still_ours(run: RuleRun) -> RuleRunQuerySet:
-    token: UUID | None = run.lease_token
-    assert token is not None
-    return RuleRun.objects.filter(pk=run.pk).held_by(token)

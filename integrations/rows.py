@@ -1,13 +1,113 @@
-"""Rows written by one statement each, composed once and kept.
+"""Statements composed once and kept, for what is asked and written for each event and each call.
 
 The ORM composes its SQL for every call anew, which takes about ten times as long as the
-statement itself (measured). So what is written for each event and each call is written here.
+statement itself (measured). So rows are written here by statements of our own, and a `Question`
+lets the ORM compose once what is asked or changed again and again.
 """
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from django.db import connection, models
+from django.db.models.query import get_related_populators
+from django.db.models.sql import UpdateQuery
+
+Row = TypeVar("Row")
+
+
+class Given(models.Expression):
+    """In the queryset of a Question: the value of that name, which each asking gives anew."""
+
+    def __init__(self, name: str, field: "models.Field[Any, Any] | None" = None) -> None:
+        super().__init__(output_field=field or models.BigIntegerField())
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        return "%s", (self,)
+
+
+class Question(Generic[Row]):
+    """What a queryset asks: its statement is composed at the first asking.
+
+    The queryset is of whole rows or of `values_list`; what changes from one asking to the next
+    stands in it as `Given`. It must not depend on anything else that changes.
+    """
+
+    def __init__(self, queryset: Callable[[], "models.QuerySet[Any, Row]"]) -> None:
+        self._queryset = queryset
+
+    def all(self, **given: Any) -> list[Row]:
+        """Every row."""
+        sql, params, read = self._composed
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _filled(params, given))
+            return read(cursor.fetchall())
+
+    def first(self, **given: Any) -> Row | None:
+        """The first row in the queryset's own order; its statement should end after one."""
+        return next(iter(self.all(**given)), None)
+
+    @functools.cached_property
+    def _composed(self) -> tuple[str, Any, Callable[[list[Any]], list[Row]]]:
+        queryset = self._queryset()
+        compiler = queryset.query.get_compiler(connection=connection)
+        sql, params = compiler.as_sql()
+        columns = [column for column, *_ in compiler.select[: compiler.col_count]]
+        converters = compiler.get_converters(columns)
+        found = compiler.klass_info
+        alias = connection.alias
+
+        def converted(raw: list[Any]) -> list[Any]:
+            return list(compiler.apply_converters(raw, converters)) if converters else raw
+
+        def instances(raw: list[Any]) -> list[Row]:
+            rows = []
+            for values in converted(raw):
+                row = model.from_db(alias, names, values[first:end])
+                for related in populators:
+                    related.populate(values, row)
+                rows.append(row)
+            return rows
+
+        if found is None or queryset.query.values_select:
+            return sql, params, converted
+        model, chosen = found["model"], found["select_fields"]
+        first, end = chosen[0], chosen[-1] + 1
+        names = [column.target.attname for column in columns[first:end]]
+        populators = get_related_populators(found, compiler.select, alias)  # type: ignore[call-arg]
+        return sql, params, instances
+
+
+class Change:
+    """What `queryset.update(**values)` does, composed once in the same way."""
+
+    def __init__(self, queryset: Callable[[], "models.QuerySet[Any]"], **values: Any) -> None:
+        self._queryset = queryset
+        self._values = values
+
+    def make(self, **given: Any) -> int:
+        """How many rows there were."""
+        sql, params = self._composed
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _filled(params, given))
+            return int(cursor.rowcount)
+
+    @functools.cached_property
+    def _composed(self) -> tuple[str, Any]:
+        query: Any = self._queryset().query.chain(UpdateQuery)
+        query.add_update_values(self._values)
+        composed: tuple[str, Any] = query.get_compiler(connection=connection).as_sql()
+        return composed
+
+
+def _filled(params: Any, given: dict[str, Any]) -> list[Any]:
+    return [
+        each.output_field.get_db_prep_value(given[each.name], connection)
+        if isinstance(each, Given)
+        else each
+        for each in params
+    ]
 
 
 def insert(row: models.Model) -> None:
@@ -15,6 +115,17 @@ def insert(row: models.Model) -> None:
     table, columns, values = _composed(type(row))
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {table} ({columns}) VALUES ({values})", _values(row))
+
+
+def add(row: models.Model) -> None:
+    """Write a new row, which learns its number. Times by the database's clock it does not."""
+    table, columns, values = _composed(type(row))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({columns}) VALUES ({values}) RETURNING id", _values(row)
+        )
+        (row.pk,) = cursor.fetchone()
+    row._state.adding, row._state.db = False, connection.alias
 
 
 def write_over(row: models.Model, *, key: tuple[str, ...], fields: tuple[str, ...]) -> None:

@@ -1,10 +1,10 @@
 """Rule runs: one rule carried out for one event, with claim, lease and order."""
 
-from datetime import timedelta
 from uuid import UUID
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from events.models.received import EventLog
@@ -43,28 +43,9 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         beside = same.filter(status=RuleRun.Status.RUNNING)
         return self.filter(~models.Exists(beside), ~models.Exists(first))
 
-    def after(self, run: "RuleRun") -> "RuleRunQuerySet":
-        """Runs of events received later, for the same customer, site and course or bundle."""
-        same = self.exclude(event=run.event_id).filter(
-            customer=run.customer_id, integration=run.integration_id, target=run.target
-        )
-        return same.filter(
-            Q(received_at__gt=run.received_at) | Q(received_at=run.received_at, pk__gt=run.pk)
-        )
-
-    def held_by(self, token: UUID) -> "RuleRunQuerySet":
+    def held_by(self, token: "UUID | Combinable") -> "RuleRunQuerySet":
         """The run while this lease is still ours."""
         return self.filter(status=RuleRun.Status.RUNNING, lease_token=token)
-
-    def claim(self, token: UUID, lease: timedelta) -> int:
-        """Take these runs, counting the attempt before the work; how many were still free."""
-        return self.filter(status=RuleRun.Status.WAITING).update(
-            status=RuleRun.Status.RUNNING,
-            attempts=F("attempts") + 1,
-            lease_token=token,
-            lease_until=Now() + lease,
-            started_at=Now(),
-        )
 
 
 class RuleRun(models.Model):

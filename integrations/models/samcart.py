@@ -3,6 +3,8 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from integrations.rows import Given, Question
+
 
 class Marketplace(models.Model):
     """A SamCart account. People read "SamCart"; SamCart's own word is marketplace."""
@@ -37,13 +39,12 @@ class WebhookSecret(models.Model):
 class ProductQuerySet(models.QuerySet["Product"]):
     def named(self, marketplace_id: int, kind: str, external_id: str, name: str) -> "Product":
         """The product with this SamCart id, made or renamed when SamCart says so."""
-        product, made = self.get_or_create(
-            marketplace_id=marketplace_id,
-            kind=kind,
-            external_id=external_id,
-            defaults={"name": name or f"{kind.title()} {external_id}"},
-        )
-        if not made and name and product.name != name:
+        key = {"marketplace_id": marketplace_id, "kind": kind, "external_id": external_id}
+        product = _PRODUCT.first(**key)
+        if product is None:
+            told = {"name": name or f"{kind.title()} {external_id}"}
+            product = self.get_or_create(**key, defaults=told)[0]
+        if name and product.name != name:
             product.name = name
             product.save(update_fields=["name"])
         return product
@@ -73,6 +74,15 @@ class Product(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+_PRODUCT = Question(
+    lambda: Product.objects.filter(
+        marketplace=Given("marketplace_id"),
+        kind=Given("kind", models.CharField()),
+        external_id=Given("external_id", models.CharField()),
+    )
+)
 
 
 class Customer(models.Model):

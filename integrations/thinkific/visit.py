@@ -16,6 +16,7 @@ from django.utils import timezone
 from integrations import budget, rows
 from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Refused, Retry
 from integrations.models import ApiCall, CallBudget, Customer, Integration, Intent, Learner
+from integrations.rows import Given, Question
 from integrations.thinkific.client import Answer, Client, Exchange
 
 T = TypeVar("T")
@@ -23,6 +24,12 @@ T = TypeVar("T")
 _WHO = ("integration_id", "customer_id")
 # How long a 202 is believed while nothing is to be seen of what it promised.
 ACCEPTED_FOR = timedelta(hours=1)
+_INTENTS = Question(
+    lambda: Intent.objects.filter(integration=Given("site"), customer=Given("customer"))
+)
+_LEARNER = Question(
+    lambda: Learner.objects.filter(integration=Given("site"), customer=Given("customer"))
+)
 
 
 class Visit:
@@ -64,8 +71,12 @@ class Visit:
         )
         here: dict[str, Any] = {"integration": integration, "customer": customer}
         self._here = here
-        self._intents = {i.target: i for i in Intent.objects.filter(**here)} if customer else {}
-        self.learner = Learner.objects.filter(**here).first() if customer else None
+        self._intents: dict[str, Intent] = {}
+        self.learner: Learner | None = None
+        if customer:
+            who = {"site": integration.pk, "customer": customer.pk}
+            self._intents = {intent.target: intent for intent in _INTENTS.all(**who)}
+            self.learner = _LEARNER.first(**who)
 
     # Calls
 

@@ -1,0 +1,102 @@
+"""Claiming: due runs are taken under a lease, in order, so many at once and no more."""
+
+import functools
+import random
+from datetime import timedelta
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import DurationField, F, QuerySet, UUIDField
+from django.db.models.functions import Now
+
+from events.models import RuleRun
+from integrations import budget
+from integrations.models import CallBudget
+from integrations.rows import Change, Given, Question
+
+Status = RuleRun.Status
+# Thinkific serves about ten calls at once; eight leave room for the site's other tools.
+CALLS_AT_ONCE = 8
+# The share of a task's time that a call may wait for its slot: with more runs at once than
+# that allows, the later calls of each would find the task's time over.
+SLOT_SHARE = 1 / 6
+
+_DUE = Question(
+    lambda: RuleRun.objects.due().filter(integration=Given("site")).values_list("pk")[:1]
+)
+_LOCK = Question(
+    lambda: CallBudget.objects.select_for_update().filter(pk=Given("site")).values_list("pk")
+)
+_RUNNING = Question(
+    lambda: RuleRun.objects.filter(integration=Given("site"), status=Status.RUNNING).values_list(
+        "pk"
+    )
+)
+_CLAIMED = Question(
+    lambda: (
+        RuleRun.objects.held_by(Given("token", UUIDField()))
+        .select_related("event", "integration", "customer")
+        .order_by("received_at", "id")
+    )
+)
+
+
+def claim(limit: int) -> list[RuleRun]:
+    """Take up to `limit` due runs under a lease: the oldest of each open site first.
+
+    For one customer and site, runs go one at a time in receipt order. A site gets no more
+    than its calls at once, and no more than half of the threads.
+    """
+    claimed: list[RuleRun] = []
+    if limit <= 0:
+        return claimed
+    sites = list(budget.open_sites().items())
+    random.shuffle(sites)  # no site is always served last
+    for site, probe in sites:
+        room = limit - len(claimed)
+        if room > 0 and _DUE.all(site=site):
+            claimed += _claim_at(site, 1 if probe else room)
+    return claimed
+
+
+def _claim_at(site: int, limit: int) -> list[RuleRun]:
+    token = uuid4()
+    with transaction.atomic():
+        # The site's row makes its claims one at a time, so that the count below holds.
+        if not _LOCK.all(site=site):
+            CallBudget.objects.select_for_update().get_or_create(pk=site)
+        # Half at a time, so that the threads of one process do not leave others without work.
+        most = _at_once()
+        room = min(limit, most - len(_RUNNING.all(site=site)), -(-most // 2))
+        lease = timedelta(seconds=settings.LEASE_SECONDS)
+        if room <= 0 or not _taking(room).make(site=site, token=token, lease=lease):
+            return []
+    return _CLAIMED.all(token=token)
+
+
+@functools.cache
+def _taking(room: int) -> Change:
+    """Take the first so many in line, counting the attempt before the work."""
+
+    def first() -> QuerySet[RuleRun]:
+        due = RuleRun.objects.due().filter(integration=Given("site"), customer__isnull=False)
+        oldest = due.next_in_line().order_by("received_at", "id")[:room]
+        return RuleRun.objects.filter(pk__in=oldest.values("pk"), status=Status.WAITING)
+
+    return Change(
+        first,
+        status=Status.RUNNING,
+        attempts=F("attempts") + 1,
+        lease_token=Given("token", UUIDField()),
+        lease_until=Now() + Given("lease", DurationField()),
+        started_at=Now(),
+    )
+
+
+def _at_once() -> int:
+    gap, _ = budget.spacing()
+    most = min(CALLS_AT_ONCE, settings.WORKER_THREADS // 2)
+    if gap:
+        most = min(most, int(settings.TASK_SECONDS * SLOT_SHARE / gap))
+    return max(1, most)
