@@ -136,6 +136,7 @@ class Supervisor:
             signal.signal(number, self.stop)
         try:
             if self._web:
+                spool.prepare()
                 self._watch_web(self._web)
             self._note(lambda: spool.drain(seconds=FIRST_DRAIN_SECONDS))
             while not self._stopping:

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, Error, IntegrityError, transaction
 from django.db.models import DateTimeField, Value
 from django.db.models.functions import Least
 
@@ -74,6 +74,15 @@ def keep(delivery: Delivery, *, secret_digest: str, received_at: datetime) -> No
     _write(folder / f"{stamp}-{delivery.uuid}{KNOWN if known else UNKNOWN}", sealed)
 
 
+def prepare() -> None:
+    """Make the folder while all is well, and say so when it could take nothing."""
+    try:
+        if not os.access(_folder(), os.W_OK):
+            raise PermissionError
+    except OSError as error:
+        log.error("spool_out_of_reach", extra={"error": type(error).__name__})
+
+
 def drain(*, seconds: float) -> int:
     """Bring what waits here into the database, oldest first; how many deliveries that were.
 
@@ -99,10 +108,13 @@ def drain(*, seconds: float) -> int:
     return landed
 
 
-def counts() -> dict[str, int]:
-    """How many files of this machine wait, and how many were set aside."""
-    aside = [file for file in _names() if file.endswith(SET_ASIDE)]
-    return {"waiting": len(_waiting()), "set_aside": len(aside)}
+def counts() -> dict[str, int | None]:
+    """How many files of this machine wait, and how many were set aside; None: may not look."""
+    try:
+        aside = [name for name in _names() if name.endswith(SET_ASIDE)]
+        return {"waiting": len(_waiting()), "set_aside": len(aside)}
+    except OSError:
+        return {"waiting": None, "set_aside": None}
 
 
 # The folder
@@ -184,7 +196,7 @@ def _bring_in(file: Path) -> int:
         spooled = _read(file)
     except FileNotFoundError:
         return 0  # another `up` was faster
-    except (secrets.SecretUnreadable, ValueError, KeyError, TypeError) as error:
+    except (secrets.SecretUnreadable, PermissionError, ValueError, KeyError, TypeError) as error:
         kind = type(error).__name__
         log.error("spooled_delivery_unreadable", extra={"file": file.name, "error": kind})
         _set_aside(file)
@@ -199,7 +211,9 @@ def _bring_in(file: Path) -> int:
         return 0
     try:
         _store(spooled)
-    except (DataError, IntegrityError) as error:
+    except Exception as error:
+        if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
+            raise  # the database is away, which is no fault of this file's
         kind = type(error).__name__
         log.error("spooled_delivery_refused", extra={"file": file.name, "error": kind})
         _set_aside(file)

@@ -1,6 +1,7 @@
 """The spool: no database, no 404 and no 503, but the event on the disk, and in its place later."""
 
 import contextlib
+import json
 import os
 import sqlite3
 import threading
@@ -17,8 +18,9 @@ from django_q.models import OrmQ
 
 from events import inbox, reach, spool
 from events.models import Delivery, EventLog
-from integrations import doors
+from integrations import doors, secrets
 from integrations.models import Marketplace, WebhookSecret
+from tests import live
 from tests import shop as shops
 from tests.shop import Shop
 from tests.world import World, payload
@@ -395,6 +397,60 @@ def test_while_the_database_is_away_all_stay(shop, folder):
         spool.drain(seconds=5)
     assert len(files(folder)) == 1
     assert spool.drain(seconds=5) == 1
+
+
+def test_one_that_breaks_our_code_or_may_not_be_read_stops_none_of_the_others(
+    shop, folder, monkeypatch, caplog
+):
+    for body in (b"one", b"two", b"three"):
+        spooled(shop, body)
+    real_store, real_read = spool._store, spool._read
+
+    def store(found: spool.Spooled) -> None:
+        if found.delivery.body == b"one":
+            raise OverflowError
+        real_store(found)
+
+    def read(file: Path) -> spool.Spooled:
+        found = real_read(file)
+        if found.delivery.body == b"two":
+            raise PermissionError
+        return found
+
+    monkeypatch.setattr(spool, "_store", store)
+    monkeypatch.setattr(spool, "_read", read)
+    assert spool.drain(seconds=5) == 1
+    assert bytes(Delivery.objects.get().body) == b"three"
+    assert spool.counts() == {"waiting": 0, "set_aside": 2}
+    assert "spooled_delivery_refused" in caplog.text
+
+
+def test_a_folder_that_can_take_nothing_is_said_at_the_start(folder, caplog):
+    spool.prepare()
+    assert folder.is_dir()
+    assert not caplog.records
+    folder.rmdir()
+    folder.write_text("a file stands where the folder should be")
+    spool.prepare()
+    assert "spool_out_of_reach" in caplog.text
+    assert spool.drain(seconds=5) == 0
+    assert spool.counts() == {"waiting": None, "set_aside": None}
+
+
+def test_up_brings_in_what_waits_on_its_machine_also_without_workers(tmp_path, settings):
+    with live.installation(tmp_path) as admit:
+        settings.SPOOL_DIR = admit.folder / "spool"
+        settings.FIELD_ENCRYPTION_KEYS = [live.ENCRYPTION_KEY]
+        delivery = Delivery(body=b"{}", body_digest="0" * 64)
+        digest = secrets.digest(live.HOOK_SECRET)
+        spool.keep(delivery, secret_digest=digest, received_at=timezone.now())
+        told = json.loads(admit.manage("status", "--json").stdout)
+        assert told["spool"] == {"waiting": 1, "set_aside": 0}
+        assert "1 wait for the database" in admit.manage("status").stdout
+        running = admit.up("--no-worker")
+        live.until(lambda: not files(settings.SPOOL_DIR), what=running.output())
+        assert [event["status"] for event in admit.events()] == ["waiting"]
+        assert running.terminate() == 0, running.output()
 
 
 def test_half_written_files_of_long_ago_are_removed(shop, folder):
