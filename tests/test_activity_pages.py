@@ -128,13 +128,13 @@ def test_the_log_filters_by_product_that_is_typed(support):
     assert {each.product for each in answer.context["cl"].result_list} == {product}
 
 
+ODD = ["q=%00", "p=x", "p=99999999999", "product=x", "received=x", "result=%27", "integration=x"]
+
+
 @pytest.mark.parametrize("page", [LOG, ACTIONS, CUSTOMERS, "admin:index"])
-@pytest.mark.parametrize(
-    "query",
-    ["q=%00", "p=x", "p=99999999999", "product=x", "received=x", "result=%27", "integration=x"],
-)
-def test_odd_addresses_break_no_page(support, page, query):
-    assert support.get(f"{reverse(page)}?{query}").status_code in {200, 302}
+def test_odd_addresses_break_no_page(support, page):
+    answers = {query: support.get(f"{reverse(page)}?{query}").status_code for query in ODD}
+    assert {query: code for query, code in answers.items() if code not in {200, 302}} == {}
 
 
 def test_a_page_of_the_log_costs_the_same_however_long_it_is(support, place):
