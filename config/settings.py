@@ -153,7 +153,7 @@ Q_CLUSTER: dict[str, Any] = {
     "retry": QUEUE_RETRY_SECONDS,
     "queue_limit": WORKER_PROCESSES,
     "bulk": 1,
-    "poll": 0.05,
+    "poll": 0,  # events.broker waits instead
     "ack_failures": True,
     "max_attempts": 1,
     "save_limit": -1,
@@ -166,7 +166,10 @@ Q_CLUSTER: dict[str, Any] = {
 REDIS_URL = env.text("REDIS_URL", default="")
 if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
     raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or unix://.")
-Q_CLUSTER |= {"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}
+if REDIS_URL:
+    Q_CLUSTER |= {"redis": REDIS_URL}
+else:
+    Q_CLUSTER |= {"orm": "default", "broker_class": "events.broker.Broker"}
 
 LOGGING = {
     "version": 1,

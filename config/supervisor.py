@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from config import child
-from events import life, spool, ticker
+from events import bell, life, spool, ticker
 from events.models import Worker
 
 log = logging.getLogger(__name__)
@@ -35,10 +35,11 @@ DRAIN_SECONDS = 0.5
 class Program:
     """A child in a process group of its own that dies with us."""
 
-    def __init__(self, name: str, *, env: dict[str, str], listener: socket.socket | None = None):
+    def __init__(self, name: str, *, env: dict[str, str], files: Sequence[int] = ()) -> None:
+        """`files` are the numbers of open files that it gets as they are."""
         self.name = name
         self._env = env
-        self._listener = listener
+        self._files = files
         self._process: subprocess.Popen[bytes] | None = None
         self._leash = -1
         self._failures = 0
@@ -61,12 +62,11 @@ class Program:
     def start(self, **env: str) -> None:
         """Start the program with these variables on top of its own."""
         ours, self._leash = os.pipe()
-        kept = [ours] + ([self._listener.fileno()] if self._listener else [])
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "config.child", self.name],
             env=os.environ | self._env | env | {child.LEASH: str(ours)},
             cwd=settings.BASE_DIR,
-            pass_fds=kept,
+            pass_fds=[ours, *self._files],
             stdin=subprocess.DEVNULL,
             process_group=0,
         )
@@ -116,12 +116,18 @@ class Supervisor:
 
     def __init__(self, *, listener: socket.socket | None, workers: int | None) -> None:
         self._listener = listener
-        self._web = None
+        heard, rung = bell.hang()
+        rings = {bell.RUNG: str(rung)}
+        os.environ |= rings  # the ticker rings as well
+        self._web = self._cluster = None
         if listener:
             bind = {child.BIND: f"fd://{listener.fileno()}"}
-            self._web = Program("web", env=bind, listener=listener)
-        env = {} if not workers else {"WORKER_PROCESSES": str(workers)}
-        self._cluster = Program("cluster", env=env) if workers != 0 else None
+            self._web = Program("web", env=bind | rings, files=[listener.fileno(), rung])
+        if workers != 0:
+            env = {"WORKER_PROCESSES": str(workers)} if workers else {}
+            # Without a web server here, what comes in elsewhere rings no bell of ours.
+            hears = {bell.HEARD: str(heard)} if listener else {}
+            self._cluster = Program("cluster", env=env | rings | hears, files=[heard, rung])
         self._generation = 0
         self._reached_at = 0.0
         self._stopping = False

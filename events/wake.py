@@ -8,6 +8,8 @@ from django.utils import timezone
 from django_q.brokers import Broker, get_broker
 from django_q.tasks import async_task
 
+from events import bell
+
 TASK = "events.tasks.work"
 _WAITS = "SELECT 1 FROM django_q_ormq WHERE key = %s AND lock <= %s LIMIT 1"
 
@@ -24,6 +26,7 @@ def wake() -> None:
         return
     if not queued():
         async_task(TASK, broker=_broker())
+        transaction.on_commit(bell.ring)
 
 
 def queued() -> bool:

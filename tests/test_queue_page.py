@@ -88,6 +88,7 @@ def test_a_redis_that_does_not_answer_is_said(boss, settings, monkeypatch):
     from django_q.conf import Conf
 
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    monkeypatch.setattr(Conf, "BROKER_CLASS", None)
     monkeypatch.setattr(Conf, "ORM", None)
     monkeypatch.setattr(Conf, "REDIS", settings.REDIS_URL)
     assert queued.wake_ups() is None

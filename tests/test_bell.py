@@ -1,0 +1,74 @@
+"""The bell that tells the cluster to look for a wake-up, and the looks without it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from django.db import transaction
+
+from events import bell, wake
+from events.broker import Broker
+
+
+@pytest.fixture
+def hung(monkeypatch) -> Iterator[tuple[int, int]]:
+    """A bell, as `up` gives it to its programs; whoever waits in vain waits for no time."""
+    heard, rung = bell.hang()
+    monkeypatch.setenv(bell.HEARD, str(heard))
+    monkeypatch.setenv(bell.RUNG, str(rung))
+    monkeypatch.setattr(bell, "LISTENING_SECONDS", 0.0)
+    yield heard, rung
+    for end in (heard, rung):
+        os.close(end)
+
+
+def test_a_ring_is_heard_once_and_waits_for_the_listener(hung):
+    bell.ring()
+    bell.ring()
+    assert bell.listen()
+    assert not bell.listen()
+
+
+def test_a_bell_that_nobody_hears_disturbs_nobody(hung):
+    for _ in range(70_000):  # more than a pipe holds
+        bell.ring()
+    assert bell.listen()
+
+
+def test_a_bell_whose_cluster_has_ended_disturbs_nobody(monkeypatch):
+    heard, rung = bell.hang()
+    monkeypatch.setenv(bell.RUNG, str(rung))
+    os.close(heard)
+    bell.ring()
+    os.close(rung)
+    bell.ring()
+
+
+def test_without_a_bell_the_cluster_looks_often(monkeypatch):
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    bell.ring()
+    assert not bell.listen()
+    assert slept == [bell.DEAF_SECONDS]
+
+
+def test_a_wake_up_rings_when_it_is_committed_and_not_before(hung, transactional_db):
+    with transaction.atomic():
+        wake.wake()
+        assert not bell.listen()
+    assert bell.listen()
+
+
+def test_a_wake_up_that_is_undone_does_not_ring(hung, transactional_db):
+    with transaction.atomic():
+        wake.wake()
+        transaction.set_rollback(True)
+    assert not bell.listen()
+
+
+def test_the_broker_looks_first_and_listens_only_when_it_finds_nothing(hung, transactional_db):
+    broker = Broker("admit")
+    wake.wake()
+    assert broker.dequeue()
+    assert bell.listen()  # the ring is still there: the next look comes at once
+    assert not broker.dequeue()
