@@ -62,6 +62,10 @@ check: $(VENV)/.installed-dev $(VENV)/check.env ## Format, lint, types, import c
 bench: $(VENV)/.installed-dev ## Benchmarks
 	@exec $(PY) -m tests.bench $(ARGS)
 
+.PHONY: faults
+faults: $(VENV)/.installed-dev ## Kill, stop and starve Admit; what was lost or done twice (half an hour)
+	@exec $(PY) -m tests.faults $(ARGS)
+
 .PHONY: screenshots
 screenshots: $(VENV)/.installed-dev browser ## Take the README's pictures anew
 	@$(PY) -m tests.screenshots --readme

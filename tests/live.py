@@ -101,6 +101,18 @@ def started_with(variable: str) -> list[Process]:
     return found
 
 
+def connected_to(pid: int, port: int) -> bool:
+    """Whether a process has a connection to this port of 127.0.0.1."""
+    try:
+        table = Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # it has gone, or a file was closed meanwhile
+        return False
+    there = f"0100007F:{port:04X}"
+    lines = [line.split() for line in table]
+    return any(words[2:4] == [there, "01"] and f"socket:[{words[9]}]" in files for words in lines)
+
+
 @dataclass
 class Running:
     """A started command. What it writes, both streams, goes to `log`."""

@@ -93,9 +93,44 @@ def owner() -> Owner:
     raise StartError("PostgreSQL refuses to run as root, and there is no user postgres or nobody.")
 
 
+@dataclass
+class Server:
+    """A server with an empty database, which may be killed and started again."""
+
+    folder: Path
+    home: Path
+    who: Owner
+    password: str
+    options: dict[str, str]
+    port: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def address(self) -> str:
+        return f"postgres://{NAME}:{self.password}@127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.address}/{NAME}"
+
+    def start(self) -> None:
+        """Return once it takes connections. Raises StartError."""
+        given = {**self.options, "port": str(self.port), "unix_socket_directories": str(self.home)}
+        words = [word for name, value in given.items() for word in ("-c", f"{name}={value}")]
+        command = [str(self.folder / "postgres"), "-D", str(self.home / "data"), *words]
+        self.process = begin(command, home=self.home, who=self.who)
+        await_start(self.process, f"{self.address}/postgres", home=self.home)
+
+    def kill(self) -> None:
+        """Stop at once, without a word to anybody: the next start recovers from the log."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(STOP_SECONDS)
+
+
 @contextlib.contextmanager
-def cluster(folder: Path) -> Iterator[str]:
-    """A running server, as the URL of its empty database.
+def server(folder: Path, **options: str) -> Iterator[Server]:
+    """A running server with these settings besides OPTIONS.
 
     Raises StartError when it cannot be made or started.
     """
@@ -105,16 +140,24 @@ def cluster(folder: Path) -> Iterator[str]:
         give(home, who)
         password = secrets.token_hex(16)
         create(folder, home, who, password=password)
-        port = free_port()
-        settings = {**OPTIONS, "port": str(port), "unix_socket_directories": str(home)}
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        command = [str(folder / "postgres"), "-D", str(home / "data"), *options]
-        address = f"postgres://{NAME}:{password}@127.0.0.1:{port}"
-        with program(command, home=home, who=who) as process:
-            await_start(process, f"{address}/postgres", home=home)
-            yield f"{address}/{NAME}"
+        running = Server(folder, home, who, password, OPTIONS | options, free_port())
+        try:
+            running.start()
+            with psycopg.connect(f"{running.address}/postgres", autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {NAME}")
+            yield running
+        finally:
+            if running.process is not None:
+                stop(running.process)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[str]:
+    """A running server, as the URL of its empty database. Raises StartError."""
+    with server(folder) as running:
+        yield running.url
 
 
 def create(folder: Path, home: Path, who: Owner, *, password: str) -> None:
@@ -143,8 +186,17 @@ def create(folder: Path, home: Path, who: Owner, *, password: str) -> None:
 @contextlib.contextmanager
 def program(command: list[str], *, home: Path, who: Owner) -> Iterator[subprocess.Popen[bytes]]:
     """A program of PostgreSQL that writes to the log in `home` and ends with the block."""
+    process = begin(command, home=home, who=who)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def begin(command: list[str], *, home: Path, who: Owner) -> "subprocess.Popen[bytes]":
+    """Start a program of PostgreSQL; it writes to the log in `home`."""
     with (home / "log").open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             cwd=home,
             user=who.user,
@@ -156,10 +208,6 @@ def program(command: list[str], *, home: Path, who: Owner) -> Iterator[subproces
             # Ctrl-C in the terminal is for the command; the server outlives it by a moment.
             start_new_session=True,
         )
-        try:
-            yield process
-        finally:
-            stop(process)
 
 
 def give(path: Path, who: Owner) -> None:
@@ -181,12 +229,11 @@ def free_port() -> int:
 
 
 def await_start(process: subprocess.Popen[bytes], url: str, *, home: Path) -> None:
-    """Return once the database `admit` is made; StartError with the log if that takes too long."""
+    """Return once it takes connections; StartError with the log if that takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
-                connection.execute(f"CREATE DATABASE {NAME}")
+            with psycopg.connect(url, connect_timeout=5):
                 return
         except psycopg.OperationalError:
             time.sleep(0.1)

@@ -27,7 +27,8 @@ class Call:
 
     `at` and `until` are seconds of `time.monotonic()`; `path` is the part below the API's base,
     such as `/enrollments/17`. `status` None: no answer went out, or none yet. `school` is the
-    site whose key opened, else the one that the subdomain header claims.
+    site whose key opened, else the one that the subdomain header claims. `done` is the status
+    of what the school did, whether or not that answer went out; None: it did nothing.
     """
 
     at: float
@@ -39,6 +40,7 @@ class Call:
     user_agent: str
     status: int | None = None
     until: float | None = None
+    done: int | None = None
 
 
 class Sandbox:
@@ -216,7 +218,9 @@ class Sandbox:
             call.status, call.until = status, time.monotonic()
 
         def carry_out() -> Reply:
-            return api.answer(school, request, path if inside else "", params)
+            reply = api.answer(school, request, path if inside else "", params)
+            call.done = reply.status
+            return reply
 
         fault = self.faults.take(method=request.method, path=path, school=claimed)
         if fault is None:

@@ -1,0 +1,89 @@
+"""`python -m tests.faults`: lets each fault happen and prints a Markdown table."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from tests import postgres
+from tests.faults import carrying, clusters, receiving
+from tests.faults.database import Place
+from tests.faults.fault import Fault, Outcome, strike, table
+
+FAULTS = {fault.name: fault for part in (receiving, carrying, clusters) for fault in part.FAULTS}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults",
+        description="Kills, stops and starves Admit, and looks what was lost or done twice.",
+        epilog="Example: make faults ARGS='--only web-killed --seed 7'",
+    )
+    parser.add_argument("--sqlite", action="store_true", help="on SQLite alone")
+    parser.add_argument("--postgres", action="store_true", help="on a temporary PostgreSQL alone")
+    parser.add_argument("--quick", action="store_true", help="less of each, as the tests do it")
+    parser.add_argument("--seed", type=int, default=1, help="for what is left to chance (1)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=FAULTS,
+        metavar="FAULT",
+        help="one of " + ", ".join(FAULTS) + "; may be given again",
+    )
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table there")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        with contextlib.ExitStack() as stack:
+            outcomes = list(_strike_all(_places(asked, stack), asked))
+    except postgres.StartError as error:
+        print(f"The faults stopped: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; every program that was started has ended.", file=sys.stderr)
+        return 130
+    report = table(outcomes)
+    print(report)
+    if asked.write:
+        asked.write.write_text(report + "\n", encoding="utf-8")
+    return 0 if all(outcome.good for outcome in outcomes) else 1
+
+
+def _places(asked: argparse.Namespace, stack: contextlib.ExitStack) -> list[Place]:
+    places = [] if asked.postgres else [Place()]
+    if asked.sqlite:
+        return [Place()]
+    folder = postgres.binaries()
+    if folder is None:
+        raise postgres.StartError(f"There is no PostgreSQL here. {postgres.HOW_TO_INSTALL}")
+    # It is stopped hard: what it has said to be committed must be there again.
+    server = stack.enter_context(postgres.server(folder, synchronous_commit="on"))
+    return [*places, Place(server.url, server)]
+
+
+def _strike_all(places: list[Place], asked: argparse.Namespace) -> Iterator[Outcome]:
+    chosen: list[Fault] = [FAULTS[name] for name in asked.only or FAULTS]
+    for place in places:
+        for fault in chosen:
+            if not fault.meets(place):
+                continue
+            start = time.monotonic()
+            print(f"{place.name}: {fault.what} ...", file=sys.stderr, flush=True)
+            outcome = strike(fault, place, seed=asked.seed, long=not asked.quick)
+            took = time.monotonic() - start
+            print(f"  {outcome.verdict}, {took:.0f} s", file=sys.stderr, flush=True)
+            for line in outcome.faults[:10]:
+                print(f"  {line}", file=sys.stderr)
+            yield outcome
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Faults while runs are carried out: a worker dies at the worst moments, or comes back late."""
+
+import os
+import signal
+import time
+from functools import partial
+
+from integrations.thinkific.sandbox import Fault as Answer
+from tests import live
+from tests.faults.fault import Fault
+from tests.faults.stage import Stage
+
+of_enrollment = partial(Answer, method="POST", path="^/enrollments$")
+
+
+def before_the_call(stage: Stage) -> float:
+    """The user is made and the enrolment waits for its slot, noted as about to be sent."""
+    crew = stage.crew(stage.up())
+    stage.sell(1)
+    live.until(lambda: any(call.status for call in stage.sandbox.calls), what="the first call")
+    time.sleep(0.3)
+    for pid in crew.workers:
+        os.kill(pid, signal.SIGKILL)
+    assert [call.path for call in stage.sandbox.calls] == ["/users"]
+    return _goes_on(stage)
+
+
+def after_sending(stage: Stage) -> float:
+    """The call is on its way, and Thinkific has not done it yet; it never does."""
+    stage.sandbox.faults.add(of_enrollment("black_hole"))
+    return _kill_the_caller(stage, "black_hole")
+
+
+def before_the_answer(stage: Stage) -> float:
+    """Thinkific has done it, and its answer has not arrived."""
+    stage.sandbox.faults.add(of_enrollment("black_hole", applied=True))
+    return _kill_the_caller(stage, "black_hole")
+
+
+def before_the_commit(stage: Stage) -> float:
+    """The answer has arrived, and what it said could not be written down."""
+    crew = stage.crew(stage.up())
+    stage.sandbox.faults.add(of_enrollment("delay", delay=1.0, applied=True))
+    stage.sell(4)
+    live.until(lambda: stage.struck("delay"), what="the call")
+    worker = stage.caller(crew)
+    call = next(each for each in stage.sandbox.calls if each.done and not each.status)
+    with stage.database.held("events_rulerun"):
+        live.until(lambda: call.status, what="the answer")
+        time.sleep(0.3)
+        os.kill(worker, signal.SIGKILL)
+    return _goes_on(stage)
+
+
+def worker_stopped(stage: Stage) -> float:
+    """A worker stands still for longer than its lease, and goes on when another did its work."""
+    crew = stage.crew(stage.up())
+    _hold_one(stage)
+    return _stand_still(stage, [stage.caller(crew)])
+
+
+def machine_stopped(stage: Stage) -> float:
+    """A whole machine stands still for longer than its leases, and then goes on."""
+    stopped = stage.up("--no-web")
+    stage.up("--no-worker")
+    _hold_one(stage)
+    stage.up("--no-web")
+    seconds = _stand_still(stage, [stopped.pid, *(each.pid for each in live.tree(stopped.pid))])
+    assert "lease_lost" in stopped.output(), "the late write was not refused"
+    return seconds
+
+
+def random_kills(stage: Stage) -> float:
+    """Workers of two machines killed at random while there is plenty to do."""
+    machines = [stage.up(), stage.up("--no-web")]
+    stage.sandbox.switches.latency = 0.05
+    kills = 20 if stage.long else 4
+    with stage.selling(every=0.1, sellers=4):
+        for _ in range(kills):
+            time.sleep(stage.dice.uniform(0.2, 1.5))
+            machine = stage.dice.choice(machines)
+            os.kill(stage.dice.choice(stage.crew(machine).workers), signal.SIGKILL)
+        stage.mended()
+    stage.notes.append(f"{kills} kills")
+    return stage.heal()
+
+
+def _kill_the_caller(stage: Stage, kind: str) -> float:
+    crew = stage.crew(stage.up())
+    stage.sell(4)
+    live.until(lambda: stage.struck(kind), what="the call")
+    os.kill(stage.caller(crew), signal.SIGKILL)
+    return _goes_on(stage)
+
+
+def _goes_on(stage: Stage) -> float:
+    """What was begun is ended, and what comes after is done as well."""
+    stage.mended()
+    stage.sell(4)
+    return stage.heal()
+
+
+def _hold_one(stage: Stage) -> None:
+    stage.sandbox.faults.add(of_enrollment("delay", delay=1.5, applied=True))
+    stage.sell(1)
+    live.until(lambda: stage.struck("delay"), what="the call")
+
+
+def _stand_still(stage: Stage, processes: list[int]) -> float:
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    stage.mended()
+    seconds = stage.heal()
+    for pid in reversed(processes):
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(2)
+    stage.sell(4)
+    stage.heal()
+    return seconds
+
+
+FAULTS = [
+    Fault(
+        "before-the-call",
+        "worker killed before a call",
+        before_the_call,
+        # The first that has no burst, so that a second call waits.
+        env={"THINKIFIC_CALLS_PER_MINUTE": "39", "LEASE_SECONDS": "30"},
+    ),
+    Fault("after-sending", "worker killed after sending a call", after_sending),
+    Fault(
+        "before-the-answer",
+        "worker killed when the call was done, before its answer",
+        before_the_answer,
+        short=True,
+    ),
+    Fault(
+        "before-the-commit",
+        "worker killed after the answer, before the commit",
+        before_the_commit,
+        short=True,
+    ),
+    Fault("worker-stopped", "worker stopped for longer than its lease", worker_stopped),
+    Fault(
+        "machine-stopped",
+        "machine stopped for longer than its leases, then continued",
+        machine_stopped,
+        # The watchdog would end the machine that woke up before it could write.
+        env={"HEARTBEAT_TIMEOUT": "60"},
+        short=True,
+    ),
+    Fault("workers-killed", "workers of two machines killed at random", random_kills),
+]

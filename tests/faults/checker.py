@@ -1,0 +1,139 @@
+"""What counts: nothing that was acknowledged is lost, and nothing is done twice.
+
+It looks at four things and trusts none of them alone: the answers that SamCart got, the events
+and runs that Admit tells of, the enrolments in the school, and every call that the school got.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from integrations.thinkific.sandbox import Call, School
+from tests import live
+from tests.faults.stage import Sale, Stage, strays
+
+# After the last run has ended, this long nothing may be called any more.
+QUIET_SECONDS = 1.5
+# Wake-ups that may lie in the queue of an idle installation: one that waits, and one that runs.
+WAKE_UPS = 2
+
+
+@dataclass(slots=True)
+class Found:
+    """Sentences about what is wrong; none when all is well."""
+
+    acknowledged: int = 0
+    lost: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    stray: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return not (self.lost or self.twice or self.stray)
+
+
+def check(stage: Stage) -> Found:
+    """Look at a stage whose work has ended, then stop it and look what is left of it."""
+    found = Found(sum(sale.acknowledged for sale in stage.sales))
+    _events(stage, found)
+    for school in stage.sandbox.schools.values():
+        sales = [sale for sale in stage.sales if sale.school == school.subdomain]
+        _access(school, sales, found)
+        calls = [call for call in stage.sandbox.calls if call.school == school.subdomain]
+        found.twice += done_twice(school, calls)
+    _quiet(stage, found)
+    _stop(stage, found)
+    return found
+
+
+def _events(stage: Stage, found: Found) -> None:
+    """Each acknowledged delivery has its event, carried out; none has two."""
+    told = stage.admit.events("--limit", "1000000")
+    events: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for event in told:
+        events.setdefault((str(event["order"]), str(event["trigger"])), []).append(event)
+    last = {(sale.school, sale.email): sale for sale in stage.sales if sale.acknowledged}
+    for sale in stage.sales:
+        what = f"{sale.trigger} of order {sale.order}"
+        its = events.get((str(sale.order), sale.trigger), [])
+        if len(its) > 1:
+            found.twice.append(f"{what} was stored {len(its)} times")
+        if not sale.acknowledged:
+            continue
+        if not its:
+            found.lost.append(f"{what} was acknowledged and not stored")
+        elif its[0]["status"] not in _ends(sale, last[sale.school, sale.email]):
+            found.lost.append(f"{what} ended {its[0]['status']}: {its[0]['runs']}")
+        elif len(its[0]["runs"]) != 1:
+            found.lost.append(f"{what} has {len(its[0]['runs'])} runs")
+
+
+def _ends(sale: Sale, last: Sale) -> set[str]:
+    """How its event may end: only one that another came after may have been overtaken."""
+    return {"done"} if sale is last else {"done", "skipped"}
+
+
+def _access(school: School, sales: list[Sale], found: Found) -> None:
+    """Each customer has the access that the last acknowledged sale demands.
+
+    Of one whose POST had no good answer we do not know whether it was stored.
+    """
+    unknown = {sale.email for sale in sales if not sale.acknowledged}
+    last = {sale.email: sale for sale in sales if sale.email not in unknown}
+    for email, sale in last.items():
+        if live.has_access(school, email) != (sale.kind == "Order"):
+            found.lost.append(f"{email} has the wrong access after order {sale.order}")
+
+
+def done_twice(school: School, calls: list[Call]) -> list[str]:
+    """Creating calls that were sent although one before had done it already.
+
+    Whether its answer had arrived does not matter. A POST for an e-mail that the school had
+    before us is no second one, for Admit could not know of it.
+    """
+    made: Counter[str] = Counter()
+    open_to: set[int] = set()
+    found = []
+    for call in calls:
+        body, done = call.body or {}, call.done is not None and call.done < 300
+        if (call.method, call.path) == ("POST", "/users"):
+            email = str(body["email"]).lower()
+            if made[email]:
+                found.append(f"POST /users for {email} again")
+            made[email] += done
+        elif (call.method, call.path) == ("POST", "/enrollments"):
+            if body["user_id"] in open_to:
+                found.append(f"POST /enrollments for user {body['user_id']} again")
+            elif done:
+                open_to.add(body["user_id"])
+        elif call.method == "PUT" and done and call.path.startswith("/enrollments/"):
+            row = school.rows_by_id[int(call.path.rpartition("/")[2])]
+            open_to.discard(row.user_id)
+    return found
+
+
+def _quiet(stage: Stage, found: Found) -> None:
+    before = len(stage.sandbox.calls)
+    time.sleep(QUIET_SECONDS)
+    late = stage.sandbox.calls[before:]
+    found.stray += [f"{call.method} {call.path} after the end" for call in late]
+    queued = "SELECT count(*) FROM django_q_ormq"
+    # One whose worker died comes again after the queue's retry, 10/3 of a lease.
+    patience = 20 + 3.4 * float(stage.admit.env["LEASE_SECONDS"])
+    try:
+        live.until(lambda: stage.database.number(queued) <= WAKE_UPS, seconds=patience)
+    except AssertionError:
+        found.stray.append(f"{stage.database.number(queued)} wake-ups stay in the queue")
+
+
+def _stop(stage: Stage, found: Found) -> None:
+    serving = [each for each in stage.admit.running if each.process.poll() is None]
+    ours = {each.pid for each in serving}
+    ours |= {process.pid for each in serving for process in live.tree(each.pid)}
+    lost = [each for each in strays(stage.admit) if each.pid not in ours and each.alive()]
+    found.stray += [f"process {each.pid} belongs to nobody" for each in lost]
+    for running in serving:
+        if (code := running.terminate()) != 0:
+            found.stray.append(f"up ended with {code} after SIGTERM")
+    found.stray += [f"process {each.pid} was left behind" for each in strays(stage.admit)]

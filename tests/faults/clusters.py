@@ -1,0 +1,156 @@
+"""Faults of django-q2's cluster, and of all that `manage.py up` starts."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from tests import live
+from tests.faults.fault import Fault
+from tests.faults.stage import Crew, Stage
+
+ROLES: dict[str, Callable[[Crew], tuple[int, ...]]] = {
+    # One of them waits for work and holds the queue's semaphore: it never comes back.
+    "idle-workers": lambda crew: crew.workers,
+    "pusher": lambda crew: (crew.pusher,),
+    "monitor": lambda crew: (crew.monitor,),
+    "sentinel": lambda crew: (crew.sentinel,),
+    "main": lambda crew: (crew.main,),
+}
+
+
+def _killed(role: str) -> Callable[[Stage], float]:
+    def strike(stage: Stage) -> float:
+        """Heals by its own watchdog: the healthy cluster beside it proves nothing for it."""
+        wounded = stage.up()
+        stage.up("--no-web")
+        stage.sell(5)
+        stage.heal()
+        for pid in ROLES[role](stage.crew(wounded)):
+            os.kill(pid, signal.SIGKILL)
+        killed = datetime.now(UTC)
+        stage.mended()
+        stage.sell(5)
+        # What the dead one left behind may show life for a second or two.
+        alive = killed + timedelta(seconds=3)
+        seconds = stage.heal(also=lambda: stage.seen_at(wounded) > alive)
+        stage.crew(wounded)
+        return seconds
+
+    return strike
+
+
+def two_machines(stage: Stage) -> float:
+    """Two clusters on one database: each run is carried out by one of them."""
+    stage.up("--no-worker")
+    stage.up("--no-web")
+    stage.up("--no-web")
+    stage.mended()
+    bought = stage.sell(1000 if stage.long else 60)
+    stage.refund(bought[::3])
+    return stage.heal()
+
+
+def queue_emptied(stage: Stage) -> float:
+    """All wake-ups vanish, again and again."""
+    stage.up()
+    until = time.monotonic() + (10 if stage.long else 3)
+    with stage.selling(every=0.05, sellers=4):
+        while time.monotonic() < until:
+            stage.database.ask("DELETE FROM django_q_ormq")
+            time.sleep(0.02)
+        stage.mended()
+    return stage.heal()
+
+
+def key_changed(stage: Stage) -> float:
+    """Wake-ups signed with the old key are queued, and a web server still signs with it."""
+    stage.up("--no-worker")
+    stage.sell(10)
+    assert stage.database.number("SELECT count(*) FROM django_q_ormq") > 0
+    stage.up("--no-web", SECRET_KEY="another-key-" + "y" * 40)
+    stage.mended()
+    stage.sell(10)
+    return stage.heal()
+
+
+def told_to_stop(stage: Stage) -> float:
+    """SIGTERM in the middle of it all, then the next start."""
+    stage.sandbox.switches.latency = 0.05
+    for _ in range(6 if stage.long else 2):
+        running = stage.up()
+        with stage.selling(every=0.05, sellers=4):
+            time.sleep(stage.dice.uniform(1, 3))
+            assert running.terminate() == 0, running.output()
+    stage.up()
+    stage.mended()
+    return stage.heal()
+
+
+def all_killed(stage: Stage) -> float:
+    """`up` itself is killed in the middle, as the kernel does it when memory is short."""
+    stage.sandbox.switches.latency = 0.05
+    for _ in range(6 if stage.long else 2):
+        running = stage.up()
+        with stage.selling(every=0.05, sellers=4):
+            time.sleep(stage.dice.uniform(1, 3))
+            everybody = live.tree(running.pid)
+            running.process.kill()
+            running.process.wait()
+        live.until(partial(_gone, everybody), what="the end of all")
+    stage.up()
+    stage.mended()
+    return stage.heal()
+
+
+def _gone(processes: list[live.Process]) -> bool:
+    return not any(each.alive() for each in processes)
+
+
+def backlog(stage: Stage) -> float:
+    """A day's deliveries wait when the cluster starts."""
+    web = stage.up("--no-worker")
+    bought = stage.sell(2000 if stage.long else 100)
+    stage.refund(bought[::4])
+    count = len(stage.sales)
+    ago = f"((SELECT max(id) FROM events_delivery) - id) * 86400.0 / {count}"  # noqa: S608
+    earlier = (
+        f"strftime('%Y-%m-%d %H:%M:%f000', received_at, '-' || ({ago}) || ' seconds')"
+        if stage.database.is_sqlite
+        else f"received_at - make_interval(secs => {ago})"
+    )
+    stage.database.ask(f"UPDATE events_delivery SET received_at = {earlier}")  # noqa: S608
+    assert web.terminate() == 0
+    stage.up()
+    stage.mended()
+    return stage.heal()
+
+
+FAULTS = [
+    *(
+        Fault(
+            f"{role}-killed",
+            f"{role.replace('-', ' ')} of the cluster killed",
+            _killed(role),
+            short=role == "idle-workers",
+        )
+        for role in ROLES
+    ),
+    *(
+        Fault(
+            f"{role}-killed-default",
+            f"{role.replace('-', ' ')} killed, all settings at their default",
+            _killed(role),
+            env={"HEARTBEAT_TIMEOUT": "60", "LEASE_SECONDS": "90"},
+        )
+        for role in ("idle-workers", "monitor")
+    ),
+    Fault("two-machines", "two `up --no-web` on one database", two_machines),
+    Fault("queue-emptied", "queue table emptied all the time", queue_emptied),
+    Fault("key-changed", "SECRET_KEY changed with wake-ups queued", key_changed),
+    Fault("sigterm", "SIGTERM in the middle, and a new start", told_to_stop, short=True),
+    Fault("up-killed", "`up` killed in the middle, and a new start", all_killed),
+    Fault("backlog", "a day's backlog on start", backlog),
+]

@@ -1,0 +1,127 @@
+"""Faults while SamCart's POSTs come in."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests import live
+from tests.faults.fault import Fault
+from tests.faults.stage import Stage
+
+# Every so many kills it is not a worker of the web server but its main process.
+MAIN_TOO = 5
+
+
+def web_killed(stage: Stage) -> float:
+    """SIGKILL at random moments under a burst, to a worker or to the main process."""
+    kills, sales = (25, 5000) if stage.long else (5, 60)
+    running = stage.up()
+    killed = 0
+    with stage.selling():
+        while killed < kills or len(stage.sales) < sales:
+            time.sleep(stage.dice.uniform(0.05, 0.8))
+            main = running.program("web")
+            workers = [each.pid for each in live.children(main)]
+            os.kill(
+                main if killed % MAIN_TOO == 4 or not workers else stage.dice.choice(workers),
+                signal.SIGKILL,
+            )
+            killed += 1
+        stage.mended()
+    stage.notes.append(f"{killed} kills")
+    return stage.heal()
+
+
+def database_held(stage: Stage) -> float:
+    """Another program holds the lock that every write needs."""
+    stage.up()
+    with stage.selling(every=0.1, sellers=4):
+        time.sleep(1)
+        with stage.database.held("events_delivery"):
+            _while_it_lasts(stage, 10 if stage.long else 5)
+        stage.mended()
+        time.sleep(1)
+    return stage.heal()
+
+
+def postgres_killed(stage: Stage) -> float:
+    """PostgreSQL stops without a word, stays away for a while, and recovers."""
+    server = stage.database.server
+    assert server is not None
+    running = stage.up()
+    for away in (2, 5, 20) if stage.long else (4,):
+        with stage.selling(every=0.05, sellers=4):
+            time.sleep(1.5)
+            server.kill()
+            _while_it_lasts(stage, away)
+            server.start()
+            stage.mended()
+            time.sleep(1)
+        assert running.process.poll() is None, running.output()
+    return stage.heal()
+
+
+def disk_full(stage: Stage) -> float:
+    """The disk that holds SQLite's file is full, and then it is not any more."""
+    disk = _small_disk(stage)
+    stage.up()
+    with stage.selling(every=0.02, sellers=4):
+        time.sleep(1)
+        _fill(disk / "ballast")
+        _while_it_lasts(stage, 6)
+        (disk / "ballast").unlink()
+        stage.mended()
+        time.sleep(1)
+    refused = [sale for sale in stage.sales if sale.status == 503]
+    stage.notes.append(f"{len(refused)} refused meanwhile")
+    return stage.heal()
+
+
+def _while_it_lasts(stage: Stage, seconds: float) -> None:
+    before = len(stage.sales)
+    time.sleep(seconds)
+    during = stage.sales[before:]
+    taken = sum(sale.acknowledged for sale in during)
+    stage.notes.append(f"{taken} of {len(during)} acknowledged in {seconds} s of it")
+
+
+def _small_disk(stage: Stage) -> Path:
+    disk = stage.admit.folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "admit-faults", str(disk)]
+    subprocess.run(mount, check=True, capture_output=True)
+    stage.after.callback(subprocess.run, ["umount", str(disk)], check=True)
+    shutil.copy(stage.database.url.removeprefix("sqlite:///"), disk / "live.sqlite3")
+    stage.admit.database = stage.database.url = f"sqlite:///{disk}/live.sqlite3"
+    return disk
+
+
+def _fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as out:
+        try:
+            while True:
+                out.write(b"x" * 4096)
+        except OSError:
+            pass
+
+
+def may_mount() -> bool:
+    """Whether this user may make the small disk that `disk_full` fills."""
+    return os.geteuid() == 0 and shutil.which("mount") is not None
+
+
+FAULTS = [
+    Fault("web-killed", "web server killed at random under a burst", web_killed, short=True),
+    Fault("database-held", "every write blocked by another program for 10 s", database_held),
+    Fault(
+        "postgres-killed",
+        "PostgreSQL stopped hard and started again",
+        postgres_killed,
+        only="PostgreSQL",
+    ),
+]
+if may_mount():
+    FAULTS.append(Fault("disk-full", "disk full for 6 s", disk_full, only="SQLite"))

@@ -1,0 +1,274 @@
+"""Where a fault happens: one installation, the schools it serves, and what SamCart sent it."""
+
+import contextlib
+import http.client
+import itertools
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from integrations.thinkific.sandbox import Sandbox, School
+from tests import live
+from tests.faults.database import Database, Place
+from tests.live import Installation, Process, Running
+
+# A call may take 1.3 s and a task 4 s; what a dead worker had begun is taken up after 6 s.
+SETTINGS = {
+    "LEASE_SECONDS": "6",
+    "HEARTBEAT_TIMEOUT": "6",
+    "RETRY_DELAYS": ",".join(["0.2", "0.5", *["1"] * 18]),
+    "WEB_CONCURRENCY": "2",
+}
+# Nothing that is mended may take longer to heal.
+HEALED_WITHIN = 180.0
+SELLERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """One POST of SamCart and its answer; `status` None: there was none."""
+
+    order: int
+    email: str
+    kind: str
+    school: str
+    status: int | None
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.status == 200
+
+    @property
+    def trigger(self) -> str:
+        return {"Order": "product_purchased", "Refund": "product_refunded"}[self.kind]
+
+
+@dataclass
+class Stage:
+    """One fault's own database, stand-in and processes. `long` asks for much, not for little."""
+
+    admit: Installation
+    database: Database
+    sandbox: Sandbox
+    dice: random.Random
+    long: bool = False
+    sales: list[Sale] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=lambda: {"acme": live.HOOK_SECRET})
+    mended_at: float = 0.0
+    # What is to be undone when every program has ended.
+    after: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _orders: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    # What runs
+
+    def up(self, *words: str, **env: str) -> Running:
+        return self.admit.up(*words, **env)
+
+    def crew(self, running: Running) -> "Crew":
+        """The processes of its cluster, once all of them are there."""
+
+        def whole() -> Crew | None:
+            main = running.program("cluster")
+            for sentinel in live.children(main):
+                below = live.children(sentinel.pid)
+                if len(below) >= 4:
+                    return Crew(main, sentinel.pid, tuple(each.pid for each in below))
+            return None
+
+        found: Crew = live.until(whole, what="a whole cluster")
+        return found
+
+    def seen_at(self, running: Running) -> datetime:
+        """When a cluster of this `up` last showed life."""
+        name = f"%-{running.pid}-%"
+        sql = f"SELECT max(seen_at) FROM events_worker WHERE name LIKE '{name}'"  # noqa: S608
+        seen = self.database.ask(sql)[0][0]
+        if isinstance(seen, str):
+            seen = datetime.fromisoformat(seen).replace(tzinfo=UTC)
+        return seen or datetime.min.replace(tzinfo=UTC)
+
+    def caller(self, crew: "Crew") -> int:
+        """The worker that is connected to the stand-in, as soon as one is."""
+
+        def find() -> int:
+            return next(
+                (pid for pid in crew.workers if live.connected_to(pid, self.sandbox.port)), 0
+            )
+
+        return int(live.until(find, what="a worker that calls"))
+
+    # What SamCart sends
+
+    def sell(self, count: int, *, school: str = "acme", sellers: int = SELLERS) -> list[Sale]:
+        """So many people buy, several at once."""
+        buyers = [(f"buyer{number}@example.com", number) for number in self._next(count)]
+        return self._post_all(buyers, "Order", school, sellers)
+
+    def refund(self, sales: list[Sale], *, sellers: int = SELLERS) -> list[Sale]:
+        """These get their money back, each of a purchase that was acknowledged."""
+        return [
+            refunded
+            for school in {sale.school for sale in sales}
+            for refunded in self._post_all(
+                [(s.email, s.order) for s in sales if s.acknowledged and s.school == school],
+                "Refund",
+                school,
+                sellers,
+            )
+        ]
+
+    @contextlib.contextmanager
+    def selling(self, *, every: float = 0.0, sellers: int = SELLERS) -> Iterator[None]:
+        """People buy, one after the other at each of the sellers, while the block lasts."""
+        over = threading.Event()
+
+        def go_on() -> None:
+            while not over.wait(every):
+                (sale,) = self.sell(1, sellers=1)
+                if not sale.acknowledged:
+                    over.wait(0.1)  # a till that is not served does not try without a pause
+
+        threads = [threading.Thread(target=go_on) for _ in range(sellers)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+    def _next(self, count: int) -> list[int]:
+        return [next(self._orders) for _ in range(count)]
+
+    def _post_all(
+        self, buyers: list[tuple[str, int]], kind: str, school: str, sellers: int
+    ) -> list[Sale]:
+        with ThreadPoolExecutor(sellers) as tills:
+            return list(tills.map(lambda who: self._post(who[0], who[1], kind, school), buyers))
+
+    def _post(self, email: str, order: int, kind: str, school: str) -> Sale:
+        status = None
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            secret = self.secrets[school]
+            status = self.admit.sell(email, order=order, kind=kind, secret=secret)
+        sale = Sale(order, email, kind, school, status)
+        self.sales.append(sale)
+        return sale
+
+    # The stand-in
+
+    def school(self, name: str = "acme") -> School:
+        return self.sandbox.schools[name]
+
+    def struck(self, kind: str) -> bool:
+        """Whether a fault of that kind has struck."""
+        return any(fault.kind == kind for fault in self.sandbox.faults.fired)
+
+    def open_schools(self, names: list[str]) -> None:
+        """More schools, each with an account at SamCart and with rules of its own."""
+        document: dict[str, list[Mapping[str, object]]] = {
+            "marketplaces": [],
+            "integrations": [],
+            "rules": [],
+        }
+        for name in names:
+            made = self.sandbox.add_school(name)
+            made.add_course("Watercolor", course_id=live.COURSE)
+            self.secrets[name] = f"{name}-".ljust(40, "x")
+            shop = {"name": f"Shop {name}", "webhook_secret": self.secrets[name]}
+            document["marketplaces"].append(shop)
+            document["integrations"].append(
+                {"name": f"School {name}", "app": "thinkific", "site": name, "secret": made.key}
+            )
+            document["rules"] += [
+                {
+                    "marketplace": shop["name"],
+                    "trigger": trigger,
+                    "integration": f"School {name}",
+                    "action": action,
+                    "destination": live.COURSE,
+                }
+                for trigger, action in (
+                    ("product_purchased", "create_course_enrollment"),
+                    ("product_refunded", "expire_course_enrollment"),
+                )
+            ]
+        file = self.admit.folder / "schools.yaml"
+        file.write_text(json.dumps(document))  # JSON is YAML
+        ended = self.admit.manage("apply_config", str(file))
+        assert ended.returncode == 0, ended.stderr
+        self.sandbox.clear_calls()
+
+    # The end
+
+    def mended(self) -> None:
+        """From now on it heals: nothing is out of order any more."""
+        self.mended_at = time.monotonic()
+
+    def open_work(self) -> int:
+        """How many acknowledged deliveries and runs have not come to their end."""
+        acknowledged = sum(sale.acknowledged for sale in self.sales)
+        (stored, unread, runs) = self.database.ask(
+            "SELECT (SELECT count(*) FROM events_delivery),"
+            " (SELECT count(*) FROM events_delivery WHERE state = 'new'),"
+            " (SELECT count(*) FROM events_rulerun WHERE status IN ('waiting', 'running'))"
+        )[0]
+        return int(max(0, acknowledged - stored) + unread + runs)
+
+    def heal(self, also: Callable[[], object] = lambda: True) -> float:
+        """Wait until all work is at its end and `also` holds; the seconds since it was mended."""
+        start = self.mended_at or time.monotonic()
+        live.until(
+            lambda: self.open_work() == 0 and also(),
+            seconds=HEALED_WITHIN,
+            what=f"{self.open_work()} deliveries and runs at their end",
+        )
+        return time.monotonic() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """A cluster of django-q2 by process ids: two workers, monitor and pusher under a sentinel."""
+
+    main: int
+    sentinel: int
+    below: tuple[int, ...]
+
+    @property
+    def workers(self) -> tuple[int, ...]:
+        return self.below[:-2]
+
+    @property
+    def monitor(self) -> int:
+        return self.below[-2]
+
+    @property
+    def pusher(self) -> int:
+        return self.below[-1]
+
+
+def strays(admit: Installation) -> list[Process]:
+    """Whatever still runs of an installation that was stopped."""
+    return live.started_with(f"ADMIT_ENV_FILE={admit.folder / '.env'}")
+
+
+@contextlib.contextmanager
+def stage(
+    folder: Path, place: Place, *, seed: int, long: bool = False, env: Mapping[str, str]
+) -> Iterator[Stage]:
+    """A new one, on SQLite or on the server of `place`."""
+    with contextlib.ExitStack() as after, live.school() as (sandbox, _):
+        settings = SETTINGS | {"THINKIFIC_API_URL": sandbox.url} | dict(env)
+        opened = live.on_server(folder, place.url) if place.url else live.installation(folder)
+        with opened as admit:
+            admit.env = settings
+            here = Database(admit.database, place.server)
+            yield Stage(admit, here, sandbox, random.Random(seed), long, after=after)

@@ -1,0 +1,73 @@
+"""Whatever dies: nothing acknowledged is lost or done twice. `make faults` has many more."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integrations.thinkific.sandbox import Call, School
+from tests import live
+from tests.faults.__main__ import FAULTS
+from tests.faults.checker import done_twice
+from tests.faults.database import Place
+from tests.faults.fault import strike
+
+linux = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="looks at processes in Linux' /proc"
+)
+SERVER = os.environ.get("DATABASE_URL", "")
+PLACE = Place(SERVER if SERVER.startswith("postgres") else "")
+SHORT = [name for name, fault in FAULTS.items() if fault.short]
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHORT)
+def test_nothing_is_lost_and_nothing_done_twice(name: str):
+    outcome = strike(FAULTS[name], PLACE, seed=1, long=False)
+    assert outcome.good, "\n".join(outcome.faults)
+    assert outcome.acknowledged > 0
+
+
+# The checker can tell
+
+
+@pytest.fixture
+def acme() -> School:
+    with live.school() as (_, school):
+        dana = school.add_user("dana@example.com")
+        school.enroll(dana, school.courses[live.COURSE])
+        return school
+
+
+def _call(method: str, path: str, body: dict[str, Any] | None = None, *, done: int | None) -> Call:
+    return Call(0.0, method, path, {}, body, "acme", "", done=done)
+
+
+def _user(done: int | None, email: str = "dana@example.com") -> Call:
+    return _call("POST", "/users", {"email": email}, done=done)
+
+
+def _enrollment(done: int | None) -> Call:
+    return _call("POST", "/enrollments", {"user_id": 1000001, "course_id": 501}, done=done)
+
+
+ENDED = _call("PUT", "/enrollments/2000001", {"expiry_date": "2020-01-01T00:00:00Z"}, done=204)
+
+
+@pytest.mark.parametrize(
+    ("calls", "twice"),
+    [
+        ([_user(201), _enrollment(201)], 0),
+        ([_user(201), _user(422, "DANA@example.com")], 1),
+        ([_user(None), _user(201)], 0),
+        ([_user(422), _user(422)], 0),
+        ([_enrollment(201), _enrollment(201)], 1),
+        ([_enrollment(201), _enrollment(None)], 1),
+        ([_enrollment(None), _enrollment(201)], 0),
+        ([_enrollment(201), ENDED, _enrollment(201)], 0),
+    ],
+)
+def test_a_creating_call_after_one_that_was_done_counts_as_twice(acme, calls, twice):
+    assert len(done_twice(acme, calls)) == twice
