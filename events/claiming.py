@@ -2,7 +2,9 @@
 
 import functools
 import random
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from uuid import uuid4
 
 from django.conf import settings
@@ -21,6 +23,7 @@ CALLS_AT_ONCE = 8
 # The share of a task's time that a call may wait for its slot: with more runs at once than
 # that allows, the later calls of each would find the task's time over.
 SLOT_SHARE = 1 / 6
+NOTHING: Mapping[int, int] = MappingProxyType({})
 
 _DUE = Question(
     lambda: RuleRun.objects.due().filter(integration=Given("site")).values_list("pk")[:1]
@@ -42,11 +45,12 @@ _CLAIMED = Question(
 )
 
 
-def claim(limit: int) -> list[RuleRun]:
+def claim(limit: int, *, busy: Mapping[int, int] = NOTHING) -> list[RuleRun]:
     """Take up to `limit` due runs under a lease: the oldest of each open site first.
 
     For one customer and site, runs go one at a time in receipt order. A site gets no more
-    than its calls at once, and no more than half of the threads.
+    than its calls at once, no more than half of the threads, and of each process its share:
+    `busy` tells how many runs of which sites are under way in this one.
     """
     claimed: list[RuleRun] = []
     if limit <= 0:
@@ -54,7 +58,7 @@ def claim(limit: int) -> list[RuleRun]:
     sites = list(budget.open_sites().items())
     random.shuffle(sites)  # no site is always served last
     for site, probe in sites:
-        room = limit - len(claimed)
+        room = min(limit - len(claimed), _share() - busy.get(site, 0))
         if room > 0 and _DUE.all(site=site):
             claimed += _claim_at(site, 1 if probe else room)
     return claimed
@@ -66,9 +70,7 @@ def _claim_at(site: int, limit: int) -> list[RuleRun]:
         # The site's row makes its claims one at a time, so that the count below holds.
         if not _LOCK.all(site=site):
             CallBudget.objects.select_for_update().get_or_create(pk=site)
-        # Half at a time, so that the threads of one process do not leave others without work.
-        most = _at_once()
-        room = min(limit, most - len(_RUNNING.all(site=site)), -(-most // 2))
+        room = min(limit, _at_once() - len(_RUNNING.all(site=site)))
         lease = timedelta(seconds=settings.LEASE_SECONDS)
         if room <= 0 or not _taking(room).make(site=site, token=token, lease=lease):
             return []
@@ -92,6 +94,11 @@ def _taking(room: int) -> Change:
         lease_until=Now() + Given("lease", DurationField()),
         started_at=Now(),
     )
+
+
+def _share() -> int:
+    """What one process takes of a site: all of it in one would leave the other cores idle."""
+    return -(-_at_once() // settings.WORKER_PROCESSES)
 
 
 def _at_once() -> int:

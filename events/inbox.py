@@ -79,7 +79,9 @@ def _store_all(
             if not only_one():
                 return None
             began = time.monotonic()
-            done += _store_one(rest.popleft())
+            if not _store_one(rest.popleft()):
+                return done or None  # it was taken meanwhile
+            done += 1
             while rest and time.monotonic() - began < hold:
                 done += _store_one(rest.popleft())
         leave(LEAVE_TIMES * (time.monotonic() - began) if connection.vendor == "sqlite" else 0.0)

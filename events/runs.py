@@ -83,9 +83,9 @@ def run_due(crew: Crew, *, until: float) -> int:
 
     `until` (monotonic seconds) is when the last call of a run may start.
     """
-    claimed = claim(crew.free())
+    claimed = claim(crew.free(), busy=crew.busy())
     for run in claimed:
-        crew.begin(partial(carry_out, run, until=until))
+        crew.begin(partial(carry_out, run, until=until), site=run.integration_id or 0)
     return len(claimed)
 
 

@@ -21,7 +21,7 @@ TIDY_SHARE = 1 / 30
 # So long the task sleeps when nothing is to be read or begun.
 PAUSE_SECONDS = 0.2
 # Runs that end within so long of each other free their threads together: one claim, not many.
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.05
 _crews: list[Crew] = []
 
 
@@ -53,15 +53,17 @@ def _drain() -> bool:
         return begun
 
     again.revive()
+    look_at = 0.0  # when to look into the inbox again, where another worker may be at it
     while True:
         stopping = life.show()
         claiming = not stopping and time.monotonic() < claim_until
         read = begun = 0
         if claiming:
-            read = inbox.process(until=claim_until, leave=carry_on)
-            begun = carry_on(GATHER_SECONDS)
-        # Where some found a thread, more may.
-        busy = crew.pause(0.0 if begun else PAUSE_SECONDS)
+            if time.monotonic() >= look_at:
+                read = inbox.process(until=claim_until, leave=carry_on)
+                look_at = time.monotonic() + PAUSE_SECONDS
+            begun = runs.run_due(crew, until=call_until)
+        busy = crew.pause(PAUSE_SECONDS, gather=GATHER_SECONDS)
         if not (busy or read or begun):
             return not (claiming or stopping)
 

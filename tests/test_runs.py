@@ -109,6 +109,16 @@ def test_no_more_than_eight_runs_of_a_site_are_under_way(transactional_db):
     assert RuleRun.objects.filter(status="running").count() == 8
 
 
+def test_a_process_leaves_others_their_share_of_a_site(db, settings):
+    settings.WORKER_PROCESSES = 2
+    course = factories.DestinationFactory.create()
+    for _ in range(20):
+        queued.run(course)
+    site = course.integration_id
+    assert len(runs.claim(16, busy={site: 1})) == 3
+    assert runs.claim(16, busy={site: 4}) == []
+
+
 @pytest.mark.parametrize(("threads", "most"), [(16, 8), (32, 8), (6, 3), (2, 1), (1, 1)])
 def test_no_site_takes_more_than_half_of_the_threads(db, settings, threads, most):
     settings.WORKER_THREADS = threads
