@@ -41,7 +41,9 @@ class Delivery(models.Model):
     body = models.BinaryField()
     body_digest = models.CharField(max_length=64)
     state = models.CharField(max_length=4, choices=State.choices, default=State.NEW)
-    repeat_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="repeats")
+    repeat_of = models.ForeignKey(
+        "self", models.SET_NULL, null=True, related_name="repeats", db_index=False
+    )
     received_at = models.DateTimeField(db_default=ReceiptTime())
     # Body and query were too old to be kept; the digest stays.
     body_removed_at = models.DateTimeField(null=True, editable=False)
@@ -56,6 +58,11 @@ class Delivery(models.Model):
             ),
             models.Index(fields=["body_digest", "received_at"], name="delivery_repeats"),
             models.Index(fields=["-received_at"], name="delivery_newest"),
+            models.Index(
+                fields=["repeat_of"],
+                condition=models.Q(repeat_of__isnull=False),  # which few are
+                name="delivery_repeat_of",
+            ),
             # A delivery enters it when it is read, so that receiving costs no more.
             models.Index(
                 fields=["received_at", "id"],
@@ -92,21 +99,26 @@ class EventLog(models.Model):
         UNKNOWN_TYPE = "unknown_type", "Unknown type"
         UNREADABLE = "unreadable", "Unreadable"
 
-    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="events")
+    # Where `db_index` is False, an index of Meta begins with the column.
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="events", db_index=False)
     line = models.PositiveSmallIntegerField(default=0)
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="events")
     trigger = models.CharField(max_length=40, choices=Trigger.choices, null=True)
     # A delinquent subscription fires the rules of Subscription Canceled as well.
     also_canceled = models.BooleanField(default=False)
     raw_type = models.CharField(max_length=100, blank=True)
-    product = models.ForeignKey(Product, models.SET_NULL, null=True, related_name="events")
-    customer = models.ForeignKey(Customer, models.SET_NULL, null=True, related_name="events")
+    product = models.ForeignKey(
+        Product, models.SET_NULL, null=True, related_name="events", db_index=False
+    )
+    customer = models.ForeignKey(
+        Customer, models.SET_NULL, null=True, related_name="events", db_index=False
+    )
     status = models.CharField(max_length=12, choices=Status.choices)
     reason = models.TextField(blank=True)
-    order_id = models.CharField(max_length=64, blank=True, db_index=True)
-    subscription_id = models.CharField(max_length=64, blank=True, db_index=True)
-    transaction_id = models.CharField(max_length=64, blank=True, db_index=True)
-    samcart_customer_id = models.CharField(max_length=64, blank=True, db_index=True)
+    order_id = models.CharField(max_length=64, blank=True)
+    subscription_id = models.CharField(max_length=64, blank=True)
+    transaction_id = models.CharField(max_length=64, blank=True)
+    samcart_customer_id = models.CharField(max_length=64, blank=True)
     custom_fields = models.JSONField(default=list)  # [{"name", "slug", "value"}]
     verdicts = models.JSONField(default=list)  # [[rule id, engine.Why code]]
     rule_texts = models.ForeignKey(RuleTexts, models.PROTECT, null=True)
@@ -126,6 +138,11 @@ class EventLog(models.Model):
             models.UniqueConstraint(fields=["delivery", "line"], name="event_line_once"),
         ]
         indexes = [
+            # Not by the fields themselves: PostgreSQL would add one more of each, for LIKE.
+            models.Index(fields=["order_id"], name="event_of_order"),
+            models.Index(fields=["subscription_id"], name="event_of_subscription"),
+            models.Index(fields=["transaction_id"], name="event_of_transaction"),
+            models.Index(fields=["samcart_customer_id"], name="event_of_samcart_customer"),
             models.Index(fields=["-received_at", "-id"], name="event_newest"),
             models.Index(fields=["customer", "received_at"], name="event_of_customer"),
             models.Index(fields=["status", "-received_at"], name="event_by_status"),

@@ -1,0 +1,113 @@
+"""What Admit asks for each event costs the same however long its history is: no walk, ever."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from events import again, housekeeping, tasks, ticker
+from events.models import Delivery, EventLog, RuleRun, Tidying
+from tests.bench import history
+from tests.world import World
+
+EVENTS = 20_000
+WALKS = ("SCAN ", "Seq Scan on ")
+
+
+@dataclass
+class Plans:
+    """What the database would do for each statement, taken down just before it does it."""
+
+    asked: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, *more: Any) -> Any:
+        if sql not in self.asked and sql.startswith(("SELECT", "UPDATE", "DELETE")):
+            self.asked[sql] = self._plan(sql, params)
+        return execute(sql, params, *more)
+
+    def _plan(self, sql: str, params: Any) -> str:
+        how = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+        self.asked[sql] = ""  # so that this very statement is not explained
+        with connection.cursor() as cursor:
+            cursor.cursor.execute(how + sql, params)
+            return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+    def walks(self) -> list[str]:
+        """Plans that go through the whole of a table that grows with history."""
+        return [
+            f"{sql}\n{plan}\n"
+            for sql, plan in self.asked.items()
+            if any(_walks(line, sql) for line in plan.splitlines())
+        ]
+
+
+def _walks(line: str, sql: str) -> bool:
+    table = next((each for each in history.TABLES if re.search(rf"\b{each}\b", line)), "")
+    if not table or not line.strip(" ->").startswith(WALKS):
+        return False
+    # SQLite says SCAN as well of what is read in its order up to a LIMIT, and of an index that
+    # holds only what is open.
+    by = re.search(r" USING (?:COVERING )?INDEX (\w+)", line)
+    ends = " LIMIT " in sql and (by or " WHERE " not in sql)
+    return not (ends or (by and by[1] in _partial()))
+
+
+def _partial() -> set[str]:
+    models = (Delivery, EventLog, RuleRun)
+    found = (index for model in models for index in model._meta.indexes)
+    return {index.name for index in found if index.condition}
+
+
+@contextmanager
+def explained() -> Iterator[Plans]:
+    plans = Plans()
+    with connection.execute_wrapper(plans):
+        yield plans
+
+
+@pytest.fixture
+def old_shop(world: World) -> World:
+    """A shop with two rules and a long history."""
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.rule("product_refunded", "expire_course_enrollment", course)
+    world.sell("10_product", customer__email="first@example.com")
+    world.settle()
+    history.fill(EVENTS)
+    return world
+
+
+def test_no_hot_query_walks_through_history(old_shop: World, monkeypatch):
+    world = old_shop
+    # In this thread, whose statements are the ones that are taken down.
+    monkeypatch.setattr("events.crew.Crew.begin", lambda crew, job: job())
+    with explained() as plans:
+        world.sell("10_product", order__id=7001)
+        world.sell("10_product", order__id=7001)  # a repeat
+        world.sell("20_product", order__id=7001)
+        world.sell("33_subscription", order__id=7002)
+        tasks.work()
+        ticker.tick("nobody", beat_after=60.0)
+        again.retry(RuleRun.objects.filter(pk=RuleRun.objects.latest("pk").pk))
+    assert len(plans.asked) > 30
+    assert plans.walks() == []
+
+
+def test_tidying_walks_through_nothing_either(old_shop: World, settings):
+    settings.KEEP_PAYLOADS_DAYS = settings.KEEP_EXCHANGES_DAYS = settings.KEEP_EVENTS_DAYS = 1090
+    Tidying.objects.update_or_create(pk=Tidying.ONLY, defaults={"next_at": Now()})
+    with explained() as plans:
+        removed = housekeeping.go_on(leave=lambda seconds: None)
+    assert {"payloads", "exchanges", "events"} <= set(removed)
+    assert plans.walks() == []
+
+
+def test_a_walk_would_be_noticed(old_shop: World):
+    with explained() as plans, transaction.atomic():
+        list(Delivery.objects.filter(query="x"))
+    assert len(plans.walks()) == 1
