@@ -85,7 +85,7 @@ def old_shop(world: World) -> World:
 def test_no_hot_query_walks_through_history(old_shop: World, monkeypatch):
     world = old_shop
     # In this thread, whose statements are the ones that are taken down.
-    monkeypatch.setattr("events.crew.Crew.begin", lambda crew, job: job())
+    monkeypatch.setattr("events.crew.Crew.begin", lambda crew, job, **more: job())
     with explained() as plans:
         world.sell("10_product", order__id=7001)
         world.sell("10_product", order__id=7001)  # a repeat
