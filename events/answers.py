@@ -4,24 +4,26 @@ Worked out from what Admit did, in the order in which SamCart's events were rece
 one decides. What somebody changed by hand in Thinkific is only known by asking there.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from events import dealing, waiting
+from events import dealing, ended, replies, waiting
 from events.models import EventLog, RuleRun
-from integrations.models import Customer, Destination, Learner
+from events.places import Place, by_place
+from integrations.models import Customer, Learner
 from rules.models import Action
 from rules.triggers import Trigger
 
-Status = RuleRun.Status
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
 ORDER = (BAD, WAIT, GOOD, QUIET)
 # The newest of them decide; nobody has so many.
 MOST = 500
+# So many events of one kind are told, the newest first.
+MOST_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Line:
     kind: str
     text: str
     run: int | None = None
+    event: int | None = None
     product: int | None = None
     integration: int | None = None
 
@@ -48,123 +51,120 @@ def answer(customer: Customer) -> Answer:
     found = RuleRun.objects.filter(customer=customer).order_by("-received_at", "-pk")
     runs = list(found.select_related("event", "event__product", "integration")[:MOST])[::-1]
     name = customer.first_name.strip()[:60] or "The customer"
-    places = _by_place(runs)
-    said = [(_about(name, place), place) for place in places]
-    lines = [line for line, _ in said]
-    lines += _gave_nothing(customer)
+    places = by_place(runs)
+    kept = _paid_for_otherwise(places)
+    lines = [_about(name, place, kept.get(place)) for place in places]
+    nothing = list(_told(dealing.gave_nothing().filter(customer=customer)))
+    back = ended.ended_since(nothing)
+    lines += [_gave_nothing(event, back.get(event.pk)) for event in nothing]
+    lines += _not_understood(customer)
     lines += _administrators(customer)
     lines.sort(key=lambda line: ORDER.index(line.kind))
     if not lines:
-        lines = [Line(QUIET, _nothing(name, customer))]
-    return Answer(tuple(lines), _reply(customer, said))
+        lines = _nothing(name, customer)
+    owed = [event for event in nothing if event.pk not in back]
+    return Answer(tuple(lines), replies.reply(customer, places, owed=owed, kept=set(kept)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A course or bundle on a site, with the runs that touch it, oldest first."""
-
-    name: str
-    runs: tuple[RuleRun, ...]
-
-    @property
-    def newest(self) -> RuleRun:
-        return self.runs[-1]
-
-    @property
-    def settled(self) -> RuleRun | None:
-        """What last really happened."""
-        return next((run for run in reversed(self.runs) if run.status == Status.DONE), None)
-
-    @property
-    def open(self) -> RuleRun | None:
-        """The newest one that is not over, or failed, after what really happened."""
-        undecided = {Status.WAITING, Status.RUNNING, Status.FAILED, Status.HELD}
-        for run in reversed(self.runs):
-            if run.status == Status.DONE:
-                return None
-            if run.status in undecided:
-                return run
-        return None
-
-
-def _by_place(runs: list[RuleRun]) -> list[_Place]:
-    """One for each course and bundle; ending a bundle ends its courses too."""
-    inside = _courses_of_bundles(runs)
-    keys = {(run.integration_id, run.target): run.destination_name for run in runs}
-    places = []
-    for (site, target), name in keys.items():
-        touching = [
-            run
-            for run in runs
-            if run.integration_id == site
-            and (run.target == target or target in inside.get((site, run.target), ()))
-        ]
-        places.append(_Place(name, tuple(touching)))
-    return sorted(places, key=lambda place: (place.newest.received_at, place.newest.pk))[::-1]
-
-
-def _courses_of_bundles(runs: Iterable[RuleRun]) -> dict[tuple[int | None, str], set[str]]:
-    bundles = {run.destination_id for run in runs if run.target.startswith("bundle:")}
-    if not bundles:
-        return {}
-    rows = Destination.objects.filter(kind=Destination.Kind.BUNDLE, external_id__in=bundles)
-    return {
-        (row.integration_id, f"bundle:{row.external_id}"): {f"course:{n}" for n in row.course_ids}
-        for row in rows
+def _paid_for_otherwise(places: list[Place]) -> dict[Place, RuleRun]:
+    """Where a refund or cancellation ended what another purchase, still paid for, gave as well."""
+    others: dict[Place, list[RuleRun]] = {}
+    for place in places:
+        end = place.settled
+        if end is not None and not place.has and end.event.trigger in ended.ENDING:
+            others[place] = [run for run in place.given if _of_another_order(run, end)]
+    back = ended.ended_since({run.event for runs in others.values() for run in runs})
+    still = {
+        place: [run for run in runs if run.event.pk not in back] for place, runs in others.items()
     }
+    return {place: runs[-1] for place, runs in still.items() if runs}
 
 
-def _about(name: str, place: _Place) -> Line:
+def _of_another_order(run: RuleRun, end: RuleRun) -> bool:
+    one, other = run.event, end.event
+    bought = one.trigger == Trigger.PRODUCT_PURCHASED
+    return bought and bool(one.order_id and other.order_id) and one.order_id != other.order_id
+
+
+def _about(name: str, place: Place, kept: RuleRun | None) -> Line:
     settled, undecided = place.settled, place.open
-    has = settled is not None and Action(settled.action).gives_access
     if undecided is not None:
-        return _undecided(name, place, undecided, has=has)
+        return _undecided(name, place, undecided)
     if settled is None:
         return Line(QUIET, f"{name}: {place.name} was not given. {place.newest.message}")
-    if has:
-        return Line(
-            GOOD,
-            f"{name} has {place.name} since {_when(settled)}{_order(settled)}. If it does not "
-            "open, it is the sign-in: on Thinkific's sign-in page press Forgot password?",
-        )
+    if place.has:
+        return _has(name, place, settled)
+    what = f"{name} has no access to {place.name}"
+    if not place.given:
+        cause = replies.cause(settled)
+        text = f"{what}. {cause[0].upper()}{cause[1:]}: {settled.message}"
+        return Line(QUIET, text, run=settled.pk)
+    text = f"{what}: {replies.cause(settled)} ended it."
+    if kept is None:
+        return Line(QUIET, text, run=settled.pk)
     return Line(
-        QUIET,
-        f"{name} has no access to {place.name}: {_cause(settled)} ended it.",
-        run=settled.pk,
+        WAIT,
+        f"{text} Order {kept.event.order_id} gave it too and is still paid for. If {name} shall "
+        "keep it, run the rules of that order again.",
+        event=kept.event_id,
     )
 
 
-def _undecided(name: str, place: _Place, run: RuleRun, *, has: bool) -> Line:
-    gives = Action(run.action).gives_access
-    told = waiting.reason(run)
-    kind = BAD if run.status == Status.FAILED else WAIT
-    if run.status == Status.HELD:
-        what = f"{place.name} is held{_order(run)}."
-    elif gives and has:
-        what = f"{name} has {place.name}; giving it once more {_state(run)}."
-    elif gives:
-        what = f"{name} does not have {place.name} yet: it {_state(run)}{_order(run)}."
-    elif has:
-        what = f"{name} still has {place.name}: ending it {_state(run)}{_order(run)}."
+def _has(name: str, place: Place, settled: RuleRun) -> Line:
+    since = f"{_when(settled.finished_at or settled.received_at)}{_order(settled)}"
+    if settled.integration_id is None:
+        return Line(
+            WAIT,
+            f"{name} got {place.name} on {since}, but the site {settled.site} is not connected "
+            "any more. Look in Thinkific whether it still opens.",
+            run=settled.pk,
+        )
+    return Line(
+        GOOD,
+        f"{name} has {place.name} since {since}. If it does not open, it is the sign-in: on "
+        "Thinkific's sign-in page press Forgot password?",
+    )
+
+
+def _undecided(name: str, place: Place, run: RuleRun) -> Line:
+    kind = BAD if run.status == RuleRun.Status.FAILED else WAIT
+    state = f"{_state(run)}{_order(run)}"
+    if Action(run.action).gives_access:
+        if place.has:
+            what = f"{name} has {place.name}; giving it once more {state}."
+        else:
+            what = f"{name} does not have {place.name} yet: it {state}."
+    elif place.has:
+        what = f"{name} still has {place.name}: ending it {state}."
     else:
-        what = f"{name} has no access to {place.name}; ending it {_state(run)}."
-    return Line(kind, f"{what} {told}".strip(), run=run.pk)
+        what = f"{name} has no access to {place.name}; ending it {state}."
+    return Line(kind, f"{what} {waiting.reason(run)}".strip(), run=run.pk)
 
 
 def _state(run: RuleRun) -> str:
-    return "failed" if run.status == Status.FAILED else "is waiting"
+    states = {RuleRun.Status.FAILED: "failed", RuleRun.Status.HELD: "is held"}
+    return states.get(RuleRun.Status(run.status), "is waiting")
 
 
-def _gave_nothing(customer: Customer) -> list[Line]:
-    events = dealing.gave_nothing().filter(customer=customer).select_related("product")
+def _gave_nothing(event: EventLog, back: EventLog | None) -> Line:
+    paid = f"Paid for {event.product or 'something'}{_of_order(event)}, but no rule gives anything"
+    if back is None:
+        return Line(WAIT, f"{paid} for it.", product=event.product_id)
+    return Line(
+        QUIET,
+        f"{paid} for it; {ended.sentence(back)}. Mark it as dealt with if nothing is owed.",
+        event=event.pk,
+    )
+
+
+def _not_understood(customer: Customer) -> list[Line]:
     return [
         Line(
             WAIT,
-            f"Paid for {event.product or 'something'}{_of_order(event)}, but no rule gives "
-            "anything for it.",
-            product=event.product_id,
+            f"Nothing was done yet about an event{_of_order(event)}. {event.reason}",
+            event=event.pk,
         )
-        for event in events.order_by("-received_at", "-pk")[:5]
+        for event in _told(dealing.not_understood().filter(customer=customer))
     ]
 
 
@@ -181,8 +181,26 @@ def _administrators(customer: Customer) -> list[Line]:
     ]
 
 
-def _nothing(name: str, customer: Customer) -> str:
-    if EventLog.objects.filter(customer=customer).exists():
+def _nothing(name: str, customer: Customer) -> list[Line]:
+    events = EventLog.objects.filter(customer=customer)
+    dealt = [
+        Line(
+            QUIET,
+            f"Paid for {event.product or 'something'}{_of_order(event)}; no rule gave anything "
+            f"for it, and {event.dealt_with_by or 'somebody'} dealt with it on "
+            f"{_when(event.dealt_with_at)}.",
+            event=event.pk,
+        )
+        for event in _told(events.filter(dealing.PAID_FOR_NOTHING, dealt_with_at__isnull=False))
+        if event.dealt_with_at
+    ]
+    if dealt:
+        return dealt
+    return [Line(QUIET, _never(name, customer, anything=events.exists()))]
+
+
+def _never(name: str, customer: Customer, *, anything: bool) -> str:
+    if anything:
         return f"{name} bought nothing that a rule gives access for. Look at the events below."
     days = settings.KEEP_EVENTS_DAYS
     if days and customer.created_at < timezone.now() - timedelta(days=days):
@@ -190,9 +208,13 @@ def _nothing(name: str, customer: Customer) -> str:
     return f"Nothing was received for {customer.email}."
 
 
-def _when(run: RuleRun) -> str:
-    moment = timezone.localtime(run.finished_at or run.received_at)
-    return f"{moment.day} {moment:%b %H:%M}"
+def _told(events: QuerySet[EventLog]) -> QuerySet[EventLog]:
+    return events.select_related("product").order_by("-received_at", "-pk")[:MOST_TOLD]
+
+
+def _when(moment: datetime) -> str:
+    local = timezone.localtime(moment)
+    return f"{local.day} {local:%b %H:%M}"
 
 
 def _of_order(event: EventLog) -> str:
@@ -201,35 +223,3 @@ def _of_order(event: EventLog) -> str:
 
 def _order(run: RuleRun) -> str:
     return _of_order(run.event)
-
-
-def _cause(run: RuleRun) -> str:
-    """ "Product Refunded of order 1183 on 3 May" """
-    trigger = run.event.trigger
-    what = Trigger(trigger).label if trigger else "an event"
-    order = f" of order {run.event.order_id}" if run.event.order_id else ""
-    day = timezone.localtime(run.received_at)
-    return f"{what}{order} on {day.day} {day:%b}"
-
-
-def _reply(customer: Customer, said: list[tuple[Line, _Place]]) -> str:
-    """A few friendly lines to send to the customer; no word of how Admit works."""
-    parts = [f"Hi {customer.first_name.strip()[:60] or 'there'},"]
-    for line, place in said[:5]:
-        site = place.newest.site
-        if line.kind == GOOD:
-            parts.append(
-                f"you have access to {place.name}. Please sign in at https://{site}.thinkific.com "
-                f"with {customer.email}. If you have no password yet, or forgot it, press "
-                '"Forgot password?" there.'
-            )
-        elif line.kind == QUIET and place.settled is not None:
-            parts.append(f"your access to {place.name} ended: {_cause(place.settled)}.")
-        else:
-            parts.append(f"we are looking after your access to {place.name}, and will write again.")
-    if len(parts) == 1:
-        parts.append(
-            f"we found no course for {customer.email}. Could it be that you ordered with another "
-            "e-mail address?"
-        )
-    return "\n\n".join(parts)

@@ -7,8 +7,9 @@ from events.models import EventLog
 from rules.triggers import Trigger
 
 Status = EventLog.Status
+PAID_FOR_NOTHING = Q(status=Status.NO_RULE, trigger=Trigger.PRODUCT_PURCHASED.value)
 # As in the partial index `event_gave_nothing`.
-GAVE_NOTHING = Q(status=Status.NO_RULE, trigger=Trigger.PRODUCT_PURCHASED.value, dealt_with_at=None)
+GAVE_NOTHING = PAID_FOR_NOTHING & Q(dealt_with_at=None)
 NOT_UNDERSTOOD = Q(status__in=[Status.UNKNOWN_TYPE, Status.UNREADABLE], dealt_with_at=None)
 
 

@@ -303,7 +303,7 @@ def test_the_customer_page_answers_first(support):
     dana = Customer.objects.get(email="dana.whitfield@example.com")
     text = words(support.get(reverse("admin:integrations_customer_change", args=[dana.pk])))
     assert "Dana has Course Two since" in text
-    assert "Dana has no access to Watercolor for Beginners: Product Refunded of order 1183" in text
+    assert "Dana has no access to Watercolor for Beginners: the refund of order 1183" in text
     assert text.index("Dana has Course Two") < text.index("Everything that happened")
 
 
