@@ -204,6 +204,8 @@ def test_an_unknown_type_is_named_on_the_page_of_its_event(place):
     found = event("unknown_type")
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
     assert "It means" in words(page)
+    # Nobody shall name it a purchase by pressing the button without a look.
+    assert '<option value="">Choose a trigger</option>' in page.content.decode()
     (text,) = said(press(manager, found, "give_trigger", trigger="subscription_canceled"))
     assert "now means Subscription Canceled. 1 event that waited is read again" in text
     place.world.settle()
@@ -233,9 +235,17 @@ def test_actions_tell_in_words_what_happened(support):
     assert "Urban Sketching is gone from Thinkific" in text
     assert "This e-mail is a Thinkific administrator" in text
     run = RuleRun.objects.get(status="failed")
-    text = words(support.get(reverse("admin:events_rulerun_change", args=[run.pk])))
+    page = support.get(reverse("admin:events_rulerun_change", args=[run.pk]))
+    text = words(page)
     assert "1 attempt" in text or "Attempts 1" in text
     assert "call" in text
+    # It says what to refresh and edit, so it leads there.
+    for name, pk in (
+        ("integrations_integration", run.integration_id),
+        ("rules_rule", run.rule_id),
+    ):
+        address = reverse(f"admin:{name}_change", args=[pk])
+        assert f'href="{address}"' in page.content.decode()
 
 
 @pytest.mark.parametrize(
