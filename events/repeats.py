@@ -25,6 +25,20 @@ _SAME_BEFORE = Question(
         .defer("body")[:1]
     )
 )
+_PARTED = Question(
+    lambda: (
+        EventLog.objects.filter(
+            customer__in=EventLog.objects.filter(
+                delivery=Given("pk"), customer__isnull=False
+            ).values("customer"),
+            received_at__gte=_AT,
+            received_at__lte=Given("until", DateTimeField()),
+            delivery__repeat_of__received_at__lte=_AT,
+        )
+        .exclude(delivery__repeat_of=Given("pk"))
+        .values_list("delivery")
+    )
+)
 
 
 def first_of(delivery: Delivery) -> Delivery | None:
@@ -58,14 +72,11 @@ def part_again(delivery: Delivery) -> int:
     Inside the caller's transaction, after its events are stored; how many those are. One that
     was spooled, or received by another machine, may come in after what was received later.
     """
-    customers = EventLog.objects.filter(delivery=delivery, customer__isnull=False)
-    parted = EventLog.objects.filter(
-        customer__in=customers.values("customer"),
-        received_at__range=(delivery.received_at, delivery.received_at + WINDOW),
-        delivery__repeat_of__received_at__lte=delivery.received_at,
-    ).exclude(delivery__repeat_of=delivery)
-    again = list(parted.values_list("delivery", flat=True))
-    if not again:
+    parted = _PARTED.all(
+        pk=delivery.pk, received_at=delivery.received_at, until=delivery.received_at + WINDOW
+    )
+    if not parted:
         return 0
+    again = [pk for (pk,) in parted]
     whole = Delivery.objects.filter(pk__in=again, body_removed_at=None)
     return whole.update(state=Delivery.State.NEW, repeat_of=None)

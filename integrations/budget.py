@@ -13,9 +13,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import FloatField, Func
+from django.db.models import FloatField, Func, QuerySet
 
 from integrations.models import CallBudget, Integration
+from integrations.rows import Question
 
 BURST = 2
 # A little more than a minute, for calls go out a little later than their slots.
@@ -132,10 +133,7 @@ def unblock(site: int) -> bool:
 
 def open_sites() -> dict[int, bool]:
     """Ids of the enabled sites that may be called now; True where only a probe may go out."""
-    # From the sites: one whose row is not made yet may be called too.
-    closed = CallBudget.objects.filter(blocked_until__gt=EpochNow())
-    sites = Integration.objects.filter(enabled=True).exclude(pk__in=closed.values("pk"))
-    return {pk: bool(blocked) for pk, blocked in sites.values_list("pk", "budget__blocked")}
+    return {pk: bool(blocked) for pk, blocked in _OPEN_SITES.all()}
 
 
 def blocked_for(site: int) -> tuple[str, float]:
@@ -154,6 +152,16 @@ class EpochNow(Func):
 
     def as_postgresql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
         return _NOW["postgresql"], ()
+
+
+def _open() -> QuerySet[Integration, Any]:
+    # From the sites: one whose row is not made yet may be called too.
+    closed = CallBudget.objects.filter(blocked_until__gt=EpochNow())
+    sites = Integration.objects.filter(enabled=True).exclude(pk__in=closed.values("pk"))
+    return sites.values_list("pk", "budget__blocked")
+
+
+_OPEN_SITES = Question(_open)
 
 
 def _run(sql: str, values: dict[str, Any]) -> tuple[Any, ...] | None:

@@ -1,0 +1,47 @@
+"""Statements that the ORM composes once: they say what the querysets say, whatever is given."""
+
+from django.db.models import CharField, F
+
+from integrations.models import Destination, Integration
+from integrations.rows import Change, Given, Question
+from tests import factories
+
+
+def test_a_question_is_composed_once_and_answered_anew(db, django_assert_num_queries):
+    one, other = factories.DestinationFactory.create_batch(2)
+    composed = []
+
+    def of_site() -> object:
+        composed.append(1)
+        return Destination.objects.filter(integration=Given("site")).select_related("integration")
+
+    question: Question[Destination] = Question(of_site)  # type: ignore[arg-type]
+    for course in (one, other, one):
+        with django_assert_num_queries(1):
+            (found,) = question.all(site=course.integration_id)
+            assert found.integration.name == course.integration.name
+        assert found == course
+        assert found.course_ids == course.course_ids
+    assert question.first(site=0) is None
+    assert composed == [1]
+
+
+def test_a_question_of_columns_gives_tuples(db):
+    factories.DestinationFactory.create(name="Glazing")
+    names = Question(
+        lambda: Destination.objects.filter(name=Given("name", CharField())).values_list("name")
+    )
+    assert names.all(name="Glazing") == [("Glazing",)]
+    assert names.all(name="' OR 1=1 --") == []
+
+
+def test_a_change_tells_how_many_rows_it_made(db):
+    site = factories.DestinationFactory.create().integration
+    counted = Change(
+        lambda: Integration.objects.filter(pk=Given("site")),
+        secret_version=F("secret_version") + Given("more"),
+    )
+    before = site.secret_version
+    assert (counted.make(site=site.pk, more=2), counted.make(site=0, more=1)) == (1, 0)
+    site.refresh_from_db()
+    assert site.secret_version == before + 2
