@@ -143,7 +143,7 @@ WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", default=2, at_least=1)
 HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
 WORKER_PROCESSES = env.whole("WORKER_PROCESSES", default=2, at_least=1)
 WORKER_THREADS = 16
-# django-q2 carries wake-ups only. Each value is one that was measured to lose none of them:
+# django-q2 carries wake-ups only. Each value is one that was measured to serve them best:
 # no second delivery of a task that runs, no endless repeat of one that fails, no stored
 # results (they halve the throughput), and a queue no longer than there are workers.
 Q_CLUSTER: dict[str, Any] = {

@@ -55,11 +55,6 @@ def wake_ups() -> Line | None:
     return Line(_counted(free), free.aggregate(oldest=Min("lock"))["oldest"])
 
 
-def taken() -> int:
-    """The wake-ups that a worker has taken and not finished yet; 0 with Redis, which forgets."""
-    return 0 if settings.REDIS_URL else OrmQ.objects.filter(lock__gt=timezone.now()).count()
-
-
 def workers() -> list[Worker]:
     """Worker clusters, the one seen last first."""
     return list(Worker.objects.order_by("-seen_at", "-started_at")[:LINES])

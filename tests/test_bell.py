@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import transaction
+from django_q.models import OrmQ
 
 from events import bell, wake
 from events.broker import Broker
@@ -64,6 +65,16 @@ def test_a_wake_up_that_is_undone_does_not_ring(hung, transactional_db):
         wake.wake()
         transaction.set_rollback(True)
     assert not bell.listen()
+
+
+def test_a_wake_up_that_was_taken_is_gone_and_comes_to_no_other_cluster(hung, transactional_db):
+    wake.wake()
+    taken = Broker("admit").dequeue()
+    assert taken is not None
+    (task,) = taken
+    assert not OrmQ.objects.exists()
+    assert not Broker("admit").dequeue()
+    Broker("admit").acknowledge(task[0])  # as the monitor does, if it lives
 
 
 def test_the_broker_looks_first_and_listens_only_when_it_finds_nothing(hung, transactional_db):

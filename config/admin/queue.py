@@ -20,7 +20,6 @@ def show(request: HttpRequest) -> HttpResponse:
         "admin/queue.html",
         title="Queue",
         wake_ups=queued.wake_ups(),
-        taken=queued.taken(),
         unread=queued.unread(),
         due=queued.due(),
         later=queued.later(),
