@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 from integrations.errors import KeyRejected, OutsideError, Refused, Retry
 from integrations.thinkific import answers, site
 from integrations.thinkific.answers import Answer, Reply
-from integrations.thinkific.deadline import CONNECT_SECONDS, session, within
+from integrations.thinkific.deadline import CONNECT_SECONDS, adapter, within
 
 __all__ = ["Answer", "Client", "Exchange"]
 
@@ -175,16 +175,11 @@ class Client:
         trouble: OutsideError | None = None
         with within(self._deadline) as call:
             try:
-                with session().request(
-                    method,
-                    url,
-                    headers=headers,
-                    data=payload.encode() or None,
-                    # The sockets keep the deadline; this bounds what is done outside of them.
-                    timeout=(min(CONNECT_SECONDS, self._deadline), self._deadline),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
+                data = payload.encode() or None
+                request = requests.Request(method, url, headers=headers, data=data).prepare()
+                # The sockets keep the deadline; this bounds what is done outside of them.
+                limits = (min(CONNECT_SECONDS, self._deadline), self._deadline)
+                with adapter().send(request, stream=True, timeout=limits) as response:
                     status, answered = response.status_code, response.headers
                     trouble = _read(response, received)
             except _WIRE_ERRORS as error:
