@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from events import again, housekeeping, tasks, ticker
 from events.models import Delivery, EventLog, RuleRun, Tidying
-from tests.bench import history
+from tests.bench import past
 from tests.world import World
 
 EVENTS = 20_000
@@ -47,7 +47,7 @@ class Plans:
 
 
 def _walks(line: str, sql: str) -> bool:
-    table = next((each for each in history.TABLES if re.search(rf"\b{each}\b", line)), "")
+    table = next((each for each in past.TABLES if re.search(rf"\b{each}\b", line)), "")
     if not table or not line.strip(" ->").startswith(WALKS):
         return False
     # SQLite says SCAN as well of what is read in its order up to a LIMIT, and of an index that
@@ -78,7 +78,7 @@ def old_shop(world: World) -> World:
     world.rule("product_refunded", "expire_course_enrollment", course)
     world.sell("10_product", customer__email="first@example.com")
     world.settle()
-    history.fill(EVENTS)
+    past.fill(EVENTS)
     return world
 
 

@@ -13,7 +13,7 @@ from types import FrameType
 import psycopg
 
 from tests import postgres
-from tests.bench import carrying, figures, idling, pages, receiving
+from tests.bench import carrying, figures, history, idling, pages, receiving
 from tests.bench.programs import Bench, BenchError
 
 PARTS = {
@@ -21,7 +21,20 @@ PARTS = {
     "carrying": carrying.measure,
     "idling": idling.measure,
     "pages": pages.measure,
+    "history": history.measure,
 }
+HEAD = """# Benchmarks
+
+What `make bench` measured, each figure next to its floor in the same run. Written by
+`make bench ARGS="--write docs/benchmarks.md"`, which takes about a quarter of an hour. Read the
+ratios rather than the figures: machines differ, and noise hits both alike.
+
+- The floor of receiving is a Django view on the same server that inserts the body and nothing
+  else, that of carrying out as many processes as there are workers, which make the same commits
+  and two bare calls each. That of the history is Admit itself with an empty database.
+- Everything runs on the one machine: load generator, web server, workers, database, and the
+  stand-in of Thinkific, a Python program that shares the processor with what is measured.
+"""
 
 
 def main() -> int:
@@ -30,45 +43,51 @@ def main() -> int:
         description="Measures Admit next to floors that no program of its kind gets below.",
         epilog="Example: make bench ARGS='--quick --postgres'",
     )
-    parser.add_argument("--postgres", action="store_true", help="on a temporary PostgreSQL")
-    parser.add_argument("--quick", action="store_true", help="less than a minute, less certain")
+    parser.add_argument("--sqlite", action="store_true", help="on SQLite alone")
+    parser.add_argument("--postgres", action="store_true", help="on a temporary PostgreSQL alone")
+    parser.add_argument("--quick", action="store_true", help="a few minutes, less certain")
     parser.add_argument("--only", choices=PARTS, help="one part of it")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table there")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the document there")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, _leave)
+    both = asked.sqlite == asked.postgres
+    parts = [asked.only] if asked.only else list(PARTS)
+    document = HEAD
     try:
-        with _place(asked) as bench:
-            report = _report(bench, [asked.only] if asked.only else list(PARTS))
+        for name, wanted in (("SQLite", asked.sqlite), ("PostgreSQL", asked.postgres)):
+            if wanted or both:
+                with _place(postgresql=name == "PostgreSQL", quick=asked.quick) as bench:
+                    document += f"\n## {name}\n\n{_report(bench, parts)}\n"
     except (BenchError, postgres.StartError) as error:
         print(f"The benchmark stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped; every program that was started has ended.", file=sys.stderr)
         return 130
-    print(report)
+    print(document.removeprefix(HEAD))
     if asked.write:
-        asked.write.write_text(report + "\n", encoding="utf-8")
+        asked.write.write_text(document, encoding="utf-8")
     return 0
 
 
 @contextlib.contextmanager
-def _place(asked: argparse.Namespace) -> Iterator[Bench]:
+def _place(*, postgresql: bool, quick: bool) -> Iterator[Bench]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="admit-bench-")))
         url = ""
-        if asked.postgres:
+        if postgresql:
             found = postgres.binaries()
             if found is None:
                 raise BenchError(f"There is no PostgreSQL here. {postgres.HOW_TO_INSTALL}")
             url = stack.enter_context(postgres.cluster(found))
-        yield Bench.at(folder, postgres=url, quick=asked.quick)
+        yield Bench.at(folder, postgres=url, quick=quick)
 
 
 def _report(bench: Bench, parts: list[str]) -> str:
     start, load = time.monotonic(), figures.load()
     found: list[figures.Figure] = []
     for part in parts:
-        print(f"Measuring {part} ...", file=sys.stderr, flush=True)
+        print(f"Measuring {part} on {bench.vendor} ...", file=sys.stderr, flush=True)
         with bench.sandbox() as school:
             found += PARTS[part](bench, school)
     took = time.monotonic() - start

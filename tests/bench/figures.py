@@ -16,15 +16,19 @@ _PACKAGES = ("Django", "django-q2", "gunicorn", "requests", "psycopg")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table."""
+    """One line of the table. `met` is None where there is nothing to reach."""
 
     what: str
     admit: str
     floor: str = ""
     ratio: str = ""
+    target: str = ""
+    met: bool | None = None
 
 
-def compare(what: str, subject: Sequence[float], floor: Sequence[float]) -> Figure:
+def compare(
+    what: str, subject: Sequence[float], floor: Sequence[float], *, at_least: float | None = None
+) -> Figure:
     """Medians of rounds that were measured in turn; the ratio is the median of each round's."""
     ratios = [one / other for one, other in zip(subject, floor, strict=True)]
     spread = f" ({min(ratios):.2f}-{max(ratios):.2f})" if len(ratios) > 1 else ""
@@ -33,22 +37,28 @@ def compare(what: str, subject: Sequence[float], floor: Sequence[float]) -> Figu
         f"{median(subject):,.0f}",
         f"{median(floor):,.0f}",
         f"{median(ratios):.2f}{spread}",
+        "" if at_least is None else f"ratio at least {at_least:.2g}",
+        None if at_least is None else median(ratios) >= at_least,
     )
 
 
 def table(figures: Sequence[Figure]) -> str:
     """Markdown, padded so that it can be read as it stands."""
-    rows = [("measured", "Admit", "floor", "ratio")]
-    rows += [(f.what, f.admit, f.floor, f.ratio) for f in figures]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    rows = [("measured", "Admit", "floor", "ratio", "to reach", "")]
+    rows += [(f.what, f.admit, f.floor, f.ratio, f.target, _MET[f.met]) for f in figures]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = [
         f"| {row[0]:<{widths[0]}} | "
         + " | ".join(f"{row[column]:>{widths[column]}}" for column in (1, 2, 3))
-        + " |"
+        + f" | {row[4]:<{widths[4]}} | {row[5]:<{widths[5]}} |"
         for row in rows
     ]
-    rule = f"|{'-' * (widths[0] + 2)}|" + "".join(f"{'-' * (w + 1)}:|" for w in widths[1:])
+    rule = f"|{'-' * (widths[0] + 2)}|" + "".join(f"{'-' * (w + 1)}:|" for w in widths[1:4])
+    rule += "".join(f"{'-' * (w + 2)}|" for w in widths[4:])
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+_MET = {None: "", True: "met", False: "NOT MET"}
 
 
 def load() -> float:

@@ -1,181 +1,52 @@
-"""A long history beside what is there already: `python -m tests.bench.history EVENTS`.
+"""Whether receiving and carrying out slow down after years: the same shop without and with a past.
 
-Fills the database of DATABASE_URL with so many old events of three years, their deliveries,
-buyers, actions and exchanges, by statements that the database carries out itself. All of it is
-over: nothing waits, so that what is measured afterwards does the same work as without it.
+Measured in turn, so that the ratio tells of the history and not of the machine.
 """
 
-import os
-import sys
+import contextlib
 
-from django.db import connection
+from tests.bench import carrying
+from tests.bench.figures import Figure, compare
+from tests.bench.programs import Bench, School, free_port
+from tests.bench.receiving import WARM_UP_SECONDS, Numbers
 
-YEARS_SECONDS = 3 * 365 * 86_400
-# Buyers come back: of ten events six are of different people.
-OF_TEN = 6
-_AGO = {
-    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f000', 'now', '-' || ({seconds}) || ' seconds')",
-    "postgresql": "STATEMENT_TIMESTAMP() - make_interval(secs => {seconds})",
-}
-_UUID = {
-    "sqlite": "PRINTF('%%032x', {number})",
-    "postgresql": "LPAD(TO_HEX({number}), 32, '0')::uuid",
-}
-_STATUS = (
-    "CASE WHEN i %% 50 = 7 THEN 'failed' WHEN i %% 50 = 11 THEN 'skipped'"
-    " WHEN i %% 200 = 13 THEN 'held' ELSE 'done' END"
-)
-_TRIGGER = "CASE i %% 10 WHEN 0 THEN 'product_refunded' ELSE 'product_purchased' END"
+EVENTS = 1_000_000
+# Times that a figure may change by.
+CHANGE = 1.3
 
 
-def fill(events: int) -> None:
-    """Old events of the first account, and runs of its first rule at the first site."""
-    people = max(1, events * OF_TEN // 10)
-    first = {table: _newest(table) + 1 for table in TABLES}
-    event_status = f"CASE WHEN i %% 50 = 3 THEN 'no_rule' ELSE {_STATUS} END"
-    age = f"({events} - i) * {YEARS_SECONDS / events!r} + 7200.0"
-    at = _AGO[connection.vendor].format(seconds=age)
-    buyer = f"{first['integrations_customer']} + i %% {people}"
-    delivery, event = (
-        f"{first[table]} + i - 1" for table in ("events_delivery", "events_eventlog")
-    )
-    shop, site = _any("integrations_marketplace"), _any("integrations_integration")
-    run = f"{first['events_rulerun']} + i - 1"
-    _insert(
-        "integrations_customer",
-        people,
-        id=f"{first['integrations_customer']} + i - 1",
-        email="'old' || i || '@example.com'",
-        email_as_sent="'old' || i || '@example.com'",
-        first_name="'Dana' || i",
-        last_name="'Reyes'",
-    )
-    _insert(
-        "events_delivery",
-        events,
-        id=delivery,
-        uuid=_UUID[connection.vendor].format(number=delivery),
-        withdrawn="FALSE",
-        address_trigger="''",
-        query="''",
-        content_type="'application/json'",
-        body={"sqlite": "X'7b7d'", "postgresql": "'\\x7b7d'::bytea"}[connection.vendor],
-        body_digest="'old' || i",
-        state="'read'",
-        received_at=at,
-        marketplace_id=shop,
-        secret_id=_any("integrations_webhooksecret"),
-    )
-    _insert(
-        "events_eventlog",
-        events,
-        id=event,
-        line="0",
-        trigger=_TRIGGER,
-        also_canceled="FALSE",
-        raw_type="'Order'",
-        status=event_status,
-        reason="''",
-        order_id="'' || i",
-        subscription_id="CASE i %% 4 WHEN 0 THEN 'old' || i / 12 ELSE '' END",
-        transaction_id="'old' || i",
-        samcart_customer_id=f"'old' || i %% {people}",
-        custom_fields=_json("{}"),
-        verdicts=_json("[]"),
-        received_at=at,
-        customer_id=buyer,
-        delivery_id=delivery,
-        marketplace_id=shop,
-        product_id=_any("integrations_product"),
-        dealt_with_by="''",
-    )
-    _insert(
-        "events_rulerun",
-        events,
-        id=run,
-        received_at=at,
-        action="'create_course_enrollment'",
-        destination_id="501 + i %% 40",
-        destination_name="'Course ' || i %% 40",
-        target="'course:' || (501 + i %% 40)",
-        site="'acme'",
-        rule_sentence="'When it is purchased, enroll the customer.'",
-        status=_STATUS,
-        message="'Enrolled.'",
-        attempts="1",
-        crashes="0",
-        forced="FALSE",
-        finished_at=at,
-        customer_id=buyer,
-        event_id=event,
-        integration_id=site,
-        rule_id=_any("rules_rule"),
-    )
-    _insert(
-        "integrations_apicall",
-        events,
-        id=f"{first['integrations_apicall']} + i - 1",
-        run_id=run,
-        method="'POST'",
-        url="'/enrollments'",
-        request_body="'{}'",
-        status="201",
-        response_body="'{}'",
-        error="''",
-        milliseconds="90",
-        sent_at=at,
-        integration_id=site,
-    )
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            for table in TABLES:
-                cursor.execute(
-                    f"SELECT SETVAL(PG_GET_SERIAL_SEQUENCE('{table}', 'id'), MAX(id)) FROM {table}"
-                )
-        cursor.execute("ANALYZE")
+def measure(bench: Bench, school: School) -> list[Figure]:
+    """The `floor` of these is Admit itself with an empty database."""
+    events = EVENTS // 20 if bench.quick else EVENTS
+    rounds, seconds, count = (1, 1.5, 200) if bench.quick else (3, 3.0, 600)
+    old, new = (bench.database(name) | school.environment for name in ("old", "new"))
+    for database in (old, new):
+        bench.call("tests.bench.scene", "0", env=database)
+    bench.call("tests.bench.past", str(events), env=old, patience=900.0)
+    drains: tuple[list[float], list[float]] = ([], [])
+    for turn in range(rounds):
+        for name, found in zip(("old", "new"), drains, strict=True):
+            found.append(carrying.drain(bench, name, count, turn * count)[0])
+    # Only now, for it leaves purchases that nobody carries out.
+    rates = _receiving(bench, old, new, rounds, seconds)
+    return [
+        compare(f"{what} after {events:,} events, to none", *both, at_least=1 / CHANGE)
+        for what, both in (("acknowledged POSTs/s", rates), ("runs/s", drains))
+    ]
 
 
-TABLES = (
-    "integrations_customer",
-    "events_delivery",
-    "events_eventlog",
-    "events_rulerun",
-    "integrations_apicall",
-)
-
-
-def _insert(table: str, count: int, **columns: str) -> None:
-    """Rows numbered by `i` from 1, each column an expression of it."""
-    names, values = ", ".join(f'"{name}"' for name in columns), ", ".join(columns.values())
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} ({names}) WITH RECURSIVE n(i) AS "
-            f"(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s) SELECT {values} FROM n",
-            [count],
-        )
-
-
-def _newest(table: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}")
-        return int(cursor.fetchone()[0])
-
-
-def _any(table: str) -> str:
-    return f"(SELECT MIN(id) FROM {table})"
-
-
-def _json(text: str) -> str:
-    return f"'{text}'" + ("::jsonb" if connection.vendor == "postgresql" else "")
-
-
-def main() -> None:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
-    import django
-
-    django.setup()
-    fill(int(sys.argv[1]))
-
-
-if __name__ == "__main__":
-    main()
+def _receiving(
+    bench: Bench, old: dict[str, str], new: dict[str, str], rounds: int, seconds: float
+) -> tuple[list[float], list[float]]:
+    with contextlib.ExitStack() as stack:
+        ports, numbers = (free_port(), free_port()), Numbers()
+        for port, database in zip(ports, (old, new), strict=True):
+            stack.enter_context(bench.up("--no-worker", port=port, env=database))
+        path = bench.call("tests.bench.scene", "0", env=new).strip()
+        for port in ports:
+            numbers.load(bench, port, path, WARM_UP_SECONDS)
+        found: tuple[list[float], list[float]] = ([], [])
+        for _ in range(rounds):
+            for port, rates in zip(ports, found, strict=True):
+                rates.append(numbers.load(bench, port, path, seconds)["per_second"])
+    return found

@@ -1,7 +1,7 @@
 """The load generator, a process of its own: `python -m tests.bench.load PORT PATH ...`.
 
-Keeps so many connections busy for so many seconds, every body distinct, and prints as JSON
-what came of it. Only answers with status 200 count.
+Keeps so many connections busy for so many seconds, or until so many POSTs were sent, every body
+distinct, and prints as JSON what came of it. Only answers with status 200 count.
 """
 
 import argparse
@@ -17,21 +17,23 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("path")
     parser.add_argument("--connections", type=int, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--seconds", type=float, required=True, help="at most")
+    parser.add_argument("--count", type=int, help="at most so many POSTs")
     parser.add_argument("--first", type=int, required=True, help="number of the first purchase")
     asked = parser.parse_args()
     lines = [wire.Line(asked.port) for _ in range(asked.connections)]
     try:
-        print(json.dumps(saturate(lines, asked.path, asked.seconds, asked.first)))
+        end = asked.first + asked.count if asked.count else None
+        print(json.dumps(saturate(lines, asked.path, asked.seconds, asked.first, end)))
     finally:
         for line in lines:
             line.close()
 
 
 def saturate(
-    lines: list[wire.Line], path: str, seconds: float, number: int
+    lines: list[wire.Line], path: str, seconds: float, number: int, end: int | None = None
 ) -> dict[str, float | int]:
-    """One request under way on every line until time is up."""
+    """One request under way on every line until time is up or number `end` is reached."""
     took: list[float] = []
     refused = 0
     begun: dict[wire.Line, float] = {}
@@ -61,7 +63,7 @@ def saturate(
             else:
                 refused += 1
                 del begun[line]
-            if now - start < seconds:
+            if now - start < seconds and number != end:
                 begin(line)
     return _summary(took, refused, time.monotonic() - start, number)
 
@@ -73,11 +75,12 @@ def _give_up() -> list[tuple[selectors.SelectorKey, int]]:
 def _summary(
     took: list[float], refused: int, elapsed: float, following: int
 ) -> dict[str, float | int]:
-    took = sorted(took) or [0.0]
+    ordered = sorted(took) or [0.0]
     return {
         "per_second": len(took) / elapsed,
-        "p50": took[len(took) // 2],
-        "p99": took[len(took) * 99 // 100],
+        "p50": ordered[len(ordered) // 2],
+        "p99": ordered[len(ordered) * 99 // 100],
+        "answered": len(took),
         "refused": refused,
         "following": following,
     }

@@ -56,6 +56,10 @@ class Bench:
         }
         return cls(folder, environment, postgres, quick)
 
+    @property
+    def vendor(self) -> str:
+        return "postgresql" if self.postgres else "sqlite"
+
     def database(self, name: str) -> dict[str, str]:
         """The address of a database of that name, made when it is not there yet."""
         if not self.postgres:
@@ -66,10 +70,10 @@ class Bench:
                 connection.execute(f'CREATE DATABASE "{name}"')
         return {"DATABASE_URL": urlunsplit(urlsplit(self.postgres)._replace(path=f"/{name}"))}
 
-    def call(self, *words: str, env: Environment = NOTHING) -> str:
+    def call(self, *words: str, env: Environment = NOTHING, patience: float = 300.0) -> str:
         """Run a module of ours to its end; what it printed. Raises BenchError."""
         with self.running(*words, env=env, output=subprocess.PIPE) as process:
-            out, _ = process.communicate(timeout=300)
+            out, _ = process.communicate(timeout=patience)
         if process.returncode != 0:
             raise BenchError(f"{words[0]} failed: {self.told(words[0])}")
         return str(out.decode())

@@ -10,6 +10,10 @@ from tests.bench.programs import Bench, School, free_port
 
 CONNECTIONS = 16
 WARM_UP_SECONDS = 0.5
+BURST = 10_000
+BURST_SECONDS = 120.0
+# Of the floor's POSTs per second; a prototype had 0.72 and 0.4.
+SHARE = {"sqlite": 0.7, "postgresql": 0.5}
 
 
 def measure(bench: Bench, school: School) -> list[Figure]:
@@ -31,11 +35,18 @@ def measure(bench: Bench, school: School) -> list[Figure]:
             floors.append(numbers.load(bench, floor_port, bare.PATH, seconds))
             alone.append(numbers.load(bench, port, path, seconds))
             busy.append(with_worker(bench, school, numbers, f"busy{turn}", seconds))
-    refused = sum(int(load["refused"]) for load in (*alone, *busy, *floors))
+        at_once = burst(bench, school, numbers)
+    refused = sum(int(load["refused"]) for load in (*alone, *busy, *floors, at_once))
     return [
-        *_figures("web server alone", alone, floors),
+        *_figures("web server alone", alone, floors, SHARE[bench.vendor]),
         *_figures("beside a busy worker", busy, floors),
-        Figure("POSTs answered with anything but 200", f"{refused}"),
+        Figure(
+            f"a burst of {at_once['answered']:,} POSTs beside the worker, p99",
+            f"{at_once['p99'] * 1000:.0f} ms",
+            met=at_once["p99"] < 1,
+            target="below 1 s",
+        ),
+        Figure("POSTs answered with anything but 200", f"{refused}", met=refused == 0, target="0"),
     ]
 
 
@@ -45,11 +56,14 @@ class Numbers:
     def __init__(self) -> None:
         self._next = 1_000_000
 
-    def load(self, bench: Bench, port: int, path: str, seconds: float) -> dict[str, float]:
+    def load(
+        self, bench: Bench, port: int, path: str, seconds: float, count: int = 0
+    ) -> dict[str, float]:
         told = bench.call(
             "tests.bench.load",
             *(str(port), path, "--connections", str(CONNECTIONS)),
             *("--seconds", str(seconds), "--first", str(self._next)),
+            *(("--count", str(count)) if count else ()),
         )
         found: dict[str, float] = json.loads(told)
         self._next = int(found["following"])
@@ -68,14 +82,29 @@ def with_worker(
         return numbers.load(bench, port, path, seconds)
 
 
+def burst(bench: Bench, school: School, numbers: Numbers) -> dict[str, float]:
+    """Many POSTs as fast as they are answered, while what came in is carried out."""
+    database = bench.database("burst") | school.environment
+    path = bench.call("tests.bench.scene", "0", env=database).strip()
+    port = free_port()
+    with bench.up(port=port, env=database):
+        return numbers.load(
+            bench, port, path, BURST_SECONDS, count=BURST // 10 if bench.quick else BURST
+        )
+
+
 def _figures(
-    where: str, loads: list[dict[str, float]], floors: list[dict[str, float]]
+    where: str,
+    loads: list[dict[str, float]],
+    floors: list[dict[str, float]],
+    share: float | None = None,
 ) -> list[Figure]:
     return [
         compare(
             f"acknowledged POSTs/s, {where}",
             [load["per_second"] for load in loads],
             [floor["per_second"] for floor in floors],
+            at_least=share,
         ),
         *(
             Figure(

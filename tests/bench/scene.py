@@ -1,7 +1,8 @@
 """A shop with one rule, connected to the sandbox's school: `python -m tests.bench.scene COUNT`.
 
-Makes the tables of the database in DATABASE_URL, sends so many purchases through the real
-webhook view, and prints the path of the webhook.
+Makes the tables of the database in DATABASE_URL and the shop when they are not there yet, sends
+so many purchases through the real webhook view, the first of the buyer with number FIRST (0) if
+that is given as well, and prints the path of the webhook.
 """
 
 import os
@@ -9,9 +10,11 @@ import sys
 
 from tests.bench import bodies
 
+SECRET = "bench-hook-secret-that-only-benchmarks-know"
 
-def build() -> str:
-    """A purchase enrolls in the school's first course; the path that SamCart would post to."""
+
+def build() -> None:
+    """A purchase enrolls in the school's first course."""
     from integrations import connect
     from integrations.models import Destination, Integration, Marketplace, Product
     from integrations.thinkific import catalogue
@@ -32,7 +35,7 @@ def build() -> str:
         action=Action.CREATE_COURSE_ENROLLMENT,
         destination=Destination.objects.filter(integration=school, kind="course").earliest("pk"),
     )
-    return f"/hooks/samcart/{connect.add_webhook_secret(shop)}/"
+    connect.add_webhook_secret(shop, SECRET)
 
 
 def main() -> None:
@@ -43,10 +46,15 @@ def main() -> None:
     from django.core.management import call_command
     from django.test import Client
 
+    from integrations.models import Marketplace
+
     call_command("migrate", verbosity=0)
-    path = build()
+    if not Marketplace.objects.exists():
+        build()
+    path = f"/hooks/samcart/{SECRET}/"
     client = Client()
-    for number in range(int(sys.argv[1])):
+    count, first = (*map(int, sys.argv[1:]), 0)[:2]
+    for number in range(first, first + count):
         body = bodies.purchase(number)
         answer = client.post(path, body, content_type="application/json")
         if answer.status_code != 200:
