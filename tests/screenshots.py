@@ -41,7 +41,10 @@ def fill(path: str) -> str:
         "product": "integrations.Product",
         "rule": "rules.Rule",
         "integration": "integrations.Integration",
+        "destination": "integrations.Destination",
         "marketplace": "integrations.Marketplace",
+        "user": "auth.User",
+        "group": "auth.Group",
     }
 
     def number(match: re.Match[str]) -> str:
