@@ -24,6 +24,11 @@ import django  # noqa: E402 - the environment comes first
 
 django.setup()
 
+from django.conf import settings as _settings  # noqa: E402
+
+# Made to take long, which a test that signs in need not wait for.
+_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
 from collections.abc import Iterator  # noqa: E402
 
 import pytest  # noqa: E402

@@ -92,12 +92,16 @@ class World:
                 place = place[int(key)] if isinstance(place, list) else place[key]
             place[last] = value
         assert self.post(body, trigger).status_code == 200
-        inbox.process()
+        self.read()
         return EventLog.objects.order_by("pk").last()  # type: ignore[return-value]
+
+    def read(self) -> None:
+        """Read what came in, and leave the database to nobody meanwhile: nobody else is here."""
+        inbox.process(leave=lambda seconds: None)
 
     def settle(self) -> list[RuleRun]:
         """Carry out what is due now, in order; every run there is, oldest first."""
-        inbox.process()
+        self.read()
         again.revive()
         while claimed := runs.claim(8):
             for run in claimed:
