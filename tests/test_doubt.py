@@ -209,6 +209,17 @@ def test_an_account_that_was_made_with_an_empty_answer_is_looked_up(world: World
     assert shortened(place.calls()) == "POST users, GET users, GET enrollments, POST enrollments"
 
 
+def test_an_account_made_with_an_empty_answer_stays_in_doubt_until_it_was_seen(world: World):
+    place = place_for(world, "course")
+    world.sandbox.faults.add(Fault("empty", method="POST", path="/users$"))
+    world.sandbox.faults.add(Fault("empty", method="GET", path="/users$"))
+    run = place.buy()
+    assert shortened(place.calls()) == "POST users, GET users"
+    world.later()
+    assert_right(place, run)
+    assert shortened(place.calls()) == "GET users, GET enrollments, POST enrollments"
+
+
 @pytest.mark.parametrize("kind", ["course", "bundle"])
 def test_an_empty_answer_to_an_enrolment_is_success(world: World, kind):
     place = place_for(world, kind)

@@ -124,17 +124,17 @@ def _customer(visit: Visit) -> Customer:
 def _create(visit: Visit, fields: dict[int, str]) -> User:
     notes: tuple[str, ...] = ()
     try:
-        answer = visit.post("/users", _body(visit, fields), target=TARGET)
+        answer = visit.post("/users", _body(visit, fields), target=TARGET, settle=False)
     except Refused as error:
         if not fields or "email" in error.fields or _taken(error):
             raise
         # Refused is a definite answer, so a second POST repeats nothing blindly.
-        answer = visit.post("/users", _body(visit, {}), target=TARGET)
+        answer = visit.post("/users", _body(visit, {}), target=TARGET, settle=False)
         notes = (f"Thinkific did not take the signup fields: {error.message}",)
         fields.clear()
     row = answer.body
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
-        # It was carried out, but did not tell the id.
+        # It was carried out, but did not tell the id: in doubt until the user was seen.
         found = look_up(visit)
         if found is None:
             raise Retry(

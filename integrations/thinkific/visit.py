@@ -96,8 +96,14 @@ class Visit:
                 return
             yield row
 
-    def post(self, path: str, body: Mapping[str, Any], *, target: str) -> Answer:
-        """POST with an intent row that outlives a crash and a lost answer."""
+    def post(
+        self, path: str, body: Mapping[str, Any], *, target: str, settle: bool = True
+    ) -> Answer:
+        """POST with an intent row that outlives a crash and a lost answer.
+
+        With `settle` False success alone does not end the doubt: the caller settles it when
+        it knows what was made.
+        """
         self._target = target
         try:
             answer = self._watched(lambda: self._client.post(path, body))
@@ -112,7 +118,7 @@ class Visit:
             intent.accepted = True
             accepted = Intent.objects.filter(pk=intent.pk)
             self._later.append(lambda: accepted.update(accepted=True))
-        else:
+        elif settle:
             self.settle(target)
         return answer
 
