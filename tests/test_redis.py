@@ -1,35 +1,22 @@
 """With REDIS_URL the wake-ups travel through Redis, and the rows stay the queue."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import live
-from tests.postgres import free_port
-
-SERVER = shutil.which("redis-server")
+from tests import live, redis_server
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[str]:
     """The address of a Redis server of this test's own."""
-    if SERVER is None:
+    if redis_server.SERVER is None:
         assert not os.environ.get("CI"), "CI must have redis-server"
         pytest.skip("redis-server is not installed: apt-get install redis-server")
-    port = free_port()
-    server = subprocess.Popen(
-        [SERVER, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait()
+    with redis_server.running(tmp_path) as address:
+        yield address
 
 
 def test_a_purchase_is_enrolled_with_wake_ups_through_redis(tmp_path, redis):

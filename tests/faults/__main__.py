@@ -10,11 +10,15 @@ from pathlib import Path
 from types import FrameType
 
 from tests import postgres
-from tests.faults import carrying, clusters, receiving
+from tests.faults import answers, carrying, clusters, receiving, scale
 from tests.faults.database import Place
 from tests.faults.fault import Fault, Outcome, strike, table
 
-FAULTS = {fault.name: fault for part in (receiving, carrying, clusters) for fault in part.FAULTS}
+FAULTS = {
+    fault.name: fault
+    for part in (receiving, carrying, clusters, answers, scale)
+    for fault in part.FAULTS
+}
 
 
 def main() -> int:

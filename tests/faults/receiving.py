@@ -41,7 +41,7 @@ def database_held(stage: Stage) -> float:
     with stage.selling(every=0.1, sellers=4):
         time.sleep(1)
         with stage.database.held("events_delivery"):
-            _while_it_lasts(stage, 10 if stage.long else 5)
+            _all_are_taken(stage, 10 if stage.long else 5)
         stage.mended()
         time.sleep(1)
     return stage.heal()
@@ -52,11 +52,11 @@ def postgres_killed(stage: Stage) -> float:
     server = stage.database.server
     assert server is not None
     running = stage.up()
-    for away in (2, 5, 20) if stage.long else (4,):
+    for away in (5, 20) if stage.long else (5,):
         with stage.selling(every=0.05, sellers=4):
             time.sleep(1.5)
             server.kill()
-            _while_it_lasts(stage, away)
+            _all_are_taken(stage, away)
             server.start()
             stage.mended()
             time.sleep(1)
@@ -65,8 +65,25 @@ def postgres_killed(stage: Stage) -> float:
 
 
 def disk_full(stage: Stage) -> float:
-    """The disk that holds SQLite's file is full, and then it is not any more."""
+    """The disk of SQLite's file is full for a while, and the spool lies on another one."""
     disk = _small_disk(stage)
+    seconds = _full_for_a_while(stage, disk)
+    refused = [sale for sale in stage.sales if not sale.acknowledged]
+    assert not refused, f"{len(refused)} were refused"
+    return seconds
+
+
+def disks_full(stage: Stage) -> float:
+    """The spool lies on the full disk as well: what cannot be kept must not be acknowledged."""
+    disk = _small_disk(stage)
+    stage.admit.env["SPOOL_DIR"] = str(disk / "spool")
+    seconds = _full_for_a_while(stage, disk)
+    answers = {sale.status for sale in stage.sales}
+    assert answers == {200, 503}, f"the answers were {answers}"
+    return seconds
+
+
+def _full_for_a_while(stage: Stage, disk: Path) -> float:
     stage.up()
     with stage.selling(every=0.02, sellers=4):
         time.sleep(1)
@@ -75,17 +92,22 @@ def disk_full(stage: Stage) -> float:
         (disk / "ballast").unlink()
         stage.mended()
         time.sleep(1)
-    refused = [sale for sale in stage.sales if sale.status == 503]
-    stage.notes.append(f"{len(refused)} refused meanwhile")
     return stage.heal()
 
 
-def _while_it_lasts(stage: Stage, seconds: float) -> None:
+def _all_are_taken(stage: Stage, seconds: float) -> None:
+    """The spool takes what the database cannot."""
+    taken, posted = _while_it_lasts(stage, seconds)
+    assert taken == posted > 0, f"{taken} of {posted} were acknowledged"
+
+
+def _while_it_lasts(stage: Stage, seconds: float) -> tuple[int, int]:
     before = len(stage.sales)
     time.sleep(seconds)
     during = stage.sales[before:]
     taken = sum(sale.acknowledged for sale in during)
     stage.notes.append(f"{taken} of {len(during)} acknowledged in {seconds} s of it")
+    return taken, len(during)
 
 
 def _small_disk(stage: Stage) -> Path:
@@ -124,4 +146,7 @@ FAULTS = [
     ),
 ]
 if may_mount():
-    FAULTS.append(Fault("disk-full", "disk full for 6 s", disk_full, only="SQLite"))
+    FAULTS += [
+        Fault("disk-full", "disk full for 6 s", disk_full, only="SQLite"),
+        Fault("disks-full", "disk of database and spool full for 6 s", disks_full, only="SQLite"),
+    ]

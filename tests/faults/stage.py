@@ -106,10 +106,19 @@ class Stage:
 
     # What SamCart sends
 
-    def sell(self, count: int, *, school: str = "acme", sellers: int = SELLERS) -> list[Sale]:
-        """So many people buy, several at once."""
+    def sell(
+        self, count: int, *, school: str = "acme", known: int = 0, sellers: int = SELLERS
+    ) -> list[Sale]:
+        """So many people buy, several at once; the school knows the first `known` already."""
         buyers = [(f"buyer{number}@example.com", number) for number in self._next(count)]
+        for email, _ in buyers[:known]:
+            self.school(school).add_user(email)
         return self._post_all(buyers, "Order", school, sellers)
+
+    def buy_again(self, email: str, times: int, *, school: str = "acme") -> list[Sale]:
+        """One person buys so many times, one order after the other."""
+        orders = self._next(times)
+        return self._post_all([(email, order) for order in orders], "Order", school, SELLERS)
 
     def refund(self, sales: list[Sale], *, sellers: int = SELLERS) -> list[Sale]:
         """These get their money back, each of a purchase that was acknowledged."""
@@ -226,11 +235,11 @@ class Stage:
     def heal(self, also: Callable[[], object] = lambda: True) -> float:
         """Wait until all work is at its end and `also` holds; the seconds since it was mended."""
         start = self.mended_at or time.monotonic()
-        live.until(
-            lambda: self.open_work() == 0 and also(),
-            seconds=HEALED_WITHIN,
-            what=f"{self.open_work()} deliveries and runs at their end",
-        )
+        try:
+            live.until(lambda: self.open_work() == 0 and also(), seconds=HEALED_WITHIN)
+        except AssertionError:
+            left = self.open_work()
+            raise AssertionError(f"not healed: {left} deliveries and runs are left") from None
         return time.monotonic() - start
 
 
