@@ -10,15 +10,6 @@ from integrations.models import Customer
 from rules.models import Action
 from rules.triggers import Trigger
 
-# What ended an access, in words for a customer; any other trigger goes by its own name.
-CAUSES = {
-    Trigger.PRODUCT_REFUNDED: "the refund",
-    Trigger.PRODUCT_PARTIALLY_REFUNDED: "the partial refund",
-    Trigger.SUBSCRIPTION_CANCELED: "the cancellation",
-    Trigger.SUBSCRIPTION_CHARGE_FAILED: "the failed payment",
-    Trigger.SUBSCRIPTION_DELINQUENT: "the failed payments",
-    Trigger.SUBSCRIPTION_COMPLETED: "the last payment",
-}
 MOST_TOLD = 5
 
 
@@ -52,7 +43,7 @@ def reply(
 def cause(run: RuleRun) -> str:
     """ "the refund of order 1183 on 3 May" """
     trigger = run.event.trigger
-    what = CAUSES.get(Trigger(trigger), Trigger(trigger).label) if trigger else "an event"
+    what = Trigger(trigger).happening if trigger else "an event"
     order = f" of order {run.event.order_id}" if run.event.order_id else ""
     day = timezone.localtime(run.received_at)
     return f"{what}{order} on {day.day} {day:%b}"

@@ -139,7 +139,7 @@ def _overtaken(run: RuleRun) -> str:
         return ""
     of_order = f" of order {order}" if order else ""
     return (
-        f"Overtaken by the {Trigger(trigger).label}{of_order}, "
+        f"Overtaken by {Trigger(trigger).happening}{of_order}, "
         "which was received later and is done already."
     )
 

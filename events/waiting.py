@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from events.models import RuleRun
 from integrations import budget
 from integrations.models import CallBudget, Integration
+from integrations.thinkific.explain import without_numbers
 
 
 def reason(run: RuleRun) -> str:
-    """One sentence on what keeps a waiting run; the message of any other run."""
+    """One sentence on what keeps a waiting run; the message of any other run, in plain words."""
     return reasons([run])[run.pk]
 
 
 def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
     """The same for many: by pk, with a query for all of them and one for each of their sites."""
     waiting = [run for run in runs if run.status == RuleRun.Status.WAITING and run.integration]
-    found = {run.pk: run.message for run in runs}
+    found = {run.pk: without_numbers(run.message) for run in runs}
     if not waiting:
         return found
     sites = {run.integration.pk: run.integration for run in waiting if run.integration}
@@ -26,7 +27,7 @@ def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
         keeps = closed[run.integration_id] if run.integration_id else ""
         if not keeps and run.pk not in free:
             keeps = "Waits until an earlier action for the same customer is done."
-        found[run.pk] = keeps or run.message or "Waits for its turn."
+        found[run.pk] = keeps or found[run.pk] or "Waits for its turn."
     return found
 
 

@@ -36,6 +36,11 @@ class Trigger(models.TextChoices):
         """One line that says when it fires."""
         return MEANINGS[self]
 
+    @property
+    def happening(self) -> str:
+        """What happened, inside a sentence: "the refund"."""
+        return HAPPENINGS[self]
+
 
 MEANINGS: dict[Trigger, str] = {
     Trigger.PRODUCT_PURCHASED: (
@@ -54,6 +59,23 @@ MEANINGS: dict[Trigger, str] = {
     Trigger.COURSE_STUDENT_REMOVED: "A student was removed from a SamCart course.",
     Trigger.COURSE_STARTED: "A student started a SamCart course.",
     Trigger.COURSE_FINISHED: "A student finished a SamCart course.",
+}
+
+HAPPENINGS: dict[Trigger, str] = {
+    Trigger.PRODUCT_PURCHASED: "the purchase",
+    Trigger.PRODUCT_REFUNDED: "the refund",
+    Trigger.PRODUCT_PARTIALLY_REFUNDED: "the partial refund",
+    Trigger.SUBSCRIPTION_CANCELED: "the cancellation",
+    Trigger.SUBSCRIPTION_CHARGED: "the recurring payment",
+    Trigger.SUBSCRIPTION_CHARGE_FAILED: "the failed payment",
+    Trigger.SUBSCRIPTION_DELINQUENT: "the failed payments",
+    Trigger.SUBSCRIPTION_RECOVERED: "the recovered payment",
+    Trigger.SUBSCRIPTION_RESTARTED: "the restart",
+    Trigger.SUBSCRIPTION_COMPLETED: "the last payment",
+    Trigger.COURSE_STUDENT_ADDED: "being added to the SamCart course",
+    Trigger.COURSE_STUDENT_REMOVED: "being removed from the SamCart course",
+    Trigger.COURSE_STARTED: "the start of the SamCart course",
+    Trigger.COURSE_FINISHED: "the end of the SamCart course",
 }
 
 # Raw types that SamCart is known to send (facts: public consumers and one logged body).

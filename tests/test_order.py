@@ -147,9 +147,7 @@ def _refused_purchase(world, course, customer) -> RuleRun:
     return queued.again(purchase)
 
 
-OVERTAKEN = (
-    "Overtaken by the Product Refunded of order 4711, which was received later and is done already."
-)
+OVERTAKEN = "Overtaken by the refund of order 4711, which was received later and is done already."
 
 
 def _let_wait(run: RuleRun) -> None:
@@ -245,5 +243,5 @@ def test_the_sentence_does_without_an_order_that_is_not_known(world):
     queued.run(course, customer, at=2, trigger="subscription_canceled", status="done")
     queued.drain()
     assert queued.again(purchase).message == (
-        "Overtaken by the Subscription Canceled, which was received later and is done already."
+        "Overtaken by the cancellation, which was received later and is done already."
     )

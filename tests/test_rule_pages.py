@@ -1,5 +1,6 @@
 """Products, rules, the guided new rule and the simulation, as a creator uses them."""
 
+import re
 from typing import Any
 
 import pytest
@@ -179,6 +180,32 @@ def test_the_menu_lists_global_rules_and_a_link_those_of_a_course(manager):
     course = Destination.objects.get(name="Urban Sketching")
     answer = manager.get(page, {"destination__id__exact": course.pk})
     assert {rule.destination for rule in answer.context["cl"].result_list} == {course}
+
+
+def test_each_global_rule_leads_to_its_edit_and_delete_page_and_a_viewer_has_neither(manager):
+    page, rule = reverse("admin:rules_rule_changelist"), Rule.objects.filter(scope="global")[0]
+    pages = {reverse(f"admin:rules_rule_{what}", args=[rule.pk]) for what in ("change", "delete")}
+    buttons = re.compile(r'<a href="([^"]+)" class="button small')
+    shown = manager.get(f"{page}?scope__exact=global").content.decode()
+    assert set(buttons.findall(shown)) == pages
+    assert "Every product</td>" not in shown
+    viewer = signed_in(roles.VIEWER)
+    assert not buttons.findall(viewer.get(f"{page}?scope__exact=global").content.decode())
+
+
+def test_rules_are_found_by_their_state(manager):
+    def found(state: str) -> set[int]:
+        answer = manager.get(f"{reverse('admin:rules_rule_changelist')}?state={state}")
+        return {rule.pk for rule in answer.context["cl"].result_list}
+
+    Destination.objects.filter(name="Urban Sketching").update(gone_at=timezone.now())
+    gone = Rule.objects.filter(destination__name="Urban Sketching")
+    assert found("gone") == set(gone.values_list("pk", flat=True)) != set()
+    on, off = found("on"), found("off")
+    assert on
+    assert off
+    assert on | off == found("") == set(Rule.objects.values_list("pk", flat=True))
+    assert not on & off
 
 
 def test_rules_are_turned_off_and_on(manager):

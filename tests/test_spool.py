@@ -486,7 +486,7 @@ def test_a_late_purchase_is_overtaken_by_the_refund_that_was_done_already(school
     assert spool.drain(seconds=5) == 1
     refund, purchase = school.settle()
     assert (refund.status, purchase.status) == ("done", "skipped")
-    assert purchase.message.startswith("Overtaken by the Product Refunded of order ")
+    assert purchase.message.startswith("Overtaken by the refund of order ")
     assert not any(row.active for row in school.school.enrollments)
 
 

@@ -2,7 +2,16 @@
 
 import pytest
 
-from rules.triggers import MEANINGS, OWN_NAMES, TYPES, Category, Trigger, from_address, from_type
+from rules.triggers import (
+    HAPPENINGS,
+    MEANINGS,
+    OWN_NAMES,
+    TYPES,
+    Category,
+    Trigger,
+    from_address,
+    from_type,
+)
 
 # As the interface promises them, word for word.
 ECOMMERCE = [
@@ -38,6 +47,11 @@ def test_the_triggers_are_those_of_the_interface_in_two_categories():
     assert [trigger.value for trigger in Trigger] == [*ECOMMERCE, *COURSES]
     courses = [trigger for trigger in Trigger if trigger.category is Category.COURSES]
     assert [trigger.value for trigger in courses] == COURSES
+
+
+def test_every_trigger_fits_into_a_sentence():
+    assert set(HAPPENINGS) == set(Trigger)
+    assert len(set(HAPPENINGS.values())) == len(Trigger)
 
 
 def test_every_trigger_has_a_meaning_of_one_line():

@@ -79,16 +79,27 @@ class Buttons(admin.ModelAdmin):
 
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Inside the form of a list: that form carries the CSRF token and the way back."""
-        return format_html_join(
+        name = brief(thing)
+        presses = format_html_join(
             " ",
             '<button type="submit" class="button small {}" formaction="{}" formnovalidate>{}'
             '<span class="visually-hidden"> {}</span></button>',
             (
-                (button.style, address(thing, button.name), button.label, brief(thing))
+                (button.style, address(thing, button.name), button.label, name)
                 for button in self._shown(request, thing)
                 if button.in_row
             ),
         )
+        links = format_html_join(
+            " ",
+            '<a href="{}" class="button small {}">{}<span class="visually-hidden"> {}</span></a>',
+            ((*link, name) for link in self.row_links(request, thing)),
+        )
+        return format_html("{} {}", presses, links)
+
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """Ways from a row to a page of its own, behind its buttons: address, style, label."""
+        return []
 
     def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Each a form of its own, for a page that has no other around it."""

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from config.admin import look, mapping, telling
@@ -97,22 +97,11 @@ class IntegrationAdmin(ListAdmin):
     def last_refreshed(self, integration: Integration) -> SafeString:
         return look.when(integration.refreshed_at, "Never")
 
-    def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
-        page = self._page_of(thing)
-        links = [(f"{page}#mapping", "", "Mapping")]
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        links = [(f"{self._page_of(thing)}#mapping", "", "Mapping")]
         if self.has_delete_permission(request, thing):
             links.append((_delete_page(thing), "danger", "Delete"))
-        name = look.brief(thing)
-        return format_html(
-            "{} {}",
-            super().row_buttons(request, thing),
-            format_html_join(
-                " ",
-                '<a href="{}" class="button small {}">{}'
-                '<span class="visually-hidden"> {}</span></a>',
-                ((*link, name) for link in links),
-            ),
-        )
+        return links
 
     # Refreshing
 

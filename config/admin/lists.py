@@ -14,6 +14,7 @@ from config.admin import look
 from config.admin.buttons import Buttons
 
 COUNTED = 1000
+CHOOSE = [("", "Choose…")]
 BUTTONS_HEADING = mark_safe('<span class="visually-hidden">Buttons</span>')
 
 
@@ -77,6 +78,11 @@ class ListAdmin(Buttons):
             return self.row_buttons(request, thing)
 
         return [*columns, row_buttons]
+
+    def get_action_choices(
+        self, request: HttpRequest, default_choices: Any = CHOOSE
+    ) -> list[tuple[str, str]]:
+        return super().get_action_choices(request, default_choices)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

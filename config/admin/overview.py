@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from config.admin.look import brief
 from config.admin.pages import render
-from events import backlog, figures, heard, subscriptions
-from events.models import Delivery
+from events import backlog, figures, heard, subscriptions, waiting
+from events.models import Delivery, RuleRun
 from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific.explain import plain
@@ -41,7 +41,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     done = sum(day.done for day in days)
     over = sum(day.done + day.failed for day in days)
     events, unmatched = figures.events_in_a_day()
-    waiting = backlog.waiting()
+    in_line = backlog.waiting()
     return render(
         request,
         "admin/index.html",
@@ -52,18 +52,24 @@ def show(request: HttpRequest) -> TemplateResponse:
         done=figures.spoken(done),
         share=round(100 * done / over) if over else None,
         failed=figures.spoken(figures.failed()),
-        waiting=figures.spoken(waiting),
-        needed=backlog.time_needed(waiting) if waiting else "",
+        waiting=figures.spoken(in_line),
+        needed=backlog.time_needed(in_line) if in_line else "",
         bars=_bars(days),
         days=days,
         sites=[(site, _health(site)) for site in sites],
-        attention=figures.needing_somebody(),
+        attention=_told(figures.needing_somebody()),
         nothing_given=figures.paid_for_nothing(),
         not_understood=figures.not_understood(),
         missing=[each for account in accounts for each in heard.missing(account)],
         silent=figures.worker_is_silent(),
         unread=figures.unread(),
     )
+
+
+def _told(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
+    """Each with what went wrong, in plain words."""
+    told = waiting.reasons(runs)
+    return [(run, told[run.pk]) for run in runs]
 
 
 def _health(site: Integration) -> str:

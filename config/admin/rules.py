@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -15,7 +15,7 @@ from config.admin import look
 from config.admin.buttons import Button
 from config.admin.lists import ListAdmin
 from events.models import RuleRun
-from rules.models import Rule, Scope
+from rules.models import Action, Rule, Scope
 from rules.triggers import Trigger
 
 
@@ -50,6 +50,22 @@ class ScopeFilter(admin.SimpleListFilter):
         return queryset.filter(scope=self.value()) if self.value() else queryset
 
 
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("on", "On"), ("off", "Off"), ("gone", "Course gone")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
+        match self.value():
+            case "on" | "off" as state:
+                return queryset.filter(enabled=state == "on")
+            case "gone":
+                return queryset.filter(destination__gone_at__isnull=False)
+        return queryset
+
+
 def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
     """Each rule with the time at which it last ran."""
     runs = RuleRun.objects.filter(rule=OuterRef("pk")).order_by("-received_at")
@@ -61,9 +77,9 @@ class RuleAdmin(ListAdmin):
     form = RuleForm
     list_title = "Rules"
     one, many = "rule", "rules"
-    list_display = ("when", "about", "action", "place", "integration", "state", "last_run")
+    list_display = ("when", "about", "do", "place", "integration", "state", "last_run")
     list_display_links = ("when",)
-    list_filter = (ScopeFilter, "integration", "trigger", "action", "enabled")
+    list_filter = (ScopeFilter, "integration", "trigger", "action", StateFilter)
     list_select_related = ("product", "destination", "integration")
     ordering = ("product__name", "pk")
     sortable_by = ()
@@ -115,7 +131,25 @@ class RuleAdmin(ListAdmin):
     def title_of(self, thing: Rule) -> str:
         return thing.in_words()
 
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        links = []
+        if self.has_change_permission(request, thing):
+            links.append((self._page_of(thing), "", "Edit"))
+        if self.has_delete_permission(request, thing):
+            links.append((reverse("admin:rules_rule_delete", args=[thing.pk]), "danger", "Delete"))
+        return links
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        columns = super().get_list_display(request)
+        if request.GET.get("scope__exact") == Scope.GLOBAL:
+            columns.remove("about")  # it would say the same in each row
+        return columns
+
     # Columns
+
+    @admin.display(description="Do")
+    def do(self, rule: Rule) -> str:
+        return Action(rule.action).label
 
     @admin.display(description="Course or bundle")
     def place(self, rule: Rule) -> str:

@@ -163,7 +163,7 @@ def _refusal(status: int, said: str) -> str:
         )
     if status == 404:
         return f"Thinkific does not have what was asked for (404): it may have been deleted.{said}"
-    return f"Thinkific refused the request ({status}).{said}"
+    return f"Thinkific refused the request ({status}).{said} Put that right, then retry."
 
 
 def _sentence(what: str, write: bool) -> str:

@@ -52,7 +52,12 @@ def explain_plainly(error: Exception) -> str:
 
 def plain(message: str) -> str:
     """A message of a refresh, as it was kept, without the numbers of HTTP."""
-    return _STATUS.sub("", _nothing_by_itself(message))
+    return without_numbers(_nothing_by_itself(message))
+
+
+def without_numbers(message: str) -> str:
+    """A message as it was kept, for whoever is no technician: without the numbers of HTTP."""
+    return _STATUS.sub("", message)
 
 
 def _nothing_by_itself(message: str) -> str:
