@@ -103,6 +103,9 @@ def take(site: int, *, patience: float) -> Slot:
     """
     gap, tolerance = spacing()
     values = {"site": site, "spacing": gap, "tolerance": tolerance}
+    # Without a limit there is nothing to count, and so nothing for which callers would queue.
+    if not gap and _is_open(site):
+        return Slot(wait=0.0, probe=False)
     row = _run(_TAKE, values | {"probe": PROBE_SECONDS, "patience": max(patience, 0.0)})
     if row:
         next_slot, now, blocked = row
@@ -115,6 +118,11 @@ def take(site: int, *, patience: float) -> Slot:
     if blocked_for > 0:
         raise SiteBlocked(why, blocked_for)
     raise NoSlot(slot_in)
+
+
+def _is_open(site: int) -> bool:
+    row = _run(_LOOK, {"site": site, "tolerance": 0.0})
+    return row is not None and not row[0]
 
 
 def block(site: int, why: CallBudget.Blocked, seconds: float) -> None:
