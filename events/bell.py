@@ -40,7 +40,15 @@ def listen() -> bool:
         time.sleep(DEAF_SECONDS)
         return False
     rang, _, _ = select.select([int(end)], [], [], LISTENING_SECONDS)
-    if rang:
-        with contextlib.suppress(BlockingIOError):
-            os.read(int(end), 65536)
+    if rang and not _take_rings(int(end)):
+        time.sleep(DEAF_SECONDS)  # nobody is left who could ring: `up` has ended, and we shall
+        return False
     return bool(rang)
+
+
+def _take_rings(end: int) -> bool:
+    """Take all rings; False when the other end is closed everywhere."""
+    try:
+        return bool(os.read(end, 65536))
+    except BlockingIOError:
+        return True

@@ -45,6 +45,17 @@ def test_a_bell_whose_cluster_has_ended_disturbs_nobody(monkeypatch):
     bell.ring()
 
 
+def test_a_bell_that_nobody_can_ring_any_more_does_not_keep_the_cluster_spinning(monkeypatch):
+    heard, rung = bell.hang()
+    monkeypatch.setenv(bell.HEARD, str(heard))
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    os.close(rung)
+    assert not bell.listen()
+    assert slept == [bell.DEAF_SECONDS]
+    os.close(heard)
+
+
 def test_without_a_bell_the_cluster_looks_often(monkeypatch):
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)

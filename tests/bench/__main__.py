@@ -55,18 +55,21 @@ def main() -> int:
     document = HEAD
     try:
         for name, wanted in (("SQLite", asked.sqlite), ("PostgreSQL", asked.postgres)):
-            if wanted or both:
-                with _place(postgresql=name == "PostgreSQL", quick=asked.quick) as bench:
-                    document += f"\n## {name}\n\n{_report(bench, parts)}\n"
+            if not (wanted or both):
+                continue
+            with _place(postgresql=name == "PostgreSQL", quick=asked.quick) as bench:
+                found = f"\n## {name}\n\n{_report(bench, parts)}\n"
+            # At once, for what comes next may fail.
+            print(found, flush=True)
+            document += found
+            if asked.write:
+                asked.write.write_text(document, encoding="utf-8")
     except (BenchError, postgres.StartError) as error:
         print(f"The benchmark stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped; every program that was started has ended.", file=sys.stderr)
         return 130
-    print(document.removeprefix(HEAD))
-    if asked.write:
-        asked.write.write_text(document, encoding="utf-8")
     return 0
 
 
