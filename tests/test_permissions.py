@@ -17,6 +17,7 @@ from events.models import EventLog, RuleRun
 from integrations.models import Customer, Destination, Integration, Marketplace, Product
 from rules.models import Rule
 from tests import factories, queued
+from tests.test_every_page import named_addresses
 
 OWNER, STAFF = "Owner", "staff without a role"
 EVERYBODY = {OWNER, roles.MANAGER, roles.SUPPORT, roles.VIEWER}
@@ -43,6 +44,16 @@ MAY_OPEN: dict[str, set[str]] = {
     "new-rule-refresh": SETS_UP,
     "simulate": HELPS,
     "queue": ALONE,
+}
+# What a row has besides its own page, by model and name.
+MAY_OPEN_OF_ROW: dict[tuple[str, str], set[str]] = {
+    ("product", "copy"): SETS_UP,
+    ("eventlog", "download"): EVERYBODY,
+}
+# Django's own, which ask for themselves, and the link for who cannot sign in yet.
+FOR_THEMSELVES = {
+    *("index", "login", "logout", "password_change", "password_change_done", "welcome"),
+    *("autocomplete", "jsi18n", "view_on_site", "app_list"),
 }
 # Buttons, by model and name.
 MAY_PRESS: dict[tuple[str, str], set[str]] = {
@@ -139,6 +150,17 @@ def test_every_page_button_and_bulk_action_stands_in_the_table(rf, things):
     assert bulk == set(MAY_DO_IN_BULK)
 
 
+def test_every_address_of_the_admin_stands_in_a_table():
+    known = set(MAY_OPEN) | FOR_THEMSELVES
+    for model in LISTS:
+        meta = model._meta
+        whats = ["changelist", "change", "add", "delete", "history"]
+        whats += [name for name_of, name in MAY_OPEN_OF_ROW if name_of == meta.model_name]
+        whats += [f"do_{name}" for name_of, name in MAY_PRESS if name_of == meta.model_name]
+        known |= {f"{meta.app_label}_{meta.model_name}_{what}" for what in whats}
+    assert {name for name, _ in named_addresses(admin.site.urls[0])} == known
+
+
 @pytest.mark.parametrize("who", [OWNER, roles.MANAGER, roles.SUPPORT, roles.VIEWER, STAFF])
 def test_each_role_opens_what_the_table_says_and_nothing_else(things, who):
     client = as_(who)
@@ -157,6 +179,12 @@ def test_each_role_opens_what_the_table_says_and_nothing_else(things, who):
             ("change", sees, row),
             ("add", adds, []),
             ("delete", deletes, row),
+            ("history", sees, row),
+            *(
+                (what, may, row)
+                for (of, what), may in MAY_OPEN_OF_ROW.items()
+                if of == model._meta.model_name
+            ),
         ):
             status = client.get(reverse(f"{name}_{what}", args=args)).status_code
             if (status != 403) is not (who in may):
