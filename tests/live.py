@@ -140,10 +140,10 @@ class Running:
 
         return int(until(find, what=f"{name} of {self.log}"))
 
-    def terminate(self) -> int:
+    def terminate(self, *, seconds: float = PATIENCE) -> int:
         """SIGTERM as systemd sends it; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(seconds)
 
 
 @dataclass

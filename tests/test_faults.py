@@ -41,32 +41,37 @@ def acme() -> School:
         return school
 
 
-def _call(method: str, path: str, body: dict[str, Any] | None = None, *, done: int | None) -> Call:
-    return Call(0.0, method, path, {}, body, "acme", "", done=done)
+def _call(
+    at: float, method: str, path: str, body: dict[str, Any], done: int | None, took: float = 0.5
+) -> Call:
+    return Call(at, method, path, {}, body, "acme", "", done=done, done_at=done and at + took)
 
 
-def _user(done: int | None, email: str = "dana@example.com") -> Call:
-    return _call("POST", "/users", {"email": email}, done=done)
+def _user(at: float, done: int | None, email: str = "dana@example.com") -> Call:
+    return _call(at, "POST", "/users", {"email": email}, done)
 
 
-def _enrollment(done: int | None) -> Call:
-    return _call("POST", "/enrollments", {"user_id": 1000001, "course_id": 501}, done=done)
+def _enrollment(at: float, done: int | None, took: float = 0.5) -> Call:
+    return _call(at, "POST", "/enrollments", {"user_id": 1000001, "course_id": 501}, done, took)
 
 
-ENDED = _call("PUT", "/enrollments/2000001", {"expiry_date": "2020-01-01T00:00:00Z"}, done=204)
+def _ended(at: float) -> Call:
+    return _call(at, "PUT", "/enrollments/2000001", {"expiry_date": "2020-01-01T00:00:00Z"}, 204)
 
 
 @pytest.mark.parametrize(
     ("calls", "twice"),
     [
-        ([_user(201), _enrollment(201)], 0),
-        ([_user(201), _user(422, "DANA@example.com")], 1),
-        ([_user(None), _user(201)], 0),
-        ([_user(422), _user(422)], 0),
-        ([_enrollment(201), _enrollment(201)], 1),
-        ([_enrollment(201), _enrollment(None)], 1),
-        ([_enrollment(None), _enrollment(201)], 0),
-        ([_enrollment(201), ENDED, _enrollment(201)], 0),
+        ([_user(1, 201), _enrollment(2, 201)], 0),
+        ([_user(1, 201), _user(2, 422, "DANA@example.com")], 1),
+        ([_user(1, None), _user(2, 201)], 0),
+        ([_user(1, 422), _user(2, 422)], 0),
+        ([_enrollment(1, 201), _enrollment(2, 201)], 1),
+        ([_enrollment(1, 201), _enrollment(2, None)], 1),
+        ([_enrollment(1, None), _enrollment(2, 201)], 0),
+        ([_enrollment(1, 201), _ended(2), _enrollment(3, 201)], 0),
+        # Carried out only when the second was under way: nobody could see it.
+        ([_enrollment(1, 201, took=9), _enrollment(2, 201)], 0),
     ],
 )
 def test_a_creating_call_after_one_that_was_done_counts_as_twice(acme, calls, twice):

@@ -4,8 +4,8 @@ It looks at four things and trusts none of them alone: the answers that SamCart 
 and runs that Admit tells of, the enrolments in the school, and every call that the school got.
 """
 
+import subprocess
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from tests.faults.stage import Sale, Stage, strays
 
 # After the last run has ended, this long nothing may be called any more.
 QUIET_SECONDS = 1.5
+# A cluster that hangs is killed after its task's limit and a grace of 15 s: 75 by default.
+STOP_SECONDS = 150.0
 # Wake-ups that may lie in the queue of an idle installation: one that waits, and one that runs.
 WAKE_UPS = 2
 
@@ -90,27 +92,35 @@ def done_twice(school: School, calls: list[Call]) -> list[str]:
     """Creating calls that were sent although one before had done it already.
 
     Whether its answer had arrived does not matter. A POST for an e-mail that the school had
-    before us is no second one, for Admit could not know of it.
+    before us is no second one, for Admit could not know of it; and one that is carried out
+    only after the next was sent could be seen by nobody.
     """
-    made: Counter[str] = Counter()
-    open_to: set[int] = set()
+    made: dict[str, float] = {}
+    open_to: dict[int, float] = {}
     found = []
     for call in calls:
-        body, done = call.body or {}, call.done is not None and call.done < 300
+        body, done_at = call.body or {}, _done_at(call)
         if (call.method, call.path) == ("POST", "/users"):
             email = str(body["email"]).lower()
-            if made[email]:
+            if made.get(email, call.at) < call.at:
                 found.append(f"POST /users for {email} again")
-            made[email] += done
+            if done_at is not None:
+                made.setdefault(email, done_at)
         elif (call.method, call.path) == ("POST", "/enrollments"):
-            if body["user_id"] in open_to:
-                found.append(f"POST /enrollments for user {body['user_id']} again")
-            elif done:
-                open_to.add(body["user_id"])
-        elif call.method == "PUT" and done and call.path.startswith("/enrollments/"):
+            user = body["user_id"]
+            if open_to.get(user, call.at) < call.at:
+                found.append(f"POST /enrollments for user {user} again")
+            if done_at is not None:
+                open_to.setdefault(user, done_at)
+        elif call.method == "PUT" and done_at and call.path.startswith("/enrollments/"):
             row = school.rows_by_id[int(call.path.rpartition("/")[2])]
-            open_to.discard(row.user_id)
+            open_to.pop(row.user_id, None)
     return found
+
+
+def _done_at(call: Call) -> float | None:
+    """When the school had carried it out; None when it did not, or refused."""
+    return call.done_at if call.done is not None and call.done < 300 else None
 
 
 def _quiet(stage: Stage, found: Found) -> None:
@@ -129,11 +139,16 @@ def _quiet(stage: Stage, found: Found) -> None:
 
 def _stop(stage: Stage, found: Found) -> None:
     serving = [each for each in stage.admit.running if each.process.poll() is None]
+    left = strays(stage.admit)
     ours = {each.pid for each in serving}
     ours |= {process.pid for each in serving for process in live.tree(each.pid)}
-    lost = [each for each in strays(stage.admit) if each.pid not in ours and each.alive()]
+    lost = [each for each in left if each.pid not in ours and each.alive()]
     found.stray += [f"process {each.pid} belongs to nobody" for each in lost]
     for running in serving:
-        if (code := running.terminate()) != 0:
+        try:
+            code: int | str = running.terminate(seconds=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = "nothing"
+        if code != 0:
             found.stray.append(f"up ended with {code} after SIGTERM")
     found.stray += [f"process {each.pid} was left behind" for each in strays(stage.admit)]

@@ -5,11 +5,12 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 from tests import live
 from tests.faults.fault import Fault
-from tests.faults.stage import Stage
+from tests.faults.stage import HEALED_WITHIN, Stage
 
 # Every so many kills it is not a worker of the web server but its main process.
 MAIN_TOO = 5
@@ -17,22 +18,26 @@ MAIN_TOO = 5
 
 def web_killed(stage: Stage) -> float:
     """SIGKILL at random moments under a burst, to a worker or to the main process."""
-    kills, sales = (25, 5000) if stage.long else (5, 60)
+    kills, sales, gap = (25, 2000, 2.0) if stage.long else (5, 60, 0.8)
     running = stage.up()
-    killed = 0
     with stage.selling():
-        while killed < kills or len(stage.sales) < sales:
-            time.sleep(stage.dice.uniform(0.05, 0.8))
-            main = running.program("web")
-            workers = [each.pid for each in live.children(main)]
-            os.kill(
-                main if killed % MAIN_TOO == 4 or not workers else stage.dice.choice(workers),
-                signal.SIGKILL,
-            )
-            killed += 1
+        for killed in range(kills):
+            time.sleep(stage.dice.uniform(0.05, gap))
+            # One that has just been started is left alone until it serves: it may pause for long.
+            main, *workers = live.until(partial(_web, running), what="a web server")
+            victim = main if killed % MAIN_TOO == MAIN_TOO - 1 else stage.dice.choice(workers)
+            os.kill(victim, signal.SIGKILL)
         stage.mended()
-    stage.notes.append(f"{killed} kills")
+        live.until(lambda: len(stage.sales) >= sales, seconds=HEALED_WITHIN, what="the burst")
+    stage.notes.append(f"{kills} kills")
     return stage.heal()
+
+
+def _web(running: live.Running) -> list[int]:
+    """The main process and its workers; nothing while there is no worker."""
+    main = running.program("web")
+    workers = [each.pid for each in live.children(main)]
+    return [main, *workers] if workers else []
 
 
 def database_held(stage: Stage) -> float:

@@ -28,7 +28,7 @@ class Call:
     `at` and `until` are seconds of `time.monotonic()`; `path` is the part below the API's base,
     such as `/enrollments/17`. `status` None: no answer went out, or none yet. `school` is the
     site whose key opened, else the one that the subdomain header claims. `done` is the status
-    of what the school did, whether or not that answer went out; None: it did nothing.
+    of what the school did at `done_at`, whether or not that answer went out; None: nothing.
     """
 
     at: float
@@ -41,6 +41,7 @@ class Call:
     status: int | None = None
     until: float | None = None
     done: int | None = None
+    done_at: float | None = None
 
 
 class Sandbox:
@@ -219,7 +220,7 @@ class Sandbox:
 
         def carry_out() -> Reply:
             reply = api.answer(school, request, path if inside else "", params)
-            call.done = reply.status
+            call.done, call.done_at = reply.status, time.monotonic()
             return reply
 
         fault = self.faults.take(method=request.method, path=path, school=claimed)
