@@ -97,8 +97,12 @@ def _taking(room: int) -> Change:
 
 
 def _share() -> int:
-    """What one process takes of a site: all of it in one would leave the other cores idle."""
-    return -(-_at_once() // settings.WORKER_PROCESSES)
+    """What one process takes of a site: all of it in one would leave the other cores idle.
+
+    Where a budget paces the calls they are idle anyway, and one process must do for all of it.
+    """
+    gap, _ = budget.spacing()
+    return _at_once() if gap else -(-_at_once() // settings.WORKER_PROCESSES)
 
 
 def _at_once() -> int:

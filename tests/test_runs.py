@@ -119,6 +119,14 @@ def test_a_process_leaves_others_their_share_of_a_site(db, settings):
     assert runs.claim(16, busy={site: 4}) == []
 
 
+def test_a_process_uses_the_whole_budget_of_a_site_by_itself(db, settings):
+    settings.WORKER_PROCESSES, settings.THINKIFIC_CALLS_PER_MINUTE = 2, 110
+    course = factories.DestinationFactory.create()
+    for _ in range(20):
+        queued.run(course)
+    assert len(runs.claim(16)) == 8
+
+
 @pytest.mark.parametrize(("threads", "most"), [(16, 8), (32, 8), (6, 3), (2, 1), (1, 1)])
 def test_no_site_takes_more_than_half_of_the_threads(db, settings, threads, most):
     settings.WORKER_THREADS = threads
