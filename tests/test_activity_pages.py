@@ -128,7 +128,16 @@ def test_the_log_filters_by_product_that_is_typed(support):
     assert {each.product for each in answer.context["cl"].result_list} == {product}
 
 
-ODD = ["q=%00", "p=x", "p=99999999999", "product=x", "received=x", "result=%27", "integration=x"]
+ODD = [
+    "q=%00",
+    "p=x",
+    "p=99999999999",
+    "product=x",
+    "received=x",
+    "result=%27",
+    "integration=x",
+    "integration=%C2%B2",
+]
 
 
 @pytest.mark.parametrize("page", [LOG, ACTIONS, CUSTOMERS, "admin:index"])

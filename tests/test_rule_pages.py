@@ -160,6 +160,22 @@ def test_rules_are_copied_and_what_is_there_already_is_said(manager):
     assert "This product has this very rule already." in again[1]
 
 
+def test_odd_numbers_copy_nothing(manager):
+    address = reverse("admin:integrations_product_copy", args=[product("1048004").pk])
+    assert manager.get(f"{address}?from=%C2%B2").status_code == 200
+    number = Rule.objects.count()
+    assert manager.post(address, {"rule": "²"}).status_code in {200, 302}
+    assert Rule.objects.count() == number
+
+
+def test_who_wants_rules_that_are_there_but_off_is_told_to_turn_them_on(manager):
+    sold = product("1048001")
+    Rule.objects.filter(product=sold, trigger="product_refunded").update(enabled=False)
+    assert said(press(manager, sold, "end_access")) == [
+        "They are all there already. Turn on those that are off."
+    ]
+
+
 def test_a_rule_is_not_copied_to_a_course_that_has_gone(db):
     rule = factories.RuleFactory.create(product=factories.ProductFactory.create())
     Destination.objects.update(gone_at=timezone.now())

@@ -39,4 +39,4 @@ class IntegrationFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value() or ""
-        return queryset.filter(**{self.of: int(value)}) if value.isdigit() else queryset
+        return queryset.filter(**{self.of: int(value)}) if value.isdecimal() else queryset

@@ -65,7 +65,7 @@ class CustomerAdmin(ReadOnly):
         if customer is None:
             raise Http404
         page = request.GET.get("p", "1")
-        number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1
+        number = int(page) if page.isascii() and page.isdecimal() and len(page) < 6 else 1
         runs = RuleRun.objects.select_related("integration").order_by("pk")
         events = (
             EventLog.objects.filter(customer=customer)

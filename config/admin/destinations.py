@@ -28,7 +28,7 @@ class DestinationAdmin(ReadOnly):
             return found, doubled
         found = found.filter(gone_at=None)
         site, action = request.GET.get("integration", ""), request.GET.get("action_chosen", "")
-        if site.isdigit():
+        if site.isdecimal():
             found = found.filter(integration=int(site))
         if action in Action.values:
             found = found.filter(kind=Action(action).destination_kind)

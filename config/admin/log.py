@@ -82,7 +82,7 @@ class ProductFilter(admin.SimpleListFilter):
         named = Product.objects.filter(name__icontains=self.word).order_by("name", "pk")
         found = [(str(pk), name) for pk, name in named.values_list("pk", "name")[: self.shown]]
         chosen = request.GET.get(self.parameter_name, "")
-        if chosen.isdigit() and chosen not in dict(found):
+        if chosen.isdecimal() and chosen not in dict(found):
             rows = Product.objects.filter(pk=int(chosen)).values_list("pk", "name")
             found += [(str(pk), name) for pk, name in rows]
         return found or [("0", "No product of that name")]
@@ -92,13 +92,13 @@ class ProductFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
         value = self.value() or ""
-        return queryset.filter(product=int(value)) if value.isdigit() else queryset
+        return queryset.filter(product=int(value)) if value.isdecimal() else queryset
 
 
 class SiteFilter(IntegrationFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value() or ""
-        if not value.isdigit():
+        if not value.isdecimal():
             return queryset
         return queryset.filter(
             pk__in=RuleRun.objects.filter(integration=int(value)).values("event")

@@ -152,7 +152,9 @@ class ProductAdmin(ListAdmin):
         for rule in added:
             self.message_user(request, f"Rule added: {rule.in_words()}")
         if not added:
-            self.message_user(request, "They are all there already.", messages.WARNING)
+            off = any(not rule.enabled for rule in rules)
+            more = " Turn on those that are off." if off else ""
+            self.message_user(request, f"They are all there already.{more}", messages.WARNING)
 
     # Copying rules
 
@@ -170,12 +172,12 @@ class ProductAdmin(ListAdmin):
             raise Http404
         with_rules = Product.objects.filter(rules__isnull=False).exclude(pk=product.pk).distinct()
         chosen = request.GET.get("from", "")
-        source = with_rules.filter(pk=int(chosen)).first() if chosen.isdigit() else None
+        source = with_rules.filter(pk=int(chosen)).first() if chosen.isdecimal() else None
         rules = (
             source.rules.select_related("product", "integration", "destination") if source else []
         )
         if request.method == "POST" and source is not None:
-            wanted = [int(pk) for pk in request.POST.getlist("rule") if pk.isdigit()]
+            wanted = [int(pk) for pk in request.POST.getlist("rule") if pk.isdecimal()]
             self._copy(request, [rule for rule in rules if rule.pk in wanted], product)
             return HttpResponseRedirect(
                 reverse("admin:integrations_product_change", args=[product.pk])

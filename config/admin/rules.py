@@ -85,7 +85,7 @@ class RuleAdmin(ListAdmin):
     sortable_by = ()
     autocomplete_fields = ("product", "destination")
     add_label = "New rule"
-    nothing_fits = "No rule fits."
+    nothing_fits = "No rule fits. A global rule runs for every product."
     empty = "No rule yet. A rule says what Admit does in Thinkific when SamCart sells something."
     actions = ("turn_on", "turn_off")
     buttons = (

@@ -47,7 +47,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _row(rows: Any, number: str | None) -> Any:
-    if not number or not number.isascii() or not number.isdigit() or len(number) > 18:
+    if not number or not number.isascii() or not number.isdecimal() or len(number) > 18:
         return None
     return rows.filter(pk=int(number)).first()
 
