@@ -9,7 +9,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.query import get_related_populators
 from django.db.models.sql import UpdateQuery
 
@@ -40,8 +41,9 @@ class Question(Generic[Row]):
     def all(self, **given: Any) -> list[Row]:
         """Every row."""
         sql, params, read = self._composed
+        connection = _connection()
         with connection.cursor() as cursor:
-            cursor.execute(sql, _filled(params, given))
+            cursor.execute(sql, _filled(params, given, connection))
             return read(cursor.fetchall())
 
     def first(self, **given: Any) -> Row | None:
@@ -51,6 +53,7 @@ class Question(Generic[Row]):
     @functools.cached_property
     def _composed(self) -> tuple[str, Any, Callable[[list[Any]], list[Row]]]:
         queryset = self._queryset()
+        connection = _connection()
         compiler = queryset.query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
         columns = [column for column, *_ in compiler.select[: compiler.col_count]]
@@ -89,19 +92,25 @@ class Change:
     def make(self, **given: Any) -> int:
         """How many rows there were."""
         sql, params = self._composed
+        connection = _connection()
         with connection.cursor() as cursor:
-            cursor.execute(sql, _filled(params, given))
+            cursor.execute(sql, _filled(params, given, connection))
             return int(cursor.rowcount)
 
     @functools.cached_property
     def _composed(self) -> tuple[str, Any]:
         query: Any = self._queryset().query.chain(UpdateQuery)
         query.add_update_values(self._values)
-        composed: tuple[str, Any] = query.get_compiler(connection=connection).as_sql()
+        composed: tuple[str, Any] = query.get_compiler(connection=_connection()).as_sql()
         return composed
 
 
-def _filled(params: Any, given: dict[str, Any]) -> list[Any]:
+def _connection() -> BaseDatabaseWrapper:
+    # The connection itself: through Django's stand-in for it each attribute costs a look-up.
+    return connections[DEFAULT_DB_ALIAS]
+
+
+def _filled(params: Any, given: dict[str, Any], connection: BaseDatabaseWrapper) -> list[Any]:
     return [
         each.output_field.get_db_prep_value(given[each.name], connection)
         if isinstance(each, Given)
@@ -113,19 +122,24 @@ def _filled(params: Any, given: dict[str, Any]) -> list[Any]:
 def insert(row: models.Model) -> None:
     """Write a new row. The database gives it its number, which `row` does not learn."""
     table, columns, values = _composed(type(row))
+    connection = _connection()
     with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {table} ({columns}) VALUES ({values})", _values(row))
+        cursor.execute(
+            f"INSERT INTO {table} ({columns}) VALUES ({values})", _values(row, connection)
+        )
 
 
 def add(row: models.Model) -> None:
     """Write a new row, which learns its number. Times by the database's clock it does not."""
     table, columns, values = _composed(type(row))
+    connection = _connection()
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} ({columns}) VALUES ({values}) RETURNING id", _values(row)
+            f"INSERT INTO {table} ({columns}) VALUES ({values}) RETURNING id",
+            _values(row, connection),
         )
         (row.pk,) = cursor.fetchone()
-    row._state.adding, row._state.db = False, connection.alias
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 def write_over(row: models.Model, *, key: tuple[str, ...], fields: tuple[str, ...]) -> None:
@@ -134,13 +148,14 @@ def write_over(row: models.Model, *, key: tuple[str, ...], fields: tuple[str, ..
     Both name columns. The row learns its number.
     """
     table, columns, values = _composed(type(row))
+    connection = _connection()
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {table} ({columns}) VALUES ({values}) "
             f"ON CONFLICT ({', '.join(key)}) "
             f"DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in fields)} "
             "RETURNING id",
-            _values(row),
+            _values(row, connection),
         )
         (row.pk,) = cursor.fetchone()
 
@@ -148,14 +163,14 @@ def write_over(row: models.Model, *, key: tuple[str, ...], fields: tuple[str, ..
 def delete(row: models.Model) -> None:
     """Delete the row by its number; nothing else refers to it."""
     table, _, _ = _composed(type(row))
-    with connection.cursor() as cursor:
+    with _connection().cursor() as cursor:
         cursor.execute(f"DELETE FROM {table} WHERE id = %s", [row.pk])
 
 
 @functools.cache
 def _composed(model: type[models.Model]) -> tuple[str, str, str]:
     """The table, the columns that we give a value, and as many marks."""
-    quote = connection.ops.quote_name
+    quote = _connection().ops.quote_name
     columns = [quote(str(field.column)) for field in _fields(model)]
     return quote(model._meta.db_table), ", ".join(columns), ", ".join(["%s"] * len(columns))
 
@@ -167,7 +182,7 @@ def _fields(model: type[models.Model]) -> "list[models.Field[object, object]]":
     return [field for field in fields if not field.primary_key and not field.has_db_default()]
 
 
-def _values(row: models.Model) -> list[Any]:
+def _values(row: models.Model, connection: BaseDatabaseWrapper) -> list[Any]:
     return [
         field.get_db_prep_save(getattr(row, field.attname), connection)
         for field in _fields(type(row))
