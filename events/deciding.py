@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 from django.conf import settings
@@ -30,10 +30,19 @@ _CUSTOMER = Question(lambda: Customer.objects.filter(email=Given("email", CharFi
 _TEXTS = Question(lambda: RuleTexts.objects.filter(digest=Given("digest", CharField())))
 
 
-def store(reading: Reading) -> None:
+@dataclass(slots=True)
+class Found:
+    """What one transaction has looked up: the next delivery in it mostly needs the same rows."""
+
+    products: dict[tuple[int, str, str], Product] = field(default_factory=dict)
+    texts: dict[str, RuleTexts] = field(default_factory=dict)
+
+
+def store(reading: Reading, found: Found) -> None:
     """Write the delivery's events and runs, inside the caller's transaction.
 
-    A delivery that is read again keeps its rows, and what was decided stays as it is.
+    A delivery that is read again keeps its rows, and what was decided stays as it is. `found`
+    is the transaction's own.
     """
     delivery = reading.delivery
     known = {event.line: event for event in _EVENTS.all(delivery=delivery.pk)}
@@ -51,7 +60,7 @@ def store(reading: Reading) -> None:
     for number, line in enumerate(reading.lines):
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
-            _store_line(event, line, first, reading.book)
+            _store_line(event, line, first, reading.book, found)
     if first is None:
         repeats.part_again(delivery)
 
@@ -119,8 +128,10 @@ def _explain(event: EventLog, status: EventLog.Status, reason: str) -> None:
     event.reason = reason
 
 
-def _store_line(event: EventLog, line: Line, first: Delivery | None, book: RuleBook) -> None:
-    _fill(event, line)
+def _store_line(
+    event: EventLog, line: Line, first: Delivery | None, book: RuleBook, found: Found
+) -> None:
+    _fill(event, line, found)
     runs: list[RuleRun] = []
     if event.trigger is None:
         _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))
@@ -132,7 +143,8 @@ def _store_line(event: EventLog, line: Line, first: Delivery | None, book: RuleB
             "nothing was done again.",
         )
     else:
-        runs = _decide(event, line, book)
+        event.rule_texts = _texts(book, found)
+        runs = _decide(event, line)
     if event.pk is None:
         rows.add(event)
     else:
@@ -142,7 +154,7 @@ def _store_line(event: EventLog, line: Line, first: Delivery | None, book: RuleB
         rows.insert(run)
 
 
-def _fill(event: EventLog, line: Line) -> None:
+def _fill(event: EventLog, line: Line, found: Found) -> None:
     sale = line.sale
     event.trigger = line.trigger
     event.raw_type = sale.type
@@ -150,12 +162,12 @@ def _fill(event: EventLog, line: Line) -> None:
     event.subscription_id = sale.subscription_id
     event.transaction_id = sale.transaction_id
     event.samcart_customer_id = sale.customer_id
-    event.custom_fields = [asdict(field) for field in sale.custom_fields]
+    event.custom_fields = [asdict(each) for each in sale.custom_fields]
     # Read again, it may be months old: names are taken from it the first time only. And who
     # knows but a withdrawn address renames nobody.
     trusted = event.pk is None and not event.delivery.withdrawn
     event.customer = _customer(sale, rename=trusted)
-    event.product = _product(event.marketplace_id, sale, rename=trusted)
+    event.product = _product(event.marketplace_id, sale, found, rename=trusted)
 
 
 def _customer(sale: SaleEvent, *, rename: bool) -> Customer | None:
@@ -177,23 +189,32 @@ def _customer(sale: SaleEvent, *, rename: bool) -> Customer | None:
     return customer
 
 
-def _product(marketplace_id: int, sale: SaleEvent, *, rename: bool) -> Product | None:
+def _product(marketplace_id: int, sale: SaleEvent, found: Found, *, rename: bool) -> Product | None:
     if not sale.product_id:
         return None
+    key = marketplace_id, sale.kind, sale.product_id
+    product = found.products.get(key)
+    if product is None or (rename and product.name != sale.product_name):
+        product = found.products[key] = _look_up(*key, sale.product_name, rename=rename)
+    return product
+
+
+def _look_up(
+    marketplace_id: int, kind: str, external_id: str, name: str, *, rename: bool
+) -> Product:
     if not rename:
-        same = Product.objects.filter(marketplace=marketplace_id, kind=sale.kind)
-        known = same.filter(external_id=sale.product_id).first()
+        same = Product.objects.filter(marketplace=marketplace_id, kind=kind)
+        known = same.filter(external_id=external_id).first()
         if known is not None:
             return known
-    return Product.objects.named(marketplace_id, sale.kind, sale.product_id, sale.product_name)
+    return Product.objects.named(marketplace_id, kind, external_id, name)
 
 
-def _decide(event: EventLog, line: Line, book: RuleBook) -> list[RuleRun]:
+def _decide(event: EventLog, line: Line) -> list[RuleRun]:
     """The runs of the event (not saved); its verdicts, status and reason are written into it."""
     event.also_canceled = bool(line.verdicts_if_canceled) and not _just_canceled(event)
     verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
-    event.rule_texts = _texts(book)
     runs = [plan(event, verdict.rule, line.sale) for verdict in verdicts if verdict.runs]
     whys = {verdict.why for verdict in verdicts}
     _explain(event, event.status_of([run.status for run in runs]), _reason(runs, whys))
@@ -218,10 +239,14 @@ def _just_canceled(event: EventLog) -> bool:
     return newest == Trigger.SUBSCRIPTION_CANCELED
 
 
-def _texts(book: RuleBook) -> RuleTexts:
-    found = {"sentences": book.sentences}
-    known = _TEXTS.first(digest=book.digest)
-    return known or RuleTexts.objects.get_or_create(digest=book.digest, defaults=found)[0]
+def _texts(book: RuleBook, found: Found) -> RuleTexts:
+    if book.digest not in found.texts:
+        known = _TEXTS.first(digest=book.digest)
+        made = {"sentences": book.sentences}
+        found.texts[book.digest] = (
+            known or RuleTexts.objects.get_or_create(digest=book.digest, defaults=made)[0]
+        )
+    return found.texts[book.digest]
 
 
 def _reason(runs: Sequence[RuleRun], whys: set[Why]) -> str:

@@ -3,11 +3,11 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from events.deciding import set_aside, store
+from events.deciding import Found, set_aside, store
 from events.models import Delivery, EventLog
 from events.reading import Reading, read_all
 from integrations.rows import Change, Given, Question
@@ -72,20 +72,59 @@ def _store_all(
 ) -> int | None:
     """Store readings in order, a short transaction at a time; None when another worker does."""
     rest = deque(readings)
-    hold = HOLD_SECONDS if connection.vendor == "sqlite" else float("inf")
+    on_sqlite = connection.vendor == "sqlite"
+    hold = HOLD_SECONDS if on_sqlite else float("inf")
     done = 0
     while rest and time.monotonic() < until:
-        with transaction.atomic():
-            if not only_one():
-                return None
-            began = time.monotonic()
-            if not _store_one(rest.popleft()):
-                return done or None  # it was taken meanwhile
-            done += 1
-            while rest and time.monotonic() - began < hold:
-                done += _store_one(rest.popleft())
-        leave(LEAVE_TIMES * (time.monotonic() - began) if connection.vendor == "sqlite" else 0.0)
+        began = time.monotonic()
+        try:
+            stored = _store_first(rest, hold)
+        except (OperationalError, InterfaceError):
+            raise  # a deadlock or a lost connection is the fault of no delivery: it is read again
+        except Exception as error:
+            if hold:
+                hold = 0.0  # which of them broke the transaction shows when each has its own
+                continue
+            stored = _set_aside(rest[0], error)
+        if not stored:
+            return done or None
+        for _ in range(stored):
+            rest.popleft()
+        done += stored
+        leave(LEAVE_TIMES * (time.monotonic() - began) if on_sqlite else 0.0)
     return done
+
+
+def _store_first(readings: Iterable[Reading], hold: float) -> int:
+    """Store in one transaction the first and what follows within `hold` seconds; how many.
+
+    0 when another worker is at it.
+    """
+    done = 0
+    began = time.monotonic()
+    with transaction.atomic():
+        if not only_one():
+            return 0
+        found = Found()
+        for reading in readings:
+            if done and time.monotonic() - began >= hold:
+                break
+            if not _TAKE.make(pk=reading.delivery.pk):
+                break  # it was taken meanwhile
+            if reading.fault is None:
+                store(reading, found)
+            else:
+                set_aside(reading.delivery, reading.fault)
+            done += 1
+    return done
+
+
+def _set_aside(reading: Reading, error: Exception) -> int:
+    with transaction.atomic():
+        taken = _TAKE.make(pk=reading.delivery.pk)
+        if taken:
+            set_aside(reading.delivery, error)
+    return taken
 
 
 def only_one() -> bool:
@@ -98,21 +137,3 @@ def only_one() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [INBOX_LOCK])
         return bool(cursor.fetchone()[0])
-
-
-def _store_one(reading: Reading) -> int:
-    delivery = reading.delivery
-    if not _TAKE.make(pk=delivery.pk):
-        return 0
-    if reading.fault is not None:
-        set_aside(delivery, reading.fault)
-        return 1
-    try:
-        with transaction.atomic():
-            store(reading)
-    except Exception as error:
-        # A deadlock or a lost connection is the fault of no delivery: it is read again.
-        if isinstance(error, OperationalError | InterfaceError):
-            raise
-        set_aside(delivery, error)
-    return 1
