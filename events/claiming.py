@@ -5,6 +5,7 @@ import random
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -72,22 +73,34 @@ def _claim_at(site: int, limit: int) -> list[RuleRun]:
             CallBudget.objects.select_for_update().get_or_create(pk=site)
         room = min(limit, _at_once() - len(_RUNNING.all(site=site)))
         lease = timedelta(seconds=settings.LEASE_SECONDS)
-        if room <= 0 or not _taking(room).make(site=site, token=token, lease=lease):
+        first = _first(room).all(site=site) if room > 0 else []
+        names = {f"run{number}": pk for number, (pk,) in enumerate(first)}
+        if not (names and _take(len(names)).make(**names, token=token, lease=lease)):
             return []
     return _CLAIMED.all(token=token)
 
 
 @functools.cache
-def _taking(room: int) -> Change:
-    """Take the first so many in line, counting the attempt before the work."""
+def _first(count: int) -> Question[tuple[int]]:
+    """The first so many in line at a site."""
 
-    def first() -> QuerySet[RuleRun]:
+    def first() -> QuerySet[RuleRun, tuple[int]]:
         due = RuleRun.objects.due().filter(integration=Given("site"), customer__isnull=False)
-        oldest = due.next_in_line().order_by("received_at", "id")[:room]
-        return RuleRun.objects.filter(pk__in=oldest.values("pk"), status=Status.WAITING)
+        return due.next_in_line().order_by("received_at", "id").values_list("pk")[:count]
 
+    return Question(first)
+
+
+@functools.cache
+def _take(count: int) -> Change:
+    """Take so many runs by their numbers, counting the attempt before the work.
+
+    A statement of its own: within the other one PostgreSQL, which may not know yet how many
+    runs wait, looked for the first ones anew for each of them.
+    """
+    runs: list[Any] = [Given(f"run{number}") for number in range(count)]
     return Change(
-        first,
+        lambda: RuleRun.objects.filter(pk__in=runs, status=Status.WAITING),
         status=Status.RUNNING,
         attempts=F("attempts") + 1,
         lease_token=Given("token", UUIDField()),

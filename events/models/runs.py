@@ -35,13 +35,12 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         """
         same = RuleRun.objects.filter(
             customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
-        ).exclude(pk=models.OuterRef("pk"))
-        earlier = Q(received_at__lt=models.OuterRef("received_at")) | Q(
-            received_at=models.OuterRef("received_at"), pk__lt=models.OuterRef("pk")
         )
-        first = same.filter(status=RuleRun.Status.WAITING).filter(earlier)
-        beside = same.filter(status=RuleRun.Status.RUNNING)
-        return self.filter(~models.Exists(beside), ~models.Exists(first))
+        beside = same.filter(status=RuleRun.Status.RUNNING).exclude(pk=models.OuterRef("pk"))
+        # In the order of the index run_order, which so is always the cheapest to ask.
+        first = same.filter(status__in=UNFINISHED).filter(status=RuleRun.Status.WAITING)
+        first = first.order_by("customer", "integration", "received_at", "id")
+        return self.filter(~models.Exists(beside), pk=models.Subquery(first.values("pk")[:1]))
 
     def held_by(self, token: "UUID | Combinable") -> "RuleRunQuerySet":
         """The run while this lease is still ours."""
