@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import FloatField, Func, QuerySet
 
+from integrations import rows
 from integrations.models import CallBudget, Integration
 from integrations.rows import Question
 
@@ -173,7 +174,7 @@ _OPEN_SITES = Question(_open)
 
 
 def _run(sql: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
-    with connection.cursor() as cursor:
+    with rows.cursor() as cursor:
         cursor.execute(sql.format(now=_NOW[connection.vendor]), values)
         row: tuple[Any, ...] | None = cursor.fetchone() if cursor.description else None
         return row

@@ -501,7 +501,8 @@ def test_on_sqlite_the_lock_is_left_between_short_transactions(
         real_shop.receive(changed("10_product", order__id=order), minutes=order)
     with CaptureQueriesContext(connection) as queries:
         assert inbox.process(leave=naps.append) == 4
-    begun = [query for query in queries.captured_queries if query["sql"].startswith("BEGIN")]
+    asked = [query["sql"] or "" for query in queries.captured_queries]  # "" of a kept plan
+    begun = [sql for sql in asked if sql.startswith("BEGIN")]
     assert len(begun) == transactions
     assert len(naps) == transactions
     assert all((nap > 0) is (connection.vendor == "sqlite") for nap in naps)

@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 import psycopg
 from django.db import OperationalError
 from django.db.backends.postgresql import base
+from django.db.backends.utils import CursorWrapper
 from psycopg.abc import PQGen
 
 from integrations import patience
 
 # psycopg and libpq wait at least so long for a new connection, whatever they are told.
 SHORTEST_CONNECT = 2
+# A plan is kept from the third time on; before, each asking of a new connection would cost more.
+KEPT_AFTER = 2
 Found = TypeVar("Found")
 
 
@@ -29,7 +32,19 @@ class Connection(psycopg.Connection[Any]):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's, with such connections."""
+    """Django's, with such connections, which also keep the plans of what is asked often."""
+
+    def keeping_cursor(self) -> CursorWrapper:
+        """As `cursor`, but what it executes is prepared by the server and its plan is kept.
+
+        Not for the ORM's own statements, in which the values are written: each is another one.
+        """
+        self.ensure_connection()
+        self.connection.cursor_factory = base.ServerBindingCursor
+        try:
+            return self.cursor()
+        finally:
+            self.connection.cursor_factory = base.Cursor
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if patience.limited():
@@ -38,4 +53,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
             conn_params = {**conn_params, "connect_timeout": int(patience.left())}
         connection = super().get_new_connection(conn_params)
         connection.__class__ = Connection  # Django does not ask which class it shall make
+        connection.prepare_threshold = KEPT_AFTER
         return connection
