@@ -1,5 +1,6 @@
 """What Admit asks for each event costs the same however long its history is: no walk, ever."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,17 +26,14 @@ class Plans:
 
     asked: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, *more: Any) -> Any:
+    def __call__(
+        self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
         if sql not in self.asked and sql.startswith(("SELECT", "UPDATE", "DELETE")):
-            self.asked[sql] = self._plan(sql, params)
-        return execute(sql, params, *more)
-
-    def _plan(self, sql: str, params: Any) -> str:
-        how = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
-        self.asked[sql] = ""  # so that this very statement is not explained
-        with connection.cursor() as cursor:
-            cursor.cursor.execute(how + sql, params)
-            return "\n".join(str(row[-1]) for row in cursor.fetchall())
+            self.asked[sql] = ""  # so that this very statement is not explained
+            kept = type(context["cursor"].cursor).__name__ == "ServerBindingCursor"
+            self.asked[sql] = _kept_plan(sql, params) if kept else _plan(sql, params)
+        return execute(sql, params, many, context)
 
     def walks(self) -> list[str]:
         """Plans that go through the whole of a table that grows with history."""
@@ -44,6 +42,30 @@ class Plans:
             for sql, plan in self.asked.items()
             if any(_walks(line, sql) for line in plan.splitlines())
         ]
+
+
+def _plan(sql: str, params: Any) -> str:
+    how = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+    with connection.cursor() as cursor:
+        cursor.cursor.execute(how + sql, params)
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+
+def _kept_plan(sql: str, params: Any) -> str:
+    """What PostgreSQL does once it has kept the plan, made without knowing what is given."""
+    numbers = itertools.count(1)
+    numbered = re.sub(r"%(?:[(]\w+[)])?s", lambda mark: f"${next(numbers)}", sql)
+    marks = re.findall(r"%(?:[(]\w+[)])?s", sql)
+    with connection.cursor() as cursor:
+        cursor.cursor.execute("SET plan_cache_mode = force_generic_plan")
+        cursor.cursor.execute(f"PREPARE hot AS {numbered}".replace("%%", "%"))
+        try:
+            values = f"({', '.join(marks)})" if marks else ""
+            cursor.cursor.execute(f"EXPLAIN EXECUTE hot {values}", params)
+            return "\n".join(str(row[-1]) for row in cursor.fetchall())
+        finally:
+            cursor.cursor.execute("DEALLOCATE hot")
+            cursor.cursor.execute("RESET plan_cache_mode")
 
 
 def _walks(line: str, sql: str) -> bool:

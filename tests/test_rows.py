@@ -1,5 +1,6 @@
 """Statements that the ORM composes once: they say what the querysets say, whatever is given."""
 
+from django.db import connection
 from django.db.models import CharField, F
 
 from integrations.models import Destination, Integration
@@ -33,6 +34,32 @@ def test_a_question_of_columns_gives_tuples(db):
     )
     assert names.all(name="Glazing") == [("Glazing",)]
     assert names.all(name="' OR 1=1 --") == []
+
+
+def test_what_never_changes_stands_in_the_statement_as_it_is(db):
+    odd = "100 % 'fine' %s"
+    factories.DestinationFactory.create(name=odd)
+    factories.DestinationFactory.create(name="Glazing")
+    named = Question(
+        lambda: (
+            Destination.objects.exclude(name="Glazing")
+            .filter(name=odd, pk__gt=Given("least"))
+            .values_list("name")
+        )
+    )
+    assert named.all(least=0) == [(odd,)]
+
+
+def test_postgresql_keeps_the_plan_of_what_is_asked_often(db):
+    question = Question(lambda: Destination.objects.filter(pk=Given("pk")).values_list("name"))
+    for number in range(5):
+        question.all(pk=number)
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        kept = [statement for (statement,) in cursor.fetchall()]
+    assert any("integrations_destination" in statement for statement in kept)
 
 
 def test_a_change_tells_how_many_rows_it_made(db):
