@@ -74,8 +74,8 @@ def _claim_at(site: int, limit: int) -> list[RuleRun]:
         room = min(limit, _at_once() - len(_RUNNING.all(site=site)))
         lease = timedelta(seconds=settings.LEASE_SECONDS)
         first = _first(room).all(site=site) if room > 0 else []
-        names = {f"run{number}": pk for number, (pk,) in enumerate(first)}
-        if not (names and _take(len(names)).make(**names, token=token, lease=lease)):
+        runs = {f"run{number}": pk for number, (pk,) in enumerate(first)}
+        if not (runs and _take(len(runs)).make(**runs, token=token, lease=lease)):
             return []
     return _CLAIMED.all(token=token)
 
