@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from config import child
 from events import bell, life, spool, ticker
 from events.models import Worker
+from integrations.patience import Patience
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
@@ -117,17 +118,16 @@ class Supervisor:
     def __init__(self, *, listener: socket.socket | None, workers: int | None) -> None:
         self._listener = listener
         heard, rung = bell.hang()
-        rings = {bell.RUNG: str(rung)}
-        os.environ |= rings  # the ticker rings as well
+        os.environ[bell.RUNG] = str(rung)  # for the ticker and, with our environment, for both
         self._web = self._cluster = None
         if listener:
             bind = {child.BIND: f"fd://{listener.fileno()}"}
-            self._web = Program("web", env=bind | rings, files=[listener.fileno(), rung])
+            self._web = Program("web", env=bind, files=[listener.fileno(), rung])
         if workers != 0:
             env = {"WORKER_PROCESSES": str(workers)} if workers else {}
             # Without a web server here, what comes in elsewhere rings no bell of ours.
             hears = {bell.HEARD: str(heard)} if listener else {}
-            self._cluster = Program("cluster", env=env | rings | hears, files=[heard, rung])
+            self._cluster = Program("cluster", env=env | hears, files=[heard, rung])
         self._generation = 0
         self._reached_at = 0.0
         self._stopping = False
@@ -144,11 +144,11 @@ class Supervisor:
             if self._web:
                 spool.prepare()
                 self._watch_web(self._web)
-            self._note(lambda: spool.drain(seconds=FIRST_DRAIN_SECONDS))
+            self._drain(FIRST_DRAIN_SECONDS)
             while not self._stopping:
                 if self._web:
                     self._watch_web(self._web)
-                self._note(lambda: spool.drain(seconds=DRAIN_SECONDS))
+                self._drain(DRAIN_SECONDS)
                 if self._cluster:
                     self._watch_cluster(self._cluster)
                 self._nap(TICK_SECONDS)
@@ -184,7 +184,8 @@ class Supervisor:
         """Tick; True when the cluster has shown no life for too long."""
         timeout = settings.HEARTBEAT_TIMEOUT
         try:
-            silent = ticker.tick(self.cluster_name, beat_after=timeout / 6)
+            with _patience():
+                silent = ticker.tick(self.cluster_name, beat_after=timeout / 6)
         except Error as error:
             # Without the database nobody can show life: that is no fault of the cluster's.
             self._out_of_reach(error)
@@ -212,16 +213,28 @@ class Supervisor:
         for program in programs:
             program.end(grace=settings.TASK_SECONDS + 15)
 
+    def _drain(self, seconds: float) -> None:
+        try:
+            spool.drain(seconds=seconds)
+        except Error as error:
+            self._out_of_reach(error)
+
     def _note(self, step: Callable[[], object]) -> None:
         """Write to the database if it can be reached; the programs do without."""
         try:
-            step()
+            with _patience():
+                step()
         except Error as error:
             self._out_of_reach(error)
 
     def _out_of_reach(self, error: Error) -> None:
         log.error("database_out_of_reach", extra={"error": type(error).__name__})
         connection.close()
+
+
+def _patience() -> Patience:
+    # One that hangs must not keep us from the web server, the watchdog and the signal to stop.
+    return Patience(settings.STORE_SECONDS)
 
 
 def forget_old_clusters() -> None:
