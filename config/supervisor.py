@@ -129,6 +129,7 @@ class Supervisor:
             hears = {bell.HEARD: str(heard)} if listener else {}
             self._cluster = Program("cluster", env=env | hears, files=[heard, rung])
         self._generation = 0
+        self._enlisted = False
         self._reached_at = 0.0
         self._stopping = False
 
@@ -185,6 +186,8 @@ class Supervisor:
         timeout = settings.HEARTBEAT_TIMEOUT
         try:
             with _patience():
+                if not self._enlisted:  # started while the database was away: no sign would count
+                    self._enlist()
                 silent = ticker.tick(self.cluster_name, beat_after=timeout / 6)
         except Error as error:
             # Without the database nobody can show life: that is no fault of the cluster's.
@@ -198,10 +201,15 @@ class Supervisor:
 
     def _start_cluster(self, cluster: Program) -> None:
         self._generation += 1
+        self._enlisted = False
         self._reached_at = time.monotonic()
-        self._note(lambda: ticker.enlist(self.cluster_name))
+        self._note(self._enlist)
         self._note(forget_old_clusters)
         cluster.start(**{life.CLUSTER: self.cluster_name})
+
+    def _enlist(self) -> None:
+        ticker.enlist(self.cluster_name)
+        self._enlisted = True
 
     def _end_all(self) -> None:
         if self._listener:
