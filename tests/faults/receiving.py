@@ -1,16 +1,20 @@
 """Faults while SamCart's POSTs come in."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from tests import live
 from tests.faults.fault import Fault
 from tests.faults.stage import HEALED_WITHIN, Stage
+from tests.postgres import Server
 
 # Every so many kills it is not a worker of the web server but its main process.
 MAIN_TOO = 5
@@ -67,6 +71,56 @@ def postgres_killed(stage: Stage) -> float:
             time.sleep(1)
         assert running.process.poll() is None, running.output()
     return stage.heal()
+
+
+def postgres_frozen(stage: Stage) -> float:
+    """PostgreSQL answers nothing and closes nothing, and meanwhile web server and cluster die."""
+    server = stage.database.server
+    assert server is not None
+    running = stage.up()
+    with stage.selling(every=0.05, sellers=4):
+        time.sleep(1.5)
+        with _frozen(server):
+            time.sleep(1)
+            dead = [running.program("web"), running.program("cluster")]
+            for pid in dead:
+                os.kill(pid, signal.SIGKILL)
+            live.until(lambda: running.program("web") not in dead, what="another web server")
+            live.until(lambda: running.program("cluster") not in dead, what="another cluster")
+            live.until(partial(_serves, stage, len(stage.sales)), what="one who is acknowledged")
+            _all_are_taken(stage, 12 if stage.long else 3)
+        stage.mended()
+        thawed = datetime.now(UTC)
+        time.sleep(1)
+    # A cluster that nobody had noted would show no life, and be taken for a silent one.
+    seconds = stage.heal(also=lambda: stage.seen_at(running) > thawed)
+    assert "cluster_silent" not in running.output(), "the cluster was started anew"
+    with _frozen(server):
+        code = running.terminate()
+        assert code == 0, f"up ended with {code} while PostgreSQL stood still"
+    stage.up()
+    return seconds
+
+
+def _serves(stage: Stage, before: int) -> bool:
+    return any(sale.acknowledged for sale in stage.sales[before:])
+
+
+@contextlib.contextmanager
+def _frozen(server: Server) -> Iterator[None]:
+    """The server keeps its port and its connections, and does nothing."""
+    assert server.process is not None
+    main = server.process.pid
+    # The main process first: then no other is started.
+    os.kill(main, signal.SIGSTOP)
+    stopped = [main, *(each.pid for each in live.tree(main))]
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
 
 
 def disk_full(stage: Stage) -> float:
@@ -147,6 +201,12 @@ FAULTS = [
         "postgres-killed",
         "PostgreSQL stopped hard and started again",
         postgres_killed,
+        only="PostgreSQL",
+    ),
+    Fault(
+        "postgres-frozen",
+        "PostgreSQL frozen, web server and cluster killed meanwhile",
+        postgres_frozen,
         only="PostgreSQL",
     ),
 ]
