@@ -5,7 +5,6 @@ from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import CharField, DateTimeField, DurationField, F, Q, QuerySet, UUIDField
 from django.db.models.functions import Now
 
@@ -14,7 +13,7 @@ from events.claiming import claim
 from events.crew import Crew
 from events.models import RuleRun
 from events.results import Result, refresh_event
-from integrations import budget
+from integrations import budget, together
 from integrations.errors import Refused
 from integrations.models import Destination, FieldMapping
 from integrations.rows import Change, Given, Question
@@ -186,7 +185,8 @@ def _finish(run: RuleRun, result: Result | None, visit: Visit | None) -> bool:
 
     False when the lease was lost.
     """
-    with transaction.atomic():
+
+    def write() -> bool:
         if visit is not None:
             visit.write()
         if result is None:
@@ -201,4 +201,6 @@ def _finish(run: RuleRun, result: Result | None, visit: Visit | None) -> bool:
         )
         if written and result.over:
             refresh_event(run.event_id)
-    return bool(written)
+        return bool(written)
+
+    return together.write(write)

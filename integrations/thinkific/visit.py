@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from integrations import budget, rows
+from integrations import budget, rows, together
 from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Refused, Retry
 from integrations.models import ApiCall, CallBudget, Customer, Integration, Intent, Learner
 from integrations.rows import Given, Question
@@ -169,13 +169,16 @@ class Visit:
         if patience <= 0:
             raise OutOfTime("The worker's time was up before the next call; it goes on at once.")
         pending = list(self._later)
+
+        def prepare() -> budget.Slot:
+            self._renew()
+            self.write()
+            if self._target:
+                self._intend(self._target)
+            return budget.take(self.integration.pk, patience=min(patience, 3600))
+
         try:
-            with transaction.atomic():
-                self._renew()
-                self.write()
-                if self._target:
-                    self._intend(self._target)
-                slot = budget.take(self.integration.pk, patience=min(patience, 3600))
+            slot = together.write(prepare)
         except BaseException:
             self._later = pending
             raise
