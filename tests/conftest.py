@@ -30,11 +30,31 @@ from django.conf import settings as _settings  # noqa: E402
 _settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 from collections.abc import Iterator  # noqa: E402
+from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
+from django.test import TransactionTestCase  # noqa: E402
+from whitenoise.middleware import WhiteNoiseMiddleware  # noqa: E402
 
 from integrations.thinkific.sandbox import Sandbox  # noqa: E402
+from tests import emptying  # noqa: E402
 from tests import world as worlds  # noqa: E402
+
+TransactionTestCase._fixture_teardown = emptying.empty  # type: ignore[attr-defined]
+
+# Every test client starts the middleware anew, and WhiteNoise would read its folders each time.
+_look_for_files = WhiteNoiseMiddleware.add_files_from_finders
+_static_files: dict[str, Any] = {}
+
+
+def _look_once(middleware: WhiteNoiseMiddleware) -> None:
+    if not _static_files:
+        _look_for_files(middleware)
+        _static_files.update(middleware.files)
+    middleware.files.update(_static_files)
+
+
+WhiteNoiseMiddleware.add_files_from_finders = _look_once
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +68,9 @@ def django_db_modify_db_settings(
     if "sqlite" in database["ENGINE"]:
         file = tmp_path_factory.mktemp("database") / "test.sqlite3"
         database.setdefault("TEST", {})["NAME"] = str(file)
+        # Nothing here outlives the machine. The processes of tests.live write as in production.
+        options = database["OPTIONS"]
+        options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
 
 
 @pytest.fixture
