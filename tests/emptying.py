@@ -12,22 +12,28 @@ from django.db import connection, transaction
 from django.test import TransactionTestCase
 
 KEPT = {ContentType._meta.db_table, Permission._meta.db_table}
-_as_django_makes = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
-_made: list[tuple[Any, ...]] = []
+_as_django_does = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+# The content types and permissions that Django has made last.
+made: list[tuple[Any, ...]] = []
 
 
 def empty(case: TransactionTestCase) -> None:
     """Take the place of `TransactionTestCase._fixture_teardown`."""
-    if not _made or _kept() != _made:
+    if not made or _kept() != made:
         # Before the first time, and after a test that changed them: a migration, for example.
-        _as_django_makes(case)
-        _made[:] = _kept()
+        _as_django_does(case)
+        made[:] = _kept()
         return
-    tables = set(connection.introspection.django_table_names(only_existing=True)) - KEPT
     # Whoever refers to whom: foreign keys are looked at when all tables are empty.
     with transaction.atomic(), connection.cursor() as cursor:
-        for table in sorted(tables):
+        for table in tables():
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+
+
+def tables() -> list[str]:
+    """The tables of all models but those whose rows stay."""
+    names = connection.introspection.django_table_names(only_existing=True)
+    return sorted(set(names) - KEPT)
 
 
 def _kept() -> list[tuple[Any, ...]]:

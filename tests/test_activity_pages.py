@@ -18,7 +18,7 @@ from django.utils import timezone
 from config import roles
 from events.models import EventLog, RuleRun, Worker
 from integrations.models import Customer, Integration, Product
-from tests import scenery as sceneries
+from tests import standing
 from tests.scenery import Scenery
 
 LOG = "admin:events_eventlog_changelist"
@@ -37,7 +37,7 @@ def signed_in(role: str = "", **facts: Any) -> Client:
 
 @pytest.fixture
 def place(sandbox, transactional_db) -> Scenery:
-    return sceneries.build(sandbox)
+    return standing.scenery(sandbox)
 
 
 @pytest.fixture

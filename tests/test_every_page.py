@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import resolve
 from playwright.sync_api import Browser, Page
 
-from tests import browsing, scenery, screenshots
+from tests import browsing, scenery, screenshots, standing
 
 pytestmark = pytest.mark.browser
 
@@ -101,7 +101,7 @@ TELL = "mark => { const e = document.querySelector(`[data-mark='${mark}']`);" + 
 def place(sandbox, transactional_db, settings) -> scenery.Scenery:
     """A shop with a past."""
     settings.PUBLIC_URL = scenery.PUBLIC_URL
-    return scenery.build(sandbox)
+    return standing.scenery(sandbox)
 
 
 @pytest.fixture

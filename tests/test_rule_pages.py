@@ -18,8 +18,7 @@ from rules import copying, pairing
 from rules.calls import expected
 from rules.models import Action, Rule
 from rules.triggers import Trigger
-from tests import factories
-from tests import scenery as sceneries
+from tests import factories, standing
 from tests.place import place_for
 from tests.queued import event
 from tests.scenery import Scenery
@@ -28,7 +27,7 @@ from tests.test_activity_pages import bulk, press, said, signed_in, words
 
 @pytest.fixture
 def place(sandbox, transactional_db) -> Scenery:
-    return sceneries.build(sandbox)
+    return standing.scenery(sandbox)
 
 
 @pytest.fixture
