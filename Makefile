@@ -45,8 +45,9 @@ test-sqlite: $(VENV)/.installed-dev ## The tests on SQLite
 .PHONY: test-postgres
 test-postgres: $(VENV)/.installed-dev ## The tests on a temporary PostgreSQL
 	@echo "== Tests on PostgreSQL"
-	@# Not in a browser: it does not see which database is behind the pages.
-	@$(PY) -m tests.postgres run -- $(PYTEST) -m "not browser"
+	@# Not in a browser: it does not see which database is behind the pages. Nor what has nothing
+	@# to do with any database: it has run on SQLite.
+	@$(PY) -m tests.postgres run -- $(PYTEST) -m "not browser" --second-database
 
 .PHONY: check
 check: $(VENV)/.installed-dev $(VENV)/check.env ## Format, lint, types, import contract, migrations

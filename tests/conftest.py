@@ -42,6 +42,9 @@ from tests import world as worlds  # noqa: E402
 
 TransactionTestCase._fixture_teardown = emptying.empty  # type: ignore[attr-defined]
 
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+DATABASE_MARKS = ("django_db", "each_database")
+
 # Every test client starts the middleware anew, and WhiteNoise would read its folders each time.
 _look_for_files = WhiteNoiseMiddleware.add_files_from_finders
 _static_files: dict[str, Any] = {}
@@ -55,6 +58,32 @@ def _look_once(middleware: WhiteNoiseMiddleware) -> None:
 
 
 WhiteNoiseMiddleware.add_files_from_finders = _look_once
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--second-database",
+        action="store_true",
+        help="leave out the tests that no database takes part in: they have run with the first one",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --second-database keep what may come out differently there.
+
+    pytest-django lets no test without one of these come near the database, so that what is left
+    out does the same whatever DATABASE_URL names. What starts a program on it has a marker.
+    """
+    if not config.getoption("--second-database"):
+        return
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        asks = DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        marks = [mark for mark in DATABASE_MARKS if item.get_closest_marker(mark)]
+        (kept if asks or marks else left_out).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ SHORT = [name for name, fault in FAULTS.items() if fault.short]
 
 @linux
 @pytest.mark.slow
+@pytest.mark.each_database
 @pytest.mark.parametrize("name", SHORT)
 def test_nothing_is_lost_and_nothing_done_twice(name: str):
     outcome = strike(FAULTS[name], PLACE, seed=1, long=False)

@@ -92,6 +92,7 @@ def test_a_backup_of_sqlite_taken_while_it_runs_can_be_restored(tmp_path, way: s
         is_whole(restored)
 
 
+@pytest.mark.each_database
 def test_a_backup_of_postgresql_taken_while_it_runs_can_be_restored(tmp_path):
     server = os.environ.get("DATABASE_URL", "")
     folder = binaries()

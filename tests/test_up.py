@@ -51,6 +51,7 @@ def admit_on_the_tests_database(tmp_path, school) -> Iterator[live.Installation]
         yield stack.enter_context(opened)
 
 
+@pytest.mark.each_database
 def test_a_posted_purchase_is_enrolled_and_no_log_line_tells_a_secret(
     admit_on_the_tests_database, school
 ):
