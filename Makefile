@@ -10,8 +10,9 @@ ARGS ?=
 VENV = .venv
 PY = $(VENV)/bin/python
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
-# More than four processes cost more in databases than they win.
-PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
+# More than four processes cost more in databases than they win. Whichever is done early takes
+# tests from the others: the slow ones come last.
+PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 # Checks and tests never look at the .env and the database of this installation.
 CHECK_ENV = ADMIT_ENV_FILE=$(VENV)/check.env DATABASE_URL=sqlite:///var/check.sqlite3
 # Hashes must be those of PyPI and never those of a wheel that only this machine has.

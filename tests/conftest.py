@@ -60,6 +60,11 @@ def _look_once(middleware: WhiteNoiseMiddleware) -> None:
 WhiteNoiseMiddleware.add_files_from_finders = _look_once
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, for many tests wait for programs that they started."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--second-database",
