@@ -48,12 +48,22 @@ def _call(
     return Call(at, method, path, {}, body, "acme", "", done=done, done_at=done and at + took)
 
 
-def _user(at: float, done: int | None, email: str = "dana@example.com") -> Call:
-    return _call(at, "POST", "/users", {"email": email}, done)
+def _user(at: float, done: int | None, email: str = "dana@example.com", took: float = 0.5) -> Call:
+    return _call(at, "POST", "/users", {"email": email}, done, took)
 
 
 def _enrollment(at: float, done: int | None, took: float = 0.5) -> Call:
     return _call(at, "POST", "/enrollments", {"user_id": 1000001, "course_id": 501}, done, took)
+
+
+def _look(at: float, who: int = 1000001) -> Call:
+    asked = {"query[user_id]": str(who), "query[course_id]": "501"}
+    return Call(at, "GET", "/enrollments", asked, None, "acme", "", 200, done=200, done_at=at)
+
+
+def _look_up(at: float) -> Call:
+    asked = {"query[email]": "dana@example.com"}
+    return Call(at, "GET", "/users", asked, None, "acme", "", 200, done=200, done_at=at)
 
 
 def _ended(at: float) -> Call:
@@ -71,8 +81,16 @@ def _ended(at: float) -> Call:
         ([_enrollment(1, 201), _enrollment(2, None)], 1),
         ([_enrollment(1, None), _enrollment(2, 201)], 0),
         ([_enrollment(1, 201), _ended(2), _enrollment(3, 201)], 0),
-        # Carried out only when the second was under way: nobody could see it.
-        ([_enrollment(1, 201, took=9), _enrollment(2, 201)], 0),
+        # Carried out only after Admit had looked: nobody could see it.
+        ([_enrollment(1, 201, took=9), _look(2), _enrollment(3, 201)], 0),
+        ([_enrollment(1, 201, took=1.5), _look(2), _enrollment(3, 201)], 0),
+        ([_user(1, 201, took=9), _look_up(2), _user(3, 201)], 0),
+        # Late, but nobody looked; or at another, or before the first, or once it was there.
+        ([_enrollment(1, 201, took=9), _enrollment(3, 201)], 1),
+        ([_enrollment(1, 201, took=9), _look(2, who=7), _enrollment(3, 201)], 1),
+        ([_look(0), _enrollment(1, 201, took=9), _enrollment(3, 201)], 1),
+        ([_enrollment(1, 201), _look(2), _enrollment(3, 201)], 1),
+        ([_user(1, 201, took=9), _user(3, 201)], 1),
     ],
 )
 def test_a_creating_call_after_one_that_was_done_counts_as_twice(acme, calls, twice):

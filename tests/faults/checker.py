@@ -89,38 +89,48 @@ def _access(school: School, sales: list[Sale], found: Found) -> None:
 
 
 def done_twice(school: School, calls: list[Call]) -> list[str]:
-    """Creating calls that were sent although one before had done it already.
+    """Creating calls that were sent although one before had done it already, or was about to.
 
-    Whether its answer had arrived does not matter. A POST for an e-mail that the school had
-    before us is no second one, for Admit could not know of it; and one that is carried out
-    only after the next was sent could be seen by nobody.
+    Whether its answer had arrived does not matter. One thing alone excuses a second call: that
+    Admit had looked in between, and the first had not been carried out yet. A POST for an e-mail
+    that the school had before us is no second one, for Admit could not know of it.
     """
-    made: dict[str, float] = {}
-    open_to: dict[int, float] = {}
+    users: dict[str, list[Call]] = {}
+    enrollments: dict[str, list[Call]] = {}
     found = []
-    for call in calls:
-        body, done_at = call.body or {}, _done_at(call)
+    for number, call in enumerate(calls):
+        body = call.body or {}
         if (call.method, call.path) == ("POST", "/users"):
-            email = str(body["email"]).lower()
-            if made.get(email, call.at) < call.at:
-                found.append(f"POST /users for {email} again")
-            if done_at is not None:
-                made.setdefault(email, done_at)
+            who, before, asked = str(body["email"]).lower(), users, "query[email]"
         elif (call.method, call.path) == ("POST", "/enrollments"):
-            user = body["user_id"]
-            if open_to.get(user, call.at) < call.at:
-                found.append(f"POST /enrollments for user {user} again")
-            if done_at is not None:
-                open_to.setdefault(user, done_at)
-        elif call.method == "PUT" and done_at and call.path.startswith("/enrollments/"):
-            row = school.rows_by_id[int(call.path.rpartition("/")[2])]
-            open_to.pop(row.user_id, None)
+            who, before, asked = str(body["user_id"]), enrollments, "query[user_id]"
+        else:
+            if call.method == "PUT" and _was_done(call) and call.path.startswith("/enrollments/"):
+                row = school.rows_by_id[int(call.path.rpartition("/")[2])]
+                enrollments.pop(str(row.user_id), None)
+            continue
+        looks = [
+            each
+            for each in calls[:number]
+            if (each.method, each.path, each.status) == ("GET", call.path, 200)
+            and each.query.get(asked, "").lower() == who
+        ]
+        if not all(_was_absent(first, looks) for first in before.get(who, [])):
+            found.append(f"POST {call.path} for {who} again")
+        if _was_done(call):
+            before.setdefault(who, []).append(call)
     return found
 
 
-def _done_at(call: Call) -> float | None:
-    """When the school had carried it out; None when it did not, or refused."""
-    return call.done_at if call.done is not None and call.done < 300 else None
+def _was_absent(first: Call, looks: list[Call]) -> bool:
+    """Whether Admit looked after this call was sent and before the school carried it out."""
+    assert first.done_at is not None
+    return any(first.at < look.at and (look.done_at or look.at) < first.done_at for look in looks)
+
+
+def _was_done(call: Call) -> bool:
+    """Whether the school carried it out, sooner or later, and did not refuse."""
+    return call.done is not None and call.done < 300
 
 
 def _quiet(stage: Stage, found: Found) -> None:
