@@ -26,7 +26,8 @@ from integrations.models import ApiCall
 Status = EventLog.Status
 # What still waits for Thinkific or for a person is never too old.
 OPEN = Q(status__in=[Status.WAITING, Status.FAILED, Status.HELD]) | NOT_UNDERSTOOD
-# No wake-up is of any use for so long; those that nobody takes were left by another broker.
+# One that is taken is gone at once. What nobody takes for so long was left by a version before
+# 0.3.0, which kept what it took, or lay in the database when REDIS_URL was set.
 WAKE_UP_KEPT = timedelta(days=1)
 
 
