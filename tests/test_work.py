@@ -1,5 +1,6 @@
 """The task, its wake-ups, and the tick: draining, ending in time, stopping, staying alive."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from events import crew, inbox, life, runs, tasks, ticker, wake
+from config import supervisor
+from events import bell, crew, inbox, life, runs, tasks, ticker, wake
 from events.models import Delivery, EventLog, RuleRun, Worker
 from integrations import budget
 from integrations.models import CallBudget, Integration
@@ -295,6 +297,56 @@ def test_a_long_task_goes_on_showing_life(world, cluster, monkeypatch):
 
     queued.at_once(tasks.work, look)
     assert len(seen) >= 3
+
+
+class StillCluster:
+    """A program that is started once and lives on."""
+
+    running_seconds = 0.0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.started = False
+
+    def start(self, **_: str) -> None:
+        assert not self.started
+        self.started = True
+
+    def may_start(self) -> bool:
+        return True
+
+    def alive(self) -> bool:
+        return True
+
+    def ask_to_stop(self) -> None:
+        pass
+
+    def end(self, grace: float) -> None:
+        pass
+
+
+def test_a_cluster_that_was_started_without_the_database_is_enlisted_later(db, monkeypatch):
+    noted: list[str] = []
+
+    def enlist(name: str) -> None:
+        noted.append(name)
+        if len(noted) == 1:
+            raise OperationalError("away")
+
+    ticks = iter(range(3))
+
+    def tick(name: str, *, beat_after: float) -> None:
+        if next(ticks) == 2:
+            up.stop()
+
+    monkeypatch.setenv(bell.RUNG, "")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(supervisor, "Program", StillCluster)
+    monkeypatch.setattr(supervisor, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(ticker, "enlist", enlist)
+    monkeypatch.setattr(ticker, "tick", tick)
+    up = supervisor.Supervisor(listener=None, workers=1)
+    up.run()
+    assert noted == [up.cluster_name] * 2
 
 
 def test_a_cluster_is_enlisted_and_dismissed(db):
