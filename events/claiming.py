@@ -2,6 +2,7 @@
 
 import functools
 import random
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
@@ -23,14 +24,24 @@ Status = RuleRun.Status
 CALLS_AT_ONCE = 8
 # The share of a task's time that a call may wait for its slot: with more runs at once than
 # that allows, the later calls of each would find the task's time over.
-SLOT_SHARE = 1 / 6
+SLOT_SHARE = 1 / 7
+# No action takes more calls unless something is amiss. A run begins when there is time for all of
+# them: one that came half the way would look again with its next turn, and two of those could
+# use up each other's slots for ever.
+CALLS_OF_A_RUN = 4
+# Where the budget is too small for so many, as many as go into this share of a task's time.
+CALLS_SHARE = 0.55
 NOTHING: Mapping[int, int] = MappingProxyType({})
 
 _DUE = Question(
     lambda: RuleRun.objects.due().filter(integration=Given("site")).values_list("pk")[:1]
 )
 _LOCK = Question(
-    lambda: CallBudget.objects.select_for_update().filter(pk=Given("site")).values_list("pk")
+    lambda: (
+        CallBudget.objects.select_for_update()
+        .filter(pk=Given("site"))
+        .values_list(F("next_slot") - budget.EpochNow())
+    )
 )
 _RUNNING = Question(
     lambda: RuleRun.objects.filter(integration=Given("site"), status=Status.RUNNING).values_list(
@@ -46,8 +57,12 @@ _CLAIMED = Question(
 )
 
 
-def claim(limit: int, *, busy: Mapping[int, int] = NOTHING) -> list[RuleRun]:
+def claim(
+    limit: int, *, busy: Mapping[int, int] = NOTHING, until: float = float("inf")
+) -> list[RuleRun]:
     """Take up to `limit` due runs under a lease: the oldest of each open site first.
+
+    None whose calls could not all start before `until` (monotonic seconds).
 
     For one customer and site, runs go one at a time in receipt order. A site gets no more
     than its calls at once, no more than half of the threads, and of each process its share:
@@ -61,16 +76,19 @@ def claim(limit: int, *, busy: Mapping[int, int] = NOTHING) -> list[RuleRun]:
     for site, probe in sites:
         room = min(limit - len(claimed), _share() - busy.get(site, 0))
         if room > 0 and _DUE.all(site=site):
-            claimed += _claim_at(site, 1 if probe else room)
+            claimed += _claim_at(site, 1 if probe else room, until)
     return claimed
 
 
-def _claim_at(site: int, limit: int) -> list[RuleRun]:
+def _claim_at(site: int, limit: int, until: float) -> list[RuleRun]:
     token = uuid4()
     with transaction.atomic():
         # The site's row makes its claims one at a time, so that the count below holds.
-        if not _LOCK.all(site=site):
+        locked = _LOCK.all(site=site)
+        if not locked:
             CallBudget.objects.select_for_update().get_or_create(pk=site)
+        elif time.monotonic() + _needs(locked[0][0]) > until:
+            return []
         room = min(limit, _at_once() - len(_RUNNING.all(site=site)))
         lease = timedelta(seconds=settings.LEASE_SECONDS)
         first = _first(room).all(site=site) if room > 0 else []
@@ -107,6 +125,15 @@ def _take(count: int) -> Change:
         lease_until=Now() + Given("lease", DurationField()),
         started_at=Now(),
     )
+
+
+def _needs(next_slot: float) -> float:
+    """Seconds from now to the last call of a run that begins now, when it goes alone."""
+    gap, tolerance = budget.spacing()
+    if not gap:
+        return 0.0
+    further = min(CALLS_OF_A_RUN - 1, int(settings.TASK_SECONDS * CALLS_SHARE / gap))
+    return max(0.0, next_slot - tolerance) + further * gap
 
 
 def _share() -> int:

@@ -82,7 +82,7 @@ def run_due(crew: Crew, *, until: float) -> int:
 
     `until` (monotonic seconds) is when the last call of a run may start.
     """
-    claimed = claim(crew.free(), busy=crew.busy())
+    claimed = claim(crew.free(), busy=crew.busy(), until=until)
     for run in claimed:
         crew.begin(partial(carry_out, run, until=until), site=run.integration_id or 0)
     return len(claimed)

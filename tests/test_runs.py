@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from functools import partial
 from threading import Barrier
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from events import again, results, runs, ticker, waiting
 from events.models import EventLog, RuleRun
+from integrations import budget
 from integrations.models import ApiCall, CallBudget
 from integrations.thinkific.sandbox.faults import Fault
 from rules import actions
@@ -145,6 +147,19 @@ def test_a_site_with_few_calls_gets_few_runs_at_once(db, settings, calls, most):
     for _ in range(10):
         queued.run(course)
     assert len(_claim_all(16)) == most
+
+
+@pytest.mark.parametrize(("calls", "too_late", "early"), [(6, 36, 45), (110, 1.5, 6)])
+def test_a_run_begins_only_when_there_is_time_for_all_of_its_calls(
+    db, settings, calls, too_late, early
+):
+    settings.THINKIFIC_CALLS_PER_MINUTE = calls
+    course = factories.DestinationFactory.create()
+    made = queued.run(course)
+    gap, tolerance = budget.spacing()
+    CallBudget.objects.update(next_slot=budget.EpochNow() + tolerance + gap)
+    assert runs.claim(8, until=time.monotonic() + too_late) == []
+    assert [run.pk for run in runs.claim(8, until=time.monotonic() + early)] == [made.pk]
 
 
 def test_the_threads_of_one_process_leave_half_of_the_calls_to_others(db):

@@ -17,7 +17,7 @@ from config import supervisor
 from events import bell, crew, inbox, life, runs, tasks, ticker, wake
 from events.models import Delivery, EventLog, RuleRun, Worker
 from integrations import budget
-from integrations.models import CallBudget, Integration
+from integrations.models import CallBudget, Integration, Learner
 from integrations.thinkific.sandbox.faults import Fault
 from rules import actions
 from rules.models import Action
@@ -161,6 +161,24 @@ def test_a_task_ends_in_time_though_the_site_never_answers(world, short_task):
     tasks.work()
     assert time.monotonic() - begun < 2.0
     assert not RuleRun.objects.filter(status="running").exists()
+
+
+def test_two_runs_of_a_small_budget_do_not_take_turns_for_ever(world, short_task, settings):
+    """Each needs two calls, and a task has time for two when the first goes out early."""
+    settings.THINKIFIC_CALLS_PER_MINUTE = 75
+    course = world.course()
+    for name in ("dana", "eve"):
+        user = world.school.add_user(f"{name}@example.com")
+        customer = factories.CustomerFactory.create(email=user.email)
+        Learner.objects.create(integration=world.integration, customer=customer, user_id=user.id)
+        queued.run(course, customer)
+    gap, tolerance = budget.spacing()
+    CallBudget.objects.update(next_slot=budget.EpochNow() + tolerance + gap)
+    give_up = time.monotonic() + 15
+    while RuleRun.objects.exclude(status="done").exists():
+        assert time.monotonic() < give_up, f"{len(world.sandbox.calls)} calls"
+        tasks.work()
+    assert len(world.school.enrollments) == 2
 
 
 def test_what_is_due_does_not_wait_for_the_whole_inbox(world, monkeypatch, short_task):
