@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from config.admin.asked import row_id
 from integrations.models import Integration
 
 
@@ -38,5 +39,5 @@ class IntegrationFilter(admin.SimpleListFilter):
         return [(str(pk), name) for pk, name in Integration.objects.values_list("pk", "name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value() or ""
-        return queryset.filter(**{self.of: int(value)}) if value.isdecimal() else queryset
+        number = row_id(self.value())
+        return queryset if number is None else queryset.filter(**{self.of: number})

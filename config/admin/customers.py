@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from config.admin import look
+from config.admin.asked import page_number
 from config.admin.buttons import Button
 from config.admin.lists import CappedPaginator, ReadOnly
 from config.admin.pages import render
@@ -64,8 +65,7 @@ class CustomerAdmin(ReadOnly):
         customer = self.get_object(request, object_id)
         if customer is None:
             raise Http404
-        page = request.GET.get("p", "1")
-        number = int(page) if page.isascii() and page.isdecimal() and len(page) < 6 else 1
+        number = page_number(request.GET.get("p"))
         runs = RuleRun.objects.select_related("integration").order_by("pk")
         events = (
             EventLog.objects.filter(customer=customer)

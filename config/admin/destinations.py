@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from config.admin.asked import row_id
 from config.admin.lists import ReadOnly
 from integrations.models import Destination
 from rules.models import Action
@@ -27,9 +28,9 @@ class DestinationAdmin(ReadOnly):
         if "app_label" not in request.GET:
             return found, doubled
         found = found.filter(gone_at=None)
-        site, action = request.GET.get("integration", ""), request.GET.get("action_chosen", "")
-        if site.isdecimal():
-            found = found.filter(integration=int(site))
+        site, action = row_id(request.GET.get("integration")), request.GET.get("action_chosen", "")
+        if site is not None:
+            found = found.filter(integration=site)
         if action in Action.values:
             found = found.filter(kind=Action(action).destination_kind)
         return found, doubled

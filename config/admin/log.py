@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from config.admin import event as event_page
 from config.admin import look
+from config.admin.asked import row_id, row_in
 from config.admin.buttons import Button
 from config.admin.chips import IntegrationFilter, ReceivedFilter
 from config.admin.lists import ReadOnly
@@ -82,27 +83,24 @@ class ProductFilter(admin.SimpleListFilter):
         named = Product.objects.filter(name__icontains=self.word).order_by("name", "pk")
         found = [(str(pk), name) for pk, name in named.values_list("pk", "name")[: self.shown]]
         chosen = request.GET.get(self.parameter_name, "")
-        if chosen.isdecimal() and chosen not in dict(found):
-            rows = Product.objects.filter(pk=int(chosen)).values_list("pk", "name")
-            found += [(str(pk), name) for pk, name in rows]
+        if chosen not in dict(found) and (product := row_in(Product.objects.all(), chosen)):
+            found.append((str(product.pk), product.name))
         return found or [("0", "No product of that name")]
 
     def expected_parameters(self) -> list[str | None]:
         return [self.parameter_name, "product_name"]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
-        value = self.value() or ""
-        return queryset.filter(product=int(value)) if value.isdecimal() else queryset
+        number = row_id(self.value())
+        return queryset if number is None else queryset.filter(product=number)
 
 
 class SiteFilter(IntegrationFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value() or ""
-        if not value.isdecimal():
+        number = row_id(self.value())
+        if number is None:
             return queryset
-        return queryset.filter(
-            pk__in=RuleRun.objects.filter(integration=int(value)).values("event")
-        )
+        return queryset.filter(pk__in=RuleRun.objects.filter(integration=number).values("event"))
 
 
 @admin.register(EventLog)
@@ -112,6 +110,7 @@ class LogAdmin(ReadOnly):
     list_display = ("received", "what", "who", "sold", "order", "result", "done")
     list_display_links = ("received",)
     list_filter = (ResultFilter, TriggerFilter, ProductFilter, SiteFilter, ReceivedFilter)
+    also_asked = ("product_name",)
     list_select_related = ("customer", "product")
     ordering = ("-received_at", "-id")
     sortable_by = ()

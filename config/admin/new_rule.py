@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from config.admin import look
+from config.admin.asked import row_ids, row_in
 from config.admin.buttons import go_back
 from config.admin.pages import Page, render
 from config.admin.telling import refreshed
@@ -48,26 +49,24 @@ class Draft:
     def read(cls, given: Any) -> "Draft":
         """From a query or a form; never raises for what people put into an address."""
         draft = cls(everywhere=given.get("scope") == Scope.GLOBAL)
-        numbers = [int(pk) for pk in given.getlist("product") if _is_number(pk)][:MOST_PRODUCTS]
+        numbers = row_ids(given.getlist("product"))[:MOST_PRODUCTS]
         if not draft.everywhere and numbers:
             draft.products = list(Product.objects.filter(pk__in=numbers).order_by("name", "pk"))
         accounts = Marketplace.objects.order_by("pk")
         if draft.products:
             draft.marketplace = draft.products[0].marketplace
-        elif _is_number(given.get("account", "")):
-            draft.marketplace = accounts.filter(pk=int(given["account"])).first()
+        else:
+            draft.marketplace = row_in(accounts, given.get("account"))
         draft.marketplace = draft.marketplace or accounts.first()
-        if _is_number(given.get("integration", "")):
-            draft.integration = Integration.objects.filter(pk=int(given["integration"])).first()
+        draft.integration = row_in(Integration.objects.all(), given.get("integration"))
         if given.get("action") in Action.values:
             draft.action = Action(given["action"])
         if given.get("trigger") in Trigger.values:
             draft.trigger = Trigger(given["trigger"])
             if draft.trigger.category is Category.COURSES and not draft.everywhere:
                 draft.trigger = None
-        if draft.integration and draft.action and _is_number(given.get("destination", "")):
-            rows = draft.offered().filter(pk=int(given["destination"]))
-            draft.destination = rows.first()
+        if draft.integration and draft.action:
+            draft.destination = row_in(draft.offered(), given.get("destination"))
         return draft
 
     def offered(self) -> Any:
@@ -240,7 +239,7 @@ def _add(request: HttpRequest) -> HttpResponse:
 
 def added(request: HttpRequest) -> HttpResponse:
     """What comes next after rules were added: earlier buyers, a simulation, or the next rule."""
-    numbers = [int(pk) for pk in request.GET.getlist("rule") if _is_number(pk)][:MOST_PRODUCTS]
+    numbers = row_ids(request.GET.getlist("rule"))[:MOST_PRODUCTS]
     rules = Rule.objects.filter(pk__in=numbers).select_related(
         "product", "integration", "destination"
     )
@@ -256,8 +255,7 @@ def _spoken(events: Any) -> str:
 @require_POST
 def run_earlier(request: HttpRequest) -> HttpResponse:
     """Run a new rule for earlier buyers who got nothing."""
-    number = request.POST.get("rule", "")
-    rule = Rule.objects.filter(pk=int(number)).first() if _is_number(number) else None
+    rule = row_in(Rule.objects.all(), request.POST.get("rule"))
     if rule is None:
         messages.error(request, "This rule is not there any more.")
     else:
@@ -271,16 +269,11 @@ def run_earlier(request: HttpRequest) -> HttpResponse:
 @require_POST
 def refresh(request: HttpRequest) -> HttpResponse:
     """Read the catalogue again, and come back to the step."""
-    number = request.POST.get("integration", "")
-    site = Integration.objects.filter(pk=int(number)).first() if _is_number(number) else None
+    site = row_in(Integration.objects.all(), request.POST.get("integration"))
     if site is None:
         raise PermissionDenied
     refreshed(request, site, background.refresh(site))
     return go_back(request, reverse("admin:new-rule"))
-
-
-def _is_number(text: Any) -> bool:
-    return isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 18
 
 
 PAGES = [

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin import look
+from config.admin.asked import row_ids, row_in
 from config.admin.buttons import Button
 from config.admin.lists import ListAdmin
 from config.admin.pages import render
@@ -171,13 +172,12 @@ class ProductAdmin(ListAdmin):
         if product is None:
             raise Http404
         with_rules = Product.objects.filter(rules__isnull=False).exclude(pk=product.pk).distinct()
-        chosen = request.GET.get("from", "")
-        source = with_rules.filter(pk=int(chosen)).first() if chosen.isdecimal() else None
+        source = row_in(with_rules, request.GET.get("from"))
         rules = (
             source.rules.select_related("product", "integration", "destination") if source else []
         )
         if request.method == "POST" and source is not None:
-            wanted = [int(pk) for pk in request.POST.getlist("rule") if pk.isdecimal()]
+            wanted = row_ids(request.POST.getlist("rule"))
             self._copy(request, [rule for rule in rules if rule.pk in wanted], product)
             return HttpResponseRedirect(
                 reverse("admin:integrations_product_change", args=[product.pk])

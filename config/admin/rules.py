@@ -88,6 +88,8 @@ class RuleAdmin(ListAdmin):
     nothing_fits = "No rule fits. A global rule runs for every product."
     empty = "No rule yet. A rule says what Admit does in Thinkific when SamCart sells something."
     actions = ("turn_on", "turn_off")
+    # A message links to the rules of a course that has gone.
+    also_asked = ("destination__id__exact",)
     buttons = (
         Button("switch_off", "Turn off", "rules.change_rule", fits=lambda rule: rule.enabled),
         Button("switch_on", "Turn on", "rules.change_rule", fits=lambda rule: not rule.enabled),
@@ -102,10 +104,6 @@ class RuleAdmin(ListAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
         return with_last_run(super().get_queryset(request))
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        # A message links to the rules of a course that has gone.
-        return lookup == "destination__id__exact" or super().lookup_allowed(lookup, value, request)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -1,9 +1,8 @@
 """Simulate: what an event would do. Nothing is sent; by GET, so that it can be linked."""
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse
 
+from config.admin.asked import row_in
 from config.admin.pages import Page, render
 from events.models import EventLog
 from events.simulation import simulate
@@ -15,8 +14,8 @@ MANY = 500
 
 def show(request: HttpRequest) -> HttpResponse:
     """The form, and under it what would happen once trigger and product are chosen."""
-    event = _row(EventLog.objects.select_related("product", "customer"), request.GET.get("event"))
-    product = _row(Product.objects.all(), request.GET.get("product"))
+    event = row_in(EventLog.objects.select_related("product", "customer"), request.GET.get("event"))
+    product = row_in(Product.objects.all(), request.GET.get("product"))
     word = request.GET.get("trigger", "")
     trigger = Trigger(word) if word in Trigger.values else None
     email = request.GET.get("email", "").replace("\x00", "").strip()[:320]
@@ -25,7 +24,7 @@ def show(request: HttpRequest) -> HttpResponse:
         product = event.product
         email = event.customer.email if event.customer else ""
     account = event.marketplace if event else product.marketplace if product else None
-    account = account or _row(Marketplace.objects.all(), request.GET.get("account"))
+    account = account or row_in(Marketplace.objects.all(), request.GET.get("account"))
     account = account or Marketplace.objects.order_by("pk").first()
     outcome = None
     if trigger is not None and account is not None:
@@ -44,12 +43,6 @@ def show(request: HttpRequest) -> HttpResponse:
         groups=[(each.label, [t for t in Trigger if t.category is each]) for each in Category],
         products=Product.objects.order_by("name", "pk")[:MANY],
     )
-
-
-def _row(rows: Any, number: str | None) -> Any:
-    if not number or not number.isascii() or not number.isdecimal() or len(number) > 18:
-        return None
-    return rows.filter(pk=int(number)).first()
 
 
 PAGES = [Page("simulate/", "simulate", show, "events.simulate_eventlog")]
