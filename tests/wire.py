@@ -139,7 +139,10 @@ class Peer:
 
 
 class Wire:
-    """A server on 127.0.0.1 that runs a script for each connection, each in its own thread."""
+    """A server on 127.0.0.1 that runs a script for each connection, each in its own thread.
+
+    `tls` may be put in place of another while it serves.
+    """
 
     def __init__(
         self, script: Callable[[Peer], None], *, tls: ssl.SSLContext | None = None
@@ -148,7 +151,7 @@ class Wire:
         self.connections = 0
         self.stopping = threading.Event()
         self._script = script
-        self._tls = tls
+        self.tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_ASK_AGAIN)
         self.port: int = self._listener.getsockname()[1]
@@ -183,8 +186,8 @@ class Wire:
         sock.settimeout(_SLOW_CLIENT)
         with ExitStack() as closing, suppress(OSError):  # the client may go at any moment
             closing.callback(sock.close)
-            if self._tls is not None:
-                sock = self._tls.wrap_socket(sock, server_side=True)
+            if self.tls is not None:
+                sock = self.tls.wrap_socket(sock, server_side=True)
                 closing.callback(sock.close)
             self._script(Peer(self, sock))
 

@@ -4,13 +4,17 @@ Each fault has a school of its own, for some of them pause the whole site.
 """
 
 import contextlib
+import http.client
 import socket
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from integrations.thinkific.sandbox import Fault as Answer
+from tests import live, wire
 from tests.faults.fault import Fault
 from tests.faults.stage import Sale, Stage
 
@@ -123,7 +127,57 @@ def away(stage: Stage) -> float:
             time.sleep(4)
         stage.sandbox.start()
         stage.mended()
+    seconds = stage.heal()
+    assert _told(stage, "could not be reached in time"), "no connect was ended at its deadline"
+    return seconds
+
+
+def certificate(stage: Stage) -> float:
+    """Thinkific's certificate is vouched for by nobody whom we know, then by one whom we do."""
+    folders = [stage.admit.folder / name for name in ("known", "unknown")]
+    for folder in folders:
+        folder.mkdir()
+    (good, authority), (bad, _) = map(wire.certificate, folders)
+    relay = stage.after.enter_context(wire.Wire(partial(_pass_on, stage), tls=bad))
+    there = relay.url + urlsplit(stage.sandbox.url).path
+    stage.up(THINKIFIC_API_URL=there, SSL_CERT_FILE=str(authority))
+    stage.sell(5)
+    live.until(lambda: _told(stage, "certificate of 127.0.0.1 is not valid"), what="the refusal")
+    assert not stage.sandbox.calls, "a server that is not known got a call"
+    relay.tls = good
+    stage.mended()
+    stage.sell(5)
     return stage.heal()
+
+
+def no_such_name(stage: Stage) -> float:
+    """The name of Thinkific's API leads nowhere, until the setting is put right."""
+    running = stage.up(THINKIFIC_API_URL="https://thinkific.invalid/api/public/v1")
+    stage.sell(5)
+    live.until(lambda: _told(stage, "could not be looked up"), what="a failed look-up")
+    assert running.terminate() == 0, running.output()
+    stage.up()
+    stage.mended()
+    stage.sell(5)
+    return stage.heal()
+
+
+def _told(stage: Stage, words: str) -> int:
+    """How many calls ended so."""
+    sql = f"SELECT count(*) FROM integrations_apicall WHERE error LIKE '%{words}%'"  # noqa: S608
+    return stage.database.number(sql)
+
+
+def _pass_on(stage: Stage, peer: wire.Peer) -> None:
+    """Each request as it is to the stand-in, which speaks no TLS."""
+    while request := peer.read():
+        there = http.client.HTTPConnection("127.0.0.1", stage.sandbox.port, timeout=10)
+        with contextlib.closing(there):
+            kept = {"authorization", "x-auth-api-key", "x-auth-subdomain", "content-type"}
+            headers = {name: text for name, text in request.headers.items() if name in kept}
+            there.request(request.method, request.target, request.body or None, headers)
+            answer = there.getresponse()
+            peer.answer(answer.status, answer.read(), {"Content-Type": "application/json"})
 
 
 def _buyers(stage: Stage, school: str) -> list[Sale]:
@@ -163,4 +217,6 @@ FAULTS = [
     Fault("answers", "every fault of Thinkific at every call", every_answer),
     Fault("drips", "answers that drip or never come, at the default deadline", drips, env=DEFAULTS),
     Fault("away", "Thinkific refuses connections, then takes none", away),
+    Fault("certificate", "Thinkific's certificate is not to be trusted, then is", certificate),
+    Fault("no-such-name", "the name of Thinkific's API does not resolve", no_such_name),
 ]
