@@ -129,13 +129,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(folder: Path, **options: str) -> Iterator[Server]:
-    """A running server with these settings besides OPTIONS.
+def server(folder: Path, *, where: Path | None = None, **options: str) -> Iterator[Server]:
+    """A running server with these settings besides OPTIONS; `where` its data lie, if not anywhere.
 
     Raises StartError when it cannot be made or started.
     """
     who = owner()
-    home = Path(tempfile.mkdtemp(prefix="admit-pg-"))
+    home = Path(tempfile.mkdtemp(prefix="admit-pg-", dir=where))
     try:
         give(home, who)
         password = secrets.token_hex(16)

@@ -5,13 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from tests import live
+from tests import live, postgres
 from tests.faults.fault import Fault
 from tests.faults.stage import HEALED_WITHIN, Stage
 from tests.postgres import Server
@@ -132,6 +133,33 @@ def disk_full(stage: Stage) -> float:
     return seconds
 
 
+def postgres_disk_full(stage: Stage) -> float:
+    """The disk of PostgreSQL is full for a while; a server that gave up is started again."""
+    disk = Path(tempfile.mkdtemp(prefix="admit-disk-"))
+    stage.after.callback(disk.rmdir)
+    _mount(stage, disk, size="200m")
+    folder = postgres.binaries()
+    assert folder is not None
+    server = stage.after.enter_context(postgres.server(folder, where=disk, synchronous_commit="on"))
+    other = stage.admit.folder / "other"
+    other.mkdir()
+    opened = stage.after.enter_context(live.on_server(other, server.url))
+    stage.admit.database = stage.database.url = opened.database
+    running = stage.up()
+    with stage.selling(every=0.02, sellers=4):
+        time.sleep(1)
+        _fill(disk / "ballast")
+        _all_are_taken(stage, 6)
+        (disk / "ballast").unlink()
+        assert server.process is not None
+        if server.process.poll() is not None:
+            server.start()
+        stage.mended()
+        time.sleep(1)
+    assert "delivery_spooled" in running.output(), "the database took everything"
+    return stage.heal()
+
+
 def disks_full(stage: Stage) -> float:
     """The spool lies on the full disk as well: what cannot be kept must not be acknowledged."""
     disk = _small_disk(stage)
@@ -172,12 +200,16 @@ def _while_it_lasts(stage: Stage, seconds: float) -> tuple[int, int]:
 def _small_disk(stage: Stage) -> Path:
     disk = stage.admit.folder / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "admit-faults", str(disk)]
-    subprocess.run(mount, check=True, capture_output=True)
-    stage.after.callback(subprocess.run, ["umount", str(disk)], check=True)
+    _mount(stage, disk, size="16m")
     shutil.copy(stage.database.url.removeprefix("sqlite:///"), disk / "live.sqlite3")
     stage.admit.database = stage.database.url = f"sqlite:///{disk}/live.sqlite3"
     return disk
+
+
+def _mount(stage: Stage, disk: Path, *, size: str) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "admit-faults", str(disk)]
+    subprocess.run(mount, check=True, capture_output=True)
+    stage.after.callback(subprocess.run, ["umount", str(disk)], check=True)
 
 
 def _fill(file: Path) -> None:
@@ -214,4 +246,10 @@ if may_mount():
     FAULTS += [
         Fault("disk-full", "disk full for 6 s", disk_full, only="SQLite"),
         Fault("disks-full", "disk of database and spool full for 6 s", disks_full, only="SQLite"),
+        Fault(
+            "postgres-disk-full",
+            "disk of PostgreSQL full for 6 s",
+            postgres_disk_full,
+            only="PostgreSQL",
+        ),
     ]
