@@ -232,11 +232,13 @@ class Stage:
         )[0]
         return int(max(0, acknowledged - stored) + unread + runs)
 
-    def heal(self, also: Callable[[], object] = lambda: True) -> float:
+    def heal(
+        self, also: Callable[[], object] = lambda: True, *, seconds: float = HEALED_WITHIN
+    ) -> float:
         """Wait until all work is at its end and `also` holds; the seconds since it was mended."""
         start = self.mended_at or time.monotonic()
         try:
-            live.until(lambda: self.open_work() == 0 and also(), seconds=HEALED_WITHIN)
+            live.until(lambda: self.open_work() == 0 and also(), seconds=seconds)
         except AssertionError:
             left = self.open_work()
             raise AssertionError(f"not healed: {left} deliveries and runs are left") from None
