@@ -66,7 +66,9 @@ class RuleRun(models.Model):
     # Where `db_index` is False, an index of Meta begins with the column.
     event = models.ForeignKey(EventLog, models.CASCADE, related_name="runs", db_index=False)
     rule = models.ForeignKey(Rule, models.SET_NULL, null=True, related_name="runs", db_index=False)
-    integration = models.ForeignKey(Integration, models.SET_NULL, null=True, related_name="runs")
+    integration = models.ForeignKey(
+        Integration, models.SET_NULL, null=True, related_name="runs", db_index=False
+    )
     customer = models.ForeignKey(
         Customer, models.SET_NULL, null=True, related_name="runs", db_index=False
     )
@@ -125,6 +127,7 @@ class RuleRun(models.Model):
             ),
             models.Index(fields=["status", "-received_at"], name="run_by_status"),
             models.Index(fields=["-received_at", "-id"], name="run_newest"),
+            models.Index(fields=["integration", "-received_at", "-id"], name="run_of_site"),
             models.Index(fields=["rule", "-received_at"], name="run_of_rule"),
         ]
 

@@ -30,6 +30,7 @@ def fill(events: int) -> None:
     dice = random.Random(7)
     shop = Marketplace.objects.create(name="Main shop")
     site = Integration.objects.create(name="Art Academy", site="acme", connection="connected")
+    Integration.objects.create(name="New Academy", site="new", connection="connected")
     names = [f"Course {n}" for n in range(40)]
     courses = Destination.objects.bulk_create(
         Destination(integration=site, kind="course", external_id=501 + n, name=name)
@@ -121,8 +122,9 @@ def pages() -> Iterator[tuple[str, str]]:
     from django.urls import reverse
 
     from events.models import EventLog, RuleRun
-    from integrations.models import Customer, Product
+    from integrations.models import Customer, Integration, Product
 
+    site, new = Integration.objects.order_by("pk")
     event, run = EventLog.objects.latest("pk"), RuleRun.objects.latest("pk")
     log, actions = (reverse(f"admin:events_{name}_changelist") for name in ("eventlog", "rulerun"))
     customers = reverse("admin:integrations_customer_changelist")
@@ -132,10 +134,17 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "log, an e-mail", f"{log}?q=buyer77@example.com"
     yield "log, a name", f"{log}?q=dana77"
     yield "log, a product", f"{log}?product={Product.objects.earliest('pk').pk}"
+    yield "log, a site", f"{log}?integration={site.pk}"
+    yield "log, a site without any", f"{log}?integration={new.pk}"
+    yield "log, a trigger", f"{log}?trigger__exact=product_refunded"
+    yield "log, seven days", f"{log}?received=7"
     yield "log, page 15", f"{log}?p=15"
     yield "event", reverse("admin:events_eventlog_change", args=[event.pk])
     yield "actions", actions
     yield "actions, failed", f"{actions}?status__exact=failed"
+    yield "actions, a site", f"{actions}?integration={site.pk}"
+    yield "actions, a site without any", f"{actions}?integration={new.pk}"
+    yield "actions, an e-mail", f"{actions}?q=buyer77@example.com"
     yield "action", reverse("admin:events_rulerun_change", args=[run.pk])
     yield "customers, part of an e-mail", f"{customers}?q=uyer777"
     yield "customers, nobody", f"{customers}?q=buyre77@exmple.com"
@@ -166,8 +175,9 @@ def main() -> None:
 
     call_command("migrate", verbosity=0)
     fill(int(sys.argv[1]))
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+    if connection.vendor == "postgresql":  # which does so by itself; SQLite never does
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
     client = Client(headers={"host": "127.0.0.1"})
     client.force_login(get_user_model().objects.create_superuser("owner"))
     found: dict[str, Any] = {}
