@@ -52,8 +52,8 @@ def answer(customer: Customer) -> Answer:
     runs = list(found.select_related("event", "event__product", "integration")[:MOST])[::-1]
     name = customer.first_name.strip()[:60] or "The customer"
     places = by_place(runs)
-    kept = _paid_for_otherwise(places)
-    lines = [_about(name, place, kept.get(place)) for place in places]
+    kept, left = _paid_for_otherwise(places), _not_paid_for(places)
+    lines = [_about(name, place, kept.get(place), left.get(place)) for place in places]
     nothing = list(_told(dealing.gave_nothing().filter(customer=customer)))
     back = ended.ended_since(nothing)
     lines += [_gave_nothing(event, back.get(event.pk)) for event in nothing]
@@ -63,7 +63,7 @@ def answer(customer: Customer) -> Answer:
     if not lines:
         lines = _nothing(name, customer)
     owed = [event for event in nothing if event.pk not in back]
-    return Answer(tuple(lines), replies.reply(customer, places, owed=owed, kept=set(kept)))
+    return Answer(tuple(lines), replies.reply(customer, places, owed=owed, kept={*kept, *left}))
 
 
 def _paid_for_otherwise(places: list[Place]) -> dict[Place, RuleRun]:
@@ -80,20 +80,31 @@ def _paid_for_otherwise(places: list[Place]) -> dict[Place, RuleRun]:
     return {place: runs[-1] for place, runs in still.items() if runs}
 
 
+def _not_paid_for(places: list[Place]) -> dict[Place, EventLog]:
+    """The refund or cancellation of what gave this, where nothing ended the access."""
+    given = {place: [run.event for run in place.given] for place in places if place.has}
+    back = ended.ended_since({event for events in given.values() for event in events})
+    return {
+        place: back[events[-1].pk]
+        for place, events in given.items()
+        if all(event.pk in back for event in events)
+    }
+
+
 def _of_another_order(run: RuleRun, end: RuleRun) -> bool:
     one, other = run.event, end.event
     bought = one.trigger == Trigger.PRODUCT_PURCHASED
     return bought and bool(one.order_id and other.order_id) and one.order_id != other.order_id
 
 
-def _about(name: str, place: Place, kept: RuleRun | None) -> Line:
+def _about(name: str, place: Place, kept: RuleRun | None, left: EventLog | None) -> Line:
     settled, undecided = place.settled, place.open
     if undecided is not None:
         return _undecided(name, place, undecided)
     if settled is None:
         return Line(QUIET, f"{name}: {place.name} was not given. {place.newest.message}")
     if place.has:
-        return _has(name, place, settled)
+        return _has(name, place, settled, left)
     what = f"{name} has no access to {place.name}"
     if not place.given:
         cause = replies.cause(settled)
@@ -110,7 +121,7 @@ def _about(name: str, place: Place, kept: RuleRun | None) -> Line:
     )
 
 
-def _has(name: str, place: Place, settled: RuleRun) -> Line:
+def _has(name: str, place: Place, settled: RuleRun, left: EventLog | None) -> Line:
     since = f"{_when(settled.finished_at or settled.received_at)}{_order(settled)}"
     if settled.integration_id is None:
         return Line(
@@ -118,6 +129,13 @@ def _has(name: str, place: Place, settled: RuleRun) -> Line:
             f"{name} got {place.name} on {since}, but the site {settled.site} is not connected "
             "any more. Look in Thinkific whether it still opens.",
             run=settled.pk,
+        )
+    if left is not None:
+        return Line(
+            WAIT,
+            f"{name} has {place.name} since {since}, though {ended.sentence(left)}: nothing ended "
+            "the access. If it shall end, make a rule for that event, then run its rules.",
+            event=left.pk,
         )
     return Line(
         GOOD,

@@ -22,7 +22,8 @@ def reply(
 ) -> str:
     """A few friendly lines to send to the customer.
 
-    `owed` was paid for and gave nothing; `kept` are the places that another purchase pays for.
+    `owed` was paid for and gave nothing. Of `kept` a person must decide: the places that another
+    purchase pays for, and those that nothing pays for any more.
     """
     said = [_about(customer, place, looked_after=place in kept) for place in places]
     said += [

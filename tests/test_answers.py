@@ -108,6 +108,17 @@ def both_refunded(place: Place) -> None:
     place.buy("20_product", order__id=1190)
 
 
+def refunded_without_a_rule(place: Place) -> None:
+    bought(place)
+    Rule.objects.filter(trigger="product_refunded").delete()
+    place.buy("20_product", order__id=1183)
+
+
+def one_of_two_refunded_without_a_rule(place: Place) -> None:
+    refunded_without_a_rule(place)
+    place.buy(order__id=1190)
+
+
 def only_refunded(place: Place) -> None:
     place.buy("20_product", order__id=1183)
 
@@ -140,6 +151,8 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (another_not_paid, "wait", "Dana has Course One; giving it once more is held (order 1190)."),
     (one_of_two_refunded, "wait", "Order 1190 gave it too and is still paid for."),
     (both_refunded, "quiet", "Dana has no access to Course One: the refund of order 1190 on"),
+    (refunded_without_a_rule, "wait", ", though order 1183 was refunded on"),
+    (one_of_two_refunded_without_a_rule, "good", "Dana has Course One since"),
     (only_refunded, "quiet", "There is no student with this e-mail on the site"),
     (site_removed, "wait", "Look in Thinkific whether it still opens."),
 ]
@@ -204,6 +217,7 @@ REPLIES: list[tuple[Callable[[Place], None], str]] = [
     (another_not_paid, "you have access to Course One."),
     (one_of_two_refunded, "we are looking after your access to Course One"),
     (both_refunded, "your access to Course One ended with the refund of order 1190 on"),
+    (refunded_without_a_rule, "we are looking after your access to Course One"),
     (only_refunded, "we found no course"),
     (ending_waits, "we are looking after your access to Course One"),
     (site_removed, "we are looking after your access to Course One"),
