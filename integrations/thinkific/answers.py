@@ -123,7 +123,7 @@ def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
 def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> OutsideError:
     pairs = _blames(reply.text)
     details = tuple(f"{field}: {text}" if field else text for field, text in pairs)
-    said = f" It says: {'; '.join(details[:3])}" if details else ""
+    said = f" It says: {_ended('; '.join(details[:3]))}" if details else ""
     match status:
         case 401:
             return KeyRejected(
@@ -153,6 +153,10 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         in_doubt=write,
         seconds=limits.retry_after(reply.headers, now),
     )
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _refusal(status: int, said: str) -> str:
