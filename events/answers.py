@@ -166,6 +166,9 @@ def _state(run: RuleRun) -> str:
 
 def _gave_nothing(event: EventLog, back: EventLog | None) -> Line:
     paid = f"Paid for {event.product or 'something'}{_of_order(event)}, but no rule gives anything"
+    if back is None and event.fits_what_is_off:
+        off = "the rule that fits is turned off. Turn it on, then run the event's rules again."
+        return Line(WAIT, f"{paid} for it: {off}", event=event.pk)
     if back is None:
         return Line(WAIT, f"{paid} for it.", product=event.product_id)
     return Line(

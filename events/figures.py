@@ -11,6 +11,7 @@ from django.utils import timezone
 from events import dealing
 from events.models import Delivery, EventLog, RuleRun, Worker
 from integrations.models import Product
+from rules.models import Rule
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
@@ -36,11 +37,15 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Unsold:
-    """A product that was paid for and gave nothing; `last` is when last."""
+    """A product that was paid for and gave nothing; `last` is when last.
+
+    `rule_off` says that it has a rule for purchases, which is turned off.
+    """
 
     product: Product | None
     buyers: int
     last: datetime
+    rule_off: bool
 
 
 def spoken(number: int) -> str:
@@ -122,7 +127,12 @@ def paid_for_nothing() -> list[Unsold]:
     )
     found = list(rows)
     products = Product.objects.in_bulk([row["product"] for row in found if row["product"]])
-    return [Unsold(products.get(row["product"]), row["buyers"], row["last"]) for row in found]
+    bought = Rule.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, product__in=products)
+    off = set(bought.filter(enabled=False).values_list("product", flat=True))
+    return [
+        Unsold(products.get(row["product"]), row["buyers"], row["last"], row["product"] in off)
+        for row in found
+    ]
 
 
 def not_understood() -> int:

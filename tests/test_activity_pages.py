@@ -18,6 +18,7 @@ from django.utils import timezone
 from config import roles
 from events.models import EventLog, RuleRun, Worker
 from integrations.models import Customer, Integration, Product
+from rules.models import Rule
 from tests import standing
 from tests.scenery import Scenery
 
@@ -196,6 +197,21 @@ def test_a_purchase_that_gave_nothing_is_dealt_with(support):
     assert said(press(support, found, "deal_with")) == [
         "Nothing to mark: only events that were left undone can be."
     ]
+
+
+def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place):
+    manager = signed_in(roles.MANAGER)
+    course = place.world.course("Present")
+    rule = place.world.rule(
+        "product_purchased", "create_course_enrollment", course, product="1048004"
+    )
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    place.world.sell("10_product", product__id=1048004, order__id=77)
+    found = EventLog.objects.get(order_id="77")
+    page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "The rule that fits is turned off. Turn it on at" in words(page)
+    assert "New rule for this product" not in words(page)
+    assert "Its rule is off for" in words(manager.get(reverse("admin:index")))
 
 
 def test_running_the_rules_again_says_what_it_did(support, place):

@@ -73,6 +73,11 @@ def administrator(place: Place) -> None:
     place.buy(order__id=1183)
 
 
+def rule_off(place: Place) -> None:
+    Rule.objects.update(enabled=False)
+    place.world.sell("10_product", order__id=1183)
+
+
 def no_rule_refunded(place: Place) -> None:
     no_rule(place)
     place.world.sell("20_product", order__id=1183)
@@ -142,6 +147,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (key_rejected, "wait", "Waits because the key of Art Academy does not work."),
     (not_paid, "wait", "yet: it is held (order 1183). SamCart reports this line as Declined"),
     (no_rule, "wait", "(order 1183), but no rule gives anything for it."),
+    (rule_off, "wait", "for it: the rule that fits is turned off. Turn it on, then run"),
     (ending_waits, "wait", "Dana still has Course One: ending it is waiting"),
     (administrator, "wait", "This e-mail is an administrator of Art Academy"),
     (no_rule_refunded, "quiet", "gives anything for it; order 1183 was refunded on"),

@@ -179,6 +179,11 @@ class EventLog(models.Model):
             return cls.Status.WAITING
         return cls.Status.DONE if "done" in found else cls.Status.SKIPPED
 
+    @property
+    def fits_what_is_off(self) -> bool:
+        """Whether a rule that was turned off would have run, when this was decided."""
+        return any(why == "off" for _, why in self.verdicts)
+
     def sentences(self) -> list[tuple[str, bool, str]]:
         """Each rule that was looked at: (sentence, whether it ran, code of the reason)."""
         texts = self.rule_texts.sentences if self.rule_texts else {}
