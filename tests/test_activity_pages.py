@@ -211,7 +211,7 @@ def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place)
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
     assert "The rule that fits is turned off. Turn it on at" in words(page)
     assert "New rule for this product" not in words(page)
-    assert "Its rule is off for" in words(manager.get(reverse("admin:index")))
+    assert "See its rule (off) for" in words(manager.get(reverse("admin:index")))
 
 
 def test_running_the_rules_again_says_what_it_did(support, place):
