@@ -11,10 +11,13 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
+from django.urls import reverse
 
+from config import roles
 from events import again, housekeeping, tasks, ticker
 from events.models import Delivery, EventLog, RuleRun, Tidying
 from tests.bench import past
+from tests.test_activity_pages import signed_in
 from tests.world import World
 
 EVENTS = 20_000
@@ -44,6 +47,20 @@ class Plans:
             for sql, plan in self.asked.items()
             if any(_walks(line, sql) for line in plan.splitlines())
         ]
+
+    def gathered(self) -> list[str]:
+        """Plans that fetch a long history and sort it, where only its newest rows are wanted."""
+        return [
+            f"{sql}\n{plan}\n"
+            for sql, plan in self.asked.items()
+            if " LIMIT " in sql
+            and any(f'"{table}"' in sql for table in past.TABLES)
+            and ("TEMP B-TREE FOR ORDER BY" in plan or _most_rows(plan) > 2 * MANY)
+        ]
+
+
+def _most_rows(plan: str) -> int:
+    return max(map(int, re.findall(r"actual rows=(\d+)", plan)), default=0)
 
 
 def _plan(sql: str, params: Any) -> str:
@@ -149,3 +166,19 @@ def test_a_walk_would_be_noticed(old_shop: World):
         aliased = Delivery.objects.filter(query="x").values("pk")
         list(Delivery.objects.filter(pk__gte=0, pk__in=aliased, query="x"))
     assert len(plans.walks()) == 3
+
+
+@pytest.mark.parametrize("log", ["eventlog", "rulerun"])
+def test_what_was_done_at_a_site_is_found_from_the_newest(old_shop: World, log: str):
+    owner = signed_in(roles.MANAGER, is_superuser=True)
+    page = reverse(f"admin:events_{log}_changelist")
+    with explained() as plans:
+        shown = owner.get(f"{page}?integration={old_shop.integration.pk}")
+    assert "1,050+" in shown.content.decode()
+    assert plans.gathered() == []
+
+
+def test_gathering_a_history_would_be_noticed(old_shop: World):
+    with explained() as plans:
+        list(RuleRun.objects.filter(integration=old_shop.integration).order_by("message", "pk")[:9])
+    assert len(plans.gathered()) == 1

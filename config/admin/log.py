@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Prefetch, QuerySet
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -102,8 +102,11 @@ class SiteFilter(IntegrationFilter):
             return queryset
         # Asked of the newest first until the page is full, instead of gathering all of the site's.
         # The sum keeps SQLite from the index by site, which holds far more than one event's.
-        runs = RuleRun.objects.alias(at=F("integration") + 0)
-        return queryset.filter(Exists(runs.filter(event=OuterRef("pk"), at=number)))
+        runs = RuleRun.objects.alias(at=F("integration") + 0).order_by()
+        there = runs.filter(event=OuterRef("pk"), at=number).values("pk")[:1]
+        # Not by EXISTS, which PostgreSQL makes a join that begins with all of the runs.
+        found: QuerySet[Any] = queryset.alias(there=Subquery(there)).filter(there__isnull=False)
+        return found
 
 
 @admin.register(EventLog)
