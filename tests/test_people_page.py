@@ -307,7 +307,6 @@ def test_people_and_groups_are_for_owners_alone(owner, role: str):
         ("changelist", []),
         ("add", []),
         ("change", [owner.pk]),
-        ("history", [owner.pk]),
     ):
         assert client.get(reverse(f"admin:auth_user_{name}", args=arguments)).status_code == 403
     assert add(client).status_code == 403

@@ -154,7 +154,7 @@ def test_every_address_of_the_admin_stands_in_a_table():
     known = set(MAY_OPEN) | FOR_THEMSELVES
     for model in LISTS:
         meta = model._meta
-        whats = ["changelist", "change", "add", "delete", "history"]
+        whats = ["changelist", "change", "add", "delete"]
         whats += [name for name_of, name in MAY_OPEN_OF_ROW if name_of == meta.model_name]
         whats += [f"do_{name}" for name_of, name in MAY_PRESS if name_of == meta.model_name]
         known |= {f"{meta.app_label}_{meta.model_name}_{what}" for what in whats}
@@ -179,7 +179,6 @@ def test_each_role_opens_what_the_table_says_and_nothing_else(things, who):
             ("change", sees, row),
             ("add", adds, []),
             ("delete", deletes, row),
-            ("history", sees, row),
             *(
                 (what, may, row)
                 for (of, what), may in MAY_OPEN_OF_ROW.items()

@@ -72,12 +72,17 @@ class ListAdmin(Buttons):
         most = page_number(request.GET.get("p")) * per_page + COUNTED + 1
         return CappedPaginator(queryset, per_page, most=most)
 
+    def get_urls(self) -> list[Any]:
+        """Without Django's history: it tells little, and no page leads to it."""
+        mine = f"{self.opts.app_label}_{self.opts.model_name}_history"
+        return [each for each in super().get_urls() if each.name != mine]
+
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         columns = list(super().get_list_display(request))
         if not any(button.in_row for button in self.buttons):
             return columns
 
-        @admin.display(description=BUTTONS_HEADING)
+        @admin.display(description=BUTTONS_HEADING, empty_value="")
         def row_buttons(thing: Model) -> SafeString:
             return self.row_buttons(request, thing)
 
