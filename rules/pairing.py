@@ -22,12 +22,17 @@ OPPOSITE: dict[Action, Action] = {
 def holes(product: Product, rules: Iterable[Rule], *, subscription: bool) -> list[Trigger]:
     """The recommended triggers on which nothing takes away what a purchase of this gives.
 
-    `rules` are those of the account, for this product and global. `subscription`: whether the
+    A rule whose course has gone gives nothing, so nothing of it is to be ended. `rules` are those
+    of the account, for this product and global. `subscription`: whether the
     product was ever sold as one.
     """
     mine = [rule for rule in rules if rule.enabled and rule.product_id in {None, product.pk}]
     wanted = ENDS_ALWAYS + (ENDS_SUBSCRIPTION if subscription else ())
-    given = [rule for rule in mine if _gives_on_purchase(rule) and rule.product_id]
+    given = [
+        rule
+        for rule in mine
+        if _gives_on_purchase(rule) and rule.product_id and not rule.destination.gone_at
+    ]
     return [
         trigger for trigger in wanted if any(not _is_ended(rule, trigger, mine) for rule in given)
     ]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -118,15 +119,24 @@ def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Ta
 def _private(connected: bool) -> Task:
     """Whether the courses that rules give are Private; those that are not are named."""
     text = "The courses you sell are Private, so that customers cannot cancel inside Thinkific"
-    public = Destination.objects.filter(
-        kind=Destination.Kind.COURSE, gone_at=None, private=False, rules__isnull=False
-    )
+    public = Destination.objects.filter(_sold(), gone_at=None, private=False)
     names = list(public.order_by("name").values_list("name", flat=True).distinct()[: NAMED + 1])
     if names:
         named = ", ".join(brief(name) for name in names[:NAMED])
         text += f" (not yet: {named}{' and more' if len(names) > NAMED else ''})"
     where = f"{reverse('admin:help')}#cancel"
     return Task(text, connected and not names, where)
+
+
+def _sold() -> Q:
+    """The courses that rules give, those inside of bundles too."""
+    giving = [each.value for each in Action if each.gives_access]
+    given = Destination.objects.filter(rules__enabled=True, rules__action__in=giving)
+    wanted = Q(pk__in=given.values("pk"))
+    bundles = given.filter(kind=Destination.Kind.BUNDLE, gone_at=None).distinct()
+    for site, courses in bundles.values_list("integration", "course_ids"):
+        wanted |= Q(integration=site, external_id__in=courses)
+    return wanted & Q(kind=Destination.Kind.COURSE)
 
 
 def _pairs() -> tuple[str, bool, str]:
@@ -136,8 +146,9 @@ def _pairs() -> tuple[str, bool, str]:
         rules__trigger=Trigger.PRODUCT_PURCHASED, rules__enabled=True
     ).distinct()[:LOOKED_AT]
     sold = subscriptions.sold_by_subscription(products)
-    rules = list(Rule.objects.filter(product__in=list(products)))
-    rules += Rule.objects.filter(scope=Scope.GLOBAL)
+    working = Rule.objects.filter(enabled=True).select_related("destination")
+    rules = list(working.filter(product__in=list(products)))
+    rules += working.filter(scope=Scope.GLOBAL)
     for product in products:
         mine = [rule for rule in rules if rule.marketplace_id == product.marketplace_id]
         if pairing.holes(product, mine, subscription=product.pk in sold):
