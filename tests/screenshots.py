@@ -3,7 +3,7 @@
 Builds a shop with a past in a database of its own, serves it on loopback, and takes each page at
 1440 and 390 pixels, light and dark; for the README two pages, light and wide, into docs/images.
 PATH may hold {event}, {run}, {customer}, {product}, {rule}, {integration}: newest of each, or
-{event:failed} and {run:failed} by status.
+{event:failed} and {run:failed} by status; {product:giving} has rules of its own.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.browsing import LOOKS, Look
 
@@ -48,11 +49,18 @@ def fill(path: str) -> str:
     }
 
     def number(match: re.Match[str]) -> str:
+        if match[3] == "giving":
+            return str(_giving(apps.get_model("rules.Rule")))
         rows = apps.get_model(models[match[1]])._default_manager.order_by("pk")
         found = rows.filter(status=match[3]).last() if match[3] else rows.first()
         return str(found.pk if found else 0)
 
     return re.sub(r"\{(\w+)(:(\w+))?\}", number, path)
+
+
+def _giving(rules: Any) -> int:
+    """The last product with rules of its own."""
+    return int(rules.objects.exclude(product=None).latest("product").product_id)
 
 
 README = {"overview": "/admin/", "customer": "/admin/integrations/customer/{customer}/change/"}

@@ -17,6 +17,13 @@ from tests import browsing, scenery, screenshots, standing
 
 pytestmark = pytest.mark.browser
 
+_BEGUN = "product={product}&integration={integration}&action=create_course_enrollment"
+NEW_RULE = [
+    "find=1&product={product}",
+    _BEGUN,
+    f"{_BEGUN}&trigger=product_purchased",
+    f"{_BEGUN}&trigger=product_purchased&destination={{destination}}",
+]
 # Addresses as tests.screenshots takes them: {event:failed} is the newest event that failed.
 PAGES = [
     "/admin/",
@@ -35,10 +42,12 @@ PAGES = [
     "/admin/integrations/product/{product}/change/",
     "/admin/integrations/product/{product}/delete/",
     "/admin/integrations/product/{product}/copy/",
+    "/admin/integrations/product/{product}/copy/?from={product:giving}",
     "/admin/integrations/destination/",
     "/admin/integrations/destination/{destination}/change/",
     "/admin/new-rule/",
     "/admin/new-rule/?product={product}",
+    *(f"/admin/new-rule/?{answers}" for answers in NEW_RULE),
     "/admin/new-rule/added/?rule={rule}",
     "/admin/help/",
     "/admin/events/eventlog/",

@@ -73,6 +73,12 @@ def test_ending_another_course_closes_no_hole_and_a_global_rule_does(db):
     assert not pairing.holes(giving.product, Rule.objects.all(), subscription=False)
 
 
+def test_a_rule_whose_course_has_gone_leaves_no_hole(db):
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
+    Destination.objects.update(gone_at=timezone.now())
+    assert not pairing.holes(giving.product, Rule.objects.all(), subscription=True)
+
+
 def test_companions_end_access_and_give_it_back_and_are_proposed_once(db):
     product = factories.ProductFactory.create()
     giving = factories.RuleFactory.create(product=product, marketplace=product.marketplace)
@@ -324,6 +330,36 @@ def test_each_step_asks_for_what_is_missing_and_says_what_is_known(manager):
         "When Gift Card is purchased, enroll the customer in Drawing Bundle on Art Academy." in text
     )
     assert "Add rule, and the rules that end access and give it back" in text
+
+
+def ticked(answer: Any) -> list[str]:
+    return re.findall(r'name="product" value="(\d+)" id="p\d+" checked', answer.content.decode())
+
+
+def test_products_that_are_ticked_stay_so_while_others_are_looked_for(manager):
+    gift = product("1048004")
+    found = step(manager, product=gift.pk, q="water", find="1")
+    assert "For which products?" in words(found)
+    assert ticked(found) == [str(gift.pk)]
+    assert 'type="hidden" name="product"' not in found.content.decode()
+    assert ticked(step(manager, q="water", find="1")) == []
+
+
+def test_a_list_that_is_cut_says_so(manager, monkeypatch):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    known = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
+    known |= {"trigger": "product_purchased"}
+    assert "There are more than" not in words(step(manager))
+    assert "There are more than" not in words(step(manager, **known))
+    monkeypatch.setattr("config.admin.new_rule.MANY", 2)
+    assert "There are more than these 2." in words(step(manager))
+    assert "There are more than these 2." in words(step(manager, **known))
+
+
+def test_more_products_than_fit_at_once_are_said_to_be_left_out(manager, monkeypatch):
+    monkeypatch.setattr("config.admin.new_rule.MOST_PRODUCTS", 1)
+    numbers = list(Product.objects.values_list("pk", flat=True)[:3])
+    assert "so 2 of those chosen are left out" in words(step(manager, product=numbers))
 
 
 def test_courses_triggers_are_offered_to_global_rules(manager):

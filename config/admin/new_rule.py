@@ -31,6 +31,7 @@ from rules.triggers import Category, Trigger
 ADDRESS = "new-rule/"
 MANY = 60
 MOST_PRODUCTS = 100
+NAMED = 5
 
 
 @dataclass
@@ -44,12 +45,17 @@ class Draft:
     action: Action | None = None
     trigger: Trigger | None = None
     destination: Destination | None = None
+    # So many products too many were chosen.
+    left_out: int = 0
+    most: int = MOST_PRODUCTS
 
     @classmethod
     def read(cls, given: Any) -> "Draft":
         """From a query or a form; never raises for what people put into an address."""
         draft = cls(everywhere=given.get("scope") == Scope.GLOBAL)
-        numbers = row_ids(given.getlist("product"))[:MOST_PRODUCTS]
+        numbers = row_ids(given.getlist("product"))
+        draft.left_out = max(0, len(numbers) - MOST_PRODUCTS)
+        numbers = numbers[:MOST_PRODUCTS]
         if not draft.everywhere and numbers:
             draft.products = list(Product.objects.filter(pk__in=numbers).order_by("name", "pk"))
         accounts = Marketplace.objects.order_by("pk")
@@ -107,7 +113,7 @@ class Draft:
         if self.everywhere:
             said.append("Every product")
         elif self.products:
-            said.append(", ".join(look.brief(product.name) for product in self.products[:5]))
+            said.append(_named(self.products))
         if self.integration and self.action:
             said.append(f"{self.action.label} on {self.integration}")
         if self.trigger:
@@ -134,6 +140,12 @@ class Draft:
         ]
 
 
+def _named(products: list[Product]) -> str:
+    names = ", ".join(look.brief(product.name) for product in products[:NAMED])
+    more = len(products) - NAMED
+    return f"{names} and {more} more" if more > 0 else names
+
+
 def show(request: HttpRequest) -> HttpResponse:
     """The next step by GET; the rules are made by POST."""
     if request.method == "POST":
@@ -141,7 +153,8 @@ def show(request: HttpRequest) -> HttpResponse:
     draft = Draft.read(request.GET)
     if draft.marketplace is None or not Integration.objects.exists():
         return render(request, "admin/new_rule/before.html", title="New rule", draft=draft)
-    step = draft.step()
+    # Who looks for more products has not answered yet; those that she ticked stay ticked.
+    step = "for" if "find" in request.GET else draft.step()
     # Going back asks the last answer again.
     last = {
         "action": "for",
@@ -162,7 +175,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title="New rule",
         draft=draft,
         step=step,
-        hidden=draft.answers(),
+        hidden=draft.answers(without=drop["for"] if step == "for" else ()),
         back=f"?{urlencode(back)}" if step in last else "",
         **_choices(request, draft, step),
     )
@@ -171,8 +184,9 @@ def show(request: HttpRequest) -> HttpResponse:
 def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
     word = request.GET.get("q", "").replace("\x00", "").strip()[:100]
     if step == "for":
-        products = Product.objects.filter(name__icontains=word).order_by("name", "pk")
-        return {"q": word, "products": products[:MANY]}
+        named = Product.objects.filter(name__icontains=word).order_by("name", "pk")
+        found = list(named.exclude(pk__in=[product.pk for product in draft.products])[: MANY + 1])
+        return {"q": word, "products": found[:MANY], "more": len(found) > MANY, "most": MANY}
     if step == "action":
         return {"integrations": Integration.objects.order_by("name"), "actions": list(Action)}
     if step == "trigger":
@@ -180,8 +194,16 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
         return {"groups": [(e.label, [t for t in Trigger if t.category is e]) for e in offered]}
     if step == "destination":
         found = draft.offered()
-        shown = list(found.filter(name__icontains=word)[:MANY])
-        return {"q": word, "shown": shown, "inside": _inside(draft, shown), "any": found.exists()}
+        courses = list(found.filter(name__icontains=word)[: MANY + 1])
+        shown = courses[:MANY]
+        return {
+            "q": word,
+            "shown": shown,
+            "more": len(courses) > MANY,
+            "most": MANY,
+            "inside": _inside(draft, shown),
+            "any": found.exists(),
+        }
     return {"sentences": [rule.in_words() for rule in draft.rules()], "pairs": _pairs(draft)}
 
 
