@@ -131,16 +131,25 @@ def _has(name: str, place: Place, settled: RuleRun, left: EventLog | None) -> Li
             run=settled.pk,
         )
     if left is not None:
-        return Line(
-            WAIT,
-            f"{name} has {place.name} since {since}, though {ended.sentence(left)}: nothing ended "
-            "the access. If it shall end, make a rule for that event, then run its rules.",
-            event=left.pk,
-        )
+        return _has_still(f"{name} has {place.name} since {since}", place, left)
     return Line(
         GOOD,
         f"{name} has {place.name} since {since}. If it does not open, it is the sign-in: on "
         "Thinkific's sign-in page press Forgot password?",
+    )
+
+
+def _has_still(has: str, place: Place, left: EventLog) -> Line:
+    """What was paid for was taken back, and the access is there all the same."""
+    text = f"{has}, though {ended.sentence(left)}"
+    ending = next((run for run in reversed(place.runs) if run.event_id == left.pk), None)
+    if ending is not None:
+        return Line(WAIT, f"{text}; the access was not ended. {ending.message}", run=ending.pk)
+    return Line(
+        WAIT,
+        f"{text}: nothing ended the access. If it shall end, make a rule for that event, then "
+        "run its rules.",
+        event=left.pk,
     )
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from events import answers, dealing
+from events import again, answers, dealing
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Destination, Integration, WebhookSecret
 from integrations.thinkific.sandbox import Fault
@@ -119,6 +119,13 @@ def refunded_without_a_rule(place: Place) -> None:
     place.buy("20_product", order__id=1183)
 
 
+def ending_dismissed(place: Place) -> None:
+    bought(place)
+    place.world.sandbox.faults.add(Fault("status", status=422))
+    place.buy("20_product", order__id=1183)
+    again.dismiss(RuleRun.objects.filter(status="failed"), by="Mia")
+
+
 def one_of_two_refunded_without_a_rule(place: Place) -> None:
     refunded_without_a_rule(place)
     place.buy(order__id=1190)
@@ -158,6 +165,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (one_of_two_refunded, "wait", "Order 1190 gave it too and is still paid for."),
     (both_refunded, "quiet", "Dana has no access to Course One: the refund of order 1190 on"),
     (refunded_without_a_rule, "wait", ", though order 1183 was refunded on"),
+    (ending_dismissed, "wait", "; the access was not ended. Dismissed by Mia."),
     (one_of_two_refunded_without_a_rule, "good", "Dana has Course One since"),
     (only_refunded, "quiet", "There is no student with this e-mail on the site"),
     (site_removed, "wait", "Look in Thinkific whether it still opens."),
