@@ -1,15 +1,20 @@
-"""Whatever somebody writes into the address of a page, what comes is a page, never our fault."""
+"""Whatever stands in the address or the form of a page, what comes is a page, never our fault."""
 
 from urllib.parse import urlencode
 
 import pytest
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
 from config import roles
 from config.admin.asked import page_number, row_id
+from events.models import EventLog, RuleRun
 from integrations.models import Integration, Product
-from tests.test_activity_pages import signed_in
+from rules.models import Rule
+from tests.test_activity_pages import said, signed_in
 from tests.world import World
 
 # As it stands in an address: NUL with half a surrogate pair and bytes of no text, what only looks
@@ -27,6 +32,12 @@ LISTS = {
     "events_rulerun": "q p status__exact integration action__exact received",
     "auth_user": "q p",
     "auth_group": "q p",
+}
+BULK = {
+    "integrations_integration": "refresh_ticked",
+    "rules_rule": "turn_on turn_off delete_selected",
+    "events_eventlog": "retry_chosen rerun_chosen deal_with_chosen",
+    "events_rulerun": "retry_chosen do_chosen_anyway dismiss_chosen",
 }
 PAGES = {
     "admin:simulate": "event product trigger email account",
@@ -98,6 +109,39 @@ def test_a_list_that_is_asked_for_what_it_cannot_filter_says_so_and_shows_all(sh
     assert answer.status_code == 200
     assert "cannot be filtered as the address asked" in answer.content.decode()
     assert "dana" in answer.content.decode().lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "action"), [(name, each) for name, all in BULK.items() for each in all.split()]
+)
+def test_what_is_ticked_and_no_row_is_said_and_nothing_is_changed(
+    shop: World, name: str, action: str
+):
+    owner = signed_in(roles.MANAGER, is_superuser=True)
+    page, before = reverse(f"admin:{name}_changelist"), everything()
+    for text in ("x", "9" * 30, "\x00", "²", ""):
+        # Nor is anything done with the row that is ticked beside it.
+        ticked = {"action": action, ACTION_CHECKBOX_NAME: [1, text], "post": "yes"}
+        answer = owner.post(page, ticked, follow=True)
+        assert answer.status_code == 200
+        assert said(answer) == [
+            "Nothing was done, for one of what was chosen is no row of this list. Choose again."
+        ]
+    assert everything() == before
+
+
+def test_every_bulk_action_is_tried_with_what_is_no_row(rf):
+    request = rf.get("/")
+    request.user = get_user_model()(is_superuser=True)
+    found = {}
+    for model, keeper in admin.site._registry.items():
+        if actions := keeper.get_actions(request):
+            found[f"{model._meta.app_label}_{model._meta.model_name}"] = set(actions)
+    assert found == {name: set(actions.split()) for name, actions in BULK.items()}
+
+
+def everything() -> list[list[object]]:
+    return [list(model.objects.order_by("pk").values()) for model in (EventLog, Rule, RuleRun)]
 
 
 @pytest.mark.parametrize(("text", "number"), NUMBERS)

@@ -3,17 +3,18 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from config.admin import look
-from config.admin.asked import page_number
+from config.admin.asked import page_number, row_ids
 from config.admin.buttons import Buttons
 
 COUNTED = 1000
@@ -111,6 +112,19 @@ class ListAdmin(Buttons):
     ) -> tuple[QuerySet[Any], bool]:
         # A list's form refuses NUL, a type-ahead does not, and PostgreSQL takes none.
         return super().get_search_results(request, queryset, search_term.replace("\x00", ""))
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """An action for what is ticked; for none of it when something there cannot be a row."""
+        ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if len(row_ids(ticked)) != len(ticked):
+            text = (
+                "Nothing was done, for one of what was chosen is no row of this list. Choose again."
+            )
+            self.message_user(request, text, messages.WARNING)
+            return None
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
