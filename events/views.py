@@ -56,41 +56,58 @@ def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
     came_at = time.time()
     digest = secrets.digest(secret)
     patience = Patience(settings.STORE_SECONDS)  # for the look-up and the storing together
-    door = _door(digest, patience)
+    posted = request.method == "POST"
+    door, in_reach = _door(digest, patience, posted=posted)
     if door is None:
-        log.warning("hook_address_unknown")
-        return _answer(404, "This address is not known. Copy it again from Admit.")
-    if request.method != "POST":
-        return _not_a_post(door)
+        return _unknown()
+    if not posted:
+        return _not_a_post(door, in_reach=in_reach)
     body = _body(request)
     if body is None:
         log.warning("delivery_too_large", extra={"marketplace": door.marketplace_id})
         return _answer(413, "The body is larger than 1 MiB.")
     delivery = _delivery(request, door, trigger, body)
-    if door.secret_id is None or not _stored(delivery, patience):
+    try:
+        stored = in_reach and _stored(delivery, digest, patience)
+    except keeping.AddressUnknown:
+        doors.forget(digest)
+        return _unknown()
+    if not stored:
         received_at = datetime.fromtimestamp(came_at, UTC)
         spool.keep(delivery, secret_digest=digest, received_at=received_at)
         log.warning("delivery_spooled", extra={"delivery": str(delivery.uuid)})
     return _answer(200, "Stored.")
 
 
-def _door(digest: str, patience: Patience) -> Door | None:
-    """As the database says, or as this process remembers while that does not answer."""
+def _door(digest: str, patience: Patience, *, posted: bool) -> tuple[Door | None, bool]:
+    """Whose address it is, None for nobody's, and whether the database is within reach.
+
+    It is not asked of an address that it has found before: when it stores what was posted there,
+    it looks it up anyway. Of another one not even the body is read before it has answered.
+    """
+    remembered = doors.remembered(digest)
     if not reach.worth_a_try():
-        return doors.remembered(digest)
+        return remembered, False
+    if posted and remembered.marketplace_id:
+        return remembered, True
     try:
         with patience:
-            return doors.find(digest)
+            return doors.find(digest), True
     except Exception as error:
         _give_up(error, patience)
-        return doors.remembered(digest)
+        return remembered, False
 
 
-def _stored(delivery: Delivery, patience: Patience) -> bool:
-    """Whether the database has it; whatever it was that it lacks, the spool may have it."""
+def _stored(delivery: Delivery, digest: str, patience: Patience) -> bool:
+    """Whether the database has it; whatever it was that it lacks, the spool may have it.
+
+    Raises AddressUnknown.
+    """
     try:
         with patience:
-            _store(delivery)
+            _store(delivery, digest)
+    except keeping.AddressUnknown:
+        raise
     except Exception as error:
         _give_up(error, patience)
         return False
@@ -132,10 +149,9 @@ def _delivery(request: HttpRequest, door: Door, trigger: str, body: bytes) -> De
     # WSGI hands the bytes of a header over as if they were Latin-1.
     query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
     return Delivery(
-        # None only on the way to the spool, which finds out when the database is back.
+        # For the spool, where None is found out when the database is back. The database takes
+        # whose it is, by which secret, and whether that is withdrawn from its own rows.
         marketplace_id=door.marketplace_id,  # type: ignore[misc]
-        secret_id=door.secret_id,
-        withdrawn=door.withdrawn,
         address_trigger=named.value if named else _text(trigger, 100),
         query=_text(query.decode("utf-8", "replace"), 2000),
         content_type=_text(request.META.get("CONTENT_TYPE", ""), 255),
@@ -144,7 +160,7 @@ def _delivery(request: HttpRequest, door: Door, trigger: str, body: bytes) -> De
     )
 
 
-def _store(delivery: Delivery) -> None:
+def _store(delivery: Delivery, digest: str) -> None:
     """Keep the delivery; raises when that failed.
 
     A lost connection is made anew for one more try. Its UUID tells whether the first one got
@@ -152,7 +168,9 @@ def _store(delivery: Delivery) -> None:
     """
     line = connection.connection
     try:
-        _store_once(delivery)
+        _store_once(delivery, digest)
+    except keeping.AddressUnknown:
+        raise
     except Exception:
         connection.close_if_unusable_or_obsolete()
         if Delivery.objects.filter(uuid=delivery.uuid).exists():
@@ -160,20 +178,26 @@ def _store(delivery: Delivery) -> None:
         elif connection.connection is line:
             raise
         else:
-            _store_once(delivery)
+            _store_once(delivery, digest)
 
 
-def _store_once(delivery: Delivery) -> None:
+def _store_once(delivery: Delivery, digest: str) -> None:
     if wake.queued():
-        keeping.insert(delivery)  # on its own, for a transaction around it would cost as much
+        # On its own, for a transaction around it would cost as much.
+        keeping.insert(delivery, secret_digest=digest)
         return
     with transaction.atomic():
-        keeping.insert(delivery)
+        keeping.insert(delivery, secret_digest=digest)
         wake.wake()
 
 
-def _not_a_post(door: Door) -> HttpResponse:
-    if door.secret_id is None:
+def _unknown() -> HttpResponse:
+    log.warning("hook_address_unknown")
+    return _answer(404, "This address is not known. Copy it again from Admit.")
+
+
+def _not_a_post(door: Door, *, in_reach: bool) -> HttpResponse:
+    if not in_reach:
         return _later("The database cannot be reached to tell whether this address is right.")
     text = "This is the right address. SamCart sends its events here by POST."
     if door.withdrawn:

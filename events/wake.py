@@ -9,6 +9,7 @@ from django_q.brokers import Broker, get_broker
 from django_q.tasks import async_task
 
 from events import bell
+from integrations import rows
 
 TASK = "events.tasks.work"
 _WAITS = "SELECT 1 FROM django_q_ormq WHERE key = %s AND lock <= %s LIMIT 1"
@@ -36,7 +37,7 @@ def queued() -> bool:
     # First, for django-q2 closes old connections when a broker is made.
     key = _broker().list_key
     now = connection.ops.adapt_datetimefield_value(timezone.now())
-    with connection.cursor() as cursor:  # asked for each event: the ORM's composing costs more
+    with rows.cursor() as cursor:  # asked for each event: the ORM's composing costs more
         cursor.execute(_WAITS, [key, now])
         return cursor.fetchone() is not None
 

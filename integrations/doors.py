@@ -1,4 +1,4 @@
-"""Which account an address belongs to: asked for every event that comes in, so in one statement.
+"""Which account an address belongs to: asked when this process first hears of it.
 
 The ORM composes its SQL for each call anew, which costs more than the look-up (measured).
 """
@@ -9,25 +9,24 @@ from django.db import connection
 from django.utils import timezone
 
 _FIND = """
-SELECT id, marketplace_id, expires_at IS NOT NULL AND expires_at <= %s
+SELECT marketplace_id, expires_at IS NOT NULL AND expires_at <= %s
   FROM integrations_webhooksecret WHERE digest = %s
 """
-# The account of each digest that was found, in this process, for when the database is away.
+# The account of each digest that was found, in this process. Whether the address still is one,
+# the database tells when it takes what came there.
 _seen: dict[str, int] = {}
 MOST_SEEN = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """An address of an account; `withdrawn` when its time is over.
+    """An address of an account; `withdrawn` when its time was over as the database was asked.
 
-    `secret_id` is None when the database could not be asked; then `marketplace_id` is that of
-    earlier, or None when nobody knows whether the address is one.
+    `marketplace_id` is None when nobody knows whether the address is one.
     """
 
-    secret_id: int | None
     marketplace_id: int | None
-    withdrawn: bool
+    withdrawn: bool = False
 
 
 def find(digest: str) -> Door | None:
@@ -37,14 +36,19 @@ def find(digest: str) -> Door | None:
         cursor.execute(_FIND, [now, digest])
         row = cursor.fetchone()
     if row is None:
-        _seen.pop(digest, None)
+        forget(digest)
         return None
     if len(_seen) >= MOST_SEEN:
         _seen.clear()
-    _seen[digest] = row[1]
-    return Door(row[0], row[1], bool(row[2]))
+    _seen[digest] = row[0]
+    return Door(row[0], withdrawn=bool(row[1]))
 
 
 def remembered(digest: str) -> Door:
     """What is known of this digest without the database."""
-    return Door(None, _seen.get(digest), withdrawn=False)
+    return Door(_seen.get(digest))
+
+
+def forget(digest: str) -> None:
+    """The address is nobody's any more."""
+    _seen.pop(digest, None)

@@ -304,6 +304,23 @@ def test_an_expired_address_still_takes_what_is_sent(shop, expires_in, withdrawn
     assert ("withdrawn" in answer.content.decode()) is withdrawn
 
 
+def test_an_address_that_is_withdrawn_between_two_events_is_withdrawn_for_the_second(shop):
+    assert shop.post(b"{}").status_code == 200
+    WebhookSecret.objects.update(expires_at=timezone.now())
+    assert shop.post(b"{}").status_code == 200
+    assert list(Delivery.objects.order_by("pk").values_list("withdrawn", flat=True)) == [
+        False,
+        True,
+    ]
+
+
+def test_a_known_address_is_looked_up_by_the_statement_that_stores(shop, django_assert_num_queries):
+    assert shop.post(b"{}").status_code == 200
+    with django_assert_num_queries(2):  # whether a wake-up waits, and the delivery
+        assert shop.post(b"{}").status_code == 200
+    assert Delivery.objects.count() == 2
+
+
 def test_an_address_that_was_deleted_is_unknown_and_its_deliveries_stay(shop):
     shop.post(b"{}")
     WebhookSecret.objects.all().delete()
