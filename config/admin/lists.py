@@ -96,13 +96,15 @@ class ListAdmin(Buttons):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """What the chips ask and no other lookup: those break on some texts, or walk the table."""
-        known = set(self.also_asked)
+        known: dict[str, Any] = dict.fromkeys(self.also_asked)
         for chip in self.list_filter:
             if isinstance(chip, str):
-                known |= {f"{chip}__exact", f"{chip}__id__exact"}
+                known |= {f"{chip}__exact": self.opts.get_field(chip), f"{chip}__id__exact": None}
             else:
-                known.add(getattr(chip, "parameter_name", ""))
-        if lookup not in known or "\x00" in value:
+                known[getattr(chip, "parameter_name", "")] = None
+        # Of a field with choices one of them: for another one the whole table would be walked.
+        choices = dict(getattr(known.get(lookup), "flatchoices", ()))
+        if lookup not in known or "\x00" in value or (choices and value not in choices):
             # The list is shown without it; Django would answer with a bare 400.
             raise IncorrectLookupParameters
         return True
