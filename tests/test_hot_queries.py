@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from config import roles
-from events import again, housekeeping, tasks, ticker
+from events import again, housekeeping, tasks, ticker, waiting
 from events.models import Delivery, EventLog, RuleRun, Tidying
 from tests.bench import past
 from tests.test_activity_pages import signed_in
@@ -176,6 +176,18 @@ def test_what_was_done_at_a_site_is_found_from_the_newest(old_shop: World, log: 
         shown = owner.get(f"{page}?integration={old_shop.integration.pk}")
     assert "1,050+" in shown.content.decode()
     assert plans.gathered() == []
+
+
+def test_why_an_action_waits_is_not_looked_for_among_all_that_was_done_at_its_site(
+    old_shop: World,
+):
+    run = RuleRun.objects.latest("pk")
+    RuleRun.objects.filter(pk=run.pk).update(status="waiting")
+    run.refresh_from_db()
+    with explained() as plans:
+        assert waiting.reason(run) == "Enrolled."
+    assert [sql for sql, plan in plans.asked.items() if "run_of_site" in plan] == []
+    assert plans.walks() == []
 
 
 def test_gathering_a_history_would_be_noticed(old_shop: World):
