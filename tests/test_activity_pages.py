@@ -18,7 +18,7 @@ from django.utils import timezone
 from config import roles
 from events.models import EventLog, RuleRun, Worker
 from integrations.models import Customer, Integration, Product
-from rules.models import Rule
+from rules.models import Rule, Scope
 from tests import standing
 from tests.scenery import Scenery
 
@@ -209,9 +209,17 @@ def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place)
     place.world.sell("10_product", product__id=1048004, order__id=77)
     found = EventLog.objects.get(order_id="77")
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
-    assert "The rule that fits is turned off. Turn it on at" in words(page)
+    assert "The rules that fit are turned off:" in words(page)
+    Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=True)
+    page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "The rule that fits is turned off: When Example Course One is purchased" in words(page)
+    assert "Turn it on there, then press Run the rules again." in words(page)
+    assert reverse("admin:rules_rule_change", args=[rule.pk]) in page.content.decode()
     assert "New rule for this product" not in words(page)
     assert "See its rule (off) for" in words(manager.get(reverse("admin:index")))
+    Rule.objects.filter(pk=rule.pk).update(enabled=True)
+    page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "is on now: press Run the rules again." in words(page)
 
 
 def test_running_the_rules_again_says_what_it_did(support, place):

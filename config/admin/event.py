@@ -14,6 +14,7 @@ from events import dealing, exchanges, waiting
 from events.models import EventLog
 from events.rerun import payload_removed
 from rules.engine import REASONS, Why
+from rules.models import Rule
 from rules.triggers import Trigger
 
 
@@ -21,6 +22,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """All that the page shows of the event; texts of strangers are cut, and escaped there."""
     runs = list(event.runs.all())
     reasons, calls = waiting.reasons(runs), exchanges.of_runs(runs)
+    were_off = _were_off(event)
     return {
         "steps": [
             {
@@ -33,8 +35,10 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         ],
         "why": [
             {"rule": sentence, "ran": ran, "reason": REASONS[Why(code)]}
-            for sentence, ran, code in sorted(event.sentences(), key=lambda row: not row[1])
+            for sentence, ran, code in sorted(event.sentences(), key=_telling)
         ],
+        "were_off": were_off,
+        "off": [rule for rule in were_off if not rule.enabled],
         "payload": payload(event),
         "payload_removed": payload_removed(event.delivery),
         "undone": dealing.needs_a_person(event),
@@ -45,6 +49,20 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         and request.user.has_perm("rules.add_namedtype"),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }
+
+
+def _telling(row: tuple[str, bool, str]) -> int:
+    """What ran stands first, then what would have run if it were on."""
+    _, ran, code = row
+    return 0 if ran else 1 if code == Why.OFF else 2
+
+
+def _were_off(event: EventLog) -> list[Rule]:
+    """The rules that fitted and were off when this was decided, unless they are deleted."""
+    if not event.fits_what_is_off:
+        return []
+    fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Why.OFF])
+    return list(fitted.order_by("pk").select_related("product", "integration", "destination"))
 
 
 def headline(event: EventLog) -> str:
