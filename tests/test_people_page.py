@@ -364,3 +364,11 @@ def test_a_hostile_name_is_escaped(boss, owner):
         arguments = [User.objects.get(email="sam@example.com").pk] if "change" in path[-6:] else []
         page = boss.get(reverse(path, args=arguments)).content.decode()
         assert "<script>alert" not in page
+
+
+def test_signing_in_asks_for_the_e_mail_and_says_whom_to_ask(db):
+    wrong = {"username": "sam@example.com", "password": "not this one"}
+    text = Client().post(reverse("admin:login"), wrong).content.decode()
+    assert "E-mail:" in text
+    assert "E-mail or password is wrong; capitals matter in both." in text
+    assert "ask the owner of this Admit for a new link" in text

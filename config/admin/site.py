@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.forms import UsernameField
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
@@ -10,7 +13,22 @@ from django.urls import URLPattern, URLResolver
 from config.admin import menu
 
 
+class SignIn(AdminAuthenticationForm):
+    """By e-mail, which is the user name of everybody here."""
+
+    username = UsernameField(
+        label="E-mail", widget=forms.TextInput(attrs={"autofocus": True, "inputmode": "email"})
+    )
+    error_messages = AdminAuthenticationForm.error_messages | {
+        "invalid_login": (
+            "E-mail or password is wrong; capitals matter in both. "
+            "If you forgot the password, ask the owner of this Admit for a new link."
+        )
+    }
+
+
 class AdmitSite(admin.AdminSite):
+    login_form = SignIn
     site_header = site_title = "Admit"
     index_title = "Overview"
     # The admin is the product itself: there is no other site to view.
