@@ -169,6 +169,8 @@ def test_the_page_of_an_event_opens_in_every_state(support, status):
     text = words(support.get(reverse("admin:events_eventlog_change", args=[found.pk])))
     assert "Received from SamCart and kept." in text
     assert "What SamCart sent" in text or "what SamCart sent" in text
+    if status == "unreadable":
+        assert "find the order in SamCart and enroll the customer in Thinkific by hand" in text
     if status == "failed":
         assert "edit the rule and retry" in text
         assert "It is for another product." in text
