@@ -341,7 +341,7 @@ def test_who_is_not_found_is_said_with_addresses_that_look_alike(support):
     text = words(support.get(reverse(CUSTOMERS), {"q": "dana.whitfeld@example.com"}))
     assert "Nothing received for dana.whitfeld@example.com." in text
     assert "Did you mean dana.whitfield@example.com" in text
-    assert "placed after the webhook was set" in text
+    assert "placed after SamCart got Admit's address" in text
 
 
 def test_the_customer_page_answers_first(support):

@@ -121,7 +121,7 @@ class LogAdmin(ReadOnly):
     ordering = ("-received_at", "-id")
     sortable_by = ()
     search_fields = ("order_id",)
-    search_help_text = "E-mail, order number or start of a name"
+    search_help_text = "E-mail, order or name"
     nothing_fits = "No event fits."
     actions = ("retry_chosen", "rerun_chosen", "deal_with_chosen")
     change_form_template = "admin/events/eventlog/event.html"
