@@ -232,11 +232,14 @@ def test_rules_are_found_by_their_state(manager):
 def test_rules_are_turned_off_and_on(manager):
     rule = Rule.objects.filter(enabled=True).earliest("pk")
     assert said(press(manager, rule, "switch_off")) == [
-        "1 rule turned off. Events that come meanwhile say so in their Why."
+        "1 rule turned off, from the next event on."
     ]
     rule.refresh_from_db()
     assert not rule.enabled
-    assert said(press(manager, rule, "switch_on")) == ["1 rule turned on: from the next event on."]
+    assert said(press(manager, rule, "switch_on")) == [
+        "1 rule turned on, from the next event on. "
+        "For an earlier event open it in the Log and press Run the rules again."
+    ]
     every = list(Rule.objects.all())
     assert said(bulk(manager, "admin:rules_rule_changelist", "turn_off", *every))
     assert not Rule.objects.filter(enabled=True).exists()

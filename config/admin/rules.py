@@ -32,6 +32,7 @@ class RuleForm(forms.ModelForm):
             "destination",
             "enabled",
         )
+        labels = {"marketplace": "SamCart account", "scope": "For"}
 
     def _post_clean(self) -> None:
         # The model compares the fields with each other, so it needs all of them.
@@ -194,8 +195,7 @@ class RuleAdmin(ListAdmin):
         rules = Rule.objects.filter(pk__in=list(chosen.order_by().values_list("pk", flat=True)))
         number = rules.exclude(enabled=on).update(enabled=on)
         what = "1 rule" if number == 1 else f"{number} rules"
-        if on:
-            text = f"{what} turned on: from the next event on."
-        else:
-            text = f"{what} turned off. Events that come meanwhile say so in their Why."
+        text = f"{what} turned {'on' if on else 'off'}, from the next event on."
+        if on and number:
+            text += " For an earlier event open it in the Log and press Run the rules again."
         self.message_user(request, text, messages.SUCCESS if number else messages.WARNING)
