@@ -80,4 +80,4 @@ class LimitReached(OutsideError):
 
 
 class OutOfTime(OutsideError):
-    """The caller's own time was up before the call was sent."""
+    """The caller's own time, or its lease, was up before the call was sent."""

@@ -1,5 +1,6 @@
 """What the actions send, what they make of odd answers, and what has gone from the site."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.db import transaction
 
 from integrations import budget
+from integrations.errors import OutOfTime
 from integrations.models import ApiCall, CallBudget, Customer, Destination, Intent, Learner
 from integrations.thinkific import courses
 from integrations.thinkific.sandbox import Fault, User
@@ -379,6 +381,20 @@ def test_a_call_kept_in_an_undone_transaction_overwrites_no_other(world: World):
         (17, f"{world.sandbox.url}/users"),
         (18, f"{world.sandbox.url}/users/{user.id}"),
     } == set(kept)
+
+
+def test_a_call_that_could_outlast_its_lease_is_not_sent_and_stays_in_doubt(world: World, settings):
+    place = place_for(world, "course")
+    user = place.known()
+    settings.LEASE_SECONDS, settings.CALL_DEADLINE_SECONDS = 1, 0.9
+    # The process stands still after it was leased: by then another one may have the run.
+    visit = Visit(world.integration, Customer.objects.get(), renew=lambda: time.sleep(0.2))
+    with pytest.raises(OutOfTime, match="stood still"):
+        visit.post("/enrollments", {"course_id": 501, "user_id": user.id}, target="course:501")
+    with transaction.atomic():
+        visit.write()
+    assert not world.sandbox.calls
+    assert Intent.objects.get().target == "course:501"
 
 
 def test_an_answer_that_shows_an_ended_enrolment_is_not_taken_for_access(world: World, monkeypatch):

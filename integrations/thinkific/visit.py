@@ -37,7 +37,7 @@ class Visit:
 
     `until` (monotonic seconds) is when the last call may start. Raises what the client
     raises, budget.SiteBlocked and budget.NoSlot before a call, OutOfTime when `until` has
-    passed, and whatever `renew` raises.
+    passed or the call could outlast the lease, and whatever `renew` raises.
     """
 
     def __init__(
@@ -108,7 +108,8 @@ class Visit:
         try:
             answer = self._watched(lambda: self._client.post(path, body))
         except OutsideError as error:
-            if not (isinstance(error, Retry) and error.in_doubt):
+            # Without a call no answer is known: what was in doubt before it stays so.
+            if not (isinstance(error, OutOfTime) or (isinstance(error, Retry) and error.in_doubt)):
                 self.settle(target)
             raise
         finally:
@@ -168,6 +169,7 @@ class Visit:
         patience = self._until - time.monotonic()
         if patience <= 0:
             raise OutOfTime("The worker's time was up before the next call; it goes on at once.")
+        leased_until = time.monotonic() + settings.LEASE_SECONDS
         pending = list(self._later)
 
         def prepare() -> budget.Slot:
@@ -187,6 +189,10 @@ class Visit:
         if slot.wait > 0:
             time.sleep(slot.wait)
             self._stop_if_blocked(slot)
+        # A process that stood still may find its run with another one, which has looked already
+        # whether this call was made.
+        if time.monotonic() + settings.CALL_DEADLINE_SECONDS > leased_until:
+            raise OutOfTime("The worker stood still before the next call; it goes on at once.")
 
     def _stop_if_blocked(self, slot: budget.Slot) -> None:
         """The site may have been stopped while we waited for our slot: nothing was sent yet."""
