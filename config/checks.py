@@ -4,7 +4,10 @@ from itertools import pairwise
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from events import claiming
+from integrations import budget
 
 
 @register
@@ -20,4 +23,23 @@ def time_limits_nest(**_: Any) -> list[CheckMessage]:
         Error(f"{short} ({less}) must be below {long} ({more}).", id="admit.E001")
         for (short, less), (long, more) in pairwise(chain)
         if less >= more
+    ]
+
+
+@register
+def calls_of_a_run_fit_into_a_task(**_: Any) -> list[CheckMessage]:
+    """An action has time for as many calls as one may need.
+
+    Only a warning, for what is set up so receives events, and a refusal would end that.
+    """
+    gap, _tolerance = budget.spacing()
+    if (claiming.CALLS_OF_A_RUN - 1) * gap <= claiming.CALLS_SHARE * settings.TASK_SECONDS:
+        return []
+    return [
+        Warning(
+            f"THINKIFIC_CALLS_PER_MINUTE ({settings.THINKIFIC_CALLS_PER_MINUTE}) is too small: an "
+            f"action that needs {claiming.CALLS_OF_A_RUN} calls may never come to its end.",
+            hint="Set it to 6 or more, or LEASE_SECONDS back to its default where that is shorter.",
+            id="admit.W001",
+        )
     ]

@@ -145,6 +145,17 @@ def test_the_least_settings_start():
     assert told.returncode == 0, told.stderr
 
 
+@pytest.mark.parametrize(("calls", "warned"), [("5", True), ("6", False), ("0", False)])
+def test_a_budget_too_small_for_one_action_is_warned_of_but_starts(calls, warned):
+    told = check(
+        DATABASE_URL="sqlite:///var/check.sqlite3",
+        LEASE_SECONDS="90",
+        THINKIFIC_CALLS_PER_MINUTE=calls,
+    )
+    assert told.returncode == 0, told.stderr
+    assert (f"THINKIFIC_CALLS_PER_MINUTE ({calls}) is too small" in told.stderr) is warned
+
+
 def test_a_key_may_begin_with_a_dollar_sign(monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "$" + "x" * 30)
     assert Reader().text("SECRET_KEY", at_least=20) == "$" + "x" * 30
