@@ -284,9 +284,19 @@ def test_a_rule_is_edited_on_one_page_and_deleted(manager):
     rule.refresh_from_db()
     assert rule.destination == other
     delete = reverse("admin:rules_rule_delete", args=[rule.pk])
-    assert "Yes, delete" in words(manager.get(delete))
+    page = words(manager.get(delete))
+    assert "Students keep the access they have. What was done stays in the log. Yes, delete" in page
+    assert "With it goes" not in page
     manager.post(delete, {"post": "yes"})
     assert not Rule.objects.filter(pk=rule.pk).exists()
+
+
+def test_the_page_that_deletes_a_product_counts_its_rules(manager):
+    of = product("1048003")
+    delete = reverse("admin:integrations_product_delete", args=[of.pk])
+    assert "With it goes: 2 rules Students" in words(manager.get(delete))
+    Rule.objects.filter(product=of, enabled=False).delete()
+    assert "With it goes: 1 rule Students" in words(manager.get(delete))
 
 
 def test_the_type_ahead_offers_what_fits_the_form(manager):

@@ -1,8 +1,11 @@
 """What our templates may write: {{ event|event_badge }}, {{ moment|when }}, {% row_button %}."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import template
+from django.apps import apps
+from django.db.models import Model
 from django.template.context import RequestContext
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
@@ -63,6 +66,18 @@ def spoken_count(changelist: Any) -> str:
     names = (one or meta.verbose_name, many or meta.verbose_name_plural)
     spoken = getattr(pages, "spoken", str(pages.count))
     return f"{spoken} {names[0] if spoken == '1' else names[1]}"
+
+
+@register.filter
+def besides(counts: Iterable[tuple[Any, int]], thing: Model) -> list[str]:
+    """What is deleted along with the thing: "1 rule", "2 rules"."""
+    names = {str(each._meta.verbose_name_plural): each._meta for each in apps.get_models()}
+    own, found = thing._meta.verbose_name_plural, []
+    for many, count in counts:
+        others = count - (many == own)
+        if others and many in names:
+            found.append(f"{others} {names[many].verbose_name if others == 1 else many}")
+    return found
 
 
 @register.simple_tag(takes_context=True)
