@@ -14,8 +14,10 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from config import roles
+from config.admin.lists import COUNTED
 from events import again, housekeeping, tasks, ticker, waiting
 from events.models import Delivery, EventLog, RuleRun, Tidying
+from integrations.models import Integration
 from tests.bench import past
 from tests.test_activity_pages import signed_in
 from tests.world import World
@@ -176,6 +178,23 @@ def test_what_was_done_at_a_site_is_found_from_the_newest(old_shop: World, log: 
         shown = owner.get(f"{page}?integration={old_shop.integration.pk}")
     assert "1,050+" in shown.content.decode()
     assert plans.gathered() == []
+
+
+def test_no_event_of_another_site_is_looked_at_that_is_newer_than_all_of_the_one_asked_for(
+    old_shop: World,
+):
+    owner = signed_in(roles.MANAGER, is_superuser=True)
+    page = reverse("admin:events_eventlog_changelist")
+    former = Integration.objects.create(name="Former Academy", site="former")
+    for number in (0, 3, COUNTED + 1):
+        oldest = RuleRun.objects.order_by("received_at").values_list("pk", flat=True)[:number]
+        RuleRun.objects.filter(pk__in=list(oldest)).update(integration=former)
+        with explained() as plans:
+            shown = owner.get(f"{page}?integration={former.pk}")
+        assert shown.context["cl"].result_count == number
+        asked = {sql: plan for sql, plan in plans.asked.items() if "events_rulerun" in sql}
+        assert [sql for sql, plan in asked.items() if "SCAN events_eventlog" in plan] == []
+        assert plans.walks() == []
 
 
 def test_why_an_action_waits_is_not_looked_for_among_all_that_was_done_at_its_site(

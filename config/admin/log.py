@@ -16,7 +16,7 @@ from config.admin import look
 from config.admin.asked import row_id, row_in
 from config.admin.buttons import Button
 from config.admin.chips import IntegrationFilter, ReceivedFilter
-from config.admin.lists import ReadOnly
+from config.admin.lists import COUNTED, ReadOnly
 from config.admin.menu import name_of
 from events import again, dealing, naming, searching, waiting, wake
 from events.models import Delivery, EventLog, RuleRun
@@ -100,13 +100,21 @@ class SiteFilter(IntegrationFilter):
         number = row_id(self.value())
         if number is None:
             return queryset
-        # Asked of the newest first until the page is full, instead of gathering all of the site's.
+        # Where few actions were done, their events: a page that never becomes full would be
+        # looked for through the whole log.
+        done = RuleRun.objects.filter(integration=number).order_by()
+        few = list(done.values_list("event", flat=True)[: COUNTED + 1])
+        if len(few) <= COUNTED:
+            return queryset.filter(pk__in=set(few))
+        # Else asked of each event from the site's newest on until the page is full, instead of
+        # gathering all of the site's.
+        newest = done.order_by("-received_at", "-pk").values("received_at")[:1]
         # The sum keeps SQLite from the index by site, which holds far more than one event's.
         runs = RuleRun.objects.alias(at=F("integration") + 0).order_by()
         there = runs.filter(event=OuterRef("pk"), at=number).values("pk")[:1]
         # Not by EXISTS, which PostgreSQL makes a join that begins with all of the runs.
-        found: QuerySet[Any] = queryset.alias(there=Subquery(there)).filter(there__isnull=False)
-        return found
+        found: QuerySet[Any] = queryset.alias(there=Subquery(there))
+        return found.filter(there__isnull=False, received_at__lte=Subquery(newest))
 
 
 @admin.register(EventLog)
