@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.urls import reverse
@@ -162,6 +163,14 @@ def test_no_list_counts_a_whole_table(db, django_assert_num_queries):
     with django_assert_num_queries(1) as asked:
         assert CappedPaginator(Customer.objects.order_by("pk"), 10, most=21).count == 21
     assert "LIMIT 21" in asked.captured_queries[0]["sql"]
+
+
+def test_what_a_list_shows_of_each_row_is_not_looked_up_to_count_it(db, django_assert_num_queries):
+    newest = EventLog.objects.filter(customer=OuterRef("pk")).values("received_at")[:1]
+    shown = Customer.objects.order_by("pk").annotate(seen=Subquery(newest))
+    with django_assert_num_queries(1) as asked:
+        assert CappedPaginator(shown, 10, most=21).count == 0
+    assert "events_eventlog" not in asked.captured_queries[0]["sql"]
 
 
 def test_a_list_says_its_rows_by_name(db):
