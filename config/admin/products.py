@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
@@ -49,6 +49,12 @@ class ProductForm(forms.ModelForm):
         return str(self.cleaned_data["external_id"]).strip()
 
 
+class NumberOf(Subquery):
+    """How many rows a query finds that may end early; an aggregate would count beyond that."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS these)"
+
+
 @admin.register(Product)
 class ProductAdmin(ListAdmin):
     form = ProductForm
@@ -75,11 +81,14 @@ class ProductAdmin(ListAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        since = timezone.now() - timedelta(days=30)
         events = EventLog.objects.filter(product=OuterRef("pk")).order_by("-received_at")
+        recent = events.filter(received_at__gte=since).values("pk")
         rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("product")
         found = super().get_queryset(request).select_related("marketplace")
         counted: QuerySet[Any] = found.annotate(
             seen=Subquery(events.values("received_at")[:1]),
+            seen_lately=NumberOf(recent[: COUNTED + 1], output_field=IntegerField()),
             rules_made=Subquery(rules.annotate(number=Count("pk")).values("number")),
         )
         return counted
@@ -99,13 +108,11 @@ class ProductAdmin(ListAdmin):
         return look.when(product.seen, "Never")
 
     @admin.display(description="Events in 30 days")
-    def recent(self, product: Product) -> SafeString | str:
-        since = timezone.now() - timedelta(days=30)
-        events = EventLog.objects.filter(product=product, received_at__gte=since).order_by()
-        number = events[: COUNTED + 1].count()
-        shown = f"{COUNTED:,}+" if number > COUNTED else str(number)
-        if not number:
+    def recent(self, product: Any) -> SafeString | str:
+        if not product.seen_lately:
             return "0"
+        number = product.seen_lately
+        shown = f"{COUNTED:,}+" if number > COUNTED else str(number)
         address = reverse("admin:events_eventlog_changelist")
         return format_html('<a href="{}?product={}&received=30">{}</a>', address, product.pk, shown)
 
