@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from django.db.models import Exists, OuterRef, Q
+
 from events.models import EventLog
 from integrations.models import Product
 
@@ -11,10 +13,9 @@ LOOKED_AT = 50
 
 def sold_by_subscription(products: Iterable[Product]) -> set[int]:
     """The numbers of those of these products that were seen with a subscription lately."""
-    found = set()
-    for product in products:
-        newest = EventLog.objects.filter(product=product).order_by("-received_at")
-        ids = newest.values_list("subscription_id", "trigger")[:LOOKED_AT]
-        if any(number or str(trigger).startswith("subscription_") for number, trigger in ids):
-            found.add(product.pk)
-    return found
+    newest = EventLog.objects.filter(product=OuterRef(OuterRef("pk"))).order_by("-received_at")
+    tells = ~Q(subscription_id="") | Q(trigger__startswith="subscription_")
+    seen = EventLog.objects.filter(tells, pk__in=newest.values("pk")[:LOOKED_AT])
+    # Not in the condition: PostgreSQL might make that a join, and look at the events of all.
+    sold = Product.objects.filter(pk__in=[product.pk for product in products])
+    return {pk for pk, is_sold in sold.values_list("pk", Exists(seen)) if is_sold}

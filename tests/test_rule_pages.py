@@ -113,6 +113,18 @@ def test_a_product_seen_with_a_subscription_is_sold_by_one(db, facts, sold):
     assert subscriptions.sold_by_subscription([seen]) == ({seen.pk} if sold else set())
 
 
+def test_the_newest_events_of_each_product_tell_by_one_question_how_it_is_sold(
+    db, monkeypatch, django_assert_num_queries
+):
+    monkeypatch.setattr(subscriptions, "LOOKED_AT", 2)
+    lately, formerly, unseen = factories.ProductFactory.create_batch(3)
+    for at, product in enumerate([formerly, lately, lately, formerly, formerly]):
+        event(None, at=at, product=product, subscription_id="9" if at < 2 else "")
+    with django_assert_num_queries(1):
+        found = subscriptions.sold_by_subscription([lately, formerly, unseen])
+    assert found == {lately.pk}
+
+
 # Products
 
 
