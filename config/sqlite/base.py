@@ -2,7 +2,8 @@
 
 SQLite's own way of waiting sleeps up to 100 ms between two looks, so that with a few writers the
 database stood idle for half of the time (measured). Here the threads of a process queue for a
-lock in memory, and only the first of them asks SQLite, every millisecond.
+lock in memory, and only the first of them asks SQLite, three times a millisecond (a tenth more is
+carried out so than by asking once: measured).
 """
 
 import os
@@ -16,7 +17,7 @@ from django.db.backends.sqlite3 import base
 
 from integrations import patience
 
-LOOK_SECONDS = 0.001
+LOOK_SECONDS = 0.0003
 _turns: dict[str, threading.Lock] = {}
 # A lock that another thread held when the process was forked would never be given back.
 os.register_at_fork(after_in_child=_turns.clear)
