@@ -64,6 +64,9 @@ def _carry_out(parts: list[_Part[Any]]) -> None:
         with transaction.atomic():
             for part in parts:
                 part.carry_out(alone=len(parts) == 1)
+                # On a full disk SQLite takes back the whole transaction, not only this part.
+                if part.error is not None and transaction.get_rollback():
+                    raise part.error
     except BaseException as error:
         for part in parts:
             part.error = part.error or error

@@ -103,3 +103,23 @@ def test_alone_it_is_a_transaction_like_any_other():
     with pytest.raises(LookupError):
         together.write(breaks)
     assert emails() == ["a@example.com"]
+
+
+def test_what_a_full_disk_undid_is_told_to_all_of_it():
+    def fills_the_disk() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA page_count")
+            (pages,) = cursor.fetchone()
+            cursor.execute(f"PRAGMA max_page_count = {pages}")
+            try:
+                buyer("much@example.com" + "x" * 1_000_000)()
+            finally:
+                cursor.execute("PRAGMA max_page_count = 1073741823")
+
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite writes them together")
+    works = buyer("a@example.com"), fills_the_disk, buyer("c@example.com")
+    with behind_a_slow_one(*works) as written:
+        faults = [each.exception(10) for each in written]
+    assert emails() == []
+    assert [isinstance(fault, DatabaseError) for fault in faults] == [True, True, True]
