@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 T = TypeVar("T")
 
@@ -46,7 +46,8 @@ def write(work: Callable[[], T]) -> T:
     """Do `work` in a transaction; what it returned, once that is committed.
 
     Raises what `work` raises, and then nothing of it was written; or what the commit raises, and
-    then nothing of any of them was. On SQLite another thread may do the work, in its turn.
+    then nothing of any of them was. On SQLite another thread may do the work, in its turn, and
+    does it again when what others wrote kept it from being committed.
     """
     if connection.vendor != "sqlite":
         with transaction.atomic():
@@ -68,8 +69,14 @@ def _carry_out(parts: list[_Part[Any]]) -> None:
                 if part.error is not None and transaction.get_rollback():
                     raise part.error
     except BaseException as error:
-        for part in parts:
-            part.error = part.error or error
+        rest = [part for part in parts if part.error is None]
+        if isinstance(error, IntegrityError) and len(parts) > 1:
+            # One of them refers to what is gone, which shows at the commit and not whose it was.
+            for part in rest:
+                _carry_out([part])
+            return
+        for part in rest:
+            part.error = error
     finally:
         for part in parts:
             part.over = True

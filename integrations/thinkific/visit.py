@@ -158,9 +158,11 @@ class Visit:
         self._later.append(lambda: Learner.objects.filter(**self._here).delete())
 
     def write(self) -> None:
-        """Write what is still only remembered here; inside the caller's transaction."""
-        later, self._later = self._later, []
-        for step in later:
+        """Write what is still only remembered here; inside the caller's transaction.
+
+        It may be undone and done again, so it stays remembered.
+        """
+        for step in self._later:
             step()
 
     # Around each call
@@ -170,7 +172,6 @@ class Visit:
         if patience <= 0:
             raise OutOfTime("The worker's time was up before the next call; it goes on at once.")
         leased_until = time.monotonic() + settings.LEASE_SECONDS
-        pending = list(self._later)
 
         def prepare() -> budget.Slot:
             self._renew()
@@ -179,11 +180,8 @@ class Visit:
                 self._intend(self._target)
             return budget.take(self.integration.pk, patience=min(patience, 3600))
 
-        try:
-            slot = together.write(prepare)
-        except BaseException:
-            self._later = pending
-            raise
+        slot = together.write(prepare)
+        self._later = []
         self.calls += 1
         self._probe = slot.probe
         if slot.wait > 0:
