@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
+from django.db import IntegrityError
 from django.db.models import CharField, DateTimeField, DurationField, F, Q, QuerySet, UUIDField
 from django.db.models.functions import Now
 
@@ -189,6 +190,9 @@ def _finish(run: RuleRun, result: Result | None, visit: Visit | None) -> bool:
     def write() -> bool:
         if visit is not None:
             visit.write()
+        return end()
+
+    def end() -> bool:
         if result is None:
             return False
         written = (_END if result.over else _WAIT).make(
@@ -203,4 +207,8 @@ def _finish(run: RuleRun, result: Result | None, visit: Visit | None) -> bool:
             refresh_event(run.event_id)
         return bool(written)
 
-    return together.write(write)
+    try:
+        return together.write(write)
+    except IntegrityError:
+        # The site or the customer was deleted meanwhile, and what was learned of them has no place.
+        return together.write(end)

@@ -1,10 +1,13 @@
 """Deleting an integration: what stops is counted, and the history stays."""
 
+import time
+
 import pytest
 
 from events import again, disconnecting
 from events.models import EventLog, RuleRun
 from integrations.models import ApiCall, Customer, Destination, Integration, Intent, Learner
+from integrations.thinkific.sandbox.faults import Fault
 from rules.models import Rule
 from tests import factories, queued
 
@@ -93,3 +96,20 @@ def test_many_rows_go_in_batches(world, monkeypatch):
         queued.run(course, status="done")
     assert disconnecting.disconnect(world.integration)
     assert RuleRun.objects.filter(integration=None, status="done").count() == 7
+
+
+def test_an_action_that_was_carried_out_while_its_site_was_deleted_ends_as_done(world):
+    run = queued.run(world.course())
+    world.sandbox.faults.add(Fault("delay", delay=0.5, path="/enrollments"))
+
+    def delete() -> int:
+        give_up = time.monotonic() + 5
+        while "POST /enrollments" not in world.calls():
+            assert time.monotonic() < give_up
+            time.sleep(0.005)
+        return int(disconnecting.disconnect(world.integration))
+
+    queued.at_once(queued.drain, delete)
+    ended = queued.again(run)
+    assert (ended.status, ended.message) == ("done", "Enrolled in Course Two.")
+    assert not Learner.objects.exists()

@@ -10,7 +10,7 @@ from threading import Barrier
 
 import pytest
 from django.conf import settings as live_settings
-from django.db import IntegrityError, connection
+from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -420,14 +420,12 @@ def test_a_run_whose_integration_is_deleted_under_way_fails_in_plain_words(world
     def delete(visit, order):
         visit.get("/users")
         world.integration.delete()
-        return "Done."
+        visit.get("/users")
 
     act(delete)
     made = queued.run(world.course())
     (run,) = runs.claim(8)
-    with pytest.raises(IntegrityError):  # its calls cannot be written down any more
-        runs.carry_out(run)
-    queued.let_lapse(run)
+    runs.carry_out(run)
     again.revive()
     stored = queued.again(made)
     assert stored.status == "failed"
