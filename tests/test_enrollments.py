@@ -388,7 +388,9 @@ def test_a_call_that_could_outlast_its_lease_is_not_sent_and_stays_in_doubt(worl
     user = place.known()
     settings.LEASE_SECONDS, settings.CALL_DEADLINE_SECONDS = 1, 0.9
     # The process stands still after it was leased: by then another one may have the run.
-    visit = Visit(world.integration, Customer.objects.get(), renew=lambda: time.sleep(0.2))
+    visit = Visit(
+        world.integration, Customer.objects.get(), run_id=17, renew=lambda: time.sleep(0.2)
+    )
     with pytest.raises(OutOfTime, match="stood still"):
         visit.post("/enrollments", {"course_id": 501, "user_id": user.id}, target="course:501")
     with transaction.atomic():

@@ -189,7 +189,7 @@ class Visit:
             self._stop_if_blocked(slot)
         # A process that stood still may find its run with another one, which has looked already
         # whether this call was made.
-        if time.monotonic() + settings.CALL_DEADLINE_SECONDS > leased_until:
+        if self._run_id and time.monotonic() + settings.CALL_DEADLINE_SECONDS > leased_until:
             raise OutOfTime("The worker stood still before the next call; it goes on at once.")
 
     def _stop_if_blocked(self, slot: budget.Slot) -> None:
