@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config import env_file, environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VERSION = "0.3.1"
+VERSION = "0.3.2"
 
 environ.Env.read_env(env_file.path())
 env = environment.Reader()
