@@ -11,7 +11,7 @@ from django.utils import timezone
 from events import dealing
 from events.models import Delivery, EventLog, RuleRun, Worker
 from integrations.models import Product
-from rules.models import Rule
+from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
@@ -39,13 +39,13 @@ class Day:
 class Unsold:
     """A product that was paid for and gave nothing; `last` is when last.
 
-    `rule_off` says that it has a rule for purchases, which is turned off.
+    `rule_off` is a rule that fits a purchase of it and is turned off, its own before a global one.
     """
 
     product: Product | None
     buyers: int
     last: datetime
-    rule_off: bool
+    rule_off: Rule | None
 
 
 def spoken(number: int) -> str:
@@ -127,12 +127,15 @@ def paid_for_nothing() -> list[Unsold]:
     )
     found = list(rows)
     products = Product.objects.in_bulk([row["product"] for row in found if row["product"]])
-    bought = Rule.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, product__in=products)
-    off = set(bought.filter(enabled=False).values_list("product", flat=True))
-    return [
-        Unsold(products.get(row["product"]), row["buyers"], row["last"], row["product"] in off)
-        for row in found
-    ]
+    off = Rule.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, enabled=False).order_by("-pk")
+    own = {rule.product_id: rule for rule in off.filter(product__in=products)}
+    for_all = {rule.marketplace_id: rule for rule in off.filter(scope=Scope.GLOBAL)}
+
+    def unsold(product: Product | None, buyers: int, last: datetime) -> Unsold:
+        rule = (own.get(product.pk) or for_all.get(product.marketplace_id)) if product else None
+        return Unsold(product, buyers, last, rule)
+
+    return [unsold(products.get(row["product"]), row["buyers"], row["last"]) for row in found]
 
 
 def not_understood() -> int:

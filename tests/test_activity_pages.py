@@ -218,10 +218,24 @@ def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place)
     assert "Turn it on there, then press Run the rules again." in words(page)
     assert reverse("admin:rules_rule_change", args=[rule.pk]) in page.content.decode()
     assert "New rule for this product" not in words(page)
-    assert "See its rule (off) for" in words(manager.get(reverse("admin:index")))
+    leads_to = reverse("admin:rules_rule_change", args=[rule.pk])
+    overview = manager.get(reverse("admin:index"))
+    assert "See the rule (off) for" in words(overview)
+    assert leads_to in overview.content.decode()
     Rule.objects.filter(pk=rule.pk).update(enabled=True)
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
     assert "is on now: press Run the rules again." in words(page)
+
+
+def test_a_purchase_that_only_a_global_rule_fits_leads_to_that_one_while_it_is_off(place):
+    manager = signed_in(roles.MANAGER)
+    everything = Rule.objects.get(scope=Scope.GLOBAL, trigger="product_purchased", enabled=False)
+    leads_to = reverse("admin:rules_rule_change", args=[everything.pk])
+    assert leads_to in manager.get(reverse("admin:index")).content.decode()
+    everything.delete()
+    overview = manager.get(reverse("admin:index"))
+    assert leads_to not in overview.content.decode()
+    assert "New rule for Gift Card" in words(overview)
 
 
 def test_running_the_rules_again_says_what_it_did(support, place):
