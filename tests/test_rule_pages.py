@@ -195,6 +195,17 @@ def test_rules_are_copied_and_what_is_there_already_is_said(manager):
     assert "This product has this very rule already." in again[1]
 
 
+def test_a_rule_that_is_off_is_offered_as_such_and_its_copy_is_off(manager):
+    gift, club = product("1048004"), product("1048002")
+    Destination.objects.update(gone_at=None)
+    rule = club.rules.earliest("pk")
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    chosen = f"{reverse('admin:integrations_product_copy', args=[gift.pk])}?from={club.pk}"
+    assert words(manager.get(chosen)).count("(off, and its copy too)") == 1
+    manager.post(chosen, {"rule": [rule.pk]})
+    assert not gift.rules.get(trigger=rule.trigger).enabled
+
+
 def test_odd_numbers_copy_nothing(manager):
     address = reverse("admin:integrations_product_copy", args=[product("1048004").pk])
     assert manager.get(f"{address}?from=%C2%B2").status_code == 200
