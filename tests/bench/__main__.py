@@ -34,8 +34,8 @@ ratios rather than the figures: machines differ, and noise hits both alike.
   and two bare calls each. That of the history is Admit itself with an empty database.
 - Everything runs on the one machine: load generator, web server, workers, database, and the
   stand-in of Thinkific, a Python program that shares the processor with what is measured.
-- Each commit waits for the disk, Admit's and the floor's, on both databases: so an installation
-  works, and an acknowledged event is lost with no power failure.
+- Each commit waits for the disk, Admit's and the floor's, on both databases. So does that of an
+  installation, for a power failure must take no acknowledged event along.
 """
 
 
