@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 
 from integrations.thinkific.sandbox import Fault as Answer
@@ -25,14 +26,9 @@ def before_the_call(stage: Stage) -> float:
 
 def stopped_before_the_call(stage: Stage) -> float:
     """A machine stands still right before a call, until another one has made it."""
-    stopped = stage.up("--no-web")
-    stage.up("--no-worker")
-    _wait_for_a_slot(stage)
-    stage.up("--no-web")
-    seconds = _stand_still(stage, [stopped.pid, *(each.pid for each in live.tree(stopped.pid))])
-    refused = "lease_lost" in stopped.output()  # on a busy machine it may be ended before that
-    stage.notes.append("late call not made" if refused else "ended before its late call")
-    return seconds
+    return _stop_a_machine(
+        stage, _wait_for_a_slot, woke="late call not made", ended="ended before its late call"
+    )
 
 
 def after_sending(stage: Stage) -> float:
@@ -71,14 +67,9 @@ def worker_stopped(stage: Stage) -> float:
 
 def machine_stopped(stage: Stage) -> float:
     """A whole machine stands still for longer than its leases, and then goes on."""
-    stopped = stage.up("--no-web")
-    stage.up("--no-worker")
-    _hold_one(stage)
-    stage.up("--no-web")
-    seconds = _stand_still(stage, [stopped.pid, *(each.pid for each in live.tree(stopped.pid))])
-    refused = "lease_lost" in stopped.output()  # on a busy machine it may be ended before that
-    stage.notes.append("late write refused" if refused else "ended before its late write")
-    return seconds
+    return _stop_a_machine(
+        stage, _hold_one, woke="late write refused", ended="ended before its late write"
+    )
 
 
 def random_kills(stage: Stage) -> float:
@@ -122,6 +113,20 @@ def _hold_one(stage: Stage) -> None:
     stage.sandbox.faults.add(of_enrollment("delay", delay=1.5, applied=True))
     stage.sell(1)
     live.until(lambda: stage.struck("delay"), what="the call")
+
+
+def _stop_a_machine(
+    stage: Stage, begin: Callable[[Stage], None], *, woke: str, ended: str
+) -> float:
+    """Stop a machine in the middle of what `begin` begins, until another one has done it."""
+    stopped = stage.up("--no-web")
+    stage.up("--no-worker")
+    begin(stage)
+    stage.up("--no-web")
+    seconds = _stand_still(stage, [stopped.pid, *(each.pid for each in live.tree(stopped.pid))])
+    refused = "lease_lost" in stopped.output()  # on a busy machine it may be ended before that
+    stage.notes.append(woke if refused else ended)
+    return seconds
 
 
 def _stand_still(stage: Stage, processes: list[int]) -> float:
