@@ -71,12 +71,12 @@ def claim(
     claimed: list[RuleRun] = []
     if limit <= 0:
         return claimed
-    sites = list(budget.open_sites().items())
+    sites = list(budget.open_sites())
     random.shuffle(sites)  # no site is always served last
-    for site, probe in sites:
+    for site in sites:
         room = min(limit - len(claimed), _share() - busy.get(site, 0))
         if room > 0 and _DUE.all(site=site):
-            claimed += _claim_at(site, 1 if probe else room, until)
+            claimed += _claim_at(site, room, until)
     return claimed
 
 

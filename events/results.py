@@ -15,7 +15,7 @@ from integrations import budget
 from integrations.errors import KeyRejected, LimitReached, OutOfTime, Refused, Retry
 from integrations.rows import Change, Given, Question
 from integrations.secrets import SecretUnreadable
-from integrations.thinkific.visit import reject_key
+from integrations.thinkific.neutral import reject_key
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
@@ -49,10 +49,12 @@ class Result:
         return self.status != Status.WAITING
 
 
-def of_error(run: RuleRun, error: Exception, *, calls: int) -> Result:
+def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: float = 0.0) -> Result:
     """What an error means: give up, try again later, or wait until the site is open.
 
-    `calls` is how many the attempt had made. A secret that cannot be opened pauses its site.
+    `calls` is how many the attempt had made, `answer_seconds` what their answers took. Only
+    answers to the run's own calls count toward giving up: a pause of the site, the wait for a slot
+    and our own database do not. A secret that cannot be opened pauses its site.
     """
     match error:
         case Refused():
@@ -68,15 +70,15 @@ def of_error(run: RuleRun, error: Exception, *, calls: int) -> Result:
             return _pause(waiting.at_closed_site(run.integration, error.why))
         case OutOfTime() | budget.NoSlot() if calls >= MANY_CALLS:
             return _retry(run, f"It was not done after {calls} calls to Thinkific.")
+        case OutOfTime() if answer_seconds >= settings.CALL_DEADLINE_SECONDS:
+            return _retry(run, f"Thinkific answers too slowly: {calls} calls took too long.")
         case OutOfTime():
             return _pause(error.message)
         case budget.NoSlot():
             message = "Waits for its turn: Thinkific allows only so many calls a minute."
             return _pause(message, again_in=error.seconds)
-        case Retry() if error.seconds is not None:  # the site said when to come back
-            return _pause(error.message)
         case Retry():
-            return _retry(run, error.message)
+            return _retry(run, error.message, at_least=error.seconds or 0.0)
         case OperationalError() | InterfaceError():
             message = "Admit's own database was busy or away. It goes on by itself."
             return _pause(message, again_in=DATABASE_PAUSE_SECONDS)
@@ -104,13 +106,18 @@ def _pause(message: str, *, again_in: float = 0.0) -> Result:
 
 
 def _retry(
-    run: RuleRun, message: str, *, then: str = "Retry when Thinkific works again."
+    run: RuleRun,
+    message: str,
+    *,
+    at_least: float = 0.0,
+    then: str = "Retry when Thinkific works again.",
 ) -> Result:
+    """Try again after the schedule's delay, or after `at_least` seconds; fail when it is over."""
     delays = settings.RETRY_DELAYS
     if run.attempts < len(delays):
-        # A tenth to and fro, so that what failed together does not come back together.
+        # A tenth more or less, so that what failed together does not come back together.
         delay = delays[run.attempts] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-        return Result(Status.WAITING, message, again_in=delay)
+        return Result(Status.WAITING, message, again_in=max(delay, at_least))
     said = _PROMISE.sub(".", message)  # what it promised does not come any more
     times = "once" if run.attempts == 1 else f"{run.attempts} times"
     return Result(Status.FAILED, f"{said} Admit tried {times} and has given up. {then}")

@@ -16,14 +16,15 @@ from events.models import RuleRun
 from events.results import Result, refresh_event
 from integrations import budget, together
 from integrations.errors import Refused
-from integrations.models import Destination, FieldMapping
+from integrations.models import Destination, FieldMapping, Integration
 from integrations.rows import Change, Given, Question
+from integrations.thinkific import pauses
 from integrations.thinkific.visit import Visit
 from rules import actions
 from rules.models import Action
 from rules.triggers import Trigger
 
-__all__ = ["LeaseLost", "carry_out", "claim", "due", "run_due"]
+__all__ = ["LeaseLost", "carry_out", "claim", "due", "run_due", "to_ask"]
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
@@ -81,8 +82,13 @@ class LeaseLost(Exception):
 def run_due(crew: Crew, *, until: float) -> int:
     """Begin whatever is due and finds a free thread; how many runs that are.
 
-    `until` (monotonic seconds) is when the last call of a run may start.
+    `until` (monotonic seconds) is when the last call of a run may start. A site whose pause is
+    over is asked first whether it is open again.
     """
+    busy = crew.busy()
+    for site in to_ask():
+        if not busy[site.pk]:
+            crew.begin(partial(pauses.ask, site, until=until), site=site.pk)
     claimed = claim(crew.free(), busy=crew.busy(), until=until)
     for run in claimed:
         crew.begin(partial(carry_out, run, until=until), site=run.integration_id or 0)
@@ -104,7 +110,12 @@ def carry_out(run: RuleRun, *, until: float = float("inf")) -> None:
     except LeaseLost:
         pass
     except Exception as error:
-        result = results.of_error(run, error, calls=visit.calls if visit else 0)
+        result = results.of_error(
+            run,
+            error,
+            calls=visit.calls if visit else 0,
+            answer_seconds=visit.answer_seconds if visit else 0.0,
+        )
     if _finish(run, result, visit):
         assert result is not None
         log.info("run_ended", extra={"run": run.pk, "status": result.status.value})
@@ -114,10 +125,20 @@ def carry_out(run: RuleRun, *, until: float = float("inf")) -> None:
 
 def due() -> bool:
     """Whether a worker would find something to do now."""
-    ready = RuleRun.objects.due().filter(integration__in=list(budget.open_sites()))
+    sites = budget.open_sites() | budget.sites_to_ask()
+    ready = RuleRun.objects.due().filter(integration__in=sites)
     return any(
         found.exists() for found in (ready, RuleRun.objects.lapsed(), RuleRun.objects.orphaned())
     )
+
+
+def to_ask() -> list[Integration]:
+    """Sites whose pause is over, with runs that wait for it."""
+    sites = budget.sites_to_ask()
+    if not sites:
+        return []
+    waiting = RuleRun.objects.due().filter(integration__in=sites)
+    return list(Integration.objects.filter(pk__in=waiting.values("integration")))
 
 
 # Act

@@ -4,16 +4,16 @@ One UPDATE takes a slot. Slots are `61 / (N - burst + 1)` seconds apart with a b
 so that no window of 60 s holds more than N calls, even where one goes out up to a second
 late (a bucket of 120 would let 239 through: measured). Where the burst would cost more than
 a twentieth of the calls, there is none.
-A site that is blocked gives no slot until its pause is over, then exactly one caller gets
-through as a probe; the others stay blocked until it has an answer.
+A paused site gives no slot to a customer's call. Once the pause is over, one worker asks the site
+a neutral question (see `integrations.thinkific.neutral`), and its answer ends the pause or makes a
+new one.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import FloatField, Func, QuerySet
+from django.db.models import FloatField, Func, Q, QuerySet
 
 from integrations import rows
 from integrations.models import CallBudget, Integration
@@ -22,8 +22,8 @@ from integrations.rows import Question
 BURST = 2
 # A little more than a minute, for calls go out a little later than their slots.
 WINDOW_SECONDS = 61.0
-# A probe whose caller died gives way to the next one after this long.
-PROBE_SECONDS = 30.0
+# A question whose asker died, or got no answer, may be asked again after this long.
+ASKING_SECONDS = 30.0
 # How long a rejected key keeps a site quiet before one call tries again.
 KEY_PAUSE_SECONDS = 600.0
 
@@ -36,13 +36,10 @@ _NOW = {
 }
 _TAKE = """
 UPDATE integrations_callbudget
-   SET next_slot = CASE WHEN next_slot > {now} THEN next_slot ELSE {now} END + %(spacing)s,
-       blocked_until = CASE WHEN blocked = '' THEN blocked_until
-                            WHEN next_slot > {now} THEN next_slot + %(probe)s
-                            ELSE {now} + %(probe)s END
- WHERE integration_id = %(site)s AND blocked_until <= {now}
+   SET next_slot = CASE WHEN next_slot > {now} THEN next_slot ELSE {now} END + %(spacing)s
+ WHERE integration_id = %(site)s AND (blocked = '' OR blocked_until <= {now} + %(pause)s)
    AND next_slot - %(tolerance)s <= {now} + %(patience)s
-RETURNING next_slot, {now}, blocked
+RETURNING next_slot, {now}
 """
 _LOOK = """
 SELECT blocked, blocked_until - {now}, next_slot - %(tolerance)s - {now}
@@ -59,6 +56,17 @@ UPDATE integrations_callbudget
                             THEN blocked_until ELSE {now} + %(seconds)s END
  WHERE integration_id = %(site)s AND blocked = 'key' AND blocked_until > {now}
 RETURNING blocked_until
+"""
+_BEGIN_ASKING = """
+UPDATE integrations_callbudget SET asked_at = {now}, answer = ''
+ WHERE integration_id = %(site)s
+   AND NOT (answer IN ('', 'unknown') AND asked_at > {now} - %(asking)s)
+   AND NOT (answer NOT IN ('', 'unknown') AND asked_at >= {now} - %(max_age)s)
+RETURNING asked_at
+"""
+_ANSWERED = """
+UPDATE integrations_callbudget SET answer = %(answer)s
+ WHERE integration_id = %(site)s AND asked_at = %(asked_at)s
 """
 
 
@@ -79,14 +87,6 @@ class NoSlot(Exception):
         self.seconds = max(seconds, 0.1)
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Send after `wait` seconds; a `probe` reports the site open again when it is answered."""
-
-    wait: float
-    probe: bool
-
-
 def spacing() -> tuple[float, float]:
     """Seconds between slots, and how far ahead of its time a burst may run."""
     calls = settings.THINKIFIC_CALLS_PER_MINUTE
@@ -97,26 +97,27 @@ def spacing() -> tuple[float, float]:
     return gap, (burst - 1) * gap
 
 
-def take(site: int, *, patience: float) -> Slot:
-    """Take the site's next slot, at most `patience` seconds ahead.
+def take(site: int, *, patience: float, pause: float | None = None) -> float:
+    """Take the site's next slot, at most `patience` seconds ahead; seconds to wait for it.
 
-    Raises SiteBlocked and NoSlot; then nothing was taken.
+    A site that is paused gives none, unless `pause` is given: the seconds that the pause may last
+    yet, for calls that concern no customer. Raises SiteBlocked and NoSlot; then nothing was taken.
     """
     gap, tolerance = spacing()
     values = {"site": site, "spacing": gap, "tolerance": tolerance}
     # Without a limit there is nothing to count, and so nothing for which callers would queue.
     if not gap and _is_open(site):
-        return Slot(wait=0.0, probe=False)
-    row = _run(_TAKE, values | {"probe": PROBE_SECONDS, "patience": max(patience, 0.0)})
+        return 0.0
+    row = _run(_TAKE, values | {"pause": pause, "patience": max(patience, 0.0)})
     if row:
-        next_slot, now, blocked = row
-        return Slot(wait=max(0.0, next_slot - gap - tolerance - now), probe=bool(blocked))
+        next_slot, now = row
+        return float(max(0.0, next_slot - gap - tolerance - now))
     row = _run(_LOOK, values)
     if row is None:
         CallBudget.objects.get_or_create(integration_id=site)
-        return take(site, patience=patience)
+        return take(site, patience=patience, pause=pause)
     why, blocked_for, slot_in = row
-    if blocked_for > 0:
+    if why and (pause is None or blocked_for > pause):
         raise SiteBlocked(why, blocked_for)
     raise NoSlot(slot_in)
 
@@ -127,22 +128,58 @@ def _is_open(site: int) -> bool:
 
 
 def block(site: int, why: CallBudget.Blocked, seconds: float) -> None:
-    """Stop every call of the site for so many seconds; then one probe goes out."""
+    """Stop the calls of the site for so many seconds; then it is asked whether it is open."""
     values = {"site": site, "why": why.value, "seconds": seconds}
     if why == CallBudget.Blocked.LIMIT and _run(_EXTEND, values):
         return
     _run(_BLOCK, values)
 
 
-def unblock(site: int) -> bool:
-    """Open the site at once; False when it was open."""
-    blocked = CallBudget.objects.filter(integration_id=site).exclude(blocked="")
-    return bool(blocked.update(blocked="", blocked_until=0))
+def unblock(site: int, *, why: CallBudget.Blocked | None = None) -> bool:
+    """End the site's pause, or only one for this reason; False when there was none."""
+    paused = CallBudget.objects.filter(integration_id=site).exclude(blocked="")
+    if why:
+        paused = paused.filter(blocked=why)
+    return bool(paused.update(blocked="", blocked_until=0))
 
 
-def open_sites() -> dict[int, bool]:
-    """Ids of the enabled sites that may be called now; True where only a probe may go out."""
-    return {pk: bool(blocked) for pk, blocked in _OPEN_SITES.all()}
+def start_over(site: int) -> None:
+    """Open the site, and believe nothing that was found out with its former key."""
+    CallBudget.objects.filter(integration_id=site).update(
+        blocked="", blocked_until=0, asked_at=0, answer=CallBudget.Answer.NONE
+    )
+
+
+def begin_asking(site: int, *, max_age: float, asking: float = ASKING_SECONDS) -> float | None:
+    """The right to ask whether the site is open, as a token for `answered`.
+
+    None where there is an answer not older than `max_age` seconds, or where another one has been
+    asking for no longer than `asking` seconds.
+    """
+    CallBudget.objects.get_or_create(integration_id=site)
+    row = _run(_BEGIN_ASKING, {"site": site, "max_age": max_age, "asking": asking})
+    return float(row[0]) if row else None
+
+
+def answered(site: int, asked_at: float, answer: CallBudget.Answer) -> None:
+    """Keep what the question has found out, unless a later one was begun."""
+    _run(_ANSWERED, {"site": site, "asked_at": asked_at, "answer": answer.value})
+
+
+def answer(site: int) -> CallBudget.Answer:
+    """What was found out last; NONE while the site is being asked."""
+    found = CallBudget.objects.filter(integration_id=site).values_list("answer", flat=True).first()
+    return CallBudget.Answer(found or "")
+
+
+def open_sites() -> set[int]:
+    """Ids of the enabled sites that may be called now."""
+    return {pk for (pk,) in _OPEN_SITES.all()}
+
+
+def sites_to_ask() -> set[int]:
+    """Ids of the enabled sites whose pause is over, and which nobody has asked since."""
+    return {pk for (pk,) in _SITES_TO_ASK.all()}
 
 
 def blocked_for(site: int) -> tuple[str, float]:
@@ -165,12 +202,24 @@ class EpochNow(Func):
 
 def _open() -> QuerySet[Integration, Any]:
     # From the sites: one whose row is not made yet may be called too.
-    closed = CallBudget.objects.filter(blocked_until__gt=EpochNow())
-    sites = Integration.objects.filter(enabled=True).exclude(pk__in=closed.values("pk"))
-    return sites.values_list("pk", "budget__blocked")
+    paused = CallBudget.objects.exclude(blocked="")
+    sites = Integration.objects.filter(enabled=True).exclude(pk__in=paused.values("pk"))
+    return sites.values_list("pk")
+
+
+def _to_ask() -> QuerySet[CallBudget, Any]:
+    over = CallBudget.objects.exclude(blocked="").filter(
+        blocked_until__lte=EpochNow(), integration__enabled=True
+    )
+    just_asked = Q(
+        answer__in=[CallBudget.Answer.NONE, CallBudget.Answer.UNKNOWN],
+        asked_at__gt=EpochNow() - ASKING_SECONDS,
+    )
+    return over.exclude(just_asked).values_list("pk")
 
 
 _OPEN_SITES = Question(_open)
+_SITES_TO_ASK = Question(_to_ask)
 
 
 def _run(sql: str, values: dict[str, Any]) -> tuple[Any, ...] | None:

@@ -79,7 +79,7 @@ def save(integration: Integration, secret: str = "") -> None:
         integration.save()
         CallBudget.objects.get_or_create(integration=integration)
         if secret:
-            budget.unblock(integration.pk)
+            budget.start_over(integration.pk)
 
 
 def expires(secret: str) -> bool:

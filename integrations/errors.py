@@ -3,8 +3,8 @@
     OutsideError          every error of an outside system
      ├─ Refused           give up at once and say why: the request itself is not acceptable
      ├─ Retry             try again later: the outside is down, slow or hard to understand
-     ├─ KeyRejected       stop the site until its key or plan is put right
-     ├─ LimitReached      stop the site for some seconds
+     ├─ KeyRejected       ask whether the whole site is closed to us, and stop it then
+     ├─ LimitReached      ask whether the whole site wants a pause, and stop it then
      └─ OutOfTime         stop here: the caller's own time is up and nothing was sent
 
 Every `message` is plain text for a course creator: what happened, to what, what to do. None of
@@ -68,7 +68,16 @@ class Retry(OutsideError):
 
 
 class KeyRejected(OutsideError):
-    """The site does not let us in: wrong key, wrong subdomain, or a plan without API access."""
+    """The site did not let us in (401 or 403), or the key cannot be sent (no status).
+
+    The message takes it for a statement about the site: wrong key, wrong subdomain, or a plan
+    without API access. `alone` says what the same answer means when the site lets us in with
+    other requests.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, alone: str = "") -> None:
+        super().__init__(message, status=status)
+        self.alone = alone or message
 
 
 class LimitReached(OutsideError):

@@ -16,6 +16,7 @@ from config.logs import Line
 from events import runs
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import CallBudget, Customer, Destination, Integration, Marketplace
+from integrations.thinkific import pauses
 from rules.models import Action
 from tests import factories
 
@@ -87,14 +88,21 @@ def let_lapse(*found: RuleRun) -> None:
 
 
 def end_pause(integration: Integration) -> None:
-    """Let the site's pause be over now; who is blocked stays blocked until a probe."""
+    """Let the site's pause be over now; it stays paused until it was asked."""
     CallBudget.objects.filter(pk=integration.pk).update(blocked_until=0)
 
 
+def claim() -> list[RuleRun]:
+    """Ask the sites whose pause is over, then claim, as a worker does."""
+    for site in runs.to_ask():
+        pauses.ask(site)
+    return runs.claim(8)
+
+
 def drain() -> int:
-    """Claim and carry out until nothing is due; how many attempts that took."""
+    """Ask, claim and carry out until nothing is due; how many attempts that took."""
     attempts = 0
-    while claimed := runs.claim(8):
+    while claimed := claim():
         for each in claimed:
             attempts += 1
             runs.carry_out(each)

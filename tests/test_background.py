@@ -101,7 +101,11 @@ def test_several_sites_are_read_side_by_side(world, sandbox):
     ("fault", "said"),
     [
         (Fault("status", status=401), "Thinkific does not know this site, or rejects this key"),
-        (Fault("status", status=403), "That takes a Thinkific plan of Grow or higher."),
+        (Fault("status", status=403, times=3), "That takes a Thinkific plan of Grow or higher."),
+        (
+            Fault("status", status=403),
+            "Thinkific refused this one request, although the key works.",
+        ),
         (Fault("status", status=503), "Thinkific is down or overloaded. Try again later."),
         (Fault("html"), "Thinkific sent a web page instead of data. Try again later."),
         (Fault("status", status=429, headers={"Retry-After": "60"}), "Try again in 60 seconds."),

@@ -35,8 +35,8 @@ class Clock:
 
     def send(self) -> float:
         """When the next call goes out."""
-        slot = budget.take(self.site.pk, patience=LONG)
-        return self.passed + time.time() + slot.wait
+        wait = budget.take(self.site.pk, patience=LONG)
+        return self.passed + time.time() + wait
 
 
 # Seconds from one caller to the next, drawn anew each time.
@@ -94,7 +94,7 @@ def test_workers_at_once_share_one_budget(transactional_db, settings, calls):
 
 def test_two_calls_of_a_rested_site_go_out_at_once_and_then_they_are_spaced(site, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 110
-    waits = [budget.take(site.pk, patience=LONG).wait for _ in range(6)]
+    waits = [budget.take(site.pk, patience=LONG) for _ in range(6)]
     gap = 60 / 108
     assert waits == pytest.approx([0, 0, gap, 2 * gap, 3 * gap, 4 * gap], abs=0.2)
 
@@ -105,27 +105,25 @@ def test_a_long_rest_saves_nothing_up(site, settings):
     for _ in range(10):
         clock.send()
     clock.advance(3600)
-    waits = [budget.take(site.pk, patience=LONG).wait for _ in range(4)]
+    waits = [budget.take(site.pk, patience=LONG) for _ in range(4)]
     assert waits[:2] == [0, 0]
     assert waits[3] > waits[2] > 0
 
 
 def test_without_a_limit_nobody_waits(site, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 0
-    slots = [budget.take(site.pk, patience=0) for _ in range(300)]
-    assert {slot.wait for slot in slots} == {0.0}
-    assert not any(slot.probe for slot in slots)
+    assert {budget.take(site.pk, patience=0) for _ in range(300)} == {0.0}
 
 
 def test_who_has_no_patience_takes_nothing(site, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 6
-    assert budget.take(site.pk, patience=0).wait == 0
+    assert budget.take(site.pk, patience=0) == 0
     before = CallBudget.objects.get(pk=site.pk).next_slot
     with pytest.raises(budget.NoSlot) as caught:
         budget.take(site.pk, patience=5)
     assert 5 < caught.value.seconds <= 10.2
     assert CallBudget.objects.get(pk=site.pk).next_slot == before
-    assert 5 < budget.take(site.pk, patience=caught.value.seconds).wait <= 10.2
+    assert 5 < budget.take(site.pk, patience=caught.value.seconds) <= 10.2
 
 
 def test_two_sites_do_not_share_a_budget(site, settings):
@@ -133,15 +131,15 @@ def test_two_sites_do_not_share_a_budget(site, settings):
     other = factories.IntegrationFactory.create()
     for _ in range(5):
         budget.take(site.pk, patience=LONG)
-    assert budget.take(other.pk, patience=0).wait == 0
+    assert budget.take(other.pk, patience=0) == 0
     budget.block(site.pk, CallBudget.Blocked.LIMIT, 100)
-    assert budget.open_sites() == {other.pk: False}
+    assert budget.open_sites() == {other.pk}
 
 
 def test_a_site_without_a_row_gets_one_with_its_first_call(site):
     CallBudget.objects.all().delete()
     assert budget.blocked_for(site.pk) == ("", 0.0)
-    assert budget.take(site.pk, patience=0).wait == 0
+    assert budget.take(site.pk, patience=0) == 0
     assert CallBudget.objects.filter(pk=site.pk).exists()
 
 
@@ -154,45 +152,98 @@ def test_a_blocked_site_gives_no_slot_and_says_for_how_long(site):
         budget.take(site.pk, patience=LONG)
     assert caught.value.why == "limit"
     assert 98 < caught.value.seconds <= 100
-    assert budget.open_sites() == {}
+    assert budget.open_sites() == set()
 
 
-def test_only_a_probe_goes_out_when_the_pause_is_over(site):
-    budget.block(site.pk, CallBudget.Blocked.LIMIT, 100)
-    queued.end_pause(site)
-    assert budget.open_sites() == {site.pk: True}
-    assert budget.take(site.pk, patience=LONG).probe
-    with pytest.raises(budget.SiteBlocked) as caught:
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_pause_lets_no_customer_through_even_when_its_time_is_over(site, left):
+    budget.block(site.pk, CallBudget.Blocked.LIMIT, left)
+    with pytest.raises(budget.SiteBlocked):
         budget.take(site.pk, patience=LONG)
-    assert 28 < caught.value.seconds <= 30
+    assert budget.open_sites() == set()
     assert budget.unblock(site.pk)
-    assert not budget.take(site.pk, patience=LONG).probe
+    assert budget.take(site.pk, patience=LONG) == 0
     assert not budget.unblock(site.pk)
 
 
-def test_of_many_workers_at_once_one_gets_the_probe(transactional_db):
-    site = factories.IntegrationFactory.create()
-    budget.block(site.pk, CallBudget.Blocked.KEY, 100)
-    queued.end_pause(site)
+@pytest.mark.parametrize(
+    ("left", "pause", "sent"),
+    [(0, 0.0, True), (100, 0.0, False), (100, 101.0, True), (100, float("inf"), True)],
+)
+def test_a_call_that_concerns_no_customer_may_go_out_in_a_pause(site, left, pause, sent):
+    budget.block(site.pk, CallBudget.Blocked.KEY, left)
+    if sent:
+        assert budget.take(site.pk, patience=LONG, pause=pause) == 0
+        return
+    with pytest.raises(budget.SiteBlocked):
+        budget.take(site.pk, patience=LONG, pause=pause)
 
-    def attempt() -> str:
-        try:
-            return "probe" if budget.take(site.pk, patience=LONG).probe else "call"
-        except budget.SiteBlocked:
-            return "blocked"
 
-    assert sorted(queued.at_once(*[attempt] * 6)) == ["blocked"] * 5 + ["probe"]
+def test_a_pause_for_another_reason_goes_on(site):
+    budget.block(site.pk, CallBudget.Blocked.KEY, 600)
+    assert not budget.unblock(site.pk, why=CallBudget.Blocked.LIMIT)
+    assert budget.unblock(site.pk, why=CallBudget.Blocked.KEY)
 
 
-def test_a_probe_that_waits_for_its_slot_is_not_doubled_meanwhile(site, settings):
-    settings.THINKIFIC_CALLS_PER_MINUTE = 3
-    for _ in range(2):
-        budget.take(site.pk, patience=LONG)
+# Asking whether a site is open
+
+
+def test_a_site_is_asked_when_its_pause_is_over(site):
+    assert budget.sites_to_ask() == set()
     budget.block(site.pk, CallBudget.Blocked.LIMIT, 100)
+    assert budget.sites_to_ask() == set()
     queued.end_pause(site)
-    wait = budget.take(site.pk, patience=LONG).wait
-    assert wait > 30
-    assert budget.blocked_for(site.pk)[1] == pytest.approx(wait + 30, abs=1)
+    assert budget.sites_to_ask() == {site.pk}
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked_again"), [("", False), ("unknown", False), ("limited", True)]
+)
+def test_a_question_without_an_answer_is_not_repeated_at_once(site, answer, asked_again):
+    token = budget.begin_asking(site.pk, max_age=0)
+    assert token is not None
+    budget.answered(site.pk, token, CallBudget.Answer(answer))
+    budget.block(site.pk, CallBudget.Blocked.LIMIT, 0)
+    assert bool(budget.sites_to_ask()) is asked_again
+    CallBudget.objects.update(asked_at=F("asked_at") - 31)
+    assert budget.sites_to_ask() == {site.pk}
+
+
+def test_of_many_at_once_one_asks(transactional_db):
+    site = factories.IntegrationFactory.create()
+    tokens = queued.at_once(*[lambda: budget.begin_asking(site.pk, max_age=60)] * 6)
+    assert len([token for token in tokens if token is not None]) == 1
+
+
+@pytest.mark.parametrize("answer", ["open", "refused", "limited"])
+def test_an_answer_is_believed_for_so_long_as_the_asker_says(site, answer):
+    token = budget.begin_asking(site.pk, max_age=60)
+    assert token is not None
+    assert budget.answer(site.pk) == ""
+    budget.answered(site.pk, token, CallBudget.Answer(answer))
+    assert budget.begin_asking(site.pk, max_age=60) is None
+    assert budget.answer(site.pk) == answer
+    CallBudget.objects.update(asked_at=F("asked_at") - 5)
+    assert budget.begin_asking(site.pk, max_age=60) is None
+    assert budget.begin_asking(site.pk, max_age=4) is not None
+
+
+def test_the_answer_to_an_older_question_changes_nothing(site):
+    first = budget.begin_asking(site.pk, max_age=60)
+    assert first is not None
+    second = budget.begin_asking(site.pk, max_age=60, asking=0)
+    assert second is not None
+    budget.answered(site.pk, first, CallBudget.Answer.REFUSED)
+    assert budget.answer(site.pk) == ""
+
+
+def test_what_was_found_out_with_a_former_key_is_not_believed(site):
+    token = budget.begin_asking(site.pk, max_age=60)
+    assert token is not None
+    budget.start_over(site.pk)
+    budget.answered(site.pk, token, CallBudget.Answer.REFUSED)
+    assert budget.answer(site.pk) == ""
+    assert budget.begin_asking(site.pk, max_age=60) is not None
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(5, 600), (900, 900)])
@@ -215,7 +266,7 @@ def test_a_site_that_is_off_or_blocked_is_not_open(site):
     blocked = factories.IntegrationFactory.create()
     budget.block(blocked.pk, CallBudget.Blocked.KEY, 600)
     assert off.pk not in budget.open_sites()
-    assert budget.open_sites() == {site.pk: False}
+    assert budget.open_sites() == {site.pk}
 
 
 def test_calls_on_the_wire_keep_to_the_budget(world, settings):

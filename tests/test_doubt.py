@@ -257,7 +257,7 @@ def test_a_refusal_leaves_no_doubt(world: World, status, what):
     kind = "redirect" if status < 400 else "status"
     run = lose(place, what, {"kind": kind, "status": status, "times": None})
     assert not Intent.objects.exists()
-    expected = "waiting" if status in {401, 403, 429} else "failed"
+    expected = "waiting" if status == 429 else "failed"
     assert run.status == expected, run.message
 
 
@@ -274,12 +274,14 @@ def test_a_connection_that_was_never_made_leaves_no_doubt(world: World):
 
 def test_a_limit_that_is_met_in_between_leaves_what_was_learned(world: World):
     place = place_for(world, "course")
-    lose(place, "enrollments", {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}})
+    limited = {"status": 429, "headers": {"Retry-After": "1"}}
+    world.sandbox.faults.add(Fault("status", path="^/courses$", **limited))
+    lose(place, "enrollments", {"kind": "status", **limited})
     place.calls()
     assert Learner.objects.get().user_id == world.school.users[0].id
     until(lambda: not budget.blocked_for(world.integration.pk)[1])
     (run,) = world.later()
-    assert place.calls() == ["GET /enrollments", "POST /enrollments"]
+    assert place.calls() == ["GET /courses", "GET /enrollments", "POST /enrollments"]
     assert_right(place, run)
     assert run.attempts == 1
 

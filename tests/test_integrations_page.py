@@ -117,7 +117,7 @@ def test_a_site_that_thinkific_does_not_know_is_said(boss, sandbox):
 
 
 def test_a_plan_without_the_api_is_said(boss, world, sandbox):
-    sandbox.faults.add(Fault("status", status=403))
+    sandbox.faults.add(Fault("status", status=403, times=3))
     (problem,) = said(save(boss, world.integration, secret=factories.KEY))
     assert problem.startswith("Art Academy: saved, but not connected. Thinkific knows the key")
     assert "plan of Grow or higher" in problem

@@ -60,6 +60,26 @@ def test_an_earlier_run_that_waits_for_its_time_holds_the_later_one(course, cust
     assert _claimed() == []
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later", "holds"),
+    [
+        ("course", "course", False),
+        ("bundle", "course", True),
+        ("course", "bundle", True),
+        ("bundle", "bundle", True),
+    ],
+)
+def test_what_waits_for_its_time_holds_no_other_course(customer, earlier, later, holds):
+    first = factories.DestinationFactory.create(kind=earlier)
+    other = factories.DestinationFactory.create(kind=later, integration=first.integration)
+    in_an_hour = timezone.now() + timedelta(hours=1)
+    queued.run(first, customer, at=1, next_attempt_at=in_an_hour)
+    made = queued.run(other, customer, at=2)
+    assert _claimed() == ([] if holds else [made.pk])
+    refund = queued.run(first, customer, at=3, action=EXPIRE)
+    assert refund.pk not in _claimed()
+
+
 def test_a_later_run_under_way_holds_an_earlier_one_too(course, customer):
     failed = queued.run(course, customer, at=1, status="failed")
     later = queued.run(course, customer, at=2)

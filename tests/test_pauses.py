@@ -1,4 +1,8 @@
-"""Pauses: a rejected key, a limit that is used up, a site that asks for time."""
+"""Pauses: a rejected key, a limit that is used up, a site that asks for time.
+
+What stops a whole site, and what opens it, is the answer to a neutral question of ours. Answers
+that concern one customer alone are in test_one_customer.py.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +12,7 @@ from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet
+from django.db.models import F
 
 from events import again, runs, ticker, waiting
 from events.models import RuleRun
@@ -27,7 +32,7 @@ def _quiet_logs() -> Iterator[None]:
 
 
 def _claim_and_carry_out() -> int:
-    claimed = runs.claim(8)
+    claimed = queued.claim()
     for run in claimed:
         runs.carry_out(run)
     return len(claimed)
@@ -62,6 +67,11 @@ def _reject(world: World, status: int) -> None:
         world.sandbox.faults.add(Fault("status", status=403, times=None))
 
 
+def _questions(status: int) -> list[str]:
+    """What is asked before a refusal of this kind is taken for one of the whole site."""
+    return ["GET /courses"] if status == 401 else ["GET /courses", "GET /users"]
+
+
 def _accept(world: World) -> None:
     world.school.change_key(factories.KEY)
     world.sandbox.faults.clear()
@@ -73,7 +83,7 @@ def test_a_rejected_key_pauses_the_site_and_counts_no_attempt(world, status):
     made = [queued.run(course) for _ in range(3)]
     _reject(world, status)
     queued.drain()
-    assert len(world.calls()) == 1
+    assert world.calls() == ["POST /users", *_questions(status)]
     stored = [queued.again(run) for run in made]
     assert [(run.status, run.attempts) for run in stored] == [("waiting", 0)] * 3
     assert f"({status})" in stored[0].message
@@ -96,13 +106,14 @@ def test_nobody_calls_during_a_pause(world, status):
     queued.drain()
     assert not runs.due()
     assert _claim_and_carry_out() == 0
+    world.sandbox.clear_calls()
     queued.run(course)
     assert _claim_and_carry_out() == 0
-    assert len(world.calls()) == 1
+    assert world.calls() == []
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_after_a_pause_one_probe_goes_out_and_finds_the_site_closed(world, status):
+def test_after_a_pause_one_question_goes_out_and_finds_the_site_closed(world, status):
     course = world.course()
     made = [queued.run(course) for _ in range(6)]
     _reject(world, status)
@@ -112,7 +123,7 @@ def test_after_a_pause_one_probe_goes_out_and_finds_the_site_closed(world, statu
     assert runs.due()
     world.sandbox.switches.latency = 0.15
     queued.at_once(*[_claim_and_carry_out] * 4)
-    assert len(world.calls()) == 1
+    assert world.calls() == _questions(status)
     _assert_paused(world, "key", 600, within=5)
     assert {(queued.again(run).status, queued.again(run).attempts) for run in made} == {
         ("waiting", 0)
@@ -120,7 +131,7 @@ def test_after_a_pause_one_probe_goes_out_and_finds_the_site_closed(world, statu
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_probe_that_is_answered_opens_the_site(world, status):
+def test_a_question_that_is_answered_opens_the_site(world, status):
     course = world.course()
     made = [queued.run(course) for _ in range(4)]
     _reject(world, status)
@@ -131,10 +142,10 @@ def test_a_probe_that_is_answered_opens_the_site(world, status):
     assert {queued.again(run).status for run in made} == {"done"}
     assert {queued.again(run).attempts for run in made} == {1}
     assert _connection(world) == "connected"
-    assert budget.open_sites() == {world.integration.pk: False}
+    assert budget.open_sites() == {world.integration.pk}
 
 
-def test_while_a_probe_is_out_nobody_else_calls(world):
+def test_while_the_question_is_out_nobody_calls(world):
     course = world.course()
     for _ in range(4):
         queued.run(course)
@@ -148,23 +159,50 @@ def test_while_a_probe_is_out_nobody_else_calls(world):
     def watch() -> int:
         _at(lambda: world.sandbox.calls)
         assert not runs.due()
-        return _claim_and_carry_out()
+        return len(runs.claim(8))
 
     _, meanwhile = queued.at_once(_claim_and_carry_out, watch)
     assert meanwhile == 0
 
 
-def test_a_probe_that_nobody_answers_makes_way_for_another(world):
+def test_a_question_that_nobody_answers_leaves_the_pause_and_is_asked_again(world):
     made = queued.run(world.course())
     budget.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
     queued.end_pause(world.integration)
     world.sandbox.faults.add(Fault("reset"))
     queued.drain()
-    assert queued.again(made).attempts == 1
-    _assert_paused(world, "key", 30, within=2)
-    queued.end_pause(world.integration)
+    assert queued.again(made).attempts == 0
+    assert not runs.due()
+    assert world.calls() == ["GET /courses"]
+    CallBudget.objects.update(asked_at=F("asked_at") - 31)
+    assert runs.due()
     world.later()
     assert queued.again(made).status == "done"
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_site_that_is_down_does_not_prove_that_its_key_works(world, status):
+    queued.run(world.course())
+    budget.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    queued.end_pause(world.integration)
+    world.sandbox.faults.add(Fault("status", status=status, times=None))
+    queued.drain()
+    assert world.calls() == ["GET /courses", "GET /users"]
+    assert budget.blocked_for(world.integration.pk)[0] == "key"
+
+
+@pytest.mark.parametrize("path", ["/courses", "/users"])
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_key_that_may_read_one_of_two_lists_is_not_refused(world, path, status):
+    made = queued.run(world.course())
+    budget.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    queued.end_pause(world.integration)
+    world.sandbox.faults.add(
+        Fault("status", status=status, method="GET", path=f"^{path}$", times=None)
+    )
+    queued.drain()
+    assert queued.again(made).status == "done"
+    assert _connection(world) == "connected"
 
 
 def test_a_new_key_opens_the_site_at_once_and_what_waits_goes_on(world):
@@ -175,7 +213,7 @@ def test_a_new_key_opens_the_site_at_once_and_what_waits_goes_on(world):
     assert not ticker.anything_due()
     connect.save(Integration.objects.get(), NEW_KEY)
     assert ticker.anything_due()
-    assert budget.open_sites() == {world.integration.pk: False}
+    assert budget.open_sites() == {world.integration.pk}
     queued.drain()
     assert {queued.again(run).status for run in made} == {"done"}
 
@@ -194,7 +232,7 @@ def test_an_answer_got_with_an_old_key_pauses_nothing(world):
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("waiting", 0)
     assert _connection(world) == "unknown"
-    assert budget.open_sites() == {world.integration.pk: False}
+    assert budget.open_sites() == {world.integration.pk}
     queued.drain()
     assert queued.again(made).status == "done"
 
@@ -204,7 +242,7 @@ def test_saving_an_integration_without_a_new_key_leaves_its_pause(world):
     world.school.change_key(NEW_KEY)
     queued.drain()
     connect.save(Integration.objects.get())
-    assert budget.open_sites() == {}
+    assert budget.open_sites() == set()
 
 
 def test_a_neighbouring_site_goes_on(world):
@@ -263,7 +301,7 @@ def test_a_429_stops_the_whole_site_for_the_time_told(world, header):
     world.sandbox.switches.calls_window = 40.0
     world.sandbox.switches.calls_per_minute = 1
     queued.drain()
-    assert [call.status for call in world.sandbox.calls] == [201, 429]
+    assert world.calls() == ["POST /users", "POST /enrollments", "GET /courses"]
     _assert_paused(world, "limit", 60 if header == "none" else 40, within=2.5)
     assert {queued.again(run).status for run in made} == {"waiting"}
     assert {queued.again(run).attempts for run in made} == {0}
@@ -273,16 +311,22 @@ def test_a_429_stops_the_whole_site_for_the_time_told(world, header):
     assert {waiting.reason(queued.again(run)) for run in made} == {reason}
 
 
-def test_after_a_429_one_probe_goes_out_and_then_everything_goes_on(world):
+def _limited(seconds: float, *, times: int | None = 2) -> Fault:
+    """A limit of the site: it answers the customer's call and the question alike."""
+    return Fault("status", status=429, headers={"Retry-After": str(seconds)}, times=times)
+
+
+def test_after_a_429_one_question_goes_out_and_then_everything_goes_on(world):
     course = world.course()
     made = [queued.run(course) for _ in range(4)]
-    world.sandbox.faults.add(Fault("status", status=429, headers={"Retry-After": "40"}))
+    world.sandbox.faults.add(_limited(40))
     queued.drain()
     queued.end_pause(world.integration)
-    world.sandbox.faults.add(Fault("status", status=429, headers={"Retry-After": "50"}))
+    world.sandbox.clear_calls()
+    world.sandbox.faults.add(_limited(50, times=1))
     world.sandbox.switches.latency = 0.15
     queued.at_once(*[_claim_and_carry_out] * 4)
-    assert [call.status for call in world.sandbox.calls] == [429, 429]
+    assert world.calls() == ["GET /courses"]
     _assert_paused(world, "limit", 50, within=2)
     world.sandbox.switches.latency = 0
     queued.end_pause(world.integration)
@@ -311,7 +355,7 @@ def test_the_time_told_is_kept_between_a_second_and_a_quarter_of_an_hour(
     world, status, told, expected
 ):
     made = queued.run(world.course())
-    fault = Fault("status", status=status, headers={"Retry-After": told()})
+    fault = Fault("status", status=status, headers={"Retry-After": told()}, times=None)
     world.sandbox.faults.add(fault)
     (run,) = runs.claim(1)
     runs.carry_out(run)
@@ -322,9 +366,9 @@ def test_the_time_told_is_kept_between_a_second_and_a_quarter_of_an_hour(
 def test_a_503_that_says_when_to_come_back_stops_the_site_and_counts_no_attempt(world):
     course = world.course()
     made = [queued.run(course) for _ in range(3)]
-    world.sandbox.faults.add(Fault("status", status=503, headers={"Retry-After": "40"}))
+    world.sandbox.faults.add(Fault("status", status=503, headers={"Retry-After": "40"}, times=2))
     queued.drain()
-    assert len(world.calls()) == 1
+    assert world.calls() == ["POST /users", "GET /courses"]
     assert {(queued.again(run).status, queued.again(run).attempts) for run in made} == {
         ("waiting", 0)
     }
@@ -341,26 +385,26 @@ def test_a_503_without_a_time_stops_only_its_own_run(world):
     world.sandbox.faults.add(Fault("status", status=503))
     queued.drain()
     assert sorted(queued.again(run).status for run in made) == ["done", "done", "waiting"]
-    assert budget.open_sites() == {world.integration.pk: False}
+    assert budget.open_sites() == {world.integration.pk}
 
 
 @pytest.mark.parametrize("answer", [400, 404, 422, 500])
-def test_any_other_answer_to_a_probe_opens_the_site(world, answer):
+def test_any_other_answer_ends_a_pause_for_the_limit(world, answer):
     course = world.course()
     made = [queued.run(course) for _ in range(2)]
     budget.block(world.integration.pk, CallBudget.Blocked.LIMIT, 60)
     queued.end_pause(world.integration)
-    world.sandbox.faults.add(Fault("status", status=answer))
+    world.sandbox.faults.add(Fault("status", status=answer, path="^/(courses|users)$", times=2))
     queued.drain()
     assert queued.again(made[1]).status == "done"
-    assert budget.open_sites() == {world.integration.pk: False}
+    assert budget.open_sites() == {world.integration.pk}
 
 
 def test_the_order_of_a_customer_is_kept_across_a_pause(world):
     course, customer = world.course(), factories.CustomerFactory.create()
     first = queued.run(course, customer, at=1)
     second = queued.run(course, customer, at=2, action="expire_course_enrollment")
-    world.sandbox.faults.add(Fault("status", status=429, headers={"Retry-After": "40"}))
+    world.sandbox.faults.add(_limited(40))
     queued.drain()
     queued.end_pause(world.integration)
     queued.drain()

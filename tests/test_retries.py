@@ -34,7 +34,7 @@ def _due_in(run: RuleRun) -> float:
 def _attempt(made: RuleRun) -> RuleRun:
     """One attempt, whenever it would have been due."""
     RuleRun.objects.filter(pk=made.pk).update(next_attempt_at=queued.START)
-    (run,) = runs.claim(1)
+    (run,) = queued.claim()
     runs.carry_out(run)
     return queued.again(made)
 
@@ -313,7 +313,7 @@ def test_a_run_that_calls_without_an_end_is_bounded_by_its_attempts(world, setti
 def test_an_attempt_that_counts_is_kept_after_pauses(world):
     made = queued.run(world.course())
     world.sandbox.faults.add(Fault("status", status=500))
-    world.sandbox.faults.add(Fault("status", status=429, headers={"Retry-After": "40"}))
+    world.sandbox.faults.add(Fault("status", status=429, headers={"Retry-After": "40"}, times=2))
     assert _attempt(made).attempts == 1
     assert _attempt(made).attempts == 1
     queued.end_pause(world.integration)

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Now
+from django.db.models.lookups import StartsWith
 
 from events.models.received import EventLog
 from integrations.models import Customer, Integration
@@ -31,7 +32,8 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
     def next_in_line(self) -> "RuleRunQuerySet":
         """Those that no other run of the same customer and site goes before.
 
-        Nothing runs beside them, and what was received earlier is not waiting any more.
+        Nothing runs beside them, and nothing received earlier waits that is due or may concern
+        the same course. So what Thinkific's answer put back holds no other course of hers.
         """
         same = RuleRun.objects.filter(
             customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
@@ -43,7 +45,14 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         # that the index holds it, and it looks at all that was ever done at the site.
         unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
         waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
-        first = waiting.order_by("received_at", "id").values("pk")[:1]
+        # A bundle may hold any course.
+        overlaps = (
+            Q(target=models.OuterRef("target"))
+            | Q(target__startswith="bundle:")
+            | Q(StartsWith(models.OuterRef("target"), "bundle:"))
+        )
+        before = waiting.filter(Q(next_attempt_at__lte=Now()) | overlaps)
+        first = before.order_by("received_at", "id").values("pk")[:1]
         return self.filter(~models.Exists(beside), pk=models.Subquery(first))
 
     def held_by(self, token: "UUID | Combinable") -> "RuleRunQuerySet":

@@ -32,14 +32,22 @@ class ApiCall(models.Model):
 class CallBudget(models.Model):
     """One row per site: when its next call may go out, and why it may not.
 
-    `next_slot` is the theoretical arrival time of GCRA, `blocked_until` ends a pause;
-    both are seconds since 1970 by the database's clock.
+    `next_slot` is the theoretical arrival time of GCRA, `blocked_until` ends a pause, `asked_at`
+    is when the site was last asked whether it is open: seconds since 1970 by the database's clock.
+    `answer` is what it said.
     """
 
     class Blocked(models.TextChoices):
         NO = "", "Open"
         KEY = "key", "Key rejected"
         LIMIT = "limit", "Thinkific's limit reached"
+
+    class Answer(models.TextChoices):
+        NONE = "", "Not asked, or being asked"
+        OPEN = "open", "Open"
+        REFUSED = "refused", "Key refused"
+        LIMITED = "limited", "Limit reached"
+        UNKNOWN = "unknown", "No answer that tells"
 
     integration = models.OneToOneField(
         Integration, models.CASCADE, primary_key=True, related_name="budget"
@@ -49,6 +57,8 @@ class CallBudget(models.Model):
         max_length=5, choices=Blocked.choices, default=Blocked.NO, blank=True
     )
     blocked_until = models.FloatField(default=0)
+    asked_at = models.FloatField(default=0)
+    answer = models.CharField(max_length=7, choices=Answer.choices, default=Answer.NONE, blank=True)
 
     def __str__(self) -> str:
         return f"Budget of {self.integration}"

@@ -21,6 +21,9 @@ TOO_LARGE = "Thinkific's answer was too large (more than 1 MiB). Admit tries aga
 
 _AGAIN = "Admit tries again by itself."
 _LOOK = "The change may have been made all the same, so Admit looks before it tries again."
+_LOOK_AT = (
+    "Look at the student in Thinkific, and at the permissions of the key's owner there. Then retry."
+)
 _GROW = "the site's plan may not include the API (it takes Grow or higher)"
 # These say why in their text, and a caller may know a way on from there.
 _TEXT_DECIDES = frozenset({400, 409, 422})
@@ -130,11 +133,14 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
                 "Thinkific does not accept the key (401): the key or the subdomain is wrong, "
                 f"or {_GROW}. Check both, and enter the key again.",
                 status=status,
+                alone="Thinkific refused this one request (401), although the key works. "
+                f"{_LOOK_AT}",
             )
         case 403:
             return KeyRejected(
                 f"Thinkific denies access (403): {_GROW}, or the key lacks a permission.{said}",
                 status=status,
+                alone=_denied_alone(reply, said),
             )
         case 429:
             seconds = limits.pause_seconds(reply.headers, now)
@@ -153,6 +159,16 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         in_doubt=write,
         seconds=limits.retry_after(reply.headers, now),
     )
+
+
+def _denied_alone(reply: Reply, said: str) -> str:
+    if reply.text.lstrip().startswith("<"):
+        return (
+            "Something in front of Thinkific, such as a firewall, refused what was sent (403, a "
+            "web page instead of data). Look for signs in the customer's name or fields that may "
+            "look like code to it. Enroll the customer in Thinkific by hand, or retry."
+        )
+    return f"Thinkific refused this one request (403), although the key works.{said} {_LOOK_AT}"
 
 
 def _ended(text: str) -> str:

@@ -11,7 +11,8 @@ from django.db.models.functions import Now
 from integrations.errors import Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific.client import Answer
-from integrations.thinkific.visit import Visit, accept_key
+from integrations.thinkific.neutral import accept_key
+from integrations.thinkific.visit import Visit
 
 Kind = Destination.Kind
 KINDS = {"course": Kind.COURSE, "bundle": Kind.BUNDLE}

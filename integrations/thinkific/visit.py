@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from integrations import budget, rows, together
 from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Refused, Retry
 from integrations.models import ApiCall, CallBudget, Customer, Integration, Intent, Learner
 from integrations.rows import Given, Question
+from integrations.thinkific import neutral
 from integrations.thinkific.client import Answer, Client, Exchange
 
 T = TypeVar("T")
@@ -24,6 +24,10 @@ T = TypeVar("T")
 _WHO = ("integration_id", "customer_id")
 # How long a 202 is believed while nothing is to be seen of what it promised.
 ACCEPTED_FOR = timedelta(hours=1)
+# How long it is believed that a site is open, so that many refusals ask once.
+BELIEVED_SECONDS = 60.0
+# How long to wait for the answer that another thread or machine has asked for.
+AWAITED_SECONDS = 5.0
 _INTENTS = Question(
     lambda: Intent.objects.filter(integration=Given("site"), customer=Given("customer"))
 )
@@ -37,7 +41,9 @@ class Visit:
 
     `until` (monotonic seconds) is when the last call may start. Raises what the client
     raises, budget.SiteBlocked and budget.NoSlot before a call, OutOfTime when `until` has
-    passed or the call could outlast the lease, and whatever `renew` raises.
+    passed or the call could outlast the lease, and whatever `renew` raises. KeyRejected,
+    LimitReached and SiteBlocked say that the whole site is paused; where only this one call was
+    refused, it is Refused or Retry.
     """
 
     def __init__(
@@ -54,12 +60,14 @@ class Visit:
         self.user_is_new = False  # created in this attempt: nothing can be enrolled yet
         self.looked_up = False  # read from the site in this attempt: cannot be outdated
         self.calls = 0  # begun in this attempt
+        self.answer_seconds = 0.0  # what they took
         self._run_id = run_id
         self._renew = renew
         self._until = until
         self._later: list[Callable[[], object]] = []
         self._target = ""
-        self._probe = False
+        # A customer's call never goes out during a pause; what a person asks for may end one.
+        self._pause = None if run_id else 0.0
         self._client = Client(
             base_url=settings.THINKIFIC_API_URL,
             site=integration.site,
@@ -173,29 +181,28 @@ class Visit:
             raise OutOfTime("The worker's time was up before the next call; it goes on at once.")
         leased_until = time.monotonic() + settings.LEASE_SECONDS
 
-        def prepare() -> budget.Slot:
+        def prepare() -> float:
             self._renew()
             self.write()
             if self._target:
                 self._intend(self._target)
-            return budget.take(self.integration.pk, patience=min(patience, 3600))
+            return budget.take(self.integration.pk, patience=min(patience, 3600), pause=self._pause)
 
-        slot = together.write(prepare)
+        wait = together.write(prepare)
         self._later = []
         self.calls += 1
-        self._probe = slot.probe
-        if slot.wait > 0:
-            time.sleep(slot.wait)
-            self._stop_if_blocked(slot)
+        if wait > 0:
+            time.sleep(wait)
+            self._stop_if_blocked()
         # A process that stood still may find its run with another one, which has looked already
         # whether this call was made.
         if self._run_id and time.monotonic() + settings.CALL_DEADLINE_SECONDS > leased_until:
             raise OutOfTime("The worker stood still before the next call; it goes on at once.")
 
-    def _stop_if_blocked(self, slot: budget.Slot) -> None:
-        """The site may have been stopped while we waited for our slot: nothing was sent yet."""
+    def _stop_if_blocked(self) -> None:
+        """The site may have been paused while we waited for our slot: nothing was sent yet."""
         why, seconds = budget.blocked_for(self.integration.pk)
-        if why and not slot.probe:
+        if why and (self._pause is None or seconds > self._pause):
             self.settle(self._target)
             raise budget.SiteBlocked(why, seconds)
 
@@ -205,6 +212,7 @@ class Visit:
         self._intents[target] = fresh
 
     def _after_call(self, exchange: Exchange) -> None:
+        self.answer_seconds += exchange.milliseconds / 1000
         call = ApiCall(
             integration=self.integration,
             run_id=self._run_id,
@@ -220,48 +228,63 @@ class Visit:
         self._later.append(lambda: rows.insert(call))
 
     def _watched(self, call: Callable[[], T]) -> T:
-        """Carry out a call and let its answer open or close the site."""
+        """Carry out a call; an answer that may concern the whole site is looked into."""
+        began = time.monotonic()
         try:
             result = call()
-        except KeyRejected as error:
-            reject_key(self.integration, error.message)
-            raise
-        except LimitReached as error:
-            budget.block(self.integration.pk, CallBudget.Blocked.LIMIT, error.seconds)
-            raise
-        except Retry as error:
-            if error.seconds is not None:  # it said itself when to come back
-                budget.block(self.integration.pk, CallBudget.Blocked.LIMIT, error.seconds)
-            elif self._probe and error.status is not None:
-                budget.unblock(self.integration.pk)  # called it can be; of the key we know nothing
-            raise
+        except (KeyRejected, LimitReached, Retry) as error:
+            raise self._judged(error, time.monotonic() - began) from error
         except Refused:
             self._report_open()
             raise
         self._report_open()
         return result
 
+    def _judged(self, error: OutsideError, age: float) -> Exception:
+        """What an answer to this call, `age` seconds after it was begun, means for its run."""
+        told = neutral.what_it_tells(error)
+        if told.state == CallBudget.Answer.UNKNOWN and error.status != 403:
+            return error
+        ours = self.customer is None or error.status is None  # without a status it was not sent
+        if ours and told.state != CallBudget.Answer.UNKNOWN:
+            neutral.take_effect(self.integration, told)
+            return error
+        # Of a 401 or 429 an older answer knows nothing: the key may have been changed since, and
+        # the limit be reached.
+        state = self.ask(max_age=BELIEVED_SECONDS if error.status == 403 else age)
+        return neutral.meaning(error, state)
+
     def _report_open(self) -> None:
         connected = Integration.Connection.CONNECTED
-        if self._probe or self.integration.connection != connected:
-            self._probe = False
+        if self.integration.connection != connected:
             self.integration.connection = connected
-            accept_key(self.integration)
+            neutral.accept_key(self.integration)
 
+    # The site as a whole
 
-def reject_key(integration: Integration, message: str) -> None:
-    """Pause the site, unless the key was changed since: an old key's answer says nothing."""
-    current = Integration.objects.filter(
-        pk=integration.pk, secret_version=integration.secret_version
-    )
-    refused = {"connection": Integration.Connection.REFUSED, "connection_message": message}
-    with transaction.atomic():  # a new key waits for the row, and then ends this pause
-        if current.update(**refused):
-            budget.block(integration.pk, CallBudget.Blocked.KEY, budget.KEY_PAUSE_SECONDS)
+    def ask(self, *, max_age: float, impatient: bool = False) -> CallBudget.Answer:
+        """Whether the site lets us in: as found out in the last `max_age` seconds, or asked now.
 
+        The answer opens or pauses the site. `impatient` does not wait for another one who asks.
+        Raises what a call raises before it is sent.
+        """
+        asking = 0.0 if impatient else budget.ASKING_SECONDS
+        asked_at = budget.begin_asking(self.integration.pk, max_age=max_age, asking=asking)
+        if asked_at is None:
+            return self._awaited()
+        target, pause, self._target, self._pause = self._target, self._pause, "", float("inf")
+        try:
+            found = neutral.ask(self._client.get)
+        finally:
+            self._target, self._pause = target, pause
+        neutral.take_effect(self.integration, found)
+        budget.answered(self.integration.pk, asked_at, found.state)
+        return found.state
 
-def accept_key(integration: Integration) -> None:
-    """The site answered: it is open, and its key works."""
-    budget.unblock(integration.pk)
-    connected = {"connection": Integration.Connection.CONNECTED, "connection_message": ""}
-    Integration.objects.filter(pk=integration.pk).update(**connected)
+    def _awaited(self) -> CallBudget.Answer:
+        give_up = time.monotonic() + AWAITED_SECONDS
+        while not (answer := budget.answer(self.integration.pk)):
+            if time.monotonic() > give_up:
+                return CallBudget.Answer.UNKNOWN
+            time.sleep(0.05)
+        return answer

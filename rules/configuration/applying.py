@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from integrations import connect, secrets
 from integrations.models import Destination, FieldMapping, Integration, Marketplace, Product
 from integrations.thinkific import catalogue
-from integrations.thinkific.visit import accept_key
+from integrations.thinkific.neutral import accept_key
 from rules.configuration.faults import Faulty
 from rules.configuration.reading import Configuration, IntegrationEntry, MarketplaceEntry, RuleEntry
 from rules.configuration.sites import Site

@@ -179,17 +179,9 @@ class _Slots:
 
     def __init__(self, row: Integration) -> None:
         self._row = row
-        self._pace = _Pace()
-        self._answered = False
 
     def __call__(self, method: str, path: str) -> None:
-        try:
-            slot = budget.take(self._row.pk, patience=_PATIENCE)
-        except budget.SiteBlocked as blocked:
-            # After an answer it is our own probe that keeps the site blocked for others.
-            if blocked.why != CallBudget.Blocked.KEY and not self._answered:
-                raise
-            self._pace(method, path)
-        else:
-            time.sleep(slot.wait)
-        self._answered = True
+        why, seconds = budget.blocked_for(self._row.pk)
+        if why == CallBudget.Blocked.LIMIT and seconds > 0:
+            raise budget.SiteBlocked(why, seconds)
+        time.sleep(budget.take(self._row.pk, patience=_PATIENCE, pause=float("inf")))

@@ -118,7 +118,7 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fault:
-    """One way to fail, for the next `times` calls that match `method`, `path` and `school`.
+    """One way to fail, for the next `times` calls that match `method`, `path`, `about`, `school`.
 
     The call is always carried out by `delay`, `drop`, `truncated`, `empty` and the drips, which
     spoil a true answer; by the other kinds only with `applied`. Raises ValueError for a kind
@@ -132,6 +132,9 @@ class Fault:
     method: str | None = None
     path: str | None = None
     """Regular expression searched for in the path below the API's base, as in Call.path."""
+    about: str | None = None
+    """Regular expression searched for in the body and in each value of the query, to fail for what
+    concerns one student and no other."""
     after: int = 0
     """Matching calls that are let through first."""
     status: int | None = None
@@ -162,21 +165,39 @@ class Fault:
             raise ValueError(f"delay is a number of seconds from 0, not {self.delay!r}.")
         if not isinstance(self.headers, Mapping):
             raise ValueError("headers are names with their values.")
-        for name in ("method", "path", "school"):
+        for name in ("method", "path", "about", "school"):
             if not isinstance(getattr(self, name), str | None):
                 raise ValueError(f"{name} is a text or None.")
-        try:
-            re.compile(self.path or "")
-        except re.error as error:
-            raise ValueError(f"path is no regular expression: {error}.") from error
+        for name in ("path", "about"):
+            try:
+                re.compile(getattr(self, name) or "")
+            except re.error as error:
+                raise ValueError(f"{name} is no regular expression: {error}.") from error
 
-    def matches(self, *, method: str, path: str, school: str | None) -> bool:
+    def matches(self, call: "FaultableCall") -> bool:
         """Whether a call is one of those this fault is for."""
-        if self.method is not None and self.method.upper() != method:
+        if self.method is not None and self.method.upper() != call.method:
             return False
-        if self.school is not None and self.school != school:
+        if self.school is not None and self.school != call.school:
             return False
-        return self.path is None or re.search(self.path, path) is not None
+        if self.path is not None and not re.search(self.path, call.path):
+            return False
+        return self.about is None or any(re.search(self.about, text) for text in call.texts())
+
+
+@dataclass(frozen=True, slots=True)
+class FaultableCall:
+    """What a fault looks at. `school` is the subdomain that the call claims."""
+
+    method: str
+    path: str
+    school: str | None
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def texts(self) -> list[str]:
+        """The values of the query and the body."""
+        return [*self.query.values(), self.body.decode(errors="replace")]
 
 
 def _whole(value: object, least: int, *, none: bool = False) -> bool:
@@ -223,13 +244,13 @@ class Faults:
         with self._lock:
             return list(self._fired)
 
-    def take(self, *, method: str, path: str, school: str | None) -> Fault | None:
+    def take(self, call: FaultableCall) -> Fault | None:
         """The first fault for this call, used up by one; None when there is none."""
         if not self._armed:
             return None
         with self._lock:
             for armed in self._armed:
-                if not armed.fault.matches(method=method, path=path, school=school):
+                if not armed.fault.matches(call):
                     continue
                 if armed.to_skip:
                     armed.to_skip -= 1

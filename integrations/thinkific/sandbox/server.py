@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from integrations.thinkific.sandbox import api, control
-from integrations.thinkific.sandbox.faults import Faults, Switches
+from integrations.thinkific.sandbox.faults import FaultableCall, Faults, Switches
 from integrations.thinkific.sandbox.line import BadRequestError, HangupError, Line
 from integrations.thinkific.sandbox.misbehaviour import ACTS, Scene
 from integrations.thinkific.sandbox.school import School
@@ -223,7 +223,9 @@ class Sandbox:
             call.done, call.done_at = reply.status, time.monotonic()
             return reply
 
-        fault = self.faults.take(method=request.method, path=path, school=claimed)
+        fault = self.faults.take(
+            FaultableCall(request.method, path, claimed, request.query, request.body)
+        )
         if fault is None:
             reply = carry_out()
             line.pause(switches.latency)

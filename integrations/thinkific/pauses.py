@@ -1,0 +1,37 @@
+"""Pauses of a site: asking whether it is open again, on time or when a person wants to know."""
+
+import time
+
+from django.db import transaction
+
+from integrations.models import CallBudget, Integration
+from integrations.secrets import SecretUnreadable
+from integrations.thinkific.neutral import reject_key
+from integrations.thinkific.visit import Visit
+
+PATIENCE = 10.0  # seconds that a person waits for a slot
+
+
+def ask(
+    integration: Integration, *, until: float = float("inf"), impatient: bool = False
+) -> CallBudget.Answer:
+    """Ask a paused site whether it is open, which ends its pause or begins a new one.
+
+    `until` (monotonic seconds) is when the call may start at the latest. Raises OutOfTime and
+    budget.NoSlot when it could not be asked.
+    """
+    try:
+        visit = Visit(integration, until=until)
+    except SecretUnreadable as error:
+        reject_key(integration, error.message)
+        return CallBudget.Answer.REFUSED
+    try:
+        return visit.ask(max_age=0.0, impatient=impatient)
+    finally:
+        with transaction.atomic():
+            visit.write()
+
+
+def try_now(integration: Integration) -> CallBudget.Answer:
+    """The same for a person, who waits ten seconds at most for the call to start."""
+    return ask(integration, until=time.monotonic() + PATIENCE, impatient=True)
