@@ -274,7 +274,7 @@ def test_a_connection_that_was_never_made_leaves_no_doubt(world: World):
 
 def test_a_limit_that_is_met_in_between_leaves_what_was_learned(world: World):
     place = place_for(world, "course")
-    limited = {"status": 429, "headers": {"Retry-After": "1"}}
+    limited: dict[str, Any] = {"status": 429, "headers": {"Retry-After": "1"}}
     world.sandbox.faults.add(Fault("status", path="^/courses$", **limited))
     lose(place, "enrollments", {"kind": "status", **limited})
     place.calls()

@@ -15,8 +15,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from config import roles
-from integrations import background, connect
-from integrations.models import Integration
+from integrations import background, budget, connect
+from integrations.models import CallBudget, Integration
 from integrations.thinkific.sandbox import Fault
 from rules.models import Rule
 from tests import factories, queued
@@ -401,6 +401,55 @@ def test_a_rejected_key_says_how_to_go_on_at_once(boss, world, sandbox):
     press_refresh(boss, world.integration)
     (text,) = said(press_refresh(boss, world.integration))
     assert "Enter a new key to go on at once." in text
+
+
+# Trying a paused site
+
+
+def _press_try_now(client: Client, integration: Integration) -> list[str]:
+    return said(client.post(page("do_try_now", integration), {"back": reverse(LIST)}, follow=True))
+
+
+@pytest.mark.parametrize("path", [LIST, "change"])
+def test_a_paused_site_offers_to_be_tried_now_and_an_open_one_does_not(boss, world, path):
+    address = reverse(LIST) if path == LIST else page("change", world.integration)
+    assert "Try now" not in words(boss.get(address))
+    budget.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    assert "Try now" in words(boss.get(address))
+
+
+def test_a_paused_site_that_answers_goes_on_at_once(boss, world):
+    made = queued.run(world.course())
+    budget.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    assert _press_try_now(boss, world.integration) == [
+        "Art Academy: Thinkific answers. 1 waiting action goes on now, about 1 minute."
+    ]
+    assert world.calls() == ["GET /courses"]
+    queued.drain()
+    assert queued.again(made).status == "done"
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (
+            Fault("status", status=401),
+            "still refused. Thinkific does not accept the key: the key or the subdomain is wrong",
+        ),
+        (Fault("status", status=429), "Thinkific asks for a longer pause. It goes on by itself"),
+        (Fault("reset"), "Thinkific did not answer. Admit asks again by itself"),
+    ],
+)
+def test_a_paused_site_that_stays_closed_says_why(boss, world, sandbox, fault, text):
+    made = queued.run(world.course())
+    budget.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    sandbox.faults.add(fault)
+    (message,) = _press_try_now(boss, world.integration)
+    assert message.startswith(f"Art Academy: {text}")
+    queued.drain()
+    assert queued.again(made).status == "waiting"
+    # Pressed again it asks again, however little time has passed.
+    assert "Thinkific answers." in _press_try_now(boss, world.integration)[0]
 
 
 # The list

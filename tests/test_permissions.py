@@ -58,6 +58,7 @@ FOR_THEMSELVES = {
 # Buttons, by model and name.
 MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("integration", "refresh"): SETS_UP,
+    ("integration", "try_now"): SETS_UP,
     ("rule", "switch_on"): SETS_UP,
     ("rule", "switch_off"): SETS_UP,
     ("product", "end_access"): SETS_UP,

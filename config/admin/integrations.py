@@ -23,8 +23,9 @@ from config.admin.lists import ListAdmin
 from config.admin.pages import render
 from events import backlog, disconnecting
 from integrations import background, connect
-from integrations.models import Destination, Integration
-from integrations.thinkific.explain import plain
+from integrations.models import CallBudget, Destination, Integration
+from integrations.thinkific import pauses
+from integrations.thinkific.explain import FAULTS, explain_plainly, plain
 from rules import lost
 from rules.models import Rule
 
@@ -36,6 +37,11 @@ EMPTY = mark_safe(
     "<strong>Subdomain</strong> and the <strong>API Key</strong>, or you create an API access "
     "token. Then press New integration and paste both.</p>"
 )
+
+
+def _is_paused(integration: Integration) -> bool:
+    calls: CallBudget | None = getattr(integration, "budget", None)
+    return integration.enabled and calls is not None and bool(calls.blocked)
 
 
 @admin.register(Integration)
@@ -56,13 +62,16 @@ class IntegrationAdmin(ListAdmin):
     ordering = ("name",)
     sortable_by = ()
     actions = ("refresh_ticked",)
-    buttons = (Button("refresh", "Refresh", "integrations.change_integration"),)
+    buttons = (
+        Button("refresh", "Refresh", "integrations.change_integration"),
+        Button("try_now", "Try now", "integrations.change_integration", fits=_is_paused),
+    )
 
     # The list
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Integration]:
         offered = Destination.objects.filter(gone_at=None)
-        found: QuerySet[Integration] = super().get_queryset(request)
+        found: QuerySet[Integration] = super().get_queryset(request).select_related("budget")
         return found.annotate(
             courses=_number_of(offered.filter(kind=Destination.Kind.COURSE)),
             bundles=_number_of(offered.filter(kind=Destination.Kind.BUNDLE)),
@@ -113,6 +122,18 @@ class IntegrationAdmin(ListAdmin):
         ticked = list(chosen)
         for integration, outcome in zip(ticked, background.refresh_all(ticked), strict=True):
             telling.refreshed(request, integration, outcome)
+
+    def try_now(self, request: HttpRequest, integration: Integration) -> None:
+        """Ask a paused site whether it is open again, before its pause is over."""
+        waiting = backlog.waiting(integration)
+        try:
+            answer = pauses.try_now(integration)
+        except FAULTS as error:
+            text = f"{integration}: not asked. {explain_plainly(error)}"
+            self.message_user(request, text, messages.WARNING)
+            return
+        integration.refresh_from_db()
+        telling.tried(request, integration, answer, waiting)
 
     # One of them: not Django's view, for that saves in a transaction, and in none of them may
     # Thinkific be called.

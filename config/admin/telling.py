@@ -10,7 +10,8 @@ from config.admin import look
 from config.admin.integration_form import IntegrationForm
 from events import backlog
 from integrations.background import Outcome
-from integrations.models import Integration
+from integrations.models import CallBudget, Integration
+from integrations.thinkific.explain import plain
 from rules import lost
 from rules.lost import Lost
 
@@ -24,6 +25,25 @@ def refreshed(request: HttpRequest, integration: Integration, outcome: Outcome) 
     say(request, f"{integration}: {outcome.sentence()}")
     if outcome.changes is not None and (found := lost.lost(integration)):
         messages.warning(request, lost_sentence(found))
+
+
+def tried(
+    request: HttpRequest, integration: Integration, answer: CallBudget.Answer, waiting: int
+) -> None:
+    """What a paused site answered to the person who pressed Try now."""
+    match answer:
+        case CallBudget.Answer.OPEN:
+            then = backlog.go_on(waiting)
+            messages.success(request, f"{integration}: Thinkific answers. {then}".rstrip())
+        case CallBudget.Answer.REFUSED:
+            why = plain(integration.connection_message)
+            messages.error(request, f"{integration}: still refused. {why}")
+        case CallBudget.Answer.LIMITED:
+            text = "Thinkific asks for a longer pause. It goes on by itself when that is over."
+            messages.warning(request, f"{integration}: {text}")
+        case _:
+            text = "Thinkific did not answer. Admit asks again by itself; nothing is lost."
+            messages.warning(request, f"{integration}: {text}")
 
 
 def connected(

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import FrameType
 
 from tests import postgres
-from tests.faults import answers, carrying, clusters, receiving, scale
+from tests.faults import answers, carrying, clusters, one_customer, receiving, scale
 from tests.faults.database import Place
 from tests.faults.fault import Fault, Outcome, strike, table
 
 FAULTS = {
     fault.name: fault
-    for part in (receiving, carrying, clusters, answers, scale)
+    for part in (receiving, carrying, clusters, answers, one_customer, scale)
     for fault in part.FAULTS
 }
 
