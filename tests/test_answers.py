@@ -49,7 +49,7 @@ def turned_off(place: Place) -> None:
 
 
 def key_rejected(place: Place) -> None:
-    place.world.sandbox.faults.add(Fault("status", status=401))
+    place.world.sandbox.faults.add(Fault("status", status=401, times=2))
     place.buy(order__id=1183)
 
 
