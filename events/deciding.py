@@ -24,6 +24,7 @@ Status = EventLog.Status
 # Two events may come for one delinquency (SamCart's help page): Cancel and Delinquent.
 SAME_HAPPENING = timedelta(minutes=10)
 PAID = {"", "charged", "fulfilled"}
+REFUNDS = {Trigger.PRODUCT_REFUNDED, Trigger.PRODUCT_PARTIALLY_REFUNDED}
 WITHDRAWN = "It was sent to a withdrawn address."
 _EVENTS = Question(lambda: EventLog.objects.filter(delivery=Given("delivery")))
 _CUSTOMER = Question(lambda: Customer.objects.filter(email=Given("email", CharField())))
@@ -109,6 +110,13 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent) -> RuleRun:
             f"SamCart reports this line as {line.line_status}, not as Charged. "
             "Release it if the customer has paid."
         )
+    elif event.trigger in REFUNDS and line.line_status.casefold() in PAID - {""}:
+        # A body that repeats all lines of the order tells of each how it stands.
+        run.status = RuleRun.Status.HELD
+        run.message = (
+            f"SamCart sent a refund, and reports this line as {line.line_status}: it may be paid "
+            "for as before. Release it if this line was refunded."
+        )
     return run
 
 
@@ -162,6 +170,7 @@ def _fill(event: EventLog, line: Line, found: Found) -> None:
     event.subscription_id = sale.subscription_id
     event.transaction_id = sale.transaction_id
     event.samcart_customer_id = sale.customer_id
+    event.ordered_at = sale.ordered_at
     event.custom_fields = [asdict(each) for each in sale.custom_fields]
     # Read again, it may be months old: names are taken from it the first time only. And who
     # knows but a withdrawn address renames nobody.

@@ -61,7 +61,7 @@ def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
         if delivery.marketplace_id not in books:
             books[delivery.marketplace_id] = RuleBook(delivery.marketplace_id)
         book = books[delivery.marketplace_id]
-        sales = parse(bytes(delivery.body), delivery.content_type)
+        sales = parse(bytes(delivery.body), delivery.content_type, delivery.content_encoding)
         return Reading(delivery, book, [_line(delivery, book, sale) for sale in sales])
     except Unreadable as error:
         return Reading(delivery, unreadable=error.reason)

@@ -44,8 +44,9 @@ _PARTED = Question(
 def first_of(delivery: Delivery) -> Delivery | None:
     """The delivery that this one repeats, or None.
 
-    Same account, address and body within ten minutes of the first; the first made a run;
-    and nothing else of its customers came between, for then the order of things matters.
+    Same account, address and body within ten minutes of the first; a run of the first waits,
+    runs or is done, for what failed is sent again to be done; and nothing else of its customers
+    came between, for then the order of things matters.
     """
     first = _SAME_BEFORE.first(
         received_at=delivery.received_at,
@@ -56,7 +57,9 @@ def first_of(delivery: Delivery) -> Delivery | None:
         address_trigger=delivery.address_trigger,
         withdrawn=delivery.withdrawn,
     )
-    if first is None or not RuleRun.objects.filter(event__delivery=first).exists():
+    going = (RuleRun.Status.WAITING, RuleRun.Status.RUNNING, RuleRun.Status.DONE)
+    runs = RuleRun.objects.filter(event__delivery=first, status__in=going)
+    if first is None or not runs.exists():
         return None
     customers = EventLog.objects.filter(delivery=first).values("customer")
     between = EventLog.objects.filter(

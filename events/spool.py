@@ -37,7 +37,10 @@ MOST_UNKNOWN_BYTES = 64 * 1024 * 1024
 STALE_SECONDS = 3600
 KNOWN, UNKNOWN, SET_ASIDE = ".known", ".unknown", ".aside"
 # What a file tells of its delivery, beside the body, which comes after the first line.
-FACTS = ("address_trigger", "query", "content_type", "body_digest")
+FACTS = ("address_trigger", "query", "content_type", "content_encoding", "body_digest")
+
+# Files that our keys do not open, as this process has found out and told once.
+_not_ours: set[str] = set()
 
 
 class Full(Exception):
@@ -87,13 +90,13 @@ def drain(*, seconds: float) -> int:
     """Bring what waits here into the database, oldest first; how many deliveries that were.
 
     Begins none after so many seconds, and waits for no database that hangs. Raises
-    django.db.Error when that does not take them; they stay then. A file that cannot be opened
-    is set aside, and the rest goes on.
+    django.db.Error when that does not take them; they stay then. A file that our keys do not
+    open stays too, one that makes no sense is set aside, and the rest goes on.
     """
     landed = 0
     until = time.monotonic() + seconds
     try:
-        files = _waiting()
+        files = [file for file in _waiting() if file.name not in _not_ours]
         for file in files:
             if time.monotonic() >= until:
                 break
@@ -109,12 +112,27 @@ def drain(*, seconds: float) -> int:
 
 
 def counts() -> dict[str, int | None]:
-    """How many files of this machine wait, and how many were set aside; None: may not look."""
+    """How many files of this machine wait, were set aside, or cannot be opened by our keys.
+
+    None: may not look.
+    """
     try:
         aside = [name for name in _names() if name.endswith(SET_ASIDE)]
-        return {"waiting": len(_waiting()), "set_aside": len(aside)}
+        waiting = _waiting()
+        sealed = sum(not _opens(file) for file in waiting)
+        return {"waiting": len(waiting) - sealed, "set_aside": len(aside), "not_ours": sealed}
     except OSError:
-        return {"waiting": None, "set_aside": None}
+        return {"waiting": None, "set_aside": None, "not_ours": None}
+
+
+def _opens(file: Path) -> bool:
+    try:
+        secrets.reveal_bytes(file.read_bytes())
+    except FileNotFoundError:
+        return True  # brought in at this moment
+    except (secrets.SecretUnreadable, PermissionError):
+        return False
+    return True
 
 
 # The folder
@@ -196,7 +214,14 @@ def _bring_in(file: Path) -> int:
         spooled = _read(file)
     except FileNotFoundError:
         return 0  # another `up` was faster
-    except (secrets.SecretUnreadable, PermissionError, ValueError, KeyError, TypeError) as error:
+    except (secrets.SecretUnreadable, PermissionError) as error:
+        # Another installation may have written it, which has the keys: it stays where it is.
+        if file.name not in _not_ours:
+            kind = type(error).__name__
+            log.error("spooled_delivery_not_ours", extra={"file": file.name, "error": kind})
+            _not_ours.add(file.name)
+        return 0
+    except (ValueError, KeyError, TypeError) as error:
         kind = type(error).__name__
         log.error("spooled_delivery_unreadable", extra={"file": file.name, "error": kind})
         _set_aside(file)
@@ -230,7 +255,8 @@ def _read(file: Path) -> Spooled:
         uuid=UUID(facts["uuid"]),
         marketplace_id=facts["marketplace"],
         body=body,
-        **{name: facts[name] for name in FACTS},
+        # A file of an earlier version tells less.
+        **{name: facts.get(name, "") for name in FACTS},
     )
     return Spooled(delivery, facts["secret"], datetime.fromisoformat(facts["received_at"]))
 

@@ -28,6 +28,7 @@ def as_data(event: EventLog) -> dict[str, Any]:
             {"rule": sentence, "runs": ran, "reason": REASONS[Why(why)]}
             for sentence, ran, why in event.sentences()
         ],
+        "ordered_at": event.ordered_at.isoformat() if event.ordered_at else None,
     }
 
 
@@ -58,6 +59,7 @@ def unread(delivery: Delivery) -> dict[str, Any]:
         "reason": NOT_READ,
         "runs": [],
         "verdicts": [],
+        "ordered_at": None,
     }
 
 

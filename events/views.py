@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
-from events import keeping, reach, spool, wake
+from events import addresses, keeping, reach, spool, wake
 from events.models import Delivery
 from integrations import doors, secrets
 from integrations.doors import Door
@@ -40,9 +40,9 @@ def receive_first(get_response: GetResponse) -> GetResponse:
 def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpResponse:
     """Keep one POST of SamCart with its wake-up, in one transaction, and answer.
 
-    200 stored · 404 unknown secret · 405 not a POST · 413 over 1 MiB · 503 when no durable
-    copy could be made. Nothing of the body is read here: SamCart sends each event once. What
-    the database does not take in time goes to the spool, and is stored all the same.
+    200 stored · 404 unknown secret · 405 not a POST · 411 no length · 413 over 1 MiB · 503 when
+    no durable copy could be made. Nothing of the body is read here: SamCart sends each event once.
+    What the database does not take in time goes to the spool, and is stored all the same.
     """
     try:
         return _receive(request, secret, trigger)
@@ -54,14 +54,15 @@ def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpRespons
 
 def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
     came_at = time.time()
-    digest = secrets.digest(secret)
     patience = Patience(settings.STORE_SECONDS)  # for the look-up and the storing together
     posted = request.method == "POST"
-    door, in_reach = _door(digest, patience, posted=posted)
+    digest, door, in_reach = _addressed(secret, patience, posted=posted)
     if door is None:
         return _unknown()
     if not posted:
         return _not_a_post(door, in_reach=in_reach)
+    if _has_no_length(request):
+        return _answer(411, "Send the length of the body (Content-Length), or send it in chunks.")
     body = _body(request)
     if body is None:
         log.warning("delivery_too_large", extra={"marketplace": door.marketplace_id})
@@ -77,6 +78,21 @@ def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
         spool.keep(delivery, secret_digest=digest, received_at=received_at)
         log.warning("delivery_spooled", extra={"delivery": str(delivery.uuid)})
     return _answer(200, "Stored.")
+
+
+def _addressed(secret: str, patience: Patience, *, posted: bool) -> tuple[str, Door | None, bool]:
+    """The digest of the secret that was meant, whose address it is, and whether that is certain.
+
+    See `_door`. The first one is meant as long as nobody knows better.
+    """
+    found = []
+    for meant in addresses.secrets_in(secret):
+        digest = secrets.digest(meant)
+        door, in_reach = _door(digest, patience, posted=posted)
+        if door is not None and door.marketplace_id:
+            return digest, door, in_reach
+        found.append((digest, door, in_reach))
+    return found[0]
 
 
 def _door(digest: str, patience: Patience, *, posted: bool) -> tuple[Door | None, bool]:
@@ -123,6 +139,13 @@ def _give_up(error: Exception, patience: Patience) -> None:
     connection.close()
 
 
+def _has_no_length(request: HttpRequest) -> bool:
+    """Whether a body may follow that nobody reads: HTTP/1.0 may end it by closing."""
+    headers = request.META
+    told = headers.get("CONTENT_LENGTH") or headers.get("HTTP_TRANSFER_ENCODING")
+    return headers.get("SERVER_PROTOCOL") == "HTTP/1.0" and not told
+
+
 def _body(request: HttpRequest) -> bytes | None:
     """The body's bytes; None when there are too many of them.
 
@@ -145,7 +168,9 @@ def _body(request: HttpRequest) -> bytes | None:
 
 
 def _delivery(request: HttpRequest, door: Door, trigger: str, body: bytes) -> Delivery:
-    named = from_address(trigger)
+    named = from_address(addresses.trigger_in(trigger))
+    if not addresses.trigger_in(trigger):
+        trigger = ""  # nothing but what was pasted along with the address
     # WSGI hands the bytes of a header over as if they were Latin-1.
     query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
     return Delivery(
@@ -155,6 +180,7 @@ def _delivery(request: HttpRequest, door: Door, trigger: str, body: bytes) -> De
         address_trigger=named.value if named else _text(trigger, 100),
         query=_text(query.decode("utf-8", "replace"), 2000),
         content_type=_text(request.META.get("CONTENT_TYPE", ""), 255),
+        content_encoding=_text(request.META.get("HTTP_CONTENT_ENCODING", ""), 100),
         body=body,
         body_digest=hashlib.sha256(body).hexdigest(),
     )

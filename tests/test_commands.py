@@ -38,6 +38,7 @@ EVENT_KEYS = [
     "reason",
     "runs",
     "verdicts",
+    "ordered_at",
 ]
 RUN_KEYS = [
     "id",
@@ -269,6 +270,7 @@ def test_events_are_told_with_exactly_these_keys(world):
         "reason": "",
         "runs": [],
         "verdicts": [],
+        "ordered_at": event.ordered_at.isoformat() if event.ordered_at else None,
     }
     assert found["runs"] == [
         {
@@ -373,7 +375,7 @@ def test_status_of_a_fresh_installation(db):
     assert json.loads(run("status", "--json")) == {
         "worker_seen_seconds": None,
         "deliveries_waiting": 0,
-        "spool": {"waiting": 0, "set_aside": 0},
+        "spool": {"waiting": 0, "set_aside": 0, "not_ours": 0},
         "runs": dict.fromkeys(["waiting", "running", "done", "skipped", "failed", "held"], 0),
         "oldest_due_seconds": None,
         "integrations": [],

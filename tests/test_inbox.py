@@ -93,6 +93,7 @@ SAMPLES = {
     "20": ("product_refunded", 1),
     "21": ("product_partially_refunded", 1),
     "22": ("product_refunded", 1),
+    "23": ("product_refunded", 2),
     "30": ("subscription_canceled", 1),
     "31": ("subscription_charged", 1),
     "32": ("subscription_charge_failed", 1),
@@ -112,6 +113,7 @@ SAMPLES = {
     "93": (None, 1),
     "94": (None, 1),
     "95": ("product_purchased", 1),
+    "96": ("product_purchased", 1),
 }
 FILES = {path.name.split("_")[0]: path for path in PAYLOADS.glob("*_*")}
 
@@ -541,7 +543,7 @@ def test_products_and_customers_are_renamed_by_what_comes_later(shop):
     )
     assert Product.objects.get().name == "New Name"
     person = Customer.objects.get()
-    assert (person.email, person.email_as_sent) == ("dana@example.com", " DANA@Example.COM ")
+    assert (person.email, person.email_as_sent) == ("dana@example.com", "DANA@Example.COM")
     assert (person.first_name, person.last_name) == ("Daniela", "Example")
     assert (event.product, event.customer) == (Product.objects.get(), person)
 

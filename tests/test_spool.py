@@ -292,7 +292,7 @@ def test_a_crash_between_storing_and_removing_the_file_is_harmless(shop, folder,
     inbox.process()
     spool.drain(seconds=5)
     assert (Delivery.objects.count(), EventLog.objects.count()) == (1, 1)
-    assert spool.counts() == {"waiting": 0, "set_aside": 0}
+    assert spool.counts() == {"waiting": 0, "set_aside": 0, "not_ours": 0}
 
 
 def test_two_at_once_on_one_folder_store_each_once(shop, folder):
@@ -344,23 +344,46 @@ def test_a_key_that_was_replaced_still_opens_while_it_is_in_the_list(shop, setti
     assert spool.drain(seconds=5) == 1
 
 
-def test_what_no_key_opens_or_is_torn_is_set_aside_and_the_rest_goes_on(
+def test_what_our_keys_do_not_open_stays_for_whom_it_is_and_the_rest_goes_on(
     shop, settings, folder, caplog
 ):
     right = settings.FIELD_ENCRYPTION_KEYS
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
-    spooled(shop, b"other key")
+    spooled(shop, b"another installation's")
     settings.FIELD_ENCRYPTION_KEYS = right
     spooled(shop, b"torn")
-    torn = folder / files(folder)[1]
+    before = files(folder)
+    torn = folder / before[1]
     torn.write_bytes(torn.read_bytes()[:100])
     spooled(shop, b"good")
     assert spool.drain(seconds=5) == 1
     assert bytes(Delivery.objects.get().body) == b"good"
-    assert spool.counts() == {"waiting": 0, "set_aside": 2}
-    assert caplog.text.count("spooled_delivery_unreadable") == 2
-    # With the key put back and the file renamed, it comes in.
+    assert files(folder) == before
+    assert spool.counts() == {"waiting": 0, "set_aside": 0, "not_ours": 2}
+    # Each is told once, and not at every look.
     assert spool.drain(seconds=5) == 0
+    assert caplog.text.count("spooled_delivery_not_ours") == 2
+
+
+def test_a_file_that_was_not_ours_comes_in_where_its_keys_are(shop, settings, folder, monkeypatch):
+    ours, theirs = settings.FIELD_ENCRYPTION_KEYS, [Fernet.generate_key().decode()]
+    settings.FIELD_ENCRYPTION_KEYS = theirs
+    spooled(shop, b"another installation's")
+    settings.FIELD_ENCRYPTION_KEYS = ours
+    assert spool.drain(seconds=5) == 0
+    settings.FIELD_ENCRYPTION_KEYS = theirs
+    monkeypatch.setattr(spool, "_not_ours", set())  # as in a process of theirs
+    assert spool.drain(seconds=5) == 1
+    assert files(folder) == []
+
+
+def test_a_file_that_makes_no_sense_is_set_aside(shop, folder, caplog):
+    spooled(shop)
+    (file,) = files(folder)
+    (folder / file).write_bytes(secrets.seal_bytes(b"no facts\nno body"))
+    assert spool.drain(seconds=5) == 0
+    assert spool.counts() == {"waiting": 0, "set_aside": 1, "not_ours": 0}
+    assert "spooled_delivery_unreadable" in caplog.text
 
 
 def test_a_withdrawn_address_is_held_as_it_was_when_it_came(shop, folder):
@@ -388,7 +411,7 @@ def test_a_known_address_that_was_deleted_meanwhile_is_held_and_without_account_
         assert other.post(b"two").status_code == 200
     Marketplace.objects.filter(pk=other.marketplace.pk).delete()
     assert spool.drain(seconds=5) == 0
-    assert spool.counts() == {"waiting": 0, "set_aside": 1}
+    assert spool.counts() == {"waiting": 0, "set_aside": 1, "not_ours": 0}
     assert "spooled_delivery_refused" in caplog.text
 
 
@@ -422,7 +445,8 @@ def test_one_that_breaks_our_code_or_may_not_be_read_stops_none_of_the_others(
     monkeypatch.setattr(spool, "_read", read)
     assert spool.drain(seconds=5) == 1
     assert bytes(Delivery.objects.get().body) == b"three"
-    assert spool.counts() == {"waiting": 0, "set_aside": 2}
+    assert len(files(folder)) == 2  # one set aside, and one where it was
+    assert "spooled_delivery_not_ours" in caplog.text
     assert "spooled_delivery_refused" in caplog.text
 
 

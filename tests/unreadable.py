@@ -1,6 +1,8 @@
 """Bodies that nothing can be read from, by a short sentence that says what is wrong with each."""
 
+import gzip
 import json
+import zlib
 
 
 def _order(**changes: object) -> bytes:
@@ -25,7 +27,9 @@ UNREADABLE: dict[str, bytes] = {
     "it is UTF-16 cut in the middle of a character": _order().decode().encode("utf-16")[:-1],
     "it is UTF-32": _order().decode().encode("utf-32"),
     "it holds a raw NUL byte": b'{"type": "Or\0der"}',
-    "it is gzip": bytes.fromhex("1f8b0800000000000203ab56050043bfa6a302000000"),
+    "it is gzip and broken off": gzip.compress(_order())[:-20],
+    "it is gzip of more than 1 MiB": gzip.compress(b" " * 5_000_000),
+    "it is deflate of more than 1 MiB": zlib.compress(b" " * 5_000_000),
     # no JSON
     "it is plain text": b"Thank you for your order",
     "it is HTML": b'<!doctype html><html lang="en"><title>502</title></html>',
@@ -45,7 +49,9 @@ UNREADABLE: dict[str, bytes] = {
     "it is nested 100,000 deep": b"[" * 100_000 + b"]" * 100_000,
     "it is nested deep and never closed": b'{"x":' * 200_000,
     # no object
-    "it is a list": b'[{"type": "Order"}]',
+    "it is a list of two": b'[{"type": "Order"}, {"type": "Order"}]',
+    "it is a list in a list": b'[[{"type": "Order"}]]',
+    "it is a text in a text": b'"\\"Order\\""',
     "it is an empty list": b"[]",
     "it is a text": b'"Order"',
     "it is a number": b"42",

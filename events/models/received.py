@@ -38,6 +38,7 @@ class Delivery(models.Model):
     address_trigger = models.CharField(max_length=100, blank=True)
     query = models.CharField(max_length=2000, blank=True)
     content_type = models.CharField(max_length=255, blank=True)
+    content_encoding = models.CharField(max_length=100, blank=True)
     body = models.BinaryField()
     body_digest = models.CharField(max_length=64)
     state = models.CharField(max_length=4, choices=State.choices, default=State.NEW)
@@ -123,6 +124,11 @@ class EventLog(models.Model):
     verdicts = models.JSONField(default=list)  # [[rule id, engine.Why code]]
     rule_texts = models.ForeignKey(RuleTexts, models.PROTECT, null=True)
     received_at = models.DateTimeField()
+    # When the order was placed, as SamCart tells it; an event of a subscription comes much later.
+    ordered_at = models.DateTimeField(null=True)
+    # A person gave the e-mail address that SamCart did not send in a usable form.
+    email_given_at = models.DateTimeField(null=True, editable=False)
+    email_given_by = models.CharField(max_length=150, blank=True, editable=False)
     # A person has seen to what this event left undone: it needs nobody any more.
     dealt_with_at = models.DateTimeField(null=True, editable=False)
     dealt_with_by = models.CharField(max_length=150, blank=True, editable=False)

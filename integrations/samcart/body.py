@@ -4,6 +4,8 @@ SamCart sends JSON, but its content type was never recorded and relays re-send b
 the bytes decide and not the header. Everything here takes time in proportion to the length.
 """
 
+import codecs
+import contextlib
 import json
 import math
 import re
@@ -23,6 +25,9 @@ MAX_FORM_FIELDS = 2_000  # twice PHP's own limit (max_input_vars)
 
 _PARTS = frozenset({"product", "products", "course", "customer", "order"})
 
+# Not what turns bytes into anything but letters, and not what takes more than its time.
+_READ_CHARSETS = re.compile(r"utf-8|utf-16(-le|-be)?|iso8859-\d+|cp125\d|koi8-[ru]")
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _FORM_NAME = re.compile(r"[\w.+%\[\]-]{1,200}", re.ASCII)
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -55,9 +60,10 @@ def read_object(body: bytes, content_type: str = "") -> JsonObject:
     """Return the object that a webhook body holds.
 
     JSON is tried first whatever `content_type` says, then a form: PHP style names
-    (`customer[email]=...`) or one field that holds the JSON. Raises Unreadable.
+    (`customer[email]=...`) or one field that holds the JSON. JSON may be a list of one object, or
+    a text that holds the JSON. Raises Unreadable.
     """
-    text = _decode(body)
+    text = _decode(body, content_type)
     try:
         return _load_object(text)
     except json.JSONDecodeError as error:
@@ -76,19 +82,25 @@ def needed(found: JsonObject, key: str) -> object:
     return found.get(key)
 
 
-def _decode(body: bytes) -> str:
+def _decode(body: bytes, content_type: str) -> str:
     if not body:
         raise Unreadable("The body is empty.")
     if body.startswith((BOM_UTF32_LE, BOM_UTF32_BE)):
         raise Unreadable("The body is written in UTF-32; only UTF-8 and UTF-16 are read.")
     wide = body.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    declared = _declared(content_type)
     encoding, name = ("utf-16", "UTF-16") if wide else ("utf-8", "UTF-8")
+    if not wide and declared.startswith("utf-16"):
+        encoding, name = declared, "UTF-16"
     try:
         text = body.removeprefix(BOM_UTF8).decode(encoding)
     except UnicodeDecodeError as error:
-        raise Unreadable(
-            f"The body is not {name} text: byte {error.start + 1:,} does not fit."
-        ) from None
+        # UTF-8 first: what fits it is hardly anything else, whatever a sender declares.
+        text = "" if wide else _decode_as(body, declared)
+        if not text:
+            raise Unreadable(
+                f"The body is not {name} text: byte {error.start + 1:,} does not fit."
+            ) from None
     if "\0" in text:
         raise Unreadable("The body holds a NUL byte, which no text may hold.")
     if not text.strip():
@@ -96,9 +108,46 @@ def _decode(body: bytes) -> str:
     return text
 
 
+def _declared(content_type: str) -> str:
+    """The codec of a declared charset; "" for none, or one that is not read."""
+    found = _CHARSET.search(content_type)
+    try:
+        name = codecs.lookup(found[1]).name if found else ""
+    except LookupError:
+        return ""
+    return name if _READ_CHARSETS.fullmatch(name) else ""
+
+
+def _decode_as(body: bytes, declared: str) -> str:
+    """The text by a declared charset; "" when it has none that fits."""
+    # As browsers do: what is called Latin-1 is mostly Windows-1252, which has more signs.
+    names = ["cp1252", declared] if declared == "iso8859-1" else [declared]
+    for name in filter(None, names):
+        with contextlib.suppress(UnicodeDecodeError):
+            return body.decode(name)
+    return ""
+
+
 def _load_object(text: str) -> JsonObject:
+    value = _load(text)
+    if isinstance(value, str):
+        # A relay has written the JSON as a text once more.
+        try:
+            value = _load(value)
+        except json.JSONDecodeError:
+            raise Unreadable("The body is a text where an object is expected.") from None
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    if isinstance(value, list) and value:
+        raise Unreadable(f"The body is a list of {len(value):,}; only a list of one is read.")
+    if not isinstance(value, dict):
+        raise Unreadable(f"The body is {json_kind(value)} where an object is expected.")
+    return value
+
+
+def _load(text: str) -> object:
     _check_depth(text)
-    value = json.loads(
+    value: object = json.loads(
         text,
         # A raw tab or line break inside a text is a flaw, but no reason to lose a sale.
         strict=False,
@@ -107,8 +156,6 @@ def _load_object(text: str) -> JsonObject:
         parse_float=_float,
         parse_constant=_refuse_constant,
     )
-    if not isinstance(value, dict):
-        raise Unreadable(f"The body is {json_kind(value)} where an object is expected.")
     return value
 
 

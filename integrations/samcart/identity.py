@@ -65,7 +65,7 @@ def normalise_email(text: str) -> str:
 
 def examine_email(text: str) -> tuple[str, str]:
     """Return the match key of an address and "", or "" and a sentence that says what is wrong."""
-    text = text.strip()
+    text = without_unseen_ends(text)
     if not text:
         return "", NO_EMAIL
     # Before anything else: composing half a million marks takes minutes.
@@ -86,6 +86,24 @@ def examine_email(text: str) -> tuple[str, str]:
     if len(local) + 1 + len(domain) > MAX_EMAIL_LENGTH:
         return "", f"The e-mail address is longer than {MAX_EMAIL_LENGTH} characters."
     return f"{local}@{domain}", ""
+
+
+def without_unseen_ends(text: str) -> str:
+    """The text without blanks and invisible characters at its ends, which a paste brings along."""
+    start, end = 0, len(text)
+    while start < end and _is_unseen(text[start]):
+        start += 1
+    while start < end and _is_unseen(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_unseen(character: str) -> bool:
+    if character.isascii():
+        return character.isspace() or not character.isprintable()
+    # Half a surrogate pair is damage, not an invisible character.
+    category = unicodedata.category(character)
+    return category[0] == "Z" or category in {"Cc", "Cf"} or character in _UNSEEN
 
 
 def _text_id(text: str, *, what: str) -> str:

@@ -7,9 +7,11 @@ public consumers, the Courses bodies are inferred. Hence both product keys are r
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from .body import JsonObject, needed, read_object
 from .custom_fields import CustomField, read_custom_fields
+from .encoding import opened
 from .identity import (
     MAX_EMAIL_LENGTH,
     MAX_ID_LENGTH,
@@ -18,7 +20,9 @@ from .identity import (
     normalise_email,
     normalise_id,
     split_ids,
+    without_unseen_ends,
 )
+from .moment import read_moment
 from .text import is_none, json_kind, line, storable
 from .unreadable import Unreadable
 
@@ -60,6 +64,7 @@ class SaleEvent:
     transaction_id: str
     custom_fields: tuple[CustomField, ...]
     line_status: str = ""  # as sent ("Charged", "Declined"); "" when the body gives none
+    ordered_at: datetime | None = None  # aware; None when the order tells no usable time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +77,13 @@ class _Line:
     transaction_id: str = ""
 
 
-def parse(body: bytes, content_type: str = "") -> list[SaleEvent]:
+def parse(body: bytes, content_type: str = "", content_encoding: str = "") -> list[SaleEvent]:
     """Return the sale events of a webhook body, one per product or course, at least one.
 
     Raises Unreadable, and nothing else, when the body is damaged or a part that decides who gets
     what is missing its meaning. A missing or unusable e-mail address is told in the event.
     """
-    found = read_object(body, content_type)
+    found = read_object(opened(body, content_encoding), content_type)
     type_as_sent = _type(found)
     customer = _part(found, "customer")
     order = _part(found, "order")
@@ -92,6 +97,7 @@ def parse(body: bytes, content_type: str = "") -> list[SaleEvent]:
     first_name = line(customer.get("first_name"), MAX_NAME_LENGTH)
     last_name = line(customer.get("last_name"), MAX_NAME_LENGTH)
     custom_fields = read_custom_fields(order)
+    ordered_at = read_moment(order.get("created_at"))
     return [
         SaleEvent(
             type=type_as_sent,
@@ -109,6 +115,7 @@ def parse(body: bytes, content_type: str = "") -> list[SaleEvent]:
             subscription_id=sold.subscription_id or subscription_id,
             transaction_id=sold.transaction_id or transaction_id,
             custom_fields=custom_fields,
+            ordered_at=ordered_at,
         )
         for sold in _lines(found) or [_Line()]
     ]
@@ -142,6 +149,7 @@ def _email(value: object) -> tuple[str, str, str]:
     if not isinstance(value, str):
         problem = f"The e-mail address is {json_kind(value)} where a text is expected."
         return "", line(value, MAX_EMAIL_LENGTH), problem
+    value = without_unseen_ends(value)
     email, problem = examine_email(value)
     as_sent = "" if problem == NO_EMAIL else storable(value, MAX_EMAIL_LENGTH)
     return email, as_sent, problem

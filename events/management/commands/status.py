@@ -37,7 +37,8 @@ class Command(BaseCommand):
         if any(found["spool"].values()):
             self.stdout.write(
                 f"Spooled on this machine: {found['spool']['waiting']} wait for the database, "
-                f"{found['spool']['set_aside']} were set aside."
+                f"{found['spool']['set_aside']} were set aside, and "
+                f"{found['spool']['not_ours']} cannot be opened with FIELD_ENCRYPTION_KEYS."
             )
         runs = ", ".join(f"{number} {name}" for name, number in found["runs"].items())
         self.stdout.write(f"Actions: {runs}.")

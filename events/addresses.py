@@ -1,0 +1,32 @@
+"""The secret and the trigger in a webhook's address, as a person may have pasted them."""
+
+import unicodedata
+
+# What a secret is never made of, and what comes along when an address is copied out of a text: a
+# blank, a line break, quotes, a bracket, a comma.
+_SECRET_SIGNS = frozenset("-_.~")
+
+
+def secrets_in(text: str) -> list[str]:
+    """The secrets that this part of an address may mean, the likeliest first.
+
+    A secret may end with a full stop of its own, so the one without it comes second.
+    """
+    secret = _between(text)
+    return list(dict.fromkeys([secret, secret.rstrip(".")]))
+
+
+def trigger_in(text: str) -> str:
+    """The trigger's word without what was pasted along with it; "" when nothing is left."""
+    pasted = "".join({sign for sign in text if unicodedata.category(sign)[0] in "ZCP"} - {"-", "_"})
+    return text.strip(pasted) if pasted else text
+
+
+def _between(text: str) -> str:
+    """The text from the first to the last sign that a secret may have."""
+    usable = [number for number, sign in enumerate(text) if _is_usable(sign)]
+    return text[usable[0] : usable[-1] + 1] if usable else ""
+
+
+def _is_usable(sign: str) -> bool:
+    return sign in _SECRET_SIGNS or (sign.isascii() and sign.isalnum())

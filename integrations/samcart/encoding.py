@@ -1,0 +1,54 @@
+"""Bytes as they came -> bytes of text: what a sender or a relay has compressed is opened.
+
+The header is not always kept by a relay, and not always true, so the first bytes count too.
+"""
+
+import zlib
+
+from .unreadable import Unreadable
+
+LARGEST = 1024 * 1024  # bytes, opened
+_GZIP, _ZLIB, _RAW = 31, 15, -15  # wbits of zlib
+_TWICE = 2
+
+
+def opened(body: bytes, content_encoding: str = "") -> bytes:
+    """The body without compression (gzip or deflate), as it is when there is none.
+
+    Raises Unreadable for one of more than 1 MiB, and for one that is damaged.
+    """
+    for _ in range(_TWICE):
+        form = _form(body, content_encoding)
+        if form is None:
+            break
+        found = _inflate(body, form)
+        if found is None:
+            if form == _GZIP:
+                raise Unreadable("The body is compressed (gzip), and damaged or incomplete.")
+            break  # what looked compressed is a text
+        body = found
+    return body
+
+
+def _form(body: bytes, content_encoding: str) -> int | None:
+    if body.startswith(b"\x1f\x8b"):
+        return _GZIP
+    # RFC 1950: the method is 8, and the first two bytes are a multiple of 31.
+    if len(body) > 2 and body[0] & 0x8F == 8 and int.from_bytes(body[:2], "big") % 31 == 0:
+        return _ZLIB
+    # Some senders mean deflate without the frame of zlib. JSON and forms are no such stream.
+    if "deflate" in content_encoding.lower() and body.lstrip()[:1] not in b'{["':
+        return _RAW
+    return None
+
+
+def _inflate(body: bytes, form: int) -> bytes | None:
+    """None when it is no whole stream of this form."""
+    stream = zlib.decompressobj(form)
+    try:
+        found = stream.decompress(body, LARGEST + 1)
+    except zlib.error:
+        return None
+    if len(found) > LARGEST:
+        raise Unreadable("The body is compressed, and larger than 1 MiB when it is opened.")
+    return found if stream.eof else None

@@ -1,0 +1,24 @@
+"""The time of an order: ISO 8601 with an offset was seen; epoch times are read as well."""
+
+from datetime import UTC, datetime
+
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+_LONGEST = 40  # characters
+_MILLISECONDS = 1e11  # as seconds this would be the year 5138
+
+
+def read_moment(value: object) -> datetime | None:
+    """An aware time between the years 2000 and 2100; None for everything else.
+
+    A time without an offset is none: nobody says in which zone it is meant.
+    """
+    found: datetime | None = None
+    try:
+        if isinstance(value, str) and len(value) <= _LONGEST:
+            found = datetime.fromisoformat(value.strip())
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found = datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
+        usable = found is not None and found.tzinfo is not None and EARLIEST <= found < LATEST
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found if usable else None
