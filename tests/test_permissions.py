@@ -64,6 +64,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("product", "end_access"): SETS_UP,
     ("eventlog", "rerun"): HELPS,
     ("eventlog", "deal_with"): HELPS,
+    ("eventlog", "give_email"): HELPS,
     ("eventlog", "give_trigger"): SETS_UP,
     ("rulerun", "retry"): HELPS,
     ("rulerun", "release"): HELPS,

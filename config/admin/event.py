@@ -1,21 +1,29 @@
 """The page of one event: what came, what was decided and why, what was done."""
 
+import contextlib
 import json
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils.timesince import timesince
 
 from config.admin import look
 from config.admin.actions import Status as RunStatus
-from events import dealing, exchanges, waiting
+from events import correcting, dealing, exchanges, waiting
 from events.models import EventLog
 from events.rerun import payload_removed
+from integrations.samcart.encoding import opened
+from integrations.samcart.unreadable import Unreadable
 from rules.engine import REASONS, Why
 from rules.models import Rule
 from rules.triggers import Trigger
+
+# An order is sent when it is placed; one that is older when it comes was held up on its way.
+LATE = timedelta(hours=1)
 
 
 def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
@@ -47,6 +55,9 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         and bool(event.raw_type)
         and not event.delivery.address_trigger
         and request.user.has_perm("rules.add_namedtype"),
+        "can_give_email": correcting.wants_email(event)
+        and request.user.has_perm("events.rerun_eventlog"),
+        "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }
 
@@ -65,6 +76,13 @@ def _were_off(event: EventLog) -> list[Rule]:
     return list(fitted.order_by("pk").select_related("product", "integration", "destination"))
 
 
+def _placed_before(event: EventLog) -> str:
+    """ "3 days" from the order to its receipt, "" for an hour or less."""
+    if event.ordered_at is None or event.received_at - event.ordered_at <= LATE:
+        return ""
+    return timesince(event.ordered_at, event.received_at, depth=1)
+
+
 def headline(event: EventLog) -> str:
     """ "Product Purchased: Watercolor for Beginners" """
     what = event.get_trigger_display() or look.brief(event.raw_type) or "Unknown event"
@@ -74,6 +92,8 @@ def headline(event: EventLog) -> str:
 def payload(event: EventLog) -> str:
     """The body as it came; JSON is laid out so that it can be read."""
     body = bytes(event.delivery.body)
+    with contextlib.suppress(Unreadable):
+        body = opened(body, event.delivery.content_encoding)
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

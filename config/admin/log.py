@@ -18,7 +18,7 @@ from config.admin.buttons import Button
 from config.admin.chips import IntegrationFilter, ReceivedFilter
 from config.admin.lists import COUNTED, ReadOnly
 from config.admin.menu import name_of
-from events import again, dealing, naming, searching, waiting, wake
+from events import again, correcting, dealing, naming, searching, waiting, wake
 from events.models import Delivery, EventLog, RuleRun
 from events.rerun import CANNOT, rerun
 from integrations.models import Product
@@ -149,6 +149,13 @@ class LogAdmin(ReadOnly):
             fits=dealing.needs_a_person,
         ),
         Button(
+            "give_email",
+            "Enroll this address",
+            "events.rerun_eventlog",
+            on_page=False,
+            in_row=False,
+        ),
+        Button(
             "give_trigger",
             "Name it",
             "rules.add_namedtype",
@@ -235,6 +242,17 @@ class LogAdmin(ReadOnly):
 
     def deal_with(self, request: HttpRequest, event: EventLog) -> None:
         self._deal_with(request, EventLog.objects.filter(pk=event.pk))
+
+    def give_email(self, request: HttpRequest, event: EventLog) -> None:
+        """Carry the event out for an address that SamCart did not send in a usable form."""
+        by = request.user.get_username()
+        try:
+            queued = correcting.give_email(event, request.POST.get("email", ""), by=by)
+        except ValueError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            actions = "1 action is" if queued == 1 else f"{queued} actions are"
+            self.message_user(request, f"Saved. {actions} carried out for this address now.")
 
     def give_trigger(self, request: HttpRequest, event: EventLog) -> None:
         """Say once which trigger an unknown type is; what waits for it is read again."""
