@@ -4,9 +4,9 @@ import contextlib
 import shutil
 import sqlite3
 import threading
-from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,6 +34,7 @@ def folder(settings, tmp_path) -> Path:
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
     """Another program writes and does not end."""
+    other: Any
     if connection.vendor == "sqlite":
         other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -181,7 +182,7 @@ def test_a_spool_folder_that_takes_no_file_is_not_ready(client, folder):
 def test_each_fault_has_its_sentence_and_no_sentence_tells_a_path(
     client, folder, settings, monkeypatch
 ):
-    little = namedtuple("little", "free")(99 * 1024 * 1024)
+    little = SimpleNamespace(free=99 * 1024 * 1024)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: little)
     spool_full = "Less than 100 MB are free on the disk of the spool folder.\n"
     database_full = "Less than 100 MB are free on the disk of the database.\n"
@@ -203,8 +204,13 @@ def test_each_fault_has_its_sentence_and_no_sentence_tells_a_path(
 def test_many_who_ask_at_once_make_it_prove_once(client, settings, monkeypatch):
     monkeypatch.setattr(health, "_proved", (float("-inf"), ""))
     settings.READY_SECONDS = 3600.0
-    proofs: list[int] = []
-    monkeypatch.setattr(health, "_of_database", lambda: proofs.append(1) or "")
+    proofs: list[str] = []
+
+    def prove() -> str:
+        proofs.append("database")
+        return ""
+
+    monkeypatch.setattr(health, "_of_database", prove)
     said: list[str] = []
     askers = [threading.Thread(target=lambda: said.append(answer(client)[1])) for _ in range(20)]
     for asker in askers:
