@@ -20,7 +20,7 @@ LONGEST = 320
 class Found:
     """The customers that fit, and when none does, those whose address looks like it.
 
-    `only`: the one who is surely meant.
+    `only` is the one person the term can mean, if there is one.
     """
 
     customers: list[Customer]
@@ -38,7 +38,7 @@ def find(term: str) -> Found:
     customers = _of_order(word) or search.customers(word, most=MOST)
     if not customers:
         return Found([], _similar(word))
-    # A whole address that is not there is another person's: who has a longer one is shown.
+    # An address that only contains a whole one is another person's: shown, but not opened.
     email = normalise_email(word)
     sure = not email or fold(customers[0].email) == fold(email)
     return Found(customers, [], only=customers[0] if sure and len(customers) == 1 else None)

@@ -33,10 +33,10 @@ def exact(text: str) -> Customer | None:
 
 
 def customers(text: str, *, most: int) -> list[Customer]:
-    """At most so many customers of whom each word of the text begins a term, by e-mail.
+    """At most so many customers, by e-mail, for whom each word of the text begins a term.
 
-    When an index knows of none, those in whose terms each word stands anywhere: then all terms
-    are read. So an empty answer means that no e-mail and no name holds this.
+    If there are none, those whose terms contain each word anywhere; that reads all terms. So an
+    empty answer means that nobody's e-mail and names contain these words.
     """
     # The longest is mostly the rarest.
     found = sorted(words(text), key=len, reverse=True)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 # A longer term is cut, and so is a longer word that is searched for.
 MAX_TERM = 320
-# What Unicode does not decompose, and people type without: after case folding.
+# Letters that Unicode does not decompose, in lower case, and what people type for them.
 _PLAIN = str.maketrans(
     {
         "\N{LATIN SMALL LETTER DOTLESS I}": "i",
@@ -57,11 +57,11 @@ def words(text: str) -> list[str]:
 
 
 def terms(email: str, first_name: str, last_name: str) -> list[str]:
-    """The terms of a customer, sorted: each name and each part of the e-mail to its end.
+    """The terms of a customer, sorted: each word of a name, and the e-mail from each of its words on.
 
-    So `beginning with` finds a part of any length, over dots and "@" as well. `email` is the
-    normalised one: its domain counts as it is and as people write it. The top-level domain is
-    no term of its own. What another term begins with is left out.
+    A search for the beginning of a term therefore finds a part of the e-mail across dots and "@".
+    `email` is normalised: its domain counts in punycode and as people write it. The top-level
+    domain is no term of its own, and neither is anything that another term begins with.
     """
     found = {part for name in fold(f"{first_name} {last_name}").split() for part in _parts(name)}
     for address in {fold(email), fold(_written(email))}:

@@ -102,7 +102,7 @@ class Customer(models.Model):
         return self.email
 
     def save(self, *args: Any, **options: Any) -> None:
-        """Save the row, and the terms of its search when what they are made of may be new."""
+        """Save the row, and its search terms when the e-mail or a name may have changed."""
         changed = options.get("update_fields")
         if changed is not None and not {"email", "first_name", "last_name"}.intersection(changed):
             super().save(*args, **options)
@@ -115,13 +115,13 @@ class Customer(models.Model):
             self.add_search_terms()
 
     def add_search_terms(self) -> None:
-        """Write the terms by which the customer, who has none yet, is found."""
+        """Write the search terms of a new customer; needed after a write that bypasses `save`."""
         found = terms.terms(self.email, self.first_name, self.last_name)
         rows.insert_missing([SearchTerm(customer=self, term=term.encode()) for term in found])
 
 
 class SearchTerm(models.Model):
-    """Something with which a search for the customer may begin; see `integrations.terms`."""
+    """A word or a part of an e-mail that finds the customer; see `integrations.terms`."""
 
     pk = models.CompositePrimaryKey("customer", "term")
     customer = models.ForeignKey(
