@@ -57,7 +57,7 @@ def words(text: str) -> list[str]:
 
 
 def terms(email: str, first_name: str, last_name: str) -> list[str]:
-    """The terms of a customer, sorted: each word of a name, and the e-mail from each of its words on.
+    """The terms of a customer, sorted: each name, and the e-mail from the start of each word on.
 
     A search for the beginning of a term therefore finds a part of the e-mail across dots and "@".
     `email` is normalised: its domain counts in punycode and as people write it. The top-level
