@@ -3,11 +3,22 @@
 
 import os
 import sys
+import tomllib
+from pathlib import Path
 
 from config import env_file
 
 
+def version() -> str:
+    """Admit's own, without settings: it can be asked before there are any."""
+    project = Path(__file__).with_name("pyproject.toml").read_text(encoding="utf-8")
+    return str(tomllib.loads(project)["project"]["version"])
+
+
 def main() -> None:
+    if sys.argv[1:] in (["--version"], ["version"]):
+        print(f"Admit {version()}")
+        return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     # `setup` is the first thing a newcomer runs: without keys no setting could be read. It
     # writes these down once it knows the rest.

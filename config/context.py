@@ -6,6 +6,6 @@ from django.conf import settings
 from django.http import HttpRequest
 
 
-def demo(request: HttpRequest) -> dict[str, Any]:
-    """`demo`: whether pages must say that nothing here is real."""
-    return {"demo": settings.DEMO}
+def about(request: HttpRequest) -> dict[str, Any]:
+    """`demo`: whether pages must say that nothing here is real; `version`: of Admit."""
+    return {"demo": settings.DEMO, "version": settings.VERSION}

@@ -1,16 +1,34 @@
-"""`/healthz`: the process answers. `/readyz`: it could do its work."""
+"""`/healthz`: the process answers. `/readyz`: it could do its work, proved by writing."""
 
-from collections.abc import Callable
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from django.db import DatabaseError, connection
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import DatabaseError, Error, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
+from events import spool
 from integrations import secrets
 from integrations.models import Integration, WebhookSecret
+from integrations.patience import Patience
 
 OUTDATED = "The database is older than the program: run manage.py migrate."
+UNREACHABLE = "The database cannot be reached."
+WRONG_KEYS = "FIELD_ENCRYPTION_KEYS do not open the stored secrets."
+READ_ONLY = "The database takes no write: it is locked, its disk is full, or it may only be read."
+NO_SPOOL = "The spool folder takes no file: what the database cannot take would be lost."
 GetResponse = Callable[[HttpRequest], HttpResponse]
+
+_one_at_a_time = threading.Lock()
+# When it was proved last, in monotonic seconds, and with what answer.
+_proved = float("-inf"), ""
 
 
 def answer_first(get_response: GetResponse) -> GetResponse:
@@ -29,10 +47,14 @@ def alive(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when database, migrations and keys are usable; else 503 and a sentence."""
-    problem = _problem()
+    """200 when database, migrations, keys and spool are usable; else 503, a sentence a fault.
+
+    Strangers may ask as well: they learn no path, and make a process prove it at most once in
+    READY_SECONDS.
+    """
+    problems = _lately()
     return HttpResponse(
-        f"{problem or 'ready'}\n", status=503 if problem else 200, content_type="text/plain"
+        f"{problems or 'ready'}\n", status=503 if problems else 200, content_type="text/plain"
     )
 
 
@@ -45,22 +67,71 @@ def outdated() -> bool:
         return False
 
 
-def _problem() -> str:
+def _lately() -> str:
+    """The problems, one a line, as they are now or were a moment ago."""
+    global _proved
+    with _one_at_a_time:
+        at, problems = _proved
+        if time.monotonic() - at >= settings.READY_SECONDS:
+            problems = "\n".join(filter(None, [_of_database(), _of_spool(), *_of_room()]))
+            _proved = time.monotonic(), problems
+        return problems
+
+
+def _of_database() -> str:
+    problem = UNREACHABLE
     try:
-        if _lacks_migrations():
-            return OUTDATED
-        for model, field in ((Integration, "sealed_secret"), (WebhookSecret, "sealed")):
-            for sealed in model._default_manager.values_list(field, flat=True):
-                if sealed:
-                    secrets.reveal(sealed)
-    except DatabaseError:
+        with Patience(settings.STORE_SECONDS):
+            if _lacks_migrations():
+                return OUTDATED
+            _open_secrets()
+            problem = READ_ONLY
+            _write()
+    except Error:
+        # It may still be at work for us, or stand still: Django must not ask it again at the end.
         connection.close()
-        return "The database cannot be reached."
+        return problem
     except secrets.SecretUnreadable:
-        return "FIELD_ENCRYPTION_KEYS do not open the stored secrets."
+        return WRONG_KEYS
     return ""
 
 
 def _lacks_migrations() -> bool:
     executor = MigrationExecutor(connection)
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def _open_secrets() -> None:
+    """Raises SecretUnreadable when one cannot be opened."""
+    for model, field in ((Integration, "sealed_secret"), (WebhookSecret, "sealed")):
+        for sealed in model._default_manager.values_list(field, flat=True):
+            if sealed:
+                secrets.reveal(sealed)
+
+
+def _write() -> None:
+    """Commit a write that leaves nothing behind: a session that never was."""
+    session = Session(session_key=uuid.uuid4().hex, expire_date=timezone.now())
+    with transaction.atomic():
+        session.save(force_insert=True)
+        session.delete()
+
+
+def _of_spool() -> str:
+    try:
+        spool.prove()
+    except OSError:
+        return NO_SPOOL
+    return ""
+
+
+def _of_room() -> Iterator[str]:
+    folders = {"the spool folder": Path(settings.SPOOL_DIR)}
+    # The disk of a server for PostgreSQL cannot be seen from here.
+    if connection.vendor == "sqlite":
+        folders["the database"] = Path(str(connection.settings_dict["NAME"])).parent
+    for what, folder in folders.items():
+        if not folder.is_dir():
+            continue  # told already
+        if shutil.disk_usage(folder).free < settings.READY_FREE_MB * 1024 * 1024:
+            yield f"Less than {settings.READY_FREE_MB} MB are free on the disk of {what}."

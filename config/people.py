@@ -32,6 +32,18 @@ class Link:
     until: datetime
 
 
+def user_name(typed: str) -> str:
+    """The user name that this e-mail means, in any capitals; as it was typed when nobody has it.
+
+    Of several that differ by capitals alone it is the one typed, else the one in lower case,
+    else the oldest that is on.
+    """
+    # Compared here, for the databases know the capitals of some scripts only. They are few.
+    everybody = User.objects.order_by("-is_active", "pk").values_list("username", flat=True)
+    meant = [name for name in everybody if name.casefold() == typed.casefold()]
+    return next((name for name in (typed, typed.lower(), *meant) if name in meant), typed)
+
+
 def role_of(person: User) -> str:
     """The person's role as it is shown; "" for somebody who may sign in and see nothing."""
     if person.is_superuser:

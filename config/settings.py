@@ -76,7 +76,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "config.context.demo",
+                "config.context.about",
             ]
         },
     }
@@ -98,7 +98,11 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 # What the database does not take within so many seconds in all goes to the spool.
 STORE_SECONDS = 3.0
+# So long an answer of /readyz stands, however often it is asked for.
+READY_SECONDS = 1.0
 SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
+# With less room on a disk that Admit writes to, /readyz says so.
+READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

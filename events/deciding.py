@@ -189,6 +189,7 @@ def _customer(sale: SaleEvent, *, rename: bool) -> Customer | None:
     if customer is None:
         customer = Customer(email=sale.email, **told)
         rows.write_over(customer, key=("email",), fields=("email_as_sent",))
+        customer.add_search_terms()
         return customer
     changed = [key for key, value in told.items() if getattr(customer, key) != value]
     if rename and changed:

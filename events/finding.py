@@ -3,57 +3,68 @@
 import difflib
 from dataclasses import dataclass
 
-from django.db.models import Q
-
 from events.models import EventLog
-from integrations.models import Customer
+from integrations import search
+from integrations.models import Customer, SearchTerm
+from integrations.samcart.identity import normalise_email
+from integrations.terms import fold, visible
 
 MOST = 50
 SIMILAR = 5
 # So many addresses are compared with a mistyped one.
 COMPARED = 2000
+LONGEST = 320
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The customers that fit, and when none does, those whose address looks like it."""
+    """The customers that fit, and when none does, those whose address looks like it.
+
+    `only` is the one person the term can mean, if there is one.
+    """
 
     customers: list[Customer]
     similar: list[Customer]
+    only: Customer | None = None
 
 
 def find(term: str) -> Found:
     """At most fifty customers; an exact e-mail or order number stands for itself."""
-    word = term.replace("\x00", "").strip()[:320]
+    word = visible(term[:LONGEST])
     if not word:
         return Found([], [])
-    exact = list(Customer.objects.filter(email=word.lower()))
-    if exact:
-        return Found(exact, [])
-    of_order = EventLog.objects.filter(order_id=word[:64], customer__isnull=False)
+    if (meant := search.exact(word)) is not None:
+        return Found([meant], [], only=meant)
+    customers = _of_order(word) or search.customers(word, most=MOST)
+    if not customers:
+        return Found([], _similar(word))
+    # An address that only contains a whole one is another person's: shown, but not opened.
+    email = normalise_email(word)
+    sure = not email or fold(customers[0].email) == fold(email)
+    return Found(customers, [], only=customers[0] if sure and len(customers) == 1 else None)
+
+
+def _of_order(number: str) -> list[Customer]:
+    of_order = EventLog.objects.filter(order_id=number[:64], customer__isnull=False)
     ids = set(of_order.order_by("-pk").values_list("customer", flat=True)[:MOST])
-    by_order = list(Customer.objects.filter(pk__in=ids).order_by("email"))
-    if by_order:
-        return Found(by_order, [])
-    first, _, last = word.partition(" ")
-    named = Q(first_name__icontains=word) | Q(last_name__icontains=word)
-    if last.strip():
-        named |= Q(first_name__istartswith=first, last_name__istartswith=last.strip())
-    by_text = Customer.objects.filter(Q(email__contains=word.lower()) | named)
-    customers = list(by_text.order_by("email")[:MOST])
-    return Found(customers, [] if customers else _similar(word.lower()))
+    return list(Customer.objects.filter(pk__in=ids).order_by("email"))
 
 
-def _similar(email: str) -> list[Customer]:
+def _similar(word: str) -> list[Customer]:
     """Addresses that differ by a slip: the same name elsewhere, or a few other letters."""
-    if "@" not in email:
+    email = normalise_email(word) or word.lower()
+    name, _, domain = email.rpartition("@")
+    if not name:
         return []
-    name, _, domain = email.partition("@")
-    near = Customer.objects.filter(
-        Q(email__startswith=f"{name}@") | Q(email__startswith=name[:2], email__endswith=domain[-6:])
-    )
-    known = dict(near.order_by("email").values_list("email", "pk")[:COMPARED])
+    same_name = _addresses(f"{fold(name)}@")
+    known = same_name | _addresses(fold(name)[:2], end=domain[-6:])
     close = difflib.get_close_matches(email, known, n=SIMILAR, cutoff=0.8)
-    same_name = [each for each in known if each.startswith(f"{name}@")][:SIMILAR]
     ids = [known[each] for each in dict.fromkeys([*same_name, *close])][:SIMILAR]
     return list(Customer.objects.filter(pk__in=ids).order_by("email"))
+
+
+def _addresses(beginning: str, *, end: str = "") -> dict[str, int]:
+    """The addresses with a part that begins so, and with such an end, and whose they are."""
+    of_terms = SearchTerm.objects.filter(search.begins(beginning), customer__email__endswith=end)
+    found = of_terms.order_by("term").values_list("customer__email", "customer")
+    return dict(found[:COMPARED])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import DataError, Error, IntegrityError, transaction
@@ -80,10 +80,16 @@ def keep(delivery: Delivery, *, secret_digest: str, received_at: datetime) -> No
 def prepare() -> None:
     """Make the folder while all is well, and say so when it could take nothing."""
     try:
-        if not os.access(_folder(), os.W_OK):
-            raise PermissionError
+        prove()
     except OSError as error:
         log.error("spool_out_of_reach", extra={"error": type(error).__name__})
+
+
+def prove() -> None:
+    """Write a file of no delivery to the disk, and delete it. Raises OSError."""
+    file = _folder() / f".{uuid4()}.tmp"  # one that a crash leaves is swept with the drafts
+    _write(file, b"proof")
+    file.unlink()
 
 
 def drain(*, seconds: float) -> int:

@@ -162,6 +162,19 @@ def add(row: models.Model) -> None:
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
+def insert_missing(rows: "Sequence[models.Model]") -> None:
+    """Write these new rows of one table, but none that is there already."""
+    if not rows:
+        return
+    table, columns, values = _composed(type(rows[0]))
+    marks = ", ".join([f"({values})"] * len(rows))
+    with cursor() as ours:
+        ours.execute(
+            f"INSERT INTO {table} ({columns}) VALUES {marks} ON CONFLICT DO NOTHING",
+            [value for row in rows for value in _values(row)],
+        )
+
+
 def write_over(row: models.Model, *, key: tuple[str, ...], fields: tuple[str, ...]) -> None:
     """Write the row; if there is one with the same `key` (unique), these fields of it instead.
 

@@ -22,7 +22,7 @@ from tests import factories, live
 from tests.wire import Wire, always, closed_port
 
 COMMANDS = {
-    "config": ["up", "setup", "demo"],
+    "config": ["up", "setup", "demo", "new_password"],
     "events": ["trigger", "status", "events", "retry"],
     "integrations": ["sandbox"],
 }

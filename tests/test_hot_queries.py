@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from config import roles
 from config.admin.lists import COUNTED
-from events import again, housekeeping, tasks, ticker, waiting
+from events import again, finding, housekeeping, searching, tasks, ticker, waiting
 from events.models import Delivery, EventLog, RuleRun, Tidying
 from integrations.models import Integration
 from tests.bench import past
@@ -207,6 +207,39 @@ def test_why_an_action_waits_is_not_looked_for_among_all_that_was_done_at_its_si
         assert waiting.reason(run) == "Enrolled."
     assert [sql for sql, plan in plans.asked.items() if "run_of_site" in plan] == []
     assert plans.walks() == []
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "OLD4711@EXAMPLE.COM",
+        "old4711@ex",
+        "dana4711",
+        "Dana47",
+        "example.com",
+        "reyes dana4711",
+        "dana4711 example.com reyes",
+    ],
+)
+def test_customers_are_searched_by_an_index(old_shop: World, typed: str):
+    with explained() as plans:
+        assert finding.find(typed).customers
+        assert searching.people(typed)
+    terms = [plan for sql, plan in plans.asked.items() if "integrations_searchterm" in sql]
+    assert all("customer_by_term" in plan for plan in terms)
+    assert len(terms) == (0 if typed.isupper() else 2)
+    assert plans.walks() == []
+    assert plans.gathered() == []
+
+
+def test_similar_addresses_are_searched_by_an_index(old_shop: World):
+    with explained() as plans:
+        assert finding.find("old4711@exmaple.com").similar
+    of_terms = {sql: plan for sql, plan in plans.asked.items() if "integrations_searchterm" in sql}
+    # That nothing holds the address is known when all terms were read, and only then.
+    by_index = [plan for sql, plan in of_terms.items() if not re.search("INSTR|position", sql)]
+    assert len(by_index) == len(of_terms) - 1 == 2
+    assert all("customer_by_term" in plan for plan in by_index)
 
 
 def test_gathering_a_history_would_be_noticed(old_shop: World):

@@ -370,5 +370,5 @@ def test_signing_in_asks_for_the_e_mail_and_says_whom_to_ask(db):
     wrong = {"username": "sam@example.com", "password": "not this one"}
     text = Client().post(reverse("admin:login"), wrong).content.decode()
     assert "E-mail:" in text
-    assert "E-mail or password is wrong; capitals matter in both." in text
+    assert "E-mail or password is wrong; capitals matter in the password." in text
     assert "ask the owner of this Admit for a new link" in text

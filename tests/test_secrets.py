@@ -83,7 +83,8 @@ def test_export_tells_no_secret(at_work, tmp_path):
     assert [secret for secret in (factories.KEY, at_work.secret) if secret in text] == []
 
 
-def test_with_other_keys_everything_waits_and_nothing_is_sent(world, settings, client):
+def test_with_other_keys_everything_waits_and_nothing_is_sent(world, settings, client, tmp_path):
+    settings.SPOOL_DIR = tmp_path
     world.rule("product_purchased", "create_course_enrollment", world.course())
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     world.sell("10_product")  # is kept: it comes but once

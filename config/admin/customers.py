@@ -40,8 +40,8 @@ class CustomerAdmin(ReadOnly):
             raise PermissionDenied
         term = request.GET.get("q", "")
         found = finding.find(term)
-        if len(found.customers) == 1:
-            address = reverse("admin:integrations_customer_change", args=[found.customers[0].pk])
+        if found.only is not None:
+            address = reverse("admin:integrations_customer_change", args=[found.only.pk])
             return HttpResponseRedirect(address)
         return render(
             request,

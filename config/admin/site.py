@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
+from config import people
 from config.admin import menu
 
 
@@ -21,10 +22,13 @@ class SignIn(AdminAuthenticationForm):
     )
     error_messages = AdminAuthenticationForm.error_messages | {
         "invalid_login": (
-            "E-mail or password is wrong; capitals matter in both. "
+            "E-mail or password is wrong; capitals matter in the password. "
             "If you forgot the password, ask the owner of this Admit for a new link."
         )
     }
+
+    def clean_username(self) -> str:
+        return people.user_name(self.cleaned_data["username"])
 
 
 class AdmitSite(admin.AdminSite):

@@ -1,7 +1,13 @@
 """Everything Admit knows of the outside: SamCart's side, Thinkific's side, and the calls."""
 
 from integrations.models.calls import ApiCall, CallBudget
-from integrations.models.samcart import Customer, Marketplace, Product, WebhookSecret
+from integrations.models.samcart import (
+    Customer,
+    Marketplace,
+    Product,
+    SearchTerm,
+    WebhookSecret,
+)
 from integrations.models.thinkific import (
     Destination,
     FieldMapping,
@@ -23,5 +29,6 @@ __all__ = [
     "Marketplace",
     "Product",
     "ProfileField",
+    "SearchTerm",
     "WebhookSecret",
 ]

@@ -1,8 +1,11 @@
 """The selling side: SamCart accounts, their webhook secrets, products and buyers."""
 
-from django.db import models
+from typing import Any
+
+from django.db import models, transaction
 from django.db.models.functions import Now
 
+from integrations import rows, terms
 from integrations.rows import Given, Question
 
 
@@ -97,3 +100,38 @@ class Customer(models.Model):
 
     def __str__(self) -> str:
         return self.email
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save the row, and its search terms when the e-mail or a name may have changed."""
+        changed = options.get("update_fields")
+        if changed is not None and not {"email", "first_name", "last_name"}.intersection(changed):
+            super().save(*args, **options)
+            return
+        known = not self._state.adding
+        with transaction.atomic(savepoint=False):
+            super().save(*args, **options)
+            if known:
+                self.search_terms.all().delete()
+            self.add_search_terms()
+
+    def add_search_terms(self) -> None:
+        """Write the search terms of a new customer; needed after a write that bypasses `save`."""
+        found = terms.terms(self.email, self.first_name, self.last_name)
+        rows.insert_missing([SearchTerm(customer=self, term=term.encode()) for term in found])
+
+
+class SearchTerm(models.Model):
+    """A word or a part of an e-mail that finds the customer; see `integrations.terms`."""
+
+    pk = models.CompositePrimaryKey("customer", "term")
+    customer = models.ForeignKey(
+        Customer, models.CASCADE, related_name="search_terms", db_index=False
+    )
+    # UTF-8, because every database compares bytes alike and serves their beginning by an index.
+    term = models.BinaryField()
+
+    class Meta:
+        indexes = [models.Index(fields=["term", "customer"], name="customer_by_term")]
+
+    def __str__(self) -> str:
+        return bytes(self.term).decode()

@@ -24,7 +24,15 @@ def fill(events: int) -> None:
     from django.utils import timezone
 
     from events.models import Delivery, EventLog, RuleRun
-    from integrations.models import Customer, Destination, Integration, Marketplace, Product
+    from integrations.models import (
+        Customer,
+        Destination,
+        Integration,
+        Marketplace,
+        Product,
+        SearchTerm,
+    )
+    from integrations.terms import terms
     from rules.models import Rule
 
     dice = random.Random(7)
@@ -60,6 +68,14 @@ def fill(events: int) -> None:
         (
             Customer(email=f"buyer{n}@example.com", first_name=f"Dana{n}", last_name="Reyes")
             for n in range(max(1, events * 6 // 10))
+        ),
+        batch_size=AT_ONCE,
+    )
+    SearchTerm.objects.bulk_create(
+        (
+            SearchTerm(customer=each, term=term.encode())
+            for each in people
+            for term in terms(each.email, each.first_name, each.last_name)
         ),
         batch_size=AT_ONCE,
     )
@@ -147,6 +163,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "actions, an e-mail", f"{actions}?q=buyer77@example.com"
     yield "action", reverse("admin:events_rulerun_change", args=[run.pk])
     yield "customers, part of an e-mail", f"{customers}?q=uyer777"
+    yield "customers, a name", f"{customers}?q=DANA77"
     yield "customers, nobody", f"{customers}?q=buyre77@exmple.com"
     yield (
         "customer",

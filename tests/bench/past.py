@@ -21,6 +21,7 @@ _UUID = {
     "sqlite": "PRINTF('%%032x', {number})",
     "postgresql": "LPAD(TO_HEX({number}), 32, '0')::uuid",
 }
+_BYTES = {"sqlite": "CAST({text} AS BLOB)", "postgresql": "CONVERT_TO({text}, 'UTF8')"}
 _STATUS = (
     "CASE WHEN i %% 50 = 7 THEN 'failed' WHEN i %% 50 = 11 THEN 'skipped'"
     " WHEN i %% 200 = 13 THEN 'held' ELSE 'done' END"
@@ -31,7 +32,7 @@ _TRIGGER = "CASE i %% 10 WHEN 0 THEN 'product_refunded' ELSE 'product_purchased'
 def fill(events: int) -> None:
     """Old events of the first account, and runs of its first rule at the first site."""
     people = max(1, events * OF_TEN // 10)
-    first = {table: _newest(table) + 1 for table in TABLES}
+    first = {table: _newest(table) + 1 for table in NUMBERED}
     event_status = f"CASE WHEN i %% 50 = 3 THEN 'no_rule' ELSE {_STATUS} END"
     age = f"({events} - i) * {YEARS_SECONDS / events!r} + 7200.0"
     at = _AGO[connection.vendor].format(seconds=age)
@@ -50,6 +51,18 @@ def fill(events: int) -> None:
         first_name="'Dana' || i",
         last_name="'Reyes'",
     )
+    for term in (
+        "'old' || i || '@example.com'",
+        "'dana' || i",
+        "'example.com'",
+        "'reyes'",
+    ):
+        _insert(
+            "integrations_searchterm",
+            people,
+            customer_id=f"{first['integrations_customer']} + i - 1",
+            term=_BYTES[connection.vendor].format(text=term),
+        )
     _insert(
         "events_delivery",
         events,
@@ -128,7 +141,7 @@ def fill(events: int) -> None:
     )
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            for table in TABLES:
+            for table in NUMBERED:
                 cursor.execute(
                     f"SELECT SETVAL(PG_GET_SERIAL_SEQUENCE('{table}', 'id'), MAX(id)) FROM {table}"
                 )
@@ -136,13 +149,14 @@ def fill(events: int) -> None:
             cursor.execute("ANALYZE")
 
 
-TABLES = (
+NUMBERED = (
     "integrations_customer",
     "events_delivery",
     "events_eventlog",
     "events_rulerun",
     "integrations_apicall",
 )
+TABLES = (*NUMBERED, "integrations_searchterm")
 
 
 def _insert(table: str, count: int, **columns: str) -> None:

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
-from config import env_file
+from config import env_file, people
 from integrations import connect
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
@@ -83,12 +83,12 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be written ({error.strerror or error}).") from None
 
     def _person(self, email: str) -> None:
-        people = get_user_model().objects
-        if people.filter(username=email).exists():
+        users = get_user_model().objects
+        if users.filter(username=people.user_name(email)).exists():
             self.stdout.write(f"{email} can sign in already; the password stays as it is.")
             return
         password = secrets.token_urlsafe(12)
-        people.create_superuser(email, email=email, password=password)
+        users.create_superuser(email, email=email, password=password)
         self.stdout.write(f"{email} can sign in with the password {password}")
         self.stdout.write("It is shown this once; change it after the first sign-in.")
 
