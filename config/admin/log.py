@@ -193,15 +193,18 @@ class LogAdmin(ReadOnly):
         return look.when(event.received_at)
 
     @admin.display(description="Trigger")
-    def what(self, event: EventLog) -> str:
-        return event.get_trigger_display() or look.brief(event.raw_type) or "Unknown"
+    def what(self, event: EventLog) -> SafeString:
+        named = event.get_trigger_display() or look.brief(event.raw_type)
+        return look.breakable(named or "Unknown")
 
     @admin.display(description="Customer")
     def who(self, event: EventLog) -> SafeString | str:
         if event.customer is None:
             return "–"
         address = reverse("admin:integrations_customer_change", args=[event.customer.pk])
-        return format_html('<a href="{}">{}</a>', address, look.brief(event.customer.email))
+        return format_html(
+            '<a href="{}">{}</a>', address, look.breakable(look.brief(event.customer.email))
+        )
 
     @admin.display(description="Product")
     def sold(self, event: EventLog) -> str:
@@ -226,7 +229,7 @@ class LogAdmin(ReadOnly):
                 look.run_badge(run),
                 run.get_action_display(),
                 look.brief(run.destination_name),
-                look.legible(told.get(run.pk, run.message), 300),
+                look.breakable(look.legible(told.get(run.pk, run.message), 300)),
             )
             for run in runs
         )
