@@ -67,18 +67,26 @@ README = {"overview": "/admin/", "customer": "/admin/integrations/customer/{cust
 
 
 def take(
-    paths: dict[str, str], to: Path, looks: Sequence[Look], *, person: str, full: bool
+    paths: dict[str, str],
+    to: Path,
+    looks: Sequence[Look],
+    *,
+    person: str,
+    full: bool,
+    crowded: bool = False,
 ) -> None:
     """Take each {name: path} in each look, as NAME-LOOK.png; as NAME.png when there is only one."""
     from django.conf import settings
 
     from integrations.thinkific.sandbox import Sandbox
-    from tests import browsing, scenery
+    from tests import browsing, crowd, scenery
 
     to.mkdir(parents=True, exist_ok=True)
     with Sandbox() as sandbox, browsing.serving() as address, browsing.chromium() as browser:
         settings.THINKIFIC_API_URL, settings.PUBLIC_URL = sandbox.url, scenery.PUBLIC_URL
         place = scenery.build(sandbox)
+        if crowded:
+            crowd.fill(place)
         for look in looks:
             with browsing.window(browser, look) as context:
                 page = context.new_page()
@@ -100,6 +108,7 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true", help="take those of the README anew")
     parser.add_argument("--person", default="Owner", help="Owner, Manager, Support or Viewer")
     parser.add_argument("--fold", action="store_true", help="only what is seen without scrolling")
+    parser.add_argument("--crowded", action="store_true", help="with full lists and long names")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         prepare(folder)
@@ -107,7 +116,14 @@ def main() -> None:
             take(README, Path("docs/images"), LOOKS[:1], person="Manager", full=False)
         else:
             paths = {name_of(path): path for path in options.paths}
-            take(paths, options.to, LOOKS, person=options.person, full=not options.fold)
+            take(
+                paths,
+                options.to,
+                LOOKS,
+                person=options.person,
+                full=not options.fold,
+                crowded=options.crowded,
+            )
 
 
 def name_of(path: str) -> str:

@@ -48,6 +48,7 @@ def support(place) -> Client:
 
 def words(answer: Any) -> str:
     text = re.sub(r"<(script|style)\b.*?</\1>", " ", answer.content.decode(), flags=re.DOTALL)
+    text = text.replace("<wbr>", "")
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import resolve
 from playwright.sync_api import Browser, Page
 
-from tests import browsing, scenery, screenshots, standing
+from tests import browsing, crowd, fitting, scenery, screenshots, standing
 
 pytestmark = pytest.mark.browser
 
@@ -78,6 +78,24 @@ PAGES = [
     "/admin/auth/group/{group}/delete/",
     "/admin/password_change/",
     "/admin/password_change/done/",
+]
+# What only a crowd fills.
+CROWDED = [
+    "/admin/rules/rule/",
+    "/admin/events/eventlog/?p=2",
+    "/admin/events/eventlog/?product_name=water",
+    "/admin/integrations/customer/?q=maximiliana",
+    "/admin/integrations/product/{product:giving}/change/",
+]
+# Where the first button of the page is pressed: an answer about a customer, the address for
+# SamCart, and forms left empty.
+SAYING = [
+    "/admin/samcart/",
+    "/admin/integrations/customer/{customer}/change/",
+    "/admin/integrations/integration/add/",
+    "/admin/integrations/product/add/",
+    "/admin/auth/user/add/",
+    "/admin/auth/group/add/",
 ]
 # Opened before or after somebody is signed in; and the stock list of an app, which is not there.
 ELSEWHERE = {"login", "logout", "app_list"}
@@ -225,6 +243,55 @@ def test_every_page_is_sound_fits_its_window_and_has_no_barriers(
             assert answer
             assert answer.status == 200, path
             faults += of_page(path, page, said)
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def crowded(place: scenery.Scenery) -> scenery.Scenery:
+    """The same shop with full lists and long names."""
+    crowd.fill(place)
+    return place
+
+
+# The looks differ in their colors alone, so a third of the pages in the dark is enough.
+@pytest.mark.parametrize(
+    ("pages", "widths", "dark"),
+    [
+        ([*PAGES, *CROWDED], fitting.WIDTHS[:4], False),
+        ([*PAGES, *CROWDED], fitting.WIDTHS[4:], False),
+        (PAGES[::3], (360, 1024, 1440), True),
+    ],
+    ids=["phones", "wider", "dark"],
+)
+def test_no_word_is_broken_and_nothing_is_cut_off(
+    crowded, address, browser, pages: list[str], widths: tuple[int, ...], dark: bool
+):
+    with browsing.window(browser, browsing.Look(dark=dark)) as context:
+        page = context.new_page()
+        page.goto(f"{address}/admin/login/")
+        faults = [f"login {fault}" for fault in fitting.misfits(page, widths)]
+        browsing.sign_in(page, address, crowded.people["Owner"], scenery.PASSWORD)
+        for path in pages:
+            answer = page.goto(address + screenshots.fill(path))
+            assert answer
+            assert answer.status == 200, path
+            faults += [f"{path} {fault}" for fault in fitting.misfits(page, widths)]
+    assert not faults, "\n".join(faults)
+
+
+def test_what_a_page_says_after_a_button_fits_as_well(crowded, address, browser):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, crowded.people["Owner"], scenery.PASSWORD)
+        faults = []
+        for path in SAYING:
+            page.goto(address + screenshots.fill(path))
+            page.locator("main form[method=post] [type=submit]").first.click()
+            page.wait_for_load_state("load")
+            assert page.locator(".messagelist, .errorlist, .errornote, #address-field").count(), (
+                path
+            )
+            faults += [f"{path} {fault}" for fault in fitting.misfits(page, (320, 768, 1440))]
     assert not faults, "\n".join(faults)
 
 

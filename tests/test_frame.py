@@ -240,6 +240,26 @@ def test_times_are_short_and_tell_all_on_hover(settings):
     assert look.when(None) == "–"
 
 
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("Watercolor & Co", "Watercolor &amp; Co"),
+        ("Counterrevolutionary thoughts", "Counterrevolutionary thoughts"),
+        ("dana@example.com", "dana@example.com"),
+        ("dana.whitfield@example.com", "dana.<wbr>whitfield@<wbr>example.com"),
+        ("SubscriptionCancelScheduled", "Subscription<wbr>Cancel<wbr>Scheduled"),
+        ("<b>@" * 6, "&lt;b&gt;@<wbr>" * 5 + "&lt;b&gt;@"),
+        ("x" * 30, f'<span class="break-anywhere">{"x" * 30}</span>'),
+        (
+            mark_safe("<a>an.address.that.is.long.enough</a>"),
+            "<a>an.address.that.is.long.enough</a>",
+        ),
+    ],
+)
+def test_only_long_addresses_and_codes_may_go_on_in_the_next_line(text: str, html: str):
+    assert look.breakable(text) == html
+
+
 def test_signs_that_hide_or_turn_text_are_spelled_out():
     assert look.legible("a\u202egnp.exe\x00\tb\n") == "a\\u202egnp.exe\\u0000\tb\n"
     assert look.legible("x" * 20, 5) == "xxxxx…"

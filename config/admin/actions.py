@@ -114,15 +114,17 @@ class ActionAdmin(ReadOnly):
         if run.customer is None:
             return "–"
         address = reverse("admin:integrations_customer_change", args=[run.customer.pk])
-        return format_html('<a href="{}">{}</a>', address, look.brief(run.customer.email))
+        return format_html(
+            '<a href="{}">{}</a>', address, look.breakable(look.brief(run.customer.email))
+        )
 
     @admin.display(description="Result")
     def result(self, run: RuleRun) -> SafeString:
         return look.run_badge(run)
 
     @admin.display(description="What happened")
-    def happened(self, run: RuleRun) -> str:
-        return look.legible(getattr(run, "told", run.message), 300) or "–"
+    def happened(self, run: RuleRun) -> SafeString:
+        return look.breakable(look.legible(getattr(run, "told", run.message), 300) or "–")
 
     # Buttons and bulk
 

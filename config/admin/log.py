@@ -27,10 +27,19 @@ from rules.triggers import Trigger
 Status = EventLog.Status
 PAID_NOTHING = "paid_nothing"
 MANY_UNREAD = 1000
+# A part of a product's name, as typed into the chip.
+PRODUCT_NAME = "product_name"
 
 
 class EventList(ChangeList):
     """A page of events with their runs, each told why it waits."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What was typed to find a product holds for this page alone: no link of it opens the
+        # chip again.
+        for asked in (self.params, self.filter_params):
+            asked.pop(PRODUCT_NAME, None)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -76,7 +85,7 @@ class ProductFilter(admin.SimpleListFilter):
 
     def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
         # Taken out, for the list refuses what it does not know.
-        self.word = str((params.pop("product_name", None) or [""])[-1]).strip()[:100]
+        self.word = str((params.pop(PRODUCT_NAME, None) or [""])[-1]).strip()[:100]
         super().__init__(request, params, model, model_admin)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -88,7 +97,7 @@ class ProductFilter(admin.SimpleListFilter):
         return found or [("0", "No product of that name")]
 
     def expected_parameters(self) -> list[str | None]:
-        return [self.parameter_name, "product_name"]
+        return [self.parameter_name, PRODUCT_NAME]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
         number = row_id(self.value())
@@ -124,7 +133,7 @@ class LogAdmin(ReadOnly):
     list_display = ("received", "what", "who", "sold", "order", "result", "done")
     list_display_links = ("received",)
     list_filter = (ResultFilter, TriggerFilter, ProductFilter, SiteFilter, ReceivedFilter)
-    also_asked = ("product_name",)
+    also_asked = (PRODUCT_NAME,)
     list_select_related = ("customer", "product")
     ordering = ("-received_at", "-id")
     sortable_by = ()
@@ -191,15 +200,18 @@ class LogAdmin(ReadOnly):
         return look.when(event.received_at)
 
     @admin.display(description="Trigger")
-    def what(self, event: EventLog) -> str:
-        return event.get_trigger_display() or look.brief(event.raw_type) or "Unknown"
+    def what(self, event: EventLog) -> SafeString:
+        named = event.get_trigger_display() or look.brief(event.raw_type)
+        return look.breakable(named or "Unknown")
 
     @admin.display(description="Customer")
     def who(self, event: EventLog) -> SafeString | str:
         if event.customer is None:
             return "–"
         address = reverse("admin:integrations_customer_change", args=[event.customer.pk])
-        return format_html('<a href="{}">{}</a>', address, look.brief(event.customer.email))
+        return format_html(
+            '<a href="{}">{}</a>', address, look.breakable(look.brief(event.customer.email))
+        )
 
     @admin.display(description="Product")
     def sold(self, event: EventLog) -> str:
@@ -224,7 +236,7 @@ class LogAdmin(ReadOnly):
                 look.run_badge(run),
                 run.get_action_display(),
                 look.brief(run.destination_name),
-                look.legible(told.get(run.pk, run.message), 300),
+                look.breakable(look.legible(told.get(run.pk, run.message), 300)),
             )
             for run in runs
         )

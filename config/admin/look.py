@@ -1,17 +1,23 @@
 """How things look wherever they stand: badges, times, and what strangers sent."""
 
+import re
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 
 from events.models import EventLog, RuleRun
 from integrations.models import Integration
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
+# Without a blank and longer than a line of a small phone: an e-mail, an address, a code.
+IN_ONE_PIECE = re.compile(r"\S{20,}")
+# Not before the last few letters: "example.com" stays together.
+BREAKS = re.compile(r"(?<=[@._/-])(?=[^@._/-]{4})|(?<=[a-z])(?=[A-Z])")
+STILL_LONG = re.compile(r"[^\s<>]{24,}")
 GREEN, AMBER, RED, GREY = "good", "wait", "bad", "quiet"
 
 EVENT_COLOURS: dict[EventLog.Status, str] = {
@@ -104,3 +110,16 @@ def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
 def brief(text: Any) -> str:
     """The same for a cell of a table."""
     return legible(" ".join(str(text)[:400].split()), 120)
+
+
+def breakable(text: Any) -> SafeString:
+    """A text as HTML, in which a long e-mail, address or code may go on in the next line.
+
+    It does after a sign or before a capital; a code of small letters alone does anywhere. A
+    SafeString is left as it is: it may hold tags.
+    """
+    if isinstance(text, SafeString):
+        return text
+    html = IN_ONE_PIECE.sub(lambda found: BREAKS.sub("<wbr>", found[0]), escape(str(text)))
+    html = STILL_LONG.sub(r'<span class="break-anywhere">\g<0></span>', html)
+    return mark_safe(html)  # noqa: S308 - escaped above

@@ -194,12 +194,12 @@ class People(ListAdmin):
         return [one for one in found if one.name != "switch_off" or thing.pk != request.user.pk]
 
     @admin.display(description="Name", ordering="first_name")
-    def shown_name(self, person: User) -> str:
-        return look.brief(shown(person))
+    def shown_name(self, person: User) -> SafeString:
+        return look.breakable(look.brief(shown(person)))
 
     @admin.display(description="E-mail")
-    def shown_email(self, person: User) -> str:
-        return look.brief(person.email or person.get_username())
+    def shown_email(self, person: User) -> SafeString:
+        return look.breakable(look.brief(person.email or person.get_username()))
 
     @admin.display(description="Role")
     def role(self, person: User) -> str | SafeString:

@@ -15,13 +15,24 @@ from config.admin import buttons, look
 register = template.Library()
 
 register.filter("when", look.when)
-register.filter("legible", look.legible)
-register.filter("brief", look.brief)
+register.filter("breakable", look.breakable)
+register.filter("as_text", look.legible)
 register.filter("badge", look.badge)
 register.filter("event_badge", look.event_badge)
 register.filter("run_badge", look.run_badge)
 register.filter("connection_badge", look.connection_badge)
 register.filter("switch_badge", look.switch_badge)
+
+
+@register.filter
+def legible(text: Any, longest: int = look.LONGEST_TEXT) -> SafeString:
+    """What a stranger sent, for a page; a <textarea>, where tags are not read, takes `as_text`."""
+    return look.breakable(look.legible(text, longest))
+
+
+@register.filter
+def brief(text: Any) -> SafeString:
+    return look.breakable(look.brief(text))
 
 
 @register.filter

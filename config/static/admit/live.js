@@ -17,7 +17,6 @@
         document.hidden ||
         button.getAttribute("aria-pressed") === "true" ||
         Boolean(list.querySelector("details[open], input:checked")) ||
-        Boolean(document.querySelector(".chip[open]")) ||
         list.querySelector(".results, .empty")?.contains(document.activeElement) ||
         !getSelection().isCollapsed
       );

@@ -1,0 +1,89 @@
+// What does not fit the window of the page that is open, a sentence each. See fitting.py.
+() => {
+  // Between blanks, dashes and slashes, where every browser may begin a line.
+  const WORD = /[^\s\u00ad\u200b\/?…–—-]+/g;
+  // In one piece for good reason, as a key or what was sent is: it may break anywhere.
+  const MARKED = "code, pre, .break-anywhere";
+  const FIELD = /^(INPUT|SELECT|TEXTAREA)$/;
+  const wide = document.documentElement.clientWidth;
+  const range = document.createRange();
+  const pen = document.createElement("canvas").getContext("2d");
+  const found = new Set();
+
+  const tell = (what, element) => {
+    const start = `<${element.tagName.toLowerCase()} class="${element.className}">`;
+    found.add(`${what}: ${start} "${element.textContent.trim().replace(/\s+/g, " ").slice(0, 60)}"`);
+  };
+  const lines = (boxes) => new Set([...boxes].filter((b) => b.width).map((b) => Math.round(b.bottom)));
+
+  const measureText = (text, box) => {
+    range.selectNodeContents(text);
+    const boxes = range.getClientRects();
+    const holder = text.parentElement;
+    if ([...boxes].some((each) => each.right > box.right + 1)) tell("leaves its box", holder);
+    if (lines(boxes).size < 2 || holder.closest(MARKED)) return;
+    for (const word of text.data.matchAll(WORD)) {
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (lines(range.getClientRects()).size > 1) tell(`breaks "${word[0].slice(0, 80)}"`, holder);
+    }
+  };
+
+  const measureBox = (element, style) => {
+    const sideways = element.scrollWidth > element.clientWidth + 1;
+    const down = element.scrollHeight > element.clientHeight + 1;
+    if (sideways && /auto|scroll/.test(style.overflowX)) tell("scrolls sideways", element);
+    if (sideways && /hidden|clip/.test(style.overflowX)) tell("is cut off", element);
+    if (down && /hidden|clip/.test(style.overflowY)) tell("is cut off below", element);
+  };
+
+  // Of a field that is empty, and of a cell of a card what its column is called.
+  const measureHint = (element, style) => {
+    const pads = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+    pen.font = style.font;
+    if (!element.value && pen.measureText(element.placeholder).width > element.clientWidth - pads) {
+      tell(`cuts off its hint "${element.placeholder}"`, element);
+    }
+  };
+  const measureLabel = (element) => {
+    const style = getComputedStyle(element, "::before");
+    pen.font = style.font;
+    for (const word of element.dataset.label.match(WORD) ?? []) {
+      if (pen.measureText(word).width > parseFloat(style.width)) tell(`breaks "${word}"`, element);
+    }
+  };
+
+  const walk = (element, box, out) => {
+    const style = getComputedStyle(element);
+    if (style.display === "none" || element.matches("script, style, template, option")) return;
+    // For screen readers alone.
+    if (style.clipPath === "inset(50%)" || style.clip === "rect(0px, 0px, 0px, 0px)") return;
+    const own = element.getBoundingClientRect();
+    const field = FIELD.test(element.tagName);
+    if (own.width && own.height && style.visibility !== "hidden") {
+      const leaves = own.right > wide + 0.5 || own.left < -0.5;
+      // Once is enough, not each part of it too.
+      if (leaves && !out) tell("is out of the window", element);
+      out ||= leaves;
+      if (!field && style.display !== "inline") measureBox(element, style);
+    }
+    if (!["inline", "contents"].includes(style.display)) box = own;
+    const texts = [...element.attributes].map((each) => each.value).concat(element.value ?? []);
+    if (texts.some((each) => String(each).includes("<wbr>"))) tell("shows a tag", element);
+    if (element.placeholder) measureHint(element, style);
+    if (element.dataset.label && style.display !== "table-cell") measureLabel(element);
+    if (field || element.tagName === "svg") return;
+    const shut = element.tagName === "DETAILS" && !element.open;
+    for (const child of element.childNodes) {
+      if (child.nodeType === Node.ELEMENT_NODE && (!shut || child.tagName === "SUMMARY")) {
+        walk(child, box, out);
+      } else if (child.nodeType === Node.TEXT_NODE && !shut && style.visibility !== "hidden") {
+        if (child.data.trim()) measureText(child, box);
+      }
+    }
+  };
+
+  if (document.documentElement.scrollWidth > wide) found.add("is wider than the window");
+  walk(document.body, document.documentElement.getBoundingClientRect(), false);
+  return [...found];
+}
