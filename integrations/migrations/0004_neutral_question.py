@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integrations", "0002_admin"),
+        ("integrations", "0003_customer_search"),
     ]
 
     operations = [
