@@ -128,6 +128,7 @@ def test_a_body_that_a_relay_has_wrapped_is_read(shop, name, content_type, order
 @pytest.mark.parametrize(
     "packed",
     [gzip.compress(ORDER), zlib.compress(ORDER), gzip.compress(gzip.compress(ORDER))],
+    ids=["gzip", "zlib", "gzip twice"],  # gzip notes the time, and workers must agree on names
 )
 def test_what_is_compressed_is_opened_whatever_the_header_says(packed):
     assert opened(packed) == opened(packed, "identity") == ORDER
