@@ -312,10 +312,12 @@ def test_a_new_label_is_looked_up_and_a_new_field_mapped(school, apply):
     assert "Add field mapping phone → Phone on Art Academy." in apply(more)
 
 
-def test_a_course_that_has_gone_is_refused_to_new_rules_only(school, apply, refused):
+def test_a_course_that_is_gone_is_refused_to_new_rules_only(school, apply, refused):
     apply()
     school.remove_course(school.courses[501])
     catalogue.refresh(Integration.objects.get())
+    assert apply() == "Nothing to change.\n"
+    Destination.objects.filter(external_id=501).update(gone_at=timezone.now())
     assert apply() == "Nothing to change.\n"
     message = refused(add_rule(FILE, trigger="subscription_charged"))
     assert "there is no course 501 on Art Academy." in message
@@ -335,7 +337,8 @@ def test_every_fault_is_told_at_once_and_nothing_is_applied(school, refused):
         "Line 5, integrations[1] (Art Academy): there is no signup field Compny on Art Academy. "
         "Correct `thinkific`. It has Company.",
         "Line 26, rules[3] (Main shop, product_purchased): there is no course 999 on "
-        "Art Academy. Correct `destination`. It has 501 Watercolor.",
+        "Art Academy. Correct `destination`, or enter it under the integration's `destinations` "
+        "if Thinkific does not list it. It has 501 Watercolor.",
         "Line 31, rules[4] (Main shop, product_bought): there is no trigger product_bought. "
         "Did you mean product_purchased?",
         "Line 36, rules[5] (Main shop, product_purchased): there is no action create_course. "
