@@ -180,14 +180,14 @@ def _store_destinations(
 ) -> tuple[Counter[str], Counter[str]]:
     """How many of each kind are new in the list, and how many are not listed any more."""
     known = {(row.kind, row.external_id): row for row in integration.destinations.all()}
-    here = {"by_hand": False, "unlisted_at": None, "gone_at": None}
+    listed = {"by_hand": False, "unlisted_at": None, "gone_at": None}
     new: Counter[str] = Counter()
     for (kind, number), values in found.destinations.items():
         row = known.get((kind, number)) or Destination(
             integration=integration, kind=kind, external_id=number
         )
         new[kind] += row.pk is None or not row.listed
-        _save_changed(row, values | here)
+        _save_changed(row, values | listed)
     left = [row for key, row in known.items() if key not in found.destinations and row.listed]
     # Of a bundle nobody tells the courses any more: each action asks for them.
     Destination.objects.filter(pk__in=[row.pk for row in left]).update(
