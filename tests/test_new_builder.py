@@ -10,10 +10,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config import roles
+from events import simulation
 from integrations.models import Customer, Destination, Product
 from integrations.thinkific import catalogue, checking
 from integrations.thinkific.sandbox import Course, Switches
 from rules.models import Rule
+from rules.triggers import Trigger
 from tests.scenery import PUBLIC_URL
 from tests.test_activity_pages import said, signed_in, words
 from tests.world import World
@@ -271,6 +273,33 @@ def test_entering_a_number_again_renames_it_and_says_that_it_is_there(
     manager.post(reverse("admin:new-rule"), answers(world) | how)
     assert Rule.objects.count() == 2
     assert (str(Destination.objects.get()), Destination.objects.get().gone_at) == ("Second", None)
+
+
+def test_two_people_may_enter_the_same_number_at_once(world: World):
+    one, other = (
+        catalogue.by_number(world.integration, "course", 77, name) for name in ("One", "Other")
+    )
+    catalogue.enter(one)
+    catalogue.enter(other)
+    assert one.pk == other.pk == Destination.objects.get(name="Other").pk
+
+
+def test_a_simulation_tells_what_thinkific_said_and_that_it_is_asked_again(world: World):
+    course = world.course("Doubtful")
+    rule = world.rule("product_purchased", "create_course_enrollment", course)
+    (would,) = simulation.simulate(world.marketplace, Trigger.PRODUCT_PURCHASED, email=EMAIL).runs
+    assert would.notes == []
+    Destination.objects.update(unlisted_at=timezone.now())
+    (would,) = simulation.simulate(world.marketplace, Trigger.PRODUCT_PURCHASED, email=EMAIL).runs
+    assert would.notes == []
+    Destination.objects.update(gone_at=timezone.now())
+    (again,) = simulation.simulate(world.marketplace, Trigger.PRODUCT_PURCHASED, email=EMAIL).runs
+    assert again.calls == would.calls != []
+    assert again.rule == rule
+    assert again.notes == [
+        "Thinkific said that Doubtful is gone. It would be asked again, and fail if that is still "
+        "so."
+    ]
 
 
 # The page of a rule
