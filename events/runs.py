@@ -15,7 +15,6 @@ from events.crew import Crew
 from events.models import RuleRun
 from events.results import Result, refresh_event
 from integrations import budget, together
-from integrations.errors import Refused
 from integrations.models import Destination, FieldMapping, Integration
 from integrations.rows import Change, Given, Question
 from integrations.thinkific import pauses
@@ -105,7 +104,10 @@ def carry_out(run: RuleRun, *, until: float = float("inf")) -> None:
             result = Result(Status.SKIPPED, overtaken)
         else:
             visit, order = _prepare(run, until)
-            message = actions.carry_out(Action(run.action), visit, order)
+            action = Action(run.action)
+            message = actions.carry_out(action, visit, order)
+            if order.said_gone and action.gives_access:
+                visit.note_back(action.destination_kind, order.destination_id)
             result = Result(Status.DONE, message)
     except LeaseLost:
         pass
@@ -171,12 +173,6 @@ def _prepare(run: RuleRun, until: float) -> tuple[Visit, actions.Order]:
     found = _DESTINATION.first(
         site=run.integration.pk, kind=action.destination_kind, external_id=run.destination_id
     )
-    # What has gone can hold no access to end; but asking whether it does, does no harm.
-    if found is not None and found.gone_at and action.gives_access:
-        raise Refused(
-            f"{run.destination_name} is gone from Thinkific. "
-            "Refresh the integration, then edit the rule and retry."
-        )
     visit = Visit(
         run.integration,
         run.customer,
@@ -188,6 +184,7 @@ def _prepare(run: RuleRun, until: float) -> tuple[Visit, actions.Order]:
         destination_id=run.destination_id,
         destination=run.destination_name,
         course_ids=tuple(found.course_ids) if found else (),
+        said_gone=bool(found and found.gone_at),
         fields=FieldMapping.objects.values_for(run.integration, run.event.custom_fields),
     )
     return visit, order

@@ -76,15 +76,13 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Wou
     elif budget.blocked_for(site.pk)[1] > 0:
         notes.append(f"{site} is paused: it would wait until the pause is over.")
     if rule.destination.gone_at and action.gives_access:
-        notes.append(f"{rule.destination} is gone from Thinkific: it would fail.")
+        notes.append(
+            f"Thinkific said that {rule.destination} is gone. It would be asked again, and fail "
+            "if that is still so."
+        )
     if event is not None and _later_one_done(rule, event):
         notes.append("A later event for the same course or bundle is done: it would be skipped.")
-    made = (
-        []
-        if rule.destination.gone_at and action.gives_access
-        else calls.expected(action, known=known, fills_fields=bool(fields))
-    )
-    return Would(rule, made, notes)
+    return Would(rule, calls.expected(action, known=known, fills_fields=bool(fields)), notes)
 
 
 def _later_one_done(rule: Rule, event: EventLog) -> bool:

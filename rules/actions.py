@@ -17,12 +17,16 @@ from rules.models import Action
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done: the course or bundle, its courses, and the signup fields to fill."""
+    """What is to be done: the course or bundle, its courses, and the signup fields to fill.
+
+    `said_gone`: the site has said before that there is no such course or bundle.
+    """
 
     destination_id: int
     destination: str
     course_ids: tuple[int, ...] = ()
     fields: dict[int, str] = field(default_factory=dict)
+    said_gone: bool = False
 
 
 def create_course_enrollment(visit: Visit, order: Order) -> str:
@@ -109,6 +113,7 @@ def carry_out(action: Action, visit: Visit, order: Order) -> str:
     except Refused as error:
         if not _is_gone(action, error):
             raise
+        visit.note_gone(action.destination_kind, order.destination_id)
         raise Refused(_gone(action, order), status=error.status, details=error.details) from error
 
 

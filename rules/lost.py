@@ -1,32 +1,44 @@
-"""Rules that can do nothing any more, because their course or bundle has gone from Thinkific."""
+"""Rules whose course or bundle Thinkific says is gone, or does not list any more."""
 
 from dataclasses import dataclass
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from integrations.models import Destination, Integration
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A course or bundle that has gone, and how many rules still name it."""
+    """A course or bundle that is gone or not listed, and how many rules name it."""
 
     destination: Destination
     rules: int
 
 
-def lost(integration: Integration) -> list[Lost]:
-    """What has gone from the site and is still used, courses first, by name."""
-    gone = integration.destinations.filter(gone_at__isnull=False).order_by("-kind", "name", "pk")
-    used = gone.annotate(used=Count("rules")).filter(used__gt=0)
-    return [Lost(destination, destination.used) for destination in used]
+def gone(integration: Integration) -> list[Lost]:
+    """What is gone from the site and is used, courses first, by name: its rules do nothing."""
+    return _used(integration.destinations.filter(gone_at__isnull=False))
+
+
+def unlisted(integration: Integration) -> list[Lost]:
+    """What has left the site's list and is used: its rules go on."""
+    return _used(integration.destinations.filter(gone_at=None, unlisted_at__isnull=False))
 
 
 def sentence(found: list[Lost]) -> str:
-    """ "1 removed course is used by 2 rules"; without the stop, for a link may follow."""
+    """ "1 course used by 2 rules is gone from Thinkific", of what `gone` or `unlisted` found.
+
+    Without the stop, for a link may follow.
+    """
     kinds = {each.destination.kind for each in found}
     noun = kinds.pop() if len(kinds) == 1 else "course or bundle"
     many = {"course": "courses", "bundle": "bundles"}.get(noun, "courses and bundles")
     rules = sum(each.rules for each in found)
-    what = f"removed {noun} is" if len(found) == 1 else f"removed {many} are"
-    return f"{len(found)} {what} used by {rules} rule{'' if rules == 1 else 's'}"
+    what = f"1 {noun}" if len(found) == 1 else f"{len(found)} {many}"
+    used = f"used by {rules} rule{'' if rules == 1 else 's'}"
+    return f"{what} {used} {'is' if len(found) == 1 else 'are'} {found[0].destination.standing}"
+
+
+def _used(destinations: QuerySet[Destination]) -> list[Lost]:
+    used = destinations.annotate(used=Count("rules")).filter(used__gt=0)
+    return [Lost(each, each.used) for each in used.order_by("-kind", "name", "pk")]

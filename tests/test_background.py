@@ -135,20 +135,21 @@ def test_a_fault_of_our_own_is_told_and_logged_and_ends_the_reading(world, sandb
 
 
 @pytest.mark.parametrize(
-    ("new", "gone", "said"),
+    ("new", "unlisted", "said"),
     [
         ({}, {}, "."),
-        ({"course": 2}, {"course": 1}, " (2 new courses, 1 removed)."),
-        ({"course": 1}, {"bundle": 1}, " (1 new course, 1 removed bundle)."),
-        ({}, {"signup field": 2}, " (2 removed signup fields)."),
+        ({"course": 2}, {"course": 1}, " (2 new courses, 1 no longer listed)."),
+        ({"course": 1}, {"bundle": 1}, " (1 new course, 1 bundle no longer listed)."),
+        ({}, {"signup field": 2}, " (2 signup fields no longer listed)."),
         (
             {"course": 1, "signup field": 1},
             {"course": 1, "signup field": 3},
-            " (1 new course, 1 new signup field, 1 removed course, 3 removed signup fields).",
+            " (1 new course, 1 new signup field, 1 course no longer listed, "
+            "3 signup fields no longer listed).",
         ),
     ],
 )
-def test_what_has_changed_is_counted_by_kind(new, gone, said):
+def test_what_has_changed_is_counted_by_kind(new, unlisted, said):
     found = {"course": 20, "bundle": 4, "signup field": 1}
-    changes = Changes(found=found, new=new, gone=gone)
+    changes = Changes(found=found, new=new, unlisted=unlisted)
     assert changes.sentence() == f"20 courses, 4 bundles, 1 signup field{said}"

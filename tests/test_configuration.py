@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import yaml
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -312,13 +313,117 @@ def test_a_new_label_is_looked_up_and_a_new_field_mapped(school, apply):
     assert "Add field mapping phone → Phone on Art Academy." in apply(more)
 
 
-def test_a_course_that_has_gone_is_refused_to_new_rules_only(school, apply, refused):
+def test_a_course_that_is_gone_is_refused_to_new_rules_only(school, apply, refused):
     apply()
     school.remove_course(school.courses[501])
     catalogue.refresh(Integration.objects.get())
     assert apply() == "Nothing to change.\n"
+    Destination.objects.filter(external_id=501).update(gone_at=timezone.now())
+    assert apply() == "Nothing to change.\n"
     message = refused(add_rule(FILE, trigger="subscription_charged"))
     assert "there is no course 501 on Art Academy." in message
+
+
+# Entered by hand
+
+
+def by_hand(*entries: str) -> str:
+    """The file with these under `destinations` of its integration."""
+    lines = "".join(f"      - {{{entry}}}\n" for entry in entries)
+    return FILE.replace("rules:\n", f"    destinations:\n{lines}rules:\n")
+
+
+NEW = "kind: course, id: 77, name: The new one"
+
+
+def test_a_course_that_thinkific_does_not_list_is_entered_by_hand(school, sandbox, apply):
+    school.add_course("Its own name", course_id=77, new_builder=True)
+    text = add_rule(by_hand(NEW), destination=77)
+    assert "Enter by hand course 77 (The new one) on Art Academy." in apply(text)
+    entered = Destination.objects.get(external_id=77)
+    assert (entered.name, entered.by_hand) == ("The new one", True)
+    assert Rule.objects.filter(destination=entered).exists()
+    sandbox.clear_calls()
+    assert apply(text) == "Nothing to change.\n"
+    catalogue.refresh(Integration.objects.get())
+    sandbox.clear_calls()
+    assert apply(text) == "Nothing to change.\n"
+    assert not sandbox.calls
+    renamed = text.replace("The new one", "Another")
+    assert apply(renamed).startswith("Enter by hand course 77 (Another) on Art Academy.\n")
+    assert apply(renamed) == "Nothing to change.\n"
+
+
+def test_the_name_of_a_listed_course_wins_over_the_files(school, apply):
+    text = by_hand(NEW, "kind: course, id: 501, name: Not its name")
+    told = apply(text)
+    assert "Enter by hand course 77 (The new one)" in told
+    assert "501" not in told
+    assert Destination.objects.get(external_id=501).standing == ""
+    school.add_course("Listed at last", course_id=77)
+    catalogue.refresh(Integration.objects.get())
+    assert apply(text) == "Nothing to change.\n"
+    assert str(Destination.objects.get(external_id=77)) == "Listed at last"
+
+
+@pytest.mark.parametrize("mark", [{"by_hand": True}, {"by_hand": True, "gone_at": timezone.now()}])
+def test_what_was_entered_by_hand_is_exported_and_comes_back(school, apply, monkeypatch, mark):
+    apply()
+    assert "destinations" not in exported()
+    site = Integration.objects.get()
+    catalogue.enter(catalogue.by_number(site, "bundle", 88, "Both ${of} them"))
+    Destination.objects.filter(external_id=88).update(**mark)
+    text = exported()
+    assert yaml.safe_load(text)["integrations"][0]["destinations"] == [
+        {"kind": "bundle", "id": 88, "name": "Both $${of} them"}
+    ]
+    monkeypatch.setenv("THINKIFIC_SECRET_ART_ACADEMY", KEY)
+    assert apply(text) == "Nothing to change.\n"
+    Integration.objects.all().delete()
+    assert "Enter by hand bundle 88 (Both ${of} them) on Art Academy." in apply(text)
+    assert exported() == text
+
+
+def test_what_was_entered_by_hand_stays_until_prune_and_while_a_rule_uses_it(school, apply):
+    text = add_rule(by_hand(NEW, "kind: bundle, id: 88, name: Unused"), destination=77)
+    apply(text)
+    without = add_rule(FILE, destination=77)
+    printed = apply(without)
+    assert "  entered by hand: course 77 (The new one) on Art Academy\n" in printed
+    assert "  entered by hand: bundle 88 (Unused) on Art Academy\n" in printed
+    printed = apply(without, "--prune")
+    assert "Delete bundle 88 (Unused) on Art Academy, which was entered by hand.\n" in printed
+    assert (
+        "Not in the file (kept, because rules use it):\n"
+        "  entered by hand: course 77 (The new one) on Art Academy\n"
+    ) in printed
+    assert Destination.objects.filter(by_hand=True).get().external_id == 77
+    assert "Delete course 77 (The new one)" in apply(FILE, "--prune")
+    assert not Destination.objects.filter(by_hand=True).exists()
+    assert apply(FILE, "--prune") == "Nothing to change.\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("kind: course, id: 77", "`name` is missing."),
+        ("kind: course, name: New", "`id` is missing."),
+        ("id: 77, name: New", "`kind` is missing."),
+        ("kind: courses, id: 77, name: New", "there is no kind courses. Did you mean course?"),
+        ("kind: course, id: 0, name: New", "`id` must be a whole number"),
+        (f"kind: course, id: {'9' * 30}, name: New", "`id` must be a whole number"),
+        ("kind: course, id: 77, name: New, url: x", "there is no key `url` here."),
+        (f"kind: course, id: 77, name: {'N' * 256}", "`name` is longer than 255 characters."),
+        (NEW + "}\n      - {" + NEW, "the course 77 stands twice under `destinations`."),
+    ],
+)
+def test_a_faulty_entry_by_hand_is_refused_in_words(school, refused, entry, says):
+    assert says in refused(by_hand(entry))
+
+
+def test_entries_by_hand_that_are_no_list_are_refused(school, refused):
+    text = FILE.replace("rules:\n", "    destinations: 77\nrules:\n")
+    assert "`destinations` must be a list of {kind: …, id: …, name: …}." in refused(text)
 
 
 # Faults
@@ -335,7 +440,8 @@ def test_every_fault_is_told_at_once_and_nothing_is_applied(school, refused):
         "Line 5, integrations[1] (Art Academy): there is no signup field Compny on Art Academy. "
         "Correct `thinkific`. It has Company.",
         "Line 26, rules[3] (Main shop, product_purchased): there is no course 999 on "
-        "Art Academy. Correct `destination`. It has 501 Watercolor.",
+        "Art Academy. Correct `destination`, or enter it under the integration's `destinations` "
+        "if Thinkific does not list it. It has 501 Watercolor.",
         "Line 31, rules[4] (Main shop, product_bought): there is no trigger product_bought. "
         "Did you mean product_purchased?",
         "Line 36, rules[5] (Main shop, product_purchased): there is no action create_course. "

@@ -23,6 +23,8 @@ NEW_RULE = [
     _BEGUN,
     f"{_BEGUN}&trigger=product_purchased",
     f"{_BEGUN}&trigger=product_purchased&destination={{destination}}",
+    f"{_BEGUN}&trigger=product_purchased&number=0",
+    f"{_BEGUN}&trigger=product_purchased&number=77&name=New",
 ]
 # Addresses as tests.screenshots takes them: {event:failed} is the newest event that failed.
 PAGES = [

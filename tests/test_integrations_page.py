@@ -335,25 +335,41 @@ def test_refresh_tells_what_is_new_and_leads_back(boss, world):
     assert answer.redirect_chain == [(reverse(LIST), 302)]
 
 
-def test_a_removed_course_leads_to_the_rules_that_use_it(boss, world):
+def test_a_course_that_is_no_longer_listed_leads_to_its_rules_which_go_on(boss, world):
     course = world.course("Course Two")
+    world.school.add_course("Course Three")
     world.rule("product_purchased", "create_course_enrollment", course)
     world.rule("product_refunded", "expire_course_enrollment", course)
     world.school.remove_course(world.school.courses[course.external_id])
     answer = press_refresh(boss, world.integration)
     assert said(answer) == [
-        "Art Academy: refreshed. 0 courses, 0 bundles, 0 signup fields (1 removed course).",
-        "1 removed course is used by 2 rules: see them.",
+        "Art Academy: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course, 1 no longer "
+        "listed).",
+        "1 course used by 2 rules is not listed by Thinkific: see them. Their rules go on.",
     ]
     link = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={course.pk}"
     assert f'<a href="{link}">see them</a>' in answer.content.decode()
-    # It stays on the page of the integration until the rules are put right.
-    assert "used by 2 rules: see them" in words(boss.get(page("change", world.integration)))
+    shown = words(boss.get(page("change", world.integration)))
+    assert f"Course Two Course {course.external_id}, not listed by Thinkific, 2 rules" in shown
+    assert "gone from Thinkific" not in shown
+
+
+def test_a_course_that_is_gone_leads_to_its_rules_until_they_are_put_right(boss, world):
+    course = world.course("Course Two")
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.school.remove_course(world.school.courses[course.external_id])
+    world.sell()
+    world.settle()
+    told = "1 course used by 1 rule is gone from Thinkific: see them"
+    assert said(press_refresh(boss, world.integration))[-1] == f"{told}."
+    shown = words(boss.get(page("change", world.integration)))
+    assert told in shown
+    assert f"Course Two Course {course.external_id}, gone from Thinkific, 1 rule" in shown
     Rule.objects.all().delete()
     assert "used by" not in words(boss.get(page("change", world.integration)))
 
 
-def test_of_several_that_were_removed_each_leads_to_its_rules(boss, world):
+def test_of_several_that_are_not_listed_each_leads_to_its_rules(boss, world):
     course = world.course("<b>One</b>")
     bundle = world.bundle(course, name="All of it")
     world.rule("product_purchased", "create_course_enrollment", course)
@@ -361,8 +377,9 @@ def test_of_several_that_were_removed_each_leads_to_its_rules(boss, world):
     world.school.remove_bundle(world.school.bundles[bundle.external_id])
     world.school.remove_course(world.school.courses[course.external_id])
     answer = press_refresh(boss, world.integration)
-    assert said(answer)[1] == (
-        "2 removed courses and bundles are used by 2 rules: <b>One</b>, All of it."
+    assert said(answer)[-1] == (
+        "2 courses and bundles used by 2 rules are not listed by Thinkific: <b>One</b>, All of it. "
+        "Their rules go on."
     )
     for each in (course, bundle):
         assert f"?destination__id__exact={each.pk}" in answer.content.decode()

@@ -39,35 +39,53 @@ def test_it_says_what_it_found_and_what_is_new(world):
     assert refresh()[0] == "Art Academy: refreshed. 20 courses, 4 bundles, 1 signup field.\n"
 
 
-def test_a_removed_course_that_rules_use_is_told(world):
+def test_a_course_that_is_no_longer_listed_and_that_rules_use_is_told(world):
     course, other = world.course("Course Two"), world.course("Course Three")
     world.rule("product_purchased", "create_course_enrollment", course)
     world.rule("product_refunded", "expire_course_enrollment", course)
     world.school.add_course("Course Four")
     world.school.remove_course(world.school.courses[course.external_id])
     assert refresh()[0].splitlines() == [
-        "Art Academy: refreshed. 2 courses, 0 bundles, 0 signup fields (1 new course, 1 removed).",
-        "1 removed course is used by 2 rules.",
+        "Art Academy: refreshed. 2 courses, 0 bundles, 0 signup fields (1 new course, "
+        "1 no longer listed).",
+        "1 course used by 2 rules is not listed by Thinkific. These go on:",
         "  Product Purchased, every product: Create Course Enrollment, Course Two on Art Academy",
         "  Product Refunded, every product: Expire Course Enrollment, Course Two on Art Academy",
     ]
     world.rule("product_purchased", "create_course_enrollment", other)
     world.school.remove_course(world.school.courses[other.external_id])
-    assert "\n2 removed courses are used by 3 rules.\n" in refresh()[0]
+    assert "\n2 courses used by 3 rules are not listed by Thinkific." in refresh()[0]
 
 
-def test_a_removed_bundle_is_called_a_bundle(world):
+def test_a_rule_for_a_course_that_thinkific_said_is_gone_is_told_as_such(world):
+    course = world.course("Course Two")
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.school.remove_course(world.school.courses[course.external_id])
+    world.sell()
+    world.settle()
+    told = refresh()[0]
+    assert (
+        "1 course used by 1 rule is gone from Thinkific. "
+        "These can do nothing until they are edited:\n"
+    ) in told
+    assert "not listed by Thinkific" not in told
+
+
+def test_a_bundle_that_is_no_longer_listed_is_called_a_bundle(world):
     bundle = world.bundle(world.course())
     world.rule("product_purchased", "create_bundle_enrollment", bundle)
     world.school.remove_bundle(world.school.bundles[bundle.external_id])
-    assert "1 removed bundle is used by 1 rule.\n" in refresh()[0]
+    assert "1 bundle used by 1 rule is not listed by Thinkific." in refresh()[0]
 
 
-def test_a_removed_course_that_no_rule_uses_is_only_counted(world):
+def test_a_course_that_no_rule_uses_is_only_counted_when_it_leaves_the_list(world):
     course = world.course()
     world.school.remove_course(world.school.courses[course.external_id])
     assert refresh()[0] == (
-        "Art Academy: refreshed. 0 courses, 0 bundles, 0 signup fields (1 removed course).\n"
+        "Art Academy: refreshed. 0 courses, 0 bundles, 0 signup fields "
+        "(1 course no longer listed).\n"
+        "Thinkific lists no courses. Courses of its new course builder are not listed: enter them "
+        "by number.\n"
     )
 
 
@@ -126,5 +144,5 @@ def test_a_failure_half_way_leaves_the_catalogue_as_it_was(world, sandbox):
     sandbox.faults.add(fault)
     assert "(503). Try again later." in refresh()[1]
     assert sandbox.faults.fired == [fault]
-    assert Destination.objects.get().gone_at is None
+    assert Destination.objects.get().listed
     assert Integration.objects.get().connection == "unreachable"

@@ -163,6 +163,7 @@ def test_a_product_is_added_by_its_id_before_its_first_event(manager, place):
 
 def test_the_page_of_a_product_says_what_takes_nothing_away_and_adds_it(manager):
     club = product("1048002")
+    Destination.objects.update(gone_at=None)
     address = reverse("admin:integrations_product_change", args=[club.pk])
     text = words(manager.get(address))
     assert "Nothing takes access away on: Product Refunded, Subscription Canceled." in text

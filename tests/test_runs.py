@@ -366,22 +366,43 @@ def test_reviving_at_once_counts_a_crash_once(transactional_db):
     assert {queued.again(run).crashes for run in made} == {1}
 
 
-# What has gone meanwhile
+# What is not listed, and what is gone
 
 
-def test_nobody_is_enrolled_in_a_course_marked_as_gone(world):
+@pytest.mark.parametrize("mark", ["unlisted_at", "gone_at"])
+def test_a_mark_of_ours_keeps_nobody_out_of_a_course_that_thinkific_has(world, mark):
     course = world.course()
-    course.gone_at = timezone.now()
+    setattr(course, mark, timezone.now())
     course.save()
     made = queued.run(course)
     queued.drain()
     stored = queued.again(made)
-    assert (stored.status, stored.attempts) == ("failed", 1)
-    assert stored.message == (
-        "Course Two is gone from Thinkific. Refresh the integration, then edit the rule and retry."
-    )
-    assert stored.event.status == "failed"
-    assert world.calls() == []
+    assert (stored.status, stored.message) == ("done", "Enrolled in Course Two.")
+    # An enrollment shows that it is there; in the list it is not.
+    course.refresh_from_db()
+    assert course.gone_at is None
+    assert (course.unlisted_at is None) == (mark == "gone_at")
+
+
+@pytest.mark.parametrize("kind", ["course", "bundle"])
+def test_only_thinkifics_answer_makes_a_course_gone_and_a_retry_asks_again(world, kind):
+    course = world.course()
+    sold = course if kind == "course" else world.bundle(course)
+    shelf = world.school.courses if kind == "course" else world.school.bundles
+    taken = shelf.pop(sold.external_id)
+    made = queued.run(sold, action=Action(f"create_{kind}_enrollment"))
+    queued.drain()
+    stored = queued.again(made)
+    assert stored.status == "failed"
+    assert "is gone from Thinkific" in stored.message
+    sold.refresh_from_db()
+    assert (sold.gone_at is None, sold.listed) == (False, True)
+    shelf[sold.external_id] = taken
+    assert again.retry([stored]) == (1, {})
+    queued.drain()
+    assert queued.again(made).status == "done"
+    sold.refresh_from_db()
+    assert sold.gone_at is None
 
 
 def test_ending_an_access_is_tried_though_the_course_is_marked_as_gone(world):

@@ -59,6 +59,8 @@ def check(openapi: dict[str, Any], schema: dict[str, Any], value: object) -> Non
 OPERATIONS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "GET /products": ("/products", None),
     "GET /products/{id}": ("/products/{product}", None),
+    "GET /courses": ("/courses", None),
+    "GET /courses/{id}": ("/courses/{course}", None),
     "GET /bundles/{id}": ("/bundles/{bundle}", None),
     "GET /bundles/{id}/courses": ("/bundles/{bundle}/courses", None),
     "GET /bundles/{id}/enrollments": ("/bundles/{bundle}/enrollments", None),
@@ -98,6 +100,7 @@ def test_an_answer_has_the_shape_of_the_openapi_file(
     row = place.school.enroll(user, place.course)
     numbers = {
         "product": place.course.product_id,
+        "course": place.course.id,
         "bundle": place.bundle.id,
         "user": user.id,
         "second": place.second.id,

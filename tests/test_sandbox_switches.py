@@ -198,6 +198,34 @@ def test_refused_fields(place: Place):
     assert user.custom_fields == {"Company": "x", "Phone": "x"}
 
 
+@pytest.mark.parametrize(
+    ("whole_school", "one_course", "listed"),
+    [
+        (False, False, {"Watercolor", "Drawing", "All of it"}),
+        (False, True, {"Drawing", "All of it"}),
+        (True, False, set()),
+        (True, True, set()),
+    ],
+)
+def test_new_builder(place: Place, whole_school: bool, one_course: bool, listed: set[str]):
+    place.sandbox.switches.new_builder = whole_school
+    place.course.new_builder = one_course
+    assert {row["name"] for row in place.items("/products", {})} == listed
+    assert {row["name"] for row in place.items("/courses", {})} == listed - {"All of it"}
+    found = {name: name in listed for name in ("Watercolor", "All of it")}
+    for path, name in (
+        (f"/courses/{place.course.id}", "Watercolor"),
+        (f"/products/{place.course.product_id}", "Watercolor"),
+        (f"/products/{place.bundle.product_id}", "All of it"),
+    ):
+        assert place.call("GET", path).status_code == (200 if found[name] else 404)
+    assert place.call("GET", f"/bundles/{place.bundle.id}").status_code == 200
+    user = place.school.add_user("dana@example.com")
+    sold = {"course_id": place.course.id, "user_id": user.id, "activated_at": NOW}
+    assert place.post("/enrollments", **sold).status_code == 201
+    assert [row["course_id"] for row in place.items("/enrollments", {})] == [place.course.id]
+
+
 @pytest.mark.parametrize("error_body", ["json", "html"])
 def test_error_body(place: Place, error_body: Any):
     place.sandbox.switches.update({"calls_per_minute": 1, "error_body": error_body})

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
 from config import roles
 
@@ -37,6 +38,9 @@ def test_what_was_there_is_there_and_what_is_new_is_empty(first_release):
     )
     course = new("integrations", "Destination").objects.create(
         integration=site, kind="course", external_id=501, name="Course Two"
+    )
+    left_the_list = new("integrations", "Destination").objects.create(
+        integration=site, kind="course", external_id=502, name="Moved", gone_at=timezone.now()
     )
     rule = new("rules", "Rule").objects.create(
         marketplace=shop,
@@ -81,6 +85,10 @@ def test_what_was_there_is_there_and_what_is_new_is_empty(first_release):
     assert found("integrations", "Marketplace").objects.get().own_rules_off is False
     site = found("integrations", "Integration").objects.get()
     assert (site.secret_expires_on, site.welcome_emails_on) == (None, False)
+    # Until now "gone" meant that Thinkific's list did not name it.
+    for one, unlisted_at in ((course, None), (left_the_list, left_the_list.gone_at)):
+        there = found("integrations", "Destination").objects.get(pk=one.pk)
+        assert (there.unlisted_at, there.gone_at, there.by_hand) == (unlisted_at, None, False)
 
 
 def test_the_roles_are_made_and_made_again_without_harm(first_release):

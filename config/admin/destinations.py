@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from config.admin import look
 from config.admin.asked import row_id
 from config.admin.lists import ReadOnly
 from integrations.models import Destination
@@ -13,17 +14,21 @@ from rules.models import Action
 @admin.register(Destination)
 class DestinationAdmin(ReadOnly):
     list_title = "Courses and bundles"
-    list_display = ("name", "kind", "external_id", "integration")
+    list_display = ("shown_name", "kind", "external_id", "integration")
     list_select_related = ("integration",)
     list_filter = ("integration", "kind")
     search_fields = ("name",)
     ordering = ("name", "pk")
     sortable_by = ()
 
+    @admin.display(description="Name")
+    def shown_name(self, destination: Destination) -> str:
+        return look.destination(destination)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Destination], search_term: str
     ) -> tuple[QuerySet[Destination], bool]:
-        """For a type-ahead: only what is there, of the site and kind that the form is set to."""
+        """For a type-ahead: only of the site and kind that the form is set to, nothing gone."""
         found, doubled = super().get_search_results(request, queryset, search_term)
         if "app_label" not in request.GET:
             return found, doubled

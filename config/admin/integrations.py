@@ -24,12 +24,13 @@ from config.admin.pages import render
 from events import backlog, disconnecting
 from integrations import background, connect
 from integrations.models import CallBudget, Destination, Integration
-from integrations.thinkific import pauses
+from integrations.thinkific import catalogue, pauses
 from integrations.thinkific.explain import FAULTS, explain_plainly, plain
 from rules import lost
 from rules.models import Rule
 
 ADD_ROW = "_add_mapping"
+MOST_UNLISTED = 200
 EMPTY = mark_safe(
     "<p><strong>Connect your Thinkific site.</strong></p>"
     "<p>You need a Thinkific plan of Grow or higher. In Thinkific open "
@@ -70,7 +71,7 @@ class IntegrationAdmin(ListAdmin):
     # The list
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Integration]:
-        offered = Destination.objects.filter(gone_at=None)
+        offered = Destination.objects.filter(unlisted_at=None, gone_at=None)
         found: QuerySet[Integration] = super().get_queryset(request).select_related("budget")
         return found.annotate(
             courses=_number_of(offered.filter(kind=Destination.Kind.COURSE)),
@@ -198,7 +199,7 @@ class IntegrationAdmin(ListAdmin):
             warning=connect.expiry_warning(integration, timezone.localdate()),
             trouble=plain(integration.connection_message),
             rules_url="" if is_new else telling.rules_of(integration=integration.pk),
-            lost="" if is_new else telling.lost_sentence(lost.lost(integration)),
+            **({} if is_new else _not_listed(integration)),
         )
 
     def _save(
@@ -252,6 +253,19 @@ class IntegrationAdmin(ListAdmin):
         text = "deleted with its rules and mappings. What it did stays in the log."
         self.message_user(request, f"{name}: {text}")
         return HttpResponseRedirect(reverse("admin:integrations_integration_changelist"))
+
+
+def _not_listed(integration: Integration) -> dict[str, Any]:
+    """What Thinkific does not list of the site, and whether it lists anything at all."""
+    courses = integration.destinations.filter(kind=Destination.Kind.COURSE)
+    listed = courses.filter(by_hand=False, unlisted_at=None)
+    read = integration.refreshed_at is not None
+    there = integration.destinations.order_by("name", "pk").annotate(used=Count("rules"))
+    return {
+        "lost": telling.lost_sentence(lost.gone(integration)),
+        "none_listed": catalogue.NONE_LISTED if read and not listed.exists() else "",
+        "unlisted": there.exclude(by_hand=False, unlisted_at=None, gone_at=None)[:MOST_UNLISTED],
+    }
 
 
 def _delete_page(thing: Model) -> str:

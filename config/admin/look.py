@@ -9,7 +9,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from events.models import EventLog, RuleRun
-from integrations.models import Integration
+from integrations.models import Destination, Integration
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
@@ -80,6 +80,15 @@ def connection_badge(integration: Integration) -> SafeString:
         return badge("Off", GREY)
     connection = Integration.Connection(integration.connection)
     return badge(connection.label, CONNECTION_COLOURS[connection])
+
+
+def destination(found: Destination) -> str:
+    """The name of a course or bundle, and what is special about it: "Course Two (entered by hand)".
+
+    That it is gone stands in a badge of its own.
+    """
+    special = "" if found.gone_at else found.standing
+    return brief(found.name) + (f" ({special})" if special else "")
 
 
 def switch_badge(on: bool) -> SafeString:

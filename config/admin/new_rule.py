@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -18,12 +19,14 @@ from django.views.decorators.http import require_POST
 from config.admin import look
 from config.admin.asked import row_ids, row_in
 from config.admin.buttons import go_back
+from config.admin.by_number import ByNumberForm
 from config.admin.pages import Page, render
 from config.admin.telling import refreshed
 from events import earlier, subscriptions
 from events.rerun import rerun
 from integrations import background
 from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.thinkific import catalogue
 from rules import pairing
 from rules.models import Action, Rule, Scope
 from rules.triggers import Category, Trigger
@@ -45,6 +48,8 @@ class Draft:
     action: Action | None = None
     trigger: Trigger | None = None
     destination: Destination | None = None
+    # Set while the destination is none of those offered: the form that takes its number.
+    by_number: ByNumberForm | None = None
     # So many products too many were chosen.
     left_out: int = 0
     most: int = MOST_PRODUCTS
@@ -73,14 +78,27 @@ class Draft:
                 draft.trigger = None
         if draft.integration and draft.action:
             draft.destination = row_in(draft.offered(), given.get("destination"))
+            if draft.destination is None:
+                draft._read_number(given, draft.integration, draft.action)
         return draft
 
+    def _read_number(self, given: Any, integration: Integration, action: Action) -> None:
+        asked = given if "number" in given else None
+        form = ByNumberForm(asked, integration=integration, kind=action.destination_kind)
+        self.by_number = form
+        if form.is_valid():
+            self.destination = form.destination()
+
     def offered(self) -> Any:
-        """The courses or bundles that the action can be about, those that have gone left out."""
+        """The courses or bundles that the action can be about, listed ones first.
+
+        Those that Thinkific said are gone are left out.
+        """
         assert self.integration is not None
         assert self.action is not None
         kind = self.action.destination_kind
-        return self.integration.destinations.filter(kind=kind, gone_at=None).order_by("name", "pk")
+        offered = self.integration.destinations.filter(kind=kind, gone_at=None)
+        return offered.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
 
     def step(self) -> str:
         """What is to be asked next."""
@@ -102,11 +120,18 @@ class Draft:
             ("integration", self.integration and self.integration.pk),
             ("action", self.action),
             ("trigger", self.trigger),
-            ("destination", self.destination and self.destination.pk),
+            *self._destination_answers(),
         ):
             if value:
                 found.append((name, str(value)))
         return [(name, value) for name, value in found if name not in without]
+
+    def _destination_answers(self) -> list[tuple[str, str]]:
+        if self.destination is None:
+            return []
+        if self.by_number is None:
+            return [("destination", str(self.destination.pk))]
+        return [("number", str(self.destination.external_id)), ("name", self.destination.name)]
 
     def so_far(self) -> list[str]:
         said = []
@@ -166,7 +191,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "for": ("product", "scope"),
         "action": ("integration", "action"),
         "trigger": ("trigger",),
-        "destination": ("destination",),
+        "destination": ("destination", "number", "name"),
     }
     back = draft.answers(without=drop[last[step]]) if step in last else []
     return render(
@@ -203,6 +228,7 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
             "most": MANY,
             "inside": _inside(draft, shown),
             "any": found.exists(),
+            "none_listed": catalogue.NONE_LISTED,
         }
     return {"sentences": [rule.in_words() for rule in draft.rules()], "pairs": _pairs(draft)}
 
@@ -238,6 +264,8 @@ def _add(request: HttpRequest) -> HttpResponse:
     if draft.step() != "confirm":
         messages.error(request, "Something was missing or has gone meanwhile. Choose it again.")
         return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{urlencode(draft.answers())}")
+    if draft.destination is not None and draft.by_number is not None:
+        catalogue.enter(draft.destination)
     rules = draft.rules()
     if "with_pairs" in request.POST:
         rules += _pairs(draft)

@@ -119,7 +119,8 @@ def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Ta
 def _private(connected: bool) -> Task:
     """Whether the courses that rules give are Private; those that are not are named."""
     text = "The courses you sell are Private, so that customers cannot cancel inside Thinkific"
-    public = Destination.objects.filter(_sold(), gone_at=None, private=False)
+    # Of what is not listed nobody knows how it stands now.
+    public = Destination.objects.filter(_sold(), unlisted_at=None, gone_at=None, private=False)
     names = list(public.order_by("name").values_list("name", flat=True).distinct()[: NAMED + 1])
     if names:
         named = ", ".join(brief(name) for name in names[:NAMED])

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -13,13 +14,41 @@ from django.utils.safestring import SafeString
 
 from config.admin import look
 from config.admin.buttons import Button
+from config.admin.by_number import ByNumberForm
 from config.admin.lists import ListAdmin
 from events.models import RuleRun
+from integrations.models import Destination
+from integrations.thinkific import catalogue
 from rules.models import Action, Rule, Scope
 from rules.triggers import Trigger
 
+BY_NUMBER = ("number", "name")
+
+
+class DestinationField(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return look.destination(obj)
+
 
 class RuleForm(forms.ModelForm):
+    """A rule; its course or bundle is chosen, or entered by its number and a name."""
+
+    number = forms.CharField(
+        max_length=2000,
+        required=False,
+        label="Or by its number",
+        help_text="For a course or bundle that Thinkific does not list: the number, or the address "
+        "of its page in Thinkific's admin. Leave it empty to keep the one above.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    name = forms.CharField(
+        max_length=255,
+        required=False,
+        label="Its name",
+        help_text="Only for one entered by its number.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
     class Meta:
         model = Rule
         fields = (
@@ -34,10 +63,30 @@ class RuleForm(forms.ModelForm):
         )
         labels = {"marketplace": "SamCart account", "scope": "For"}
 
+    def clean(self) -> None:
+        super().clean()
+        self._entered: Destination | None = None
+        found = self.cleaned_data
+        if not found.get("number") or not found.get("integration") or not found.get("action"):
+            return
+        kind = Action(found["action"]).destination_kind
+        entry = ByNumberForm(found, integration=found["integration"], kind=kind)
+        if entry.is_valid():
+            self._entered = entry.destination()
+        else:
+            self.add_error(None, forms.ValidationError(entry.errors.as_data()))
+
     def _post_clean(self) -> None:
         # The model compares the fields with each other, so it needs all of them.
-        if not self.errors:
+        if self.errors:
+            return
+        with transaction.atomic():
+            if self._entered is not None:
+                catalogue.enter(self._entered)
+                self.cleaned_data["destination"] = self._entered
             super()._post_clean()  # type: ignore[misc]
+            # Nothing is entered for a rule that is not saved.
+            transaction.set_rollback(bool(self.errors))
 
 
 class ScopeFilter(admin.SimpleListFilter):
@@ -85,6 +134,7 @@ class RuleAdmin(ListAdmin):
     ordering = ("product__name", "pk")
     sortable_by = ()
     autocomplete_fields = ("product", "destination")
+    fields = (*RuleForm.Meta.fields[:-1], *BY_NUMBER, RuleForm.Meta.fields[-1])
     add_label = "New rule"
     nothing_fits = "No rule fits. A global rule runs for every product."
     empty = "No rule yet. A rule says what Admit does in Thinkific when SamCart sells something."
@@ -119,7 +169,15 @@ class RuleAdmin(ListAdmin):
             raise PermissionDenied
         return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        if self.has_change_permission(request, obj):
+            return fields
+        return [name for name in fields if name not in BY_NUMBER]
+
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "destination":
+            kwargs["form_class"] = DestinationField
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and hasattr(field.widget, "can_add_related"):
             # One does not make courses, sites or accounts from here.
@@ -152,7 +210,7 @@ class RuleAdmin(ListAdmin):
 
     @admin.display(description="Course or bundle")
     def place(self, rule: Rule) -> str:
-        return look.brief(rule.destination.name)
+        return look.destination(rule.destination)
 
     @admin.display(description="When")
     def when(self, rule: Rule) -> str:

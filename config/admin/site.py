@@ -5,13 +5,16 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.forms import UsernameField
+from django.db.models import Model
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
 from config import people
-from config.admin import menu
+from config.admin import look, menu
+from integrations.models import Destination
 
 
 class SignIn(AdminAuthenticationForm):
@@ -29,6 +32,14 @@ class SignIn(AdminAuthenticationForm):
 
     def clean_username(self) -> str:
         return people.user_name(self.cleaned_data["username"])
+
+
+class TypeAhead(AutocompleteJsonView):
+    """What is offered while one types; a course or bundle says what is special about it."""
+
+    def serialize_result(self, obj: Model, to_field_name: str) -> dict[str, str]:
+        found = super().serialize_result(obj, to_field_name)
+        return found | ({"text": look.destination(obj)} if isinstance(obj, Destination) else {})
 
 
 class AdmitSite(admin.AdminSite):
@@ -56,6 +67,9 @@ class AdmitSite(admin.AdminSite):
         from config.admin import overview
 
         return overview.show(request)
+
+    def autocomplete_view(self, request: HttpRequest) -> Any:
+        return TypeAhead.as_view(admin_site=self)(request)
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # Not above: those modules need this site.

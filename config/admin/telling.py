@@ -11,6 +11,7 @@ from config.admin.integration_form import IntegrationForm
 from events import backlog
 from integrations.background import Outcome
 from integrations.models import CallBudget, Integration
+from integrations.thinkific import catalogue
 from integrations.thinkific.explain import plain
 from rules import lost
 from rules.lost import Lost
@@ -19,12 +20,18 @@ Connection = Integration.Connection
 
 
 def refreshed(request: HttpRequest, integration: Integration, outcome: Outcome) -> None:
-    """How a refresh ended, or that it goes on, and which rules lost their course by it."""
+    """How a refresh ended, or that it goes on, and what Thinkific does not list."""
     say = messages.error if outcome.fault else messages.success
     say = messages.info if outcome.goes_on else say
-    say(request, f"{integration}: {outcome.sentence()}")
-    if outcome.changes is not None and (found := lost.lost(integration)):
-        messages.warning(request, lost_sentence(found))
+    none_listed = outcome.changes is not None and outcome.changes.none_listed
+    more = _none_listed(integration) if none_listed else ""
+    say(request, format_html("{}: {}{}", integration, outcome.sentence(), more))
+    if outcome.changes is None:
+        return
+    if gone := lost.gone(integration):
+        messages.warning(request, lost_sentence(gone))
+    if unlisted := lost.unlisted(integration):
+        messages.info(request, format_html("{} Their rules go on.", lost_sentence(unlisted)))
 
 
 def tried(
@@ -73,8 +80,14 @@ def saved(request: HttpRequest, form: IntegrationForm, waiting: int) -> None:
     messages.success(request, f"{integration}: saved. {then}".rstrip())
 
 
+def _none_listed(integration: Integration) -> SafeString:
+    """Behind the result: Thinkific lists no courses, and where to enter those that it has."""
+    address = f"{reverse('admin:new-rule')}?integration={integration.pk}"
+    return format_html(' {} <a href="{}">New rule</a>', catalogue.NONE_LISTED, address)
+
+
 def lost_sentence(found: list[Lost]) -> SafeString | str:
-    """ "1 removed course is used by 2 rules: see them."; of several, each is a link."""
+    """ "1 course used by 2 rules is gone from Thinkific: see them."; of several, each is a link."""
     if not found:
         return ""
     links = [(rules_of(destination=each.destination.pk), each.destination.name) for each in found]

@@ -22,6 +22,7 @@ register.filter("event_badge", look.event_badge)
 register.filter("run_badge", look.run_badge)
 register.filter("connection_badge", look.connection_badge)
 register.filter("switch_badge", look.switch_badge)
+register.filter("destination", look.destination)
 
 
 @register.filter

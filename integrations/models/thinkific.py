@@ -59,7 +59,12 @@ class Integration(models.Model):
 
 
 class Destination(models.Model):
-    """A course or bundle of a site; one that has gone is marked, not deleted."""
+    """A course or bundle of a site; it is never deleted by what Thinkific says.
+
+    Thinkific does not list all that it has: courses of its new course builder are left out. So
+    one that is not listed can still be sold. Only Thinkific's answer to an enrollment in it
+    makes it gone.
+    """
 
     class Kind(models.TextChoices):
         COURSE = "course", "Course"
@@ -74,6 +79,10 @@ class Destination(models.Model):
     private = models.BooleanField(null=True)
     # Of a bundle: the ids of its courses, as far as Thinkific told them.
     course_ids = models.JSONField(default=list, blank=True)
+    # Entered by a person by its number, and not listed since.
+    by_hand = models.BooleanField(default=False)
+    # When it had left Thinkific's list, and when Thinkific said that there is no such thing.
+    unlisted_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -87,6 +96,20 @@ class Destination(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def listed(self) -> bool:
+        """Whether the last refresh found it in Thinkific's list."""
+        return not self.by_hand and self.unlisted_at is None
+
+    @property
+    def standing(self) -> str:
+        """What is special about it, as it follows its name; "" when Thinkific lists it."""
+        if self.gone_at is not None:
+            return "gone from Thinkific"
+        if self.by_hand:
+            return "entered by hand"
+        return "" if self.listed else "not listed by Thinkific"
 
 
 class ProfileField(models.Model):

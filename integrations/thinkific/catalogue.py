@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from django.db import models, transaction
 from django.db.models.functions import Now
 
+from integrations import rows
 from integrations.errors import Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific.client import Answer
@@ -18,7 +19,13 @@ Kind = Destination.Kind
 KINDS = {"course": Kind.COURSE, "bundle": Kind.BUNDLE}
 SIGNUP_FIELD = "signup field"
 NOUNS = (Kind.COURSE.value, Kind.BUNDLE.value, SIGNUP_FIELD)
-Row = TypeVar("Row", bound=models.Model)
+NONE_LISTED = (
+    "Thinkific lists no courses. Courses of its new course builder are not listed: enter them by "
+    "number."
+)
+# The columns that tell a course or bundle, and those that a person's entering sets.
+_KEY = ("integration_id", "kind", "external_id")
+_ENTERED = ("name", "by_hand", "unlisted_at", "gone_at")
 
 
 class Reader(Protocol):
@@ -45,21 +52,24 @@ class Changes:
 
     found: Mapping[str, int]
     new: Mapping[str, int]
-    gone: Mapping[str, int]
+    unlisted: Mapping[str, int]
+
+    @property
+    def none_listed(self) -> bool:
+        """Whether Thinkific lists no course at all."""
+        return not self.found.get(Kind.COURSE.value)
 
     def sentence(self) -> str:
-        """ "20 courses, 4 bundles, 4 signup fields (2 new courses, 1 removed)." """
+        """ "20 courses, 4 bundles, 4 signup fields (2 new courses, 1 no longer listed)." """
         found = [_counted(self.found.get(noun, 0), noun) for noun in NOUNS]
         changed: list[str] = []
         said = ""
-        for word, counts in (("new", self.new), ("removed", self.gone)):
+        for words, counts in (("new {}", self.new), ("{} no longer listed", self.unlisted)):
             for noun in NOUNS:
                 if count := counts.get(noun, 0):
                     # What was named just before is not named again.
-                    again = noun == said
-                    changed.append(
-                        f"{count} {word}" if again else _counted(count, f"{word} {noun}")
-                    )
+                    named = "" if noun == said else noun + ("" if count == 1 else "s")
+                    changed.append(f"{count} {words.format(named).strip()}")
                     said = noun
         return ", ".join(found) + (f" ({', '.join(changed)})." if changed else ".")
 
@@ -95,16 +105,16 @@ def fetch(site: Reader) -> Catalogue:
 
 
 def store(integration: Integration, found: Catalogue) -> Changes:
-    """Bring the rows up to what was found; what has gone is marked, not deleted."""
+    """Bring the rows up to what was found; what is not listed any more is marked, not deleted."""
     with transaction.atomic():
-        new, gone = _store_destinations(integration, found)
+        new, unlisted = _store_destinations(integration, found)
         new_fields, gone_fields = _store_fields(integration, found)
         Integration.objects.filter(pk=integration.pk).update(refreshed_at=Now())
     kinds = Counter(kind for kind, _ in found.destinations)
     return Changes(
         found={**kinds, SIGNUP_FIELD: len(found.fields)},
         new={**new, SIGNUP_FIELD: new_fields},
-        gone={**gone, SIGNUP_FIELD: gone_fields},
+        unlisted={**unlisted, SIGNUP_FIELD: gone_fields},
     )
 
 
@@ -131,13 +141,31 @@ def refresh(integration: Integration, *, until: float = float("inf")) -> Changes
     return changes
 
 
+def by_number(integration: Integration, kind: str, number: int, name: str) -> Destination:
+    """The course or bundle as it is once a person has entered it, not saved: see `enter`.
+
+    What Thinkific lists keeps its listed name; without a name a known one keeps its own.
+    """
+    known = integration.destinations.filter(kind=kind, external_id=number).first()
+    row = known or Destination(integration=integration, kind=kind, external_id=number)
+    if known is None or not known.listed:
+        row.name, row.by_hand, row.unlisted_at = name or row.name, True, None
+    row.gone_at = None  # a person says that it is there
+    return row
+
+
+def enter(row: Destination) -> None:
+    """Keep what `by_number` made of a person's entry; a refresh leaves it as it is."""
+    rows.write_over(row, key=_KEY, fields=_ENTERED)
+
+
 def _note_unreachable(integration: Integration, message: str) -> None:
     """A rejected key is noted by the visit already, and is the graver news.
 
     What was read with an older key says nothing about a new one.
     """
-    rows = Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
-    rows.exclude(connection=Integration.Connection.REFUSED).update(
+    same = Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
+    same.exclude(connection=Integration.Connection.REFUSED).update(
         connection=Integration.Connection.UNREACHABLE, connection_message=message
     )
 
@@ -151,28 +179,33 @@ def _course_ids(site: Reader, bundle: int) -> list[int]:
 def _store_destinations(
     integration: Integration, found: Catalogue
 ) -> tuple[Counter[str], Counter[str]]:
-    """How many of each kind are new, and how many have gone."""
-    rows = {(row.kind, row.external_id): row for row in integration.destinations.all()}
+    """How many of each kind are new in the list, and how many are not listed any more."""
+    known = {(row.kind, row.external_id): row for row in integration.destinations.all()}
+    listed = {"by_hand": False, "unlisted_at": None, "gone_at": None}
     new: Counter[str] = Counter()
     for (kind, number), values in found.destinations.items():
-        row = rows.get((kind, number)) or Destination(
+        row = known.get((kind, number)) or Destination(
             integration=integration, kind=kind, external_id=number
         )
-        new[kind] += row.pk is None or row.gone_at is not None
-        _save_changed(row, values | {"gone_at": None})
-    left = [row for key, row in rows.items() if key not in found.destinations]
-    return new, Counter(row.kind for row in _mark_gone(left))
+        new[kind] += row.pk is None or not row.listed
+        _save_changed(row, values | listed)
+    left = [row for key, row in known.items() if key not in found.destinations and row.listed]
+    # Of a bundle nobody tells the courses any more: each action asks for them.
+    Destination.objects.filter(pk__in=[row.pk for row in left]).update(
+        unlisted_at=Now(), course_ids=[]
+    )
+    return new, Counter(row.kind for row in left)
 
 
 def _store_fields(integration: Integration, found: Catalogue) -> tuple[int, int]:
-    rows = {row.external_id: row for row in integration.profile_fields.all()}
+    known = {row.external_id: row for row in integration.profile_fields.all()}
     new = 0
     for number, values in found.fields.items():
-        row = rows.get(number) or ProfileField(integration=integration, external_id=number)
+        row = known.get(number) or ProfileField(integration=integration, external_id=number)
         new += row.pk is None or row.gone_at is not None
         _save_changed(row, values | {"gone_at": None})
-    left = [row for key, row in rows.items() if key not in found.fields]
-    return new, len(_mark_gone(left))
+    left = integration.profile_fields.filter(gone_at=None).exclude(external_id__in=found.fields)
+    return new, left.update(gone_at=Now())
 
 
 def _save_changed(row: models.Model, values: dict[str, Any]) -> None:
@@ -181,14 +214,6 @@ def _save_changed(row: models.Model, values: dict[str, Any]) -> None:
     for key, value in values.items():
         setattr(row, key, value)
     row.save()
-
-
-def _mark_gone(rows: list[Row]) -> list[Row]:
-    """Mark those that were there until now, and return them."""
-    fresh = [row for row in rows if getattr(row, "gone_at") is None]  # noqa: B009
-    for row in fresh:
-        type(row)._default_manager.filter(pk=row.pk).update(gone_at=Now())
-    return fresh
 
 
 def _counted(number: int, noun: str) -> str:

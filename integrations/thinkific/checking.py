@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from integrations.models import Customer, Integration
+from integrations.models import Customer, Destination, Integration
 from integrations.thinkific import courses, users
 from integrations.thinkific.visit import Visit
 
 WAIT_SECONDS = 10.0
+Kind = Destination.Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,18 @@ def check(integration: Integration, customer: Customer) -> Checked:
             return Checked(None)
         rows = visit.pages("/enrollments", {"query[user_id]": user.id})
         mine = [row for row in rows if row.get("user_id") == user.id]
-        return Checked(user.id, tuple(_enrolled(row) for row in mine))
+        # What a person called a course that Thinkific does not list.
+        courses_by_hand = integration.destinations.filter(kind=Kind.COURSE, by_hand=True)
+        names = dict(courses_by_hand.values_list("external_id", "name"))
+        return Checked(user.id, tuple(_enrolled(row, names) for row in mine))
     finally:
         with transaction.atomic():
             visit.write()
 
 
-def _enrolled(row: dict[str, object]) -> Enrolled:
-    number = row.get("course_id")
+def _enrolled(row: dict[str, object], names: dict[int, str]) -> Enrolled:
+    given = row.get("course_id")
+    number = given if isinstance(given, int) else 0
     if courses.has_ended(row):
         state, opens = f"ended {str(row.get('expiry_date') or '')[:10]}".strip(), False
     elif courses.is_open(row):
@@ -59,8 +64,8 @@ def _enrolled(row: dict[str, object]) -> Enrolled:
     else:
         state, opens = f"access until {str(row.get('expiry_date') or '')[:10]}", True
     return Enrolled(
-        number if isinstance(number, int) else 0,
-        str(row.get("course_name") or f"Course {number}")[:255],
+        number,
+        names.get(number) or str(row.get("course_name") or f"Course {given}")[:255],
         opens,
         state,
     )

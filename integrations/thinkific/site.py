@@ -33,7 +33,7 @@ def subdomain(text: str) -> str:
     pasted = text.strip()
     if not pasted:
         raise ValueError(EMPTY)
-    host = _host(pasted)
+    host = host_of(pasted)
     if not host.isprintable() or "@" in host or ":" in host:
         raise ValueError(UNUSABLE)
     label = host.removesuffix(f".{_THINKIFIC}")
@@ -46,7 +46,8 @@ def subdomain(text: str) -> str:
     return label
 
 
-def _host(address: str) -> str:
+def host_of(address: str) -> str:
+    """The host of an address with or without scheme and port, in lower case."""
     host = re.split(r"[/?#]", _SCHEME.sub("", address), maxsplit=1)[0]
     name = _PORT.sub("", host).rstrip(".")
     # Only ASCII has one lower case: the Kelvin sign would turn into a plain k.

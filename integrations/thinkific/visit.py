@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from integrations import budget, rows, together
@@ -164,6 +165,16 @@ class Visit:
         """The remembered user is gone from the site."""
         self.learner = None
         self._later.append(lambda: Learner.objects.filter(**self._here).delete())
+
+    def note_gone(self, kind: str, number: int) -> None:
+        """The site said that it has no such course or bundle."""
+        there = self.integration.destinations.filter(kind=kind, external_id=number, gone_at=None)
+        self._later.append(lambda: there.update(gone_at=Now()))
+
+    def note_back(self, kind: str, number: int) -> None:
+        """The site has this course or bundle after all."""
+        found = self.integration.destinations.filter(kind=kind, external_id=number)
+        self._later.append(lambda: found.update(gone_at=None))
 
     def write(self) -> None:
         """Write what is still only remembered here; inside the caller's transaction.

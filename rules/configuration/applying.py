@@ -26,10 +26,14 @@ class Meanwhile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was changed, what the file does not name, and the accounts with a new address."""
+    """What was changed, what the file does not name, and the accounts with a new address.
+
+    `kept` is what the file does not name either, and cannot be deleted.
+    """
 
     changes: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     new_addresses: list[Marketplace] = field(default_factory=list)
 
 
@@ -88,10 +92,12 @@ def _write_integration(
     if is_new or changed:
         connect.save(row, site.new_secret)
     told = _store(row, site)
+    entered = _write_destinations(entry, row)
     if is_new:
         outcome.changes.append(f"Add integration {row} (site {row.site}): {told}")
     elif changed:
         outcome.changes.append(f"Change integration {row}: {', '.join(changed)}.")
+    outcome.changes.extend(entered)
     _write_mappings(entry, row, site, outcome)
 
 
@@ -113,6 +119,24 @@ def _store(row: Integration, site: Site) -> str:
     if site.new_secret:
         accept_key(row)
     return told
+
+
+def _write_destinations(entry: IntegrationEntry, row: Integration) -> list[str]:
+    """Enter what the file enters by hand and Thinkific does not list; a sentence for each."""
+    known = {(each.kind, each.external_id): each for each in row.destinations.all()}
+    told = []
+    for wanted in entry.destinations:
+        there = known.get((wanted.kind.value, wanted.number))
+        if there and (there.listed or (there.by_hand and there.name == wanted.name)):
+            continue
+        entered = catalogue.by_number(row, wanted.kind.value, wanted.number, wanted.name)
+        catalogue.enter(entered)
+        told.append(f"Enter by hand {_described(entered)}.")
+    return told
+
+
+def _described(row: Destination) -> str:
+    return f"{row.kind} {row.external_id} ({row}) on {row.integration}"
 
 
 def _write_mappings(
@@ -217,6 +241,7 @@ def _leave_or_delete(
         for mapping in entry.mappings
     }
     rules = [rule for key, rule in stored.rules.items() if key not in named]
+    entered = _entered_otherwise(configuration)
     mappings = [
         each
         for each in stored.mappings
@@ -225,11 +250,32 @@ def _leave_or_delete(
     told = [f"rule: {rule}" for rule in rules]
     told += [f"field mapping: {each} on {each.integration}" for each in mappings]
     if not prune:
-        outcome.left.extend(told)
+        outcome.left.extend(told + [f"entered by hand: {_described(each)}" for each in entered])
         return
     Rule.objects.filter(pk__in=[rule.pk for rule in rules]).delete()
     FieldMapping.objects.filter(pk__in=[each.pk for each in mappings]).delete()
     outcome.changes.extend(f"Delete {text}." for text in told)
+    for each in entered:
+        if each.rules.exists():
+            outcome.kept.append(f"entered by hand: {_described(each)}")
+        else:
+            outcome.changes.append(f"Delete {_described(each)}, which was entered by hand.")
+            each.delete()
+
+
+def _entered_otherwise(configuration: Configuration) -> list[Destination]:
+    """What was entered by hand and the file does not name."""
+    named = {
+        (entry.name, each.kind.value, each.number)
+        for entry in configuration.integrations
+        for each in entry.destinations
+    }
+    by_hand = Destination.objects.filter(by_hand=True).select_related("integration").order_by("pk")
+    return [
+        each
+        for each in by_hand
+        if (each.integration.name, each.kind, each.external_id) not in named
+    ]
 
 
 def _there(rows: Mapping[Key, Row], key: Key) -> Row:

@@ -60,8 +60,9 @@ def _check_destination(rule: RuleEntry, site: Site, stored: Stored, faults: Faul
     ]
     faults.add(
         rule.place,
-        f"there is no {kind.value} {rule.destination} on {rule.integration}. "
-        f"Correct `destination`. {_there_are(names)}",
+        f"there is no {kind.value} {rule.destination} on {rule.integration}. Correct "
+        "`destination`, or enter it under the integration's `destinations` if Thinkific does not "
+        f"list it. {_there_are(names)}",
     )
 
 

@@ -58,6 +58,11 @@ def _integration(row: Integration, placeholder: str) -> dict[str, Any]:
         for each in mappings
     ]:
         entry["field_mappings"] = rows
+    by_hand = row.destinations.filter(by_hand=True).order_by("pk")
+    if entered := [
+        {"kind": each.kind, "id": each.external_id, "name": escape(each.name)} for each in by_hand
+    ]:
+        entry["destinations"] = entered
     return entry
 
 

@@ -1,11 +1,11 @@
 """The configuration file read into values; what can be told from the file alone is checked here."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from integrations import connect
-from integrations.models import Integration
+from integrations.models import Destination, Integration
 from integrations.samcart.identity import normalise_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.thinkific import site as sites
@@ -34,6 +34,15 @@ class MappingEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class DestinationEntry:
+    """A course or bundle entered by hand: its kind, Thinkific's id, and a name."""
+
+    kind: Destination.Kind
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class IntegrationEntry:
     """`secret` "" and None elsewhere: the file does not say, so a stored value stays."""
 
@@ -44,6 +53,7 @@ class IntegrationEntry:
     send_welcome_email: bool | None
     enabled: bool | None
     mappings: tuple[MappingEntry, ...]
+    destinations: tuple[DestinationEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +160,20 @@ def _marketplace(fields: Fields) -> MarketplaceEntry:
     return MarketplaceEntry(fields.place, fields.text("name", longest=100), secret)
 
 
+_INTEGRATION_KEYS = (
+    "name",
+    "app",
+    "site",
+    "secret",
+    "send_welcome_email",
+    "enabled",
+    "field_mappings",
+    "destinations",
+)
+
+
 def _integration(fields: Fields) -> IntegrationEntry:
-    fields.only("name", "app", "site", "secret", "send_welcome_email", "enabled", "field_mappings")
+    fields.only(*_INTEGRATION_KEYS)
     fields.choice("app", Integration.App.values, needed=False)
     site = fields.text("site", longest=300)
     try:
@@ -166,19 +188,13 @@ def _integration(fields: Fields) -> IntegrationEntry:
         send_welcome_email=fields.flag("send_welcome_email"),
         enabled=fields.flag("enabled"),
         mappings=_mappings(fields),
+        destinations=_destinations(fields),
     )
 
 
 def _mappings(fields: Fields) -> tuple[MappingEntry, ...]:
-    rows = fields.entry.get("field_mappings") or []
-    if not isinstance(rows, list) or not all(isinstance(row, Entry) for row in rows):
-        fields.fault("`field_mappings` must be a list of {samcart: …, thinkific: …}.")
-        return ()
     found: dict[str, MappingEntry] = {}
-    for row in rows:
-        assert isinstance(row, Entry)
-        inner = Fields(replace(fields.place, line=row.line), row, fields.faults, fields.environ)
-        inner.only("samcart", "thinkific")
+    for inner in _inside(fields, "field_mappings", "samcart", "thinkific"):
         mapping = MappingEntry(
             inner.text("samcart", longest=255), inner.text("thinkific", longest=255)
         )
@@ -186,6 +202,34 @@ def _mappings(fields: Fields) -> tuple[MappingEntry, ...]:
         if found.setdefault(mapping.thinkific.casefold(), mapping) is not mapping and inner.sound:
             fields.fault(f"the signup field {mapping.thinkific} is filled twice.")
     return tuple(found.values())
+
+
+def _destinations(fields: Fields) -> tuple[DestinationEntry, ...]:
+    found: dict[tuple[str, int], DestinationEntry] = {}
+    for inner in _inside(fields, "destinations", "kind", "id", "name"):
+        kind = inner.choice("kind", Destination.Kind.values)
+        number, name = inner.number("id"), inner.text("name", longest=255)
+        fields.sound = fields.sound and inner.sound
+        if not inner.sound:
+            continue
+        entry = DestinationEntry(Destination.Kind(kind), number, name)
+        if found.setdefault((kind, number), entry) is not entry:
+            fields.fault(f"the {kind} {number} stands twice under `destinations`.")
+    return tuple(found.values())
+
+
+def _inside(fields: Fields, key: str, *known: str) -> Iterator[Fields]:
+    """The entries of a list inside of this one, each of which has these keys."""
+    rows = fields.entry.get(key) or []
+    if not isinstance(rows, list) or not all(isinstance(row, Entry) for row in rows):
+        form = ", ".join(f"{name}: …" for name in known)
+        fields.fault(f"`{key}` must be a list of {{{form}}}.")
+        return
+    for row in rows:
+        assert isinstance(row, Entry)
+        inner = Fields(replace(fields.place, line=row.line), row, fields.faults, fields.environ)
+        inner.only(*known)
+        yield inner
 
 
 _RULE_KEYS = (

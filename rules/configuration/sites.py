@@ -99,18 +99,19 @@ def _look(
     progress: Callable[[], object],
 ) -> Site | None:
     secret = _new_secret(entry, row)
+    known = (stored.destinations(row) if row else {}) | _by_hand(entry)
     if entry and secret:
         progress()
         found = _try_key(entry.site, secret, row)
-        return Site(row, secret, found, *_offered(found))
+        return Site(row, secret, found, known | _listed(found), _fields(found))
     if row is None:
         return None
-    site = Site(row, "", None, stored.destinations(row), stored.fields(row))
+    site = Site(row, "", None, known, stored.fields(row))
     if _knows(site, entry, rules, stored):
         return site
     progress()
     found = catalogue.read(row)
-    return Site(row, "", found, *_offered(found))
+    return Site(row, "", found, known | _listed(found), _fields(found))
 
 
 def _new_secret(entry: IntegrationEntry | None, row: Integration | None) -> str:
@@ -138,10 +139,17 @@ def _knows(
     )
 
 
-def _offered(found: Catalogue) -> tuple[dict[tuple[str, int], str], list[ProfileField]]:
-    names = {key: str(values["name"]) for key, values in found.destinations.items()}
-    fields = [ProfileField(external_id=key, **values) for key, values in found.fields.items()]
-    return names, fields
+def _by_hand(entry: IntegrationEntry | None) -> dict[tuple[str, int], str]:
+    wanted = entry.destinations if entry else ()
+    return {(each.kind.value, each.number): each.name for each in wanted}
+
+
+def _listed(found: Catalogue) -> dict[tuple[str, int], str]:
+    return {key: str(values["name"]) for key, values in found.destinations.items()}
+
+
+def _fields(found: Catalogue) -> list[ProfileField]:
+    return [ProfileField(external_id=key, **values) for key, values in found.fields.items()]
 
 
 def _try_key(site: str, secret: str, row: Integration | None) -> Catalogue:

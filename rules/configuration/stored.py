@@ -58,7 +58,7 @@ class Stored:
         return {row.site: row.name for row in self.integrations.values()}
 
     def destinations(self, row: Integration) -> dict[tuple[str, int], str]:
-        """{(kind, id): name} of the courses and bundles that are there."""
+        """{(kind, id): name} of the courses and bundles that rules can use, listed or not."""
         there = row.destinations.filter(gone_at=None)
         return {(each.kind, each.external_id): each.name for each in there}
 

@@ -101,15 +101,27 @@ def reset_headers(switches: Switches, free_at: float) -> dict[str, str]:
 
 
 def _list_products(ask: Ask) -> Reply:
-    found = list(ask.school.products.values())
+    found = [each for each in ask.school.products.values() if ask.school.lists(each)]
     return json_reply(200, rows.page(ask.school, found, ask.query, rows.product_row))
 
 
 def _show_product(ask: Ask) -> Reply:
     product = ask.school.products.get(ask.id)
-    if product is None:
+    if product is None or not ask.school.lists(product):
         raise _NotFoundError
     return json_reply(200, rows.product_row(ask.school, product))
+
+
+def _list_courses(ask: Ask) -> Reply:
+    found = [each for each in ask.school.courses.values() if ask.school.lists(each)]
+    return json_reply(200, rows.page(ask.school, found, ask.query, rows.course_row))
+
+
+def _show_course(ask: Ask) -> Reply:
+    course = ask.school.courses.get(ask.id)
+    if course is None or not ask.school.lists(course):
+        raise _NotFoundError
+    return json_reply(200, rows.course_row(ask.school, course))
 
 
 def _show_bundle(ask: Ask) -> Reply:
@@ -208,6 +220,8 @@ def _enrollment(ask: Ask) -> Enrollment:
 ROUTES: dict[str, Callable[[Ask], Reply]] = {
     "GET /products": _list_products,
     "GET /products/*": _show_product,
+    "GET /courses": _list_courses,
+    "GET /courses/*": _show_course,
     "GET /bundles/*": _show_bundle,
     "GET /bundles/*/courses": _list_bundle_courses,
     "GET /bundles/*/enrollments": _list_bundle_enrollments,

@@ -30,6 +30,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "null_clears": (True, False, "refused"),
     "bundle_post": ("created", "later"),
     "bundle_rows": ("courses", "members"),
+    "new_builder": (True, False),
     "put_answer": (204, 200),
     "reset_header": ("epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"),
     "error_body": ("json", "html"),
@@ -60,6 +61,10 @@ class Switches:
     """POST for a bundle: 201 and done, or 202 and done after `bundle_delay`."""
     bundle_delay: float = 0.2
     """Seconds from a 202 to its enrolments."""
+    new_builder: bool = False
+    """Every course and bundle is of the new course builder: it is left out of the lists of
+    products and courses, and its course is not found by number, while users, enrollments and
+    `/bundles/ID` work. For some of them only, there is `new_builder` of each."""
     bundle_rows: Literal["courses", "members"] = "courses"
     """A bundle's enrolments: of whoever has one of its courses, or of those alone who were
     enrolled in the bundle."""

@@ -32,6 +32,7 @@ class Product:
     status: str = "published"
     private: bool = False
     hidden: bool = False
+    new_builder: bool = False
     created_at: datetime = field(default_factory=now)
 
 
@@ -163,12 +164,13 @@ class School:
         private: bool = False,
         hidden: bool = False,
         status: str = "published",
+        new_builder: bool = False,
     ) -> Course:
         """Adds a course; `course_id` may be chosen. Raises ValueError if it is taken."""
         with self.lock:
             number = self._number("course", self.courses, course_id)
             course = Course(
-                number, self._product_id(), name, "Course", status, private=private, hidden=hidden
+                number, self._product_id(), name, "Course", status, private, hidden, new_builder
             )
             self.courses[number] = self.products[course.product_id] = course
             return course
@@ -182,12 +184,13 @@ class School:
         private: bool = False,
         hidden: bool = False,
         status: str = "published",
+        new_builder: bool = False,
     ) -> Bundle:
         """Adds a bundle of courses; `bundle_id` may be chosen, even one that a course has."""
         with self.lock:
             number = self._number("bundle", self.bundles, bundle_id)
             bundle = Bundle(
-                number, self._product_id(), name, "Bundle", status, private=private, hidden=hidden
+                number, self._product_id(), name, "Bundle", status, private, hidden, new_builder
             )
             bundle.courses = list(courses)
             self.bundles[number] = self.products[bundle.product_id] = bundle
@@ -199,6 +202,10 @@ class School:
             product = Product(next(self._ids["other"]), self._product_id(), name, productable_type)
             self.products[product.product_id] = product
             return product
+
+    def lists(self, product: Product) -> bool:
+        """Whether the lists of products and courses name it."""
+        return not (self.switches.new_builder or product.new_builder)
 
     def add_field(
         self,

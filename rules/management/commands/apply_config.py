@@ -24,7 +24,9 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="only print what would be changed"
         )
         parser.add_argument(
-            "--prune", action="store_true", help="delete rules and mappings not in the file"
+            "--prune",
+            action="store_true",
+            help="delete what is not in the file: rules, mappings, and courses entered by hand",
         )
 
     def handle(self, *, file: str, dry_run: bool, prune: bool, **_: Any) -> None:
@@ -49,6 +51,10 @@ class Command(BaseCommand):
         if outcome.left:
             self.stdout.write("Not in the file (kept; --prune deletes them):")
             for text in outcome.left:
+                self.stdout.write(f"  {text}")
+        if outcome.kept:
+            self.stdout.write("Not in the file (kept, because rules use it):")
+            for text in outcome.kept:
                 self.stdout.write(f"  {text}")
         number = len(outcome.changes)
         counted = f"{number} change{'' if number == 1 else 's'}"

@@ -5,9 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from integrations.models import Destination, Integration
+from integrations.models import Integration
 from integrations.thinkific import catalogue
 from integrations.thinkific.explain import FAULTS, explain
+from rules import lost
+from rules.lost import Lost
 from rules.models import Rule
 
 
@@ -40,22 +42,19 @@ class Command(BaseCommand):
             self.stderr.write(f"{integration}: not refreshed. {explain(error)}")
             return False
         self.stdout.write(f"{integration}: refreshed. {changes.sentence()}")
-        for kind in Destination.Kind:
-            self._tell_lost(integration, kind)
+        if changes.none_listed:
+            self.stdout.write(catalogue.NONE_LISTED)
+        self._tell(lost.gone(integration), "These can do nothing until they are edited")
+        self._tell(lost.unlisted(integration), "These go on")
         return True
 
-    def _tell_lost(self, integration: Integration, kind: Destination.Kind) -> None:
-        """Say which rules need a person because their course or bundle is gone."""
-        lost = Rule.objects.filter(
-            integration=integration, destination__kind=kind, destination__gone_at__isnull=False
-        )
-        rules = list(lost.select_related("product", "integration", "destination").order_by("pk"))
-        if not rules:
+    def _tell(self, found: list[Lost], then: str) -> None:
+        """Name the rules whose course or bundle is gone or not listed any more."""
+        if not found:
             return
-        gone = _counted(len({rule.destination_id for rule in rules}), f"removed {kind.value}")
-        verb = "is" if gone.startswith("1 ") else "are"
-        self.stdout.write(f"{gone} {verb} used by {_counted(len(rules), 'rule')}.")
-        for rule in rules:
+        self.stdout.write(f"{lost.sentence(found)}. {then}:")
+        rules = Rule.objects.filter(destination__in=[each.destination.pk for each in found])
+        for rule in rules.select_related("product", "integration", "destination").order_by("pk"):
             self.stdout.write(f"  {rule}")
 
 
@@ -66,7 +65,3 @@ def _chosen(name: str | None) -> list[Integration]:
         names = ", ".join(each.name for each in everything) or "none yet"
         raise CommandError(f"There is no integration {name}. There are: {names}.", returncode=2)
     return chosen
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
