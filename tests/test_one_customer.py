@@ -41,8 +41,8 @@ ANSWERS = REFUSALS | HINDRANCES
 
 @pytest.fixture(autouse=True)
 def _quiet_logs(settings) -> Iterator[None]:
-    settings.RETRY_DELAYS = [0.0, 0.0, 0.0]
-    settings.CALL_DEADLINE_SECONDS = 0.3
+    settings.RETRY_DELAYS = [0.0, 0.0]
+    settings.CALL_DEADLINE_SECONDS = 1.0
     with queued.nothing_personal():
         yield
 
