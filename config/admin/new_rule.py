@@ -20,7 +20,7 @@ from config.admin.asked import row_ids, row_in
 from config.admin.buttons import go_back
 from config.admin.pages import Page, render
 from config.admin.telling import refreshed
-from events import earlier, subscriptions
+from events import earlier
 from events.rerun import rerun
 from integrations import background
 from integrations.models import Destination, Integration, Marketplace, Product
@@ -204,7 +204,9 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
             "inside": _inside(draft, shown),
             "any": found.exists(),
         }
-    return {"sentences": [rule.in_words() for rule in draft.rules()], "pairs": _pairs(draft)}
+    rules = draft.rules()
+    pairs = pairing.by_trigger(pairing.companions(rules))
+    return {"sentences": [rule.in_words() for rule in rules], "pairs": pairs}
 
 
 def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
@@ -222,17 +224,6 @@ def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
     }
 
 
-def _pairs(draft: Draft) -> list[Rule]:
-    """The rules that would end the access and give it back."""
-    sold = subscriptions.sold_by_subscription(draft.products)
-    found: list[Rule] = []
-    for rule in draft.rules():
-        # Of a global rule nobody knows how each product is sold.
-        subscription = rule.product_id is None or rule.product_id in sold
-        found += pairing.companions([rule], subscription=subscription)
-    return found
-
-
 def _add(request: HttpRequest) -> HttpResponse:
     draft = Draft.read(request.POST)
     if draft.step() != "confirm":
@@ -240,7 +231,8 @@ def _add(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{urlencode(draft.answers())}")
     rules = draft.rules()
     if "with_pairs" in request.POST:
-        rules += _pairs(draft)
+        ticked = request.POST.getlist("pair")
+        rules += [rule for rule in pairing.companions(rules) if rule.trigger in ticked]
     made = []
     for rule in rules:
         try:
