@@ -1,11 +1,15 @@
 """What waits for its turn: how much it is, and how long it will take."""
 
 import math
+from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
+from django.db.models.functions import Now
 
 from events.models import RuleRun
 from events.wake import wake
+from integrations import budget
 from integrations.models import Integration
 
 # Nothing is counted further.
@@ -13,6 +17,8 @@ MOST = 10_000
 CALLS_PER_RUN = 2
 # Calls a minute that a site may get where no limit is set: about ten are served at once.
 UNLIMITED = 600
+# What is tried again within this time counts as going on now.
+SOON = timedelta(minutes=1)
 
 
 def waiting(integration: Integration | None = None) -> int:
@@ -21,6 +27,41 @@ def waiting(integration: Integration | None = None) -> int:
     if integration is not None:
         runs = runs.filter(integration=integration)
     return runs.order_by()[:MOST].count()
+
+
+@dataclass(frozen=True, slots=True)
+class InLine:
+    """What waits, and of it what a person or Thinkific keeps; the rest goes on now."""
+
+    waiting: int = 0
+    off: int = 0  # their site is turned off
+    paused: int = 0  # their site's key is rejected, or it is paused
+    later: int = 0  # tried again at a time of their own
+
+    @property
+    def now(self) -> int:
+        return max(0, self.waiting - self.off - self.paused - self.later)
+
+
+def in_line() -> InLine:
+    """How much waits, and for what; counted to MOST."""
+    total = waiting()
+    if not total:
+        return InLine()
+    runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING).order_by()
+    off = Integration.objects.filter(enabled=False)
+    rejected = Integration.objects.filter(connection=Integration.Connection.REFUSED)
+    # Where only a probe goes out, nobody knows yet whether the pause is over.
+    open_now = {pk for pk, probe in budget.open_sites().items() if not probe}
+    open_now -= set(rejected.values_list("pk", flat=True))
+    closed = Integration.objects.filter(enabled=True).exclude(pk__in=open_now)
+    not_due = runs.filter(integration__in=open_now, next_attempt_at__gt=Now() + SOON)
+    return InLine(
+        total,
+        off=runs.filter(integration__in=off.values("pk"))[:MOST].count(),
+        paused=runs.filter(integration__in=closed.values("pk"))[:MOST].count(),
+        later=not_due[:MOST].count(),
+    )
 
 
 def time_needed(runs: int) -> str:

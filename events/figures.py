@@ -16,6 +16,8 @@ from rules.triggers import Trigger
 
 Status = RuleRun.Status
 DAYS = 14
+# Purchases that gave nothing are counted so far back.
+LATELY = timedelta(days=30)
 # Beyond this many nobody asks for the exact number.
 MOST = 10_000
 SILENCE = timedelta(minutes=2)
@@ -33,6 +35,16 @@ class Day:
     @property
     def total(self) -> int:
         return self.done + self.failed + self.other
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """Events that came in a time, and how many of them are of each kind; each at most MOST + 1."""
+
+    events: int = 0
+    no_rule: int = 0
+    not_understood: int = 0
+    repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +69,30 @@ def _at_most(rows: QuerySet[Any]) -> int:
     return rows.order_by()[: MOST + 1].count()
 
 
-def events_in_a_day() -> tuple[int, int]:
-    """Events of the last 24 hours, and how many of them matched no rule; each at most MOST + 1."""
+def events_in_a_day() -> Came:
+    """What came in the last 24 hours."""
     since = timezone.now() - timedelta(hours=24)
     events = EventLog.objects.filter(received_at__gte=since)
-    return _at_most(events), _at_most(events.filter(status=EventLog.Status.NO_RULE))
+    kinds = EventLog.Status
+    return Came(
+        events=_at_most(events),
+        no_rule=_at_most(events.filter(status=kinds.NO_RULE)),
+        not_understood=sum(
+            _at_most(events.filter(status=status))
+            for status in (kinds.UNKNOWN_TYPE, kinds.UNREADABLE)
+        ),
+        repeats=_at_most(events.filter(status=kinds.REPEAT)),
+    )
 
 
 def failed() -> int:
     """Actions that failed and need a person."""
     return _at_most(RuleRun.objects.filter(status=Status.FAILED))
+
+
+def held() -> int:
+    """Actions that a person must release or dismiss."""
+    return _at_most(RuleRun.objects.filter(status=Status.HELD))
 
 
 def actions_by_day() -> list[Day]:
@@ -114,9 +140,15 @@ def needing_somebody(most: int = 10) -> list[RuleRun]:
     return sorted(rows, key=lambda run: run.received_at, reverse=True)[:most]
 
 
+def purchases_for_nothing() -> int:
+    """Purchases of the last 30 days that gave nothing, and nobody has dealt with."""
+    since = timezone.now() - LATELY
+    return _at_most(dealing.gave_nothing().filter(received_at__gte=since))
+
+
 def paid_for_nothing() -> list[Unsold]:
     """Products bought in the last 30 days for which no rule gave anything, most buyers first."""
-    since = timezone.now() - timedelta(days=30)
+    since = timezone.now() - LATELY
     rows = (
         dealing.gave_nothing()
         .filter(received_at__gte=since)

@@ -66,7 +66,7 @@ def event(status: str) -> EventLog:
     return EventLog.objects.filter(status=status).latest("pk")
 
 
-def press(client: Client, thing: Any, what: str, **data: str) -> Any:
+def press(client: Client, thing: Any, what: str, **data: Any) -> Any:
     meta = thing._meta
     name = f"admin:{meta.app_label}_{meta.model_name}_do_{what}"
     return client.post(reverse(name, args=[thing.pk]), data, follow=True)
@@ -389,6 +389,11 @@ def test_the_overview_says_what_needs_somebody(support):
     assert "Rules that end access and give it back" in text
     assert "waits for Subscription Recovered, but SamCart has never sent one" in text
     assert "Nothing is being carried out" not in text
+    assert (
+        "Thinkific rejects the key of Studio Nord. 1 action failed. 2 purchases gave nothing. "
+        "1 action held for you. 2 events not understood. 1 trigger never sent. 4 steps left"
+    ) in text
+    assert "Nothing needs you." not in text
 
 
 def test_a_silent_worker_is_said_with_what_waits(support):
@@ -401,7 +406,11 @@ def test_a_silent_worker_is_said_with_what_waits(support):
 def test_the_overview_of_an_empty_installation_shows_what_to_do(db):
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert "To set up" in text
-    assert "Nothing needs you." in text
+    # Without a worker, and with nothing set up, it is not calm.
+    assert "Nothing is being carried out: no worker runs. 8 steps left to set up." in text
+    assert "Nothing needs you." not in text
+    assert "Each matched a rule" not in text
+    assert "None came in" in text
     assert "No Thinkific site is connected yet." in text
 
 
