@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Case, Count, F, IntegerField, Max, QuerySet, Value, When
+from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from events import dealing
+from events import dealing, earlier
 from events.models import Delivery, EventLog, RuleRun, Worker
 from integrations.models import Product
 from rules.models import Rule, Scope
@@ -51,12 +51,15 @@ class Came:
 class Unsold:
     """A product that was paid for and gave nothing; `last` is when last.
 
-    `rule_off` is a rule that fits a purchase of it and is turned off, its own before a global one.
+    `rule` gives something for a purchase of it now, `rule_off` would if it were turned on; its
+    own go before global ones.
     """
 
     product: Product | None
     buyers: int
+    purchases: int
     last: datetime
+    rule: Rule | None
     rule_off: Rule | None
 
 
@@ -154,20 +157,41 @@ def paid_for_nothing() -> list[Unsold]:
         .filter(received_at__gte=since)
         .order_by()
         .values("product")
-        .annotate(buyers=Count(F("customer"), distinct=True), last=Max("received_at"))
+        .annotate(
+            buyers=Count(F("customer"), distinct=True),
+            purchases=Count("pk"),
+            last=Max("received_at"),
+        )
         .order_by("-buyers", "-last")[:10]
     )
     found = list(rows)
     products = Product.objects.in_bulk([row["product"] for row in found if row["product"]])
-    off = Rule.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, enabled=False).order_by("-pk")
-    own = {rule.product_id: rule for rule in off.filter(product__in=products)}
-    for_all = {rule.marketplace_id: rule for rule in off.filter(scope=Scope.GLOBAL)}
+    rules = Rule.objects.filter(
+        Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
+    )
+    on = _first_of_each([rule for rule in rules if earlier.gives_now(rule)])
+    off = _first_of_each([rule for rule in rules if not rule.enabled])
 
-    def unsold(product: Product | None, buyers: int, last: datetime) -> Unsold:
-        rule = (own.get(product.pk) or for_all.get(product.marketplace_id)) if product else None
-        return Unsold(product, buyers, last, rule)
+    def unsold(row: dict[str, Any]) -> Unsold:
+        product = products.get(row.pop("product"))
+        keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
+        return Unsold(
+            product,
+            **row,
+            rule=next((on[key] for key in keys if key in on), None),
+            rule_off=next((off[key] for key in keys if key in off), None),
+        )
 
-    return [unsold(products.get(row["product"]), row["buyers"], row["last"]) for row in found]
+    return [unsold(row) for row in found]
+
+
+def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rule]:
+    """The oldest rule of each product, and of each account for all its products."""
+    in_order = sorted(rules, key=lambda rule: rule.pk, reverse=True)
+    return {
+        (rule.product_id, None if rule.product_id else rule.marketplace_id): rule
+        for rule in in_order
+    }
 
 
 def not_understood() -> int:

@@ -495,19 +495,21 @@ def test_courses_triggers_are_offered_to_global_rules(manager):
 @pytest.mark.parametrize("with_pairs", [False, True])
 def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
-    course = Destination.objects.get(name="Course Two")
+    course = Destination.objects.get(name="Perspective")
     known = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
     known |= {"trigger": "product_purchased", "destination": course.pk}
     data = known | {"pair": BY_SUBSCRIPTION} | ({"with_pairs": "1"} if with_pairs else {})
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)
     assert said(answer)[0] == (
-        "Rule added: When Gift Card is purchased, enroll the customer in Course Two on Art "
+        "Rule added: When Gift Card is purchased, enroll the customer in Perspective on Art "
         "Academy. It runs from the next event on."
     )
     assert gift.rules.count() == (5 if with_pairs else 1)
     assert "2 earlier buyers matched nothing." in words(answer)
     rule = gift.rules.get(trigger="product_purchased")
-    run = reverse("admin:new-rule-run-earlier")
+    see = f"{reverse('admin:earlier')}?rule={rule.pk}"
+    assert f'href="{see}">See and enroll them</a>' in answer.content.decode()
+    run = reverse("admin:earlier")
     assert said(manager.post(run, {"rule": rule.pk}, follow=True)) == ["2 actions queued."]
     place.world.settle()
     assert RuleRun.objects.filter(rule=rule, status="done").count() == 2

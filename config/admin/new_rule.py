@@ -21,7 +21,6 @@ from config.admin.buttons import go_back
 from config.admin.pages import Page, render
 from config.admin.telling import refreshed
 from events import earlier
-from events.rerun import rerun
 from integrations import background
 from integrations.models import Destination, Integration, Marketplace, Product
 from rules import pairing
@@ -257,27 +256,12 @@ def added(request: HttpRequest) -> HttpResponse:
     rules = Rule.objects.filter(pk__in=numbers).select_related(
         "product", "integration", "destination"
     )
-    rows = [(rule, _spoken(earlier.matched_nothing(rule))) for rule in rules.order_by("pk")]
-    return render(request, "admin/new_rule/added.html", title="Rule added", rows=rows)
-
-
-def _spoken(events: Any) -> str:
-    number = events.order_by()[: earlier.MOST + 1].count()
-    return f"{earlier.MOST}+" if number > earlier.MOST else str(number or "")
-
-
-@require_POST
-def run_earlier(request: HttpRequest) -> HttpResponse:
-    """Run a new rule for earlier buyers who got nothing."""
-    rule = row_in(Rule.objects.all(), request.POST.get("rule"))
-    if rule is None:
-        messages.error(request, "This rule is not there any more.")
-    else:
-        done = rerun(list(earlier.matched_nothing(rule)[: earlier.MOST]))
-        messages.add_message(
-            request, messages.SUCCESS if done.queued else messages.WARNING, done.sentence()
-        )
-    return go_back(request, reverse("admin:events_rulerun_changelist"))
+    rows = [
+        (rule, Action(rule.action).gives_access, earlier.buyers(rule))
+        for rule in rules.order_by("pk")
+    ]
+    most = earlier.MOST
+    return render(request, "admin/new_rule/added.html", title="Rule added", rows=rows, most=most)
 
 
 @require_POST
@@ -293,6 +277,5 @@ def refresh(request: HttpRequest) -> HttpResponse:
 PAGES = [
     Page(ADDRESS, "new-rule", show, "rules.add_rule"),
     Page(f"{ADDRESS}added/", "new-rule-added", added, "rules.add_rule"),
-    Page(f"{ADDRESS}run-earlier/", "new-rule-run-earlier", run_earlier, "events.rerun_eventlog"),
     Page(f"{ADDRESS}refresh/", "new-rule-refresh", refresh, "integrations.change_integration"),
 ]

@@ -19,7 +19,7 @@ from config.admin.buttons import Button
 from config.admin.lists import ListAdmin
 from config.admin.pages import render
 from config.admin.rules import with_last_run
-from events import subscriptions
+from events import earlier, subscriptions
 from events.models import EventLog
 from integrations.models import Marketplace, Product
 from rules import copying, pairing
@@ -140,6 +140,7 @@ class ProductAdmin(ListAdmin):
         )
         subscription = bool(subscriptions.sold_by_subscription([product]))
         holes = pairing.holes(product, rules + everywhere, subscription=subscription)
+        rule_now = next(filter(earlier.gives_now, rules + everywhere), None)
         events = EventLog.objects.filter(product=product).select_related("customer")
         return {
             "rules": rules,
@@ -148,6 +149,9 @@ class ProductAdmin(ListAdmin):
             "not_ended": [trigger.label for trigger in holes if trigger in pairing.ENDS],
             "not_given_back": [trigger.label for trigger in holes if trigger in pairing.GIVES_BACK],
             "pairs": pairing.by_trigger(_companions(rules)),
+            "rule_now": rule_now,
+            "buyers": earlier.buyers(rule_now, product) if rule_now else 0,
+            "most": earlier.MOST,
             "events": events.order_by("-received_at", "-pk")[:SHOWN_EVENTS],
         }
 
