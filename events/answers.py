@@ -11,8 +11,9 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events import dealing, earlier, ended, replies, waiting
+from events import dealing, earlier, ended, figures, replies, waiting
 from events.models import EventLog, RuleRun
+from events.models.runs import UNFINISHED
 from events.places import Place, by_place
 from events.rerun import payload_removed
 from integrations.models import Customer, Learner
@@ -59,6 +60,7 @@ def answer(customer: Customer) -> Answer:
     places = by_place(runs)
     kept, left = _paid_for_otherwise(places), _not_paid_for(places)
     lines = [_about(name, place, kept.get(place), left.get(place)) for place in places]
+    lines += _nothing_goes_on(runs)
     nothing = list(_told(dealing.gave_nothing().filter(customer=customer)))
     back = ended.ended_since(nothing)
     now = earlier.rules_now(nothing)
@@ -199,6 +201,14 @@ def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Li
         f"{paid} for it; {ended.sentence(back)}. Mark it as dealt with if nothing is owed.",
         event=event.pk,
     )
+
+
+def _nothing_goes_on(runs: list[RuleRun]) -> list[Line]:
+    """That what waits will not go on by itself, where no worker runs."""
+    if not figures.worker_is_silent() or not any(run.status in UNFINISHED for run in runs):
+        return []
+    text = "Nothing is being carried out: no worker has been seen for two minutes."
+    return [Line(WAIT, f"{text} Nothing received is lost. Call your technician.")]
 
 
 def _not_understood(customer: Customer) -> list[Line]:

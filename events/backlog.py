@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models.functions import Now
 
+from events.figures import worker_is_silent
 from events.models import RuleRun
 from events.wake import wake
 from integrations import budget
@@ -83,12 +84,14 @@ def spoken(runs: int, what: str = "waiting action") -> str:
 def go_on(runs: int) -> str:
     """Wake the workers for so many actions of a site that has just become usable, and say so.
 
-    "37 waiting actions go on now, about 1 minute."; "" for none.
+    "37 waiting actions go on now, about 1 minute."; "" for none. It promises no end while no
+    worker runs.
     """
     if not runs:
         return ""
     wake()
-    return f"{spoken(runs)} {'goes' if runs == 1 else 'go'} on now, {time_needed(runs)}."
+    when = "as soon as a worker runs" if worker_is_silent() else f"now, {time_needed(runs)}"
+    return f"{spoken(runs)} {'goes' if runs == 1 else 'go'} on {when}."
 
 
 def _counted(number: int, noun: str) -> str:

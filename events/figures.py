@@ -172,17 +172,16 @@ def paid_for_nothing() -> list[Unsold]:
     on = _first_of_each([rule for rule in rules if earlier.gives_now(rule)])
     off = _first_of_each([rule for rule in rules if not rule.enabled])
 
-    def unsold(row: dict[str, Any]) -> Unsold:
-        product = products.get(row.pop("product"))
+    def unsold(product: Product | None, buyers: int, purchases: int, last: datetime) -> Unsold:
         keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
-        return Unsold(
-            product,
-            **row,
-            rule=next((on[key] for key in keys if key in on), None),
-            rule_off=next((off[key] for key in keys if key in off), None),
-        )
+        rule = next((on[key] for key in keys if key in on), None)
+        rule_off = next((off[key] for key in keys if key in off), None)
+        return Unsold(product, buyers, purchases, last, rule, rule_off)
 
-    return [unsold(row) for row in found]
+    return [
+        unsold(products.get(row["product"]), row["buyers"], row["purchases"], row["last"])
+        for row in found
+    ]
 
 
 def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rule]:

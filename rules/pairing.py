@@ -59,9 +59,15 @@ def companions(rules: Iterable[Rule]) -> list[Rule]:
     known = {_key(rule) for rule in rules}
     fresh: dict[tuple[object, ...], Rule] = {}
     for rule in proposed:
-        if _key(rule) not in known and not _stored(rule):
+        if _key(rule) not in known and stored(rule) is None:
             fresh.setdefault(_key(rule), rule)
     return list(fresh.values())
+
+
+def stored(rule: Rule) -> Rule | None:
+    """The rule that is there already and does the same as this unsaved one, on or off."""
+    names = ("marketplace", "product", "trigger", "integration", "action", "destination")
+    return Rule.objects.filter(**dict(zip(names, _key(rule), strict=True))).first()
 
 
 def by_trigger(rules: Iterable[Rule]) -> list[tuple[Trigger, list[Rule]]]:
@@ -118,8 +124,3 @@ def _key(rule: Rule) -> tuple[object, ...]:
         rule.action,
         rule.destination_id,
     )
-
-
-def _stored(rule: Rule) -> bool:
-    names = ("marketplace", "product", "trigger", "integration", "action", "destination")
-    return Rule.objects.filter(**dict(zip(names, _key(rule), strict=True))).exists()

@@ -173,7 +173,7 @@ def test_the_page_names_them_and_its_button_enrolls_them(world, course):
     made = rule(world, course)
     support = signed_in(roles.SUPPORT)
     text = words(page(support, made))
-    assert "Enroll this 1 buyer now" in text
+    assert "Enroll this customer now" in text
     assert re.search(r"alice@example.com 1 .*Create Course Enrollment, Course Two", text)
     assert re.search(r"Left out .*bob@example.com 2 .*Order 2 was refunded on", text)
     assert not RuleRun.objects.exists()
@@ -188,8 +188,8 @@ def test_a_rule_that_ends_access_is_run_for_customers_not_for_buyers(world, cour
     buy(world, ALICE, 1, "20_product")
     made = world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
     text = words(page(signed_in(roles.SUPPORT), made))
-    assert "Run it for this 1 customer now" in text
-    assert "Enroll this" not in text
+    assert "Run it for this customer now" in text
+    assert "Enroll" not in text
 
 
 def test_a_rule_that_is_not_there_leads_home(world):
@@ -242,7 +242,7 @@ def test_the_pages_say_that_there_is_a_rule_since_and_lead_to_it(world, course):
     assert see in overview.content.decode()
     assert "New rule for" not in words(overview)
     product = manager.get(reverse("admin:integrations_product_change", args=[made.product_id]))
-    assert "1 buyer paid before there was a rule" in words(product)
+    assert "1 buyer paid and got nothing. A rule exists since" in words(product)
     assert see in product.content.decode()
     event = words(manager.get(reverse("admin:events_eventlog_change", args=[bought.pk])))
     assert "nothing was given for it. A rule exists since" in event

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from config import roles
+from events.models import Worker
 from integrations import background, budget, connect
 from integrations.models import CallBudget, Integration, Learner
 from integrations.thinkific.sandbox import Fault
@@ -42,6 +43,7 @@ def signed_in(name: str, role: str = "", **facts: Any) -> Client:
 @pytest.fixture
 def boss(world) -> Client:
     roles.grant(django.apps.apps)
+    Worker.objects.create(name="w", seen_at=timezone.now())
     return signed_in("boss", is_superuser=True)
 
 
@@ -370,6 +372,13 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
         "Art Academy: saved. Connected. 37 waiting actions go on now, about 1 minute."
     )
     assert OrmQ.objects.count() == 1
+
+
+def test_without_a_worker_no_end_is_promised(boss, world):
+    queued.run(world.course())
+    Worker.objects.all().delete()
+    first = said(save(boss, world.integration, secret=factories.KEY))[0]
+    assert first.endswith("Connected. 1 waiting action goes on as soon as a worker runs.")
 
 
 def test_a_new_key_of_a_site_that_is_off_lets_nothing_go_on(boss, world):

@@ -513,6 +513,9 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     assert said(manager.post(run, {"rule": rule.pk}, follow=True)) == ["2 actions queued."]
     place.world.settle()
     assert RuleRun.objects.filter(rule=rule, status="done").count() == 2
+    shown = words(step(manager, **known))
+    assert "This rule exists since" in shown
+    assert "See and enroll them" not in shown
     again = said(manager.post(reverse("admin:new-rule"), known, follow=True))
     assert again[0].startswith("Not added: ")
     assert "This product has this very rule already." in again[0]

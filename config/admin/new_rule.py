@@ -204,8 +204,12 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
             "any": found.exists(),
         }
     rules = draft.rules()
-    pairs = pairing.by_trigger(pairing.companions(rules))
-    return {"sentences": [rule.in_words() for rule in rules], "pairs": pairs}
+    there = list(filter(None, map(pairing.stored, rules)))
+    return {
+        "sentences": [rule.in_words() for rule in rules],
+        "there": [(rule, earlier.buyers(rule)) for rule in there],
+        "pairs": pairing.by_trigger(pairing.companions(rules)),
+    }
 
 
 def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
