@@ -189,7 +189,7 @@ def test_a_rule_that_ends_access_is_run_for_customers_not_for_buyers(world, cour
     made = world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
     text = words(page(signed_in(roles.SUPPORT), made))
     assert "Run it for this customer now" in text
-    assert "Enroll" not in text
+    assert "To be enrolled" not in text
 
 
 def test_a_rule_that_is_not_there_leads_home(world):
