@@ -11,11 +11,13 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events import dealing, ended, replies, waiting
+from events import dealing, earlier, ended, figures, replies, waiting
 from events.models import EventLog, RuleRun
+from events.models.runs import UNFINISHED
 from events.places import Place, by_place
+from events.rerun import payload_removed
 from integrations.models import Customer, Learner
-from rules.models import Action
+from rules.models import Action, Rule
 from rules.triggers import Trigger
 
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
@@ -28,7 +30,10 @@ MOST_TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One sentence; `kind` is good, wait, bad or quiet. At most one of the numbers leads on."""
+    """One sentence; `kind` is good, wait, bad or quiet. At most one of the numbers leads on.
+
+    `enroll` is an event for which the rules are to be run now.
+    """
 
     kind: str
     text: str
@@ -36,6 +41,7 @@ class Line:
     event: int | None = None
     product: int | None = None
     integration: int | None = None
+    enroll: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +60,11 @@ def answer(customer: Customer) -> Answer:
     places = by_place(runs)
     kept, left = _paid_for_otherwise(places), _not_paid_for(places)
     lines = [_about(name, place, kept.get(place), left.get(place)) for place in places]
+    lines += _nothing_goes_on(runs)
     nothing = list(_told(dealing.gave_nothing().filter(customer=customer)))
     back = ended.ended_since(nothing)
-    lines += [_gave_nothing(event, back.get(event.pk)) for event in nothing]
+    now = earlier.rules_now(nothing)
+    lines += [_gave_nothing(event, back.get(event.pk), now.get(event.pk, [])) for event in nothing]
     lines += _not_understood(customer)
     lines += _administrators(customer)
     lines.sort(key=lambda line: ORDER.index(line.kind))
@@ -173,8 +181,16 @@ def _state(run: RuleRun) -> str:
     return states.get(RuleRun.Status(run.status), "is waiting")
 
 
-def _gave_nothing(event: EventLog, back: EventLog | None) -> Line:
-    paid = f"Paid for {event.product or 'something'}{_of_order(event)}, but no rule gives anything"
+def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Line:
+    bought = f"Paid for {event.product or 'something'}{_of_order(event)}"
+    rule = next(filter(earlier.gives_now, now), None)
+    if back is None and rule is not None:
+        text = f"{bought}. {earlier.since(event, rule)}"
+        if removed := payload_removed(event.delivery):
+            by_hand = "Enroll the customer in Thinkific by hand, then mark this as dealt with."
+            return Line(WAIT, f"{text} But {removed}. {by_hand}", event=event.pk)
+        return Line(WAIT, text, enroll=event.pk)
+    paid = f"{bought}, but no rule gives anything"
     if back is None and event.fits_what_is_off:
         off = "the rule that fits is turned off. Turn it on, then run the event's rules again."
         return Line(WAIT, f"{paid} for it: {off}", event=event.pk)
@@ -185,6 +201,14 @@ def _gave_nothing(event: EventLog, back: EventLog | None) -> Line:
         f"{paid} for it; {ended.sentence(back)}. Mark it as dealt with if nothing is owed.",
         event=event.pk,
     )
+
+
+def _nothing_goes_on(runs: list[RuleRun]) -> list[Line]:
+    """That what waits will not go on by itself, where no worker runs."""
+    if not figures.worker_is_silent() or not any(run.status in UNFINISHED for run in runs):
+        return []
+    text = "Nothing is being carried out: no worker has been seen for two minutes."
+    return [Line(WAIT, f"{text} Nothing received is lost. Call your technician.")]
 
 
 def _not_understood(customer: Customer) -> list[Line]:
@@ -239,7 +263,8 @@ def _never(name: str, customer: Customer, *, anything: bool) -> str:
 
 
 def _told(events: QuerySet[EventLog]) -> QuerySet[EventLog]:
-    return events.select_related("product").order_by("-received_at", "-pk")[:MOST_TOLD]
+    found = events.select_related("product", "delivery").defer("delivery__body", "delivery__query")
+    return found.order_by("-received_at", "-pk")[:MOST_TOLD]
 
 
 def _when(moment: datetime) -> str:

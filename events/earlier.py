@@ -1,26 +1,149 @@
-"""Buyers of yesterday: events that a new rule would have run for, and that gave nothing."""
+"""Buyers from before a rule: their events gave nothing, and a rule fits them now."""
 
-from django.db.models import QuerySet
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from events.models import EventLog
-from rules.models import Rule
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from events import rerun
+from events.models import EventLog, RuleRun
+from events.places import by_place
+from integrations.models import Product
+from rules.models import Action, Rule
+from rules.triggers import Trigger
 
 # A rule is run for so many at once; the button can be pressed again.
 MOST = 500
+NO_CUSTOMER = "the order carries no usable e-mail address"
+NO_RULE = "no rule that is on fits it"
 
 
-def matched_nothing(rule: Rule) -> QuerySet[EventLog]:
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An event from before a rule: the rules that would run for it, or why none will."""
+
+    event: EventLog
+    rules: Sequence[Rule]
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What running a rule for earlier events would do; `more` than these are waiting for it."""
+
+    run: list[Earlier]
+    left_out: list[Earlier]
+    more: bool
+
+    @property
+    def customers(self) -> int:
+        return len({each.event.customer_id for each in self.run})
+
+
+def matched_nothing(rule: Rule, product: Product | None = None) -> QuerySet[EventLog]:
     """Earlier events of the rule's trigger and product that no rule ran for, newest first.
 
-    Those that a person has dealt with are not among them.
+    Those that a person has dealt with are not among them. `product` narrows a global rule.
     """
     events = EventLog.objects.filter(
         marketplace=rule.marketplace_id,
         trigger=rule.trigger,
         status=EventLog.Status.NO_RULE,
         dealt_with_at=None,
-        customer__isnull=False,
     )
-    if rule.product_id is not None:
-        events = events.filter(product=rule.product_id)
+    number = rule.product_id or (product and product.pk)
+    if number is not None:
+        events = events.filter(product=number)
     return events.order_by("-received_at", "-pk")
+
+
+def buyers(rule: Rule, product: Product | None = None) -> int:
+    """How many customers those events are of; counted in the newest MOST + 1 of them."""
+    newest = matched_nothing(rule, product)[: MOST + 1].values_list("customer", flat=True)
+    return len(set(newest))
+
+
+def preview(rule: Rule, product: Product | None = None) -> Preview:
+    """For whom the rule would run now and for whom not; nothing is changed."""
+    found = matched_nothing(rule, product).select_related("customer", "product", "delivery")
+    # The bodies may be large, and nobody reads them here.
+    events = list(found.defer("delivery__body", "delivery__query")[: MOST + 1])
+    events, more = events[:MOST], len(events) > MOST
+    fitting = rules_now(events)
+    obstacles = rerun.obstacles(events)
+    held = _held({event.customer_id for event in events if event.customer_id})
+    rows = []
+    for event in events:
+        rules = fitting.get(event.pk, [])
+        why_not = NO_CUSTOMER if event.customer_id is None else obstacles.get(event.pk, "")
+        why_not = why_not or ("" if rules else NO_RULE) or _has_all(event, rules, held)
+        rows.append(Earlier(event, rules, why_not))
+    return Preview(
+        [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
+    )
+
+
+def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
+    """The rules that are on and fit each of these events as of now, its product's own first."""
+    rules = Rule.objects.filter(
+        Q(product=None) | Q(product__in={event.product_id for event in events}),
+        enabled=True,
+        trigger__in={event.trigger for event in events},
+        marketplace__in={event.marketplace_id for event in events},
+    ).select_related("product", "integration", "destination")
+    in_order = list(rules.order_by(F("product").asc(nulls_last=True), "pk")) if events else []
+    found: dict[int, list[Rule]] = defaultdict(list)
+    for event in events:
+        for rule in in_order:
+            same = rule.trigger == event.trigger and rule.marketplace_id == event.marketplace_id
+            if same and rule.product_id in {None, event.product_id}:
+                found[event.pk].append(rule)
+    return dict(found)
+
+
+def gives_now(rule: Rule) -> bool:
+    """Whether this rule is on and gives something when its product is bought."""
+    bought = rule.trigger == Trigger.PRODUCT_PURCHASED
+    return rule.enabled and bought and Action(rule.action).gives_access
+
+
+def since(event: EventLog, rule: Rule) -> str:
+    """Why a rule that fits the event now did not run for it when it came."""
+    if rule.created_at > event.received_at:
+        made = timezone.localtime(rule.created_at)
+        return f"A rule exists since {made.day} {made:%b %H:%M}."
+    if event.fits_what_is_off:
+        return "The rule that fits was turned off then, and is on now."
+    return "A rule fits it now."
+
+
+def _held(customers: set[int]) -> dict[int, set[tuple[int | None, str]]]:
+    """{customer: what the person has as far as Admit knows, as (integration, target)}"""
+    runs: dict[int, list[RuleRun]] = defaultdict(list)
+    found = RuleRun.objects.filter(customer__in=customers).select_related("integration")
+    for run in found.order_by("received_at", "pk"):
+        if run.customer_id:
+            runs[run.customer_id].append(run)
+    return {
+        customer: {
+            (place.integration, place.target)
+            for place in by_place(own)
+            if place.has and place.open is None
+        }
+        for customer, own in runs.items()
+    }
+
+
+def _has_all(
+    event: EventLog, rules: Sequence[Rule], held: dict[int, set[tuple[int | None, str]]]
+) -> str:
+    """ "has Course Two already", "" where something would be new, or is to be ended."""
+    has = held.get(event.customer_id or 0, set())
+    for rule in rules:
+        target = f"{rule.destination.kind}:{rule.destination.external_id}"
+        if not Action(rule.action).gives_access or (rule.integration_id, target) not in has:
+            return ""
+    names = dict.fromkeys(str(rule.destination) for rule in rules)
+    return f"has {', '.join(names)} already"

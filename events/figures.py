@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Case, Count, F, IntegerField, Max, QuerySet, Value, When
+from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from events import dealing
+from events import dealing, earlier
 from events.models import Delivery, EventLog, RuleRun, Worker
 from integrations.models import Product
 from rules.models import Rule, Scope
@@ -16,6 +16,8 @@ from rules.triggers import Trigger
 
 Status = RuleRun.Status
 DAYS = 14
+# Purchases that gave nothing are counted so far back.
+LATELY = timedelta(days=30)
 # Beyond this many nobody asks for the exact number.
 MOST = 10_000
 SILENCE = timedelta(minutes=2)
@@ -36,15 +38,28 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
+class Came:
+    """Events that came in a time, and how many of them are of each kind; each at most MOST + 1."""
+
+    events: int = 0
+    no_rule: int = 0
+    not_understood: int = 0
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Unsold:
     """A product that was paid for and gave nothing; `last` is when last.
 
-    `rule_off` is a rule that fits a purchase of it and is turned off, its own before a global one.
+    `rule` gives something for a purchase of it now, `rule_off` would if it were turned on; its
+    own go before global ones.
     """
 
     product: Product | None
     buyers: int
+    purchases: int
     last: datetime
+    rule: Rule | None
     rule_off: Rule | None
 
 
@@ -57,16 +72,30 @@ def _at_most(rows: QuerySet[Any]) -> int:
     return rows.order_by()[: MOST + 1].count()
 
 
-def events_in_a_day() -> tuple[int, int]:
-    """Events of the last 24 hours, and how many of them matched no rule; each at most MOST + 1."""
+def events_in_a_day() -> Came:
+    """What came in the last 24 hours."""
     since = timezone.now() - timedelta(hours=24)
     events = EventLog.objects.filter(received_at__gte=since)
-    return _at_most(events), _at_most(events.filter(status=EventLog.Status.NO_RULE))
+    kinds = EventLog.Status
+    return Came(
+        events=_at_most(events),
+        no_rule=_at_most(events.filter(status=kinds.NO_RULE)),
+        not_understood=sum(
+            _at_most(events.filter(status=status))
+            for status in (kinds.UNKNOWN_TYPE, kinds.UNREADABLE)
+        ),
+        repeats=_at_most(events.filter(status=kinds.REPEAT)),
+    )
 
 
 def failed() -> int:
     """Actions that failed and need a person."""
     return _at_most(RuleRun.objects.filter(status=Status.FAILED))
+
+
+def held() -> int:
+    """Actions that a person must release or dismiss."""
+    return _at_most(RuleRun.objects.filter(status=Status.HELD))
 
 
 def actions_by_day() -> list[Day]:
@@ -114,28 +143,54 @@ def needing_somebody(most: int = 10) -> list[RuleRun]:
     return sorted(rows, key=lambda run: run.received_at, reverse=True)[:most]
 
 
+def purchases_for_nothing() -> int:
+    """Purchases of the last 30 days that gave nothing, and nobody has dealt with."""
+    since = timezone.now() - LATELY
+    return _at_most(dealing.gave_nothing().filter(received_at__gte=since))
+
+
 def paid_for_nothing() -> list[Unsold]:
     """Products bought in the last 30 days for which no rule gave anything, most buyers first."""
-    since = timezone.now() - timedelta(days=30)
+    since = timezone.now() - LATELY
     rows = (
         dealing.gave_nothing()
         .filter(received_at__gte=since)
         .order_by()
         .values("product")
-        .annotate(buyers=Count(F("customer"), distinct=True), last=Max("received_at"))
+        .annotate(
+            buyers=Count(F("customer"), distinct=True),
+            purchases=Count("pk"),
+            last=Max("received_at"),
+        )
         .order_by("-buyers", "-last")[:10]
     )
     found = list(rows)
     products = Product.objects.in_bulk([row["product"] for row in found if row["product"]])
-    off = Rule.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, enabled=False).order_by("-pk")
-    own = {rule.product_id: rule for rule in off.filter(product__in=products)}
-    for_all = {rule.marketplace_id: rule for rule in off.filter(scope=Scope.GLOBAL)}
+    rules = Rule.objects.filter(
+        Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
+    )
+    on = _first_of_each([rule for rule in rules if earlier.gives_now(rule)])
+    off = _first_of_each([rule for rule in rules if not rule.enabled])
 
-    def unsold(product: Product | None, buyers: int, last: datetime) -> Unsold:
-        rule = (own.get(product.pk) or for_all.get(product.marketplace_id)) if product else None
-        return Unsold(product, buyers, last, rule)
+    def unsold(product: Product | None, buyers: int, purchases: int, last: datetime) -> Unsold:
+        keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
+        rule = next((on[key] for key in keys if key in on), None)
+        rule_off = next((off[key] for key in keys if key in off), None)
+        return Unsold(product, buyers, purchases, last, rule, rule_off)
 
-    return [unsold(products.get(row["product"]), row["buyers"], row["last"]) for row in found]
+    return [
+        unsold(products.get(row["product"]), row["buyers"], row["purchases"], row["last"])
+        for row in found
+    ]
+
+
+def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rule]:
+    """The oldest rule of each product, and of each account for all its products."""
+    in_order = sorted(rules, key=lambda rule: rule.pk, reverse=True)
+    return {
+        (rule.product_id, None if rule.product_id else rule.marketplace_id): rule
+        for rule in in_order
+    }
 
 
 def not_understood() -> int:

@@ -15,6 +15,8 @@ class Place:
     """A course or bundle on a site, with the runs that touch it, oldest first."""
 
     name: str
+    integration: int | None
+    target: str
     runs: tuple[RuleRun, ...]
 
     @property
@@ -61,7 +63,7 @@ def by_place(runs: list[RuleRun]) -> list[Place]:
             if run.integration_id == site
             and (run.target == target or target in inside.get((site, run.target), ()))
         ]
-        places.append(Place(name, tuple(touching)))
+        places.append(Place(name, site, target, tuple(touching)))
     return sorted(places, key=lambda place: (place.newest.received_at, place.newest.pk))[::-1]
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -46,14 +46,12 @@ def rerun(events: Iterable[EventLog]) -> Rerun:
     What is done stays done. An event that was refunded or canceled since is left out.
     """
     events = list(events)
-    taken_back = ended.ended_since(events)
+    reasons = obstacles(events)
     books: dict[int, RuleBook] = {}
     left: Counter[str] = Counter()
     queued = 0
     for event in events:
-        reason = CANNOT.get(event.status, "") or payload_removed(event.delivery)
-        if not reason and event.pk in taken_back:
-            reason = ended.sentence(taken_back[event.pk])
+        reason = reasons.get(event.pk, "")
         made = 0 if reason else _decide_again(event, books)
         queued += made
         if not made:
@@ -62,6 +60,19 @@ def rerun(events: Iterable[EventLog]) -> Rerun:
         with transaction.atomic():
             wake.wake()
     return Rerun(queued, dict(left))
+
+
+def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
+    """Why the rules cannot be run again for these events, by pk; the others are not in it."""
+    taken_back = ended.ended_since(events)
+    found = {}
+    for event in events:
+        reason = CANNOT.get(event.status, "") or payload_removed(event.delivery)
+        if not reason and event.pk in taken_back:
+            reason = ended.sentence(taken_back[event.pk])
+        if reason:
+            found[event.pk] = reason
+    return found
 
 
 def payload_removed(delivery: Delivery) -> str:

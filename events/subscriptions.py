@@ -19,3 +19,8 @@ def sold_by_subscription(products: Iterable[Product]) -> set[int]:
     # Not in the condition: PostgreSQL might make that a join, and look at the events of all.
     sold = Product.objects.filter(pk__in=[product.pk for product in products])
     return {pk for pk, is_sold in sold.values_list("pk", Exists(seen)) if is_sold}
+
+
+def any_sold() -> bool:
+    """Whether anything at all was seen with a subscription."""
+    return EventLog.objects.filter(subscription_id__gt="").exists()

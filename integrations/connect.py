@@ -69,16 +69,22 @@ def webhook_address(marketplace: Marketplace) -> str:
 def save(integration: Integration, secret: str = "") -> None:
     """Save the integration, with a new API key when one is given.
 
-    A new key ends a pause that the old one caused: what waits goes on at once.
+    A new key, or another site, ends a pause that the old one caused: what waits goes on at once.
     """
     with transaction.atomic():
+        stored = Integration.objects.filter(pk=integration.pk)
+        moved = stored.exclude(site=integration.site).exists()
         if secret:
             integration.set_secret(secret)
+        elif moved:
+            # What the site of before still answers says nothing about this one.
+            integration.secret_version += 1
+        if secret or moved:
             integration.connection = Integration.Connection.UNKNOWN
             integration.connection_message = ""
         integration.save()
         CallBudget.objects.get_or_create(integration=integration)
-        if secret:
+        if secret or moved:
             budget.start_over(integration.pk)
 
 

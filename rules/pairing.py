@@ -10,50 +10,72 @@ from rules.triggers import Trigger
 
 # SamCart strongly recommends to end access on these (its help page); Canceled fires for
 # delinquent subscriptions too. The other triggers are the creator's choice.
-ENDS_ALWAYS = (Trigger.PRODUCT_REFUNDED,)
-ENDS_SUBSCRIPTION = (Trigger.SUBSCRIPTION_CANCELED,)
+ENDS = (Trigger.PRODUCT_REFUNDED, Trigger.SUBSCRIPTION_CANCELED)
 GIVES_BACK = (Trigger.SUBSCRIPTION_RECOVERED, Trigger.SUBSCRIPTION_RESTARTED)
+# Of what is not sold by subscription, only a refund can be missed.
+MATTERS_ALWAYS = (Trigger.PRODUCT_REFUNDED,)
 OPPOSITE: dict[Action, Action] = {
     Action.CREATE_COURSE_ENROLLMENT: Action.EXPIRE_COURSE_ENROLLMENT,
     Action.CREATE_BUNDLE_ENROLLMENT: Action.EXPIRE_BUNDLE_ENROLLMENT,
 }
 
 
-def holes(product: Product, rules: Iterable[Rule], *, subscription: bool) -> list[Trigger]:
-    """The recommended triggers on which nothing takes away what a purchase of this gives.
+def holes(product: Product | None, rules: Iterable[Rule], *, subscription: bool) -> list[Trigger]:
+    """The triggers that matter on which nothing ends, or gives back, what a purchase gives.
 
-    A rule whose course has gone gives nothing, so nothing of it is to be ended. `rules` are those
-    of the account, for this product and global. `subscription`: whether the
-    product was ever sold as one.
+    Looked at is what the rules of this product give, or with None what global rules give. A rule
+    whose course has gone gives nothing, so nothing of it is to be ended. `rules` are those of the
+    account, for this product and global. `subscription`: whether the product was ever sold as one.
     """
-    mine = [rule for rule in rules if rule.enabled and rule.product_id in {None, product.pk}]
-    wanted = ENDS_ALWAYS + (ENDS_SUBSCRIPTION if subscription else ())
+    number = product and product.pk
+    mine = [rule for rule in rules if rule.enabled and rule.product_id in {None, number}]
     given = [
         rule
         for rule in mine
-        if _gives_on_purchase(rule) and rule.product_id and not rule.destination.gone_at
+        if _gives_on_purchase(rule) and rule.product_id == number and not rule.destination.gone_at
     ]
+    wanted = (*ENDS, *GIVES_BACK) if subscription else MATTERS_ALWAYS
     return [
-        trigger for trigger in wanted if any(not _is_ended(rule, trigger, mine) for rule in given)
+        trigger for trigger in wanted if any(not _answered(rule, trigger, mine) for rule in given)
     ]
 
 
-def companions(rules: Iterable[Rule], *, subscription: bool) -> list[Rule]:
-    """Unsaved rules that end what these give, and give it back; those that exist are left out."""
-    proposed: list[Rule] = []
-    for rule in rules:
-        action = Action(rule.action)
-        if not action.gives_access:
-            continue
-        ends = ENDS_ALWAYS + (ENDS_SUBSCRIPTION if subscription else ())
-        proposed += [_like(rule, trigger, OPPOSITE[action]) for trigger in ends]
-        if subscription:
-            proposed += [_like(rule, trigger, action) for trigger in GIVES_BACK]
+def companions(rules: Iterable[Rule]) -> list[Rule]:
+    """Unsaved rules that end what these give, and give it back; those that exist are left out.
+
+    All of them, however it is sold: a rule for what never comes costs nothing, and one that is
+    missing lets a canceled buyer keep the course.
+    """
+    rules = [rule for rule in rules if Action(rule.action).gives_access]
+    proposed = [
+        _like(rule, trigger, action)
+        for rule in rules
+        for triggers, action in (
+            (ENDS, OPPOSITE[Action(rule.action)]),
+            (GIVES_BACK, Action(rule.action)),
+        )
+        for trigger in triggers
+    ]
+    known = {_key(rule) for rule in rules}
     fresh: dict[tuple[object, ...], Rule] = {}
     for rule in proposed:
-        if not _stored(rule):
+        if _key(rule) not in known and stored(rule) is None:
             fresh.setdefault(_key(rule), rule)
     return list(fresh.values())
+
+
+def stored(rule: Rule) -> Rule | None:
+    """The rule that is there already and does the same as this unsaved one, on or off."""
+    names = ("marketplace", "product", "trigger", "integration", "action", "destination")
+    return Rule.objects.filter(**dict(zip(names, _key(rule), strict=True))).first()
+
+
+def by_trigger(rules: Iterable[Rule]) -> list[tuple[Trigger, list[Rule]]]:
+    """As they are shown and ticked: those of one trigger together."""
+    found: dict[Trigger, list[Rule]] = {}
+    for rule in rules:
+        found.setdefault(Trigger(rule.trigger), []).append(rule)
+    return list(found.items())
 
 
 def add(rules: Iterable[Rule]) -> int:
@@ -71,10 +93,11 @@ def _gives_on_purchase(rule: Rule) -> bool:
     return rule.trigger == Trigger.PRODUCT_PURCHASED and Action(rule.action).gives_access
 
 
-def _is_ended(giving: Rule, trigger: Trigger, rules: list[Rule]) -> bool:
+def _answered(giving: Rule, trigger: Trigger, rules: list[Rule]) -> bool:
+    """Whether one of the rules does on this trigger what the recommendation says."""
     return any(
         rule.trigger == trigger
-        and not Action(rule.action).gives_access
+        and Action(rule.action).gives_access == (trigger in GIVES_BACK)
         and rule.destination_id == giving.destination_id
         for rule in rules
     )
@@ -101,8 +124,3 @@ def _key(rule: Rule) -> tuple[object, ...]:
         rule.action,
         rule.destination_id,
     )
-
-
-def _stored(rule: Rule) -> bool:
-    names = ("marketplace", "product", "trigger", "integration", "action", "destination")
-    return Rule.objects.filter(**dict(zip(names, _key(rule), strict=True))).exists()

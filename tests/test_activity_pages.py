@@ -67,7 +67,7 @@ def event(status: str) -> EventLog:
     return EventLog.objects.filter(status=status).latest("pk")
 
 
-def press(client: Client, thing: Any, what: str, **data: str) -> Any:
+def press(client: Client, thing: Any, what: str, **data: Any) -> Any:
     meta = thing._meta
     name = f"admin:{meta.app_label}_{meta.model_name}_do_{what}"
     return client.post(reverse(name, args=[thing.pk]), data, follow=True)
@@ -215,17 +215,22 @@ def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place)
     assert "The rules that fit are turned off:" in words(page)
     Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=True)
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
-    assert "The rule that fits is turned off: When Example Course One is purchased" in words(page)
-    assert "Turn it on there, then press Run the rules again." in words(page)
+    assert "The rule that fits was turned off then, and is on now." in words(page)
+    assert "This fits too, and is turned off: When Example Course One is purchased" in words(page)
     assert reverse("admin:rules_rule_change", args=[rule.pk]) in page.content.decode()
     assert "New rule for this product" not in words(page)
     leads_to = reverse("admin:rules_rule_change", args=[rule.pk])
+    Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=False)
+    page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "The rules that fit are turned off:" in words(page)
+    assert "Turn the right one on there, then press Run the rules again." in words(page)
     overview = manager.get(reverse("admin:index"))
     assert "See the rule (off) for" in words(overview)
     assert leads_to in overview.content.decode()
     Rule.objects.filter(pk=rule.pk).update(enabled=True)
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
-    assert "is on now: press Run the rules again." in words(page)
+    assert "The rule that fits was turned off then, and is on now." in words(page)
+    assert "Enroll this buyer now" in words(page)
 
 
 def test_a_purchase_that_only_a_global_rule_fits_leads_to_that_one_while_it_is_off(place):
@@ -390,6 +395,11 @@ def test_the_overview_says_what_needs_somebody(support):
     assert "Rules that end access and give it back" in text
     assert "waits for Subscription Recovered, but SamCart has never sent one" in text
     assert "Nothing is being carried out" not in text
+    assert (
+        "Thinkific rejects the key of Studio Nord. 1 action failed. 2 purchases gave nothing. "
+        "1 action held for you. 2 events not understood. 1 trigger never sent. 4 steps left"
+    ) in text
+    assert "Nothing needs you." not in text
 
 
 def test_a_silent_worker_is_said_with_what_waits(support):
@@ -402,7 +412,11 @@ def test_a_silent_worker_is_said_with_what_waits(support):
 def test_the_overview_of_an_empty_installation_shows_what_to_do(db):
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert "To set up" in text
-    assert "Nothing needs you." in text
+    # Without a worker, and with nothing set up, it is not calm.
+    assert "Nothing is being carried out: no worker runs. 8 steps left to set up." in text
+    assert "Nothing needs you." not in text
+    assert "Each matched a rule" not in text
+    assert "None came in" in text
     assert "No Thinkific site is connected yet." in text
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from events import again, answers, dealing
-from events.models import EventLog, RuleRun
+from events.models import EventLog, RuleRun, Worker
 from integrations.models import Customer, Integration, WebhookSecret
 from integrations.thinkific.sandbox import Fault
 from rules.models import Rule
@@ -257,3 +257,17 @@ def test_the_site_is_named_where_there_are_several(place):
     said = [line.text for line in answer().lines]
     assert any(line.startswith("Dana has Course One on Nord since") for line in said)
     assert any(line.startswith("Dana has Course One on Art Academy since") for line in said)
+
+
+def test_what_waits_is_not_said_to_go_on_while_no_worker_runs(place):
+    turned_off(place)
+    said = [line.text for line in answer().lines]
+    assert any(text.startswith("Nothing is being carried out: no worker has") for text in said)
+    Worker.objects.create(name="w", seen_at=timezone.now())
+    assert len(answer().lines) == 1
+
+
+def test_a_silent_worker_is_nothing_to_whom_nothing_waits_for(place):
+    bought(place)
+    (line,) = answer().lines
+    assert line.kind == "good"

@@ -1,10 +1,11 @@
 """What waits: counted to a bound, told with the time that it takes."""
 
 import pytest
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from events import backlog
-from events.models import RuleRun
+from events.models import RuleRun, Worker
 from integrations.models import Destination
 from tests import factories, queued
 
@@ -72,9 +73,12 @@ def test_a_number_is_told_with_its_noun(runs, said):
 
 def test_what_waits_goes_on_with_a_wake_up(db, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 400
+    Worker.objects.create(name="w", seen_at=timezone.now())
     assert backlog.go_on(0) == ""
     assert not OrmQ.objects.exists()
     assert backlog.go_on(1) == "1 waiting action goes on now, about 1 minute."
     assert OrmQ.objects.count() == 1
     assert backlog.go_on(370) == "370 waiting actions go on now, about 2 minutes."
     assert OrmQ.objects.count() == 1
+    Worker.objects.all().delete()
+    assert backlog.go_on(2) == "2 waiting actions go on as soon as a worker runs."

@@ -15,8 +15,10 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from config import roles
+from events.models import Worker
 from integrations import background, budget, connect
-from integrations.models import CallBudget, Integration
+from integrations.models import CallBudget, Integration, Learner
+from integrations.thinkific.neutral import reject_key
 from integrations.thinkific.sandbox import Fault
 from rules.models import Rule
 from tests import factories, queued
@@ -41,6 +43,7 @@ def signed_in(name: str, role: str = "", **facts: Any) -> Client:
 @pytest.fixture
 def boss(world) -> Client:
     roles.grant(django.apps.apps)
+    Worker.objects.create(name="w", seen_at=timezone.now())
     return signed_in("boss", is_superuser=True)
 
 
@@ -186,12 +189,91 @@ def test_a_site_that_cannot_be_is_refused_in_words(boss, world, changes, says: s
 
 
 def test_a_site_is_not_turned_into_another(boss, world):
+    press_refresh(boss, world.integration)
     answer = save(boss, world.integration, site="other", name="Renamed")
     assert "Another school: make a new integration for it." in errors(answer)
     assert "<h1>Art Academy</h1>" in answer.content.decode()
     assert Integration.objects.get().site == "acme"
     # The same one in another form is the same one.
     assert not errors(save(boss, world.integration, site="https://ACME.thinkific.com/"))
+
+
+# A first connect that went wrong
+
+
+def marked(answer: Any) -> set[str]:
+    """The fields that the page marks as wrong."""
+    return set(re.findall(r"form-row errors field-(\w+)", answer.content.decode()))
+
+
+def test_a_mistyped_site_is_put_right_without_a_new_integration(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY).add_course("Watercolor")
+    answer = save(boss, name="New", site="shcool", secret=factories.KEY)
+    assert marked(answer) == {"site", "secret"}
+    assert "it answers both alike. Copy both once more" in errors(answer)
+    assert "Nothing is saved yet" not in words(answer)
+    new = Integration.objects.get(name="New")
+    assert budget.blocked_for(new.pk)[0] == "key"
+    answer = save(boss, new, name="New", site="school")
+    assert said(answer) == [
+        "New: saved. Connected.",
+        "New: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course).",
+    ]
+    assert marked(answer) == set()
+    new.refresh_from_db()
+    assert (new.site, new.secret(), new.connection) == ("school", factories.KEY, "connected")
+    # From now on it is this school.
+    assert "Another school: make a new" in errors(save(boss, new, name="New", site="shcool"))
+
+
+def test_a_site_that_connected_stays_itself_though_its_key_is_rejected_later(boss, world):
+    press_refresh(boss, world.integration)
+    world.school.key = "f" * 32
+    answer = press_refresh(boss, world.integration)
+    page_of_it = boss.get(page("change", world.integration))
+    assert marked(page_of_it) == set()
+    assert "not refreshed" in said(answer)[0]
+    assert "Another school" in errors(save(boss, world.integration, site="other"))
+
+
+def test_a_site_with_students_that_admit_knows_stays_itself(boss, world):
+    Learner.objects.create(
+        integration=world.integration, customer=factories.CustomerFactory.create(), user_id=7
+    )
+    assert "Another school" in errors(save(boss, world.integration, site="other"))
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "says"),
+    [
+        (401, {"site", "secret"}, "Either this key or the site above is wrong."),
+        (403, {"secret"}, "Thinkific knows this key, but gives it no access to the API."),
+        (404, {"site"}, "Thinkific has no school here."),
+        (429, set(), ""),
+        (503, set(), ""),
+    ],
+)
+def test_the_field_that_is_wrong_is_marked(boss, sandbox, status, fields, says):
+    sandbox.add_school("school", key=factories.KEY)
+    sandbox.faults.add(Fault("status", status=status, times=None))
+    answer = save(boss, name="New", site="school", secret=factories.KEY)
+    assert marked(answer) == fields
+    assert says in errors(answer)
+    assert "Connected" not in words(answer).partition("Last refreshed")[0].split()
+    new = Integration.objects.get(name="New")
+    # It is still marked for whoever opens the page later.
+    assert marked(boss.get(page("change", new))) == fields
+
+
+def test_what_the_site_of_before_answers_says_nothing_about_the_new_one(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY)
+    save(boss, name="New", site="shcool", secret=factories.KEY)
+    before = Integration.objects.get(name="New")
+    save(boss, before, name="New", site="school")
+    reject_key(before, "Rejected.")
+    now = Integration.objects.get(name="New")
+    assert now.connection == "connected"
+    assert budget.blocked_for(now.pk)[0] == ""
 
 
 def test_an_empty_key_keeps_the_old_one(boss, world):
@@ -268,7 +350,8 @@ def test_the_date_is_kept_for_a_token_and_goes_when_a_key_takes_its_place(boss, 
 
 
 def test_a_token_that_has_ended_does_not_keep_one_from_saving_the_rest(boss, world):
-    connect.save(world.integration, TOKEN)
+    press_refresh(boss, world.integration)
+    connect.save(Integration.objects.get(), TOKEN)
     Integration.objects.update(secret_expires_on=days(-3))
     answer = save(boss, world.integration, name="Renamed", secret_expires_on=days(-3).isoformat())
     assert not errors(answer)
@@ -289,6 +372,13 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
         "Art Academy: saved. Connected. 37 waiting actions go on now, about 1 minute."
     )
     assert OrmQ.objects.count() == 1
+
+
+def test_without_a_worker_no_end_is_promised(boss, world):
+    queued.run(world.course())
+    Worker.objects.all().delete()
+    first = said(save(boss, world.integration, secret=factories.KEY))[0]
+    assert first.endswith("Connected. 1 waiting action goes on as soon as a worker runs.")
 
 
 def test_a_new_key_of_a_site_that_is_off_lets_nothing_go_on(boss, world):
@@ -403,21 +493,37 @@ def test_a_site_that_is_down_or_paused_is_said_in_words(boss, world, sandbox):
     assert "Cannot connect" in words(boss.get(reverse(LIST)))
     shown = words(boss.get(page("change", world.integration)))
     assert "Thinkific is down or overloaded. Try again later. For your technician" in shown
-    sandbox.faults.add(Fault("status", status=429, headers={"Retry-After": "100"}))
-    press_refresh(boss, world.integration)
-    (text,) = said(press_refresh(boss, world.integration))
-    assert re.fullmatch(
-        r"Art Academy: not refreshed. Thinkific's limit of calls is used up. "
-        r"Try again in \d+ seconds.",
-        text,
-    )
 
 
-def test_a_rejected_key_says_how_to_go_on_at_once(boss, world, sandbox):
-    sandbox.faults.add(Fault("status", status=401))
-    press_refresh(boss, world.integration)
-    (text,) = said(press_refresh(boss, world.integration))
-    assert "Enter a new key to go on at once." in text
+@pytest.mark.parametrize("why", [CallBudget.Blocked.KEY, CallBudget.Blocked.LIMIT])
+def test_a_person_who_presses_refresh_is_not_put_off_by_a_pause(boss, world, why):
+    budget.block(world.integration.pk, why, 600)
+    assert said(press_refresh(boss, world.integration))[0].startswith("Art Academy: refreshed.")
+    assert budget.blocked_for(world.integration.pk) == ("", 0)
+    budget.block(world.integration.pk, why, 600)
+    ticked = {"action": "refresh_ticked", "_selected_action": [world.integration.pk]}
+    assert said(boss.post(reverse(LIST), ticked, follow=True))[0].startswith("Art Academy: refr")
+
+
+@pytest.mark.parametrize(
+    ("fault", "why", "says"),
+    [
+        (Fault("status", status=401, times=None), "key", "Copy both once more from Thinkific"),
+        (
+            Fault("status", status=429, times=None, headers={"Retry-After": "100"}),
+            "limit",
+            "Try again in 100 seconds.",
+        ),
+    ],
+)
+def test_what_is_refused_again_is_paused_again(boss, world, sandbox, fault, why, says):
+    sandbox.faults.add(fault)
+    for _ in range(2):
+        asked = len(sandbox.calls)
+        (text,) = said(press_refresh(boss, world.integration))
+        assert says in text
+        assert len(sandbox.calls) > asked
+        assert budget.blocked_for(world.integration.pk)[0] == why
 
 
 # Trying a paused site

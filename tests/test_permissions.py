@@ -40,8 +40,8 @@ MAY_OPEN: dict[str, set[str]] = {
     "help": EVERYBODY | {STAFF},
     "new-rule": SETS_UP,
     "new-rule-added": SETS_UP,
-    "new-rule-run-earlier": HELPS,
     "new-rule-refresh": SETS_UP,
+    "earlier": HELPS,
     "simulate": HELPS,
     "queue": ALONE,
 }

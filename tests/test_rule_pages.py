@@ -46,14 +46,22 @@ def product(number: str) -> Product:
 # Pairing
 
 
+BY_SUBSCRIPTION = [
+    "product_refunded",
+    "subscription_canceled",
+    "subscription_recovered",
+    "subscription_restarted",
+]
+
+
 @pytest.mark.parametrize(
     ("ends", "subscription", "holes"),
     [
         ([], False, ["product_refunded"]),
-        ([], True, ["product_refunded", "subscription_canceled"]),
+        ([], True, BY_SUBSCRIPTION),
         ([("product_refunded", True)], False, []),
         ([("product_refunded", False)], False, ["product_refunded"]),
-        ([("product_refunded", True)], True, ["subscription_canceled"]),
+        ([("product_refunded", True)], True, BY_SUBSCRIPTION[1:]),
         ([("product_partially_refunded", True)], False, ["product_refunded"]),
     ],
 )
@@ -86,7 +94,7 @@ def test_a_rule_whose_course_has_gone_leaves_no_hole(db):
 def test_companions_end_access_and_give_it_back_and_are_proposed_once(db):
     product = factories.ProductFactory.create()
     giving = factories.RuleFactory.create(product=product, marketplace=product.marketplace)
-    proposed = pairing.companions([giving], subscription=True)
+    proposed = pairing.companions([giving])
     assert [(rule.trigger, rule.action) for rule in proposed] == [
         ("product_refunded", "expire_course_enrollment"),
         ("subscription_canceled", "expire_course_enrollment"),
@@ -94,8 +102,32 @@ def test_companions_end_access_and_give_it_back_and_are_proposed_once(db):
         ("subscription_restarted", "create_course_enrollment"),
     ]
     assert pairing.add(proposed) == 4
-    assert pairing.companions([giving], subscription=True) == []
-    assert pairing.companions(proposed[:1], subscription=True) == []
+    assert pairing.companions([giving]) == []
+    assert pairing.companions(proposed[:1]) == []
+
+
+def test_all_that_is_proposed_closes_every_hole(db):
+    product = factories.ProductFactory.create()
+    facts = {"product": product, "marketplace": product.marketplace}
+    giving = factories.RuleFactory.create(**facts)
+    for rule in (giving, factories.RuleFactory.create(marketplace=product.marketplace)):
+        pairing.add(pairing.companions([rule]))
+        found = pairing.holes(rule.product, Rule.objects.all(), subscription=True)
+        assert found == []
+
+
+def test_what_gives_back_does_not_propose_itself(db):
+    product = factories.ProductFactory.create()
+    back = Rule(
+        marketplace=product.marketplace,
+        scope="product",
+        product=product,
+        trigger="subscription_restarted",
+        action="create_course_enrollment",
+        destination=(course := factories.DestinationFactory.create()),
+        integration=course.integration,
+    )
+    assert [rule.trigger for rule in pairing.companions([back])] == BY_SUBSCRIPTION[:3]
 
 
 @pytest.mark.parametrize(
@@ -161,13 +193,22 @@ def test_a_product_is_added_by_its_id_before_its_first_event(manager, place):
     assert "already exists" in words(answer)
 
 
+def offered(answer: Any) -> list[str]:
+    """The triggers of the rules that a page offers, each ticked."""
+    return re.findall(r'name="pair" value="(\w+)" id="[\w-]+" checked', answer.content.decode())
+
+
 def test_the_page_of_a_product_says_what_takes_nothing_away_and_adds_it(manager):
     club = product("1048002")
     Destination.objects.update(gone_at=None)
     address = reverse("admin:integrations_product_change", args=[club.pk])
-    text = words(manager.get(address))
-    assert "Nothing takes access away on: Product Refunded, Subscription Canceled." in text
-    added = said(press(manager, club, "end_access"))
+    page = manager.get(address)
+    assert "Nothing takes access away on: Product Refunded, Subscription Canceled." in words(page)
+    assert "Nothing gives access back on: Subscription Restarted." in words(page)
+    missing = ["product_refunded", "subscription_canceled", "subscription_restarted"]
+    assert offered(page) == missing
+    assert said(press(manager, club, "end_access")) == ["Nothing was ticked, so nothing is added."]
+    added = said(press(manager, club, "end_access", pair=missing))
     assert added == [
         "Rule added: When Urban Sketching Club is refunded, end the customer's access to Urban "
         "Sketching on Art Academy.",
@@ -177,7 +218,20 @@ def test_the_page_of_a_product_says_what_takes_nothing_away_and_adds_it(manager)
         "customer in Urban Sketching on Art Academy.",
     ]
     assert "Nothing takes access away" not in words(manager.get(address))
+    assert offered(manager.get(address)) == []
     assert said(press(manager, club, "end_access")) == ["They are all there already."]
+
+
+def test_a_product_never_seen_as_a_subscription_is_offered_all_of_them_too(manager):
+    sold = product("1048001")
+    address = reverse("admin:integrations_product_change", args=[sold.pk])
+    page = manager.get(address)
+    assert "Nothing takes access away" not in words(page)
+    assert offered(page) == BY_SUBSCRIPTION[1:]
+    press(manager, sold, "end_access", pair=["subscription_canceled"])
+    assert offered(manager.get(address)) == BY_SUBSCRIPTION[2:]
+    # Who may not make rules is not asked to.
+    assert offered(signed_in(roles.VIEWER).get(address)) == []
 
 
 def test_rules_are_copied_and_what_is_there_already_is_said(manager):
@@ -217,7 +271,11 @@ def test_odd_numbers_copy_nothing(manager):
 
 def test_who_wants_rules_that_are_there_but_off_is_told_to_turn_them_on(manager):
     sold = product("1048001")
+    press(manager, sold, "end_access", pair=BY_SUBSCRIPTION)
     Rule.objects.filter(product=sold, trigger="product_refunded").update(enabled=False)
+    page = manager.get(reverse("admin:integrations_product_change", args=[sold.pk]))
+    assert "Nothing takes access away on: Product Refunded." in words(page)
+    assert "The rules for that are there, but turned off: turn them on below." in words(page)
     assert said(press(manager, sold, "end_access")) == [
         "They are all there already. Turn on those that are off."
     ]
@@ -385,6 +443,18 @@ def test_each_step_asks_for_what_is_missing_and_says_what_is_known(manager):
         "When Gift Card is purchased, enroll the customer in Drawing Bundle on Art Academy." in text
     )
     assert "Add rule, and the rules that end access and give it back" in text
+    assert offered(step(manager, **known)) == BY_SUBSCRIPTION
+
+
+def test_only_those_that_are_ticked_are_added_with_the_rule(manager):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    data = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
+    data |= {"trigger": "product_purchased", "with_pairs": "1"}
+    data |= {"destination": Destination.objects.get(name="Course Two").pk}
+    data |= {"pair": ["subscription_canceled", "charge_failed"]}
+    manager.post(reverse("admin:new-rule"), data)
+    triggers = gift.rules.order_by("pk").values_list("trigger", flat=True)
+    assert list(triggers) == ["product_purchased", "subscription_canceled"]
 
 
 def ticked(answer: Any) -> list[str]:
@@ -426,22 +496,27 @@ def test_courses_triggers_are_offered_to_global_rules(manager):
 @pytest.mark.parametrize("with_pairs", [False, True])
 def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
-    course = Destination.objects.get(name="Course Two")
+    course = Destination.objects.get(name="Perspective")
     known = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
     known |= {"trigger": "product_purchased", "destination": course.pk}
-    data = known | ({"with_pairs": "1"} if with_pairs else {})
+    data = known | {"pair": BY_SUBSCRIPTION} | ({"with_pairs": "1"} if with_pairs else {})
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)
     assert said(answer)[0] == (
-        "Rule added: When Gift Card is purchased, enroll the customer in Course Two on Art "
+        "Rule added: When Gift Card is purchased, enroll the customer in Perspective on Art "
         "Academy. It runs from the next event on."
     )
-    assert gift.rules.count() == (2 if with_pairs else 1)
+    assert gift.rules.count() == (5 if with_pairs else 1)
     assert "2 earlier buyers matched nothing." in words(answer)
     rule = gift.rules.get(trigger="product_purchased")
-    run = reverse("admin:new-rule-run-earlier")
+    see = f"{reverse('admin:earlier')}?rule={rule.pk}"
+    assert f'href="{see}">See and enroll them</a>' in answer.content.decode()
+    run = reverse("admin:earlier")
     assert said(manager.post(run, {"rule": rule.pk}, follow=True)) == ["2 actions queued."]
     place.world.settle()
     assert RuleRun.objects.filter(rule=rule, status="done").count() == 2
+    shown = words(step(manager, **known))
+    assert "This rule exists since" in shown
+    assert "See and enroll them" not in shown
     again = said(manager.post(reverse("admin:new-rule"), known, follow=True))
     assert again[0].startswith("Not added: ")
     assert "This product has this very rule already." in again[0]

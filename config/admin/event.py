@@ -13,9 +13,9 @@ from django.utils.timesince import timesince
 
 from config.admin import look
 from config.admin.actions import Status as RunStatus
-from events import correcting, dealing, exchanges, waiting
+from events import correcting, dealing, earlier, exchanges, waiting
 from events.models import EventLog
-from events.rerun import payload_removed
+from events.rerun import obstacles, payload_removed
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from rules.engine import REASONS, Why
@@ -30,7 +30,6 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """All that the page shows of the event; texts of strangers are cut, and escaped there."""
     runs = list(event.runs.all())
     reasons, calls = waiting.reasons(runs), exchanges.of_runs(runs)
-    were_off = _were_off(event)
     return {
         "steps": [
             {
@@ -45,8 +44,9 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
             {"rule": sentence, "ran": ran, "reason": REASONS[Why(code)]}
             for sentence, ran, code in sorted(event.sentences(), key=_telling)
         ],
-        "were_off": were_off,
-        "off": [rule for rule in were_off if not rule.enabled],
+        "since": _since(event),
+        "cannot": obstacles([event]).get(event.pk, ""),
+        "off": [rule for rule in _were_off(event) if not rule.enabled],
         "payload": payload(event),
         "payload_removed": payload_removed(event.delivery),
         "undone": dealing.needs_a_person(event),
@@ -66,6 +66,14 @@ def _telling(row: tuple[str, bool, str]) -> int:
     """What ran stands first, then what would have run if it were on."""
     _, ran, code = row
     return 0 if ran else 1 if code == Why.OFF else 2
+
+
+def _since(event: EventLog) -> str:
+    """What is to be said of a rule that fits this event now, though none did when it came."""
+    if event.status != EventLog.Status.NO_RULE:
+        return ""
+    rules = earlier.rules_now([event]).get(event.pk)
+    return earlier.since(event, rules[0]) if rules else ""
 
 
 def _were_off(event: EventLog) -> list[Rule]:

@@ -19,6 +19,22 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("On or off", ("enabled",)),
 )
 WHOLE_KEY = "A key has no blanks or special signs. Copy it from Thinkific once more."
+# What Thinkific's answer to the first connect says about each field, by its status.
+FIRST_REFUSAL: dict[int, dict[str, str]] = {
+    401: {
+        "site": "Thinkific does not know this site, or rejects the key below: it answers both "
+        f"alike. Copy both once more from Thinkific, {WHERE}.",
+        "secret": "Either this key or the site above is wrong.",
+    },
+    403: {
+        "secret": "Thinkific knows this key, but gives it no access to the API. That takes a plan "
+        "of Grow or higher.",
+    },
+    404: {
+        "site": "Thinkific has no school here. Copy the Subdomain once more from Thinkific, "
+        f"{WHERE}.",
+    },
+}
 OTHER_SITE = "Another school: make a new integration for it. Its rules would not fit this one."
 
 
@@ -75,18 +91,28 @@ class IntegrationForm(forms.ModelForm):
         here = self.instance
         self.fields["secret"].required = not here.pk
         self.fields["secret"].help_text = _about_key(here)
+        self.site_is_settled = bool(here.pk) and not here.never_connected()
         self.fields["site"].help_text = (
             "The school stays the same. For another one make a new integration."
-            if here.pk
+            if self.site_is_settled
             else "The Subdomain, or the whole address: school, or school.thinkific.com."
         )
+
+    def mark_refusal(self) -> None:
+        """Mark what was refused at the first connect; a site that was read once is not wrong."""
+        here = self.instance
+        if self.is_bound or not here.pk or self.site_is_settled:
+            return
+        status = here.api_calls.order_by("-pk").values_list("status", flat=True).first()
+        for name, text in FIRST_REFUSAL.get(status or 0, {}).items():
+            self.errors[name] = self.error_class([text])
 
     def clean_site(self) -> str:
         try:
             site = subdomain(self.cleaned_data["site"])
         except ValueError as error:
             raise forms.ValidationError(str(error)) from None
-        if self.instance.pk and site != self.instance.site:
+        if self.site_is_settled and site != self.instance.site:
             raise forms.ValidationError(OTHER_SITE)
         other = Integration.objects.filter(site=site).exclude(pk=self.instance.pk).first()
         if other is not None:

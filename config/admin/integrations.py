@@ -184,6 +184,9 @@ class IntegrationAdmin(ListAdmin):
         fields: mapping.Section | None = None,
     ) -> HttpResponse:
         is_new = not integration.pk
+        wrong = bool(form and form.errors) or bool(fields and fields.rows.total_error_count())
+        if form:
+            form.mark_refusal()
         sections = [(title, {"fields": list(names)}) for title, names in SECTIONS]
         return render(
             request,
@@ -194,7 +197,7 @@ class IntegrationAdmin(ListAdmin):
             form=form,
             sections=AdminForm(form, sections, {}, (), self) if form else None,
             mapping=fields or (None if is_new else mapping.section(integration)),
-            errors=bool(form and form.errors) or bool(fields and fields.rows.total_error_count()),
+            errors=wrong,
             may_delete=not is_new and self.has_delete_permission(request, integration),
             warning=connect.expiry_warning(integration, timezone.localdate()),
             trouble=plain(integration.connection_message),
@@ -207,6 +210,7 @@ class IntegrationAdmin(ListAdmin):
     ) -> HttpResponse:
         integration: Integration = form.instance
         waiting = backlog.waiting(integration) if integration.pk else 0
+        moved = integration.site != form.initial.get("site")
         with transaction.atomic():
             connect.save(integration, form.cleaned_data["secret"])
             if fields is not None:
@@ -218,7 +222,7 @@ class IntegrationAdmin(ListAdmin):
         # Only now is the transaction over.
         outcome = background.refresh(integration)
         integration.refresh_from_db()
-        if form.cleaned_data["secret"]:
+        if form.cleaned_data["secret"] or moved:
             telling.connected(request, integration, outcome, waiting)
         else:
             telling.saved(request, form, waiting)

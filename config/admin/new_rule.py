@@ -22,8 +22,7 @@ from config.admin.buttons import go_back
 from config.admin.by_number import ByNumberForm
 from config.admin.pages import Page, render
 from config.admin.telling import refreshed
-from events import earlier, subscriptions
-from events.rerun import rerun
+from events import earlier
 from integrations import background
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific import catalogue
@@ -230,7 +229,13 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
             "any": found.exists(),
             "none_listed": catalogue.NONE_LISTED,
         }
-    return {"sentences": [rule.in_words() for rule in draft.rules()], "pairs": _pairs(draft)}
+    rules = draft.rules()
+    there = list(filter(None, map(pairing.stored, rules)))
+    return {
+        "sentences": [rule.in_words() for rule in rules],
+        "there": [(rule, earlier.buyers(rule)) for rule in there],
+        "pairs": pairing.by_trigger(pairing.companions(rules)),
+    }
 
 
 def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
@@ -248,17 +253,6 @@ def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
     }
 
 
-def _pairs(draft: Draft) -> list[Rule]:
-    """The rules that would end the access and give it back."""
-    sold = subscriptions.sold_by_subscription(draft.products)
-    found: list[Rule] = []
-    for rule in draft.rules():
-        # Of a global rule nobody knows how each product is sold.
-        subscription = rule.product_id is None or rule.product_id in sold
-        found += pairing.companions([rule], subscription=subscription)
-    return found
-
-
 def _add(request: HttpRequest) -> HttpResponse:
     draft = Draft.read(request.POST)
     if draft.step() != "confirm":
@@ -268,7 +262,8 @@ def _add(request: HttpRequest) -> HttpResponse:
         catalogue.enter(draft.destination)
     rules = draft.rules()
     if "with_pairs" in request.POST:
-        rules += _pairs(draft)
+        ticked = request.POST.getlist("pair")
+        rules += [rule for rule in pairing.companions(rules) if rule.trigger in ticked]
     made = []
     for rule in rules:
         try:
@@ -293,27 +288,12 @@ def added(request: HttpRequest) -> HttpResponse:
     rules = Rule.objects.filter(pk__in=numbers).select_related(
         "product", "integration", "destination"
     )
-    rows = [(rule, _spoken(earlier.matched_nothing(rule))) for rule in rules.order_by("pk")]
-    return render(request, "admin/new_rule/added.html", title="Rule added", rows=rows)
-
-
-def _spoken(events: Any) -> str:
-    number = events.order_by()[: earlier.MOST + 1].count()
-    return f"{earlier.MOST}+" if number > earlier.MOST else str(number or "")
-
-
-@require_POST
-def run_earlier(request: HttpRequest) -> HttpResponse:
-    """Run a new rule for earlier buyers who got nothing."""
-    rule = row_in(Rule.objects.all(), request.POST.get("rule"))
-    if rule is None:
-        messages.error(request, "This rule is not there any more.")
-    else:
-        done = rerun(list(earlier.matched_nothing(rule)[: earlier.MOST]))
-        messages.add_message(
-            request, messages.SUCCESS if done.queued else messages.WARNING, done.sentence()
-        )
-    return go_back(request, reverse("admin:events_rulerun_changelist"))
+    rows = [
+        (rule, Action(rule.action).gives_access, earlier.buyers(rule))
+        for rule in rules.order_by("pk")
+    ]
+    most = earlier.MOST
+    return render(request, "admin/new_rule/added.html", title="Rule added", rows=rows, most=most)
 
 
 @require_POST
@@ -329,6 +309,5 @@ def refresh(request: HttpRequest) -> HttpResponse:
 PAGES = [
     Page(ADDRESS, "new-rule", show, "rules.add_rule"),
     Page(f"{ADDRESS}added/", "new-rule-added", added, "rules.add_rule"),
-    Page(f"{ADDRESS}run-earlier/", "new-rule-run-earlier", run_earlier, "events.rerun_eventlog"),
     Page(f"{ADDRESS}refresh/", "new-rule-refresh", refresh, "integrations.change_integration"),
 ]

@@ -1,7 +1,9 @@
 """The overview: what is left to set up, how it goes, and what needs somebody."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Q
 from django.http import HttpRequest
@@ -9,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from config.admin import headline
 from config.admin.look import brief
 from config.admin.pages import render
 from events import backlog, figures, heard, subscriptions, waiting
@@ -21,7 +24,6 @@ from rules.models import Action, Rule, Scope
 from rules.triggers import Trigger
 
 BAR, GAP, HEIGHT = 26, 10, 120
-LOOKED_AT = 50
 NAMED = 5
 
 
@@ -41,30 +43,51 @@ def show(request: HttpRequest) -> TemplateResponse:
     days = figures.actions_by_day()
     done = sum(day.done for day in days)
     over = sum(day.done + day.failed for day in days)
-    events, unmatched = figures.events_in_a_day()
-    in_line = backlog.waiting()
+    in_line = backlog.in_line()
+    missing = [each for account in accounts for each in heard.missing(account)]
+    facts = headline.Facts(
+        silent=figures.worker_is_silent(),
+        rejected=_named(sites, Integration.Connection.REFUSED),
+        unreachable=_named(sites, Integration.Connection.UNREACHABLE),
+        failed=figures.failed(),
+        held=figures.held(),
+        gave_nothing=figures.purchases_for_nothing(),
+        not_understood=figures.not_understood(),
+        waiting_for_off=in_line.off,
+        never_sent=len(missing),
+        expiring=sum(bool(connect.expiry_warning(site, timezone.localdate())) for site in sites),
+        to_set_up=sum(not task.done for task in tasks),
+    )
+    came = figures.events_in_a_day()
     return render(
         request,
         "admin/index.html",
         title="Overview",
-        tasks=[] if all(task.done for task in tasks) else tasks,
-        events=figures.spoken(events),
-        unmatched=figures.spoken(unmatched) if unmatched else "",
+        facts=facts,
+        headline=headline.headline(facts),
+        tasks=tasks if facts.to_set_up else [],
+        events=figures.spoken(came.events),
+        events_note=headline.events_note(came),
         done=figures.spoken(done),
-        share=round(100 * done / over) if over else None,
-        failed=figures.spoken(figures.failed()),
-        waiting=figures.spoken(in_line),
-        needed=backlog.time_needed(in_line) if in_line else "",
+        # Rounded down: while one failed, not all succeeded.
+        share=100 * done // over if over else None,
+        failed=figures.spoken(facts.failed),
+        held=figures.spoken(facts.held),
+        waiting=figures.spoken(in_line.waiting),
+        waiting_note=headline.waiting_note(in_line, silent=facts.silent),
         bars=_bars(days),
         days=days,
         sites=[(site, _health(site)) for site in sites],
         attention=_told(figures.needing_somebody()),
         nothing_given=figures.paid_for_nothing(),
-        not_understood=figures.not_understood(),
-        missing=[each for account in accounts for each in heard.missing(account)],
-        silent=figures.worker_is_silent(),
+        missing=missing,
         unread=figures.unread(),
     )
+
+
+def _named(sites: list[Integration], connection: Integration.Connection) -> tuple[str, ...]:
+    """The sites that are on and in this state."""
+    return tuple(brief(site) for site in sites if site.enabled and site.connection == connection)
 
 
 def _told(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
@@ -141,21 +164,64 @@ def _sold() -> Q:
 
 
 def _pairs() -> tuple[str, bool, str]:
-    """Whether something ends what is given, for each product; the first hole is opened."""
+    """Whether all that matters ends what purchases give, and gives it back; names the first hole.
+
+    By the same `pairing.holes` as the hint on a product's page, to which it leads.
+    """
     text = "Rules that end access and give it back"
-    products = Product.objects.filter(
-        rules__trigger=Trigger.PRODUCT_PURCHASED, rules__enabled=True
-    ).distinct()[:LOOKED_AT]
-    sold = subscriptions.sold_by_subscription(products)
-    working = Rule.objects.filter(enabled=True).select_related("destination")
-    rules = list(working.filter(product__in=list(products)))
-    rules += working.filter(scope=Scope.GLOBAL)
-    for product in products:
-        mine = [rule for rule in rules if rule.marketplace_id == product.marketplace_id]
-        if pairing.holes(product, mine, subscription=product.pk in sold):
-            return text, False, reverse("admin:integrations_product_change", args=[product.pk])
-    any_rule = any(not Action(rule.action).gives_access for rule in rules)
-    return text, any_rule, reverse("admin:integrations_product_changelist")
+    triggers = (Trigger.PRODUCT_PURCHASED, *pairing.ENDS, *pairing.GIVES_BACK)
+    working = Rule.objects.filter(enabled=True, trigger__in=triggers)
+    own: dict[int, list[Rule]] = defaultdict(list)
+    everywhere: dict[int, list[Rule]] = defaultdict(list)
+    for rule in working.select_related("destination", "integration", "marketplace").order_by("pk"):
+        if rule.product_id is None:
+            everywhere[rule.marketplace_id].append(rule)
+        else:
+            own[rule.product_id].append(rule)
+    for rules in everywhere.values():
+        if found := _global_hole(rules):
+            return f"{text} ({found[0]})", False, found[1]
+    products = Product.objects.filter(pk__in=own).order_by("name", "pk")
+
+    def holes(product: Product, *, subscription: bool) -> list[Trigger]:
+        rules = own[product.pk] + everywhere[product.marketplace_id]
+        return pairing.holes(product, rules, subscription=subscription)
+
+    # How it is sold matters only where it would make a difference.
+    unsure = [each for each in products if holes(each, subscription=True)]
+    sold = subscriptions.sold_by_subscription(unsure)
+    for product in unsure:
+        if missing := holes(product, subscription=product.pk in sold):
+            named = ", ".join(trigger.label for trigger in missing)
+            page = reverse("admin:integrations_product_change", args=[product.pk])
+            return f"{text} (not yet for {brief(product)}: {named})", False, page
+    giving = any(
+        rule.trigger == Trigger.PRODUCT_PURCHASED and Action(rule.action).gives_access
+        for rules in (*own.values(), *everywhere.values())
+        for rule in rules
+    )
+    return text, giving, reverse("admin:integrations_product_changelist")
+
+
+def _global_hole(rules: list[Rule]) -> tuple[str, str] | None:
+    """What does not end what a global rule gives, and where the rule for it is made."""
+    holes = pairing.holes(None, rules, subscription=subscriptions.any_sold())
+    if not holes:
+        return None
+    text = f"not yet for what global rules give: {holes[0].label}"
+    given = [rule for rule in rules if rule.trigger == Trigger.PRODUCT_PURCHASED]
+    for rule in pairing.companions(given):
+        if rule.trigger == holes[0]:
+            answers = {
+                "scope": Scope.GLOBAL.value,
+                "account": rule.marketplace_id,
+                "integration": rule.integration_id,
+                "action": rule.action,
+                "trigger": rule.trigger,
+                "destination": rule.destination_id,
+            }
+            return text, f"{reverse('admin:new-rule')}?{urlencode(answers)}"
+    return text, f"{reverse('admin:rules_rule_changelist')}?scope__exact=global&state=off"
 
 
 def _bars(days: list[figures.Day]) -> list[dict[str, Any]]:

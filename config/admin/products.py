@@ -19,7 +19,7 @@ from config.admin.buttons import Button
 from config.admin.lists import ListAdmin
 from config.admin.pages import render
 from config.admin.rules import with_last_run
-from events import subscriptions
+from events import earlier, subscriptions
 from events.models import EventLog
 from integrations.models import Marketplace, Product
 from rules import copying, pairing
@@ -140,26 +140,37 @@ class ProductAdmin(ListAdmin):
         )
         subscription = bool(subscriptions.sold_by_subscription([product]))
         holes = pairing.holes(product, rules + everywhere, subscription=subscription)
+        rule_now = next(filter(earlier.gives_now, rules + everywhere), None)
         events = EventLog.objects.filter(product=product).select_related("customer")
         return {
             "rules": rules,
             "everywhere": everywhere,
-            "holes": [trigger.label for trigger in holes],
+            "holes": holes,
+            "not_ended": [trigger.label for trigger in holes if trigger in pairing.ENDS],
+            "not_given_back": [trigger.label for trigger in holes if trigger in pairing.GIVES_BACK],
+            "pairs": pairing.by_trigger(_companions(rules)),
+            "rule_now": rule_now,
+            "buyers": earlier.buyers(rule_now, product) if rule_now else 0,
+            "most": earlier.MOST,
             "events": events.order_by("-received_at", "-pk")[:SHOWN_EVENTS],
         }
 
     def end_access(self, request: HttpRequest, product: Product) -> None:
-        """Add what ends the access that purchases give, and what gives it back."""
-        rules = Rule.objects.filter(product=product).select_related(
-            "marketplace", "product", "integration", "destination"
+        """Add what is ticked of the rules that end what purchases give, and give it back."""
+        rules = list(
+            Rule.objects.filter(product=product).select_related(
+                "marketplace", "product", "integration", "destination"
+            )
         )
-        giving = [rule for rule in rules if rule.enabled and not rule.destination.gone_at]
-        subscription = bool(subscriptions.sold_by_subscription([product]))
-        added = pairing.companions(giving, subscription=subscription)
+        ticked = request.POST.getlist("pair")
+        found = _companions(rules)
+        added = [rule for rule in found if rule.trigger in ticked]
         pairing.add(added)
         for rule in added:
             self.message_user(request, f"Rule added: {rule.in_words()}")
-        if not added:
+        if found and not added:
+            self.message_user(request, "Nothing was ticked, so nothing is added.", messages.WARNING)
+        elif not found:
             off = any(not rule.enabled for rule in rules)
             more = " Turn on those that are off." if off else ""
             self.message_user(request, f"They are all there already.{more}", messages.WARNING)
@@ -206,3 +217,10 @@ class ProductAdmin(ListAdmin):
         self.message_user(request, f"{what} copied to {look.brief(product.name)}.", level)
         for sentence in left:
             self.message_user(request, f"Not copied: {sentence}", messages.WARNING)
+
+
+def _companions(rules: list[Rule]) -> list[Rule]:
+    """What belongs to those of a product's rules that work."""
+    return pairing.companions(
+        rule for rule in rules if rule.enabled and not rule.destination.gone_at
+    )

@@ -4,6 +4,7 @@ from config.admin import (
     actions,
     customers,
     destinations,
+    earlier,
     event,
     groups,
     help,
@@ -25,6 +26,7 @@ PAGES: list[Page] = [
     *samcart.PAGES,
     *help.PAGES,
     *new_rule.PAGES,
+    *earlier.PAGES,
     *simulate.PAGES,
     *queue.PAGES,
 ]

@@ -47,6 +47,11 @@ class Integration(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def never_connected(self) -> bool:
+        """Whether nothing was ever read from the site, so that it may be another one as well."""
+        connected = self.connection == self.Connection.CONNECTED
+        return not (connected or self.refreshed_at or self.learners.exists())
+
     def set_secret(self, secret: str) -> None:
         """Seal the secret into the row (not saved) and count it as a new one."""
         self.sealed_secret = secrets.seal(secret)

@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from integrations import rows
-from integrations.errors import Retry
+from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific.client import Answer
 from integrations.thinkific.neutral import accept_key
@@ -128,6 +128,11 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalogue:
         return fetch(visit)
     except Retry as error:
         _note_unreachable(integration, error.message)
+        raise
+    except Refused as error:
+        # Of a site that was read before it says nothing, of a new one that it is no school.
+        if integration.refreshed_at is None:
+            _note_unreachable(integration, error.message)
         raise
     finally:
         with transaction.atomic():

@@ -1,0 +1,304 @@
+"""Who bought before there was a rule is named, and enrolled when a person says so."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from config import roles
+from events import answers, dealing, earlier
+from events.models import Delivery, EventLog, RuleRun
+from integrations.models import Customer, Destination, Product
+from rules.models import Rule
+from tests.test_activity_pages import press, said, signed_in, words
+from tests.world import World
+
+ALICE, BOB = "alice@example.com", "bob@example.com"
+GIVES = "create_course_enrollment"
+
+
+@pytest.fixture
+def course(world: World) -> Destination:
+    return world.course("Course Two")
+
+
+def buy(world: World, email: str, order: int, name: str = "10_product", **changes: Any) -> EventLog:
+    return world.sell(name, customer__email=email, order__id=order, **changes)
+
+
+def rule(world: World, course: Destination, product: str | None = "1048001") -> Rule:
+    return world.rule("product_purchased", GIVES, course, product=product)
+
+
+def shown(preview: earlier.Preview) -> tuple[list[str], dict[str, str]]:
+    """The orders for which it would run, and {order: why not} for the others."""
+    left = {each.event.order_id: each.why_not for each in preview.left_out}
+    return [each.event.order_id for each in preview.run], left
+
+
+def page(client: Client, rule: Rule, **query: Any) -> Any:
+    return client.get(reverse("admin:earlier"), {"rule": rule.pk} | query)
+
+
+# Who would be enrolled, and who is left out
+
+
+def test_those_who_paid_before_the_rule_would_get_what_it_gives(world, course):
+    buy(world, ALICE, 1)
+    buy(world, BOB, 2)
+    made = rule(world, course)
+    preview = earlier.preview(made)
+    assert shown(preview) == (["2", "1"], {})
+    assert [each.rules for each in preview.run] == [[made], [made]]
+    assert (preview.customers, preview.more, earlier.buyers(made)) == (2, False, 2)
+    assert not RuleRun.objects.exists()
+
+
+def test_all_rules_that_fit_are_told_the_products_own_first(world, course):
+    buy(world, ALICE, 1)
+    for_all = rule(world, world.course("For all"), product=None)
+    own = rule(world, course)
+    off = world.rule("product_purchased", GIVES, world.course("Off"), enabled=False)
+    (row,) = earlier.preview(for_all).run
+    assert row.rules == [own, for_all]
+    assert off not in row.rules
+
+
+def test_a_global_rule_is_narrowed_to_one_product(world, course):
+    buy(world, ALICE, 1)
+    buy(world, BOB, 2, product__id=77)
+    made = rule(world, course, product=None)
+    assert shown(earlier.preview(made))[0] == ["2", "1"]
+    product = Product.objects.get(external_id="77")
+    assert shown(earlier.preview(made, product))[0] == ["2"]
+
+
+def refunded(world: World) -> None:
+    buy(world, ALICE, 1, "20_product")
+
+
+def canceled(world: World) -> None:
+    EventLog.objects.update(order_id="", subscription_id="990001")
+    buy(world, ALICE, 1, "30_subscription", product__id=1048001)
+    EventLog.objects.filter(order_id="").update(order_id="1")
+
+
+def without_email(world: World) -> None:
+    EventLog.objects.update(customer=None)
+
+
+def payload_gone(world: World) -> None:
+    removed = timezone.now() + timedelta(days=180)
+    Delivery.objects.update(body=b"", body_removed_at=removed)
+
+
+def has_it(world: World) -> None:
+    """By another product of which there was a rule."""
+    course = Destination.objects.get(name="Course Two")
+    world.rule("product_purchased", GIVES, course, product="77")
+    buy(world, ALICE, 9, product__id=77)
+    world.settle()
+
+
+def turned_off(world: World) -> None:
+    Rule.objects.update(enabled=False)
+
+
+LEFT_OUT = [
+    (refunded, "order 1 was refunded on"),
+    (canceled, "order 1 was canceled on"),
+    (without_email, "the order carries no usable e-mail address"),
+    (payload_gone, "what SamCart sent was removed after 180 days"),
+    (has_it, "has Course Two already"),
+    (turned_off, "no rule that is on fits it"),
+]
+
+
+@pytest.mark.parametrize(("happened", "why"), LEFT_OUT, ids=[each[0].__name__ for each in LEFT_OUT])
+def test_who_is_left_out_is_told_with_the_reason_and_gets_nothing(world, course, happened, why):
+    buy(world, ALICE, 1)
+    made = rule(world, course)
+    Rule.objects.filter(pk=made.pk).update(enabled=False)
+    happened(world)
+    if happened is not turned_off:
+        Rule.objects.filter(pk=made.pk).update(enabled=True)
+    made.refresh_from_db()
+    would, left = shown(earlier.preview(made))
+    assert (would, list(left)) == ([], ["1"])
+    assert why in left["1"]
+    support = signed_in(roles.SUPPORT)
+    text = words(page(support, made))
+    assert f"{why[0].upper()}{why[1:]}" in text
+    assert "There is nobody to run it for." in text
+    before = RuleRun.objects.count()
+    support.post(reverse("admin:earlier"), {"rule": made.pk})
+    assert RuleRun.objects.count() == before
+
+
+def test_who_lost_it_since_would_get_it_again(world, course):
+    buy(world, ALICE, 1)
+    has_it(world)
+    world.rule("product_refunded", "expire_course_enrollment", course, product="77")
+    buy(world, ALICE, 9, "20_product", product__id=77)
+    world.settle()
+    assert shown(earlier.preview(rule(world, course)))[0] == ["1"]
+
+
+def test_what_somebody_has_dealt_with_is_in_no_list(world, course):
+    bought = buy(world, ALICE, 1)
+    dealing.deal_with(EventLog.objects.filter(pk=bought.pk), by="Mia")
+    assert shown(earlier.preview(rule(world, course))) == ([], {})
+
+
+def test_more_than_fit_at_once_are_said_to_be_there(world, course, monkeypatch):
+    monkeypatch.setattr(earlier, "MOST", 1)
+    buy(world, ALICE, 1)
+    buy(world, BOB, 2)
+    made = rule(world, course)
+    assert earlier.preview(made).more
+    assert "Shown are the newest 1." in words(page(signed_in(roles.SUPPORT), made))
+
+
+# The page
+
+
+def test_the_page_names_them_and_its_button_enrolls_them(world, course):
+    buy(world, ALICE, 1)
+    buy(world, BOB, 2)
+    buy(world, BOB, 2, "20_product")
+    made = rule(world, course)
+    support = signed_in(roles.SUPPORT)
+    text = words(page(support, made))
+    assert "Enroll this customer now" in text
+    assert re.search(r"alice@example.com 1 .*Create Course Enrollment, Course Two", text)
+    assert re.search(r"Left out .*bob@example.com 2 .*Order 2 was refunded on", text)
+    assert not RuleRun.objects.exists()
+    answer = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
+    assert said(answer) == ["1 action queued."]
+    world.settle()
+    assert world.access(ALICE, course)
+    assert not world.access(BOB, course)
+
+
+def test_a_rule_that_ends_access_is_run_for_customers_not_for_buyers(world, course):
+    buy(world, ALICE, 1, "20_product")
+    made = world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
+    text = words(page(signed_in(roles.SUPPORT), made))
+    assert "Run it for this customer now" in text
+    assert "To be enrolled" not in text
+
+
+def test_a_rule_that_is_not_there_leads_home(world):
+    support = signed_in(roles.SUPPORT)
+    for number in ("0", "²", ""):
+        answer = support.get(reverse("admin:earlier"), {"rule": number}, follow=True)
+        assert said(answer) == ["This rule is not there any more."]
+
+
+@pytest.mark.parametrize(("role", "may"), [(roles.SUPPORT, True), (roles.VIEWER, False)])
+def test_only_who_may_run_rules_again_sees_and_presses_it(world, course, role, may):
+    bought = buy(world, ALICE, 1)
+    made = rule(world, course)
+    client = signed_in(role)
+    assert page(client, made).status_code == (200 if may else 403)
+    assert bought.customer is not None
+    places = (
+        reverse("admin:index"),
+        reverse("admin:integrations_product_change", args=[made.product_id]),
+        reverse("admin:integrations_customer_change", args=[bought.customer.pk]),
+        reverse("admin:events_eventlog_change", args=[bought.pk]),
+    )
+    ways = (reverse("admin:earlier"), reverse("admin:events_eventlog_do_rerun", args=[bought.pk]))
+    for place in places:
+        text = client.get(place).content.decode()
+        assert any(f'"{way}' in text for way in ways) is may, place
+    status = client.post(reverse("admin:earlier"), {"rule": made.pk}).status_code
+    assert status == (302 if may else 403)
+    assert RuleRun.objects.exists() is may
+
+
+# Where it is offered
+
+
+def test_the_pages_say_that_there_is_a_rule_since_and_lead_to_it(world, course):
+    bought = buy(world, ALICE, 1)
+    manager = signed_in(roles.MANAGER)
+    assert bought.customer is not None
+    customer = reverse("admin:integrations_customer_change", args=[bought.customer.pk])
+    assert "no rule gives anything for it. New rule" in words(manager.get(customer))
+    assert "New rule for Example Course One" in words(manager.get(reverse("admin:index")))
+    made = rule(world, course)
+    text = words(manager.get(customer))
+    assert re.search(r"\(order 1\)\. A rule exists since \d+ \w+ \d\d:\d\d\. Enroll this", text)
+    assert "no rule gives" not in text
+    assert "New rule" not in text
+    see = f"{reverse('admin:earlier')}?rule={made.pk}&amp;product={made.product_id}"
+    overview = manager.get(reverse("admin:index"))
+    assert "A rule exists since" in words(overview)
+    assert see in overview.content.decode()
+    assert "New rule for" not in words(overview)
+    product = manager.get(reverse("admin:integrations_product_change", args=[made.product_id]))
+    assert "1 buyer paid and got nothing. A rule exists since" in words(product)
+    assert see in product.content.decode()
+    event = words(manager.get(reverse("admin:events_eventlog_change", args=[bought.pk])))
+    assert "nothing was given for it. A rule exists since" in event
+    assert "New rule for this product" not in event
+
+
+def test_one_buyer_is_enrolled_from_the_customers_page(world, course):
+    bought = buy(world, ALICE, 1)
+    rule(world, course)
+    assert said(press(signed_in(roles.SUPPORT), bought, "rerun")) == ["1 action queued."]
+    world.settle()
+    assert world.access(ALICE, course)
+    (line,) = answers.answer(Customer.objects.get(email=ALICE)).lines
+    assert line.kind == "good"
+
+
+def test_a_rule_that_was_off_and_is_on_now_is_not_said_to_be_new(world, course):
+    made = rule(world, course)
+    Rule.objects.filter(pk=made.pk).update(enabled=False)
+    buy(world, ALICE, 1)
+    Rule.objects.filter(pk=made.pk).update(enabled=True)
+    (line,) = answers.answer(Customer.objects.get(email=ALICE)).lines
+    assert "The rule that fits was turned off then, and is on now." in line.text
+
+
+def test_a_rule_that_only_ends_access_gives_nothing(world, course):
+    buy(world, ALICE, 1)
+    world.rule("product_purchased", "expire_course_enrollment", course, product="1048001")
+    (line,) = answers.answer(Customer.objects.get(email=ALICE)).lines
+    assert "no rule gives anything for it." in line.text
+
+
+def test_what_was_refunded_since_is_not_offered(world, course):
+    bought = buy(world, ALICE, 1)
+    buy(world, ALICE, 1, "20_product")
+    rule(world, course)
+    (line,) = answers.answer(Customer.objects.get(email=ALICE)).lines
+    assert (line.kind, line.enroll) == ("quiet", None)
+    text = words(
+        signed_in(roles.SUPPORT).get(reverse("admin:events_eventlog_change", args=[bought.pk]))
+    )
+    assert "It cannot be run for this event: order 1 was refunded on" in text
+    assert "Enroll this buyer now" not in text
+
+
+def test_what_can_not_be_read_any_more_is_done_by_hand(world, course):
+    bought = buy(world, ALICE, 1)
+    rule(world, course)
+    payload_gone(world)
+    (line,) = answers.answer(Customer.objects.get(email=ALICE)).lines
+    assert (line.enroll, line.event) == (None, bought.pk)
+    assert "But what SamCart sent was removed after 180 days. Enroll the customer" in line.text
+
+
+def test_a_purchase_without_an_email_is_not_counted_as_nobody(world, course):
+    buy(world, ALICE, 1)
+    without_email(world)
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert "Example Course One 1 without an e-mail" in text
