@@ -75,8 +75,10 @@ def test_it_sells_refunds_and_sells_again(world: World, manager: Client, course:
         f"Academy. Entered by hand: course {course.id}."
     ) in words(page)
     assert not Destination.objects.exists()  # looking changes nothing
-    added = manager.post(reverse("admin:new-rule"), hidden(page) | {"with_pairs": "1"}, follow=True)
-    assert [text.partition(":")[0] for text in said(added)] == ["Rule added"] * 2
+    ticked = re.findall(r'name="pair" value="(\w+)"', page.content.decode())
+    sent = hidden(page) | {"with_pairs": "1", "pair": ticked}
+    added = manager.post(reverse("admin:new-rule"), sent, follow=True)
+    assert [text.partition(":")[0] for text in said(added)] == ["Rule added"] * 5
     entered = Destination.objects.get()
     assert (entered.external_id, entered.by_hand) == (course.id, True)
     for order in (1, 2):
