@@ -1,7 +1,8 @@
 """What one customer's runs touch: each course and bundle, with what happened to it in order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from events.models import RuleRun
 from integrations.models import Destination
@@ -16,6 +17,8 @@ class Place:
 
     name: str
     runs: tuple[RuleRun, ...]
+    # When the student's account took the place of one that was deleted, with all that it held.
+    account_since: datetime | None = None
 
     @property
     def newest(self) -> RuleRun:
@@ -23,7 +26,17 @@ class Place:
 
     @property
     def has(self) -> bool:
-        """Whether what last really happened gave access."""
+        """Whether what last really happened gave access, and the account is still that one."""
+        return self._was_given and not self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether what was given went with an account that was deleted in Thinkific."""
+        done = self.settled and (self.settled.finished_at or self.settled.received_at)
+        return bool(self._was_given and done and self.account_since and done < self.account_since)
+
+    @property
+    def _was_given(self) -> bool:
         return self.settled is not None and Action(self.settled.action).gives_access
 
     @property
@@ -49,8 +62,11 @@ class Place:
         return None
 
 
-def by_place(runs: list[RuleRun]) -> list[Place]:
-    """One for each course and bundle; ending a bundle ends its courses too."""
+def by_place(runs: list[RuleRun], accounts: Mapping[int | None, datetime]) -> list[Place]:
+    """One for each course and bundle; ending a bundle ends its courses too.
+
+    `accounts`: {site: since when the student has another account there}.
+    """
     inside = _courses_of_bundles(runs)
     keys = {(run.integration_id, run.target): _name(run, of=runs) for run in runs}
     places = []
@@ -61,7 +77,7 @@ def by_place(runs: list[RuleRun]) -> list[Place]:
             if run.integration_id == site
             and (run.target == target or target in inside.get((site, run.target), ()))
         ]
-        places.append(Place(name, tuple(touching)))
+        places.append(Place(name, tuple(touching), accounts.get(site)))
     return sorted(places, key=lambda place: (place.newest.received_at, place.newest.pk))[::-1]
 
 

@@ -168,6 +168,7 @@ def _prepare(run: RuleRun, until: float) -> tuple[Visit, actions.Order]:
         destination=run.destination_name,
         course_ids=tuple(found.course_ids) if found else (),
         fields=FieldMapping.objects.values_for(run.integration, run.event.custom_fields),
+        attempt=run.attempts,
     )
     return visit, order
 

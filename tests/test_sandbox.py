@@ -59,6 +59,7 @@ def check(openapi: dict[str, Any], schema: dict[str, Any], value: object) -> Non
 OPERATIONS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "GET /products": ("/products", None),
     "GET /products/{id}": ("/products/{product}", None),
+    "GET /courses/{id}": ("/courses/{second}", None),
     "GET /bundles/{id}": ("/bundles/{bundle}", None),
     "GET /bundles/{id}/courses": ("/bundles/{bundle}/courses", None),
     "GET /bundles/{id}/enrollments": ("/bundles/{bundle}/enrollments", None),

@@ -112,6 +112,13 @@ def _show_product(ask: Ask) -> Reply:
     return json_reply(200, rows.product_row(ask.school, product))
 
 
+def _show_course(ask: Ask) -> Reply:
+    course = ask.school.courses.get(ask.id)
+    if course is None:
+        raise _NotFoundError
+    return json_reply(200, rows.course_row(ask.school, course))
+
+
 def _show_bundle(ask: Ask) -> Reply:
     return json_reply(200, rows.bundle_row(ask.school, _bundle(ask)))
 
@@ -208,6 +215,7 @@ def _enrollment(ask: Ask) -> Enrollment:
 ROUTES: dict[str, Callable[[Ask], Reply]] = {
     "GET /products": _list_products,
     "GET /products/*": _show_product,
+    "GET /courses/*": _show_course,
     "GET /bundles/*": _show_bundle,
     "GET /bundles/*/courses": _list_bundle_courses,
     "GET /bundles/*/enrollments": _list_bundle_enrollments,

@@ -34,6 +34,9 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "reset_header": ("epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"),
     "error_body": ("json", "html"),
     "id_type": ("int", "float", "string"),
+    "new_user_answer": ("user", "both", "not_found"),
+    "taken_answer": ("taken", "exists", "in_use", "sentence", "conflict"),
+    "field_answer": ("list", "map", "number", "sentence", "unnamed"),
 }
 _SECONDS = ("latency", "bundle_delay", "calls_window")
 
@@ -76,6 +79,16 @@ class Switches:
     """How a 429 tells its end: RateLimit-Reset in three ways, Retry-After in two, or not."""
     refused_fields: frozenset[str] = frozenset()
     """Labels of signup fields whose values are answered 422, at create and at update."""
+    field_answer: Literal["list", "map", "number", "sentence", "unnamed"] = "list"
+    """How they are blamed: a list or a map by label, by number, in a sentence, or not at all."""
+    refused_names: str | None = None
+    """Regular expression of first and last names that are answered 422, at create and update."""
+    taken_answer: Literal["taken", "exists", "in_use", "sentence", "conflict"] = "taken"
+    """Words for an e-mail that another user has; `conflict` is a 409 without any."""
+    new_user_unknown: int = 0
+    """Enrollments of a user made by POST that are refused as if there was no such user yet."""
+    new_user_answer: Literal["user", "both", "not_found"] = "user"
+    """How: 422 that the user, or user and course, could not be found, or a 404 with no word."""
     error_body: Literal["json", "html"] = "json"
     """Body of 429 and 5xx where a fault does not give its own."""
     id_type: Literal["int", "float", "string"] = "int"
@@ -109,7 +122,19 @@ def _checked(name: str, value: Any) -> Any:
         if isinstance(value, str) or not all(isinstance(label, str) for label in value):
             raise ValueError(f"refused_fields is a set of labels, not {value!r}.")
         return frozenset(value)
+    if name == "refused_names":
+        _compiled(name, value)
+    if name == "new_user_unknown" and not _whole(value, 0):
+        raise ValueError(f"new_user_unknown is a whole number from 0, not {value!r}.")
     return value
+
+
+def _compiled(name: str, value: str | None) -> re.Pattern[str]:
+    """The regular expression; None finds everything. Raises ValueError."""
+    try:
+        return re.compile(value or "")
+    except (re.error, TypeError) as error:
+        raise ValueError(f"{name} is no regular expression: {error}.") from error
 
 
 def _is_number(value: object) -> bool:
@@ -118,7 +143,7 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fault:
-    """One way to fail, for the next `times` calls that match `method`, `path` and `school`.
+    """One way to fail, for the next `times` calls that match all of what is given of them.
 
     The call is always carried out by `delay`, `drop`, `truncated`, `empty` and the drips, which
     spoil a true answer; by the other kinds only with `applied`. Raises ValueError for a kind
@@ -132,6 +157,8 @@ class Fault:
     method: str | None = None
     path: str | None = None
     """Regular expression searched for in the path below the API's base, as in Call.path."""
+    content: str | None = None
+    """Regular expression searched for in what is sent: the query, decoded, and the body."""
     after: int = 0
     """Matching calls that are let through first."""
     status: int | None = None
@@ -162,19 +189,19 @@ class Fault:
             raise ValueError(f"delay is a number of seconds from 0, not {self.delay!r}.")
         if not isinstance(self.headers, Mapping):
             raise ValueError("headers are names with their values.")
-        for name in ("method", "path", "school"):
+        for name in ("method", "path", "content", "school"):
             if not isinstance(getattr(self, name), str | None):
                 raise ValueError(f"{name} is a text or None.")
-        try:
-            re.compile(self.path or "")
-        except re.error as error:
-            raise ValueError(f"path is no regular expression: {error}.") from error
+        _compiled("path", self.path)
+        _compiled("content", self.content)
 
-    def matches(self, *, method: str, path: str, school: str | None) -> bool:
+    def matches(self, *, method: str, path: str, content: str, school: str | None) -> bool:
         """Whether a call is one of those this fault is for."""
         if self.method is not None and self.method.upper() != method:
             return False
         if self.school is not None and self.school != school:
+            return False
+        if self.content is not None and not re.search(self.content, content):
             return False
         return self.path is None or re.search(self.path, path) is not None
 
@@ -223,13 +250,15 @@ class Faults:
         with self._lock:
             return list(self._fired)
 
-    def take(self, *, method: str, path: str, school: str | None) -> Fault | None:
+    def take(self, *, method: str, path: str, content: str, school: str | None) -> Fault | None:
         """The first fault for this call, used up by one; None when there is none."""
         if not self._armed:
             return None
         with self._lock:
             for armed in self._armed:
-                if not armed.fault.matches(method=method, path=path, school=school):
+                if not armed.fault.matches(
+                    method=method, path=path, content=content, school=school
+                ):
                     continue
                 if armed.to_skip:
                     armed.to_skip -= 1

@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import json
 import logging
 import socket
 import threading
@@ -223,7 +224,9 @@ class Sandbox:
             call.done, call.done_at = reply.status, time.monotonic()
             return reply
 
-        fault = self.faults.take(method=request.method, path=path, school=claimed)
+        fault = self.faults.take(
+            method=request.method, path=path, content=_content(request, params), school=claimed
+        )
         if fault is None:
             reply = carry_out()
             line.pause(switches.latency)
@@ -256,6 +259,12 @@ class Sandbox:
             call = Call(time.monotonic(), request.method, path, request.query, body, school, agent)
             self._calls.append(call)
         return call
+
+
+def _content(request: Request, params: Any) -> str:
+    """The query and the body as text, nothing escaped."""
+    query = "&".join(f"{name}={value}" for name, value in request.query.items())
+    return f"{query} {json.dumps(params, ensure_ascii=False)}"
 
 
 def _params(request: Request) -> Any:
