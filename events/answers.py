@@ -51,7 +51,7 @@ def answer(customer: Customer) -> Answer:
     found = RuleRun.objects.filter(customer=customer).order_by("-received_at", "-pk")
     runs = list(found.select_related("event", "event__product", "integration")[:MOST])[::-1]
     name = customer.first_name.strip()[:60] or "The customer"
-    places = by_place(runs, _other_accounts(customer))
+    places = by_place(runs, frozenset(found.lost().values_list("pk", flat=True)))
     kept, left = _paid_for_otherwise(places), _not_paid_for(places)
     lines = [_about(name, place, kept.get(place), left.get(place)) for place in places]
     nothing = list(_told(dealing.gave_nothing().filter(customer=customer)))
@@ -64,12 +64,6 @@ def answer(customer: Customer) -> Answer:
         lines = _nothing(name, customer)
     owed = [event for event in nothing if event.pk not in back]
     return Answer(tuple(lines), replies.reply(customer, places, owed=owed, kept={*kept, *left}))
-
-
-def _other_accounts(customer: Customer) -> dict[int | None, datetime]:
-    """{site: since when} where the customer's account took the place of a deleted one."""
-    replaced = Learner.objects.filter(customer=customer, since__isnull=False)
-    return dict(replaced.values_list("integration_id", "since"))
 
 
 def _paid_for_otherwise(places: list[Place]) -> dict[Place, RuleRun]:
@@ -154,13 +148,13 @@ def _lost(name: str, place: Place, settled: RuleRun, left: EventLog | None) -> L
     since = f"{_when(settled.finished_at or settled.received_at)}{_order(settled)}"
     text = (
         f"{name} has no access to {place.name}: it was given on {since} to an account that was "
-        "deleted in Thinkific since"
+        "deleted in Thinkific"
     )
     if left is not None:
         return Line(QUIET, f"{text}; {ended.sentence(left)}.", run=settled.pk)
     return Line(
         WAIT,
-        f"{text}. To give it to the new account, run the rules of that event again.",
+        f"{text}. To give it to the new account, run the event's rules again.",
         event=settled.event_id,
     )
 

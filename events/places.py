@@ -1,8 +1,7 @@
 """What one customer's runs touch: each course and bundle, with what happened to it in order."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
 from events.models import RuleRun
 from integrations.models import Destination
@@ -17,8 +16,8 @@ class Place:
 
     name: str
     runs: tuple[RuleRun, ...]
-    # When the student's account took the place of one that was deleted, with all that it held.
-    account_since: datetime | None = None
+    # The numbers of those whose access went with an account that was deleted in Thinkific.
+    gone: frozenset[int] = frozenset()
 
     @property
     def newest(self) -> RuleRun:
@@ -26,18 +25,14 @@ class Place:
 
     @property
     def has(self) -> bool:
-        """Whether what last really happened gave access, and the account is still that one."""
-        return self._was_given and not self.lost
+        """Whether what last really happened gave access, which the account still has."""
+        settled = self.settled
+        return settled is not None and Action(settled.action).gives_access and not self.lost
 
     @property
     def lost(self) -> bool:
         """Whether what was given went with an account that was deleted in Thinkific."""
-        done = self.settled and (self.settled.finished_at or self.settled.received_at)
-        return bool(self._was_given and done and self.account_since and done < self.account_since)
-
-    @property
-    def _was_given(self) -> bool:
-        return self.settled is not None and Action(self.settled.action).gives_access
+        return self.settled is not None and self.settled.pk in self.gone
 
     @property
     def given(self) -> list[RuleRun]:
@@ -62,10 +57,10 @@ class Place:
         return None
 
 
-def by_place(runs: list[RuleRun], accounts: Mapping[int | None, datetime]) -> list[Place]:
+def by_place(runs: list[RuleRun], gone: frozenset[int]) -> list[Place]:
     """One for each course and bundle; ending a bundle ends its courses too.
 
-    `accounts`: {site: since when the student has another account there}.
+    `gone` are the numbers of runs whose access went with an account that was deleted.
     """
     inside = _courses_of_bundles(runs)
     keys = {(run.integration_id, run.target): _name(run, of=runs) for run in runs}
@@ -77,7 +72,7 @@ def by_place(runs: list[RuleRun], accounts: Mapping[int | None, datetime]) -> li
             if run.integration_id == site
             and (run.target == target or target in inside.get((site, run.target), ()))
         ]
-        places.append(Place(name, tuple(touching), accounts.get(site)))
+        places.append(Place(name, tuple(touching), gone))
     return sorted(places, key=lambda place: (place.newest.received_at, place.newest.pk))[::-1]
 
 

@@ -70,7 +70,7 @@ def _take_away(world: World, kind: str) -> None:
 def test_a_student_whom_the_site_never_finds_ends_the_run_after_the_usual_attempts(
     world: World, settings, kind
 ):
-    settings.RETRY_DELAYS = [30, 120]
+    settings.RETRY_DELAYS = [0, 30]
     place = place_for(world, kind)
     known(place)
     lost = {"errors": ["User could not be found."]}
@@ -82,10 +82,10 @@ def test_a_student_whom_the_site_never_finds_ends_the_run_after_the_usual_attemp
     assert (run.status, run.attempts) == ("waiting", 1)
     assert len(place.calls()) <= 6
     run = place.attempts(run)
-    assert (run.status, run.attempts) == ("failed", 3)
+    assert (run.status, run.attempts) == ("failed", 2)
     assert "User could not be found" in run.message
     assert "is gone" not in run.message
-    assert len(place.calls()) <= 12
+    assert len(place.calls()) <= 6
     assert len(world.school.users) == 1
 
 

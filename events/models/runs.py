@@ -8,7 +8,7 @@ from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Now
 
 from events.models.received import EventLog
-from integrations.models import Customer, Integration
+from integrations.models import Customer, Integration, Learner
 from rules.models import Action, Rule
 
 UNFINISHED = ("waiting", "running")
@@ -27,6 +27,17 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         """Waiting runs that nobody can ever carry out: their site or customer was deleted."""
         gone = Q(integration=None) | Q(customer=None)
         return self.filter(gone, status=RuleRun.Status.WAITING)
+
+    def lost(self) -> "RuleRunQuerySet":
+        """Done, and what was given went with an account that was deleted in Thinkific since."""
+        another = Learner.objects.filter(
+            customer=models.OuterRef("customer"),
+            integration=models.OuterRef("integration"),
+            since__gt=models.OuterRef("finished_at"),
+        )
+        giving = [action for action in Action if action.gives_access]
+        done = self.filter(status=RuleRun.Status.DONE, action__in=giving)
+        return done.filter(models.Exists(another))
 
     def next_in_line(self) -> "RuleRunQuerySet":
         """Those that no other run of the same customer and site goes before.

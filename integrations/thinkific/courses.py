@@ -151,7 +151,8 @@ def _is_of(row: Any, user: User, course_id: int) -> bool:
     """Whether this is the enrollment that was asked for, as the answer to a POST promises it."""
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
         return False
-    return row.get("user_id", user.id) == user.id and row.get("course_id", course_id) == course_id
+    told = (row.get("user_id", user.id), row.get("course_id", course_id))
+    return told == (user.id, course_id)
 
 
 def _widen(visit: Visit, user: User, course_id: int, rows: Rows) -> bool:

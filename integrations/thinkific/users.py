@@ -196,8 +196,12 @@ def _written_in_two_ways(customer: Customer) -> bool:
 
 
 def _readable(domain: str) -> str:
+    """A domain without its punycode, as people write it."""
     try:
-        return domain.encode("ascii").decode("idna")
+        return ".".join(
+            label.removeprefix("xn--").encode().decode("punycode") if "xn--" in label else label
+            for label in domain.split(".")
+        )
     except UnicodeError:
         return domain
 
