@@ -27,9 +27,6 @@ def test_a_student_made_a_moment_ago_is_waited_for(world: World, kind, unknown, 
     assert (run.status, run.attempts) == ("waiting", 1)
     assert "is gone" not in run.message
     assert "Admit tries again by itself." in run.message
-    assert run.next_attempt_at
-    assert run.started_at
-    assert 25 < (run.next_attempt_at - run.started_at).total_seconds() < 40
     assert not Intent.objects.exists()
     run = place.attempts(run, most=5)
     assert (run.status, run.message) == ("done", f"Enrolled in {place.sold.name}.")
@@ -78,7 +75,7 @@ def test_a_bundle_is_called_gone_only_when_asking_for_it_says_so(world: World, a
     assert place.attempts(run).message == "Enrolled in All of it."
 
 
-def test_a_course_that_is_not_shown_is_sold_all_the_same(world: World):
+def test_a_course_that_is_not_shown_by_its_number_is_still_sold(world: World):
     """As with courses of a new builder, which no list and no question by number tells of."""
     place = place_for(world, "course")
     world.sandbox.faults.add(

@@ -120,7 +120,7 @@ def test_a_taken_e_mail_that_the_site_does_not_show_needs_a_person(world: World)
     run = place.buy()
     assert run.status == "failed"
     assert "email: has already been taken" in run.message
-    assert "Thinkific shows no student with this e-mail" in run.message
+    assert "but shows no student with it" in run.message
     assert place.calls() == ["POST /users", "GET /users"]
     assert not Intent.objects.exists()
 

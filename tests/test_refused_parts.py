@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from integrations.errors import Refused
 from integrations.models import Intent, ProfileField
 from integrations.thinkific import catalogue, profiles
 from integrations.thinkific.sandbox import Fault
@@ -55,7 +56,7 @@ def test_an_e_mail_in_use_that_nobody_is_shown_with_fails_in_thinkifics_words(pl
     place.world.sandbox.switches.update({"taken_answer": words, "email_query": "case_sensitive"})
     run = place.buy()
     assert run.status == "failed"
-    assert "Thinkific shows no student with this e-mail" in run.message
+    assert "but shows no student with it" in run.message
     assert shortened(place.calls()) == "POST users, GET users"
     assert not Intent.objects.exists()
 
@@ -145,6 +146,25 @@ def test_a_site_that_refuses_every_name_ends_the_run_after_a_few_calls(place):
     assert run.status == "failed"
     assert "first_name: is invalid" in run.message
     assert len(place.calls()) <= profiles.MOST_TRIES
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 413])
+def test_a_refusal_that_is_not_about_the_content_leaves_the_name_alone(status):
+    refused = Refused("", status=status)
+    sent = profiles.Profile("<script>", "-", {301: "x"})
+    mended = sent.mended(refused, {301: "Company"})
+    assert mended
+    assert (mended.first_name, mended.last_name, mended.fields) == ("<script>", "-", {})
+    assert mended.mended(refused, {301: "Company"}) is None
+
+
+def test_an_invalid_e_mail_is_sent_once_whatever_the_name(place):
+    refusal = {"errors": {"email": ["is not deliverable"]}}
+    place.world.sandbox.faults.add(
+        Fault("status", times=None, method="POST", path="/users", status=422, body=refusal)
+    )
+    assert place.buy(customer__last_name=None).status == "failed"
+    assert shortened(place.calls()) == "POST users, GET users"
 
 
 # Signup fields

@@ -126,12 +126,13 @@ def _create(visit: Visit, fields: dict[int, str], *, held: bool) -> User:
             answer = visit.post("/users", _body(visit, profile), target=TARGET, settle=False)
         except Refused as error:
             labels = _labels(visit, fields)
-            if profiles.blamed(error, labels).email and not asked:
+            blame = profiles.blamed(error, labels)
+            if blame.email and not asked:
                 asked = True
                 holder = _holder(visit, error, held=held)
                 if holder is not None:
                     return holder
-            mended = profile.mended(error, labels)
+            mended = None if blame == profiles.Blame(email=True) else profile.mended(error, labels)
             if mended is None:
                 raise
             profile = mended
@@ -153,8 +154,9 @@ def _holder(visit: Visit, error: Refused, *, held: bool) -> User | None:
             status=error.status,
             in_doubt=False,
         ) from error
+    said = profiles.words_about(error, {}) if error.details else error.status
     raise Refused(
-        f"{error.message} Thinkific shows no student with this e-mail. "
+        f"Thinkific says that this e-mail is in use ({said}), but shows no student with it. "
         "Look for it under Support Your Students in Thinkific: if it is written with "
         "capitals there, change it to small letters. Then retry.",
         status=error.status,
