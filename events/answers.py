@@ -144,7 +144,7 @@ def _has(name: str, place: Place, settled: RuleRun, left: EventLog | None) -> Li
 
 
 def _lost(name: str, place: Place, settled: RuleRun, left: EventLog | None) -> Line:
-    """What was given went with the account; nobody need give again what was taken back since."""
+    """What was given went with the account; it is owed unless it was taken back since."""
     since = f"{_when(settled.finished_at or settled.received_at)}{_order(settled)}"
     text = (
         f"{name} has no access to {place.name}: it was given on {since} to an account that was "

@@ -188,6 +188,16 @@ def test_a_refused_signup_field_is_left_out_alone(place, shape, arrange):
     assert not Intent.objects.exists()
 
 
+@pytest.mark.parametrize("label", ["E-Mail", "Email", "Name", "First name of your child"])
+def test_a_signup_field_with_a_name_of_the_account_costs_no_course(place, label):
+    asks_for(place, label)
+    place.world.sandbox.switches.update({"refused_fields": [label], "field_answer": "map"})
+    run = place.buy(order__custom_fields=answers_to(label))
+    assert run.message.startswith(
+        f"Enrolled in Course One. Thinkific did not take the signup field {label}: "
+    )
+
+
 def test_a_refused_field_at_creation_costs_one_call(place):
     asks_for(place, *FIELDS)
     place.world.sandbox.switches.refused_fields = frozenset({"Company", "Parent's e-mail"})

@@ -29,15 +29,19 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return self.filter(gone, status=RuleRun.Status.WAITING)
 
     def lost(self) -> "RuleRunQuerySet":
-        """Done, and what was given went with an account that was deleted in Thinkific since."""
-        another = Learner.objects.filter(
-            customer=models.OuterRef("customer"),
-            integration=models.OuterRef("integration"),
-            since__gt=models.OuterRef("finished_at"),
+        """What gave access last, but to an account that was deleted in Thinkific since."""
+        same = {name: models.OuterRef(name) for name in ("customer", "integration")}
+        another = Learner.objects.filter(**same, since__gt=models.OuterRef("finished_at"))
+        at = models.OuterRef("received_at")
+        later = RuleRun.objects.filter(
+            Q(received_at__gt=at) | Q(received_at=at, pk__gt=models.OuterRef("pk")),
+            **same,
+            target=models.OuterRef("target"),
+            status=RuleRun.Status.DONE,
         )
         giving = [action for action in Action if action.gives_access]
         done = self.filter(status=RuleRun.Status.DONE, action__in=giving)
-        return done.filter(models.Exists(another))
+        return done.filter(models.Exists(another), ~models.Exists(later))
 
     def next_in_line(self) -> "RuleRunQuerySet":
         """Those that no other run of the same customer and site goes before.

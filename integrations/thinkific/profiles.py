@@ -167,9 +167,9 @@ def _about(detail: str, labels: Labels) -> Blame:
 
 
 def _named(text: str, labels: Labels, *, whole: bool) -> Blame:
-    if whole and re.sub(r"[\W_]", "", text) in _EMAIL_FIELDS:
-        return Blame(email=True)
     keys = frozenset(key for key, label in labels.items() if _mentions(text, key, label))
+    if whole and re.sub(r"[\W_]", "", text) in _EMAIL_FIELDS:
+        return Blame(email=True, fields=keys)  # a signup field may be called so as well
     if keys:
         return Blame(fields=keys)
     first, last = bool(_FIRST.search(text)), bool(_LAST.search(text))

@@ -201,7 +201,7 @@ def _readable(domain: str) -> str:
     """A domain without its punycode, as people write it."""
     try:
         return ".".join(
-            label.removeprefix("xn--").encode().decode("punycode") if "xn--" in label else label
+            label[4:].encode().decode("punycode") if label.startswith("xn--") else label
             for label in domain.split(".")
         )
     except UnicodeError:
@@ -211,7 +211,7 @@ def _readable(domain: str) -> str:
 def _labels(visit: Visit, fields: Mapping[int, str]) -> dict[int, str]:
     """The labels of these signup fields, for Thinkific blames them by those."""
     rows = ProfileField.objects.filter(integration=visit.integration, external_id__in=fields)
-    return dict.fromkeys(fields, "") | dict(rows.values_list("external_id", "label"))
+    return {key: str(key) for key in fields} | dict(rows.values_list("external_id", "label"))
 
 
 def _only(group: Mapping[int, str]) -> frozenset[int]:
