@@ -38,7 +38,7 @@ def revive() -> int:
 
 
 def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[str, int]]:
-    """Queue failed, held or skipped runs again.
+    """Queue failed, held or skipped runs again, and done ones whose account was deleted since.
 
     Returns how many were queued, and for the others how many per reason why not.
     `anyway` also carries out what a later event has overtaken, refunded or canceled.
@@ -107,7 +107,7 @@ def _queue(run: RuleRun, *, anyway: bool) -> int:
 def _why_not(run: RuleRun, *, anyway: bool) -> str:
     if run.status in {Status.WAITING, Status.RUNNING}:
         return "goes on by itself"
-    if run.status == Status.DONE:
+    if run.status == Status.DONE and not RuleRun.objects.lost().filter(pk=run.pk).exists():
         return "it had succeeded"
     if run.status == Status.SKIPPED and not anyway:
         return "a later event has overtaken it"

@@ -57,7 +57,7 @@ def answer(customer: Customer) -> Answer:
     found = RuleRun.objects.filter(customer=customer).order_by("-received_at", "-pk")
     runs = list(found.select_related("event", "event__product", "integration")[:MOST])[::-1]
     name = customer.first_name.strip()[:60] or "The customer"
-    places = by_place(runs)
+    places = by_place(runs, frozenset(found.lost().values_list("pk", flat=True)))
     kept, left = _paid_for_otherwise(places), _not_paid_for(places)
     lines = [_about(name, place, kept.get(place), left.get(place)) for place in places]
     lines += _nothing_goes_on(runs)
@@ -90,7 +90,9 @@ def _paid_for_otherwise(places: list[Place]) -> dict[Place, RuleRun]:
 
 def _not_paid_for(places: list[Place]) -> dict[Place, EventLog]:
     """The refund or cancellation of what gave this, where nothing ended the access."""
-    given = {place: [run.event for run in place.given] for place in places if place.has}
+    given = {
+        place: [run.event for run in place.given] for place in places if place.has or place.lost
+    }
     back = ended.ended_since({event for events in given.values() for event in events})
     return {
         place: back[events[-1].pk]
@@ -113,6 +115,8 @@ def _about(name: str, place: Place, kept: RuleRun | None, left: EventLog | None)
         return Line(QUIET, f"{name}: {place.name} was not given. {place.newest.message}")
     if place.has:
         return _has(name, place, settled, left)
+    if place.lost:
+        return _lost(name, place, settled, left)
     what = f"{name} has no access to {place.name}"
     if not place.given:
         cause = replies.cause(settled)
@@ -144,6 +148,22 @@ def _has(name: str, place: Place, settled: RuleRun, left: EventLog | None) -> Li
         GOOD,
         f"{name} has {place.name} since {since}. If it does not open, it is the sign-in: on "
         "Thinkific's sign-in page press Forgot password?",
+    )
+
+
+def _lost(name: str, place: Place, settled: RuleRun, left: EventLog | None) -> Line:
+    """What was given went with the account; it is owed unless it was taken back since."""
+    since = f"{_when(settled.finished_at or settled.received_at)}{_order(settled)}"
+    text = (
+        f"{name} has no access to {place.name}: it was given on {since} to an account that was "
+        "deleted in Thinkific"
+    )
+    if left is not None:
+        return Line(QUIET, f"{text}; {ended.sentence(left)}.", run=settled.pk)
+    return Line(
+        WAIT,
+        f"{text}. To give it to the new account, run the event's rules again.",
+        event=settled.event_id,
     )
 
 

@@ -123,13 +123,14 @@ def _held(customers: set[int]) -> dict[int, set[tuple[int | None, str]]]:
     """{customer: what the person has as far as Admit knows, as (integration, target)}"""
     runs: dict[int, list[RuleRun]] = defaultdict(list)
     found = RuleRun.objects.filter(customer__in=customers).select_related("integration")
+    gone = frozenset(found.lost().values_list("pk", flat=True))
     for run in found.order_by("received_at", "pk"):
         if run.customer_id:
             runs[run.customer_id].append(run)
     return {
         customer: {
             (place.integration, place.target)
-            for place in by_place(own)
+            for place in by_place(own, gone)
             if place.has and place.open is None
         }
         for customer, own in runs.items()

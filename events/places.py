@@ -18,6 +18,8 @@ class Place:
     integration: int | None
     target: str
     runs: tuple[RuleRun, ...]
+    # The numbers of those whose access went with an account that was deleted in Thinkific.
+    gone: frozenset[int] = frozenset()
 
     @property
     def newest(self) -> RuleRun:
@@ -25,8 +27,14 @@ class Place:
 
     @property
     def has(self) -> bool:
-        """Whether what last really happened gave access."""
-        return self.settled is not None and Action(self.settled.action).gives_access
+        """Whether what last really happened gave access, which the account still has."""
+        settled = self.settled
+        return settled is not None and Action(settled.action).gives_access and not self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether what was given went with an account that was deleted in Thinkific."""
+        return self.settled is not None and self.settled.pk in self.gone
 
     @property
     def given(self) -> list[RuleRun]:
@@ -51,8 +59,11 @@ class Place:
         return None
 
 
-def by_place(runs: list[RuleRun]) -> list[Place]:
-    """One for each course and bundle; ending a bundle ends its courses too."""
+def by_place(runs: list[RuleRun], gone: frozenset[int]) -> list[Place]:
+    """One for each course and bundle; ending a bundle ends its courses too.
+
+    `gone` are the numbers of runs whose access went with an account that was deleted.
+    """
     inside = _courses_of_bundles(runs)
     keys = {(run.integration_id, run.target): _name(run, of=runs) for run in runs}
     places = []
@@ -63,7 +74,7 @@ def by_place(runs: list[RuleRun]) -> list[Place]:
             if run.integration_id == site
             and (run.target == target or target in inside.get((site, run.target), ()))
         ]
-        places.append(Place(name, site, target, tuple(touching)))
+        places.append(Place(name, site, target, tuple(touching), gone))
     return sorted(places, key=lambda place: (place.newest.received_at, place.newest.pk))[::-1]
 
 

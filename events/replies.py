@@ -54,7 +54,7 @@ def _about(customer: Customer, place: Place, *, looked_after: bool) -> str:
     """One sentence about this place, "" where there is nothing that the customer should hear."""
     settled, undecided = place.settled, place.open
     ends = undecided is not None and not Action(undecided.action).gives_access
-    if looked_after or (place.has and (place.newest.integration_id is None or ends)):
+    if looked_after or place.lost or (place.has and (place.newest.integration_id is None or ends)):
         return _looking_after(place)
     if place.has:
         return (

@@ -43,7 +43,8 @@ class Rerun:
 def rerun(events: Iterable[EventLog]) -> Rerun:
     """Decide these events again; what fits now and has not run yet is queued, and what failed.
 
-    What is done stays done. An event that was refunded or canceled since is left out.
+    What is done stays done, but for what went with a deleted account. An event that was refunded
+    or canceled since is left out.
     """
     events = list(events)
     reasons = obstacles(events)
@@ -88,7 +89,8 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
     reading = read(delivery, books)
     if reading.book is None or event.line >= len(reading.lines):
         return 0
-    queued, _ = again.retry(RuleRun.objects.filter(event=event, status=RuleRun.Status.FAILED))
+    runs = RuleRun.objects.filter(event=event)
+    queued, _ = again.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
     with transaction.atomic():
         # Whoever else runs the rules for this event waits here, and then finds our runs.
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)

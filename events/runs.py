@@ -186,6 +186,7 @@ def _prepare(run: RuleRun, until: float) -> tuple[Visit, actions.Order]:
         course_ids=tuple(found.course_ids) if found else (),
         said_gone=bool(found and found.gone_at),
         fields=FieldMapping.objects.values_for(run.integration, run.event.custom_fields),
+        attempt=run.attempts,
     )
     return visit, order
 

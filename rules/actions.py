@@ -8,11 +8,14 @@ open behaviour of Thinkific must be found out.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from integrations.errors import Refused
+from integrations.errors import Refused, Retry
 from integrations.models import Destination
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.visit import Visit
 from rules.models import Action
+
+# In so many attempts the signup fields are tried; the course is given by then.
+FIELD_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Order:
     course_ids: tuple[int, ...] = ()
     fields: dict[int, str] = field(default_factory=dict)
     said_gone: bool = False
+    attempt: int = 1
 
 
 def create_course_enrollment(visit: Visit, order: Order) -> str:
@@ -78,9 +82,18 @@ def _with_notes(visit: Visit, user: users.User, order: Order, sentence: str) -> 
     """Fill changed signup fields last: a refused one must never cost the course."""
     notes = list(user.notes)
     try:
-        users.fill(visit, order.fields)
-    except Refused as error:
-        notes.append(f"Thinkific did not take the signup fields: {error.message}")
+        notes += users.fill(visit, order.fields)
+    except Retry as error:
+        if order.attempt < FIELD_ATTEMPTS or error.seconds is not None:
+            raise
+        notes.append(
+            f"Thinkific could not fill the signup fields ({error.status or 'no answer'}); Admit "
+            "sends them again with this student's next purchase."
+        )
+    if visit.replaced:
+        notes.append(
+            "The student's account had been deleted in Thinkific; what the old one held is gone."
+        )
     if user.administrator:
         notes.append(
             "This e-mail is a Thinkific administrator; its enrollments do not show. "
@@ -100,27 +113,59 @@ ACTIONS: dict[Action, Callable[[Visit, Order], str]] = {
 def carry_out(action: Action, visit: Visit, order: Order) -> str:
     """Carry the action out; returns one sentence that says what happened.
 
-    A remembered user that is gone from the site is forgotten once and looked up again.
+    "Not found" may be said of the course or bundle, of a remembered user who is gone and is then
+    looked up or made again, or of a user whom the site has but does not know everywhere yet.
     Raises what Visit raises.
     """
-    try:
+    while True:
         try:
             return ACTIONS[action](visit, order)
         except Refused as error:
-            if not users.forget_gone(visit, error):
+            if not (error.status == 404 or error.says("could not be found")):
                 raise
-        return ACTIONS[action](visit, order)
+            if _is_gone(action, visit, order, error):
+                visit.note_gone(action.destination_kind, order.destination_id)
+                message = _gone(action, order)
+                raise Refused(message, status=error.status, details=error.details) from error
+            if visit.learner is None:
+                raise
+            if not users.from_memory(visit):
+                raise _not_known_yet(error) from error
+        visit.set_aside()
+
+
+def _is_gone(action: Action, visit: Visit, order: Order, error: Refused) -> bool:
+    """Whether the site does not have the course or bundle.
+
+    Of a bundle it says so when asked for it. A course of the new builder is hidden from that
+    question and still sold, so there Thinkific's own words to the enrollment count; where it says
+    them of the student in one breath, nobody knows which of the two is meant.
+    """
+    if error.says("user could not be found"):
+        return False
+    if action.destination_kind == Destination.Kind.BUNDLE:
+        return not _is_there(visit, f"/bundles/{order.destination_id}")
+    return error.says("course could not be found")
+
+
+def _is_there(visit: Visit, path: str) -> bool:
+    try:
+        visit.get(path)
     except Refused as error:
-        if not _is_gone(action, error):
-            raise
-        visit.note_gone(action.destination_kind, order.destination_id)
-        raise Refused(_gone(action, order), status=error.status, details=error.details) from error
+        if error.status == 404:
+            return False
+        raise
+    return True
 
 
-def _is_gone(action: Action, error: Refused) -> bool:
-    """Whether the site does not have the course or bundle. Only a bundle stands in a path."""
-    bundle = action.destination_kind == Destination.Kind.BUNDLE
-    return error.says("course could not be found") or (bundle and error.status == 404)
+def _not_known_yet(error: Refused) -> Retry:
+    said = f" ({error.details[0].rstrip('.')})" if error.details else ""
+    return Retry(
+        f"Thinkific has this student, but answers that something was not found{said}. It may "
+        "not know a new student everywhere yet. Admit tries again by itself.",
+        status=error.status,
+        in_doubt=False,
+    )
 
 
 def _gone(action: Action, order: Order) -> str:

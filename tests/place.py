@@ -17,6 +17,7 @@ KINDS = ("course", "bundle")
 ENROLLED = "Enrolled in {}."
 ALREADY = "Was already enrolled in {}."
 NO_STUDENT = "There is no student with this e-mail on the site, so no access had to be ended."
+MADE_AGAIN = "The student's account had been deleted in Thinkific; what the old one held is gone."
 _orders = itertools.count(1)
 
 

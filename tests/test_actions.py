@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 from integrations.models import Customer, Intent
-from tests.place import ALREADY, EMAIL, ENROLLED, NO_STUDENT, Place, place_for, shortened
+from tests.place import (
+    ALREADY,
+    EMAIL,
+    ENROLLED,
+    MADE_AGAIN,
+    NO_STUDENT,
+    Place,
+    place_for,
+    shortened,
+)
 from tests.situations import (
     a_course_has_come,
     a_course_has_left,
@@ -113,10 +122,11 @@ COURSE_CASES = (
     Case("access that would begin later", "course", begins_later,
          "GET enrollments, PUT enrollments", switches=ANY_NULL),
     Case("remembered student was removed from the site", "course", removed,
-         "GET enrollments, POST enrollments, POST users, POST enrollments"),
+         "GET enrollments, POST enrollments, POST users, POST enrollments",
+         f"{ENROLLED} {MADE_AGAIN}"),
     Case("remembered student was removed and came back", "course", removed_and_back,
          "GET enrollments, POST enrollments, POST users, GET users, GET enrollments,"
-         " POST enrollments"),
+         " POST enrollments", f"{ENROLLED} {MADE_AGAIN}"),
 
     Case("refund, enrolled", "course", enrolled,
          "GET enrollments, PUT enrollments", ENDED, refund=True,
@@ -205,7 +215,8 @@ BUNDLE_CASES = (
     Case("a course has come into the bundle since the last refresh, new buyer", "bundle",
          a_course_has_come, "POST users, POST bundle enrollments"),
     Case("remembered student was removed from the site", "bundle", removed,
-         "GET bundle enrollments, POST bundle enrollments, POST users, POST bundle enrollments"),
+         "GET bundle enrollments, POST bundle enrollments, POST users, POST bundle enrollments",
+         f"{ENROLLED} {MADE_AGAIN}"),
 
     Case("refund, enrolled", "bundle", enrolled,
          "GET bundle enrollments, PUT bundle enrollments", ENDED, refund=True,

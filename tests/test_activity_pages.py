@@ -385,6 +385,23 @@ def test_thinkific_is_asked_and_differences_are_said(support, place):
     ]
 
 
+def test_what_a_deleted_student_had_is_said_to_be_gone_and_given_again(support, place):
+    dana = Customer.objects.get(email="dana.whitfield@example.com")
+    page = reverse("admin:integrations_customer_change", args=[dana.pk])
+    place.world.school.remove_user(place.world.school.user(dana.email))
+    place.world.school.add_user(dana.email)
+    press(support, dana, "ask_thinkific")
+    shown = support.get(page)
+    lost = "Dana has no access to Course Two: it was given on"
+    assert lost in words(shown)
+    line = next(each for each in shown.context["answer"].lines if lost in each.text)
+    bought = EventLog.objects.get(pk=line.event)
+    assert reverse("admin:events_eventlog_change", args=[bought.pk]) in shown.content.decode()
+    assert said(press(support, bought, "rerun")) == ["2 actions queued."]
+    place.world.settle()
+    assert "Dana has Course Two since" in words(support.get(page))
+
+
 # Overview
 
 

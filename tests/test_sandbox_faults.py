@@ -83,10 +83,22 @@ def test_a_fault_of_one_school_spares_the_other(place: Place):
     assert place.call("GET", "/users").status_code == 200
 
 
+def test_a_fault_of_one_person_spares_the_others(place: Place):
+    arm(place, "status", status=403, times=None, about="ola@example|<script")
+    assert place.post("/users", **NEW_USER).status_code == 403
+    assert place.post("/users", **NEW_USER | {"email": "li@example.com"}).status_code == 201
+    script = {"first_name": "<script>", "email": "mia@example.com"}
+    assert place.post("/users", **NEW_USER | script).status_code == 403
+    assert place.call("GET", "/users?query[email]=ola%40example.com").status_code == 403
+    assert place.call("GET", "/users").status_code == 200
+
+
 @pytest.mark.parametrize(
     "values",
     [
         {"kind": "fire"},
+        {"kind": "status", "about": "("},
+        {"kind": "status", "about": 7},
         {"kind": "status", "times": 0},
         {"kind": "status", "times": "2"},
         {"kind": "status", "status": 99},

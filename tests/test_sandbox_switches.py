@@ -226,6 +226,77 @@ def test_new_builder(place: Place, whole_school: bool, one_course: bool, listed:
     assert [row["course_id"] for row in place.items("/enrollments", {})] == [place.course.id]
 
 
+@pytest.mark.parametrize(
+    ("field_answer", "errors"),
+    [
+        ("list", [{"Phone": "is invalid"}]),
+        ("map", {"Phone": ["is invalid"]}),
+        ("number", {"custom_profile_fields": {"301": ["is invalid"]}}),
+        ("sentence", ["Phone is invalid."]),
+        ("unnamed", {"custom_profile_fields": ["is invalid"]}),
+    ],
+)
+def test_field_answer(place: Place, field_answer: Any, errors: Any):
+    phone = place.school.add_field("Phone")
+    given = [{"custom_profile_field_definition_id": phone.id, "value": "x"}]
+    place.sandbox.switches.update({"refused_fields": ["Phone"], "field_answer": field_answer})
+    body = {"first_name": "Ola", "last_name": "Berg", "email": "ola@example.com"}
+    refused = place.post("/users", **body, custom_profile_fields=given)
+    assert (refused.status_code, refused.json()) == (422, {"errors": errors})
+    assert phone.id == 301
+
+
+@pytest.mark.parametrize(
+    ("refused_names", "errors"),
+    [(None, None), ("-", ["last_name"]), ("..?", ["first_name", "last_name"]), ("Ola", None)],
+)
+def test_refused_names(place: Place, refused_names: str | None, errors: list[str] | None):
+    place.sandbox.switches.refused_names = refused_names
+    answer = place.post("/users", first_name="Li", last_name="-", email="li@example.com")
+    assert answer.status_code == (422 if errors else 201)
+    if errors:
+        assert answer.json() == {"errors": {name: ["is invalid"] for name in errors}}
+
+
+@pytest.mark.parametrize(
+    ("taken_answer", "status", "answer"),
+    [
+        ("taken", 422, {"errors": {"email": ["has already been taken"]}}),
+        ("exists", 422, {"errors": {"email": ["already exists"]}}),
+        ("in_use", 422, {"errors": {"user": ["e-mail address is in use"]}}),
+        ("sentence", 422, {"errors": {"base": ["A user with this email is already registered."]}}),
+        ("conflict", 409, {"error": "Conflict"}),
+    ],
+)
+def test_taken_answer(place: Place, taken_answer: Any, status: int, answer: Any):
+    place.school.add_user("li@example.com")
+    place.sandbox.switches.taken_answer = taken_answer
+    given = place.post("/users", first_name="Li", last_name="Berg", email="li@example.com")
+    assert (given.status_code, given.json()) == (status, answer)
+
+
+@pytest.mark.parametrize(
+    ("new_user_answer", "status", "answer"),
+    [
+        ("user", 422, {"errors": ["User could not be found."]}),
+        ("both", 422, {"errors": ["Course could not be found.", "User could not be found."]}),
+        ("not_found", 404, {"error": "Not Found"}),
+    ],
+)
+@pytest.mark.parametrize("target", ["course", "bundle"])
+def test_new_user_unknown(
+    place: Place, target: str, new_user_answer: Any, status: int, answer: Any
+):
+    place.sandbox.switches.update({"new_user_unknown": 1, "new_user_answer": new_user_answer})
+    made = place.post("/users", first_name="Li", last_name="Berg", email="li@example.com").json()
+    path = "/enrollments" if target == "course" else f"/bundles/{place.bundle.id}/enrollments"
+    body = {"user_id": made["id"], "course_id": place.course.id, "activated_at": NOW}
+    refused = place.post(path, **body)
+    assert (refused.status_code, refused.json()) == (status, answer)
+    assert place.items("/users", {"query[email]": "li@example.com"})
+    assert place.post(path, **body).status_code == 201
+
+
 @pytest.mark.parametrize("error_body", ["json", "html"])
 def test_error_body(place: Place, error_body: Any):
     place.sandbox.switches.update({"calls_per_minute": 1, "error_body": error_body})

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.db.models.lookups import StartsWith
 
 from events.models.received import EventLog
-from integrations.models import Customer, Integration
+from integrations.models import Customer, Integration, Learner
 from rules.models import Action, Rule
 
 UNFINISHED = ("waiting", "running")
@@ -28,6 +28,21 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         """Waiting runs that nobody can ever carry out: their site or customer was deleted."""
         gone = Q(integration=None) | Q(customer=None)
         return self.filter(gone, status=RuleRun.Status.WAITING)
+
+    def lost(self) -> "RuleRunQuerySet":
+        """What gave access last, but to an account that was deleted in Thinkific since."""
+        same = {name: models.OuterRef(name) for name in ("customer", "integration")}
+        another = Learner.objects.filter(**same, since__gt=models.OuterRef("finished_at"))
+        at = models.OuterRef("received_at")
+        later = RuleRun.objects.filter(
+            Q(received_at__gt=at) | Q(received_at=at, pk__gt=models.OuterRef("pk")),
+            **same,
+            target=models.OuterRef("target"),
+            status=RuleRun.Status.DONE,
+        )
+        giving = [action for action in Action if action.gives_access]
+        done = self.filter(status=RuleRun.Status.DONE, action__in=giving)
+        return done.filter(models.Exists(another), ~models.Exists(later))
 
     def next_in_line(self) -> "RuleRunQuerySet":
         """Those that no other run of the same customer and site goes before.

@@ -194,6 +194,8 @@ class Learner(models.Model):
     administrator = models.BooleanField(default=False)
     # {signup field id: value} as Thinkific holds it, as far as we know: only changes are sent.
     fields_known = models.JSONField(default=dict, blank=True)
+    # When this account took the place of one that was deleted: what that held went with it.
+    since = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         constraints = [

@@ -112,10 +112,14 @@ def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
         body = _parse(stripped)
     except ValueError:
         body = None
-    if isinstance(body, dict | list):
+    fault = isinstance(body, dict) and (body.get("error") or body.get("errors"))
+    usable = isinstance(body, dict) or (isinstance(body, list) and not write)
+    if usable and not fault:
         return Answer(status, _with_whole_ids(body))
     what = "data that makes no sense"
-    if not stripped:
+    if fault:
+        what = f'the error "{_first_detail(stripped)}" with the status of a success'
+    elif not stripped:
         what = "an empty answer"
     elif stripped.startswith("<"):
         what = "a web page instead of data"
@@ -171,6 +175,10 @@ def _denied_alone(reply: Reply, said: str) -> str:
     return f"Thinkific refused this one request (403), although the key works.{said} {_LOOK_AT}"
 
 
+def _first_detail(text: str) -> str:
+    return next((fault for _, fault in _blames(text)), "")
+
+
 def _ended(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
@@ -200,7 +208,9 @@ def _blames(text: str) -> list[tuple[str, str]]:
         body = _parse(text)
     except ValueError:
         return []
-    said = body.get("errors", body.get("error", body.get("message"))) if _is_map(body) else body
+    said = body
+    if isinstance(body, dict):
+        said = body.get("errors") or body.get("error") or body.get("message")
     try:
         found = list(_flatten("", said))
     except RecursionError:
@@ -226,10 +236,6 @@ def _flatten(field: str, value: Any) -> Iterator[tuple[str, str]]:
 def _tidy(text: str) -> str:
     shown = "".join(sign if sign.isprintable() else " " for sign in text[:_LONGEST_DETAIL])
     return " ".join(shown.split())
-
-
-def _is_map(body: Any) -> bool:
-    return isinstance(body, dict)
 
 
 def _parse(text: str) -> Any:

@@ -19,6 +19,9 @@ NEVER = "2099-01-01T00:00:00Z"
 FOREVER = datetime(2090, 1, 1, tzinfo=UTC)
 
 
+UNSEEN = "Thinkific said that it enrolled the student, but does not show it; Admit looks again."
+
+
 class Closed(enum.Enum):
     """What ending an access found."""
 
@@ -38,7 +41,7 @@ def open_up(visit: Visit, user: User, course_id: int) -> bool:
             return _widen(visit, user, course_id, rows) or ours
     body = {"course_id": course_id, "user_id": user.id, "activated_at": now()}
     try:
-        answer = visit.post("/enrollments", body, target=target)
+        answer = visit.post("/enrollments", body, target=target, settle=False)
     except Refused as error:
         # Somebody else enrolled the user meanwhile: then there is a row to widen.
         if error.status not in {409, 422} or error.says("could not be found"):
@@ -48,9 +51,13 @@ def open_up(visit: Visit, user: User, course_id: int) -> bool:
             raise
         return _widen(visit, user, course_id, rows)
     row = answer.body
-    if isinstance(row, dict) and row.get("id") and "activated_at" in row and not is_open(row):
-        # One was there after all, and Thinkific answered with it as it was.
-        _widen(visit, user, course_id, [row])
+    found = [row] if _is_of(row, user, course_id) else read(visit, user, course_id)
+    if not found:
+        raise Retry(UNSEEN, status=answer.status)  # the doubt stays
+    visit.settle(target)
+    if found != [row] or "activated_at" in row:
+        # One may have been there after all, and Thinkific answered with it as it was.
+        _widen(visit, user, course_id, found)
     return True
 
 
@@ -138,6 +145,14 @@ def _null_clears(visit: Visit, path: str, body: dict[str, Any], reread: Reread) 
             raise
         return False
     return all(map(is_open, reread()))
+
+
+def _is_of(row: Any, user: User, course_id: int) -> bool:
+    """Whether this is the enrollment that was asked for, as the answer to a POST promises it."""
+    if not isinstance(row, dict) or not isinstance(row.get("id"), int):
+        return False
+    told = (row.get("user_id", user.id), row.get("course_id", course_id))
+    return told == (user.id, course_id)
 
 
 def _widen(visit: Visit, user: User, course_id: int, rows: Rows) -> bool:

@@ -1,16 +1,19 @@
 """Thinkific users: found by e-mail or created, never twice for one e-mail."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from integrations.errors import Refused, Retry
-from integrations.models import Customer
+from integrations.models import Customer, ProfileField
 from integrations.samcart.payload import normalise_email
+from integrations.thinkific import profiles
+from integrations.thinkific.client import Answer
 from integrations.thinkific.visit import Visit
 
 TARGET = "user"
-# Thinkific does not tell how long a name may be; a longer one is cut, not refused.
-NAME_LENGTH = 100
+# So many calls at most for the signup fields of one student, whatever is refused.
+MOST_FILLS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +30,17 @@ def ensure(visit: Visit, fields: dict[int, str]) -> User:
 
     Creating first costs one call for a new buyer and finding first costs two; "taken"
     (422) then leads to the look-up. An open doubt or a look-up that is needed anyway
-    goes first, so that no account is ever made twice.
+    goes first, so that no account is ever made twice. What Thinkific does not take of `fields`
+    is left out of it.
     """
     if visit.learner is not None:
         return _known(visit)
-    if visit.in_doubt(TARGET):
+    unsure = visit.in_doubt(TARGET)
+    if unsure or _written_in_two_ways(_customer(visit)):
         found = look_up(visit)
         if found is not None:
             return found
-    try:
-        return _create(visit, fields)
-    except Refused as error:
-        if not _taken(error):
-            raise
-    found = look_up(visit)
-    if found is None:
-        raise Refused(
-            "Thinkific says that this e-mail is taken, but shows no student with it. "
-            "Look for it under Support Your Students in Thinkific: if it is written with "
-            "capitals there, change it to small letters. Then retry.",
-            status=422,
-        )
-    return found
+    return _create(visit, fields, held=unsure or visit.former is not None)
 
 
 def find(visit: Visit) -> User | None:
@@ -56,59 +48,59 @@ def find(visit: Visit) -> User | None:
     return look_up(visit) if visit.learner is None else _known(visit)
 
 
-def look_up(visit: Visit) -> User | None:
+def look_up(visit: Visit, *, certain: bool = True) -> User | None:
     """The user whom the site has now under the customer's e-mail, whatever is remembered.
+
+    With `certain` False none found does not end a doubt whether one was made.
 
     Whether `query[email]` matches parts, or minds capitals, is not documented: so each
     row is compared here, and the spelling that SamCart sent is tried too.
     """
     customer = _customer(visit)
-    spellings = dict.fromkeys((customer.email, customer.email_as_sent.strip()))
-    for spelling in filter(None, spellings):
+    for spelling in _spellings(customer):
         for row in visit.pages("/users", {"query[email]": spelling}):
             if normalise_email(str(row.get("email", ""))) == customer.email:
                 visit.looked_up = True
                 return _remember(visit, row)
-    visit.settle(TARGET)
+    if certain:
+        visit.settle(TARGET)
     return None
 
 
-def fill(visit: Visit, fields: dict[int, str]) -> None:
-    """Send the signup fields that differ from what the site holds; names are never changed."""
+def fill(visit: Visit, fields: Mapping[int, str]) -> list[str]:
+    """Send the signup fields that differ from what the site holds; names are never changed.
+
+    Returns a sentence for each that Thinkific did not take. Those that it blames are left out;
+    where it blames none they are sent one by one.
+    """
     learner = visit.learner
-    if learner is None:
-        return
-    known = learner.fields_known
+    known = learner.fields_known if learner else {}
     changed = {key: value for key, value in fields.items() if known.get(str(key)) != value}
-    if not changed:
-        return
-    visit.put(f"/users/{learner.user_id}", {"custom_profile_fields": _field_rows(changed)})
-    visit.remember(
-        learner.user_id,
-        administrator=learner.administrator,
-        fields=known | {str(key): value for key, value in changed.items()},
-    )
+    if learner is None or not changed:
+        return []
+    labels = _labels(visit, changed)
+    groups, notes = [changed], []
+    for _ in range(MOST_FILLS):
+        if not groups:
+            break
+        group = groups.pop(0)
+        try:
+            visit.put(f"/users/{learner.user_id}", {"custom_profile_fields": _field_rows(group)})
+        except Refused as error:
+            bad = profiles.blamed(error, labels).fields & group.keys() or _only(group)
+            notes += [profiles.not_taken(error, key, labels) for key in sorted(bad)]
+            rest = {key: value for key, value in group.items() if key not in bad}
+            groups += [rest] if bad and rest else [{key: value} for key, value in rest.items()]
+            continue
+        known = known | {str(key): value for key, value in group.items()}
+        visit.remember(learner.user_id, administrator=learner.administrator, fields=known)
+    left = ", ".join(labels[key] for group in groups for key in group)
+    return [*notes, f"Other signup fields were not sent: {left}."] if left else notes
 
 
 def from_memory(visit: Visit) -> bool:
     """Whether the user was remembered and not seen on the site in this attempt."""
     return visit.learner is not None and not visit.user_is_new and not visit.looked_up
-
-
-def forget_gone(visit: Visit, error: Refused) -> bool:
-    """Whether a refusal was due to a remembered user that is gone; it is forgotten then."""
-    if not from_memory(visit):
-        return False
-    gone = error.says("user could not be found")
-    if not gone and error.status == 404:
-        # It may as well mean the course or bundle; a look-up tells which.
-        remembered, found = _known(visit), look_up(visit)
-        if found is not None:
-            return found.id != remembered.id
-        gone = True
-    if gone:
-        visit.forget()
-    return gone
 
 
 def _known(visit: Visit) -> User:
@@ -121,35 +113,110 @@ def _customer(visit: Visit) -> Customer:
     return visit.customer
 
 
-def _create(visit: Visit, fields: dict[int, str]) -> User:
-    notes: tuple[str, ...] = ()
-    try:
-        answer = visit.post("/users", _body(visit, fields), target=TARGET, settle=False)
-    except Refused as error:
-        if not fields or "email" in error.fields or _taken(error):
-            raise
-        # Refused is a definite answer, so a second POST repeats nothing blindly.
-        answer = visit.post("/users", _body(visit, {}), target=TARGET, settle=False)
-        notes = (f"Thinkific did not take the signup fields: {error.message}",)
-        fields.clear()
+def _create(visit: Visit, fields: dict[int, str], *, held: bool) -> User:
+    """Make the account, without what Thinkific refuses of names and signup fields.
+
+    `held`: there may be an account already that Thinkific does not show yet.
+    """
+    own = profile = profiles.of_customer(_customer(visit), fields)
+    asked = False
+    while True:
+        try:
+            # A refusal is a definite answer, so another POST repeats nothing blindly.
+            answer = visit.post("/users", _body(visit, profile), target=TARGET, settle=False)
+        except Refused as error:
+            labels = _labels(visit, fields)
+            blame = profiles.blamed(error, labels)
+            if blame.email and not asked:
+                asked = True
+                holder = _holder(visit, error, held=held)
+                if holder is not None:
+                    return holder
+            mended = None if blame == profiles.Blame(email=True) else profile.mended(error, labels)
+            if mended is None:
+                raise
+            profile = mended
+            continue
+        for key in profile.left_out:
+            del fields[key]
+        return _made(visit, answer, profile.fields, profiles.notes_on(profile, own))
+
+
+def _holder(visit: Visit, error: Refused, *, held: bool) -> User | None:
+    """Who has the e-mail that was refused; None when it was not refused for being in use."""
+    found = look_up(visit)
+    if found is not None or not profiles.email_in_use(error):
+        return found
+    if held:
+        raise Retry(
+            "Thinkific has a student with this e-mail, but does not show the student yet. "
+            "Admit tries again by itself.",
+            status=error.status,
+            in_doubt=False,
+        ) from error
+    said = profiles.words_about(error, {}) if error.details else error.status
+    raise Refused(
+        f"Thinkific says that this e-mail is in use ({said}), but shows no student with it. "
+        "Look for it under Support Your Students in Thinkific: if it is written with "
+        "capitals there, change it to small letters. Then retry.",
+        status=error.status,
+        details=error.details,
+        fields=error.fields,
+    ) from error
+
+
+def _made(visit: Visit, answer: Answer, fields: Mapping[int, str], notes: tuple[str, ...]) -> User:
     row = answer.body
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
         # It was carried out, but did not tell the id: in doubt until the user was seen.
-        found = look_up(visit)
+        found = look_up(visit, certain=False)
         if found is None:
             raise Retry(
                 "Thinkific created the student but did not say which one; Admit looks again.",
                 status=answer.status,
             )
-        return found
+        return replace(found, notes=notes)
     visit.user_is_new = True
     user = _remember(visit, row, {str(key): value for key, value in fields.items()})
-    return User(user.id, user.administrator, notes)
+    return replace(user, notes=notes)
 
 
-def _taken(error: Refused) -> bool:
-    """Whether another user has this e-mail; the words are the vendor's, in whichever shape."""
-    return error.says("email") and error.says("taken")
+def _spellings(customer: Customer) -> list[str]:
+    """How the site may have written the e-mail: what is asked for, in this order."""
+    sent = customer.email_as_sent.strip()
+    local, _, domain = customer.email.rpartition("@")
+    found = [customer.email, sent]
+    if _written_in_two_ways(customer):
+        found = [sent, f"{local}@{_readable(domain)}", customer.email]
+    return list(filter(None, dict.fromkeys(found)))
+
+
+def _written_in_two_ways(customer: Customer) -> bool:
+    """Whether the e-mail has signs beyond ASCII, so that the site may hold another spelling."""
+    told = customer.email + customer.email_as_sent
+    return not told.isascii() or "xn--" in customer.email
+
+
+def _readable(domain: str) -> str:
+    """A domain without its punycode, as people write it."""
+    try:
+        return ".".join(
+            label[4:].encode().decode("punycode") if label.startswith("xn--") else label
+            for label in domain.split(".")
+        )
+    except UnicodeError:
+        return domain
+
+
+def _labels(visit: Visit, fields: Mapping[int, str]) -> dict[int, str]:
+    """The labels of these signup fields, for Thinkific blames them by those."""
+    rows = ProfileField.objects.filter(integration=visit.integration, external_id__in=fields)
+    return {key: str(key) for key in fields} | dict(rows.values_list("external_id", "label"))
+
+
+def _only(group: Mapping[int, str]) -> frozenset[int]:
+    """What a refusal that blames nothing is about, where just one was sent."""
+    return frozenset(group) if len(group) == 1 else frozenset()
 
 
 def _remember(visit: Visit, row: dict[str, Any], sent: dict[str, str] | None = None) -> User:
@@ -169,24 +236,21 @@ def _fields_of(row: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _field_rows(fields: dict[int, str]) -> list[dict[str, Any]]:
+def _field_rows(fields: Mapping[int, str]) -> list[dict[str, Any]]:
     return [
         {"custom_profile_field_definition_id": key, "value": value} for key, value in fields.items()
     ]
 
 
-def _body(visit: Visit, fields: dict[int, str]) -> dict[str, Any]:
-    customer = _customer(visit)
-    # Thinkific refuses blank names, and SamCart sends some buyers without any.
-    first = customer.first_name or customer.email.split("@", 1)[0]
+def _body(visit: Visit, profile: profiles.Profile) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "first_name": first[:NAME_LENGTH],
-        "last_name": (customer.last_name or "-")[:NAME_LENGTH],
-        "email": customer.email,
+        "first_name": profile.first_name,
+        "last_name": profile.last_name,
+        "email": _customer(visit).email,
         "send_welcome_email": visit.integration.send_welcome_email,
         # A field that is required at sign-up must not keep a paying customer out.
         "skip_custom_fields_validation": True,
     }
-    if fields:
-        body["custom_profile_fields"] = _field_rows(fields)
+    if profile.fields:
+        body["custom_profile_fields"] = _field_rows(profile.fields)
     return body

@@ -60,6 +60,7 @@ class Visit:
         self.customer = customer
         self.user_is_new = False  # created in this attempt: nothing can be enrolled yet
         self.looked_up = False  # read from the site in this attempt: cannot be outdated
+        self.replaced = False  # another account was remembered, and is no longer the customer's
         self.calls = 0  # begun in this attempt
         self.answer_seconds = 0.0  # what they took
         self._run_id = run_id
@@ -82,6 +83,7 @@ class Visit:
         self._here = here
         self._intents: dict[str, Intent] = {}
         self.learner: Learner | None = None
+        self.former: Learner | None = None  # set aside in this attempt
         if customer:
             who = {"site": integration.pk, "customer": customer.pk}
             self._intents = {intent.target: intent for intent in _INTENTS.all(**who)}
@@ -153,6 +155,7 @@ class Visit:
 
     def remember(self, user_id: int, *, administrator: bool, fields: dict[str, str]) -> None:
         """The customer is this user of the site, holding these signup fields {id: value}."""
+        before = self.learner or self.former
         found = {"user_id": user_id, "administrator": administrator, "fields_known": fields}
         self.learner = Learner(**self._here, **found)
         # A new object each time: one whose transaction was undone keeps an id that another
@@ -160,11 +163,14 @@ class Visit:
         self._later.append(
             lambda: rows.write_over(Learner(**self._here, **found), key=_WHO, fields=tuple(found))
         )
+        if before is not None and before.user_id != user_id:
+            self.replaced = True
+            mine = Learner.objects.filter(**self._here)
+            self._later.append(lambda: mine.update(since=Now()))
 
-    def forget(self) -> None:
-        """The remembered user is gone from the site."""
-        self.learner = None
-        self._later.append(lambda: Learner.objects.filter(**self._here).delete())
+    def set_aside(self) -> None:
+        """The remembered user may be gone: act as if there was none, until one is remembered."""
+        self.former, self.learner = self.learner, None
 
     def note_gone(self, kind: str, number: int) -> None:
         """The site said that it has no such course or bundle."""

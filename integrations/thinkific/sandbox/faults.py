@@ -35,6 +35,9 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "reset_header": ("epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"),
     "error_body": ("json", "html"),
     "id_type": ("int", "float", "string"),
+    "new_user_answer": ("user", "both", "not_found"),
+    "taken_answer": ("taken", "exists", "in_use", "sentence", "conflict"),
+    "field_answer": ("list", "map", "number", "sentence", "unnamed"),
 }
 _SECONDS = ("latency", "bundle_delay", "calls_window")
 
@@ -81,6 +84,16 @@ class Switches:
     """How a 429 tells its end: RateLimit-Reset in three ways, Retry-After in two, or not."""
     refused_fields: frozenset[str] = frozenset()
     """Labels of signup fields whose values are answered 422, at create and at update."""
+    field_answer: Literal["list", "map", "number", "sentence", "unnamed"] = "list"
+    """How they are blamed: a list or a map by label, by number, in a sentence, or not at all."""
+    refused_names: str | None = None
+    """Regular expression of first and last names that are answered 422, at create and update."""
+    taken_answer: Literal["taken", "exists", "in_use", "sentence", "conflict"] = "taken"
+    """Words for an e-mail that another user has; `conflict` is a 409 without any."""
+    new_user_unknown: int = 0
+    """Enrollments of a user made by POST that are refused as if there was no such user yet."""
+    new_user_answer: Literal["user", "both", "not_found"] = "user"
+    """How: 422 that the user, or user and course, could not be found, or a 404 with no word."""
     error_body: Literal["json", "html"] = "json"
     """Body of 429 and 5xx where a fault does not give its own."""
     id_type: Literal["int", "float", "string"] = "int"
@@ -114,7 +127,19 @@ def _checked(name: str, value: Any) -> Any:
         if isinstance(value, str) or not all(isinstance(label, str) for label in value):
             raise ValueError(f"refused_fields is a set of labels, not {value!r}.")
         return frozenset(value)
+    if name == "refused_names":
+        _compiled(name, value)
+    if name == "new_user_unknown" and not _whole(value, 0):
+        raise ValueError(f"new_user_unknown is a whole number from 0, not {value!r}.")
     return value
+
+
+def _compiled(name: str, value: str | None) -> re.Pattern[str]:
+    """The regular expression; None finds everything. Raises ValueError."""
+    try:
+        return re.compile(value or "")
+    except (re.error, TypeError) as error:
+        raise ValueError(f"{name} is no regular expression: {error}.") from error
 
 
 def _is_number(value: object) -> bool:
@@ -173,11 +198,8 @@ class Fault:
         for name in ("method", "path", "about", "school"):
             if not isinstance(getattr(self, name), str | None):
                 raise ValueError(f"{name} is a text or None.")
-        for name in ("path", "about"):
-            try:
-                re.compile(getattr(self, name) or "")
-            except re.error as error:
-                raise ValueError(f"{name} is no regular expression: {error}.") from error
+        _compiled("path", self.path)
+        _compiled("about", self.about)
 
     def matches(self, call: "FaultableCall") -> bool:
         """Whether a call is one of those this fault is for."""

@@ -71,6 +71,7 @@ class User:
     custom_fields: dict[str, str]
     profile: dict[str, Any] = field(default_factory=dict)
     welcomed: bool = False
+    unknown: int = 0  # enrollments that do not know the user yet
     created_at: datetime = field(default_factory=now)
 
 

@@ -20,6 +20,7 @@ from integrations.thinkific.sandbox.school import (
     now,
     renew,
 )
+from integrations.thinkific.sandbox.wire import reason
 
 Params = Mapping[str, Any]
 Dates = dict[str, datetime | None]
@@ -45,17 +46,17 @@ class RefusedError(Exception):
     def __init__(self, status: int, errors: Any) -> None:
         super().__init__(status, errors)
         self.status = status
-        self.answer = {"errors": errors}
+        self.answer = {"errors": errors} if errors else {"error": reason(status)}
 
 
 def create_user(school: School, params: Params) -> User:
     """POST /users. Raises RefusedError."""
-    errors = _wrong_names(params, needed=True) | _wrong_email(school, params, needed=True)
+    errors = _wrong_names(school, params, needed=True) | _wrong_email(school, params, needed=True)
     errors |= _wrong_profile(params)
     fields, refused = _field_values(school, params)
     if params.get("skip_custom_fields_validation") is not True:
         errors |= _missing_fields(school, fields)
-    _refuse(errors, refused)
+    _refuse(school, errors, refused)
     user = school.add_user(
         str(params["email"]).strip(),
         first_name=str(params["first_name"]),
@@ -65,15 +66,16 @@ def create_user(school: School, params: Params) -> User:
     )
     user.profile = {name: params[name] for name in _PROFILE if name in params}
     user.welcomed = params.get("send_welcome_email") is True
+    user.unknown = school.switches.new_user_unknown
     return user
 
 
 def update_user(school: School, user: User, params: Params) -> None:
     """PUT /users/{id}: what is not sent stays. Raises RefusedError, with nothing changed."""
-    errors = _wrong_names(params, needed=False) | _wrong_email(school, params, user=user)
+    errors = _wrong_names(school, params, needed=False) | _wrong_email(school, params, user=user)
     errors |= _wrong_profile(params)
     fields, refused = _field_values(school, params)
-    _refuse(errors, refused)
+    _refuse(school, errors, refused)
     if "email" in params:
         school.change_email(user, str(params["email"]).strip())
     user.first_name = str(params.get("first_name", user.first_name))
@@ -90,6 +92,7 @@ def create_enrollment(school: School, params: Params) -> Enrollment:
     if course is None or user is None:
         lost = {"Course could not be found.": course, "User could not be found.": user}
         raise RefusedError(422, [sentence for sentence, found in lost.items() if found is None])
+    _known_already(school, user)
     dates = _dates(params)
     row = school.row(user.id, course.id)
     if row is None:
@@ -132,8 +135,20 @@ def _bundle_user(school: School, params: Params) -> User:
     if params.get("user_id") in (None, ""):
         raise RefusedError(422, {"user_id": [_BLANK]})
     if user := school.users_by_id.get(_ident(params["user_id"])):
+        _known_already(school, user)
         return user
     raise RefusedError(422, ["User could not be found."])
+
+
+def _known_already(school: School, user: User) -> None:
+    """Raises RefusedError while enrollments do not know a new user."""
+    if not user.unknown:
+        return
+    user.unknown -= 1
+    if school.switches.new_user_answer == "not_found":
+        raise RefusedError(404, None)
+    both = ["Course could not be found."] if school.switches.new_user_answer == "both" else []
+    raise RefusedError(422, [*both, "User could not be found."])
 
 
 def _repeat_goes_on(school: School) -> bool:
@@ -194,21 +209,49 @@ def _ident(value: Any) -> int:
 
 
 Errors = dict[str, list[str]]
+_TAKEN: dict[str, Errors] = {
+    "taken": {"email": ["has already been taken"]},
+    "exists": {"email": ["already exists"]},
+    "in_use": {"user": ["e-mail address is in use"]},
+    "sentence": {"base": ["A user with this email is already registered."]},
+    "conflict": {"email": []},  # answered 409, with no word about it
+}
 
 
-def _refuse(errors: Errors, refused: list[dict[str, str]]) -> None:
-    if errors:
-        raise RefusedError(422, errors)
-    if refused:
-        raise RefusedError(422, refused)
+def _refuse(school: School, errors: Errors, refused: list[Field | None]) -> None:
+    """Raises RefusedError if anything is wrong; fields are blamed as `field_answer` has it."""
+    if errors.get("email") == []:
+        raise RefusedError(409, None)
+    if not (errors or refused):
+        return
+    blamed = {field.label: "is invalid" for field in refused if field}
+    if None in refused:
+        blamed["custom_profile_field_definition_id"] = "could not be found"
+    shape = school.switches.field_answer
+    if shape == "list" and not errors:
+        raise RefusedError(422, [{label: fault} for label, fault in blamed.items()])
+    if shape == "sentence" and not errors:
+        raise RefusedError(422, [f"{label} {fault}." for label, fault in blamed.items()])
+    as_map: dict[str, Any] = {label: [fault] for label, fault in blamed.items()}
+    if refused and shape == "number":
+        numbers = [str(field.id) for field in refused if field]
+        as_map = {"custom_profile_fields": {number: ["is invalid"] for number in numbers}}
+    if refused and shape == "unnamed":
+        as_map = {"custom_profile_fields": ["is invalid"]}
+    raise RefusedError(422, errors | as_map)
 
 
-def _wrong_names(params: Params, *, needed: bool) -> Errors:
-    return {
-        name: [_BLANK]
-        for name in ("first_name", "last_name")
-        if (needed or name in params) and not str(params.get(name) or "").strip()
-    }
+def _wrong_names(school: School, params: Params, *, needed: bool) -> Errors:
+    given = [name for name in ("first_name", "last_name") if needed or name in params]
+    rule = school.switches.refused_names
+    errors: Errors = {}
+    for name in given:
+        value = str(params.get(name) or "").strip()
+        if not value:
+            errors[name] = [_BLANK]
+        elif rule is not None and re.fullmatch(rule, value):
+            errors[name] = ["is invalid"]
+    return errors
 
 
 def _wrong_email(
@@ -222,7 +265,7 @@ def _wrong_email(
     if not _EMAIL.fullmatch(email):
         return {"email": ["is invalid"]}
     holder = school.user(email)
-    return {"email": ["has already been taken"]} if holder and holder is not user else {}
+    return _TAKEN[school.switches.taken_answer] if holder and holder is not user else {}
 
 
 def _wrong_profile(params: Params) -> Errors:
@@ -244,21 +287,18 @@ def _missing_fields(school: School, given: Mapping[str, str]) -> Errors:
     }
 
 
-def _field_values(school: School, params: Params) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Values by label, and one object for each that is refused."""
+def _field_values(school: School, params: Params) -> tuple[dict[str, str], list[Field | None]]:
+    """Values by label, and the fields whose value is refused; None: there is no such field."""
     values: dict[str, str] = {}
-    refused: list[dict[str, str]] = []
+    refused: list[Field | None] = []
     given = params.get("custom_profile_fields")
     for entry in given if isinstance(given, list) else []:
         if not isinstance(entry, dict):
             continue
         field = school.fields.get(_ident(entry.get("custom_profile_field_definition_id")))
-        if field is None:
-            refused.append({"custom_profile_field_definition_id": "could not be found"})
-            continue
         value = entry.get("value")
-        if not _takes(school, field, value):
-            refused.append({field.label: "is invalid"})
+        if field is None or not _takes(school, field, value):
+            refused.append(field)
             continue
         values[field.label] = value or ""
     return values, refused
