@@ -205,7 +205,7 @@ def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Li
     bought = f"Paid for {event.product or 'something'}{_of_order(event)}"
     rule = next(filter(earlier.gives_now, now), None)
     if back is None and rule is not None:
-        text = f"{bought}. {earlier.since(event, rule)}"
+        text = f"{bought} and got nothing. {earlier.since(event, rule)}"
         if removed := payload_removed(event.delivery):
             by_hand = "Enroll the customer in Thinkific by hand, then mark this as dealt with."
             return Line(WAIT, f"{text} But {removed}. {by_hand}", event=event.pk)

@@ -233,7 +233,9 @@ def test_the_pages_say_that_there_is_a_rule_since_and_lead_to_it(world, course):
     assert "New rule for Example Course One" in words(manager.get(reverse("admin:index")))
     made = rule(world, course)
     text = words(manager.get(customer))
-    assert re.search(r"\(order 1\)\. A rule exists since \d+ \w+ \d\d:\d\d\. Enroll this", text)
+    assert re.search(
+        r"\(order 1\) and got nothing\. A rule exists since \d+ \w+ \d\d:\d\d\. Enroll this", text
+    )
     assert "no rule gives" not in text
     assert "New rule" not in text
     see = f"{reverse('admin:earlier')}?rule={made.pk}&amp;product={made.product_id}"
