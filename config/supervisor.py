@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -28,6 +29,8 @@ FIRST_SIGN_SECONDS = 30.0
 # A program that ran this long has not died at its start: the next restart is quick again.
 STEADY_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
+# Processes whose main one was killed finish the requests that they hold, as long as this.
+ORPHANS_SECONDS = 5.0
 # What was spooled goes before new work: at the start as far as this goes, and then at each tick.
 FIRST_DRAIN_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
@@ -96,15 +99,25 @@ class Program:
         os.close(self._leash)
         self._process = None
 
-    def failed(self, why: str) -> None:
-        """End what is left of it and pause, longer each time: what dies at once must not spin."""
+    def failed(self, why: str, *, orphans: float = 0.0) -> None:
+        """End what is left of it and pause, longer each time: what dies at once must not spin.
+
+        `orphans` is how many seconds the rest of its group has to end by itself.
+        """
         if self.running_seconds > STEADY_SECONDS:
             self._failures = 0
+        self._await_orphans(orphans)
         self.end()
         self._failures += 1
         pause = min(LONGEST_PAUSE, 2.0 ** (self._failures - 1))
         self._start_at = time.monotonic() + pause
         log.error(why, extra={"restart_in": pause})
+
+    def _await_orphans(self, seconds: float) -> None:
+        # The pipe breaks when the last process that holds its other end has ended.
+        leash = select.poll()
+        leash.register(self._leash, 0)
+        leash.poll(seconds * 1000)
 
 
 class Supervisor:
@@ -179,7 +192,8 @@ class Supervisor:
     def _watch_web(self) -> None:
         for server in self._servers:
             if server.started and not server.alive():
-                server.failed({"web": "web_died", "pages": "pages_died"}[server.name])
+                died = {"web": "web_died", "pages": "pages_died"}
+                server.failed(died[server.name], orphans=ORPHANS_SECONDS)
             if not server.started and server.may_start():
                 server.start()
 

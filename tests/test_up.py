@@ -124,7 +124,8 @@ def test_a_killed_web_server_is_back_and_nobody_was_refused_meanwhile(admit, sch
     _, acme = school
     running = admit.up("--workers", "1")
     first = running.program("web")
-    os.kill(first, signal.SIGKILL)
+    # All of it at once: whoever had taken the connection could not answer it any more.
+    os.killpg(first, signal.SIGKILL)
     assert admit.sell("dana@example.com") == 200  # waits in the socket that `up` holds
     assert running.program("web") != first
     live.until(lambda: live.has_access(acme, "dana@example.com"), what=running.output())
