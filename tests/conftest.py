@@ -107,6 +107,13 @@ def django_db_modify_db_settings(
         options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
 
 
+@pytest.fixture(autouse=True)
+def _no_tries_of_other_tests() -> None:
+    from config.sign_in import tries
+
+    tries.forget()
+
+
 @pytest.fixture
 def sandbox(settings) -> Iterator[Sandbox]:
     """The stand-in of Thinkific on a port of its own, without any school yet."""

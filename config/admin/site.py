@@ -1,16 +1,23 @@
 """The admin site: its names, its menu, its overview, and the pages of no single model."""
 
+import logging
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import UsernameField
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
 from config.admin import menu
+from config.sign_in import TooManyTries, client_address, tries
+from events.tally import Tally
+
+log = logging.getLogger(__name__)
+_refused = Tally(lambda count: log.warning("sign_ins_refused", extra={"count": count}))
 
 
 class SignIn(AdminAuthenticationForm):
@@ -25,6 +32,26 @@ class SignIn(AdminAuthenticationForm):
             "If you forgot the password, ask the owner of this Admit for a new link."
         )
     }
+
+    def clean(self) -> dict[str, Any]:
+        """Check the password, unless too many were tried: then it is not even hashed."""
+        account = self.cleaned_data.get("username")
+        if not account or not self.cleaned_data.get("password") or self.request is None:
+            return super().clean()
+        address = client_address(self.request)
+        try:
+            tries.begin(account, address)
+        except TooManyTries as error:
+            _refused.add()
+            raise ValidationError(str(error), code="too_many_tries") from None
+        try:
+            found = super().clean()
+        except ValidationError:
+            log.warning("sign_in_failed", extra={"address": address})
+            raise
+        tries.succeeded(account, address)
+        log.info("signed_in", extra={"user": self.get_user().pk, "address": address})
+        return found
 
 
 class AdmitSite(admin.AdminSite):
