@@ -38,7 +38,8 @@ MOST_UNFINISHED_BYTES = 64 * 1024 * 1024
 AT_ONCE = 64 * 1024
 # The pages give way to the webhook and to the workers.
 NICENESS = 10
-HOOK = re.compile(rb"[A-Z]+ (?:https?://[^/ ]*)?/+(?:web)?hooks?/", re.IGNORECASE)
+# Written in another way, an address is answered by the process for the pages, just as well.
+HOOK = re.compile(rb"[A-Z]+ (?:https?://[^/ ]*)?/+(?:(?:web)?hooks?|sam-?cart)/", re.IGNORECASE)
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nContent-Length: 0\r\n"

@@ -18,7 +18,7 @@ class Tally:
         self._say = say
         self._lock = threading.Lock()
         self._count = 0
-        self._next = 0.0
+        self._told_at = -EVERY_SECONDS
         _all.append(self)
 
     def add(self) -> None:
@@ -31,9 +31,9 @@ class Tally:
         """Tell what was counted since the last time, if that is a minute ago."""
         with self._lock:
             count, now = self._count, time.monotonic()
-            if not count or now < self._next:
+            if not count or now < self._told_at + EVERY_SECONDS:
                 return
-            self._count, self._next = 0, now + EVERY_SECONDS
+            self._count, self._told_at = 0, now
         self._say(count)
 
 

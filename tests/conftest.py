@@ -108,10 +108,13 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(autouse=True)
-def _no_tries_of_other_tests() -> None:
+def _nothing_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No try of a password is counted from before, and each log line is told at once."""
     from config.sign_in import tries
+    from events import tally
 
     tries.forget()
+    monkeypatch.setattr(tally, "EVERY_SECONDS", 0.0)
 
 
 @pytest.fixture
