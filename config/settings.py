@@ -3,6 +3,7 @@
 A missing or malformed value stops the start with a sentence that names it.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,10 @@ from config import env_file, environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.3.2"
+
+# Databases and spooled events hold customers' data: no other user of the machine may read them.
+# Set here because every command, web process and worker comes by.
+os.umask(0o077)
 
 environ.Env.read_env(env_file.path())
 env = environment.Reader()
