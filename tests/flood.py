@@ -63,8 +63,13 @@ def main() -> None:
         threading.Thread(target=_again_and_again, args=[act], daemon=True).start()
     print("flooding", flush=True)
     threading.Timer(LONGEST_SECONDS, _over.set).start()
-    threading.Thread(target=lambda: (sys.stdin.read(), _over.set()), daemon=True).start()
+    threading.Thread(target=_end_with_input, daemon=True).start()
     _over.wait()
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    _over.set()
 
 
 if __name__ == "__main__":

@@ -92,9 +92,6 @@ def nginx(folder: Path, admit: live.Installation, proxy: Proxy) -> list[str]:
 
 def caddy(folder: Path, admit: live.Installation, proxy: Proxy) -> list[str]:
     text = (live.ROOT / "docs" / "Caddyfile").read_text(encoding="utf-8")
-    with subprocess.Popen(["caddy", "version"], stdout=subprocess.PIPE, text=True) as told:
-        assert told.stdout is not None
-        older = re.search(r"\b2\.[0-6]\.", told.stdout.read())
     own = f"{{\n\tadmin off\n\thttp_port {proxy.plain}\n\thttps_port {proxy.secure}\n\tservers {{"
     for old, new in {
         "{\n\tservers {": own,
@@ -147,7 +144,7 @@ def answers(proxy: Proxy, process: "subprocess.Popen[bytes]") -> bool:
 
 
 @pytest.fixture
-def running(admit) -> live.Running:
+def running(admit: live.Installation) -> live.Running:
     return admit.up("--no-worker")
 
 

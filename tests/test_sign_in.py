@@ -115,8 +115,8 @@ def test_no_more_is_remembered_than_fits(clock, monkeypatch):
     for number in range(50):
         tries.begin(f"person{number}", f"10.0.0.{number}")
         tries.succeeded(f"person{number}", f"10.0.0.{number}")
-    kept = (tries._account._counts, tries._address._counts, tries._both._counts, tries._known)
-    assert max(map(len, kept)) == 10
+    limits = (tries._account, tries._address, tries._both)
+    assert max(len(limit._counts) for limit in limits) == len(tries._known) == 10
 
 
 def test_each_try_is_logged_with_its_address_and_a_flood_in_one_line(owner, caplog, monkeypatch):

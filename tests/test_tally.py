@@ -8,7 +8,7 @@ from events.tally import Tally
 
 def test_the_first_is_told_at_once_and_the_rest_together_a_minute_later(monkeypatch):
     now = 1000.0
-    monkeypatch.setattr(tally.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setattr(tally, "EVERY_SECONDS", 60.0)
     told: list[int] = []
     unknown = Tally(told.append)
