@@ -22,6 +22,8 @@ HAND_OVER_BYTES = 256 * 1024
 # Of both web servers.
 COMMON: dict[str, Any] = {
     "preload_app": True,  # the workers share the memory of what is imported once
+    # config.web has limits of its own, which keep accepting.
+    "worker_connections": 4000,
     "timeout": 60,
     "graceful_timeout": 15,
     # Newer versions open a socket for commands in the home folder; nobody here uses it.

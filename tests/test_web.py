@@ -178,3 +178,25 @@ def test_killed_processes_of_the_webhook_cost_what_they_held_and_no_more(admit):
     assert running.program("web") != main
     assert len(admit.events()) == 3
     assert running.terminate() == 0
+
+
+def test_the_oldest_of_too_many_unfinished_requests_is_cut_off_and_sales_go_on(admit):
+    admit.up("--no-worker")
+    head = f"POST {HOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+
+        def begin(data: bytes) -> socket.socket:
+            line = stack.enter_context(socket.create_connection(("127.0.0.1", admit.port)))
+            line.settimeout(20)
+            with contextlib.suppress(OSError):  # it is cut off while it is sent
+                line.sendall(data)
+            return line
+
+        # By number, and by what they hold in memory.
+        for first, *_ in (
+            [begin(b"P") for _ in range(510)],
+            [begin(head + b"a" * 900_000) for _ in range(45)],
+        ):
+            with contextlib.suppress(ConnectionResetError):
+                assert first.recv(100).startswith(b"HTTP/1.1 503 ")
+            assert admit.sell("dana@example.com") == 200
