@@ -30,9 +30,12 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db import OperationalError, ProgrammingError
 
+    from config import private_files
+
     try:
         # Read here, because Django's own commands would hide what is wrong with a setting.
         _ = settings.INSTALLED_APPS
+        private_files.tighten()
         execute_from_command_line(sys.argv)
         sys.stdout.flush()
     except ImproperlyConfigured as error:

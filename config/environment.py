@@ -1,5 +1,6 @@
 """Reading one setting at a time, each fault as a sentence that names the setting."""
 
+import ipaddress
 import logging
 import zoneinfo
 from pathlib import Path
@@ -51,6 +52,18 @@ class Reader:
         return [
             word.strip() for word in self.text(name, default=default).split(",") if word.strip()
         ]
+
+    def networks(
+        self, name: str, *, default: str
+    ) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """A comma list of addresses and networks."""
+        try:
+            return [ipaddress.ip_network(word) for word in self.words(name, default=default)]
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"{name} must be a comma list of addresses or networks, such as "
+                f"10.0.0.2,192.168.1.0/24: {error}."
+            ) from None
 
     def folder(self, name: str, *, default: Path) -> Path:
         """A folder, which need not be there; a relative one lies beside manage.py."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from gunicorn import glogging
 
-HOOK_PATH = re.compile(r"(/hooks/)[^\s\"'?]+", re.IGNORECASE)
+HOOK_PATH = re.compile(r"((?<!/admin)/(?:(?:web)?hooks?|sam-?cart)/)[^\s\"'?]+", re.IGNORECASE)
 # What a LogRecord has of its own; everything else was passed as `extra`.
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request", "status_code"}
 

@@ -3,6 +3,7 @@
 A missing or malformed value stops the start with a sentence that names it.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,10 @@ from config import env_file, environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.3.2"
+
+# Databases and spooled events hold customers' data: no other user of the machine may read them.
+# Set here because every command, web process and worker comes by.
+os.umask(0o077)
 
 environ.Env.read_env(env_file.path())
 env = environment.Reader()
@@ -32,6 +37,9 @@ if PUBLIC_URL.startswith("https://"):
     CSRF_TRUSTED_ORIGINS.append(PUBLIC_URL)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+
+# Whose X-Forwarded-For tells the address of who signs in.
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", default="127.0.0.0/8,::1")
 
 INSTALLED_APPS = [
     "events",

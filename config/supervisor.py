@@ -1,8 +1,9 @@
-"""Web server, worker cluster and their watchdog: what `manage.py up` runs."""
+"""Web servers, worker cluster and their watchdog: what `manage.py up` runs."""
 
 import contextlib
 import logging
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -28,6 +29,8 @@ FIRST_SIGN_SECONDS = 30.0
 # A program that ran this long has not died at its start: the next restart is quick again.
 STEADY_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
+# Processes whose main one was killed finish the requests that they hold, as long as this.
+ORPHANS_SECONDS = 5.0
 # What was spooled goes before new work: at the start as far as this goes, and then at each tick.
 FIRST_DRAIN_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
@@ -96,33 +99,42 @@ class Program:
         os.close(self._leash)
         self._process = None
 
-    def failed(self, why: str) -> None:
-        """End what is left of it and pause, longer each time: what dies at once must not spin."""
+    def failed(self, why: str, *, orphans: float = 0.0) -> None:
+        """End what is left of it and pause, longer each time: what dies at once must not spin.
+
+        `orphans` is how many seconds the rest of its group has to end by itself.
+        """
         if self.running_seconds > STEADY_SECONDS:
             self._failures = 0
+        self._await_orphans(orphans)
         self.end()
         self._failures += 1
         pause = min(LONGEST_PAUSE, 2.0 ** (self._failures - 1))
         self._start_at = time.monotonic() + pause
         log.error(why, extra={"restart_in": pause})
 
+    def _await_orphans(self, seconds: float) -> None:
+        # The pipe breaks when the last process that holds its other end has ended.
+        leash = select.poll()
+        leash.register(self._leash, 0)
+        leash.poll(seconds * 1000)
+
 
 class Supervisor:
-    """Starts both programs, ticks, restarts what died or fell silent, and stops all of it.
+    """Starts the programs, ticks, restarts what died or fell silent, and stops all of it.
 
     `listener` is the web server's socket (None: no web server), kept open here so that a
-    connection waits, and is not refused, while the web server is started anew. `workers` is
+    connection waits, and is not refused, while the web server is started anew. So are the
+    sockets by which it hands connections to the program for the pages. `workers` is
     how many processes the cluster has: None for the setting, 0 for no cluster.
     """
 
     def __init__(self, *, listener: socket.socket | None, workers: int | None) -> None:
         self._listener = listener
         heard, rung = bell.hang()
-        os.environ[bell.RUNG] = str(rung)  # for the ticker and, with our environment, for both
-        self._web = self._cluster = None
-        if listener:
-            bind = {child.BIND: f"fd://{listener.fileno()}"}
-            self._web = Program("web", env=bind, files=[listener.fileno(), rung])
+        os.environ[bell.RUNG] = str(rung)  # for the ticker and, with our environment, for all
+        self._cluster: Program | None = None
+        self._servers = self._web_servers(listener, rung) if listener else []
         if workers != 0:
             env = {"WORKER_PROCESSES": str(workers)} if workers else {}
             # Without a web server here, what comes in elsewhere rings no bell of ours.
@@ -133,6 +145,19 @@ class Supervisor:
         self._reached_at = 0.0
         self._stopping = False
 
+    def _web_servers(self, listener: socket.socket, rung: int) -> list[Program]:
+        self._hand_over = there, here = child.hand_over()
+        env = {
+            child.BIND: f"fd://{listener.fileno()}",
+            child.HAND_OVER: str(there.fileno()),
+        }
+        return [
+            Program("web", env=env, files=[listener.fileno(), there.fileno(), rung]),
+            Program(
+                "pages", env={child.TAKE_OVER: str(here.fileno())}, files=[here.fileno(), rung]
+            ),
+        ]
+
     @property
     def cluster_name(self) -> str:
         return f"{socket.gethostname()[:60]}-{os.getpid()}-{self._generation}"
@@ -142,13 +167,12 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
         try:
-            if self._web:
+            if self._servers:
                 spool.prepare()
-                self._watch_web(self._web)
+            self._watch_web()
             self._drain(FIRST_DRAIN_SECONDS)
             while not self._stopping:
-                if self._web:
-                    self._watch_web(self._web)
+                self._watch_web()
                 self._drain(DRAIN_SECONDS)
                 if self._cluster:
                     self._watch_cluster(self._cluster)
@@ -165,11 +189,13 @@ class Supervisor:
         while not self._stopping and time.monotonic() < until:
             time.sleep(0.05)
 
-    def _watch_web(self, web: Program) -> None:
-        if web.started and not web.alive():
-            web.failed("web_died")
-        if not web.started and web.may_start():
-            web.start()
+    def _watch_web(self) -> None:
+        for server in self._servers:
+            if server.started and not server.alive():
+                died = {"web": "web_died", "pages": "pages_died"}
+                server.failed(died[server.name], orphans=ORPHANS_SECONDS)
+            if not server.started and server.may_start():
+                server.start()
 
     def _watch_cluster(self, cluster: Program) -> None:
         if not cluster.started:
@@ -215,7 +241,7 @@ class Supervisor:
         if self._listener:
             self._listener.close()  # whoever connects from now on is refused and tries again
         self._note(lambda: ticker.ask_to_stop(self.cluster_name))
-        programs = [program for program in (self._web, self._cluster) if program]
+        programs = [*self._servers, *([self._cluster] if self._cluster else [])]
         for program in programs:
             program.ask_to_stop()
         for program in programs:

@@ -1,6 +1,7 @@
 """Where SamCart's events enter: keep the raw bytes, answer, and look at nothing."""
 
 import hashlib
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
-from events import addresses, keeping, reach, spool, wake
+from events import addresses, keeping, reach, spool, tally, wake
 from events.models import Delivery
 from integrations import doors, secrets
 from integrations.doors import Door
@@ -21,19 +22,33 @@ from rules.triggers import from_address
 
 log = logging.getLogger(__name__)
 GetResponse = Callable[[HttpRequest], HttpResponse]
+# What an address begins with, also as people write it who type it by hand.
+BEGINNINGS = {"hook", "hooks", "webhook", "webhooks", "samcart", "sam-cart"}
+_unknown_addresses = tally.Tally(
+    lambda count: log.warning("hook_address_unknown", extra={"count": count})
+)
 
 
 def receive_first(get_response: GetResponse) -> GetResponse:
     """Middleware that answers the webhook before host check, redirects, session and CSRF."""
 
     def answer(request: HttpRequest) -> HttpResponse:
-        # Doubled slashes come of an address pasted behind a slash; a 404 would lose the event.
-        parts = [part for part in request.path_info.split("/") if part]
-        if parts[:2] != ["hooks", "samcart"] or len(parts) < 3:
-            return get_response(request)
-        return receive(request, parts[2], "/".join(parts[3:]))
+        addressed = _addressed(request.path_info)
+        return receive(request, *addressed) if addressed else get_response(request)
 
     return answer
+
+
+def _addressed(path: str) -> tuple[str, str] | None:
+    """Secret and trigger of a webhook's address, None for any other path.
+
+    Doubled slashes come of an address pasted behind a slash; a 404 would lose the event.
+    """
+    parts = [part for part in path.split("/") if part]
+    rest = list(itertools.dropwhile(lambda part: part.casefold() in BEGINNINGS, parts))
+    if not rest or len(rest) == len(parts):
+        return None
+    return rest[0], "/".join(rest[1:])
 
 
 @csrf_exempt
@@ -56,7 +71,7 @@ def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
     came_at = time.time()
     patience = Patience(settings.STORE_SECONDS)  # for the look-up and the storing together
     posted = request.method == "POST"
-    digest, door, in_reach = _addressed(secret, patience, posted=posted)
+    digest, door, in_reach = _whose(secret, patience, posted=posted)
     if door is None:
         return _unknown()
     if not posted:
@@ -218,7 +233,7 @@ def _store_once(delivery: Delivery, digest: str) -> None:
 
 
 def _unknown() -> HttpResponse:
-    log.warning("hook_address_unknown")
+    _unknown_addresses.add()
     return _answer(404, "This address is not known. Copy it again from Admit.")
 
 

@@ -29,10 +29,11 @@ def check_webhook_secret(secret: str) -> None:
 
 
 def add_webhook_secret(marketplace: Marketplace, secret: str = "") -> str:
-    """A new secret (made when none is given); the older ones live on for seven days.
+    """A new secret (made when none is given); the one before it works for seven more days.
 
-    One that the account had before becomes its own again. Raises ValueError as
-    check_webhook_secret does, and IntegrityError for a secret of another account.
+    Older ones keep their earlier end. One that the account had before becomes its own again.
+    Raises ValueError as check_webhook_secret does, and IntegrityError for a secret of another
+    account.
     """
     secret = secret or secrets.fresh()
     check_webhook_secret(secret)
@@ -46,6 +47,14 @@ def add_webhook_secret(marketplace: Marketplace, secret: str = "") -> str:
         if not known.filter(digest=digest).update(expires_at=None, sealed=sealed):
             WebhookSecret.objects.create(marketplace=marketplace, digest=digest, sealed=sealed)
     return secret
+
+
+def end_old_addresses(marketplace: Marketplace) -> int:
+    """End the addresses that were replaced and still work; how many those were.
+
+    What is sent there from now on is kept and held for a person. The current address stays.
+    """
+    return marketplace.webhook_secrets.filter(expires_at__gt=Now()).update(expires_at=Now())
 
 
 def current_secret(marketplace: Marketplace) -> WebhookSecret | None:

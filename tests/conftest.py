@@ -109,6 +109,16 @@ def django_db_modify_db_settings(
         options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No try of a password is counted from before, and each log line is told at once."""
+    from config.sign_in import tries
+    from events import tally
+
+    tries.forget()
+    monkeypatch.setattr(tally, "EVERY_SECONDS", 0.0)
+
+
 @pytest.fixture
 def sandbox(settings) -> Iterator[Sandbox]:
     """The stand-in of Thinkific on a port of its own, without any school yet."""

@@ -21,8 +21,8 @@ from integrations.thinkific import deadline
 from integrations.thinkific.client import LARGEST_ANSWER
 from tests.wire import Peer, WatchedClient, Wire, always, certificate, closed_port, head
 
-SOON = 0.3  # the deadline of calls that must run into it
-LATE = 3.0  # seconds after which a call has plainly missed that deadline
+SOON = 1.5  # the deadline of calls that must run into it; a busy machine connects within it
+LATE = 8.0  # seconds after which a call has plainly missed that deadline, on a busy machine too
 CHUNKED = {"Transfer-Encoding": "chunked"}
 
 
@@ -131,7 +131,7 @@ def test_a_slow_answer_ends_at_the_deadline(name):
     with serve(SLOW[name]) as server, ends_in_time():
         errors = errors_of(client_of(server, seconds=SOON))
 
-    assert_retry(errors, "did not answer within 0.3 seconds", doubt=True)
+    assert_retry(errors, f"did not answer within {SOON} seconds", doubt=True)
     assert len(server.requests) == 2
 
 
@@ -140,7 +140,7 @@ def test_a_slow_answer_over_tls_ends_at_the_deadline(name, trusted):
     with serve(SLOW[name], tls=trusted) as server, ends_in_time():
         errors = in_a_new_thread(lambda: errors_of(client_of(server, seconds=SOON)))
 
-    assert_retry(errors, "did not answer within 0.3 seconds", doubt=True)
+    assert_retry(errors, f"did not answer within {SOON} seconds", doubt=True)
     assert len(server.requests) == 2
 
 

@@ -32,6 +32,7 @@ MALFORMED = {
     "DATABASE_URL": ["mysql://a:hidden-word@b/c", "nothing", "postgres://a:hidden-word@b:port/c"],
     "REDIS_URL": ["localhost:6379", "http://:hidden-word@127.0.0.1"],
     "THINKIFIC_API_URL": ["api.thinkific.com", "https://"],
+    "TRUSTED_PROXIES": ["proxy.example.com", "10.0.0.300", "10.0.0.1/24", "10.0.0.0/33"],
     "WEB_CONCURRENCY": ["0", "two", "-1", "1.5", ""],
     "THINKIFIC_CALLS_PER_MINUTE": ["-1", "fast", "9" * 5000],
     "RETRY_DELAYS": ["", "soon", "0,-5", "1,nan", "inf", "0;30"],

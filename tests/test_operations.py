@@ -19,7 +19,7 @@ GUIDE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 APPS = ("config", "events", "rules", "integrations")
 SAID = re.compile(r"log\.(?:warning|error|critical|exception)\(\s*\"(\w+)\"")
 # The supervisor names what failed in a variable: these words are handed to `failed`.
-HANDED = {"web_died", "cluster_died", "cluster_silent"}
+HANDED = {"web_died", "pages_died", "cluster_died", "cluster_silent"}
 
 
 def test_every_alarm_of_the_code_is_explained_and_no_other():

@@ -399,10 +399,10 @@ def test_a_hostile_megabyte_does_not_hold_the_inbox_up(
     before: bytes, unit: bytes, after: bytes
 ) -> None:
     body = before + unit * ((MEGABYTE - len(before + after)) // len(unit)) + after
-    started = time.monotonic()
+    started = time.process_time()  # what others do on the machine does not count
     holds(body)
     # Far above what it takes, far below what anything quadratic would take.
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 def holds(body: bytes, content_type: str = "") -> None:

@@ -31,6 +31,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "samcart-account": EVERYBODY,
     "samcart-address": SETS_UP,
     "samcart-new-secret": SETS_UP,
+    "samcart-end-old-address": SETS_UP,
     "samcart-own-rules": SETS_UP,
     "samcart-name-type": SETS_UP,
     "samcart-forget-type": SETS_UP,

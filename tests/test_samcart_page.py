@@ -17,6 +17,7 @@ from django_q.models import OrmQ
 from config import reach, roles
 from events import closing, inbox
 from events.models import Delivery, EventLog, RuleRun
+from integrations import connect
 from integrations.models import Marketplace, Product, WebhookSecret
 from rules.models import NamedType, Rule
 from tests import factories
@@ -85,7 +86,8 @@ def test_without_script_the_address_can_be_selected_and_the_copy_button_is_not_t
 
 
 def test_a_link_to_the_shown_address_leads_to_the_page_without_it(boss, shop):
-    for what in ("-address", "-new-secret", "-rename", "-own-rules", "-name-type"):
+    replaced = ("-new-secret", "-end-old-address")
+    for what in ("-address", *replaced, "-rename", "-own-rules", "-name-type"):
         answer = boss.get(place(what, shop.marketplace.pk))
         assert answer.status_code == 302, what
         assert answer["Location"] == place("-account", shop.marketplace.pk), what
@@ -117,6 +119,55 @@ def test_an_old_address_that_has_ended_says_so(boss, shop):
         expires_at=timezone.now() - timedelta(days=1)
     )
     assert re.search(r"Ended \d+ \w+", words(boss.get(place(""))))
+
+
+def test_a_leaked_address_is_ended_at_once_and_what_comes_there_waits_for_a_person(boss, shop):
+    shop.rule("product_purchased")
+    boss.post(place("-new-secret", shop.marketplace.pk))
+    new = connect.webhook_secret(shop.marketplace)
+    page = boss.get(place(""))
+    assert "First paste the current address in SamCart, then end it here." in words(page)
+    assert "End the old address now" in words(page)
+    answer = boss.post(place("-end-old-address", shop.marketplace.pk), follow=True)
+    assert said(answer) == [
+        "Main shop: The old address has ended. What is still sent there is kept, enrolls nobody "
+        "and waits for you."
+    ]
+    assert "End the old address now" not in words(answer)
+    # The old address takes what is sent, and carries nothing out; the new one does.
+    shop.sell(shops.changed("10_product", order__id=1))
+    held = EventLog.objects.get()
+    assert (held.delivery.withdrawn, held.runs.filter(status="held").count()) == (True, 1)
+    assert "It was sent to a withdrawn address." in held.reason
+    assert shop.post(shops.changed("10_product", order__id=2), secret=new).status_code == 200
+    assert Delivery.objects.latest("pk").withdrawn is False
+    answer = boss.post(place("-end-old-address", shop.marketplace.pk), follow=True)
+    assert said(answer) == ["Main shop has no old address that still works."]
+
+
+def test_several_old_addresses_end_together_and_not_those_of_another_account(boss, shop):
+    other = Marketplace.objects.create(name="Side shop")
+    for _ in range(2):
+        connect.add_webhook_secret(other)
+        boss.post(place("-new-secret", shop.marketplace.pk))
+    assert "End the old addresses now" in words(boss.get(place("")))
+    answer = boss.post(place("-end-old-address", shop.marketplace.pk), follow=True)
+    assert "Main shop: 2 old addresses have ended." in said(answer)[0]
+    now = timezone.now()
+    assert not shop.marketplace.webhook_secrets.filter(expires_at__gt=now).exists()
+    assert shop.marketplace.webhook_secrets.filter(expires_at=None).count() == 1
+    assert other.webhook_secrets.filter(expires_at__gt=now).count() == 1
+
+
+def test_another_new_secret_prolongs_no_older_address(boss, shop):
+    boss.post(place("-new-secret", shop.marketplace.pk))
+    oldest = WebhookSecret.objects.exclude(expires_at=None).get()
+    soon = timezone.now() + timedelta(hours=1)
+    for end in (soon, timezone.now() - timedelta(hours=1)):
+        WebhookSecret.objects.filter(pk=oldest.pk).update(expires_at=end)
+        boss.post(place("-new-secret", shop.marketplace.pk))
+        oldest.refresh_from_db()
+        assert oldest.expires_at == end
 
 
 def test_an_address_that_cannot_be_opened_is_said(boss, shop):
@@ -394,6 +445,7 @@ def test_what_strangers_send_is_escaped(boss, shop):
 DOES = {
     "-address": "integrations.see_address_marketplace",
     "-new-secret": "integrations.see_address_marketplace",
+    "-end-old-address": "integrations.see_address_marketplace",
     "-rename": "integrations.change_marketplace",
     "-own-rules": "integrations.change_marketplace",
     "-delete": "integrations.delete_marketplace",
@@ -409,6 +461,7 @@ def test_a_role_does_what_it_may_and_no_more(shop, role: str):
     named = NamedType.objects.create(
         marketplace=shop.marketplace, type="x", trigger="product_purchased"
     )
+    connect.add_webhook_secret(shop.marketplace)
     allowed = roles.ROLES.get(role, ())
     page = client.get(place(""))
     assert page.status_code == (200 if "integrations.view_marketplace" in allowed else 403)

@@ -76,7 +76,9 @@ def test_a_posted_purchase_is_enrolled_and_no_log_line_tells_a_secret(
     live.until(lambda: len(sandbox.calls) >= 4, what=running.output())
 
     everybody = live.tree(running.pid)
-    assert len(everybody) >= 7  # web and its worker; main, sentinel, two workers, two more
+    assert (
+        len(everybody) >= 9
+    )  # web and pages with a worker each; main, sentinel, two workers, two more
     assert running.terminate() == 0, running.output()
     assert [process for process in everybody if process.alive()] == []
     said = running.output()
@@ -106,10 +108,10 @@ def test_sigterm_finishes_the_run_under_way(admit, school):
         admit.sell("too.late@example.com")
 
 
-@pytest.mark.parametrize("also", ["", "web", "cluster"])
+@pytest.mark.parametrize("also", ["", "web", "pages", "cluster"])
 def test_sigkill_of_up_takes_everybody_along(admit, also: str):
     running = admit.up()
-    live.until(lambda: len(live.tree(running.pid)) >= 8, what="the cluster")
+    live.until(lambda: len(live.tree(running.pid)) >= 10, what="the cluster")
     everybody = live.tree(running.pid)
     # Even when the main process that held the leash went first.
     for pid in [running.program(also)] if also else []:
@@ -122,7 +124,8 @@ def test_a_killed_web_server_is_back_and_nobody_was_refused_meanwhile(admit, sch
     _, acme = school
     running = admit.up("--workers", "1")
     first = running.program("web")
-    os.kill(first, signal.SIGKILL)
+    # All of it at once: whoever had taken the connection could not answer it any more.
+    os.killpg(first, signal.SIGKILL)
     assert admit.sell("dana@example.com") == 200  # waits in the socket that `up` holds
     assert running.program("web") != first
     live.until(lambda: live.has_access(acme, "dana@example.com"), what=running.output())
@@ -138,7 +141,8 @@ def test_web_and_workers_may_be_two_commands(admit, school):
     assert (waiting["status"], waiting["id"], waiting["trigger"]) == ("waiting", None, None)
     workers = admit.up("--no-web", "--workers", "1")
     live.until(lambda: live.has_access(acme, "dana@example.com"), what=workers.output())
-    assert [process.pid for process in live.children(web.pid)] == [web.program("web")]
+    serving = [web.program("web"), web.program("pages")]
+    assert [process.pid for process in live.children(web.pid)] == serving
     assert [process.pid for process in live.children(workers.pid)] == [workers.program("cluster")]
     assert (web.terminate(), workers.terminate()) == (0, 0)
 

@@ -22,7 +22,7 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from config import child, logs
-from events import inbox, spool, wake
+from events import inbox, spool, tally, wake
 from events.models import Delivery, EventLog
 from integrations import connect
 from integrations.models import WebhookSecret
@@ -219,9 +219,22 @@ def test_whatever_follows_the_secret_is_stored_and_unknown_words_are_explained(s
 
 
 @pytest.mark.parametrize(
-    "path", ["//hooks/samcart/{}/", "/hooks//samcart//{}", "/hooks/samcart/{}"]
+    "path",
+    [
+        "//hooks/samcart/{}/",
+        "/hooks//samcart//{}",
+        "/hooks/samcart/{}",
+        "/HOOKS/samcart/{}/",
+        "/Hooks/SamCart/{}/",
+        "/hook/samcart/{}",
+        "/webhooks/samcart/{}/",
+        "/webhook/sam-cart/{}",
+        "/hooks/{}/",
+        "/hooks/hooks/samcart/{}/",
+        "/samcart/{}/",
+    ],
 )
-def test_doubled_and_missing_slashes_lose_nothing(shop, path):
+def test_an_address_with_a_right_secret_is_taken_as_it_is_plainly_meant(shop, path):
     # Not by the test client's own address: it takes //hooks for a host.
     answer = shop.client.generic("POST", "/", b"{}", PATH_INFO=path.format(shop.secret))
     assert answer.status_code == 200
@@ -279,6 +292,18 @@ def test_no_cookie_is_set_and_no_session_made(shop):
     answer = shop.post(b"{}")
     assert not answer.cookies
     assert set(answer.headers) == {"Content-Type", "Content-Length"}
+
+
+def test_many_unknown_addresses_are_told_in_one_line_a_minute(shop, caplog, monkeypatch):
+    monkeypatch.setattr(tally, "EVERY_SECONDS", 3600.0)
+    for number in range(600):
+        assert shop.post(b"{}", secret=f"guessed-{number}").status_code == 404
+    told = [record for record in caplog.records if record.message == "hook_address_unknown"]
+    assert len(told) <= 1
+    monkeypatch.setattr(tally, "EVERY_SECONDS", 0.0)
+    tally.tell_all()
+    told = [record for record in caplog.records if record.message == "hook_address_unknown"]
+    assert sum(vars(record)["count"] for record in told) == 600
 
 
 # Withdrawn addresses, and two at once

@@ -218,9 +218,9 @@ def closed_port() -> int:
 
 
 def certificate(folder: Path, *, days: int = 1) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context for 127.0.0.1, and the file of the authority that vouches for it.
+    """A server's TLS context, and the file of the authority that vouches for it.
 
-    With negative `days` the certificate has expired.
+    It is for 127.0.0.1 and admit.example.com. With negative `days` the certificate has expired.
     """
     now = datetime.now(UTC)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -234,7 +234,9 @@ def certificate(folder: Path, *, days: int = 1) -> tuple[ssl.SSLContext, Path]:
     )
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName(
+        [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("admit.example.com")]
+    )
     own = (
         _builder(subject, authority_name, key, now, days)
         .add_extension(names, critical=False)

@@ -80,14 +80,30 @@ def show_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
 
 @posted
 def new_secret(request: HttpRequest, account: Marketplace) -> HttpResponse:
-    """Another address; the old one lives on for a week."""
+    """Another address; the old one works for another week."""
     before = account.webhook_secrets.exists()
     connect.add_webhook_secret(account)
     until = timezone.localtime(timezone.now() + connect.OVERLAP)
     text = f"{account} has a new address. Press Show, and paste it in SamCart."
     if before:
-        text += f" The old one works until {until.day} {until:%b %H:%M %Z}."
+        text += (
+            f" The old one works until {until.day} {until:%b %H:%M %Z}: if a stranger knows it, "
+            "paste the new one in SamCart now, then end the old one below."
+        )
     messages.success(request, text)
+    return to_account(account, "address")
+
+
+@posted
+def end_old_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
+    """End what was replaced at once, because somebody has it who should not."""
+    ended = connect.end_old_addresses(account)
+    if ended:
+        what = "The old address has" if ended == 1 else f"{ended} old addresses have"
+        text = f"{what} ended. What is still sent there is kept, enrolls nobody and waits for you."
+        messages.success(request, f"{account}: {text}")
+    else:
+        messages.info(request, f"{account} has no old address that still works.")
     return to_account(account, "address")
 
 
@@ -105,7 +121,8 @@ def _page(request: HttpRequest, account: Marketplace, *, reveal: bool = False) -
         address=address,
         fault=fault,
         has_address=connect.current_secret(account) is not None,
-        older=_older(account),
+        older=(older := _older(account)),
+        older_works=sum(one.works for one in older),
         overlap_days=connect.OVERLAP.days,
         missing=[heard.Missing(row.trigger, row.rules) for row in rows if row.missing],
         tables=[
@@ -158,5 +175,11 @@ PAGES = [
     Page("samcart/<int:account>/", "samcart-account", show, SEE),
     Page("samcart/<int:account>/address/", "samcart-address", show_address, SEE_ADDRESS),
     Page("samcart/<int:account>/new-secret/", "samcart-new-secret", new_secret, SEE_ADDRESS),
+    Page(
+        "samcart/<int:account>/end-old-address/",
+        "samcart-end-old-address",
+        end_old_address,
+        SEE_ADDRESS,
+    ),
     *accounts.PAGES,
 ]

@@ -1,5 +1,6 @@
 """The admin site: its names, its menu, its overview, and the pages of no single model."""
 
+import logging
 from typing import Any
 
 from django import forms
@@ -7,6 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.forms import UsernameField
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
@@ -14,7 +16,12 @@ from django.urls import URLPattern, URLResolver
 
 from config import people
 from config.admin import look, menu
+from config.sign_in import TooManyTries, client_address, tries
+from events.tally import Tally
 from integrations.models import Destination
+
+log = logging.getLogger(__name__)
+_refused = Tally(lambda count: log.warning("sign_ins_refused", extra={"count": count}))
 
 
 class SignIn(AdminAuthenticationForm):
@@ -32,6 +39,26 @@ class SignIn(AdminAuthenticationForm):
 
     def clean_username(self) -> str:
         return people.user_name(self.cleaned_data["username"])
+
+    def clean(self) -> dict[str, Any]:
+        """Check the password, unless too many were tried: then it is not even hashed."""
+        account = self.cleaned_data.get("username")
+        if not account or not self.cleaned_data.get("password") or self.request is None:
+            return super().clean()
+        address = client_address(self.request)
+        try:
+            tries.begin(account, address)
+        except TooManyTries as error:
+            _refused.add()
+            raise ValidationError(str(error), code="too_many_tries") from None
+        try:
+            found = super().clean()
+        except ValidationError:
+            log.warning("sign_in_failed", extra={"address": address})
+            raise
+        tries.succeeded(account, address)
+        log.info("signed_in", extra={"user": self.get_user().pk, "address": address})
+        return found
 
 
 class TypeAhead(AutocompleteJsonView):

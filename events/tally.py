@@ -1,0 +1,43 @@
+"""What strangers can cause at will is counted, and told at most once a minute."""
+
+import threading
+import time
+from collections.abc import Callable
+
+EVERY_SECONDS = 60.0
+_all: list["Tally"] = []
+
+
+class Tally:
+    """Tells the first occurrence at once, and then how many followed, once a minute.
+
+    `say` is called with the number. It writes the line; the number is at least 1.
+    """
+
+    def __init__(self, say: Callable[[int], None]) -> None:
+        self._say = say
+        self._lock = threading.Lock()
+        self._count = 0
+        self._told_at = -EVERY_SECONDS
+        _all.append(self)
+
+    def add(self) -> None:
+        """Count one more."""
+        with self._lock:
+            self._count += 1
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell what was counted since the last time, if that is a minute ago."""
+        with self._lock:
+            count, now = self._count, time.monotonic()
+            if not count or now < self._told_at + EVERY_SECONDS:
+                return
+            self._count, self._told_at = 0, now
+        self._say(count)
+
+
+def tell_all() -> None:
+    """Tell of every tally what is due; called now and then by whoever has a loop."""
+    for tally in _all:
+        tally.tell()

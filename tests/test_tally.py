@@ -1,0 +1,35 @@
+"""What strangers can cause at will is counted, and told once a minute."""
+
+import pytest
+
+from events import tally
+from events.tally import Tally
+
+
+def test_the_first_is_told_at_once_and_the_rest_together_a_minute_later(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(tally, "EVERY_SECONDS", 60.0)
+    told: list[int] = []
+    unknown = Tally(told.append)
+    for _ in range(600):
+        unknown.add()
+    assert told == [1]
+    now += 59
+    tally.tell_all()
+    assert told == [1]
+    now += 1
+    tally.tell_all()
+    assert told == [1, 599]
+    now += 600
+    tally.tell_all()
+    assert told == [1, 599]
+    unknown.add()
+    assert told == [1, 599, 1]
+
+
+@pytest.fixture(autouse=True)
+def _forgotten():
+    before = len(tally._all)
+    yield
+    del tally._all[before:]
