@@ -95,7 +95,7 @@ def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
     return _answer(200, "Stored.")
 
 
-def _addressed(secret: str, patience: Patience, *, posted: bool) -> tuple[str, Door | None, bool]:
+def _whose(secret: str, patience: Patience, *, posted: bool) -> tuple[str, Door | None, bool]:
     """The digest of the secret that was meant, whose address it is, and whether that is certain.
 
     See `_door`. The first one is meant as long as nobody knows better.
