@@ -84,7 +84,7 @@ def _with_notes(visit: Visit, user: users.User, order: Order, sentence: str) -> 
     try:
         notes += users.fill(visit, order.fields)
     except Retry as error:
-        if order.attempt < FIELD_ATTEMPTS or error.seconds is not None:
+        if order.attempt < FIELD_ATTEMPTS:
             raise
         notes.append(
             f"Thinkific could not fill the signup fields ({error.status or 'no answer'}); Admit "

@@ -102,7 +102,10 @@ def test_several_sites_are_read_side_by_side(world, sandbox):
             Fault("status", status=403),
             "Thinkific refused this one request, although the key works.",
         ),
-        (Fault("status", status=503), "Thinkific is down or overloaded. Try again later."),
+        (
+            Fault("status", status=503),
+            "Thinkific answered with an error of its own. Try again later.",
+        ),
         (Fault("html"), "Thinkific sent a web page instead of data. Try again later."),
         (Fault("status", status=429, headers={"Retry-After": "60"}), "Try again in 60 seconds."),
     ],

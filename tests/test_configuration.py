@@ -560,7 +560,10 @@ def test_a_wrong_key_is_told_and_nothing_is_applied(school, refused, monkeypatch
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Fault("status", status=503), "Thinkific is down or overloaded (503). Try again later."),
+        (
+            Fault("status", status=503),
+            "Thinkific answered with an error of its own (503). Try again later.",
+        ),
         (Fault("drop"), "broke off before its answer was complete. Try again later."),
         (Fault("status", status=429), "limit of calls is used up. Try again in 60 seconds."),
     ],

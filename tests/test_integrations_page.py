@@ -489,10 +489,14 @@ def test_several_are_refreshed_at_once(boss, world, sandbox):
 def test_a_site_that_is_down_or_paused_is_said_in_words(boss, world, sandbox):
     sandbox.faults.add(Fault("status", status=503))
     (text,) = said(press_refresh(boss, world.integration))
-    assert text == ("Art Academy: not refreshed. Thinkific is down or overloaded. Try again later.")
+    assert text == (
+        "Art Academy: not refreshed. Thinkific answered with an error of its own. Try again later."
+    )
     assert "Cannot connect" in words(boss.get(reverse(LIST)))
     shown = words(boss.get(page("change", world.integration)))
-    assert "Thinkific is down or overloaded. Try again later. For your technician" in shown
+    assert (
+        "Thinkific answered with an error of its own. Try again later. For your technician" in shown
+    )
 
 
 @pytest.mark.parametrize("why", [CallBudget.Blocked.KEY, CallBudget.Blocked.LIMIT])

@@ -124,17 +124,18 @@ def test_a_key_that_cannot_be_opened_is_told(world):
     assert ending == "1 of 1 not refreshed: Art Academy."
 
 
-@pytest.mark.parametrize(
-    ("why", "said"),
-    [
-        (CallBudget.Blocked.KEY, "Thinkific rejected the key, so the site is left alone for anot"),
-        (CallBudget.Blocked.LIMIT, "Thinkific's limit of calls is used up. Try again in"),
-    ],
-)
-def test_a_paused_site_is_not_called(world, sandbox, why, said):
+@pytest.mark.parametrize("why", [CallBudget.Blocked.KEY, CallBudget.Blocked.LIMIT])
+def test_a_pause_is_no_reason_not_to_ask(world, why):
     budget.block(world.integration.pk, why, 120)
-    assert said in refresh()[1]
-    assert not sandbox.calls
+    assert refresh()[0].startswith("Art Academy: refreshed.")
+    assert budget.blocked_for(world.integration.pk) == ("", 0.0)
+
+
+def test_a_pause_comes_back_when_the_key_is_refused_again(world, sandbox):
+    budget.block(world.integration.pk, CallBudget.Blocked.KEY, 120)
+    world.school.change_key("f" * 32)
+    assert "Thinkific does not accept the key" in refresh()[1]
+    assert budget.blocked_for(world.integration.pk)[0] == "key"
 
 
 def test_a_failure_half_way_leaves_the_catalogue_as_it_was(world, sandbox):

@@ -232,7 +232,7 @@ def test_many_refused_fields_take_a_bounded_number_of_calls(place):
     assert place.calls().count("PUT /users/*") == MOST_FILLS
 
 
-@pytest.mark.parametrize("status", [400, 404, 409, 413, 422])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422])
 @pytest.mark.parametrize("arrange", [known, on_site])
 def test_a_refused_change_of_signup_fields_never_costs_the_course(place, status, arrange):
     asks_for(place, "Company", "Nickname")
@@ -251,10 +251,11 @@ def test_a_refused_change_of_signup_fields_never_costs_the_course(place, status,
     "fault",
     [
         {"kind": "status", "status": 503},
+        {"kind": "status", "status": 429, "headers": {"Retry-After": "5"}},
         {"kind": "reset"},
         {"kind": "status", "status": 200, "body": {"error": "Something went wrong"}},
     ],
-    ids=["503", "reset", "an error with the status of a success"],
+    ids=["503", "429", "reset", "an error with the status of a success"],
 )
 def test_signup_fields_that_cannot_be_filled_for_good_end_done_with_a_note(
     place: Place, fault: dict[str, Any]

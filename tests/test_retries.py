@@ -111,7 +111,7 @@ def test_the_attempts_follow_the_schedule_and_end_with_it(world, settings):
     stored = _attempt(made)
     assert (stored.status, stored.attempts) == ("failed", 12)
     assert stored.message == (
-        "Thinkific is down or overloaded (500). Admit tried 12 times and has given up. "
+        "Thinkific answered with an error of its own (500). Admit tried 12 times and has given up. "
         "Retry when Thinkific works again."
     )
     assert stored.next_attempt_at is None

@@ -459,7 +459,7 @@ def test_a_folder_that_can_take_nothing_is_said_at_the_start(folder, caplog):
     spool.prepare()
     assert "spool_out_of_reach" in caplog.text
     assert spool.drain(seconds=5) == 0
-    assert spool.counts() == {"waiting": None, "set_aside": None}
+    assert spool.counts() == {"waiting": None, "set_aside": None, "not_ours": None}
 
 
 def test_up_brings_in_what_waits_on_its_machine_also_without_workers(tmp_path, settings):
@@ -470,7 +470,7 @@ def test_up_brings_in_what_waits_on_its_machine_also_without_workers(tmp_path, s
         digest = secrets.digest(live.HOOK_SECRET)
         spool.keep(delivery, secret_digest=digest, received_at=timezone.now())
         told = json.loads(admit.manage("status", "--json").stdout)
-        assert told["spool"] == {"waiting": 1, "set_aside": 0}
+        assert told["spool"] == {"waiting": 1, "set_aside": 0, "not_ours": 0}
         assert "1 wait for the database" in admit.manage("status").stdout
         running = admit.up("--no-worker")
         live.until(lambda: not files(settings.SPOOL_DIR), what=running.output())

@@ -158,7 +158,7 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         fields = frozenset(field for field, _ in pairs if field)
         return Refused(_refusal(status, said), status=status, details=details, fields=fields)
     return Retry(
-        f"Thinkific is down or overloaded ({status}); {_AGAIN}",
+        f"Thinkific answered with an error of its own ({status}); {_AGAIN}",
         status=status,
         in_doubt=write,
         seconds=limits.retry_after(reply.headers, now),

@@ -172,7 +172,8 @@ def _made(visit: Visit, answer: Answer, fields: Mapping[int, str], notes: tuple[
         found = look_up(visit, certain=False)
         if found is None:
             raise Retry(
-                "Thinkific created the student but did not say which one; Admit looks again.",
+                "Thinkific reported success, but shows no student with this e-mail; "
+                "Admit looks again.",
                 status=answer.status,
             )
         return replace(found, notes=notes)
