@@ -46,7 +46,7 @@ def main(program: str) -> None:
 def hand_over() -> tuple[socket.socket, socket.socket]:
     """A pair by which the web server gives connections to the program for the pages.
 
-    Whoever holds it open keeps them waiting while that program is started anew.
+    A process that holds it open keeps them waiting while that program is restarted.
     """
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     for end in ends:

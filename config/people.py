@@ -33,7 +33,7 @@ class Link:
 
 
 def user_name(typed: str) -> str:
-    """The user name that this e-mail means, in any capitals; as it was typed when nobody has it.
+    """The user name that this e-mail means, in any capitals; as typed when no account has it.
 
     Of several that differ by capitals alone it is the one typed, else the one in lower case,
     else the oldest that is on.

@@ -212,6 +212,6 @@ class WholeRequests(ThreadWorker):
         try:
             answered: bool = super().handle_request(req, conn)
         except TimeoutError:
-            # Whoever does not read an answer is treated as somebody who has gone.
+            # A client that does not read its answer is treated as one that has gone.
             raise ConnectionResetError(errno.ECONNRESET, "not read in time") from None
         return answered

@@ -144,7 +144,7 @@ def needing_somebody(most: int = 10) -> list[RuleRun]:
 
 
 def purchases_for_nothing() -> int:
-    """Purchases of the last 30 days that gave nothing, and nobody has dealt with."""
+    """Purchases of the last 30 days that gave nothing, and that wait for a person."""
     since = timezone.now() - LATELY
     return _at_most(dealing.gave_nothing().filter(received_at__gte=since))
 

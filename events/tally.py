@@ -38,6 +38,6 @@ class Tally:
 
 
 def tell_all() -> None:
-    """Tell of every tally what is due; called now and then by whoever has a loop."""
+    """Tell of every tally what is due; called now and then by a process that has a loop."""
     for tally in _all:
         tally.tell()

@@ -1,7 +1,7 @@
 """Does a page fit its window? Measured in the browser, word by word and box by box.
 
 No word may be broken but after a dash or slash and where a <wbr> allows it; none may leave the
-box it stands in; and nothing may be cut off, or leave the window.
+box around it; and nothing may be cut off, or leave the window.
 """
 
 from pathlib import Path

@@ -261,7 +261,7 @@ def test_the_field_that_is_wrong_is_marked(boss, sandbox, status, fields, says):
     assert says in errors(answer)
     assert "Connected" not in words(answer).partition("Last refreshed")[0].split()
     new = Integration.objects.get(name="New")
-    # It is still marked for whoever opens the page later.
+    # It is still marked when the page is opened later.
     assert marked(boss.get(page("change", new))) == fields
 
 

@@ -85,7 +85,7 @@ def connection_badge(integration: Integration) -> SafeString:
 def destination(found: Destination) -> str:
     """The name of a course or bundle, and what is special about it: "Course Two (entered by hand)".
 
-    That it is gone stands in a badge of its own.
+    A badge of its own says that it is gone.
     """
     special = "" if found.gone_at else found.standing
     return brief(found.name) + (f" ({special})" if special else "")

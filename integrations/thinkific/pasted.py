@@ -80,5 +80,5 @@ def _other_page(path: str, kind: Kind) -> str:
 def _where(kind: Kind) -> str:
     return (
         f"Open the {kind.value} in Thinkific's admin and paste the page's address: "
-        f"the number stands in it behind /manage/{kind.value}s/."
+        f"it holds the number, behind /manage/{kind.value}s/."
     )
