@@ -20,7 +20,7 @@ class ByNumberForm(forms.Form):
         super().__init__(data, auto_id="by-number-%s")
         self.integration, self.kind = integration, kind
         self.fields["number"].widget.attrs |= {
-            "placeholder": f"https://{integration.site}.thinkific.com/manage/{kind.value}s/12345",
+            "placeholder": f"…/manage/{kind.value}s/12345",
             "autocomplete": "off",
         }
         self.fields["name"].widget.attrs["autocomplete"] = "off"

@@ -72,6 +72,7 @@ def fill(events: int) -> None:
         address_trigger="''",
         query="''",
         content_type="'application/json'",
+        content_encoding="''",
         body={"sqlite": "X'7b7d'", "postgresql": "'\\x7b7d'::bytea"}[connection.vendor],
         body_digest="'old' || i",
         state="'read'",
@@ -101,6 +102,7 @@ def fill(events: int) -> None:
         marketplace_id=shop,
         product_id=_any("integrations_product"),
         dealt_with_by="''",
+        email_given_by="''",
     )
     _insert(
         "events_rulerun",
