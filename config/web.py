@@ -15,7 +15,14 @@ from typing import Any
 from django.conf import settings
 
 from config.child import HAND_OVER, TAKE_OVER
-from config.whole_requests import AT_ONCE, BUSY, MOST_UNFINISHED, Connection, WholeRequests
+from config.whole_requests import (
+    AT_ONCE,
+    BUSY,
+    MOST_BYTES,
+    MOST_UNFINISHED,
+    Connection,
+    WholeRequests,
+)
 
 # The pages give way to the webhook and to the workers.
 NICENESS = 10
@@ -46,12 +53,16 @@ class HookWorker(WholeRequests):
         self._leaving.append(conn)
         if not self._blocked:
             self._hand_over()
-        if len(self._leaving) > MOST_UNFINISHED:
+        # What waits for the pages must not take the room of what is sent to the webhook.
+        while len(self._leaving) > MOST_UNFINISHED or self._leaving_bytes() > MOST_BYTES // 2:
             refused = self._leaving.popleft()
             with contextlib.suppress(OSError):
                 refused.sock.send(BUSY)
             self.end(refused)
         return True
+
+    def _leaving_bytes(self) -> int:
+        return sum(len(conn.incoming.data) for conn in self._leaving)
 
     def _hand_over(self, _: object = None) -> None:
         """Send what is leaving; when nobody takes it at the other end, go on later."""

@@ -3,11 +3,14 @@
 from django.db import transaction
 from django.db.models.functions import Now
 
-from events.models import EventLog, RuleRun
+from events.deciding import must_be_held
+from events.models import Delivery, EventLog, RuleRun
+from events.reading import read
 from events.results import refresh_event
 from events.wake import wake
 from integrations.models import Customer
 from integrations.samcart.identity import examine_email, without_unseen_ends
+from integrations.samcart.payload import SaleEvent
 
 Status = RuleRun.Status
 
@@ -20,32 +23,48 @@ def wants_email(event: EventLog) -> bool:
 def give_email(event: EventLog, text: str, *, by: str) -> int:
     """Carry the event's actions out for this address; how many were queued.
 
-    Why SamCart's own address could not be used stays with the event. Raises ValueError with a
-    sentence for an address that cannot be used, and for an event that has a customer.
+    What a person must release is held as it would have been with an address of SamCart's. Why
+    that one could not be used stays with the event. Raises ValueError with a sentence for an
+    address that cannot be used, and for an event that has a customer.
     """
     email, problem = examine_email(text)
     if problem:
         raise ValueError(problem if text.strip() else "Enter the customer's e-mail address.")
+    sale = _sale(event)
+    held = must_be_held(event, sale.line_status if sale else "")
     with transaction.atomic():
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         if not wants_email(event):
             raise ValueError("This event has a customer already. Reload the page.")
-        as_sent = without_unseen_ends(text)
+        # Someone who knows a withdrawn address must not name anybody.
+        names = sale if sale and not event.delivery.withdrawn else None
         event.customer, _ = Customer.objects.get_or_create(
-            email=email, defaults={"email_as_sent": as_sent}
+            email=email,
+            defaults={
+                "email_as_sent": without_unseen_ends(text),
+                "first_name": names.first_name if names else "",
+                "last_name": names.last_name if names else "",
+            },
         )
         event.reason = f"{event.reason} {by} gave {email} instead.".strip()
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
         queued = event.runs.filter(customer=None, status=Status.FAILED).update(
             customer=event.customer,
-            status=Status.WAITING,
-            message=f"Queued for {email}, which {by} gave.",
+            status=Status.HELD if held else Status.WAITING,
+            message=held or f"Queued for {email}, which {by} gave.",
             attempts=0,
             crashes=0,
-            next_attempt_at=Now(),
+            next_attempt_at=None if held else Now(),
             finished_at=None,
         )
         refresh_event(event.pk)
         wake()
-    return queued
+    return 0 if held else queued
+
+
+def _sale(event: EventLog) -> SaleEvent | None:
+    """What the body says of this event's line; None when it is not kept any more."""
+    delivery = Delivery.objects.get(pk=event.delivery_id)
+    lines = read(delivery, {}).lines if delivery.body_removed_at is None else ()
+    return lines[event.line].sale if event.line < len(lines) else None

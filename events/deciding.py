@@ -98,26 +98,32 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent) -> RuleRun:
         rule_sentence=rule.sentence(),
         next_attempt_at=event.received_at + timedelta(seconds=settings.RETRY_DELAYS[0]),
     )
+    held = must_be_held(event, line.line_status)
     if event.customer is None:
         run.status = RuleRun.Status.FAILED
         run.message = f"{line.email_problem} So nobody could be enrolled or removed."
-    elif event.delivery.withdrawn:
-        run.status = RuleRun.Status.HELD
-        run.message = f"{WITHDRAWN} Release it if you know the sender."
-    elif event.trigger == Trigger.PRODUCT_PURCHASED and line.line_status.casefold() not in PAID:
-        run.status = RuleRun.Status.HELD
-        run.message = (
-            f"SamCart reports this line as {line.line_status}, not as Charged. "
+    elif held:
+        run.status, run.message = RuleRun.Status.HELD, held
+    return run
+
+
+def must_be_held(event: EventLog, line_status: str) -> str:
+    """Why a person must release the event's runs first, "" when they may go."""
+    status = line_status.casefold()
+    if event.delivery.withdrawn:
+        return f"{WITHDRAWN} Release it if you know the sender."
+    if event.trigger == Trigger.PRODUCT_PURCHASED and status not in PAID:
+        return (
+            f"SamCart reports this line as {line_status}, not as Charged. "
             "Release it if the customer has paid."
         )
-    elif event.trigger in REFUNDS and line.line_status.casefold() in PAID - {""}:
+    if event.trigger in REFUNDS and status in PAID - {""}:
         # A body that repeats all lines of the order tells of each how it stands.
-        run.status = RuleRun.Status.HELD
-        run.message = (
-            f"SamCart sent a refund, and reports this line as {line.line_status}: it may be paid "
-            "for as before. Release it if this line was refunded."
+        return (
+            f"SamCart sent a refund, and reports this line as {line_status}: it may be paid for as "
+            "before. Release it if this line was refunded."
         )
-    return run
+    return ""
 
 
 def _new(delivery: Delivery, line: int) -> EventLog:

@@ -140,7 +140,13 @@ def unblock(site: int, *, why: CallBudget.Blocked | None = None) -> bool:
     paused = CallBudget.objects.filter(integration_id=site).exclude(blocked="")
     if why:
         paused = paused.filter(blocked=why)
-    return bool(paused.update(blocked="", blocked_until=0))
+    opened = bool(paused.update(blocked="", blocked_until=0))
+    # What the site said when it was closed is not believed any more.
+    closed = [CallBudget.Answer.REFUSED, CallBudget.Answer.LIMITED]
+    CallBudget.objects.filter(integration_id=site, answer__in=closed).update(
+        asked_at=0, answer=CallBudget.Answer.NONE
+    )
+    return opened
 
 
 def start_over(site: int) -> None:
@@ -164,6 +170,11 @@ def begin_asking(site: int, *, max_age: float, asking: float = ASKING_SECONDS) -
 def answered(site: int, asked_at: float, answer: CallBudget.Answer) -> None:
     """Keep what the question has found out, unless a later one was begun."""
     _run(_ANSWERED, {"site": site, "asked_at": asked_at, "answer": answer.value})
+
+
+def stop_asking(site: int, asked_at: float) -> None:
+    """Give the right to ask back without an answer: the question was not sent."""
+    CallBudget.objects.filter(integration_id=site, asked_at=asked_at).update(asked_at=0)
 
 
 def answer(site: int) -> CallBudget.Answer:

@@ -228,6 +228,22 @@ def test_an_answer_is_believed_for_so_long_as_the_asker_says(site, answer):
     assert budget.begin_asking(site.pk, max_age=4) is not None
 
 
+@pytest.mark.parametrize(("answer", "believed"), [("open", True), ("refused", False)])
+def test_what_opens_a_site_ends_the_belief_that_it_is_closed(site, answer, believed):
+    token = budget.begin_asking(site.pk, max_age=60)
+    assert token is not None
+    budget.answered(site.pk, token, CallBudget.Answer(answer))
+    budget.unblock(site.pk)
+    assert (budget.begin_asking(site.pk, max_age=60) is None) is believed
+
+
+def test_a_question_that_was_not_sent_keeps_nobody_from_asking(site):
+    token = budget.begin_asking(site.pk, max_age=60)
+    assert token is not None
+    budget.stop_asking(site.pk, token)
+    assert budget.begin_asking(site.pk, max_age=60) is not None
+
+
 def test_the_answer_to_an_older_question_changes_nothing(site):
     first = budget.begin_asking(site.pk, max_age=60)
     assert first is not None

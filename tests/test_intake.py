@@ -270,6 +270,45 @@ def test_an_address_is_given_once(world):
     assert [row.user.email for row in world.school.enrollments] == ["mia@example.com"]
 
 
+@pytest.mark.parametrize(
+    ("sample", "changes", "told"),
+    [
+        ("10_product", {"product__status": "Declined"}, "reports this line as Declined"),
+        ("20_product", {"product__status": "Charged"}, "reports this line as Charged"),
+    ],
+)
+def test_what_a_person_must_release_is_held_with_a_given_address_too(world, sample, changes, told):
+    course = world.course()
+    world.rule("product_purchased", Action.CREATE_COURSE_ENROLLMENT, course)
+    world.rule("product_refunded", Action.EXPIRE_COURSE_ENROLLMENT, course)
+    event = world.sell(sample, customer__email="mia@@example.com", **changes)
+    assert correcting.give_email(event, "mia@example.com", by="Mia") == 0
+    world.settle()
+    run = RuleRun.objects.get(event=event)
+    assert run.status == "held"
+    assert told in run.message
+    event.refresh_from_db()
+    assert event.status == "held"
+    assert world.calls() == []
+
+
+def test_what_came_by_a_withdrawn_address_is_held_and_names_nobody(world):
+    event = _failed(world)
+    Delivery.objects.update(withdrawn=True)
+    event = EventLog.objects.get()
+    assert correcting.give_email(event, "mia@example.com", by="Mia") == 0
+    assert RuleRun.objects.get().status == "held"
+    assert Customer.objects.get().first_name == ""
+
+
+def test_a_given_address_gets_the_name_that_the_body_tells(world):
+    event = _failed(world)
+    correcting.give_email(event, "mia@example.com", by="Mia")
+    world.settle()
+    (user,) = world.school.users
+    assert (user.first_name, user.last_name) == ("Dana", "Example")
+
+
 def test_a_given_address_waits_its_turn_among_the_customers_events(world):
     course = world.course()
     world.rule("product_purchased", Action.CREATE_COURSE_ENROLLMENT, course)

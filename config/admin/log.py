@@ -264,7 +264,8 @@ class LogAdmin(ReadOnly):
             self.message_user(request, str(error), messages.ERROR)
         else:
             actions = "1 action is" if queued == 1 else f"{queued} actions are"
-            self.message_user(request, f"Saved. {actions} carried out for this address now.")
+            then = f"{actions} carried out for this address now." if queued else "See below."
+            self.message_user(request, f"Saved. {then}")
 
     def give_trigger(self, request: HttpRequest, event: EventLog) -> None:
         """Say once which trigger an unknown type is; what waits for it is read again."""

@@ -37,7 +37,8 @@ def open_up(visit: Visit, user: User, bundle_id: int, course_ids: tuple[int, ...
         return _widen(visit, user, bundle_id, rows)
     if answer.status == 202:
         raise _later()
-    if answer.status != 201:  # nothing else was promised for success, and either may be empty
+    # Nothing else was promised for success. It may be empty, but not another thing than a row.
+    if answer.status != 201 or (answer.body and not answer.body.get("id")):
         rows = read(visit, user, bundle_id)
         if not _covers(visit, bundle_id, rows, course_ids):
             raise Retry(courses.UNSEEN, status=answer.status)

@@ -14,6 +14,8 @@ from integrations.thinkific.visit import Visit
 TARGET = "user"
 # So many calls at most for the signup fields of one student, whatever is refused.
 MOST_FILLS = 10
+# These answers are about the student or the key, whatever was sent of the fields.
+ABOUT_STUDENT = {401, 404}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def fill(visit: Visit, fields: Mapping[int, str]) -> list[str]:
     if learner is None or not changed:
         return []
     labels = _labels(visit, changed)
-    groups, notes = [changed], []
+    groups: list[dict[int, str]] = [changed]
+    notes: list[str] = []
     for _ in range(MOST_FILLS):
         if not groups:
             break
@@ -87,6 +90,10 @@ def fill(visit: Visit, fields: Mapping[int, str]) -> list[str]:
         try:
             visit.put(f"/users/{learner.user_id}", {"custom_profile_fields": _field_rows(group)})
         except Refused as error:
+            if error.status in ABOUT_STUDENT:
+                # It would be the same for each of the fields.
+                told = ", ".join(labels[key] for each in (group, *groups) for key in each)
+                return [*notes, f"The signup fields were not sent ({told}): {error.message}"]
             bad = profiles.blamed(error, labels).fields & group.keys() or _only(group)
             notes += [profiles.not_taken(error, key, labels) for key in sorted(bad)]
             rest = {key: value for key, value in group.items() if key not in bad}

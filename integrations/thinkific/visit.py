@@ -283,7 +283,7 @@ class Visit:
         """Whether the site lets us in: as found out in the last `max_age` seconds, or asked now.
 
         The answer opens or pauses the site. `impatient` does not wait for another one who asks.
-        Raises what a call raises before it is sent.
+        Raises what a call raises before it is sent, and NoSlot where the other one takes long.
         """
         asking = 0.0 if impatient else budget.ASKING_SECONDS
         asked_at = budget.begin_asking(self.integration.pk, max_age=max_age, asking=asking)
@@ -292,6 +292,9 @@ class Visit:
         target, pause, self._target, self._pause = self._target, self._pause, "", float("inf")
         try:
             found = neutral.ask(self._client.get)
+        except BaseException:
+            budget.stop_asking(self.integration.pk, asked_at)
+            raise
         finally:
             self._target, self._pause = target, pause
         neutral.take_effect(self.integration, found)
@@ -302,6 +305,6 @@ class Visit:
         give_up = time.monotonic() + AWAITED_SECONDS
         while not (answer := budget.answer(self.integration.pk)):
             if time.monotonic() > give_up:
-                return CallBudget.Answer.UNKNOWN
+                raise budget.NoSlot(AWAITED_SECONDS)  # nothing is known yet, so nothing counts
             time.sleep(0.05)
         return answer
