@@ -187,6 +187,12 @@ class WholeRequests(ThreadWorker):
                 conn.sock.send(answer)
         self.end(conn)
 
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            tally.tell_all(at_once=True)  # nobody would tell it later
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
         self.method_queue.defer(self._hurry)

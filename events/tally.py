@@ -27,17 +27,18 @@ class Tally:
             self._count += 1
         self.tell()
 
-    def tell(self) -> None:
-        """Tell what was counted since the last time, if that is a minute ago."""
+    def tell(self, *, at_once: bool = False) -> None:
+        """Tell what was counted since the last time, if that is a minute ago or `at_once`."""
         with self._lock:
             count, now = self._count, time.monotonic()
-            if not count or now < self._told_at + EVERY_SECONDS:
+            early = now < self._told_at + EVERY_SECONDS and not at_once
+            if not count or early:
                 return
             self._count, self._told_at = 0, now
         self._say(count)
 
 
-def tell_all() -> None:
+def tell_all(*, at_once: bool = False) -> None:
     """Tell of every tally what is due; called now and then by a process that has a loop."""
     for tally in _all:
-        tally.tell()
+        tally.tell(at_once=at_once)

@@ -26,6 +26,9 @@ def test_the_first_is_told_at_once_and_the_rest_together_a_minute_later(monkeypa
     assert told == [1, 599]
     unknown.add()
     assert told == [1, 599, 1]
+    unknown.add()
+    tally.tell_all(at_once=True)
+    assert told == [1, 599, 1, 1]
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -87,6 +88,15 @@ def test_a_posted_purchase_is_enrolled_and_no_log_line_tells_a_secret(
     told = [live.HOOK_SECRET, wrong, SAMPLE_KEY, live.ENCRYPTION_KEY, "@example.com", "password"]
     assert [secret for secret in told if secret in said] == []
     assert "Traceback" not in said
+
+
+def test_what_was_counted_of_unknown_addresses_is_told_at_the_end(admit):
+    running = admit.up("--no-worker")
+    for _ in range(9):
+        assert admit.sell("dana@example.com", secret="nobody-knows-this-secret-of-ours") == 404
+    assert running.terminate() == 0, running.output()
+    told = re.findall(r"hook_address_unknown count=(\d+)", running.output())
+    assert sum(map(int, told)) == 9
 
 
 def test_sigterm_finishes_the_run_under_way(admit, school):
