@@ -9,3 +9,5 @@ INSTALLED_APPS: list[str] = []
 MIDDLEWARE: list[str] = []
 ROOT_URLCONF = "tests.bench.bare"
 USE_TZ = True
+# The web server reads no longer body than this before a thread sees it.
+WEBHOOK_MAX_BYTES = 1024 * 1024
