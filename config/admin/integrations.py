@@ -65,7 +65,14 @@ class IntegrationAdmin(ListAdmin):
     actions = ("refresh_ticked",)
     buttons = (
         Button("refresh", "Refresh", "integrations.change_integration"),
-        Button("try_now", "Try now", "integrations.change_integration", fits=_is_paused),
+        # Not in the row, which has no room for a fourth button.
+        Button(
+            "try_now",
+            "Try now",
+            "integrations.change_integration",
+            fits=_is_paused,
+            in_row=False,
+        ),
     )
 
     # The list
