@@ -70,7 +70,7 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
             return _pause(waiting.at_closed_site(run.integration, error.why))
         case OutOfTime() | budget.NoSlot() if calls >= MANY_CALLS:
             return _retry(run, f"It was not done after {calls} calls to Thinkific.")
-        case OutOfTime() if answer_seconds >= settings.CALL_DEADLINE_SECONDS:
+        case OutOfTime() if answer_seconds >= settings.TASK_SECONDS / 2:
             return _retry(run, f"Thinkific answers too slowly: {calls} calls took too long.")
         case OutOfTime():
             return _pause(error.message)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from events import again, results, runs
 from events.models import RuleRun
-from integrations.errors import Retry
+from integrations.errors import OutOfTime, Retry
 from integrations.thinkific.sandbox.faults import Fault
 from rules import actions
 from rules.models import Action
@@ -308,6 +308,16 @@ def test_a_run_that_calls_without_an_end_is_bounded_by_its_attempts(world, setti
         assert stored.status == expected
         assert "It was not done after" in stored.message
     assert stored.attempts == 2
+
+
+@pytest.mark.parametrize(("share", "counts"), [(0.4, False), (0.5, True)])
+def test_answers_that_took_most_of_the_time_count_as_an_attempt(settings, share, counts):
+    taken = share * settings.TASK_SECONDS
+    result = results.of_error(
+        RuleRun(attempts=1), OutOfTime("Time was up."), calls=2, answer_seconds=taken
+    )
+    assert (result.status, result.counts) == ("waiting", counts)
+    assert ("answers too slowly" in result.message) is counts
 
 
 def test_an_attempt_that_counts_is_kept_after_pauses(world):
