@@ -61,15 +61,15 @@ def _rename() -> None:
         Integration.objects.filter(pk=pk).update(name=f"{INTEGRATION} of {pk}")
     for pk in Marketplace.objects.values_list("pk", flat=True):
         Marketplace.objects.filter(pk=pk).update(name=f"{ACCOUNT} {pk}")
-    for pk in Customer.objects.values_list("pk", flat=True):
-        Customer.objects.filter(pk=pk).update(
-            email=EMAIL.format(pk), first_name=PERSON[0], last_name=PERSON[1]
-        )
+    for customer in Customer.objects.all():
+        customer.email = EMAIL.format(customer.pk)
+        customer.first_name, customer.last_name = PERSON
+        customer.save()
     ProfileField.objects.update(label=FIELD)
     FieldMapping.objects.update(samcart_field=FIELD)
     RuleRun.objects.update(destination_name=COURSE)
     for rule in Rule.objects.all():
-        RuleRun.objects.filter(rule=rule).update(rule_sentence=rule.in_words)
+        RuleRun.objects.filter(rule=rule).update(rule_sentence=rule.in_words())
     Marketplace.objects.create(name=f"{ACCOUNT} too")
 
 
