@@ -131,3 +131,30 @@ def sandbox(settings) -> Iterator[Sandbox]:
 def world(sandbox: Sandbox, transactional_db) -> worlds.World:
     """A shop and a school, connected, in real transactions."""
     return worlds.build(sandbox)
+
+
+@pytest.fixture
+def place(sandbox: Sandbox, transactional_db: None, settings: Any) -> Any:
+    """A shop with a past, for the tests that look at its pages in a browser."""
+    from tests import scenery, standing
+
+    settings.PUBLIC_URL = scenery.PUBLIC_URL
+    return standing.scenery(sandbox)
+
+
+@pytest.fixture
+def address(place: Any) -> Iterator[str]:
+    """Where the pages of `place` are served."""
+    from tests import browsing
+
+    with browsing.serving() as found:
+        yield found
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A Chromium for one test."""
+    from tests import browsing  # Playwright takes a second to import
+
+    with browsing.chromium() as found:
+        yield found

@@ -11,9 +11,9 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import resolve
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
-from tests import browsing, crowd, fitting, scenery, screenshots, standing
+from tests import browsing, crowd, fitting, scenery, screenshots
 
 pytestmark = pytest.mark.browser
 
@@ -127,25 +127,6 @@ MARK = """controls => {
 TELL = "mark => { const e = document.querySelector(`[data-mark='${mark}']`);" + (
     "return e.outerHTML.slice(0, 160) }"
 )
-
-
-@pytest.fixture
-def place(sandbox, transactional_db, settings) -> scenery.Scenery:
-    """A shop with a past."""
-    settings.PUBLIC_URL = scenery.PUBLIC_URL
-    return standing.scenery(sandbox)
-
-
-@pytest.fixture
-def address(place) -> Iterator[str]:
-    with browsing.serving() as found:
-        yield found
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with browsing.chromium() as found:
-        yield found
 
 
 def complaints(page: Page) -> list[str]:

@@ -3,31 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests import browsing, scenery, standing
+from tests import browsing, scenery
 
 pytestmark = pytest.mark.browser
 LOG = "/admin/events/eventlog/"
-
-
-@pytest.fixture
-def place(sandbox, transactional_db, settings) -> scenery.Scenery:
-    """A shop with a past."""
-    settings.PUBLIC_URL = scenery.PUBLIC_URL
-    return standing.scenery(sandbox)
-
-
-@pytest.fixture
-def address(place) -> Iterator[str]:
-    with browsing.serving() as found:
-        yield found
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with browsing.chromium() as found:
-        yield found
 
 
 @pytest.fixture

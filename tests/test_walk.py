@@ -1,7 +1,5 @@
 """A creator's first day, in a real Chromium: from signing in to a customer's page."""
 
-from collections.abc import Iterator
-
 import django.apps
 import pytest
 from django.contrib.auth import get_user_model
@@ -35,12 +33,6 @@ def walk(sandbox: Sandbox, transactional_db, settings) -> World:
     school.add_field("Company")
     shop = Marketplace.objects.create(name="Main shop")
     return World(sandbox, school, Integration(), shop, connect.add_webhook_secret(shop))
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with browsing.chromium() as found:
-        yield found
 
 
 def menu(page: Page, name: str) -> None:
