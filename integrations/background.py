@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from django.db import connections
 
-from integrations import budget
 from integrations.models import Integration
 from integrations.thinkific import catalogue
 from integrations.thinkific.catalogue import Changes
@@ -93,8 +92,6 @@ def _begin(integration: Integration) -> _Reading:
 
 def _read(key: tuple[int, int], reading: _Reading) -> None:
     try:
-        # A person who asks is not put off by a pause; the answer makes a new one where it must.
-        budget.unblock(reading.integration.pk)
         reading.outcome = Outcome(changes=catalogue.refresh(reading.integration))
     except FAULTS as error:
         reading.outcome = Outcome(fault=explain_plainly(error))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from integrations import rows
+from integrations import budget, rows
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific.client import Answer
@@ -140,7 +140,11 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalogue:
 
 
 def refresh(integration: Integration, *, until: float = float("inf")) -> Changes:
-    """Read the site's catalogue and store it; raises what `read` raises."""
+    """Read the site's catalogue and store it, because a person asks; raises what `read` raises.
+
+    A pause puts nobody off who wants to know now: the answer makes a new one where it must.
+    """
+    budget.unblock(integration.pk)
     changes = store(integration, read(integration, until=until))
     accept_key(integration)
     return changes

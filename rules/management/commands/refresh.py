@@ -5,7 +5,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from integrations import budget
 from integrations.models import Integration
 from integrations.thinkific import catalogue
 from integrations.thinkific.explain import FAULTS, explain
@@ -37,8 +36,6 @@ class Command(BaseCommand):
     def _refresh(self, integration: Integration) -> bool:
         if self.stderr.isatty():
             self.stderr.write(f"Reading {integration} ...", self.style.NOTICE)
-        # Somebody wants to know now, so a pause is no reason not to ask. It comes back if need be.
-        budget.unblock(integration.pk)
         try:
             changes = catalogue.refresh(integration)
         except FAULTS as error:
