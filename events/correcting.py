@@ -36,16 +36,7 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         if not wants_email(event):
             raise ValueError("This event has a customer already. Reload the page.")
-        # Someone who knows a withdrawn address must not name anybody.
-        names = sale if sale and not event.delivery.withdrawn else None
-        event.customer, _ = Customer.objects.get_or_create(
-            email=email,
-            defaults={
-                "email_as_sent": without_unseen_ends(text),
-                "first_name": names.first_name if names else "",
-                "last_name": names.last_name if names else "",
-            },
-        )
+        event.customer = _customer(event, sale, email=email, as_sent=without_unseen_ends(text))
         event.reason = f"{event.reason} {by} gave {email} instead.".strip()
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
@@ -61,6 +52,18 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         refresh_event(event.pk)
         wake()
     return 0 if held else queued
+
+
+def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:
+    """The customer with this address; a new one gets the name that the body tells."""
+    names = {}
+    # Someone who only knows a withdrawn address must not name anybody.
+    if sale and not event.delivery.withdrawn:
+        names = {"first_name": sale.first_name, "last_name": sale.last_name}
+    customer, _ = Customer.objects.get_or_create(
+        email=email, defaults={"email_as_sent": as_sent, **names}
+    )
+    return customer
 
 
 def _sale(event: EventLog) -> SaleEvent | None:

@@ -57,7 +57,7 @@ def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpRespons
 
     200 stored · 404 unknown secret · 405 not a POST · 411 no length · 413 over 1 MiB · 503 when
     no durable copy could be made. Nothing of the body is read here: SamCart sends each event once.
-    What the database does not take in time goes to the spool, and is stored all the same.
+    What the database does not take in time goes to the spool, and is stored later.
     """
     try:
         return _receive(request, secret, trigger)
@@ -183,8 +183,9 @@ def _body(request: HttpRequest) -> bytes | None:
 
 
 def _delivery(request: HttpRequest, door: Door, trigger: str, body: bytes) -> Delivery:
-    named = from_address(addresses.trigger_in(trigger))
-    if not addresses.trigger_in(trigger):
+    word = addresses.trigger_in(trigger)
+    named = from_address(word)
+    if not word:
         trigger = ""  # nothing but what was pasted along with the address
     # WSGI hands the bytes of a header over as if they were Latin-1.
     query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")

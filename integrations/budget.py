@@ -64,10 +64,6 @@ UPDATE integrations_callbudget SET asked_at = {now}, answer = ''
    AND NOT (answer NOT IN ('', 'unknown') AND asked_at >= {now} - %(max_age)s)
 RETURNING asked_at
 """
-_ANSWERED = """
-UPDATE integrations_callbudget SET answer = %(answer)s
- WHERE integration_id = %(site)s AND asked_at = %(asked_at)s
-"""
 
 
 class SiteBlocked(Exception):
@@ -169,7 +165,7 @@ def begin_asking(site: int, *, max_age: float, asking: float = ASKING_SECONDS) -
 
 def answered(site: int, asked_at: float, answer: CallBudget.Answer) -> None:
     """Keep what the question has found out, unless a later one was begun."""
-    _run(_ANSWERED, {"site": site, "asked_at": asked_at, "answer": answer.value})
+    CallBudget.objects.filter(integration_id=site, asked_at=asked_at).update(answer=answer)
 
 
 def stop_asking(site: int, asked_at: float) -> None:
