@@ -55,7 +55,7 @@ def test_a_student_whom_the_look_up_does_not_show_yet_is_waited_for(world: World
     run = place.buy()
     nobody_shown = {"items": [], "meta": {"pagination": {"next_page": None}}}
     world.sandbox.faults.add(
-        Fault("status", method="GET", path="/users", status=200, body=nobody_shown)
+        Fault("status", method="GET", path="/users", status=200, body=nobody_shown, times=2)
     )
     world.later()
     run.refresh_from_db()
@@ -267,3 +267,13 @@ def test_a_student_whom_the_site_did_not_know_for_a_moment_keeps_what_she_has(tw
     assert runs[-1].message == "Enrolled in Course Two."
     assert Learner.objects.get().since is None
     assert {line.kind for line in said()} == {"good"}
+
+
+def test_an_account_that_we_made_is_looked_for_before_another_is_made(world: World):
+    """A 404 may be about anything; only a look tells whether the account is still there."""
+    place = place_for(world, "course")
+    world.sandbox.faults.add(Fault("status", method="POST", path="/enrollments", status=404))
+    run = place.buy()
+    world.sandbox.faults.add(Fault("status", method="GET", path="/enrollments", status=404))
+    assert place.attempts(run).message == "Enrolled in Course One."
+    assert place.calls().count("POST /users") == 1

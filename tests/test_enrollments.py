@@ -108,6 +108,7 @@ def test_a_not_found_of_the_remembered_student_is_believed_only_when_no_account_
     assert place.buy().message == f"Enrolled in Course One. {MADE_AGAIN}"
     assert [shortened([call]) for call in place.calls()] == [
         "GET enrollments",
+        "GET users",
         "POST users",
         "POST enrollments",
     ]

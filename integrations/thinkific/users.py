@@ -37,12 +37,13 @@ def ensure(visit: Visit, fields: dict[int, str]) -> User:
     """
     if visit.learner is not None:
         return _known(visit)
-    unsure = visit.in_doubt(TARGET)
-    if unsure or _written_in_two_ways(_customer(visit)):
+    # A remembered account that something was not found for is usually still there.
+    held = visit.in_doubt(TARGET) or visit.former is not None
+    if held or _written_in_two_ways(_customer(visit)):
         found = look_up(visit)
         if found is not None:
             return found
-    return _create(visit, fields, held=unsure or visit.former is not None)
+    return _create(visit, fields, held=held)
 
 
 def find(visit: Visit) -> User | None:
