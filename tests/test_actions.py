@@ -125,7 +125,8 @@ COURSE_CASES = (
          "GET enrollments, POST enrollments, GET users, POST users, POST enrollments",
          f"{ENROLLED} {MADE_AGAIN}"),
     Case("remembered student was removed and came back", "course", removed_and_back,
-         "GET enrollments, POST enrollments, GET users, GET enrollments, POST enrollments", f"{ENROLLED} {MADE_AGAIN}"),
+         "GET enrollments, POST enrollments, GET users, GET enrollments, POST enrollments",
+         f"{ENROLLED} {MADE_AGAIN}"),
 
     Case("refund, enrolled", "course", enrolled,
          "GET enrollments, PUT enrollments", ENDED, refund=True,
