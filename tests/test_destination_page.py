@@ -166,6 +166,63 @@ def test_a_refresh_that_lists_it_takes_a_persons_word_back(world: World, manager
     assert course.gone_at is None
 
 
+# An action that failed because its course is gone
+
+
+def offers(client: Client, page: str, run: RuleRun) -> set[str]:
+    """What stands beside the reason: the ways to edit the rule and to refresh."""
+    shown = client.get(page).content.decode()
+    found = {
+        "Edit the rule": reverse("admin:rules_rule_change", args=[run.rule_id]) + '" class="button',
+        "Refresh": reverse("admin:events_rulerun_do_refresh", args=[run.pk]),
+    }
+    return {label for label, where in found.items() if where in shown}
+
+
+@pytest.mark.parametrize("page", ["eventlog", "rulerun"])
+def test_what_failed_because_its_course_is_gone_offers_what_its_reason_tells_to_do(
+    world: World, manager, page
+):
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    taken = world.school.courses.pop(course.external_id)
+    world.sell("10_product")
+    (run,) = world.settle()
+    assert "Refresh the integration, then edit the rule and retry." in run.message
+    row = run.pk if page == "rulerun" else run.event_id
+    where = reverse(f"admin:events_{page}_change", args=[row])
+    assert offers(manager, where, run) == {"Edit the rule", "Refresh"}
+    assert offers(signed_in(roles.SUPPORT), where, run) == set()
+    # Once a refresh lists it again, a retry is enough.
+    world.school.courses[course.external_id] = taken
+    refresh = reverse("admin:events_rulerun_do_refresh", args=[run.pk])
+    assert said(manager.post(refresh, follow=True))[0].startswith("Art Academy: refreshed.")
+    assert offers(manager, where, run) == set()
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_gone"),
+    [
+        ({"status": "waiting"}, True),
+        ({"status": "failed"}, False),
+        ({"status": "failed", "action": "expire_course_enrollment"}, True),
+    ],
+)
+def test_any_other_action_offers_neither(manager, facts, is_gone):
+    course = factories.DestinationFactory.create(gone_at=timezone.now() if is_gone else None)
+    run = queued.run(course, rule=factories.RuleFactory.create(destination=course), **facts)
+    where = reverse("admin:events_rulerun_change", args=[run.pk])
+    assert offers(manager, where, run) == set()
+
+
+def test_a_deleted_rule_is_not_offered_for_editing(manager):
+    course = factories.DestinationFactory.create(gone_at=timezone.now())
+    run = queued.run(course, status="failed")
+    shown = manager.get(reverse("admin:events_rulerun_change", args=[run.pk])).content.decode()
+    assert "Edit the rule" not in shown
+    assert reverse("admin:events_rulerun_do_refresh", args=[run.pk]) in shown
+
+
 # What was entered by hand
 
 

@@ -74,6 +74,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("rulerun", "release"): HELPS,
     ("rulerun", "do_anyway"): HELPS,
     ("rulerun", "dismiss"): HELPS,
+    ("rulerun", "refresh"): SETS_UP,
     ("customer", "ask_thinkific"): HELPS,
     ("user", "new_link"): ALONE,
     ("user", "switch_on"): ALONE,
