@@ -12,7 +12,7 @@ from events import backlog
 from integrations.background import Outcome
 from integrations.models import CallBudget, Integration
 from integrations.thinkific import catalogue
-from integrations.thinkific.explain import plain
+from integrations.thinkific.explain import trouble
 from rules import lost
 from rules.lost import Lost
 
@@ -43,7 +43,7 @@ def tried(
             then = backlog.go_on(waiting)
             messages.success(request, f"{integration}: Thinkific answers. {then}".rstrip())
         case CallBudget.Answer.REFUSED:
-            why = plain(integration.connection_message)
+            why = trouble(integration)
             messages.error(request, f"{integration}: still refused. {why}")
         case CallBudget.Answer.LIMITED:
             text = "Thinkific asks for a longer pause. It goes on by itself when that is over."
