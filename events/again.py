@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Concat, Now
 
-from events import ended
+from events import ended, gone
 from events.models import EventLog, RuleRun
 from events.results import refresh_event
 from rules.models import Action
@@ -99,9 +100,21 @@ def _queue(run: RuleRun, *, anyway: bool) -> int:
             forced=anyway,
             next_attempt_at=Now(),
             finished_at=None,
+            **_given_instead(run),
         )
         refresh_event(run.event_id)
     return queued
+
+
+def _given_instead(run: RuleRun) -> dict[str, Any]:
+    """Where the course is gone and the rule was edited since: what the rule gives now.
+
+    Any other run repeats what was decided when its event came.
+    """
+    rule = run.rule
+    if rule is None or rule.trigger != run.event.trigger:
+        return {}
+    return RuleRun.copy_of(rule) if Action(rule.action).gives_access and gone.is_gone(run) else {}
 
 
 def _why_not(run: RuleRun, *, anyway: bool) -> str:

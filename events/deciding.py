@@ -16,7 +16,7 @@ from integrations.models import Customer, Product
 from integrations.rows import Given, Question
 from integrations.samcart.payload import SaleEvent
 from rules.engine import Why
-from rules.models import Action, Rule
+from rules.models import Rule
 from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
@@ -83,20 +83,13 @@ def set_aside(delivery: Delivery, error: Exception) -> None:
 
 def plan(event: EventLog, rule: Rule, line: SaleEvent) -> RuleRun:
     """The run of a rule for an event (not saved): a copy of all that it will do."""
-    action = Action(rule.action)
     run = RuleRun(
         event=event,
         rule=rule,
-        integration=rule.integration,
         customer=event.customer,
         received_at=event.received_at,
-        action=action,
-        destination_id=rule.destination.external_id,
-        destination_name=rule.destination.name,
-        target=f"{action.destination_kind.value}:{rule.destination.external_id}",
-        site=rule.integration.site,
-        rule_sentence=rule.sentence(),
         next_attempt_at=event.received_at + timedelta(seconds=settings.RETRY_DELAYS[0]),
+        **RuleRun.copy_of(rule),
     )
     held = must_be_held(event, line.line_status)
     if event.customer is None:

@@ -35,11 +35,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site's place in the budget of calls: until when and why it is paused, and what it did."""
+    """A site's place in the budget of calls: why it is paused, and what it did.
+
+    A pause ends by an answer. `asks_at` is the earliest time at which that is asked for, None when
+    it may be asked at once.
+    """
 
     integration: Integration
     why: str  # what a CallBudget.Blocked says; "" when calls may go out
-    paused_until: datetime | None
+    asks_at: datetime | None
     next_call: datetime | None  # None: at once
     calls_last_minute: int
 
@@ -98,11 +102,10 @@ def _site(row: CallBudget, calls: int) -> Site:
     # Both as the database sees them, and told on our clock.
     pause, gap = row.blocked_until - row.now, row.next_slot - row.now  # type: ignore[attr-defined]
     spacing, ahead = budget.spacing()
-    blocked = pause > 0 and row.blocked
     return Site(
         row.integration,
-        CallBudget.Blocked(row.blocked).label if blocked else "",
-        timezone.now() + timedelta(seconds=pause) if blocked else None,
+        CallBudget.Blocked(row.blocked).label if row.blocked else "",
+        timezone.now() + timedelta(seconds=pause) if row.blocked and pause > 0 else None,
         timezone.now() + timedelta(seconds=gap - ahead) if spacing and gap > ahead else None,
         calls,
     )

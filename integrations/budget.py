@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models import FloatField, Func, Q, QuerySet
 
 from integrations import rows
-from integrations.models import CallBudget, Integration
+from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.rows import Question
 
 BURST = 2
@@ -138,9 +138,9 @@ def unblock(site: int, *, why: CallBudget.Blocked | None = None) -> bool:
         paused = paused.filter(blocked=why)
     opened = bool(paused.update(blocked="", blocked_until=0))
     # What the site said when it was closed is not believed any more.
-    closed = [CallBudget.Answer.REFUSED, CallBudget.Answer.LIMITED]
+    closed = [SiteAnswer.REFUSED, SiteAnswer.LIMITED]
     CallBudget.objects.filter(integration_id=site, answer__in=closed).update(
-        asked_at=0, answer=CallBudget.Answer.NONE
+        asked_at=0, answer=SiteAnswer.NONE
     )
     return opened
 
@@ -148,7 +148,7 @@ def unblock(site: int, *, why: CallBudget.Blocked | None = None) -> bool:
 def start_over(site: int) -> None:
     """Open the site, and believe nothing that was found out with its former key."""
     CallBudget.objects.filter(integration_id=site).update(
-        blocked="", blocked_until=0, asked_at=0, answer=CallBudget.Answer.NONE
+        blocked="", blocked_until=0, asked_at=0, answer=SiteAnswer.NONE
     )
 
 
@@ -163,7 +163,7 @@ def begin_asking(site: int, *, max_age: float, asking: float = ASKING_SECONDS) -
     return float(row[0]) if row else None
 
 
-def answered(site: int, asked_at: float, answer: CallBudget.Answer) -> None:
+def answered(site: int, asked_at: float, answer: SiteAnswer) -> None:
     """Keep what the question has found out, unless a later one was begun."""
     CallBudget.objects.filter(integration_id=site, asked_at=asked_at).update(answer=answer)
 
@@ -173,10 +173,10 @@ def stop_asking(site: int, asked_at: float) -> None:
     CallBudget.objects.filter(integration_id=site, asked_at=asked_at).update(asked_at=0)
 
 
-def answer(site: int) -> CallBudget.Answer:
+def answer(site: int) -> SiteAnswer:
     """What was found out last; NONE while the site is being asked."""
     found = CallBudget.objects.filter(integration_id=site).values_list("answer", flat=True).first()
-    return CallBudget.Answer(found or "")
+    return SiteAnswer(found or "")
 
 
 def open_sites() -> set[int]:
@@ -219,7 +219,7 @@ def _to_ask() -> QuerySet[CallBudget, Any]:
         blocked_until__lte=EpochNow(), integration__enabled=True
     )
     just_asked = Q(
-        answer__in=[CallBudget.Answer.NONE, CallBudget.Answer.UNKNOWN],
+        answer__in=[SiteAnswer.NONE, SiteAnswer.UNKNOWN],
         asked_at__gt=EpochNow() - ASKING_SECONDS,
     )
     return over.exclude(just_asked).values_list("pk")

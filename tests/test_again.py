@@ -117,6 +117,49 @@ def test_a_retry_leaves_out_what_was_refunded_since_and_names_it(failed, world):
     assert again.retry([failed], anyway=True) == (1, {})
 
 
+@pytest.mark.parametrize(
+    ("edited", "gives"),
+    [
+        ({}, "Course One"),
+        ({"destination": "Course Two"}, "Course Two"),
+        ({"destination": "Course Two", "trigger": "subscription_recovered"}, "Course One"),
+        ({"action": "expire_course_enrollment"}, "Course One"),
+    ],
+)
+@pytest.mark.parametrize("again_by", ["retry", "rerun"])
+def test_a_retry_gives_what_the_edited_rule_names_when_the_course_is_gone(
+    world, edited, gives, again_by
+):
+    one, two = world.course("Course One"), world.course("Course Two")
+    rule = world.rule("product_purchased", "create_course_enrollment", one)
+    taken = world.school.courses.pop(one.external_id)
+    world.sell("10_product")
+    (run,) = world.settle()
+    assert (run.status, "edit the rule and retry" in run.message) == ("failed", True)
+    world.school.courses[one.external_id] = taken
+    Rule.objects.filter(pk=rule.pk).update(
+        **edited | ({"destination": two} if "destination" in edited else {})
+    )
+    if again_by == "retry":
+        again.retry([run])
+    else:
+        rerun([run.event])
+    (run,) = world.settle()
+    assert (run.status, run.message) == ("done", f"Enrolled in {gives}.")
+    assert run.destination_name == gives
+
+
+def test_a_retry_repeats_what_was_decided_while_the_course_is_there(world):
+    one, two = world.course("Course One"), world.course("Course Two")
+    rule = world.rule("product_purchased", "create_course_enrollment", one)
+    world.sell("10_product")
+    run = RuleRun.objects.get()
+    RuleRun.objects.update(status="failed")
+    Rule.objects.filter(pk=rule.pk).update(destination=two)
+    again.retry([queued.again(run)])
+    assert world.settle()[0].message == "Enrolled in Course One."
+
+
 def test_a_retry_of_ending_an_access_is_never_left_out(db):
     course = factories.DestinationFactory.create()
     dana = factories.CustomerFactory.create()

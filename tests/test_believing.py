@@ -177,6 +177,70 @@ def test_an_end_that_is_answered_with_an_error_is_not_believed(world: World, kin
     assert not any(place.has_access(course) for course in place.inside())
 
 
+NOTHING_TOLD = [(200, ""), (201, ""), (201, {}), (200, {"user_id": 1}), (202, "")]
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize(("status", "body"), NOTHING_TOLD, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_end_that_is_answered_with_nothing_is_read_back(
+    world: World, kind, status, body, applied
+):
+    place = place_for(world, kind)
+    enrolled(place)
+    world.sandbox.faults.add(
+        Fault("status", method="PUT", status=status, body=body, applied=applied)
+    )
+    run = place.refund()
+    assert [call.split()[0] for call in place.calls()] == ["GET", "PUT", "GET"]
+    if not applied:
+        assert run.status == "waiting"
+        assert "said that it changed the enrollment, but shows it as before" in run.message
+        run = place.attempts(run)
+    assert (run.status, run.message) == ("done", f"Access to {place.sold.name} ended.")
+    assert not any(place.has_access(course) for course in place.inside())
+
+
+def test_an_end_that_is_answered_with_the_enrollment_as_it_was_is_read_back(world: World):
+    place = place_for(world, "course")
+    row = place.enroll(place.known())
+    as_it_was = {"id": row.id, "expired": False, "expiry_date": None}
+    world.sandbox.faults.add(Fault("status", method="PUT", status=200, body=as_it_was))
+    assert place.refund().status == "waiting"
+
+
+@pytest.mark.parametrize("put_answer", [200, 201])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_end_that_thinkific_never_carries_out_ends_failed_and_says_so(
+    world: World, settings, kind, put_answer
+):
+    settings.RETRY_DELAYS = [0, 30]
+    place = place_for(world, kind)
+    enrolled(place)
+    world.sandbox.switches.update({"put_answer": put_answer, "put_works": False})
+    run = place.attempts(place.refund())
+    assert (run.status, run.attempts) == ("failed", 2)
+    assert run.message.startswith(
+        "Thinkific said that it changed the enrollment, but shows it as before"
+    )
+    assert all(place.has_access(course) for course in place.inside())
+
+
+@pytest.mark.parametrize("put_answer", [200, 201])
+@pytest.mark.parametrize("kind", KINDS)
+def test_access_that_is_not_opened_though_thinkific_says_so_is_not_called_given(
+    world: World, kind, put_answer
+):
+    place = place_for(world, kind)
+    place.enroll(place.known(), expired=True)
+    world.sandbox.switches.update({"put_answer": put_answer, "put_works": False})
+    run = place.buy()
+    assert (run.status, "but shows it as before" in run.message) == ("waiting", True)
+    world.sandbox.switches.put_works = True
+    assert place.attempts(run).message == f"Enrolled in {place.sold.name}."
+    assert all(place.has_access(course) for course in place.inside())
+
+
 def test_a_bundle_whose_courses_are_told_with_an_error_is_not_taken_for_complete(world: World):
     place = place_for(world, "bundle")
     place.enroll(place.known(), 0)

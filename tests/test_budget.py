@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 
 from integrations import budget
-from integrations.models import CallBudget, Integration
+from integrations.models import CallBudget, Integration, SiteAnswer
 from tests import factories, queued
 
 RATES = [1, 2, 3, 5, 6, 20, 39, 40, 110, 120]
@@ -202,7 +202,7 @@ def test_a_site_is_asked_when_its_pause_is_over(site):
 def test_a_question_without_an_answer_is_not_repeated_at_once(site, answer, asked_again):
     token = budget.begin_asking(site.pk, max_age=0)
     assert token is not None
-    budget.answered(site.pk, token, CallBudget.Answer(answer))
+    budget.answered(site.pk, token, SiteAnswer(answer))
     budget.block(site.pk, CallBudget.Blocked.LIMIT, 0)
     assert bool(budget.sites_to_ask()) is asked_again
     CallBudget.objects.update(asked_at=F("asked_at") - 31)
@@ -220,7 +220,7 @@ def test_an_answer_is_believed_for_so_long_as_the_asker_says(site, answer):
     token = budget.begin_asking(site.pk, max_age=60)
     assert token is not None
     assert budget.answer(site.pk) == ""
-    budget.answered(site.pk, token, CallBudget.Answer(answer))
+    budget.answered(site.pk, token, SiteAnswer(answer))
     assert budget.begin_asking(site.pk, max_age=60) is None
     assert budget.answer(site.pk) == answer
     CallBudget.objects.update(asked_at=F("asked_at") - 5)
@@ -232,7 +232,7 @@ def test_an_answer_is_believed_for_so_long_as_the_asker_says(site, answer):
 def test_what_opens_a_site_ends_the_belief_that_it_is_closed(site, answer, believed):
     token = budget.begin_asking(site.pk, max_age=60)
     assert token is not None
-    budget.answered(site.pk, token, CallBudget.Answer(answer))
+    budget.answered(site.pk, token, SiteAnswer(answer))
     budget.unblock(site.pk)
     assert (budget.begin_asking(site.pk, max_age=60) is None) is believed
 
@@ -251,7 +251,7 @@ def test_the_answer_to_an_older_question_changes_nothing(site):
     first -= 1
     second = budget.begin_asking(site.pk, max_age=60, asking=0)
     assert second is not None
-    budget.answered(site.pk, first, CallBudget.Answer.REFUSED)
+    budget.answered(site.pk, first, SiteAnswer.REFUSED)
     assert budget.answer(site.pk) == ""
 
 
@@ -259,7 +259,7 @@ def test_what_was_found_out_with_a_former_key_is_not_believed(site):
     token = budget.begin_asking(site.pk, max_age=60)
     assert token is not None
     budget.start_over(site.pk)
-    budget.answered(site.pk, token, CallBudget.Answer.REFUSED)
+    budget.answered(site.pk, token, SiteAnswer.REFUSED)
     assert budget.answer(site.pk) == ""
     assert budget.begin_asking(site.pk, max_age=60) is not None
 

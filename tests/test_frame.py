@@ -11,6 +11,7 @@ from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import mark_safe
 
 from config import roles
@@ -227,7 +228,8 @@ def test_an_action_that_was_tried_will_retry():
 
 def test_a_site_that_is_turned_off_says_so_before_anything_else():
     assert "Off" in look.connection_badge(Integration(enabled=False, connection="connected"))
-    assert "Key rejected" in look.connection_badge(Integration(connection="refused"))
+    rejected = Integration(connection="refused", refreshed_at=timezone.now())
+    assert "Key rejected" in look.connection_badge(rejected)
 
 
 def test_times_are_short_and_tell_all_on_hover(settings):

@@ -107,7 +107,7 @@ def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbo
     assert "Grow or higher" in problem
     saved = Integration.objects.get(name="New")
     assert saved.connection == "refused"
-    assert "Key rejected" in words(answer)
+    assert "Never connected" in words(answer)
     answer = save(boss, saved, name="New", site="school", secret=factories.KEY)
     assert said(answer)[0] == "New: saved. Connected."
     saved.refresh_from_db()
@@ -210,7 +210,7 @@ def test_a_mistyped_site_is_put_right_without_a_new_integration(boss, sandbox):
     sandbox.add_school("school", key=factories.KEY).add_course("Watercolor")
     answer = save(boss, name="New", site="shcool", secret=factories.KEY)
     assert marked(answer) == {"site", "secret"}
-    assert "it answers both alike. Copy both once more" in errors(answer)
+    assert "Either this site or the key below is wrong." in errors(answer)
     assert "Nothing is saved yet" not in words(answer)
     new = Integration.objects.get(name="New")
     assert budget.blocked_for(new.pk)[0] == "key"
@@ -224,6 +224,36 @@ def test_a_mistyped_site_is_put_right_without_a_new_integration(boss, sandbox):
     assert (new.site, new.secret(), new.connection) == ("school", factories.KEY, "connected")
     # From now on it is this school.
     assert "Another school: make a new" in errors(save(boss, new, name="New", site="shcool"))
+
+
+def test_a_first_connect_that_was_refused_is_told_in_one_sentence_with_one_button(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY)
+    save(boss, name="New", site="shcool", secret=factories.KEY)
+    new = Integration.objects.get(name="New")
+    shown, overview = words(boss.get(page("change", new))), words(boss.get("/admin/"))
+    for text in (shown, overview):
+        assert text.count("Thinkific does not know this site, or rejects this key") == 1
+        assert "Never connected" in text
+        assert "Key rejected" not in text
+    assert "New never connected: the address or the key is wrong." in overview
+    assert "rejects the key of" not in overview
+    assert "enter the key again" not in shown.partition("For your technician")[0]
+    buttons = boss.get(page("change", new)).content.decode()
+    assert page("do_refresh", new) in buttons
+    assert page("do_try_now", new) not in buttons
+    # Once it has been read, what is refused is the key, and a pause may be tried.
+    Integration.objects.update(refreshed_at=timezone.now())
+    assert "Thinkific rejects the key of New." in words(boss.get("/admin/"))
+    assert page("do_try_now", new) in boss.get(page("change", new)).content.decode()
+
+
+def test_a_first_connect_without_a_plan_for_the_api_is_not_called_a_wrong_address(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY)
+    sandbox.faults.add(Fault("status", status=403, times=None))
+    save(boss, name="New", site="school", secret=factories.KEY)
+    overview = words(boss.get("/admin/"))
+    assert "the address or the key is wrong" not in overview
+    assert "Thinkific rejects the key of New." in overview
 
 
 def test_a_site_that_connected_stays_itself_though_its_key_is_rejected_later(boss, world):

@@ -60,6 +60,9 @@ FOR_THEMSELVES = {
 MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("integration", "refresh"): SETS_UP,
     ("integration", "try_now"): SETS_UP,
+    ("destination", "mark_gone"): SETS_UP,
+    ("destination", "mark_back"): SETS_UP,
+    ("destination", "remove"): SETS_UP,
     ("rule", "switch_on"): SETS_UP,
     ("rule", "switch_off"): SETS_UP,
     ("product", "end_access"): SETS_UP,
@@ -71,6 +74,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("rulerun", "release"): HELPS,
     ("rulerun", "do_anyway"): HELPS,
     ("rulerun", "dismiss"): HELPS,
+    ("rulerun", "refresh"): SETS_UP,
     ("customer", "ask_thinkific"): HELPS,
     ("user", "new_link"): ALONE,
     ("user", "switch_on"): ALONE,

@@ -153,7 +153,7 @@ def test_a_site_tells_its_pause_its_slot_and_its_calls(boss, shop, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 110
     site = shop.integration
     (found,) = queued.sites()
-    assert (found.integration, found.why, found.paused_until, found.next_call) == (
+    assert (found.integration, found.why, found.asks_at, found.next_call) == (
         site,
         "",
         None,
@@ -173,19 +173,29 @@ def test_a_site_tells_its_pause_its_slot_and_its_calls(boss, shop, settings):
     (found,) = queued.sites()
     assert found.calls_last_minute == 2
     assert found.why == "Thinkific's limit reached"
-    assert found.paused_until is not None
+    assert found.asks_at is not None
     assert found.next_call is not None
-    assert timedelta(minutes=9) < found.paused_until - timezone.now() <= timedelta(minutes=10)
+    assert timedelta(minutes=9) < found.asks_at - timezone.now() <= timedelta(minutes=10)
     assert timedelta(0) < found.next_call - timezone.now() < timedelta(seconds=10)
     page = look(boss)
-    assert "Art Academy Paused Thinkific's limit reached, until" in page
+    assert "Art Academy Paused Thinkific's limit reached" in page
+    assert ": asks whether it is open, if an action waits 2 of 110" in page
     assert "2 of 110" in page
+
+
+def test_a_pause_that_is_over_is_none_until_the_site_was_asked(boss, shop):
+    budget.block(shop.integration.pk, CallBudget.Blocked.KEY, 0)
+    page = look(boss)
+    assert "Art Academy Paused Key rejected Asks whether it is open as soon as an action" in page
+    assert "At once" not in page
+    budget.unblock(shop.integration.pk)
+    assert "Art Academy Open At once" in look(boss)
 
 
 def test_a_site_that_is_off_says_so(boss, shop):
     shop.integration.enabled = False
     shop.integration.save()
-    assert "Art Academy Off" in look(boss)
+    assert "Art Academy Off None until it is turned on" in look(boss)
 
 
 def test_the_page_has_no_button_and_takes_no_post(boss):

@@ -126,7 +126,7 @@ def test_bundle_post_later_is_seen_by_the_test_without_another_call(place: Place
     assert row.active
 
 
-@pytest.mark.parametrize("status", [204, 200])
+@pytest.mark.parametrize("status", [204, 200, 201])
 def test_put_answer(place: Place, status: Any):
     user = place.school.add_user("dana@example.com")
     row = place.school.enroll(user, place.course)
@@ -138,6 +138,33 @@ def test_put_answer(place: Place, status: Any):
     ):
         answer = place.put(path, user_id=user.id)
         assert (answer.status_code, answer.content) == (status, b"")
+
+
+def test_put_answer_with_a_row(place: Place):
+    user = place.school.add_user("dana@example.com")
+    row = place.school.enroll(user, place.course)
+    place.sandbox.switches.put_answer = "row"
+    past = "2024-01-01T00:00:00Z"
+    answer = place.put(f"/enrollments/{row.id}", expiry_date=past)
+    assert (answer.status_code, answer.json()["id"], answer.json()["expired"]) == (
+        200,
+        row.id,
+        True,
+    )
+    assert place.put(f"/users/{user.id}", first_name="Dee").json()["first_name"] == "Dee"
+    answer = place.put(f"/bundles/{place.bundle.id}/enrollments", user_id=user.id)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_put_works(place: Place):
+    user = place.school.add_user("dana@example.com")
+    row = place.school.enroll(user, place.course)
+    place.sandbox.switches.put_works = False
+    past = "2024-01-01T00:00:00Z"
+    assert place.put(f"/enrollments/{row.id}", expiry_date=past).status_code == 204
+    bundle = f"/bundles/{place.bundle.id}/enrollments"
+    assert place.put(bundle, user_id=user.id, expiry_date=past).status_code == 204
+    assert row.active
 
 
 def test_calls_per_minute_is_a_sliding_window(place: Place):

@@ -5,21 +5,27 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin import look
+from config.admin import look, telling
 from config.admin.buttons import Button
 from config.admin.chips import IntegrationFilter, ReceivedFilter
 from config.admin.lists import ReadOnly
 from config.admin.menu import name_of
-from events import again, exchanges, searching, waiting, wake
+from events import again, exchanges, gone, searching, waiting, wake
 from events.models import RuleRun
+from integrations import background
 
 Status = RuleRun.Status
+
+
+def _misses_its_course(run: RuleRun) -> bool:
+    """Whether it failed and the course or bundle that it gives is gone."""
+    return run.status == Status.FAILED and gone.is_gone(run)
 
 
 class RunList(ChangeList):
@@ -85,6 +91,13 @@ class ActionAdmin(ReadOnly):
             "events.dismiss_rulerun",
             fits=lambda run: run.status in {Status.FAILED, Status.HELD},
         ),
+        Button(
+            "refresh",
+            "Refresh",
+            "integrations.change_integration",
+            fits=_misses_its_course,
+            in_row=False,
+        ),
     )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -139,6 +152,17 @@ class ActionAdmin(ReadOnly):
 
     def dismiss(self, request: HttpRequest, run: RuleRun) -> None:
         self._dismiss(request, [run])
+
+    def refresh(self, request: HttpRequest, run: RuleRun) -> None:
+        if run.integration is not None:
+            telling.refreshed(request, run.integration, background.refresh(run.integration))
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str]]:
+        assert isinstance(thing, RuleRun)
+        may = thing.rule_id is not None and request.user.has_perm("rules.change_rule")
+        if not may or not _misses_its_course(thing):
+            return []
+        return [(reverse("admin:rules_rule_change", args=[thing.rule_id]), "Edit the rule")]
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("events.retry_rulerun")

@@ -30,7 +30,8 @@ class Button:
     """`name` is the method and the last part of the address; `style` is "", "primary" or "danger".
 
     `fits` tells for which rows it stands there; who posts it for another row does no harm,
-    because the service behind it looks again. `on_page` and `in_row`: where it stands.
+    because the service behind it looks again. `on_page` and `in_row`: where it stands. `confirm`
+    gives the sentences that a person reads before the button itself can be pressed; on pages only.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Button:
     fits: Callable[[Any], bool] = lambda thing: True
     on_page: bool = True
     in_row: bool = True
+    confirm: Callable[[Any], str] | None = None
 
 
 class Buttons(admin.ModelAdmin):
@@ -103,17 +105,23 @@ class Buttons(admin.ModelAdmin):
 
     def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Each a form of its own, for a page that has no other around it."""
-        return format_html_join(
+        presses = format_html_join(
             " ",
-            '<form method="post" action="{}">'
-            '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
-            '<button type="submit" class="button {}">{}</button></form>',
+            "{}",
             (
-                (address(thing, button.name), get_token(request), button.style, button.label)
+                (_form(request, thing, button),)
                 for button in self._shown(request, thing)
                 if button.on_page
             ),
         )
+        links = format_html_join(
+            " ", '<a href="{}" class="button">{}</a>', self.page_links(request, thing)
+        )
+        return format_html("{}{}", presses, links)
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str]]:
+        """Ways to another page that stand with the buttons: address and label."""
+        return []
 
     def _shown(self, request: HttpRequest, thing: Model) -> list[Button]:
         return [
@@ -121,6 +129,25 @@ class Buttons(admin.ModelAdmin):
             for button in self.buttons
             if allowed(request, button.permission) and button.fits(thing)
         ]
+
+
+def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
+    form = (
+        '<form method="post" action="{}">'
+        '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        '<button type="submit" class="button {}">{}</button></form>'
+    )
+    where = address(thing, button.name), get_token(request)
+    if button.confirm is None:
+        return format_html(form, *where, button.style, button.label)
+    yes = f"Yes, {button.label[:1].lower()}{button.label[1:]}"
+    return format_html(
+        '<details class="confirm"><summary class="button {}">{}</summary><p>{}</p>{}</details>',
+        button.style,
+        button.label,
+        button.confirm(thing),
+        format_html(form, *where, "danger", yes),
+    )
 
 
 def address_name(model: type[Model], name: str) -> str:

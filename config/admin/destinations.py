@@ -1,14 +1,28 @@
-"""Courses and bundles: only looked up by others, as one types."""
+"""Courses and bundles: looked up by others as one types, and marked as gone by a person."""
 
-from django.contrib import admin
+from typing import Any
+
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from config.admin import look
+from config.admin import look, telling
 from config.admin.asked import row_id
+from config.admin.buttons import Button
 from config.admin.lists import ReadOnly
+from config.admin.menu import name_of
+from events import backlog, gone
 from integrations.models import Destination
 from rules.models import Action
+
+SETS_UP = "integrations.change_integration"
+
+
+def _is_removable(destination: Destination) -> bool:
+    return destination.by_hand and not destination.rules.exists()
 
 
 @admin.register(Destination)
@@ -20,6 +34,34 @@ class DestinationAdmin(ReadOnly):
     search_fields = ("name",)
     ordering = ("name", "pk")
     sortable_by = ()
+    buttons = (
+        Button(
+            "mark_gone",
+            "It is gone",
+            SETS_UP,
+            fits=lambda destination: destination.gone_at is None,
+            in_row=False,
+            confirm=gone.what_follows,
+        ),
+        Button(
+            "mark_back",
+            "It is back",
+            SETS_UP,
+            fits=lambda destination: destination.gone_at is not None,
+            in_row=False,
+        ),
+        Button(
+            "remove",
+            "Remove",
+            SETS_UP,
+            fits=_is_removable,
+            in_row=False,
+            confirm=lambda destination: (
+                "Admit forgets its number and name. Nothing changes in Thinkific, and it can be "
+                "entered again."
+            ),
+        ),
+    )
 
     @admin.display(description="Name")
     def shown_name(self, destination: Destination) -> str:
@@ -39,3 +81,56 @@ class DestinationAdmin(ReadOnly):
         if action in Action.values:
             found = found.filter(kind=Action(action).destination_kind)
         return found, doubled
+
+    # Buttons
+
+    def mark_gone(self, request: HttpRequest, destination: Destination) -> None:
+        rules, runs = gone.mark(destination, by=name_of(request))
+        text = (
+            f"{destination}: marked as gone. {backlog.spoken(rules, 'rule')} turned off, "
+            f"{backlog.spoken(runs, 'open action')} failed."
+        )
+        self._say(request, destination, text)
+
+    def mark_back(self, request: HttpRequest, destination: Destination) -> None:
+        gone.unmark(destination)
+        text = f"{destination}: it counts as there again."
+        off = gone.rules_giving(destination).filter(enabled=False).count()
+        if off:
+            are_off = "is off" if off == 1 else "are off"
+            text += (
+                f" {backlog.spoken(off, 'rule')} that would give it {are_off}: turn on what you "
+                "need."
+            )
+        self._say(request, destination, text)
+
+    def remove(self, request: HttpRequest, destination: Destination) -> HttpResponse | None:
+        if not gone.remove(destination):
+            text = f"{destination}: not removed, because a rule uses it or Thinkific lists it."
+            self.message_user(request, text, messages.WARNING)
+            return None
+        self.message_user(request, f"{destination}: removed.")
+        return HttpResponseRedirect(reverse("admin:integrations_destination_changelist"))
+
+    def _say(self, request: HttpRequest, destination: Destination, text: str) -> None:
+        """A message with the way to the rules that use it, if there are any."""
+        link: SafeString | str = ""
+        if destination.rules.exists():
+            address = telling.rules_of(destination=destination.pk)
+            link = format_html(' <a href="{}">See its rules</a>', address)
+        self.message_user(request, format_html("{}{}", text, link))
+
+    # A page of its own
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        destination: Destination = context["original"]
+        told = {
+            "inside": destination.integration.destinations.filter(
+                kind=Destination.Kind.COURSE, external_id__in=destination.course_ids
+            ).order_by("name", "pk"),
+            "rules": destination.rules.count(),
+            "rules_url": telling.rules_of(destination=destination.pk),
+        }
+        return super().render_change_form(request, context | told, *args, **kwargs)

@@ -16,6 +16,7 @@ class Facts:
 
     silent: bool = False  # no worker was seen lately
     rejected: Sequence[str] = ()  # sites that are on and whose key Thinkific rejects
+    not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
     unreachable: Sequence[str] = ()  # sites that are on and do not answer
     failed: int = 0
     held: int = 0
@@ -40,6 +41,11 @@ def headline(facts: Facts) -> Headline:
     grave = [
         (facts.silent, "Nothing is being carried out: no worker runs.", "silent"),
         (facts.rejected, f"Thinkific rejects the key of {_names(facts.rejected)}.", "sites"),
+        (
+            facts.not_let_in,
+            f"{_names(facts.not_let_in)} never connected: the address or the key is wrong.",
+            "sites",
+        ),
         (facts.unreachable, f"Cannot connect to {_names(facts.unreachable)}.", "sites"),
         (facts.failed, f"{_count(facts.failed, 'action')} failed.", "attention"),
     ]

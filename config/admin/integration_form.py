@@ -22,8 +22,7 @@ WHOLE_KEY = "A key has no blanks or special signs. Copy it from Thinkific once m
 # What Thinkific's answer to the first connect says about each field, by its status.
 FIRST_REFUSAL: dict[int, dict[str, str]] = {
     401: {
-        "site": "Thinkific does not know this site, or rejects the key below: it answers both "
-        f"alike. Copy both once more from Thinkific, {WHERE}.",
+        "site": "Either this site or the key below is wrong.",
         "secret": "Either this key or the site above is wrong.",
     },
     403: {
@@ -103,8 +102,7 @@ class IntegrationForm(forms.ModelForm):
         here = self.instance
         if self.is_bound or not here.pk or self.site_is_settled:
             return
-        status = here.api_calls.order_by("-pk").values_list("status", flat=True).first()
-        for name, text in FIRST_REFUSAL.get(status or 0, {}).items():
+        for name, text in FIRST_REFUSAL.get(here.last_status() or 0, {}).items():
             self.errors[name] = self.error_class([text])
 
     def clean_site(self) -> str:

@@ -25,7 +25,7 @@ from events import backlog, disconnecting
 from integrations import background, connect
 from integrations.models import CallBudget, Destination, Integration
 from integrations.thinkific import catalogue, pauses
-from integrations.thinkific.explain import FAULTS, explain_plainly, plain
+from integrations.thinkific.explain import FAULTS, explain_plainly, trouble
 from rules import lost
 from rules.models import Rule
 
@@ -40,9 +40,11 @@ EMPTY = mark_safe(
 )
 
 
-def _is_paused(integration: Integration) -> bool:
+def _may_be_tried(integration: Integration) -> bool:
+    """Whether it is paused; before the first connect Refresh is the one button for that."""
     calls: CallBudget | None = getattr(integration, "budget", None)
-    return integration.enabled and calls is not None and bool(calls.blocked)
+    paused = integration.enabled and calls is not None and bool(calls.blocked)
+    return paused and not integration.refused_at_first()
 
 
 @admin.register(Integration)
@@ -70,7 +72,7 @@ class IntegrationAdmin(ListAdmin):
             "try_now",
             "Try now",
             "integrations.change_integration",
-            fits=_is_paused,
+            fits=_may_be_tried,
             in_row=False,
         ),
     )
@@ -207,7 +209,7 @@ class IntegrationAdmin(ListAdmin):
             errors=wrong,
             may_delete=not is_new and self.has_delete_permission(request, integration),
             warning=connect.expiry_warning(integration, timezone.localdate()),
-            trouble=plain(integration.connection_message),
+            trouble=trouble(integration),
             rules_url="" if is_new else telling.rules_of(integration=integration.pk),
             **({} if is_new else _not_listed(integration)),
         )

@@ -78,6 +78,8 @@ def connection_badge(integration: Integration) -> SafeString:
     """Whether the site can be reached; one that was turned off says that first."""
     if not integration.enabled:
         return badge("Off", GREY)
+    if integration.not_let_in:
+        return badge("Never connected", RED)
     connection = Integration.Connection(integration.connection)
     return badge(connection.label, CONNECTION_COLOURS[connection])
 

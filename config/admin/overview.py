@@ -1,6 +1,7 @@
 """The overview: what is left to set up, how it goes, and what needs somebody."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +19,7 @@ from events import backlog, figures, heard, subscriptions, waiting
 from events.models import Delivery, RuleRun
 from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
-from integrations.thinkific.explain import plain
+from integrations.thinkific.explain import trouble
 from rules import pairing
 from rules.models import Action, Rule, Scope
 from rules.triggers import Trigger
@@ -45,10 +46,16 @@ def show(request: HttpRequest) -> TemplateResponse:
     over = sum(day.done + day.failed for day in days)
     in_line = backlog.in_line()
     missing = [each for account in accounts for each in heard.missing(account)]
+    on = [site for site in sites if site.enabled]
+    refused = [site for site in on if site.connection == Integration.Connection.REFUSED]
+    not_let_in = [site for site in refused if site.not_let_in]
     facts = headline.Facts(
         silent=figures.worker_is_silent(),
-        rejected=_named(sites, Integration.Connection.REFUSED),
-        unreachable=_named(sites, Integration.Connection.UNREACHABLE),
+        rejected=_names(site for site in refused if site not in not_let_in),
+        not_let_in=_names(not_let_in),
+        unreachable=_names(
+            site for site in on if site.connection == Integration.Connection.UNREACHABLE
+        ),
         failed=figures.failed(),
         held=figures.held(),
         gave_nothing=figures.purchases_for_nothing(),
@@ -85,9 +92,8 @@ def show(request: HttpRequest) -> TemplateResponse:
     )
 
 
-def _named(sites: list[Integration], connection: Integration.Connection) -> tuple[str, ...]:
-    """The sites that are on and in this state."""
-    return tuple(brief(site) for site in sites if site.enabled and site.connection == connection)
+def _names(sites: Iterable[Integration]) -> tuple[str, ...]:
+    return tuple(brief(site) for site in sites)
 
 
 def _told(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
@@ -98,7 +104,7 @@ def _told(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
 
 def _health(site: Integration) -> str:
     warning = connect.expiry_warning(site, timezone.localdate())
-    return warning or plain(site.connection_message)
+    return warning or trouble(site)
 
 
 def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:

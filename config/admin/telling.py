@@ -10,9 +10,9 @@ from config.admin import look
 from config.admin.integration_form import IntegrationForm
 from events import backlog
 from integrations.background import Outcome
-from integrations.models import CallBudget, Integration
+from integrations.models import Integration, SiteAnswer
 from integrations.thinkific import catalogue
-from integrations.thinkific.explain import plain
+from integrations.thinkific.explain import trouble
 from rules import lost
 from rules.lost import Lost
 
@@ -34,18 +34,16 @@ def refreshed(request: HttpRequest, integration: Integration, outcome: Outcome) 
         messages.info(request, format_html("{} Their rules go on.", lost_sentence(unlisted)))
 
 
-def tried(
-    request: HttpRequest, integration: Integration, answer: CallBudget.Answer, waiting: int
-) -> None:
+def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, waiting: int) -> None:
     """What a paused site answered to the person who pressed Try now."""
     match answer:
-        case CallBudget.Answer.OPEN:
+        case SiteAnswer.OPEN:
             then = backlog.go_on(waiting)
             messages.success(request, f"{integration}: Thinkific answers. {then}".rstrip())
-        case CallBudget.Answer.REFUSED:
-            why = plain(integration.connection_message)
+        case SiteAnswer.REFUSED:
+            why = trouble(integration)
             messages.error(request, f"{integration}: still refused. {why}")
-        case CallBudget.Answer.LIMITED:
+        case SiteAnswer.LIMITED:
             text = "Thinkific asks for a longer pause. It goes on by itself when that is over."
             messages.warning(request, f"{integration}: {text}")
         case _:

@@ -1,5 +1,6 @@
 """Rule runs: one rule carried out for one event, with claim, lease and order."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import models
@@ -160,3 +161,17 @@ class RuleRun(models.Model):
 
     def __str__(self) -> str:
         return f"{Action(self.action).label}: {self.destination_name}"
+
+    @staticmethod
+    def copy_of(rule: Rule) -> dict[str, Any]:
+        """What the rule does now, as the fields of a run."""
+        action, destination = Action(rule.action), rule.destination
+        return {
+            "integration": rule.integration,
+            "action": action,
+            "destination_id": destination.external_id,
+            "destination_name": destination.name,
+            "target": f"{action.destination_kind.value}:{destination.external_id}",
+            "site": rule.integration.site,
+            "rule_sentence": rule.sentence(),
+        }

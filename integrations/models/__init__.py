@@ -1,6 +1,6 @@
 """Everything Admit knows of the outside: SamCart's side, Thinkific's side, and the calls."""
 
-from integrations.models.calls import ApiCall, CallBudget
+from integrations.models.calls import ApiCall, CallBudget, SiteAnswer
 from integrations.models.samcart import (
     Customer,
     Marketplace,
@@ -30,5 +30,6 @@ __all__ = [
     "Product",
     "ProfileField",
     "SearchTerm",
+    "SiteAnswer",
     "WebhookSecret",
 ]

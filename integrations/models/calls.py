@@ -29,6 +29,16 @@ class ApiCall(models.Model):
         return f"{self.method} {self.url} {self.status or self.error}"
 
 
+class SiteAnswer(models.TextChoices):
+    """What a site answered when it was asked whether it is open: see `thinkific.neutral`."""
+
+    NONE = "", "Not asked, or being asked"
+    OPEN = "open", "Open"
+    REFUSED = "refused", "Key refused"
+    LIMITED = "limited", "Limit reached"
+    UNKNOWN = "unknown", "No answer that tells"
+
+
 class CallBudget(models.Model):
     """One row per site: when its next call may go out, and why it may not.
 
@@ -42,13 +52,6 @@ class CallBudget(models.Model):
         KEY = "key", "Key rejected"
         LIMIT = "limit", "Thinkific's limit reached"
 
-    class Answer(models.TextChoices):
-        NONE = "", "Not asked, or being asked"
-        OPEN = "open", "Open"
-        REFUSED = "refused", "Key refused"
-        LIMITED = "limited", "Limit reached"
-        UNKNOWN = "unknown", "No answer that tells"
-
     integration = models.OneToOneField(
         Integration, models.CASCADE, primary_key=True, related_name="budget"
     )
@@ -58,7 +61,9 @@ class CallBudget(models.Model):
     )
     blocked_until = models.FloatField(default=0)
     asked_at = models.FloatField(default=0)
-    answer = models.CharField(max_length=7, choices=Answer.choices, default=Answer.NONE, blank=True)
+    answer = models.CharField(
+        max_length=7, choices=SiteAnswer.choices, default=SiteAnswer.NONE, blank=True
+    )
 
     def __str__(self) -> str:
         return f"Budget of {self.integration}"

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.functional import cached_property
 
 from integrations import secrets
 from integrations.models.samcart import Customer
@@ -51,6 +52,22 @@ class Integration(models.Model):
         """Whether nothing was ever read from the site, so that it may be another one as well."""
         connected = self.connection == self.Connection.CONNECTED
         return not (connected or self.refreshed_at or self.learners.exists())
+
+    def last_status(self) -> int | None:
+        """The HTTP status of the site's last answer, None when there is none."""
+        return self.api_calls.order_by("-pk").values_list("status", flat=True).first()
+
+    def refused_at_first(self) -> bool:
+        """Whether the site has refused every connect so far."""
+        return self.connection == self.Connection.REFUSED and self.never_connected()
+
+    @cached_property
+    def not_let_in(self) -> bool:
+        """Whether it has refused them in such a way that its address may be wrong as well.
+
+        Looked up once: a page asks it in several places.
+        """
+        return self.refused_at_first() and self.last_status() == 401
 
     def set_secret(self, secret: str) -> None:
         """Seal the secret into the row (not saved) and count it as a new one."""

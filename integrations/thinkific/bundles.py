@@ -63,8 +63,13 @@ def close(visit: Visit, user: User, bundle_id: int) -> courses.Closed:
         return courses.Closed.NEVER
     if all(map(courses.has_ended, rows)):
         return courses.Closed.BEFORE
-    body = {"user_id": user.id, "expiry_date": courses.yesterday()}
-    visit.put(f"/bundles/{bundle_id}/enrollments", body)
+    courses.change(
+        visit,
+        f"/bundles/{bundle_id}/enrollments",
+        {"user_id": user.id, "expiry_date": courses.yesterday()},
+        took=courses.has_ended,
+        reread=lambda: read(visit, user, bundle_id),
+    )
     return courses.Closed.NOW
 
 

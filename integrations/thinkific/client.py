@@ -96,7 +96,7 @@ class Client:
         return self._call("POST", path, body=body)
 
     def put(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """Change; an empty 2xx is success."""
+        """Change; an empty 2xx is success, whose status the caller may doubt."""
         return self._call("PUT", path, body=body)
 
     def pages(

@@ -11,7 +11,8 @@ from integrations.errors import Refused, Retry
 from integrations.thinkific.users import User
 from integrations.thinkific.visit import Visit
 
-Rows = list[dict[str, Any]]
+Row = dict[str, Any]
+Rows = list[Row]
 Reread = Callable[[], Rows]
 # Where null does not clear an expiry date, this one does as well; whoever reads it back
 # takes any date from FOREVER on as "never".
@@ -20,6 +21,9 @@ FOREVER = datetime(2090, 1, 1, tzinfo=UTC)
 
 
 UNSEEN = "Thinkific said that it enrolled the student, but does not show it; Admit looks again."
+UNCHANGED = (
+    "Thinkific said that it changed the enrollment, but shows it as before; Admit looks again."
+)
 
 
 class Closed(enum.Enum):
@@ -69,8 +73,34 @@ def close(visit: Visit, user: User, course_id: int) -> Closed:
         return Closed.NEVER
     running = [row for row in rows if not has_ended(row)]
     for row in running:
-        visit.put(f"/enrollments/{row['id']}", {"expiry_date": yesterday()})
+        path = f"/enrollments/{row['id']}"
+        reread = _again(visit, user, course_id, row)
+        change(visit, path, {"expiry_date": yesterday()}, took=has_ended, reread=reread)
     return Closed.NOW if running else Closed.BEFORE
+
+
+def change(
+    visit: Visit,
+    path: str,
+    body: dict[str, Any],
+    *,
+    took: Callable[[Row], bool],
+    reread: Reread,
+) -> None:
+    """PUT, and see that it took effect. Raises Retry when the site does not show it.
+
+    204 is the documented answer and is believed. Any other success is believed only when it shows
+    the enrollment of `path` as it is to be; where it does not, the rows are read back.
+    """
+    answer = visit.put(path, body)
+    if answer.status == 204:
+        return
+    shown = answer.body
+    if shown and path == f"/enrollments/{shown.get('id')}" and took(shown):
+        return
+    rows = reread()
+    if not rows or not all(map(took, rows)):
+        raise Retry(UNCHANGED, status=answer.status)
 
 
 def read(visit: Visit, user: User, course_id: int) -> Rows:
@@ -123,18 +153,18 @@ def yesterday() -> str:
 
 
 def widen(visit: Visit, path: str, body: dict[str, Any], rows: Rows, reread: Reread) -> None:
-    """PUT until every row is open; `rows` are as they were read last, by `reread`.
+    """PUT so that every row is open; `rows` are as they were read last, by `reread`.
 
     Whether null clears an expiry date is not documented. A date far away always works, but
     null is what "never" looks like elsewhere; trying it takes up to three calls, and none
-    of these actions takes more than four.
+    of these actions takes more than four where a PUT is answered as documented.
     """
     body = body | {"activated_at": now()}
-    if not any(row.get("expired") or row.get("expiry_date") for row in rows):
-        visit.put(path, body)
-        return
-    if visit.calls > 1 or not _null_clears(visit, path, body, reread):
-        visit.put(path, body | {"expiry_date": NEVER})
+    if any(row.get("expired") or row.get("expiry_date") for row in rows):
+        if visit.calls <= 1 and _null_clears(visit, path, body, reread):
+            return
+        body |= {"expiry_date": NEVER}
+    change(visit, path, body, took=is_open, reread=reread)
 
 
 def _null_clears(visit: Visit, path: str, body: dict[str, Any], reread: Reread) -> bool:
@@ -159,6 +189,13 @@ def _widen(visit: Visit, user: User, course_id: int, rows: Rows) -> bool:
     if any(map(is_open, rows)):
         return False
     row = rows[0]
+    reread = _again(visit, user, course_id, row)
+    widen(visit, f"/enrollments/{row['id']}", {}, [row], reread)
+    return True
+
+
+def _again(visit: Visit, user: User, course_id: int, row: Row) -> Reread:
+    """How to read this row once more."""
 
     def reread() -> Rows:
         found = [again for again in read(visit, user, course_id) if again["id"] == row["id"]]
@@ -166,8 +203,7 @@ def _widen(visit: Visit, user: User, course_id: int, rows: Rows) -> bool:
             raise Retry("The enrollment changed while Admit looked at it; Admit looks again.")
         return found
 
-    widen(visit, f"/enrollments/{row['id']}", {}, [row], reread)
-    return True
+    return reread
 
 
 def _iso(when: datetime) -> str:

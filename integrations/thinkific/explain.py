@@ -5,11 +5,17 @@ import re
 
 from integrations import budget
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Retry
-from integrations.models import CallBudget
+from integrations.models import CallBudget, Integration
 from integrations.secrets import SecretUnreadable
 
 FAULTS = (OutsideError, SecretUnreadable, budget.SiteBlocked, budget.NoSlot)
 WHERE = "Settings > Code & Analytics > API"
+# A wrong address and a wrong key are answered alike.
+NOT_LET_IN = (
+    "Thinkific does not know this site, or rejects this key; it answers both alike. "
+    f"Copy both once more from Thinkific, {WHERE}. "
+    "The API takes a Thinkific plan of Grow or higher."
+)
 _BY_ITSELF = re.compile(r"[.;] Admit (tries again|goes on) by itself.*", re.DOTALL)
 _STATUS = re.compile(r" \([1-5][0-9]{2}\)")
 
@@ -37,17 +43,20 @@ def explain_plainly(error: Exception) -> str:
     """The same for a page of a course creator: no numbers of HTTP, and where to look it up."""
     match error:
         case KeyRejected(status=401):
-            return (
-                "Thinkific does not know this site, or rejects this key; it answers both alike. "
-                f"Copy both once more from Thinkific, {WHERE}. "
-                "The API takes a Thinkific plan of Grow or higher."
-            )
+            return NOT_LET_IN
         case KeyRejected(status=403):
             return (
                 "Thinkific knows the key, but gives it no access to the API. That takes a "
                 "Thinkific plan of Grow or higher. Upgrade the plan, then enter the key again."
             )
     return plain(explain(error))
+
+
+def trouble(integration: Integration) -> str:
+    """What keeps the site from being connected, for its page; "" when nothing does."""
+    if integration.not_let_in:
+        return NOT_LET_IN
+    return plain(integration.connection_message)
 
 
 def plain(message: str) -> str:

@@ -13,10 +13,9 @@ from django.db.models import QuerySet
 
 from integrations import budget
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
-from integrations.models import CallBudget, Integration
+from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.thinkific.client import Answer
 
-State = CallBudget.Answer
 # Cheap lists that any site has. A role can be cut to some resources, so one 403 proves nothing.
 PATHS = ("/courses", "/users")
 
@@ -25,7 +24,7 @@ PATHS = ("/courses", "/users")
 class Finding:
     """What the question found out; `error` is what stops the site, or why nothing is known."""
 
-    state: CallBudget.Answer
+    state: SiteAnswer
     error: OutsideError | None = None
 
 
@@ -35,51 +34,51 @@ def ask(get: Callable[[str, Mapping[str, str | int]], Answer]) -> Finding:
     OPEN: a call was answered. REFUSED: 401, or 403 to both. LIMITED: 429, or a 5xx that says when
     to come back. UNKNOWN: no answer, or another 5xx. Raises what `get` raises besides.
     """
-    found = Finding(State.UNKNOWN)
+    found = Finding(SiteAnswer.UNKNOWN)
     denied = 0
     for path in PATHS:
         try:
             get(path, {"limit": 1})
         except Refused:
-            return Finding(State.OPEN)  # turned down, but answered
+            return Finding(SiteAnswer.OPEN)  # turned down, but answered
         except (KeyRejected, LimitReached, Retry) as error:
             found = what_it_tells(error)
             denied += error.status == 403
-            if found.state != State.UNKNOWN or error.status is None:
+            if found.state != SiteAnswer.UNKNOWN or error.status is None:
                 return found
         else:
-            return Finding(State.OPEN)
-    return Finding(State.REFUSED, found.error) if denied == len(PATHS) else found
+            return Finding(SiteAnswer.OPEN)
+    return Finding(SiteAnswer.REFUSED, found.error) if denied == len(PATHS) else found
 
 
 def what_it_tells(error: OutsideError) -> Finding:
     """What the answer to one call that concerns no customer tells of the site."""
     match error:
         case KeyRejected(status=403):  # it may be the role's, for this path alone
-            return Finding(State.UNKNOWN, error)
+            return Finding(SiteAnswer.UNKNOWN, error)
         case KeyRejected():
-            return Finding(State.REFUSED, error)
+            return Finding(SiteAnswer.REFUSED, error)
         case LimitReached():
-            return Finding(State.LIMITED, error)
+            return Finding(SiteAnswer.LIMITED, error)
         case Retry() if error.seconds is not None:
-            return Finding(State.LIMITED, error)
-    return Finding(State.UNKNOWN, error)
+            return Finding(SiteAnswer.LIMITED, error)
+    return Finding(SiteAnswer.UNKNOWN, error)
 
 
-def meaning(error: OutsideError, state: CallBudget.Answer) -> Exception:
+def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
     """What the refusal of a customer's call is, now that it is known how the site stands.
 
     What stops the whole site is KeyRejected, LimitReached or budget.SiteBlocked; what concerns
     this call alone is Refused or Retry.
     """
     match state, error:
-        case (State.REFUSED, KeyRejected()) | (State.LIMITED, LimitReached()):
+        case (SiteAnswer.REFUSED, KeyRejected()) | (SiteAnswer.LIMITED, LimitReached()):
             return error
-        case State.REFUSED, _:
+        case SiteAnswer.REFUSED, _:
             return budget.SiteBlocked(CallBudget.Blocked.KEY, budget.KEY_PAUSE_SECONDS)
-        case State.LIMITED, _:
+        case SiteAnswer.LIMITED, _:
             return budget.SiteBlocked(CallBudget.Blocked.LIMIT, budget.ASKING_SECONDS)
-        case State.OPEN, KeyRejected():
+        case SiteAnswer.OPEN, KeyRejected():
             return Refused(error.alone, status=error.status)
         case _, KeyRejected():
             message = (
@@ -95,11 +94,11 @@ def meaning(error: OutsideError, state: CallBudget.Answer) -> Exception:
 
 def take_effect(integration: Integration, found: Finding) -> None:
     """Open or stop the site as the answer says; one that was got with an old key stops nothing."""
-    if found.state == State.OPEN:
+    if found.state == SiteAnswer.OPEN:
         accept_key(integration)
-    elif found.state == State.REFUSED and found.error is not None:
+    elif found.state == SiteAnswer.REFUSED and found.error is not None:
         reject_key(integration, found.error.message)
-    elif found.state == State.LIMITED and isinstance(found.error, LimitReached | Retry):
+    elif found.state == SiteAnswer.LIMITED and isinstance(found.error, LimitReached | Retry):
         budget.block(integration.pk, CallBudget.Blocked.LIMIT, found.error.seconds or 1.0)
     elif found.error is not None and found.error.status is not None:
         # It can be called. Of the key we know nothing, so a pause for that goes on.

@@ -4,7 +4,7 @@ import time
 
 from django.db import transaction
 
-from integrations.models import CallBudget, Integration
+from integrations.models import Integration, SiteAnswer
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific.neutral import reject_key
 from integrations.thinkific.visit import Visit
@@ -14,7 +14,7 @@ PATIENCE = 10.0  # seconds that a person waits for a slot
 
 def ask(
     integration: Integration, *, until: float = float("inf"), impatient: bool = False
-) -> CallBudget.Answer:
+) -> SiteAnswer:
     """Ask a paused site whether it is open, which ends its pause or begins a new one.
 
     `until` (monotonic seconds) is when the call may start at the latest. Raises OutOfTime and
@@ -24,7 +24,7 @@ def ask(
         visit = Visit(integration, until=until)
     except SecretUnreadable as error:
         reject_key(integration, error.message)
-        return CallBudget.Answer.REFUSED
+        return SiteAnswer.REFUSED
     try:
         return visit.ask(max_age=0.0, impatient=impatient)
     finally:
@@ -32,6 +32,6 @@ def ask(
             visit.write()
 
 
-def try_now(integration: Integration) -> CallBudget.Answer:
+def try_now(integration: Integration) -> SiteAnswer:
     """The same for a person, who waits ten seconds at most for the call to start."""
     return ask(integration, until=time.monotonic() + PATIENCE, impatient=True)

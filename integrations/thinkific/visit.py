@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from integrations import budget, rows, together
 from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Refused, Retry
-from integrations.models import ApiCall, CallBudget, Customer, Integration, Intent, Learner
+from integrations.models import ApiCall, Customer, Integration, Intent, Learner, SiteAnswer
 from integrations.rows import Given, Question
 from integrations.thinkific import neutral
 from integrations.thinkific.client import Answer, Client, Exchange
@@ -260,10 +260,10 @@ class Visit:
     def _judged(self, error: OutsideError, age: float) -> Exception:
         """What an answer to this call, `age` seconds after it was begun, means for its run."""
         told = neutral.what_it_tells(error)
-        if told.state == CallBudget.Answer.UNKNOWN and error.status != 403:
+        if told.state == SiteAnswer.UNKNOWN and error.status != 403:
             return error
         ours = self.customer is None or error.status is None  # without a status it was not sent
-        if ours and told.state != CallBudget.Answer.UNKNOWN:
+        if ours and told.state != SiteAnswer.UNKNOWN:
             neutral.take_effect(self.integration, told)
             return error
         # Of a 401 or 429 an older answer knows nothing: the key may have been changed since, and
@@ -279,7 +279,7 @@ class Visit:
 
     # The site as a whole
 
-    def ask(self, *, max_age: float, impatient: bool = False) -> CallBudget.Answer:
+    def ask(self, *, max_age: float, impatient: bool = False) -> SiteAnswer:
         """Whether the site lets us in: as found out in the last `max_age` seconds, or asked now.
 
         The answer opens or pauses the site. `impatient` does not wait for another one who asks.
@@ -301,7 +301,7 @@ class Visit:
         budget.answered(self.integration.pk, asked_at, found.state)
         return found.state
 
-    def _awaited(self) -> CallBudget.Answer:
+    def _awaited(self) -> SiteAnswer:
         give_up = time.monotonic() + AWAITED_SECONDS
         while not (answer := budget.answer(self.integration.pk)):
             if time.monotonic() > give_up:

@@ -147,8 +147,10 @@ def _create_bundle_enrollments(ask: Ask) -> Reply:
 
 
 def _update_bundle_enrollments(ask: Ask) -> Reply:
-    writes.update_bundle_enrollments(ask.school, _bundle(ask), ask.params)
-    return Reply(ask.school.switches.put_answer)
+    bundle = _bundle(ask)
+    if ask.school.switches.put_works:
+        writes.update_bundle_enrollments(ask.school, bundle, ask.params)
+    return _changed(ask.school, None)
 
 
 def _list_fields(ask: Ask) -> Reply:
@@ -171,8 +173,9 @@ def _create_user(ask: Ask) -> Reply:
 
 
 def _update_user(ask: Ask) -> Reply:
-    writes.update_user(ask.school, _user(ask), ask.params)
-    return Reply(ask.school.switches.put_answer)
+    user = _user(ask)
+    writes.update_user(ask.school, user, ask.params)
+    return _changed(ask.school, rows.user_row(ask.school, user))
 
 
 def _delete_user(ask: Ask) -> Reply:
@@ -195,8 +198,21 @@ def _create_enrollment(ask: Ask) -> Reply:
 
 
 def _update_enrollment(ask: Ask) -> Reply:
-    writes.update_enrollment(ask.school, _enrollment(ask), ask.params)
-    return Reply(ask.school.switches.put_answer)
+    row = _enrollment(ask)
+    if ask.school.switches.put_works:
+        writes.update_enrollment(ask.school, row, ask.params)
+    return _changed(ask.school, rows.enrollment_row(ask.school, row))
+
+
+def _changed(school: School, row: dict[str, Any] | None) -> Reply:
+    """The answer to a PUT, as the switch `put_answer` has it."""
+    match school.switches.put_answer:
+        case "row" if row is not None:
+            return json_reply(200, row)
+        case "row":
+            return Reply(200)
+        case status:
+            return Reply(status)
 
 
 def _bundle(ask: Ask) -> Bundle:

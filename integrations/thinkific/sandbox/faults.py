@@ -31,7 +31,8 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "bundle_post": ("created", "later"),
     "bundle_rows": ("courses", "members"),
     "new_builder": (True, False),
-    "put_answer": (204, 200),
+    "put_answer": (204, 200, 201, "row"),
+    "put_works": (True, False),
     "reset_header": ("epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"),
     "error_body": ("json", "html"),
     "id_type": ("int", "float", "string"),
@@ -71,8 +72,11 @@ class Switches:
     bundle_rows: Literal["courses", "members"] = "courses"
     """A bundle's enrolments: of whoever has one of its courses, or of those alone who were
     enrolled in the bundle."""
-    put_answer: Literal[204, 200] = 204
-    """Status of a PUT that went well; the body is empty either way."""
+    put_answer: Literal[204, 200, 201, "row"] = 204
+    """A PUT that went well: so much and no body, or 200 with the enrollment or user as it is now.
+    For a bundle `row` is 200 without a body."""
+    put_works: bool = True
+    """PUT for enrollments: carried out, or answered as if it was and not done."""
     calls_per_minute: int | None = None
     """Calls let through in any `calls_window`, per school; None = no limit. Those refused with
     429 do not count."""
