@@ -41,9 +41,7 @@ def events(rows: QuerySet[EventLog], term: str) -> QuerySet[EventLog]:
     word = visible(term[:LONGEST_TERM])
     if not word:
         return rows
-    return rows.filter(
-        Q(pk__in=[*_of_order(word), *as_sent(word)]) | Q(customer__in=people(word))
-    )
+    return rows.filter(Q(pk__in=[*_of_order(word), *as_sent(word)]) | Q(customer__in=people(word)))
 
 
 def runs(rows: QuerySet[RuleRun], term: str) -> QuerySet[RuleRun]:

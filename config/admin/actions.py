@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,7 +16,7 @@ from config.admin.buttons import Button
 from config.admin.chips import IntegrationFilter, ReceivedFilter
 from config.admin.lists import ReadOnly
 from config.admin.menu import name_of
-from events import again, exchanges, searching, waiting, wake
+from events import again, correcting, exchanges, searching, waiting, wake
 from events.models import RuleRun
 
 Status = RuleRun.Status
@@ -65,19 +65,19 @@ class ActionAdmin(ReadOnly):
             "retry",
             "Retry",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.FAILED,
+            fits=lambda run: run.status == Status.FAILED and not again.why_not(run),
         ),
         Button(
             "release",
             "Release",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.HELD,
+            fits=lambda run: run.status == Status.HELD and not again.why_not(run),
         ),
         Button(
             "do_anyway",
             "Do it anyway",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.SKIPPED,
+            fits=lambda run: run.status == Status.SKIPPED and not again.why_not(run, anyway=True),
         ),
         Button(
             "dismiss",
@@ -86,6 +86,16 @@ class ActionAdmin(ReadOnly):
             fits=lambda run: run.status in {Status.FAILED, Status.HELD},
         ),
     )
+
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """Where a retry cannot help, the way to what can."""
+        assert isinstance(thing, RuleRun)
+        if not correcting.lacks_email(thing) or not request.user.has_perm("events.rerun_eventlog"):
+            return []
+        page = reverse("admin:events_eventlog_change", args=[thing.event_id])
+        return [(f"{page}#give-email", "", "Give the right e-mail")]
+
+    page_links = row_links
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList
@@ -115,7 +125,7 @@ class ActionAdmin(ReadOnly):
             return "–"
         address = reverse("admin:integrations_customer_change", args=[run.customer.pk])
         return format_html(
-            '<a href="{}">{}</a>', address, look.breakable(look.brief(run.customer.email))
+            '<a href="{}">{}</a>', address, look.breakable(look.brief(run.customer.readable_email))
         )
 
     @admin.display(description="Result")

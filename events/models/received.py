@@ -189,6 +189,11 @@ class EventLog(models.Model):
             return cls.Status.WAITING
         return cls.Status.DONE if "done" in found else cls.Status.SKIPPED
 
+    @property
+    def as_sent(self) -> str:
+        """ "Dana Reyes, dana@@example.com": whom an event without a customer names."""
+        return ", ".join(filter(None, [self.name_as_sent, self.email_as_sent]))
+
     def add_search_terms(self) -> None:
         """Make the event searchable by the name and the unusable address that SamCart sent."""
         found = terms.terms_as_sent(self.email_as_sent, self.name_as_sent)
@@ -211,9 +216,7 @@ class EventTerm(models.Model):
     """A word that finds an event without a usable e-mail address; see `integrations.terms`."""
 
     pk = models.CompositePrimaryKey("event", "term")
-    event = models.ForeignKey(
-        EventLog, models.CASCADE, related_name="search_terms", db_index=False
-    )
+    event = models.ForeignKey(EventLog, models.CASCADE, related_name="search_terms", db_index=False)
     # Bytes, as those of integrations.models.SearchTerm.
     term = models.BinaryField()
 
