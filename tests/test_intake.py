@@ -21,7 +21,7 @@ from integrations.samcart.payload import Unreadable, parse
 from rules.models import Action
 from tests import shop as shops
 from tests.shop import Shop
-from tests.test_activity_pages import press, said
+from tests.test_activity_pages import press, said, words
 from tests.world import PAYLOADS, World, payload
 
 ENCODED = PAYLOADS / "encoded"
