@@ -16,6 +16,7 @@ from rules.models import Action
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
 CRASHES_ALLOWED = 3
+NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
 
 
 def revive() -> int:
@@ -49,7 +50,7 @@ def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[s
     runs = list(runs)
     taken_back = {} if anyway else _taken_back(runs)
     for run in runs:
-        reason = _why_not(run, anyway=anyway) or taken_back.get(run.pk, "")
+        reason = why_not(run, anyway=anyway) or taken_back.get(run.pk, "")
         if not reason and not _queue(run, anyway=anyway):
             reason = "it has just changed"
         if reason:
@@ -117,7 +118,8 @@ def _given_instead(run: RuleRun) -> dict[str, Any]:
     return RuleRun.copy_of(rule) if Action(rule.action).gives_access and gone.is_gone(run) else {}
 
 
-def _why_not(run: RuleRun, *, anyway: bool) -> str:
+def why_not(run: RuleRun, *, anyway: bool = False) -> str:
+    """Why this run cannot be queued again, "" when it can unless its event was taken back."""
     if run.status in {Status.WAITING, Status.RUNNING}:
         return "goes on by itself"
     if run.status == Status.DONE and not RuleRun.objects.lost().filter(pk=run.pk).exists():
@@ -125,7 +127,7 @@ def _why_not(run: RuleRun, *, anyway: bool) -> str:
     if run.status == Status.SKIPPED and not anyway:
         return "a later event has overtaken it"
     if run.customer_id is None:
-        return "the order carries no usable e-mail address"
+        return NO_EMAIL
     if run.integration_id is None:
         return "its integration was deleted"
     return ""

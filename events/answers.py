@@ -278,8 +278,8 @@ def _never(name: str, customer: Customer, *, anything: bool) -> str:
         return f"{name} bought nothing that a rule gives access for. Look at the events below."
     days = settings.KEEP_EVENTS_DAYS
     if days and customer.created_at < timezone.now() - timedelta(days=days):
-        return f"Nothing was received for {customer.email} in the last {days} days."
-    return f"Nothing was received for {customer.email}."
+        return f"Nothing was received for {customer.readable_email} in the last {days} days."
+    return f"Nothing was received for {customer.readable_email}."
 
 
 def _told(events: QuerySet[EventLog]) -> QuerySet[EventLog]:

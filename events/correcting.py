@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.db.models.functions import Now
 
-from events.deciding import must_be_held
+from events.deciding import WITHDRAWN, must_be_held
 from events.models import Delivery, EventLog, RuleRun
 from events.reading import read
 from events.results import refresh_event
@@ -15,17 +15,25 @@ from integrations.samcart.payload import SaleEvent
 Status = RuleRun.Status
 
 
+def lacks_email(run: RuleRun) -> bool:
+    """Whether the run failed because its event has no usable address: a retry cannot help."""
+    return run.customer_id is None and run.status == Status.FAILED
+
+
 def wants_email(event: EventLog) -> bool:
-    """Whether the event failed because SamCart sent no usable address with it."""
-    return event.customer_id is None and event.status == EventLog.Status.FAILED
+    """Whether actions of the event failed because SamCart sent no usable address with it."""
+    if event.customer_id is not None:
+        return False
+    return event.runs.filter(customer=None, status=Status.FAILED).exists()
 
 
 def give_email(event: EventLog, text: str, *, by: str) -> int:
     """Carry the event's actions out for this address; how many were queued.
 
-    What a person must release is held as it would have been with an address of SamCart's. Why
-    that one could not be used stays with the event. Raises ValueError with a sentence for an
-    address that cannot be used, and for an event that has a customer.
+    What a person must release is held as it would have been with an address of SamCart's. The
+    event's reason tells what SamCart sent, why it could not be used, and who gave what instead.
+    Raises ValueError with a sentence for an address that cannot be used, and for an event that
+    has a customer.
     """
     email, problem = examine_email(text)
     if problem:
@@ -37,13 +45,13 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         if not wants_email(event):
             raise ValueError("This event has a customer already. Reload the page.")
         event.customer = _customer(event, sale, email=email, as_sent=without_unseen_ends(text))
-        event.reason = f"{event.reason} {by} gave {email} instead.".strip()
+        event.reason = f"{_came(event, sale)} {by} gave {event.customer.readable_email} instead."
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
         queued = event.runs.filter(customer=None, status=Status.FAILED).update(
             customer=event.customer,
             status=Status.HELD if held else Status.WAITING,
-            message=held or f"Queued for {email}, which {by} gave.",
+            message=held or f"Queued for {event.customer.readable_email}, which {by} gave.",
             attempts=0,
             crashes=0,
             next_attempt_at=None if held else Now(),
@@ -52,6 +60,14 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         refresh_event(event.pk)
         wake()
     return 0 if held else queued
+
+
+def _came(event: EventLog, sale: SaleEvent | None) -> str:
+    """Which address SamCart sent, and why it cannot be used."""
+    problem = sale.email_problem if sale else examine_email(event.email_as_sent)[1]
+    sent = f'SamCart sent "{event.email_as_sent}".' if event.email_as_sent else ""
+    withdrawn = WITHDRAWN if event.delivery.withdrawn else ""
+    return " ".join(filter(None, [withdrawn, sent, problem]))
 
 
 def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:

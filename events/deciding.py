@@ -156,6 +156,7 @@ def _store_line(
         rows.add(event)
     else:
         event.save()
+    event.add_search_terms()
     for run in runs:
         run.event = event
         rows.insert(run)
@@ -175,6 +176,9 @@ def _fill(event: EventLog, line: Line, found: Found) -> None:
     # knows but a withdrawn address renames nobody.
     trusted = event.pk is None and not event.delivery.withdrawn
     event.customer = _customer(sale, rename=trusted)
+    if event.customer is None:
+        event.email_as_sent = sale.email_as_sent
+        event.name_as_sent = f"{sale.first_name} {sale.last_name}".strip()
     event.product = _product(event.marketplace_id, sale, found, rename=trusted)
 
 

@@ -1,11 +1,18 @@
 """Finding a customer by whatever somebody knows: e-mail or a part of it, name, order number."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
 
-from events.models import EventLog
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from events import searching, spool
+from events.models import Delivery, EventLog, EventTerm
 from integrations import search
-from integrations.models import Customer, SearchTerm
+from integrations.models import Customer, Marketplace, SearchTerm
 from integrations.samcart.identity import normalise_email
 from integrations.terms import fold, visible
 
@@ -18,53 +25,101 @@ LONGEST = 320
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The customers that fit, and when none does, those whose address looks like it.
+    """What fits: customers, and events of nobody, because their e-mail address cannot be used.
 
-    `only` is the one person the term can mean, if there is one.
+    When nothing does, `similar` ones have an address that looks like what was typed, and `unseen`
+    tells what the search cannot see into. `only` is the one person the term can mean.
     """
 
-    customers: list[Customer]
-    similar: list[Customer]
+    customers: list[Customer] = field(default_factory=list)
+    events: list[EventLog] = field(default_factory=list)
     only: Customer | None = None
+    similar: list[Customer] = field(default_factory=list)
+    similar_events: list[EventLog] = field(default_factory=list)
+    unseen: "Unseen | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What no search looks into: how many were not read yet, and how many cannot be read.
+
+    `days` is after how many days events were removed, 0 when none can be so old.
+    """
+
+    unread: int
+    unreadable: int
+    days: int
 
 
 def find(term: str) -> Found:
-    """At most fifty customers; an exact e-mail or order number stands for itself."""
+    """At most fifty of each; an exact e-mail or order number stands for itself."""
     word = visible(term[:LONGEST])
     if not word:
-        return Found([], [])
-    if (meant := search.exact(word)) is not None:
-        return Found([meant], [], only=meant)
-    customers = _of_order(word) or search.customers(word, most=MOST)
-    if not customers:
-        return Found([], _similar(word))
+        return Found()
+    meant = search.exact(word)
+    events = [] if meant else list(searching.of_order(word).order_by("-pk")[:MOST])
+    by_number = bool(events)
+    if not by_number:
+        events = _events(searching.as_sent(word, most=MOST))
+    nobodys = [event for event in events if event.customer_id is None]
+    if meant is not None:
+        return Found([meant], nobodys, only=None if nobodys else meant)
+    customers = list(
+        Customer.objects.filter(pk__in={event.customer_id for event in events}).order_by("email")
+    )
+    if not by_number:
+        customers = list(dict.fromkeys([*search.customers(word, most=MOST), *customers]))
+    if not (customers or nobodys):
+        similar, similar_events = _similar(word)
+        return Found(similar=similar, similar_events=similar_events, unseen=_unseen())
     # An address that only contains a whole one is another person's: shown, but not opened.
     email = normalise_email(word)
-    sure = not email or fold(customers[0].email) == fold(email)
-    return Found(customers, [], only=customers[0] if sure and len(customers) == 1 else None)
+    sure = not email or (bool(customers) and fold(customers[0].email) == fold(email))
+    alone = sure and not nobodys and len(customers) == 1
+    return Found(customers, nobodys, only=customers[0] if alone else None)
 
 
-def _of_order(number: str) -> list[Customer]:
-    of_order = EventLog.objects.filter(order_id=number[:64], customer__isnull=False)
-    ids = set(of_order.order_by("-pk").values_list("customer", flat=True)[:MOST])
-    return list(Customer.objects.filter(pk__in=ids).order_by("email"))
+def _events(pks: list[int]) -> list[EventLog]:
+    found = EventLog.objects.filter(pk__in=pks).select_related("product")
+    return list(found.order_by("-received_at", "-pk"))
 
 
-def _similar(word: str) -> list[Customer]:
+def _unseen() -> Unseen:
+    """What was received and could not be searched, on this machine's disk as well."""
+    new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()[:COMPARED].count()
+    spooled = spool.counts()["waiting"] or 0
+    unreadable = EventLog.objects.filter(
+        status=EventLog.Status.UNREADABLE, dealt_with_at=None
+    ).order_by()
+    days: int = settings.KEEP_EVENTS_DAYS
+    began = Marketplace.objects.filter(created_at__lt=timezone.now() - timedelta(days=days))
+    removed = days if days and began.exists() else 0
+    return Unseen(new + spooled, unreadable[:COMPARED].count(), removed)
+
+
+def _similar(word: str) -> tuple[list[Customer], list[EventLog]]:
     """Addresses that differ by a slip: the same name elsewhere, or a few other letters."""
     email = normalise_email(word) or word.lower()
+    if not email.rpartition("@")[0]:
+        return [], []
+    terms: QuerySet[Any] = SearchTerm.objects.all()
+    customers = _close(email, terms, "customer", "customer__email")
+    of_events: QuerySet[Any] = EventTerm.objects.filter(event__customer=None)
+    events = _close(email, of_events, "event", "event__email_as_sent")
+    found = Customer.objects.filter(pk__in=customers).order_by("email")
+    return list(found), _events(events)
+
+
+def _close(email: str, terms: QuerySet[Any], owner: str, address: str) -> list[int]:
+    """Whose addresses look like this one, by number."""
     name, _, domain = email.rpartition("@")
-    if not name:
-        return []
-    same_name = _addresses(f"{fold(name)}@")
-    known = same_name | _addresses(fold(name)[:2], end=domain[-6:])
+
+    def addresses(beginning: str, *, end: str = "") -> dict[str, int]:
+        """Those with a part that begins so, and with such an end, and whose they are."""
+        of_terms = terms.filter(search.begins(beginning), **{f"{address}__endswith": end})
+        return dict(of_terms.order_by("term").values_list(address, owner)[:COMPARED])
+
+    same_name = addresses(f"{fold(name)}@")
+    known = same_name | addresses(fold(name)[:2], end=domain[-6:])
     close = difflib.get_close_matches(email, known, n=SIMILAR, cutoff=0.8)
-    ids = [known[each] for each in dict.fromkeys([*same_name, *close])][:SIMILAR]
-    return list(Customer.objects.filter(pk__in=ids).order_by("email"))
-
-
-def _addresses(beginning: str, *, end: str = "") -> dict[str, int]:
-    """The addresses with a part that begins so, and with such an end, and whose they are."""
-    of_terms = SearchTerm.objects.filter(search.begins(beginning), customer__email__endswith=end)
-    found = of_terms.order_by("term").values_list("customer__email", "customer")
-    return dict(found[:COMPARED])
+    return [known[each] for each in dict.fromkeys([*same_name, *close])][:SIMILAR]

@@ -19,7 +19,7 @@ from django_q.models import OrmQ, Task
 
 from events import inbox
 from events.dealing import NOT_UNDERSTOOD
-from events.models import Delivery, EventLog, RuleRun, RuleTexts
+from events.models import Delivery, EventLog, EventTerm, RuleRun, RuleTexts
 from events.repeats import WINDOW
 from integrations.models import ApiCall
 
@@ -117,6 +117,7 @@ def _remove_events(pks: Sequence[int]) -> int:
     alias = connection.alias
     ApiCall.objects.filter(run_id__in=runs)._raw_delete(alias)
     RuleRun.objects.filter(pk__in=runs)._raw_delete(alias)
+    EventTerm.objects.filter(event__in=found)._raw_delete(alias)
     EventLog.objects.filter(pk__in=found)._raw_delete(alias)
     Delivery.objects.filter(repeat_of__in=pks).update(repeat_of=None)
     return Delivery.objects.filter(pk__in=pks)._raw_delete(alias)

@@ -34,8 +34,8 @@ def reply(
     parts = [each for each in said if each][:MOST_TOLD]
     if not parts:
         parts = [
-            f"we found no course for {customer.email}. Could it be that you ordered with another "
-            "e-mail address?"
+            f"we found no course for {customer.readable_email}. Could it be that you ordered with "
+            "another e-mail address?"
         ]
     greeting = f"Hi {customer.first_name.strip()[:60] or 'there'},"
     return "\n\n".join([greeting, *parts])
@@ -59,8 +59,8 @@ def _about(customer: Customer, place: Place, *, looked_after: bool) -> str:
     if place.has:
         return (
             f"you have access to {place.name}. Please sign in at "
-            f"https://{place.newest.site}.thinkific.com with {customer.email}. If you have no "
-            'password yet, or forgot it, press "Forgot password?" there.'
+            f"https://{place.newest.site}.thinkific.com with {customer.readable_email}. If you "
+            'have no password yet, or forgot it, press "Forgot password?" there.'
         )
     if settled is not None and (undecided is None or ends):
         return f"your access to {place.name} ended with {cause(settled)}." if place.given else ""

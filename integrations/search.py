@@ -38,12 +38,17 @@ def customers(text: str, *, most: int) -> list[Customer]:
     If there are none, those whose terms contain each word anywhere; that reads all terms. So an
     empty answer means that nobody's e-mail and names contain these words.
     """
+    pks = owners(SearchTerm.objects.all(), "customer", text, most=most)
+    return list(Customer.objects.filter(pk__in=pks).order_by("email"))
+
+
+def owners(terms: QuerySet[Any], owner: str, text: str, *, most: int) -> list[int]:
+    """The same for any table of terms: by number, whom they belong to by the field `owner`."""
     # The longest is mostly the rarest.
     found = sorted(words(text), key=len, reverse=True)
     if not found:
         return []
-    pks = _pks(found, begins, most) or _pks(found, _holds, most)
-    return list(Customer.objects.filter(pk__in=pks).order_by("email"))
+    return _pks(terms, owner, found, begins, most) or _pks(terms, owner, found, _holds, most)
 
 
 def begins(word: str) -> Q:
@@ -57,11 +62,10 @@ def _holds(word: str) -> Combinable:
     return Holds("term", Value(word.encode(), BinaryField()))
 
 
-def _pks(found: list[str], how: How, most: int) -> list[int]:
+def _pks(terms: QuerySet[Any], owner: str, found: list[str], how: How, most: int) -> list[int]:
     # In the order of the terms, so that the index is read no further than to the limit.
-    rows: QuerySet[SearchTerm] = SearchTerm.objects.filter(how(found[0])).order_by("term")
+    rows = terms.filter(how(found[0])).order_by("term")
     for word in found[1:]:
-        same = SearchTerm.objects.filter(how(word), customer=OuterRef("customer"))
-        rows = rows.filter(Exists(same))
-    pks = rows.values_list("customer", flat=True)[: most * TERMS_EACH]
+        rows = rows.filter(Exists(terms.filter(how(word), **{owner: OuterRef(owner)})))
+    pks = rows.values_list(owner, flat=True)[: most * TERMS_EACH]
     return list(dict.fromkeys(pks))[:most]

@@ -66,7 +66,20 @@ def terms(email: str, first_name: str, last_name: str) -> list[str]:
     found = {part for name in fold(f"{first_name} {last_name}").split() for part in _parts(name)}
     for address in {fold(email), fold(_written(email))}:
         found |= {part for part in _parts(address) if "." in part or part == address}
-    cut = sorted(part[:MAX_TERM] for part in found)
+    return _longest(found)
+
+
+def terms_as_sent(email: str, name: str) -> list[str]:
+    """The terms of an address that cannot be used and the name beside it, sorted.
+
+    Such an address need not look like one, so each word of it counts.
+    """
+    return _longest({part for word in fold(f"{email} {name}").split() for part in _parts(word)})
+
+
+def _longest(parts: set[str]) -> list[str]:
+    """The parts, cut and sorted, without those that another one begins with."""
+    cut = sorted(part[:MAX_TERM] for part in parts)
     return [term for term, following in pairwise([*cut, ""]) if not following.startswith(term)]
 
 

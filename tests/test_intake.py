@@ -21,7 +21,7 @@ from integrations.samcart.payload import Unreadable, parse
 from rules.models import Action
 from tests import shop as shops
 from tests.shop import Shop
-from tests.test_activity_pages import press, said
+from tests.test_activity_pages import press, said, words
 from tests.world import PAYLOADS, World, payload
 
 ENCODED = PAYLOADS / "encoded"
@@ -236,15 +236,25 @@ def test_a_person_gives_a_failed_event_the_right_address_and_it_runs(world, clie
     event = _failed(world)
     page = client.get(reverse("admin:events_eventlog_change", args=[event.pk]))
     assert "SamCart sent no e-mail address that can be used." in page.content.decode()
+    assert "mia@@example.com" in words(page)
+    assert "Dana Example" in words(page)
+    # A retry cannot help, so it is not offered: neither here nor among the actions.
+    run = RuleRun.objects.get()
+    retry = reverse("admin:events_rulerun_do_retry", args=[run.pk])
+    for shown in (page, client.get(reverse("admin:events_rulerun_changelist"))):
+        assert retry not in shown.content.decode()
+        assert f"/{event.pk}/change/#give-email" in shown.content.decode()
     (text,) = said(press(client, event, "give_email", email=" Mia@Example.com "))
     assert text == "Saved. 1 action is carried out for this address now."
     world.settle()
     event.refresh_from_db()
     assert event.status == "done"
     assert event.customer == Customer.objects.get(email="mia@example.com")
-    # Why SamCart's own could not be used is still told.
-    assert event.reason.startswith('The e-mail address needs exactly one "@"')
-    assert event.reason.endswith("gave mia@example.com instead.")
+    # What SamCart sent, and why that could not be used, is still told.
+    assert event.reason == (
+        'SamCart sent "mia@@example.com". The e-mail address needs exactly one "@", with text on '
+        f"both sides. {admin_user.get_username()} gave mia@example.com instead."
+    )
     assert event.email_given_by == admin_user.get_username()
     (row,) = world.school.enrollments
     assert (row.user.email, row.active) == ("mia@example.com", True)

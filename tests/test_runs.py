@@ -545,7 +545,7 @@ WHY_NOT = [
     ("running", {}, "goes on by itself"),
     ("done", {}, "it had succeeded"),
     ("skipped", {}, "a later event has overtaken it"),
-    ("failed", {"customer": None}, "the order carries no usable e-mail address"),
+    ("failed", {"customer": None}, again.NO_EMAIL),
     ("failed", {"integration": None}, "its integration was deleted"),
 ]
 

@@ -16,7 +16,7 @@ from config.admin.buttons import Button
 from config.admin.chips import IntegrationFilter, ReceivedFilter
 from config.admin.lists import ReadOnly
 from config.admin.menu import name_of
-from events import again, exchanges, gone, searching, waiting, wake
+from events import again, correcting, exchanges, gone, searching, waiting, wake
 from events.models import RuleRun
 from integrations import background
 
@@ -71,19 +71,19 @@ class ActionAdmin(ReadOnly):
             "retry",
             "Retry",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.FAILED,
+            fits=lambda run: run.status == Status.FAILED and not again.why_not(run),
         ),
         Button(
             "release",
             "Release",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.HELD,
+            fits=lambda run: run.status == Status.HELD and not again.why_not(run),
         ),
         Button(
             "do_anyway",
             "Do it anyway",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.SKIPPED,
+            fits=lambda run: run.status == Status.SKIPPED and not again.why_not(run, anyway=True),
         ),
         Button(
             "dismiss",
@@ -99,6 +99,14 @@ class ActionAdmin(ReadOnly):
             in_row=False,
         ),
     )
+
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """Where a retry cannot help, the way to what can."""
+        assert isinstance(thing, RuleRun)
+        if not correcting.lacks_email(thing) or not request.user.has_perm("events.rerun_eventlog"):
+            return []
+        page = reverse("admin:events_eventlog_change", args=[thing.event_id])
+        return [(f"{page}#give-email", "", "Give the right e-mail")]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList
@@ -128,7 +136,7 @@ class ActionAdmin(ReadOnly):
             return "–"
         address = reverse("admin:integrations_customer_change", args=[run.customer.pk])
         return format_html(
-            '<a href="{}">{}</a>', address, look.breakable(look.brief(run.customer.email))
+            '<a href="{}">{}</a>', address, look.breakable(look.brief(run.customer.readable_email))
         )
 
     @admin.display(description="Result")
@@ -157,12 +165,14 @@ class ActionAdmin(ReadOnly):
         if run.integration is not None:
             telling.refreshed(request, run.integration, background.refresh(run.integration))
 
-    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str]]:
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, RuleRun)
+        links = self.row_links(request, thing)
         may = thing.rule_id is not None and request.user.has_perm("rules.change_rule")
-        if not may or not _misses_its_course(thing):
-            return []
-        return [(reverse("admin:rules_rule_change", args=[thing.rule_id]), "Edit the rule")]
+        if may and _misses_its_course(thing):
+            rule = reverse("admin:rules_rule_change", args=[thing.rule_id])
+            links.append((rule, "", "Edit the rule"))
+        return links
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("events.retry_rulerun")

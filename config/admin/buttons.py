@@ -103,6 +103,10 @@ class Buttons(admin.ModelAdmin):
         """Ways from a row to a page of its own, behind its buttons: address, style, label."""
         return []
 
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """The same, beside the buttons of a page."""
+        return []
+
     def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Each a form of its own, for a page that has no other around it."""
         presses = format_html_join(
@@ -115,13 +119,9 @@ class Buttons(admin.ModelAdmin):
             ),
         )
         links = format_html_join(
-            " ", '<a href="{}" class="button">{}</a>', self.page_links(request, thing)
+            " ", '<a href="{}" class="button {}">{}</a>', self.page_links(request, thing)
         )
-        return format_html("{}{}", presses, links)
-
-    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str]]:
-        """Ways to another page that stand with the buttons: address and label."""
-        return []
+        return format_html("{} {}", presses, links)
 
     def _shown(self, request: HttpRequest, thing: Model) -> list[Button]:
         return [

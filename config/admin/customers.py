@@ -91,7 +91,7 @@ class CustomerAdmin(ReadOnly):
         )
 
     def title_of(self, thing: Customer) -> str:
-        return f"{thing.first_name} {thing.last_name}".strip() or thing.email
+        return f"{thing.first_name} {thing.last_name}".strip() or thing.readable_email
 
     # What Thinkific says now
 
@@ -111,7 +111,7 @@ class CustomerAdmin(ReadOnly):
             self.message_user(request, f"{site}: not read. {explain(error)}", messages.ERROR)
             return
         if checked.user_id is None:
-            text = f"{site} has no student with {customer.email}."
+            text = f"{site} has no student with {customer.readable_email}."
             self.message_user(request, text, messages.WARNING)
             return
         states = [f"{look.brief(each.name)}: {each.state}" for each in checked.enrolled]

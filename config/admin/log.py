@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
 from django.db import transaction
 from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpRequest
@@ -86,6 +86,12 @@ class ProductFilter(admin.SimpleListFilter):
     def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
         # Taken out, for the list refuses what it does not know.
         self.word = str((params.pop(PRODUCT_NAME, None) or [""])[-1]).strip()[:100]
+        # What else was chosen stays while a product is looked for.
+        self.kept = [
+            (name, value)
+            for name, value in request.GET.items()
+            if name not in {PRODUCT_NAME, PAGE_VAR, ERROR_FLAG}
+        ]
         super().__init__(request, params, model, model_admin)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -159,7 +165,7 @@ class LogAdmin(ReadOnly):
         ),
         Button(
             "give_email",
-            "Enroll this address",
+            "Give the right e-mail",
             "events.rerun_eventlog",
             on_page=False,
             in_row=False,
@@ -207,10 +213,12 @@ class LogAdmin(ReadOnly):
     @admin.display(description="Customer")
     def who(self, event: EventLog) -> SafeString | str:
         if event.customer is None:
-            return "–"
+            return look.breakable(look.brief(event.as_sent) or "–")
         address = reverse("admin:integrations_customer_change", args=[event.customer.pk])
         return format_html(
-            '<a href="{}">{}</a>', address, look.breakable(look.brief(event.customer.email))
+            '<a href="{}">{}</a>',
+            address,
+            look.breakable(look.brief(event.customer.readable_email)),
         )
 
     @admin.display(description="Product")

@@ -22,7 +22,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if event is not None:
         trigger = Trigger(event.trigger) if event.trigger else None
         product = event.product
-        email = event.customer.email if event.customer else ""
+        email = event.customer.readable_email if event.customer else ""
     account = event.marketplace if event else product.marketplace if product else None
     account = account or row_in(Marketplace.objects.all(), request.GET.get("account"))
     account = account or Marketplace.objects.order_by("pk").first()

@@ -1,7 +1,7 @@
 """What happened (deliveries, events) and what we did about it (runs)."""
 
-from events.models.received import Delivery, EventLog, RuleTexts
+from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
 from events.models.worker import Tidying, Worker
 
-__all__ = ["Delivery", "EventLog", "RuleRun", "RuleTexts", "Tidying", "Worker"]
+__all__ = ["Delivery", "EventLog", "EventTerm", "RuleRun", "RuleTexts", "Tidying", "Worker"]

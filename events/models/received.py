@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
+from integrations import rows, terms
 from integrations.models import Customer, Marketplace, Product, WebhookSecret
 from rules.triggers import Trigger
 
@@ -126,6 +127,9 @@ class EventLog(models.Model):
     received_at = models.DateTimeField()
     # When the order was placed, as SamCart tells it; an event of a subscription comes much later.
     ordered_at = models.DateTimeField(null=True)
+    # Whom SamCart named with an e-mail address that cannot be used: then there is no customer.
+    email_as_sent = models.CharField(max_length=320, blank=True, editable=False)
+    name_as_sent = models.CharField(max_length=511, blank=True, editable=False)
     # A person gave the e-mail address that SamCart did not send in a usable form.
     email_given_at = models.DateTimeField(null=True, editable=False)
     email_given_by = models.CharField(max_length=150, blank=True, editable=False)
@@ -186,6 +190,16 @@ class EventLog(models.Model):
         return cls.Status.DONE if "done" in found else cls.Status.SKIPPED
 
     @property
+    def as_sent(self) -> str:
+        """ "Dana Reyes, dana@@example.com": whom an event without a customer names."""
+        return ", ".join(filter(None, [self.name_as_sent, self.email_as_sent]))
+
+    def add_search_terms(self) -> None:
+        """Make the event searchable by the name and the unusable address that SamCart sent."""
+        found = terms.terms_as_sent(self.email_as_sent, self.name_as_sent)
+        rows.insert_missing([EventTerm(event=self, term=term.encode()) for term in found])
+
+    @property
     def fits_what_is_off(self) -> bool:
         """Whether a rule that was turned off would have run, when this was decided."""
         return any(why == "off" for _, why in self.verdicts)
@@ -196,3 +210,18 @@ class EventLog(models.Model):
         return [
             (texts.get(str(rule), f"Rule {rule}"), why == "run", why) for rule, why in self.verdicts
         ]
+
+
+class EventTerm(models.Model):
+    """A word that finds an event without a usable e-mail address; see `integrations.terms`."""
+
+    pk = models.CompositePrimaryKey("event", "term")
+    event = models.ForeignKey(EventLog, models.CASCADE, related_name="search_terms", db_index=False)
+    # Bytes, as those of integrations.models.SearchTerm.
+    term = models.BinaryField()
+
+    class Meta:
+        indexes = [models.Index(fields=["term", "event"], name="event_by_term")]
+
+    def __str__(self) -> str:
+        return bytes(self.term).decode()

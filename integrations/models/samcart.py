@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 
 from integrations import rows, terms
 from integrations.rows import Given, Question
+from integrations.samcart.readable import readable_email
 
 
 class Marketplace(models.Model):
@@ -99,7 +100,12 @@ class Customer(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     def __str__(self) -> str:
-        return self.email
+        return self.readable_email
+
+    @property
+    def readable_email(self) -> str:
+        """The e-mail as people read it; `email` itself holds its domain in punycode."""
+        return readable_email(self.email)
 
     def save(self, *args: Any, **options: Any) -> None:
         """Save the row, and its search terms when the e-mail or a name may have changed."""

@@ -148,14 +148,18 @@ def _ascii_domain(domain: str) -> str:
     # A dot at the end only says that the name is complete.
     labels = _DOT.split(domain.removesuffix("."))
     try:
-        labels = [_ascii_label(label) for label in labels]
+        labels = [ascii_label(label) for label in labels]
     except UnicodeError:
         return ""
     usable = len(labels) > 1 and all(map(_DOMAIN_LABEL.fullmatch, labels))
     return ".".join(labels) if usable else ""
 
 
-def _ascii_label(label: str) -> str:
+def ascii_label(label: str) -> str:
+    """Return a part of a domain as domains are compared, in punycode where it is not ASCII.
+
+    Raises UnicodeError for what no domain can hold.
+    """
     # The standard codec is IDNA 2003 and turns these two into "ss" and another sigma. Since
     # IDNA 2008 that is another domain, and another person's mailbox.
     if "ß" in label or "ς" in label:

@@ -103,6 +103,8 @@ def fill(events: int) -> None:
         product_id=_any("integrations_product"),
         dealt_with_by="''",
         email_given_by="''",
+        email_as_sent="''",
+        name_as_sent="''",
     )
     _insert(
         "events_rulerun",
