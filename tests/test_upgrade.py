@@ -1,5 +1,6 @@
 """An installation of the first release goes forward with all that it holds."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from config import roles
+from events import searching
+from events.models import EventLog
+from tests.world import payload
 
 FIRST = [("integrations", "0001_first"), ("rules", "0001_first"), ("events", "0001_first")]
 
@@ -102,3 +106,29 @@ def test_the_roles_are_made_and_made_again_without_harm(first_release):
         for group in Group.objects.all()
     }
     assert held == {role: set(codes) for role, codes in roles.ROLES.items()}
+
+
+def test_an_old_event_without_a_usable_address_is_found_by_what_was_sent(first_release):
+    new = first_release.get_model
+    shop = new("integrations", "Marketplace").objects.create(name="Main shop")
+    body = payload("10_product")
+    body["customer"] |= {"email": "dana at example", "first_name": "Dana", "last_name": "Buyer"}
+    for number, sent in enumerate((json.dumps(body).encode(), b"{", b"")):
+        delivery = new("events", "Delivery").objects.create(
+            marketplace=shop, body=sent, body_digest=str(number), state="read"
+        )
+        delivery.refresh_from_db()
+        new("events", "EventLog").objects.create(
+            delivery=delivery,
+            marketplace=shop,
+            trigger="product_purchased",
+            status="failed",
+            received_at=delivery.received_at,
+        )
+
+    upgrade()
+
+    (found,) = EventLog.objects.exclude(email_as_sent="")
+    assert (found.email_as_sent, found.name_as_sent) == ("dana at example", "Dana Buyer")
+    for typed in ("dana at example", "buyer"):
+        assert list(searching.events(EventLog.objects.all(), typed)) == [found], typed
