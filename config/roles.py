@@ -7,54 +7,56 @@ from typing import Any
 
 MANAGER, SUPPORT, VIEWER = "Manager", "Support", "Viewer"
 
-_SEES = (
-    "integrations.view_marketplace",
-    "integrations.view_integration",
-    "integrations.view_destination",
-    "integrations.view_profilefield",
-    "integrations.view_fieldmapping",
-    "integrations.view_product",
-    "integrations.view_customer",
-    "rules.view_rule",
-    "rules.view_namedtype",
-    "events.view_delivery",
-    "events.view_eventlog",
-    "events.view_rulerun",
-)
-_HELPS = (
-    "integrations.check_learner",
-    "events.retry_rulerun",
-    "events.dismiss_rulerun",
-    "events.rerun_eventlog",
-    "events.dismiss_eventlog",
-    "events.simulate_eventlog",
-)
-_SETS_UP = (
-    "integrations.add_marketplace",
-    "integrations.change_marketplace",
-    "integrations.delete_marketplace",
+# Each permission that our pages ask for, in the words of the page on which it is given.
+_SEES = {
+    "integrations.view_marketplace": "See the SamCart accounts",
+    "integrations.view_integration": "See the integrations",
+    "integrations.view_destination": "See the courses and bundles",
+    "integrations.view_profilefield": "See the signup fields",
+    "integrations.view_fieldmapping": "See which custom field fills which signup field",
+    "integrations.view_product": "See the products",
+    "integrations.view_customer": "See the customers",
+    "rules.view_rule": "See the rules",
+    "rules.view_namedtype": "See the names given to event types",
+    "events.view_delivery": "See what SamCart sent, word for word",
+    "events.view_eventlog": "See the log of events",
+    "events.view_rulerun": "See the actions",
+}
+_HELPS = {
+    "integrations.check_learner": "Check a customer in Thinkific",
+    "events.retry_rulerun": "Retry and release actions, and do skipped ones anyway",
+    "events.dismiss_rulerun": "Dismiss actions",
+    "events.rerun_eventlog": "Run the rules again, and enroll earlier buyers",
+    "events.dismiss_eventlog": "Mark events as dealt with",
+    "events.simulate_eventlog": "Simulate events",
+}
+_SETS_UP = {
+    "integrations.add_marketplace": "Add SamCart accounts",
+    "integrations.change_marketplace": "Rename SamCart accounts",
+    "integrations.delete_marketplace": "Delete SamCart accounts",
     # Whoever knows the address can enroll people, so it is a permission of its own.
-    "integrations.see_address_marketplace",
-    "integrations.add_integration",
-    "integrations.change_integration",
-    "integrations.delete_integration",
-    "integrations.add_fieldmapping",
-    "integrations.change_fieldmapping",
-    "integrations.delete_fieldmapping",
-    "integrations.add_product",
-    "integrations.change_product",
-    "integrations.delete_product",
-    "rules.add_rule",
-    "rules.change_rule",
-    "rules.delete_rule",
-    "rules.add_namedtype",
-    "rules.change_namedtype",
-    "rules.delete_namedtype",
-)
+    "integrations.see_address_marketplace": "See and replace the address for SamCart",
+    "integrations.add_integration": "Connect integrations",
+    "integrations.change_integration": "Edit and refresh integrations, and replace their keys",
+    "integrations.delete_integration": "Delete integrations",
+    "integrations.add_fieldmapping": "Add field mappings",
+    "integrations.change_fieldmapping": "Edit field mappings",
+    "integrations.delete_fieldmapping": "Delete field mappings",
+    "integrations.add_product": "Add products",
+    "integrations.change_product": "Edit products",
+    "integrations.delete_product": "Delete products",
+    "rules.add_rule": "Add rules",
+    "rules.change_rule": "Edit rules, and turn them on and off",
+    "rules.delete_rule": "Delete rules",
+    "rules.add_namedtype": "Name event types",
+    "rules.change_namedtype": "Rename event types",
+    "rules.delete_namedtype": "Delete the names of event types",
+}
+WORDS: dict[str, str] = _SEES | _HELPS | _SETS_UP
 ROLES: dict[str, tuple[str, ...]] = {
-    MANAGER: _SEES + _HELPS + _SETS_UP,
-    SUPPORT: _SEES + _HELPS,
-    VIEWER: _SEES,
+    MANAGER: (*WORDS,),
+    SUPPORT: (*_SEES, *_HELPS),
+    VIEWER: (*_SEES,),
 }
 MEANINGS: dict[str, str] = {
     MANAGER: "connects, writes rules, and does all that Support does",

@@ -1,13 +1,13 @@
 """Buyers from before a rule: their events gave nothing, and a rule fits them now."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from events import rerun
+from events import ended, rerun
 from events.models import EventLog, RuleRun
 from events.places import by_place
 from integrations.models import Product
@@ -39,50 +39,68 @@ class Preview:
 
     @property
     def customers(self) -> int:
-        return len({each.event.customer_id for each in self.run})
+        return _customers(self.run)
+
+    def customers_of(self, rule: Rule) -> int:
+        """For how many of them this very rule would run."""
+        return _customers(each for each in self.run if rule in each.rules)
 
 
-def matched_nothing(rule: Rule, product: Product | None = None) -> QuerySet[EventLog]:
-    """Earlier events of the rule's trigger and product that no rule ran for, newest first.
+def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[EventLog]:
+    """Earlier events of the rules' triggers and products that no rule ran for, newest first.
 
-    Those that a person has dealt with are not among them. `product` narrows a global rule.
+    Those that a person has dealt with are not among them. `product` narrows global rules.
     """
-    events = EventLog.objects.filter(
-        marketplace=rule.marketplace_id,
-        trigger=rule.trigger,
-        status=EventLog.Status.NO_RULE,
-        dealt_with_at=None,
-    )
-    number = rule.product_id or (product and product.pk)
-    if number is not None:
-        events = events.filter(product=number)
+    asked: dict[tuple[int, str], set[int | None]] = defaultdict(set)
+    for rule in rules:
+        number = rule.product_id or (product.pk if product else None)
+        asked[rule.marketplace_id, rule.trigger].add(number)
+    wanted = Q(pk__in=())
+    for (marketplace, trigger), products in asked.items():
+        of_trigger = Q(marketplace=marketplace, trigger=trigger)
+        wanted |= of_trigger if None in products else of_trigger & Q(product__in=products)
+    events = EventLog.objects.filter(wanted, status=EventLog.Status.NO_RULE, dealt_with_at=None)
     return events.order_by("-received_at", "-pk")
 
 
-def buyers(rule: Rule, product: Product | None = None) -> int:
-    """How many customers those events are of; counted in the newest MOST + 1 of them."""
-    newest = matched_nothing(rule, product)[: MOST + 1].values_list("customer", flat=True)
-    return len(set(newest))
+def preview(*rules: Rule, product: Product | None = None) -> Preview:
+    """For whom the rules would run now and for whom not; nothing is changed.
 
-
-def preview(rule: Rule, product: Product | None = None) -> Preview:
-    """For whom the rule would run now and for whom not; nothing is changed."""
-    found = matched_nothing(rule, product).select_related("customer", "product", "delivery")
+    Looked at are the newest MOST events, with a handful of queries however many rules there are.
+    """
+    found = matched_nothing(*rules, product=product)
+    found = found.select_related("customer", "product", "delivery")
     # The bodies may be large, and nobody reads them here.
     events = list(found.defer("delivery__body", "delivery__query")[: MOST + 1])
     events, more = events[:MOST], len(events) > MOST
     fitting = rules_now(events)
     obstacles = rerun.obstacles(events)
-    held = _held({event.customer_id for event in events if event.customer_id})
+    held = _held(events)
     rows = []
     for event in events:
-        rules = fitting.get(event.pk, [])
+        fit = fitting.get(event.pk, [])
         why_not = NO_CUSTOMER if event.customer_id is None else obstacles.get(event.pk, "")
-        why_not = why_not or ("" if rules else NO_RULE) or _has_all(event, rules, held)
-        rows.append(Earlier(event, rules, why_not))
+        why_not = why_not or ("" if fit else NO_RULE) or _has_all(event, fit, held)
+        rows.append(Earlier(event, fit, why_not))
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
     )
+
+
+def settled(events: Sequence[EventLog]) -> set[int]:
+    """Those of these purchases, by pk, for which nothing is owed any more.
+
+    The purchase was refunded or canceled since, or the buyer has all that the rules give now.
+    """
+    taken_back = ended.ended_since(events)
+    fitting = rules_now(events)
+    held = _held([event for event in events if event.pk in fitting])
+    return {
+        event.pk
+        for event in events
+        if event.pk in taken_back
+        or (event.pk in fitting and _has_all(event, fitting[event.pk], held))
+    }
 
 
 def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
@@ -105,8 +123,11 @@ def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
 
 def gives_now(rule: Rule) -> bool:
     """Whether this rule is on and gives something when its product is bought."""
-    bought = rule.trigger == Trigger.PRODUCT_PURCHASED
-    return rule.enabled and bought and Action(rule.action).gives_access
+    return rule.enabled and gives_on_purchase(rule)
+
+
+def gives_on_purchase(rule: Rule) -> bool:
+    return rule.trigger == Trigger.PRODUCT_PURCHASED and Action(rule.action).gives_access
 
 
 def since(event: EventLog, rule: Rule) -> str:
@@ -119,14 +140,21 @@ def since(event: EventLog, rule: Rule) -> str:
     return "A rule fits it now."
 
 
-def _held(customers: set[int]) -> dict[int, set[tuple[int | None, str]]]:
+def _customers(rows: Iterable[Earlier]) -> int:
+    return len({each.event.customer_id for each in rows})
+
+
+def _held(events: Iterable[EventLog]) -> dict[int, set[tuple[int | None, str]]]:
     """{customer: what the person has as far as Admit knows, as (integration, target)}"""
-    runs: dict[int, list[RuleRun]] = defaultdict(list)
+    customers = {event.customer_id for event in events if event.customer_id}
     found = RuleRun.objects.filter(customer__in=customers).select_related("integration")
-    gone = frozenset(found.lost().values_list("pk", flat=True))
+    runs: dict[int, list[RuleRun]] = defaultdict(list)
     for run in found.order_by("received_at", "pk"):
         if run.customer_id:
             runs[run.customer_id].append(run)
+    # Asked by their numbers: for the customers' SQLite would go through all that was ever done.
+    done = [run.pk for own in runs.values() for run in own if run.status == RuleRun.Status.DONE]
+    gone = frozenset(RuleRun.objects.filter(pk__in=done).lost().values_list("pk", flat=True))
     return {
         customer: {
             (place.integration, place.target)

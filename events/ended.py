@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from django.db.models import Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from events.models import EventLog
@@ -27,12 +29,13 @@ def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
     where both name one. What was bought again or given back since counts as paid for.
     """
     asked = [event for event in events if event.customer_id and event.pk]
-    later = EventLog.objects.filter(
-        customer__in={event.customer_id for event in asked},
-        trigger__in=[*ENDING, *GIVING_BACK],
-    ).order_by("received_at", "pk")
+    # Not the bare column: SQLite would go by its index, through all that was ever bought.
+    later = EventLog.objects.alias(what=Coalesce("trigger", Value(""))).filter(
+        customer__in={event.customer_id for event in asked}, what__in=[*ENDING, *GIVING_BACK]
+    )
     of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
-    for event in later.defer("verdicts", "custom_fields", "reason") if asked else ():
+    later = later.order_by("received_at", "pk").defer("verdicts", "custom_fields", "reason")
+    for event in later if asked else ():
         of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
     return {pk: ending for pk, ending in found.items() if ending is not None}

@@ -63,6 +63,14 @@ class Unsold:
     rule_off: Rule | None
 
 
+@dataclass(frozen=True, slots=True)
+class PaidForNothing:
+    """Purchases for which something is still owed: how many, at most MOST + 1, and of what."""
+
+    purchases: int
+    products: list[Unsold]
+
+
 def spoken(number: int) -> str:
     """ "9,999", "10,000+" """
     return f"{MOST:,}+" if number > MOST else f"{number:,}"
@@ -143,19 +151,23 @@ def needing_somebody(most: int = 10) -> list[RuleRun]:
     return sorted(rows, key=lambda run: run.received_at, reverse=True)[:most]
 
 
-def purchases_for_nothing() -> int:
-    """Purchases of the last 30 days that gave nothing, and that wait for a person."""
+def paid_for_nothing() -> PaidForNothing:
+    """What was bought in the last 30 days and gave nothing, by product, most buyers first.
+
+    Left out is what is settled: refunded since, or given to the buyer in another way. That is
+    looked up for the newest earlier.MOST purchases.
+    """
     since = timezone.now() - LATELY
-    return _at_most(dealing.gave_nothing().filter(received_at__gte=since))
+    purchases = dealing.gave_nothing().filter(received_at__gte=since)
+    newest = purchases.order_by("-received_at", "-pk").defer("verdicts", "custom_fields", "reason")
+    settled = earlier.settled(list(newest[: earlier.MOST]))
+    purchases = purchases.exclude(pk__in=settled)
+    return PaidForNothing(_at_most(purchases), _unsold(purchases))
 
 
-def paid_for_nothing() -> list[Unsold]:
-    """Products bought in the last 30 days for which no rule gave anything, most buyers first."""
-    since = timezone.now() - LATELY
+def _unsold(purchases: QuerySet[EventLog]) -> list[Unsold]:
     rows = (
-        dealing.gave_nothing()
-        .filter(received_at__gte=since)
-        .order_by()
+        purchases.order_by()
         .values("product")
         .annotate(
             buyers=Count(F("customer"), distinct=True),

@@ -23,14 +23,10 @@ class Missing:
     trigger: Trigger
     rules: int
 
-    def sentence(self) -> str:
-        """What is wrong and what to do in SamCart; plain text, fit for any page."""
-        who = "1 rule waits" if self.rules == 1 else f"{self.rules} rules wait"
-        where = "" if has_type(self.trigger) else ", to its own address (see the page SamCart)"
-        return (
-            f"{who} for {self.trigger.label}, but SamCart has never sent one. In SamCart add a "
-            f"Global rule: Send Notify URL POST, {self.trigger.label}{where}."
-        )
+    @property
+    def needs_own(self) -> bool:
+        """Whether SamCart must send it to an address of its own."""
+        return not has_type(self.trigger)
 
 
 def last_heard(

@@ -25,10 +25,15 @@ def holes(product: Product | None, rules: Iterable[Rule], *, subscription: bool)
 
     Looked at is what the rules of this product give, or with None what global rules give. A rule
     whose course has gone gives nothing, so nothing of it is to be ended. `rules` are those of the
-    account, for this product and global. `subscription`: whether the product was ever sold as one.
+    account, for this product and global, on or off. `subscription`: whether the product was seen
+    to be sold as one; a rule of its own for a Subscription trigger says so as well.
     """
     number = product and product.pk
-    mine = [rule for rule in rules if rule.enabled and rule.product_id in {None, number}]
+    rules = [rule for rule in rules if rule.product_id in {None, number}]
+    subscription = subscription or any(
+        Trigger(rule.trigger).of_subscription for rule in rules if rule.product_id == number
+    )
+    mine = [rule for rule in rules if rule.enabled]
     given = [
         rule
         for rule in mine

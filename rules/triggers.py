@@ -32,6 +32,11 @@ class Trigger(models.TextChoices):
         return Category.COURSES if self.value.startswith("course_") else Category.ECOMMERCE
 
     @property
+    def of_subscription(self) -> bool:
+        """Whether only what is sold by subscription can fire it."""
+        return self.value.startswith("subscription_")
+
+    @property
     def meaning(self) -> str:
         """One line that says when it fires."""
         return MEANINGS[self]

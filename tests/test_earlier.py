@@ -54,7 +54,7 @@ def test_those_who_paid_before_the_rule_would_get_what_it_gives(world, course):
     preview = earlier.preview(made)
     assert shown(preview) == (["2", "1"], {})
     assert [each.rules for each in preview.run] == [[made], [made]]
-    assert (preview.customers, preview.more, earlier.buyers(made)) == (2, False, 2)
+    assert (preview.customers, preview.customers_of(made), preview.more) == (2, 2, False)
     assert not RuleRun.objects.exists()
 
 
@@ -74,7 +74,30 @@ def test_a_global_rule_is_narrowed_to_one_product(world, course):
     made = rule(world, course, product=None)
     assert shown(earlier.preview(made))[0] == ["2", "1"]
     product = Product.objects.get(external_id="77")
-    assert shown(earlier.preview(made, product))[0] == ["2"]
+    assert shown(earlier.preview(made, product=product))[0] == ["2"]
+
+
+def test_of_several_rules_each_is_told_its_own_customers(world, course):
+    buy(world, ALICE, 1)
+    buy(world, ALICE, 2)
+    buy(world, BOB, 3, product__id=77)
+    buy(world, BOB, 4, "20_product")
+    first, other = rule(world, course), rule(world, course, product="77")
+    for_all = rule(world, world.course("For all"), product=None)
+    off = world.rule("product_refunded", "expire_course_enrollment", course, enabled=False)
+    several = earlier.preview(first, other, for_all, off)
+    assert [several.customers_of(each) for each in (first, other, for_all, off)] == [1, 1, 2, 0]
+    assert several.customers == 2
+
+
+def test_no_more_is_asked_for_many_rules_and_buyers_than_for_few(
+    world, course, django_assert_max_num_queries
+):
+    for number in range(1, 10):
+        buy(world, f"p{number}@example.com", number, product__id=70 + number % 3)
+    rules = [rule(world, course, product=f"{70 + number}") for number in range(3)]
+    with django_assert_max_num_queries(6):
+        assert earlier.preview(*rules).customers == 9
 
 
 def refunded(world: World) -> None:
@@ -133,9 +156,12 @@ def test_who_is_left_out_is_told_with_the_reason_and_gets_nothing(world, course,
     support = signed_in(roles.SUPPORT)
     text = words(page(support, made))
     assert f"{why[0].upper()}{why[1:]}" in text
-    assert "There is nobody to run it for." in text
+    # Whose rule is off is left, though it does not run.
+    assert ("Nobody is left to enroll. Back to Example" in text) is made.enabled
+    assert ("This rule is turned off, so it does not run." in text) is not made.enabled
     before = RuleRun.objects.count()
-    support.post(reverse("admin:earlier"), {"rule": made.pk})
+    answer = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
+    assert said(answer) == ["Nothing was queued: nobody is left."]
     assert RuleRun.objects.count() == before
 
 
@@ -160,7 +186,23 @@ def test_more_than_fit_at_once_are_said_to_be_there(world, course, monkeypatch):
     buy(world, BOB, 2)
     made = rule(world, course)
     assert earlier.preview(made).more
-    assert "Shown are the newest 1." in words(page(signed_in(roles.SUPPORT), made))
+    support = signed_in(roles.SUPPORT)
+    text = words(page(support, made))
+    assert "Only the newest 1 event can be shown. Older ones appear once this one is run" in text
+    after = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
+    assert "Enroll this customer now" in words(after)
+    assert "Only the newest" not in words(after)
+    after = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
+    assert "Nobody is left to enroll." in words(after)
+
+
+def test_older_ones_are_not_denied_where_nobody_of_the_newest_is_left(world, course, monkeypatch):
+    buy(world, ALICE, 1)
+    buy(world, BOB, 2)
+    made = rule(world, course)
+    buy(world, BOB, 2, "20_product")
+    monkeypatch.setattr(earlier, "MOST", 1)
+    assert "Nobody is left to enroll among these." in words(page(signed_in(roles.SUPPORT), made))
 
 
 # The page
@@ -178,18 +220,58 @@ def test_the_page_names_them_and_its_button_enrolls_them(world, course):
     assert re.search(r"Left out .*bob@example.com 2 .*Order 2 was refunded on", text)
     assert not RuleRun.objects.exists()
     answer = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
-    assert said(answer) == ["1 action queued."]
+    assert said(answer) == ["1 action queued. See the actions"]
+    assert "Nobody is left to enroll." in words(answer)
     world.settle()
     assert world.access(ALICE, course)
     assert not world.access(BOB, course)
 
 
+WAYS = {
+    "/admin/": "Overview",
+    "/admin/new-rule/added/?rule=7": "Back",
+    "https://elsewhere.example/": "Example Course One",
+    "//elsewhere.example/": "Example Course One",
+    "": "Example Course One",
+}
+
+
+@pytest.mark.parametrize("back", WAYS)
+def test_the_way_back_leads_to_where_the_person_came_from(world, course, back):
+    buy(world, ALICE, 1)
+    buy(world, BOB, 2)
+    made = rule(world, course)
+    product = reverse("admin:integrations_product_change", args=[made.product_id])
+    way = f'<a href="{back if "elsewhere" not in back and back else product}">{WAYS[back]}</a>'
+    support = signed_in(roles.SUPPORT)
+    before = page(support, made, back=back)
+    assert "Buyers from before the rule" in words(before)
+    assert "Enroll these 2 customers now" in words(before)
+    assert way in before.content.decode()
+    sent = {"rule": made.pk, "product": made.product_id, "back": back}
+    after = support.post(reverse("admin:earlier"), sent, follow=True)
+    assert said(after) == ["2 actions queued. See the actions"]
+    assert way in after.content.decode()
+    called = "Back" if WAYS[back] == "Back" else f"Back to {WAYS[back]}"
+    assert f"Nobody is left to enroll. {called}" in words(after)
+
+
+def test_a_global_rule_without_a_product_leads_back_to_the_global_rules(world, course):
+    made = rule(world, course, product=None)
+    text = words(page(signed_in(roles.SUPPORT), made))
+    assert "Nobody is left to enroll. Back to Global rules" in text
+
+
 def test_a_rule_that_ends_access_is_run_for_customers_not_for_buyers(world, course):
     buy(world, ALICE, 1, "20_product")
     made = world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
-    text = words(page(signed_in(roles.SUPPORT), made))
+    support = signed_in(roles.SUPPORT)
+    text = words(page(support, made))
+    assert "Customers from before the rule" in text
     assert "Run it for this customer now" in text
     assert "To be enrolled" not in text
+    after = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
+    assert "Nobody is left to run it for." in words(after)
 
 
 def test_a_rule_that_is_not_there_leads_home(world):
@@ -238,14 +320,14 @@ def test_the_pages_say_that_there_is_a_rule_since_and_lead_to_it(world, course):
     )
     assert "no rule gives" not in text
     assert "New rule" not in text
-    see = f"{reverse('admin:earlier')}?rule={made.pk}&amp;product={made.product_id}"
+    see = f'"{reverse("admin:earlier")}?rule={made.pk}&amp;product={made.product_id}'
     overview = manager.get(reverse("admin:index"))
     assert "A rule exists since" in words(overview)
-    assert see in overview.content.decode()
+    assert f'{see}&amp;back=%2Fadmin%2F"' in overview.content.decode()
     assert "New rule for" not in words(overview)
     product = manager.get(reverse("admin:integrations_product_change", args=[made.product_id]))
     assert "1 buyer paid and got nothing. A rule exists since" in words(product)
-    assert see in product.content.decode()
+    assert f'{see}"' in product.content.decode()
     event = words(manager.get(reverse("admin:events_eventlog_change", args=[bought.pk])))
     assert "nothing was given for it. A rule exists since" in event
     assert "New rule for this product" not in event
@@ -304,3 +386,50 @@ def test_a_purchase_without_an_email_is_not_counted_as_nobody(world, course):
     without_email(world)
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert "Example Course One 1 without an e-mail" in text
+
+
+# Who is counted
+
+
+def counted(client: Client, product: Product) -> tuple[bool, str, str]:
+    """What the Overview's first line and its table, and the product's page, say of buyers."""
+    overview = client.get(reverse("admin:index"))
+    (row,) = [each.buyers for each in overview.context["nothing_given"]] or [0]
+    said_first = re.search(r"(\d+) purchases? gave nothing", words(overview))
+    page = words(client.get(reverse("admin:integrations_product_change", args=[product.pk])))
+    said_there = re.search(r"(\d+\+?) buyers? paid and got nothing", page)
+    return row, said_first[1] if said_first else "", said_there[1] if said_there else ""
+
+
+@pytest.mark.parametrize("happened", [refunded, has_it], ids=lambda each: each.__name__)
+def test_who_has_it_already_or_was_refunded_is_counted_nowhere(world, course, happened):
+    bought = buy(world, ALICE, 1)
+    happened(world)
+    made = rule(world, course)
+    manager = signed_in(roles.MANAGER)
+    assert bought.product is not None
+    assert counted(manager, bought.product) == (0, "", "")
+    buy(world, BOB, 2)
+    EventLog.objects.filter(order_id="2").update(status="no_rule")
+    RuleRun.objects.filter(rule=made).delete()
+    assert counted(manager, bought.product) == (1, "1", "1")
+    EventLog.objects.filter(order_id="2").update(order_id="3")
+    assert earlier.preview(made).customers == 1
+
+
+def test_the_count_says_so_when_it_does_not_know_all(world, course, monkeypatch):
+    bought = buy(world, ALICE, 1)
+    buy(world, BOB, 2)
+    rule(world, course)
+    monkeypatch.setattr(earlier, "MOST", 1)
+    assert bought.product is not None
+    assert counted(signed_in(roles.MANAGER), bought.product) == (2, "2", "1+")
+
+
+def test_who_has_one_of_two_courses_is_counted(world, course):
+    bought = buy(world, ALICE, 1)
+    has_it(world)
+    rule(world, course)
+    rule(world, world.course("Another"))
+    assert bought.product is not None
+    assert counted(signed_in(roles.MANAGER), bought.product) == (1, "1", "1")

@@ -21,6 +21,7 @@ from config.admin.lists import CappedPaginator
 from config.templatetags.admit import labelled, spoken_count
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Integration
+from rules.triggers import Trigger
 from tests import queued
 
 
@@ -208,8 +209,8 @@ def test_every_state_has_a_colour_and_a_word():
     ("trigger", "status", "dealt", "badge"),
     [
         ("product_purchased", "no_rule", False, ("wait", "Paid, nothing given")),
-        ("product_purchased", "no_rule", True, ("quiet", "No rule needed")),
-        ("subscription_charged", "no_rule", False, ("quiet", "No rule needed")),
+        ("product_purchased", "no_rule", True, ("quiet", "No rule")),
+        ("subscription_charged", "no_rule", False, ("quiet", "No rule")),
         (None, "unreadable", False, ("bad", "Unreadable")),
         ("product_purchased", "done", False, ("good", "Succeeded")),
         ("product_purchased", "held", False, ("wait", "Held")),
@@ -219,6 +220,15 @@ def test_a_paid_purchase_that_gave_nothing_is_never_grey(trigger, status, dealt,
     moment = datetime(2026, 11, 23, 14, 2, tzinfo=UTC)
     event = EventLog(trigger=trigger, status=status, dealt_with_at=moment if dealt else None)
     assert look.event_badge(event) == '<span class="badge badge-{}">{}</span>'.format(*badge)
+
+
+@pytest.mark.parametrize("holes", [(), (Trigger.SUBSCRIPTION_CANCELED,)])
+def test_what_was_left_undone_for_want_of_a_rule_is_not_grey(holes):
+    event = EventLog(trigger="subscription_canceled", status="no_rule")
+    badge = ("wait", "Rule missing") if holes else ("quiet", "No rule")
+    assert look.event_badge(event, holes) == '<span class="badge badge-{}">{}</span>'.format(*badge)
+    event.status = EventLog.Status.DONE
+    assert "Succeeded" in look.event_badge(event, holes)
 
 
 def test_an_action_that_was_tried_will_retry():

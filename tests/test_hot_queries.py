@@ -11,11 +11,13 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from config import roles
 from config.admin.lists import COUNTED
-from events import again, finding, housekeeping, searching, tasks, ticker, waiting
+from events import again, figures, finding, housekeeping, searching, tasks, ticker, waiting
 from events.models import Delivery, EventLog, RuleRun, Tidying
 from integrations.models import Integration
 from tests.bench import past
@@ -58,6 +60,16 @@ class Plans:
             if " LIMIT " in sql
             and any(f'"{table}"' in sql for table in past.TABLES)
             and ("TEMP B-TREE FOR ORDER BY" in plan or _most_rows(plan) > 2 * MANY)
+        ]
+
+    def by_other_than_customers(self) -> list[str]:
+        """Plans that look for what concerns some customers among that of all others too."""
+        return [
+            f"{sql}\n{plan}\n"
+            for sql, plan in self.asked.items()
+            if re.search(r'"events_\w+"."customer_id" IN \(', sql)
+            and connection.vendor == "sqlite"
+            and "(customer_id=?)" not in plan
         ]
 
 
@@ -207,6 +219,29 @@ def test_why_an_action_waits_is_not_looked_for_among_all_that_was_done_at_its_si
         assert waiting.reason(run) == "Enrolled."
     assert [sql for sql, plan in plans.asked.items() if "run_of_site" in plan] == []
     assert plans.walks() == []
+
+
+def test_the_overview_asks_no_more_of_a_long_history_and_walks_through_none_of_it(world: World):
+    course = world.course()
+    owner = signed_in(roles.MANAGER, is_superuser=True)
+    world.sell("10_product", customer__email="first@example.com")
+    world.sell("10_product", customer__email="second@example.com", order__id=2)
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.sell("10_product", customer__email="first@example.com", order__id=3)
+    world.settle()
+    with CaptureQueriesContext(connection) as young:
+        owner.get(reverse("admin:index"))
+    past.fill(EVENTS)
+    with CaptureQueriesContext(connection) as old, explained() as plans:
+        shown = owner.get(reverse("admin:index"))
+    # The second one alone: the first has the course by another order.
+    (row,) = shown.context["nothing_given"]
+    long_ago = EventLog.objects.filter(status="no_rule", customer__email__startswith="old")
+    lately = long_ago.filter(received_at__gte=timezone.now() - figures.LATELY)
+    assert row.buyers == 1 + lately.values("customer").distinct().count() > 1
+    assert len(old) == len(young)
+    assert plans.walks() == []
+    assert plans.by_other_than_customers() == []
 
 
 @pytest.mark.parametrize(

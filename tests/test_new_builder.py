@@ -78,7 +78,7 @@ def test_it_sells_refunds_and_sells_again(world: World, manager: Client, course:
     ticked = re.findall(r'name="pair" value="(\w+)"', page.content.decode())
     sent = hidden(page) | {"with_pairs": "1", "pair": ticked}
     added = manager.post(reverse("admin:new-rule"), sent, follow=True)
-    assert [text.partition(":")[0] for text in said(added)] == ["Rule added"] * 5
+    assert "5 rules added" in words(added)
     entered = Destination.objects.get()
     assert (entered.external_id, entered.by_hand) == (course.id, True)
     for order in (1, 2):
@@ -169,7 +169,7 @@ def test_a_course_that_leaves_the_list_is_still_sold_and_offered(world: World, m
     offered = words(step(manager, world)).partition("3. Course")[2]
     assert "Stays Moved not listed by Thinkific" in offered
     made = answers(world, destination=moved.pk)
-    assert said(manager.post(reverse("admin:new-rule"), made, follow=True))[0].startswith("Rule ad")
+    assert "Rule added" in words(manager.post(reverse("admin:new-rule"), made, follow=True))
     rules = manager.get(reverse("admin:rules_rule_changelist"))
     assert "Moved (not listed by Thinkific)" in words(rules)
     assert "badge-bad" not in rules.content.decode()

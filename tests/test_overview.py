@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from config.admin import overview
 from integrations.models import Destination
@@ -86,6 +87,37 @@ def test_what_is_sold_by_subscription_needs_all_four(sold):
         assert (done, trigger.label in text) == (False, True)
         ending(trigger, sold, product=product)
     assert pairs()[0]
+
+
+def test_a_subscription_rule_asks_for_the_others_before_any_subscription_was_seen(sold):
+    product = Rule.objects.get().product
+    for trigger in pairing.ENDS:
+        ending(trigger, sold, product=product)
+    done, text = pairs()
+    assert not done
+    assert f"(not yet for {product}: Subscription Recovered, Subscription Restarted)" in text
+    for trigger in pairing.GIVES_BACK:
+        ending(trigger, sold, product=product)
+    assert pairs()[0]
+
+
+def test_the_sites_that_need_a_person_come_first_each_kind_by_name(client: Client, admin_user):
+    today = timezone.localdate()
+    states: list[dict[str, Any]] = [
+        {"connection": "connected"},
+        {"connection": "refused", "enabled": False},
+        {"connection": "unknown"},
+        {"connection": "connected", "secret_expires_on": today},
+        {"connection": "unreachable"},
+        {"connection": "refused"},
+        {"connection": "connected"},
+        {"connection": "refused"},
+    ]
+    for number, state in enumerate(states):
+        factories.IntegrationFactory.create(name=f"Site {number}", **state)
+    client.force_login(admin_user)
+    shown = [site.name for site, _ in client.get("/admin/").context["sites"]]
+    assert shown == [f"Site {number}" for number in (5, 7, 4, 3, 1, 2, 0, 6)]
 
 
 def test_no_product_is_left_out_however_many_there_are(sold):

@@ -1,5 +1,6 @@
 """Products, rules, the guided new rule and the simulation, as a creator uses them."""
 
+import html
 import re
 from datetime import timedelta
 from typing import Any
@@ -82,6 +83,26 @@ def test_ending_another_course_closes_no_hole_and_a_global_rule_does(db):
     factories.RuleFactory.create(product=giving.product, **ending)
     assert pairing.holes(giving.product, Rule.objects.all(), subscription=False)
     factories.RuleFactory.create(destination=giving.destination, **ending)
+    assert not pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_rule_for_a_subscription_trigger_says_that_the_product_is_one(db, enabled):
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
+    same = {"destination": giving.destination, "product": giving.product}
+    ending = {"action": "expire_course_enrollment"} | same
+    factories.RuleFactory.create(trigger="product_refunded", **ending)
+    assert not pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+    factories.RuleFactory.create(trigger="subscription_canceled", enabled=enabled, **ending)
+    found = pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+    assert found == BY_SUBSCRIPTION[2 if enabled else 1 :]
+
+
+def test_a_global_subscription_rule_says_nothing_of_one_product(db):
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
+    ending = {"destination": giving.destination, "action": "expire_course_enrollment"}
+    for trigger in ("product_refunded", "subscription_canceled"):
+        factories.RuleFactory.create(trigger=trigger, **ending)
     assert not pairing.holes(giving.product, Rule.objects.all(), subscription=False)
 
 
@@ -220,6 +241,26 @@ def test_the_page_of_a_product_says_what_takes_nothing_away_and_adds_it(manager)
     assert "Nothing takes access away" not in words(manager.get(address))
     assert offered(manager.get(address)) == []
     assert said(press(manager, club, "end_access")) == ["They are all there already."]
+
+
+def test_a_cancellation_that_ended_nothing_is_told_alike_by_chip_advice_and_tick(manager, place):
+    sold = product("1048001")
+    sold.rules.exclude(trigger="product_purchased").delete()
+    Rule.objects.exclude(product=sold).delete()
+    address = reverse("admin:integrations_product_change", args=[sold.pk])
+    place.world.sell("30_subscription", product__id=1048001)
+    sold.refresh_from_db()  # SamCart's own name came with it
+    for trigger in BY_SUBSCRIPTION:
+        page = words(manager.get(address))
+        missing = "Subscription Canceled" in page.partition("Rules of this product")[0]
+        assert missing == (trigger in BY_SUBSCRIPTION[:2])
+        assert ("Rule missing" in page) == missing
+        assert f"(not yet for {sold}: " in words(manager.get(reverse("admin:index")))
+        press(manager, sold, "end_access", pair=[trigger])
+    page = words(manager.get(address))
+    assert "Rule missing" not in page
+    assert "Nothing takes" not in page
+    assert "(not yet for" not in words(manager.get(reverse("admin:index")))
 
 
 def test_a_product_never_seen_as_a_subscription_is_offered_all_of_them_too(manager):
@@ -501,25 +542,60 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     known |= {"trigger": "product_purchased", "destination": course.pk}
     data = known | {"pair": BY_SUBSCRIPTION} | ({"with_pairs": "1"} if with_pairs else {})
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)
-    assert said(answer)[0] == (
-        "Rule added: When Gift Card is purchased, enroll the customer in Perspective on Art "
-        "Academy. It runs from the next event on."
-    )
+    assert said(answer) == []  # the page itself says it
+    text = words(answer)
+    assert ("5 rules added" if with_pairs else "Rule added") in text
+    sentence = "When Gift Card is purchased, enroll the customer in Perspective on Art Academy."
+    assert text.count(f"{sentence} It runs from the next event on.") == text.count(sentence) == 1
     assert gift.rules.count() == (5 if with_pairs else 1)
-    assert "2 earlier buyers matched nothing." in words(answer)
+    assert "2 buyers paid before it and got nothing." in text
     rule = gift.rules.get(trigger="product_purchased")
-    see = f"{reverse('admin:earlier')}?rule={rule.pk}"
-    assert f'href="{see}">See and enroll them</a>' in answer.content.decode()
-    run = reverse("admin:earlier")
-    assert said(manager.post(run, {"rule": rule.pk}, follow=True)) == ["2 actions queued."]
+    see = re.search(r'href="([^"]+)">See and enroll them</a>', answer.content.decode())
+    assert see
+    preview = manager.get(html.unescape(see[1]))
+    came = answer.redirect_chain[-1][0]
+    assert f'<a href="{html.escape(came)}">Back</a>' in preview.content.decode()
+    # The wizard says the same of them, asked for the rule once more.
+    assert "2 buyers paid before it and got nothing: See and enroll them" in words(
+        step(manager, **known)
+    )
+    run = manager.post(reverse("admin:earlier"), {"rule": rule.pk}, follow=True)
+    assert said(run) == ["2 actions queued. See the actions"]
     place.world.settle()
     assert RuleRun.objects.filter(rule=rule, status="done").count() == 2
     shown = words(step(manager, **known))
     assert "This rule exists since" in shown
     assert "See and enroll them" not in shown
     again = said(manager.post(reverse("admin:new-rule"), known, follow=True))
-    assert again[0].startswith("Not added: ")
-    assert "This product has this very rule already." in again[0]
+    assert again == ["Nothing was added: this rule exists already."]
+
+
+def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    course = Destination.objects.get(name="Perspective")
+    known: dict[str, Any] = {"product": gift.pk, "integration": site.pk}
+    known |= {"action": "create_course_enrollment", "trigger": "product_purchased"}
+    known |= {"destination": course.pk}
+    manager.post(reverse("admin:new-rule"), known)
+    rule = gift.rules.get()
+    page = step(manager, **known)
+    assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}"' in page.content.decode()
+    assert "Add rule" not in words(page)
+    assert "Add the rules that end access and give it back" in words(page)
+    assert offered(page) == BY_SUBSCRIPTION
+    data = known | {"with_pairs": "1", "pair": BY_SUBSCRIPTION}
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert said(answer) == []
+    assert "4 rules added" in words(answer)
+    text = words(step(manager, **known))
+    assert "This rule exists since" in text
+    assert "Add " not in text
+    # Only what is new of several is offered.
+    other = product("1048002")
+    page = step(manager, **known | {"product": [gift.pk, other.pk]})
+    assert words(page).count("This rule exists since") == 1
+    assert f"When {other.name} is purchased" in words(page)
+    assert page.content.decode().count('class="sentence"') == 1
 
 
 def test_several_products_get_a_rule_each(manager):
@@ -531,7 +607,8 @@ def test_several_products_get_a_rule_each(manager):
         "trigger": "product_purchased",
         "destination": Destination.objects.get(name="Course Two").pk,
     }
-    assert len(said(manager.post(reverse("admin:new-rule"), data, follow=True))) == 2
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert "2 rules added" in words(answer)
     assert product("1048004").rules.count() == 1
 
 

@@ -20,6 +20,7 @@ from events.models import Delivery, EventLog, RuleRun
 from integrations import connect
 from integrations.models import Marketplace, Product, WebhookSecret
 from rules.models import NamedType, Rule
+from rules.triggers import Category, Trigger
 from tests import factories
 from tests import shop as shops
 from tests.queued import event
@@ -220,10 +221,7 @@ def test_in_the_demo_the_address_of_this_machine_is_shown(boss, shop, settings):
 def test_a_trigger_that_rules_need_and_samcart_never_sent_is_amber(boss, shop):
     for product in ("1", "2", "3"):
         shop.rule("product_refunded", product=product, action="expire_course_enrollment")
-    sentence = (
-        "3 rules wait for Product Refunded, but SamCart has never sent one. In SamCart add a "
-        "Global rule: Send Notify URL POST, Product Refunded."
-    )
+    sentence = "Product Refunded: 3 rules wait for it."
     page = boss.get(place(""))
     assert sentence in words(page)
     assert page.content.decode().count('class="missing"') == 1
@@ -231,6 +229,19 @@ def test_a_trigger_that_rules_need_and_samcart_never_sent_is_amber(boss, shop):
     page = boss.get(place(""))
     assert sentence not in words(page)
     assert 'class="missing"' not in page.content.decode()
+
+
+def test_all_that_was_never_sent_is_one_list_below_the_address(boss, shop):
+    every = [each for each in Trigger if each.category is Category.ECOMMERCE]
+    for trigger in every:
+        shop.rule(trigger, action="expire_course_enrollment")
+    page = boss.get(place("")).content.decode()
+    assert page.index('id="address"') < page.index("Rules wait for what SamCart has never sent.")
+    assert page.count('class="note note-wait"') == 1
+    assert page.count(": 1 rule waits for it") == len(every)
+    text = "Subscription Completed: 1 rule waits for it. Send it to its own address"
+    assert text in words(boss.get(place("")))
+    assert text in words(boss.get(reverse("admin:index")))
 
 
 def test_each_trigger_has_a_row_with_its_meaning_its_rules_and_when_it_was_heard(boss, shop):

@@ -55,7 +55,7 @@ class StatusFilter(admin.SimpleListFilter):
 class ActionAdmin(ReadOnly):
     list_title = "Actions"
     one, many = "action", "actions"
-    list_display = ("ran", "what", "who", "integration", "result", "happened")
+    list_display = ("received", "what", "who", "integration", "result", "happened")
     list_display_links = ("what",)
     list_filter = (StatusFilter, IntegrationFilter, "action", ReceivedFilter)
     list_select_related = ("customer", "integration", "event")
@@ -118,9 +118,10 @@ class ActionAdmin(ReadOnly):
 
     # Columns
 
-    @admin.display(description="Ran")
-    def ran(self, run: RuleRun) -> SafeString:
-        return look.when(run.finished_at or run.started_at or run.received_at)
+    @admin.display(description="Received")
+    def received(self, run: RuleRun) -> SafeString:
+        # What the list is sorted and filtered by: each log has an index for it.
+        return look.when(run.received_at)
 
     @admin.display(description="Action")
     def what(self, run: RuleRun) -> SafeString:

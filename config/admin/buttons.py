@@ -161,11 +161,16 @@ def address(thing: Model, name: str) -> str:
 
 def go_back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
     """To the page that the form named, if it is one of ours."""
-    back = request.POST.get(BACK, "")
+    return HttpResponseRedirect(way_back(request) or otherwise)
+
+
+def way_back(request: HttpRequest) -> str:
+    """The page of ours that the form or the address names as the way back, "" for any other."""
+    back = request.POST.get(BACK) or request.GET.get(BACK, "")
     ours = url_has_allowed_host_and_scheme(
         back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return HttpResponseRedirect(back if ours and back.startswith("/") else otherwise)
+    return back if ours and back.startswith("/") else ""
 
 
 def for_page(request: HttpRequest, thing: Model) -> SafeString:

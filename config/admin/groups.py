@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.http import HttpRequest
 
 from config import roles
@@ -15,12 +15,12 @@ admin.site.unregister(Group)
 
 
 class PermissionField(forms.ModelMultipleChoiceField):
-    """Only what our pages ask for, one tick box each."""
+    """Only what our pages ask for, one tick box each, in words and in the order of the roles."""
 
     widget = forms.CheckboxSelectMultiple
 
     def label_from_instance(self, obj: Any) -> str:
-        return str(obj.name)
+        return roles.WORDS[f"{obj.content_type.app_label}.{obj.codename}"]
 
 
 class GroupForm(forms.ModelForm):
@@ -32,14 +32,16 @@ class GroupForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        wanted = Q()
-        for code in roles.ROLES[roles.MANAGER]:
-            app, codename = code.split(".")
-            wanted |= Q(content_type__app_label=app, codename=codename)
-        found = Permission.objects.filter(wanted).select_related("content_type")
+        place = Case(*[When(_is(code), then=i) for i, code in enumerate(roles.WORDS)])
+        found = Permission.objects.select_related("content_type").annotate(place=place)
         field = self.fields["permissions"]
         assert isinstance(field, PermissionField)
-        field.queryset = found.order_by("name")
+        field.queryset = found.exclude(place=None).order_by("place")
+
+
+def _is(code: str) -> Q:
+    app, codename = code.split(".")
+    return Q(content_type__app_label=app, codename=codename)
 
 
 @admin.register(Group)

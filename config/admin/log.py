@@ -56,7 +56,7 @@ class ResultFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         found = [(PAID_NOTHING, "Paid, nothing given")]
-        return found + [(each.value, look.EVENT_WORDS.get(each, each.label)) for each in Status]
+        return found + [(each.value, each.label) for each in Status]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
         if self.value() == PAID_NOTHING:

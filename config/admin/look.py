@@ -1,6 +1,7 @@
 """How things look wherever they stand: badges, times, and what strangers sent."""
 
 import re
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +32,6 @@ EVENT_COLOURS: dict[EventLog.Status, str] = {
     EventLog.Status.SKIPPED: GREY,
     EventLog.Status.REPEAT: GREY,
 }
-EVENT_WORDS = {EventLog.Status.NO_RULE: "No rule needed"}
 RUN_COLOURS: dict[RuleRun.Status, str] = {
     RuleRun.Status.DONE: GREEN,
     RuleRun.Status.WAITING: AMBER,
@@ -53,12 +53,17 @@ def badge(text: str, colour: str) -> SafeString:
     return format_html('<span class="badge badge-{}">{}</span>', colour, text)
 
 
-def event_badge(event: EventLog) -> SafeString:
-    """The result of an event. A paid purchase that gave nothing is never grey."""
+def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
+    """The result of an event. A paid purchase that gave nothing is never grey.
+
+    `holes` are those of its product, where they are known: on them a rule is missing.
+    """
     status = EventLog.Status(event.status)
     if gave_nothing(event):
         return badge("Paid, nothing given", AMBER)
-    return badge(EVENT_WORDS.get(status, status.label), EVENT_COLOURS[status])
+    if status == EventLog.Status.NO_RULE and event.trigger in holes:
+        return badge("Rule missing", AMBER)
+    return badge(status.label, EVENT_COLOURS[status])
 
 
 def gave_nothing(event: EventLog) -> bool:

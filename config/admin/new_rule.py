@@ -33,6 +33,8 @@ from rules.triggers import Category, Trigger
 ADDRESS = "new-rule/"
 MANY = 60
 MOST_PRODUCTS = 100
+# For each product its rule, and those that end access and give it back.
+MOST_RULES = MOST_PRODUCTS * (1 + len(pairing.ENDS) + len(pairing.GIVES_BACK))
 NAMED = 5
 
 
@@ -230,12 +232,23 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
             "none_listed": catalogue.NONE_LISTED,
         }
     rules = draft.rules()
-    there = list(filter(None, map(pairing.stored, rules)))
+    fresh, there = _told_apart(rules)
+    before = earlier.preview(*there)
     return {
-        "sentences": [rule.in_words() for rule in rules],
-        "there": [(rule, earlier.buyers(rule)) for rule in there],
+        "sentences": [rule.in_words() for rule in fresh],
+        "there": [(rule, before.customers_of(rule)) for rule in there],
+        "gives_on_purchase": any(map(earlier.gives_on_purchase, there)),
         "pairs": pairing.by_trigger(pairing.companions(rules)),
     }
+
+
+def _told_apart(rules: list[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """Those that are still to be made, and the stored ones that do the same as the others."""
+    found = [(rule, pairing.stored(rule)) for rule in rules]
+    return (
+        [rule for rule, stored in found if stored is None],
+        [stored for _, stored in found if stored is not None],
+    )
 
 
 def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
@@ -253,6 +266,10 @@ def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
     }
 
 
+def _exists(number: int) -> str:
+    return "this rule exists" if number == 1 else f"these {number} rules exist"
+
+
 def _add(request: HttpRequest) -> HttpResponse:
     draft = Draft.read(request.POST)
     if draft.step() != "confirm":
@@ -261,11 +278,14 @@ def _add(request: HttpRequest) -> HttpResponse:
     if draft.destination is not None and draft.by_number is not None:
         catalogue.enter(draft.destination)
     rules = draft.rules()
+    fresh, there = _told_apart(rules)
     if "with_pairs" in request.POST:
         ticked = request.POST.getlist("pair")
-        rules += [rule for rule in pairing.companions(rules) if rule.trigger in ticked]
+        fresh += [rule for rule in pairing.companions(rules) if rule.trigger in ticked]
+    if not fresh:
+        messages.warning(request, f"Nothing was added: {_exists(len(there))} already.")
     made = []
-    for rule in rules:
+    for rule in fresh:
         try:
             with transaction.atomic():
                 rule.full_clean()
@@ -274,8 +294,6 @@ def _add(request: HttpRequest) -> HttpResponse:
             messages.warning(request, f"Not added: {rule.in_words()} {' '.join(error.messages)}")
         else:
             made.append(rule)
-            text = f"Rule added: {rule.in_words()} It runs from the next event on."
-            messages.success(request, text)
     if not made:
         return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{urlencode(draft.answers())}")
     query = urlencode([("rule", rule.pk) for rule in made])
@@ -284,16 +302,19 @@ def _add(request: HttpRequest) -> HttpResponse:
 
 def added(request: HttpRequest) -> HttpResponse:
     """What comes next after rules were added: earlier buyers, a simulation, or the next rule."""
-    numbers = row_ids(request.GET.getlist("rule"))[:MOST_PRODUCTS]
+    numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     rules = Rule.objects.filter(pk__in=numbers).select_related(
         "product", "integration", "destination"
     )
-    rows = [
-        (rule, Action(rule.action).gives_access, earlier.buyers(rule))
-        for rule in rules.order_by("pk")
-    ]
-    most = earlier.MOST
-    return render(request, "admin/new_rule/added.html", title="Rule added", rows=rows, most=most)
+    made = list(rules.order_by("pk"))
+    before = earlier.preview(*made)
+    return render(
+        request,
+        "admin/new_rule/added.html",
+        title="Rule added" if len(made) == 1 else f"{len(made)} rules added",
+        rows=[(rule, earlier.gives_on_purchase(rule), before.customers_of(rule)) for rule in made],
+        more=before.more,
+    )
 
 
 @require_POST

@@ -15,7 +15,7 @@ from django.utils import timezone
 from config.admin import headline
 from config.admin.look import brief
 from config.admin.pages import render
-from events import backlog, figures, heard, subscriptions, waiting
+from events import backlog, earlier, figures, heard, subscriptions, waiting
 from events.models import Delivery, RuleRun
 from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
@@ -45,6 +45,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     done = sum(day.done for day in days)
     over = sum(day.done + day.failed for day in days)
     in_line = backlog.in_line()
+    nothing = figures.paid_for_nothing()
     missing = [each for account in accounts for each in heard.missing(account)]
     on = [site for site in sites if site.enabled]
     refused = [site for site in on if site.connection == Integration.Connection.REFUSED]
@@ -58,7 +59,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         ),
         failed=figures.failed(),
         held=figures.held(),
-        gave_nothing=figures.purchases_for_nothing(),
+        gave_nothing=nothing.purchases,
         not_understood=figures.not_understood(),
         waiting_for_off=in_line.off,
         never_sent=len(missing),
@@ -84,9 +85,9 @@ def show(request: HttpRequest) -> TemplateResponse:
         waiting_note=headline.waiting_note(in_line, silent=facts.silent),
         bars=_bars(days),
         days=days,
-        sites=[(site, _health(site)) for site in sites],
+        sites=[(site, _health(site)) for site in sorted(sites, key=_urgency)],
         attention=_told(figures.needing_somebody()),
-        nothing_given=figures.paid_for_nothing(),
+        nothing_given=nothing.products,
         missing=missing,
         unread=figures.unread(),
     )
@@ -100,6 +101,19 @@ def _told(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
     """Each with what went wrong, in plain words."""
     told = waiting.reasons(runs)
     return [(run, told[run.pk]) for run in runs]
+
+
+def _urgency(site: Integration) -> int:
+    """The lower, the more it needs a person; what is calm comes last."""
+    kinds = Integration.Connection
+    connection = site.connection if site.enabled else None
+    return [
+        connection == kinds.REFUSED,
+        connection == kinds.UNREACHABLE,
+        bool(connect.expiry_warning(site, timezone.localdate())),
+        connection != kinds.CONNECTED,
+        True,
+    ].index(True)
 
 
 def _health(site: Integration) -> str:
@@ -175,11 +189,11 @@ def _pairs() -> tuple[str, bool, str]:
     By the same `pairing.holes` as the hint on a product's page, to which it leads.
     """
     text = "Rules that end access and give it back"
-    triggers = (Trigger.PRODUCT_PURCHASED, *pairing.ENDS, *pairing.GIVES_BACK)
-    working = Rule.objects.filter(enabled=True, trigger__in=triggers)
+    # Those that are off too: one for a Subscription trigger tells how the product is sold.
+    every = Rule.objects.select_related("destination", "integration", "marketplace")
     own: dict[int, list[Rule]] = defaultdict(list)
     everywhere: dict[int, list[Rule]] = defaultdict(list)
-    for rule in working.select_related("destination", "integration", "marketplace").order_by("pk"):
+    for rule in every.order_by("pk"):
         if rule.product_id is None:
             everywhere[rule.marketplace_id].append(rule)
         else:
@@ -202,9 +216,7 @@ def _pairs() -> tuple[str, bool, str]:
             page = reverse("admin:integrations_product_change", args=[product.pk])
             return f"{text} (not yet for {brief(product)}: {named})", False, page
     giving = any(
-        rule.trigger == Trigger.PRODUCT_PURCHASED and Action(rule.action).gives_access
-        for rules in (*own.values(), *everywhere.values())
-        for rule in rules
+        earlier.gives_now(rule) for rules in (*own.values(), *everywhere.values()) for rule in rules
     )
     return text, giving, reverse("admin:integrations_product_changelist")
 
@@ -215,8 +227,7 @@ def _global_hole(rules: list[Rule]) -> tuple[str, str] | None:
     if not holes:
         return None
     text = f"not yet for what global rules give: {holes[0].label}"
-    given = [rule for rule in rules if rule.trigger == Trigger.PRODUCT_PURCHASED]
-    for rule in pairing.companions(given):
+    for rule in pairing.companions(filter(earlier.gives_now, rules)):
         if rule.trigger == holes[0]:
             answers = {
                 "scope": Scope.GLOBAL.value,

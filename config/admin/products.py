@@ -141,6 +141,7 @@ class ProductAdmin(ListAdmin):
         subscription = bool(subscriptions.sold_by_subscription([product]))
         holes = pairing.holes(product, rules + everywhere, subscription=subscription)
         rule_now = next(filter(earlier.gives_now, rules + everywhere), None)
+        before = earlier.preview(rule_now, product=product) if rule_now else None
         events = EventLog.objects.filter(product=product).select_related("customer")
         return {
             "rules": rules,
@@ -150,8 +151,7 @@ class ProductAdmin(ListAdmin):
             "not_given_back": [trigger.label for trigger in holes if trigger in pairing.GIVES_BACK],
             "pairs": pairing.by_trigger(_companions(rules)),
             "rule_now": rule_now,
-            "buyers": earlier.buyers(rule_now, product) if rule_now else 0,
-            "most": earlier.MOST,
+            "before": before,
             "events": events.order_by("-received_at", "-pk")[:SHOWN_EVENTS],
         }
 

@@ -186,7 +186,8 @@ class RuleAdmin(ListAdmin):
         return field
 
     def title_of(self, thing: Rule) -> str:
-        return thing.in_words()
+        # The whole sentence stands below it: as a heading it fills a phone.
+        return f"Rule: {Trigger(thing.trigger).label}"
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         links = []
