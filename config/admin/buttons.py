@@ -4,7 +4,7 @@ A ModelAdmin lists its buttons in `buttons`; each names a method `(request, thin
 work and may return a response. Afterwards the person is back on the page from where she came.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,14 +82,14 @@ class Buttons(admin.ModelAdmin):
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Inside the form of a list: that form carries the CSRF token and the way back."""
         name = brief(thing)
+        in_row = (button for button in self.buttons if button.in_row)
         presses = format_html_join(
             " ",
             '<button type="submit" class="button small {}" formaction="{}" formnovalidate>{}'
             '<span class="visually-hidden"> {}</span></button>',
             (
                 (button.style, address(thing, button.name), button.label, name)
-                for button in self._shown(request, thing)
-                if button.in_row
+                for button in self._shown(request, thing, in_row)
             ),
         )
         links = format_html_join(
@@ -109,24 +109,22 @@ class Buttons(admin.ModelAdmin):
 
     def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Each a form of its own, for a page that has no other around it."""
+        on_page = (button for button in self.buttons if button.on_page)
         presses = format_html_join(
             " ",
             "{}",
-            (
-                (_form(request, thing, button),)
-                for button in self._shown(request, thing)
-                if button.on_page
-            ),
+            ((_form(request, thing, button),) for button in self._shown(request, thing, on_page)),
         )
         links = format_html_join(
             " ", '<a href="{}" class="button {}">{}</a>', self.page_links(request, thing)
         )
         return format_html("{} {}", presses, links)
 
-    def _shown(self, request: HttpRequest, thing: Model) -> list[Button]:
+    def _shown(self, request: HttpRequest, thing: Model, buttons: Iterable[Button]) -> list[Button]:
+        # Whether one fits may cost a query, so only those that this place has are asked.
         return [
             button
-            for button in self.buttons
+            for button in buttons
             if allowed(request, button.permission) and button.fits(thing)
         ]
 
