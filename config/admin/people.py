@@ -1,5 +1,6 @@
 """People: who may sign in, and as what. For owners only; no wall of permissions, no e-mail."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -188,9 +189,9 @@ class People(ListAdmin):
     def home(self) -> str:
         return reverse("admin:auth_user_changelist")
 
-    def _shown(self, request: HttpRequest, thing: Any) -> list[Button]:
+    def _shown(self, request: HttpRequest, thing: Any, buttons: Iterable[Button]) -> list[Button]:
         """Nobody is offered to switch herself off."""
-        found = super()._shown(request, thing)
+        found = super()._shown(request, thing, buttons)
         return [one for one in found if one.name != "switch_off" or thing.pk != request.user.pk]
 
     @admin.display(description="Name", ordering="first_name")
