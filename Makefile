@@ -48,7 +48,7 @@ test-postgres: $(VENV)/.installed-dev ## The tests on a temporary PostgreSQL
 	@echo "== Tests on PostgreSQL"
 	@# Not in a browser: it does not see which database is behind the pages. Nor what has nothing
 	@# to do with any database: it has run on SQLite.
-	@$(PY) -m tests.postgres run -- $(PYTEST) -m "not browser" --second-database
+	@$(PY) -m tests.support.postgres run -- $(PYTEST) -m "not browser" --second-database
 
 .PHONY: check
 check: $(VENV)/.installed-dev $(VENV)/check.env ## Format, lint, types, import contract, migrations
@@ -70,7 +70,7 @@ faults: $(VENV)/.installed-dev ## Kill, stop and starve Admit; what was lost or 
 
 .PHONY: screenshots
 screenshots: $(VENV)/.installed-dev browser ## Take the README's pictures anew
-	@$(PY) -m tests.screenshots --readme
+	@$(PY) -m tests.support.screenshots --readme
 
 .PHONY: format
 format: $(VENV)/.installed-dev ## Write the format that `make check` asks for

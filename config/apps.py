@@ -9,7 +9,7 @@ class AdmitConfig(AppConfig):
 
     def ready(self) -> None:
         from config import checks  # noqa: F401 - registers itself
-        from config.admin import registered  # noqa: F401 - the same; the last app is ready last
+        from config.admin import registry  # noqa: F401 - the same; the last app is ready last
 
 
 class AdmitAdminConfig(AdminConfig):

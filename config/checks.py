@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from events import claiming
-from integrations import budget
+from events.execution import claiming
+from integrations import rate_limit
 
 
 @register
@@ -32,7 +32,7 @@ def calls_of_a_run_fit_into_a_task(**_: Any) -> list[CheckMessage]:
 
     Only a warning, for what is set up so receives events, and a refusal would end that.
     """
-    gap, _tolerance = budget.spacing()
+    gap, _tolerance = rate_limit.spacing()
     if (claiming.CALLS_OF_A_RUN - 1) * gap <= claiming.CALLS_SHARE * settings.TASK_SECONDS:
         return []
     return [

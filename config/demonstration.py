@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
-from events import samples, sending
 from events.models import EventLog, RuleRun
+from events.receiving import sample_sale, samples
 from integrations import connect
 from integrations.models import ApiCall, Destination, Integration, Marketplace, Product
-from integrations.thinkific import catalogue
+from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import SAMPLE_KEY, Sandbox, add_sample_school
 from rules.models import Action, Rule, Scope
 from rules.triggers import Trigger
@@ -48,7 +48,7 @@ class Story:
         connect.add_webhook_secret(self._shop)
         site = Integration(name="Art Academy", site=self._school.subdomain)
         connect.save(site, SAMPLE_KEY)
-        changes = catalogue.refresh(site)
+        changes = catalog.refresh(site)
         self._course = Destination.objects.filter(integration=site, kind="course").earliest("pk")
         self._product = Product.objects.named(
             self._shop.pk, Product.Kind.PRODUCT, PRODUCT, self._course.name
@@ -101,10 +101,10 @@ class Story:
         )
         self._say(f"{number}. SamCart sends: {trigger.label}, {self._product}, by {BUYER}.")
         start = time.monotonic()
-        delivery = sending.send(connect.webhook_address(self._shop), body)
+        delivery = sample_sale.send(connect.webhook_address(self._shop), body)
         took = (time.monotonic() - start) * 1000
         self._say(f"   The webhook stored it and answered 200 in {took:.0f} ms.")
-        events = sending.wait_for(delivery, 30)
+        events = sample_sale.wait_for(delivery, 30)
         for run in RuleRun.objects.filter(event__in=events).order_by("pk"):
             self._say(f"   {Action(run.action).label}: {run.get_status_display()}. {run.message}")
             for call in ApiCall.objects.filter(run_id=run.pk).order_by("pk"):
@@ -132,4 +132,4 @@ class Story:
             finally:
                 connection.close()
             time.sleep(0.1)
-        raise sending.NotReceived("The web server did not start within a minute.")
+        raise sample_sale.NotReceived("The web server did not start within a minute.")

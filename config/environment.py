@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 MISSING = object()
 LONGEST_NUMBER = 9  # digits: seconds of thirty years
-MOST_DAYS = 36500
+MAX_DAYS = 36500
 
 
 def _quote_no_line(record: logging.LogRecord) -> bool:
@@ -92,9 +92,9 @@ class Reader:
         """For how many days something is kept; 0 is for ever."""
         value = self.text(name, default=str(default))
         digits = value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER
-        if not digits or int(value) > MOST_DAYS:
+        if not digits or int(value) > MAX_DAYS:
             raise ImproperlyConfigured(
-                f"{name} must be a whole number of days from 0 (kept for ever) to {MOST_DAYS}, "
+                f"{name} must be a whole number of days from 0 (kept for ever) to {MAX_DAYS}, "
                 f"not {value!r}."
             )
         return int(value)

@@ -14,10 +14,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from events import spool
+from events.receiving import spool
 from integrations import secrets
+from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Integration, WebhookSecret
-from integrations.patience import Patience
 
 OUTDATED = "The database is older than the program: run manage.py migrate."
 UNREACHABLE = "The database cannot be reached."
@@ -81,7 +81,7 @@ def _lately() -> str:
 def _of_database() -> str:
     problem = UNREACHABLE
     try:
-        with Patience(settings.STORE_SECONDS):
+        with DatabaseTimeout(settings.STORE_SECONDS):
             if _lacks_migrations():
                 return OUTDATED
             _open_secrets()

@@ -59,7 +59,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     # Before all else: a redirect or a 400 by a later one would lose SamCart's only POST.
-    "events.views.receive_first",
+    "events.receiving.views.receive_first",
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
     "config.security.content_policy",
@@ -84,7 +84,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "config.context.about",
+                "config.context_processors.about",
             ]
         },
     }
@@ -165,7 +165,7 @@ Q_CLUSTER: dict[str, Any] = {
     "retry": QUEUE_RETRY_SECONDS,
     "queue_limit": WORKER_PROCESSES,
     "bulk": 1,
-    "poll": 0,  # events.broker waits instead
+    "poll": 0,  # events.queue.broker waits instead
     "ack_failures": True,
     "max_attempts": 1,
     "save_limit": -1,
@@ -181,13 +181,13 @@ if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
 if REDIS_URL:
     Q_CLUSTER |= {"redis": REDIS_URL}
 else:
-    Q_CLUSTER |= {"orm": "default", "broker_class": "events.broker.Broker"}
+    Q_CLUSTER |= {"orm": "default", "broker_class": "events.queue.broker.Broker"}
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"hide_hook_secrets": {"()": "config.logs.HideHookSecrets"}},
-    "formatters": {"line": {"()": "config.logs.Line"}},
+    "filters": {"hide_hook_secrets": {"()": "config.logging.HideHookSecrets"}},
+    "formatters": {"line": {"()": "config.logging.LineFormatter"}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",

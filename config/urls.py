@@ -5,10 +5,10 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from config import health
-from events.views import receive
+from events.receiving.views import receive
 
 urlpatterns = [
-    # All four are answered before any routing, by events.views.receive_first and
+    # All four are answered before any routing, by events.receiving.views.receive_first and
     # config.health.answer_first; they stand here so that their addresses can be built by name.
     path("hooks/samcart/<str:secret>/", receive, name="hook"),
     path("hooks/samcart/<str:secret>/<str:trigger>/", receive, name="hook-trigger"),

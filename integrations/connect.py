@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from integrations import budget, secrets
+from integrations import rate_limit, secrets
 from integrations.models import CallBudget, Integration, Marketplace, WebhookSecret
 
 # How long an address goes on working after it was replaced: SamCart is changed by hand.
@@ -94,7 +94,7 @@ def save(integration: Integration, secret: str = "") -> None:
         integration.save()
         CallBudget.objects.get_or_create(integration=integration)
         if secret or moved:
-            budget.start_over(integration.pk)
+            rate_limit.start_over(integration.pk)
 
 
 def expires(secret: str) -> bool:

@@ -7,8 +7,8 @@ from django.db.models import BinaryField, BooleanField, Exists, Func, OuterRef, 
 from django.db.models.expressions import Combinable
 
 from integrations.models import Customer, SearchTerm
-from integrations.samcart.identity import normalise_email
-from integrations.terms import visible, words
+from integrations.samcart.normalize import normalize_email
+from integrations.search_terms import visible, words
 
 # So many terms of one customer may fit one word before others are crowded out.
 TERMS_EACH = 4
@@ -28,7 +28,7 @@ class Holds(Func):
 
 def exact(text: str) -> Customer | None:
     """The customer with this very e-mail, however its capitals and its domain are spelled."""
-    email = normalise_email(visible(text))
+    email = normalize_email(visible(text))
     return Customer.objects.filter(email=email).first() if email else None
 
 

@@ -150,7 +150,7 @@ class NamedType(models.Model):
     """A raw `type` that Admit does not know, given its trigger by a person."""
 
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="named_types")
-    type = models.CharField(max_length=100)  # normalised
+    type = models.CharField(max_length=100)  # normalized
     trigger = models.CharField(max_length=40, choices=Trigger.choices)
 
     class Meta:

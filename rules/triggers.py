@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from integrations.samcart.payload import normalise_type
+from integrations.samcart.parser import normalize_type
 
 
 class Category(models.TextChoices):
@@ -99,15 +99,15 @@ TYPES: dict[str, Trigger] = {
     "subscriptionrestarted": Trigger.SUBSCRIPTION_RESTARTED,
 }
 # A type that spells a trigger's own name can mean nothing else.
-OWN_NAMES: dict[str, Trigger] = {normalise_type(trigger.value): trigger for trigger in Trigger}
+OWN_NAMES: dict[str, Trigger] = {normalize_type(trigger.value): trigger for trigger in Trigger}
 
 
 def from_type(text: str) -> Trigger | None:
     """The trigger that a payload's `type` names, or None when nobody knows it."""
-    word = normalise_type(text)
+    word = normalize_type(text)
     return TYPES.get(word) or OWN_NAMES.get(word)
 
 
 def from_address(word: str) -> Trigger | None:
     """The trigger that the word in the webhook's address names; `-` equals `_`."""
-    return OWN_NAMES.get(normalise_type(word))
+    return OWN_NAMES.get(normalize_type(word))

@@ -39,8 +39,8 @@ from django.test import TransactionTestCase  # noqa: E402
 from whitenoise.middleware import WhiteNoiseMiddleware  # noqa: E402
 
 from integrations.thinkific.sandbox import Sandbox  # noqa: E402
-from tests import emptying  # noqa: E402
-from tests import world as worlds  # noqa: E402
+from tests.support import emptying  # noqa: E402
+from tests.support import world as worlds  # noqa: E402
 
 TransactionTestCase._fixture_teardown = emptying.empty  # type: ignore[attr-defined]
 
@@ -104,7 +104,7 @@ def django_db_modify_db_settings(
     if "sqlite" in database["ENGINE"]:
         file = tmp_path_factory.mktemp("database") / "test.sqlite3"
         database.setdefault("TEST", {})["NAME"] = str(file)
-        # Nothing here outlives the machine. The processes of tests.live write as in production.
+        # Nothing here outlives the machine. The processes of tests.support.live write as in production.
         options = database["OPTIONS"]
         options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
 
@@ -112,11 +112,11 @@ def django_db_modify_db_settings(
 @pytest.fixture(autouse=True)
 def _nothing_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """No try of a password is counted from before, and each log line is told at once."""
-    from config.sign_in import tries
-    from events import tally
+    from config.staff.sign_in import tries
+    from events.receiving import grouped_log
 
     tries.forget()
-    monkeypatch.setattr(tally, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(grouped_log, "EVERY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def world(sandbox: Sandbox, transactional_db) -> worlds.World:
 @pytest.fixture
 def place(sandbox: Sandbox, transactional_db: None, settings: Any) -> Any:
     """A shop with a past, for the tests that look at its pages in a browser."""
-    from tests import scenery, standing
+    from tests.support import scenery, standing
 
     settings.PUBLIC_URL = scenery.PUBLIC_URL
     return standing.scenery(sandbox)
@@ -145,7 +145,7 @@ def place(sandbox: Sandbox, transactional_db: None, settings: Any) -> Any:
 @pytest.fixture
 def address(place: Any) -> Iterator[str]:
     """Where the pages of `place` are served."""
-    from tests import browsing
+    from tests.support import browsing
 
     with browsing.serving() as found:
         yield found
@@ -154,7 +154,7 @@ def address(place: Any) -> Iterator[str]:
 @pytest.fixture
 def browser() -> Iterator[Any]:
     """A Chromium for one test."""
-    from tests import browsing  # Playwright takes a second to import
+    from tests.support import browsing  # Playwright takes a second to import
 
     with browsing.chromium() as found:
         yield found

@@ -14,14 +14,15 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
-from config import people
-from config.admin import look, menu
-from config.sign_in import TooManyTries, client_address, tries
-from events.tally import Tally
+from config.admin import menu
+from config.admin.parts import badges
+from config.staff import people
+from config.staff.sign_in import TooManyTries, client_address, tries
+from events.receiving.grouped_log import GroupedLog
 from integrations.models import Destination
 
 log = logging.getLogger(__name__)
-_refused = Tally(lambda count: log.warning("sign_ins_refused", extra={"count": count}))
+_refused = GroupedLog(lambda count: log.warning("sign_ins_refused", extra={"count": count}))
 
 
 class SignIn(AdminAuthenticationForm):
@@ -66,7 +67,7 @@ class TypeAhead(AutocompleteJsonView):
 
     def serialize_result(self, obj: Model, to_field_name: str) -> dict[str, str]:
         found = super().serialize_result(obj, to_field_name)
-        return found | ({"text": look.destination(obj)} if isinstance(obj, Destination) else {})
+        return found | ({"text": badges.destination(obj)} if isinstance(obj, Destination) else {})
 
 
 class AdmitSite(admin.AdminSite):
@@ -91,7 +92,7 @@ class AdmitSite(admin.AdminSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        from config.admin import overview
+        from config.admin.pages import overview
 
         return overview.show(request)
 
@@ -100,6 +101,6 @@ class AdmitSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # Not above: those modules need this site.
-        from config.admin.registered import PAGES
+        from config.admin.registry import PAGES
 
         return [page.url(self) for page in PAGES] + super().get_urls()

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.db import migrations
 
-from config import roles
+from config.staff import roles
 
 
 def make_groups(apps: Any, schema_editor: Any) -> None:

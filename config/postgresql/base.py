@@ -13,7 +13,7 @@ from django.db.backends.postgresql import base
 from django.db.backends.utils import CursorWrapper
 from psycopg.abc import PQGen
 
-from integrations import patience
+from integrations import database_timeout
 
 # psycopg and libpq wait at least so long for a new connection, whatever they are told.
 SHORTEST_CONNECT = 2
@@ -26,8 +26,8 @@ class Connection(psycopg.Connection[Any]):
     """Each wait for the server ends with the patience of the thread."""
 
     def wait(self, gen: PQGen[Found], interval: float = 0.1, timeout: float | None = None) -> Found:
-        if timeout is None and patience.limited():
-            timeout = patience.left()
+        if timeout is None and database_timeout.limited():
+            timeout = database_timeout.left()
         return super().wait(gen, interval, timeout)
 
 
@@ -47,10 +47,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.connection.cursor_factory = base.Cursor
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        if patience.limited():
-            if patience.left() < SHORTEST_CONNECT:
+        if database_timeout.limited():
+            if database_timeout.left() < SHORTEST_CONNECT:
                 raise OperationalError("no time is left to connect anew")
-            conn_params = {**conn_params, "connect_timeout": int(patience.left())}
+            conn_params = {**conn_params, "connect_timeout": int(database_timeout.left())}
         connection = super().get_new_connection(conn_params)
         connection.__class__ = Connection  # Django does not ask which class it shall make
         connection.prepare_threshold = KEPT_AFTER

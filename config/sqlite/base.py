@@ -15,7 +15,7 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
-from integrations import patience
+from integrations import database_timeout
 
 LOOK_SECONDS = 0.0003
 _turns: dict[str, threading.Lock] = {}
@@ -31,7 +31,7 @@ class Cursor(base.SQLiteCursorWrapper):
         assert isinstance(connection, Connection)
         if connection.in_transaction:
             return super().execute(query, params)
-        until = min(time.monotonic() + connection.patience, patience.until())
+        until = min(time.monotonic() + connection.patience, database_timeout.until())
         while True:
             try:
                 return super().execute(query, params)
@@ -92,7 +92,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _take_turn(self) -> None:
         turn = _turns.setdefault(str(self.settings_dict["NAME"]), threading.Lock())
-        if not turn.acquire(timeout=min(self.connection.patience, patience.left())):
+        if not turn.acquire(timeout=min(self.connection.patience, database_timeout.left())):
             raise OperationalError("database is locked by another thread")
         self._turn = turn
 

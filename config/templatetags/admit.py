@@ -10,34 +10,34 @@ from django.template.context import RequestContext
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
-from config.admin import buttons, look
+from config.admin.parts import badges, buttons
 
 register = template.Library()
 
-register.filter("when", look.when)
-register.filter("breakable", look.breakable)
-register.filter("as_text", look.legible)
-register.filter("badge", look.badge)
-register.filter("event_badge", look.event_badge)
-register.filter("run_badge", look.run_badge)
-register.filter("connection_badge", look.connection_badge)
-register.filter("switch_badge", look.switch_badge)
-register.filter("destination", look.destination)
+register.filter("when", badges.when)
+register.filter("breakable", badges.breakable)
+register.filter("as_text", badges.legible)
+register.filter("badge", badges.badge)
+register.filter("event_badge", badges.event_badge)
+register.filter("run_badge", badges.run_badge)
+register.filter("connection_badge", badges.connection_badge)
+register.filter("switch_badge", badges.switch_badge)
+register.filter("destination", badges.destination)
 
 
 @register.filter
-def legible(text: Any, longest: int = look.LONGEST_TEXT) -> SafeString:
+def legible(text: Any, longest: int = badges.LONGEST_TEXT) -> SafeString:
     """What a stranger sent, for a page; a <textarea>, where tags are not read, takes `as_text`."""
-    return look.breakable(look.legible(text, longest))
+    return badges.breakable(badges.legible(text, longest))
 
 
 @register.filter
 def brief(text: Any) -> SafeString:
-    return look.breakable(look.brief(text))
+    return badges.breakable(badges.brief(text))
 
 
 @register.filter
-def labelled(cells: Any, headers: list[dict[str, Any]]) -> list[SafeString]:
+def labeled(cells: Any, headers: list[dict[str, Any]]) -> list[SafeString]:
     """The cells of a row, each told the heading of its column: on phones rows become cards."""
     names = [str(header["text"]) for header in headers]
     # The columns of the tick boxes and the buttons are headed by markup, not by a word.

@@ -10,8 +10,8 @@ from django.db import migrations, models
 from django.db.models import Q
 
 # The program's own, so that what is filled here is what it will look for.
-from integrations.samcart.payload import SaleEvent, Unreadable, parse
-from integrations.terms import terms_as_sent
+from integrations.samcart.parser import SaleEvent, Unreadable, parse
+from integrations.search_terms import terms_as_sent
 
 # What stood at the end of the reason, and was no longer true once a person had given an address.
 NOBODY = " So nobody could be enrolled or removed."

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
-from integrations import rows, terms
+from integrations import queries, search_terms
 from integrations.models import Customer, Marketplace, Product, WebhookSecret
 from rules.triggers import Trigger
 
@@ -196,8 +196,8 @@ class EventLog(models.Model):
 
     def add_search_terms(self) -> None:
         """Make the event searchable by the name and the unusable address that SamCart sent."""
-        found = terms.terms_as_sent(self.email_as_sent, self.name_as_sent)
-        rows.insert_missing([EventTerm(event=self, term=term.encode()) for term in found])
+        found = search_terms.terms_as_sent(self.email_as_sent, self.name_as_sent)
+        queries.insert_missing([EventTerm(event=self, term=term.encode()) for term in found])
 
     @property
     def fits_what_is_off(self) -> bool:
@@ -213,7 +213,7 @@ class EventLog(models.Model):
 
 
 class EventTerm(models.Model):
-    """A word that finds an event without a usable e-mail address; see `integrations.terms`."""
+    """A word that finds an event without a usable e-mail address; see `integrations.search_terms`."""
 
     pk = models.CompositePrimaryKey("event", "term")
     event = models.ForeignKey(EventLog, models.CASCADE, related_name="search_terms", db_index=False)

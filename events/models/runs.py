@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.db.models.lookups import StartsWith
 
 from events.models.received import EventLog
-from integrations.models import Customer, Integration, Learner
+from integrations.models import Customer, Integration, ThinkificUser
 from rules.models import Action, Rule
 
 UNFINISHED = ("waiting", "running")
@@ -33,7 +33,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
     def lost(self) -> "RuleRunQuerySet":
         """What gave access last, but to an account that was deleted in Thinkific since."""
         same = {name: models.OuterRef(name) for name in ("customer", "integration")}
-        another = Learner.objects.filter(**same, since__gt=models.OuterRef("finished_at"))
+        another = ThinkificUser.objects.filter(**same, since__gt=models.OuterRef("finished_at"))
         at = models.OuterRef("received_at")
         later = RuleRun.objects.filter(
             Q(received_at__gt=at) | Q(received_at=at, pk__gt=models.OuterRef("pk")),

@@ -7,7 +7,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 # The program's own, so that what is filled here is what it will look for.
-from integrations.terms import terms
+from integrations.search_terms import terms
 
 AT_ONCE = 1000
 

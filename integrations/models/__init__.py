@@ -13,8 +13,8 @@ from integrations.models.thinkific import (
     FieldMapping,
     Integration,
     Intent,
-    Learner,
     ProfileField,
+    ThinkificUser,
 )
 
 __all__ = [
@@ -25,11 +25,11 @@ __all__ = [
     "FieldMapping",
     "Integration",
     "Intent",
-    "Learner",
     "Marketplace",
     "Product",
     "ProfileField",
     "SearchTerm",
     "SiteAnswer",
+    "ThinkificUser",
     "WebhookSecret",
 ]

@@ -5,8 +5,9 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from integrations import rows, terms
-from integrations.rows import Given, Question
+from integrations import queries
+from integrations import search_terms as terms
+from integrations.queries import Parameter, Query
 from integrations.samcart.readable import readable_email
 
 
@@ -80,17 +81,17 @@ class Product(models.Model):
         return self.name
 
 
-_PRODUCT = Question(
+_PRODUCT = Query(
     lambda: Product.objects.filter(
-        marketplace=Given("marketplace_id"),
-        kind=Given("kind", models.CharField()),
-        external_id=Given("external_id", models.CharField()),
+        marketplace=Parameter("marketplace_id"),
+        kind=Parameter("kind", models.CharField()),
+        external_id=Parameter("external_id", models.CharField()),
     )
 )
 
 
 class Customer(models.Model):
-    """A person who buys, known by e-mail; the e-mail is normalised and therefore unique."""
+    """A person who buys, known by e-mail; the e-mail is normalized and therefore unique."""
 
     email = models.CharField(max_length=320, unique=True)
     # As SamCart sent it last: Thinkific may hold the same spelling.
@@ -123,11 +124,11 @@ class Customer(models.Model):
     def add_search_terms(self) -> None:
         """Write the search terms of a new customer; needed after a write that bypasses `save`."""
         found = terms.terms(self.email, self.first_name, self.last_name)
-        rows.insert_missing([SearchTerm(customer=self, term=term.encode()) for term in found])
+        queries.insert_missing([SearchTerm(customer=self, term=term.encode()) for term in found])
 
 
 class SearchTerm(models.Model):
-    """A word or a part of an e-mail that finds the customer; see `integrations.terms`."""
+    """A word or a part of an e-mail that finds the customer; see `integrations.search_terms`."""
 
     pk = models.CompositePrimaryKey("customer", "term")
     customer = models.ForeignKey(

@@ -51,7 +51,7 @@ class Integration(models.Model):
     def never_connected(self) -> bool:
         """Whether nothing was ever read from the site, so that it may be another one as well."""
         connected = self.connection == self.Connection.CONNECTED
-        return not (connected or self.refreshed_at or self.learners.exists())
+        return not (connected or self.refreshed_at or self.thinkific_users.exists())
 
     def last_status(self) -> int | None:
         """The HTTP status of the site's last answer, None when there is none."""
@@ -202,7 +202,7 @@ class FieldMapping(models.Model):
         return f"{self.samcart_field} → {self.profile_field}"
 
 
-class Learner(models.Model):
+class ThinkificUser(models.Model):
     """A customer on a site: the Thinkific user, remembered so that no call is spent on it."""
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="learners")
@@ -218,7 +218,7 @@ class Learner(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["integration", "customer"], name="learner_once"),
         ]
-        permissions = [("check_learner", "Can look a student up in Thinkific")]
+        permissions = [("check_thinkificuser", "Can look a student up in Thinkific")]
 
     def __str__(self) -> str:
         return f"{self.customer} on {self.integration}"

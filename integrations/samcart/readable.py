@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from .identity import ascii_label
+from integrations.samcart.normalize import ascii_label
 
 _PUNYCODE = "xn--"
 # What these scripts are written with together.
@@ -14,7 +14,7 @@ _LIKE_LATIN = frozenset("асԁеһіјӏорԛѕԝхуъьҽпгѵѡαικνο�
 
 
 def readable_email(email: str) -> str:
-    """Return a normalised address as it is shown to people: "hans@müller.example", not punycode.
+    """Return a normalized address as it is shown to people: "hans@müller.example", not punycode.
 
     The domain stays in punycode when it mixes scripts, looks like Latin letters but is none, or
     is no possible name.

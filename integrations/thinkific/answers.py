@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
-from integrations.thinkific import limits
-from integrations.thinkific.deadline import Call, Stage
+from integrations.thinkific import rate_headers
+from integrations.thinkific.deadline import CallDeadline, Stage
 
 TOO_LARGE = "Thinkific's answer was too large (more than 1 MiB). Admit tries again by itself."
 
@@ -64,7 +64,7 @@ def judge(reply: Reply, *, write: bool, now: datetime) -> Answer | OutsideError:
 
 
 def no_answer(
-    error: Exception, call: Call, *, host: str, seconds: float, write: bool
+    error: Exception, call: CallDeadline, *, host: str, seconds: float, write: bool
 ) -> OutsideError:
     """Why no answer, or only a part of one, could be had; `seconds` is the call's deadline."""
     if call.stage is Stage.START:
@@ -79,7 +79,7 @@ def no_answer(
     return Retry(f"{_unreached(error, call, host)} {_AGAIN}", in_doubt=False)
 
 
-def _unreached(error: Exception, call: Call, host: str) -> str:
+def _unreached(error: Exception, call: CallDeadline, host: str) -> str:
     if call.stage is Stage.LOOK_UP:
         return f"The address of {host} could not be looked up (DNS)."
     if call.stage is Stage.SECURE and _caused_by(error, ssl.SSLCertVerificationError):
@@ -147,7 +147,7 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
                 alone=_denied_alone(reply, said),
             )
         case 429:
-            seconds = limits.pause_seconds(reply.headers, now)
+            seconds = rate_headers.pause_seconds(reply.headers, now)
             return LimitReached(
                 "Thinkific's limit of calls is used up (429); Admit goes on by itself "
                 f"in {math.ceil(seconds)} seconds.",
@@ -161,7 +161,7 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         f"Thinkific answered with an error of its own ({status}); {_AGAIN}",
         status=status,
         in_doubt=write,
-        seconds=limits.retry_after(reply.headers, now),
+        seconds=rate_headers.retry_after(reply.headers, now),
     )
 
 

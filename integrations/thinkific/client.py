@@ -21,7 +21,7 @@ from django.db import connections
 from urllib3.exceptions import HTTPError
 
 from integrations.errors import KeyRejected, OutsideError, Refused, Retry
-from integrations.thinkific import answers, site
+from integrations.thinkific import answers, site_address
 from integrations.thinkific.answers import Answer, Reply
 from integrations.thinkific.deadline import CONNECT_SECONDS, adapter, within
 
@@ -29,7 +29,7 @@ __all__ = ["Answer", "Client", "Exchange"]
 
 LARGEST_ANSWER = 1024 * 1024  # bytes, decoded
 LONGEST_KEPT = 20_000  # characters of a body that an Exchange keeps
-MOST_PAGES = 400
+MAX_PAGES = 400
 HIDDEN = "••••"
 
 _CHUNK = 16 * 1024
@@ -107,7 +107,7 @@ class Client:
         Walks by `meta.pagination.next_page` and ends when that does not advance.
         """
         page = 1
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             body = self.get(path, {**(params or {}), "page": page, "limit": limit}).body
             rows = body.get("items") if isinstance(body, dict) else None
             if not isinstance(rows, list):
@@ -122,7 +122,7 @@ class Client:
                 return
             page = following
         raise Refused(
-            f"Thinkific's list has more than {MOST_PAGES} pages, which is more than Admit reads. "
+            f"Thinkific's list has more than {MAX_PAGES} pages, which is more than Admit reads. "
             "Ask Thinkific's support whether the site is in order."
         )
 
@@ -209,7 +209,7 @@ class Client:
             # The OpenAPI file asks for the subdomain with an API key only.
             return headers | {"Authorization": f"Bearer {self._secret}"}
         try:
-            subdomain = site.subdomain(self._site)
+            subdomain = site_address.subdomain(self._site)
         except ValueError as error:
             raise Refused(str(error)) from None
         return headers | {"X-Auth-API-Key": self._secret, "X-Auth-Subdomain": subdomain}

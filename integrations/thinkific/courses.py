@@ -1,4 +1,4 @@
-"""Course enrolments: one per user and course, opened up or closed."""
+"""Course enrollments: one per user and course, opened up or closed."""
 
 import enum
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from typing import Any
 from django.utils import timezone
 
 from integrations.errors import Refused, Retry
+from integrations.thinkific.session import Session
 from integrations.thinkific.users import User
-from integrations.thinkific.visit import Visit
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -34,53 +34,53 @@ class Closed(enum.Enum):
     NEVER = "never"
 
 
-def open_up(visit: Visit, user: User, course_id: int) -> bool:
+def open_up(session: Session, user: User, course_id: int) -> bool:
     """Full access without an end; False when the user had it already. Raises as Visit does."""
     target = f"course:{course_id}"
-    ours = visit.in_doubt(target)  # what is found then is what we have sent before
-    if ours or not visit.user_is_new:
-        rows = read(visit, user, course_id)
-        visit.settle(target)
+    ours = session.in_doubt(target)  # what is found then is what we have sent before
+    if ours or not session.user_is_new:
+        rows = read(session, user, course_id)
+        session.settle(target)
         if rows:
-            return _widen(visit, user, course_id, rows) or ours
+            return _widen(session, user, course_id, rows) or ours
     body = {"course_id": course_id, "user_id": user.id, "activated_at": now()}
     try:
-        answer = visit.post("/enrollments", body, target=target, settle=False)
+        answer = session.post("/enrollments", body, target=target, settle=False)
     except Refused as error:
         # Somebody else enrolled the user meanwhile: then there is a row to widen.
         if error.status not in {409, 422} or error.says("could not be found"):
             raise
-        rows = read(visit, user, course_id)
+        rows = read(session, user, course_id)
         if not rows:
             raise
-        return _widen(visit, user, course_id, rows)
+        return _widen(session, user, course_id, rows)
     row = answer.body
-    found = [row] if _is_of(row, user, course_id) else read(visit, user, course_id)
+    found = [row] if _is_of(row, user, course_id) else read(session, user, course_id)
     if not found:
         raise Retry(UNSEEN, status=answer.status)  # the doubt stays
-    visit.settle(target)
+    session.settle(target)
     if found != [row] or "activated_at" in row:
         # One may have been there after all, and Thinkific answered with it as it was.
-        _widen(visit, user, course_id, found)
+        _widen(session, user, course_id, found)
     return True
 
 
-def close(visit: Visit, user: User, course_id: int) -> Closed:
+def close(session: Session, user: User, course_id: int) -> Closed:
     """End the access now by an expiry date in the past; Thinkific documents no other way."""
-    rows = read(visit, user, course_id)
-    visit.settle(f"course:{course_id}")
+    rows = read(session, user, course_id)
+    session.settle(f"course:{course_id}")
     if not rows:
         return Closed.NEVER
     running = [row for row in rows if not has_ended(row)]
     for row in running:
         path = f"/enrollments/{row['id']}"
-        reread = _again(visit, user, course_id, row)
-        change(visit, path, {"expiry_date": yesterday()}, took=has_ended, reread=reread)
+        reread = _again(session, user, course_id, row)
+        change(session, path, {"expiry_date": yesterday()}, took=has_ended, reread=reread)
     return Closed.NOW if running else Closed.BEFORE
 
 
 def change(
-    visit: Visit,
+    session: Session,
     path: str,
     body: dict[str, Any],
     *,
@@ -92,7 +92,7 @@ def change(
     204 is the documented answer and is believed. Any other success is believed only when it shows
     the enrollment of `path` as it is to be; where it does not, the rows are read back.
     """
-    answer = visit.put(path, body)
+    answer = session.put(path, body)
     if answer.status == 204:
         return
     shown = answer.body
@@ -103,10 +103,10 @@ def change(
         raise Retry(UNCHANGED, status=answer.status)
 
 
-def read(visit: Visit, user: User, course_id: int) -> Rows:
-    """The user's enrolments in the course; rows are compared, for an odd filter is ignored."""
+def read(session: Session, user: User, course_id: int) -> Rows:
+    """The user's enrollments in the course; rows are compared, for an odd filter is ignored."""
     asked = {"query[user_id]": user.id, "query[course_id]": course_id}
-    rows = visit.pages("/enrollments", asked)
+    rows = session.pages("/enrollments", asked)
     return [
         row for row in rows if row.get("user_id") == user.id and row.get("course_id") == course_id
     ]
@@ -152,7 +152,7 @@ def yesterday() -> str:
     return _iso(timezone.now() - timedelta(days=1))
 
 
-def widen(visit: Visit, path: str, body: dict[str, Any], rows: Rows, reread: Reread) -> None:
+def widen(session: Session, path: str, body: dict[str, Any], rows: Rows, reread: Reread) -> None:
     """PUT so that every row is open; `rows` are as they were read last, by `reread`.
 
     Whether null clears an expiry date is not documented. A date far away always works, but
@@ -161,15 +161,15 @@ def widen(visit: Visit, path: str, body: dict[str, Any], rows: Rows, reread: Rer
     """
     body = body | {"activated_at": now()}
     if any(row.get("expired") or row.get("expiry_date") for row in rows):
-        if visit.calls <= 1 and _null_clears(visit, path, body, reread):
+        if session.calls <= 1 and _null_clears(session, path, body, reread):
             return
         body |= {"expiry_date": NEVER}
-    change(visit, path, body, took=is_open, reread=reread)
+    change(session, path, body, took=is_open, reread=reread)
 
 
-def _null_clears(visit: Visit, path: str, body: dict[str, Any], reread: Reread) -> bool:
+def _null_clears(session: Session, path: str, body: dict[str, Any], reread: Reread) -> bool:
     try:
-        visit.put(path, body | {"expiry_date": None})
+        session.put(path, body | {"expiry_date": None})
     except Refused as error:
         if error.status not in {400, 422}:
             raise
@@ -185,20 +185,20 @@ def _is_of(row: Any, user: User, course_id: int) -> bool:
     return told == (user.id, course_id)
 
 
-def _widen(visit: Visit, user: User, course_id: int, rows: Rows) -> bool:
+def _widen(session: Session, user: User, course_id: int, rows: Rows) -> bool:
     if any(map(is_open, rows)):
         return False
     row = rows[0]
-    reread = _again(visit, user, course_id, row)
-    widen(visit, f"/enrollments/{row['id']}", {}, [row], reread)
+    reread = _again(session, user, course_id, row)
+    widen(session, f"/enrollments/{row['id']}", {}, [row], reread)
     return True
 
 
-def _again(visit: Visit, user: User, course_id: int, row: Row) -> Reread:
+def _again(session: Session, user: User, course_id: int, row: Row) -> Reread:
     """How to read this row once more."""
 
     def reread() -> Rows:
-        found = [again for again in read(visit, user, course_id) if again["id"] == row["id"]]
+        found = [again for again in read(session, user, course_id) if again["id"] == row["id"]]
         if not found:
             raise Retry("The enrollment changed while Admit looked at it; Admit looks again.")
         return found

@@ -55,7 +55,7 @@ class Stage(StrEnum):
 
 
 @dataclass(slots=True)
-class Call:
+class CallDeadline:
     """A call under way: when it ends (monotonic seconds) and how far it has come."""
 
     ends: float
@@ -74,14 +74,14 @@ class Call:
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[Call]:
+def within(seconds: float) -> Iterator[CallDeadline]:
     """Everything that this thread's adapter does inside ends within so many seconds.
 
     What is cut off raises whatever the broken part of the stack raises; `Call.is_over` tells it
     from other faults.
     """
     outer = getattr(_here, "call", None)
-    _here.call = call = Call(time.monotonic() + seconds)
+    _here.call = call = CallDeadline(time.monotonic() + seconds)
     try:
         yield call
     finally:
@@ -116,8 +116,8 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def _current() -> Call:
-    call: Call | None = getattr(_here, "call", None)
+def _current() -> CallDeadline:
+    call: CallDeadline | None = getattr(_here, "call", None)
     if call is None:
         raise RuntimeError("Use a connection inside `with within(seconds)` only.")
     return call
@@ -219,7 +219,7 @@ def _look_up(host: str, port: int, seconds: float) -> _Addresses:
     return result
 
 
-def _connect(addresses: _Addresses, call: Call) -> socket.socket:
+def _connect(addresses: _Addresses, call: CallDeadline) -> socket.socket:
     trouble = OSError("the name has no address")
     for family, kind, protocol, _, address in addresses:
         try:

@@ -3,12 +3,12 @@
 import math
 import re
 
-from integrations import budget
+from integrations import rate_limit
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Retry
 from integrations.models import CallBudget, Integration
 from integrations.secrets import SecretUnreadable
 
-FAULTS = (OutsideError, SecretUnreadable, budget.SiteBlocked, budget.NoSlot)
+FAULTS = (OutsideError, SecretUnreadable, rate_limit.SiteBlocked, rate_limit.NoSlot)
 WHERE = "Settings > Code & Analytics > API"
 # A wrong address and a wrong key are answered alike.
 NOT_LET_IN = (
@@ -29,12 +29,12 @@ def explain(error: Exception) -> str:
             return _nothing_by_itself(error.message)
         case OutsideError() | SecretUnreadable():
             return error.message
-        case budget.SiteBlocked(why=CallBudget.Blocked.KEY):
+        case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY):
             return (
                 "Thinkific rejected the key, so the site is left alone for another "
                 f"{math.ceil(error.seconds / 60)} min. Enter a new key to go on at once."
             )
-        case budget.SiteBlocked() | budget.NoSlot():
+        case rate_limit.SiteBlocked() | rate_limit.NoSlot():
             return _limit(error.seconds)
     raise TypeError(f"not a fault of reading a site: {error!r}")
 

@@ -6,10 +6,10 @@ from django.db import transaction
 
 from integrations.models import Integration, SiteAnswer
 from integrations.secrets import SecretUnreadable
-from integrations.thinkific.neutral import reject_key
-from integrations.thinkific.visit import Visit
+from integrations.thinkific.access_check import reject_key
+from integrations.thinkific.session import Session
 
-PATIENCE = 10.0  # seconds that a person waits for a slot
+MAX_WAIT = 10.0  # seconds that a person waits for a slot
 
 
 def ask(
@@ -21,17 +21,17 @@ def ask(
     budget.NoSlot when it could not be asked.
     """
     try:
-        visit = Visit(integration, until=until)
+        session = Session(integration, until=until)
     except SecretUnreadable as error:
         reject_key(integration, error.message)
         return SiteAnswer.REFUSED
     try:
-        return visit.ask(max_age=0.0, impatient=impatient)
+        return session.ask(max_age=0.0, impatient=impatient)
     finally:
         with transaction.atomic():
-            visit.write()
+            session.write()
 
 
 def try_now(integration: Integration) -> SiteAnswer:
     """The same for a person, who waits ten seconds at most for the call to start."""
-    return ask(integration, until=time.monotonic() + PATIENCE, impatient=True)
+    return ask(integration, until=time.monotonic() + MAX_WAIT, impatient=True)

@@ -18,7 +18,7 @@ NAME_LENGTH = 100
 NEUTRAL_NAME = "Student"
 SHORTEST_PLAIN, LONGEST_PLAIN = 3, 30
 # As it is, without what was blamed, without all fields, and under another name.
-MOST_TRIES = 4
+MAX_TRIES = 4
 
 _EMAIL = re.compile(r"\be-?mail\b")
 _EMAIL_FIELDS = {"email", "emailaddress", "useremail"}
@@ -33,7 +33,7 @@ Labels = Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Blame:
+class RefusedParts:
     """What a refusal is about: the e-mail, names, signup fields by number; nothing if unsaid."""
 
     email: bool = False
@@ -68,7 +68,7 @@ class Profile:
         The first time only the fields that were blamed are left out, after that all of them. A
         name is replaced when it was blamed, or when nothing was and it is no plain name.
         """
-        if self.tries == MOST_TRIES or error.status is None or error.status < 400:
+        if self.tries == MAX_TRIES or error.status is None or error.status < 400:
             return None
         blame = blamed(error, labels)
         bad = blame.fields & self.fields.keys()
@@ -89,7 +89,7 @@ class Profile:
             words_about(error, labels) if renamed else self.name_refused,
         )
 
-    def _renamed(self, error: Refused, blame: Blame, *, doubtful: bool) -> tuple[str, str]:
+    def _renamed(self, error: Refused, blame: RefusedParts, *, doubtful: bool) -> tuple[str, str]:
         def name(own: str, refused: bool) -> str:
             odd = self.name_refused or plain(own) != own
             return _another(own) if refused or (doubtful and odd) else own
@@ -136,10 +136,10 @@ def _another(refused: str) -> str:
     return kept if kept != refused else NEUTRAL_NAME
 
 
-def blamed(error: Refused, labels: Labels) -> Blame:
+def blamed(error: Refused, labels: Labels) -> RefusedParts:
     """What the refusal's words are about; `labels` are those of the signup fields sent."""
     found = [_about(detail.casefold(), labels) for detail in error.details]
-    return Blame(
+    return RefusedParts(
         email=error.status == 409 or any(each.email for each in found),
         first_name=any(each.first_name for each in found),
         last_name=any(each.last_name for each in found),
@@ -159,26 +159,26 @@ def words_about(error: Refused, labels: Labels, key: int | None = None) -> str:
     return ("; ".join(said) or error.message).rstrip(".")
 
 
-def _about(detail: str, labels: Labels) -> Blame:
+def _about(detail: str, labels: Labels) -> RefusedParts:
     """A detail is "field: fault", or a sentence alone."""
     field, colon, _ = detail.partition(": ")
-    told = _named(field, labels, whole=True) if colon else Blame()
-    return told if told != Blame() else _named(detail, labels, whole=False)
+    told = _named(field, labels, whole=True) if colon else RefusedParts()
+    return told if told != RefusedParts() else _named(detail, labels, whole=False)
 
 
-def _named(text: str, labels: Labels, *, whole: bool) -> Blame:
+def _named(text: str, labels: Labels, *, whole: bool) -> RefusedParts:
     keys = frozenset(key for key, label in labels.items() if _mentions(text, key, label))
     if whole and re.sub(r"[\W_]", "", text) in _EMAIL_FIELDS:
-        return Blame(email=True, fields=keys)  # a signup field may be called so as well
+        return RefusedParts(email=True, fields=keys)  # a signup field may be called so as well
     if keys:
-        return Blame(fields=keys)
+        return RefusedParts(fields=keys)
     first, last = bool(_FIRST.search(text)), bool(_LAST.search(text))
     if first or last:
-        return Blame(first_name=first, last_name=last)
+        return RefusedParts(first_name=first, last_name=last)
     if _EMAIL.search(text) or (text.startswith("user") and _IN_USE.search(text)):
-        return Blame(email=True)
+        return RefusedParts(email=True)
     any_name = bool(_ANY_NAME.search(text))
-    return Blame(first_name=any_name, last_name=any_name)
+    return RefusedParts(first_name=any_name, last_name=any_name)
 
 
 def _mentions(text: str, key: int, label: str) -> bool:

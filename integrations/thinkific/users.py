@@ -6,14 +6,14 @@ from typing import Any
 
 from integrations.errors import Refused, Retry
 from integrations.models import Customer, ProfileField
-from integrations.samcart.payload import normalise_email
+from integrations.samcart.parser import normalize_email
 from integrations.thinkific import profiles
 from integrations.thinkific.client import Answer
-from integrations.thinkific.visit import Visit
+from integrations.thinkific.session import Session
 
 TARGET = "user"
 # So many calls at most for the signup fields of one student, whatever is refused.
-MOST_FILLS = 10
+MAX_FILLS = 10
 # These answers are about the student or the key, whatever was sent of the fields.
 ABOUT_STUDENT = {401, 404}
 
@@ -27,7 +27,7 @@ class User:
     notes: tuple[str, ...] = ()
 
 
-def ensure(visit: Visit, fields: dict[int, str]) -> User:
+def ensure(session: Session, fields: dict[int, str]) -> User:
     """The customer's user, created when there is none.
 
     Creating first costs one call for a new buyer and finding first costs two; "taken"
@@ -35,23 +35,23 @@ def ensure(visit: Visit, fields: dict[int, str]) -> User:
     goes first, so that no account is ever made twice. What Thinkific does not take of `fields`
     is left out of it.
     """
-    if visit.learner is not None:
-        return _known(visit)
+    if session.thinkific_user is not None:
+        return _known(session)
     # A remembered account that something was not found for is usually still there.
-    held = visit.in_doubt(TARGET) or visit.former is not None
-    if held or _written_in_two_ways(_customer(visit)):
-        found = look_up(visit)
+    held = session.in_doubt(TARGET) or session.former is not None
+    if held or _written_in_two_ways(_customer(session)):
+        found = look_up(session)
         if found is not None:
             return found
-    return _create(visit, fields, held=held)
+    return _create(session, fields, held=held)
 
 
-def find(visit: Visit) -> User | None:
+def find(session: Session) -> User | None:
     """The customer's user, from memory or by e-mail; None when the site has none."""
-    return look_up(visit) if visit.learner is None else _known(visit)
+    return look_up(session) if session.thinkific_user is None else _known(session)
 
 
-def look_up(visit: Visit, *, certain: bool = True) -> User | None:
+def look_up(session: Session, *, certain: bool = True) -> User | None:
     """The user whom the site has now under the customer's e-mail, whatever is remembered.
 
     With `certain` False none found does not end a doubt whether one was made.
@@ -59,37 +59,39 @@ def look_up(visit: Visit, *, certain: bool = True) -> User | None:
     Whether `query[email]` matches parts, or minds capitals, is not documented: so each
     row is compared here, and the spelling that SamCart sent is tried too.
     """
-    customer = _customer(visit)
+    customer = _customer(session)
     for spelling in _spellings(customer):
-        for row in visit.pages("/users", {"query[email]": spelling}):
-            if normalise_email(str(row.get("email", ""))) == customer.email:
-                visit.looked_up = True
-                return _remember(visit, row)
+        for row in session.pages("/users", {"query[email]": spelling}):
+            if normalize_email(str(row.get("email", ""))) == customer.email:
+                session.looked_up = True
+                return _remember(session, row)
     if certain:
-        visit.settle(TARGET)
+        session.settle(TARGET)
     return None
 
 
-def fill(visit: Visit, fields: Mapping[int, str]) -> list[str]:
+def fill(session: Session, fields: Mapping[int, str]) -> list[str]:
     """Send the signup fields that differ from what the site holds; names are never changed.
 
     Returns a sentence for each that Thinkific did not take. Those that it blames are left out;
     where it blames none they are sent one by one.
     """
-    learner = visit.learner
-    known = learner.fields_known if learner else {}
+    thinkific_user = session.thinkific_user
+    known = thinkific_user.fields_known if thinkific_user else {}
     changed = {key: value for key, value in fields.items() if known.get(str(key)) != value}
-    if learner is None or not changed:
+    if thinkific_user is None or not changed:
         return []
-    labels = _labels(visit, changed)
+    labels = _labels(session, changed)
     groups: list[dict[int, str]] = [changed]
     notes: list[str] = []
-    for _ in range(MOST_FILLS):
+    for _ in range(MAX_FILLS):
         if not groups:
             break
         group = groups.pop(0)
         try:
-            visit.put(f"/users/{learner.user_id}", {"custom_profile_fields": _field_rows(group)})
+            session.put(
+                f"/users/{thinkific_user.user_id}", {"custom_profile_fields": _field_rows(group)}
+            )
         except Refused as error:
             if error.status in ABOUT_STUDENT:
                 # It would be the same for each of the fields.
@@ -101,58 +103,64 @@ def fill(visit: Visit, fields: Mapping[int, str]) -> list[str]:
             groups += [rest] if bad and rest else [{key: value} for key, value in rest.items()]
             continue
         known = known | {str(key): value for key, value in group.items()}
-        visit.remember(learner.user_id, administrator=learner.administrator, fields=known)
+        session.remember(
+            thinkific_user.user_id, administrator=thinkific_user.administrator, fields=known
+        )
     left = ", ".join(labels[key] for group in groups for key in group)
     return [*notes, f"Other signup fields were not sent: {left}."] if left else notes
 
 
-def from_memory(visit: Visit) -> bool:
+def from_memory(session: Session) -> bool:
     """Whether the user was remembered and not seen on the site in this attempt."""
-    return visit.learner is not None and not visit.user_is_new and not visit.looked_up
+    return session.thinkific_user is not None and not session.user_is_new and not session.looked_up
 
 
-def _known(visit: Visit) -> User:
-    assert visit.learner is not None
-    return User(visit.learner.user_id, visit.learner.administrator)
+def _known(session: Session) -> User:
+    assert session.thinkific_user is not None
+    return User(session.thinkific_user.user_id, session.thinkific_user.administrator)
 
 
-def _customer(visit: Visit) -> Customer:
-    assert visit.customer is not None
-    return visit.customer
+def _customer(session: Session) -> Customer:
+    assert session.customer is not None
+    return session.customer
 
 
-def _create(visit: Visit, fields: dict[int, str], *, held: bool) -> User:
+def _create(session: Session, fields: dict[int, str], *, held: bool) -> User:
     """Make the account, without what Thinkific refuses of names and signup fields.
 
     `held`: there may be an account already that Thinkific does not show yet.
     """
-    own = profile = profiles.of_customer(_customer(visit), fields)
+    own = profile = profiles.of_customer(_customer(session), fields)
     asked = False
     while True:
         try:
             # A refusal is a definite answer, so another POST repeats nothing blindly.
-            answer = visit.post("/users", _body(visit, profile), target=TARGET, settle=False)
+            answer = session.post("/users", _body(session, profile), target=TARGET, settle=False)
         except Refused as error:
-            labels = _labels(visit, fields)
+            labels = _labels(session, fields)
             blame = profiles.blamed(error, labels)
             if blame.email and not asked:
                 asked = True
-                holder = _holder(visit, error, held=held)
+                holder = _holder(session, error, held=held)
                 if holder is not None:
                     return holder
-            mended = None if blame == profiles.Blame(email=True) else profile.mended(error, labels)
+            mended = (
+                None
+                if blame == profiles.RefusedParts(email=True)
+                else profile.mended(error, labels)
+            )
             if mended is None:
                 raise
             profile = mended
             continue
         for key in profile.left_out:
             del fields[key]
-        return _made(visit, answer, profile.fields, profiles.notes_on(profile, own))
+        return _made(session, answer, profile.fields, profiles.notes_on(profile, own))
 
 
-def _holder(visit: Visit, error: Refused, *, held: bool) -> User | None:
+def _holder(session: Session, error: Refused, *, held: bool) -> User | None:
     """Who has the e-mail that was refused; None when it was not refused for being in use."""
-    found = look_up(visit)
+    found = look_up(session)
     if found is not None or not profiles.email_in_use(error):
         return found
     if held:
@@ -173,11 +181,13 @@ def _holder(visit: Visit, error: Refused, *, held: bool) -> User | None:
     ) from error
 
 
-def _made(visit: Visit, answer: Answer, fields: Mapping[int, str], notes: tuple[str, ...]) -> User:
+def _made(
+    session: Session, answer: Answer, fields: Mapping[int, str], notes: tuple[str, ...]
+) -> User:
     row = answer.body
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
         # It was carried out, but did not tell the id: in doubt until the user was seen.
-        found = look_up(visit, certain=False)
+        found = look_up(session, certain=False)
         if found is None:
             raise Retry(
                 "Thinkific reported success, but shows no student with this e-mail; "
@@ -185,8 +195,8 @@ def _made(visit: Visit, answer: Answer, fields: Mapping[int, str], notes: tuple[
                 status=answer.status,
             )
         return replace(found, notes=notes)
-    visit.user_is_new = True
-    user = _remember(visit, row, {str(key): value for key, value in fields.items()})
+    session.user_is_new = True
+    user = _remember(session, row, {str(key): value for key, value in fields.items()})
     return replace(user, notes=notes)
 
 
@@ -217,9 +227,9 @@ def _readable(domain: str) -> str:
         return domain
 
 
-def _labels(visit: Visit, fields: Mapping[int, str]) -> dict[int, str]:
+def _labels(session: Session, fields: Mapping[int, str]) -> dict[int, str]:
     """The labels of these signup fields, for Thinkific blames them by those."""
-    rows = ProfileField.objects.filter(integration=visit.integration, external_id__in=fields)
+    rows = ProfileField.objects.filter(integration=session.integration, external_id__in=fields)
     return {key: str(key) for key in fields} | dict(rows.values_list("external_id", "label"))
 
 
@@ -228,11 +238,11 @@ def _only(group: Mapping[int, str]) -> frozenset[int]:
     return frozenset(group) if len(group) == 1 else frozenset()
 
 
-def _remember(visit: Visit, row: dict[str, Any], sent: dict[str, str] | None = None) -> User:
+def _remember(session: Session, row: dict[str, Any], sent: dict[str, str] | None = None) -> User:
     administrator = "site_admin" in (row.get("roles") or [])
     fields = _fields_of(row) | (sent or {})
-    visit.remember(int(row["id"]), administrator=administrator, fields=fields)
-    visit.settle(TARGET)
+    session.remember(int(row["id"]), administrator=administrator, fields=fields)
+    session.settle(TARGET)
     return User(int(row["id"]), administrator)
 
 
@@ -251,12 +261,12 @@ def _field_rows(fields: Mapping[int, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _body(visit: Visit, profile: profiles.Profile) -> dict[str, Any]:
+def _body(session: Session, profile: profiles.Profile) -> dict[str, Any]:
     body: dict[str, Any] = {
         "first_name": profile.first_name,
         "last_name": profile.last_name,
-        "email": _customer(visit).email,
-        "send_welcome_email": visit.integration.send_welcome_email,
+        "email": _customer(session).email,
+        "send_welcome_email": session.integration.send_welcome_email,
         # A field that is required at sign-up must not keep a paying customer out.
         "skip_custom_fields_validation": True,
     }

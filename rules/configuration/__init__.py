@@ -39,7 +39,7 @@ def apply(
             outcome = applying.write(configuration, found, prune=prune)
             if dry_run:
                 transaction.set_rollback(True)
-    except (IntegrityError, applying.Meanwhile):
+    except (IntegrityError, applying.ConcurrentChange):
         raise Faulty(
             ["Somebody else changed the configuration in the meantime. Run the command again."]
         ) from None

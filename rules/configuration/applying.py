@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 
 from integrations import connect, secrets
 from integrations.models import Destination, FieldMapping, Integration, Marketplace, Product
-from integrations.thinkific import catalogue
-from integrations.thinkific.neutral import accept_key
+from integrations.thinkific import catalog
+from integrations.thinkific.access_check import accept_key
 from rules.configuration.faults import Faulty
 from rules.configuration.reading import Configuration, IntegrationEntry, MarketplaceEntry, RuleEntry
 from rules.configuration.sites import Site
@@ -20,7 +20,7 @@ Key = TypeVar("Key")
 Row = TypeVar("Row")
 
 
-class Meanwhile(Exception):
+class ConcurrentChange(Exception):
     """Somebody else changed what the check had seen: check again."""
 
 
@@ -52,7 +52,7 @@ def write(configuration: Configuration, sites: dict[str, Site], *, prune: bool) 
     named = {entry.name for entry in configuration.integrations}
     for name, site in sites.items():
         if name not in named and site.found and site.row:
-            catalogue.store(site.row, site.found)
+            catalog.store(site.row, site.found)
     _write_rules(configuration, stored, outcome)
     _leave_or_delete(configuration, sites, stored, outcome, prune=prune)
     return outcome
@@ -82,7 +82,7 @@ def _write_integration(
 ) -> None:
     row = stored.integrations.get(entry.name)
     if (row is None) != (site.row is None):
-        raise Meanwhile
+        raise ConcurrentChange
     if row is None:
         row = stored.integrations[entry.name] = Integration(name=entry.name, site=entry.site)
     is_new = row.pk is None
@@ -115,7 +115,7 @@ def _set_switches(row: Integration, entry: IntegrationEntry) -> list[str]:
 def _store(row: Integration, site: Site) -> str:
     if site.found is None:
         return ""
-    told = catalogue.store(row, site.found).sentence()
+    told = catalog.store(row, site.found).sentence()
     if site.new_secret:
         accept_key(row)
     return told
@@ -129,8 +129,8 @@ def _write_destinations(entry: IntegrationEntry, row: Integration) -> list[str]:
         there = known.get((wanted.kind.value, wanted.number))
         if there and (there.listed or (there.by_hand and there.name == wanted.name)):
             continue
-        entered = catalogue.by_number(row, wanted.kind.value, wanted.number, wanted.name)
-        catalogue.enter(entered)
+        entered = catalog.by_number(row, wanted.kind.value, wanted.number, wanted.name)
+        catalog.enter(entered)
         told.append(f"Enter by hand {_described(entered)}.")
     return told
 
@@ -282,7 +282,7 @@ def _there(rows: Mapping[Key, Row], key: Key) -> Row:
     try:
         return rows[key]
     except KeyError:
-        raise Meanwhile from None
+        raise ConcurrentChange from None
 
 
 def _switch(on: bool) -> str:

@@ -13,7 +13,7 @@ class Faulty(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EntryPosition:
     """Where an entry stands: `rules[3] (Main shop, product_purchased)`, counted from 1.
 
     Without a section it is the file as a whole.
@@ -37,7 +37,7 @@ class Faults:
 
     _found: list[tuple[int, str]] = field(default_factory=list)
 
-    def add(self, where: Place | int, sentence: str) -> None:
+    def add(self, where: EntryPosition | int, sentence: str) -> None:
         """Note a fault of an entry, or of a line."""
         line = where if isinstance(where, int) else where.line
         place = f"Line {where}" if isinstance(where, int) else str(where)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from integrations.samcart.text import storable
 from rules.configuration.document import Entry
-from rules.configuration.faults import Faults, Place
+from rules.configuration.faults import EntryPosition, Faults
 
 _PLACEHOLDER = re.compile(r"(\$+)\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -52,7 +52,7 @@ class Fields:
     of no use.
     """
 
-    place: Place
+    place: EntryPosition
     entry: Entry
     faults: Faults
     environ: Mapping[str, str]

@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from integrations import connect
 from integrations.models import Destination, Integration
-from integrations.samcart.identity import normalise_id
+from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
-from integrations.thinkific import site as sites
+from integrations.thinkific import site_address as sites
 from rules.configuration import document
 from rules.configuration.document import Entry
-from rules.configuration.faults import Faults, Place
+from rules.configuration.faults import EntryPosition, Faults
 from rules.configuration.fields import Fields
 from rules.models import Action
 from rules.triggers import Category, Trigger
@@ -22,7 +22,7 @@ RuleKey = tuple[str, str, str, str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class MarketplaceEntry:
-    place: Place
+    place: EntryPosition
     name: str
     webhook_secret: str = field(repr=False)  # "" when the file names none
 
@@ -46,7 +46,7 @@ class DestinationEntry:
 class IntegrationEntry:
     """`secret` "" and None elsewhere: the file does not say, so a stored value stays."""
 
-    place: Place
+    place: EntryPosition
     name: str
     site: str
     secret: str = field(repr=False)
@@ -60,7 +60,7 @@ class IntegrationEntry:
 class RuleEntry:
     """`product` is a SamCart id, "" for a global rule; `destination` Thinkific's id."""
 
-    place: Place
+    place: EntryPosition
     marketplace: str
     product: str
     product_name: str
@@ -105,7 +105,7 @@ def read(raw: bytes, environ: Mapping[str, str], faults: Faults) -> Configuratio
     """Read the file. Raises Faulty when it is no YAML; faults of entries go to `faults`."""
     content = document.load(raw)
     unsound: set[tuple[str, str]] = set()
-    whole = Fields(Place("", 0, content.line), content, faults, environ)
+    whole = Fields(EntryPosition("", 0, content.line), content, faults, environ)
     whole.only("marketplaces", "integrations", "rules")
 
     def section(
@@ -143,10 +143,14 @@ def _entries(
         return
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Entry):
-            faults.add(Place(section, number, content.line), "must be lines of `key: value`.")
+            faults.add(
+                EntryPosition(section, number, content.line), "must be lines of `key: value`."
+            )
             continue
-        unnamed = Fields(Place(section, number, row.line), row, faults, environ)
-        yield Fields(Place(section, number, row.line, unnamed.hint(*hints)), row, faults, environ)
+        unnamed = Fields(EntryPosition(section, number, row.line), row, faults, environ)
+        yield Fields(
+            EntryPosition(section, number, row.line, unnamed.hint(*hints)), row, faults, environ
+        )
 
 
 def _marketplace(fields: Fields) -> MarketplaceEntry:
@@ -277,7 +281,7 @@ def _product(fields: Fields) -> str:
     """The SamCart id as events carry it. An empty one never turns into a global rule."""
     text = fields.text("product", longest=64, needed=False)
     try:
-        product = normalise_id(text, what="`product`")
+        product = normalize_id(text, what="`product`")
     except Unreadable as error:
         fields.fault(error.reason)
         return ""
@@ -296,8 +300,8 @@ def _check_twice(configuration: Configuration, faults: Faults) -> None:
     _once(((e.key, e.place) for e in configuration.rules), "is the same rule as", faults)
 
 
-def _once(keys: Iterable[tuple[object, Place]], what: str, faults: Faults) -> None:
-    first: dict[object, Place] = {}
+def _once(keys: Iterable[tuple[object, EntryPosition]], what: str, faults: Faults) -> None:
+    first: dict[object, EntryPosition] = {}
     for key, place in keys:
         if first.setdefault(key, place) is not place:
             faults.add(place, f"it {what} {first[key].section}[{first[key].number}].")

@@ -11,12 +11,12 @@ from functools import partial
 
 from django.conf import settings
 
-from integrations import budget
+from integrations import rate_limit
 from integrations.errors import LimitReached
 from integrations.models import CallBudget, Integration, ProfileField
 from integrations.secrets import SecretUnreadable
-from integrations.thinkific import catalogue
-from integrations.thinkific.catalogue import Catalogue
+from integrations.thinkific import catalog
+from integrations.thinkific.catalog import Catalog
 from integrations.thinkific.client import Client
 from integrations.thinkific.explain import FAULTS, explain
 from rules.configuration.faults import Faults
@@ -24,7 +24,7 @@ from rules.configuration.reading import Configuration, IntegrationEntry, Mapping
 from rules.configuration.stored import Stored
 
 # How long one call may wait for its slot behind the calls of the workers.
-_PATIENCE = 120.0
+_MAX_WAIT = 120.0
 Progress = Callable[[str], object]
 
 
@@ -32,13 +32,13 @@ Progress = Callable[[str], object]
 class Site:
     """An integration by its name in the file; `row` is None while it is not in the database.
 
-    `found` is the catalogue when it was read just now, `destinations` {(kind, id): name} and
+    `found` is the catalog when it was read just now, `destinations` {(kind, id): name} and
     `fields` what can be used, `chosen` the signup field's id for each mapping of the file.
     """
 
     row: Integration | None
     new_secret: str = field(repr=False)
-    found: Catalogue | None
+    found: Catalog | None
     destinations: dict[tuple[str, int], str]
     fields: list[ProfileField]
     chosen: dict[MappingEntry, int] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def _look(
     if _knows(site, entry, rules, stored):
         return site
     progress()
-    found = catalogue.read(row)
+    found = catalog.read(row)
     return Site(row, "", found, known | _listed(found), _fields(found))
 
 
@@ -144,16 +144,16 @@ def _by_hand(entry: IntegrationEntry | None) -> dict[tuple[str, int], str]:
     return {(each.kind.value, each.number): each.name for each in wanted}
 
 
-def _listed(found: Catalogue) -> dict[tuple[str, int], str]:
+def _listed(found: Catalog) -> dict[tuple[str, int], str]:
     return {key: str(values["name"]) for key, values in found.destinations.items()}
 
 
-def _fields(found: Catalogue) -> list[ProfileField]:
+def _fields(found: Catalog) -> list[ProfileField]:
     return [ProfileField(external_id=key, **values) for key, values in found.fields.items()]
 
 
-def _try_key(site: str, secret: str, row: Integration | None) -> Catalogue:
-    """Read the catalogue with a key that is not stored yet. Raises OutsideError and the like."""
+def _try_key(site: str, secret: str, row: Integration | None) -> Catalog:
+    """Read the catalog with a key that is not stored yet. Raises OutsideError and the like."""
     client = Client(
         base_url=settings.THINKIFIC_API_URL,
         site=site,
@@ -163,10 +163,10 @@ def _try_key(site: str, secret: str, row: Integration | None) -> Catalogue:
         version=settings.VERSION,
     )
     try:
-        return catalogue.fetch(client)
+        return catalog.fetch(client)
     except LimitReached as error:
         if row:
-            budget.block(row.pk, CallBudget.Blocked.LIMIT, error.seconds)
+            rate_limit.block(row.pk, CallBudget.Blocked.LIMIT, error.seconds)
         raise
 
 
@@ -177,7 +177,7 @@ class _Pace:
         self._next = 0.0
 
     def __call__(self, method: str, path: str) -> None:
-        gap, ahead = budget.spacing()
+        gap, ahead = rate_limit.spacing()
         time.sleep(max(0.0, self._next - ahead - time.monotonic()))
         self._next = max(self._next, time.monotonic()) + gap
 
@@ -189,7 +189,7 @@ class _Slots:
         self._row = row
 
     def __call__(self, method: str, path: str) -> None:
-        why, seconds = budget.blocked_for(self._row.pk)
+        why, seconds = rate_limit.blocked_for(self._row.pk)
         if why == CallBudget.Blocked.LIMIT and seconds > 0:
-            raise budget.SiteBlocked(why, seconds)
-        time.sleep(budget.take(self._row.pk, patience=_PATIENCE, pause=float("inf")))
+            raise rate_limit.SiteBlocked(why, seconds)
+        time.sleep(rate_limit.take(self._row.pk, max_wait=_MAX_WAIT, pause=float("inf")))

@@ -12,9 +12,9 @@ from types import FrameType
 
 import psycopg
 
-from tests import postgres
 from tests.bench import carrying, figures, history, idling, pages, receiving
 from tests.bench.programs import Bench, BenchError
+from tests.support import postgres
 
 PARTS = {
     "receiving": receiving.measure,

@@ -32,7 +32,7 @@ def fill(events: int) -> None:
         Product,
         SearchTerm,
     )
-    from integrations.terms import terms
+    from integrations.search_terms import terms
     from rules.models import Rule
 
     dice = random.Random(7)

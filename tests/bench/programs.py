@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from config import child
+from config.server import child
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a program needs of the caller's environment; Admit's settings must not come along.
@@ -124,7 +124,7 @@ class Bench:
             "DJANGO_SETTINGS_MODULE": "tests.bench.bare_settings",
         }
         try:
-            with self.running("config.child", "web", env=env, keep=(ours,)) as process:
+            with self.running("config.server.child", "web", env=env, keep=(ours,)) as process:
                 self._await_answer(process, port, "/")
                 yield process.pid
         finally:

@@ -17,7 +17,7 @@ def build() -> None:
     """A purchase enrolls in the school's first course."""
     from integrations import connect
     from integrations.models import Destination, Integration, Marketplace, Product
-    from integrations.thinkific import catalogue
+    from integrations.thinkific import catalog
     from integrations.thinkific.sandbox import SAMPLE_KEY
     from rules.models import Action, Rule, Scope
     from rules.triggers import Trigger
@@ -25,7 +25,7 @@ def build() -> None:
     shop = Marketplace.objects.create(name="Main shop")
     school = Integration(name="Art Academy", site="acme")
     connect.save(school, SAMPLE_KEY)
-    catalogue.refresh(school)
+    catalog.refresh(school)
     Rule.objects.create(
         marketplace=shop,
         scope=Scope.PRODUCT,

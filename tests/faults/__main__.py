@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from tests import postgres
 from tests.faults import answers, carrying, clusters, one_customer, receiving, scale
 from tests.faults.database import Place
 from tests.faults.fault import Fault, Outcome, strike, table
+from tests.support import postgres
 
 FAULTS = {
     fault.name: fault

@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from integrations.thinkific.sandbox import Fault as Answer
-from tests import live, wire
 from tests.faults.fault import Fault
 from tests.faults.stage import Sale, Stage
+from tests.support import live, wire
 
 # The calls of a purchase and of a refund. A student who was there before is looked up.
 POINTS = (

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from functools import partial
 
 from integrations.thinkific.sandbox import Fault as Answer
-from tests import live
 from tests.faults.fault import Fault
 from tests.faults.stage import Stage
+from tests.support import live
 
 of_enrollment = partial(Answer, method="POST", path="^/enrollments$")
 
 
 def before_the_call(stage: Stage) -> float:
-    """The user is made and the enrolment waits for its slot, noted as about to be sent."""
-    crew = stage.crew(stage.up())
+    """The user is made and the enrollment waits for its slot, noted as about to be sent."""
+    pool = stage.pool(stage.up())
     _wait_for_a_slot(stage)
-    for pid in crew.workers:
+    for pid in pool.workers:
         os.kill(pid, signal.SIGKILL)
     assert [call.path for call in stage.sandbox.calls] == ["/users"]
     return _goes_on(stage)
@@ -45,11 +45,11 @@ def before_the_answer(stage: Stage) -> float:
 
 def before_the_commit(stage: Stage) -> float:
     """The answer has arrived, and what it said could not be written down."""
-    crew = stage.crew(stage.up())
+    pool = stage.pool(stage.up())
     stage.sandbox.faults.add(of_enrollment("delay", delay=1.0, applied=True))
     stage.sell(4)
     live.until(lambda: stage.struck("delay"), what="the call")
-    worker = stage.caller(crew)
+    worker = stage.caller(pool)
     call = next(each for each in stage.sandbox.calls if each.done and not each.status)
     with stage.database.held("events_rulerun"):
         live.until(lambda: call.status, what="the answer")
@@ -60,9 +60,9 @@ def before_the_commit(stage: Stage) -> float:
 
 def worker_stopped(stage: Stage) -> float:
     """A worker stands still for longer than its lease, and goes on when another did its work."""
-    crew = stage.crew(stage.up())
+    pool = stage.pool(stage.up())
     _hold_one(stage)
-    return _stand_still(stage, [stage.caller(crew)])
+    return _stand_still(stage, [stage.caller(pool)])
 
 
 def machine_stopped(stage: Stage) -> float:
@@ -81,22 +81,22 @@ def random_kills(stage: Stage) -> float:
         for _ in range(kills):
             time.sleep(stage.dice.uniform(0.2, 1.5))
             machine = stage.dice.choice(machines)
-            os.kill(stage.dice.choice(stage.crew(machine).workers), signal.SIGKILL)
+            os.kill(stage.dice.choice(stage.pool(machine).workers), signal.SIGKILL)
         stage.mended()
     stage.notes.append(f"{kills} kills")
     return stage.heal()
 
 
 def _kill_the_caller(stage: Stage, kind: str) -> float:
-    crew = stage.crew(stage.up())
+    pool = stage.pool(stage.up())
     stage.sell(4)
     live.until(lambda: stage.struck(kind), what="the call")
-    os.kill(stage.caller(crew), signal.SIGKILL)
+    os.kill(stage.caller(pool), signal.SIGKILL)
     return _goes_on(stage)
 
 
 def _wait_for_a_slot(stage: Stage) -> None:
-    """A purchase whose user is made, and whose enrolment waits, noted as about to be sent."""
+    """A purchase whose user is made, and whose enrollment waits, noted as about to be sent."""
     stage.sell(1)
     live.until(lambda: any(call.status for call in stage.sandbox.calls), what="the first call")
     time.sleep(0.1)

@@ -1,7 +1,7 @@
 """What counts: nothing that was acknowledged is lost, and nothing is done twice.
 
 It looks at four things and trusts none of them alone: the answers that SamCart got, the events
-and runs that Admit tells of, the enrolments in the school, and every call that the school got.
+and runs that Admit tells of, the enrollments in the school, and every call that the school got.
 """
 
 import subprocess
@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from integrations.thinkific.sandbox import Call, School
-from tests import live
+from integrations.thinkific.sandbox import RecordedCall, School
 from tests.faults.stage import Sale, Stage, strays
+from tests.support import live
 
 # After the last run has ended, this long nothing may be called any more.
 QUIET_SECONDS = 1.5
@@ -88,15 +88,15 @@ def _access(school: School, sales: list[Sale], found: Found) -> None:
             found.lost.append(f"{email} has the wrong access after order {sale.order}")
 
 
-def done_twice(school: School, calls: list[Call]) -> list[str]:
+def done_twice(school: School, calls: list[RecordedCall]) -> list[str]:
     """Creating calls that were sent although one before had done it already, or was about to.
 
     Whether its answer had arrived does not matter. One thing alone excuses a second call: that
     Admit had looked in between, and the first had not been carried out yet. A POST for an e-mail
     that the school had before us is no second one, for Admit could not know of it.
     """
-    users: dict[str, list[Call]] = {}
-    enrollments: dict[str, list[Call]] = {}
+    users: dict[str, list[RecordedCall]] = {}
+    enrollments: dict[str, list[RecordedCall]] = {}
     found = []
     for number, call in enumerate(calls):
         body = call.body or {}
@@ -122,13 +122,13 @@ def done_twice(school: School, calls: list[Call]) -> list[str]:
     return found
 
 
-def _was_absent(first: Call, looks: list[Call]) -> bool:
+def _was_absent(first: RecordedCall, looks: list[RecordedCall]) -> bool:
     """Whether Admit looked after this call was sent and before the school carried it out."""
     assert first.done_at is not None
     return any(first.at < look.at and (look.done_at or look.at) < first.done_at for look in looks)
 
 
-def _was_done(call: Call) -> bool:
+def _was_done(call: RecordedCall) -> bool:
     """Whether the school carried it out, sooner or later, and did not refuse."""
     return call.done is not None and call.done < 300
 

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from tests import live
 from tests.faults.fault import Fault
 from tests.faults.stage import Crew, Stage
+from tests.support import live
 
 ROLES: dict[str, Callable[[Crew], tuple[int, ...]]] = {
     # One of them waits for work and holds the queue's semaphore: it never comes back.
-    "idle-workers": lambda crew: crew.workers,
-    "pusher": lambda crew: (crew.pusher,),
-    "monitor": lambda crew: (crew.monitor,),
-    "sentinel": lambda crew: (crew.sentinel,),
-    "main": lambda crew: (crew.main,),
+    "idle-workers": lambda pool: pool.workers,
+    "pusher": lambda pool: (pool.pusher,),
+    "monitor": lambda pool: (pool.monitor,),
+    "sentinel": lambda pool: (pool.sentinel,),
+    "main": lambda pool: (pool.main,),
 }
 
 
@@ -28,7 +28,7 @@ def _killed(role: str) -> Callable[[Stage], float]:
         stage.up("--no-web")
         stage.sell(5)
         stage.heal()
-        for pid in ROLES[role](stage.crew(wounded)):
+        for pid in ROLES[role](stage.pool(wounded)):
             os.kill(pid, signal.SIGKILL)
         killed = datetime.now(UTC)
         stage.mended()
@@ -36,7 +36,7 @@ def _killed(role: str) -> Callable[[Stage], float]:
         # What the dead one left behind may show life for a second or two.
         alive = killed + timedelta(seconds=3)
         seconds = stage.heal(also=lambda: stage.seen_at(wounded) > alive)
-        stage.crew(wounded)
+        stage.pool(wounded)
         return seconds
 
     return strike

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from tests.postgres import Server
+from tests.support.postgres import Server
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import partial
 
 from integrations.thinkific.sandbox import Fault as Answer
-from tests import live
 from tests.faults.fault import Fault
 from tests.faults.stage import Stage
+from tests.support import live
 
 # The first buyer of a stage.
 REFUSED = "buyer1@example.com"

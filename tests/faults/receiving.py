@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from tests import live, postgres
 from tests.faults.fault import Fault
 from tests.faults.stage import HEALED_WITHIN, Stage
-from tests.postgres import Server
+from tests.support import live, postgres
+from tests.support.postgres import Server
 
 # Every so many kills it is not a worker of the web server but its main process.
 MAIN_TOO = 5

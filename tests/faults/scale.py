@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests import live, redis_server
 from tests.faults.fault import Fault
 from tests.faults.stage import Stage
+from tests.support import live, redis_server
 
 MACHINES = 3
 CALLS = 110  # a minute and site, as Admit is set; Thinkific allows 120

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from integrations.thinkific.sandbox import Sandbox, School
-from tests import live
 from tests.faults.database import Database, Place
-from tests.live import Installation, Process, Running
+from tests.support import live
+from tests.support.live import Installation, Process, Running
 
 # A call may take 1.3 s and a task 4 s; what a dead worker had begun is taken up after 6 s.
 SETTINGS = {
@@ -71,7 +71,7 @@ class Stage:
     def up(self, *words: str, **env: str) -> Running:
         return self.admit.up(*words, **env)
 
-    def crew(self, running: Running) -> "Crew":
+    def pool(self, running: Running) -> "Crew":
         """The processes of its cluster, once all of them are there."""
 
         def whole() -> Crew | None:
@@ -94,12 +94,12 @@ class Stage:
             seen = datetime.fromisoformat(seen).replace(tzinfo=UTC)
         return seen or datetime.min.replace(tzinfo=UTC)
 
-    def caller(self, crew: "Crew") -> int:
+    def caller(self, pool: "Crew") -> int:
         """The worker that is connected to the stand-in, as soon as one is."""
 
         def find() -> int:
             return next(
-                (pid for pid in crew.workers if live.connected_to(pid, self.sandbox.port)), 0
+                (pid for pid in pool.workers if live.connected_to(pid, self.sandbox.port)), 0
             )
 
         return int(live.until(find, what="a worker that calls"))

@@ -17,8 +17,8 @@ from django.db import connections
 
 from config import demonstration
 from config.management.commands.up import listen
-from config.supervisor import Supervisor
-from events.sending import NotReceived
+from config.server.supervisor import Supervisor
+from events.receiving.sample_sale import NotReceived
 from integrations.thinkific.sandbox import Sandbox
 
 # In the process that is the demo: its folder, and the number of the open lock file.

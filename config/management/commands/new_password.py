@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from config import people
+from config.staff import people
 
 
 class Command(BaseCommand):

@@ -15,7 +15,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
-from config import env_file, people
+from config import env_file
+from config.staff import people
 from integrations import connect
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable

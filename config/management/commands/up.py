@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from config import health
-from config.supervisor import Supervisor
+from config.server.supervisor import Supervisor
 
 # As many connections may wait while the web server is started anew.
 BACKLOG = 2048

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from events import story
 from events.models import Delivery, EventLog
-from integrations.samcart.payload import normalise_email
+from events.reports import serializers
+from integrations.samcart.parser import normalize_email
 
 
 class Command(BaseCommand):
@@ -29,7 +29,11 @@ class Command(BaseCommand):
             raise CommandError("--limit takes a whole number of at least 1.", returncode=2)
         for entry in newest(options["limit"], email=options["email"], order=options["order"]):
             if options["json"]:
-                data = story.as_data(entry) if isinstance(entry, EventLog) else story.unread(entry)
+                data = (
+                    serializers.as_data(entry)
+                    if isinstance(entry, EventLog)
+                    else serializers.unread(entry)
+                )
                 self.stdout.write(json.dumps(data))
             else:
                 self.stdout.write(_in_words(entry))
@@ -39,7 +43,7 @@ def newest(limit: int, *, email: str | None, order: str | None) -> list[EventLog
     """Events, and deliveries that none was read from yet, newest first."""
     events = EventLog.objects.select_related("product", "customer", "rule_texts")
     if email:
-        events = events.filter(customer__email=normalise_email(email) or email.strip().casefold())
+        events = events.filter(customer__email=normalize_email(email) or email.strip().casefold())
     if order:
         events = events.filter(order_id=order.strip())
     read = events.prefetch_related("runs__integration").order_by("-received_at", "-pk")
@@ -54,5 +58,5 @@ def newest(limit: int, *, email: str | None, order: str | None) -> list[EventLog
 def _in_words(entry: EventLog | Delivery) -> str:
     when = f"{timezone.localtime(entry.received_at):%d %b %H:%M:%S}"
     if isinstance(entry, Delivery):
-        return f"{when} {story.NOT_READ}"
-    return f"{when} #{entry.pk} " + "\n".join(story.in_words(entry))
+        return f"{when} {serializers.NOT_READ}"
+    return f"{when} #{entry.pk} " + "\n".join(serializers.in_words(entry))

@@ -6,8 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from events import again, wake
+from events.execution import retries
 from events.models import RuleRun
+from events.queue import wake
 
 
 class Command(BaseCommand):
@@ -22,11 +23,11 @@ class Command(BaseCommand):
         parser.add_argument("--run", type=int, metavar="ID", help="this one")
 
     def handle(self, **options: Any) -> None:
-        queued, left = again.retry(self._chosen(**options))
+        queued, left = retries.retry(self._chosen(**options))
         if queued:
             with transaction.atomic():
                 wake.wake()
-        self.stdout.write(again.retried_sentence(queued, left))
+        self.stdout.write(retries.retried_sentence(queued, left))
 
     def _chosen(self, *, failed: bool, event: int | None, run: int | None, **_: Any) -> Any:
         if not failed and event is None and run is None:

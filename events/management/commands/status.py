@@ -10,9 +10,10 @@ from django.db.models import Count, Min
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events import spool, ticker
 from events.models import Delivery, RuleRun
-from integrations import budget
+from events.receiving import spool
+from events.worker import scheduler
+from integrations import rate_limit
 from integrations.models import ApiCall, Integration
 
 
@@ -56,7 +57,7 @@ def status() -> dict[str, Any]:
     """What `status --json` tells; seconds are floats, times ISO 8601, the spool this machine's."""
     counts = dict(RuleRun.objects.values_list("status").annotate(Count("pk")).order_by())
     oldest = RuleRun.objects.due().aggregate(at=Min("next_attempt_at"))["at"]
-    silent = ticker.silence()
+    silent = scheduler.silence()
     return {
         "worker_seen_seconds": None if silent is None else round(silent, 1),
         "deliveries_waiting": Delivery.objects.filter(state=Delivery.State.NEW).count(),
@@ -70,7 +71,7 @@ def status() -> dict[str, Any]:
 
 
 def _site(site: Integration) -> dict[str, Any]:
-    why, seconds = budget.blocked_for(site.pk)
+    why, seconds = rate_limit.blocked_for(site.pk)
     until = datetime.now(UTC) + timedelta(seconds=seconds) if why and seconds else None
     lately = ApiCall.objects.filter(integration=site, sent_at__gt=Now() - timedelta(minutes=1))
     return {

@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from events import housekeeping
-from events.outdated import CHORES
+from events.retention import housekeeping
+from events.retention.policy import TASKS
 
 KEPT = (
     ("What SamCart sent", "KEEP_PAYLOADS_DAYS"),
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         for what, setting in KEPT:
             self.stdout.write(f"{what}: {_kept(getattr(settings, setting))} ({setting}).")
         dry = options["dry_run"]
-        for chore in CHORES:
+        for chore in TASKS:
             number = housekeeping.would_remove(chore) if dry else self._remove(chore)
             be = "would be" if dry else ("was" if number == 1 else "were")
             what = chore.one if number == 1 else chore.many

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events import samples, sending, story
 from events.models import EventLog
+from events.receiving import sample_sale, samples
+from events.reports import serializers
 from integrations import connect
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
@@ -46,16 +47,16 @@ class Command(BaseCommand):
         if not samples.has_type(trigger):
             address = f"{address}{trigger.value}/"
         try:
-            events = sending.wait_for(sending.send(address, body), WAIT_SECONDS)
-        except sending.NotReceived as error:
+            events = sample_sale.wait_for(sample_sale.send(address, body), WAIT_SECONDS)
+        except sample_sale.NotReceived as error:
             raise CommandError(str(error)) from None
         if not events:
             raise CommandError(
                 "It was received, but no worker has read it yet. Is `manage.py up` running?"
             )
         for event in events:
-            self.stdout.write("\n".join(story.in_words(event)))
-        if any(event.status in sending.UNFINISHED for event in events):
+            self.stdout.write("\n".join(serializers.in_words(event)))
+        if any(event.status in sample_sale.UNFINISHED for event in events):
             self.stdout.write("It goes on by itself; see it again with manage.py events.")
         if any(event.status == EventLog.Status.FAILED for event in events):
             raise CommandError("It failed; the reason stands above.")

@@ -11,18 +11,18 @@ from integrations.thinkific.sandbox.school import (
     School,
     User,
 )
-from integrations.thinkific.sandbox.server import Call, Sandbox
+from integrations.thinkific.sandbox.server import RecordedCall, Sandbox
 
 __all__ = [
     "SAMPLE_KEY",
     "Bundle",
-    "Call",
     "Course",
     "Enrollment",
     "Fault",
     "Faults",
     "Field",
     "Product",
+    "RecordedCall",
     "Sandbox",
     "School",
     "Switches",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
-from integrations.thinkific.sandbox import rows, writes
+from integrations.thinkific.sandbox import serializers, writes
 from integrations.thinkific.sandbox.faults import Switches
 from integrations.thinkific.sandbox.school import Bundle, Enrollment, School, User
 from integrations.thinkific.sandbox.wire import Reply, Request, html_reply, json_reply, reason
@@ -27,7 +27,7 @@ _ERRORS: dict[int, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RouteRequest:
     """What a route needs to know; `id` is the number in the path, 0 when there is none."""
 
     school: School
@@ -55,7 +55,7 @@ def answer(school: School | None, request: Request, path: str, params: Any) -> R
             return json_reply(404, NOT_FOUND)
         if request.method in ("POST", "PUT") and not isinstance(params, dict):
             return json_reply(400, {"error": "The body is no JSON object."})
-        ask = Ask(school, int(number[1]) if number else 0, request.query, params or {})
+        ask = RouteRequest(school, int(number[1]) if number else 0, request.query, params or {})
         try:
             return route(ask)
         except _NotFoundError:
@@ -100,108 +100,114 @@ def reset_headers(switches: Switches, free_at: float) -> dict[str, str]:
     return by_name[switches.reset_header]
 
 
-def _list_products(ask: Ask) -> Reply:
+def _list_products(ask: RouteRequest) -> Reply:
     found = [each for each in ask.school.products.values() if ask.school.lists(each)]
-    return json_reply(200, rows.page(ask.school, found, ask.query, rows.product_row))
+    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.product_row))
 
 
-def _show_product(ask: Ask) -> Reply:
+def _show_product(ask: RouteRequest) -> Reply:
     product = ask.school.products.get(ask.id)
     if product is None or not ask.school.lists(product):
         raise _NotFoundError
-    return json_reply(200, rows.product_row(ask.school, product))
+    return json_reply(200, serializers.product_row(ask.school, product))
 
 
-def _list_courses(ask: Ask) -> Reply:
+def _list_courses(ask: RouteRequest) -> Reply:
     found = [each for each in ask.school.courses.values() if ask.school.lists(each)]
-    return json_reply(200, rows.page(ask.school, found, ask.query, rows.course_row))
+    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.course_row))
 
 
-def _show_course(ask: Ask) -> Reply:
+def _show_course(ask: RouteRequest) -> Reply:
     course = ask.school.courses.get(ask.id)
     if course is None or not ask.school.lists(course):
         raise _NotFoundError
-    return json_reply(200, rows.course_row(ask.school, course))
+    return json_reply(200, serializers.course_row(ask.school, course))
 
 
-def _show_bundle(ask: Ask) -> Reply:
-    return json_reply(200, rows.bundle_row(ask.school, _bundle(ask)))
+def _show_bundle(ask: RouteRequest) -> Reply:
+    return json_reply(200, serializers.bundle_row(ask.school, _bundle(ask)))
 
 
-def _list_bundle_courses(ask: Ask) -> Reply:
+def _list_bundle_courses(ask: RouteRequest) -> Reply:
     found = _bundle(ask).courses
-    return json_reply(200, rows.page(ask.school, found, ask.query, rows.course_row))
+    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.course_row))
 
 
-def _list_bundle_enrollments(ask: Ask) -> Reply:
+def _list_bundle_enrollments(ask: RouteRequest) -> Reply:
     bundle = _bundle(ask)
     ids = {course.id for course in bundle.courses}
-    found = [row for row in rows.find_enrollments(ask.school, ask.query) if row.course.id in ids]
+    found = [
+        row for row in serializers.find_enrollments(ask.school, ask.query) if row.course.id in ids
+    ]
     if ask.school.switches.bundle_rows == "members":
         found = [row for row in found if (bundle.id, row.user.id) in ask.school.members]
-    return json_reply(200, rows.page(ask.school, found, ask.query, rows.enrollment_row))
+    return json_reply(
+        200, serializers.page(ask.school, found, ask.query, serializers.enrollment_row)
+    )
 
 
-def _create_bundle_enrollments(ask: Ask) -> Reply:
+def _create_bundle_enrollments(ask: RouteRequest) -> Reply:
     return Reply(writes.enroll_in_bundle(ask.school, _bundle(ask), ask.params))
 
 
-def _update_bundle_enrollments(ask: Ask) -> Reply:
+def _update_bundle_enrollments(ask: RouteRequest) -> Reply:
     bundle = _bundle(ask)
     if ask.school.switches.put_works:
         writes.update_bundle_enrollments(ask.school, bundle, ask.params)
     return _changed(ask.school, None)
 
 
-def _list_fields(ask: Ask) -> Reply:
+def _list_fields(ask: RouteRequest) -> Reply:
     found = list(ask.school.fields.values())
-    return json_reply(200, rows.page(ask.school, found, ask.query, rows.field_row))
+    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.field_row))
 
 
-def _list_users(ask: Ask) -> Reply:
-    found = rows.find_users(ask.school, ask.query)
-    return json_reply(200, rows.page(ask.school, found, ask.query, rows.user_row))
+def _list_users(ask: RouteRequest) -> Reply:
+    found = serializers.find_users(ask.school, ask.query)
+    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.user_row))
 
 
-def _show_user(ask: Ask) -> Reply:
-    return json_reply(200, rows.user_row(ask.school, _user(ask)))
+def _show_user(ask: RouteRequest) -> Reply:
+    return json_reply(200, serializers.user_row(ask.school, _user(ask)))
 
 
-def _create_user(ask: Ask) -> Reply:
+def _create_user(ask: RouteRequest) -> Reply:
     user = writes.create_user(ask.school, ask.params)
-    return json_reply(201, rows.user_row(ask.school, user))
+    return json_reply(201, serializers.user_row(ask.school, user))
 
 
-def _update_user(ask: Ask) -> Reply:
+def _update_user(ask: RouteRequest) -> Reply:
     user = _user(ask)
     writes.update_user(ask.school, user, ask.params)
-    return _changed(ask.school, rows.user_row(ask.school, user))
+    return _changed(ask.school, serializers.user_row(ask.school, user))
 
 
-def _delete_user(ask: Ask) -> Reply:
+def _delete_user(ask: RouteRequest) -> Reply:
     ask.school.remove_user(_user(ask))
     return Reply(204)
 
 
-def _list_enrollments(ask: Ask) -> Reply:
-    found = rows.find_enrollments(ask.school, ask.query)
-    return json_reply(200, rows.page(ask.school, found, ask.query, rows.enrollment_row))
+def _list_enrollments(ask: RouteRequest) -> Reply:
+    found = serializers.find_enrollments(ask.school, ask.query)
+    return json_reply(
+        200, serializers.page(ask.school, found, ask.query, serializers.enrollment_row)
+    )
 
 
-def _show_enrollment(ask: Ask) -> Reply:
-    return json_reply(200, rows.enrollment_row(ask.school, _enrollment(ask)))
+def _show_enrollment(ask: RouteRequest) -> Reply:
+    return json_reply(200, serializers.enrollment_row(ask.school, _enrollment(ask)))
 
 
-def _create_enrollment(ask: Ask) -> Reply:
+def _create_enrollment(ask: RouteRequest) -> Reply:
     row = writes.create_enrollment(ask.school, ask.params)
-    return json_reply(201, rows.enrollment_row(ask.school, row))
+    return json_reply(201, serializers.enrollment_row(ask.school, row))
 
 
-def _update_enrollment(ask: Ask) -> Reply:
+def _update_enrollment(ask: RouteRequest) -> Reply:
     row = _enrollment(ask)
     if ask.school.switches.put_works:
         writes.update_enrollment(ask.school, row, ask.params)
-    return _changed(ask.school, rows.enrollment_row(ask.school, row))
+    return _changed(ask.school, serializers.enrollment_row(ask.school, row))
 
 
 def _changed(school: School, row: dict[str, Any] | None) -> Reply:
@@ -215,25 +221,25 @@ def _changed(school: School, row: dict[str, Any] | None) -> Reply:
             return Reply(status)
 
 
-def _bundle(ask: Ask) -> Bundle:
+def _bundle(ask: RouteRequest) -> Bundle:
     if bundle := ask.school.bundles.get(ask.id):
         return bundle
     raise _NotFoundError
 
 
-def _user(ask: Ask) -> User:
+def _user(ask: RouteRequest) -> User:
     if user := ask.school.users_by_id.get(ask.id):
         return user
     raise _NotFoundError
 
 
-def _enrollment(ask: Ask) -> Enrollment:
+def _enrollment(ask: RouteRequest) -> Enrollment:
     if row := ask.school.rows_by_id.get(ask.id):
         return row
     raise _NotFoundError
 
 
-ROUTES: dict[str, Callable[[Ask], Reply]] = {
+ROUTES: dict[str, Callable[[RouteRequest], Reply]] = {
     "GET /products": _list_products,
     "GET /products/*": _show_product,
     "GET /courses": _list_courses,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from integrations.thinkific.sandbox import rows
+from integrations.thinkific.sandbox import serializers
 from integrations.thinkific.sandbox.faults import Fault, Switches
 from integrations.thinkific.sandbox.school import School
 from integrations.thinkific.sandbox.wire import Reply, Request, json_reply
@@ -34,19 +34,20 @@ def answer(sandbox: Sandbox, request: Request) -> Reply:
 
 
 def state_of(school: School) -> dict[str, Any]:
-    """A school as JSON: rows as the API writes them, enrolments with `active` besides."""
+    """A school as JSON: rows as the API writes them, enrollments with `active` besides."""
     with school.lock:
         enrollments = [
-            {**rows.enrollment_row(school, row), "active": row.active} for row in school.enrollments
+            {**serializers.enrollment_row(school, row), "active": row.active}
+            for row in school.enrollments
         ]
         return {
             "school": school.subdomain,
             "key": school.key,
             "token": school.token,
-            "courses": [rows.course_row(school, each) for each in school.courses.values()],
-            "bundles": [rows.bundle_row(school, each) for each in school.bundles.values()],
-            "fields": [rows.field_row(school, each) for each in school.fields.values()],
-            "users": [rows.user_row(school, each) for each in school.users],
+            "courses": [serializers.course_row(school, each) for each in school.courses.values()],
+            "bundles": [serializers.bundle_row(school, each) for each in school.bundles.values()],
+            "fields": [serializers.field_row(school, each) for each in school.fields.values()],
+            "users": [serializers.user_row(school, each) for each in school.users],
             "enrollments": enrollments,
         }
 

@@ -64,13 +64,13 @@ class Switches:
     bundle_post: Literal["created", "later"] = "created"
     """POST for a bundle: 201 and done, or 202 and done after `bundle_delay`."""
     bundle_delay: float = 0.2
-    """Seconds from a 202 to its enrolments."""
+    """Seconds from a 202 to its enrollments."""
     new_builder: bool = False
     """Every course and bundle is of the new course builder: it is left out of the lists of
     products and courses, and its course is not found by number, while users, enrollments and
     `/bundles/ID` work. For some of them only, there is `new_builder` of each."""
     bundle_rows: Literal["courses", "members"] = "courses"
-    """A bundle's enrolments: of whoever has one of its courses, or of those alone who were
+    """A bundle's enrollments: of whoever has one of its courses, or of those alone who were
     enrolled in the bundle."""
     put_answer: Literal[204, 200, 201, "row"] = 204
     """A PUT that went well: so much and no body, or 200 with the enrollment or user as it is now.
@@ -184,7 +184,7 @@ class Fault:
     size: int = 200 * 1024 * 1024
     """Bytes of a `bomb` once unpacked."""
     school: str | None = None
-    """Subdomain, to let one school fail and not its neighbour."""
+    """Subdomain, to let one school fail and not its neighbor."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

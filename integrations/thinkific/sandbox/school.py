@@ -1,6 +1,6 @@
-"""What the stand-in school holds: catalogue, signup fields, users and enrolments.
+"""What the stand-in school holds: catalog, signup fields, users and enrollments.
 
-All of it lives in memory. A user has one enrolment per course, which bundles share; it is
+All of it lives in memory. A user has one enrollment per course, which bundles share; it is
 found by user and course, and a user by e-mail, without a search.
 """
 
@@ -23,7 +23,7 @@ def now() -> datetime:
 
 @dataclass(slots=True, eq=False)
 class Product:
-    """A line of the catalogue. `id` is the course's or bundle's, `product_id` the line's own."""
+    """A line of the catalog. `id` is the course's or bundle's, `product_id` the line's own."""
 
     id: int
     product_id: int
@@ -112,7 +112,7 @@ class Enrollment:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A bundle enrolment answered with 202, to be done at a time of the monotonic clock."""
+    """A bundle enrollment answered with 202, to be done at a time of the monotonic clock."""
 
     due: float
     bundle: Bundle
@@ -121,7 +121,7 @@ class Postponed:
 
 
 class School:
-    """One site: its keys, its catalogue and its people. Thread safe.
+    """One site: its keys, its catalog and its people. Thread safe.
 
     `switches` are the sandbox's own until another `Switches` is put in their place.
     """
@@ -155,7 +155,7 @@ class School:
         starts |= {"product": 700001, "user": 1000001, "enrollment": 2000001}
         self._ids = {name: itertools.count(start) for name, start in starts.items()}
 
-    # Catalogue
+    # Catalog
 
     def add_course(
         self,
@@ -198,7 +198,7 @@ class School:
             return bundle
 
     def add_product(self, name: str, *, productable_type: str) -> Product:
-        """Adds something that is neither course nor bundle, as real catalogues have them."""
+        """Adds something that is neither course nor bundle, as real catalogs have them."""
         with self.lock:
             product = Product(next(self._ids["other"]), self._product_id(), name, productable_type)
             self.products[product.product_id] = product
@@ -223,7 +223,7 @@ class School:
             return added
 
     def remove_course(self, course: Course) -> None:
-        """Takes a course away, out of its bundles and with its enrolments."""
+        """Takes a course away, out of its bundles and with its enrollments."""
         with self.lock:
             del self.courses[course.id], self.products[course.product_id]
             for bundle in self.bundles.values():
@@ -233,7 +233,7 @@ class School:
                     del self.rows_by_id[row.id]
 
     def remove_bundle(self, bundle: Bundle) -> None:
-        """Takes a bundle away; its courses and their enrolments stay."""
+        """Takes a bundle away; its courses and their enrollments stay."""
         with self.lock:
             del self.bundles[bundle.id], self.products[bundle.product_id]
 
@@ -264,7 +264,7 @@ class School:
             return user
 
     def remove_user(self, user: User) -> None:
-        """Takes a user away, with all enrolments."""
+        """Takes a user away, with all enrollments."""
         with self.lock:
             del self.users_by_id[user.id], self._by_email[user.email.strip().lower()]
             for row in self.rows_by_user.pop(user.id, {}).values():
@@ -286,7 +286,7 @@ class School:
         with self.lock:
             return list(self.users_by_id.values())
 
-    # Enrolments
+    # Enrollments
 
     def enroll(
         self,
@@ -297,7 +297,7 @@ class School:
         free_trial: bool = False,
         expiry_date: datetime | None = None,
     ) -> Enrollment:
-        """Puts a user into a course, or changes the enrolment that is there."""
+        """Puts a user into a course, or changes the enrollment that is there."""
         with self.lock:
             row = self.row(user.id, course.id) or self.new_row(user, course)
             row.activated_at = None if free_trial else now()
@@ -306,18 +306,18 @@ class School:
             return row
 
     def new_row(self, user: User, course: Course) -> Enrollment:
-        """An enrolment as a free preview, for a user who has none in this course."""
+        """An enrollment as a free preview, for a user who has none in this course."""
         row = Enrollment(next(self._ids["enrollment"]), user, course)
         self.rows_by_id[row.id] = row
         self.rows_by_user.setdefault(user.id, {})[course.id] = row
         return row
 
     def row(self, user_id: int, course_id: int) -> Enrollment | None:
-        """The enrolment of a user in a course, by their ids."""
+        """The enrollment of a user in a course, by their ids."""
         return self.rows_by_user.get(user_id, {}).get(course_id)
 
     def enrollment(self, email: str, course_id: int) -> Enrollment | None:
-        """The enrolment of an e-mail, in whatever case, in a course."""
+        """The enrollment of an e-mail, in whatever case, in a course."""
         with self.lock:
             self.settle()
             user = self.user(email)
@@ -330,7 +330,7 @@ class School:
             return list(self.rows_by_id.values())
 
     def settle(self) -> None:
-        """Carries out the postponed bundle enrolments that have come due."""
+        """Carries out the postponed bundle enrollments that have come due."""
         if not self.postponed:
             return
         due = [each for each in self.postponed if each.due <= time.monotonic()]
@@ -371,7 +371,7 @@ class School:
 
 
 def renew(row: Enrollment, dates: Mapping[str, datetime | None]) -> None:
-    """What a POST does to an enrolment: activates it if asked, and sets or clears its end."""
+    """What a POST does to an enrollment: activates it if asked, and sets or clears its end."""
     row.activated_at = dates.get("activated_at") or row.activated_at
     row.expiry_date = dates.get("expiry_date")
     row.updated_at = now()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from integrations.thinkific.sandbox import api, control
+from integrations.thinkific.sandbox.connection import BadRequestError, Connection, HangupError
+from integrations.thinkific.sandbox.fault_effects import ACTS, FaultContext
 from integrations.thinkific.sandbox.faults import FaultableCall, Faults, Switches
-from integrations.thinkific.sandbox.line import BadRequestError, HangupError, Line
-from integrations.thinkific.sandbox.misbehaviour import ACTS, Scene
 from integrations.thinkific.sandbox.school import School
 from integrations.thinkific.sandbox.wire import Reply, Request, json_reply
 
@@ -22,7 +22,7 @@ CALLS_KEPT = 100_000
 
 
 @dataclass(slots=True)
-class Call:
+class RecordedCall:
     """One call as it arrived; `status` and `until` come with the answer.
 
     `at` and `until` are seconds of `time.monotonic()`; `path` is the part below the API's base,
@@ -63,8 +63,8 @@ class Sandbox:
         self.faults = Faults()
         self.schools: dict[str, School] = {}
         self._lock = threading.Lock()
-        self._calls: deque[Call] = deque(maxlen=CALLS_KEPT)
-        self._lines: dict[Line, threading.Thread] = {}
+        self._calls: deque[RecordedCall] = deque(maxlen=CALLS_KEPT)
+        self._lines: dict[Connection, threading.Thread] = {}
         self._stopping = threading.Event()
         self._accepting: threading.Thread | None = None
         self._listener: socket.socket | None = self._bound(port)
@@ -137,7 +137,7 @@ class Sandbox:
             return school
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[RecordedCall]:
         """All calls in order of arrival; of more than CALLS_KEPT the newest."""
         with self._lock:
             return list(self._calls)
@@ -171,13 +171,13 @@ class Sandbox:
                 stopping.wait(0.05)
                 continue
             sock.setblocking(True)
-            line = Line(sock, stopping)
+            line = Connection(sock, stopping)
             thread = threading.Thread(target=self._serve, args=(line,), daemon=True)
             with self._lock:
                 self._lines[line] = thread
             thread.start()
 
-    def _serve(self, line: Line) -> None:
+    def _serve(self, line: Connection) -> None:
         try:
             while True:
                 self._answer_next(line)
@@ -188,7 +188,7 @@ class Sandbox:
             with self._lock:
                 self._lines.pop(line, None)
 
-    def _answer_next(self, line: Line) -> None:
+    def _answer_next(self, line: Connection) -> None:
         try:
             request = line.read_request()
         except BadRequestError as error:
@@ -207,7 +207,7 @@ class Sandbox:
         if not request.keep_alive:
             raise HangupError
 
-    def _answer_call(self, line: Line, request: Request) -> None:
+    def _answer_call(self, line: Connection, request: Request) -> None:
         inside = request.path.startswith(f"{api.BASE_PATH}/")
         path = request.path.removeprefix(api.BASE_PATH) if inside else request.path
         school, claimed = self._opened(request)
@@ -233,7 +233,9 @@ class Sandbox:
             line.reply(reply)
             return
         elsewhere = f"{self.url}/redirected"
-        ACTS[fault.kind](Scene(line, fault, request.method, switches, elsewhere, carry_out, note))
+        ACTS[fault.kind](
+            FaultContext(line, fault, request.method, switches, elsewhere, carry_out, note)
+        )
         if fault.headers and "close" in {value.lower() for value in fault.headers.values()}:
             raise HangupError
 
@@ -250,12 +252,14 @@ class Sandbox:
             return None, claimed
         return found, found.subdomain
 
-    def _record(self, request: Request, path: str, school: str | None, params: Any) -> Call:
+    def _record(self, request: Request, path: str, school: str | None, params: Any) -> RecordedCall:
         body = params if isinstance(params, dict) and request.body else None
         agent = request.headers.get("user-agent", "")
         with self._lock:
             # Under the lock, so that the order of the list is the order of `at`.
-            call = Call(time.monotonic(), request.method, path, request.query, body, school, agent)
+            call = RecordedCall(
+                time.monotonic(), request.method, path, request.query, body, school, agent
+            )
             self._calls.append(call)
         return call
 

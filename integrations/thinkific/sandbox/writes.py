@@ -1,7 +1,7 @@
 """What POST, PUT and DELETE do in the stand-in school, and what they refuse.
 
 Refusals come in the three shapes of Thinkific's 422: a map of fields (users), a list of
-sentences (enrolments), a list of objects (a value that a signup field does not take).
+sentences (enrollments), a list of objects (a value that a signup field does not take).
 """
 
 import re

@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from integrations.models import Integration
-from integrations.thinkific import catalogue
+from integrations.thinkific import catalog
 from integrations.thinkific.explain import FAULTS, explain
-from rules import lost
-from rules.lost import Lost
+from rules import broken_rules
+from rules.broken_rules import BrokenRules
 from rules.models import Rule
 
 
@@ -37,22 +37,22 @@ class Command(BaseCommand):
         if self.stderr.isatty():
             self.stderr.write(f"Reading {integration} ...", self.style.NOTICE)
         try:
-            changes = catalogue.refresh(integration)
+            changes = catalog.refresh(integration)
         except FAULTS as error:
             self.stderr.write(f"{integration}: not refreshed. {explain(error)}")
             return False
         self.stdout.write(f"{integration}: refreshed. {changes.sentence()}")
         if changes.none_listed:
-            self.stdout.write(catalogue.NONE_LISTED)
-        self._tell(lost.gone(integration), "These can do nothing until they are edited")
-        self._tell(lost.unlisted(integration), "These go on")
+            self.stdout.write(catalog.NONE_LISTED)
+        self._tell(broken_rules.gone(integration), "These can do nothing until they are edited")
+        self._tell(broken_rules.unlisted(integration), "These go on")
         return True
 
-    def _tell(self, found: list[Lost], then: str) -> None:
+    def _tell(self, found: list[BrokenRules], then: str) -> None:
         """Name the rules whose course or bundle is gone or not listed any more."""
         if not found:
             return
-        self.stdout.write(f"{lost.sentence(found)}. {then}:")
+        self.stdout.write(f"{broken_rules.sentence(found)}. {then}:")
         rules = Rule.objects.filter(destination__in=[each.destination.pk for each in found])
         for rule in rules.select_related("product", "integration", "destination").order_by("pk"):
             self.stdout.write(f"  {rule}")

@@ -1,0 +1,1 @@
+"""The pages of the admin, one module a page."""

@@ -1,0 +1,174 @@
+"""SamCart accounts: adding, renaming and deleting them, and what is set on each."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from django import forms
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+
+from config.admin.parts.badges import brief
+from config.admin.parts.page import Page, render
+from events.deciding import naming
+from events.retention import delete_account
+from integrations import connect
+from integrations.models import Marketplace
+
+View = Callable[..., HttpResponseBase]
+
+
+class NameForm(forms.ModelForm):
+    """The name of an account; it must not be taken."""
+
+    class Meta:
+        model = Marketplace
+        fields = ("name",)
+        error_messages = {
+            "name": {
+                "required": "A SamCart account needs a name.",
+                "unique": "There is a SamCart account with this name already.",
+            }
+        }
+
+
+def posted(view: View) -> View:
+    """By POST only; who comes by a link, as after signing in again, lands on the account."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, account: int, **rest: int) -> HttpResponseBase:
+        found = get_object_or_404(Marketplace, pk=account)
+        return view(request, found, **rest) if request.method == "POST" else to_account(found)
+
+    return answer
+
+
+def to_account(account: Marketplace, part: str = "") -> HttpResponseRedirect:
+    """Back to the account's page, to one of its parts."""
+    address = reverse("admin:samcart-account", args=[account.pk])
+    return HttpResponseRedirect(address + (f"#{part}" if part else ""))
+
+
+def add(request: HttpRequest) -> HttpResponse:
+    """An account with an address of its own."""
+    form = NameForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        if request.method == "POST":
+            _say_errors(request, form)
+        return HttpResponseRedirect(reverse("admin:samcart"))
+    with transaction.atomic():
+        account = form.save()
+        connect.add_webhook_secret(account)
+    messages.success(request, f"{account}: added. Press Show, and give SamCart its address.")
+    return to_account(account)
+
+
+@posted
+def rename(request: HttpRequest, account: Marketplace) -> HttpResponse:
+    before = account.name
+    form = NameForm(request.POST, instance=account)
+    if form.is_valid():
+        form.save()
+        messages.success(request, f"{before} is called {account} now. Its address stays the same.")
+    else:
+        _say_errors(request, form)
+    return to_account(account)
+
+
+@posted
+def set_own_rules(request: HttpRequest, account: Marketplace) -> HttpResponse:
+    """Note whether SamCart's own Thinkific rules are off; Admit cannot see them."""
+    off = bool(request.POST.get("own_rules_off"))
+    Marketplace.objects.filter(pk=account.pk).update(own_rules_off=off)
+    text = (
+        "Noted: SamCart's own Thinkific rules are off. Admit alone enrolls now."
+        if off
+        else "Noted: SamCart's own Thinkific rules are still on. Turn them off there."
+    )
+    messages.success(request, text)
+    return to_account(account, "own-rules")
+
+
+def delete(request: HttpRequest, account: int) -> HttpResponse:
+    """A page that counts what goes; its button deletes."""
+    found = get_object_or_404(Marketplace, pk=account)
+    if request.method != "POST":
+        return render(
+            request,
+            "admin/samcart/delete.html",
+            title=f"Delete {found}?",
+            account=found,
+            lines=delete_account.summarize(found).lines(),
+        )
+    if not delete_account.delete(found):
+        text = "its address and rules are gone, and so are many of its events. Delete it once more."
+        messages.warning(request, f"{found}: {text}")
+        return to_account(found, "account")
+    text = "deleted. Its address takes nothing any more. In SamCart delete the Notify URL too."
+    messages.success(request, f"{found}: {text}")
+    return HttpResponseRedirect(reverse("admin:samcart"))
+
+
+@posted
+def name_type(request: HttpRequest, account: Marketplace) -> HttpResponse:
+    """Say what a type means; what waits for it is read again."""
+    raw_type, trigger = request.POST.get("type", ""), request.POST.get("trigger", "")
+    try:
+        found = naming.name_type(account, raw_type, trigger)
+    except ValueError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, naming.read_again_sentence(brief(raw_type), trigger, found))
+    return to_account(account, "types")
+
+
+@posted
+def forget_type(request: HttpRequest, account: Marketplace, named: int) -> HttpResponse:
+    """Take the name away; what was decided because of it stays as it is."""
+    found = account.named_types.filter(pk=named).first()
+    if found is not None:
+        found.delete()
+        messages.success(
+            request,
+            f"“{found.type}” has no name any more. What was done stays; "
+            "the next event of this type waits for a name.",
+        )
+    return to_account(account, "types")
+
+
+def _say_errors(request: HttpRequest, form: NameForm) -> None:
+    for sentences in form.errors.values():
+        for sentence in sentences:
+            messages.error(request, str(sentence))
+
+
+PAGES = [
+    Page("samcart/add/", "samcart-add", add, "integrations.add_marketplace"),
+    Page(
+        "samcart/<int:account>/rename/",
+        "samcart-rename",
+        rename,
+        "integrations.change_marketplace",
+    ),
+    Page(
+        "samcart/<int:account>/own-rules/",
+        "samcart-own-rules",
+        set_own_rules,
+        "integrations.change_marketplace",
+    ),
+    Page(
+        "samcart/<int:account>/delete/",
+        "samcart-delete",
+        delete,
+        "integrations.delete_marketplace",
+    ),
+    Page("samcart/<int:account>/types/", "samcart-name-type", name_type, "rules.add_namedtype"),
+    Page(
+        "samcart/<int:account>/types/<int:named>/delete/",
+        "samcart-forget-type",
+        forget_type,
+        "rules.delete_namedtype",
+    ),
+]

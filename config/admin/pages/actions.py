@@ -1,0 +1,233 @@
+"""Actions: what rules did, or could not do yet, one row for each rule and event."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.menu import name_of
+from config.admin.pages import integration_messages
+from config.admin.parts import badges
+from config.admin.parts.buttons import Button
+from config.admin.parts.changelist import ReadOnly
+from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
+from events.execution import email_correction, gone_destinations, retries, wait_reasons
+from events.models import RuleRun
+from events.queue import wake
+from events.reports import activity_search, exchanges
+from integrations import catalog_refresh
+
+Status = RuleRun.Status
+
+
+def _misses_its_course(run: RuleRun) -> bool:
+    """Whether it failed and the course or bundle that it gives is gone."""
+    return run.status == Status.FAILED and gone_destinations.is_gone(run)
+
+
+class RunList(ChangeList):
+    """A page of runs, each told why it waits."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        runs = list(self.result_list)
+        told = wait_reasons.reasons(runs)
+        for run in runs:
+            run.told = told[run.pk]
+        self.result_list = runs
+
+
+class StatusFilter(admin.SimpleListFilter):
+    title = "result"
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(status.value, status.label) for status in Status]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[RuleRun]) -> QuerySet[RuleRun]:
+        return queryset.filter(status=self.value()) if self.value() else queryset
+
+
+@admin.register(RuleRun)
+class ActionAdmin(ReadOnly):
+    list_title = "Actions"
+    one, many = "action", "actions"
+    list_display = ("received", "what", "who", "integration", "result", "happened")
+    list_display_links = ("what",)
+    list_filter = (StatusFilter, IntegrationFilter, "action", ReceivedFilter)
+    list_select_related = ("customer", "integration", "event")
+    ordering = ("-received_at", "-id")
+    sortable_by = ()
+    search_fields = ("customer__email",)
+    search_help_text = "E-mail or order number"
+    empty = "Nothing was done yet. Actions appear when an event meets a rule."
+    nothing_fits = "No action fits."
+    actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
+    buttons = (
+        Button(
+            "retry",
+            "Retry",
+            "events.retry_rulerun",
+            fits=lambda run: run.status == Status.FAILED and not retries.why_not(run),
+        ),
+        Button(
+            "release",
+            "Release",
+            "events.retry_rulerun",
+            fits=lambda run: run.status == Status.HELD and not retries.why_not(run),
+        ),
+        Button(
+            "do_anyway",
+            "Do it anyway",
+            "events.retry_rulerun",
+            fits=lambda run: run.status == Status.SKIPPED and not retries.why_not(run, anyway=True),
+        ),
+        Button(
+            "dismiss",
+            "Dismiss",
+            "events.dismiss_rulerun",
+            fits=lambda run: run.status in {Status.FAILED, Status.HELD},
+        ),
+        Button(
+            "refresh",
+            "Refresh",
+            "integrations.change_integration",
+            fits=_misses_its_course,
+            in_row=False,
+        ),
+    )
+
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """Where a retry cannot help, the way to what can."""
+        assert isinstance(thing, RuleRun)
+        if not email_correction.lacks_email(thing) or not request.user.has_perm(
+            "events.rerun_eventlog"
+        ):
+            return []
+        page = reverse("admin:events_eventlog_change", args=[thing.event_id])
+        return [(f"{page}#give-email", "", "Give the right e-mail")]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RunList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[RuleRun], search_term: str
+    ) -> tuple[QuerySet[RuleRun], bool]:
+        return activity_search.runs(queryset, search_term), False
+
+    # Columns
+
+    @admin.display(description="Received")
+    def received(self, run: RuleRun) -> SafeString:
+        # What the list is sorted and filtered by: each log has an index for it.
+        return badges.when(run.received_at)
+
+    @admin.display(description="Action")
+    def what(self, run: RuleRun) -> SafeString:
+        return format_html(
+            '{}<br><span class="soft">{}</span>',
+            run.get_action_display(),
+            badges.brief(run.destination_name),
+        )
+
+    @admin.display(description="Customer")
+    def who(self, run: RuleRun) -> SafeString | str:
+        if run.customer is None:
+            return "–"
+        address = reverse("admin:integrations_customer_change", args=[run.customer.pk])
+        return format_html(
+            '<a href="{}">{}</a>',
+            address,
+            badges.breakable(badges.brief(run.customer.readable_email)),
+        )
+
+    @admin.display(description="Result")
+    def result(self, run: RuleRun) -> SafeString:
+        return badges.run_badge(run)
+
+    @admin.display(description="What happened")
+    def happened(self, run: RuleRun) -> SafeString:
+        return badges.breakable(badges.legible(getattr(run, "told", run.message), 300) or "–")
+
+    # Buttons and bulk
+
+    def retry(self, request: HttpRequest, run: RuleRun) -> None:
+        self._queue(request, [run], anyway=False)
+
+    def release(self, request: HttpRequest, run: RuleRun) -> None:
+        self._queue(request, [run], anyway=False)
+
+    def do_anyway(self, request: HttpRequest, run: RuleRun) -> None:
+        self._queue(request, [run], anyway=True)
+
+    def dismiss(self, request: HttpRequest, run: RuleRun) -> None:
+        self._dismiss(request, [run])
+
+    def refresh(self, request: HttpRequest, run: RuleRun) -> None:
+        if run.integration is not None:
+            integration_messages.refreshed(
+                request, run.integration, catalog_refresh.refresh(run.integration)
+            )
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        assert isinstance(thing, RuleRun)
+        links = self.row_links(request, thing)
+        may = thing.rule_id is not None and request.user.has_perm("rules.change_rule")
+        if may and _misses_its_course(thing):
+            rule = reverse("admin:rules_rule_change", args=[thing.rule_id])
+            links.append((rule, "", "Edit the rule"))
+        return links
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.retry_rulerun")
+
+    def has_dismiss_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.dismiss_rulerun")
+
+    @admin.action(description="Retry", permissions=["retry"])
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
+        self._queue(request, chosen.order_by("received_at", "pk"), anyway=False)
+
+    @admin.action(description="Do it anyway", permissions=["retry"])
+    def do_chosen_anyway(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
+        self._queue(request, chosen.order_by("received_at", "pk"), anyway=True)
+
+    @admin.action(description="Dismiss", permissions=["dismiss"])
+    def dismiss_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
+        self._dismiss(request, chosen)
+
+    def _queue(self, request: HttpRequest, runs: Any, *, anyway: bool) -> None:
+        queued, left = retries.retry(runs, anyway=anyway)
+        if queued:
+            with transaction.atomic():
+                wake.wake()
+        level = messages.SUCCESS if queued else messages.WARNING
+        self.message_user(request, retries.retried_sentence(queued, left), level)
+
+    def _dismiss(self, request: HttpRequest, runs: Any) -> None:
+        number = retries.dismiss(runs, by=name_of(request))
+        if number:
+            what = "1 action" if number == 1 else f"{number} actions"
+            self.message_user(request, f"{what} dismissed. Nobody is waited for any more.")
+        else:
+            text = "Nothing dismissed: only what failed or is held can be."
+            self.message_user(request, text, messages.WARNING)
+
+    # A page of its own
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        run = context["original"]
+        told = {
+            "told": wait_reasons.reason(run),
+            "exchanges": exchanges.of_runs([run]).get(run.pk, []),
+            "removed": exchanges.removed(run),
+        }
+        return super().render_change_form(request, context | told, *args, **kwargs)

@@ -1,0 +1,156 @@
+"""Customers: type whatever you know, and read in one line whether the person can get in."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from config.admin.parts import badges
+from config.admin.parts.buttons import Button
+from config.admin.parts.changelist import CappedPaginator, ReadOnly
+from config.admin.parts.page import render
+from config.admin.parts.params import page_number
+from events.execution import wait_reasons
+from events.models import EventLog, RuleRun
+from events.reports import customer_access, customer_search
+from integrations.models import Customer, Integration, ThinkificUser
+from integrations.thinkific import student_check
+from integrations.thinkific.explain import FAULTS, explain
+from rules.models import Action
+
+PER_PAGE = 50
+
+
+@admin.register(Customer)
+class CustomerAdmin(ReadOnly):
+    list_title = "Customers"
+    search_fields = ("email",)
+    buttons = (
+        Button(
+            "ask_thinkific", "Check in Thinkific", "integrations.check_thinkificuser", in_row=False
+        ),
+    )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The search. One hit opens the customer's page at once."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        term = request.GET.get("q", "")
+        found = customer_search.find(term)
+        if found.only is not None:
+            address = reverse("admin:integrations_customer_change", args=[found.only.pk])
+            return HttpResponseRedirect(address)
+        return render(
+            request,
+            "admin/integrations/customer/search.html",
+            title="Customers",
+            term=term,
+            found=found,
+            most=customer_search.MAX_RESULTS,
+        )
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> TemplateResponse:
+        """The customer's page: the answer, who it is, and everything that happened."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        customer = self.get_object(request, object_id)
+        if customer is None:
+            raise Http404
+        number = page_number(request.GET.get("p"))
+        runs = RuleRun.objects.select_related("integration").order_by("pk")
+        events = (
+            EventLog.objects.filter(customer=customer)
+            .select_related("product")
+            .defer("verdicts", "custom_fields")
+            .prefetch_related(Prefetch("runs", runs))
+            .order_by("-received_at", "-pk")
+        )
+        pages = CappedPaginator(events, PER_PAGE, most=number * PER_PAGE + 1001)
+        shown = pages.get_page(number)
+        told = wait_reasons.reasons([run for event in shown for run in event.runs.all()])
+        thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
+            "integration"
+        )
+        return render(
+            request,
+            "admin/integrations/customer/customer.html",
+            title=badges.brief(self.title_of(customer)),
+            original=customer,
+            answer=customer_access.describe(customer),
+            thinkific_users=thinkific_users,
+            steps=[(event, [(run, told[run.pk]) for run in event.runs.all()]) for event in shown],
+            pages=shown,
+            samcart_id=next((e.samcart_customer_id for e in shown if e.samcart_customer_id), ""),
+        )
+
+    def title_of(self, thing: Customer) -> str:
+        return f"{thing.first_name} {thing.last_name}".strip() or thing.readable_email
+
+    # What Thinkific says now
+
+    def ask_thinkific(self, request: HttpRequest, customer: Customer) -> None:
+        """Ask each site where something was done for the customer, or the only ones there are."""
+        touched = Integration.objects.filter(runs__customer=customer).distinct()
+        sites = list(touched.order_by("name")) or list(Integration.objects.order_by("name")[:3])
+        for site in sites:
+            self._check(request, site, customer)
+        if not sites:
+            self.message_user(request, "No Thinkific site is connected yet.", messages.WARNING)
+
+    def _check(self, request: HttpRequest, site: Integration, customer: Customer) -> None:
+        try:
+            checked = student_check.check(site, customer)
+        except FAULTS as error:
+            self.message_user(request, f"{site}: not read. {explain(error)}", messages.ERROR)
+            return
+        if checked.user_id is None:
+            text = f"{site} has no student with {customer.readable_email}."
+            self.message_user(request, text, messages.WARNING)
+            return
+        states = [f"{badges.brief(each.name)}: {each.state}" for each in checked.enrolled]
+        self.message_user(
+            request,
+            f"{site} says now: " + ("; ".join(states) if states else "enrolled in nothing") + ".",
+        )
+        for text in _differences(site, customer, checked):
+            self.message_user(request, text, messages.WARNING)
+
+
+def _differences(
+    site: Integration, customer: Customer, checked: student_check.Checked
+) -> list[str]:
+    """Where a course stands otherwise than Admit left it."""
+    done = RuleRun.objects.filter(
+        customer=customer,
+        integration=site,
+        status=RuleRun.Status.DONE,
+        target__startswith="course:",
+    ).order_by("received_at", "pk")
+    left = {run.destination_id: run for run in done}
+    opens = {each.course_id: each.opens for each in checked.enrolled}
+    found = []
+    for course, run in left.items():
+        gave = Action(run.action).gives_access
+        if gave and not opens.get(course):
+            found.append(
+                f"Admit gave {badges.brief(run.destination_name)}, but it does not open now: "
+                "somebody changed it in Thinkific, or a bundle ended it. Retry or enroll by hand."
+            )
+        elif not gave and opens.get(course):
+            found.append(
+                f"Admit ended {badges.brief(run.destination_name)}, but it opens now: somebody gave "
+                "it again in Thinkific, or a bundle did."
+            )
+    return found

@@ -1,0 +1,131 @@
+"""The page of one event: what came, what was decided and why, what was done."""
+
+import contextlib
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.utils.timesince import timesince
+
+from config.admin.pages.actions import Status as RunStatus
+from config.admin.parts import badges
+from events.execution import email_correction, wait_reasons
+from events.execution.rerun import obstacles, payload_removed
+from events.models import EventLog
+from events.reports import backfill, exchanges, review
+from integrations.samcart.encoding import opened
+from integrations.samcart.unreadable import Unreadable
+from rules.engine import REASONS, Why
+from rules.models import Rule
+from rules.triggers import Trigger
+
+# An order is sent when it is placed; one that is older when it comes was held up on its way.
+LATE = timedelta(hours=1)
+
+
+def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
+    """All that the page shows of the event; texts of strangers are cut, and escaped there."""
+    runs = list(event.runs.all())
+    reasons, calls = wait_reasons.reasons(runs), exchanges.of_runs(runs)
+    return {
+        "steps": [
+            {
+                "run": run,
+                "told": reasons[run.pk],
+                "calls": calls.get(run.pk, []),
+                "removed": exchanges.removed(run),
+            }
+            for run in runs
+        ],
+        "why": [
+            {"rule": sentence, "ran": ran, "reason": REASONS[Why(code)]}
+            for sentence, ran, code in sorted(event.sentences(), key=_telling)
+        ],
+        "since": _since(event),
+        "cannot": obstacles([event]).get(event.pk, ""),
+        "off": [rule for rule in _were_off(event) if not rule.enabled],
+        "payload": payload(event),
+        "payload_removed": payload_removed(event.delivery),
+        "undone": review.needs_a_person(event),
+        "triggers": [(each.value, each.label) for each in Trigger],
+        "can_name": event.status == EventLog.Status.UNKNOWN_TYPE
+        and bool(event.raw_type)
+        and not event.delivery.address_trigger
+        and request.user.has_perm("rules.add_namedtype"),
+        "can_give_email": email_correction.wants_email(event)
+        and request.user.has_perm("events.rerun_eventlog"),
+        "placed_before": _placed_before(event),
+        "failed": any(run.status == RunStatus.FAILED for run in runs),
+    }
+
+
+def _telling(row: tuple[str, bool, str]) -> int:
+    """What ran stands first, then what would have run if it were on."""
+    _, ran, code = row
+    return 0 if ran else 1 if code == Why.OFF else 2
+
+
+def _since(event: EventLog) -> str:
+    """What is to be said of a rule that fits this event now, though none did when it came."""
+    if event.status != EventLog.Status.NO_RULE:
+        return ""
+    rules = backfill.rules_now([event]).get(event.pk)
+    return backfill.since(event, rules[0]) if rules else ""
+
+
+def _were_off(event: EventLog) -> list[Rule]:
+    """The rules that fitted and were off when this was decided, unless they are deleted."""
+    if not event.fits_what_is_off:
+        return []
+    fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Why.OFF])
+    return list(fitted.order_by("pk").select_related("product", "integration", "destination"))
+
+
+def _placed_before(event: EventLog) -> str:
+    """ "3 days" from the order to its receipt, "" for an hour or less."""
+    if event.ordered_at is None or event.received_at - event.ordered_at <= LATE:
+        return ""
+    return timesince(event.ordered_at, event.received_at, depth=1)
+
+
+def headline(event: EventLog) -> str:
+    """ "Product Purchased: Watercolor for Beginners" """
+    what = event.get_trigger_display() or badges.brief(event.raw_type) or "Unknown event"
+    return f"{what}: {badges.brief(event.product.name)}" if event.product else what
+
+
+def payload(event: EventLog) -> str:
+    """The body as it came; JSON is laid out so that it can be read."""
+    body = bytes(event.delivery.body)
+    with contextlib.suppress(Unreadable):
+        body = opened(body, event.delivery.content_encoding)
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def addresses(keeper: ModelAdmin) -> list[URLPattern]:
+    def download(request: HttpRequest, object_id: str) -> HttpResponse:
+        """The bytes as received, never shown as a page: they are a stranger's."""
+        if not request.user.has_perm("events.view_eventlog"):
+            raise PermissionDenied
+        event = keeper.get_object(request, object_id)
+        if event is None or payload_removed(event.delivery):
+            raise Http404
+        name = f"event-{event.pk}.json"
+        return HttpResponse(
+            bytes(event.delivery.body),
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+    view = keeper.admin_site.admin_view(download)
+    return [path("<path:object_id>/download/", view, name="events_eventlog_download")]

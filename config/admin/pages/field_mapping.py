@@ -1,0 +1,130 @@
+"""The mapping of custom fields, as a table in the page of an integration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+
+from config.admin.parts.badges import brief
+from events.reports.custom_fields import seen_lately
+from integrations import field_mapping
+from integrations.models import FieldMapping, Integration, ProfileField
+
+PREFIX = "field_mappings"
+SEEN = "custom-fields-seen"  # id of the list of suggestions
+EMPTY_ROWS = 2
+
+
+class MappingForm(forms.Form):
+    """One row; one that is left empty is none."""
+
+    samcart_field = forms.CharField(
+        label="SamCart custom field",
+        max_length=255,
+        required=False,
+        widget=forms.TextInput(attrs={"list": SEEN, "autocomplete": "off"}),
+    )
+    profile_field = forms.TypedChoiceField(
+        label="Thinkific signup field", coerce=int, empty_value=None, required=False
+    )
+
+    def __init__(self, *args: Any, choices: list[tuple[Any, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["profile_field"]
+        assert isinstance(field, forms.TypedChoiceField)
+        field.choices = [("", "Choose…"), *choices]
+
+    def clean(self) -> None:
+        """One that was emptied goes away; half a row is none."""
+        name, target = (
+            self.cleaned_data.get("samcart_field"),
+            self.cleaned_data.get("profile_field"),
+        )
+        if target and not name and "samcart_field" not in self.errors:
+            self.add_error("samcart_field", "Enter the name of the SamCart custom field.")
+        if name and not target and "profile_field" not in self.errors:
+            self.add_error("profile_field", "Choose the signup field that it fills.")
+
+
+class MappingRows(forms.BaseFormSet):
+    """All rows; each signup field is filled once."""
+
+    def clean(self) -> None:
+        filled: set[int] = set()
+        for row in self._kept():
+            target = row.cleaned_data["profile_field"]
+            if target in filled:
+                text = "Another row fills this field already. Choose one of them."
+                row.add_error("profile_field", text)
+            filled.add(target)
+
+    def wanted(self) -> dict[int, str]:
+        """{signup field's pk: SamCart name or slug}; only after is_valid()."""
+        return {
+            row.cleaned_data["profile_field"]: row.cleaned_data["samcart_field"]
+            for row in self._kept()
+        }
+
+    def _kept(self) -> list[Any]:
+        return [
+            row
+            for row in self.forms
+            if not row.errors
+            and not row.cleaned_data.get("DELETE")
+            and row.cleaned_data.get("profile_field")
+        ]
+
+
+RowSet = forms.formset_factory(
+    MappingForm,
+    formset=MappingRows,
+    extra=EMPTY_ROWS,
+    can_delete=True,
+    can_delete_extra=False,
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """The section of a page: rows, what can be chosen, what cannot, and suggestions."""
+
+    integration: Integration
+    rows: Any
+    known: list[FieldMapping]
+    mappable: list[ProfileField]
+    others: list[ProfileField]
+    seen: list[str]
+
+    def save(self) -> int:
+        """How many mappings were changed; only after the rows were found valid."""
+        return field_mapping.fill(self.integration, self.rows.wanted())
+
+
+def section(integration: Integration, data: Mapping[str, Any] | None = None) -> Section:
+    """The mappings of a site that is saved already, or what was posted for them."""
+    known = list(integration.field_mappings.select_related("profile_field").order_by("pk"))
+    fields = list(integration.profile_fields.order_by("label", "pk"))
+    mappable = [field for field in fields if field.mappable]
+    lost = [row.profile_field for row in known if not row.profile_field.mappable]
+    rows = RowSet(
+        data,
+        prefix=PREFIX,
+        initial=[
+            {"samcart_field": row.samcart_field, "profile_field": row.profile_field_id}
+            for row in known
+        ],
+        form_kwargs={
+            "choices": [(field.pk, brief(field.label)) for field in mappable]
+            + [(field.pk, f"{brief(field.label)} ({why_not(field)})") for field in lost]
+        },
+    )
+    others = [field for field in fields if not field.mappable and field.gone_at is None]
+    return Section(integration, rows, known, mappable, others, seen_lately())
+
+
+def why_not(field: ProfileField) -> str:
+    """Why a signup field takes no value."""
+    if field.gone_at is not None:
+        return "gone from Thinkific"
+    return f"type {brief(field.field_type)}, not Text" if field.field_type else "not Text"

@@ -1,0 +1,153 @@
+"""The form of an integration: a Thinkific site, its key, and how it is used."""
+
+import re
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+
+from integrations import connect
+from integrations.models import Integration
+from integrations.secrets import SecretUnreadable
+from integrations.thinkific.explain import WHERE
+from integrations.thinkific.site_address import subdomain
+
+SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Connection", ("app", "name", "site", "secret", "secret_expires_on")),
+    ("E-mails to new students", ("welcome_emails_on", "send_welcome_email")),
+    ("On or off", ("enabled",)),
+)
+WHOLE_KEY = "A key has no blanks or special signs. Copy it from Thinkific once more."
+# What Thinkific's answer to the first connect says about each field, by its status.
+FIRST_REFUSAL: dict[int, dict[str, str]] = {
+    401: {
+        "site": "Either this site or the key below is wrong.",
+        "secret": "Either this key or the site above is wrong.",
+    },
+    403: {
+        "secret": "Thinkific knows this key, but gives it no access to the API. That takes a plan "
+        "of Grow or higher.",
+    },
+    404: {
+        "site": "Thinkific has no school here. Copy the Subdomain once more from Thinkific, "
+        f"{WHERE}.",
+    },
+}
+OTHER_SITE = "Another school: make a new integration for it. Its rules would not fit this one."
+
+
+class IntegrationForm(forms.ModelForm):
+    """Its key is write-only: never sent back, and kept when the field stays empty."""
+
+    # The model's limit is that of a subdomain; people paste the whole address.
+    site = forms.CharField(
+        label="Site URL", max_length=500, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    secret = forms.CharField(
+        label="API key or access token",
+        required=False,
+        max_length=4000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        error_messages={"required": f"Copy it from Thinkific, {WHERE}."},
+    )
+    secret_expires_on = forms.DateField(
+        label="Token expires on",
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        help_text="Only for an access token: Thinkific shows the date when it creates one. "
+        "Admit warns you 14 days before. API keys do not expire.",
+    )
+
+    class Meta:
+        model = Integration
+        fields = (
+            "app",
+            "name",
+            "site",
+            "secret_expires_on",
+            "welcome_emails_on",
+            "send_welcome_email",
+            "enabled",
+        )
+        widgets = {"name": forms.TextInput(attrs={"autocomplete": "off"})}
+        error_messages = {"name": {"unique": "There is an integration with this name already."}}
+        help_texts = {
+            "name": "As you want to call it here.",
+            "welcome_emails_on": mark_safe(
+                "In Thinkific open <strong>Support Your Students &gt; Notifications</strong> and "
+                "turn on the Welcome Emails of every course and bundle that you sell: they tell a "
+                "new student how to sign in. Admit cannot see it, so tick it when it is done."
+            ),
+            "send_welcome_email": "One more e-mail, for the whole site, to whoever Thinkific did "
+            "not know yet. With Welcome Emails on, new students get both.",
+            "enabled": "While it is off, its actions wait and nothing is sent to Thinkific. "
+            "Nothing is lost: they go on when you turn it on again.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        here = self.instance
+        self.fields["secret"].required = not here.pk
+        self.fields["secret"].help_text = _about_key(here)
+        self.site_is_settled = bool(here.pk) and not here.never_connected()
+        self.fields["site"].help_text = (
+            "The school stays the same. For another one make a new integration."
+            if self.site_is_settled
+            else "The Subdomain, or the whole address: school, or school.thinkific.com."
+        )
+
+    def mark_refusal(self) -> None:
+        """Mark what was refused at the first connect; a site that was read once is not wrong."""
+        here = self.instance
+        if self.is_bound or not here.pk or self.site_is_settled:
+            return
+        for name, text in FIRST_REFUSAL.get(here.last_status() or 0, {}).items():
+            self.errors[name] = self.error_class([text])
+
+    def clean_site(self) -> str:
+        try:
+            site = subdomain(self.cleaned_data["site"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+        if self.site_is_settled and site != self.instance.site:
+            raise forms.ValidationError(OTHER_SITE)
+        other = Integration.objects.filter(site=site).exclude(pk=self.instance.pk).first()
+        if other is not None:
+            raise forms.ValidationError(f"{other} is this school already. Edit that integration.")
+        return site
+
+    def clean_secret(self) -> str:
+        secret: str = self.cleaned_data["secret"]
+        if secret and not re.fullmatch(r"[!-~]+", secret):
+            raise forms.ValidationError(WHOLE_KEY)
+        return secret
+
+    def clean(self) -> None:
+        super().clean()
+        found = self.cleaned_data
+        secret, end = found.get("secret", ""), found.get("secret_expires_on")
+        if end is None or "secret" not in found:
+            return
+        if not self._expires(secret):
+            # One that a token left behind goes with it.
+            if "secret_expires_on" in self.changed_data:
+                self.add_error("secret_expires_on", "An API key does not expire: leave it empty.")
+            found["secret_expires_on"] = None
+        elif secret and end < timezone.localdate():
+            text = "This day has passed. Enter the day on which the new token expires."
+            self.add_error("secret_expires_on", text)
+
+    def _expires(self, secret: str) -> bool:
+        """Whether the key in force after saving is a token; yes where nobody can tell."""
+        try:
+            return connect.expires(secret or self.instance.secret())
+        except SecretUnreadable:
+            return True
+
+
+def _about_key(integration: Integration) -> str:
+    if not integration.pk:
+        return f"In Thinkific open {WHERE}. It is kept encrypted and never shown again."
+    ending = integration.secret_ending
+    return f"Leave empty to keep the key{f' that ends in …{ending}' if ending else ''}."

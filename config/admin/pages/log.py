@@ -1,0 +1,350 @@
+"""The log: every event that SamCart sent, newest first, with what was done about it."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
+from django.db import transaction
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from config.admin.menu import name_of
+from config.admin.pages import event as event_page
+from config.admin.parts import badges
+from config.admin.parts.buttons import Button
+from config.admin.parts.changelist import COUNTED, ReadOnly
+from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
+from config.admin.parts.params import row_id, row_in
+from events.deciding import naming
+from events.execution import email_correction, retries, wait_reasons
+from events.execution.rerun import CANNOT, rerun
+from events.models import Delivery, EventLog, RuleRun
+from events.queue import wake
+from events.reports import activity_search, review
+from integrations.models import Product
+from rules.triggers import Trigger
+
+Status = EventLog.Status
+PAID_NOTHING = "paid_nothing"
+MANY_UNREAD = 1000
+# A part of a product's name, as typed into the chip.
+PRODUCT_NAME = "product_name"
+
+
+class EventList(ChangeList):
+    """A page of events with their runs, each told why it waits."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What was typed to find a product holds for this page alone: no link of it opens the
+        # chip again.
+        for asked in (self.params, self.filter_params):
+            asked.pop(PRODUCT_NAME, None)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        events = list(self.result_list)
+        told = wait_reasons.reasons([run for event in events for run in event.runs.all()])
+        for event in events:
+            event.told = told
+        self.result_list = events
+
+
+class ResultFilter(admin.SimpleListFilter):
+    title = "result"
+    parameter_name = "result"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        found = [(PAID_NOTHING, "Paid, nothing given")]
+        return found + [(each.value, each.label) for each in Status]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
+        if self.value() == PAID_NOTHING:
+            return queryset.filter(review.GAVE_NOTHING)
+        return queryset.filter(status=self.value()) if self.value() else queryset
+
+
+class TriggerFilter(admin.SimpleListFilter):
+    title = "trigger"
+    parameter_name = "trigger__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(each.value, each.label) for each in Trigger]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
+        return queryset.filter(trigger=self.value()) if self.value() else queryset
+
+
+class ProductFilter(admin.SimpleListFilter):
+    """By typing a part of the name: a shop may have hundreds of products."""
+
+    title = "product"
+    parameter_name = "product"
+    template = "admin/events/eventlog/product_chip.html"
+    shown = 12
+
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        # Taken out, for the list refuses what it does not know.
+        self.word = str((params.pop(PRODUCT_NAME, None) or [""])[-1]).strip()[:100]
+        # What else was chosen stays while a product is looked for.
+        self.kept = [
+            (name, value)
+            for name, value in request.GET.items()
+            if name not in {PRODUCT_NAME, PAGE_VAR, ERROR_FLAG}
+        ]
+        super().__init__(request, params, model, model_admin)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        named = Product.objects.filter(name__icontains=self.word).order_by("name", "pk")
+        found = [(str(pk), name) for pk, name in named.values_list("pk", "name")[: self.shown]]
+        chosen = request.GET.get(self.parameter_name, "")
+        if chosen not in dict(found) and (product := row_in(Product.objects.all(), chosen)):
+            found.append((str(product.pk), product.name))
+        return found or [("0", "No product of that name")]
+
+    def expected_parameters(self) -> list[str | None]:
+        return [self.parameter_name, PRODUCT_NAME]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
+        number = row_id(self.value())
+        return queryset if number is None else queryset.filter(product=number)
+
+
+class SiteFilter(IntegrationFilter):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        number = row_id(self.value())
+        if number is None:
+            return queryset
+        # Where few actions were done, their events: a page that never becomes full would be
+        # looked for through the whole log.
+        done = RuleRun.objects.filter(integration=number).order_by()
+        few = list(done.values_list("event", flat=True)[: COUNTED + 1])
+        if len(few) <= COUNTED:
+            return queryset.filter(pk__in=set(few))
+        # Else asked of each event from the site's newest on until the page is full, instead of
+        # gathering all of the site's.
+        newest = done.order_by("-received_at", "-pk").values("received_at")[:1]
+        # The sum keeps SQLite from the index by site, which holds far more than one event's.
+        runs = RuleRun.objects.alias(at=F("integration") + 0).order_by()
+        there = runs.filter(event=OuterRef("pk"), at=number).values("pk")[:1]
+        # Not by EXISTS, which PostgreSQL makes a join that begins with all of the runs.
+        found: QuerySet[Any] = queryset.alias(there=Subquery(there))
+        return found.filter(there__isnull=False, received_at__lte=Subquery(newest))
+
+
+@admin.register(EventLog)
+class LogAdmin(ReadOnly):
+    list_title = "Log"
+    one, many = "event", "events"
+    list_display = ("received", "what", "who", "sold", "order", "result", "done")
+    list_display_links = ("received",)
+    list_filter = (ResultFilter, TriggerFilter, ProductFilter, SiteFilter, ReceivedFilter)
+    also_asked = (PRODUCT_NAME,)
+    list_select_related = ("customer", "product")
+    ordering = ("-received_at", "-id")
+    sortable_by = ()
+    search_fields = ("order_id",)
+    search_help_text = "E-mail, order or name"
+    nothing_fits = "No event fits."
+    actions = ("retry_chosen", "rerun_chosen", "deal_with_chosen")
+    change_form_template = "admin/events/eventlog/event.html"
+    buttons = (
+        Button(
+            "rerun",
+            "Run the rules again",
+            "events.rerun_eventlog",
+            in_row=False,
+            fits=lambda event: event.status not in CANNOT,
+        ),
+        Button(
+            "deal_with",
+            "Mark as dealt with",
+            "events.dismiss_eventlog",
+            in_row=False,
+            fits=review.needs_a_person,
+        ),
+        Button(
+            "give_email",
+            "Give the right e-mail",
+            "events.rerun_eventlog",
+            on_page=False,
+            in_row=False,
+        ),
+        Button(
+            "give_trigger",
+            "Name it",
+            "rules.add_namedtype",
+            in_row=False,
+            on_page=False,
+        ),
+    )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return EventList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EventLog]:
+        runs = RuleRun.objects.select_related("integration").order_by("pk")
+        events = super().get_queryset(request).defer("verdicts", "custom_fields")
+        return events.prefetch_related(Prefetch("runs", runs))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[EventLog], search_term: str
+    ) -> tuple[QuerySet[EventLog], bool]:
+        return activity_search.events(queryset, search_term), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()
+        context = {"unread": new[:MANY_UNREAD].count(), "heard": EventLog.objects.exists()}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    # Columns
+
+    @admin.display(description="Received")
+    def received(self, event: EventLog) -> SafeString:
+        return badges.when(event.received_at)
+
+    @admin.display(description="Trigger")
+    def what(self, event: EventLog) -> SafeString:
+        named = event.get_trigger_display() or badges.brief(event.raw_type)
+        return badges.breakable(named or "Unknown")
+
+    @admin.display(description="Customer")
+    def who(self, event: EventLog) -> SafeString | str:
+        if event.customer is None:
+            return badges.breakable(badges.brief(event.as_sent) or "–")
+        address = reverse("admin:integrations_customer_change", args=[event.customer.pk])
+        return format_html(
+            '<a href="{}">{}</a>',
+            address,
+            badges.breakable(badges.brief(event.customer.readable_email)),
+        )
+
+    @admin.display(description="Product")
+    def sold(self, event: EventLog) -> str:
+        return badges.brief(event.product.name) if event.product else "–"
+
+    @admin.display(description="Order")
+    def order(self, event: EventLog) -> str:
+        return badges.brief(event.order_id) or "–"
+
+    @admin.display(description="Result")
+    def result(self, event: EventLog) -> SafeString:
+        return badges.event_badge(event)
+
+    @admin.display(description="Actions run")
+    def done(self, event: EventLog) -> SafeString | str:
+        runs = list(event.runs.all())
+        if not runs:
+            return "–"
+        told = getattr(event, "told", {})
+        rows = (
+            (
+                badges.run_badge(run),
+                run.get_action_display(),
+                badges.brief(run.destination_name),
+                badges.breakable(badges.legible(told.get(run.pk, run.message), 300)),
+            )
+            for run in runs
+        )
+        return format_html(
+            '<details class="fold runs"><summary>{} action{}</summary><ul>{}</ul></details>',
+            len(runs),
+            "" if len(runs) == 1 else "s",
+            format_html_join("", "<li>{} {}, {}<br><span>{}</span></li>", rows),
+        )
+
+    # Buttons and bulk
+
+    def rerun(self, request: HttpRequest, event: EventLog) -> None:
+        self._rerun(request, [event])
+
+    def deal_with(self, request: HttpRequest, event: EventLog) -> None:
+        self._deal_with(request, EventLog.objects.filter(pk=event.pk))
+
+    def give_email(self, request: HttpRequest, event: EventLog) -> None:
+        """Carry the event out for an address that SamCart did not send in a usable form."""
+        by = request.user.get_username()
+        try:
+            queued = email_correction.give_email(event, request.POST.get("email", ""), by=by)
+        except ValueError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            actions = "1 action is" if queued == 1 else f"{queued} actions are"
+            then = f"{actions} carried out for this address now." if queued else "See below."
+            self.message_user(request, f"Saved. {then}")
+
+    def give_trigger(self, request: HttpRequest, event: EventLog) -> None:
+        """Say once which trigger an unknown type is; what waits for it is read again."""
+        try:
+            found = naming.name_type(
+                event.marketplace, event.raw_type, request.POST.get("trigger", "")
+            )
+        except ValueError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            trigger = Trigger(request.POST["trigger"])
+            text = naming.read_again_sentence(event.raw_type, trigger, found)
+            self.message_user(request, text)
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.retry_rulerun")
+
+    def has_rerun_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.rerun_eventlog")
+
+    def has_deal_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.dismiss_eventlog")
+
+    @admin.action(description="Retry failed actions", permissions=["retry"])
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> None:
+        failed = RuleRun.objects.filter(
+            event__in=list(chosen.values_list("pk", flat=True)), status=RuleRun.Status.FAILED
+        )
+        queued, left = retries.retry(failed.order_by("received_at", "pk"))
+        if queued:
+            with transaction.atomic():
+                wake.wake()
+        level = messages.SUCCESS if queued else messages.WARNING
+        self.message_user(request, retries.retried_sentence(queued, left), level)
+
+    @admin.action(description="Run the rules again", permissions=["rerun"])
+    def rerun_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> None:
+        self._rerun(request, chosen.order_by("received_at", "pk"))
+
+    @admin.action(description="Mark as dealt with", permissions=["deal"])
+    def deal_with_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> None:
+        self._deal_with(request, chosen)
+
+    def _rerun(self, request: HttpRequest, events: Any) -> None:
+        done = rerun(events)
+        self.message_user(
+            request, done.sentence(), messages.SUCCESS if done.queued else messages.WARNING
+        )
+
+    def _deal_with(self, request: HttpRequest, events: QuerySet[EventLog]) -> None:
+        number = review.mark_reviewed(events, by=name_of(request))
+        if number:
+            what = "1 event" if number == 1 else f"{number} events"
+            self.message_user(request, f"{what} marked as dealt with.")
+        else:
+            text = "Nothing to mark: only events that were left undone can be."
+            self.message_user(request, text, messages.WARNING)
+
+    # The page of one event
+
+    def title_of(self, thing: EventLog) -> str:
+        return event_page.headline(thing)
+
+    def get_urls(self) -> list[Any]:
+        return event_page.addresses(self) + super().get_urls()
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        told = event_page.told(request, context["original"])
+        return super().render_change_form(request, context | told, *args, **kwargs)

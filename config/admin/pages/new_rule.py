@@ -1,0 +1,334 @@
+"""New rule, step by step: for what, which action, on which trigger, which course or bundle.
+
+Each step is a GET whose earlier answers travel as hidden fields; only the last one changes
+anything, by POST. So it works without script, and Back is a link.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from config.admin.pages.by_number_form import ByNumberForm
+from config.admin.pages.integration_messages import refreshed
+from config.admin.parts import badges
+from config.admin.parts.buttons import go_back
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_ids, row_in
+from events.reports import backfill
+from integrations import catalog_refresh
+from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.thinkific import catalog
+from rules import pairing
+from rules.models import Action, Rule, Scope
+from rules.triggers import Category, Trigger
+
+ADDRESS = "new-rule/"
+MANY = 60
+MAX_PRODUCTS = 100
+# For each product its rule, and those that end access and give it back.
+MOST_RULES = MAX_PRODUCTS * (1 + len(pairing.ENDS) + len(pairing.GIVES_BACK))
+NAMED = 5
+
+
+@dataclass
+class Draft:
+    """The answers so far; what does not fit together is dropped and asked again."""
+
+    marketplace: Marketplace | None = None
+    products: list[Product] = field(default_factory=list)
+    everywhere: bool = False
+    integration: Integration | None = None
+    action: Action | None = None
+    trigger: Trigger | None = None
+    destination: Destination | None = None
+    # Set while the destination is none of those offered: the form that takes its number.
+    by_number: ByNumberForm | None = None
+    # So many products too many were chosen.
+    left_out: int = 0
+    most: int = MAX_PRODUCTS
+
+    @classmethod
+    def read(cls, given: Any) -> "Draft":
+        """From a query or a form; never raises for what people put into an address."""
+        draft = cls(everywhere=given.get("scope") == Scope.GLOBAL)
+        numbers = row_ids(given.getlist("product"))
+        draft.left_out = max(0, len(numbers) - MAX_PRODUCTS)
+        numbers = numbers[:MAX_PRODUCTS]
+        if not draft.everywhere and numbers:
+            draft.products = list(Product.objects.filter(pk__in=numbers).order_by("name", "pk"))
+        accounts = Marketplace.objects.order_by("pk")
+        if draft.products:
+            draft.marketplace = draft.products[0].marketplace
+        else:
+            draft.marketplace = row_in(accounts, given.get("account"))
+        draft.marketplace = draft.marketplace or accounts.first()
+        draft.integration = row_in(Integration.objects.all(), given.get("integration"))
+        if given.get("action") in Action.values:
+            draft.action = Action(given["action"])
+        if given.get("trigger") in Trigger.values:
+            draft.trigger = Trigger(given["trigger"])
+            if draft.trigger.category is Category.COURSES and not draft.everywhere:
+                draft.trigger = None
+        if draft.integration and draft.action:
+            draft.destination = row_in(draft.offered(), given.get("destination"))
+            if draft.destination is None:
+                draft._read_number(given, draft.integration, draft.action)
+        return draft
+
+    def _read_number(self, given: Any, integration: Integration, action: Action) -> None:
+        asked = given if "number" in given else None
+        form = ByNumberForm(asked, integration=integration, kind=action.destination_kind)
+        self.by_number = form
+        if form.is_valid():
+            self.destination = form.destination()
+
+    def offered(self) -> Any:
+        """The courses or bundles that the action can be about, listed ones first.
+
+        Those that Thinkific said are gone are left out.
+        """
+        assert self.integration is not None
+        assert self.action is not None
+        kind = self.action.destination_kind
+        offered = self.integration.destinations.filter(kind=kind, gone_at=None)
+        return offered.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
+
+    def step(self) -> str:
+        """What is to be asked next."""
+        if not (self.products or self.everywhere):
+            return "for"
+        if self.integration is None or self.action is None:
+            return "action"
+        if self.trigger is None:
+            return "trigger"
+        return "destination" if self.destination is None else "confirm"
+
+    def answers(self, *, without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+        """As hidden fields or a query."""
+        found = [("scope", Scope.GLOBAL.value)] if self.everywhere else []
+        found += [("product", str(product.pk)) for product in self.products]
+        if self.everywhere and self.marketplace:
+            found.append(("account", str(self.marketplace.pk)))
+        for name, value in (
+            ("integration", self.integration and self.integration.pk),
+            ("action", self.action),
+            ("trigger", self.trigger),
+            *self._destination_answers(),
+        ):
+            if value:
+                found.append((name, str(value)))
+        return [(name, value) for name, value in found if name not in without]
+
+    def _destination_answers(self) -> list[tuple[str, str]]:
+        if self.destination is None:
+            return []
+        if self.by_number is None:
+            return [("destination", str(self.destination.pk))]
+        return [("number", str(self.destination.external_id)), ("name", self.destination.name)]
+
+    def so_far(self) -> list[str]:
+        said = []
+        if self.everywhere:
+            said.append("Every product")
+        elif self.products:
+            said.append(_named(self.products))
+        if self.integration and self.action:
+            said.append(f"{self.action.label} on {self.integration}")
+        if self.trigger:
+            said.append(self.trigger.label)
+        return said
+
+    def rules(self) -> list[Rule]:
+        """The rules that it makes, not saved: one for each product, or a global one."""
+        assert self.trigger is not None
+        assert self.action is not None
+        assert self.destination is not None
+        products: list[Product | None] = [*self.products] or [None]
+        return [
+            Rule(
+                marketplace=self.marketplace if product is None else product.marketplace,
+                scope=Scope.GLOBAL if product is None else Scope.PRODUCT,
+                product=product,
+                trigger=self.trigger,
+                integration=self.integration,
+                action=self.action,
+                destination=self.destination,
+            )
+            for product in products
+        ]
+
+
+def _named(products: list[Product]) -> str:
+    names = ", ".join(badges.brief(product.name) for product in products[:NAMED])
+    more = len(products) - NAMED
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The next step by GET; the rules are made by POST."""
+    if request.method == "POST":
+        return _add(request)
+    draft = Draft.read(request.GET)
+    if draft.marketplace is None or not Integration.objects.exists():
+        return render(request, "admin/new_rule/before.html", title="New rule", draft=draft)
+    # Who looks for more products has not answered yet; those that she ticked stay ticked.
+    step = "for" if "find" in request.GET else draft.step()
+    # Going back asks the last answer again.
+    last = {
+        "action": "for",
+        "trigger": "action",
+        "destination": "trigger",
+        "confirm": "destination",
+    }
+    drop = {
+        "for": ("product", "scope"),
+        "action": ("integration", "action"),
+        "trigger": ("trigger",),
+        "destination": ("destination", "number", "name"),
+    }
+    back = draft.answers(without=drop[last[step]]) if step in last else []
+    return render(
+        request,
+        f"admin/new_rule/{step}.html",
+        title="New rule",
+        draft=draft,
+        step=step,
+        hidden=draft.answers(without=drop["for"] if step == "for" else ()),
+        back=f"?{urlencode(back)}" if step in last else "",
+        **_choices(request, draft, step),
+    )
+
+
+def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
+    word = request.GET.get("q", "").replace("\x00", "").strip()[:100]
+    if step == "for":
+        named = Product.objects.filter(name__icontains=word).order_by("name", "pk")
+        found = list(named.exclude(pk__in=[product.pk for product in draft.products])[: MANY + 1])
+        return {"q": word, "products": found[:MANY], "more": len(found) > MANY, "most": MANY}
+    if step == "action":
+        return {"integrations": Integration.objects.order_by("name"), "actions": list(Action)}
+    if step == "trigger":
+        offered = [each for each in Category if draft.everywhere or each is Category.ECOMMERCE]
+        return {"groups": [(e.label, [t for t in Trigger if t.category is e]) for e in offered]}
+    if step == "destination":
+        found = draft.offered()
+        courses = list(found.filter(name__icontains=word)[: MANY + 1])
+        shown = courses[:MANY]
+        return {
+            "q": word,
+            "shown": shown,
+            "more": len(courses) > MANY,
+            "most": MANY,
+            "inside": _inside(draft, shown),
+            "any": found.exists(),
+            "none_listed": catalog.NONE_LISTED,
+        }
+    rules = draft.rules()
+    fresh, there = _told_apart(rules)
+    before = backfill.preview(*there)
+    return {
+        "sentences": [rule.in_words() for rule in fresh],
+        "there": [(rule, before.customers_of(rule)) for rule in there],
+        "gives_on_purchase": any(map(backfill.gives_on_purchase, there)),
+        "pairs": pairing.by_trigger(pairing.companions(rules)),
+    }
+
+
+def _told_apart(rules: list[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """Those that are still to be made, and the stored ones that do the same as the others."""
+    found = [(rule, pairing.stored(rule)) for rule in rules]
+    return (
+        [rule for rule, stored in found if stored is None],
+        [stored for _, stored in found if stored is not None],
+    )
+
+
+def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
+    """{bundle: the names of its courses}"""
+    wanted = {course for bundle in shown for course in bundle.course_ids}
+    if not wanted:
+        return {}
+    rows = Destination.objects.filter(
+        integration=draft.integration, kind=Destination.Kind.COURSE, external_id__in=wanted
+    )
+    names = dict(rows.values_list("external_id", "name"))
+    return {
+        bundle.pk: ", ".join(names[course] for course in bundle.course_ids if course in names)
+        for bundle in shown
+    }
+
+
+def _exists(number: int) -> str:
+    return "this rule exists" if number == 1 else f"these {number} rules exist"
+
+
+def _add(request: HttpRequest) -> HttpResponse:
+    draft = Draft.read(request.POST)
+    if draft.step() != "confirm":
+        messages.error(request, "Something was missing or has gone meanwhile. Choose it again.")
+        return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{urlencode(draft.answers())}")
+    if draft.destination is not None and draft.by_number is not None:
+        catalog.enter(draft.destination)
+    rules = draft.rules()
+    fresh, there = _told_apart(rules)
+    if "with_pairs" in request.POST:
+        ticked = request.POST.getlist("pair")
+        fresh += [rule for rule in pairing.companions(rules) if rule.trigger in ticked]
+    if not fresh:
+        messages.warning(request, f"Nothing was added: {_exists(len(there))} already.")
+    made = []
+    for rule in fresh:
+        try:
+            with transaction.atomic():
+                rule.full_clean()
+                rule.save()
+        except ValidationError as error:
+            messages.warning(request, f"Not added: {rule.in_words()} {' '.join(error.messages)}")
+        else:
+            made.append(rule)
+    if not made:
+        return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{urlencode(draft.answers())}")
+    query = urlencode([("rule", rule.pk) for rule in made])
+    return HttpResponseRedirect(f"{reverse('admin:new-rule-added')}?{query}")
+
+
+def added(request: HttpRequest) -> HttpResponse:
+    """What comes next after rules were added: earlier buyers, a simulation, or the next rule."""
+    numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
+    rules = Rule.objects.filter(pk__in=numbers).select_related(
+        "product", "integration", "destination"
+    )
+    made = list(rules.order_by("pk"))
+    before = backfill.preview(*made)
+    return render(
+        request,
+        "admin/new_rule/added.html",
+        title="Rule added" if len(made) == 1 else f"{len(made)} rules added",
+        rows=[(rule, backfill.gives_on_purchase(rule), before.customers_of(rule)) for rule in made],
+        more=before.more,
+    )
+
+
+@require_POST
+def refresh(request: HttpRequest) -> HttpResponse:
+    """Read the catalog again, and come back to the step."""
+    site = row_in(Integration.objects.all(), request.POST.get("integration"))
+    if site is None:
+        raise PermissionDenied
+    refreshed(request, site, catalog_refresh.refresh(site))
+    return go_back(request, reverse("admin:new-rule"))
+
+
+PAGES = [
+    Page(ADDRESS, "new-rule", show, "rules.add_rule"),
+    Page(f"{ADDRESS}added/", "new-rule-added", added, "rules.add_rule"),
+    Page(f"{ADDRESS}refresh/", "new-rule-refresh", refresh, "integrations.change_integration"),
+]

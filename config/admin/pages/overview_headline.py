@@ -1,0 +1,116 @@
+"""What the overview says first, and beside its figures: from the same facts as its alarms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config.admin.parts.badges import AMBER, GREEN, RED
+from events.reports import backlog
+from events.reports.dashboard import EventCounts, format_count
+
+CALM = "Nothing needs you."
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything on the overview that may need a person; `Facts()` is that nothing does."""
+
+    silent: bool = False  # no worker was seen lately
+    rejected: Sequence[str] = ()  # sites that are on and whose key Thinkific rejects
+    not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
+    unreachable: Sequence[str] = ()  # sites that are on and do not answer
+    failed: int = 0
+    held: int = 0
+    gave_nothing: int = 0  # purchases
+    not_understood: int = 0  # events
+    waiting_for_off: int = 0  # actions of sites that are turned off
+    never_sent: int = 0  # triggers that rules wait for
+    expiring: int = 0  # access tokens
+    to_set_up: int = 0  # lines of the checklist
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """`parts` are (sentence, the section of the page that tells more)."""
+
+    kind: str
+    parts: tuple[tuple[str, str], ...]
+
+
+def headline(facts: Facts) -> Headline:
+    """What needs a person, the gravest first; calm only where nothing does."""
+    grave = [
+        (facts.silent, "Nothing is being carried out: no worker runs.", "silent"),
+        (facts.rejected, f"Thinkific rejects the key of {_names(facts.rejected)}.", "sites"),
+        (
+            facts.not_let_in,
+            f"{_names(facts.not_let_in)} never connected: the address or the key is wrong.",
+            "sites",
+        ),
+        (facts.unreachable, f"Cannot connect to {_names(facts.unreachable)}.", "sites"),
+        (facts.failed, f"{_count(facts.failed, 'action')} failed.", "attention"),
+    ]
+    others = [
+        (
+            facts.gave_nothing,
+            f"{_count(facts.gave_nothing, 'purchase')} gave nothing.",
+            "nothing",
+        ),
+        (facts.held, f"{_count(facts.held, 'action')} held for you.", "attention"),
+        (
+            facts.waiting_for_off,
+            f"{_count(facts.waiting_for_off, 'action')} waiting for a site that is turned off.",
+            "sites",
+        ),
+        (
+            facts.not_understood,
+            f"{_count(facts.not_understood, 'event')} not understood.",
+            "attention",
+        ),
+        (facts.never_sent, f"{_count(facts.never_sent, 'trigger')} never sent.", "missing"),
+        (facts.expiring, f"{_count(facts.expiring, 'access token')} about to expire.", "sites"),
+        (facts.to_set_up, f"{_count(facts.to_set_up, 'step')} left to set up.", "checklist"),
+    ]
+    parts = tuple((text, where) for true, text, where in grave + others if true)
+    if not parts:
+        return Headline(GREEN, ((CALM, ""),))
+    return Headline(RED if any(true for true, _, _ in grave) else AMBER, parts)
+
+
+def events_note(came: EventCounts) -> str:
+    """What became of the events that came."""
+    if not came.events:
+        return "None came in"
+    kinds = (
+        (came.no_rule, "matched no rule"),
+        (came.not_understood, "not understood"),
+        (came.repeats, "sent twice"),
+    )
+    return ", ".join(f"{format_count(n)} {what}" for n, what in kinds if n) or "Each matched a rule"
+
+
+def waiting_note(line: backlog.InLine, *, silent: bool) -> str:
+    """When what waits will be done, where that can be told."""
+    if not line.waiting:
+        return "Nothing waits"
+    if silent:
+        return "Nothing goes on: no worker runs"
+    kept = [
+        (line.off, "for a site that is off"),
+        (line.paused, "for a site that is paused"),
+        (line.later, "to be tried again later"),
+    ]
+    others = [f"{format_count(n)} {what}" for n, what in kept if n]
+    if not line.now:
+        return ", ".join(others)
+    soon = f"done in {backlog.time_needed(line.now)}"
+    if not others:
+        return soon.capitalize()
+    return ", ".join([f"{format_count(line.now)} {soon}", *others])
+
+
+def _names(sites: Sequence[str]) -> str:
+    return ", ".join(sites)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{format_count(number)} {what}{'' if number == 1 else 's'}"

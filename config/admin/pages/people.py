@@ -1,0 +1,225 @@
+"""People: who may sign in, and as what. For owners only; no wall of permissions, no e-mail."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordResetConfirmView
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse, reverse_lazy
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.menu import SUPERUSER, allowed
+from config.admin.parts import badges
+from config.admin.parts.buttons import Button
+from config.admin.parts.changelist import ListAdmin
+from config.admin.parts.page import render
+from config.staff import people
+
+ROLE = '<strong>{}</strong><span class="meaning">{}.</span>'
+
+
+class Welcome(PasswordResetConfirmView):
+    """Where a one-time link leads: choose a password, and be signed in."""
+
+    template_name = "admin/people/welcome.html"
+    title = "Choose your password"
+    post_reset_login = True
+    post_reset_login_backend = "django.contrib.auth.backends.ModelBackend"
+    success_url = reverse_lazy("admin:index")
+
+    def get_user(self, uidb64: str) -> Any:
+        person = super().get_user(uidb64)
+        return person if person and person.is_active and person.is_staff else None
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        # Nobody's frame: who looks at it may be signed in as somebody else.
+        frame = admin.site.each_context(self.request) | {"has_permission": False}
+        return frame | super().get_context_data(**kwargs)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        answer = super().form_valid(form)
+        messages.success(self.request, "Your password is set, and you are signed in.")
+        return answer
+
+
+class PersonForm(forms.ModelForm):
+    """A name, an e-mail and a role; `by` is the owner who fills it in."""
+
+    by: User
+    name = forms.CharField(max_length=150)
+    email = forms.EmailField(
+        label="E-mail", max_length=150, help_text="This is what one signs in with."
+    )
+    role = forms.ChoiceField(
+        widget=forms.RadioSelect,
+        choices=[
+            (role, format_html(ROLE, role, meaning[:1].upper() + meaning[1:]))
+            for role, meaning in people.MEANINGS.items()
+        ],
+    )
+
+    class Meta:
+        model = User
+        fields = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial = {
+                **self.initial,
+                "name": self.instance.get_full_name(),
+                "role": people.role_of(self.instance),
+            }
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).lower()
+
+    def clean(self) -> None:
+        found = self.cleaned_data
+        if "email" not in found or "role" not in found:
+            return
+        try:
+            people.check(self.instance, email=found["email"], role=found["role"], by=self.by)
+        except ValueError as error:
+            self.add_error(None, str(error))
+
+
+class People(ListAdmin):
+    form = PersonForm
+    fields = ("name", "email", "role")
+    list_title = "People"
+    one, many = "person", "people"
+    intro = "Who may sign in, and what each may do. Admit sends no e-mail: you pass the link on."
+    empty = "Nobody."
+    add_label = "New person"
+    list_display = ("shown_name", "shown_email", "role", "last_sign_in", "state")
+    sortable_by = ()
+    ordering = ("first_name", "last_name", "pk")
+    actions = None
+    buttons = (
+        Button("new_link", "New link", SUPERUSER, fits=lambda person: person.is_active),
+        Button("switch_off", "Switch off", SUPERUSER, fits=lambda person: person.is_active),
+        Button("switch_on", "Switch on", SUPERUSER, fits=lambda person: not person.is_active),
+    )
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return allowed(request, SUPERUSER)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return allowed(request, SUPERUSER)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return allowed(request, SUPERUSER)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return allowed(request, SUPERUSER)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: who is switched off cannot sign in, and what they did keeps its name."""
+        return False
+
+    def get_urls(self) -> list[Any]:
+        # Without `admin_view`: who follows it cannot sign in yet.
+        welcome = path("welcome/<uidb64>/<token>/", Welcome.as_view(), name="welcome")
+        return [welcome, *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, *args, **kwargs)
+        form.by = request.user  # the class is made anew for each request
+        return form
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        if context.get("original") is None:
+            context["save_label"] = "Add, and make the link"
+        answer = super().render_change_form(request, context, *args, **kwargs)
+        person = context.get("original")
+        answer.context_data["title"] = badges.brief(shown(person)) if person else self.add_label
+        return answer
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        found = {name: form.cleaned_data[name] for name in self.fields}
+        people.save(obj, by=form.by, **found)
+
+    def response_add(self, request: HttpRequest, obj: User, *_: Any, **__: Any) -> HttpResponse:
+        return self.new_link(request, obj)
+
+    def new_link(self, request: HttpRequest, person: User) -> HttpResponse:
+        """A page that shows the link this once; a message would be kept in a cookie."""
+        try:
+            link = people.new_link(person)
+        except ValueError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return HttpResponseRedirect(self.home())
+        return render(
+            request,
+            "admin/people/link.html",
+            title=f"Link for {badges.brief(shown(person))}",
+            person=person,
+            address=request.build_absolute_uri(link.path),
+            until=link.until,
+        )
+
+    def switch_off(self, request: HttpRequest, person: User) -> HttpResponse:
+        """The person is signed out with the next click."""
+        assert isinstance(request.user, User)
+        try:
+            people.switch_off(person, by=request.user)
+        except ValueError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, f"{shown(person)} is off and cannot sign in any more.")
+        return HttpResponseRedirect(self.home())
+
+    def switch_on(self, request: HttpRequest, person: User) -> HttpResponse:
+        people.switch_on(person)
+        role = people.role_of(person) or "nobody who sees anything"
+        self.message_user(request, f"{shown(person)} is on again, as {role}.")
+        return HttpResponseRedirect(self.home())
+
+    def home(self) -> str:
+        return reverse("admin:auth_user_changelist")
+
+    def _shown(self, request: HttpRequest, thing: Any, buttons: Iterable[Button]) -> list[Button]:
+        """Nobody is offered to switch herself off."""
+        found = super()._shown(request, thing, buttons)
+        return [one for one in found if one.name != "switch_off" or thing.pk != request.user.pk]
+
+    @admin.display(description="Name", ordering="first_name")
+    def shown_name(self, person: User) -> SafeString:
+        return badges.breakable(badges.brief(shown(person)))
+
+    @admin.display(description="E-mail")
+    def shown_email(self, person: User) -> SafeString:
+        return badges.breakable(badges.brief(person.email or person.get_username()))
+
+    @admin.display(description="Role")
+    def role(self, person: User) -> str | SafeString:
+        return people.role_of(person) or badges.badge("No role", badges.AMBER)
+
+    @admin.display(description="Last sign-in")
+    def last_sign_in(self, person: User) -> SafeString:
+        return badges.when(person.last_login, "Never")
+
+    @admin.display(description="State")
+    def state(self, person: User) -> SafeString:
+        return badges.switch_badge(person.is_active)
+
+
+def shown(person: User) -> str:
+    """The name, or what one signs in with."""
+    return person.get_full_name() or person.get_username()
+
+
+# Django registered its own page, with every permission that there is.
+admin.site.unregister(User)
+admin.site.register(User, People)

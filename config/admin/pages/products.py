@@ -1,0 +1,228 @@
+"""Products: what is sold in SamCart, and the rules of each."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.pages.rules import with_last_run
+from config.admin.parts import badges
+from config.admin.parts.buttons import Button
+from config.admin.parts.changelist import ListAdmin
+from config.admin.parts.page import render
+from config.admin.parts.params import row_ids, row_in
+from events.models import EventLog
+from events.reports import backfill, subscriptions
+from integrations.models import Marketplace, Product
+from rules import copying, pairing
+from rules.models import Rule, Scope
+
+COUNTED = 1000
+SHOWN_EVENTS = 10
+
+
+class ProductForm(forms.ModelForm):
+    class Meta:
+        model = Product
+        fields = ("marketplace", "external_id", "name", "kind")
+        labels = {"marketplace": "SamCart account"}
+        help_texts = {
+            "external_id": "In SamCart open the product; its ID stands in the page's address.",
+            "name": "The first event brings SamCart's own name.",
+            "kind": "A course of SamCart's own Courses app is not a product.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance.pk:
+            self.initial.setdefault("marketplace", Marketplace.objects.order_by("pk").first())
+
+    def clean_external_id(self) -> str:
+        return str(self.cleaned_data["external_id"]).strip()
+
+
+class NumberOf(Subquery):
+    """How many rows a query finds that may end early; an aggregate would count beyond that."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS these)"
+
+
+@admin.register(Product)
+class ProductAdmin(ListAdmin):
+    form = ProductForm
+    list_title = "Products"
+    one, many = "product", "products"
+    list_display = ("called", "external_id", "rule_count", "last_event", "recent")
+    search_fields = ("name", "external_id")
+    search_help_text = "Name or SamCart ID"
+    ordering = ("name", "pk")
+    sortable_by = ()
+    actions = None
+    add_label = "Add product"
+    nothing_fits = "No product fits."
+    empty = "No product yet. Each appears with its first event; you can add one by its ID before."
+    change_form_template = "admin/integrations/product/product.html"
+    buttons = (
+        Button(
+            "end_access",
+            "Add the rules that end access and give it back",
+            "rules.add_rule",
+            on_page=False,
+            in_row=False,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        since = timezone.now() - timedelta(days=30)
+        events = EventLog.objects.filter(product=OuterRef("pk")).order_by("-received_at")
+        recent = events.filter(received_at__gte=since).values("pk")
+        rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("product")
+        found = super().get_queryset(request).select_related("marketplace")
+        counted: QuerySet[Any] = found.annotate(
+            seen=Subquery(events.values("received_at")[:1]),
+            seen_lately=NumberOf(recent[: COUNTED + 1], output_field=IntegerField()),
+            rules_made=Subquery(rules.annotate(number=Count("pk")).values("number")),
+        )
+        return counted
+
+    # Columns
+
+    @admin.display(description="Name")
+    def called(self, product: Product) -> str:
+        return badges.brief(product.name) or product.external_id
+
+    @admin.display(description="Rules")
+    def rule_count(self, product: Any) -> SafeString | str:
+        return (
+            str(product.rules_made) if product.rules_made else badges.badge("No rules", badges.GREY)
+        )
+
+    @admin.display(description="Last event")
+    def last_event(self, product: Any) -> SafeString:
+        return badges.when(product.seen, "Never")
+
+    @admin.display(description="Events in 30 days")
+    def recent(self, product: Any) -> SafeString | str:
+        if not product.seen_lately:
+            return "0"
+        number = product.seen_lately
+        shown = f"{COUNTED:,}+" if number > COUNTED else str(number)
+        address = reverse("admin:events_eventlog_changelist")
+        return format_html('<a href="{}?product={}&received=30">{}</a>', address, product.pk, shown)
+
+    # The page of one product
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        product = context.get("original")
+        told = self._told(product) if product is not None else {}
+        return super().render_change_form(request, context | told, *args, **kwargs)
+
+    def _told(self, product: Product) -> dict[str, Any]:
+        rules = list(
+            with_last_run(Rule.objects.filter(product=product))
+            .select_related("product", "destination", "integration")
+            .order_by("pk")
+        )
+        everywhere = list(
+            with_last_run(
+                Rule.objects.filter(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
+            )
+            .select_related("product", "destination", "integration")
+            .order_by("pk")
+        )
+        subscription = bool(subscriptions.sold_by_subscription([product]))
+        holes = pairing.holes(product, rules + everywhere, subscription=subscription)
+        rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
+        before = backfill.preview(rule_now, product=product) if rule_now else None
+        events = EventLog.objects.filter(product=product).select_related("customer")
+        return {
+            "rules": rules,
+            "everywhere": everywhere,
+            "holes": holes,
+            "not_ended": [trigger.label for trigger in holes if trigger in pairing.ENDS],
+            "not_given_back": [trigger.label for trigger in holes if trigger in pairing.GIVES_BACK],
+            "pairs": pairing.by_trigger(_companions(rules)),
+            "rule_now": rule_now,
+            "before": before,
+            "events": events.order_by("-received_at", "-pk")[:SHOWN_EVENTS],
+        }
+
+    def end_access(self, request: HttpRequest, product: Product) -> None:
+        """Add what is ticked of the rules that end what purchases give, and give it back."""
+        rules = list(
+            Rule.objects.filter(product=product).select_related(
+                "marketplace", "product", "integration", "destination"
+            )
+        )
+        ticked = request.POST.getlist("pair")
+        found = _companions(rules)
+        added = [rule for rule in found if rule.trigger in ticked]
+        pairing.add(added)
+        for rule in added:
+            self.message_user(request, f"Rule added: {rule.in_words()}")
+        if found and not added:
+            self.message_user(request, "Nothing was ticked, so nothing is added.", messages.WARNING)
+        elif not found:
+            off = any(not rule.enabled for rule in rules)
+            more = " Turn on those that are off." if off else ""
+            self.message_user(request, f"They are all there already.{more}", messages.WARNING)
+
+    # Copying rules
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.copy_rules)
+        mine = path("<path:object_id>/copy/", view, name="integrations_product_copy")
+        return [mine, *super().get_urls()]
+
+    def copy_rules(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Choose a product, then which of its rules this one gets too."""
+        if not request.user.has_perm("rules.add_rule"):
+            raise PermissionDenied
+        product = self.get_object(request, object_id)
+        if product is None:
+            raise Http404
+        with_rules = Product.objects.filter(rules__isnull=False).exclude(pk=product.pk).distinct()
+        source = row_in(with_rules, request.GET.get("from"))
+        rules = (
+            source.rules.select_related("product", "integration", "destination") if source else []
+        )
+        if request.method == "POST" and source is not None:
+            wanted = row_ids(request.POST.getlist("rule"))
+            self._copy(request, [rule for rule in rules if rule.pk in wanted], product)
+            return HttpResponseRedirect(
+                reverse("admin:integrations_product_change", args=[product.pk])
+            )
+        return render(
+            request,
+            "admin/integrations/product/copy.html",
+            title=f"Copy rules to {badges.brief(product.name)}",
+            original=product,
+            products=with_rules.order_by("name")[:COUNTED],
+            source=source,
+            rules=rules,
+        )
+
+    def _copy(self, request: HttpRequest, rules: list[Rule], product: Product) -> None:
+        made, left = copying.copy(rules, product)
+        what = "1 rule" if made == 1 else f"{made} rules"
+        level = messages.SUCCESS if made else messages.WARNING
+        self.message_user(request, f"{what} copied to {badges.brief(product.name)}.", level)
+        for sentence in left:
+            self.message_user(request, f"Not copied: {sentence}", messages.WARNING)
+
+
+def _companions(rules: list[Rule]) -> list[Rule]:
+    """What belongs to those of a product's rules that work."""
+    return pairing.companions(
+        rule for rule in rules if rule.enabled and not rule.destination.gone_at
+    )

@@ -1,0 +1,43 @@
+"""The queue as it stands, for whoever looks after the server. A page without a button."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from config.admin.menu import SUPERUSER
+from config.admin.parts import badges
+from config.admin.parts.page import Page, render
+from events.models import Worker
+from events.reports import queue
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    return render(
+        request,
+        "admin/queue.html",
+        title="Queue",
+        wake_ups=queue.wake_ups(),
+        unread=queue.unread(),
+        due=queue.due(),
+        later=queue.later(),
+        workers=[(worker, *_state(worker)) for worker in queue.workers()],
+        silent_after=settings.HEARTBEAT_TIMEOUT,
+        running=[(run, bool(run.lease_until and run.lease_until < now)) for run in queue.running()],
+        sites=queue.sites(),
+        most_calls=settings.THINKIFIC_CALLS_PER_MINUTE,
+    )
+
+
+def _state(worker: Worker) -> tuple[str, str]:
+    """What the worker is doing, as a word and its color."""
+    if worker.seen_at is None:
+        return "Starting", badges.AMBER
+    if timezone.now() - worker.seen_at > timedelta(seconds=settings.HEARTBEAT_TIMEOUT):
+        return "Silent", badges.RED
+    return ("Stopping", badges.AMBER) if worker.stopping else ("Working", badges.GREEN)
+
+
+PAGES = [Page("queue/", "queue", show, SUPERUSER)]

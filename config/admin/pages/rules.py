@@ -1,0 +1,260 @@
+"""Rules: the list of global ones, and the page on which one rule is edited."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.pages.by_number_form import ByNumberForm
+from config.admin.parts import badges
+from config.admin.parts.buttons import Button
+from config.admin.parts.changelist import ListAdmin
+from events.models import RuleRun
+from integrations.models import Destination
+from integrations.thinkific import catalog
+from rules.models import Action, Rule, Scope
+from rules.triggers import Trigger
+
+BY_NUMBER = ("number", "name")
+
+
+class DestinationField(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return badges.destination(obj)
+
+
+class RuleForm(forms.ModelForm):
+    """A rule; its course or bundle is chosen, or entered by its number and a name."""
+
+    number = forms.CharField(
+        max_length=2000,
+        required=False,
+        label="Or by its number",
+        help_text="For a course or bundle that Thinkific does not list: the number, or the address "
+        "of its page in Thinkific's admin. Leave it empty to keep the one above.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    name = forms.CharField(
+        max_length=255,
+        required=False,
+        label="Its name",
+        help_text="Only for one entered by its number.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    class Meta:
+        model = Rule
+        fields = (
+            "marketplace",
+            "scope",
+            "product",
+            "trigger",
+            "integration",
+            "action",
+            "destination",
+            "enabled",
+        )
+        labels = {"marketplace": "SamCart account", "scope": "For"}
+
+    def clean(self) -> None:
+        super().clean()
+        self._entered: Destination | None = None
+        found = self.cleaned_data
+        if not found.get("number") or not found.get("integration") or not found.get("action"):
+            return
+        kind = Action(found["action"]).destination_kind
+        entry = ByNumberForm(found, integration=found["integration"], kind=kind)
+        if entry.is_valid():
+            self._entered = entry.destination()
+        else:
+            self.add_error(None, forms.ValidationError(entry.errors.as_data()))
+
+    def _post_clean(self) -> None:
+        # The model compares the fields with each other, so it needs all of them.
+        if self.errors:
+            return
+        with transaction.atomic():
+            if self._entered is not None:
+                catalog.enter(self._entered)
+                self.cleaned_data["destination"] = self._entered
+            super()._post_clean()  # type: ignore[misc]
+            # Nothing is entered for a rule that is not saved.
+            transaction.set_rollback(bool(self.errors))
+
+
+class ScopeFilter(admin.SimpleListFilter):
+    title = "for"
+    parameter_name = "scope__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(each.value, each.label) for each in Scope]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
+        return queryset.filter(scope=self.value()) if self.value() else queryset
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("on", "On"), ("off", "Off"), ("gone", "Course gone")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
+        match self.value():
+            case "on" | "off" as state:
+                return queryset.filter(enabled=state == "on")
+            case "gone":
+                return queryset.filter(destination__gone_at__isnull=False)
+        return queryset
+
+
+def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
+    """Each rule with the time at which it last ran."""
+    runs = RuleRun.objects.filter(rule=OuterRef("pk")).order_by("-received_at")
+    return rules.annotate(last_run=Subquery(runs.values("received_at")[:1]))
+
+
+@admin.register(Rule)
+class RuleAdmin(ListAdmin):
+    form = RuleForm
+    list_title = "Rules"
+    one, many = "rule", "rules"
+    list_display = ("when", "about", "do", "place", "integration", "state", "last_run")
+    list_display_links = ("when",)
+    list_filter = (ScopeFilter, "integration", "trigger", "action", StateFilter)
+    list_select_related = ("product", "destination", "integration")
+    ordering = ("product__name", "pk")
+    sortable_by = ()
+    autocomplete_fields = ("product", "destination")
+    fields = (*RuleForm.Meta.fields[:-1], *BY_NUMBER, RuleForm.Meta.fields[-1])
+    add_label = "New rule"
+    nothing_fits = "No rule fits. A global rule runs for every product."
+    empty = "No rule yet. A rule says what Admit does in Thinkific when SamCart sells something."
+    actions = ("turn_on", "turn_off")
+    # A message links to the rules of a course that has gone.
+    also_asked = ("destination__id__exact",)
+    buttons = (
+        Button("switch_off", "Turn off", "rules.change_rule", fits=lambda rule: rule.enabled),
+        Button("switch_on", "Turn on", "rules.change_rule", fits=lambda rule: not rule.enabled),
+    )
+
+    class Media:
+        js = ("admin/js/jquery.init.js", "admit/rules.js")
+
+    @property
+    def add_url(self) -> str:  # type: ignore[override]
+        return reverse("admin:new-rule")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
+        return with_last_run(super().get_queryset(request))
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        only_global = request.GET.get("scope__exact") == Scope.GLOBAL
+        title = {"title": "Global rules"} if only_global else {}
+        return super().changelist_view(request, title | (extra_context or {}))
+
+    def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
+        """Rules are made step by step, on a page of their own."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        if self.has_change_permission(request, obj):
+            return fields
+        return [name for name in fields if name not in BY_NUMBER]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "destination":
+            kwargs["form_class"] = DestinationField
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and hasattr(field.widget, "can_add_related"):
+            # One does not make courses, sites or accounts from here.
+            for what in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{what}_related", False)
+        return field
+
+    def title_of(self, thing: Rule) -> str:
+        # The whole sentence stands below it: as a heading it fills a phone.
+        return f"Rule: {Trigger(thing.trigger).label}"
+
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        links = []
+        if self.has_change_permission(request, thing):
+            links.append((self._page_of(thing), "", "Edit"))
+        if self.has_delete_permission(request, thing):
+            links.append((reverse("admin:rules_rule_delete", args=[thing.pk]), "danger", "Delete"))
+        return links
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        columns = super().get_list_display(request)
+        if request.GET.get("scope__exact") == Scope.GLOBAL:
+            columns.remove("about")  # it would say the same in each row
+        return columns
+
+    # Columns
+
+    @admin.display(description="Do")
+    def do(self, rule: Rule) -> str:
+        return Action(rule.action).label
+
+    @admin.display(description="Course or bundle")
+    def place(self, rule: Rule) -> str:
+        return badges.destination(rule.destination)
+
+    @admin.display(description="When")
+    def when(self, rule: Rule) -> str:
+        return Trigger(rule.trigger).label
+
+    @admin.display(description="Product")
+    def about(self, rule: Rule) -> SafeString | str:
+        if rule.product is None:
+            return "Every product"
+        address = reverse("admin:integrations_product_change", args=[rule.product.pk])
+        return format_html('<a href="{}">{}</a>', address, badges.brief(rule.product.name))
+
+    @admin.display(description="State")
+    def state(self, rule: Rule) -> SafeString:
+        if rule.destination.gone_at:
+            return badges.badge("Course gone", badges.RED)
+        return badges.switch_badge(rule.enabled)
+
+    @admin.display(description="Last run")
+    def last_run(self, rule: Any) -> SafeString:
+        return badges.when(rule.last_run, "Never")
+
+    # Buttons and bulk
+
+    def switch_on(self, request: HttpRequest, rule: Rule) -> None:
+        self._switch(request, Rule.objects.filter(pk=rule.pk), on=True)
+
+    def switch_off(self, request: HttpRequest, rule: Rule) -> None:
+        self._switch(request, Rule.objects.filter(pk=rule.pk), on=False)
+
+    @admin.action(description="Turn on", permissions=["change"])
+    def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
+        self._switch(request, chosen, on=True)
+
+    @admin.action(description="Turn off", permissions=["change"])
+    def turn_off(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
+        self._switch(request, chosen, on=False)
+
+    def _switch(self, request: HttpRequest, chosen: QuerySet[Rule], *, on: bool) -> None:
+        rules = Rule.objects.filter(pk__in=list(chosen.order_by().values_list("pk", flat=True)))
+        number = rules.exclude(enabled=on).update(enabled=on)
+        what = "1 rule" if number == 1 else f"{number} rules"
+        text = f"{what} turned {'on' if on else 'off'}, from the next event on."
+        if on and number:
+            text += " For an earlier event open it in the Log and press Run the rules again."
+        self.message_user(request, text, messages.SUCCESS if number else messages.WARNING)

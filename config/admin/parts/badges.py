@@ -1,0 +1,141 @@
+"""How things look wherever they stand: badges, times, and what strangers sent."""
+
+import re
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from events.models import EventLog, RuleRun
+from integrations.models import Destination, Integration
+from rules.triggers import Trigger
+
+LONGEST_TEXT = 100_000
+# Without a blank and longer than a line of a small phone: an e-mail, an address, a code.
+IN_ONE_PIECE = re.compile(r"\S{20,}")
+# Not before the last few letters: "example.com" stays together.
+BREAKS = re.compile(r"(?<=[@._/-])(?=[^@._/-]{4})|(?<=[a-z])(?=[A-Z])")
+STILL_LONG = re.compile(r"[^\s<>]{24,}")
+GREEN, AMBER, RED, GREY = "good", "wait", "bad", "quiet"
+
+EVENT_COLORS: dict[EventLog.Status, str] = {
+    EventLog.Status.DONE: GREEN,
+    EventLog.Status.WAITING: AMBER,
+    EventLog.Status.HELD: AMBER,
+    EventLog.Status.UNKNOWN_TYPE: AMBER,
+    EventLog.Status.FAILED: RED,
+    EventLog.Status.UNREADABLE: RED,
+    EventLog.Status.NO_RULE: GREY,
+    EventLog.Status.SKIPPED: GREY,
+    EventLog.Status.REPEAT: GREY,
+}
+RUN_COLORS: dict[RuleRun.Status, str] = {
+    RuleRun.Status.DONE: GREEN,
+    RuleRun.Status.WAITING: AMBER,
+    RuleRun.Status.RUNNING: AMBER,
+    RuleRun.Status.HELD: AMBER,
+    RuleRun.Status.FAILED: RED,
+    RuleRun.Status.SKIPPED: GREY,
+}
+CONNECTION_COLORS: dict[Integration.Connection, str] = {
+    Integration.Connection.CONNECTED: GREEN,
+    Integration.Connection.UNKNOWN: AMBER,
+    Integration.Connection.REFUSED: RED,
+    Integration.Connection.UNREACHABLE: RED,
+}
+
+
+def badge(text: str, color: str) -> SafeString:
+    """A small label; `color` is GREEN, AMBER, RED or GREY, and never says it alone."""
+    return format_html('<span class="badge badge-{}">{}</span>', color, text)
+
+
+def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
+    """The result of an event. A paid purchase that gave nothing is never grey.
+
+    `holes` are those of its product, where they are known: on them a rule is missing.
+    """
+    status = EventLog.Status(event.status)
+    if gave_nothing(event):
+        return badge("Paid, nothing given", AMBER)
+    if status == EventLog.Status.NO_RULE and event.trigger in holes:
+        return badge("Rule missing", AMBER)
+    return badge(status.label, EVENT_COLORS[status])
+
+
+def gave_nothing(event: EventLog) -> bool:
+    """Whether somebody paid, no rule gave anything for it, and nobody has dealt with that."""
+    paid = event.trigger == Trigger.PRODUCT_PURCHASED
+    return paid and event.status == EventLog.Status.NO_RULE and event.dealt_with_at is None
+
+
+def run_badge(run: RuleRun) -> SafeString:
+    """The state of an action; one that has been tried already "will retry"."""
+    status = RuleRun.Status(run.status)
+    again = status == RuleRun.Status.WAITING and run.attempts > 0
+    return badge("Will retry" if again else status.label, RUN_COLORS[status])
+
+
+def connection_badge(integration: Integration) -> SafeString:
+    """Whether the site can be reached; one that was turned off says that first."""
+    if not integration.enabled:
+        return badge("Off", GREY)
+    if integration.not_let_in:
+        return badge("Never connected", RED)
+    connection = Integration.Connection(integration.connection)
+    return badge(connection.label, CONNECTION_COLORS[connection])
+
+
+def destination(found: Destination) -> str:
+    """The name of a course or bundle, and what is special about it: "Course Two (entered by hand)".
+
+    A badge of its own says that it is gone.
+    """
+    special = "" if found.gone_at else found.standing
+    return brief(found.name) + (f" ({special})" if special else "")
+
+
+def switch_badge(on: bool) -> SafeString:
+    return badge("On", GREEN) if on else badge("Off", GREY)
+
+
+def when(moment: datetime | None, nothing: str = "–") -> SafeString:
+    """ "23 Nov 14:02" in the server's time zone; full time and zone on hover, year if not this."""
+    if moment is None:
+        return format_html("{}", nothing)
+    local = timezone.localtime(moment)
+    this_year = local.year == timezone.localtime().year
+    short = f"{local.day} {local:%b %H:%M}" if this_year else f"{local.day} {local:%b %Y %H:%M}"
+    full = f"{local.day} {local:%B %Y, %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), full, short)
+
+
+def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
+    """What a stranger sent, cut to `longest`, with signs that hide or turn text spelled out."""
+    whole = str(text)
+    shown = "".join(
+        sign if sign.isprintable() or sign in "\n\t" else f"\\u{ord(sign):04x}"
+        for sign in whole[:longest]
+    )
+    return shown + ("…" if len(whole) > longest else "")
+
+
+def brief(text: Any) -> str:
+    """The same for a cell of a table."""
+    return legible(" ".join(str(text)[:400].split()), 120)
+
+
+def breakable(text: Any) -> SafeString:
+    """A text as HTML, in which a long e-mail, address or code may go on in the next line.
+
+    It does after a sign or before a capital; a code of small letters alone does anywhere. A
+    SafeString is left as it is: it may hold tags.
+    """
+    if isinstance(text, SafeString):
+        return text
+    html = IN_ONE_PIECE.sub(lambda found: BREAKS.sub("<wbr>", found[0]), escape(str(text)))
+    html = STILL_LONG.sub(r'<span class="break-anywhere">\g<0></span>', html)
+    return mark_safe(html)  # noqa: S308 - escaped above

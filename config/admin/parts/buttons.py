@@ -1,0 +1,190 @@
+"""Buttons that do one thing to one row: by POST only, each with its own permission.
+
+A ModelAdmin lists its buttons in `buttons`; each names a method `(request, thing)` that does the
+work and may return a response. Afterwards the person is back on the page from where she came.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.middleware.csrf import get_token
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from config.admin.menu import allowed
+from config.admin.parts.badges import brief
+
+BACK = "back"
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """`name` is the method and the last part of the address; `style` is "", "primary" or "danger".
+
+    `fits` tells for which rows it stands there; who posts it for another row does no harm,
+    because the service behind it looks again. `on_page` and `in_row`: where it stands. `confirm`
+    gives the sentences that a person reads before the button itself can be pressed; on pages only.
+    """
+
+    name: str
+    label: str
+    permission: str
+    style: str = ""
+    fits: Callable[[Any], bool] = lambda thing: True
+    on_page: bool = True
+    in_row: bool = True
+    confirm: Callable[[Any], str] | None = None
+
+
+class Buttons(admin.ModelAdmin):
+    """A ModelAdmin with buttons."""
+
+    buttons: Sequence[Button] = ()
+
+    def get_urls(self) -> list[Any]:
+        return self._button_urls() + super().get_urls()
+
+    def _button_urls(self) -> list[URLPattern]:
+        return [
+            path(
+                f"<path:object_id>/do/{button.name}/",
+                self.admin_site.admin_view(self._pressing(button)),
+                name=address_name(self.model, button.name),
+            )
+            for button in self.buttons
+        ]
+
+    def _pressing(self, button: Button) -> Callable[..., HttpResponseBase]:
+        @require_POST
+        def press(request: HttpRequest, object_id: str) -> HttpResponse:
+            if not allowed(request, button.permission):
+                raise PermissionDenied
+            thing = self.get_object(request, object_id)
+            if thing is None:
+                raise Http404
+            answer: HttpResponse | None = getattr(self, button.name)(request, thing)
+            return answer or go_back(request, self._page_of(thing))
+
+        return press
+
+    def _page_of(self, thing: Model) -> str:
+        meta = self.opts
+        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
+
+    def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
+        """Inside the form of a list: that form carries the CSRF token and the way back."""
+        name = brief(thing)
+        in_row = (button for button in self.buttons if button.in_row)
+        presses = format_html_join(
+            " ",
+            '<button type="submit" class="button small {}" formaction="{}" formnovalidate>{}'
+            '<span class="visually-hidden"> {}</span></button>',
+            (
+                (button.style, address(thing, button.name), button.label, name)
+                for button in self._shown(request, thing, in_row)
+            ),
+        )
+        links = format_html_join(
+            " ",
+            '<a href="{}" class="button small {}">{}<span class="visually-hidden"> {}</span></a>',
+            ((*link, name) for link in self.row_links(request, thing)),
+        )
+        return format_html("{} {}", presses, links)
+
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """Ways from a row to a page of its own, behind its buttons: address, style, label."""
+        return []
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """The same, beside the buttons of a page."""
+        return []
+
+    def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
+        """Each a form of its own, for a page that has no other around it."""
+        on_page = (button for button in self.buttons if button.on_page)
+        presses = format_html_join(
+            " ",
+            "{}",
+            ((_form(request, thing, button),) for button in self._shown(request, thing, on_page)),
+        )
+        links = format_html_join(
+            " ", '<a href="{}" class="button {}">{}</a>', self.page_links(request, thing)
+        )
+        return format_html("{} {}", presses, links)
+
+    def _shown(self, request: HttpRequest, thing: Model, buttons: Iterable[Button]) -> list[Button]:
+        # Whether one fits may cost a query, so only those that this place has are asked.
+        return [
+            button
+            for button in buttons
+            if allowed(request, button.permission) and button.fits(thing)
+        ]
+
+
+def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
+    form = (
+        '<form method="post" action="{}">'
+        '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        '<button type="submit" class="button {}">{}</button></form>'
+    )
+    where = address(thing, button.name), get_token(request)
+    if button.confirm is None:
+        return format_html(form, *where, button.style, button.label)
+    yes = f"Yes, {button.label[:1].lower()}{button.label[1:]}"
+    return format_html(
+        '<details class="confirm"><summary class="button {}">{}</summary><p>{}</p>{}</details>',
+        button.style,
+        button.label,
+        button.confirm(thing),
+        format_html(form, *where, "danger", yes),
+    )
+
+
+def address_name(model: type[Model], name: str) -> str:
+    return f"{model._meta.app_label}_{model._meta.model_name}_do_{name}"
+
+
+def address(thing: Model, name: str) -> str:
+    """Where a button of this row posts to."""
+    return reverse(f"admin:{address_name(type(thing), name)}", args=[thing.pk])
+
+
+def go_back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
+    """To the page that the form named, if it is one of ours."""
+    return HttpResponseRedirect(way_back(request) or otherwise)
+
+
+def way_back(request: HttpRequest) -> str:
+    """The page of ours that the form or the address names as the way back, "" for any other."""
+    back = request.POST.get(BACK) or request.GET.get(BACK, "")
+    ours = url_has_allowed_host_and_scheme(
+        back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return back if ours and back.startswith("/") else ""
+
+
+def for_page(request: HttpRequest, thing: Model) -> SafeString:
+    """The buttons of a thing wherever it stands, as its ModelAdmin has them."""
+    keeper = admin.site.get_model_admin(type(thing))
+    assert isinstance(keeper, Buttons)
+    return keeper.page_buttons(request, thing)
+
+
+def for_row(request: HttpRequest, thing: Model) -> SafeString:
+    """The same, for inside a form that goes around a table."""
+    keeper = admin.site.get_model_admin(type(thing))
+    assert isinstance(keeper, Buttons)
+    return keeper.row_buttons(request, thing)
+
+
+def back_field(request: HttpRequest) -> SafeString:
+    """The way back to this very page, for a form around row buttons."""
+    return format_html('<input type="hidden" name="{}" value="{}">', BACK, request.get_full_path())

@@ -1,0 +1,167 @@
+"""Lists: what every list of ours has in common, and a paginator that never counts a whole table."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import cached_property
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+
+from config.admin.parts import badges
+from config.admin.parts.buttons import Buttons
+from config.admin.parts.params import page_number, row_ids
+
+COUNTED = 1000
+CHOOSE = [("", "Choose…")]
+BUTTONS_HEADING = mark_safe('<span class="visually-hidden">Buttons</span>')
+
+
+class CappedPaginator(Paginator):
+    """Counts to 1,000 rows past the page that is asked for, and then says "1,000+"."""
+
+    def __init__(self, rows: Any, per_page: int, *, most: int) -> None:
+        super().__init__(rows, per_page)
+        self._most = most
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, QuerySet):
+            # By their numbers alone: what the list shows of each row is not looked up to count it.
+            return rows.order_by().values("pk")[: self._most].count()
+        return len(rows)
+
+    @property
+    def spoken(self) -> str:
+        """The number of rows as a person reads it."""
+        more = "+" if self.count == self._most else ""
+        return f"{self.count - bool(more):,}{more}"
+
+
+class ListAdmin(Buttons):
+    """A ModelAdmin as our lists are: few queries, buttons in rows, words for an empty list."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    actions_selection_counter = True
+    list_max_show_all = 0
+    # Texts of the page. Those that are SafeString may hold links.
+    intro: str | SafeString = ""
+    empty: str | SafeString = "Nothing here yet."
+    nothing_fits: str = "Nothing fits."
+    add_label = "New"
+    add_url = ""
+    list_title = ""
+    # What other pages ask of it in an address, beside its own chips.
+    also_asked: tuple[str, ...] = ()
+    # What its rows are called in "1 event", "20 events"; the model's own names when empty.
+    one, many = "", ""
+
+    def get_paginator(
+        self,
+        request: HttpRequest,
+        queryset: Any,
+        per_page: int,
+        orphans: int = 0,
+        allow_empty_first_page: bool = True,
+    ) -> CappedPaginator:
+        most = page_number(request.GET.get("p")) * per_page + COUNTED + 1
+        return CappedPaginator(queryset, per_page, most=most)
+
+    def get_urls(self) -> list[Any]:
+        """Without Django's history: it tells little, and no page leads to it."""
+        mine = f"{self.opts.app_label}_{self.opts.model_name}_history"
+        return [each for each in super().get_urls() if each.name != mine]
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        columns = list(super().get_list_display(request))
+        if not any(button.in_row for button in self.buttons):
+            return columns
+
+        @admin.display(description=BUTTONS_HEADING, empty_value="")
+        def row_buttons(thing: Model) -> SafeString:
+            return self.row_buttons(request, thing)
+
+        return [*columns, row_buttons]
+
+    def get_action_choices(
+        self, request: HttpRequest, default_choices: Any = CHOOSE
+    ) -> list[tuple[str, str]]:
+        return super().get_action_choices(request, default_choices)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """What the chips ask and no other lookup: those break on some texts, or walk the table."""
+        known: dict[str, Any] = dict.fromkeys(self.also_asked)
+        for chip in self.list_filter:
+            if isinstance(chip, str):
+                known |= {f"{chip}__exact": self.opts.get_field(chip), f"{chip}__id__exact": None}
+            else:
+                known[getattr(chip, "parameter_name", "")] = None
+        # Of a field with choices one of them: for another one the whole table would be walked.
+        choices = dict(getattr(known.get(lookup), "flatchoices", ()))
+        if lookup not in known or "\x00" in value or (choices and value not in choices):
+            # The list is shown without it; Django would answer with a bare 400.
+            raise IncorrectLookupParameters
+        return True
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        # A list's form refuses NUL, a type-ahead does not, and PostgreSQL takes none.
+        return super().get_search_results(request, queryset, search_term.replace("\x00", ""))
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """An action for what is ticked; for none of it when something there cannot be a row."""
+        ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if len(row_ids(ticked)) != len(ticked):
+            text = (
+                "Nothing was done, for one of what was chosen is no row of this list. Choose again."
+            )
+            self.message_user(request, text, messages.WARNING)
+            return None
+        return super().response_action(request, queryset, *args, **kwargs)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        if ERROR_FLAG in request.GET:
+            text = (
+                "This list cannot be filtered as the address asked, so nothing is left out of it."
+            )
+            self.message_user(request, text, messages.WARNING)
+        title = self.list_title or capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+
+    def title_of(self, thing: Any) -> str:
+        """What the page of one row is called."""
+        return badges.brief(thing)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        frame = {"show_save_and_add_another": False, "list_title": self.list_title}
+        if context.get("original") is not None:
+            # The page is named after what it shows, not after what one does there.
+            frame |= {"title": self.title_of(context["original"]), "subtitle": None}
+        return super().render_change_form(request, context | frame, *args, **kwargs)
+
+
+class ReadOnly(ListAdmin):
+    """A log: it is looked at, never written."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False

@@ -1,0 +1,43 @@
+"""Filter chips that several lists share."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from config.admin.parts.params import row_id
+from integrations.models import Integration
+
+
+class ReceivedFilter(admin.SimpleListFilter):
+    """Of which days; by the time of receipt, for which each log has an index."""
+
+    title = "received"
+    parameter_name = "received"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in {"1", "7", "30"}:
+            return queryset
+        since = timezone.now() - timedelta(days=int(str(self.value())))
+        return queryset.filter(received_at__gte=since)
+
+
+class IntegrationFilter(admin.SimpleListFilter):
+    """At which site; `of` is the path to it from a row."""
+
+    title = "integration"
+    parameter_name = "integration"
+    of = "integration"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(pk), name) for pk, name in Integration.objects.values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        number = row_id(self.value())
+        return queryset if number is None else queryset.filter(**{self.of: number})

@@ -1,0 +1,48 @@
+"""Every page of the admin. Importing this registers what stands on a model."""
+
+from config.admin import unregistered
+from config.admin.pages import (
+    actions,
+    backfill,
+    customers,
+    destinations,
+    event,
+    groups,
+    help,
+    integrations,
+    log,
+    new_rule,
+    overview,
+    people,
+    products,
+    queue,
+    rules,
+    samcart,
+    simulate,
+)
+from config.admin.parts.page import Page
+
+PAGES: list[Page] = [
+    *samcart.PAGES,
+    *help.PAGES,
+    *new_rule.PAGES,
+    *backfill.PAGES,
+    *simulate.PAGES,
+    *queue.PAGES,
+]
+
+__all__ = [
+    "PAGES",
+    "actions",
+    "customers",
+    "destinations",
+    "event",
+    "groups",
+    "integrations",
+    "log",
+    "overview",
+    "people",
+    "products",
+    "rules",
+    "unregistered",
+]

@@ -1,0 +1,1 @@
+"""What `manage.py up` starts: web servers, the worker cluster and their supervisor."""

@@ -1,0 +1,109 @@
+"""The two kinds of web processes: one takes every connection and the webhook, one the pages.
+
+Processes for the webhook hand connections that ask for anything else over to the one for the
+pages, which may be flooded without the webhook noticing.
+"""
+
+import contextlib
+import os
+import re
+import selectors
+import socket
+from collections import deque
+from typing import Any
+
+from django.conf import settings
+
+from config.server.child import HAND_OVER, TAKE_OVER
+from config.server.request_reader import (
+    AT_ONCE,
+    BUSY,
+    MAX_BYTES,
+    MAX_UNFINISHED,
+    Connection,
+    RequestReader,
+)
+
+# The pages give way to the webhook and to the workers.
+NICENESS = 10
+# Written in another way, an address is answered by the process for the pages, just as well.
+HOOK = re.compile(rb"[A-Z]+ (?:https?://[^/ ]*)?/+(?:(?:web)?hooks?|sam-?cart)/", re.IGNORECASE)
+
+
+class HookWorker(RequestReader):
+    """Takes every connection, answers the webhook, and hands the others over."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pages: socket.socket | None = None
+        self._leaving: deque[Connection] = deque()
+        self._blocked = False
+
+    def init_process(self) -> None:
+        number = os.environ.get(HAND_OVER)
+        if number:
+            self._pages = socket.socket(fileno=int(number))
+        super().init_process()
+
+    def goes_elsewhere(self, conn: Connection) -> bool:
+        line = conn.incoming.request_line if self._pages else b""
+        if not line or HOOK.match(line):
+            return False
+        self.leave(conn)
+        self._leaving.append(conn)
+        if not self._blocked:
+            self._hand_over()
+        # What waits for the pages must not take the room of what is sent to the webhook.
+        while len(self._leaving) > MAX_UNFINISHED or self._leaving_bytes() > MAX_BYTES // 2:
+            refused = self._leaving.popleft()
+            with contextlib.suppress(OSError):
+                refused.sock.send(BUSY)
+            self.end(refused)
+        return True
+
+    def _leaving_bytes(self) -> int:
+        return sum(len(conn.incoming.data) for conn in self._leaving)
+
+    def _hand_over(self, _: object = None) -> None:
+        """Send what is leaving; when nobody takes it at the other end, go on later."""
+        pages = self._pages
+        assert pages is not None
+        while self._leaving:
+            conn = self._leaving[0]
+            try:
+                socket.send_fds(pages, [bytes(conn.incoming.data)], [conn.sock.fileno()])
+            except OSError:
+                break
+            self._leaving.popleft()
+            self.end(conn)
+        blocked = bool(self._leaving)
+        if blocked and not self._blocked:
+            self.poller.register(pages, selectors.EVENT_WRITE, self._hand_over)
+        elif self._blocked and not blocked:
+            self.poller.unregister(pages)
+        self._blocked = blocked
+
+
+class PageWorker(RequestReader):
+    """Answers what it is handed over: pages, sign-in and health."""
+
+    most_body = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+    def init_process(self) -> None:
+        os.nice(NICENESS)
+        self.sockets = [socket.socket(fileno=int(os.environ[TAKE_OVER]))]
+        super().init_process()
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            received, files, _, _ = socket.recv_fds(listener, 4 * AT_ONCE, 1)
+        except OSError:
+            return
+        for number in files:
+            line = socket.socket(fileno=number)
+            try:
+                client, server = line.getpeername(), line.getsockname()
+            except OSError:
+                line.close()  # the client has gone
+            else:
+                self.begin(line, client, server, received)

@@ -1,0 +1,129 @@
+"""Who may sign in: their roles, and the one-time links by which they choose their passwords."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.tokens import default_token_generator
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from config.staff import roles
+
+OWNER = "Owner"
+# Each role with its meaning, the one with the least rights first.
+MEANINGS: dict[str, str] = {
+    roles.VIEWER: roles.MEANINGS[roles.VIEWER],
+    roles.SUPPORT: roles.MEANINGS[roles.SUPPORT],
+    roles.MANAGER: roles.MEANINGS[roles.MANAGER],
+    OWNER: "does everything, and also sees the queue and the people",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A path under which a person chooses a password, once, until a moment."""
+
+    path: str
+    until: datetime
+
+
+def user_name(typed: str) -> str:
+    """The user name that this e-mail means, in any capitals; as typed when no account has it.
+
+    Of several that differ by capitals alone it is the one typed, else the one in lower case,
+    else the oldest that is on.
+    """
+    # Compared here, for the databases know the capitals of some scripts only. They are few.
+    everybody = User.objects.order_by("-is_active", "pk").values_list("username", flat=True)
+    meant = [name for name in everybody if name.casefold() == typed.casefold()]
+    return next((name for name in (typed, typed.lower(), *meant) if name in meant), typed)
+
+
+def role_of(person: User) -> str:
+    """The person's role as it is shown; "" for somebody who may sign in and see nothing."""
+    if person.is_superuser:
+        return OWNER
+    # In Python: lists prefetch the groups.
+    held = sorted(group.name for group in person.groups.all())
+    return ", ".join(held)
+
+
+def check(person: User, *, email: str, role: str, by: User) -> None:
+    """Raises ValueError with a sentence when `by` cannot make the person that.
+
+    Inside a transaction: of two owners who take it from each other at once, one has to stay.
+    """
+    if User.objects.exclude(pk=person.pk).filter(username__iexact=email).exists():
+        raise ValueError(f"{email} is there already.")
+    if role != OWNER:
+        _stays_owned(person, by=by)
+        if not Group.objects.filter(name=role).exists():
+            raise ValueError(f"There is no group {role} any more. Make it again under Groups.")
+
+
+def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
+    """Save the name, the e-mail (which is what one signs in with) and the role.
+
+    A new person has no password yet. Raises ValueError as `check` does; then nothing is saved.
+    """
+    with transaction.atomic():
+        check(person, email=email, role=role, by=by)
+        person.first_name, _, person.last_name = name.partition(" ")
+        person.username = person.email = email.lower()
+        person.is_staff, person.is_superuser = True, role == OWNER
+        if person.pk is None:
+            person.set_unusable_password()
+        person.save()
+        # Groups of the owner's own making stay.
+        person.groups.remove(*Group.objects.filter(name__in=roles.ROLES))
+        if role != OWNER:
+            person.groups.add(Group.objects.get(name=role))
+
+
+def switch_off(person: User, *, by: User) -> None:
+    """Let the person in no more. Raises ValueError for oneself and for the last owner."""
+    if person.pk == by.pk:
+        raise ValueError("You cannot switch yourself off. Ask another owner to do it.")
+    with transaction.atomic():
+        _stays_owned(person, by=by)
+        User.objects.filter(pk=person.pk).update(is_active=False)
+
+
+def switch_on(person: User) -> None:
+    """Let the person in again, with the role and the password from before."""
+    User.objects.filter(pk=person.pk).update(is_active=True)
+
+
+def new_link(person: User) -> Link:
+    """A link by which the person chooses a password, once; until then a password stays valid.
+
+    Links that were made before end with it: those of a person without a password at once, the
+    others when one of them is used. Raises ValueError for a person who is off.
+    """
+    if not person.is_active:
+        raise ValueError(f"{person} is off. Switch on first.")
+    if not person.has_usable_password():
+        # The token is made of it, so this ends the earlier links.
+        person.set_unusable_password()
+        person.save(update_fields=["password"])
+    token = default_token_generator.make_token(person)
+    number = urlsafe_base64_encode(force_bytes(person.pk))
+    until = timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
+    return Link(reverse("admin:welcome", args=[number, token]), until)
+
+
+def _stays_owned(person: User, *, by: User) -> None:
+    """Raises ValueError when the person's ownership must not end. Inside a transaction."""
+    owners = User.objects.select_for_update().filter(is_superuser=True, is_active=True)
+    found = {owner.pk for owner in owners.order_by("pk")}
+    if person.pk not in found:
+        return
+    if person.pk == by.pk:
+        raise ValueError("You cannot take away your own ownership. Ask another owner to do it.")
+    if found == {person.pk}:
+        raise ValueError("This is the last owner. Make somebody else an owner first.")

@@ -1,0 +1,143 @@
+"""Tries of passwords: who may try now, told before any password is hashed.
+
+The counts are kept in memory by the one process that serves the pages; a restart forgets them.
+"""
+
+import ipaddress
+import math
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.http import HttpRequest
+
+# As many keys are counted at once; beyond that the oldest is forgotten.
+MAX_KEYS = 10_000
+
+
+class TooManyTries(Exception):
+    """Nobody may try now; the text says who is meant and when it goes on."""
+
+
+@dataclass(slots=True)
+class Limit:
+    """At most `most` tries a key in `seconds`, counted from the first of them."""
+
+    most: int
+    seconds: float
+    _counts: OrderedDict[str, tuple[int, float]] = field(default_factory=OrderedDict)
+
+    def wait(self, key: str) -> float:
+        """Seconds until the next try is allowed; 0 for now."""
+        count, until = self._counts.get(key, (0, 0.0))
+        return max(0.0, until - time.monotonic()) if count >= self.most else 0.0
+
+    def count(self, key: str, number: int = 1) -> None:
+        """Count a try, or with -1 take one back."""
+        now = time.monotonic()
+        count, until = self._counts.get(key, (0, 0.0))
+        if until <= now:
+            count, until = 0, now + self.seconds
+        self._counts[key] = max(0, count + number), until
+        if len(self._counts) > MAX_KEYS:
+            self._counts.popitem(last=False)
+
+    def forget(self, key: str) -> None:
+        self._counts.pop(key, None)
+
+
+class Tries:
+    """What was tried lately.
+
+    An account can be tried from one address only a few times. All addresses together have a
+    limit as well, but not those from which the account was signed in to before: strangers who
+    keep failing must not lock its owner out.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Start as after a restart."""
+        self._address = Limit(most=30, seconds=300)
+        self._account = Limit(most=20, seconds=900)
+        self._both = Limit(most=5, seconds=300)
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def begin(self, account: str, address: str) -> None:
+        """Count a try before it is made. Raises TooManyTries, and then counts nothing."""
+        name, place = _account(account), _network(address)
+        both = f"{name} {place}"
+        with self._lock:
+            known = both in self._known
+            wait = max(self._both.wait(both), 0.0 if known else self._account.wait(name))
+            if wait:
+                raise TooManyTries(f"Too many tries for this account. {_again_in(wait)}")
+            wait = self._address.wait(place)
+            if wait:
+                raise TooManyTries(f"Too many tries from your address. {_again_in(wait)}")
+            self._both.count(both)
+            self._address.count(place)
+            if not known:
+                self._account.count(name)
+
+    def succeeded(self, account: str, address: str) -> None:
+        """The try was right: it does not count, and the address is known from now on."""
+        name, place = _account(account), _network(address)
+        both = f"{name} {place}"
+        with self._lock:
+            if both not in self._known:
+                self._account.count(name, -1)
+            self._both.forget(both)
+            self._address.count(place, -1)
+            self._known[both] = None
+            if len(self._known) > MAX_KEYS:
+                self._known.popitem(last=False)
+
+
+tries = Tries()
+
+
+def client_address(request: HttpRequest) -> str:
+    """The address of who asks, as far as TRUSTED_PROXIES can be believed; "" for an unknown one.
+
+    Each proxy writes who called it at the end of X-Forwarded-For, so that it is read from
+    there, up to the first address that is no proxy of ours.
+    """
+    address = _read(request.META.get("REMOTE_ADDR", ""))
+    said = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    while address and said and any(address in proxies for proxies in settings.TRUSTED_PROXIES):
+        before = _read(said.pop())
+        if before is None:
+            break
+        address = before
+    return str(address or "")
+
+
+def _read(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.strip().strip("[]"))
+    except ValueError:
+        return None
+    # A socket for both families writes those of version 4 as ones of version 6.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _network(address: str) -> str:
+    """What one stranger has: an address of version 4, or a whole /64 of version 6."""
+    if ":" not in address:
+        return address
+    return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))
+
+
+def _account(name: str) -> str:
+    return name.strip().casefold()[:254]
+
+
+def _again_in(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    when = "a minute" if minutes == 1 else f"{minutes} minutes"
+    return f"Try again in {when}, or ask an owner for a new link."

@@ -1,0 +1,1 @@
+"""Deciding: stored deliveries are read, and the rules decide what runs."""

@@ -1,0 +1,94 @@
+"""Types that Admit does not know: which wait for a name, and what happens when one is given."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from events.deciding import inbox
+from events.models import EventLog
+from events.queue import wake
+from integrations.models import Marketplace
+from integrations.samcart.parser import normalize_type
+from rules.models import NamedType
+from rules.triggers import Trigger, from_type
+
+LONGEST_TYPE = 100
+# How many of the newest events of unknown type are looked at.
+LATEST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """A type as SamCart spelled it last, how many of the newest events have it, and its last."""
+
+    raw_type: str
+    events: int
+    last: datetime
+
+
+def name_type(marketplace: Marketplace, raw_type: str, trigger: str) -> int:
+    """Say once which trigger a type means; how many deliveries are read again because of it.
+
+    Raises ValueError with a sentence for a type that needs no name, or has another one.
+    """
+    word = _word(raw_type)
+    if trigger not in Trigger.values:
+        raise ValueError("Choose the trigger that this type means.")
+    with transaction.atomic():
+        named, _ = NamedType.objects.get_or_create(
+            marketplace=marketplace, type=word, defaults={"trigger": trigger}
+        )
+        if named.trigger != trigger:
+            label = Trigger(named.trigger).label
+            raise ValueError(f"“{word}” is named {label} already. Delete that name first.")
+        found = inbox.reread(marketplace.pk, word)
+        if found:
+            wake.wake()
+    return found
+
+
+def read_again_sentence(raw_type: str, trigger: str, found: int) -> str:
+    """What naming a type did, for the person who named it."""
+    what = f"“{raw_type.strip()}” now means {Trigger(trigger).label}."
+    if not found:
+        return f"{what} No event waited for this name; the next one will be understood."
+    events = "1 event that waited is" if found == 1 else f"{found} events that waited are"
+    return f"{what} {events} read again: see the log."
+
+
+def unnamed(marketplace: Marketplace) -> list[Unnamed]:
+    """The types that wait for a name, the latest first, out of the newest LATEST such events."""
+    waiting = EventLog.objects.filter(
+        status=EventLog.Status.UNKNOWN_TYPE,
+        marketplace=marketplace,
+        delivery__address_trigger="",  # else the type is not asked
+        dealt_with_at=None,
+    ).exclude(raw_type="")
+    newest = waiting.order_by("-received_at").values_list("raw_type", "received_at")
+    return _grouped(newest[:LATEST])
+
+
+def _word(raw_type: str) -> str:
+    """The form in which types are compared. Raises ValueError with a sentence."""
+    word = normalize_type(raw_type)
+    if not any(sign.isalnum() for sign in word):
+        raise ValueError("A type has letters or digits. Copy it from an event in the log.")
+    if len(word) > LONGEST_TYPE:
+        raise ValueError(f"A type has at most {LONGEST_TYPE} characters.")
+    if not word.isprintable():
+        raise ValueError("This type holds signs that cannot be seen. Copy it from the log.")
+    known = from_type(word)
+    if known is not None:
+        raise ValueError(f"Admit knows this type: it is {known.label}.")
+    return word
+
+
+def _grouped(newest: Iterable[tuple[str, datetime]]) -> list[Unnamed]:
+    found: dict[str, Unnamed] = {}
+    for raw_type, received in newest:
+        word = normalize_type(raw_type)
+        so_far = found.get(word) or Unnamed(raw_type, 0, received)
+        found[word] = Unnamed(so_far.raw_type, so_far.events + 1, so_far.last)
+    return list(found.values())

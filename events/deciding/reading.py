@@ -1,0 +1,91 @@
+"""Reading a delivery: what its bytes say, and a verdict for every rule. In no transaction."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import Error
+
+from events.models import Delivery
+from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type, parse
+from rules import engine
+from rules.models import NamedType, Rule
+from rules.triggers import Trigger, from_address, from_type
+
+
+class RuleBook:
+    """What deciding needs to know of one marketplace, read once for a whole batch."""
+
+    def __init__(self, marketplace_id: int) -> None:
+        self.rules = Rule.objects.for_deciding(marketplace_id)
+        named = NamedType.objects.filter(marketplace=marketplace_id)
+        self.names = dict(named.values_list("type", "trigger"))
+        self.sentences = {str(rule.pk): rule.sentence() for rule in self.rules}
+        text = json.dumps(self.sentences, sort_keys=True)
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class LineItem:
+    """One product or course of a delivery, its trigger, and a verdict for every rule."""
+
+    sale: SaleEvent
+    trigger: Trigger | None
+    verdicts: Sequence[engine.Verdict] = ()
+    # Of a delinquent subscription, in case it turns out to count as canceled too.
+    verdicts_if_canceled: Sequence[engine.Verdict] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a delivery says: its lines, or why there are none."""
+
+    delivery: Delivery
+    book: RuleBook | None = None
+    lines: Sequence[LineItem] = ()
+    unreadable: str = ""
+    fault: Exception | None = None  # a mistake of ours, not of the sender
+
+
+def read_all(deliveries: Iterable[Delivery]) -> list[Reading]:
+    """Read each of the deliveries, with the rules as they stand now."""
+    books: dict[int, RuleBook] = {}
+    return [read(delivery, books) for delivery in deliveries]
+
+
+def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
+    """Parse the bytes and decide. Never raises for what was sent, only when the database fails."""
+    try:
+        if delivery.marketplace_id not in books:
+            books[delivery.marketplace_id] = RuleBook(delivery.marketplace_id)
+        book = books[delivery.marketplace_id]
+        sales = parse(bytes(delivery.body), delivery.content_type, delivery.content_encoding)
+        return Reading(delivery, book, [_line(delivery, book, sale) for sale in sales])
+    except Unreadable as error:
+        return Reading(delivery, unreadable=error.reason)
+    except Error:
+        raise
+    except Exception as error:  # a bug of ours must not stop the others
+        return Reading(delivery, fault=error)
+
+
+def _line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineItem:
+    trigger = _trigger(delivery, book, sale)
+    if trigger is None:
+        return LineItem(sale, None)
+    product = (sale.kind, sale.product_id) if sale.product_id else None
+    verdicts = engine.decide(engine.Fact(frozenset({trigger}), product), book.rules)
+    if trigger is not Trigger.SUBSCRIPTION_DELINQUENT or not settings.DELINQUENT_IS_CANCELED:
+        return LineItem(sale, trigger, verdicts)
+    both = engine.Fact(frozenset({trigger, Trigger.SUBSCRIPTION_CANCELED}), product)
+    return LineItem(sale, trigger, verdicts, engine.decide(both, book.rules))
+
+
+def _trigger(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> Trigger | None:
+    """The address decides when it names one; else the type, known or named by a person."""
+    if delivery.address_trigger:
+        return from_address(delivery.address_trigger)
+    named = book.names.get(normalize_type(sale.type))
+    return from_type(sale.type) or (Trigger(named) if named else None)

@@ -1,0 +1,1 @@
+"""Execution: runs are claimed, carried out, retried and repeated."""

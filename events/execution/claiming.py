@@ -1,0 +1,153 @@
+"""Claiming: due runs are taken under a lease, in order, so many at once and no more."""
+
+import functools
+import random
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import DurationField, F, QuerySet, UUIDField
+from django.db.models.functions import Now
+
+from events.models import RuleRun
+from integrations import rate_limit
+from integrations.models import CallBudget
+from integrations.queries import Parameter, Query, Update
+
+Status = RuleRun.Status
+# Thinkific serves about ten calls at once; eight leave room for the site's other tools.
+CALLS_AT_ONCE = 8
+# The share of a task's time that a call may wait for its slot: with more runs at once than
+# that allows, the later calls of each would find the task's time over.
+SLOT_SHARE = 1 / 7
+# No action takes more calls unless something is amiss. A run begins when there is time for all of
+# them: one that came half the way would look again with its next turn, and two of those could
+# use up each other's slots for ever.
+CALLS_OF_A_RUN = 4
+# Where the budget is too small for so many, as many as go into this share of a task's time.
+CALLS_SHARE = 0.55
+NOTHING: Mapping[int, int] = MappingProxyType({})
+
+_DUE = Query(
+    lambda: RuleRun.objects.due().filter(integration=Parameter("site")).values_list("pk")[:1]
+)
+_LOCK = Query(
+    lambda: (
+        CallBudget.objects.select_for_update()
+        .filter(pk=Parameter("site"))
+        .values_list(F("next_slot") - rate_limit.EpochNow())
+    )
+)
+_RUNNING = Query(
+    lambda: RuleRun.objects.filter(
+        integration=Parameter("site"), status=Status.RUNNING
+    ).values_list("pk")
+)
+_CLAIMED = Query(
+    lambda: (
+        RuleRun.objects.held_by(Parameter("token", UUIDField()))
+        .select_related("event", "integration", "customer")
+        .order_by("received_at", "id")
+    )
+)
+
+
+def claim(
+    limit: int, *, busy: Mapping[int, int] = NOTHING, until: float = float("inf")
+) -> list[RuleRun]:
+    """Take up to `limit` due runs under a lease: the oldest of each open site first.
+
+    None whose calls could not all start before `until` (monotonic seconds).
+
+    For one customer and site, runs go one at a time in receipt order. A site gets no more
+    than its calls at once, no more than half of the threads, and of each process its share:
+    `busy` tells how many runs of which sites are under way in this one.
+    """
+    claimed: list[RuleRun] = []
+    if limit <= 0:
+        return claimed
+    sites = list(rate_limit.open_sites())
+    random.shuffle(sites)  # no site is always served last
+    for site in sites:
+        room = min(limit - len(claimed), _share() - busy.get(site, 0))
+        if room > 0 and _DUE.all(site=site):
+            claimed += _claim_at(site, room, until)
+    return claimed
+
+
+def _claim_at(site: int, limit: int, until: float) -> list[RuleRun]:
+    token = uuid4()
+    with transaction.atomic():
+        # The site's row makes its claims one at a time, so that the count below holds.
+        locked = _LOCK.all(site=site)
+        if not locked:
+            CallBudget.objects.select_for_update().get_or_create(pk=site)
+        elif time.monotonic() + _needs(locked[0][0]) > until:
+            return []
+        room = min(limit, _at_once() - len(_RUNNING.all(site=site)))
+        lease = timedelta(seconds=settings.LEASE_SECONDS)
+        first = _first(room).all(site=site) if room > 0 else []
+        runs = {f"run{number}": pk for number, (pk,) in enumerate(first)}
+        if not (runs and _take(len(runs)).make(**runs, token=token, lease=lease)):
+            return []
+    return _CLAIMED.all(token=token)
+
+
+@functools.cache
+def _first(count: int) -> Query[tuple[int]]:
+    """The first so many in line at a site."""
+
+    def first() -> QuerySet[RuleRun, tuple[int]]:
+        due = RuleRun.objects.due().filter(integration=Parameter("site"), customer__isnull=False)
+        return due.next_in_line().order_by("received_at", "id").values_list("pk")[:count]
+
+    return Query(first)
+
+
+@functools.cache
+def _take(count: int) -> Update:
+    """Take so many runs by their numbers, counting the attempt before the work.
+
+    A statement of its own: within the other one PostgreSQL, which may not know yet how many
+    runs wait, looked for the first ones anew for each of them.
+    """
+    runs: list[Any] = [Parameter(f"run{number}") for number in range(count)]
+    return Update(
+        lambda: RuleRun.objects.filter(pk__in=runs, status=Status.WAITING),
+        status=Status.RUNNING,
+        attempts=F("attempts") + 1,
+        lease_token=Parameter("token", UUIDField()),
+        lease_until=Now() + Parameter("lease", DurationField()),
+        started_at=Now(),
+    )
+
+
+def _needs(next_slot: float) -> float:
+    """Seconds from now to the last call of a run that begins now, when it goes alone."""
+    gap, tolerance = rate_limit.spacing()
+    if not gap:
+        return 0.0
+    further = min(CALLS_OF_A_RUN - 1, int(settings.TASK_SECONDS * CALLS_SHARE / gap))
+    return max(0.0, next_slot - tolerance) + further * gap
+
+
+def _share() -> int:
+    """What one process takes of a site: all of it in one would leave the other cores idle.
+
+    Where a budget paces the calls they are idle anyway, and one process must do for all of it.
+    """
+    gap, _ = rate_limit.spacing()
+    return _at_once() if gap else -(-_at_once() // settings.WORKER_PROCESSES)
+
+
+def _at_once() -> int:
+    gap, _ = rate_limit.spacing()
+    most = min(CALLS_AT_ONCE, settings.WORKER_THREADS // 2)
+    if gap:
+        most = min(most, int(settings.TASK_SECONDS * SLOT_SHARE / gap))
+    return max(1, most)

@@ -1,0 +1,89 @@
+"""An event without a usable e-mail address gets one from a person, and is carried out for it."""
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from events.deciding.reading import read
+from events.deciding.storing import WITHDRAWN, must_be_held
+from events.execution.results import refresh_event
+from events.models import Delivery, EventLog, RuleRun
+from events.queue.wake import wake
+from integrations.models import Customer
+from integrations.samcart.normalize import examine_email, strip_invisible
+from integrations.samcart.parser import SaleEvent
+
+Status = RuleRun.Status
+
+
+def lacks_email(run: RuleRun) -> bool:
+    """Whether the run failed because its event has no usable address: a retry cannot help."""
+    return run.customer_id is None and run.status == Status.FAILED
+
+
+def wants_email(event: EventLog) -> bool:
+    """Whether actions of the event failed because SamCart sent no usable address with it."""
+    if event.customer_id is not None:
+        return False
+    return event.runs.filter(customer=None, status=Status.FAILED).exists()
+
+
+def give_email(event: EventLog, text: str, *, by: str) -> int:
+    """Carry the event's actions out for this address; how many were queued.
+
+    What a person must release is held as it would have been with an address of SamCart's. The
+    event's reason tells what SamCart sent, why it could not be used, and who gave what instead.
+    Raises ValueError with a sentence for an address that cannot be used, and for an event that
+    has a customer.
+    """
+    email, problem = examine_email(text)
+    if problem:
+        raise ValueError(problem if text.strip() else "Enter the customer's e-mail address.")
+    sale = _sale(event)
+    held = must_be_held(event, sale.line_status if sale else "")
+    with transaction.atomic():
+        event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        if not wants_email(event):
+            raise ValueError("This event has a customer already. Reload the page.")
+        event.customer = _customer(event, sale, email=email, as_sent=strip_invisible(text))
+        event.reason = f"{_came(event, sale)} {by} gave {event.customer.readable_email} instead."
+        event.email_given_at, event.email_given_by = Now(), by
+        event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
+        queued = event.runs.filter(customer=None, status=Status.FAILED).update(
+            customer=event.customer,
+            status=Status.HELD if held else Status.WAITING,
+            message=held or f"Queued for {event.customer.readable_email}, which {by} gave.",
+            attempts=0,
+            crashes=0,
+            next_attempt_at=None if held else Now(),
+            finished_at=None,
+        )
+        refresh_event(event.pk)
+        wake()
+    return 0 if held else queued
+
+
+def _came(event: EventLog, sale: SaleEvent | None) -> str:
+    """Which address SamCart sent, and why it cannot be used."""
+    problem = sale.email_problem if sale else examine_email(event.email_as_sent)[1]
+    sent = f'SamCart sent "{event.email_as_sent}".' if event.email_as_sent else ""
+    withdrawn = WITHDRAWN if event.delivery.withdrawn else ""
+    return " ".join(filter(None, [withdrawn, sent, problem]))
+
+
+def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:
+    """The customer with this address; a new one gets the name that the body tells."""
+    names = {}
+    # Someone who only knows a withdrawn address must not name anybody.
+    if sale and not event.delivery.withdrawn:
+        names = {"first_name": sale.first_name, "last_name": sale.last_name}
+    customer, _ = Customer.objects.get_or_create(
+        email=email, defaults={"email_as_sent": as_sent, **names}
+    )
+    return customer
+
+
+def _sale(event: EventLog) -> SaleEvent | None:
+    """What the body says of this event's line; None when it is not kept any more."""
+    delivery = Delivery.objects.get(pk=event.delivery_id)
+    lines = read(delivery, {}).lines if delivery.body_removed_at is None else ()
+    return lines[event.line].sale if event.line < len(lines) else None

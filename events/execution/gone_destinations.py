@@ -1,0 +1,115 @@
+"""What a person says of a course or bundle, that it is gone or there again, and what follows.
+
+Thinkific's own word for it comes with an action: see `rules.actions.enrollments`. It stops no rule, because the
+next sale asks again. A person's word does: what gives the course is turned off.
+"""
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from events.execution.results import refresh_event
+from events.models import RuleRun
+from events.reports import backlog
+from integrations.models import Destination
+from rules.models import Action, Rule
+
+Status = RuleRun.Status
+GIVING = [action.value for action in Action if action.gives_access]
+
+
+def rules_giving(destination: Destination) -> QuerySet[Rule]:
+    """The rules that enroll in it, on or off."""
+    return Rule.objects.filter(destination=destination, action__in=GIVING)
+
+
+def mark(destination: Destination, *, by: str) -> tuple[int, int]:
+    """Mark it as gone, turn off the rules that give it, and fail the actions that would.
+
+    Returns how many rules and actions that were. What is being carried out now is left to
+    Thinkific's answer, and rules that end access go on.
+    """
+    with transaction.atomic():
+        Destination.objects.filter(pk=destination.pk, gone_at=None).update(gone_at=Now())
+        rules = rules_giving(destination).filter(enabled=True).update(enabled=False)
+    message = (
+        f"{destination} was marked as gone from Thinkific by {by}, so nobody is enrolled in it. "
+        "Edit the rule, then retry."
+    )
+    runs = 0
+    for pk, event in list(_open_runs(destination).values_list("pk", "event")):
+        with transaction.atomic():
+            runs += (
+                _open_runs(destination)
+                .filter(pk=pk)
+                .update(
+                    status=Status.FAILED,
+                    message=message,
+                    finished_at=Now(),
+                    next_attempt_at=None,
+                )
+            )
+            refresh_event(event)
+    return rules, runs
+
+
+def unmark(destination: Destination) -> None:
+    """Mark it as there again. Its rules stay as they are."""
+    Destination.objects.filter(pk=destination.pk).update(gone_at=None)
+
+
+def remove(destination: Destination) -> bool:
+    """Delete an entry made by hand; False when it is none, or a rule uses it."""
+    with transaction.atomic():
+        # Locked, so that no rule for it is added between the look and the deletion.
+        entry = Destination.objects.select_for_update().filter(pk=destination.pk, by_hand=True)
+        unused = [row for row in entry if not row.rules.exists()]
+        for row in unused:
+            row.delete()
+    return bool(unused)
+
+
+def what_follows(destination: Destination) -> str:
+    """What marking it as gone would do, in sentences."""
+    rules = rules_giving(destination).filter(enabled=True).count()
+    runs = _open_runs(destination).order_by()[: backlog.MAX_COUNT].count()
+    sentences = [
+        "Say this only if it was deleted in Thinkific.",
+        f"{backlog.spoken(rules, 'rule')} that {'gives' if rules == 1 else 'give'} it "
+        f"{'is' if rules == 1 else 'are'} turned off."
+        if rules
+        else "No rule that is on gives it.",
+    ]
+    if runs:
+        fail = "fails and says" if runs == 1 else "fail and say"
+        sentences.append(f"{backlog.spoken(runs, 'open action')} that would give it {fail} so.")
+    sentences.append("Students keep the access they have, and rules that end it go on.")
+    if destination.listed:
+        sentences.append(
+            "Thinkific listed it at the last refresh: a refresh that still finds it there takes "
+            "this back, but leaves the rules off."
+        )
+    return " ".join(sentences)
+
+
+def is_gone(run: RuleRun) -> bool:
+    """Whether the course or bundle that this action gives is marked as gone."""
+    action = Action(run.action)
+    return (
+        action.gives_access
+        and Destination.objects.filter(
+            integration=run.integration_id,
+            kind=action.destination_kind,
+            external_id=run.destination_id,
+            gone_at__isnull=False,
+        ).exists()
+    )
+
+
+def _open_runs(destination: Destination) -> QuerySet[RuleRun]:
+    return RuleRun.objects.filter(
+        integration=destination.integration_id,
+        target=f"{destination.kind}:{destination.external_id}",
+        action__in=GIVING,
+        status__in=[Status.WAITING, Status.HELD],
+    )

@@ -1,0 +1,131 @@
+"""Running the rules again: an event decided once more, with the rules as they are now."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from events.deciding import revocations
+from events.deciding.reading import LineItem, RuleBook, read
+from events.deciding.storing import plan
+from events.execution import retries
+from events.execution.results import refresh_event
+from events.models import Delivery, EventLog, RuleRun, RuleTexts
+from events.queue import wake
+from rules.engine import Why
+
+Status = EventLog.Status
+CANNOT: dict[str, str] = {
+    Status.REPEAT: "it repeats an event that was decided already",
+    Status.UNKNOWN_TYPE: "nobody has said yet what its type means",
+    Status.UNREADABLE: "it cannot be read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """How many actions were queued, and for the events left out how many per reason why."""
+
+    queued: int
+    left: dict[str, int]
+
+    def sentence(self) -> str:
+        """ "2 actions queued, 1 event left out: order 1183 was refunded on 3 May." """
+        actions = f"{self.queued} action{'' if self.queued == 1 else 's'} queued"
+        others = [
+            f"{number} event{'' if number == 1 else 's'} left out: {reason}"
+            for reason, number in self.left.items()
+        ]
+        return ", ".join([actions, *others]) + "."
+
+
+def rerun(events: Iterable[EventLog]) -> Rerun:
+    """Decide these events again; what fits now and has not run yet is queued, and what failed.
+
+    What is done stays done, but for what went with a deleted account. An event that was refunded
+    or canceled since is left out.
+    """
+    events = list(events)
+    reasons = obstacles(events)
+    books: dict[int, RuleBook] = {}
+    left: Counter[str] = Counter()
+    queued = 0
+    for event in events:
+        reason = reasons.get(event.pk, "")
+        made = 0 if reason else _decide_again(event, books)
+        queued += made
+        if not made:
+            left[reason or "no rule fits it that has not run yet"] += 1
+    if queued:
+        with transaction.atomic():
+            wake.wake()
+    return Rerun(queued, dict(left))
+
+
+def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
+    """Why the rules cannot be run again for these events, by pk; the others are not in it."""
+    taken_back = revocations.ended_since(events)
+    found = {}
+    for event in events:
+        reason = CANNOT.get(event.status, "") or payload_removed(event.delivery)
+        if not reason and event.pk in taken_back:
+            reason = revocations.sentence(taken_back[event.pk])
+        if reason:
+            found[event.pk] = reason
+    return found
+
+
+def payload_removed(delivery: Delivery) -> str:
+    """ "what SamCart sent was removed after 180 days", "" while it is there."""
+    if delivery.body_removed_at is None:
+        return ""
+    days = (delivery.body_removed_at - delivery.received_at).days
+    return f"what SamCart sent was removed after {days} day{'' if days == 1 else 's'}"
+
+
+def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
+    delivery = Delivery.objects.get(pk=event.delivery_id)
+    reading = read(delivery, books)
+    if reading.book is None or event.line >= len(reading.lines):
+        return 0
+    runs = RuleRun.objects.filter(event=event)
+    queued, _ = retries.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
+    with transaction.atomic():
+        # Whoever else runs the rules for this event waits here, and then finds our runs.
+        event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        made = _add(event, reading.lines[event.line], reading.book)
+        refresh_event(event.pk)
+    return queued + made
+
+
+def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:
+    """Queue the rules that fit and have no run; note every verdict as it is now."""
+    verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
+    ran = set(event.runs.values_list("rule", flat=True))
+    new = [
+        plan(event, verdict.rule, line.sale)
+        for verdict in verdicts
+        if verdict.runs and verdict.rule.pk not in ran
+    ]
+    if not new:
+        return 0
+    RuleRun.objects.bulk_create(new)
+    texts = (event.rule_texts.sentences if event.rule_texts else {}) | book.sentences
+    # What ran in its time ran, whatever is thought of that rule today.
+    before = [[rule, why] for rule, why in event.verdicts if why == Why.RUN]
+    kept = {rule for rule, _ in before}
+    now = [[each.rule.pk, each.why.value] for each in verdicts if each.rule.pk not in kept]
+    event.verdicts = before + now
+    event.rule_texts = _texts(texts)
+    event.reason = ""
+    event.save(update_fields=["verdicts", "rule_texts", "reason"])
+    return len(new)
+
+
+def _texts(sentences: dict[str, str]) -> RuleTexts:
+    digest = hashlib.sha256(json.dumps(sentences, sort_keys=True).encode()).hexdigest()
+    found, _ = RuleTexts.objects.get_or_create(digest=digest, defaults={"sentences": sentences})
+    return found

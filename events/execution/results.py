@@ -1,0 +1,123 @@
+"""What the end of an attempt means for its run and its event."""
+
+import logging
+import random
+import re
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models import CharField
+
+from events.execution import wait_reasons
+from events.models import EventLog, RuleRun
+from integrations import rate_limit
+from integrations.errors import KeyRejected, LimitReached, OutOfTime, Refused, Retry
+from integrations.queries import Parameter, Query, Update
+from integrations.secrets import SecretUnreadable
+from integrations.thinkific.access_check import reject_key
+
+log = logging.getLogger(__name__)
+Status = RuleRun.Status
+# No action needs so many calls unless it walks through page after page: time alone does not
+# bring that to an end, and it would use up the site's calls for ever.
+MANY_CALLS = 20
+DATABASE_PAUSE_SECONDS = 5.0
+_PROMISE = re.compile(r"[;,.]?(?: so)? Admit (?:tries|looks)\b[^.]*\.")
+
+_LOCK = Query(
+    lambda: EventLog.objects.select_for_update().filter(pk=Parameter("event")).values_list("pk")
+)
+_STATUSES = Query(lambda: RuleRun.objects.filter(event=Parameter("event")).values_list("status"))
+_SHOW = Update(
+    lambda: EventLog.objects.filter(pk=Parameter("event")), status=Parameter("status", CharField())
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an attempt ended; `again_in` is in seconds, `counts` False when it was no true try."""
+
+    status: RuleRun.Status
+    message: str
+    again_in: float = 0.0
+    counts: bool = True
+
+    @property
+    def over(self) -> bool:
+        """Whether the run does not go on by itself."""
+        return self.status != Status.WAITING
+
+
+def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: float = 0.0) -> Result:
+    """What an error means: give up, try again later, or wait until the site is open.
+
+    `calls` is how many the attempt had made, `answer_seconds` what their answers took. Only
+    answers to the run's own calls count toward giving up: a pause of the site, the wait for a slot
+    and our own database do not. A secret that cannot be opened pauses its site.
+    """
+    match error:
+        case Refused():
+            return Result(Status.FAILED, error.message)
+        case KeyRejected() | LimitReached():
+            return _pause(error.message)
+        case SecretUnreadable():
+            assert run.integration is not None
+            reject_key(run.integration, error.message)
+            return _pause(error.message)
+        case rate_limit.SiteBlocked():
+            assert run.integration is not None
+            return _pause(wait_reasons.at_closed_site(run.integration, error.why))
+        case OutOfTime() | rate_limit.NoSlot() if calls >= MANY_CALLS:
+            return _retry(run, f"It was not done after {calls} calls to Thinkific.")
+        case OutOfTime() if answer_seconds >= settings.TASK_SECONDS / 2:
+            return _retry(run, f"Thinkific answers too slowly: {calls} calls took too long.")
+        case OutOfTime():
+            return _pause(error.message)
+        case rate_limit.NoSlot():
+            message = "Waits for its turn: Thinkific allows only so many calls a minute."
+            return _pause(message, again_in=error.seconds)
+        case Retry():
+            return _retry(run, error.message, at_least=error.seconds or 0.0)
+        case OperationalError() | InterfaceError():
+            message = "Admit's own database was busy or away. It goes on by itself."
+            return _pause(message, again_in=DATABASE_PAUSE_SECONDS)
+        case _:
+            log.exception("action_broke", extra={"run": run.pk})
+            return _retry(
+                run,
+                f"Admit itself failed ({type(error).__name__}), not Thinkific; Admit tries again "
+                "by itself.",
+                then="Call your technician, then retry.",
+            )
+
+
+def refresh_event(event_id: int) -> None:
+    """Bring the event's status up to its runs; inside the caller's transaction."""
+    if connection.features.has_select_for_update:
+        # Two runs of one event may end at once: the second one to get the row sees the first.
+        _LOCK.all(event=event_id)
+    statuses = [status for (status,) in _STATUSES.all(event=event_id)]
+    _SHOW.make(event=event_id, status=EventLog.status_of(statuses))
+
+
+def _pause(message: str, *, again_in: float = 0.0) -> Result:
+    return Result(Status.WAITING, message, again_in=again_in, counts=False)
+
+
+def _retry(
+    run: RuleRun,
+    message: str,
+    *,
+    at_least: float = 0.0,
+    then: str = "Retry when Thinkific works again.",
+) -> Result:
+    """Try again after the schedule's delay, or after `at_least` seconds; fail when it is over."""
+    delays = settings.RETRY_DELAYS
+    if run.attempts < len(delays):
+        # A tenth more or less, so that what failed together does not come back together.
+        delay = delays[run.attempts] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+        return Result(Status.WAITING, message, again_in=max(delay, at_least))
+    said = _PROMISE.sub(".", message)  # what it promised does not come any more
+    times = "once" if run.attempts == 1 else f"{run.attempts} times"
+    return Result(Status.FAILED, f"{said} Admit tried {times} and has given up. {then}")

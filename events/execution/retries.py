@@ -1,0 +1,170 @@
+"""Runs that begin again: when a worker died over them, and when a person says so."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models.functions import Concat, Now
+
+from events.deciding import revocations
+from events.execution import gone_destinations
+from events.execution.results import refresh_event
+from events.models import EventLog, RuleRun
+from rules.models import Action
+
+log = logging.getLogger(__name__)
+Status = RuleRun.Status
+CRASHES_ALLOWED = 3
+NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
+
+
+def revive() -> int:
+    """Give back runs whose worker died, and end those that can never be carried out.
+
+    Returns how many leases had lapsed.
+    """
+    lapsed = list(RuleRun.objects.lapsed().values_list("pk", "event"))
+    for pk, event in lapsed:
+        with transaction.atomic():
+            _give_back(RuleRun.objects.lapsed().filter(pk=pk))
+            refresh_event(event)
+    if lapsed:
+        log.warning("leases_lapsed", extra={"count": len(lapsed)})
+    orphans = RuleRun.objects.orphaned().values_list("pk", "event", "integration")
+    for pk, event, integration in list(orphans):
+        with transaction.atomic():
+            _give_up(pk, "integration" if integration is None else "customer")
+            refresh_event(event)
+    return len(lapsed)
+
+
+def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[str, int]]:
+    """Queue failed, held or skipped runs again, and done ones whose account was deleted since.
+
+    Returns how many were queued, and for the others how many per reason why not.
+    `anyway` also carries out what a later event has overtaken, refunded or canceled.
+    """
+    queued = 0
+    left: dict[str, int] = {}
+    runs = list(runs)
+    taken_back = {} if anyway else _taken_back(runs)
+    for run in runs:
+        reason = why_not(run, anyway=anyway) or taken_back.get(run.pk, "")
+        if not reason and not _queue(run, anyway=anyway):
+            reason = "it has just changed"
+        if reason:
+            left[reason] = left.get(reason, 0) + 1
+        else:
+            queued += 1
+    return queued, left
+
+
+def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
+    """End failed or held runs that nobody needs any more; how many that were."""
+    number = 0
+    for run in runs:
+        with transaction.atomic():
+            open_runs = RuleRun.objects.filter(pk=run.pk, status__in=[Status.FAILED, Status.HELD])
+            number += open_runs.update(
+                status=Status.SKIPPED,
+                message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
+                finished_at=Now(),
+            )
+            refresh_event(run.event_id)
+    return number
+
+
+def _taken_back(runs: list[RuleRun]) -> dict[int, str]:
+    """For runs that give access: why not, where the event was refunded or canceled since."""
+    giving = [run for run in runs if Action(run.action).gives_access]
+    events = EventLog.objects.filter(pk__in={run.event_id for run in giving})
+    ending = revocations.ended_since(events)
+    return {
+        run.pk: revocations.sentence(ending[run.event_id])
+        for run in giving
+        if run.event_id in ending
+    }
+
+
+def retried_sentence(queued: int, left: dict[str, int]) -> str:
+    """ "2 queued, 1 skipped: it had succeeded." """
+    others = [f"{number} skipped: {reason}" for reason, number in left.items()]
+    return ", ".join([f"{queued} queued", *others]) + "."
+
+
+def _queue(run: RuleRun, *, anyway: bool) -> int:
+    with transaction.atomic():
+        queued = RuleRun.objects.filter(pk=run.pk, status=run.status).update(
+            status=Status.WAITING,
+            message="Queued again.",
+            attempts=0,
+            crashes=0,
+            forced=anyway,
+            next_attempt_at=Now(),
+            finished_at=None,
+            **_given_instead(run),
+        )
+        refresh_event(run.event_id)
+    return queued
+
+
+def _given_instead(run: RuleRun) -> dict[str, Any]:
+    """Where the course is gone and the rule was edited since: what the rule gives now.
+
+    Any other run repeats what was decided when its event came.
+    """
+    rule = run.rule
+    if rule is None or rule.trigger != run.event.trigger:
+        return {}
+    return (
+        RuleRun.copy_of(rule)
+        if Action(rule.action).gives_access and gone_destinations.is_gone(run)
+        else {}
+    )
+
+
+def why_not(run: RuleRun, *, anyway: bool = False) -> str:
+    """Why this run cannot be queued again, "" when it can unless its event was taken back."""
+    if run.status in {Status.WAITING, Status.RUNNING}:
+        return "goes on by itself"
+    if run.status == Status.DONE and not RuleRun.objects.lost().filter(pk=run.pk).exists():
+        return "it had succeeded"
+    if run.status == Status.SKIPPED and not anyway:
+        return "a later event has overtaken it"
+    if run.customer_id is None:
+        return NO_EMAIL
+    if run.integration_id is None:
+        return "its integration was deleted"
+    return ""
+
+
+def _give_back(lapsed: QuerySet[RuleRun]) -> None:
+    too_often = (
+        f"Admit stopped {CRASHES_ALLOWED} times while it carried this out. "
+        "Call your technician, then retry."
+    )
+    last = {"crashes__gte": CRASHES_ALLOWED - 1}
+    lapsed.update(
+        status=Case(When(**last, then=Value(Status.FAILED)), default=Value(Status.WAITING)),
+        message=Case(
+            When(**last, then=Value(too_often)),
+            default=Value("Admit stopped while it carried this out; it goes on by itself."),
+        ),
+        finished_at=Case(When(**last, then=Now()), default=None),
+        crashes=F("crashes") + 1,
+        lease_token=None,
+        lease_until=None,
+        next_attempt_at=Now(),
+    )
+
+
+def _give_up(pk: int, what: str) -> None:
+    RuleRun.objects.orphaned().filter(pk=pk).update(
+        status=Status.FAILED,
+        finished_at=Now(),
+        next_attempt_at=None,
+        message=f"The {what} was deleted before this could be carried out. "
+        "Do it by hand in Thinkific if it is still wanted.",
+    )

@@ -1,0 +1,49 @@
+"""Why a run waits, as things stand now: what is stored was true when it was written."""
+
+from collections.abc import Sequence
+
+from events.models import RuleRun
+from integrations import rate_limit
+from integrations.models import CallBudget, Integration
+from integrations.thinkific.explain import without_numbers
+
+
+def reason(run: RuleRun) -> str:
+    """One sentence on what keeps a waiting run; the message of any other run, in plain words."""
+    return reasons([run])[run.pk]
+
+
+def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
+    """The same for many: by pk, with a query for all of them and one for each of their sites."""
+    waiting = [run for run in runs if run.status == RuleRun.Status.WAITING and run.integration]
+    found = {run.pk: without_numbers(run.message) for run in runs}
+    if not waiting:
+        return found
+    sites = {run.integration.pk: run.integration for run in waiting if run.integration}
+    closed = {pk: _closed(site) for pk, site in sites.items()}
+    first = RuleRun.objects.filter(pk__in=[run.pk for run in waiting]).next_in_line()
+    free = set(first.values_list("pk", flat=True))
+    for run in waiting:
+        keeps = closed[run.integration_id] if run.integration_id else ""
+        if not keeps and run.pk not in free:
+            keeps = "Waits until an earlier action for the same customer is done."
+        found[run.pk] = keeps or found[run.pk] or "Waits for its turn."
+    return found
+
+
+def _closed(site: Integration) -> str:
+    """What keeps every run of this site, "" when nothing does."""
+    if not site.enabled:
+        return f"{site} is turned off; this goes on when it is turned on."
+    why, seconds = rate_limit.blocked_for(site.pk)
+    return at_closed_site(site, why) if seconds > 0 else ""
+
+
+def at_closed_site(integration: Integration, why: str) -> str:
+    """What keeps every run of a site that is blocked; `why` is a CallBudget.Blocked."""
+    if why == CallBudget.Blocked.KEY:
+        return (
+            f"Waits because the key of {integration} does not work. "
+            "Edit the integration; then this goes on by itself."
+        )
+    return "Waits because Thinkific asked for a pause. It goes on by itself."

@@ -1,0 +1,53 @@
+"""Wake-ups: all that travels through django-q2. Losing or doubling one costs seconds."""
+
+import functools
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+from django_q.brokers import Broker, get_broker
+from django_q.tasks import async_task
+
+from events.queue import wake_pipe
+from integrations import queries
+
+TASK = "events.worker.tasks.work"
+_WAITS = "SELECT 1 FROM django_q_ormq WHERE key = %s AND lock <= %s LIMIT 1"
+
+
+def wake() -> None:
+    """Queue a wake-up unless one waits to be taken. Commits with the caller's transaction.
+
+    One that was taken already (locked) suppresses none: it may be past what is new. Two
+    callers at once may queue two, and one may be missed; the ticker makes up for it.
+    """
+    if settings.REDIS_URL:
+        # Robust: what has been committed is not undone by a Redis that is away.
+        transaction.on_commit(_push_if_none, robust=True)
+        return
+    if not queued():
+        async_task(TASK, broker=_broker())
+        transaction.on_commit(wake_pipe.ring)
+
+
+def queued() -> bool:
+    """Whether a wake-up waits to be taken; False as well when only Redis could tell."""
+    if settings.REDIS_URL:
+        return False
+    # First, for django-q2 closes old connections when a broker is made.
+    key = _broker().list_key
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    with queries.cursor() as cursor:  # asked for each event: the ORM's composing costs more
+        cursor.execute(_WAITS, [key, now])
+        return cursor.fetchone() is not None
+
+
+def _push_if_none() -> None:
+    if _broker().queue_size() == 0:
+        async_task(TASK, broker=_broker())
+
+
+@functools.cache
+def _broker() -> Broker:
+    # Kept: with Redis each call would open a connection (measured).
+    return get_broker()

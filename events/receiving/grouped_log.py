@@ -1,0 +1,44 @@
+"""What strangers can cause at will is counted, and told at most once a minute."""
+
+import threading
+import time
+from collections.abc import Callable
+
+EVERY_SECONDS = 60.0
+_all: list["GroupedLog"] = []
+
+
+class GroupedLog:
+    """Tells the first occurrence at once, and then how many followed, once a minute.
+
+    `say` is called with the number. It writes the line; the number is at least 1.
+    """
+
+    def __init__(self, say: Callable[[int], None]) -> None:
+        self._say = say
+        self._lock = threading.Lock()
+        self._count = 0
+        self._told_at = -EVERY_SECONDS
+        _all.append(self)
+
+    def add(self) -> None:
+        """Count one more."""
+        with self._lock:
+            self._count += 1
+        self.tell()
+
+    def tell(self, *, at_once: bool = False) -> None:
+        """Tell what was counted since the last time, if that is a minute ago or `at_once`."""
+        with self._lock:
+            count, now = self._count, time.monotonic()
+            early = now < self._told_at + EVERY_SECONDS and not at_once
+            if not count or early:
+                return
+            self._count, self._told_at = 0, now
+        self._say(count)
+
+
+def flush_all(*, at_once: bool = False) -> None:
+    """Tell of every tally what is due; called now and then by a process that has a loop."""
+    for tally in _all:
+        tally.tell(at_once=at_once)

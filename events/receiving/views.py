@@ -1,0 +1,276 @@
+"""Where SamCart's events enter: keep the raw bytes, answer, and look at nothing."""
+
+import hashlib
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.request import UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+
+from events.models import Delivery
+from events.queue import wake
+from events.receiving import addresses, circuit_breaker, grouped_log, spool, store_delivery
+from integrations import secrets, webhook_secrets
+from integrations.database_timeout import DatabaseTimeout
+from integrations.webhook_secrets import WebhookAddress
+from rules.triggers import from_address
+
+log = logging.getLogger(__name__)
+GetResponse = Callable[[HttpRequest], HttpResponse]
+# What an address begins with, also as people write it who type it by hand.
+BEGINNINGS = {"hook", "hooks", "webhook", "webhooks", "samcart", "sam-cart"}
+_unknown_addresses = grouped_log.GroupedLog(
+    lambda count: log.warning("hook_address_unknown", extra={"count": count})
+)
+
+
+def receive_first(get_response: GetResponse) -> GetResponse:
+    """Middleware that answers the webhook before host check, redirects, session and CSRF."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        addressed = _addressed(request.path_info)
+        return receive(request, *addressed) if addressed else get_response(request)
+
+    return answer
+
+
+def _addressed(path: str) -> tuple[str, str] | None:
+    """Secret and trigger of a webhook's address, None for any other path.
+
+    Doubled slashes come of an address pasted behind a slash; a 404 would lose the event.
+    """
+    parts = [part for part in path.split("/") if part]
+    rest = list(itertools.dropwhile(lambda part: part.casefold() in BEGINNINGS, parts))
+    if not rest or len(rest) == len(parts):
+        return None
+    return rest[0], "/".join(rest[1:])
+
+
+@csrf_exempt
+def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpResponse:
+    """Keep one POST of SamCart with its wake-up, in one transaction, and answer.
+
+    200 stored · 404 unknown secret · 405 not a POST · 411 no length · 413 over 1 MiB · 503 when
+    no durable copy could be made. Nothing of the body is read here: SamCart sends each event once.
+    What the database does not take in time goes to the spool, and is stored later.
+    """
+    try:
+        return _receive(request, secret, trigger)
+    except Exception as error:  # whatever it was: the event is not kept, and must be told so
+        # The text of a database error may quote the body, so only its kind is told.
+        log.error("delivery_not_stored", extra={"error": type(error).__name__})
+        return _later("The event could not be stored. Send it again.")
+
+
+def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
+    came_at = time.time()
+    timeout = DatabaseTimeout(settings.STORE_SECONDS)  # for the look-up and the storing together
+    posted = request.method == "POST"
+    digest, address, in_reach = _whose(secret, timeout, posted=posted)
+    if address is None:
+        return _unknown()
+    if not posted:
+        return _not_a_post(address, in_reach=in_reach)
+    if _has_no_length(request):
+        return _answer(411, "Send the length of the body (Content-Length), or send it in chunks.")
+    body = _body(request)
+    if body is None:
+        log.warning("delivery_too_large", extra={"marketplace": address.marketplace_id})
+        return _answer(413, "The body is larger than 1 MiB.")
+    delivery = _delivery(request, address, trigger, body)
+    try:
+        stored = in_reach and _stored(delivery, digest, timeout)
+    except store_delivery.AddressUnknown:
+        webhook_secrets.forget(digest)
+        return _unknown()
+    if not stored:
+        received_at = datetime.fromtimestamp(came_at, UTC)
+        spool.keep(delivery, secret_digest=digest, received_at=received_at)
+        log.warning("delivery_spooled", extra={"delivery": str(delivery.uuid)})
+    return _answer(200, "Stored.")
+
+
+def _whose(
+    secret: str, timeout: DatabaseTimeout, *, posted: bool
+) -> tuple[str, WebhookAddress | None, bool]:
+    """The digest of the secret that was meant, whose address it is, and whether that is certain.
+
+    See `_door`. The first one is meant as long as nobody knows better.
+    """
+    found = []
+    for meant in addresses.secrets_in(secret):
+        digest = secrets.digest(meant)
+        address, in_reach = _address_of(digest, timeout, posted=posted)
+        if address is not None and address.marketplace_id:
+            return digest, address, in_reach
+        found.append((digest, address, in_reach))
+    return found[0]
+
+
+def _address_of(
+    digest: str, timeout: DatabaseTimeout, *, posted: bool
+) -> tuple[WebhookAddress | None, bool]:
+    """Whose address it is, None for nobody's, and whether the database is within reach.
+
+    It is not asked of an address that it has found before: when it stores what was posted there,
+    it looks it up anyway. Of another one not even the body is read before it has answered.
+    """
+    remembered = webhook_secrets.remembered(digest)
+    if not circuit_breaker.worth_a_try():
+        return remembered, False
+    if posted and remembered.marketplace_id:
+        return remembered, True
+    try:
+        with timeout:
+            return webhook_secrets.find(digest), True
+    except Exception as error:
+        _give_up(error, timeout)
+        return remembered, False
+
+
+def _stored(delivery: Delivery, digest: str, timeout: DatabaseTimeout) -> bool:
+    """Whether the database has it; whatever it was that it lacks, the spool may have it.
+
+    Raises AddressUnknown.
+    """
+    try:
+        with timeout:
+            _store(delivery, digest)
+    except store_delivery.AddressUnknown:
+        raise
+    except Exception as error:
+        _give_up(error, timeout)
+        return False
+    circuit_breaker.found()
+    return True
+
+
+def _give_up(error: Exception, timeout: DatabaseTimeout) -> None:
+    # The text of a database error may quote the body, so only its kind is told.
+    log.error("database_out_of_reach", extra={"error": type(error).__name__})
+    circuit_breaker.lost(waited=timeout.spent)
+    # It may still be at work for us, or stand still: Django must not ask it again at the end.
+    connection.close()
+
+
+def _has_no_length(request: HttpRequest) -> bool:
+    """Whether a body may follow that nobody reads: HTTP/1.0 may end it by closing."""
+    headers = request.META
+    told = headers.get("CONTENT_LENGTH") or headers.get("HTTP_TRANSFER_ENCODING")
+    return headers.get("SERVER_PROTOCOL") == "HTTP/1.0" and not told
+
+
+def _body(request: HttpRequest) -> bytes | None:
+    """The body's bytes; None when there are too many of them.
+
+    Raises OSError when some are missing, ValueError when their number is none.
+    """
+    limit: int = settings.WEBHOOK_MAX_BYTES
+    announced = 0
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        # Django takes a missing Content-Length for an empty body; gunicorn ends the stream.
+        body = request.META["wsgi.input"].read(limit + 1)
+    else:
+        announced = int(request.META.get("CONTENT_LENGTH") or 0)
+        if announced > limit:
+            return None
+        body = request.read(limit + 1)
+    if len(body) < announced:
+        # Half a form may name another person, so a part is no copy.
+        raise UnreadablePostError("The connection broke off before the body was complete.")
+    return None if len(body) > limit else bytes(body)
+
+
+def _delivery(request: HttpRequest, address: WebhookAddress, trigger: str, body: bytes) -> Delivery:
+    word = addresses.trigger_in(trigger)
+    named = from_address(word)
+    if not word:
+        trigger = ""  # nothing but what was pasted along with the address
+    # WSGI hands the bytes of a header over as if they were Latin-1.
+    query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
+    return Delivery(
+        # For the spool, where None is found out when the database is back. The database takes
+        # whose it is, by which secret, and whether that is withdrawn from its own rows.
+        marketplace_id=address.marketplace_id,  # type: ignore[misc]
+        address_trigger=named.value if named else _text(trigger, 100),
+        query=_text(query.decode("utf-8", "replace"), 2000),
+        content_type=_text(request.META.get("CONTENT_TYPE", ""), 255),
+        content_encoding=_text(request.META.get("HTTP_CONTENT_ENCODING", ""), 100),
+        body=body,
+        body_digest=hashlib.sha256(body).hexdigest(),
+    )
+
+
+def _store(delivery: Delivery, digest: str) -> None:
+    """Keep the delivery; raises when that failed.
+
+    A lost connection is made anew for one more try. Its UUID tells whether the first one got
+    through although no answer said so, or although what came after the commit failed.
+    """
+    line = connection.connection
+    try:
+        _store_once(delivery, digest)
+    except store_delivery.AddressUnknown:
+        raise
+    except Exception:
+        connection.close_if_unusable_or_obsolete()
+        if Delivery.objects.filter(uuid=delivery.uuid).exists():
+            log.warning("delivery_stored_after_all")
+        elif connection.connection is line:
+            raise
+        else:
+            _store_once(delivery, digest)
+
+
+def _store_once(delivery: Delivery, digest: str) -> None:
+    if wake.queued():
+        # On its own, for a transaction around it would cost as much.
+        store_delivery.insert(delivery, secret_digest=digest)
+        return
+    with transaction.atomic():
+        store_delivery.insert(delivery, secret_digest=digest)
+        wake.wake()
+
+
+def _unknown() -> HttpResponse:
+    _unknown_addresses.add()
+    return _answer(404, "This address is not known. Copy it again from Admit.")
+
+
+def _not_a_post(address: WebhookAddress, *, in_reach: bool) -> HttpResponse:
+    if not in_reach:
+        return _later("The database cannot be reached to tell whether this address is right.")
+    text = "This is the right address. SamCart sends its events here by POST."
+    if address.withdrawn:
+        text = "This address was withdrawn: what is sent here is held. Copy the new one from Admit."
+    response = _answer(405, text)
+    response["Allow"] = "POST"
+    return response
+
+
+def _later(text: str) -> HttpResponse:
+    response = _answer(503, text)
+    response["Retry-After"] = "30"
+    return response
+
+
+def _answer(status: int, text: str) -> HttpResponse:
+    body = f"{text}\n".encode()
+    # With its length known, the answer is sent in one piece.
+    headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body))}
+    response = HttpResponse(body, status=status, headers=headers)
+    # Django would log what is not 200 with its path, secret and all.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
+
+
+def _text(value: str, length: int) -> str:
+    """Text that every database takes: no NUL, no half characters."""
+    clean = value.encode("utf-8", "replace").decode("utf-8", "replace")
+    return clean.replace("\x00", "\ufffd")[:length]

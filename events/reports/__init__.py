@@ -1,0 +1,1 @@
+"""Reports: what pages and commands ask. Reads only."""

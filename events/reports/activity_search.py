@@ -1,0 +1,58 @@
+"""Searching events and actions by customer or order number."""
+
+import contextlib
+
+from django.db.models import Q, QuerySet
+
+from events.models import EventLog, EventTerm, RuleRun
+from integrations import search
+from integrations.samcart.normalize import normalize_id
+from integrations.samcart.unreadable import Unreadable
+from integrations.search_terms import visible
+
+# So many people are looked at; who means more of them types more.
+MAX_PEOPLE = 200
+LONGEST_TERM = 320
+
+
+def people(term: str) -> list[int]:
+    """The customers whom the term means, by number; bounded."""
+    meant = search.exact(term)
+    found = [meant] if meant else search.customers(term, most=MAX_PEOPLE)
+    return [customer.pk for customer in found]
+
+
+def of_order(number: str) -> QuerySet[EventLog]:
+    """The events of this order, however its number is written: 1183, #1183 or 01183."""
+    written = number.strip().removeprefix("#")
+    with contextlib.suppress(Unreadable):
+        if order_id := normalize_id(written, what="order id"):
+            return EventLog.objects.filter(order_id=order_id)
+    return EventLog.objects.none()
+
+
+def as_sent(term: str, *, most: int = MAX_PEOPLE) -> list[int]:
+    """The events whose unusable e-mail address or name the term means, by number; bounded."""
+    return search.owners(EventTerm.objects.all(), "event", term, most=most)
+
+
+def events(rows: QuerySet[EventLog], term: str) -> QuerySet[EventLog]:
+    """Those of these events that the term means; all of them for an empty one."""
+    word = visible(term[:LONGEST_TERM])
+    if not word:
+        return rows
+    return rows.filter(Q(pk__in=[*_of_order(word), *as_sent(word)]) | Q(customer__in=people(word)))
+
+
+def runs(rows: QuerySet[RuleRun], term: str) -> QuerySet[RuleRun]:
+    """Those of these runs that the term means; all of them for an empty one."""
+    word = visible(term[:LONGEST_TERM])
+    if not word:
+        return rows
+    events_meant = [*_of_order(word), *as_sent(word)]
+    return rows.filter(Q(event__in=events_meant) | Q(customer__in=people(word)))
+
+
+def _of_order(word: str) -> list[int]:
+    newest = of_order(word).order_by("-pk").values_list("pk", flat=True)
+    return list(newest[:MAX_PEOPLE])

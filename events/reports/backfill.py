@@ -1,0 +1,179 @@
+"""Buyers from before a rule: their events gave nothing, and a rule fits them now."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from events.deciding import revocations
+from events.execution import rerun
+from events.models import EventLog, RuleRun
+from events.reports.places import by_place
+from integrations.models import Product
+from rules.models import Action, Rule
+from rules.triggers import Trigger
+
+# A rule is run for so many at once; the button can be pressed again.
+MAX_EVENTS = 500
+NO_CUSTOMER = "the order carries no usable e-mail address"
+NO_RULE = "no rule that is on fits it"
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillCandidate:
+    """An event from before a rule: the rules that would run for it, or why none will."""
+
+    event: EventLog
+    rules: Sequence[Rule]
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What running a rule for earlier events would do; `more` than these are waiting for it."""
+
+    run: list[BackfillCandidate]
+    left_out: list[BackfillCandidate]
+    more: bool
+
+    @property
+    def customers(self) -> int:
+        return _customers(self.run)
+
+    def customers_of(self, rule: Rule) -> int:
+        """For how many of them this very rule would run."""
+        return _customers(each for each in self.run if rule in each.rules)
+
+
+def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[EventLog]:
+    """Earlier events of the rules' triggers and products that no rule ran for, newest first.
+
+    Those that a person has dealt with are not among them. `product` narrows global rules.
+    """
+    asked: dict[tuple[int, str], set[int | None]] = defaultdict(set)
+    for rule in rules:
+        number = rule.product_id or (product.pk if product else None)
+        asked[rule.marketplace_id, rule.trigger].add(number)
+    wanted = Q(pk__in=())
+    for (marketplace, trigger), products in asked.items():
+        of_trigger = Q(marketplace=marketplace, trigger=trigger)
+        wanted |= of_trigger if None in products else of_trigger & Q(product__in=products)
+    events = EventLog.objects.filter(wanted, status=EventLog.Status.NO_RULE, dealt_with_at=None)
+    return events.order_by("-received_at", "-pk")
+
+
+def preview(*rules: Rule, product: Product | None = None) -> Preview:
+    """For whom the rules would run now and for whom not; nothing is changed.
+
+    Looked at are the newest MOST events, with a handful of queries however many rules there are.
+    """
+    found = matched_nothing(*rules, product=product)
+    found = found.select_related("customer", "product", "delivery")
+    # The bodies may be large, and nobody reads them here.
+    events = list(found.defer("delivery__body", "delivery__query")[: MAX_EVENTS + 1])
+    events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
+    fitting = rules_now(events)
+    obstacles = rerun.obstacles(events)
+    held = _held(events)
+    rows = []
+    for event in events:
+        fit = fitting.get(event.pk, [])
+        why_not = NO_CUSTOMER if event.customer_id is None else obstacles.get(event.pk, "")
+        why_not = why_not or ("" if fit else NO_RULE) or _has_all(event, fit, held)
+        rows.append(BackfillCandidate(event, fit, why_not))
+    return Preview(
+        [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
+    )
+
+
+def settled(events: Sequence[EventLog]) -> set[int]:
+    """Those of these purchases, by pk, for which nothing is owed any more.
+
+    The purchase was refunded or canceled since, or the buyer has all that the rules give now.
+    """
+    taken_back = revocations.ended_since(events)
+    fitting = rules_now(events)
+    held = _held([event for event in events if event.pk in fitting])
+    return {
+        event.pk
+        for event in events
+        if event.pk in taken_back
+        or (event.pk in fitting and _has_all(event, fitting[event.pk], held))
+    }
+
+
+def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
+    """The rules that are on and fit each of these events as of now, its product's own first."""
+    rules = Rule.objects.filter(
+        Q(product=None) | Q(product__in={event.product_id for event in events}),
+        enabled=True,
+        trigger__in={event.trigger for event in events},
+        marketplace__in={event.marketplace_id for event in events},
+    ).select_related("product", "integration", "destination")
+    in_order = list(rules.order_by(F("product").asc(nulls_last=True), "pk")) if events else []
+    found: dict[int, list[Rule]] = defaultdict(list)
+    for event in events:
+        for rule in in_order:
+            same = rule.trigger == event.trigger and rule.marketplace_id == event.marketplace_id
+            if same and rule.product_id in {None, event.product_id}:
+                found[event.pk].append(rule)
+    return dict(found)
+
+
+def gives_now(rule: Rule) -> bool:
+    """Whether this rule is on and gives something when its product is bought."""
+    return rule.enabled and gives_on_purchase(rule)
+
+
+def gives_on_purchase(rule: Rule) -> bool:
+    return rule.trigger == Trigger.PRODUCT_PURCHASED and Action(rule.action).gives_access
+
+
+def since(event: EventLog, rule: Rule) -> str:
+    """Why a rule that fits the event now did not run for it when it came."""
+    if rule.created_at > event.received_at:
+        made = timezone.localtime(rule.created_at)
+        return f"A rule exists since {made.day} {made:%b %H:%M}."
+    if event.fits_what_is_off:
+        return "The rule that fits was turned off then, and is on now."
+    return "A rule fits it now."
+
+
+def _customers(rows: Iterable[BackfillCandidate]) -> int:
+    return len({each.event.customer_id for each in rows})
+
+
+def _held(events: Iterable[EventLog]) -> dict[int, set[tuple[int | None, str]]]:
+    """{customer: what the person has as far as Admit knows, as (integration, target)}"""
+    customers = {event.customer_id for event in events if event.customer_id}
+    found = RuleRun.objects.filter(customer__in=customers).select_related("integration")
+    runs: dict[int, list[RuleRun]] = defaultdict(list)
+    for run in found.order_by("received_at", "pk"):
+        if run.customer_id:
+            runs[run.customer_id].append(run)
+    # Asked by their numbers: for the customers' SQLite would go through all that was ever done.
+    done = [run.pk for own in runs.values() for run in own if run.status == RuleRun.Status.DONE]
+    gone = frozenset(RuleRun.objects.filter(pk__in=done).lost().values_list("pk", flat=True))
+    return {
+        customer: {
+            (place.integration, place.target)
+            for place in by_place(own, gone)
+            if place.has and place.open is None
+        }
+        for customer, own in runs.items()
+    }
+
+
+def _has_all(
+    event: EventLog, rules: Sequence[Rule], held: dict[int, set[tuple[int | None, str]]]
+) -> str:
+    """ "has Course Two already", "" where something would be new, or is to be ended."""
+    has = held.get(event.customer_id or 0, set())
+    for rule in rules:
+        target = f"{rule.destination.kind}:{rule.destination.external_id}"
+        if not Action(rule.action).gives_access or (rule.integration_id, target) not in has:
+            return ""
+    names = dict.fromkeys(str(rule.destination) for rule in rules)
+    return f"has {', '.join(names)} already"

@@ -1,0 +1,96 @@
+"""What waits for its turn: how much it is, and how long it will take."""
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models.functions import Now
+
+from events.models import RuleRun
+from events.queue.wake import wake
+from events.reports.dashboard import worker_is_silent
+from integrations import rate_limit
+from integrations.models import Integration
+
+# Nothing is counted further.
+MAX_COUNT = 10_000
+CALLS_PER_RUN = 2
+# Calls a minute that a site may get where no limit is set: about ten are served at once.
+UNLIMITED = 600
+# What is tried again within this time counts as going on now.
+SOON = timedelta(minutes=1)
+
+
+def waiting(integration: Integration | None = None) -> int:
+    """How many actions wait, of one site or of all; counted to MOST."""
+    runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING)
+    if integration is not None:
+        runs = runs.filter(integration=integration)
+    return runs.order_by()[:MAX_COUNT].count()
+
+
+@dataclass(frozen=True, slots=True)
+class InLine:
+    """What waits, and of it what a person or Thinkific keeps; the rest goes on now."""
+
+    waiting: int = 0
+    off: int = 0  # their site is turned off
+    paused: int = 0  # their site's key is rejected, or it is paused
+    later: int = 0  # tried again at a time of their own
+
+    @property
+    def now(self) -> int:
+        return max(0, self.waiting - self.off - self.paused - self.later)
+
+
+def in_line() -> InLine:
+    """How much waits, and for what; counted to MOST."""
+    total = waiting()
+    if not total:
+        return InLine()
+    runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING).order_by()
+    off = Integration.objects.filter(enabled=False)
+    rejected = Integration.objects.filter(connection=Integration.Connection.REFUSED)
+    open_now = rate_limit.open_sites() - set(rejected.values_list("pk", flat=True))
+    closed = Integration.objects.filter(enabled=True).exclude(pk__in=open_now)
+    not_due = runs.filter(integration__in=open_now, next_attempt_at__gt=Now() + SOON)
+    return InLine(
+        total,
+        off=runs.filter(integration__in=off.values("pk"))[:MAX_COUNT].count(),
+        paused=runs.filter(integration__in=closed.values("pk"))[:MAX_COUNT].count(),
+        later=not_due[:MAX_COUNT].count(),
+    )
+
+
+def time_needed(runs: int) -> str:
+    """ "about 1 minute": how long one site takes for so many actions, two calls each."""
+    calls = settings.THINKIFIC_CALLS_PER_MINUTE or UNLIMITED
+    minutes = max(1, math.ceil(runs * CALLS_PER_RUN / calls))
+    about = "over" if runs >= MAX_COUNT else "about"
+    if minutes < 100:
+        return f"{about} {_counted(minutes, 'minute')}"
+    hours = round(minutes / 60)
+    return f"{about} {_counted(hours, 'hour')}" if hours < 48 else f"{about} {hours // 24} days"
+
+
+def spoken(runs: int, what: str = "waiting action") -> str:
+    """ "37 waiting actions", "10,000+ waiting actions"."""
+    return f"{runs:,}{'+' if runs >= MAX_COUNT else ''} {what}{'' if runs == 1 else 's'}"
+
+
+def go_on(runs: int) -> str:
+    """Wake the workers for so many actions of a site that has just become usable, and say so.
+
+    "37 waiting actions go on now, about 1 minute."; "" for none. It promises no end while no
+    worker runs.
+    """
+    if not runs:
+        return ""
+    wake()
+    when = "as soon as a worker runs" if worker_is_silent() else f"now, {time_needed(runs)}"
+    return f"{spoken(runs)} {'goes' if runs == 1 else 'go'} on {when}."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

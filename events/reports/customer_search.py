@@ -1,0 +1,126 @@
+"""Finding a customer by whatever somebody knows: e-mail or a part of it, name, order number."""
+
+import difflib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from events.models import Delivery, EventLog, EventTerm
+from events.receiving import spool
+from events.reports import activity_search
+from integrations import search
+from integrations.models import Customer, Marketplace, SearchTerm
+from integrations.samcart.normalize import normalize_email
+from integrations.search_terms import fold, visible
+
+MAX_RESULTS = 50
+SIMILAR = 5
+# So many addresses are compared with a mistyped one.
+COMPARED = 2000
+LONGEST = 320
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What fits: customers, and events of nobody, because their e-mail address cannot be used.
+
+    When nothing does, `similar` ones have an address that looks like what was typed, and `unseen`
+    tells what the search cannot see into. `only` is the one person the term can mean.
+    """
+
+    customers: list[Customer] = field(default_factory=list)
+    events: list[EventLog] = field(default_factory=list)
+    only: Customer | None = None
+    similar: list[Customer] = field(default_factory=list)
+    similar_events: list[EventLog] = field(default_factory=list)
+    unseen: "Unseen | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What no search looks into: how many were not read yet, and how many cannot be read.
+
+    `days` is after how many days events were removed, 0 when none can be so old.
+    """
+
+    unread: int
+    unreadable: int
+    days: int
+
+
+def find(term: str) -> SearchResult:
+    """At most fifty of each; an exact e-mail or order number stands for itself."""
+    word = visible(term[:LONGEST])
+    if not word:
+        return SearchResult()
+    meant = search.exact(word)
+    events = [] if meant else list(activity_search.of_order(word).order_by("-pk")[:MAX_RESULTS])
+    by_number = bool(events)
+    if not by_number:
+        events = _events(activity_search.as_sent(word, most=MAX_RESULTS))
+    nobodys = [event for event in events if event.customer_id is None]
+    if meant is not None:
+        return SearchResult([meant], nobodys, only=None if nobodys else meant)
+    customers = list(
+        Customer.objects.filter(pk__in={event.customer_id for event in events}).order_by("email")
+    )
+    if not by_number:
+        customers = list(dict.fromkeys([*search.customers(word, most=MAX_RESULTS), *customers]))
+    if not (customers or nobodys):
+        similar, similar_events = _similar(word)
+        return SearchResult(similar=similar, similar_events=similar_events, unseen=_unseen())
+    # An address that only contains a whole one is another person's: shown, but not opened.
+    email = normalize_email(word)
+    sure = not email or (bool(customers) and fold(customers[0].email) == fold(email))
+    alone = sure and not nobodys and len(customers) == 1
+    return SearchResult(customers, nobodys, only=customers[0] if alone else None)
+
+
+def _events(pks: list[int]) -> list[EventLog]:
+    found = EventLog.objects.filter(pk__in=pks).select_related("product")
+    return list(found.order_by("-received_at", "-pk"))
+
+
+def _unseen() -> Unseen:
+    """What was received and could not be searched, on this machine's disk as well."""
+    new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()[:COMPARED].count()
+    spooled = spool.counts()["waiting"] or 0
+    unreadable = EventLog.objects.filter(
+        status=EventLog.Status.UNREADABLE, dealt_with_at=None
+    ).order_by()
+    days: int = settings.KEEP_EVENTS_DAYS
+    began = Marketplace.objects.filter(created_at__lt=timezone.now() - timedelta(days=days))
+    removed = days if days and began.exists() else 0
+    return Unseen(new + spooled, unreadable[:COMPARED].count(), removed)
+
+
+def _similar(word: str) -> tuple[list[Customer], list[EventLog]]:
+    """Addresses that differ by a slip: the same name elsewhere, or a few other letters."""
+    email = normalize_email(word) or word.lower()
+    if not email.rpartition("@")[0]:
+        return [], []
+    terms: QuerySet[Any] = SearchTerm.objects.all()
+    customers = _close(email, terms, "customer", "customer__email")
+    of_events: QuerySet[Any] = EventTerm.objects.filter(event__customer=None)
+    events = _close(email, of_events, "event", "event__email_as_sent")
+    found = Customer.objects.filter(pk__in=customers).order_by("email")
+    return list(found), _events(events)
+
+
+def _close(email: str, terms: QuerySet[Any], owner: str, address: str) -> list[int]:
+    """Whose addresses look like this one, by number."""
+    name, _, domain = email.rpartition("@")
+
+    def addresses(beginning: str, *, end: str = "") -> dict[str, int]:
+        """Those with a part that begins so, and with such an end, and whose they are."""
+        of_terms = terms.filter(search.begins(beginning), **{f"{address}__endswith": end})
+        return dict(of_terms.order_by("term").values_list(address, owner)[:COMPARED])
+
+    same_name = addresses(f"{fold(name)}@")
+    known = same_name | addresses(fold(name)[:2], end=domain[-6:])
+    close = difflib.get_close_matches(email, known, n=SIMILAR, cutoff=0.8)
+    return [known[each] for each in dict.fromkeys([*same_name, *close])][:SIMILAR]

@@ -1,0 +1,229 @@
+"""The numbers of the overview: each from an index, none of them counts a whole table."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from events.models import Delivery, EventLog, RuleRun, Worker
+from events.reports import backfill, review
+from integrations.models import Product
+from rules.models import Rule, Scope
+from rules.triggers import Trigger
+
+Status = RuleRun.Status
+DAYS = 14
+# Purchases that gave nothing are counted so far back.
+LATELY = timedelta(days=30)
+# Beyond this many nobody asks for the exact number.
+MAX_COUNT = 10_000
+SILENCE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class DayTotals:
+    """What became of the actions of the events of one day."""
+
+    day: date
+    done: int
+    failed: int
+    other: int
+
+    @property
+    def total(self) -> int:
+        return self.done + self.failed + self.other
+
+
+@dataclass(frozen=True, slots=True)
+class EventCounts:
+    """Events that came in a time, and how many of them are of each kind; each at most MOST + 1."""
+
+    events: int = 0
+    no_rule: int = 0
+    not_understood: int = 0
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnfulfilledProduct:
+    """A product that was paid for and gave nothing; `last` is when last.
+
+    `rule` gives something for a purchase of it now, `rule_off` would if it were turned on; its
+    own go before global ones.
+    """
+
+    product: Product | None
+    buyers: int
+    purchases: int
+    last: datetime
+    rule: Rule | None
+    rule_off: Rule | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaidForNothing:
+    """Purchases for which something is still owed: how many, at most MOST + 1, and of what."""
+
+    purchases: int
+    products: list[UnfulfilledProduct]
+
+
+def format_count(number: int) -> str:
+    """ "9,999", "10,000+" """
+    return f"{MAX_COUNT:,}+" if number > MAX_COUNT else f"{number:,}"
+
+
+def _at_most(rows: QuerySet[Any]) -> int:
+    return rows.order_by()[: MAX_COUNT + 1].count()
+
+
+def events_in_a_day() -> EventCounts:
+    """What came in the last 24 hours."""
+    since = timezone.now() - timedelta(hours=24)
+    events = EventLog.objects.filter(received_at__gte=since)
+    kinds = EventLog.Status
+    return EventCounts(
+        events=_at_most(events),
+        no_rule=_at_most(events.filter(status=kinds.NO_RULE)),
+        not_understood=sum(
+            _at_most(events.filter(status=status))
+            for status in (kinds.UNKNOWN_TYPE, kinds.UNREADABLE)
+        ),
+        repeats=_at_most(events.filter(status=kinds.REPEAT)),
+    )
+
+
+def failed() -> int:
+    """Actions that failed and need a person."""
+    return _at_most(RuleRun.objects.filter(status=Status.FAILED))
+
+
+def held() -> int:
+    """Actions that a person must release or dismiss."""
+    return _at_most(RuleRun.objects.filter(status=Status.HELD))
+
+
+def actions_by_day() -> list[DayTotals]:
+    """The last fourteen days in the server's time zone, the oldest first."""
+    today = timezone.localdate()
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    starts = [timezone.make_aware(datetime.combine(day, time.min)) for day in days]
+    # By comparing with the beginnings of days: taking dates apart costs a call for each row.
+    number = Case(
+        *[
+            When(received_at__gte=start, then=Value(i))
+            for i, start in reversed([*enumerate(starts)])
+        ],
+        output_field=IntegerField(),
+    )
+    rows = (
+        RuleRun.objects.filter(status__in=Status.values, received_at__gte=starts[0])
+        .order_by()
+        .annotate(day=number)
+        .values_list("day", "status")
+        .annotate(Count("pk"))
+    )
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    for day, status, count in rows:
+        found[day][status] = count
+    return [
+        DayTotals(
+            day,
+            done=found[i].get(Status.DONE, 0),
+            failed=found[i].get(Status.FAILED, 0),
+            other=sum(found[i].values())
+            - found[i].get(Status.DONE, 0)
+            - found[i].get(Status.FAILED, 0),
+        )
+        for i, day in enumerate(days)
+    ]
+
+
+def needing_somebody(most: int = 10) -> list[RuleRun]:
+    """The newest actions that failed or are held."""
+    rows: list[RuleRun] = []
+    for status in (Status.FAILED, Status.HELD):
+        runs = RuleRun.objects.filter(status=status).order_by("-received_at")
+        rows += runs.select_related("customer", "integration")[:most]
+    return sorted(rows, key=lambda run: run.received_at, reverse=True)[:most]
+
+
+def unfulfilled_products() -> PaidForNothing:
+    """What was bought in the last 30 days and gave nothing, by product, most buyers first.
+
+    Left out is what is settled: refunded since, or given to the buyer in another way. That is
+    looked up for the newest earlier.MOST purchases.
+    """
+    since = timezone.now() - LATELY
+    purchases = review.gave_nothing().filter(received_at__gte=since)
+    newest = purchases.order_by("-received_at", "-pk").defer("verdicts", "custom_fields", "reason")
+    settled = backfill.settled(list(newest[: backfill.MAX_EVENTS]))
+    purchases = purchases.exclude(pk__in=settled)
+    return PaidForNothing(_at_most(purchases), _unsold(purchases))
+
+
+def _unsold(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
+    rows = (
+        purchases.order_by()
+        .values("product")
+        .annotate(
+            buyers=Count(F("customer"), distinct=True),
+            purchases=Count("pk"),
+            last=Max("received_at"),
+        )
+        .order_by("-buyers", "-last")[:10]
+    )
+    found = list(rows)
+    products = Product.objects.in_bulk([row["product"] for row in found if row["product"]])
+    rules = Rule.objects.filter(
+        Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
+    )
+    on = _first_of_each([rule for rule in rules if backfill.gives_now(rule)])
+    off = _first_of_each([rule for rule in rules if not rule.enabled])
+
+    def unsold(
+        product: Product | None, buyers: int, purchases: int, last: datetime
+    ) -> UnfulfilledProduct:
+        keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
+        rule = next((on[key] for key in keys if key in on), None)
+        rule_off = next((off[key] for key in keys if key in off), None)
+        return UnfulfilledProduct(product, buyers, purchases, last, rule, rule_off)
+
+    return [
+        unsold(products.get(row["product"]), row["buyers"], row["purchases"], row["last"])
+        for row in found
+    ]
+
+
+def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rule]:
+    """The oldest rule of each product, and of each account for all its products."""
+    in_order = sorted(rules, key=lambda rule: rule.pk, reverse=True)
+    return {
+        (rule.product_id, None if rule.product_id else rule.marketplace_id): rule
+        for rule in in_order
+    }
+
+
+def not_understood() -> int:
+    """Events that nobody could read, or whose type nobody knows, and nobody has dealt with."""
+    return _at_most(review.not_understood())
+
+
+def worker_is_silent() -> bool:
+    """Whether no worker has been seen for two minutes."""
+    newest = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
+    return newest is None or newest < timezone.now() - SILENCE
+
+
+def unread() -> int:
+    """Deliveries that no worker has read yet."""
+    return _at_most(Delivery.objects.filter(state=Delivery.State.NEW))
+
+
+def an_order_got_through() -> bool:
+    """Whether a purchase was ever carried out in Thinkific."""
+    done = RuleRun.objects.filter(status=Status.DONE, event__trigger=Trigger.PRODUCT_PURCHASED)
+    return done.exists()

@@ -1,0 +1,35 @@
+"""The exchanges with Thinkific that belong to runs, as they were, secrets masked."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from events.models import RuleRun
+from integrations.models import ApiCall
+
+# Of one run; whoever tried for three days made a few dozen.
+MAX_CALLS = 100
+
+
+def removed(run: RuleRun) -> str:
+    """A sentence when the calls of a run are so old that housekeeping has removed them."""
+    days = settings.KEEP_EXCHANGES_DAYS
+    last = run.finished_at or run.started_at
+    if not (days and last and last < timezone.now() - timedelta(days=days)):
+        return ""
+    return (
+        f"Calls are kept for {days} day{'' if days == 1 else 's'}; those of this action are gone."
+    )
+
+
+def of_runs(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:
+    """{run's pk: its calls, oldest first}; at most a hundred for each run asked for."""
+    asked = [run.pk for run in runs]
+    calls = ApiCall.objects.filter(run_id__in=asked).order_by("-pk")[: MAX_CALLS * len(asked)]
+    found: dict[int, list[ApiCall]] = defaultdict(list)
+    for call in reversed(list(calls) if asked else []):
+        found[call.run_id or 0].append(call)
+    return found

@@ -1,0 +1,122 @@
+"""What stands in line: wake-ups, workers, deliveries, actions, calls. It is only looked at."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Min, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.models import OrmQ
+from redis.exceptions import RedisError
+
+from events.models import Delivery, RuleRun, Worker
+from integrations import rate_limit
+from integrations.models import ApiCall, CallBudget, Integration
+
+# No number on the page is counted further, and no list is longer.
+MAX_COUNT = 10_000
+MAX_LISTED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """How many wait and since when the first does; `count` stops at MOST, -1 is unknown."""
+
+    count: int
+    oldest: datetime | None = None
+
+    @property
+    def spoken(self) -> str:
+        """ "0", "1,204", "10,000+"."""
+        return f"{self.count:,}{'+' if self.count >= MAX_COUNT else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteQueue:
+    """A site's place in the budget of calls: why it is paused, and what it did.
+
+    A pause ends by an answer. `asks_at` is the earliest time at which that is asked for, None when
+    it may be asked at once.
+    """
+
+    integration: Integration
+    why: str  # what a CallBudget.Blocked says; "" when calls may go out
+    asks_at: datetime | None
+    next_call: datetime | None  # None: at once
+    calls_last_minute: int
+
+
+def wake_ups() -> QueueDepth | None:
+    """The wake-ups that no worker has taken yet; None when Redis does not answer.
+
+    Of django-q2's rows only numbers are read: their payload is a pickle and stays closed.
+    """
+    if settings.REDIS_URL:
+        return _in_redis()
+    free = OrmQ.objects.filter(lock__lte=timezone.now())
+    return QueueDepth(_counted(free), free.aggregate(oldest=Min("lock"))["oldest"])
+
+
+def workers() -> list[Worker]:
+    """Worker clusters, the one seen last first."""
+    return list(Worker.objects.order_by("-seen_at", "-started_at")[:MAX_LISTED])
+
+
+def unread() -> QueueDepth:
+    """Deliveries that were kept and not read yet."""
+    new = Delivery.objects.filter(state=Delivery.State.NEW)
+    return QueueDepth(_counted(new), new.aggregate(oldest=Min("received_at"))["oldest"])
+
+
+def due() -> QueueDepth:
+    """Waiting actions whose time has come."""
+    found = RuleRun.objects.due()
+    return QueueDepth(_counted(found), found.aggregate(oldest=Min("next_attempt_at"))["oldest"])
+
+
+def later() -> QueueDepth:
+    """Waiting actions whose time has not come; `oldest` is when the next one is due."""
+    found = RuleRun.objects.filter(status=RuleRun.Status.WAITING, next_attempt_at__gt=Now())
+    return QueueDepth(_counted(found), found.aggregate(oldest=Min("next_attempt_at"))["oldest"])
+
+
+def running() -> list[RuleRun]:
+    """Actions under a lease now, the one whose lease ends first before the others."""
+    found = RuleRun.objects.filter(status=RuleRun.Status.RUNNING).order_by("lease_until", "pk")
+    return list(found.select_related("integration")[:MAX_LISTED])
+
+
+def sites() -> list[SiteQueue]:
+    """Every site with its pause, its next slot, and its calls of the last minute."""
+    rows = CallBudget.objects.select_related("integration").annotate(now=rate_limit.EpochNow())
+    lately = ApiCall.objects.filter(sent_at__gt=Now() - timedelta(minutes=1)).order_by()
+    calls = dict(lately.values_list("integration").annotate(Count("pk")))
+    return [
+        _site(row, calls.get(row.integration.pk, 0)) for row in rows.order_by("integration__name")
+    ]
+
+
+def _site(row: CallBudget, calls: int) -> SiteQueue:
+    # Both as the database sees them, and told on our clock.
+    pause, gap = row.blocked_until - row.now, row.next_slot - row.now  # type: ignore[attr-defined]
+    spacing, ahead = rate_limit.spacing()
+    return SiteQueue(
+        row.integration,
+        CallBudget.Blocked(row.blocked).label if row.blocked else "",
+        timezone.now() + timedelta(seconds=pause) if row.blocked and pause > 0 else None,
+        timezone.now() + timedelta(seconds=gap - ahead) if spacing and gap > ahead else None,
+        calls,
+    )
+
+
+def _in_redis() -> QueueDepth | None:
+    try:
+        return QueueDepth(int(get_broker().queue_size()))
+    except RedisError:
+        return None
+
+
+def _counted(rows: QuerySet[Delivery] | QuerySet[RuleRun] | QuerySet[OrmQ]) -> int:
+    return rows.order_by()[:MAX_COUNT].count()

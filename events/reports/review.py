@@ -1,0 +1,38 @@
+"""What still needs a person, and that somebody has seen to it."""
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from events.models import EventLog
+from rules.triggers import Trigger
+
+Status = EventLog.Status
+PAID_FOR_NOTHING = Q(status=Status.NO_RULE, trigger=Trigger.PRODUCT_PURCHASED.value)
+# As in the partial index `event_gave_nothing`.
+GAVE_NOTHING = PAID_FOR_NOTHING & Q(dealt_with_at=None)
+NOT_UNDERSTOOD = Q(status__in=[Status.UNKNOWN_TYPE, Status.UNREADABLE], dealt_with_at=None)
+
+
+def gave_nothing() -> QuerySet[EventLog]:
+    """Purchases that were paid for and gave nothing, because no rule fits them."""
+    return EventLog.objects.filter(GAVE_NOTHING)
+
+
+def not_understood() -> QuerySet[EventLog]:
+    """Events that could not be read, or whose type nobody knows."""
+    return EventLog.objects.filter(NOT_UNDERSTOOD)
+
+
+def needs_a_person(event: EventLog) -> bool:
+    """Whether this event was left undone and nobody has dealt with it."""
+    if event.dealt_with_at is not None:
+        return False
+    paid = event.status == Status.NO_RULE and event.trigger == Trigger.PRODUCT_PURCHASED
+    return paid or event.status in {Status.UNKNOWN_TYPE, Status.UNREADABLE}
+
+
+def mark_reviewed(events: QuerySet[EventLog], *, by: str) -> int:
+    """Note that this person has dealt with those that were left undone; how many they were."""
+    undone = EventLog.objects.filter(GAVE_NOTHING | NOT_UNDERSTOOD)
+    chosen = undone.filter(pk__in=list(events.order_by().values_list("pk", flat=True)))
+    return chosen.update(dealt_with_at=Now(), dealt_with_by=by[:150])

@@ -1,0 +1,98 @@
+"""What would happen: the rules that would run for an event and the others, and why. Reads only."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from events.deciding import revocations
+from events.models import EventLog, RuleRun
+from integrations import rate_limit
+from integrations.models import Customer, FieldMapping, Marketplace, Product, ThinkificUser
+from integrations.samcart.parser import normalize_email
+from rules import engine, planned_calls
+from rules.models import Action, Rule
+from rules.triggers import Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A rule that would run: its calls in order, and what else there is to say."""
+
+    rule: Rule
+    calls: list[planned_calls.PlannedCall]
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Nothing of it was done. `skipped` are the other rules with the reason why not."""
+
+    runs: list[PlannedRun]
+    skipped: list[tuple[Rule, str]]
+    notes: list[str]
+
+
+def simulate(
+    marketplace: Marketplace,
+    trigger: Trigger,
+    *,
+    product: Product | None = None,
+    email: str = "",
+    event: EventLog | None = None,
+) -> Simulation:
+    """Decide as the inbox would for such an event now; `event` is a stored one to start from."""
+    triggers = {trigger}
+    notes = []
+    if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
+        triggers.add(Trigger.SUBSCRIPTION_CANCELED)
+        notes.append("Rules for Subscription Canceled run as well, as SamCart does it.")
+    about = (product.kind, product.external_id) if product else None
+    rules = Rule.objects.for_deciding(marketplace.pk)
+    verdicts = engine.decide(engine.Fact(frozenset(triggers), about), rules)
+    customer = Customer.objects.filter(email=normalize_email(email)).first() if email else None
+    if not email:
+        notes.append("Without an e-mail address nobody can be enrolled: each action would fail.")
+    taken_back = revocations.ended_since([event]) if event else {}
+    if event is not None and event.pk in taken_back:
+        notes.append(
+            f"Since then {revocations.sentence(taken_back[event.pk])}: running the rules again leaves "
+            "this event out."
+        )
+    would = [_would(each.rule, customer, event) for each in verdicts if each.runs]
+    skipped = [(each.rule, engine.REASONS[each.why]) for each in verdicts if not each.runs]
+    return Simulation(would, skipped, notes)
+
+
+def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> PlannedRun:
+    action, site = Action(rule.action), rule.integration
+    known = (
+        customer is not None
+        and ThinkificUser.objects.filter(integration=site, customer=customer).exists()
+    )
+    fields = FieldMapping.objects.values_for(site, event.custom_fields) if event else {}
+    notes = []
+    if not site.enabled:
+        notes.append(f"{site} is turned off: it would wait until it is turned on.")
+    elif rate_limit.blocked_for(site.pk)[1] > 0:
+        notes.append(f"{site} is paused: it would wait until the pause is over.")
+    if rule.destination.gone_at and action.gives_access:
+        notes.append(
+            f"Thinkific said that {rule.destination} is gone. It would be asked again, and fail "
+            "if that is still so."
+        )
+    if event is not None and _later_one_done(rule, event):
+        notes.append("A later event for the same course or bundle is done: it would be skipped.")
+    return PlannedRun(
+        rule, planned_calls.plan(action, known=known, fills_fields=bool(fields)), notes
+    )
+
+
+def _later_one_done(rule: Rule, event: EventLog) -> bool:
+    kind = Action(rule.action).destination_kind.value
+    return RuleRun.objects.filter(
+        customer=event.customer_id,
+        integration=rule.integration_id,
+        target=f"{kind}:{rule.destination.external_id}",
+        received_at__gt=event.received_at,
+        status=RuleRun.Status.DONE,
+    ).exists()

@@ -1,0 +1,1 @@
+"""Retention: what is removed, when, and in which steps."""

@@ -1,0 +1,74 @@
+"""Deleting a SamCart account with all that came from it, without holding the others up."""
+
+import time
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+from events.models import Delivery, EventLog
+from integrations.models import Marketplace
+
+# Nothing on the page is counted further.
+MAX_COUNT = 10_000
+# Deleted in one transaction: on SQLite nothing can be received as long as it lasts.
+BATCH = 50
+# As long as a person looks at a page that loads.
+SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionSummary:
+    """What goes with an account; no count is above MOST."""
+
+    rules: int
+    products: int
+    events: int
+    names: int
+
+    def lines(self) -> list[str]:
+        """ "3 rules", "10,000+ events", "1 product"; what there is none of is left out."""
+        counted = (
+            (self.rules, "rule"),
+            (self.products, "product"),
+            (self.events, "event"),
+            (self.names, "named type"),
+        )
+        return [_spoken(count, what) for count, what in counted if count]
+
+
+def summarize(marketplace: Marketplace) -> DeletionSummary:
+    """What deleting the account would delete."""
+    return DeletionSummary(
+        rules=marketplace.rules.order_by()[:MAX_COUNT].count(),
+        products=marketplace.products.order_by()[:MAX_COUNT].count(),
+        events=EventLog.objects.filter(marketplace=marketplace).order_by()[:MAX_COUNT].count(),
+        names=marketplace.named_types.order_by()[:MAX_COUNT].count(),
+    )
+
+
+def delete(marketplace: Marketplace) -> bool:
+    """Delete the account: address and rules at once, its events little by little, then itself.
+
+    Thinkific is not called: who has access keeps it. False when SECONDS were not enough; then
+    the account is still there, without address and rules, and closing it again goes on.
+    """
+    until = time.monotonic() + SECONDS
+    with transaction.atomic():
+        marketplace.webhook_secrets.all().delete()
+        marketplace.rules.all().delete()
+    deliveries = Delivery.objects.filter(marketplace=marketplace).order_by()
+    while batch := list(deliveries.values_list("pk", flat=True)[:BATCH]):
+        began = time.monotonic()
+        if began > until:
+            return False
+        with transaction.atomic():
+            Delivery.objects.filter(pk__in=batch).delete()
+        if connection.vendor == "sqlite":
+            # Leaves as much time to whoever wants to write as it took.
+            time.sleep(time.monotonic() - began)
+    marketplace.delete()
+    return True
+
+
+def _spoken(count: int, what: str) -> str:
+    return f"{count:,}{'+' if count >= MAX_COUNT else ''} {what}{'' if count == 1 else 's'}"

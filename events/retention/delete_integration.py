@@ -1,0 +1,98 @@
+"""Deleting an integration without holding the others up; what was done stays in the history."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from events.models import RuleRun
+from events.reports import backlog
+from integrations.models import ApiCall, Integration, Intent, ThinkificUser
+
+# Changed in one transaction: on SQLite nothing can be received as long as it lasts.
+BATCH = 500
+# As long as a person looks at a page that loads.
+SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionSummary:
+    """What stops working with an integration; `waiting` is counted to backlog.MOST."""
+
+    rules: int
+    waiting: int
+    mappings: int
+
+    def lines(self) -> list[str]:
+        """A sentence for each that there is any of."""
+        fates = (
+            (
+                (self.rules, "rule"),
+                "is deleted: it enrolls and removes nobody any more",
+                "are deleted: they enroll and remove nobody any more",
+            ),
+            (
+                (self.waiting, "waiting action"),
+                "fails: do it by hand in Thinkific if it is still wanted",
+                "fail: do them by hand in Thinkific if they are still wanted",
+            ),
+            ((self.mappings, "field mapping"), "is deleted", "are deleted"),
+        )
+        return [
+            f"{backlog.spoken(*what)} {one if what[0] == 1 else many}."
+            for what, one, many in fates
+            if what[0]
+        ]
+
+
+def summarize(integration: Integration) -> DeletionSummary:
+    """What deleting the integration would end."""
+    return DeletionSummary(
+        rules=integration.rules.count(),
+        waiting=backlog.waiting(integration),
+        mappings=integration.field_mappings.count(),
+    )
+
+
+def delete(integration: Integration) -> bool:
+    """Turn the integration and its rules off at once, then delete it little by little.
+
+    Events, actions and calls stay, and Thinkific is not called: who has access keeps it. False
+    when SECONDS were not enough; then the integration is off, and disconnecting it goes on.
+    """
+    until = time.monotonic() + SECONDS
+    with transaction.atomic():
+        Integration.objects.filter(pk=integration.pk).update(enabled=False)
+        integration.rules.update(enabled=False)
+
+    def in_batches(model: Any, change: Callable[[QuerySet[Any]], object]) -> bool:
+        return _in_batches(model._default_manager.filter(integration=integration), change, until)
+
+    over = (
+        in_batches(RuleRun, lambda runs: runs.update(integration=None, rule=None))
+        and in_batches(ApiCall, lambda calls: calls.update(integration=None))
+        and in_batches(ThinkificUser, lambda thinkific_users: thinkific_users.delete())
+        and in_batches(Intent, lambda intents: intents.delete())
+    )
+    if over:
+        integration.delete()
+    return over
+
+
+def _in_batches(
+    rows: QuerySet[Any], change: Callable[[QuerySet[Any]], object], until: float
+) -> bool:
+    """Carry out the change, after which no row is left; False when the time is over before."""
+    while batch := list(rows.order_by().values_list("pk", flat=True)[:BATCH]):
+        began = time.monotonic()
+        if began > until:
+            return False
+        with transaction.atomic():
+            change(rows.filter(pk__in=batch))
+        if connection.vendor == "sqlite":
+            # Leaves as much time to whoever wants to write as it took.
+            time.sleep(time.monotonic() - began)
+    return True

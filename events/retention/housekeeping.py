@@ -1,0 +1,124 @@
+"""Housekeeping: once an hour what is too old is removed, in many short transactions.
+
+One worker at a time does it, for a moment at a time and only while nothing else is to be done;
+the next one goes on where it stopped.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from events.deciding.inbox import HOLD_SECONDS, LEAVE_TIMES
+from events.models import Tidying
+from events.retention.policy import TASKS, RetentionTask
+
+log = logging.getLogger(__name__)
+EVERY = timedelta(hours=1)
+# A worker that has not come back within this time has died over it.
+LEASE = timedelta(minutes=5)
+# Looked at together, and removed a few at a time.
+PAGE = 100
+FEW = 5
+START: tuple[datetime | None, int] = (None, 0)
+
+
+def begin() -> None:
+    """Have the first round come in an hour; without effect when there was one."""
+    Tidying.objects.get_or_create(pk=Tidying.ONLY, defaults={"next_at": Now() + EVERY})
+
+
+def due() -> bool:
+    """Whether it is time for a round, or one was interrupted."""
+    return Tidying.objects.filter(next_at__lte=Now()).exists()
+
+
+def go_on(
+    *,
+    until: float = float("inf"),
+    enough: Callable[[], bool] = lambda: False,
+    leave: Callable[[float], object] = time.sleep,
+) -> dict[str, int]:
+    """Go on with the round if one is due: {chore: how many rows were removed now}.
+
+    Ends at `until` (monotonic seconds) or as soon as `enough` says so, at the earliest after one
+    page. Between two transactions `leave` is called with the seconds to leave others.
+    """
+    removed: Counter[str] = Counter()
+    mine = Tidying.objects.filter(next_at__lte=Now())
+    if not mine.update(next_at=Now() + LEASE):
+        return removed
+    stand = Tidying.objects.get()
+    names = [chore.name for chore in TASKS]
+    first = names.index(stand.chore) if stand.chore in names else 0
+    after = (stand.reached_at, stand.reached_id)
+    for chore in TASKS[first:]:
+        for place, number in work_off(chore, after=after, leave=leave):
+            if number:
+                removed[chore.name] += number
+            if time.monotonic() > until or enough():
+                _stop(chore=chore.name, place=place)
+                return removed
+        after = START
+    _stop(next_at=Now() + EVERY)
+    if removed.total():
+        log.info("tidied", extra=dict(removed))
+    return removed
+
+
+def work_off(
+    chore: RetentionTask,
+    *,
+    after: tuple[datetime | None, int] = START,
+    leave: Callable[[float], object] = time.sleep,
+) -> Iterator[tuple[tuple[datetime | None, int], int]]:
+    """Remove page after page: yields the place that was reached and how many rows went."""
+    while page := chore.page(after, PAGE):
+        number = _remove(chore, chore.may_go([pk for _, pk in page]), leave)
+        if chore.time:
+            after = page[-1]
+        yield after, number
+        if not (number or chore.time):
+            return  # somebody else needs what is left
+
+
+def would_remove(chore: RetentionTask) -> int:
+    """How many rows of this kind would go now. Reads only."""
+    if not chore.time:
+        return chore.rows().count()
+    number, after = 0, START
+    while page := chore.page(after, PAGE):
+        number += len(chore.may_go([pk for _, pk in page]))
+        after = page[-1]
+    return number
+
+
+def _remove(chore: RetentionTask, pks: list[Any], leave: Callable[[float], object]) -> int:
+    """Remove these rows in short transactions; how many it were."""
+    number = 0
+    while pks:
+        with transaction.atomic():
+            began = time.monotonic()
+            while pks:
+                few, pks = pks[:FEW], pks[FEW:]
+                few = chore.may_go(few)
+                number += chore.remove(few) if few else 0
+                if time.monotonic() - began > HOLD_SECONDS / 2:
+                    break
+        # On SQLite nobody else can write meanwhile; PostgreSQL is only spared the load.
+        times = LEAVE_TIMES if connection.vendor == "sqlite" else 1
+        leave(times * (time.monotonic() - began))
+    return number
+
+
+def _stop(
+    *, chore: str = "", place: tuple[datetime | None, int] = START, next_at: Any = None
+) -> None:
+    Tidying.objects.update(
+        next_at=next_at or Now(), chore=chore, reached_at=place[0], reached_id=place[1]
+    )

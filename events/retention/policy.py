@@ -1,0 +1,217 @@
+"""What is too old to be kept, what of it is still needed, and how the rest is removed.
+
+Each chore finds candidates by an index, says which of them may go, and removes those inside the
+caller's short transaction.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_q.models import OrmQ, Task
+
+from events.deciding import inbox
+from events.deciding.repeats import WINDOW
+from events.models import Delivery, EventLog, EventTerm, RuleRun, RuleTexts
+from events.reports.review import NOT_UNDERSTOOD
+from integrations.models import ApiCall
+
+Status = EventLog.Status
+# What still waits for Thinkific or for a person is never too old.
+OPEN = Q(status__in=[Status.WAITING, Status.FAILED, Status.HELD]) | NOT_UNDERSTOOD
+# One that is taken is gone at once. What nobody takes for so long was left by a version before
+# 0.3.0, which kept what it took, or lay in the database when REDIS_URL was set.
+WAKE_UP_KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionTask:
+    """One kind of row. `one` and `many` name it in sentences.
+
+    `rows` are the candidates. Where some of them stay, `may_go` tells which do not, and `time`
+    is the field by which the walk goes past them.
+    """
+
+    name: str
+    one: str
+    many: str
+    rows: Callable[[], QuerySet[Any]]
+    remove: Callable[[Sequence[Any]], int]
+    may_go: Callable[[Sequence[Any]], list[Any]] = list
+    time: str = ""
+
+    def page(self, after: tuple[datetime | None, int], size: int) -> list[tuple[Any, Any]]:
+        """The next candidates after this place, oldest first: (time, pk)."""
+        if not self.time:
+            return [(None, pk) for pk in self.rows().order_by().values_list("pk", flat=True)[:size]]
+        rows, (at, pk) = self.rows(), after
+        if at is not None:
+            beyond = Q(**{f"{self.time}__gt": at}) | Q(pk__gt=pk)
+            rows = rows.filter(beyond, **{f"{self.time}__gte": at})
+        return list(rows.order_by(self.time, "pk").values_list(self.time, "pk")[:size])
+
+
+def _older(model: Any, field: str, days: int) -> QuerySet[Any]:
+    if not days:
+        return model.objects.none()  # type: ignore[no-any-return]
+    return model.objects.filter(  # type: ignore[no-any-return]
+        **{f"{field}__lt": timezone.now() - timedelta(days=days)}
+    )
+
+
+# What SamCart sent
+
+
+def payloads() -> QuerySet[Delivery]:
+    """Deliveries that were read and whose body is too old."""
+    old = _older(Delivery, "received_at", settings.KEEP_PAYLOADS_DAYS)
+    return old.filter(state=Delivery.State.READ, body_removed_at=None)
+
+
+def _payloads_that_go(pks: Sequence[int]) -> list[int]:
+    needed = EventLog.objects.filter(OPEN, delivery__in=pks).values_list("delivery", flat=True)
+    return sorted(set(pks) - set(needed))
+
+
+def _remove_payloads(pks: Sequence[int]) -> int:
+    read = Delivery.objects.filter(pk__in=pks, state=Delivery.State.READ, body_removed_at=None)
+    return read.update(body=b"", query="", body_removed_at=Now())
+
+
+# Events
+
+
+def events() -> QuerySet[Delivery]:
+    """Deliveries that are too old as a whole, with their events and actions.
+
+    None that an unread one could be compared with: whether it repeats, or was canceled too.
+    """
+    old = _older(Delivery, "received_at", settings.KEEP_EVENTS_DAYS)
+    unread = Delivery.objects.filter(state=Delivery.State.NEW).aggregate(at=Min("received_at"))
+    if unread["at"] is not None:
+        old = old.filter(received_at__lt=unread["at"] - WINDOW)
+    return old.filter(state=Delivery.State.READ)
+
+
+def _events_that_go(pks: Sequence[int]) -> list[int]:
+    """Nothing of a customer goes as long as any event of that customer is open.
+
+    For what may still be carried out must find what came after it and has overtaken it.
+    """
+    of_customer = EventLog.objects.filter(OPEN, customer=OuterRef("customer"))
+    kept = EventLog.objects.filter(OPEN | Exists(of_customer), delivery__in=pks)
+    return sorted(set(pks) - set(kept.values_list("delivery", flat=True)))
+
+
+def _remove_events(pks: Sequence[int]) -> int:
+    """By bare statements: Django's own cascade would first fetch every row."""
+    found = list(EventLog.objects.filter(delivery__in=pks).values_list("pk", flat=True))
+    runs = list(RuleRun.objects.filter(event__in=found).values_list("pk", flat=True))
+    alias = connection.alias
+    ApiCall.objects.filter(run_id__in=runs)._raw_delete(alias)
+    RuleRun.objects.filter(pk__in=runs)._raw_delete(alias)
+    EventTerm.objects.filter(event__in=found)._raw_delete(alias)
+    EventLog.objects.filter(pk__in=found)._raw_delete(alias)
+    Delivery.objects.filter(repeat_of__in=pks).update(repeat_of=None)
+    return Delivery.objects.filter(pk__in=pks)._raw_delete(alias)
+
+
+def _lock_and_choose(pks: Sequence[int]) -> list[int]:
+    """Those that may go now, held until the transaction ends: a retry may just have begun.
+
+    In the order in which retries take their locks, actions before events.
+    """
+    if connection.features.has_select_for_update and connection.in_atomic_block:
+        runs = RuleRun.objects.filter(event__delivery__in=pks).order_by("pk")
+        list(runs.select_for_update(of=("self",)).values_list("pk"))
+        events_ = EventLog.objects.filter(delivery__in=pks).order_by("pk")
+        list(events_.select_for_update(of=("self",)).values_list("pk"))
+    return _events_that_go(pks)
+
+
+# What else would pile up
+
+
+def _exchanges() -> QuerySet[ApiCall]:
+    return _older(ApiCall, "sent_at", settings.KEEP_EXCHANGES_DAYS)
+
+
+def _unused_texts() -> QuerySet[RuleTexts]:
+    used = EventLog.objects.filter(rule_texts=OuterRef("pk"))
+    return RuleTexts.objects.filter(~Exists(used))
+
+
+def _texts_that_go(pks: Sequence[int]) -> list[int]:
+    """Under the inbox's lock, for it may be about to use one of them for a new event."""
+    if connection.in_atomic_block and not inbox.only_one():
+        return []
+    return list(_unused_texts().filter(pk__in=pks).values_list("pk", flat=True))
+
+
+def _stale_wake_ups() -> QuerySet[OrmQ]:
+    return OrmQ.objects.filter(lock__lt=Now() - WAKE_UP_KEPT)  # type: ignore[no-any-return]
+
+
+def _deleting(model: Any) -> Callable[[Sequence[Any]], int]:
+    return lambda pks: model.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+
+
+TASKS = (
+    RetentionTask(
+        "payloads",
+        "payload of SamCart",
+        "payloads of SamCart",
+        payloads,
+        _remove_payloads,
+        _payloads_that_go,
+        "received_at",
+    ),
+    RetentionTask(
+        "exchanges",
+        "exchange with Thinkific",
+        "exchanges with Thinkific",
+        _exchanges,
+        _deleting(ApiCall),
+    ),
+    RetentionTask(
+        "events",
+        "delivery with its events and actions",
+        "deliveries with their events and actions",
+        events,
+        _remove_events,
+        _lock_and_choose,
+        "received_at",
+    ),
+    RetentionTask(
+        "texts",
+        "text of rules that no event uses",
+        "texts of rules that no event uses",
+        _unused_texts,
+        _deleting(RuleTexts),
+        _texts_that_go,
+    ),
+    RetentionTask(
+        "tasks", "result of a task", "results of tasks", Task.objects.all, _deleting(Task)
+    ),
+    RetentionTask(
+        "wake_ups",
+        "wake-up that nobody took",
+        "wake-ups that nobody took",
+        _stale_wake_ups,
+        _deleting(OrmQ),
+    ),
+    RetentionTask(
+        "sessions",
+        "session that has ended",
+        "sessions that have ended",
+        lambda: Session.objects.filter(expire_date__lt=Now()),
+        _deleting(Session),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The worker: its task, its scheduler and its heartbeat."""

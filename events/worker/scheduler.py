@@ -1,0 +1,55 @@
+"""Once a second: is anything due, and does the cluster beside us still work?"""
+
+from django.db.models import DurationField, ExpressionWrapper, F, Max
+from django.db.models.functions import Now
+
+from events.execution import runs
+from events.models import Delivery, Worker
+from events.queue import wake
+from events.retention import housekeeping
+
+
+def register(cluster: str) -> None:
+    """Note a cluster that is about to start."""
+    Worker.objects.update_or_create(name=cluster, defaults={"seen_at": None, "stopping": False})
+    housekeeping.begin()
+
+
+def deregister(cluster: str) -> None:
+    """Forget a cluster that has ended."""
+    Worker.objects.filter(name=cluster).delete()
+
+
+def ask_to_stop(cluster: str) -> None:
+    """Tell the cluster's tasks to claim nothing more."""
+    Worker.objects.filter(name=cluster).update(stopping=True)
+
+
+def tick(cluster: str, *, beat_after: float) -> float | None:
+    """Wake a worker when something is due or our cluster was silent for `beat_after` seconds.
+
+    Returns the seconds since the cluster was seen, None when it never was. The heartbeat
+    is a wake-up like any other: what does not come through the queue proves nothing.
+    """
+    silent = silence(cluster)
+    if silent is None or silent > beat_after or anything_due():
+        wake.wake()
+    return silent
+
+
+def anything_due() -> bool:
+    """Whether a worker would find something to do now."""
+    return work_due() or housekeeping.due()
+
+
+def work_due() -> bool:
+    """Whether an event waits to be read, or an action to be carried out."""
+    return Delivery.objects.filter(state=Delivery.State.NEW).exists() or runs.due()
+
+
+def silence(cluster: str = "") -> float | None:
+    """Seconds since the cluster (or any, when none is named) was seen; None when never."""
+    workers = Worker.objects.filter(name=cluster) if cluster else Worker.objects.all()
+    silent = ExpressionWrapper(Now() - F("seen"), output_field=DurationField())
+    row = workers.aggregate(seen=Max("seen_at"), silent=silent)
+    return row["silent"].total_seconds() if row["seen"] else None

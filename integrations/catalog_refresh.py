@@ -1,0 +1,105 @@
+"""Reading a site's catalog while a person waits, but not longer than she likes to.
+
+The reading runs in a thread with a database connection of its own. When the person has waited
+long enough it goes on by itself, and what it finds is stored all the same.
+"""
+
+import copy
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.db import connections
+
+from integrations.models import Integration
+from integrations.thinkific import catalog
+from integrations.thinkific.catalog import Changes
+from integrations.thinkific.explain import FAULTS, explain_plainly
+
+log = logging.getLogger(__name__)
+MAX_WAIT = 10.0  # seconds
+OURS = "Admit itself failed while it read the site, not Thinkific. Call your technician."
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a refresh ended: by `changes`, or by a `fault` in plain words; by neither yet."""
+
+    changes: Changes | None = None
+    fault: str = ""
+
+    @property
+    def goes_on(self) -> bool:
+        return self.changes is None and not self.fault
+
+    def sentence(self) -> str:
+        """What happened, as it follows "Art Academy: "."""
+        if self.changes is not None:
+            return f"refreshed. {self.changes.sentence()}"
+        if self.fault:
+            return f"not refreshed. {self.fault}"
+        return (
+            "still being read. That goes on in the background: "
+            "look in a minute at when it was last refreshed."
+        )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One reading that runs, of an integration of its own; `over` tells that it has ended."""
+
+    integration: Integration
+    over: threading.Event = field(default_factory=threading.Event)
+    outcome: Outcome = Outcome()
+
+
+# Of this process: whoever asks for a site that is being read waits for that reading.
+_readings: dict[tuple[int, int], _Reading] = {}
+_guard = threading.Lock()
+
+
+def refresh(integration: Integration, *, wait: float = MAX_WAIT) -> Outcome:
+    """Read the site's catalog and store it; waits `wait` seconds at most, then it goes on.
+
+    The integration must be committed: the reading sees nothing of the caller's transaction.
+    """
+    return refresh_all([integration], wait=wait)[0]
+
+
+def refresh_all(integrations: Iterable[Integration], *, wait: float = MAX_WAIT) -> list[Outcome]:
+    """The same for several sites side by side, `wait` seconds for all of them together."""
+    until = time.monotonic() + wait
+    begun = [_begin(integration) for integration in integrations]
+    for reading in begun:
+        reading.over.wait(max(0.0, until - time.monotonic()))
+    return [reading.outcome for reading in begun]
+
+
+def _begin(integration: Integration) -> _Reading:
+    # A reading with the key of before tells nothing about a new one.
+    key = integration.pk, integration.secret_version
+    with _guard:
+        if key in _readings:
+            return _readings[key]
+        # A copy: should the caller's get a new key meanwhile, this answer is about the old one.
+        reading = _readings[key] = _Reading(copy.copy(integration))
+    # A daemon: a server that is told to stop does not wait for it; the next refresh reads anew.
+    threading.Thread(target=_read, args=(key, reading), daemon=True, name="refresh").start()
+    return reading
+
+
+def _read(key: tuple[int, int], reading: _Reading) -> None:
+    try:
+        reading.outcome = Outcome(changes=catalog.refresh(reading.integration))
+    except FAULTS as error:
+        reading.outcome = Outcome(fault=explain_plainly(error))
+    except Exception:
+        log.exception("refresh_broke", extra={"integration": reading.integration.pk})
+        reading.outcome = Outcome(fault=OURS)
+    finally:
+        connections.close_all()
+        with _guard:
+            del _readings[key]
+        reading.over.set()

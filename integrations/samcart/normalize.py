@@ -1,0 +1,167 @@
+"""Making ids and e-mail addresses comparable: the same thing is always written the same way."""
+
+import re
+import unicodedata
+
+from integrations.samcart.text import is_none, json_kind
+from integrations.samcart.unreadable import Unreadable
+
+MAX_ID_LENGTH = 64
+MAX_EMAIL_LENGTH = 320
+
+NO_EMAIL = "The order carries no e-mail address."
+
+_NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
+_EXACT_FLOAT = 2**53  # beyond it a float stands for several whole numbers
+
+_NEVER_IN_EMAIL = frozenset('<>()[]\\,;:"')
+_DOT = re.compile("[.\u3002\uff0e\uff61]")  # the dots of RFC 3490
+_DOMAIN_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+# Letters and marks by category, yet nothing is seen of them (Unicode: Default_Ignorable).
+_UNSEEN = frozenset(
+    map(
+        chr,
+        [
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0),
+            *range(0x180B, 0x1810),
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+        ],
+    )
+)
+
+
+def normalize_id(value: object, *, what: str) -> str:
+    """Return a SamCart id as text; 1, "1", "001", 1.0 and "1.0" are all "1".
+
+    Absent (null, blank, [] and 0, as PHP writes "none") is "". Text ids other than numbers are
+    kept as they are. `what` names the id in the reason. Raises Unreadable for everything that
+    could only become an id by guessing: true, 1.5, -1, lists, more than 64 characters.
+    """
+    if is_none(value):
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Unreadable(f"The {what} is {json_kind(value)} where a number is expected.")
+    if isinstance(value, str):
+        return _text_id(value.strip(), what=what)
+    return _number_id(value, what=what)
+
+
+def split_ids(value: object, *, what: str) -> list[str]:
+    """Return the ids of a product: one, or several that a legacy body joins with commas."""
+    if not isinstance(value, str) or "," not in value:
+        return [normalize_id(value, what=what)]
+    ids = [normalize_id(piece, what=what) for piece in value.split(",")]
+    return list(filter(None, ids)) or [""]
+
+
+def normalize_email(text: str) -> str:
+    """Return the form of an e-mail address under which a person is found; "" when unusable.
+
+    Stripped, NFC, lower case, the domain in punycode.
+    """
+    return examine_email(text)[0]
+
+
+def examine_email(text: str) -> tuple[str, str]:
+    """Return the match key of an address and "", or "" and a sentence that says what is wrong."""
+    text = strip_invisible(text)
+    if not text:
+        return "", NO_EMAIL
+    # Before anything else: composing half a million marks takes minutes.
+    if len(text) > MAX_EMAIL_LENGTH:
+        return "", f"The e-mail address is longer than {MAX_EMAIL_LENGTH} characters."
+    problem = _character_problem(text)
+    if problem:
+        return "", problem
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
+    local, _, domain = text.rpartition("@")
+    if not local or not domain or "@" in local:
+        return "", 'The e-mail address needs exactly one "@", with text on both sides.'
+    if not _NEVER_IN_EMAIL.isdisjoint(text):
+        return "", "The e-mail address holds a bracket, comma, colon or another sign it may not."
+    domain = _ascii_domain(domain)
+    if not domain:
+        return "", 'The part of the e-mail address after the "@" is no possible domain.'
+    if len(local) + 1 + len(domain) > MAX_EMAIL_LENGTH:
+        return "", f"The e-mail address is longer than {MAX_EMAIL_LENGTH} characters."
+    return f"{local}@{domain}", ""
+
+
+def strip_invisible(text: str) -> str:
+    """The text without blanks and invisible characters at its ends, which a paste brings along."""
+    start, end = 0, len(text)
+    while start < end and _is_unseen(text[start]):
+        start += 1
+    while start < end and _is_unseen(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_unseen(character: str) -> bool:
+    if character.isascii():
+        return character.isspace() or not character.isprintable()
+    # Half a surrogate pair is damage, not an invisible character.
+    category = unicodedata.category(character)
+    return category[0] == "Z" or category in {"Cc", "Cf"} or character in _UNSEEN
+
+
+def _text_id(text: str, *, what: str) -> str:
+    if len(text) > MAX_ID_LENGTH:
+        raise Unreadable(f"The {what} is longer than {MAX_ID_LENGTH} characters.")
+    if not (text.isascii() and text.isprintable()):
+        raise Unreadable(f"The {what} holds characters that an id cannot hold.")
+    if text.isdigit():
+        return _number_id(int(text), what=what)
+    # A form writes every number as text, so 1.0 comes as "1.0" there.
+    return _number_id(float(text), what=what) if _NUMBER.fullmatch(text) else text
+
+
+def _number_id(number: float, *, what: str) -> str:
+    exact = isinstance(number, int)
+    if number < 0 or not (exact or float(number).is_integer()):
+        raise Unreadable(f"The {what} is negative or not a whole number.")
+    if not exact and number >= _EXACT_FLOAT:
+        raise Unreadable(f"The {what} is too large a number to be exact.")
+    text = str(int(number) or "")
+    if len(text) > MAX_ID_LENGTH:
+        raise Unreadable(f"The {what} is longer than {MAX_ID_LENGTH} characters.")
+    return text
+
+
+def _character_problem(text: str) -> str:
+    if text.isascii() and text.isprintable() and " " not in text:
+        return ""
+    for character in text:
+        if character.isspace():
+            return "The e-mail address holds a blank or a line break."
+        if (
+            unicodedata.category(character).startswith("C")
+            or character in _UNSEEN
+            or character == "\N{REPLACEMENT CHARACTER}"
+        ):
+            return "The e-mail address holds an invisible or damaged character."
+    return ""
+
+
+def _ascii_domain(domain: str) -> str:
+    # A dot at the end only says that the name is complete.
+    labels = _DOT.split(domain.removesuffix("."))
+    try:
+        labels = [ascii_label(label) for label in labels]
+    except UnicodeError:
+        return ""
+    usable = len(labels) > 1 and all(map(_DOMAIN_LABEL.fullmatch, labels))
+    return ".".join(labels) if usable else ""
+
+
+def ascii_label(label: str) -> str:
+    """Return a part of a domain as domains are compared, in punycode where it is not ASCII.
+
+    Raises UnicodeError for what no domain can hold.
+    """
+    # The standard codec is IDNA 2003 and turns these two into "ss" and another sigma. Since
+    # IDNA 2008 that is another domain, and another person's mailbox.
+    if "ß" in label or "ς" in label:
+        return "xn--" + label.encode("punycode").decode("ascii")
+    return label.encode("idna").decode("ascii")

@@ -1,0 +1,255 @@
+"""One SamCart webhook body -> the sale events in it.
+
+What is known of these bodies, and how surely, stands with the samples in `tests/payloads/`:
+`products` as a list was seen in a real log, one `product` and the comma-joined form are read by
+public consumers, the Courses bodies are inferred. Hence both product keys are read, in any mix.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from integrations.samcart.body import JsonObject, needed, read_object
+from integrations.samcart.custom_fields import CustomField, read_custom_fields
+from integrations.samcart.encoding import opened
+from integrations.samcart.normalize import (
+    MAX_EMAIL_LENGTH,
+    MAX_ID_LENGTH,
+    NO_EMAIL,
+    examine_email,
+    normalize_email,
+    normalize_id,
+    split_ids,
+    strip_invisible,
+)
+from integrations.samcart.order_time import read_moment
+from integrations.samcart.text import is_none, json_kind, line, storable
+from integrations.samcart.unreadable import Unreadable
+
+__all__ = [
+    "CustomField",
+    "SaleEvent",
+    "Unreadable",
+    "normalize_email",
+    "normalize_type",
+    "parse",
+]
+
+MAX_TYPE_LENGTH = 100
+MAX_NAME_LENGTH = 255
+# No cart has a tenth of it, and each line may become a row for every rule.
+MAX_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SaleEvent:
+    """What one body says of one product or course and one customer.
+
+    No text holds NUL or a lone surrogate. Ids are normalized text, "" when absent, at most 64
+    characters. A body that names neither product nor course gives one event of kind "".
+    """
+
+    type: str  # as sent, at most 100 characters; "" when absent: the address may tell
+    kind: str  # what product_id names: "product", "course" or ""
+    product_id: str
+    product_name: str
+    email: str  # the match key; "" when there is no usable address
+    email_as_sent: str  # for display
+    email_problem: str  # a sentence when email is "", else ""
+    first_name: str
+    last_name: str
+    customer_id: str
+    order_id: str
+    subscription_id: str
+    transaction_id: str
+    custom_fields: tuple[CustomField, ...]
+    line_status: str = ""  # as sent ("Charged", "Declined"); "" when the body gives none
+    ordered_at: datetime | None = None  # aware; None when the order tells no usable time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    kind: str = ""
+    id: str = ""
+    name: str = ""
+    status: str = ""
+    subscription_id: str = ""
+    transaction_id: str = ""
+
+
+def parse(body: bytes, content_type: str = "", content_encoding: str = "") -> list[SaleEvent]:
+    """Return the sale events of a webhook body, one per product or course, at least one.
+
+    Raises Unreadable, and nothing else, when the body is damaged or a part that decides who gets
+    what is missing its meaning. A missing or unusable e-mail address is told in the event.
+    """
+    found = read_object(opened(body, content_encoding), content_type)
+    type_as_sent = _type(found)
+    customer = _part(found, "customer")
+    order = _part(found, "order")
+    email, email_as_sent, email_problem = _email(needed(customer, "email"))
+    order_id = normalize_id(needed(order, "id"), what="order id")
+    customer_id = _customer_id(customer)
+    subscription_id = _subscription_id(order) or _subscription_id(found)
+    transaction_id = _first_text(found.get("refund_transaction_id")) or _first_text(
+        order.get("transaction_id")
+    )
+    first_name = line(customer.get("first_name"), MAX_NAME_LENGTH)
+    last_name = line(customer.get("last_name"), MAX_NAME_LENGTH)
+    custom_fields = read_custom_fields(order)
+    ordered_at = read_moment(order.get("created_at"))
+    return [
+        SaleEvent(
+            type=type_as_sent,
+            kind=sold.kind,
+            product_id=sold.id,
+            product_name=sold.name,
+            line_status=sold.status,
+            email=email,
+            email_as_sent=email_as_sent,
+            email_problem=email_problem,
+            first_name=first_name,
+            last_name=last_name,
+            customer_id=customer_id,
+            order_id=order_id,
+            subscription_id=sold.subscription_id or subscription_id,
+            transaction_id=sold.transaction_id or transaction_id,
+            custom_fields=custom_fields,
+            ordered_at=ordered_at,
+        )
+        for sold in _lines(found) or [_Line()]
+    ]
+
+
+def normalize_type(text: str) -> str:
+    """Return a `type` as it is compared: no case, no blanks, no "_" or "-"."""
+    return "".join(text.casefold().replace("_", "").replace("-", "").split())
+
+
+def _customer_id(customer: JsonObject) -> str:
+    named = normalize_id(needed(customer, "customer_id"), what="customer id")
+    return named or normalize_id(needed(customer, "id"), what="customer id")
+
+
+def _type(found: JsonObject) -> str:
+    value = needed(found, "type")
+    if is_none(value):
+        return ""
+    if not isinstance(value, str):
+        raise Unreadable(f"The type of the event is {json_kind(value)} where a text is expected.")
+    if any("\ud800" <= character <= "\udfff" for character in value[:MAX_TYPE_LENGTH]):
+        raise Unreadable("The type of the event holds half a character.")
+    text = storable(value, MAX_TYPE_LENGTH)
+    return text if text.strip() else ""
+
+
+def _email(value: object) -> tuple[str, str, str]:
+    if is_none(value):
+        return "", "", NO_EMAIL
+    if not isinstance(value, str):
+        problem = f"The e-mail address is {json_kind(value)} where a text is expected."
+        return "", line(value, MAX_EMAIL_LENGTH), problem
+    value = strip_invisible(value)
+    email, problem = examine_email(value)
+    as_sent = "" if problem == NO_EMAIL else storable(value, MAX_EMAIL_LENGTH)
+    return email, as_sent, problem
+
+
+def _part(found: JsonObject, key: str) -> JsonObject:
+    value = needed(found, key)
+    if is_none(value):
+        return {}
+    if not isinstance(value, dict):
+        raise Unreadable(f"The {key} is {json_kind(value)} where an object is expected.")
+    return value
+
+
+def _lines(found: JsonObject) -> list[_Line]:
+    """Return one line per distinct product or course.
+
+    The same id on two lines gives one: nobody needs to be enrolled twice.
+    """
+    lines: dict[tuple[str, str, str], _Line] = {}
+    for key, kind in (("product", "product"), ("products", "product"), ("course", "course")):
+        for entry in _entries(found, key):
+            for sold in _sold(entry, kind):
+                same = (kind, sold.id, "" if sold.id else sold.name)
+                lines[same] = _better(lines[same], sold) if same in lines else sold
+            if len(lines) > MAX_LINES:
+                raise Unreadable(f"The body has more than {MAX_LINES} products.")
+    return list(lines.values())
+
+
+def _entries(found: JsonObject, key: str) -> list[JsonObject]:
+    value = needed(found, key)
+    if isinstance(value, dict):
+        # PHP writes a list with gaps as an object with numbers for keys; so do forms.
+        numbered = all(name.isascii() and name.isdecimal() for name in value)
+        value = [needed(value, name) for name in value] if numbered else [value]
+    if is_none(value):
+        return []
+    if not isinstance(value, list):
+        raise Unreadable(f"The {key} entry is {json_kind(value)} where an object is expected.")
+    if len(value) > MAX_LINES:
+        raise Unreadable(f"The body has more than {MAX_LINES} entries in {key}.")
+    entries = [entry for entry in value if not is_none(entry)]
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise Unreadable(f"An entry of {key} is {json_kind(entry)}, not an object.")
+    return entries
+
+
+def _sold(entry: JsonObject, kind: str) -> Iterator[_Line]:
+    sent = needed(entry, "id")
+    if isinstance(sent, str) and sent.count(",") >= MAX_LINES:
+        raise Unreadable(f"The {kind} id joins more than {MAX_LINES} ids.")
+    ids = split_ids(sent, what=f"{kind} id")
+    one = _Line(
+        kind=kind,
+        status=line(needed(entry, "status"), MAX_TYPE_LENGTH),
+        subscription_id=_subscription_id(entry),
+        transaction_id=_first_text(entry.get("transaction_id")),
+    )
+    for product_id, name in zip(ids, _names(entry.get("name"), len(ids)), strict=True):
+        yield replace(one, id=product_id, name=line(name, MAX_NAME_LENGTH))
+
+
+def _names(sent: object, count: int) -> list[object]:
+    """Return one name per id of a comma-joined product.
+
+    Names hold commas of their own. When the pieces do not fit the ids, the whole text stays on
+    the first, where a person can still read it, for a name on the wrong product misleads.
+    """
+    if count > 1 and isinstance(sent, str):
+        pieces = [piece for piece in sent.split(",", MAX_LINES) if piece.strip()]
+        if len(pieces) == count:
+            return list(pieces)
+    return [sent, *[None] * (count - 1)]
+
+
+def _better(kept: _Line, other: _Line) -> _Line:
+    """Join two lines of one product: a charge outweighs a declined try, a status outweighs none."""
+    if _weight(other) > _weight(kept):
+        kept, other = other, kept
+    return replace(
+        kept,
+        name=kept.name or other.name,
+        subscription_id=kept.subscription_id or other.subscription_id,
+        transaction_id=kept.transaction_id or other.transaction_id,
+    )
+
+
+def _weight(sold: _Line) -> int:
+    return 2 if sold.status.casefold() == "charged" else bool(sold.status)
+
+
+def _subscription_id(found: JsonObject) -> str:
+    return normalize_id(needed(found, "subscription_id"), what="subscription id")
+
+
+def _first_text(value: object) -> str:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return line(value, MAX_ID_LENGTH)

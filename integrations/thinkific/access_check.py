@@ -1,0 +1,124 @@
+"""The neutral question: does a site let us in, asked by calls that need nothing of any customer.
+
+An answer about one request is not a statement about the site: Thinkific, or a firewall in front of
+it, may refuse what concerns one student and serve everybody else. So what stops a whole site is
+never the answer to a customer's call, but the answer to this question, and so is what opens it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from integrations import rate_limit
+from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
+from integrations.models import CallBudget, Integration, SiteAnswer
+from integrations.thinkific.client import Answer
+
+# Cheap lists that any site has. A role can be cut to some resources, so one 403 proves nothing.
+PATHS = ("/courses", "/users")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the question found out; `error` is what stops the site, or why nothing is known."""
+
+    state: SiteAnswer
+    error: OutsideError | None = None
+
+
+def ask(get: Callable[[str, Mapping[str, str | int]], Answer]) -> Finding:
+    """Ask by one call, and by a second one where the first proves nothing.
+
+    OPEN: a call was answered. REFUSED: 401, or 403 to both. LIMITED: 429, or a 5xx that says when
+    to come back. UNKNOWN: no answer, or another 5xx. Raises what `get` raises besides.
+    """
+    found = Finding(SiteAnswer.UNKNOWN)
+    denied = 0
+    for path in PATHS:
+        try:
+            get(path, {"limit": 1})
+        except Refused:
+            return Finding(SiteAnswer.OPEN)  # turned down, but answered
+        except (KeyRejected, LimitReached, Retry) as error:
+            found = what_it_tells(error)
+            denied += error.status == 403
+            if found.state != SiteAnswer.UNKNOWN or error.status is None:
+                return found
+        else:
+            return Finding(SiteAnswer.OPEN)
+    return Finding(SiteAnswer.REFUSED, found.error) if denied == len(PATHS) else found
+
+
+def what_it_tells(error: OutsideError) -> Finding:
+    """What the answer to one call that concerns no customer tells of the site."""
+    match error:
+        case KeyRejected(status=403):  # it may be the role's, for this path alone
+            return Finding(SiteAnswer.UNKNOWN, error)
+        case KeyRejected():
+            return Finding(SiteAnswer.REFUSED, error)
+        case LimitReached():
+            return Finding(SiteAnswer.LIMITED, error)
+        case Retry() if error.seconds is not None:
+            return Finding(SiteAnswer.LIMITED, error)
+    return Finding(SiteAnswer.UNKNOWN, error)
+
+
+def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
+    """What the refusal of a customer's call is, now that it is known how the site stands.
+
+    What stops the whole site is KeyRejected, LimitReached or budget.SiteBlocked; what concerns
+    this call alone is Refused or Retry.
+    """
+    match state, error:
+        case (SiteAnswer.REFUSED, KeyRejected()) | (SiteAnswer.LIMITED, LimitReached()):
+            return error
+        case SiteAnswer.REFUSED, _:
+            return rate_limit.SiteBlocked(CallBudget.Blocked.KEY, rate_limit.KEY_PAUSE_SECONDS)
+        case SiteAnswer.LIMITED, _:
+            return rate_limit.SiteBlocked(CallBudget.Blocked.LIMIT, rate_limit.ASKING_SECONDS)
+        case SiteAnswer.OPEN, KeyRejected():
+            return Refused(error.alone, status=error.status)
+        case _, KeyRejected():
+            message = (
+                f"Thinkific denied access ({error.status}), and did not answer whether it does so "
+                "in general. Admit tries again by itself."
+            )
+            return Retry(message, status=error.status, in_doubt=False)
+        case _, LimitReached():
+            message = "Thinkific limits this one request (429). Admit tries again by itself."
+            return Retry(message, status=error.status, in_doubt=False, seconds=error.seconds)
+    return error
+
+
+def take_effect(integration: Integration, found: Finding) -> None:
+    """Open or stop the site as the answer says; one that was got with an old key stops nothing."""
+    if found.state == SiteAnswer.OPEN:
+        accept_key(integration)
+    elif found.state == SiteAnswer.REFUSED and found.error is not None:
+        reject_key(integration, found.error.message)
+    elif found.state == SiteAnswer.LIMITED and isinstance(found.error, LimitReached | Retry):
+        rate_limit.block(integration.pk, CallBudget.Blocked.LIMIT, found.error.seconds or 1.0)
+    elif found.error is not None and found.error.status is not None:
+        # It can be called. Of the key we know nothing, so a pause for that goes on.
+        rate_limit.unblock(integration.pk, why=CallBudget.Blocked.LIMIT)
+
+
+def reject_key(integration: Integration, message: str) -> None:
+    """Pause the site, unless the key was changed since: an old key's answer says nothing."""
+    refused = {"connection": Integration.Connection.REFUSED, "connection_message": message}
+    with transaction.atomic():  # a new key waits for the row, and then ends this pause
+        if _same_key(integration).update(**refused):
+            rate_limit.block(integration.pk, CallBudget.Blocked.KEY, rate_limit.KEY_PAUSE_SECONDS)
+
+
+def accept_key(integration: Integration) -> None:
+    """The site answered: it is open, and its key works."""
+    rate_limit.unblock(integration.pk)
+    connected = {"connection": Integration.Connection.CONNECTED, "connection_message": ""}
+    _same_key(integration).update(**connected)
+
+
+def _same_key(integration: Integration) -> QuerySet[Integration]:
+    return Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)

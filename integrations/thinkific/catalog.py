@@ -1,0 +1,229 @@
+"""What a site offers: courses, bundles with their courses, and signup fields."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from django.db import models, transaction
+from django.db.models.functions import Now
+
+from integrations import queries, rate_limit
+from integrations.errors import Refused, Retry
+from integrations.models import Destination, Integration, ProfileField
+from integrations.thinkific.access_check import accept_key
+from integrations.thinkific.client import Answer
+from integrations.thinkific.session import Session
+
+Kind = Destination.Kind
+KINDS = {"course": Kind.COURSE, "bundle": Kind.BUNDLE}
+SIGNUP_FIELD = "signup field"
+NOUNS = (Kind.COURSE.value, Kind.BUNDLE.value, SIGNUP_FIELD)
+NONE_LISTED = (
+    "Thinkific lists no courses. Courses of its new course builder are not listed: enter them by "
+    "number."
+)
+# The columns that tell a course or bundle, and those that a person's entering sets.
+_KEY = ("integration_id", "kind", "external_id")
+_ENTERED = ("name", "by_hand", "unlisted_at", "gone_at")
+
+
+class Reader(Protocol):
+    """Whatever reads a site: a Client, or a Visit that keeps to the budget."""
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Answer: ...
+
+    def pages(
+        self, path: str, params: Mapping[str, str | int] | None = None
+    ) -> Iterator[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Found rows by their key: {(kind, id): values} and {id: values}."""
+
+    destinations: dict[tuple[str, int], dict[str, Any]]
+    fields: dict[int, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a refresh found, and what is different from last time: {noun: how many}."""
+
+    found: Mapping[str, int]
+    new: Mapping[str, int]
+    unlisted: Mapping[str, int]
+
+    @property
+    def none_listed(self) -> bool:
+        """Whether Thinkific lists no course at all."""
+        return not self.found.get(Kind.COURSE.value)
+
+    def sentence(self) -> str:
+        """ "20 courses, 4 bundles, 4 signup fields (2 new courses, 1 no longer listed)." """
+        found = [_counted(self.found.get(noun, 0), noun) for noun in NOUNS]
+        changed: list[str] = []
+        said = ""
+        for words, counts in (("new {}", self.new), ("{} no longer listed", self.unlisted)):
+            for noun in NOUNS:
+                if count := counts.get(noun, 0):
+                    # What was named just before is not named again.
+                    named = "" if noun == said else noun + ("" if count == 1 else "s")
+                    changed.append(f"{count} {words.format(named).strip()}")
+                    said = noun
+        return ", ".join(found) + (f" ({', '.join(changed)})." if changed else ".")
+
+
+def fetch(site: Reader) -> Catalog:
+    """Read the whole catalog into memory. Raises OutsideError.
+
+    There is no list of bundles: the products name both, and `productable_id` is the id of
+    the course or bundle, not the product's own (vendor's API document).
+    """
+    destinations: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in site.pages("/products"):
+        kind = KINDS.get(str(row.get("productable_type", "")).casefold())
+        number = row.get("productable_id")
+        if kind is None or not isinstance(number, int):
+            continue
+        destinations[kind.value, number] = {
+            "name": str(row.get("name") or f"{kind.label} {number}")[:255],
+            "published": row.get("status") != "draft",
+            "private": row.get("private") if isinstance(row.get("private"), bool) else None,
+            "course_ids": _course_ids(site, number) if kind is Kind.BUNDLE else [],
+        }
+    fields = {
+        row["id"]: {
+            "label": str(row.get("label") or row["id"])[:255],
+            "field_type": str(row.get("field_type") or "")[:100],
+            "required": bool(row.get("required")),
+        }
+        for row in site.pages("/custom_profile_field_definitions")
+        if isinstance(row.get("id"), int)
+    }
+    return Catalog(destinations, fields)
+
+
+def store(integration: Integration, found: Catalog) -> Changes:
+    """Bring the rows up to what was found; what is not listed any more is marked, not deleted."""
+    with transaction.atomic():
+        new, unlisted = _store_destinations(integration, found)
+        new_fields, gone_fields = _store_fields(integration, found)
+        Integration.objects.filter(pk=integration.pk).update(refreshed_at=Now())
+    kinds = Counter(kind for kind, _ in found.destinations)
+    return Changes(
+        found={**kinds, SIGNUP_FIELD: len(found.fields)},
+        new={**new, SIGNUP_FIELD: new_fields},
+        unlisted={**unlisted, SIGNUP_FIELD: gone_fields},
+    )
+
+
+def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
+    """Read the catalog of a connected site; notes on the integration what hinders it.
+
+    Raises OutsideError, SecretUnreadable, budget.SiteBlocked and budget.NoSlot.
+    """
+    session = Session(integration, until=until)
+    try:
+        return fetch(session)
+    except Retry as error:
+        _note_unreachable(integration, error.message)
+        raise
+    except Refused as error:
+        # Of a site that was read before it says nothing, of a new one that it is no school.
+        if integration.refreshed_at is None:
+            _note_unreachable(integration, error.message)
+        raise
+    finally:
+        with transaction.atomic():
+            session.write()
+
+
+def refresh(integration: Integration, *, until: float = float("inf")) -> Changes:
+    """Read the site's catalog and store it, because a person asks; raises what `read` raises.
+
+    A pause puts nobody off who wants to know now: the answer makes a new one where it must.
+    """
+    rate_limit.unblock(integration.pk)
+    changes = store(integration, read(integration, until=until))
+    accept_key(integration)
+    return changes
+
+
+def by_number(integration: Integration, kind: str, number: int, name: str) -> Destination:
+    """The course or bundle as it is once a person has entered it, not saved: see `enter`.
+
+    What Thinkific lists keeps its listed name; without a name a known one keeps its own.
+    """
+    known = integration.destinations.filter(kind=kind, external_id=number).first()
+    row = known or Destination(integration=integration, kind=kind, external_id=number)
+    if known is None or not known.listed:
+        row.name, row.by_hand, row.unlisted_at = name or row.name, True, None
+    row.gone_at = None  # a person says that it is there
+    return row
+
+
+def enter(row: Destination) -> None:
+    """Keep what `by_number` made of a person's entry; a refresh leaves it as it is."""
+    queries.upsert(row, key=_KEY, fields=_ENTERED)
+
+
+def _note_unreachable(integration: Integration, message: str) -> None:
+    """A rejected key is noted by the visit already, and is the graver news.
+
+    What was read with an older key says nothing about a new one.
+    """
+    same = Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
+    same.exclude(connection=Integration.Connection.REFUSED).update(
+        connection=Integration.Connection.UNREACHABLE, connection_message=message
+    )
+
+
+def _course_ids(site: Reader, bundle: int) -> list[int]:
+    body = site.get(f"/bundles/{bundle}").body
+    ids = body.get("course_ids") if isinstance(body, dict) else None
+    return [number for number in ids or [] if isinstance(number, int)]
+
+
+def _store_destinations(
+    integration: Integration, found: Catalog
+) -> tuple[Counter[str], Counter[str]]:
+    """How many of each kind are new in the list, and how many are not listed any more."""
+    known = {(row.kind, row.external_id): row for row in integration.destinations.all()}
+    listed = {"by_hand": False, "unlisted_at": None, "gone_at": None}
+    new: Counter[str] = Counter()
+    for (kind, number), values in found.destinations.items():
+        row = known.get((kind, number)) or Destination(
+            integration=integration, kind=kind, external_id=number
+        )
+        new[kind] += row.pk is None or not row.listed
+        _save_changed(row, values | listed)
+    left = [row for key, row in known.items() if key not in found.destinations and row.listed]
+    # Of a bundle nobody tells the courses any more: each action asks for them.
+    Destination.objects.filter(pk__in=[row.pk for row in left]).update(
+        unlisted_at=Now(), course_ids=[]
+    )
+    return new, Counter(row.kind for row in left)
+
+
+def _store_fields(integration: Integration, found: Catalog) -> tuple[int, int]:
+    known = {row.external_id: row for row in integration.profile_fields.all()}
+    new = 0
+    for number, values in found.fields.items():
+        row = known.get(number) or ProfileField(integration=integration, external_id=number)
+        new += row.pk is None or row.gone_at is not None
+        _save_changed(row, values | {"gone_at": None})
+    left = integration.profile_fields.filter(gone_at=None).exclude(external_id__in=found.fields)
+    return new, left.update(gone_at=Now())
+
+
+def _save_changed(row: models.Model, values: dict[str, Any]) -> None:
+    if row.pk is not None and all(getattr(row, key) == value for key, value in values.items()):
+        return
+    for key, value in values.items():
+        setattr(row, key, value)
+    row.save()
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,84 @@
+"""The number of a course or bundle, as people paste it from Thinkific's admin."""
+
+import re
+from urllib.parse import unquote, urlsplit
+
+from integrations.models import Destination
+from integrations.thinkific.site_address import host_of, subdomain
+
+Kind = Destination.Kind
+# What the database holds; Thinkific's numbers are far shorter.
+LARGEST = 2**63 - 1
+_IN_ADMIN = re.compile(r"/manage/(?:[^/]+/)*(course|bundle)s/([0-9]+)(?:/|\Z)", re.IGNORECASE)
+_PRODUCT = re.compile(r"/products/[0-9]+(?:/|\Z)", re.IGNORECASE)
+_FOR_STUDENTS = re.compile(r"\A/(?:courses|bundles|enroll)/", re.IGNORECASE)
+
+
+def number(text: str, *, kind: Kind, site: str) -> int:
+    """The number of a course or bundle from itself or from its address in Thinkific's admin.
+
+    Takes `12345` and `https://school.thinkific.com/manage/courses/12345/settings?x`, with blanks
+    around it; a site's own domain too. `site` is the subdomain of the integration. Raises
+    ValueError with a sentence for the person who pasted it.
+    """
+    pasted = text.strip()
+    if not pasted:
+        raise ValueError(f"Enter the number of the {kind.value}. {_where(kind)}")
+    digits = pasted if re.fullmatch("[0-9]+", pasted) else _from_address(pasted, kind, site)
+    if len(digits.lstrip("0")) > len(str(LARGEST)) or int(digits) > LARGEST:
+        raise ValueError(f"This number is too long for a {kind.value}. {_where(kind)}")
+    if not int(digits):
+        raise ValueError(f"No {kind.value} has the number 0. {_where(kind)}")
+    return int(digits)
+
+
+def _from_address(pasted: str, kind: Kind, site: str) -> str:
+    try:
+        path = unquote(urlsplit(pasted if "//" in pasted else f"//{pasted}").path)
+    except ValueError:
+        path = ""
+    if "/" not in path:
+        raise ValueError(f"This is not a number. {_where(kind)}")
+    _check_school(pasted, site)
+    found = _IN_ADMIN.search(path)
+    if found is None:
+        raise ValueError(_other_page(path, kind))
+    other = Kind(found[1].lower())
+    if other is not kind:
+        raise ValueError(
+            f"This is the address of a {other.value}, and the action is for a {kind.value}. "
+            f"Choose a {other.value} action, or paste the address of a {kind.value}."
+        )
+    return found[2]
+
+
+def _check_school(pasted: str, site: str) -> None:
+    host = host_of(pasted)
+    if not host.endswith(".thinkific.com"):
+        return  # the school's own domain, which nobody tells us
+    try:
+        school = subdomain(host)
+    except ValueError:
+        school = ""
+    if school != site:
+        raise ValueError(
+            f"This is an address of {host}, and the integration is {site}.thinkific.com. "
+            "Paste an address of that school."
+        )
+
+
+def _other_page(path: str, kind: Kind) -> str:
+    if _PRODUCT.search(path):
+        what = f"This is the address of a product, and its number is not that of the {kind.value}."
+    elif _FOR_STUDENTS.match(path):
+        what = "This is a page for students, and its address does not hold the number."
+    else:
+        what = f"This address does not hold the number of a {kind.value}."
+    return f"{what} {_where(kind)}"
+
+
+def _where(kind: Kind) -> str:
+    return (
+        f"Open the {kind.value} in Thinkific's admin and paste the page's address: "
+        f"it holds the number, behind /manage/{kind.value}s/."
+    )

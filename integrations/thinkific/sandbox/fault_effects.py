@@ -1,0 +1,190 @@
+"""What each kind of fault does to a connection."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from integrations.thinkific.sandbox.api import error_reply
+from integrations.thinkific.sandbox.connection import Connection, HangupError
+from integrations.thinkific.sandbox.faults import Fault, Switches
+from integrations.thinkific.sandbox.wire import (
+    HTML,
+    JSON,
+    Reply,
+    head_of,
+    html_reply,
+    json_reply,
+)
+
+_PIECE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FaultContext:
+    """One call that a fault has struck.
+
+    `carry_out` does what the call asks and returns the true answer; `note` keeps the status
+    that goes over the wire, for the list of calls.
+    """
+
+    line: Connection
+    fault: Fault
+    method: str
+    switches: Switches
+    elsewhere: str
+    carry_out: Callable[[], Reply]
+    note: Callable[[int], None]
+
+    def applied(self) -> None:
+        if self.fault.applied:
+            self.carry_out()
+
+    def send(self, reply: Reply) -> None:
+        self.note(reply.status)
+        self.line.reply(reply)
+
+    def ok(self) -> int:
+        """The status a success of this call would have."""
+        return self.fault.status or (201 if self.method == "POST" else 200)
+
+
+def _status(scene: FaultContext) -> None:
+    scene.applied()
+    fault = scene.fault
+    status = fault.status or 503
+    if fault.body is None:
+        scene.send(error_reply(status, scene.switches, fault.headers))
+    elif isinstance(fault.body, str):
+        scene.send(Reply(status, fault.body.encode(), HTML, fault.headers))
+    else:
+        scene.send(json_reply(status, fault.body, fault.headers))
+
+
+def _delay(scene: FaultContext) -> None:
+    """Carried out before or after the wait: a server goes on though its caller has gone."""
+    if not scene.fault.applied:
+        scene.line.pause(scene.fault.delay)
+        scene.send(scene.carry_out())
+        return
+    reply = scene.carry_out()
+    scene.line.pause(scene.fault.delay)
+    scene.send(reply)
+
+
+def _reset(scene: FaultContext) -> None:
+    scene.applied()
+    scene.line.reset()
+
+
+def _drop(scene: FaultContext) -> None:
+    scene.carry_out()
+    raise HangupError
+
+
+def _black_hole(scene: FaultContext) -> None:
+    scene.applied()
+    scene.line.until_closed()
+
+
+def _drip(scene: FaultContext) -> None:
+    """From the byte that the kind names on, one at a time."""
+    reply = _with_body(scene.carry_out())
+    line, headers = head_of(reply)
+    at_once, slowly = {
+        "drip_status_line": (b"", line + headers + reply.body),
+        "drip_headers": (line, headers + reply.body),
+        "drip_body": (line + headers, reply.body),
+    }[scene.fault.kind]
+    scene.note(reply.status)
+    scene.line.send(at_once)
+    scene.line.drip(slowly, scene.fault.delay)
+
+
+def _truncated(scene: FaultContext) -> None:
+    reply = _with_body(scene.carry_out())
+    scene.note(reply.status)
+    scene.line.cut_off(reply, len(reply.body) // 2)
+
+
+def _html(scene: FaultContext) -> None:
+    scene.applied()
+    fault = scene.fault
+    reply = html_reply(fault.status or 200, fault.headers)
+    own = fault.body.encode() if isinstance(fault.body, str) else reply.body
+    scene.send(replace(reply, body=own))
+
+
+def _garbage(scene: FaultContext) -> None:
+    scene.applied()
+    own = scene.fault.body
+    broken = own if isinstance(own, str) else '{"items": [{"id": 17, "user_id": '
+    scene.send(Reply(scene.ok(), broken.encode(), JSON, scene.fault.headers))
+
+
+def _endless(scene: FaultContext) -> None:
+    scene.applied()
+    headers = {"Transfer-Encoding": "chunked", **scene.fault.headers}
+    line, rest = head_of(Reply(scene.ok(), headers=headers))
+    scene.note(scene.ok())
+    scene.line.send(line + rest)
+    piece = b"%x\r\n" % _PIECE + b" " * _PIECE + b"\r\n"
+    while True:
+        scene.line.send(piece)
+        scene.line.pause(scene.fault.delay)
+
+
+def _bomb(scene: FaultContext) -> None:
+    scene.applied()
+    headers = {"Content-Encoding": "gzip", **scene.fault.headers}
+    scene.send(Reply(scene.ok(), packed(scene.fault.size), JSON, headers))
+
+
+def _redirect(scene: FaultContext) -> None:
+    scene.applied()
+    headers = {"Location": scene.elsewhere, **scene.fault.headers}
+    scene.send(Reply(scene.fault.status or 302, b"", HTML, headers))
+
+
+def _empty(scene: FaultContext) -> None:
+    reply = scene.carry_out()
+    status = scene.fault.status or (reply.status if reply.status < 300 else 200)
+    scene.send(Reply(status, b"", JSON, scene.fault.headers))
+
+
+def _with_body(reply: Reply) -> Reply:
+    """The same answer, with blanks for a body when it has none that could be spoilt."""
+    return reply if reply.body else replace(reply, status=200, body=b" " * 64)
+
+
+@lru_cache(maxsize=4)
+def packed(size: int) -> bytes:
+    """A gzip body that unpacks to `size` bytes of valid JSON, and is about 1/1000 of it."""
+    first, last = b'{"items": [', b'], "meta": {"pagination": {"next_page": null}}}'
+    blanks = max(size - len(first) - len(last), 0)
+    packer = zlib.compressobj(level=1, wbits=31)
+    parts = [packer.compress(first)]
+    while blanks:
+        step = min(blanks, 1024 * 1024)
+        parts.append(packer.compress(b" " * step))
+        blanks -= step
+    return b"".join([*parts, packer.compress(last), packer.flush()])
+
+
+ACTS: dict[str, Callable[[FaultContext], None]] = {
+    "status": _status,
+    "delay": _delay,
+    "reset": _reset,
+    "drop": _drop,
+    "black_hole": _black_hole,
+    "drip_headers": _drip,
+    "drip_status_line": _drip,
+    "drip_body": _drip,
+    "truncated": _truncated,
+    "html": _html,
+    "garbage": _garbage,
+    "endless": _endless,
+    "bomb": _bomb,
+    "redirect": _redirect,
+    "empty": _empty,
+}

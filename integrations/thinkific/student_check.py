@@ -1,0 +1,71 @@
+"""What Thinkific itself says of a student, asked now. Nothing is changed there."""
+
+import time
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from integrations.models import Customer, Destination, Integration
+from integrations.thinkific import courses, users
+from integrations.thinkific.session import Session
+
+WAIT_SECONDS = 10.0
+Kind = Destination.Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """One course of the student: whether it opens now, and a word on how it stands."""
+
+    course_id: int
+    name: str
+    opens: bool
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The student's number on the site (None: there is none) and her courses."""
+
+    user_id: int | None
+    enrolled: tuple[Enrolled, ...] = ()
+
+
+def check(integration: Integration, customer: Customer) -> Checked:
+    """Read the student and her enrollments, waiting at most ten seconds for the site.
+
+    Raises what a Visit raises; the exchanges are kept like any other.
+    """
+    session = Session(integration, customer, until=time.monotonic() + WAIT_SECONDS)
+    try:
+        user = users.look_up(session)
+        if user is None:
+            return Checked(None)
+        rows = session.pages("/enrollments", {"query[user_id]": user.id})
+        mine = [row for row in rows if row.get("user_id") == user.id]
+        # What a person called a course that Thinkific does not list.
+        courses_by_hand = integration.destinations.filter(kind=Kind.COURSE, by_hand=True)
+        names = dict(courses_by_hand.values_list("external_id", "name"))
+        return Checked(user.id, tuple(_enrolled(row, names) for row in mine))
+    finally:
+        with transaction.atomic():
+            session.write()
+
+
+def _enrolled(row: dict[str, object], names: dict[int, str]) -> Enrolled:
+    given = row.get("course_id")
+    number = given if isinstance(given, int) else 0
+    if courses.has_ended(row):
+        state, opens = f"ended {str(row.get('expiry_date') or '')[:10]}".strip(), False
+    elif courses.is_open(row):
+        state, opens = "full access", True
+    elif row.get("is_free_trial") or not row.get("activated_at"):
+        state, opens = "free preview only", False
+    else:
+        state, opens = f"access until {str(row.get('expiry_date') or '')[:10]}", True
+    return Enrolled(
+        number,
+        names.get(number) or str(row.get("course_name") or f"Course {given}")[:255],
+        opens,
+        state,
+    )

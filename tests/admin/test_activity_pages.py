@@ -1,0 +1,450 @@
+"""Log, event, actions, customers and overview, as their readers use them."""
+
+import html
+import re
+from datetime import timedelta
+from typing import Any
+
+import django.apps
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from config.staff import roles
+from events.models import EventLog, RuleRun, Worker
+from integrations.models import Customer, Integration, Product
+from rules.models import Rule, Scope
+from tests.support import standing
+from tests.support.scenery import Scenery
+
+LOG = "admin:events_eventlog_changelist"
+ACTIONS = "admin:events_rulerun_changelist"
+CUSTOMERS = "admin:integrations_customer_changelist"
+
+
+def signed_in(role: str = "", **facts: Any) -> Client:
+    roles.grant(django.apps.apps)
+    person = get_user_model().objects.create_user(f"p{role}", is_staff=True, **facts)
+    person.groups.set(Group.objects.filter(name=role))
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def place(sandbox, transactional_db) -> Scenery:
+    return standing.scenery(sandbox)
+
+
+@pytest.fixture
+def support(place) -> Client:
+    return signed_in(roles.SUPPORT, first_name="Sam")
+
+
+def words(answer: Any) -> str:
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", answer.content.decode(), flags=re.DOTALL)
+    text = text.replace("<wbr>", "")
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
+def said(answer: Any) -> list[str]:
+    found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
+    lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
+    return [html.unescape(re.sub(r"<[^>]+>", "", line)).strip() for line in lines]
+
+
+def rows(answer: Any) -> int:
+    page: str = answer.content.decode()
+    return page.count('class="action-select"')
+
+
+def event(status: str) -> EventLog:
+    return EventLog.objects.filter(status=status).latest("pk")
+
+
+def press(client: Client, thing: Any, what: str, **data: Any) -> Any:
+    meta = thing._meta
+    name = f"admin:{meta.app_label}_{meta.model_name}_do_{what}"
+    return client.post(reverse(name, args=[thing.pk]), data, follow=True)
+
+
+def bulk(client: Client, page: str, action: str, *chosen: Any) -> Any:
+    data = {"action": action, "_selected_action": [each.pk for each in chosen]}
+    return client.post(reverse(page), data, follow=True)
+
+
+# Log
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("result=failed", "failed"),
+        ("result=held", "held"),
+        ("result=unreadable", "unreadable"),
+        ("result=paid_nothing", "no_rule"),
+        ("q=marcus.oyelaran@example.com&result=failed", "failed"),
+        ("q=MARCUS&result=failed", "failed"),
+        ("q=Oyelaran&result=failed", "failed"),
+        ("q=marcus+oyel&result=failed", "failed"),
+        ("q=1183&trigger__exact=product_refunded", "done"),
+        ("received=1&result=unknown_type", "unknown_type"),
+    ],
+)
+def test_the_log_finds_what_is_asked_for(support, query, status):
+    answer = support.get(f"{reverse(LOG)}?{query}")
+    found = answer.context["cl"].result_list
+    assert found
+    assert {each.status for each in found} == {status}
+    assert event(status).get_status_display() in words(answer) or "Paid, nothing given" in words(
+        answer
+    )
+
+
+def test_what_fits_nothing_and_what_is_empty_say_so(support, db):
+    answer = support.get(f"{reverse(LOG)}?q=nobody@example.com")
+    assert "No event fits. Clear all filters" in words(answer)
+    EventLog.objects.all().delete()
+    answer = support.get(reverse(LOG))
+    assert "Nothing has come from SamCart yet." in words(answer)
+    assert "it enrolls a real student" in words(answer)
+
+
+def test_the_log_tells_each_action_in_place_and_what_is_not_read_yet(support, place):
+    place.world.post({"type": "Order"})
+    text = words(support.get(reverse(LOG)))
+    assert "1 received, not read yet" in text
+    assert "Urban Sketching is gone from Thinkific" in text
+
+
+def test_the_log_filters_by_product_that_is_typed(support):
+    answer = support.get(f"{reverse(LOG)}?product_name=gift")
+    assert "Gift Card" in words(answer)
+    kept = support.get(f"{reverse(LOG)}?product_name=gift&result=no_rule").content.decode()
+    assert '<input type="hidden" name="result" value="no_rule">' in kept
+    product = Product.objects.get(name="Gift Card")
+    answer = support.get(f"{reverse(LOG)}?product={product.pk}")
+    assert {each.product for each in answer.context["cl"].result_list} == {product}
+
+
+ODD = [
+    "q=%00",
+    "p=x",
+    "p=99999999999",
+    "product=x",
+    "received=x",
+    "result=%27",
+    "integration=x",
+    "integration=%C2%B2",
+]
+
+
+@pytest.mark.parametrize("page", [LOG, ACTIONS, CUSTOMERS, "admin:index"])
+def test_odd_addresses_break_no_page(support, page):
+    answers = {query: support.get(f"{reverse(page)}?{query}").status_code for query in ODD}
+    assert {query: code for query, code in answers.items() if code not in {200, 302}} == {}
+
+
+def test_a_page_of_the_log_costs_the_same_however_long_it_is(support, place):
+    def cost(query: str = "") -> int:
+        with CaptureQueriesContext(connection) as asked:
+            assert support.get(reverse(LOG) + query).status_code == 200
+        return len(asked)
+
+    few = cost("?result=failed")
+    assert cost() <= few + 4
+    assert cost() <= 22
+
+
+# Event
+
+
+@pytest.mark.parametrize(
+    "status", ["done", "failed", "held", "waiting", "no_rule", "unknown_type", "unreadable"]
+)
+def test_the_page_of_an_event_opens_in_every_state(support, status):
+    found = event(status)
+    text = words(support.get(reverse("admin:events_eventlog_change", args=[found.pk])))
+    assert "Received from SamCart and kept." in text
+    assert "What SamCart sent" in text or "what SamCart sent" in text
+    if status == "unreadable":
+        assert "find the order in SamCart and enroll the customer in Thinkific by hand" in text
+    if status == "failed":
+        assert "edit the rule and retry" in text
+        assert "It is for another product." in text
+        assert "POST" in text
+
+
+def test_what_samcart_sent_is_downloaded_and_never_shown_as_a_page(support):
+    found = event("unreadable")
+    answer = support.get(reverse("admin:events_eventlog_download", args=[found.pk]))
+    assert answer.content == b"{ this is no JSON"
+    assert answer["Content-Type"] == "application/octet-stream"
+    assert answer["Content-Disposition"].startswith("attachment")
+    assert support.get(reverse("admin:events_eventlog_download", args=[0])).status_code == 404
+    nobody = signed_in("")
+    assert nobody.get(reverse("admin:events_eventlog_download", args=[found.pk])).status_code == 403
+
+
+def test_a_purchase_that_gave_nothing_is_dealt_with(support):
+    found = EventLog.objects.filter(product__name="Gift Card").latest("pk")
+    address = reverse("admin:events_eventlog_change", args=[found.pk])
+    assert "Somebody paid, and no rule gives anything for it." in words(support.get(address))
+    assert said(press(support, found, "deal_with")) == ["1 event marked as dealt with."]
+    text = words(support.get(address))
+    assert "No rule" in text
+    assert "Paid, nothing given" not in text
+    assert "by Sam" in text
+    assert said(press(support, found, "deal_with")) == [
+        "Nothing to mark: only events that were left undone can be."
+    ]
+
+
+def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place):
+    manager = signed_in(roles.MANAGER)
+    course = place.world.course("Present")
+    rule = place.world.rule(
+        "product_purchased", "create_course_enrollment", course, product="1048004"
+    )
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    place.world.sell("10_product", product__id=1048004, order__id=77)
+    found = EventLog.objects.get(order_id="77")
+    page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "The rules that fit are turned off:" in words(page)
+    Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=True)
+    page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "The rule that fits was turned off then, and is on now." in words(page)
+    assert "This fits too, and is turned off: When Example Course One is purchased" in words(page)
+    assert reverse("admin:rules_rule_change", args=[rule.pk]) in page.content.decode()
+    assert "New rule for this product" not in words(page)
+    leads_to = reverse("admin:rules_rule_change", args=[rule.pk])
+    Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=False)
+    page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "The rules that fit are turned off:" in words(page)
+    assert "Turn the right one on there, then press Run the rules again." in words(page)
+    overview = manager.get(reverse("admin:index"))
+    assert "See the rule (off) for" in words(overview)
+    assert leads_to in overview.content.decode()
+    Rule.objects.filter(pk=rule.pk).update(enabled=True)
+    page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "The rule that fits was turned off then, and is on now." in words(page)
+    assert "Enroll this buyer now" in words(page)
+
+
+def test_a_purchase_that_only_a_global_rule_fits_leads_to_that_one_while_it_is_off(place):
+    manager = signed_in(roles.MANAGER)
+    everything = Rule.objects.get(scope=Scope.GLOBAL, trigger="product_purchased", enabled=False)
+    leads_to = reverse("admin:rules_rule_change", args=[everything.pk])
+    assert leads_to in manager.get(reverse("admin:index")).content.decode()
+    everything.delete()
+    overview = manager.get(reverse("admin:index"))
+    assert leads_to not in overview.content.decode()
+    assert "New rule for Gift Card" in words(overview)
+
+
+def test_running_the_rules_again_says_what_it_did(support, place):
+    found = EventLog.objects.filter(product__name="Gift Card").latest("pk")
+    course = place.world.course("Present")
+    place.world.rule("product_purchased", "create_course_enrollment", course, product="1048004")
+    assert said(press(support, found, "rerun")) == ["1 action queued."]
+    assert said(press(support, found, "rerun")) == [
+        "0 actions queued, 1 event left out: no rule fits it that has not run yet."
+    ]
+
+
+def test_an_unknown_type_is_named_on_the_page_of_its_event(place):
+    manager = signed_in(roles.MANAGER)
+    found = event("unknown_type")
+    page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "It means" in words(page)
+    # Nobody shall name it a purchase by pressing the button without a look.
+    assert '<option value="">Choose a trigger</option>' in page.content.decode()
+    (text,) = said(press(manager, found, "give_trigger", trigger="subscription_canceled"))
+    assert "now means Subscription Canceled. 1 event that waited is read again" in text
+    place.world.settle()
+    found.refresh_from_db()
+    assert found.trigger == "subscription_canceled"
+    (text,) = said(press(manager, event("done"), "give_trigger", trigger="nonsense"))
+    assert text
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        ("retry_chosen", "1 queued."),
+        ("rerun_chosen", "1 action queued."),
+        ("deal_with_chosen", "Nothing to mark: only events that were left undone can be."),
+    ],
+)
+def test_events_that_were_ticked(support, action, text):
+    assert said(bulk(support, LOG, action, event("failed"))) == [text]
+
+
+# Actions
+
+
+def test_actions_tell_in_words_what_happened(support):
+    text = words(support.get(reverse(ACTIONS)))
+    assert "Urban Sketching is gone from Thinkific" in text
+    assert "This e-mail is a Thinkific administrator" in text
+    run = RuleRun.objects.get(status="failed")
+    page = support.get(reverse("admin:events_rulerun_change", args=[run.pk]))
+    text = words(page)
+    assert "1 attempt" in text or "Attempts 1" in text
+    assert "call" in text
+    # It says what to refresh and edit, so it leads there.
+    for name, pk in (
+        ("integrations_integration", run.integration_id),
+        ("rules_rule", run.rule_id),
+    ):
+        address = reverse(f"admin:{name}_change", args=[pk])
+        assert f'href="{address}"' in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("button", "status", "then", "text"),
+    [
+        ("retry", "failed", "waiting", "1 queued."),
+        ("release", "held", "waiting", "1 queued."),
+        ("dismiss", "failed", "skipped", "1 action dismissed. Nobody is waited for any more."),
+        ("dismiss", "done", "done", "Nothing dismissed: only what failed or is held can be."),
+        ("do_anyway", "done", "done", "0 queued, 1 skipped: it had succeeded."),
+    ],
+)
+def test_the_buttons_of_an_action(support, button, status, then, text):
+    run = RuleRun.objects.filter(status=status).latest("pk")
+    assert said(press(support, run, button)) == [text]
+    run.refresh_from_db()
+    assert run.status == then
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        ("retry_chosen", "1 queued, 1 skipped: it had succeeded."),
+        ("dismiss_chosen", "1 action dismissed. Nobody is waited for any more."),
+        ("do_chosen_anyway", "1 queued, 1 skipped: it had succeeded."),
+    ],
+)
+def test_actions_that_were_ticked(support, action, text):
+    chosen = [RuleRun.objects.filter(status=each).latest("pk") for each in ("failed", "done")]
+    assert said(bulk(support, ACTIONS, action, *chosen)) == [text]
+
+
+def test_actions_are_found_by_person_order_site_and_result(support):
+    site = Integration.objects.get(name="Art Academy")
+    for query in (
+        "q=dana",
+        "q=1183",
+        f"integration={site.pk}",
+        "status__exact=done",
+        "received=30",
+    ):
+        assert rows(support.get(f"{reverse(ACTIONS)}?{query}")) > 0, query
+
+
+# Customers
+
+
+def test_a_customer_is_found_by_whatever_is_known(support):
+    dana = Customer.objects.get(email="dana.whitfield@example.com")
+    page = reverse("admin:integrations_customer_change", args=[dana.pk])
+    for term in ("dana.whitfield@example.com", "DANA.WHITFIELD@example.com", "whitfield", "1199"):
+        assert support.get(reverse(CUSTOMERS), {"q": term})["Location"] == page, term
+    several = words(support.get(reverse(CUSTOMERS), {"q": "example.com"}))
+    assert "dana.whitfield@example.com" in several
+
+
+def test_who_is_not_found_is_said_with_addresses_that_look_alike(support):
+    text = words(support.get(reverse(CUSTOMERS), {"q": "dana.whitfeld@example.com"}))
+    assert "Nothing found for dana.whitfeld@example.com. 1 event could not be read" in text
+    EventLog.objects.filter(status="unreadable").update(status="no_rule")
+    text = words(support.get(reverse(CUSTOMERS), {"q": "dana.whitfeld@example.com"}))
+    assert "Nothing received for dana.whitfeld@example.com." in text
+    assert "Did you mean dana.whitfield@example.com" in text
+    assert "placed after SamCart got Admit's address" in text
+
+
+def test_the_customer_page_answers_first(support):
+    dana = Customer.objects.get(email="dana.whitfield@example.com")
+    text = words(support.get(reverse("admin:integrations_customer_change", args=[dana.pk])))
+    assert "Dana has Course Two since" in text
+    assert "Dana has no access to Watercolor for Beginners: the refund of order 1183" in text
+    assert text.index("Dana has Course Two") < text.index("Everything that happened")
+
+
+def test_thinkific_is_asked_and_differences_are_said(support, place):
+    dana = Customer.objects.get(email="dana.whitfield@example.com")
+    place.world.sandbox.clear_calls()
+    answers = said(press(support, dana, "ask_thinkific"))
+    assert answers[0].startswith("Art Academy says now: ")
+    assert all(call.startswith("GET") for call in place.world.calls())
+    user = place.world.school.user(dana.email)
+    place.world.school.remove_user(user)
+    assert said(press(support, dana, "ask_thinkific")) == [
+        f"Art Academy has no student with {dana.email}."
+    ]
+
+
+def test_what_a_deleted_student_had_is_said_to_be_gone_and_given_again(support, place):
+    dana = Customer.objects.get(email="dana.whitfield@example.com")
+    page = reverse("admin:integrations_customer_change", args=[dana.pk])
+    place.world.school.remove_user(place.world.school.user(dana.email))
+    place.world.school.add_user(dana.email)
+    press(support, dana, "ask_thinkific")
+    shown = support.get(page)
+    lost = "Dana has no access to Course Two: it was given on"
+    assert lost in words(shown)
+    line = next(each for each in shown.context["answer"].lines if lost in each.text)
+    bought = EventLog.objects.get(pk=line.event)
+    assert reverse("admin:events_eventlog_change", args=[bought.pk]) in shown.content.decode()
+    assert said(press(support, bought, "rerun")) == ["2 actions queued."]
+    place.world.settle()
+    assert "Dana has Course Two since" in words(support.get(page))
+
+
+# Overview
+
+
+def test_the_overview_says_what_needs_somebody(support):
+    text = words(support.get(reverse("admin:index")))
+    assert "Urban Sketching is gone from Thinkific" in text
+    assert "Gift Card 2" in text
+    assert "Rules that end access and give it back" in text
+    assert "Rules wait for what SamCart has never sent." in text
+    assert "Subscription Recovered: 1 rule waits for it." in text
+    assert "Nothing is being carried out" not in text
+    assert (
+        "Thinkific rejects the key of Studio Nord. 1 action failed. 2 purchases gave nothing. "
+        "1 action held for you. 2 events not understood. 1 trigger never sent. 4 steps left"
+    ) in text
+    assert "Nothing needs you." not in text
+
+
+def test_a_silent_worker_is_said_with_what_waits(support):
+    Worker.objects.update(seen_at=timezone.now() - timedelta(minutes=3))
+    text = words(support.get(reverse("admin:index")))
+    assert "No worker has been seen for two minutes." in text
+    assert "Nothing received is lost." in text
+
+
+def test_the_overview_of_an_empty_installation_shows_what_to_do(db):
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert "To set up" in text
+    # Without a worker, and with nothing set up, it is not calm.
+    assert "Nothing is being carried out: no worker runs. 8 steps left to set up." in text
+    assert "Nothing needs you." not in text
+    assert "Each matched a rule" not in text
+    assert "None came in" in text
+    assert "No Thinkific site is connected yet." in text
+
+
+def test_the_overview_costs_few_queries(support):
+    with CaptureQueriesContext(connection) as asked:
+        support.get(reverse("admin:index"))
+    assert len(asked) <= 46  # two of them for the site that never connected

@@ -1,0 +1,246 @@
+"""The page of a course or bundle: what it tells, and what a person says of it."""
+
+from typing import Any
+
+import django.apps
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from config.staff import roles
+from events.models import RuleRun
+from integrations.models import Destination
+from integrations.thinkific import catalog
+from rules.models import Action, Rule
+from tests.admin.test_activity_pages import said, signed_in, words
+from tests.support import factories, queued
+from tests.support.world import World
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    roles.grant(django.apps.apps)
+    return signed_in(roles.MANAGER)
+
+
+def address(destination: Destination, what: str = "change") -> str:
+    return reverse(f"admin:integrations_destination_{what}", args=[destination.pk])
+
+
+def press(client: Client, destination: Destination, button: str) -> Any:
+    return client.post(address(destination, f"do_{button}"), follow=True)
+
+
+def buttons(client: Client, destination: Destination) -> set[str]:
+    page = client.get(address(destination)).content.decode()
+    names = ("mark_gone", "mark_back", "remove")
+    return {name for name in names if address(destination, f"do_{name}") in page}
+
+
+# What it tells
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({}, "Listed Published Yes Private Thinkific does not tell"),
+        ({"published": False, "private": True}, "Published No, it is a draft Private Yes"),
+        ({"private": False}, "Private No: customers can cancel inside Thinkific"),
+        ({"by_hand": True}, "Not listed Entered by hand Rules"),
+        ({"unlisted_at": timezone.now()}, "Not listed since"),
+        ({"gone_at": timezone.now()}, "Gone since"),
+        ({"kind": "bundle"}, "Courses in it Not known: Admit asks Thinkific at each sale"),
+    ],
+)
+def test_the_page_tells_what_a_course_creator_knows(manager, facts, says):
+    course = factories.DestinationFactory.create(name="Watercolor", external_id=512, **facts)
+    shown = words(manager.get(address(course)))
+    assert says in shown
+    assert "Number in Thinkific 512" in shown
+    assert "Rules that use it 0" in shown
+    for raw in ("Gone at", "Unlisted at", "Course ids", "By hand:"):
+        assert raw not in shown
+
+
+def test_the_page_of_a_bundle_names_its_courses_and_the_site_leads_to_what_is_not_listed(manager):
+    course = factories.DestinationFactory.create(name="Watercolor")
+    bundle = factories.DestinationFactory.create(
+        integration=course.integration,
+        kind="bundle",
+        course_ids=[course.external_id],
+        by_hand=True,
+    )
+    assert "Courses in it Watercolor" in words(manager.get(address(bundle)))
+    site = reverse("admin:integrations_integration_change", args=[course.integration.pk])
+    page = manager.get(site).content.decode()
+    assert address(bundle) in page
+    assert address(course) not in page
+
+
+# It is gone, it is back
+
+
+@pytest.mark.parametrize("role", [roles.SUPPORT, roles.VIEWER])
+def test_who_does_not_set_up_sees_no_button(manager, role):
+    course = factories.DestinationFactory.create(by_hand=True)
+    assert buttons(manager, course) == {"mark_gone", "remove"}
+    assert buttons(signed_in(role), course) == set()
+
+
+def test_what_follows_is_said_before_it_is_pressed(manager):
+    course = factories.DestinationFactory.create(unlisted_at=timezone.now())
+    page = words(manager.get(address(course)))
+    assert "No rule that is on gives it. Students keep the access they have" in page
+    factories.RuleFactory.create(destination=course)
+    factories.RuleFactory.create(destination=course, enabled=False)
+    queued.run(course)
+    queued.run(course, status="held")
+    page = words(manager.get(address(course)))
+    assert "Say this only if it was deleted in Thinkific." in page
+    assert "1 rule that gives it is turned off. 2 open actions that would give it fail" in page
+    assert "takes this back" not in page
+    Destination.objects.update(unlisted_at=None)
+    assert "a refresh that still finds it there takes this back" in words(
+        manager.get(address(course))
+    )
+
+
+def test_what_a_person_calls_gone_is_given_to_nobody_without_asking_thinkific(
+    world: World, manager
+):
+    course = world.course()
+    giving = world.rule("product_purchased", "create_course_enrollment", course)
+    ending = world.rule("product_refunded", "expire_course_enrollment", course)
+    other = world.course("Another")
+    kept = world.rule("product_purchased", "create_course_enrollment", other)
+    waits, holds = queued.run(course, rule=giving), queued.run(course, rule=giving, status="held")
+    ends = queued.run(course, action=Action.EXPIRE_COURSE_ENROLLMENT)
+    elsewhere = queued.run(other)
+
+    answer = press(manager, course, "mark_gone")
+
+    assert said(answer) == [
+        "Course Two: marked as gone. 1 rule turned off, 2 open actions failed. See its rules"
+    ]
+    course.refresh_from_db()
+    assert course.gone_at is not None
+    assert {rule.pk for rule in Rule.objects.filter(enabled=True)} == {ending.pk, kept.pk}
+    for run in (waits, holds):
+        run.refresh_from_db()
+        assert (run.status, run.event.status) == ("failed", "failed")
+        assert run.message.startswith("Course Two was marked as gone from Thinkific by ")
+        assert run.message.endswith("Edit the rule, then retry.")
+    assert {queued.again(run).status for run in (ends, elsewhere)} == {"waiting"}
+    world.sell("10_product")
+    world.settle()
+    gave = RuleRun.objects.filter(destination_id=course.external_id, status="done")
+    assert list(gave) == [ends]
+    assert not [
+        enrolled
+        for enrolled in world.school.enrollments
+        if enrolled.course.id == course.external_id
+    ]
+
+
+def test_what_is_back_can_be_chosen_again_and_its_rules_wait_to_be_turned_on(manager):
+    course = factories.DestinationFactory.create(name="Watercolor", by_hand=True)
+    rule = factories.RuleFactory.create(destination=course)
+    press(manager, course, "mark_gone")
+    assert buttons(manager, course) == {"mark_back"}
+    assert said(press(manager, course, "mark_back")) == [
+        "Watercolor: it counts as there again. 1 rule that would give it is off: turn on what you "
+        "need. See its rules"
+    ]
+    course.refresh_from_db()
+    assert course.gone_at is None
+    rule.refresh_from_db()
+    assert not rule.enabled
+
+
+def test_a_refresh_that_lists_it_takes_a_persons_word_back(world: World, manager):
+    course = world.course()
+    press(manager, course, "mark_gone")
+    catalog.refresh(world.integration)
+    course.refresh_from_db()
+    assert course.gone_at is None
+
+
+# An action that failed because its course is gone
+
+
+def offers(client: Client, page: str, run: RuleRun) -> set[str]:
+    """What stands beside the reason: the ways to edit the rule and to refresh."""
+    shown = client.get(page).content.decode()
+    found = {
+        "Edit the rule": reverse("admin:rules_rule_change", args=[run.rule_id]) + '" class="button',
+        "Refresh": reverse("admin:events_rulerun_do_refresh", args=[run.pk]),
+    }
+    return {label for label, where in found.items() if where in shown}
+
+
+@pytest.mark.parametrize("page", ["eventlog", "rulerun"])
+def test_what_failed_because_its_course_is_gone_offers_what_its_reason_tells_to_do(
+    world: World, manager, page
+):
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    taken = world.school.courses.pop(course.external_id)
+    world.sell("10_product")
+    (run,) = world.settle()
+    assert "Refresh the integration, then edit the rule and retry." in run.message
+    row = run.pk if page == "rulerun" else run.event_id
+    where = reverse(f"admin:events_{page}_change", args=[row])
+    assert offers(manager, where, run) == {"Edit the rule", "Refresh"}
+    assert offers(signed_in(roles.SUPPORT), where, run) == set()
+    # Once a refresh lists it again, a retry is enough.
+    world.school.courses[course.external_id] = taken
+    refresh = reverse("admin:events_rulerun_do_refresh", args=[run.pk])
+    assert said(manager.post(refresh, follow=True))[0].startswith("Art Academy: refreshed.")
+    assert offers(manager, where, run) == set()
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_gone"),
+    [
+        ({"status": "waiting"}, True),
+        ({"status": "failed"}, False),
+        ({"status": "failed", "action": "expire_course_enrollment"}, True),
+    ],
+)
+def test_any_other_action_offers_neither(manager, facts, is_gone):
+    course = factories.DestinationFactory.create(gone_at=timezone.now() if is_gone else None)
+    run = queued.run(course, rule=factories.RuleFactory.create(destination=course), **facts)
+    where = reverse("admin:events_rulerun_change", args=[run.pk])
+    assert offers(manager, where, run) == set()
+
+
+def test_a_deleted_rule_is_not_offered_for_editing(manager):
+    course = factories.DestinationFactory.create(gone_at=timezone.now())
+    run = queued.run(course, status="failed")
+    shown = manager.get(reverse("admin:events_rulerun_change", args=[run.pk])).content.decode()
+    assert "Edit the rule" not in shown
+    assert reverse("admin:events_rulerun_do_refresh", args=[run.pk]) in shown
+
+
+# What was entered by hand
+
+
+def test_an_entry_by_hand_that_no_rule_uses_is_removed(manager):
+    course = factories.DestinationFactory.create(name="Watercolor", by_hand=True)
+    answer = press(manager, course, "remove")
+    assert said(answer) == ["Watercolor: removed."]
+    assert answer.redirect_chain[-1][0] == reverse("admin:integrations_destination_changelist")
+    assert not Destination.objects.exists()
+
+
+@pytest.mark.parametrize("facts", [{"by_hand": True}, {"unlisted_at": timezone.now()}, {}])
+def test_what_a_rule_uses_or_thinkific_listed_is_not_removed(manager, facts):
+    course = factories.DestinationFactory.create(name="Watercolor", **facts)
+    if course.by_hand:
+        factories.RuleFactory.create(destination=course, enabled=False)
+    assert "remove" not in buttons(manager, course)
+    assert said(press(manager, course, "remove")) == [
+        "Watercolor: not removed, because a rule uses it or Thinkific lists it."
+    ]
+    assert Destination.objects.get() == course

@@ -1,0 +1,303 @@
+"""Every page in a real Chromium: sound, legible, narrow enough, in reach of the keyboard."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import django.apps
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import resolve
+from playwright.sync_api import Page
+
+from tests.support import browsing, crowd, fitting, scenery, screenshots
+
+pytestmark = pytest.mark.browser
+
+_BEGUN = "product={product}&integration={integration}&action=create_course_enrollment"
+NEW_RULE = [
+    "find=1&product={product}",
+    _BEGUN,
+    f"{_BEGUN}&trigger=product_purchased",
+    f"{_BEGUN}&trigger=product_purchased&destination={{destination}}",
+    f"{_BEGUN}&trigger=product_purchased&number=0",
+    f"{_BEGUN}&trigger=product_purchased&number=77&name=New",
+]
+# Addresses as tests.support.screenshots takes them: {event:failed} is the newest event that failed.
+PAGES = [
+    "/admin/",
+    "/admin/samcart/",
+    "/admin/samcart/{marketplace}/",
+    "/admin/samcart/{marketplace}/delete/",
+    "/admin/integrations/integration/",
+    "/admin/integrations/integration/add/",
+    "/admin/integrations/integration/{integration}/change/",
+    "/admin/integrations/integration/{integration}/delete/",
+    "/admin/rules/rule/?scope__exact=global",
+    "/admin/rules/rule/{rule}/change/",
+    "/admin/rules/rule/{rule}/delete/",
+    "/admin/integrations/product/",
+    "/admin/integrations/product/add/",
+    "/admin/integrations/product/{product}/change/",
+    "/admin/integrations/product/{product}/delete/",
+    "/admin/integrations/product/{product}/copy/",
+    "/admin/integrations/product/{product}/copy/?from={product:giving}",
+    "/admin/integrations/destination/",
+    "/admin/integrations/destination/{destination}/change/",
+    "/admin/new-rule/",
+    "/admin/new-rule/?product={product}",
+    *(f"/admin/new-rule/?{answers}" for answers in NEW_RULE),
+    "/admin/new-rule/added/?rule={rule}",
+    "/admin/help/",
+    "/admin/events/eventlog/",
+    "/admin/events/eventlog/?q=nobody-has-this",
+    "/admin/events/eventlog/{event:done}/change/",
+    "/admin/events/eventlog/{event:failed}/change/",
+    "/admin/events/eventlog/{event:no_rule}/change/",
+    "/admin/events/eventlog/{event:held}/change/",
+    "/admin/events/eventlog/{event:waiting}/change/",
+    "/admin/events/eventlog/{event:unknown_type}/change/",
+    "/admin/events/eventlog/{event:unreadable}/change/",
+    "/admin/events/rulerun/",
+    "/admin/events/rulerun/{run:failed}/change/",
+    "/admin/events/rulerun/{run:done}/change/",
+    "/admin/integrations/customer/",
+    "/admin/integrations/customer/?q=nobody-has-this",
+    "/admin/integrations/customer/{customer}/change/",
+    "/admin/simulate/",
+    "/admin/simulate/?event={event:done}",
+    "/admin/queue/",
+    "/admin/auth/user/",
+    "/admin/auth/user/add/",
+    "/admin/auth/user/{user}/change/",
+    "/admin/auth/user/welcome/spent/link/",
+    "/admin/auth/group/",
+    "/admin/auth/group/add/",
+    "/admin/auth/group/{group}/change/",
+    "/admin/auth/group/{group}/delete/",
+    "/admin/password_change/",
+    "/admin/password_change/done/",
+]
+# What only a crowd fills.
+CROWDED = [
+    "/admin/rules/rule/",
+    "/admin/events/eventlog/?p=2",
+    "/admin/events/eventlog/?product_name=water",
+    "/admin/integrations/customer/?q=maximiliana",
+    "/admin/integrations/product/{product:giving}/change/",
+]
+# Where the first button of the page is pressed: an answer about a customer, the address for
+# SamCart, and forms left empty.
+SAYING = [
+    "/admin/samcart/",
+    "/admin/integrations/customer/{customer}/change/",
+    "/admin/integrations/integration/add/",
+    "/admin/integrations/product/add/",
+    "/admin/auth/user/add/",
+    "/admin/auth/group/add/",
+]
+# Opened before or after somebody is signed in; and the stock list of an app, which is not there.
+ELSEWHERE = {"login", "logout", "app_list"}
+RULES = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+    # To describe each element that passed takes longer than to look at it.
+    "resultTypes": ["violations"],
+}
+CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']"
+# Of a group of radio buttons Tab reaches one; the arrow keys do the rest.
+MARK = """controls => {
+  const seen = new Set();
+  let count = 0;
+  for (const each of document.querySelectorAll(controls)) {
+    const shown = each.checkVisibility({visibilityProperty: true}) && !each.disabled;
+    const group = each.type === "radio" ? each.name : "";
+    if (!shown || each.tabIndex < 0 || (group && seen.has(group))) continue;
+    if (group) seen.add(group);
+    each.dataset.mark = group || `n${count}`;
+    count += 1;
+  }
+  for (const each of document.querySelectorAll("input[type=radio]"))
+    if (seen.has(each.name)) each.dataset.mark = each.name;
+  document.activeElement.blur();
+  return [...new Set([...document.querySelectorAll("[data-mark]")].map(e => e.dataset.mark))];
+}"""
+TELL = "mark => { const e = document.querySelector(`[data-mark='${mark}']`);" + (
+    "return e.outerHTML.slice(0, 160) }"
+)
+
+
+def complaints(page: Page) -> list[str]:
+    """What the page says to its console, a violated policy among it, and scripts that broke."""
+    found: list[str] = []
+    page.on("console", lambda line: found.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("requestfailed", lambda sent: found.append(f"{sent.url} {sent.failure}"))
+    return found
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe finds against WCAG A and AA, as "rule: element"."""
+    found: list[dict[str, Any]] = Axe().run(page, options=RULES).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
+EMPTY_CELLS = """() => [...document.querySelectorAll("table.cards td, table.cards tbody th")]
+  .filter(e => e.checkVisibility() && getComputedStyle(e).display !== "table-cell")
+  .filter(e => !e.innerText.trim().replace("-", "") && !e.querySelector("input, button, a"))
+  .map(e => e.outerHTML.slice(0, 160))"""
+
+
+def of_page(path: str, page: Page, said: list[str]) -> list[str]:
+    """Each fault of the page that is open, as a line."""
+    wide = browsing.overflow(page)
+    found = [*said, *barriers(page), *([f"overflows by {wide} px"] if wide > 0 else [])]
+    # In a card a cell without anything is a gap.
+    found += [f"has an empty cell: {cell}" for cell in page.evaluate(EMPTY_CELLS)]
+    return [f"{path} {fault}" for fault in found]
+
+
+def out_of_reach(page: Page) -> list[str]:
+    """The controls that Tab does not come to."""
+    wanted = set(page.evaluate(MARK, CONTROLS))
+    for _ in range(len(wanted) + 20):
+        page.keyboard.press("Tab")
+        wanted.discard(page.evaluate("document.activeElement?.dataset.mark ?? ''"))
+        if not wanted:
+            return []
+    return [page.evaluate(TELL, mark) for mark in wanted]
+
+
+def named_addresses(patterns: Iterable[Any], way: str = "") -> Iterator[tuple[str, str]]:
+    """The name and route of each address of the admin that has a name."""
+    for each in patterns:
+        if hasattr(each, "url_patterns"):
+            yield from named_addresses(each.url_patterns, way + str(each.pattern))
+        elif each.name:
+            yield each.name, way + str(each.pattern)
+
+
+def of_something(route: str, facts: dict[str, str]) -> str:
+    """The route as an address of something that exists; KeyError for an argument nobody knows."""
+    label = ".".join(route.split("/")[:2])
+    if "object_id" in route and "content_type" not in route:
+        newest = django.apps.apps.get_model(label)._default_manager.order_by("pk").last()
+        facts = facts | {"object_id": str(newest.pk if newest else 0)}
+    return "/admin/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: facts[found[1]], route)
+
+
+def test_no_page_of_the_admin_is_left_out(place):
+    facts = {
+        "account": str(place.world.marketplace.pk),
+        "named": "0",
+        "uidb64": "x",
+        "token": "x",
+        "content_type_id": "0",
+        "object_id": "0",
+    }
+    owner = Client()
+    owner.force_login(get_user_model().objects.get(username=place.people["Owner"]))
+    looked_at = {resolve(screenshots.fill(path).partition("?")[0]).url_name for path in PAGES}
+    left_out = []
+    for name, route in named_addresses(admin.site.urls[0]):
+        if name in looked_at | ELSEWHERE:
+            continue
+        answer = owner.get(of_something(route, facts))
+        if answer.status_code == 200 and answer["Content-Type"].startswith("text/html"):
+            left_out.append(f"{name} {route}")
+    assert not left_out, "\n".join(left_out)
+
+
+@pytest.mark.parametrize("look", browsing.LOOKS, ids=lambda look: look.name)
+def test_every_page_is_sound_fits_its_window_and_has_no_barriers(
+    place, address, browser, look: browsing.Look
+):
+    with browsing.window(browser, look) as context:
+        page = context.new_page()
+        said = complaints(page)
+        page.goto(f"{address}/admin/login/")
+        faults = of_page("login", page, said)
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        for path in PAGES:
+            said.clear()
+            answer = page.goto(address + screenshots.fill(path))
+            assert answer
+            assert answer.status == 200, path
+            faults += of_page(path, page, said)
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def crowded(place: scenery.Scenery) -> scenery.Scenery:
+    """The same shop with full lists and long names."""
+    crowd.fill(place)
+    return place
+
+
+# The looks differ in their colors alone, so a third of the pages in the dark is enough.
+@pytest.mark.parametrize(
+    ("pages", "widths", "dark"),
+    [
+        ([*PAGES, *CROWDED][::2], fitting.WIDTHS[:4], False),
+        ([*PAGES, *CROWDED][1::2], fitting.WIDTHS[:4], False),
+        ([*PAGES, *CROWDED][::2], fitting.WIDTHS[4:], False),
+        ([*PAGES, *CROWDED][1::2], fitting.WIDTHS[4:], False),
+        (PAGES[::3], (360, 1024, 1440), True),
+    ],
+    # In halves, for a browser that is asked for too much in one go has crashed.
+    ids=["phones", "phones, the others", "wider", "wider, the others", "dark"],
+)
+def test_no_word_is_broken_and_nothing_is_cut_off(
+    crowded, address, browser, pages: list[str], widths: tuple[int, ...], dark: bool
+):
+    with browsing.window(browser, browsing.Look(dark=dark)) as context:
+        page = context.new_page()
+        page.goto(f"{address}/admin/login/")
+        faults = [f"login {fault}" for fault in fitting.misfits(page, widths)]
+        browsing.sign_in(page, address, crowded.people["Owner"], scenery.PASSWORD)
+        for path in pages:
+            answer = page.goto(address + screenshots.fill(path))
+            assert answer
+            assert answer.status == 200, path
+            faults += [f"{path} {fault}" for fault in fitting.misfits(page, widths)]
+    assert not faults, "\n".join(faults)
+
+
+def test_what_a_page_says_after_a_button_fits_as_well(crowded, address, browser):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, crowded.people["Owner"], scenery.PASSWORD)
+        faults = []
+        for path in SAYING:
+            page.goto(address + screenshots.fill(path))
+            page.locator("main form[method=post] [type=submit]").first.click()
+            page.wait_for_load_state("load")
+            assert page.locator(".messagelist, .errorlist, .errornote, #address-field").count(), (
+                path
+            )
+            faults += [f"{path} {fault}" for fault in fitting.misfits(page, (320, 768, 1440))]
+    assert not faults, "\n".join(faults)
+
+
+def test_the_keyboard_reaches_every_control(place, address, browser):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        left = []
+        for path in PAGES:
+            page.goto(address + screenshots.fill(path))
+            left += [f"{path} {control}" for control in out_of_reach(page)]
+    assert not left, "\n".join(left)
+
+
+def test_every_page_opens_without_script(place, address, browser):
+    with browsing.window(browser, browsing.Look(script=False)) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        for path in PAGES:
+            answer = page.goto(address + screenshots.fill(path))
+            assert answer
+            assert answer.status == 200, path
+            assert page.locator("h1").count() == 1, path

@@ -1,0 +1,141 @@
+"""The overview is calm only where nothing needs a person, and promises only what will happen."""
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from config.admin.pages.overview_headline import CALM, Facts, events_note, headline, waiting_note
+from events.models import EventLog, Worker
+from events.reports import backlog
+from events.reports.backlog import InLine
+from events.reports.dashboard import EventCounts
+from integrations import rate_limit
+from integrations.models import CallBudget, Integration
+from tests.support import factories
+from tests.support.queued import event, run
+
+# Each fact that needs a person: its value, what is said of it, and whether it is an alarm.
+NEEDS: dict[str, tuple[Any, str, bool]] = {
+    "silent": (True, "no worker runs", True),
+    "rejected": (("Studio Nord",), "rejects the key of Studio Nord", True),
+    "not_let_in": (("Nova",), "Nova never connected: the address or the key is wrong", True),
+    "unreachable": (("Art Academy", "Zoo"), "Cannot connect to Art Academy, Zoo", True),
+    "failed": (1, "1 action failed", True),
+    "held": (2, "2 actions held", False),
+    "gave_nothing": (152, "152 purchases gave nothing", False),
+    "not_understood": (3, "3 events not understood", False),
+    "waiting_for_off": (4, "4 actions waiting for a site that is turned off", False),
+    "never_sent": (1, "1 trigger never sent", False),
+    "expiring": (1, "1 access token about to expire", False),
+    "to_set_up": (5, "5 steps left to set up", False),
+}
+
+
+def test_nothing_else_can_need_somebody():
+    assert set(NEEDS) == set(Facts.__dataclass_fields__)
+
+
+def test_it_is_calm_only_where_nothing_needs_somebody():
+    for size in range(len(NEEDS) + 1):
+        for names in itertools.combinations(NEEDS, size):
+            said = headline(Facts(**{name: NEEDS[name][0] for name in names}))
+            text = " ".join(part for part, _ in said.parts)
+            assert (CALM in text) == (not names), names
+            assert {name for name in NEEDS if NEEDS[name][1] in text} == set(names)
+            grave = any(NEEDS[name][2] for name in names)
+            assert said.kind == ("bad" if grave else "wait" if names else "good"), names
+
+
+def test_each_part_leads_to_the_section_that_tells_more(client: Client, admin_user):
+    """A page with every alarm has a section for each."""
+    course = factories.DestinationFactory.create()
+    run(course, status="failed")
+    unsold = event(factories.CustomerFactory.create())
+    EventLog.objects.filter(pk=unsold.pk).update(status="no_rule", received_at=timezone.now())
+    factories.RuleFactory.create(trigger="product_refunded", destination=course)
+    client.force_login(admin_user)
+    shown = client.get("/admin/").content.decode()
+    for _, where in headline(Facts(**{name: value for name, (value, *_) in NEEDS.items()})).parts:
+        assert f'id="{where}"' in shown
+
+
+@pytest.mark.parametrize(
+    ("came", "says"),
+    [
+        (EventCounts(), "None came in"),
+        (EventCounts(events=2), "Each matched a rule"),
+        (EventCounts(events=2, no_rule=1), "1 matched no rule"),
+        (EventCounts(events=2, not_understood=2), "2 not understood"),
+        (
+            EventCounts(events=9, no_rule=1, not_understood=2, repeats=3),
+            "1 matched no rule, 2 not understood, 3 sent twice",
+        ),
+    ],
+)
+def test_what_became_of_the_events_of_a_day(came: EventCounts, says: str):
+    assert events_note(came) == says
+
+
+SOON = "done in about 1 minute"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (InLine(), "Nothing waits"),
+        (InLine(3), "Done in about 1 minute"),
+        (InLine(3, off=3), "3 for a site that is off"),
+        (InLine(3, paused=3), "3 for a site that is paused"),
+        (InLine(3, later=3), "3 to be tried again later"),
+        (InLine(3, paused=1), f"2 {SOON}, 1 for a site that is paused"),
+        (
+            InLine(9, off=1, paused=2, later=3),
+            f"3 {SOON}, 1 for a site that is off, 2 for a site that is paused, "
+            "3 to be tried again later",
+        ),
+    ],
+)
+def test_an_end_is_promised_only_to_what_goes_on(line: InLine, says: str):
+    assert waiting_note(line, silent=False) == says
+    expected = "Nothing goes on: no worker runs" if line.waiting else "Nothing waits"
+    assert waiting_note(line, silent=True) == expected
+
+
+def test_what_waits_is_told_apart_by_what_keeps_it(db):
+    open_, paused, rejected, off = factories.DestinationFactory.create_batch(4)
+    for number, course in enumerate((open_, paused, rejected, off)):
+        for _ in range(number + 1):
+            run(course)
+    run(open_, next_attempt_at=timezone.now() + timedelta(hours=1))
+    run(open_, status="failed")
+    rate_limit.block(paused.integration.pk, CallBudget.Blocked.LIMIT, 100)
+    Integration.objects.filter(pk=rejected.integration.pk).update(connection="refused")
+    Integration.objects.filter(pk=off.integration.pk).update(enabled=False)
+    line = backlog.in_line()
+    assert line == InLine(11, off=4, paused=5, later=1)
+    assert line.now == 1
+
+
+def test_the_overview_promises_no_end_beside_a_rejected_key(db, client: Client, admin_user):
+    course = factories.DestinationFactory.create()
+    run(course)
+    Worker.objects.create(name="w", seen_at=timezone.now())
+    client.force_login(admin_user)
+    assert "Done in about 1 minute" in client.get("/admin/").content.decode()
+    Integration.objects.update(connection="refused", connection_message="Rejected.")
+    shown = client.get("/admin/").content.decode()
+    assert "Done in" not in shown
+    assert "1 for a site that is paused" in shown
+    assert f"Thinkific rejects the key of {course.integration}." in shown
+
+
+def test_what_is_only_held_is_not_said_to_be_nothing(db, client: Client, admin_user):
+    run(factories.DestinationFactory.create(), status="held")
+    client.force_login(admin_user)
+    shown = client.get("/admin/").content.decode()
+    assert "and 1 held" in shown
+    assert "?status__exact=held" in shown

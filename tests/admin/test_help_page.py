@@ -1,0 +1,72 @@
+"""Help: seven questions, each with an answer that leads to its place."""
+
+import re
+
+import django.apps
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.urls import reverse
+
+from config.admin.pages.help import QUESTIONS
+from config.staff import roles
+
+
+@pytest.fixture(params=[*roles.ROLES])
+def client(request, db) -> Client:
+    roles.grant(django.apps.apps)
+    person = User.objects.create_user("someone", is_staff=True)
+    person.groups.set(Group.objects.filter(name=request.param))
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def sections(client: Client) -> dict[str, str]:
+    """Each answer by its part of the page."""
+    page = client.get(reverse("admin:help")).content.decode()
+    return dict(re.findall(r'<section class="panel" id="([\w-]+)".*?>(.*?)</section>', page, re.S))
+
+
+def test_each_of_the_seven_questions_has_its_answer(client):
+    found = sections(client)
+    assert list(found) == [part for part, _ in QUESTIONS]
+    assert len(found) == 7
+    page = client.get(reverse("admin:help")).content.decode()
+    for part, question in QUESTIONS:
+        assert f'<a href="#{part}">{question}</a>' in page
+        assert f">{question}</h2>" in found[part]
+
+
+def test_every_place_that_an_answer_leads_to_opens(client):
+    for part, answer in sections(client).items():
+        links = re.findall(r'href="([^"#]+)"', answer)
+        assert links, part
+        for link in links:
+            assert client.get(link).status_code == 200, (part, link)
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ("test-orders", "administrator"),
+        ("missed", "under <em>Why</em>"),
+        ("not-listed", "<strong>Refresh</strong>"),
+        ("integration", "<strong>Delete</strong>"),
+        ("cancel", "<strong>Private</strong>"),
+        ("typing", "Type a part of the name"),
+        ("welcome", "<strong>Support Your Students &gt; Notifications</strong>"),
+    ],
+)
+def test_an_answer_says_what_to_do(client, part: str, says: str):
+    assert says in sections(client)[part]
+
+
+def test_a_stranger_is_asked_to_sign_in(db):
+    answer = Client().get(reverse("admin:help"))
+    assert answer["Location"].startswith(reverse("admin:login"))
+
+
+def test_help_asks_few_questions(client, django_assert_max_num_queries):
+    with django_assert_max_num_queries(5):
+        client.get(reverse("admin:help"))

@@ -1,0 +1,770 @@
+"""The pages of integrations: connecting, refreshing, turning off and deleting a Thinkific site."""
+
+import html
+import re
+from datetime import timedelta
+from typing import Any
+
+import django.apps
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from config.staff import roles
+from events.models import Worker
+from integrations import catalog_refresh, connect, rate_limit
+from integrations.models import CallBudget, Integration, ThinkificUser
+from integrations.thinkific.access_check import reject_key
+from integrations.thinkific.sandbox import Fault
+from rules.models import Rule
+from tests.support import factories, queued
+
+TOKEN = "tok_" + "x1" * 40
+LIST = "admin:integrations_integration_changelist"
+
+
+def page(what: str, integration: Integration | None = None) -> str:
+    arguments = [integration.pk] if integration else []
+    return reverse(f"admin:integrations_integration_{what}", args=arguments)
+
+
+def signed_in(name: str, role: str = "", **facts: Any) -> Client:
+    person = get_user_model().objects.create_user(name, is_staff=True, **facts)
+    person.groups.set(Group.objects.filter(name=role))
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def boss(world) -> Client:
+    roles.grant(django.apps.apps)
+    Worker.objects.create(name="w", seen_at=timezone.now())
+    return signed_in("boss", is_superuser=True)
+
+
+def said(answer: Any) -> list[str]:
+    """The messages that the page shows, without their tags."""
+    found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
+    lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
+    return [html.unescape(re.sub(r"<[^>]+>", "", line)) for line in lines]
+
+
+def errors(answer: Any) -> str:
+    found = re.findall(r'<ul class="errorlist.*?</ul>', answer.content.decode(), re.DOTALL)
+    return html.unescape(" ".join(re.sub(r"<[^>]+>", " ", text) for text in found))
+
+
+def words(answer: Any) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
+
+
+def save(client: Client, integration: Integration | None = None, **changes: Any) -> Any:
+    """Fill in the form of a new or of this integration, and press Save."""
+    data = {"app": "thinkific", "name": "Art Academy", "site": "acme", "secret": ""}
+    data |= {"enabled": "on", "field_mappings-TOTAL_FORMS": "0"}
+    data |= {"field_mappings-INITIAL_FORMS": "0"} | changes
+    path = page("change", integration) if integration else page("add")
+    return client.post(path, {k: v for k, v in data.items() if v is not None}, follow=True)
+
+
+def press_refresh(client: Client, integration: Integration) -> Any:
+    return client.post(page("do_refresh", integration), {"back": reverse(LIST)}, follow=True)
+
+
+# Connecting
+
+
+@pytest.mark.parametrize(
+    "site", ["school", "School.thinkific.com", " https://school.thinkific.com/manage?x=1 "]
+)
+def test_a_site_in_any_form_is_saved_and_its_key_is_checked(boss, sandbox, site: str):
+    school = sandbox.add_school("school", key=factories.KEY)
+    school.add_course("Watercolor")
+    answer = save(boss, name="New", site=site, secret=f" {factories.KEY} ")
+    assert said(answer) == [
+        "New: saved. Connected.",
+        "New: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course).",
+    ]
+    saved = Integration.objects.get(name="New")
+    assert (saved.site, saved.secret(), saved.connection) == ("school", factories.KEY, "connected")
+    assert saved.destinations.get().name == "Watercolor"
+    assert answer.redirect_chain == [(page("change", saved), 302)]
+    assert factories.KEY not in answer.content.decode()
+
+
+def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY)
+    answer = save(boss, name="New", site="school", secret="f" * 32)
+    assert len(sandbox.calls) == 1
+    (problem,) = said(answer)
+    assert problem.startswith("New: saved, but not connected. Thinkific does not know this site")
+    assert "Settings > Code & Analytics > API" in problem
+    assert "Grow or higher" in problem
+    saved = Integration.objects.get(name="New")
+    assert saved.connection == "refused"
+    assert "Never connected" in words(answer)
+    answer = save(boss, saved, name="New", site="school", secret=factories.KEY)
+    assert said(answer)[0] == "New: saved. Connected."
+    saved.refresh_from_db()
+    assert saved.connection == "connected"
+
+
+def test_a_site_that_thinkific_does_not_know_is_said(boss, sandbox):
+    (problem,) = said(save(boss, name="New", site="nobody", secret=factories.KEY))
+    assert "does not know this site, or rejects this key; it answers both alike" in problem
+
+
+def test_a_plan_without_the_api_is_said(boss, world, sandbox):
+    sandbox.faults.add(Fault("status", status=403, times=3))
+    (problem,) = said(save(boss, world.integration, secret=factories.KEY))
+    assert problem.startswith("Art Academy: saved, but not connected. Thinkific knows the key")
+    assert "plan of Grow or higher" in problem
+
+
+def test_a_site_that_cannot_be_reached_is_saved_and_not_checked(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY)
+    sandbox.faults.add(Fault("drop", times=None))
+    answer = save(boss, name="New", site="school", secret=factories.KEY)
+    (problem,) = said(answer)
+    assert problem.startswith("New: saved, not checked. The connection to Thinkific broke off")
+    assert "Try again later." in problem
+    assert Integration.objects.get(name="New").secret() == factories.KEY
+
+
+def test_a_check_that_takes_long_goes_on_in_the_background_and_says_so(
+    boss, world, sandbox, monkeypatch
+):
+    monkeypatch.setattr(catalog_refresh.refresh, "__kwdefaults__", {"wait": 0.05})
+    sandbox.faults.add(Fault("delay", delay=0.4))
+    (text,) = said(save(boss, world.integration, secret=factories.KEY))
+    assert text.startswith("Art Academy: saved, not checked. It is still being read.")
+    assert "goes on in the background" in text
+    assert not catalog_refresh.refresh(world.integration, wait=5).goes_on
+
+
+def test_no_page_tells_numbers_of_http_outside_the_fold_for_technicians(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY)
+    answer = save(boss, name="New", site="school", secret="f" * 32)
+    shown, fold, rest = words(answer).partition("For your technician")
+    assert fold
+    assert "(401)" not in shown
+    assert "(401)" in rest
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"site": "courses.acme.com"}, "That is your own domain. Paste the Subdomain that"),
+        ({"site": "www.thinkific.com"}, "That is an address of Thinkific itself."),
+        ({"site": "a b"}, "A subdomain has only the letters"),
+        ({"site": ""}, "This field is required"),
+        ({"site": "acme", "name": "Other"}, "Art Academy is this school already."),
+        ({"name": "Art Academy"}, "There is an integration with this name already."),
+        ({"secret": ""}, "Copy it from Thinkific, Settings > Code & Analytics > API."),
+        ({"secret": "two words " * 4}, "A key has no blanks or special signs."),
+        ({"secret": "schlüssel" * 4}, "A key has no blanks or special signs."),
+        ({"secret": "a\nb" * 10}, "A key has no blanks or special signs."),
+        ({"secret": "x" * 5000}, "at most 4000 characters"),
+        ({"name": ""}, "This field is required"),
+        ({"app": "kajabi"}, "Select a valid choice."),
+        ({"secret_expires_on": "2030-01-01"}, "An API key does not expire: leave it empty."),
+        ({"secret": TOKEN, "secret_expires_on": "2020-01-01"}, "This day has passed."),
+        ({"secret": TOKEN, "secret_expires_on": "soon"}, "Enter a valid date."),
+    ],
+)
+def test_a_site_that_cannot_be_is_refused_in_words(boss, world, changes, says: str):
+    key = "k" * 32
+    answer = save(boss, **({"name": "New", "site": "new", "secret": key} | changes))
+    assert says in errors(answer)
+    assert "Nothing is saved yet" in words(answer)
+    assert Integration.objects.count() == 1
+    for secret in (key, TOKEN):
+        assert secret not in answer.content.decode()
+    assert world.calls() == []
+
+
+def test_a_site_is_not_turned_into_another(boss, world):
+    press_refresh(boss, world.integration)
+    answer = save(boss, world.integration, site="other", name="Renamed")
+    assert "Another school: make a new integration for it." in errors(answer)
+    assert "<h1>Art Academy</h1>" in answer.content.decode()
+    assert Integration.objects.get().site == "acme"
+    # The same one in another form is the same one.
+    assert not errors(save(boss, world.integration, site="https://ACME.thinkific.com/"))
+
+
+# A first connect that went wrong
+
+
+def marked(answer: Any) -> set[str]:
+    """The fields that the page marks as wrong."""
+    return set(re.findall(r"form-row errors field-(\w+)", answer.content.decode()))
+
+
+def test_a_mistyped_site_is_put_right_without_a_new_integration(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY).add_course("Watercolor")
+    answer = save(boss, name="New", site="shcool", secret=factories.KEY)
+    assert marked(answer) == {"site", "secret"}
+    assert "Either this site or the key below is wrong." in errors(answer)
+    assert "Nothing is saved yet" not in words(answer)
+    new = Integration.objects.get(name="New")
+    assert rate_limit.blocked_for(new.pk)[0] == "key"
+    answer = save(boss, new, name="New", site="school")
+    assert said(answer) == [
+        "New: saved. Connected.",
+        "New: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course).",
+    ]
+    assert marked(answer) == set()
+    new.refresh_from_db()
+    assert (new.site, new.secret(), new.connection) == ("school", factories.KEY, "connected")
+    # From now on it is this school.
+    assert "Another school: make a new" in errors(save(boss, new, name="New", site="shcool"))
+
+
+def test_a_first_connect_that_was_refused_is_told_in_one_sentence_with_one_button(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY)
+    save(boss, name="New", site="shcool", secret=factories.KEY)
+    new = Integration.objects.get(name="New")
+    shown, overview = words(boss.get(page("change", new))), words(boss.get("/admin/"))
+    for text in (shown, overview):
+        assert text.count("Thinkific does not know this site, or rejects this key") == 1
+        assert "Never connected" in text
+        assert "Key rejected" not in text
+    assert "New never connected: the address or the key is wrong." in overview
+    assert "rejects the key of" not in overview
+    assert "enter the key again" not in shown.partition("For your technician")[0]
+    buttons = boss.get(page("change", new)).content.decode()
+    assert page("do_refresh", new) in buttons
+    assert page("do_try_now", new) not in buttons
+    # Once it has been read, what is refused is the key, and a pause may be tried.
+    Integration.objects.update(refreshed_at=timezone.now())
+    assert "Thinkific rejects the key of New." in words(boss.get("/admin/"))
+    assert page("do_try_now", new) in boss.get(page("change", new)).content.decode()
+
+
+def test_a_first_connect_without_a_plan_for_the_api_is_not_called_a_wrong_address(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY)
+    sandbox.faults.add(Fault("status", status=403, times=None))
+    save(boss, name="New", site="school", secret=factories.KEY)
+    overview = words(boss.get("/admin/"))
+    assert "the address or the key is wrong" not in overview
+    assert "Thinkific rejects the key of New." in overview
+
+
+def test_a_site_that_connected_stays_itself_though_its_key_is_rejected_later(boss, world):
+    press_refresh(boss, world.integration)
+    world.school.key = "f" * 32
+    answer = press_refresh(boss, world.integration)
+    page_of_it = boss.get(page("change", world.integration))
+    assert marked(page_of_it) == set()
+    assert "not refreshed" in said(answer)[0]
+    assert "Another school" in errors(save(boss, world.integration, site="other"))
+
+
+def test_a_site_with_students_that_admit_knows_stays_itself(boss, world):
+    ThinkificUser.objects.create(
+        integration=world.integration, customer=factories.CustomerFactory.create(), user_id=7
+    )
+    assert "Another school" in errors(save(boss, world.integration, site="other"))
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "says"),
+    [
+        (401, {"site", "secret"}, "Either this key or the site above is wrong."),
+        (403, {"secret"}, "Thinkific knows this key, but gives it no access to the API."),
+        (404, {"site"}, "Thinkific has no school here."),
+        (429, set(), ""),
+        (503, set(), ""),
+    ],
+)
+def test_the_field_that_is_wrong_is_marked(boss, sandbox, status, fields, says):
+    sandbox.add_school("school", key=factories.KEY)
+    sandbox.faults.add(Fault("status", status=status, times=None))
+    answer = save(boss, name="New", site="school", secret=factories.KEY)
+    assert marked(answer) == fields
+    assert says in errors(answer)
+    assert "Connected" not in words(answer).partition("Last refreshed")[0].split()
+    new = Integration.objects.get(name="New")
+    # It is still marked when the page is opened later.
+    assert marked(boss.get(page("change", new))) == fields
+
+
+def test_what_the_site_of_before_answers_says_nothing_about_the_new_one(boss, sandbox):
+    sandbox.add_school("school", key=factories.KEY)
+    save(boss, name="New", site="shcool", secret=factories.KEY)
+    before = Integration.objects.get(name="New")
+    save(boss, before, name="New", site="school")
+    reject_key(before, "Rejected.")
+    now = Integration.objects.get(name="New")
+    assert now.connection == "connected"
+    assert rate_limit.blocked_for(now.pk)[0] == ""
+
+
+def test_an_empty_key_keeps_the_old_one(boss, world):
+    before = Integration.objects.get()
+    answer = save(boss, world.integration, name="Renamed", send_welcome_email="on")
+    assert said(answer)[0] == "Renamed: saved."
+    assert said(answer)[-1].startswith("Renamed: refreshed.")
+    after = Integration.objects.get()
+    assert after.secret() == factories.KEY
+    assert (after.sealed_secret, after.secret_version) == (
+        before.sealed_secret,
+        before.secret_version,
+    )
+    assert after.send_welcome_email
+    assert "Leave empty to keep the key that ends in …cdef." in words(answer)
+
+
+def test_no_page_ever_tells_the_key(boss, world):
+    viewer = signed_in("vera", roles.VIEWER)
+    for client in (boss, viewer):
+        for path in (reverse(LIST), page("change", world.integration)):
+            text = client.get(path).content.decode()
+            assert "Art Academy" in text
+            assert factories.KEY not in text
+            assert world.integration.sealed_secret not in text
+
+
+def test_the_tick_for_welcome_emails_is_kept_and_says_where_they_are(boss, world):
+    assert "Support Your Students > Notifications" in words(
+        boss.get(page("change", world.integration))
+    )
+    save(boss, world.integration, welcome_emails_on="on")
+    assert Integration.objects.get().welcome_emails_on
+    save(boss, world.integration)
+    assert not Integration.objects.get().welcome_emails_on
+
+
+# Tokens that end
+
+
+def days(number: int) -> Any:
+    return timezone.localdate() + timedelta(days=number)
+
+
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        (15, ""),
+        (14, "in 14 days"),
+        (2, "in 2 days"),
+        (1, "expires tomorrow"),
+        (0, "expires today"),
+        (-1, "expired on"),
+    ],
+)
+def test_a_token_is_warned_of_fourteen_days_before_it_expires(boss, world, left: int, says: str):
+    Integration.objects.update(secret_expires_on=days(left))
+    text = words(boss.get(page("change", world.integration)))
+    assert ("The access token of Art Academy" in text) == bool(says)
+    assert says in text
+    in_list = words(boss.get(reverse(LIST)))
+    assert ("Token expires" in in_list) == bool(says)
+
+
+def test_the_date_is_kept_for_a_token_and_goes_when_a_key_takes_its_place(boss, world):
+    world.school.tokens = {TOKEN}
+    save(boss, world.integration, secret=TOKEN, secret_expires_on=days(60).isoformat())
+    assert Integration.objects.get().secret_expires_on == days(60)
+    # Without a new key the stored one tells what it is.
+    save(boss, world.integration, secret_expires_on=days(61).isoformat())
+    assert Integration.objects.get().secret_expires_on == days(61)
+    save(boss, world.integration, secret=factories.KEY, secret_expires_on=days(61).isoformat())
+    assert Integration.objects.get().secret_expires_on is None
+
+
+def test_a_token_that_has_ended_does_not_keep_one_from_saving_the_rest(boss, world):
+    press_refresh(boss, world.integration)
+    connect.save(Integration.objects.get(), TOKEN)
+    Integration.objects.update(secret_expires_on=days(-3))
+    answer = save(boss, world.integration, name="Renamed", secret_expires_on=days(-3).isoformat())
+    assert not errors(answer)
+    assert Integration.objects.get().name == "Renamed"
+
+
+# What waits
+
+
+def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 110
+    course = world.course()
+    for _ in range(37):
+        queued.run(course)
+    OrmQ.objects.all().delete()
+    answer = save(boss, world.integration, secret=factories.KEY)
+    assert said(answer)[0] == (
+        "Art Academy: saved. Connected. 37 waiting actions go on now, about 1 minute."
+    )
+    assert OrmQ.objects.count() == 1
+
+
+def test_without_a_worker_no_end_is_promised(boss, world):
+    queued.run(world.course())
+    Worker.objects.all().delete()
+    first = said(save(boss, world.integration, secret=factories.KEY))[0]
+    assert first.endswith("Connected. 1 waiting action goes on as soon as a worker runs.")
+
+
+def test_a_new_key_of_a_site_that_is_off_lets_nothing_go_on(boss, world):
+    queued.run(world.course())
+    Integration.objects.update(enabled=False)
+    answer = save(boss, world.integration, secret=factories.KEY, enabled=None)
+    assert said(answer)[0].startswith("Art Academy: saved. Connected. It is off:")
+    assert "go on now" not in said(answer)[0]
+
+
+def test_turning_off_and_on_says_what_that_means(boss, world):
+    queued.run(world.course())
+    off = said(save(boss, world.integration, enabled=None))[0]
+    assert off == (
+        "Art Academy: saved. It is off: its actions wait, and nothing is sent to Thinkific until "
+        "you turn it on again. Nothing is lost. 1 waiting action until then."
+    )
+    assert not Integration.objects.get().enabled
+    assert "Off" in words(boss.get(reverse(LIST)))
+    on = said(save(boss, world.integration))[0]
+    assert on == "Art Academy: saved. It is on. 1 waiting action goes on now, about 1 minute."
+    # And saving once more is no news.
+    assert said(save(boss, world.integration))[0] == "Art Academy: saved."
+
+
+def test_turning_on_with_a_rejected_key_promises_nothing(boss, world, sandbox):
+    queued.run(world.course())
+    Integration.objects.update(enabled=False)
+    sandbox.faults.add(Fault("status", status=401))
+    first, second = said(save(boss, world.integration))
+    assert first == "Art Academy: saved. It is on."
+    assert second.startswith("Art Academy: not refreshed. Thinkific does not know this site")
+
+
+# Refreshing
+
+
+def test_refresh_tells_what_is_new_and_leads_back(boss, world):
+    world.school.add_course("Watercolor")
+    answer = press_refresh(boss, world.integration)
+    assert said(answer) == [
+        "Art Academy: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course)."
+    ]
+    assert answer.redirect_chain == [(reverse(LIST), 302)]
+
+
+def test_a_course_that_is_no_longer_listed_leads_to_its_rules_which_go_on(boss, world):
+    course = world.course("Course Two")
+    world.school.add_course("Course Three")
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.rule("product_refunded", "expire_course_enrollment", course)
+    world.school.remove_course(world.school.courses[course.external_id])
+    answer = press_refresh(boss, world.integration)
+    assert said(answer) == [
+        "Art Academy: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course, 1 no longer "
+        "listed).",
+        "1 course used by 2 rules is not listed by Thinkific: see them. Their rules go on.",
+    ]
+    link = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={course.pk}"
+    assert f'<a href="{link}">see them</a>' in answer.content.decode()
+    shown = words(boss.get(page("change", world.integration)))
+    assert f"Course Two Course {course.external_id}, not listed by Thinkific, 2 rules" in shown
+    assert "gone from Thinkific" not in shown
+
+
+def test_a_course_that_is_gone_leads_to_its_rules_until_they_are_put_right(boss, world):
+    course = world.course("Course Two")
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.school.remove_course(world.school.courses[course.external_id])
+    world.sell()
+    world.settle()
+    told = "1 course used by 1 rule is gone from Thinkific: see them"
+    assert said(press_refresh(boss, world.integration))[-1] == f"{told}."
+    shown = words(boss.get(page("change", world.integration)))
+    assert told in shown
+    assert f"Course Two Course {course.external_id}, gone from Thinkific, 1 rule" in shown
+    Rule.objects.all().delete()
+    assert "used by" not in words(boss.get(page("change", world.integration)))
+
+
+def test_of_several_that_are_not_listed_each_leads_to_its_rules(boss, world):
+    course = world.course("<b>One</b>")
+    bundle = world.bundle(course, name="All of it")
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.rule("product_purchased", "create_bundle_enrollment", bundle)
+    world.school.remove_bundle(world.school.bundles[bundle.external_id])
+    world.school.remove_course(world.school.courses[course.external_id])
+    answer = press_refresh(boss, world.integration)
+    assert said(answer)[-1] == (
+        "2 courses and bundles used by 2 rules are not listed by Thinkific: <b>One</b>, All of it. "
+        "Their rules go on."
+    )
+    for each in (course, bundle):
+        assert f"?destination__id__exact={each.pk}" in answer.content.decode()
+    assert "<b>One</b>" not in answer.content.decode()
+
+
+def test_several_are_refreshed_at_once(boss, world, sandbox):
+    sandbox.add_school("zoo", key="f" * 32)
+    zoo = factories.connected("zoo", name="Zoo")
+    data = {"action": "refresh_ticked", "_selected_action": [world.integration.pk, zoo.pk]}
+    answer = boss.post(reverse(LIST), data, follow=True)
+    first, second = said(answer)
+    assert first.startswith("Art Academy: refreshed.")
+    assert second.startswith("Zoo: not refreshed. Thinkific does not know this site")
+
+
+def test_a_site_that_is_down_or_paused_is_said_in_words(boss, world, sandbox):
+    sandbox.faults.add(Fault("status", status=503))
+    (text,) = said(press_refresh(boss, world.integration))
+    assert text == (
+        "Art Academy: not refreshed. Thinkific answered with an error of its own. Try again later."
+    )
+    assert "Cannot connect" in words(boss.get(reverse(LIST)))
+    shown = words(boss.get(page("change", world.integration)))
+    assert (
+        "Thinkific answered with an error of its own. Try again later. For your technician" in shown
+    )
+
+
+@pytest.mark.parametrize("why", [CallBudget.Blocked.KEY, CallBudget.Blocked.LIMIT])
+def test_a_person_who_presses_refresh_is_not_put_off_by_a_pause(boss, world, why):
+    rate_limit.block(world.integration.pk, why, 600)
+    assert said(press_refresh(boss, world.integration))[0].startswith("Art Academy: refreshed.")
+    assert rate_limit.blocked_for(world.integration.pk) == ("", 0)
+    rate_limit.block(world.integration.pk, why, 600)
+    ticked = {"action": "refresh_ticked", "_selected_action": [world.integration.pk]}
+    assert said(boss.post(reverse(LIST), ticked, follow=True))[0].startswith("Art Academy: refr")
+
+
+@pytest.mark.parametrize(
+    ("fault", "why", "says"),
+    [
+        (Fault("status", status=401, times=None), "key", "Copy both once more from Thinkific"),
+        (
+            Fault("status", status=429, times=None, headers={"Retry-After": "100"}),
+            "limit",
+            "Try again in 100 seconds.",
+        ),
+    ],
+)
+def test_what_is_refused_again_is_paused_again(boss, world, sandbox, fault, why, says):
+    sandbox.faults.add(fault)
+    for _ in range(2):
+        asked = len(sandbox.calls)
+        (text,) = said(press_refresh(boss, world.integration))
+        assert says in text
+        assert len(sandbox.calls) > asked
+        assert rate_limit.blocked_for(world.integration.pk)[0] == why
+
+
+# Trying a paused site
+
+
+def _press_try_now(client: Client, integration: Integration) -> list[str]:
+    return said(client.post(page("do_try_now", integration), {"back": reverse(LIST)}, follow=True))
+
+
+def test_a_paused_site_offers_to_be_tried_now_and_an_open_one_does_not(boss, world):
+    address = page("change", world.integration)
+    assert "Try now" not in words(boss.get(address))
+    rate_limit.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    assert "Try now" in words(boss.get(address))
+
+
+def test_a_paused_site_that_answers_goes_on_at_once(boss, world):
+    made = queued.run(world.course())
+    rate_limit.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    assert _press_try_now(boss, world.integration) == [
+        "Art Academy: Thinkific answers. 1 waiting action goes on now, about 1 minute."
+    ]
+    assert world.calls() == ["GET /courses"]
+    queued.drain()
+    assert queued.again(made).status == "done"
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (
+            Fault("status", status=401),
+            "still refused. Thinkific does not accept the key: the key or the subdomain is wrong",
+        ),
+        (Fault("status", status=429), "Thinkific asks for a longer pause. It goes on by itself"),
+        (Fault("reset"), "Thinkific did not answer. Admit asks again by itself"),
+    ],
+)
+def test_a_paused_site_that_stays_closed_says_why(boss, world, sandbox, fault, text):
+    made = queued.run(world.course())
+    rate_limit.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    sandbox.faults.add(fault)
+    (message,) = _press_try_now(boss, world.integration)
+    assert message.startswith(f"Art Academy: {text}")
+    queued.drain()
+    assert queued.again(made).status == "waiting"
+    # Pressed again it asks again, however little time has passed.
+    assert "Thinkific answers." in _press_try_now(boss, world.integration)[0]
+
+
+# The list
+
+
+def test_the_list_tells_what_each_site_has(boss, world):
+    course = world.course()
+    world.bundle(course)
+    gone = world.course("Gone")
+    world.school.remove_course(world.school.courses[gone.external_id])
+    press_refresh(boss, world.integration)
+    world.rule("product_purchased", "create_course_enrollment", course)
+    text = boss.get(reverse(LIST)).content.decode()
+    row = text[text.index("<tbody>") : text.index("</tbody>")]
+    cells = re.findall(r'data-label="([^"]*)"[^>]*>(.*?)</t[dh]>', row, re.DOTALL)
+    shown = {label: re.sub(r"<[^>]+>", "", cell).strip() for label, cell in cells if label}
+    assert shown.pop("Last refreshed") != "Never"
+    assert shown == {
+        "Name": "Art Academy",
+        "App": "Thinkific",
+        "Site URL": "acme",
+        "Connection": "Connected",
+        "Courses": "1",
+        "Bundles": "1",
+        "Rules": "1",
+    }
+    assert f'href="{page("change", world.integration)}#mapping"' in row
+    assert f'href="{page("delete", world.integration)}"' in row
+    assert f'formaction="{page("do_refresh", world.integration)}"' in row
+    assert f"?integration__id__exact={world.integration.pk}" in row
+
+
+def test_an_empty_list_says_what_one_needs_and_where_it_is(boss, world):
+    Integration.objects.all().delete()
+    text = words(boss.get(reverse(LIST)))
+    assert "Connect your Thinkific site." in text
+    assert "plan of Grow or higher" in text
+    assert "Settings > Code & Analytics > API" in text
+    assert "New integration" in text
+
+
+def test_the_pages_ask_few_questions_however_much_there_is(
+    boss, world, django_assert_max_num_queries
+):
+    for number in range(20):
+        rule = factories.RuleFactory.create()
+        factories.FieldMappingFactory.create(
+            profile_field=factories.ProfileFieldFactory.create(integration=world.integration)
+        )
+        queued.run(rule.destination, at=number)
+    with django_assert_max_num_queries(8):
+        assert boss.get(reverse(LIST)).status_code == 200
+    with django_assert_max_num_queries(11):
+        assert boss.get(page("change", world.integration)).status_code == 200
+    with django_assert_max_num_queries(9):
+        assert boss.get(page("delete", world.integration)).status_code == 200
+
+
+# Deleting
+
+
+def test_the_delete_page_counts_what_stops_and_deletes(boss, world):
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.rule("product_refunded", "expire_course_enrollment", course)
+    for _ in range(3):
+        queued.run(course)
+    kept = queued.run(course, status="done")
+    text = words(boss.get(page("delete", world.integration)))
+    assert "2 rules are deleted" in text
+    assert "3 waiting actions fail" in text
+    assert "Students keep the access they have." in text
+    assert Integration.objects.exists()
+    answer = boss.post(page("delete", world.integration), {"post": "yes"}, follow=True)
+    assert said(answer) == [
+        "Art Academy: deleted with its rules and mappings. What it did stays in the log."
+    ]
+    assert not Integration.objects.exists()
+    assert not Rule.objects.exists()
+    assert queued.again(kept).status == "done"
+
+
+def test_a_site_that_nothing_depends_on_says_so(boss, world):
+    assert "Nothing depends on it" in words(boss.get(page("delete", world.integration)))
+
+
+def test_deleting_much_is_gone_on_with_by_deleting_once_more(boss, world, monkeypatch):
+    from events.retention import delete_integration
+
+    queued.run(world.course())
+    monkeypatch.setattr(delete_integration, "SECONDS", -1.0)
+    (text,) = said(boss.post(page("delete", world.integration), follow=True))
+    assert text.endswith("Delete it once more.")
+    assert not Integration.objects.get().enabled
+
+
+def test_the_list_offers_no_deleting_without_that_page(boss, world):
+    data = {"action": "delete_selected", "_selected_action": [world.integration.pk], "post": "yes"}
+    boss.post(reverse(LIST), data)
+    assert Integration.objects.exists()
+    assert 'value="delete_selected"' not in boss.get(reverse(LIST)).content.decode()
+
+
+# Who may do what
+
+
+@pytest.mark.parametrize(
+    ("role", "sees", "changes"),
+    [
+        (roles.MANAGER, True, True),
+        (roles.SUPPORT, True, False),
+        (roles.VIEWER, True, False),
+        ("", False, False),
+    ],
+)
+def test_each_role_may_do_what_it_is_for(boss, world, role: str, sees: bool, changes: bool):
+    client = signed_in("person", role)
+    site = world.integration
+    seen = 200 if sees else 403
+    assert client.get(reverse(LIST)).status_code == seen
+    assert client.get(page("change", site)).status_code == seen
+    assert client.get(page("add")).status_code == (200 if changes else 403)
+    assert client.get(page("delete", site)).status_code == (200 if changes else 403)
+    if sees:
+        for path in (reverse(LIST), page("change", site)):
+            text = client.get(path).content.decode()
+            assert (page("do_refresh", site) in text) == changes
+            assert (page("delete", site) in text) == changes
+            assert ('name="secret"' in text) == (changes and path != reverse(LIST))
+    refused = 302 if changes else 403
+    assert client.post(page("do_refresh", site)).status_code == refused
+    ticked = {"action": "refresh_ticked", "_selected_action": [site.pk]}
+    client.post(reverse(LIST), ticked)
+    calls = len(world.calls())
+    assert calls == (4 if changes else 0)
+    answer = save(client, site, name="Renamed")
+    assert answer.status_code == (200 if changes else 403)
+    assert save(client, name="New", site="new", secret="k" * 32).status_code == answer.status_code
+    assert Integration.objects.filter(name__in=("Renamed", "New")).exists() == changes
+    assert client.post(page("delete", site)).status_code == refused
+    assert Integration.objects.filter(pk=site.pk).exists() != changes
+
+
+def test_a_stranger_is_asked_to_sign_in(world, client):
+    for path in (reverse(LIST), page("add"), *(page(what, world.integration) for what in PATHS)):
+        for answer in (client.get(path), client.post(path)):
+            assert answer.status_code == 302
+            assert answer["Location"].startswith(reverse("admin:login"))
+
+
+PATHS = ("change", "delete", "do_refresh")
+
+
+def test_one_that_is_not_there_is_not_found(boss):
+    for what in ("change", "delete"):
+        address = reverse(f"admin:integrations_integration_{what}", args=[999_999])
+        assert boss.get(address).status_code == 404
+
+
+def test_refreshing_is_done_by_post_only(boss, world):
+    assert boss.get(page("do_refresh", world.integration)).status_code == 405
+    assert world.calls() == []

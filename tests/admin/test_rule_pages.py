@@ -1,0 +1,700 @@
+"""Products, rules, the guided new rule and the simulation, as a creator uses them."""
+
+import html
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.http import HttpRequest
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from config.admin.pages import products
+from config.staff import roles
+from events.models import EventLog, RuleRun
+from events.reports import simulation, subscriptions
+from integrations.models import Customer, Destination, Integration, Product, ThinkificUser
+from rules import copying, pairing
+from rules.models import Action, Rule
+from rules.planned_calls import plan
+from rules.triggers import Trigger
+from tests.admin.test_activity_pages import bulk, press, said, signed_in, words
+from tests.support import factories, standing
+from tests.support.place import place_for
+from tests.support.queued import event
+from tests.support.scenery import Scenery
+
+
+@pytest.fixture
+def place(sandbox, transactional_db) -> Scenery:
+    return standing.scenery(sandbox)
+
+
+@pytest.fixture
+def manager(place) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def product(number: str) -> Product:
+    return Product.objects.get(external_id=number)
+
+
+# Pairing
+
+
+BY_SUBSCRIPTION = [
+    "product_refunded",
+    "subscription_canceled",
+    "subscription_recovered",
+    "subscription_restarted",
+]
+
+
+@pytest.mark.parametrize(
+    ("ends", "subscription", "holes"),
+    [
+        ([], False, ["product_refunded"]),
+        ([], True, BY_SUBSCRIPTION),
+        ([("product_refunded", True)], False, []),
+        ([("product_refunded", False)], False, ["product_refunded"]),
+        ([("product_refunded", True)], True, BY_SUBSCRIPTION[1:]),
+        ([("product_partially_refunded", True)], False, ["product_refunded"]),
+    ],
+)
+def test_what_takes_nothing_away_is_a_hole(db, ends, subscription, holes):
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
+    same = {"destination": giving.destination, "product": giving.product}
+    for trigger, enabled in ends:
+        factories.RuleFactory.create(
+            trigger=trigger, action="expire_course_enrollment", enabled=enabled, **same
+        )
+    found = pairing.holes(giving.product, Rule.objects.all(), subscription=subscription)
+    assert found == holes
+
+
+def test_ending_another_course_closes_no_hole_and_a_global_rule_does(db):
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
+    ending = {"trigger": "product_refunded", "action": "expire_course_enrollment"}
+    factories.RuleFactory.create(product=giving.product, **ending)
+    assert pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+    factories.RuleFactory.create(destination=giving.destination, **ending)
+    assert not pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_rule_for_a_subscription_trigger_says_that_the_product_is_one(db, enabled):
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
+    same = {"destination": giving.destination, "product": giving.product}
+    ending = {"action": "expire_course_enrollment"} | same
+    factories.RuleFactory.create(trigger="product_refunded", **ending)
+    assert not pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+    factories.RuleFactory.create(trigger="subscription_canceled", enabled=enabled, **ending)
+    found = pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+    assert found == BY_SUBSCRIPTION[2 if enabled else 1 :]
+
+
+def test_a_global_subscription_rule_says_nothing_of_one_product(db):
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
+    ending = {"destination": giving.destination, "action": "expire_course_enrollment"}
+    for trigger in ("product_refunded", "subscription_canceled"):
+        factories.RuleFactory.create(trigger=trigger, **ending)
+    assert not pairing.holes(giving.product, Rule.objects.all(), subscription=False)
+
+
+def test_a_rule_whose_course_has_gone_leaves_no_hole(db):
+    giving = factories.RuleFactory.create(product=factories.ProductFactory.create())
+    Destination.objects.update(gone_at=timezone.now())
+    assert not pairing.holes(giving.product, Rule.objects.all(), subscription=True)
+
+
+def test_companions_end_access_and_give_it_back_and_are_proposed_once(db):
+    product = factories.ProductFactory.create()
+    giving = factories.RuleFactory.create(product=product, marketplace=product.marketplace)
+    proposed = pairing.companions([giving])
+    assert [(rule.trigger, rule.action) for rule in proposed] == [
+        ("product_refunded", "expire_course_enrollment"),
+        ("subscription_canceled", "expire_course_enrollment"),
+        ("subscription_recovered", "create_course_enrollment"),
+        ("subscription_restarted", "create_course_enrollment"),
+    ]
+    assert pairing.add(proposed) == 4
+    assert pairing.companions([giving]) == []
+    assert pairing.companions(proposed[:1]) == []
+
+
+def test_all_that_is_proposed_closes_every_hole(db):
+    product = factories.ProductFactory.create()
+    facts = {"product": product, "marketplace": product.marketplace}
+    giving = factories.RuleFactory.create(**facts)
+    for rule in (giving, factories.RuleFactory.create(marketplace=product.marketplace)):
+        pairing.add(pairing.companions([rule]))
+        found = pairing.holes(rule.product, Rule.objects.all(), subscription=True)
+        assert found == []
+
+
+def test_what_gives_back_does_not_propose_itself(db):
+    product = factories.ProductFactory.create()
+    back = Rule(
+        marketplace=product.marketplace,
+        scope="product",
+        product=product,
+        trigger="subscription_restarted",
+        action="create_course_enrollment",
+        destination=(course := factories.DestinationFactory.create()),
+        integration=course.integration,
+    )
+    assert [rule.trigger for rule in pairing.companions([back])] == BY_SUBSCRIPTION[:3]
+
+
+@pytest.mark.parametrize(
+    ("facts", "sold"),
+    [
+        ({}, False),
+        ({"subscription_id": "9"}, True),
+        ({"trigger": "subscription_charged"}, True),
+        ({"trigger": "product_refunded"}, False),
+    ],
+)
+def test_a_product_seen_with_a_subscription_is_sold_by_one(db, facts, sold):
+    seen = factories.ProductFactory.create()
+    event(None, product=seen, **facts)
+    assert subscriptions.sold_by_subscription([seen]) == ({seen.pk} if sold else set())
+
+
+def test_the_newest_events_of_each_product_tell_by_one_question_how_it_is_sold(
+    db, monkeypatch, django_assert_num_queries
+):
+    monkeypatch.setattr(subscriptions, "LOOKED_AT", 2)
+    lately, formerly, unseen = factories.ProductFactory.create_batch(3)
+    for at, product in enumerate([formerly, lately, lately, formerly, formerly]):
+        event(None, at=at, product=product, subscription_id="9" if at < 2 else "")
+    with django_assert_num_queries(1):
+        found = subscriptions.sold_by_subscription([lately, formerly, unseen])
+    assert found == {lately.pk}
+
+
+# Products
+
+
+def test_products_show_their_rules_and_events(manager):
+    page = reverse("admin:integrations_product_changelist")
+    text = words(manager.get(page))
+    assert "Gift Card 1048004 No rules" in text
+    assert "Urban Sketching Club" not in words(manager.get(page, {"q": "1048004"}))
+    with CaptureQueriesContext(connection) as asked:
+        manager.get(page)
+    assert len(asked) <= 7  # however many products there are
+
+
+@pytest.mark.parametrize(("events", "shown"), [(0, "0"), (1, "1"), (2, "2"), (3, "2+"), (4, "2+")])
+def test_the_events_of_a_product_are_counted_to_an_end(db, monkeypatch, events, shown):
+    monkeypatch.setattr(products, "COUNTED", 2)
+    mine, other = factories.ProductFactory.create_batch(2)
+    for _ in range(events):
+        event(None, product=mine)
+    old = event(None, product=mine)
+    EventLog.objects.filter(pk=old.pk).update(received_at=timezone.now() - timedelta(days=31))
+    event(None, product=other)
+    keeper: Any = admin.site.get_model_admin(Product)
+    found = keeper.get_queryset(HttpRequest()).get(pk=mine.pk)
+    assert re.sub("<.*?>", "", keeper.recent(found)) == shown
+
+
+def test_a_product_is_added_by_its_id_before_its_first_event(manager, place):
+    data = {"marketplace": place.world.marketplace.pk, "kind": "product"}
+    data |= {"external_id": " 77 ", "name": "New course"}
+    manager.post(reverse("admin:integrations_product_add"), data)
+    assert product("77").name == "New course"
+    answer = manager.post(reverse("admin:integrations_product_add"), data)
+    assert "already exists" in words(answer)
+
+
+def offered(answer: Any) -> list[str]:
+    """The triggers of the rules that a page offers, each ticked."""
+    return re.findall(r'name="pair" value="(\w+)" id="[\w-]+" checked', answer.content.decode())
+
+
+def test_the_page_of_a_product_says_what_takes_nothing_away_and_adds_it(manager):
+    club = product("1048002")
+    Destination.objects.update(gone_at=None)
+    address = reverse("admin:integrations_product_change", args=[club.pk])
+    page = manager.get(address)
+    assert "Nothing takes access away on: Product Refunded, Subscription Canceled." in words(page)
+    assert "Nothing gives access back on: Subscription Restarted." in words(page)
+    missing = ["product_refunded", "subscription_canceled", "subscription_restarted"]
+    assert offered(page) == missing
+    assert said(press(manager, club, "end_access")) == ["Nothing was ticked, so nothing is added."]
+    added = said(press(manager, club, "end_access", pair=missing))
+    assert added == [
+        "Rule added: When Urban Sketching Club is refunded, end the customer's access to Urban "
+        "Sketching on Art Academy.",
+        "Rule added: When a subscription to Urban Sketching Club is canceled, end the customer's "
+        "access to Urban Sketching on Art Academy.",
+        "Rule added: When a subscription to Urban Sketching Club is restarted, enroll the "
+        "customer in Urban Sketching on Art Academy.",
+    ]
+    assert "Nothing takes access away" not in words(manager.get(address))
+    assert offered(manager.get(address)) == []
+    assert said(press(manager, club, "end_access")) == ["They are all there already."]
+
+
+def test_a_cancellation_that_ended_nothing_is_told_alike_by_chip_advice_and_tick(manager, place):
+    sold = product("1048001")
+    sold.rules.exclude(trigger="product_purchased").delete()
+    Rule.objects.exclude(product=sold).delete()
+    address = reverse("admin:integrations_product_change", args=[sold.pk])
+    place.world.sell("30_subscription", product__id=1048001)
+    sold.refresh_from_db()  # SamCart's own name came with it
+    for trigger in BY_SUBSCRIPTION:
+        page = words(manager.get(address))
+        missing = "Subscription Canceled" in page.partition("Rules of this product")[0]
+        assert missing == (trigger in BY_SUBSCRIPTION[:2])
+        assert ("Rule missing" in page) == missing
+        assert f"(not yet for {sold}: " in words(manager.get(reverse("admin:index")))
+        press(manager, sold, "end_access", pair=[trigger])
+    page = words(manager.get(address))
+    assert "Rule missing" not in page
+    assert "Nothing takes" not in page
+    assert "(not yet for" not in words(manager.get(reverse("admin:index")))
+
+
+def test_a_product_never_seen_as_a_subscription_is_offered_all_of_them_too(manager):
+    sold = product("1048001")
+    address = reverse("admin:integrations_product_change", args=[sold.pk])
+    page = manager.get(address)
+    assert "Nothing takes access away" not in words(page)
+    assert offered(page) == BY_SUBSCRIPTION[1:]
+    press(manager, sold, "end_access", pair=["subscription_canceled"])
+    assert offered(manager.get(address)) == BY_SUBSCRIPTION[2:]
+    # Who may not make rules is not asked to.
+    assert offered(signed_in(roles.VIEWER).get(address)) == []
+
+
+def test_rules_are_copied_and_what_is_there_already_is_said(manager):
+    gift, club = product("1048004"), product("1048002")
+    page = reverse("admin:integrations_product_copy", args=[gift.pk])
+    assert "Urban Sketching Club" in words(manager.get(page))
+    chosen = f"{page}?from={club.pk}"
+    assert "Subscription Recovered: Create Course Enrollment" in words(manager.get(chosen))
+    rules = [str(rule.pk) for rule in club.rules.order_by("pk")]
+    place = Destination.objects.get(name="Urban Sketching")
+    Destination.objects.filter(pk=place.pk).update(gone_at=None)
+    answer = manager.post(chosen, {"rule": rules}, follow=True)
+    assert said(answer) == ["2 rules copied to Gift Card."]
+    again = said(manager.post(chosen, {"rule": rules[:1]}, follow=True))
+    assert again[0] == "0 rules copied to Gift Card."
+    assert "This product has this very rule already." in again[1]
+
+
+def test_a_rule_that_is_off_is_offered_as_such_and_its_copy_is_off(manager):
+    gift, club = product("1048004"), product("1048002")
+    Destination.objects.update(gone_at=None)
+    rule = club.rules.earliest("pk")
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    chosen = f"{reverse('admin:integrations_product_copy', args=[gift.pk])}?from={club.pk}"
+    assert words(manager.get(chosen)).count("(off, and its copy too)") == 1
+    manager.post(chosen, {"rule": [rule.pk]})
+    assert not gift.rules.get(trigger=rule.trigger).enabled
+
+
+def test_odd_numbers_copy_nothing(manager):
+    address = reverse("admin:integrations_product_copy", args=[product("1048004").pk])
+    assert manager.get(f"{address}?from=%C2%B2").status_code == 200
+    number = Rule.objects.count()
+    assert manager.post(address, {"rule": "²"}).status_code in {200, 302}
+    assert Rule.objects.count() == number
+
+
+def test_who_wants_rules_that_are_there_but_off_is_told_to_turn_them_on(manager):
+    sold = product("1048001")
+    press(manager, sold, "end_access", pair=BY_SUBSCRIPTION)
+    Rule.objects.filter(product=sold, trigger="product_refunded").update(enabled=False)
+    page = manager.get(reverse("admin:integrations_product_change", args=[sold.pk]))
+    assert "Nothing takes access away on: Product Refunded." in words(page)
+    assert "The rules for that are there, but turned off: turn them on below." in words(page)
+    assert said(press(manager, sold, "end_access")) == [
+        "They are all there already. Turn on those that are off."
+    ]
+
+
+def test_a_rule_is_not_copied_to_a_course_that_has_gone(db):
+    rule = factories.RuleFactory.create(product=factories.ProductFactory.create())
+    Destination.objects.update(gone_at=timezone.now())
+    rule.refresh_from_db()
+    made, left = copying.copy([rule], factories.ProductFactory.create())
+    assert made == 0
+    assert "is gone from Thinkific" in left[0]
+
+
+# Rules
+
+
+def test_the_menu_lists_global_rules_and_a_link_those_of_a_course(manager):
+    page = reverse("admin:rules_rule_changelist")
+    answer = manager.get(page, {"scope__exact": "global"})
+    assert "Global rules" in words(answer)
+    assert {rule.scope for rule in answer.context["cl"].result_list} == {"global"}
+    course = Destination.objects.get(name="Urban Sketching")
+    answer = manager.get(page, {"destination__id__exact": course.pk})
+    assert {rule.destination for rule in answer.context["cl"].result_list} == {course}
+
+
+def test_each_global_rule_leads_to_its_edit_and_delete_page_and_a_viewer_has_neither(manager):
+    page, rule = reverse("admin:rules_rule_changelist"), Rule.objects.filter(scope="global")[0]
+    pages = {reverse(f"admin:rules_rule_{what}", args=[rule.pk]) for what in ("change", "delete")}
+    buttons = re.compile(r'<a href="([^"]+)" class="button small')
+    shown = manager.get(f"{page}?scope__exact=global").content.decode()
+    assert set(buttons.findall(shown)) == pages
+    assert "Every product</td>" not in shown
+    viewer = signed_in(roles.VIEWER)
+    assert not buttons.findall(viewer.get(f"{page}?scope__exact=global").content.decode())
+
+
+def test_rules_are_found_by_their_state(manager):
+    def found(state: str) -> set[int]:
+        answer = manager.get(f"{reverse('admin:rules_rule_changelist')}?state={state}")
+        return {rule.pk for rule in answer.context["cl"].result_list}
+
+    Destination.objects.filter(name="Urban Sketching").update(gone_at=timezone.now())
+    gone = Rule.objects.filter(destination__name="Urban Sketching")
+    assert found("gone") == set(gone.values_list("pk", flat=True)) != set()
+    on, off = found("on"), found("off")
+    assert on
+    assert off
+    assert on | off == found("") == set(Rule.objects.values_list("pk", flat=True))
+    assert not on & off
+
+
+def test_rules_are_turned_off_and_on(manager):
+    rule = Rule.objects.filter(enabled=True).earliest("pk")
+    assert said(press(manager, rule, "switch_off")) == [
+        "1 rule turned off, from the next event on."
+    ]
+    rule.refresh_from_db()
+    assert not rule.enabled
+    assert said(press(manager, rule, "switch_on")) == [
+        "1 rule turned on, from the next event on. "
+        "For an earlier event open it in the Log and press Run the rules again."
+    ]
+    every = list(Rule.objects.all())
+    assert said(bulk(manager, "admin:rules_rule_changelist", "turn_off", *every))
+    assert not Rule.objects.filter(enabled=True).exists()
+    assert said(bulk(manager, "admin:rules_rule_changelist", "turn_on", *every))
+    assert not Rule.objects.filter(enabled=False).exists()
+
+
+def edit(client: Client, rule: Rule, **changes: Any) -> Any:
+    names = ("marketplace", "scope", "product", "trigger", "integration", "action", "destination")
+    data = {name: getattr(rule, f"{name}_id", None) or getattr(rule, name) for name in names}
+    data |= {"enabled": "on"} | changes
+    found = {name: value for name, value in data.items() if value is not None}
+    return client.post(reverse("admin:rules_rule_change", args=[rule.pk]), found, follow=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"destination": "Drawing Bundle"}, "is not a course"),
+        ({"destination": "Urban Sketching"}, "is gone from Thinkific. Choose another."),
+        ({"trigger": "course_started"}, "Courses triggers carry no product"),
+        ({"trigger": "product_refunded", "action": "expire_course_enrollment"}, "very rule"),
+        ({"product": ""}, "A rule for one product names the product"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused_in_words(manager, changes, says):
+    rule = Rule.objects.get(product__external_id="1048001", trigger="product_purchased")
+    Destination.objects.filter(name="Urban Sketching").update(gone_at=timezone.now())
+    if "destination" in changes:
+        found = Destination.objects.get(name=changes["destination"])
+        changes = {"destination": found.pk}
+    assert says in words(edit(manager, rule, **changes))
+    before = (rule.trigger, rule.action, rule.destination_id, rule.product_id)
+    rule.refresh_from_db()
+    assert (rule.trigger, rule.action, rule.destination_id, rule.product_id) == before
+
+
+def test_a_rule_is_edited_on_one_page_and_deleted(manager):
+    rule = Rule.objects.get(product__external_id="1048001", trigger="product_purchased")
+    other = Destination.objects.get(name="Perspective")
+    edit(manager, rule, destination=other.pk)
+    rule.refresh_from_db()
+    assert rule.destination == other
+    delete = reverse("admin:rules_rule_delete", args=[rule.pk])
+    page = words(manager.get(delete))
+    assert "Students keep the access they have. What was done stays in the log. Yes, delete" in page
+    assert "With it goes" not in page
+    manager.post(delete, {"post": "yes"})
+    assert not Rule.objects.filter(pk=rule.pk).exists()
+
+
+def test_the_page_that_deletes_a_product_counts_its_rules(manager):
+    of = product("1048003")
+    delete = reverse("admin:integrations_product_delete", args=[of.pk])
+    assert "With it goes: 2 rules Students" in words(manager.get(delete))
+    Rule.objects.filter(product=of, enabled=False).delete()
+    assert "With it goes: 1 rule Students" in words(manager.get(delete))
+
+
+def test_the_type_ahead_offers_what_fits_the_form(manager):
+    site = Integration.objects.get(name="Art Academy")
+    Destination.objects.filter(name="Urban Sketching").update(gone_at=timezone.now())
+    asked = {"app_label": "rules", "model_name": "rule", "field_name": "destination", "term": ""}
+    for action, expects in (
+        ("create_bundle_enrollment", {"Drawing Bundle"}),
+        (
+            "expire_course_enrollment",
+            {"Watercolor for Beginners", "Course Two", "Drawing Foundations", "Perspective"},
+        ),
+    ):
+        form = {"integration": site.pk, "action_chosen": action}
+        found = manager.get(reverse("admin:autocomplete"), asked | form).json()["results"]
+        assert {each["text"] for each in found} == expects
+
+
+# New rule
+
+
+def step(client: Client, **answers: Any) -> Any:
+    return client.get(reverse("admin:new-rule"), answers)
+
+
+def test_each_step_asks_for_what_is_missing_and_says_what_is_known(manager):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    assert "For which products?" in words(step(manager))
+    known: dict[str, Any] = {"product": gift.pk}
+    assert "1. Integration and action" in words(step(manager, **known))
+    known |= {"integration": site.pk, "action": "create_bundle_enrollment"}
+    text = words(step(manager, **known))
+    assert "2. Trigger" in text
+    assert "So far: Gift Card · Create Bundle Enrollment on Art Academy" in text
+    assert "Course Started" not in text
+    known |= {"trigger": "product_purchased"}
+    text = words(step(manager, **known))
+    assert "3. Bundle" in text
+    assert "Urban Sketching, Drawing Foundations, Perspective" in text
+    assert "None of that name." in words(step(manager, q="zzz", **known))
+    known |= {"destination": Destination.objects.get(name="Drawing Bundle").pk}
+    text = words(step(manager, **known))
+    assert (
+        "When Gift Card is purchased, enroll the customer in Drawing Bundle on Art Academy." in text
+    )
+    assert "Add rule, and the rules that end access and give it back" in text
+    assert offered(step(manager, **known)) == BY_SUBSCRIPTION
+
+
+def test_only_those_that_are_ticked_are_added_with_the_rule(manager):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    data = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
+    data |= {"trigger": "product_purchased", "with_pairs": "1"}
+    data |= {"destination": Destination.objects.get(name="Course Two").pk}
+    data |= {"pair": ["subscription_canceled", "charge_failed"]}
+    manager.post(reverse("admin:new-rule"), data)
+    triggers = gift.rules.order_by("pk").values_list("trigger", flat=True)
+    assert list(triggers) == ["product_purchased", "subscription_canceled"]
+
+
+def ticked(answer: Any) -> list[str]:
+    return re.findall(r'name="product" value="(\d+)" id="p\d+" checked', answer.content.decode())
+
+
+def test_products_that_are_ticked_stay_so_while_others_are_looked_for(manager):
+    gift = product("1048004")
+    found = step(manager, product=gift.pk, q="water", find="1")
+    assert "For which products?" in words(found)
+    assert ticked(found) == [str(gift.pk)]
+    assert 'type="hidden" name="product"' not in found.content.decode()
+    assert ticked(step(manager, q="water", find="1")) == []
+
+
+def test_a_list_that_is_cut_says_so(manager, monkeypatch):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    known = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
+    known |= {"trigger": "product_purchased"}
+    assert "There are more than" not in words(step(manager))
+    assert "There are more than" not in words(step(manager, **known))
+    monkeypatch.setattr("config.admin.pages.new_rule.MANY", 2)
+    assert "There are more than these 2." in words(step(manager))
+    assert "There are more than these 2." in words(step(manager, **known))
+
+
+def test_more_products_than_fit_at_once_are_said_to_be_left_out(manager, monkeypatch):
+    monkeypatch.setattr("config.admin.pages.new_rule.MAX_PRODUCTS", 1)
+    numbers = list(Product.objects.values_list("pk", flat=True)[:3])
+    assert "so 2 of those chosen are left out" in words(step(manager, product=numbers))
+
+
+def test_courses_triggers_are_offered_to_global_rules(manager):
+    site = Integration.objects.get(name="Art Academy")
+    known = {"scope": "global", "integration": site.pk, "action": "create_course_enrollment"}
+    assert "Course Started" in words(step(manager, **known))
+
+
+@pytest.mark.parametrize("with_pairs", [False, True])
+def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    course = Destination.objects.get(name="Perspective")
+    known = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
+    known |= {"trigger": "product_purchased", "destination": course.pk}
+    data = known | {"pair": BY_SUBSCRIPTION} | ({"with_pairs": "1"} if with_pairs else {})
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert said(answer) == []  # the page itself says it
+    text = words(answer)
+    assert ("5 rules added" if with_pairs else "Rule added") in text
+    sentence = "When Gift Card is purchased, enroll the customer in Perspective on Art Academy."
+    assert text.count(f"{sentence} It runs from the next event on.") == text.count(sentence) == 1
+    assert gift.rules.count() == (5 if with_pairs else 1)
+    assert "2 buyers paid before it and got nothing." in text
+    rule = gift.rules.get(trigger="product_purchased")
+    see = re.search(r'href="([^"]+)">See and enroll them</a>', answer.content.decode())
+    assert see
+    preview = manager.get(html.unescape(see[1]))
+    came = answer.redirect_chain[-1][0]
+    assert f'<a href="{html.escape(came)}">Back</a>' in preview.content.decode()
+    # The wizard says the same of them, asked for the rule once more.
+    assert "2 buyers paid before it and got nothing: See and enroll them" in words(
+        step(manager, **known)
+    )
+    run = manager.post(reverse("admin:earlier"), {"rule": rule.pk}, follow=True)
+    assert said(run) == ["2 actions queued. See the actions"]
+    place.world.settle()
+    assert RuleRun.objects.filter(rule=rule, status="done").count() == 2
+    shown = words(step(manager, **known))
+    assert "This rule exists since" in shown
+    assert "See and enroll them" not in shown
+    again = said(manager.post(reverse("admin:new-rule"), known, follow=True))
+    assert again == ["Nothing was added: this rule exists already."]
+
+
+def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    course = Destination.objects.get(name="Perspective")
+    known: dict[str, Any] = {"product": gift.pk, "integration": site.pk}
+    known |= {"action": "create_course_enrollment", "trigger": "product_purchased"}
+    known |= {"destination": course.pk}
+    manager.post(reverse("admin:new-rule"), known)
+    rule = gift.rules.get()
+    page = step(manager, **known)
+    assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}"' in page.content.decode()
+    assert "Add rule" not in words(page)
+    assert "Add the rules that end access and give it back" in words(page)
+    assert offered(page) == BY_SUBSCRIPTION
+    data = known | {"with_pairs": "1", "pair": BY_SUBSCRIPTION}
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert said(answer) == []
+    assert "4 rules added" in words(answer)
+    text = words(step(manager, **known))
+    assert "This rule exists since" in text
+    assert "Add " not in text
+    # Only what is new of several is offered.
+    other = product("1048002")
+    page = step(manager, **known | {"product": [gift.pk, other.pk]})
+    assert words(page).count("This rule exists since") == 1
+    assert f"When {other.name} is purchased" in words(page)
+    assert page.content.decode().count('class="sentence"') == 1
+
+
+def test_several_products_get_a_rule_each(manager):
+    site = Integration.objects.get(name="Art Academy")
+    data = {
+        "product": [product("1048003").pk, product("1048004").pk],
+        "integration": site.pk,
+        "action": "create_course_enrollment",
+        "trigger": "product_purchased",
+        "destination": Destination.objects.get(name="Course Two").pk,
+    }
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert "2 rules added" in words(answer)
+    assert product("1048004").rules.count() == 1
+
+
+def test_what_has_gone_meanwhile_is_asked_again(manager):
+    site = Integration.objects.get(name="Art Academy")
+    gone = Destination.objects.get(name="Course Two")
+    Destination.objects.filter(pk=gone.pk).update(gone_at=timezone.now())
+    data = {"scope": "global", "integration": site.pk, "action": "create_course_enrollment"}
+    data |= {"trigger": "product_purchased", "destination": gone.pk}
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert said(answer) == ["Something was missing or has gone meanwhile. Choose it again."]
+    assert "3. Course" in words(answer)
+
+
+def test_the_catalog_is_refreshed_from_the_last_step(manager, place):
+    place.world.school.add_course("Brand new")
+    site = Integration.objects.get(name="Art Academy")
+    answer = manager.post(
+        reverse("admin:new-rule-refresh"),
+        {"integration": site.pk, "back": reverse("admin:help")},
+        follow=True,
+    )
+    assert "refreshed." in said(answer)[0]
+    assert Destination.objects.filter(name="Brand new").exists()
+
+
+def test_without_a_site_a_rule_asks_for_one_first(db):
+    factories.MarketplaceFactory.create()
+    assert "no Thinkific site is connected yet" in words(step(signed_in(roles.MANAGER)))
+
+
+@pytest.mark.parametrize("query", ["product=x", "integration=%00", "destination=9", "trigger=x"])
+def test_odd_addresses_only_ask_again(manager, query):
+    assert manager.get(f"{reverse('admin:new-rule')}?{query}").status_code == 200
+
+
+# Simulation
+
+
+def test_a_simulation_says_what_would_run_and_why_the_rest_would_not(manager, place):
+    data = {"trigger": "product_purchased", "product": product("1048001").pk}
+    calls = len(place.world.sandbox.calls)
+    counted = [model.objects.count() for model in (EventLog, RuleRun, Customer, ThinkificUser)]
+    text = words(manager.get(reverse("admin:simulate"), data | {"email": "new@example.com"}))
+    assert "Nothing is sent." in text
+    assert "Create the student, with the signup fields" in text
+    assert "POST /enrollments" in text
+    assert "It is for another product." in text
+    assert "The rule is turned off." in text
+    assert len(place.world.sandbox.calls) == calls
+    assert counted == [
+        model.objects.count() for model in (EventLog, RuleRun, Customer, ThinkificUser)
+    ]
+    assert "each action would fail" in words(manager.get(reverse("admin:simulate"), data))
+
+
+def test_a_stored_event_is_simulated_with_what_came_since(manager):
+    found = EventLog.objects.get(order_id="1183", trigger="product_purchased")
+    text = words(manager.get(reverse("admin:simulate"), {"event": found.pk}))
+    assert "order 1183 was refunded on" in text
+    assert "it would be skipped" in text
+
+
+def test_a_delinquent_subscription_runs_the_rules_of_canceled_too(db, settings):
+    rule = factories.RuleFactory.create(trigger="subscription_canceled")
+    for on, runs in ((True, 1), (False, 0)):
+        settings.DELINQUENT_IS_CANCELED = on
+        told = simulation.simulate(
+            rule.marketplace, Trigger.SUBSCRIPTION_DELINQUENT, email="a@example.com"
+        )
+        assert len(told.runs) == runs
+
+
+@pytest.mark.parametrize("kind", ["course", "bundle"])
+@pytest.mark.parametrize("known", [False, True])
+def test_the_calls_that_are_told_are_those_that_are_made(world, kind, known):
+    place = place_for(world, kind)
+    if known:
+        place.known()
+    else:
+        place.on_site("other@example.com")
+    place.buy()
+    create = Action(f"create_{kind}_enrollment")
+    shape = [call.technical.replace("/ID", "/*") for call in plan(create, known=known)]
+    assert place.calls() == shape
+    place.refund()
+    end = Action(f"expire_{kind}_enrollment")
+    shape = [call.technical.replace("/ID", "/*") for call in plan(end, known=True)]
+    assert place.calls() == shape

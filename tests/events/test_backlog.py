@@ -1,0 +1,84 @@
+"""What waits: counted to a bound, told with the time that it takes."""
+
+import pytest
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from events.models import RuleRun, Worker
+from events.reports import backlog
+from integrations.models import Destination
+from tests.support import factories, queued
+
+
+@pytest.fixture
+def course(db) -> Destination:
+    found: Destination = factories.DestinationFactory.create()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("calls", "runs", "said"),
+    [
+        (110, 0, "about 1 minute"),
+        (110, 1, "about 1 minute"),
+        (110, 37, "about 1 minute"),
+        (110, 55, "about 1 minute"),
+        (110, 56, "about 2 minutes"),
+        (110, 5000, "about 91 minutes"),
+        (110, 5500, "about 2 hours"),
+        (110, 9999, "about 3 hours"),
+        (110, 10_000, "over 3 hours"),
+        (10, 9999, "about 33 hours"),
+        (5, 9999, "about 2 days"),
+        (1, 9999, "about 13 days"),
+        (0, 37, "about 1 minute"),
+        (0, 9999, "about 34 minutes"),
+    ],
+)
+def test_the_time_follows_from_the_calls_that_a_site_may_get(settings, calls, runs, said):
+    settings.THINKIFIC_CALLS_PER_MINUTE = calls
+    assert backlog.time_needed(runs) == said
+
+
+def test_only_what_waits_is_counted_for_one_site_and_for_all(course):
+    other = factories.DestinationFactory.create()
+    for _ in range(3):
+        queued.run(course)
+    queued.run(other)
+    for status in set(RuleRun.Status) - {RuleRun.Status.WAITING}:
+        queued.run(course, status=status)
+    assert backlog.waiting(course.integration) == 3
+    assert backlog.waiting(other.integration) == 1
+    assert backlog.waiting() == 4
+
+
+def test_nothing_is_counted_past_the_bound(course, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(backlog, "MAX_COUNT", 2)
+    for _ in range(3):
+        queued.run(course)
+    with django_assert_num_queries(1) as seen:
+        assert backlog.waiting(course.integration) == 2
+    assert "LIMIT 2" in seen[0]["sql"]
+    assert backlog.spoken(2) == "2+ waiting actions"
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [(1, "1 waiting action"), (37, "37 waiting actions"), (9_999, "9,999 waiting actions")],
+)
+def test_a_number_is_told_with_its_noun(runs, said):
+    assert backlog.spoken(runs) == said
+    assert backlog.spoken(1, "rule") == "1 rule"
+
+
+def test_what_waits_goes_on_with_a_wake_up(db, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 400
+    Worker.objects.create(name="w", seen_at=timezone.now())
+    assert backlog.go_on(0) == ""
+    assert not OrmQ.objects.exists()
+    assert backlog.go_on(1) == "1 waiting action goes on now, about 1 minute."
+    assert OrmQ.objects.count() == 1
+    assert backlog.go_on(370) == "370 waiting actions go on now, about 2 minutes."
+    assert OrmQ.objects.count() == 1
+    Worker.objects.all().delete()
+    assert backlog.go_on(2) == "2 waiting actions go on as soon as a worker runs."

@@ -1,0 +1,274 @@
+"""The first line of a customer's page is true of what the school really holds."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from events.execution import retries
+from events.models import EventLog, RuleRun, Worker
+from events.reports import customer_access, review
+from integrations.models import Customer, Integration, WebhookSecret
+from integrations.thinkific.sandbox import Fault
+from rules.models import Rule
+from tests.support.place import Place, place_for
+from tests.support.world import World
+
+
+@pytest.fixture
+def place(world: World) -> Place:
+    return place_for(world, "course")
+
+
+def answer() -> customer_access.AccessReport:
+    return customer_access.describe(Customer.objects.get(email="dana@example.com"))
+
+
+def bought(place: Place) -> None:
+    place.buy(order__id=1183)
+
+
+def refunded(place: Place) -> None:
+    place.buy(order__id=1183)
+    place.buy("20_product", order__id=1183)
+
+
+def bought_again(place: Place) -> None:
+    refunded(place)
+    place.buy(order__id=1190)
+
+
+def course_gone(place: Place) -> None:
+    place.world.school.remove_course(place.world.school.courses[place.sold.external_id])
+    place.buy(order__id=1183)
+
+
+def turned_off(place: Place) -> None:
+    Integration.objects.update(enabled=False)
+    place.buy(order__id=1183)
+
+
+def key_rejected(place: Place) -> None:
+    place.world.sandbox.faults.add(Fault("status", status=401, times=2))
+    place.buy(order__id=1183)
+
+
+def not_paid(place: Place) -> None:
+    place.buy(order__id=1183, product__status="Declined")
+
+
+def no_rule(place: Place) -> None:
+    Rule.objects.all().delete()
+    place.world.sell("10_product", order__id=1183)
+
+
+def ending_waits(place: Place) -> None:
+    place.buy(order__id=1183)
+    Integration.objects.update(enabled=False)
+    place.buy("20_product", order__id=1183)
+
+
+def administrator(place: Place) -> None:
+    place.on_site(roles=["site_admin"])
+    place.buy(order__id=1183)
+
+
+def rule_off(place: Place) -> None:
+    Rule.objects.update(enabled=False)
+    place.world.sell("10_product", order__id=1183)
+
+
+def no_rule_refunded(place: Place) -> None:
+    no_rule(place)
+    place.world.sell("20_product", order__id=1183)
+
+
+def no_rule_dealt_with(place: Place) -> None:
+    no_rule(place)
+    review.mark_reviewed(EventLog.objects.all(), by="Mia")
+
+
+def unknown_type(place: Place) -> None:
+    place.world.sell("91_edge_unknown")
+
+
+def withdrawn_address(place: Place) -> None:
+    WebhookSecret.objects.update(expires_at=timezone.now() - timedelta(days=1))
+    place.buy(order__id=1183)
+
+
+def another_not_paid(place: Place) -> None:
+    bought(place)
+    place.buy(order__id=1190, product__status="Declined")
+
+
+def one_of_two_refunded(place: Place) -> None:
+    bought(place)
+    place.buy(order__id=1190)
+    place.buy("20_product", order__id=1183)
+
+
+def both_refunded(place: Place) -> None:
+    one_of_two_refunded(place)
+    place.buy("20_product", order__id=1190)
+
+
+def refunded_without_a_rule(place: Place) -> None:
+    bought(place)
+    Rule.objects.filter(trigger="product_refunded").delete()
+    place.buy("20_product", order__id=1183)
+
+
+def ending_dismissed(place: Place) -> None:
+    bought(place)
+    place.world.sandbox.faults.add(Fault("status", status=422))
+    place.buy("20_product", order__id=1183)
+    retries.dismiss(RuleRun.objects.filter(status="failed"), by="Mia")
+
+
+def one_of_two_refunded_without_a_rule(place: Place) -> None:
+    refunded_without_a_rule(place)
+    place.buy(order__id=1190)
+
+
+def only_refunded(place: Place) -> None:
+    place.buy("20_product", order__id=1183)
+
+
+def site_removed(place: Place) -> None:
+    bought(place)
+    Rule.objects.all().delete()
+    Integration.objects.all().delete()
+
+
+SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
+    (bought, "good", "Dana has Course One since"),
+    (refunded, "quiet", "Dana has no access to Course One: the refund of order 1183 on"),
+    (bought_again, "good", "Dana has Course One since"),
+    (
+        course_gone,
+        "bad",
+        "Dana does not have Course One yet: it failed (order 1183). Course One is",
+    ),
+    (turned_off, "wait", "it is waiting (order 1183). Art Academy is turned off"),
+    (key_rejected, "wait", "Waits because the key of Art Academy does not work."),
+    (not_paid, "wait", "yet: it is held (order 1183). SamCart reports this line as Declined"),
+    (no_rule, "wait", "(order 1183), but no rule gives anything for it."),
+    (rule_off, "wait", "for it: the rule that fits is turned off. Turn it on, then run"),
+    (ending_waits, "wait", "Dana still has Course One: ending it is waiting"),
+    (administrator, "wait", "This e-mail is an administrator of Art Academy"),
+    (no_rule_refunded, "quiet", "gives anything for it; order 1183 was refunded on"),
+    (no_rule_dealt_with, "quiet", "no rule gave anything for it, and Mia dealt with it on"),
+    (unknown_type, "wait", "which Admit does not know. Say once which trigger it is"),
+    (withdrawn_address, "wait", "yet: it is held (order 1183). It was sent to a withdrawn address"),
+    (another_not_paid, "wait", "Dana has Course One; giving it once more is held (order 1190)."),
+    (one_of_two_refunded, "wait", "Order 1190 gave it too and is still paid for."),
+    (both_refunded, "quiet", "Dana has no access to Course One: the refund of order 1190 on"),
+    (refunded_without_a_rule, "wait", ", though order 1183 was refunded on"),
+    (ending_dismissed, "wait", "; the access was not ended. Dismissed by Mia."),
+    (one_of_two_refunded_without_a_rule, "good", "Dana has Course One since"),
+    (only_refunded, "quiet", "There is no student with this e-mail on the site"),
+    (site_removed, "wait", "Look in Thinkific whether it still opens."),
+]
+
+
+@pytest.mark.parametrize(
+    ("happened", "kind", "text"), SITUATIONS, ids=[each[0].__name__ for each in SITUATIONS]
+)
+def test_the_first_line_tells_how_it_stands(place, happened, kind, text):
+    happened(place)
+    first = answer().lines[0]
+    assert first.kind == kind
+    assert text in first.text
+    says_yes = "Dana has Course" in first.text or "still has" in first.text
+    if happened not in {administrator, site_removed}:
+        assert says_yes is place.has_access(place.courses[0])
+
+
+def test_a_course_that_a_bundle_ended_is_not_said_to_be_there(world):
+    place = place_for(world, "bundle")
+    world.rule("product_purchased", "create_course_enrollment", place.courses[0], product="77")
+    place.buy(order__id=1)
+    place.buy(order__id=2, product__id=77)
+    place.buy("20_product", order__id=1)
+    said = [line.text for line in answer().lines]
+    assert not place.has_access(place.courses[0])
+    assert not any(line.startswith("Dana has Course One") for line in said)
+    assert any("no access to Course One: the refund of order 1" in line for line in said)
+
+
+def test_a_dismissed_action_decides_nothing(place):
+    bought(place)
+    RuleRun.objects.update(status="skipped", message="Dismissed by Mia. Before: It broke.")
+    (line,) = answer().lines
+    assert (line.kind, "was not given" in line.text) == ("quiet", True)
+
+
+def test_nobody_known_is_said_so(db):
+    dana = Customer.objects.create(email="dana@example.com", email_as_sent="dana@example.com")
+    (line,) = customer_access.describe(dana).lines
+    assert line.text == "Nothing was received for dana@example.com."
+
+
+def test_the_reply_is_friendly_and_tells_nothing_of_how_it_works(place):
+    bought(place)
+    reply = answer().reply
+    assert reply.startswith("Hi Dana,")
+    assert "https://acme.thinkific.com" in reply
+    assert "Forgot password?" in reply
+    assert not any(word in reply for word in ("Admit", "rule", "API", "webhook"))
+
+
+def test_a_reply_after_a_refund_does_not_promise_access(place):
+    refunded(place)
+    assert "your access to Course One ended" in answer().reply
+    assert "you have access" not in answer().reply
+
+
+REPLIES: list[tuple[Callable[[Place], None], str]] = [
+    (no_rule, "we received your payment for Example Course One (order 1183)"),
+    (no_rule_refunded, "we found no course"),
+    (another_not_paid, "you have access to Course One."),
+    (one_of_two_refunded, "we are looking after your access to Course One"),
+    (both_refunded, "your access to Course One ended with the refund of order 1190 on"),
+    (refunded_without_a_rule, "we are looking after your access to Course One"),
+    (only_refunded, "we found no course"),
+    (ending_waits, "we are looking after your access to Course One"),
+    (site_removed, "we are looking after your access to Course One"),
+    (turned_off, "we are looking after your access to Course One"),
+]
+
+
+@pytest.mark.parametrize(("happened", "text"), REPLIES, ids=[each[0].__name__ for each in REPLIES])
+def test_the_reply_says_no_more_than_is_true(place, happened, text):
+    happened(place)
+    reply = answer().reply
+    assert text in reply
+    assert ("you have access" in reply) is (happened is another_not_paid)
+
+
+def test_the_site_is_named_where_there_are_several(place):
+    bought(place)
+    bought_there = RuleRun.objects.get()
+    bought_there.pk, bought_there.site = None, "studio-nord"
+    bought_there.rule = None
+    bought_there.integration = Integration.objects.create(name="Nord", site="studio-nord")
+    bought_there.save()
+    said = [line.text for line in answer().lines]
+    assert any(line.startswith("Dana has Course One on Nord since") for line in said)
+    assert any(line.startswith("Dana has Course One on Art Academy since") for line in said)
+
+
+def test_what_waits_is_not_said_to_go_on_while_no_worker_runs(place):
+    turned_off(place)
+    said = [line.text for line in answer().lines]
+    assert any(text.startswith("Nothing is being carried out: no worker has") for text in said)
+    Worker.objects.create(name="w", seen_at=timezone.now())
+    assert len(answer().lines) == 1
+
+
+def test_a_silent_worker_is_nothing_to_whom_nothing_waits_for(place):
+    bought(place)
+    (line,) = answer().lines
+    assert line.kind == "good"

@@ -1,0 +1,133 @@
+"""Writers of SQLite wait for each other: not longer than they must, and not for ever."""
+
+import os
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+
+from integrations.models import Marketplace
+from tests.support import queued
+
+pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="about SQLite alone")
+
+
+@contextmanager
+def patient_for(seconds: float) -> Iterator[None]:
+    """How long this thread's connection waits for other writers."""
+    connection.ensure_connection()
+    before, connection.connection.patience = connection.connection.patience, seconds
+    try:
+        yield
+    finally:
+        connection.connection.patience = before
+
+
+@contextmanager
+def another_process_writes() -> Iterator[sqlite3.Connection]:
+    """A connection that knows nothing of ours holds the write lock."""
+    name = connection.settings_dict["NAME"]
+    other = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield other
+    finally:
+        other.close()
+
+
+def _in_a_transaction(name: str) -> None:
+    with transaction.atomic():
+        Marketplace.objects.create(name=name)
+
+
+def _alone(name: str) -> None:
+    Marketplace.objects.filter(name="none").update(name=name)
+
+
+def test_threads_write_one_after_the_other_and_none_is_refused(transactional_db):
+    def write() -> None:
+        for _ in range(20):
+            with transaction.atomic():
+                Marketplace.objects.create(name=f"{threading.get_ident()} {time.monotonic_ns()}")
+
+    queued.at_once(*[write] * 8)
+    assert Marketplace.objects.count() == 160
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_writer_goes_on_as_soon_as_another_process_has_finished(transactional_db, whole):
+    with another_process_writes() as other:
+        soon = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+        soon.start()
+        (_in_a_transaction if whole else _alone)("late")
+        soon.join()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_writer_gives_up_after_its_patience(transactional_db, whole):
+    write = _in_a_transaction if whole else _alone
+    with another_process_writes(), patient_for(0.05), pytest.raises(OperationalError, match="lock"):
+        write("late")
+    # And nothing is left that would keep the next one waiting.
+    with patient_for(0.0), transaction.atomic():
+        Marketplace.objects.create(name="next")
+
+
+def test_a_thread_gives_up_on_another_thread_after_its_patience(transactional_db):
+    holding, enough = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            holding.set()
+            enough.wait(10)
+        connections.close_all()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    holding.wait(10)
+    try:
+        with patient_for(0.05), pytest.raises(OperationalError), transaction.atomic():
+            pass
+    finally:
+        enough.set()
+        other.join()
+    with patient_for(0.0), transaction.atomic():
+        pass
+
+
+@pytest.mark.parametrize("end", ["rollback", "close"])
+def test_the_turn_is_given_back_however_a_transaction_ends(transactional_db, end):
+    def break_off() -> None:
+        with transaction.atomic():
+            if end == "close":
+                connection.close()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
+    done = queued.at_once(lambda: Marketplace.objects.create(name="next").pk)
+    assert done
+
+
+def test_readers_wait_for_nobody(transactional_db):
+    with another_process_writes(), patient_for(0.0):
+        assert Marketplace.objects.count() == 0
+
+
+def test_a_forked_process_is_not_kept_by_a_turn_of_its_parent(transactional_db):
+    from config.sqlite import base
+
+    connection.close()
+    with transaction.atomic():
+        assert base._turns
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer Pythons warn of what is tested here
+            child = os.fork()
+        if child == 0:  # only what a fork may do: look, and leave without cleaning up
+            os._exit(len(base._turns))
+    assert os.waitpid(child, 0)[1] == 0

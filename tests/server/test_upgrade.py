@@ -1,0 +1,134 @@
+"""An installation of the first release goes forward with all that it holds."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from config.staff import roles
+from events.models import EventLog
+from events.reports import activity_search
+from tests.support.world import payload
+
+FIRST = [("integrations", "0001_first"), ("rules", "0001_first"), ("events", "0001_first")]
+
+
+@pytest.fixture
+def first_release(transactional_db) -> Iterator[Any]:
+    """The models of 0.1.0, in a database of its time; afterwards it is as new as before."""
+    executor = MigrationExecutor(connection)
+    newest = executor.loader.graph.leaf_nodes()
+    try:
+        yield executor.migrate([*FIRST, ("admit", None)]).apps
+    finally:
+        MigrationExecutor(connection).migrate(newest)
+
+
+def upgrade() -> Any:
+    executor = MigrationExecutor(connection)
+    return executor.migrate(executor.loader.graph.leaf_nodes()).apps
+
+
+def test_what_was_there_is_there_and_what_is_new_is_empty(first_release):
+    new = first_release.get_model
+    shop = new("integrations", "Marketplace").objects.create(name="Main shop")
+    site = new("integrations", "Integration").objects.create(
+        name="Art Academy", site="acme", sealed_secret="x"
+    )
+    course = new("integrations", "Destination").objects.create(
+        integration=site, kind="course", external_id=501, name="Course Two"
+    )
+    left_the_list = new("integrations", "Destination").objects.create(
+        integration=site, kind="course", external_id=502, name="Moved", gone_at=timezone.now()
+    )
+    rule = new("rules", "Rule").objects.create(
+        marketplace=shop,
+        scope="global",
+        trigger="product_purchased",
+        integration=site,
+        action="create_course_enrollment",
+        destination=course,
+    )
+    delivery = new("events", "Delivery").objects.create(
+        marketplace=shop, body=b"{}", body_digest="x", state="read"
+    )
+    delivery.refresh_from_db()
+    event = new("events", "EventLog").objects.create(
+        delivery=delivery,
+        marketplace=shop,
+        trigger="product_purchased",
+        status="done",
+        received_at=delivery.received_at,
+    )
+    new("events", "RuleRun").objects.create(
+        event=event,
+        rule=rule,
+        integration=site,
+        received_at=delivery.received_at,
+        action="create_course_enrollment",
+        destination_id=501,
+        status="done",
+        message="Enrolled in Course Two.",
+    )
+
+    found = upgrade().get_model
+
+    run = found("events", "RuleRun").objects.select_related("event", "rule").get()
+    assert (run.message, run.rule.trigger) == ("Enrolled in Course Two.", "product_purchased")
+    assert (run.event.status, run.event.dealt_with_at, run.event.dealt_with_by) == (
+        "done",
+        None,
+        "",
+    )
+    assert bytes(found("events", "Delivery").objects.get().body) == b"{}"
+    assert found("integrations", "Marketplace").objects.get().own_rules_off is False
+    site = found("integrations", "Integration").objects.get()
+    assert (site.secret_expires_on, site.welcome_emails_on) == (None, False)
+    # Until now "gone" meant that Thinkific's list did not name it.
+    for one, unlisted_at in ((course, None), (left_the_list, left_the_list.gone_at)):
+        there = found("integrations", "Destination").objects.get(pk=one.pk)
+        assert (there.unlisted_at, there.gone_at, there.by_hand) == (unlisted_at, None, False)
+
+
+def test_the_roles_are_made_and_made_again_without_harm(first_release):
+    Group.objects.all().delete()
+    upgrade()
+    held = {
+        group.name: {
+            f"{each.content_type.app_label}.{each.codename}"
+            for each in group.permissions.select_related("content_type")
+        }
+        for group in Group.objects.all()
+    }
+    assert held == {role: set(codes) for role, codes in roles.ROLES.items()}
+
+
+def test_an_old_event_without_a_usable_address_is_found_by_what_was_sent(first_release):
+    new = first_release.get_model
+    shop = new("integrations", "Marketplace").objects.create(name="Main shop")
+    body = payload("10_product")
+    body["customer"] |= {"email": "dana at example", "first_name": "Dana", "last_name": "Buyer"}
+    for number, sent in enumerate((json.dumps(body).encode(), b"{", b"")):
+        delivery = new("events", "Delivery").objects.create(
+            marketplace=shop, body=sent, body_digest=str(number), state="read"
+        )
+        delivery.refresh_from_db()
+        new("events", "EventLog").objects.create(
+            delivery=delivery,
+            marketplace=shop,
+            trigger="product_purchased",
+            status="failed",
+            received_at=delivery.received_at,
+        )
+
+    upgrade()
+
+    (found,) = EventLog.objects.exclude(email_as_sent="")
+    assert (found.email_as_sent, found.name_as_sent) == ("dana at example", "Dana Buyer")
+    for typed in ("dana at example", "buyer"):
+        assert list(activity_search.events(EventLog.objects.all(), typed)) == [found], typed

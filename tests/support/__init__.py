@@ -1,0 +1,1 @@
+"""What tests share: the world they run in, programs they start, pages they open."""

@@ -1,0 +1,406 @@
+"""Admit as people run it: `manage.py` in processes of its own, with a database of its own.
+
+    with live.installation(tmp_path) as admit, Sandbox() as sandbox: ...
+
+`python -m tests.support.live` fills the database that the environment names: a shop, a connected school
+and two rules. A finished one is copied for each test, for migrations take their time.
+"""
+
+import atexit
+import contextlib
+import functools
+import http.client
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from integrations.thinkific.sandbox import SAMPLE_KEY, Sandbox, School, add_sample_school
+from tests.support.postgres import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+HOOK_SECRET = "live-hook-secret-that-only-tests-know"
+ENCRYPTION_KEY = "bGl2ZS1saXZlLWxpdmUtbGl2ZS1saXZlLWxpdmUtMTI="
+COURSE = 501
+# Generous, for two cores may be shared by many: no test waits so long when all is well.
+PATIENCE = 60.0
+
+
+def until(holds: Callable[[], Any], *, seconds: float = PATIENCE, what: str = "") -> Any:
+    """What `holds` returns as soon as that is true; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = holds()
+        if found:
+            return found
+        time.sleep(0.03)
+    raise AssertionError(f"not within {seconds:.0f} s: {what or holds}")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process by its id and the time it was started at, so that no other is taken for it."""
+
+    pid: int
+    started: str
+
+    def alive(self) -> bool:
+        """Whether it still runs; one that only waits to be reaped does not."""
+        found = _stat(self.pid)
+        return found is not None and found[0] not in "ZX" and found[2] == self.started
+
+
+def _stat(pid: int) -> tuple[str, int, str] | None:
+    """State, parent and start time, from Linux' /proc."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    words = text.rpartition(")")[2].split()
+    return words[0], int(words[1]), words[19]
+
+
+def children(pid: int) -> list[Process]:
+    """The direct children, oldest first."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        stat = _stat(int(folder.name))
+        if stat is not None and stat[1] == pid and stat[0] not in "ZX":
+            found.append(Process(int(folder.name), stat[2]))
+    return sorted(found, key=lambda child: (int(child.started), child.pid))
+
+
+def tree(pid: int) -> list[Process]:
+    """Every process below this one."""
+    below = children(pid)
+    return below + [process for child in below for process in tree(child.pid)]
+
+
+def started_with(variable: str) -> list[Process]:
+    """Every process that has "NAME=value" in its environment, wherever it ended up."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it is gone, or not ours
+            if variable.encode() in file.read_bytes().split(b"\0"):
+                pid = int(file.parent.name)
+                stat = _stat(pid)
+                found += [Process(pid, stat[2])] if stat and stat[0] not in "ZX" else []
+    return found
+
+
+def connected_to(pid: int, port: int) -> bool:
+    """Whether a process has a connection to this port of 127.0.0.1."""
+    try:
+        table = Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # it has gone, or a file was closed meanwhile
+        return False
+    there = f"0100007F:{port:04X}"
+    lines = [line.split() for line in table]
+    return any(words[2:4] == [there, "01"] and f"socket:[{words[9]}]" in files for words in lines)
+
+
+@dataclass
+class Running:
+    """A started command. What it writes, both streams, goes to `log`."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def program(self, name: str) -> int:
+        """The id of `up`'s child "web" or "cluster" once it is there."""
+
+        def find() -> int:
+            for child in children(self.pid):
+                with contextlib.suppress(OSError):
+                    words = Path(f"/proc/{child.pid}/cmdline").read_bytes().split(b"\0")
+                    if words[-2:-1] == [name.encode()]:
+                        return child.pid
+            return 0
+
+        return int(until(find, what=f"{name} of {self.log}"))
+
+    def terminate(self, *, seconds: float = PATIENCE) -> int:
+        """SIGTERM as systemd sends it; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+@dataclass
+class Installation:
+    """An environment, a folder and a port."""
+
+    folder: Path
+    database: str
+    bare: bool = False
+    port: int = field(default_factory=free_port)
+    env: dict[str, str] = field(default_factory=dict)
+    running: list[Running] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """What every command gets; a `bare` one must find the rest in its .env."""
+        own = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "PYTHONUNBUFFERED": "1",
+            "ADMIT_ENV_FILE": str(self.folder / ".env"),
+            "DATABASE_URL": self.database,
+            "SPOOL_DIR": str(self.folder / "spool"),
+            "WEB_CONCURRENCY": "1",
+        }
+        settings = {
+            "SECRET_KEY": "only-for-live-tests-" + "x" * 40,
+            "FIELD_ENCRYPTION_KEYS": ENCRYPTION_KEY,
+            "PUBLIC_URL": self.address,
+            "THINKIFIC_CALLS_PER_MINUTE": "0",
+            "THINKIFIC_API_URL": "http://127.0.0.1:9/api/public/v1",
+        }
+        return own | ({} if self.bare else settings) | self.env
+
+    def manage(self, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        """A command from start to end."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            cwd=ROOT,
+            env=self.environment() | env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE * 2,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **env: str) -> Running:
+        """A command that goes on; it is ended with the installation at the latest."""
+        log = self.folder / f"{arguments[0]}-{len(self.running)}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), *arguments],
+                cwd=ROOT,
+                env=self.environment() | env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                # A group of its own: what is meant for the tests alone does not reach it.
+                start_new_session=True,
+            )
+        self.running.append(Running(process, log))
+        return self.running[-1]
+
+    def up(self, *arguments: str, **env: str) -> Running:
+        """`manage.py up` with its web server and cluster at work."""
+        running = self.start("up", "--bind", f"127.0.0.1:{self.port}", *arguments, **env)
+        try:
+            if "--no-web" not in arguments:
+                until(lambda: self.ready() or running.process.poll() is not None, what="/readyz")
+            assert running.process.poll() is None
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{running.output()}") from None
+        return running
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        """Status and text; raises OSError when nobody answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode("utf-8", "replace")
+        finally:
+            connection.close()
+
+    def ready(self) -> bool:
+        """Whether /readyz says so."""
+        try:
+            return self.request("GET", "/readyz")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def sell(self, email: str, *, order: int = 1, kind: str = "Order", secret: str = "") -> int:
+        """POST a sale as SamCart does; the status of the answer."""
+        body = {
+            "type": kind,
+            "customer": {"first_name": "Dana", "last_name": "Example", "email": email},
+            "product": {"id": 1048001, "name": "Watercolor", "price": "97.00"},
+            "order": {"id": order, "total": "97.00"},
+        }
+        path = f"/hooks/samcart/{secret or HOOK_SECRET}/"
+        kinds = {"Content-Type": "application/json"}
+        return self.request("POST", path, json.dumps(body).encode(), kinds)[0]
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever a failed test has left: orphans are found as well."""
+        for running in self.running:
+            if running.process.poll() is None:
+                running.process.kill()
+            running.process.wait()
+
+        def kill_rest() -> bool:
+            rest = started_with(f"ADMIT_ENV_FILE={self.folder / '.env'}")
+            for process in rest:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            return not rest
+
+        until(kill_rest, what=f"the end of all processes of {self.folder}")
+
+    def events(self, *arguments: str) -> list[dict[str, Any]]:
+        """`manage.py events --json`."""
+        ended = self.manage("events", "--json", *arguments)
+        assert ended.returncode == 0, ended.stderr
+        return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+@contextlib.contextmanager
+def installation(
+    folder: Path, *, seeded: bool = True, bare: bool = False, **env: str
+) -> Iterator[Installation]:
+    """One with a database of its own: SQLite, filled as `python -m tests.support.live` does."""
+    file = folder / "live.sqlite3"
+    if seeded:
+        shutil.copy(_seed_file(), file)
+    admit = Installation(folder, f"sqlite:///{file}", bare=bare, env=env)
+    try:
+        yield admit
+    finally:
+        admit.end()
+
+
+@contextlib.contextmanager
+def on_server(folder: Path, server: str, **env: str) -> Iterator[Installation]:
+    """The same with a new database on the PostgreSQL server of the URL `server`."""
+    name = f"live_{secrets.token_hex(6)}"
+    url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    try:
+        with installation(folder, seeded=False) as admit:
+            admit.database, admit.env = url, env
+            _seed(url)
+            yield admit
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def school() -> Iterator[tuple[Sandbox, School]]:
+    """The sample school on a port of its own."""
+    with Sandbox() as sandbox:
+        yield sandbox, add_sample_school(sandbox)
+
+
+def has_access(place: School, email: str) -> bool:
+    """Whether the person is enrolled in the course of the seeded rules."""
+    row = place.enrollment(email, COURSE)
+    return row is not None and row.active
+
+
+@contextlib.contextmanager
+def working() -> Iterator[None]:
+    """What the worker does, in a thread of this process, for servers of this process."""
+    from django.db import connections
+
+    from events.deciding import inbox
+    from events.execution import retries, runs
+
+    stopping = threading.Event()
+
+    def work() -> None:
+        try:
+            while not stopping.wait(0.02):
+                inbox.process()
+                retries.revive()
+                for run in runs.claim(8):
+                    runs.carry_out(run)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(PATIENCE)
+
+
+@functools.cache
+def _seed_file() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="admit-live-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = folder / "seed.sqlite3"
+    _seed(f"sqlite:///{file}")
+    return file
+
+
+def _seed(database: str) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        env = Installation(Path(home), database).environment()
+        subprocess.run([sys.executable, "-m", "tests.support.live"], cwd=ROOT, env=env, check=True)
+
+
+def _fill() -> None:
+    import django
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    django.setup()
+    from django.core.management import call_command
+    from django.db import connections
+
+    from integrations import connect
+    from integrations.models import Destination, Integration, Marketplace
+    from rules.models import Action, Rule, Scope
+    from rules.triggers import Trigger
+
+    call_command("migrate", verbosity=0)
+    shop = Marketplace.objects.create(name="Main shop")
+    connect.add_webhook_secret(shop, HOOK_SECRET)
+    site = Integration(name="Art Academy", site="acme")
+    connect.save(site, SAMPLE_KEY)
+    course = Destination.objects.create(
+        integration=site, kind="course", external_id=COURSE, name="Watercolor"
+    )
+    for trigger, action in (
+        (Trigger.PRODUCT_PURCHASED, Action.CREATE_COURSE_ENROLLMENT),
+        (Trigger.PRODUCT_REFUNDED, Action.EXPIRE_COURSE_ENROLLMENT),
+    ):
+        Rule.objects.create(
+            marketplace=shop,
+            scope=Scope.GLOBAL,
+            trigger=trigger,
+            integration=site,
+            action=action,
+            destination=course,
+        )
+    # The last one to close takes the write-ahead log into the file, which is then copied.
+    connections.close_all()
+
+
+if __name__ == "__main__":
+    _fill()

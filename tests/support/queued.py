@@ -1,0 +1,152 @@
+"""Runs as the inbox would leave them, and several workers at once, without a cluster."""
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Barrier
+from typing import Any, TypeVar
+
+from django.db import connection, connections
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from config.logging import LineFormatter
+from events.execution import runs
+from events.models import Delivery, EventLog, RuleRun
+from integrations.models import CallBudget, Customer, Destination, Integration, Marketplace
+from integrations.thinkific import pauses
+from rules.models import Action
+from tests.support import factories
+
+T = TypeVar("T")
+START = timezone.now() - timedelta(days=1)
+
+
+def event(customer: Customer | None, *, at: float = 0, order: str = "", **facts: Any) -> EventLog:
+    """An event received `at` seconds after START, with a delivery that was read."""
+    marketplace, _ = Marketplace.objects.get_or_create(name="Main shop")
+    received = START + timedelta(seconds=at)
+    delivery = Delivery.objects.create(
+        marketplace=marketplace,
+        body=b"{}",
+        body_digest="",
+        state=Delivery.State.READ,
+        received_at=received,
+    )
+    facts.setdefault("trigger", "product_purchased")
+    return EventLog.objects.create(
+        delivery=delivery,
+        marketplace=marketplace,
+        customer=customer,
+        order_id=order,
+        received_at=received,
+        status=EventLog.Status.WAITING,
+        **facts,
+    )
+
+
+def run(
+    destination: Destination,
+    customer: Customer | None = None,
+    *,
+    at: float = 0,
+    order: str = "",
+    trigger: str = "product_purchased",
+    of: EventLog | None = None,
+    **facts: Any,
+) -> RuleRun:
+    """A run that is due now; by default for a customer and an event of its own."""
+    customer = customer or (of and of.customer) or factories.CustomerFactory.create()
+    of = of or event(customer, at=at, order=order, trigger=trigger)
+    facts.setdefault("action", Action.CREATE_COURSE_ENROLLMENT)
+    facts.setdefault("next_attempt_at", START)
+    return RuleRun.objects.create(
+        event=of,
+        customer=customer,
+        integration=destination.integration,
+        received_at=of.received_at,
+        destination_id=destination.external_id,
+        destination_name=destination.name,
+        target=f"{destination.kind}:{destination.external_id}",
+        site=destination.integration.site,
+        rule_sentence="",
+        **facts,
+    )
+
+
+def again(found: RuleRun) -> RuleRun:
+    """The run as it is stored now, with nothing of it in memory."""
+    return RuleRun.objects.get(pk=found.pk)
+
+
+def let_lapse(*found: RuleRun) -> None:
+    """Let the lease of these runs run out, as if their worker had died."""
+    past = Now() - timedelta(seconds=1)
+    RuleRun.objects.filter(pk__in=[each.pk for each in found]).update(lease_until=past)
+
+
+def end_pause(integration: Integration) -> None:
+    """Let the site's pause be over now; it stays paused until it was asked."""
+    CallBudget.objects.filter(pk=integration.pk).update(blocked_until=0)
+
+
+def claim() -> list[RuleRun]:
+    """Ask the sites whose pause is over, then claim, as a worker does."""
+    for site in runs.to_ask():
+        pauses.ask(site)
+    return runs.claim(8)
+
+
+def drain() -> int:
+    """Ask, claim and carry out until nothing is due; how many attempts that took."""
+    attempts = 0
+    while claimed := claim():
+        for each in claimed:
+            attempts += 1
+            runs.carry_out(each)
+    return attempts
+
+
+def at_once(*jobs: Callable[[], T]) -> list[T]:
+    """What the jobs return, each done in a thread and connection of its own, begun together."""
+    barrier = Barrier(len(jobs))
+
+    def alone(job: Callable[[], T]) -> T:
+        try:
+            connection.ensure_connection()
+            barrier.wait(10)
+            return job()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return [done.result() for done in [pool.submit(alone, job) for job in jobs]]
+
+
+@contextmanager
+def log_lines() -> Iterator[list[str]]:
+    """What goes to standard error meanwhile, line by line as `manage.py up` writes it."""
+    lines: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    handler = Kept()
+    handler.setFormatter(LineFormatter())
+    logging.getLogger().addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+@contextmanager
+def nothing_personal() -> Iterator[list[str]]:
+    """As `log_lines`; fails when a line told an e-mail, a name or a key."""
+    with log_lines() as lines:
+        yield lines
+    told = [line for line in lines if any(word in line for word in ("@", "Dana", factories.KEY))]
+    assert not told

@@ -1,0 +1,192 @@
+"""A shop and a school as they look after some weeks: for browser tests and screenshots.
+
+Everything comes in through the real webhook and is carried out against the sandbox.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import F
+from django.utils import timezone
+
+from events.models import Delivery, EventLog, RuleRun, Worker
+from integrations.models import Destination, FieldMapping, Integration, Product, ProfileField
+from integrations.thinkific import catalog
+from integrations.thinkific.sandbox import Sandbox
+from tests.support import factories, world
+
+PEOPLE = [
+    ("Dana", "Whitfield"),
+    ("Joël", "Marchand"),
+    ("Priya", "Raman"),
+    ("Tomás", "Herrera"),
+    ("Ingrid", "Solberg"),
+    ("Marcus", "Oyelaran"),
+    ("Hana", "Kobayashi"),
+    ("Lucy", "Brennan"),
+]
+PRODUCTS = {
+    "1048001": "Watercolor for Beginners",
+    "1048002": "Urban Sketching Club",
+    "1048003": "Drawing Foundations Bundle",
+    "1048004": "Gift Card",
+}
+PASSWORD = "only-for-looking"
+PUBLIC_URL = "https://admit.example.com"
+
+
+@dataclass
+class Scenery:
+    """A world with a past. `people` maps role names to user names; all share PASSWORD."""
+
+    world: world.World
+    people: dict[str, str] = field(default_factory=dict)
+    orders: Any = field(default_factory=lambda: itertools.count(1183))
+
+    def sell(self, product: str, person: int, name: str = "10_product", **changes: Any) -> EventLog:
+        """A sale event of the sample `name` for this product and person."""
+        first, last = PEOPLE[person % len(PEOPLE)]
+        email = f"{first}.{last}@example.com".lower().replace("ë", "e").replace("á", "a")
+        about = {
+            "product__id": int(product),
+            "product__name": PRODUCTS[product],
+            "customer__first_name": first,
+            "customer__last_name": last,
+            "customer__email": email,
+            "order__id": next(self.orders),
+        }
+        return self.world.sell(name, **(about | changes))
+
+
+def build(sandbox: Sandbox) -> Scenery:
+    """Everything that a page can show, at least once."""
+    scenery = Scenery(world.build(sandbox))
+    _school(scenery.world)
+    _rules(scenery.world)
+    _past(scenery)
+    _people(scenery)
+    Worker.objects.create(name="studio-1-4711", seen_at=timezone.now())
+    return scenery
+
+
+def _school(place: world.World) -> None:
+    school = place.school
+    courses = [
+        school.add_course(name, private=private)
+        for name, private in (
+            ("Watercolor for Beginners", True),
+            ("Course Two", True),
+            ("Urban Sketching", True),
+            ("Drawing Foundations", False),
+            ("Perspective", True),
+        )
+    ]
+    school.add_bundle("Drawing Bundle", courses[2:5])
+    school.add_field("Company")
+    school.add_field("Favorite medium")
+    school.add_field("Country", field_type="dropdown", options=("Canada", "France"))
+    catalog.refresh(place.integration)
+    FieldMapping.objects.create(
+        integration=place.integration,
+        samcart_field="Company",
+        profile_field=ProfileField.objects.get(label="Company"),
+    )
+    factories.IntegrationFactory(name="Studio Nord", site="studio-nord")
+    Integration.objects.filter(site="studio-nord").update(
+        connection=Integration.Connection.REFUSED,
+        connection_message="Thinkific does not accept the key of this site.",
+    )
+
+
+def _rules(place: world.World) -> None:
+    for number, name in PRODUCTS.items():
+        Product.objects.named(place.marketplace.pk, Product.Kind.PRODUCT, number, name)
+    named = {each.name: each for each in Destination.objects.all()}
+    first, club = named["Watercolor for Beginners"], named["Urban Sketching"]
+    for trigger, action, destination, product in (
+        ("product_purchased", "create_course_enrollment", first, "1048001"),
+        ("product_refunded", "expire_course_enrollment", first, "1048001"),
+        ("product_purchased", "create_course_enrollment", club, "1048002"),
+        ("subscription_recovered", "create_course_enrollment", club, "1048002"),
+        ("product_purchased", "create_bundle_enrollment", named["Drawing Bundle"], "1048003"),
+        ("product_purchased", "create_course_enrollment", named["Course Two"], None),
+    ):
+        place.rule(trigger, action, destination, product=product)
+    place.rule(
+        "product_purchased",
+        "create_course_enrollment",
+        named["Perspective"],
+        "1048003",
+        enabled=False,
+    )
+
+
+def _past(scenery: Scenery) -> None:
+    place = scenery.world
+    for number in range(24):
+        scenery.sell(["1048001", "1048002", "1048003"][number % 3], number)
+    place.settle()
+    scenery.sell("1048001", 0, "20_product", order__id=1183)
+    scenery.sell("1048002", 1, "30_subscription")
+    place.settle()
+    _spread_over_days()
+    # From here on: today.
+    place.school.add_user("owner@example.com", roles=["site_admin"])
+    scenery.sell("1048001", 4)
+    scenery.sell("1048001", 4, customer__email="owner@example.com")
+    place.settle()
+    gone = Destination.objects.get(name="Urban Sketching")
+    place.school.remove_course(place.school.courses[gone.external_id])
+    scenery.sell("1048002", 5)
+    place.settle()
+    _only_global_off(place)
+    scenery.sell("1048004", 6)
+    scenery.sell("1048004", 7)
+    scenery.sell("1048001", 2, product__status="Declined")
+    place.sell("91_edge_unknown")
+    place.post(b"{ this is no JSON")
+    place.settle()
+    Integration.objects.filter(pk=place.integration.pk).update(enabled=False)
+    scenery.sell("1048001", 3)
+    Integration.objects.filter(pk=place.integration.pk).update(enabled=True)
+
+
+def _only_global_off(place: world.World) -> None:
+    """Without the rule for every product, a purchase of the gift card gives nothing."""
+    from rules.models import Rule, Scope
+
+    Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=False)
+
+
+def _spread_over_days() -> None:
+    """Move what there is into the past, two a day."""
+    for number, delivery in enumerate(Delivery.objects.order_by("-pk")):
+        back = timedelta(hours=12 * number + 11)
+        for rows in (
+            Delivery.objects.filter(pk=delivery.pk),
+            EventLog.objects.filter(delivery=delivery),
+            RuleRun.objects.filter(event__delivery=delivery),
+        ):
+            rows.update(received_at=F("received_at") - back)
+        runs = RuleRun.objects.filter(event__delivery=delivery, finished_at__isnull=False)
+        runs.update(finished_at=F("finished_at") - back, started_at=F("started_at") - back)
+
+
+def _people(scenery: Scenery) -> None:
+    from django.apps import apps
+    from django.contrib.auth.models import Group
+
+    from config.staff import roles
+
+    roles.grant(apps)
+    users = get_user_model().objects
+    owner = users.create_superuser("mia@example.com", "mia@example.com", PASSWORD, first_name="Mia")
+    scenery.people["Owner"] = owner.username
+    for role, name in ((roles.MANAGER, "Noor"), (roles.SUPPORT, "Sam"), (roles.VIEWER, "Vera")):
+        email = f"{name.lower()}@example.com"
+        user = users.create_user(email, email, PASSWORD, first_name=name, is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+        scenery.people[role] = user.username

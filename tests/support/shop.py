@@ -1,0 +1,118 @@
+"""A shop without a school: enough for all that happens before anything is carried out."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from django.db import connection
+from django.test import Client
+
+from events.deciding import inbox
+from events.models import Delivery, EventLog
+from integrations import connect
+from integrations.models import Integration, Marketplace, Product
+from rules.models import Rule
+from tests.support import factories
+from tests.support.world import payload
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Shop:
+    marketplace: Marketplace
+    integration: Integration
+    secret: str
+    client: Client = field(default_factory=Client)
+
+    def post(self, body: Any, trigger: str = "", *, secret: str = "", **extra: Any) -> Any:
+        """POST a body (bytes as they are, anything else as JSON); `trigger` as in an address."""
+        path = f"/hooks/samcart/{secret or self.secret}/" + (f"{trigger}/" if trigger else "")
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        extra.setdefault("content_type", "application/json")
+        return self.client.generic("POST", path, raw, **extra)  # leaves the bytes as they are
+
+    def receive(self, body: Any, *, minutes: float = 0, **how: Any) -> Delivery:
+        """The delivery of a POST, received so many minutes after the start and not yet read."""
+        assert self.post(body, **how).status_code == 200
+        delivery = Delivery.objects.order_by("pk").last()
+        assert delivery is not None
+        delivery.received_at = START + timedelta(minutes=minutes)
+        delivery.save(update_fields=["received_at"])
+        return delivery
+
+    def sell(self, body: Any = "10_product", *, minutes: float = 0, **how: Any) -> EventLog:
+        """The first event of a POST that is read at once; a text is the name of a sample."""
+        sent = payload(body) if isinstance(body, str) else body
+        delivery = self.receive(sent, minutes=minutes, **how)
+        inbox.process(leave=lambda seconds: None)
+        return delivery.events.get(line=0)
+
+    def rule(self, trigger: str = "product_purchased", product: str = "", **facts: Any) -> Rule:
+        """A rule for one product by its SamCart id, or for every product."""
+        if "destination" not in facts:
+            facts.setdefault("destination__integration", self.integration)
+        found = product and Product.objects.named(self.marketplace.pk, "product", product, "")
+        return cast(
+            Rule,
+            factories.RuleFactory(
+                marketplace=self.marketplace, product=found or None, trigger=trigger, **facts
+            ),
+        )
+
+
+def build() -> Shop:
+    """A SamCart account with one address and one site, and no rule yet."""
+    marketplace = Marketplace.objects.create(name="Main shop")
+    integration = factories.IntegrationFactory(name="Art Academy", site="acme")
+    return Shop(
+        marketplace, cast(Integration, integration), connect.add_webhook_secret(marketplace)
+    )
+
+
+def another(shop: Shop) -> Shop:
+    """A second SamCart account beside it, with an address of its own and the same site."""
+    marketplace = Marketplace.objects.create(name="Second shop")
+    return Shop(marketplace, shop.integration, connect.add_webhook_secret(marketplace))
+
+
+def changed(name: str, **changes: Any) -> dict[str, Any]:
+    """A sample body with changes such as customer__email="x@y.z"."""
+    body = payload(name)
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        place = body
+        for key in way:
+            place = place[key]
+        place[last] = value
+    return body
+
+
+@contextlib.contextmanager
+def refusing(table: str, when: str = "1 = 1") -> Iterator[None]:
+    """The database itself refuses new rows of the table, quoting a customer as databases do."""
+    text = "refused: dana@example.com"
+    make = {
+        "sqlite": [
+            f"CREATE TRIGGER refusing BEFORE INSERT ON {table} WHEN {when} "
+            f"BEGIN SELECT RAISE(ABORT, '{text}'); END"
+        ],
+        "postgresql": [
+            "CREATE FUNCTION refuse() RETURNS trigger AS "
+            f"$$BEGIN RAISE EXCEPTION '{text}'; END$$ LANGUAGE plpgsql",
+            f"CREATE TRIGGER refusing BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when}) "
+            "EXECUTE FUNCTION refuse()",
+        ],
+    }
+    end = {"sqlite": "DROP TRIGGER refusing", "postgresql": "DROP FUNCTION refuse CASCADE"}
+    with connection.cursor() as cursor:
+        for statement in make[connection.vendor]:
+            cursor.execute(statement)
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(end[connection.vendor])

@@ -1,0 +1,139 @@
+"""A small world for engine tests: a shop that sells, a school that teaches, and Admit between.
+
+Deliveries go through the real webhook view and calls through real sockets to the sandbox;
+`settle` does what the worker does, in this thread.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.db.models.functions import Now
+from django.test import Client
+
+from events.deciding import inbox
+from events.execution import retries, runs
+from events.models import EventLog, RuleRun
+from integrations import connect
+from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.thinkific import catalog
+from integrations.thinkific.sandbox import Sandbox, School
+from rules.models import Action, Rule, Scope
+from tests.support import factories, queued
+
+PAYLOADS = Path(__file__).parents[1] / "payloads"
+
+
+def payload(name: str) -> dict[str, Any]:
+    """A sample body by the beginning of its file's name."""
+    (file,) = PAYLOADS.glob(f"{name}*")
+    found: dict[str, Any] = json.loads(file.read_bytes())
+    return found
+
+
+@dataclass
+class World:
+    sandbox: Sandbox
+    school: School
+    integration: Integration
+    marketplace: Marketplace
+    secret: str
+    client: Client = field(default_factory=lambda: Client(raise_request_exception=True))
+
+    def course(self, name: str = "Course Two", **facts: Any) -> Destination:
+        """A course in the school, known to Admit."""
+        course = self.school.add_course(name, **facts)
+        return self._known("course", course.id)
+
+    def bundle(self, *courses: Destination, name: str = "All of it") -> Destination:
+        """A bundle of these courses, known to Admit."""
+        inside = [self.school.courses[course.external_id] for course in courses]
+        return self._known("bundle", self.school.add_bundle(name, inside).id)
+
+    def rule(
+        self,
+        trigger: str,
+        action: str,
+        destination: Destination,
+        product: str | None = None,
+        **facts: Any,
+    ) -> Rule:
+        """A rule, for one product by its SamCart id or for every product."""
+        found = product and Product.objects.named(self.marketplace.pk, "product", product, "")
+        rule = Rule(
+            marketplace=self.marketplace,
+            scope=Scope.PRODUCT if found else Scope.GLOBAL,
+            product=found or None,
+            trigger=trigger,
+            integration=destination.integration,
+            action=Action(action),
+            destination=destination,
+            **facts,
+        )
+        rule.full_clean()
+        rule.save()
+        return rule
+
+    def post(self, body: Any, trigger: str = "", *, secret: str = "", **extra: Any) -> Any:
+        """POST a body (bytes as they are, anything else as JSON) as SamCart would."""
+        path = f"/hooks/samcart/{secret or self.secret}/" + (f"{trigger}/" if trigger else "")
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        extra.setdefault("content_type", "application/json")
+        return self.client.post(path, raw, **extra)
+
+    def sell(self, name: str = "10_product", trigger: str = "", **changes: Any) -> EventLog:
+        """Send a sample body with changes such as customer__email="x@y.z"; the first event."""
+        body = payload(name)
+        for path, value in changes.items():
+            *way, last = path.split("__")
+            place = body
+            for key in way:
+                place = place[int(key)] if isinstance(place, list) else place[key]
+            place[last] = value
+        assert self.post(body, trigger).status_code == 200
+        self.read()
+        return EventLog.objects.order_by("pk").last()  # type: ignore[return-value]
+
+    def read(self) -> None:
+        """Read what came in, and leave the database to nobody meanwhile: nobody else is here."""
+        inbox.process(leave=lambda seconds: None)
+
+    def settle(self) -> list[RuleRun]:
+        """Carry out what is due now, in order; every run there is, oldest first."""
+        self.read()
+        retries.revive()
+        while claimed := queued.claim():
+            for run in claimed:
+                runs.carry_out(run)
+        return list(RuleRun.objects.order_by("pk"))
+
+    def later(self) -> list[RuleRun]:
+        """As `settle`, after whatever waits for its time has reached it."""
+        RuleRun.objects.filter(status="waiting").update(
+            next_attempt_at=Now() - timedelta(seconds=1)
+        )
+        return self.settle()
+
+    def calls(self) -> list[str]:
+        """What the school was asked, as "POST /users", in order."""
+        return [f"{call.method} {call.path}" for call in self.sandbox.calls]
+
+    def access(self, email: str, course: Destination) -> bool:
+        """Whether the person has full access to the course now."""
+        row = self.school.enrollment(email, course.external_id)
+        return row is not None and row.active
+
+    def _known(self, kind: str, number: int) -> Destination:
+        catalog.refresh(self.integration)
+        self.sandbox.clear_calls()
+        return Destination.objects.get(integration=self.integration, kind=kind, external_id=number)
+
+
+def build(sandbox: Sandbox) -> World:
+    """An account and a connected school, with nothing in them yet."""
+    school = sandbox.add_school("acme", key=factories.KEY)
+    marketplace = Marketplace.objects.create(name="Main shop")
+    secret = connect.add_webhook_secret(marketplace)
+    return World(sandbox, school, factories.connected("acme"), marketplace, secret)
