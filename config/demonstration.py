@@ -18,7 +18,8 @@ from integrations import connect
 from integrations.models import ApiCall, Destination, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import SAMPLE_KEY, Sandbox, add_sample_school
-from rules.models import Action, Rule, Scope
+from rules.actions import Action
+from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 PRODUCT, BUYER, ORDER = "1048001", "dana@example.com", 23300010
@@ -106,7 +107,7 @@ class Story:
         self._say(f"   The webhook stored it and answered 200 in {took:.0f} ms.")
         events = sample_sale.wait_for(delivery, 30)
         for run in RuleRun.objects.filter(event__in=events).order_by("pk"):
-            self._say(f"   {Action(run.action).label}: {run.get_status_display()}. {run.message}")
+            self._say(f"   {run.spec.label}: {run.get_status_display()}. {run.message}")
             for call in ApiCall.objects.filter(run_id=run.pk).order_by("pk"):
                 path = urlsplit(call.url).path.removeprefix("/api/public/v1")
                 self._say(f"      {call.method} {path} -> {call.status}, {call.milliseconds} ms")

@@ -4,9 +4,9 @@ One UPDATE takes a slot. Slots are `61 / (N - burst + 1)` seconds apart with a b
 so that no window of 60 s holds more than N calls, even where one goes out up to a second
 late (a bucket of 120 would let 239 through: measured). Where the burst would cost more than
 a twentieth of the calls, there is none.
-A paused site gives no slot to a customer's call. Once the pause is over, one worker asks the site
-a neutral question (see `integrations.thinkific.access_check`), and its answer ends the pause or makes a
-new one.
+A paused site gives no slot to a customer's call. Once the pause is over, one worker asks the
+site a neutral question (see `integrations.thinkific.access_check`), and its answer ends the pause
+or makes a new one.
 """
 
 from typing import Any

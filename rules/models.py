@@ -5,26 +5,9 @@ from django.db import models
 from django.db.models.functions import Now
 
 from integrations.models import Destination, Integration, Marketplace, Product
+from rules import actions
+from rules.actions import ActionSpec
 from rules.triggers import Category, Trigger
-
-
-class Action(models.TextChoices):
-    """What a rule can do in Thinkific, in SamCart's words."""
-
-    CREATE_COURSE_ENROLLMENT = "create_course_enrollment", "Create Course Enrollment"
-    EXPIRE_COURSE_ENROLLMENT = "expire_course_enrollment", "Expire Course Enrollment"
-    CREATE_BUNDLE_ENROLLMENT = "create_bundle_enrollment", "Create Bundle Enrollment"
-    EXPIRE_BUNDLE_ENROLLMENT = "expire_bundle_enrollment", "Expire Bundle Enrollment"
-
-    @property
-    def destination_kind(self) -> Destination.Kind:
-        """Whether the action is about a course or a bundle."""
-        return Destination.Kind.BUNDLE if "bundle" in self.value else Destination.Kind.COURSE
-
-    @property
-    def gives_access(self) -> bool:
-        return self.value.startswith("create_")
-
 
 # How a person says that a trigger fires; {} is the product.
 WHEN: dict[Trigger, str] = {
@@ -67,7 +50,7 @@ class Rule(models.Model):
     )
     trigger = models.CharField(max_length=40, choices=Trigger.choices)
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
-    action = models.CharField(max_length=40, choices=Action.choices)
+    action = models.CharField(max_length=40, choices=actions.choices)
     destination = models.ForeignKey(
         Destination, models.CASCADE, related_name="rules", verbose_name="course or bundle"
     )
@@ -115,7 +98,7 @@ class Rule(models.Model):
             raise ValidationError(
                 {"destination": f"{self.destination} does not belong to {self.integration}."}
             )
-        kind = Action(self.action).destination_kind
+        kind = self.spec.target
         if self.destination.kind != kind:
             raise ValidationError({"destination": f"{self.destination} is not a {kind.value}."})
         if self.destination.gone_at and self._destination_is_new():
@@ -130,20 +113,23 @@ class Rule(models.Model):
         stored = Rule.objects.filter(pk=self.pk).values_list("destination", flat=True).first()
         return stored != self.destination_id
 
+    @property
+    def spec(self) -> ActionSpec:
+        """What is known of the rule's action."""
+        return actions.ACTIONS[self.action]
+
     def in_words(self) -> str:
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""
         about = self.product.name if self.product else "any product"
         when = WHEN[Trigger(self.trigger)].format(about)
         place = f"{self.destination} on {self.integration}"
-        if Action(self.action).gives_access:
-            return f"When {when}, enroll the customer in {place}."
-        return f"When {when}, end the customer's access to {place}."
+        return f"When {when}, {self.spec.in_words.format(place=place)}."
 
     def sentence(self) -> str:
         """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """
         about = self.product.name if self.product else "every product"
-        trigger, action = Trigger(self.trigger).label, Action(self.action).label
-        return f"{trigger}, {about}: {action}, {self.destination} on {self.integration}"
+        trigger = Trigger(self.trigger).label
+        return f"{trigger}, {about}: {self.spec.label}, {self.destination} on {self.integration}"
 
 
 class NamedType(models.Model):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from integrations.models import Product
-from rules.models import Action, Rule
+from rules.models import Rule
 from rules.triggers import Trigger
 
 # SamCart strongly recommends to end access on these (its help page); Canceled fires for
@@ -14,10 +14,6 @@ ENDS = (Trigger.PRODUCT_REFUNDED, Trigger.SUBSCRIPTION_CANCELED)
 GIVES_BACK = (Trigger.SUBSCRIPTION_RECOVERED, Trigger.SUBSCRIPTION_RESTARTED)
 # Of what is not sold by subscription, only a refund can be missed.
 MATTERS_ALWAYS = (Trigger.PRODUCT_REFUNDED,)
-OPPOSITE: dict[Action, Action] = {
-    Action.CREATE_COURSE_ENROLLMENT: Action.EXPIRE_COURSE_ENROLLMENT,
-    Action.CREATE_BUNDLE_ENROLLMENT: Action.EXPIRE_BUNDLE_ENROLLMENT,
-}
 
 
 def holes(product: Product | None, rules: Iterable[Rule], *, subscription: bool) -> list[Trigger]:
@@ -51,15 +47,15 @@ def companions(rules: Iterable[Rule]) -> list[Rule]:
     All of them, however it is sold: a rule for what never comes costs nothing, and one that is
     missing lets a canceled buyer keep the course.
     """
-    rules = [rule for rule in rules if Action(rule.action).gives_access]
+    rules = [rule for rule in rules if rule.spec.gives_access]
     proposed = [
         _like(rule, trigger, action)
         for rule in rules
         for triggers, action in (
-            (ENDS, OPPOSITE[Action(rule.action)]),
-            (GIVES_BACK, Action(rule.action)),
+            (ENDS, rule.spec.opposite),
+            (GIVES_BACK, rule.action),
         )
-        for trigger in triggers
+        for trigger in (triggers if action else ())
     ]
     known = {_key(rule) for rule in rules}
     fresh: dict[tuple[object, ...], Rule] = {}
@@ -95,20 +91,20 @@ def add(rules: Iterable[Rule]) -> int:
 
 
 def _gives_on_purchase(rule: Rule) -> bool:
-    return rule.trigger == Trigger.PRODUCT_PURCHASED and Action(rule.action).gives_access
+    return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.spec.gives_access
 
 
 def _answered(giving: Rule, trigger: Trigger, rules: list[Rule]) -> bool:
     """Whether one of the rules does on this trigger what the recommendation says."""
     return any(
         rule.trigger == trigger
-        and Action(rule.action).gives_access == (trigger in GIVES_BACK)
+        and (rule.spec.gives_access if trigger in GIVES_BACK else rule.spec.ends_access)
         and rule.destination_id == giving.destination_id
         for rule in rules
     )
 
 
-def _like(rule: Rule, trigger: Trigger, action: Action) -> Rule:
+def _like(rule: Rule, trigger: Trigger, action: str) -> Rule:
     return Rule(
         marketplace=rule.marketplace,
         scope=rule.scope,

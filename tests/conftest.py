@@ -104,7 +104,8 @@ def django_db_modify_db_settings(
     if "sqlite" in database["ENGINE"]:
         file = tmp_path_factory.mktemp("database") / "test.sqlite3"
         database.setdefault("TEST", {})["NAME"] = str(file)
-        # Nothing here outlives the machine. The processes of tests.support.live write as in production.
+        # Nothing here outlives the machine. The processes of tests.support.live write as in
+        # production.
         options = database["OPTIONS"]
         options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
 

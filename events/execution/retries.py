@@ -12,7 +12,6 @@ from events.deciding import revocations
 from events.execution import gone_destinations
 from events.execution.results import refresh_event
 from events.models import EventLog, RuleRun
-from rules.models import Action
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
@@ -78,7 +77,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
 
 def _taken_back(runs: list[RuleRun]) -> dict[int, str]:
     """For runs that give access: why not, where the event was refunded or canceled since."""
-    giving = [run for run in runs if Action(run.action).gives_access]
+    giving = [run for run in runs if run.spec.gives_access]
     events = EventLog.objects.filter(pk__in={run.event_id for run in giving})
     ending = revocations.ended_since(events)
     return {

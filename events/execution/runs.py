@@ -19,8 +19,7 @@ from integrations.models import Destination, FieldMapping, Integration
 from integrations.queries import Parameter, Query, Update
 from integrations.thinkific import pauses
 from integrations.thinkific.session import Session
-from rules.actions import enrollments
-from rules.models import Action
+from rules.actions import Order
 from rules.triggers import Trigger
 
 __all__ = ["LeaseLost", "carry_out", "claim", "due", "run_due", "to_ask"]
@@ -104,10 +103,9 @@ def carry_out(run: RuleRun, *, until: float = float("inf")) -> None:
             result = Result(Status.SKIPPED, overtaken)
         else:
             session, order = _prepare(run, until)
-            action = Action(run.action)
-            message = enrollments.carry_out(action, session, order)
-            if order.said_gone and action.gives_access:
-                session.note_back(action.destination_kind, order.destination_id)
+            message = run.spec.run(session, order)
+            if order.said_gone and run.spec.gives_access:
+                session.note_back(run.spec.target, order.destination_id)
             result = Result(Status.DONE, message)
     except LeaseLost:
         pass
@@ -148,7 +146,7 @@ def to_ask() -> list[Integration]:
 
 def _overtaken(run: RuleRun) -> str:
     """A sentence when an event received later was carried out already, else ""."""
-    if run.forced:
+    if run.forced or not run.target:
         return ""
     trigger, order = _DONE_LATER.first(
         pk=run.pk,
@@ -167,11 +165,10 @@ def _overtaken(run: RuleRun) -> str:
     )
 
 
-def _prepare(run: RuleRun, until: float) -> tuple[Session, enrollments.Order]:
+def _prepare(run: RuleRun, until: float) -> tuple[Session, Order]:
     assert run.integration is not None
-    action = Action(run.action)
     found = _DESTINATION.first(
-        site=run.integration.pk, kind=action.destination_kind, external_id=run.destination_id
+        site=run.integration.pk, kind=run.spec.target, external_id=run.destination_id
     )
     session = Session(
         run.integration,
@@ -180,7 +177,7 @@ def _prepare(run: RuleRun, until: float) -> tuple[Session, enrollments.Order]:
         renew=lambda: _renew(run),
         until=until,
     )
-    order = enrollments.Order(
+    order = Order(
         destination_id=run.destination_id,
         destination=run.destination_name,
         course_ids=tuple(found.course_ids) if found else (),

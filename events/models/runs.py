@@ -11,7 +11,9 @@ from django.db.models.lookups import StartsWith
 
 from events.models.received import EventLog
 from integrations.models import Customer, Integration, ThinkificUser
-from rules.models import Action, Rule
+from rules import actions
+from rules.actions import ActionSpec
+from rules.models import Rule
 
 UNFINISHED = ("waiting", "running")
 
@@ -41,7 +43,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
             target=models.OuterRef("target"),
             status=RuleRun.Status.DONE,
         )
-        giving = [action for action in Action if action.gives_access]
+        giving = actions.giving_access()
         done = self.filter(status=RuleRun.Status.DONE, action__in=giving)
         return done.filter(models.Exists(another), ~models.Exists(later))
 
@@ -102,10 +104,11 @@ class RuleRun(models.Model):
     )
     received_at = models.DateTimeField()
 
-    action = models.CharField(max_length=40, choices=Action.choices)
+    action = models.CharField(max_length=40, choices=actions.choices)
     destination_id = models.BigIntegerField("Thinkific ID")
     destination_name = models.CharField("course or bundle", max_length=255)
-    target = models.CharField(max_length=40)  # "course:501", "bundle:7"
+    # "course:501", "bundle:7"; "" of an action that changes no access.
+    target = models.CharField(max_length=40)
     site = models.CharField(max_length=63)
     rule_sentence = models.TextField()
 
@@ -160,18 +163,23 @@ class RuleRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{Action(self.action).label}: {self.destination_name}"
+        return f"{self.spec.label}: {self.destination_name}"
+
+    @property
+    def spec(self) -> ActionSpec:
+        """What is known of the run's action."""
+        return actions.ACTIONS[self.action]
 
     @staticmethod
     def copy_of(rule: Rule) -> dict[str, Any]:
         """What the rule does now, as the fields of a run."""
-        action, destination = Action(rule.action), rule.destination
+        destination = rule.destination
         return {
             "integration": rule.integration,
-            "action": action,
+            "action": rule.action,
             "destination_id": destination.external_id,
             "destination_name": destination.name,
-            "target": f"{action.destination_kind.value}:{destination.external_id}",
+            "target": rule.spec.concerns(destination.external_id),
             "site": rule.integration.site,
             "rule_sentence": rule.sentence(),
         }

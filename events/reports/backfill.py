@@ -12,7 +12,7 @@ from events.execution import rerun
 from events.models import EventLog, RuleRun
 from events.reports.places import by_place
 from integrations.models import Product
-from rules.models import Action, Rule
+from rules.models import Rule
 from rules.triggers import Trigger
 
 # A rule is run for so many at once; the button can be pressed again.
@@ -128,7 +128,7 @@ def gives_now(rule: Rule) -> bool:
 
 
 def gives_on_purchase(rule: Rule) -> bool:
-    return rule.trigger == Trigger.PRODUCT_PURCHASED and Action(rule.action).gives_access
+    return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.spec.gives_access
 
 
 def since(event: EventLog, rule: Rule) -> str:
@@ -173,7 +173,7 @@ def _has_all(
     has = held.get(event.customer_id or 0, set())
     for rule in rules:
         target = f"{rule.destination.kind}:{rule.destination.external_id}"
-        if not Action(rule.action).gives_access or (rule.integration_id, target) not in has:
+        if not rule.spec.gives_access or (rule.integration_id, target) not in has:
             return ""
     names = dict.fromkeys(str(rule.destination) for rule in rules)
     return f"has {', '.join(names)} already"

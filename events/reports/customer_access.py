@@ -19,10 +19,11 @@ from events.models.runs import UNFINISHED
 from events.reports import backfill, dashboard, replies, review
 from events.reports.places import Place, by_place
 from integrations.models import Customer, ThinkificUser
-from rules.models import Action, Rule
+from rules.models import Rule
 from rules.triggers import Trigger
 
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
+UNDECIDED = (*UNFINISHED, "failed", "held")
 ORDER = (BAD, WAIT, GOOD, QUIET)
 # The newest of them decide; nobody has so many.
 MAX_RUNS = 500
@@ -62,6 +63,7 @@ def describe(customer: Customer) -> AccessReport:
     places = by_place(runs, frozenset(found.lost().values_list("pk", flat=True)))
     kept, left = _paid_for_otherwise(places), _not_paid_for(places)
     lines = [_about(name, place, kept.get(place), left.get(place)) for place in places]
+    lines += [_besides(run) for run in runs if not run.target and run.status in UNDECIDED]
     lines += _nothing_goes_on(runs)
     nothing = list(_told(review.gave_nothing().filter(customer=customer)))
     back = revocations.ended_since(nothing)
@@ -73,8 +75,10 @@ def describe(customer: Customer) -> AccessReport:
     if not lines:
         lines = _nothing(name, customer)
     owed = [event for event in nothing if event.pk not in back]
+    besides = dict.fromkeys(run.event for run in runs if not run.target)
     return AccessReport(
-        tuple(lines), replies.reply(customer, places, owed=owed, kept={*kept, *left})
+        tuple(lines),
+        replies.reply(customer, places, owed=owed, kept={*kept, *left}, besides=besides),
     )
 
 
@@ -188,7 +192,7 @@ def _has_still(has: str, place: Place, left: EventLog) -> Sentence:
 def _undecided(name: str, place: Place, run: RuleRun) -> Sentence:
     kind = BAD if run.status == RuleRun.Status.FAILED else WAIT
     state = f"{_state(run)}{_order(run)}"
-    if Action(run.action).gives_access:
+    if run.spec.gives_access:
         if place.has:
             what = f"{name} has {place.name}; giving it once more {state}."
         else:
@@ -198,6 +202,13 @@ def _undecided(name: str, place: Place, run: RuleRun) -> Sentence:
     else:
         what = f"{name} has no access to {place.name}; ending it {state}."
     return Sentence(kind, f"{what} {wait_reasons.reason(run)}".strip(), run=run.pk)
+
+
+def _besides(run: RuleRun) -> Sentence:
+    """What changes no access, and is not done yet."""
+    kind = BAD if run.status == RuleRun.Status.FAILED else WAIT
+    text = f"{run.spec.label}, {run.destination_name}: it {_state(run)}{_order(run)}."
+    return Sentence(kind, f"{text} {wait_reasons.reason(run)}".strip(), run=run.pk)
 
 
 def _state(run: RuleRun) -> str:

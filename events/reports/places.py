@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from events.models import RuleRun
 from integrations.models import Destination
-from rules.models import Action
 
 Status = RuleRun.Status
 
@@ -29,7 +28,7 @@ class Place:
     def has(self) -> bool:
         """Whether what last really happened gave access, which the account still has."""
         settled = self.settled
-        return settled is not None and Action(settled.action).gives_access and not self.lost
+        return settled is not None and settled.spec.gives_access and not self.lost
 
     @property
     def lost(self) -> bool:
@@ -40,7 +39,7 @@ class Place:
     def given(self) -> list[RuleRun]:
         """What really gave access, one after the other."""
         done = [run for run in self.runs if run.status == Status.DONE]
-        return [run for run in done if Action(run.action).gives_access]
+        return [run for run in done if run.spec.gives_access]
 
     @property
     def settled(self) -> RuleRun | None:
@@ -64,6 +63,7 @@ def by_place(runs: list[RuleRun], gone: frozenset[int]) -> list[Place]:
 
     `gone` are the numbers of runs whose access went with an account that was deleted.
     """
+    runs = [run for run in runs if run.target]  # the others change no access
     inside = _courses_of_bundles(runs)
     keys = {(run.integration_id, run.target): _name(run, of=runs) for run in runs}
     places = []

@@ -7,7 +7,6 @@ from django.utils import timezone
 from events.models import EventLog, RuleRun
 from events.reports.places import Place
 from integrations.models import Customer
-from rules.models import Action
 from rules.triggers import Trigger
 
 MAX_EVENTS_TOLD = 5
@@ -19,11 +18,13 @@ def reply(
     *,
     owed: Collection[EventLog],
     kept: Collection[Place],
+    besides: Collection[EventLog] = (),
 ) -> str:
     """A few friendly lines to send to the customer.
 
     `owed` was paid for and gave nothing. Of `kept` a person must decide: the places that another
-    purchase pays for, and those that nothing pays for any more.
+    purchase pays for, and those that nothing pays for any more. For the events of `besides`
+    something was done that gives no access.
     """
     said = [_about(customer, place, looked_after=place in kept) for place in places]
     said += [
@@ -32,6 +33,11 @@ def reply(
         for event in owed
     ]
     parts = [each for each in said if each][:MAX_EVENTS_TOLD]
+    if not parts and besides:
+        parts = [
+            f"we received your order{_for(event)} and are looking into it. We will write again."
+            for event in besides
+        ][:MAX_EVENTS_TOLD]
     if not parts:
         parts = [
             f"we found no course for {customer.readable_email}. Could it be that you ordered with "
@@ -53,7 +59,7 @@ def cause(run: RuleRun) -> str:
 def _about(customer: Customer, place: Place, *, looked_after: bool) -> str:
     """One sentence about this place, "" where there is nothing that the customer should hear."""
     settled, undecided = place.settled, place.open
-    ends = undecided is not None and not Action(undecided.action).gives_access
+    ends = undecided is not None and undecided.spec.ends_access
     if looked_after or place.lost or (place.has and (place.newest.integration_id is None or ends)):
         return _looking_after(place)
     if place.has:

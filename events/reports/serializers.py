@@ -5,7 +5,6 @@ from typing import Any
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun
 from rules.engine import REASONS, Why
-from rules.models import Action
 from rules.triggers import Trigger
 
 NOT_READ = "Not read yet: a worker of manage.py up does that within a second."
@@ -75,7 +74,7 @@ def in_words(event: EventLog) -> list[str]:
     if event.reason:
         lines.append(f"  {event.reason}")
     for run in _runs(event):
-        action = f"{Action(run.action).label}, {run.destination_name}"
+        action = f"{run.spec.label}, {run.destination_name}"
         lines.append(f"  {action}: {run.get_status_display()}. {wait_reasons.reason(run)}")
     return [_visible(line) for line in lines]
 

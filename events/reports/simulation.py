@@ -9,8 +9,9 @@ from events.models import EventLog, RuleRun
 from integrations import rate_limit
 from integrations.models import Customer, FieldMapping, Marketplace, Product, ThinkificUser
 from integrations.samcart.parser import normalize_email
-from rules import engine, planned_calls
-from rules.models import Action, Rule
+from rules import engine
+from rules.actions import PlannedCall
+from rules.models import Rule
 from rules.triggers import Trigger
 
 
@@ -19,7 +20,7 @@ class PlannedRun:
     """A rule that would run: its calls in order, and what else there is to say."""
 
     rule: Rule
-    calls: list[planned_calls.PlannedCall]
+    calls: list[PlannedCall]
     notes: list[str]
 
 
@@ -55,8 +56,8 @@ def simulate(
     taken_back = revocations.ended_since([event]) if event else {}
     if event is not None and event.pk in taken_back:
         notes.append(
-            f"Since then {revocations.sentence(taken_back[event.pk])}: running the rules again leaves "
-            "this event out."
+            f"Since then {revocations.sentence(taken_back[event.pk])}: running the rules again "
+            "leaves this event out."
         )
     would = [_would(each.rule, customer, event) for each in verdicts if each.runs]
     skipped = [(each.rule, engine.REASONS[each.why]) for each in verdicts if not each.runs]
@@ -64,7 +65,7 @@ def simulate(
 
 
 def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> PlannedRun:
-    action, site = Action(rule.action), rule.integration
+    spec, site = rule.spec, rule.integration
     known = (
         customer is not None
         and ThinkificUser.objects.filter(integration=site, customer=customer).exists()
@@ -75,24 +76,25 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
         notes.append(f"{site} is turned off: it would wait until it is turned on.")
     elif rate_limit.blocked_for(site.pk)[1] > 0:
         notes.append(f"{site} is paused: it would wait until the pause is over.")
-    if rule.destination.gone_at and action.gives_access:
+    if rule.destination.gone_at and spec.gives_access:
         notes.append(
             f"Thinkific said that {rule.destination} is gone. It would be asked again, and fail "
             "if that is still so."
         )
     if event is not None and _later_one_done(rule, event):
         notes.append("A later event for the same course or bundle is done: it would be skipped.")
-    return PlannedRun(
-        rule, planned_calls.plan(action, known=known, fills_fields=bool(fields)), notes
-    )
+    return PlannedRun(rule, spec.planned_calls(known=known, fills_fields=bool(fields)), notes)
 
 
 def _later_one_done(rule: Rule, event: EventLog) -> bool:
-    kind = Action(rule.action).destination_kind.value
-    return RuleRun.objects.filter(
-        customer=event.customer_id,
-        integration=rule.integration_id,
-        target=f"{kind}:{rule.destination.external_id}",
-        received_at__gt=event.received_at,
-        status=RuleRun.Status.DONE,
-    ).exists()
+    target = rule.spec.concerns(rule.destination.external_id)
+    return (
+        bool(target)
+        and RuleRun.objects.filter(
+            customer=event.customer_id,
+            integration=rule.integration_id,
+            target=target,
+            received_at__gt=event.received_at,
+            status=RuleRun.Status.DONE,
+        ).exists()
+    )

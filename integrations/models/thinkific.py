@@ -205,8 +205,8 @@ class FieldMapping(models.Model):
 class ThinkificUser(models.Model):
     """A customer on a site: the Thinkific user, remembered so that no call is spent on it."""
 
-    integration = models.ForeignKey(Integration, models.CASCADE, related_name="learners")
-    customer = models.ForeignKey(Customer, models.CASCADE, related_name="learners")
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="thinkific_users")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="thinkific_users")
     user_id = models.BigIntegerField("Thinkific user ID")
     administrator = models.BooleanField(default=False)
     # {signup field id: value} as Thinkific holds it, as far as we know: only changes are sent.
@@ -216,7 +216,7 @@ class ThinkificUser(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["integration", "customer"], name="learner_once"),
+            models.UniqueConstraint(fields=["integration", "customer"], name="thinkific_user_once"),
         ]
         permissions = [("check_thinkificuser", "Can look a student up in Thinkific")]
 

@@ -6,31 +6,17 @@ open behavior of Thinkific must be found out.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 
 from integrations.errors import Refused, Retry
-from integrations.models import Destination
+from integrations.models import Destination, Integration
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.session import Session
-from rules.models import Action
+from rules.actions.spec import ActionSpec, Effect, Order, PlannedCall
 
+Steps = Callable[[Session, Order], str]
 # In so many attempts the signup fields are tried; the course is given by then.
 FIELD_ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be done: the course or bundle, its courses, and the signup fields to fill.
-
-    `said_gone`: the site has said before that there is no such course or bundle.
-    """
-
-    destination_id: int
-    destination: str
-    course_ids: tuple[int, ...] = ()
-    fields: dict[int, str] = field(default_factory=dict)
-    said_gone: bool = False
-    attempt: int = 1
 
 
 def create_course_enrollment(session: Session, order: Order) -> str:
@@ -102,30 +88,23 @@ def _with_notes(session: Session, user: users.User, order: Order, sentence: str)
     return " ".join([sentence, *notes])
 
 
-ACTIONS: dict[Action, Callable[[Session, Order], str]] = {
-    Action.CREATE_COURSE_ENROLLMENT: create_course_enrollment,
-    Action.EXPIRE_COURSE_ENROLLMENT: expire_course_enrollment,
-    Action.CREATE_BUNDLE_ENROLLMENT: create_bundle_enrollment,
-    Action.EXPIRE_BUNDLE_ENROLLMENT: expire_bundle_enrollment,
-}
-
-
-def carry_out(action: Action, session: Session, order: Order) -> str:
-    """Carry the action out; returns one sentence that says what happened.
+def _run(
+    steps: Steps, effect: Effect, target: Destination.Kind, session: Session, order: Order
+) -> str:
+    """Carry the steps out.
 
     "Not found" may be said of the course or bundle, of a remembered user who is gone and is then
     looked up or made again, or of a user whom the site has but does not know everywhere yet.
-    Raises what Visit raises.
     """
     while True:
         try:
-            return ACTIONS[action](session, order)
+            return steps(session, order)
         except Refused as error:
             if not (error.status == 404 or error.says("could not be found")):
                 raise
-            if _is_gone(action, session, order, error):
-                session.note_gone(action.destination_kind, order.destination_id)
-                message = _gone(action, order)
+            if _is_gone(target, session, order, error):
+                session.note_gone(target, order.destination_id)
+                message = _gone(effect, order)
                 raise Refused(message, status=error.status, details=error.details) from error
             if session.thinkific_user is None:
                 raise
@@ -134,7 +113,7 @@ def carry_out(action: Action, session: Session, order: Order) -> str:
         session.set_aside()
 
 
-def _is_gone(action: Action, session: Session, order: Order, error: Refused) -> bool:
+def _is_gone(target: Destination.Kind, session: Session, order: Order, error: Refused) -> bool:
     """Whether the site does not have the course or bundle.
 
     Of a bundle it says so when asked for it. A course of the new builder is hidden from that
@@ -143,7 +122,7 @@ def _is_gone(action: Action, session: Session, order: Order, error: Refused) -> 
     """
     if error.says("user could not be found"):
         return False
-    if action.destination_kind == Destination.Kind.BUNDLE:
+    if target == Destination.Kind.BUNDLE:
         return not _is_there(session, f"/bundles/{order.destination_id}")
     return error.says("course could not be found")
 
@@ -168,8 +147,8 @@ def _not_known_yet(error: Refused) -> Retry:
     )
 
 
-def _gone(action: Action, order: Order) -> str:
-    if action.gives_access:
+def _gone(effect: Effect, order: Order) -> str:
+    if effect is Effect.GIVES:
         return (
             f"{order.destination} is gone from Thinkific, so nobody can be enrolled in it. "
             "Refresh the integration, then edit the rule and retry."
@@ -178,3 +157,87 @@ def _gone(action: Action, order: Order) -> str:
         f"{order.destination} is gone from Thinkific, so Admit cannot end the access to it. "
         "Look at the student in Thinkific, and end there what is left of it."
     )
+
+
+def _planned_calls(
+    effect: Effect, target: Destination.Kind, *, known: bool, fills_fields: bool = False
+) -> list[PlannedCall]:
+    """The calls in order, as far as can be told without asking Thinkific.
+
+    `known`: whether Admit remembers the customer's student on that site. `fills_fields`:
+    whether the order brings signup fields that a known student does not have yet.
+    """
+    bundle = target == Destination.Kind.BUNDLE
+    where = "/bundles/ID/enrollments" if bundle else "/enrollments"
+    what = "the bundle" if bundle else "the course"
+    look = PlannedCall(f"Look whether the student has {what}", f"GET {where}")
+    if effect is Effect.ENDS:
+        change = "/bundles/ID/enrollments" if bundle else "/enrollments/ID"
+        end = PlannedCall(f"End the access to {what}, if there is any", f"PUT {change}")
+        first = [] if known else [PlannedCall("Find the student by e-mail", "GET /users")]
+        return [*first, look, end]
+    enroll = PlannedCall(f"Enroll the student in {what}", f"POST {where}")
+    if not known:
+        make = PlannedCall("Create the student, with the signup fields", "POST /users")
+        return [make, enroll]
+    after = (
+        [PlannedCall(f"Look that each course of {what} is open", f"GET {where}")] if bundle else []
+    )
+    fields = [PlannedCall("Fill the changed signup fields", "PUT /users/ID")]
+    return [look, enroll, *after, *(fields if fills_fields else [])]
+
+
+def _spec(
+    key: str, label: str, effect: Effect, target: Destination.Kind, steps: Steps, *, opposite: str
+) -> ActionSpec:
+    gives = effect is Effect.GIVES
+    return ActionSpec(
+        key=key,
+        label=label,
+        app=Integration.App.THINKIFIC,
+        effect=effect,
+        target=target,
+        run=partial(_run, steps, effect, target),
+        in_words="enroll the customer in {place}"
+        if gives
+        else "end the customer's access to {place}",
+        planned_calls=partial(_planned_calls, effect, target),
+        opposite=opposite,
+    )
+
+
+_COURSE, _BUNDLE = Destination.Kind.COURSE, Destination.Kind.BUNDLE
+SPECS = (
+    _spec(
+        "create_course_enrollment",
+        "Create Course Enrollment",
+        Effect.GIVES,
+        _COURSE,
+        create_course_enrollment,
+        opposite="expire_course_enrollment",
+    ),
+    _spec(
+        "expire_course_enrollment",
+        "Expire Course Enrollment",
+        Effect.ENDS,
+        _COURSE,
+        expire_course_enrollment,
+        opposite="create_course_enrollment",
+    ),
+    _spec(
+        "create_bundle_enrollment",
+        "Create Bundle Enrollment",
+        Effect.GIVES,
+        _BUNDLE,
+        create_bundle_enrollment,
+        opposite="expire_bundle_enrollment",
+    ),
+    _spec(
+        "expire_bundle_enrollment",
+        "Expire Bundle Enrollment",
+        Effect.ENDS,
+        _BUNDLE,
+        expire_bundle_enrollment,
+        opposite="create_bundle_enrollment",
+    ),
+)

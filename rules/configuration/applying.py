@@ -183,7 +183,7 @@ def _new_rule(
     destinations: dict[tuple[int, str, int], Destination],
 ) -> Rule:
     integration = _there(stored.integrations, entry.integration)
-    kind = entry.action.destination_kind.value
+    kind = entry.action.target.value
     destination = _there(destinations, (integration.pk, kind, entry.destination))
     destination.integration = integration
     rule = Rule(
@@ -192,7 +192,7 @@ def _new_rule(
         product=products[entry.marketplace, entry.product] if entry.product else None,
         trigger=entry.trigger,
         integration=integration,
-        action=entry.action,
+        action=entry.action.key,
         destination=destination,
         enabled=entry.enabled,
     )

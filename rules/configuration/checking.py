@@ -44,7 +44,7 @@ def _check_webhook_secrets(configuration: Configuration, faults: Faults) -> None
 
 
 def _check_destination(rule: RuleEntry, site: Site, stored: Stored, faults: Faults) -> None:
-    kind = rule.action.destination_kind
+    kind = rule.action.target
     if (kind.value, rule.destination) in site.destinations or rule.key in stored.rules:
         return
     other = {"course": "bundle", "bundle": "course"}[kind.value]

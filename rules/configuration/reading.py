@@ -9,11 +9,11 @@ from integrations.models import Destination, Integration
 from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.thinkific import site_address as sites
+from rules.actions import ACTIONS, ActionSpec
 from rules.configuration import document
 from rules.configuration.document import Entry
 from rules.configuration.faults import EntryPosition, Faults
 from rules.configuration.fields import Fields
-from rules.models import Action
 from rules.triggers import Category, Trigger
 
 Read = TypeVar("Read")
@@ -66,7 +66,7 @@ class RuleEntry:
     product_name: str
     trigger: Trigger
     integration: str
-    action: Action
+    action: ActionSpec
     destination: int
     enabled: bool
 
@@ -78,7 +78,7 @@ class RuleEntry:
             self.product,
             self.trigger.value,
             self.integration,
-            self.action.value,
+            self.action.key,
             self.destination,
         )
 
@@ -253,7 +253,7 @@ def _rule(fields: Fields) -> RuleEntry | None:
     marketplace = fields.text("marketplace", longest=100)
     integration = fields.text("integration", longest=100)
     trigger = fields.choice("trigger", Trigger.values)
-    action = fields.choice("action", Action.values)
+    action = fields.choice("action", list(ACTIONS))
     destination = fields.number("destination")
     enabled = fields.flag("enabled")
     product = _product(fields)
@@ -271,7 +271,7 @@ def _rule(fields: Fields) -> RuleEntry | None:
         product_name=product_name,
         trigger=Trigger(trigger),
         integration=integration,
-        action=Action(action),
+        action=ACTIONS[action],
         destination=destination,
         enabled=enabled is not False,
     )

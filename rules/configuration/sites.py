@@ -133,7 +133,7 @@ def _knows(
         if mapping.thinkific.casefold() not in labels and not kept:
             return False
     return all(
-        (rule.action.destination_kind.value, rule.destination) in site.destinations
+        (rule.action.target.value, rule.destination) in site.destinations
         or rule.key in stored.rules
         for rule in rules
     )

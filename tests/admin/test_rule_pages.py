@@ -20,8 +20,8 @@ from events.models import EventLog, RuleRun
 from events.reports import simulation, subscriptions
 from integrations.models import Customer, Destination, Integration, Product, ThinkificUser
 from rules import copying, pairing
-from rules.models import Action, Rule
-from rules.planned_calls import plan
+from rules.actions import ACTIONS
+from rules.models import Rule
 from rules.triggers import Trigger
 from tests.admin.test_activity_pages import bulk, press, said, signed_in, words
 from tests.support import factories, standing
@@ -691,10 +691,10 @@ def test_the_calls_that_are_told_are_those_that_are_made(world, kind, known):
     else:
         place.on_site("other@example.com")
     place.buy()
-    create = Action(f"create_{kind}_enrollment")
-    shape = [call.technical.replace("/ID", "/*") for call in plan(create, known=known)]
+    planned = ACTIONS[f"create_{kind}_enrollment"].planned_calls(known=known)
+    shape = [call.technical.replace("/ID", "/*") for call in planned]
     assert place.calls() == shape
     place.refund()
-    end = Action(f"expire_{kind}_enrollment")
-    shape = [call.technical.replace("/ID", "/*") for call in plan(end, known=True)]
+    planned = ACTIONS[f"expire_{kind}_enrollment"].planned_calls(known=True)
+    shape = [call.technical.replace("/ID", "/*") for call in planned]
     assert place.calls() == shape

@@ -19,7 +19,8 @@ def build() -> None:
     from integrations.models import Destination, Integration, Marketplace, Product
     from integrations.thinkific import catalog
     from integrations.thinkific.sandbox import SAMPLE_KEY
-    from rules.models import Action, Rule, Scope
+    from rules.actions import Action
+    from rules.models import Rule, Scope
     from rules.triggers import Trigger
 
     shop = Marketplace.objects.create(name="Main shop")

@@ -16,7 +16,7 @@ from events.models import Delivery, EventLog, RuleRun, Worker
 from integrations import rate_limit
 from integrations.models import CallBudget, Marketplace
 from integrations.thinkific.sandbox import Fault
-from rules.models import Action
+from rules.actions import ACTIONS
 from rules.triggers import Category, Trigger
 from tests.support import factories, live
 from tests.support.wire import Wire, always, closed_port
@@ -484,9 +484,9 @@ def test_retry_says_that_there_is_none(db, option: str, number: str):
 def test_actions_of_every_kind_have_words(world):
     """`in_words` spells out what a run does, whatever it is."""
     course = world.course()
-    for action in Action:
-        fits = course if "course" in action.value else world.bundle(course, name=action.value)
-        world.rule("product_purchased", action.value, fits)
+    for spec in ACTIONS.values():
+        fits = course if spec.target == course.kind else world.bundle(course, name=spec.key)
+        world.rule("product_purchased", spec.key, fits)
     world.sell("10_product")
     said = run("events")
-    assert all(action.label in said for action in Action)
+    assert all(spec.label in said for spec in ACTIONS.values())

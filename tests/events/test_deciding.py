@@ -8,8 +8,9 @@ from events.deciding import inbox, storing
 from events.models import EventLog, RuleRun, RuleTexts
 from integrations import connect
 from integrations.models import Destination, Integration, Product
+from rules.actions import Action
 from rules.engine import REASONS, Fact, Why, decide
-from rules.models import Action, Rule
+from rules.models import Rule
 from rules.triggers import Trigger
 from tests.support import shop as shops
 from tests.support.factories import DestinationFactory, IntegrationFactory

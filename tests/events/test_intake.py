@@ -20,7 +20,7 @@ from integrations.samcart.encoding import LARGEST, opened
 from integrations.samcart.normalize import examine_email
 from integrations.samcart.order_time import read_moment
 from integrations.samcart.parser import Unreadable, parse
-from rules.models import Action
+from rules.actions import Action
 from tests.admin.test_activity_pages import press, said, words
 from tests.support import shop as shops
 from tests.support.shop import Shop

@@ -11,7 +11,7 @@ from events.models import RuleRun
 from integrations import rate_limit
 from integrations.models import ApiCall, Customer, Integration
 from integrations.thinkific.sandbox.faults import Fault
-from rules.models import Action
+from rules.actions import Action
 from tests.support import factories, queued
 from tests.support.world import World
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from events.execution import retries, runs
 from events.models import RuleRun
 from integrations.thinkific.sandbox.faults import Fault
-from rules.models import Action
+from rules.actions import Action
 from tests.support import factories, queued
 
 EXPIRE = Action.EXPIRE_COURSE_ENROLLMENT

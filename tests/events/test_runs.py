@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from threading import Barrier
@@ -20,8 +21,7 @@ from events.worker import scheduler
 from integrations import rate_limit
 from integrations.models import ApiCall, CallBudget
 from integrations.thinkific.sandbox.faults import Fault
-from rules.actions import enrollments as actions
-from rules.models import Action
+from rules.actions import ACTIONS, Action
 from tests.support import factories, queued
 
 CREATE = Action.CREATE_COURSE_ENROLLMENT
@@ -30,8 +30,10 @@ DONE, FAILED, WAITING = RuleRun.Status.DONE, RuleRun.Status.FAILED, RuleRun.Stat
 
 @pytest.fixture
 def act(monkeypatch):
-    """Put another function in the place of Create Course Enrollment."""
-    return lambda function: monkeypatch.setitem(actions.ACTIONS, CREATE, function)
+    """Let Create Course Enrollment do something else."""
+    return lambda function: monkeypatch.setitem(
+        ACTIONS, CREATE, replace(ACTIONS[CREATE], run=function)
+    )
 
 
 # Claim

@@ -16,7 +16,8 @@ from integrations.models import (
     Product,
     ProfileField,
 )
-from rules.models import Action, NamedType, Rule, Scope
+from rules.actions import Action
+from rules.models import NamedType, Rule, Scope
 from rules.triggers import Category, Trigger
 from tests.support import factories
 from tests.support.scenery import PASSWORD, Scenery

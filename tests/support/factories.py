@@ -15,7 +15,8 @@ from integrations.models import (
     Product,
     ProfileField,
 )
-from rules.models import Action, Rule, Scope
+from rules.actions import Action
+from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 KEY = "0123456789abcdef0123456789abcdef"

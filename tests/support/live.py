@@ -2,8 +2,8 @@
 
     with live.installation(tmp_path) as admit, Sandbox() as sandbox: ...
 
-`python -m tests.support.live` fills the database that the environment names: a shop, a connected school
-and two rules. A finished one is copied for each test, for migrations take their time.
+`python -m tests.support.live` fills the database that the environment names: a shop, a connected
+school and two rules. A finished one is copied for each test, for migrations take their time.
 """
 
 import atexit
@@ -375,7 +375,8 @@ def _fill() -> None:
 
     from integrations import connect
     from integrations.models import Destination, Integration, Marketplace
-    from rules.models import Action, Rule, Scope
+    from rules.actions import Action
+    from rules.models import Rule, Scope
     from rules.triggers import Trigger
 
     call_command("migrate", verbosity=0)

@@ -17,7 +17,7 @@ from events.execution import runs
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import CallBudget, Customer, Destination, Integration, Marketplace
 from integrations.thinkific import pauses
-from rules.models import Action
+from rules.actions import Action
 from tests.support import factories
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Sandbox, School
-from rules.models import Action, Rule, Scope
+from rules.models import Rule, Scope
 from tests.support import factories, queued
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
@@ -68,7 +68,7 @@ class World:
             product=found or None,
             trigger=trigger,
             integration=destination.integration,
-            action=Action(action),
+            action=action,
             destination=destination,
             **facts,
         )

@@ -20,7 +20,6 @@ from events.reports import customer_access, customer_search
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
-from rules.models import Action
 
 PER_PAGE = 50
 
@@ -142,7 +141,7 @@ def _differences(
     opens = {each.course_id: each.opens for each in checked.enrolled}
     found = []
     for course, run in left.items():
-        gave = Action(run.action).gives_access
+        gave = run.spec.gives_access
         if gave and not opens.get(course):
             found.append(
                 f"Admit gave {badges.brief(run.destination_name)}, but it does not open now: "
@@ -150,7 +149,7 @@ def _differences(
             )
         elif not gave and opens.get(course):
             found.append(
-                f"Admit ended {badges.brief(run.destination_name)}, but it opens now: somebody gave "
-                "it again in Thinkific, or a bundle did."
+                f"Admit ended {badges.brief(run.destination_name)}, but it opens now: somebody "
+                "gave it again in Thinkific, or a bundle did."
             )
     return found

@@ -18,7 +18,7 @@ from config.admin.parts.params import row_id
 from events.execution import gone_destinations
 from events.reports import backlog
 from integrations.models import Destination
-from rules.models import Action
+from rules.actions import ACTIONS
 
 SETS_UP = "integrations.change_integration"
 
@@ -80,8 +80,8 @@ class DestinationAdmin(ReadOnly):
         site, action = row_id(request.GET.get("integration")), request.GET.get("action_chosen", "")
         if site is not None:
             found = found.filter(integration=site)
-        if action in Action.values:
-            found = found.filter(kind=Action(action).destination_kind)
+        if action in ACTIONS:
+            found = found.filter(kind=ACTIONS[action].target)
         return found, doubled
 
     # Buttons

@@ -27,7 +27,8 @@ from integrations import catalog_refresh
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from rules import pairing
-from rules.models import Action, Rule, Scope
+from rules.actions import ACTIONS, ActionSpec
+from rules.models import Rule, Scope
 from rules.triggers import Category, Trigger
 
 ADDRESS = "new-rule/"
@@ -46,7 +47,7 @@ class Draft:
     products: list[Product] = field(default_factory=list)
     everywhere: bool = False
     integration: Integration | None = None
-    action: Action | None = None
+    action: ActionSpec | None = None
     trigger: Trigger | None = None
     destination: Destination | None = None
     # Set while the destination is none of those offered: the form that takes its number.
@@ -71,8 +72,7 @@ class Draft:
             draft.marketplace = row_in(accounts, given.get("account"))
         draft.marketplace = draft.marketplace or accounts.first()
         draft.integration = row_in(Integration.objects.all(), given.get("integration"))
-        if given.get("action") in Action.values:
-            draft.action = Action(given["action"])
+        draft.action = ACTIONS.get(given.get("action", ""))
         if given.get("trigger") in Trigger.values:
             draft.trigger = Trigger(given["trigger"])
             if draft.trigger.category is Category.COURSES and not draft.everywhere:
@@ -83,9 +83,9 @@ class Draft:
                 draft._read_number(given, draft.integration, draft.action)
         return draft
 
-    def _read_number(self, given: Any, integration: Integration, action: Action) -> None:
+    def _read_number(self, given: Any, integration: Integration, action: ActionSpec) -> None:
         asked = given if "number" in given else None
-        form = ByNumberForm(asked, integration=integration, kind=action.destination_kind)
+        form = ByNumberForm(asked, integration=integration, kind=action.target)
         self.by_number = form
         if form.is_valid():
             self.destination = form.destination()
@@ -97,7 +97,7 @@ class Draft:
         """
         assert self.integration is not None
         assert self.action is not None
-        kind = self.action.destination_kind
+        kind = self.action.target
         offered = self.integration.destinations.filter(kind=kind, gone_at=None)
         return offered.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
 
@@ -119,7 +119,7 @@ class Draft:
             found.append(("account", str(self.marketplace.pk)))
         for name, value in (
             ("integration", self.integration and self.integration.pk),
-            ("action", self.action),
+            ("action", self.action and self.action.key),
             ("trigger", self.trigger),
             *self._destination_answers(),
         ):
@@ -159,7 +159,7 @@ class Draft:
                 product=product,
                 trigger=self.trigger,
                 integration=self.integration,
-                action=self.action,
+                action=self.action.key,
                 destination=self.destination,
             )
             for product in products
@@ -214,7 +214,10 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
         found = list(named.exclude(pk__in=[product.pk for product in draft.products])[: MANY + 1])
         return {"q": word, "products": found[:MANY], "more": len(found) > MANY, "most": MANY}
     if step == "action":
-        return {"integrations": Integration.objects.order_by("name"), "actions": list(Action)}
+        return {
+            "integrations": Integration.objects.order_by("name"),
+            "actions": list(ACTIONS.values()),
+        }
     if step == "trigger":
         offered = [each for each in Category if draft.everywhere or each is Category.ECOMMERCE]
         return {"groups": [(e.label, [t for t in Trigger if t.category is e]) for e in offered]}

@@ -21,8 +21,8 @@ from events.reports import backfill, backlog, dashboard, subscriptions, trigger_
 from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific.explain import trouble
-from rules import pairing
-from rules.models import Action, Rule, Scope
+from rules import actions, pairing
+from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 BAR, GAP, HEIGHT = 26, 10, 120
@@ -130,7 +130,7 @@ def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Ta
     )
     samcart = reverse("admin:samcart")
     connected = any(site.connection == Integration.Connection.CONNECTED for site in sites)
-    giving = [each.value for each in Action if each.gives_access]
+    giving = actions.giving_access()
     rules = Rule.objects.filter(enabled=True)
     return [
         Task("Thinkific connected", connected, first),
@@ -175,7 +175,7 @@ def _private(connected: bool) -> Task:
 
 def _sold() -> Q:
     """The courses that rules give, those inside of bundles too."""
-    giving = [each.value for each in Action if each.gives_access]
+    giving = actions.giving_access()
     given = Destination.objects.filter(rules__enabled=True, rules__action__in=giving)
     wanted = Q(pk__in=given.values("pk"))
     bundles = given.filter(kind=Destination.Kind.BUNDLE, gone_at=None).distinct()

@@ -19,7 +19,8 @@ from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
 from integrations.models import Destination
 from integrations.thinkific import catalog
-from rules.models import Action, Rule, Scope
+from rules.actions import ACTIONS
+from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 BY_NUMBER = ("number", "name")
@@ -69,7 +70,7 @@ class RuleForm(forms.ModelForm):
         found = self.cleaned_data
         if not found.get("number") or not found.get("integration") or not found.get("action"):
             return
-        kind = Action(found["action"]).destination_kind
+        kind = ACTIONS[found["action"]].target
         entry = ByNumberForm(found, integration=found["integration"], kind=kind)
         if entry.is_valid():
             self._entered = entry.destination()
@@ -207,7 +208,7 @@ class RuleAdmin(ListAdmin):
 
     @admin.display(description="Do")
     def do(self, rule: Rule) -> str:
-        return Action(rule.action).label
+        return rule.spec.label
 
     @admin.display(description="Course or bundle")
     def place(self, rule: Rule) -> str:

@@ -1,6 +1,7 @@
 """How the stand-in writes its rows and pages, and how its lists are filtered.
 
-Shapes are those of Thinkific's OpenAPI file; `tests/integrations/test_sandbox.py` holds them against it.
+Shapes are those of Thinkific's OpenAPI file; `tests/integrations/test_sandbox.py` holds them
+against it.
 """
 
 import re
