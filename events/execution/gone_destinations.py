@@ -1,7 +1,7 @@
 """What a person says of a course or bundle, that it is gone or there again, and what follows.
 
-Thinkific's own word for it comes with an action: see `rules.actions.enrollments`. It stops no rule, because the
-next sale asks again. A person's word does: what gives the course is turned off.
+Thinkific's own word for it comes with an action: see `rules.actions.enrollments`. It stops no rule,
+because the next sale asks again. A person's word does: what gives the course is turned off.
 """
 
 from django.db import transaction
@@ -10,17 +10,16 @@ from django.db.models.functions import Now
 
 from events.execution.results import refresh_event
 from events.models import RuleRun
-from events.reports import backlog
 from integrations.models import Destination
-from rules.models import Action, Rule
+from rules import actions
+from rules.models import Rule
 
 Status = RuleRun.Status
-GIVING = [action.value for action in Action if action.gives_access]
 
 
 def rules_giving(destination: Destination) -> QuerySet[Rule]:
     """The rules that enroll in it, on or off."""
-    return Rule.objects.filter(destination=destination, action__in=GIVING)
+    return Rule.objects.filter(destination=destination, action__in=actions.giving_access())
 
 
 def mark(destination: Destination, *, by: str) -> tuple[int, int]:
@@ -37,10 +36,10 @@ def mark(destination: Destination, *, by: str) -> tuple[int, int]:
         "Edit the rule, then retry."
     )
     runs = 0
-    for pk, event in list(_open_runs(destination).values_list("pk", "event")):
+    for pk, event in list(open_runs(destination).values_list("pk", "event")):
         with transaction.atomic():
             runs += (
-                _open_runs(destination)
+                open_runs(destination)
                 .filter(pk=pk)
                 .update(
                     status=Status.FAILED,
@@ -69,47 +68,24 @@ def remove(destination: Destination) -> bool:
     return bool(unused)
 
 
-def what_follows(destination: Destination) -> str:
-    """What marking it as gone would do, in sentences."""
-    rules = rules_giving(destination).filter(enabled=True).count()
-    runs = _open_runs(destination).order_by()[: backlog.MAX_COUNT].count()
-    sentences = [
-        "Say this only if it was deleted in Thinkific.",
-        f"{backlog.spoken(rules, 'rule')} that {'gives' if rules == 1 else 'give'} it "
-        f"{'is' if rules == 1 else 'are'} turned off."
-        if rules
-        else "No rule that is on gives it.",
-    ]
-    if runs:
-        fail = "fails and says" if runs == 1 else "fail and say"
-        sentences.append(f"{backlog.spoken(runs, 'open action')} that would give it {fail} so.")
-    sentences.append("Students keep the access they have, and rules that end it go on.")
-    if destination.listed:
-        sentences.append(
-            "Thinkific listed it at the last refresh: a refresh that still finds it there takes "
-            "this back, but leaves the rules off."
-        )
-    return " ".join(sentences)
-
-
 def is_gone(run: RuleRun) -> bool:
     """Whether the course or bundle that this action gives is marked as gone."""
-    action = Action(run.action)
     return (
-        action.gives_access
+        run.spec.gives_access
         and Destination.objects.filter(
             integration=run.integration_id,
-            kind=action.destination_kind,
+            kind=run.spec.target,
             external_id=run.destination_id,
             gone_at__isnull=False,
         ).exists()
     )
 
 
-def _open_runs(destination: Destination) -> QuerySet[RuleRun]:
+def open_runs(destination: Destination) -> QuerySet[RuleRun]:
+    """The waiting and held actions that would give it."""
     return RuleRun.objects.filter(
         integration=destination.integration_id,
         target=f"{destination.kind}:{destination.external_id}",
-        action__in=GIVING,
+        action__in=actions.giving_access(),
         status__in=[Status.WAITING, Status.HELD],
     )

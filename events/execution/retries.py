@@ -118,9 +118,7 @@ def _given_instead(run: RuleRun) -> dict[str, Any]:
     if rule is None or rule.trigger != run.event.trigger:
         return {}
     return (
-        RuleRun.copy_of(rule)
-        if Action(rule.action).gives_access and gone_destinations.is_gone(run)
-        else {}
+        RuleRun.copy_of(rule) if rule.spec.gives_access and gone_destinations.is_gone(run) else {}
     )
 
 

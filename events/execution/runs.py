@@ -103,9 +103,7 @@ def carry_out(run: RuleRun, *, until: float = float("inf")) -> None:
             result = Result(Status.SKIPPED, overtaken)
         else:
             session, order = _prepare(run, until)
-            message = run.spec.run(session, order)
-            if order.said_gone and run.spec.gives_access:
-                session.note_back(run.spec.target, order.destination_id)
+            message = session.carry_out(run.spec.run(session.attempt, order))
             result = Result(Status.DONE, message)
     except LeaseLost:
         pass
@@ -113,7 +111,7 @@ def carry_out(run: RuleRun, *, until: float = float("inf")) -> None:
         result = results.of_error(
             run,
             error,
-            calls=session.calls if session else 0,
+            calls=session.attempt.calls if session else 0,
             answer_seconds=session.answer_seconds if session else 0.0,
         )
     if _finish(run, result, session):
@@ -170,10 +168,12 @@ def _prepare(run: RuleRun, until: float) -> tuple[Session, Order]:
     found = _DESTINATION.first(
         site=run.integration.pk, kind=run.spec.target, external_id=run.destination_id
     )
+    filled = FieldMapping.objects.values_for(run.integration, run.event.custom_fields)
     session = Session(
         run.integration,
         run.customer,
         run_id=run.pk,
+        labels={field.external_id: field.label for field in filled},
         renew=lambda: _renew(run),
         until=until,
     )
@@ -182,7 +182,7 @@ def _prepare(run: RuleRun, until: float) -> tuple[Session, Order]:
         destination=run.destination_name,
         course_ids=tuple(found.course_ids) if found else (),
         said_gone=bool(found and found.gone_at),
-        fields=FieldMapping.objects.values_for(run.integration, run.event.custom_fields),
+        fields={field.external_id: value for field, value in filled.items()},
         attempt=run.attempts,
     )
     return session, order

@@ -164,8 +164,8 @@ class ProfileField(models.Model):
 class FieldMappingQuerySet(models.QuerySet["FieldMapping"]):
     def values_for(
         self, integration: Integration, custom_fields: list[dict[str, str]]
-    ) -> dict[int, str]:
-        """{signup field id: value} for the custom fields of an order; empty values are left out."""
+    ) -> dict[ProfileField, str]:
+        """What the custom fields of an order fill; empty values are left out."""
         told = {}
         for field in custom_fields:
             for key in (field.get("name", ""), field.get("slug", "")):
@@ -173,11 +173,11 @@ class FieldMappingQuerySet(models.QuerySet["FieldMapping"]):
                     told[key.strip().casefold()] = field["value"].strip()
         mappings = self.filter(integration=integration).select_related("profile_field")
         found = {
-            mapping.profile_field.external_id: told.get(mapping.samcart_field.casefold(), "")
+            mapping.profile_field: told.get(mapping.samcart_field.casefold(), "")
             for mapping in (mappings if told else ())
             if mapping.profile_field.mappable
         }
-        return {key: value for key, value in found.items() if value}
+        return {field: value for field, value in found.items() if value}
 
 
 class FieldMapping(models.Model):

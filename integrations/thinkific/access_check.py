@@ -5,7 +5,6 @@ it, may refuse what concerns one student and serve everybody else. So what stops
 never the answer to a customer's call, but the answer to this question, and so is what opens it.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -14,7 +13,7 @@ from django.db.models import QuerySet
 from integrations import rate_limit
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
 from integrations.models import CallBudget, Integration, SiteAnswer
-from integrations.thinkific.client import Answer
+from integrations.thinkific.calls import Get, Steps
 
 # Cheap lists that any site has. A role can be cut to some resources, so one 403 proves nothing.
 PATHS = ("/courses", "/users")
@@ -28,17 +27,17 @@ class Finding:
     error: OutsideError | None = None
 
 
-def ask(get: Callable[[str, Mapping[str, str | int]], Answer]) -> Finding:
+def ask() -> Steps[Finding]:
     """Ask by one call, and by a second one where the first proves nothing.
 
     OPEN: a call was answered. REFUSED: 401, or 403 to both. LIMITED: 429, or a 5xx that says when
-    to come back. UNKNOWN: no answer, or another 5xx. Raises what `get` raises besides.
+    to come back. UNKNOWN: no answer, or another 5xx.
     """
     found = Finding(SiteAnswer.UNKNOWN)
     denied = 0
     for path in PATHS:
         try:
-            get(path, {"limit": 1})
+            yield Get(path, {"limit": 1})
         except Refused:
             return Finding(SiteAnswer.OPEN)  # turned down, but answered
         except (KeyRejected, LimitReached, Retry) as error:

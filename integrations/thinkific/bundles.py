@@ -1,85 +1,86 @@
 """Bundle enrollments: Thinkific keeps one row per course of the bundle."""
 
 from integrations.errors import Refused, Retry
-from integrations.thinkific import courses
+from integrations.thinkific import calls, courses
+from integrations.thinkific.attempt import Attempt
+from integrations.thinkific.calls import Get, Post, Steps
 from integrations.thinkific.courses import Rows
-from integrations.thinkific.session import Session
 from integrations.thinkific.users import User
 
 
-def open_up(session: Session, user: User, bundle_id: int, course_ids: tuple[int, ...]) -> bool:
+def open_up(
+    attempt: Attempt, user: User, bundle_id: int, course_ids: tuple[int, ...]
+) -> Steps[bool]:
     """Full access to every course of the bundle; False when the user had it already.
 
     `course_ids` are the bundle's courses as the catalog knows them; empty when unknown.
-    A 202 ("done later") raises Retry until the rows can be read. Raises as Visit does.
+    A 202 ("done later") raises Retry until the rows can be read.
     """
     target = _target(bundle_id)
-    ours = session.in_doubt(target)  # what is found then is what we have sent before
+    ours = attempt.in_doubt(target)  # what is found then is what we have sent before
     rows: Rows = []
-    if ours or not session.user_is_new:
-        rows = read(session, user, bundle_id)
-        if _covers(session, bundle_id, rows, course_ids):
-            session.settle(target)
-            return _widen(session, user, bundle_id, rows) or ours
-        if session.promised(target):
+    if ours or not attempt.user_is_new:
+        rows = yield from read(user, bundle_id)
+        if (yield from _covers(bundle_id, rows, course_ids)):
+            attempt.settle(target)
+            return (yield from _widen(attempt, user, bundle_id, rows)) or ours
+        if attempt.promised(target):
             raise _later()
-        session.settle(target)
-    body = {"user_id": user.id, "activated_at": courses.now()}
+        attempt.settle(target)
+    body = {"user_id": user.id, "activated_at": courses.just_now(attempt.now)}
     try:
-        path = f"/bundles/{bundle_id}/enrollments"
-        answer = session.post(path, body, target=target, settle=False)
+        answer = yield Post(f"/bundles/{bundle_id}/enrollments", body, target)
     except Refused as error:
         if error.status not in {409, 422} or error.says("could not be found"):
             raise
-        rows = rows or read(session, user, bundle_id)
-        if not _covers(session, bundle_id, rows):
+        rows = rows or (yield from read(user, bundle_id))
+        if not (yield from _covers(bundle_id, rows)):
             raise
-        return _widen(session, user, bundle_id, rows)
+        return (yield from _widen(attempt, user, bundle_id, rows))
     if answer.status == 202:
         raise _later()
     # Nothing else was promised for success. It may be empty, but not another thing than a row.
     if answer.status != 201 or (answer.body and not answer.body.get("id")):
-        rows = read(session, user, bundle_id)
-        if not _covers(session, bundle_id, rows, course_ids):
+        rows = yield from read(user, bundle_id)
+        if not (yield from _covers(bundle_id, rows, course_ids)):
             raise Retry(courses.UNSEEN, status=answer.status)
-    session.settle(target)
+    attempt.settle(target)
     # A course that the user had before may keep its own end unless that is lifted, and may not
     # be listed until the user has the bundle.
-    if not rows and not session.user_is_new:
-        rows = read(session, user, bundle_id)
-    _widen(session, user, bundle_id, rows)
+    if not rows and not attempt.user_is_new:
+        rows = yield from read(user, bundle_id)
+    yield from _widen(attempt, user, bundle_id, rows)
     return True
 
 
-def close(session: Session, user: User, bundle_id: int) -> courses.Closed:
+def close(attempt: Attempt, user: User, bundle_id: int) -> Steps[courses.Closed]:
     """End the access to every course of the bundle now."""
     target = _target(bundle_id)
-    rows = read(session, user, bundle_id)
-    if session.promised(target) and not _covers(session, bundle_id, rows):
+    rows = yield from read(user, bundle_id)
+    if attempt.promised(target) and not (yield from _covers(bundle_id, rows)):
         # What was promised would come after our look: wait, or it would stay for ever.
         raise _later()
-    session.settle(target)
+    attempt.settle(target)
     if not rows:
         return courses.Closed.NEVER
-    if all(map(courses.has_ended, rows)):
+    if all(courses.has_ended(row, attempt.now) for row in rows):
         return courses.Closed.BEFORE
-    courses.change(
-        session,
+    yield from courses.change(
         f"/bundles/{bundle_id}/enrollments",
-        {"user_id": user.id, "expiry_date": courses.yesterday()},
-        took=courses.has_ended,
-        reread=lambda: read(session, user, bundle_id),
+        {"user_id": user.id, "expiry_date": courses.yesterday(attempt.now)},
+        took=lambda row: courses.has_ended(row, attempt.now),
+        reread=lambda: read(user, bundle_id),
     )
     return courses.Closed.NOW
 
 
-def read(session: Session, user: User, bundle_id: int) -> Rows:
+def read(user: User, bundle_id: int) -> Steps[Rows]:
     """The user's enrollments in the bundle, one per course."""
-    rows = session.pages(f"/bundles/{bundle_id}/enrollments", {"query[user_id]": user.id})
+    rows = yield from calls.rows(f"/bundles/{bundle_id}/enrollments", {"query[user_id]": user.id})
     return [row for row in rows if row.get("user_id") == user.id]
 
 
-def _covers(session: Session, bundle_id: int, rows: Rows, known: tuple[int, ...] = ()) -> bool:
+def _covers(bundle_id: int, rows: Rows, known: tuple[int, ...] = ()) -> Steps[bool]:
     """Whether there is a row for every course of the bundle.
 
     Where the catalog says no, or knows no courses, the site is asked: a course may have
@@ -90,16 +91,18 @@ def _covers(session: Session, bundle_id: int, rows: Rows, known: tuple[int, ...]
     held = {row.get("course_id") for row in rows}
     if known and held.issuperset(known):
         return True
-    body = session.get(f"/bundles/{bundle_id}").body
+    body = (yield Get(f"/bundles/{bundle_id}")).body
     ids = body.get("course_ids") if isinstance(body, dict) else None
     return held.issuperset(ids or [])
 
 
-def _widen(session: Session, user: User, bundle_id: int, rows: Rows) -> bool:
-    if all(map(courses.is_open, rows)):
+def _widen(attempt: Attempt, user: User, bundle_id: int, rows: Rows) -> Steps[bool]:
+    if all(courses.is_open(row, attempt.now) for row in rows):
         return False
     path = f"/bundles/{bundle_id}/enrollments"
-    courses.widen(session, path, {"user_id": user.id}, rows, lambda: read(session, user, bundle_id))
+    yield from courses.widen(
+        attempt, path, {"user_id": user.id}, rows, lambda: read(user, bundle_id)
+    )
     return True
 
 

@@ -1,9 +1,9 @@
 """What a site offers: courses, bundles with their courses, and signup fields."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from django.db import models, transaction
 from django.db.models.functions import Now
@@ -12,7 +12,7 @@ from integrations import queries, rate_limit
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific.access_check import accept_key
-from integrations.thinkific.client import Answer
+from integrations.thinkific.calls import Get, Steps, rows
 from integrations.thinkific.session import Session
 
 Kind = Destination.Kind
@@ -26,16 +26,6 @@ NONE_LISTED = (
 # The columns that tell a course or bundle, and those that a person's entering sets.
 _KEY = ("integration_id", "kind", "external_id")
 _ENTERED = ("name", "by_hand", "unlisted_at", "gone_at")
-
-
-class Reader(Protocol):
-    """Whatever reads a site: a Client, or a Visit that keeps to the budget."""
-
-    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Answer: ...
-
-    def pages(
-        self, path: str, params: Mapping[str, str | int] | None = None
-    ) -> Iterator[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +64,14 @@ class Changes:
         return ", ".join(found) + (f" ({', '.join(changed)})." if changed else ".")
 
 
-def fetch(site: Reader) -> Catalog:
+def fetch() -> Steps[Catalog]:
     """Read the whole catalog into memory. Raises OutsideError.
 
     There is no list of bundles: the products name both, and `productable_id` is the id of
     the course or bundle, not the product's own (vendor's API document).
     """
     destinations: dict[tuple[str, int], dict[str, Any]] = {}
-    for row in site.pages("/products"):
+    for row in (yield from rows("/products")):
         kind = KINDS.get(str(row.get("productable_type", "")).casefold())
         number = row.get("productable_id")
         if kind is None or not isinstance(number, int):
@@ -90,15 +80,16 @@ def fetch(site: Reader) -> Catalog:
             "name": str(row.get("name") or f"{kind.label} {number}")[:255],
             "published": row.get("status") != "draft",
             "private": row.get("private") if isinstance(row.get("private"), bool) else None,
-            "course_ids": _course_ids(site, number) if kind is Kind.BUNDLE else [],
+            "course_ids": (yield from _course_ids(number)) if kind is Kind.BUNDLE else [],
         }
+    listed = yield from rows("/custom_profile_field_definitions")
     fields = {
         row["id"]: {
             "label": str(row.get("label") or row["id"])[:255],
             "field_type": str(row.get("field_type") or "")[:100],
             "required": bool(row.get("required")),
         }
-        for row in site.pages("/custom_profile_field_definitions")
+        for row in listed
         if isinstance(row.get("id"), int)
     }
     return Catalog(destinations, fields)
@@ -125,7 +116,7 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
     """
     session = Session(integration, until=until)
     try:
-        return fetch(session)
+        return session.carry_out(fetch())
     except Retry as error:
         _note_unreachable(integration, error.message)
         raise
@@ -179,8 +170,8 @@ def _note_unreachable(integration: Integration, message: str) -> None:
     )
 
 
-def _course_ids(site: Reader, bundle: int) -> list[int]:
-    body = site.get(f"/bundles/{bundle}").body
+def _course_ids(bundle: int) -> Steps[list[int]]:
+    body = (yield Get(f"/bundles/{bundle}")).body
     ids = body.get("course_ids") if isinstance(body, dict) else None
     return [number for number in ids or [] if isinstance(number, int)]
 

@@ -8,7 +8,7 @@ one of `integrations.errors`.
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -23,13 +23,13 @@ from urllib3.exceptions import HTTPError
 from integrations.errors import KeyRejected, OutsideError, Refused, Retry
 from integrations.thinkific import answers, site_address
 from integrations.thinkific.answers import Answer, Reply
+from integrations.thinkific.calls import Call, Get, Post, Put
 from integrations.thinkific.deadline import CONNECT_SECONDS, adapter, within
 
 __all__ = ["Answer", "Client", "Exchange"]
 
 LARGEST_ANSWER = 1024 * 1024  # bytes, decoded
 LONGEST_KEPT = 20_000  # characters of a body that an Exchange keeps
-MAX_PAGES = 400
 HIDDEN = "••••"
 
 _CHUNK = 16 * 1024
@@ -99,32 +99,15 @@ class Client:
         """Change; an empty 2xx is success, whose status the caller may doubt."""
         return self._call("PUT", path, body=body)
 
-    def pages(
-        self, path: str, params: Mapping[str, str | int] | None = None, *, limit: int = 250
-    ) -> Iterator[dict[str, Any]]:
-        """Every row of a list, `limit` (at most 250) a call; rows that are no objects are dropped.
-
-        Walks by `meta.pagination.next_page` and ends when that does not advance.
-        """
-        page = 1
-        for _ in range(MAX_PAGES):
-            body = self.get(path, {**(params or {}), "page": page, "limit": limit}).body
-            rows = body.get("items") if isinstance(body, dict) else None
-            if not isinstance(rows, list):
-                raise Retry(
-                    "Thinkific sent something else than the list that was asked for. "
-                    "Admit tries again by itself.",
-                    in_doubt=False,
-                )
-            yield from (row for row in rows if isinstance(row, dict))
-            following = _next_page(body)
-            if following is None or following <= page:
-                return
-            page = following
-        raise Refused(
-            f"Thinkific's list has more than {MAX_PAGES} pages, which is more than Admit reads. "
-            "Ask Thinkific's support whether the site is in order."
-        )
+    def send(self, call: Call) -> Answer:
+        """Carry out one call that steps ask for; see `calls`."""
+        match call:
+            case Get(path, params):
+                return self.get(path, params)
+            case Put(path, body):
+                return self.put(path, body)
+            case Post(path, body):
+                return self.post(path, body)
 
     def _call(
         self,
@@ -237,15 +220,6 @@ def _read(response: requests.Response, received: bytearray) -> OutsideError | No
         if len(received) > LARGEST_ANSWER:
             return Retry(answers.TOO_LARGE)
     return None
-
-
-def _next_page(body: dict[str, Any]) -> int | None:
-    meta = body.get("meta")
-    pagination = meta.get("pagination") if isinstance(meta, dict) else None
-    following = pagination.get("next_page") if isinstance(pagination, dict) else None
-    if isinstance(following, str) and re.fullmatch(r"[0-9]{1,9}", following):
-        return int(following)
-    return following if isinstance(following, int) and not isinstance(following, bool) else None
 
 
 def _refuse_in_transaction() -> None:

@@ -3,19 +3,17 @@
 import enum
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from django.utils import timezone
 
 from integrations.errors import Refused, Retry
-from integrations.thinkific.session import Session
+from integrations.thinkific import calls
+from integrations.thinkific.attempt import Attempt
+from integrations.thinkific.calls import Post, Put, Row, Steps
 from integrations.thinkific.users import User
 
-Row = dict[str, Any]
 Rows = list[Row]
-Reread = Callable[[], Rows]
-# Where null does not clear an expiry date, this one does as well; whoever reads it back
-# takes any date from FOREVER on as "never".
+Reread = Callable[[], Steps[Rows]]
+# Where null does not clear an expiry date, this one does as well; any date from FOREVER on is
+# read back as "never".
 NEVER = "2099-01-01T00:00:00Z"
 FOREVER = datetime(2090, 1, 1, tzinfo=UTC)
 
@@ -34,101 +32,97 @@ class Closed(enum.Enum):
     NEVER = "never"
 
 
-def open_up(session: Session, user: User, course_id: int) -> bool:
-    """Full access without an end; False when the user had it already. Raises as Visit does."""
+def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
+    """Full access without an end; False when the user had it already."""
     target = f"course:{course_id}"
-    ours = session.in_doubt(target)  # what is found then is what we have sent before
-    if ours or not session.user_is_new:
-        rows = read(session, user, course_id)
-        session.settle(target)
+    ours = attempt.in_doubt(target)  # what is found then is what we have sent before
+    if ours or not attempt.user_is_new:
+        rows = yield from read(user, course_id)
+        attempt.settle(target)
         if rows:
-            return _widen(session, user, course_id, rows) or ours
-    body = {"course_id": course_id, "user_id": user.id, "activated_at": now()}
+            return (yield from _widen(attempt, user, course_id, rows)) or ours
+    body = {"course_id": course_id, "user_id": user.id, "activated_at": just_now(attempt.now)}
     try:
-        answer = session.post("/enrollments", body, target=target, settle=False)
+        answer = yield Post("/enrollments", body, target)
     except Refused as error:
         # Somebody else enrolled the user meanwhile: then there is a row to widen.
         if error.status not in {409, 422} or error.says("could not be found"):
             raise
-        rows = read(session, user, course_id)
+        rows = yield from read(user, course_id)
         if not rows:
             raise
-        return _widen(session, user, course_id, rows)
+        return (yield from _widen(attempt, user, course_id, rows))
     row = answer.body
-    found = [row] if _is_of(row, user, course_id) else read(session, user, course_id)
+    found = [row] if _is_of(row, user, course_id) else (yield from read(user, course_id))
     if not found:
         raise Retry(UNSEEN, status=answer.status)  # the doubt stays
-    session.settle(target)
+    attempt.settle(target)
     if found != [row] or "activated_at" in row:
         # One may have been there after all, and Thinkific answered with it as it was.
-        _widen(session, user, course_id, found)
+        yield from _widen(attempt, user, course_id, found)
     return True
 
 
-def close(session: Session, user: User, course_id: int) -> Closed:
+def close(attempt: Attempt, user: User, course_id: int) -> Steps[Closed]:
     """End the access now by an expiry date in the past; Thinkific documents no other way."""
-    rows = read(session, user, course_id)
-    session.settle(f"course:{course_id}")
+    rows = yield from read(user, course_id)
+    attempt.settle(f"course:{course_id}")
     if not rows:
         return Closed.NEVER
-    running = [row for row in rows if not has_ended(row)]
+    running = [row for row in rows if not has_ended(row, attempt.now)]
     for row in running:
-        path = f"/enrollments/{row['id']}"
-        reread = _again(session, user, course_id, row)
-        change(session, path, {"expiry_date": yesterday()}, took=has_ended, reread=reread)
+        yield from change(
+            f"/enrollments/{row['id']}",
+            {"expiry_date": yesterday(attempt.now)},
+            took=lambda row: has_ended(row, attempt.now),
+            reread=_again(user, course_id, row),
+        )
     return Closed.NOW if running else Closed.BEFORE
 
 
-def change(
-    session: Session,
-    path: str,
-    body: dict[str, Any],
-    *,
-    took: Callable[[Row], bool],
-    reread: Reread,
-) -> None:
+def change(path: str, body: Row, *, took: Callable[[Row], bool], reread: Reread) -> Steps[None]:
     """PUT, and see that it took effect. Raises Retry when the site does not show it.
 
     204 is the documented answer and is believed. Any other success is believed only when it shows
     the enrollment of `path` as it is to be; where it does not, the rows are read back.
     """
-    answer = session.put(path, body)
+    answer = yield Put(path, body)
     if answer.status == 204:
         return
     shown = answer.body
     if shown and path == f"/enrollments/{shown.get('id')}" and took(shown):
         return
-    rows = reread()
+    rows = yield from reread()
     if not rows or not all(map(took, rows)):
         raise Retry(UNCHANGED, status=answer.status)
 
 
-def read(session: Session, user: User, course_id: int) -> Rows:
+def read(user: User, course_id: int) -> Steps[Rows]:
     """The user's enrollments in the course; rows are compared, for an odd filter is ignored."""
     asked = {"query[user_id]": user.id, "query[course_id]": course_id}
-    rows = session.pages("/enrollments", asked)
+    rows = yield from calls.rows("/enrollments", asked)
     return [
         row for row in rows if row.get("user_id") == user.id and row.get("course_id") == course_id
     ]
 
 
-def is_open(row: dict[str, Any]) -> bool:
+def is_open(row: Row, now: datetime) -> bool:
     """Full access now and for ever: activated, no free preview, no end."""
     activated = moment(row.get("activated_at"))
     end = moment(row.get("expiry_date"))
     return (
         activated is not None
-        and activated <= timezone.now() + timedelta(hours=1)
+        and activated <= now + timedelta(hours=1)
         and not row.get("is_free_trial")
-        and not has_ended(row)
+        and not has_ended(row, now)
         and (end is None or end >= FOREVER)
     )
 
 
-def has_ended(row: dict[str, Any]) -> bool:
+def has_ended(row: Row, now: datetime) -> bool:
     """Whether the access is over."""
     end = moment(row.get("expiry_date"))
-    return bool(row.get("expired")) or (end is not None and end <= timezone.now())
+    return bool(row.get("expired")) or (end is not None and end <= now)
 
 
 def moment(text: object) -> datetime | None:
@@ -142,42 +136,43 @@ def moment(text: object) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def now() -> str:
-    """The present in the form that the API takes. A past minute, for clocks differ."""
-    return _iso(timezone.now() - timedelta(minutes=1))
+def just_now(now: datetime) -> str:
+    """The present in the form that the API takes. A minute ago, because clocks differ."""
+    return _iso(now - timedelta(minutes=1))
 
 
-def yesterday() -> str:
+def yesterday(now: datetime) -> str:
     """A day ago: it has ended for every clock that is less than a day off."""
-    return _iso(timezone.now() - timedelta(days=1))
+    return _iso(now - timedelta(days=1))
 
 
-def widen(session: Session, path: str, body: dict[str, Any], rows: Rows, reread: Reread) -> None:
+def widen(attempt: Attempt, path: str, body: Row, rows: Rows, reread: Reread) -> Steps[None]:
     """PUT so that every row is open; `rows` are as they were read last, by `reread`.
 
     Whether null clears an expiry date is not documented. A date far away always works, but
     null is what "never" looks like elsewhere; trying it takes up to three calls, and none
     of these actions takes more than four where a PUT is answered as documented.
     """
-    body = body | {"activated_at": now()}
+    body = body | {"activated_at": just_now(attempt.now)}
     if any(row.get("expired") or row.get("expiry_date") for row in rows):
-        if session.calls <= 1 and _null_clears(session, path, body, reread):
+        if attempt.calls <= 1 and (yield from _null_clears(attempt, path, body, reread)):
             return
         body |= {"expiry_date": NEVER}
-    change(session, path, body, took=is_open, reread=reread)
+    yield from change(path, body, took=lambda row: is_open(row, attempt.now), reread=reread)
 
 
-def _null_clears(session: Session, path: str, body: dict[str, Any], reread: Reread) -> bool:
+def _null_clears(attempt: Attempt, path: str, body: Row, reread: Reread) -> Steps[bool]:
     try:
-        session.put(path, body | {"expiry_date": None})
+        yield Put(path, body | {"expiry_date": None})
     except Refused as error:
         if error.status not in {400, 422}:
             raise
         return False
-    return all(map(is_open, reread()))
+    rows = yield from reread()
+    return all(is_open(row, attempt.now) for row in rows)
 
 
-def _is_of(row: Any, user: User, course_id: int) -> bool:
+def _is_of(row: object, user: User, course_id: int) -> bool:
     """Whether this is the enrollment that was asked for, as the answer to a POST promises it."""
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
         return False
@@ -185,20 +180,21 @@ def _is_of(row: Any, user: User, course_id: int) -> bool:
     return told == (user.id, course_id)
 
 
-def _widen(session: Session, user: User, course_id: int, rows: Rows) -> bool:
-    if any(map(is_open, rows)):
+def _widen(attempt: Attempt, user: User, course_id: int, rows: Rows) -> Steps[bool]:
+    if any(is_open(row, attempt.now) for row in rows):
         return False
     row = rows[0]
-    reread = _again(session, user, course_id, row)
-    widen(session, f"/enrollments/{row['id']}", {}, [row], reread)
+    reread = _again(user, course_id, row)
+    yield from widen(attempt, f"/enrollments/{row['id']}", {}, [row], reread)
     return True
 
 
-def _again(session: Session, user: User, course_id: int, row: Row) -> Reread:
+def _again(user: User, course_id: int, row: Row) -> Reread:
     """How to read this row once more."""
 
-    def reread() -> Rows:
-        found = [again for again in read(session, user, course_id) if again["id"] == row["id"]]
+    def reread() -> Steps[Rows]:
+        rows = yield from read(user, course_id)
+        found = [again for again in rows if again["id"] == row["id"]]
         if not found:
             raise Retry("The enrollment changed while Admit looked at it; Admit looks again.")
         return found

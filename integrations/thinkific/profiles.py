@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from integrations.errors import Refused
-from integrations.models import Customer
+from integrations.thinkific.attempt import Person
 
 # Thinkific does not tell how long a name may be; a longer one is cut, not refused.
 NAME_LENGTH = 100
@@ -99,10 +99,10 @@ class Profile:
         return name(self.first_name, blame.first_name), name(self.last_name, blame.last_name)
 
 
-def of_customer(customer: Customer, fields: Mapping[int, str]) -> Profile:
-    """The customer's own names. Thinkific refuses blank ones, and SamCart sends some without."""
-    first = customer.first_name or customer.email.split("@", 1)[0]
-    return Profile(first[:NAME_LENGTH], (customer.last_name or "-")[:NAME_LENGTH], dict(fields))
+def of_person(person: Person, fields: Mapping[int, str]) -> Profile:
+    """The person's own names. Thinkific refuses blank ones, and SamCart sends some without."""
+    first = person.first_name or person.email.split("@", 1)[0]
+    return Profile(first[:NAME_LENGTH], (person.last_name or "-")[:NAME_LENGTH], dict(fields))
 
 
 def notes_on(sent: Profile, own: Profile) -> tuple[str, ...]:

@@ -1,49 +1,37 @@
-"""One customer on one site during one attempt: calls, what we remember, what is in doubt.
+"""Carries out the steps of one attempt on one site: sends their calls, and keeps what comes of it.
 
 Everything that must survive a crash is written in the transaction before the next call,
 together with the lease and the call's slot: two calls cost two commits, not six.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from django.conf import settings
-from django.db.models.functions import Now
-from django.utils import timezone
 
 from integrations import queries, rate_limit, together
 from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Refused, Retry
-from integrations.models import ApiCall, Customer, Integration, Intent, SiteAnswer, ThinkificUser
-from integrations.queries import Parameter, Query
-from integrations.thinkific import access_check
-from integrations.thinkific.client import Answer, Client, Exchange
+from integrations.models import ApiCall, Customer, Integration, Intent, SiteAnswer
+from integrations.thinkific import access_check, calls
+from integrations.thinkific.answers import Answer
+from integrations.thinkific.calls import Call, Post, Steps
+from integrations.thinkific.client import Client, Exchange
+from integrations.thinkific.memory import Memory
 
 T = TypeVar("T")
-# The columns that tell a customer on a site.
-_WHO = ("integration_id", "customer_id")
-# How long a 202 is believed while nothing is to be seen of what it promised.
-ACCEPTED_FOR = timedelta(hours=1)
 # How long it is believed that a site is open, so that many refusals ask once.
 BELIEVED_SECONDS = 60.0
 # How long to wait for the answer that another thread or machine has asked for.
 AWAITED_SECONDS = 5.0
-_INTENTS = Query(
-    lambda: Intent.objects.filter(integration=Parameter("site"), customer=Parameter("customer"))
-)
-_THINKIFIC_USER = Query(
-    lambda: ThinkificUser.objects.filter(
-        integration=Parameter("site"), customer=Parameter("customer")
-    )
-)
+NO_LABELS: Mapping[int, str] = {}
 
 
 class Session:
     """The calls of one attempt. `renew` is called in the transaction before each of them.
 
     `until` (monotonic seconds) is when the last call may start. Raises what the client
-    raises, budget.SiteBlocked and budget.NoSlot before a call, OutOfTime when `until` has
+    raises, rate_limit.SiteBlocked and rate_limit.NoSlot before a call, OutOfTime when `until` has
     passed or the call could outlast the lease, and whatever `renew` raises. KeyRejected,
     LimitReached and SiteBlocked say that the whole site is paused; where only this one call was
     refused, it is Refused or Retry.
@@ -55,20 +43,16 @@ class Session:
         customer: Customer | None = None,
         *,
         run_id: int | None = None,
+        labels: Mapping[int, str] = NO_LABELS,
         renew: Callable[[], None] = lambda: None,
         until: float = float("inf"),
     ) -> None:
         self.integration = integration
-        self.customer = customer
-        self.user_is_new = False  # created in this attempt: nothing can be enrolled yet
-        self.looked_up = False  # read from the site in this attempt: cannot be outdated
-        self.replaced = False  # another account was remembered, and is no longer the customer's
-        self.calls = 0  # begun in this attempt
-        self.answer_seconds = 0.0  # what they took
+        self.answer_seconds = 0.0  # what the calls of this attempt took
         self._run_id = run_id
         self._renew = renew
         self._until = until
-        self._later: list[Callable[[], object]] = []
+        self._exchanges: list[ApiCall] = []
         self._target = ""
         # A customer's call never goes out during a pause; what a person asks for may end one.
         self._pause = None if run_id else 0.0
@@ -81,118 +65,39 @@ class Session:
             deadline=settings.CALL_DEADLINE_SECONDS,
             version=settings.VERSION,
         )
-        here: dict[str, Any] = {"integration": integration, "customer": customer}
-        self._here = here
-        self._intents: dict[str, Intent] = {}
-        self.thinkific_user: ThinkificUser | None = None
-        self.former: ThinkificUser | None = None  # set aside in this attempt
-        if customer:
-            who = {"site": integration.pk, "customer": customer.pk}
-            self._intents = {intent.target: intent for intent in _INTENTS.all(**who)}
-            self.thinkific_user = _THINKIFIC_USER.first(**who)
+        self._memory = Memory(integration, customer, labels)
+        self.attempt = self._memory.attempt
 
-    # Calls
+    def carry_out(self, steps: Steps[T]) -> T:
+        """Send the calls of the steps, one after the other; their result."""
+        return calls.drive(steps, self.send)
 
-    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Answer:
-        return self._watched(lambda: self._client.get(path, params))
-
-    def put(self, path: str, body: Mapping[str, Any]) -> Answer:
-        return self._watched(lambda: self._client.put(path, body))
-
-    def pages(
-        self, path: str, params: Mapping[str, str | int] | None = None
-    ) -> Iterator[dict[str, Any]]:
-        found = self._client.pages(path, params)
-        while True:
-            row = self._watched(lambda: next(found, None))
-            if row is None:
-                return
-            yield row
-
-    def post(
-        self, path: str, body: Mapping[str, Any], *, target: str, settle: bool = True
-    ) -> Answer:
-        """POST with an intent row that outlives a crash and a lost answer.
-
-        With `settle` False success alone does not end the doubt: the caller settles it when
-        it knows what was made.
-        """
-        self._target = target
+    def send(self, call: Call) -> Answer:
+        """Send one call. A POST leaves an intent that outlives a crash and a lost answer."""
+        if not isinstance(call, Post):
+            return self._watched(call)
+        self._target = call.target
         try:
-            answer = self._watched(lambda: self._client.post(path, body))
+            answer = self._watched(call)
         except OutsideError as error:
             # Without a call no answer is known: what was in doubt before it stays so.
             if not (isinstance(error, OutOfTime) or (isinstance(error, Retry) and error.in_doubt)):
-                self.settle(target)
+                self.attempt.settle(call.target)
             raise
         finally:
             self._target = ""
         if answer.status == 202:
-            intent = self._intents[target]
-            intent.accepted = True
-            accepted = Intent.objects.filter(pk=intent.pk)
-            self._later.append(lambda: accepted.update(accepted=True))
-        elif settle:
-            self.settle(target)
+            self.attempt.accept(call.target)
         return answer
 
-    # Doubt
-
-    def in_doubt(self, target: str) -> bool:
-        """Whether a POST for this target may have been carried out without our knowing."""
-        return target in self._intents
-
-    def promised(self, target: str) -> bool:
-        """Whether the site said that it would do this later, and may still be at it."""
-        intent = self._intents.get(target)
-        return bool(intent and intent.accepted and timezone.now() - intent.sent_at < ACCEPTED_FOR)
-
-    def settle(self, target: str) -> None:
-        """A definite answer is known: the doubt about this target is over."""
-        intent = self._intents.pop(target, None)
-        if intent is not None:
-            self._later.append(lambda: queries.delete(intent))
-
-    # Memory
-
-    def remember(self, user_id: int, *, administrator: bool, fields: dict[str, str]) -> None:
-        """The customer is this user of the site, holding these signup fields {id: value}."""
-        before = self.thinkific_user or self.former
-        found = {"user_id": user_id, "administrator": administrator, "fields_known": fields}
-        self.thinkific_user = ThinkificUser(**self._here, **found)
-        # A new object each time: one whose transaction was undone keeps an id that another
-        # row may have got meanwhile.
-        self._later.append(
-            lambda: queries.upsert(
-                ThinkificUser(**self._here, **found), key=_WHO, fields=tuple(found)
-            )
-        )
-        if before is not None and before.user_id != user_id:
-            self.replaced = True
-            mine = ThinkificUser.objects.filter(**self._here)
-            self._later.append(lambda: mine.update(since=Now()))
-
-    def set_aside(self) -> None:
-        """The remembered user may be gone: act as if there was none, until one is remembered."""
-        self.former, self.thinkific_user = self.thinkific_user, None
-
-    def note_gone(self, kind: str, number: int) -> None:
-        """The site said that it has no such course or bundle."""
-        there = self.integration.destinations.filter(kind=kind, external_id=number, gone_at=None)
-        self._later.append(lambda: there.update(gone_at=Now()))
-
-    def note_back(self, kind: str, number: int) -> None:
-        """The site has this course or bundle after all."""
-        found = self.integration.destinations.filter(kind=kind, external_id=number)
-        self._later.append(lambda: found.update(gone_at=None))
-
     def write(self) -> None:
-        """Write what is still only remembered here; inside the caller's transaction.
+        """Write what is still only noted here; inside the caller's transaction.
 
-        It may be undone and done again, so it stays remembered.
+        It may be undone and done again, so it stays noted.
         """
-        for step in self._later:
-            step()
+        for exchange in self._exchanges:
+            queries.insert(exchange)
+        self._memory.write()
 
     # Around each call
 
@@ -201,19 +106,24 @@ class Session:
         if max_wait <= 0:
             raise OutOfTime("The worker's time was up before the next call; it goes on at once.")
         leased_until = time.monotonic() + settings.LEASE_SECONDS
+        intent: Intent | None = None
 
         def prepare() -> float:
+            nonlocal intent
             self._renew()
             self.write()
             if self._target:
-                self._intend(self._target)
+                intent = self._memory.intend(self._target)
             return rate_limit.take(
                 self.integration.pk, max_wait=min(max_wait, 3600), pause=self._pause
             )
 
         wait = together.write(prepare)
-        self._later = []
-        self.calls += 1
+        self._exchanges.clear()
+        self.attempt.notes.clear()
+        if intent is not None:
+            self._memory.begin_doubt(intent)
+        self.attempt.calls += 1
         if wait > 0:
             time.sleep(wait)
             self._stop_if_blocked()
@@ -226,17 +136,12 @@ class Session:
         """The site may have been paused while we waited for our slot: nothing was sent yet."""
         why, seconds = rate_limit.blocked_for(self.integration.pk)
         if why and (self._pause is None or seconds > self._pause):
-            self.settle(self._target)
+            self.attempt.settle(self._target)
             raise rate_limit.SiteBlocked(why, seconds)
-
-    def _intend(self, target: str) -> None:
-        fresh = Intent(**self._here, target=target, sent_at=timezone.now())
-        queries.upsert(fresh, key=(*_WHO, "target"), fields=("accepted", "sent_at"))
-        self._intents[target] = fresh
 
     def _after_call(self, exchange: Exchange) -> None:
         self.answer_seconds += exchange.milliseconds / 1000
-        call = ApiCall(
+        row = ApiCall(
             integration=self.integration,
             run_id=self._run_id,
             method=exchange.method,
@@ -248,27 +153,28 @@ class Session:
             milliseconds=exchange.milliseconds,
             sent_at=exchange.sent_at,
         )
-        self._later.append(lambda: queries.insert(call))
+        self._exchanges.append(row)
 
-    def _watched(self, call: Callable[[], T]) -> T:
-        """Carry out a call; an answer that may concern the whole site is looked into."""
+    def _watched(self, call: Call) -> Answer:
+        """Send a call; an answer that may concern the whole site is looked into."""
         began = time.monotonic()
         try:
-            result = call()
+            answer = self._client.send(call)
         except (KeyRejected, LimitReached, Retry) as error:
             raise self._judged(error, time.monotonic() - began) from error
         except Refused:
             self._report_open()
             raise
         self._report_open()
-        return result
+        return answer
 
     def _judged(self, error: OutsideError, age: float) -> Exception:
         """What an answer to this call, `age` seconds after it was begun, means for its run."""
         told = access_check.what_it_tells(error)
         if told.state == SiteAnswer.UNKNOWN and error.status != 403:
             return error
-        ours = self.customer is None or error.status is None  # without a status it was not sent
+        # Without a status it was not sent.
+        ours = self._memory.customer is None or error.status is None
         if ours and told.state != SiteAnswer.UNKNOWN:
             access_check.take_effect(self.integration, told)
             return error
@@ -297,7 +203,7 @@ class Session:
             return self._awaited()
         target, pause, self._target, self._pause = self._target, self._pause, "", float("inf")
         try:
-            found = access_check.ask(self._client.get)
+            found = calls.drive(access_check.ask(), self._client.send)
         except BaseException:
             rate_limit.stop_asking(self.integration.pk, asked_at)
             raise

@@ -2,11 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
 
 from integrations.models import Customer, Destination, Integration
-from integrations.thinkific import courses, users
+from integrations.thinkific import calls, courses, users
+from integrations.thinkific.calls import Row
 from integrations.thinkific.session import Session
 
 WAIT_SECONDS = 10.0
@@ -38,26 +40,26 @@ def check(integration: Integration, customer: Customer) -> Checked:
     """
     session = Session(integration, customer, until=time.monotonic() + WAIT_SECONDS)
     try:
-        user = users.look_up(session)
+        user = session.carry_out(users.look_up(session.attempt))
         if user is None:
             return Checked(None)
-        rows = session.pages("/enrollments", {"query[user_id]": user.id})
-        mine = [row for row in rows if row.get("user_id") == user.id]
+        found = session.carry_out(calls.rows("/enrollments", {"query[user_id]": user.id}))
+        mine = [row for row in found if row.get("user_id") == user.id]
         # What a person called a course that Thinkific does not list.
         courses_by_hand = integration.destinations.filter(kind=Kind.COURSE, by_hand=True)
         names = dict(courses_by_hand.values_list("external_id", "name"))
-        return Checked(user.id, tuple(_enrolled(row, names) for row in mine))
+        return Checked(user.id, tuple(_enrolled(row, names, session.attempt.now) for row in mine))
     finally:
         with transaction.atomic():
             session.write()
 
 
-def _enrolled(row: dict[str, object], names: dict[int, str]) -> Enrolled:
+def _enrolled(row: Row, names: dict[int, str], now: datetime) -> Enrolled:
     given = row.get("course_id")
     number = given if isinstance(given, int) else 0
-    if courses.has_ended(row):
+    if courses.has_ended(row, now):
         state, opens = f"ended {str(row.get('expiry_date') or '')[:10]}".strip(), False
-    elif courses.is_open(row):
+    elif courses.is_open(row, now):
         state, opens = "full access", True
     elif row.get("is_free_trial") or not row.get("activated_at"):
         state, opens = "free preview only", False

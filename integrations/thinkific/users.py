@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from integrations.errors import Refused, Retry
-from integrations.models import Customer, ProfileField
 from integrations.samcart.parser import normalize_email
-from integrations.thinkific import profiles
-from integrations.thinkific.client import Answer
-from integrations.thinkific.session import Session
+from integrations.thinkific import calls, profiles
+from integrations.thinkific.answers import Answer
+from integrations.thinkific.attempt import Account, Attempt, Person
+from integrations.thinkific.calls import Post, Put, Row, Steps
 
 TARGET = "user"
 # So many calls at most for the signup fields of one student, whatever is refused.
@@ -27,7 +26,7 @@ class User:
     notes: tuple[str, ...] = ()
 
 
-def ensure(session: Session, fields: dict[int, str]) -> User:
+def ensure(attempt: Attempt, fields: dict[int, str]) -> Steps[User]:
     """The customer's user, created when there is none.
 
     Creating first costs one call for a new buyer and finding first costs two; "taken"
@@ -35,23 +34,25 @@ def ensure(session: Session, fields: dict[int, str]) -> User:
     goes first, so that no account is ever made twice. What Thinkific does not take of `fields`
     is left out of it.
     """
-    if session.thinkific_user is not None:
-        return _known(session)
+    if attempt.account is not None:
+        return _of_account(attempt.account)
     # A remembered account that something was not found for is usually still there.
-    held = session.in_doubt(TARGET) or session.former is not None
-    if held or _written_in_two_ways(_customer(session)):
-        found = look_up(session)
+    held = attempt.in_doubt(TARGET) or attempt.former is not None
+    if held or _written_in_two_ways(attempt.person):
+        found = yield from look_up(attempt)
         if found is not None:
             return found
-    return _create(session, fields, held=held)
+    return (yield from _create(attempt, fields, held=held))
 
 
-def find(session: Session) -> User | None:
+def find(attempt: Attempt) -> Steps[User | None]:
     """The customer's user, from memory or by e-mail; None when the site has none."""
-    return look_up(session) if session.thinkific_user is None else _known(session)
+    if attempt.account is not None:
+        return _of_account(attempt.account)
+    return (yield from look_up(attempt))
 
 
-def look_up(session: Session, *, certain: bool = True) -> User | None:
+def look_up(attempt: Attempt, *, certain: bool = True) -> Steps[User | None]:
     """The user whom the site has now under the customer's e-mail, whatever is remembered.
 
     With `certain` False none found does not end a doubt whether one was made.
@@ -59,29 +60,33 @@ def look_up(session: Session, *, certain: bool = True) -> User | None:
     Whether `query[email]` matches parts, or minds capitals, is not documented: so each
     row is compared here, and the spelling that SamCart sent is tried too.
     """
-    customer = _customer(session)
-    for spelling in _spellings(customer):
-        for row in session.pages("/users", {"query[email]": spelling}):
-            if normalize_email(str(row.get("email", ""))) == customer.email:
-                session.looked_up = True
-                return _remember(session, row)
+    person = attempt.person
+
+    def theirs(row: Row) -> bool:
+        return normalize_email(str(row.get("email", ""))) == person.email
+
+    for spelling in _spellings(person):
+        rows = yield from calls.rows("/users", {"query[email]": spelling}, until=theirs)
+        if rows and theirs(rows[-1]):
+            attempt.looked_up = True
+            return _remember(attempt, rows[-1])
     if certain:
-        session.settle(TARGET)
+        attempt.settle(TARGET)
     return None
 
 
-def fill(session: Session, fields: Mapping[int, str]) -> list[str]:
+def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
     """Send the signup fields that differ from what the site holds; names are never changed.
 
     Returns a sentence for each that Thinkific did not take. Those that it blames are left out;
     where it blames none they are sent one by one.
     """
-    thinkific_user = session.thinkific_user
-    known = thinkific_user.fields_known if thinkific_user else {}
+    account = attempt.account
+    known = account.fields if account else {}
     changed = {key: value for key, value in fields.items() if known.get(str(key)) != value}
-    if thinkific_user is None or not changed:
+    if account is None or not changed:
         return []
-    labels = _labels(session, changed)
+    labels = _labels(attempt, changed)
     groups: list[dict[int, str]] = [changed]
     notes: list[str] = []
     for _ in range(MAX_FILLS):
@@ -89,9 +94,7 @@ def fill(session: Session, fields: Mapping[int, str]) -> list[str]:
             break
         group = groups.pop(0)
         try:
-            session.put(
-                f"/users/{thinkific_user.user_id}", {"custom_profile_fields": _field_rows(group)}
-            )
+            yield Put(f"/users/{account.user_id}", {"custom_profile_fields": _field_rows(group)})
         except Refused as error:
             if error.status in ABOUT_STUDENT:
                 # It would be the same for each of the fields.
@@ -102,46 +105,38 @@ def fill(session: Session, fields: Mapping[int, str]) -> list[str]:
             rest = {key: value for key, value in group.items() if key not in bad}
             groups += [rest] if bad and rest else [{key: value} for key, value in rest.items()]
             continue
-        known = known | {str(key): value for key, value in group.items()}
-        session.remember(
-            thinkific_user.user_id, administrator=thinkific_user.administrator, fields=known
-        )
+        known = {**known, **{str(key): value for key, value in group.items()}}
+        attempt.remember(replace(account, fields=known))
     left = ", ".join(labels[key] for group in groups for key in group)
     return [*notes, f"Other signup fields were not sent: {left}."] if left else notes
 
 
-def from_memory(session: Session) -> bool:
+def from_memory(attempt: Attempt) -> bool:
     """Whether the user was remembered and not seen on the site in this attempt."""
-    return session.thinkific_user is not None and not session.user_is_new and not session.looked_up
+    return attempt.account is not None and not attempt.user_is_new and not attempt.looked_up
 
 
-def _known(session: Session) -> User:
-    assert session.thinkific_user is not None
-    return User(session.thinkific_user.user_id, session.thinkific_user.administrator)
+def _of_account(account: Account) -> User:
+    return User(account.user_id, account.administrator)
 
 
-def _customer(session: Session) -> Customer:
-    assert session.customer is not None
-    return session.customer
-
-
-def _create(session: Session, fields: dict[int, str], *, held: bool) -> User:
+def _create(attempt: Attempt, fields: dict[int, str], *, held: bool) -> Steps[User]:
     """Make the account, without what Thinkific refuses of names and signup fields.
 
     `held`: there may be an account already that Thinkific does not show yet.
     """
-    own = profile = profiles.of_customer(_customer(session), fields)
+    own = profile = profiles.of_person(attempt.person, fields)
     asked = False
     while True:
         try:
             # A refusal is a definite answer, so another POST repeats nothing blindly.
-            answer = session.post("/users", _body(session, profile), target=TARGET, settle=False)
+            answer = yield Post("/users", _body(attempt, profile), TARGET)
         except Refused as error:
-            labels = _labels(session, fields)
+            labels = _labels(attempt, fields)
             blame = profiles.blamed(error, labels)
             if blame.email and not asked:
                 asked = True
-                holder = _holder(session, error, held=held)
+                holder = yield from _holder(attempt, error, held=held)
                 if holder is not None:
                     return holder
             mended = (
@@ -155,12 +150,13 @@ def _create(session: Session, fields: dict[int, str], *, held: bool) -> User:
             continue
         for key in profile.left_out:
             del fields[key]
-        return _made(session, answer, profile.fields, profiles.notes_on(profile, own))
+        notes = profiles.notes_on(profile, own)
+        return (yield from _made(attempt, answer, profile.fields, notes))
 
 
-def _holder(session: Session, error: Refused, *, held: bool) -> User | None:
+def _holder(attempt: Attempt, error: Refused, *, held: bool) -> Steps[User | None]:
     """Who has the e-mail that was refused; None when it was not refused for being in use."""
-    found = look_up(session)
+    found = yield from look_up(attempt)
     if found is not None or not profiles.email_in_use(error):
         return found
     if held:
@@ -182,12 +178,12 @@ def _holder(session: Session, error: Refused, *, held: bool) -> User | None:
 
 
 def _made(
-    session: Session, answer: Answer, fields: Mapping[int, str], notes: tuple[str, ...]
-) -> User:
+    attempt: Attempt, answer: Answer, fields: Mapping[int, str], notes: tuple[str, ...]
+) -> Steps[User]:
     row = answer.body
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
         # It was carried out, but did not tell the id: in doubt until the user was seen.
-        found = look_up(session, certain=False)
+        found = yield from look_up(attempt, certain=False)
         if found is None:
             raise Retry(
                 "Thinkific reported success, but shows no student with this e-mail; "
@@ -195,25 +191,25 @@ def _made(
                 status=answer.status,
             )
         return replace(found, notes=notes)
-    session.user_is_new = True
-    user = _remember(session, row, {str(key): value for key, value in fields.items()})
+    attempt.user_is_new = True
+    user = _remember(attempt, row, {str(key): value for key, value in fields.items()})
     return replace(user, notes=notes)
 
 
-def _spellings(customer: Customer) -> list[str]:
+def _spellings(person: Person) -> list[str]:
     """How the site may have written the e-mail: what is asked for, in this order."""
-    sent = customer.email_as_sent.strip()
-    local, _, domain = customer.email.rpartition("@")
-    found = [customer.email, sent]
-    if _written_in_two_ways(customer):
-        found = [sent, f"{local}@{_readable(domain)}", customer.email]
+    sent = person.email_as_sent.strip()
+    local, _, domain = person.email.rpartition("@")
+    found = [person.email, sent]
+    if _written_in_two_ways(person):
+        found = [sent, f"{local}@{_readable(domain)}", person.email]
     return list(filter(None, dict.fromkeys(found)))
 
 
-def _written_in_two_ways(customer: Customer) -> bool:
+def _written_in_two_ways(person: Person) -> bool:
     """Whether the e-mail has signs beyond ASCII, so that the site may hold another spelling."""
-    told = customer.email + customer.email_as_sent
-    return not told.isascii() or "xn--" in customer.email
+    told = person.email + person.email_as_sent
+    return not told.isascii() or "xn--" in person.email
 
 
 def _readable(domain: str) -> str:
@@ -227,10 +223,9 @@ def _readable(domain: str) -> str:
         return domain
 
 
-def _labels(session: Session, fields: Mapping[int, str]) -> dict[int, str]:
-    """The labels of these signup fields, for Thinkific blames them by those."""
-    rows = ProfileField.objects.filter(integration=session.integration, external_id__in=fields)
-    return {key: str(key) for key in fields} | dict(rows.values_list("external_id", "label"))
+def _labels(attempt: Attempt, fields: Mapping[int, str]) -> dict[int, str]:
+    """The labels of these signup fields; the number of one whose label is not known."""
+    return {key: attempt.labels.get(key, str(key)) for key in fields}
 
 
 def _only(group: Mapping[int, str]) -> frozenset[int]:
@@ -238,15 +233,15 @@ def _only(group: Mapping[int, str]) -> frozenset[int]:
     return frozenset(group) if len(group) == 1 else frozenset()
 
 
-def _remember(session: Session, row: dict[str, Any], sent: dict[str, str] | None = None) -> User:
+def _remember(attempt: Attempt, row: Row, sent: Mapping[str, str] | None = None) -> User:
     administrator = "site_admin" in (row.get("roles") or [])
-    fields = _fields_of(row) | (sent or {})
-    session.remember(int(row["id"]), administrator=administrator, fields=fields)
-    session.settle(TARGET)
-    return User(int(row["id"]), administrator)
+    account = Account(int(row["id"]), administrator, _fields_of(row) | dict(sent or {}))
+    attempt.remember(account)
+    attempt.settle(TARGET)
+    return _of_account(account)
 
 
-def _fields_of(row: dict[str, Any]) -> dict[str, str]:
+def _fields_of(row: Row) -> dict[str, str]:
     found = {}
     for entry in row.get("custom_profile_fields") or []:
         if isinstance(entry, dict) and entry.get("value") not in (None, ""):
@@ -255,18 +250,18 @@ def _fields_of(row: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _field_rows(fields: Mapping[int, str]) -> list[dict[str, Any]]:
+def _field_rows(fields: Mapping[int, str]) -> list[Row]:
     return [
         {"custom_profile_field_definition_id": key, "value": value} for key, value in fields.items()
     ]
 
 
-def _body(session: Session, profile: profiles.Profile) -> dict[str, Any]:
-    body: dict[str, Any] = {
+def _body(attempt: Attempt, profile: profiles.Profile) -> Row:
+    body: Row = {
         "first_name": profile.first_name,
         "last_name": profile.last_name,
-        "email": _customer(session).email,
-        "send_welcome_email": session.integration.send_welcome_email,
+        "email": attempt.person.email,
+        "send_welcome_email": attempt.send_welcome_email,
         # A field that is required at sign-up must not keep a paying customer out.
         "skip_custom_fields_validation": True,
     }

@@ -11,52 +11,55 @@ from functools import partial
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration
 from integrations.thinkific import bundles, courses, users
-from integrations.thinkific.session import Session
+from integrations.thinkific.attempt import Attempt
+from integrations.thinkific.calls import Get, Steps
 from rules.actions.spec import ActionSpec, Effect, Order, PlannedCall
 
-Steps = Callable[[Session, Order], str]
+Action = Callable[[Attempt, Order], Steps[str]]
 # In so many attempts the signup fields are tried; the course is given by then.
 FIELD_ATTEMPTS = 3
 
 
-def create_course_enrollment(session: Session, order: Order) -> str:
+def create_course_enrollment(attempt: Attempt, order: Order) -> Steps[str]:
     """Full access to the course without an end. Returns what happened, as one sentence."""
-    user = users.ensure(session, order.fields)
-    given = courses.open_up(session, user, order.destination_id)
+    user = yield from users.ensure(attempt, order.fields)
+    given = yield from courses.open_up(attempt, user, order.destination_id)
     said = "Enrolled in" if given else "Was already enrolled in"
-    return _with_notes(session, user, order, f"{said} {order.destination}.")
+    return (yield from _with_notes(attempt, user, order, f"{said} {order.destination}."))
 
 
-def create_bundle_enrollment(session: Session, order: Order) -> str:
+def create_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[str]:
     """Full access to every course of the bundle without an end."""
-    user = users.ensure(session, order.fields)
-    given = bundles.open_up(session, user, order.destination_id, order.course_ids)
+    user = yield from users.ensure(attempt, order.fields)
+    given = yield from bundles.open_up(attempt, user, order.destination_id, order.course_ids)
     said = "Enrolled in" if given else "Was already enrolled in"
-    return _with_notes(session, user, order, f"{said} {order.destination}.")
+    return (yield from _with_notes(attempt, user, order, f"{said} {order.destination}."))
 
 
-def expire_course_enrollment(session: Session, order: Order) -> str:
+def expire_course_enrollment(attempt: Attempt, order: Order) -> Steps[str]:
     """Access to the course ends now; progress is kept."""
-    return _expire(session, order, courses.close)
+    return (yield from _expire(attempt, order, courses.close))
 
 
-def expire_bundle_enrollment(session: Session, order: Order) -> str:
+def expire_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[str]:
     """Access to every course of the bundle ends now; progress is kept."""
-    return _expire(session, order, bundles.close)
+    return (yield from _expire(attempt, order, bundles.close))
 
 
 def _expire(
-    session: Session, order: Order, close: Callable[[Session, users.User, int], courses.Closed]
-) -> str:
-    user = users.find(session)
+    attempt: Attempt,
+    order: Order,
+    close: Callable[[Attempt, users.User, int], Steps[courses.Closed]],
+) -> Steps[str]:
+    user = yield from users.find(attempt)
     if user is None:
         return "There is no student with this e-mail on the site, so no access had to be ended."
-    closed = close(session, user, order.destination_id)
-    if closed is courses.Closed.NEVER and users.from_memory(session):
+    closed = yield from close(attempt, user, order.destination_id)
+    if closed is courses.Closed.NEVER and users.from_memory(attempt):
         # The remembered user may be gone, and the e-mail and its access another user's.
-        present = users.look_up(session)
+        present = yield from users.look_up(attempt)
         if present is not None and present.id != user.id:
-            closed = close(session, present, order.destination_id)
+            closed = yield from close(attempt, present, order.destination_id)
     return {
         courses.Closed.NOW: f"Access to {order.destination} ended.",
         courses.Closed.BEFORE: f"Access to {order.destination} had already ended.",
@@ -64,11 +67,11 @@ def _expire(
     }[closed]
 
 
-def _with_notes(session: Session, user: users.User, order: Order, sentence: str) -> str:
+def _with_notes(attempt: Attempt, user: users.User, order: Order, sentence: str) -> Steps[str]:
     """Fill changed signup fields last: a refused one must never cost the course."""
     notes = list(user.notes)
     try:
-        notes += users.fill(session, order.fields)
+        notes += yield from users.fill(attempt, order.fields)
     except Retry as error:
         if order.attempt < FIELD_ATTEMPTS:
             raise
@@ -76,7 +79,7 @@ def _with_notes(session: Session, user: users.User, order: Order, sentence: str)
             f"Thinkific could not fill the signup fields ({error.status or 'no answer'}); Admit "
             "sends them again with this student's next purchase."
         )
-    if session.replaced:
+    if attempt.replaced:
         notes.append(
             "The student's account had been deleted in Thinkific; what the old one held is gone."
         )
@@ -89,31 +92,35 @@ def _with_notes(session: Session, user: users.User, order: Order, sentence: str)
 
 
 def _run(
-    steps: Steps, effect: Effect, target: Destination.Kind, session: Session, order: Order
-) -> str:
-    """Carry the steps out.
+    action: Action, effect: Effect, target: Destination.Kind, attempt: Attempt, order: Order
+) -> Steps[str]:
+    """The steps of the action, and what follows where something was not found.
 
     "Not found" may be said of the course or bundle, of a remembered user who is gone and is then
     looked up or made again, or of a user whom the site has but does not know everywhere yet.
     """
     while True:
         try:
-            return steps(session, order)
+            said = yield from action(attempt, order)
         except Refused as error:
             if not (error.status == 404 or error.says("could not be found")):
                 raise
-            if _is_gone(target, session, order, error):
-                session.note_gone(target, order.destination_id)
+            if (yield from _is_gone(target, order, error)):
+                attempt.note_gone(target.value, order.destination_id)
                 message = _gone(effect, order)
                 raise Refused(message, status=error.status, details=error.details) from error
-            if session.thinkific_user is None:
+            if attempt.account is None:
                 raise
-            if not users.from_memory(session):
+            if not users.from_memory(attempt):
                 raise _not_known_yet(error) from error
-        session.set_aside()
+            attempt.set_aside()
+        else:
+            if order.said_gone and effect is Effect.GIVES:
+                attempt.note_gone(target.value, order.destination_id, gone=False)
+            return said
 
 
-def _is_gone(target: Destination.Kind, session: Session, order: Order, error: Refused) -> bool:
+def _is_gone(target: Destination.Kind, order: Order, error: Refused) -> Steps[bool]:
     """Whether the site does not have the course or bundle.
 
     Of a bundle it says so when asked for it. A course of the new builder is hidden from that
@@ -123,13 +130,13 @@ def _is_gone(target: Destination.Kind, session: Session, order: Order, error: Re
     if error.says("user could not be found"):
         return False
     if target == Destination.Kind.BUNDLE:
-        return not _is_there(session, f"/bundles/{order.destination_id}")
+        return not (yield from _is_there(f"/bundles/{order.destination_id}"))
     return error.says("course could not be found")
 
 
-def _is_there(session: Session, path: str) -> bool:
+def _is_there(path: str) -> Steps[bool]:
     try:
-        session.get(path)
+        yield Get(path)
     except Refused as error:
         if error.status == 404:
             return False
@@ -188,7 +195,7 @@ def _planned_calls(
 
 
 def _spec(
-    key: str, label: str, effect: Effect, target: Destination.Kind, steps: Steps, *, opposite: str
+    key: str, label: str, effect: Effect, target: Destination.Kind, action: Action, *, opposite: str
 ) -> ActionSpec:
     gives = effect is Effect.GIVES
     return ActionSpec(
@@ -197,7 +204,7 @@ def _spec(
         app=Integration.App.THINKIFIC,
         effect=effect,
         target=target,
-        run=partial(_run, steps, effect, target),
+        run=partial(_run, action, effect, target),
         in_words="enroll the customer in {place}"
         if gives
         else "end the customer's access to {place}",

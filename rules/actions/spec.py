@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from integrations.models import Destination, Integration
-from integrations.thinkific.session import Session
+from integrations.thinkific.attempt import Attempt
+from integrations.thinkific.calls import Steps
 
 
 class Effect(StrEnum):
@@ -43,8 +44,8 @@ class PlannedCall:
 class ActionSpec:
     """One action. `key` is stored with rules and runs, and stands in the configuration file.
 
-    `target` is what its destination must be. `run` carries it out and returns one sentence that
-    says what happened; it raises what Session raises. `in_words` follows "When ..., " in the rule
+    `target` is what its destination must be. `run` are its steps; their result is one sentence that
+    says what happened. `in_words` follows "When ..., " in the rule
     as a person would say it; {place} is the destination with its site. `planned_calls` gets
     `known` and `fills_fields`, see `enrollments`. `opposite` is the key of the action that undoes
     this one.
@@ -55,7 +56,7 @@ class ActionSpec:
     app: Integration.App
     effect: Effect
     target: Destination.Kind
-    run: Callable[[Session, Order], str]
+    run: Callable[[Attempt, Order], Steps[str]]
     in_words: str
     planned_calls: Callable[..., list[PlannedCall]]
     opposite: str = ""

@@ -16,6 +16,7 @@ from integrations.errors import LimitReached
 from integrations.models import CallBudget, Integration, ProfileField
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific import catalog
+from integrations.thinkific.calls import drive
 from integrations.thinkific.catalog import Catalog
 from integrations.thinkific.client import Client
 from integrations.thinkific.explain import FAULTS, explain
@@ -163,7 +164,7 @@ def _try_key(site: str, secret: str, row: Integration | None) -> Catalog:
         version=settings.VERSION,
     )
     try:
-        return catalog.fetch(client)
+        return drive(catalog.fetch(), client.send)
     except LimitReached as error:
         if row:
             rate_limit.block(row.pk, CallBudget.Blocked.LIMIT, error.seconds)

@@ -12,7 +12,8 @@ from config.staff import roles
 from events.models import RuleRun
 from integrations.models import Destination
 from integrations.thinkific import catalog
-from rules.models import Action, Rule
+from rules.actions import Action
+from rules.models import Rule
 from tests.admin.test_activity_pages import said, signed_in, words
 from tests.support import factories, queued
 from tests.support.world import World

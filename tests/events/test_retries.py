@@ -11,6 +11,7 @@ from django.utils import timezone
 from events.execution import results, retries, runs
 from events.models import RuleRun
 from integrations.errors import OutOfTime, Retry
+from integrations.thinkific.calls import Get
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import ACTIONS, Action, enrollments
 from tests.support import factories, queued
@@ -207,8 +208,8 @@ def act(monkeypatch):
 
 
 def test_a_bug_of_ours_is_tried_again_and_said_to_be_ours(db, settings, act, log):
-    def bug(session, order):
-        raise KeyError(f"{session.customer.email} {factories.KEY}")
+    def bug(attempt, order):
+        raise KeyError(f"{attempt.person.email} {factories.KEY}")
 
     settings.RETRY_DELAYS = [0.0, 50.0]
     act(bug)
@@ -233,12 +234,12 @@ def test_a_bug_of_ours_is_tried_again_and_said_to_be_ours(db, settings, act, log
 
 
 def test_an_error_of_the_database_tells_no_row(world, act, log):
-    def clash(session, order):
+    def clash(attempt, order):
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO integrations_customer (email, email_as_sent, first_name, last_name) "
                 "VALUES (%s, '', '', '')",
-                [session.customer.email],
+                [attempt.person.email],
             )
 
     act(clash)
@@ -252,10 +253,10 @@ def test_an_error_of_the_database_tells_no_row(world, act, log):
 
 
 def test_a_bug_in_one_run_does_not_disturb_its_neighbors(world, act):
-    def sometimes(session, order):
+    def sometimes(attempt, order):
         if order.destination == "Broken":
             raise ZeroDivisionError
-        return enrollments.create_course_enrollment(session, order)
+        return enrollments.create_course_enrollment(attempt, order)
 
     act(sometimes)
     broken = world.course("Broken")
@@ -295,9 +296,9 @@ def test_a_run_whose_worker_is_out_of_time_goes_on_at_once_without_an_attempt(wo
 
 
 def test_a_run_that_calls_without_an_end_is_bounded_by_its_attempts(world, settings, act):
-    def walk(session, order):
+    def walk(attempt, order):
         while True:
-            session.get("/users")
+            yield Get("/users")
 
     settings.RETRY_DELAYS = [0.0, 50.0]
     act(walk)

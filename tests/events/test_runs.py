@@ -20,6 +20,8 @@ from events.models import EventLog, RuleRun
 from events.worker import scheduler
 from integrations import rate_limit
 from integrations.models import ApiCall, CallBudget
+from integrations.thinkific.attempt import Account
+from integrations.thinkific.calls import Get, Post
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import ACTIONS, Action
 from tests.support import factories, queued
@@ -57,7 +59,7 @@ def test_workers_at_once_claim_disjoint_runs(transactional_db):
 
 CLAIMER = """
 import django; django.setup()
-from events import runs
+from events.execution import runs
 print("ready", flush=True); input()
 claimed = []
 while some := runs.claim(2):
@@ -207,7 +209,8 @@ def test_a_site_without_a_budget_row_is_served_too(db):
 def test_the_attempt_is_counted_and_stored_before_the_work(world, act):
     seen: list[RuleRun] = []
 
-    def look(session, order):
+    def look(attempt, order):
+        yield from ()
         seen.extend(queued.at_once(lambda: queued.again(made)))
         return "Looked."
 
@@ -233,10 +236,10 @@ def _taken_over(run: RuleRun) -> RuleRun:
     return mine
 
 
-def test_who_lost_the_lease_writes_only_what_the_visit_learned(world, act):
-    def overslept(session, order):
-        session.get("/users")
-        session.remember(77, administrator=False, fields={})
+def test_who_lost_the_lease_writes_only_what_the_attempt_learned(world, act):
+    def overslept(attempt, order):
+        yield Get("/users")
+        attempt.remember(Account(77))
         others.append(_taken_over(run))
         return "Too late."
 
@@ -256,10 +259,10 @@ def test_who_lost_the_lease_writes_only_what_the_visit_learned(world, act):
 
 
 def test_who_lost_the_lease_sends_nothing_more(world, act):
-    def overslept(session, order):
-        session.get("/users")
+    def overslept(attempt, order):
+        yield Get("/users")
         _taken_over(run)
-        session.post("/users", {"email": "a@example.com"}, target="user")
+        yield Post("/users", {"email": "a@example.com"}, "user")
         return "Too late."
 
     act(overslept)
@@ -272,10 +275,10 @@ def test_who_lost_the_lease_sends_nothing_more(world, act):
 
 
 def test_the_lease_is_renewed_before_each_call(world, settings, act):
-    def slow(session, order):
+    def slow(attempt, order):
         for _ in range(2):
             RuleRun.objects.filter(pk=run.pk).update(lease_until=Now() + timedelta(seconds=1))
-            session.get("/users")
+            yield Get("/users")
             until = queued.again(run).lease_until
             assert until is not None
             left.append(until - timezone.now())
@@ -292,7 +295,8 @@ def test_the_lease_is_renewed_before_each_call(world, settings, act):
 
 
 def test_a_lapsed_lease_that_nobody_took_is_still_ours(world, act):
-    def slow(session, order):
+    def slow(attempt, order):
+        yield from ()
         queued.let_lapse(run)
         return "Done."
 
@@ -441,10 +445,10 @@ def test_a_run_without_its_integration_or_customer_fails_in_plain_words(db, what
 
 
 def test_a_run_whose_integration_is_deleted_under_way_fails_in_plain_words(world, act):
-    def delete(session, order):
-        session.get("/users")
+    def delete(attempt, order):
+        yield Get("/users")
         world.integration.delete()
-        session.get("/users")
+        yield Get("/users")
 
     act(delete)
     made = queued.run(world.course())
@@ -526,7 +530,8 @@ def test_the_events_status_follows_from_its_runs(db, statuses, expected):
 def test_no_update_is_lost_when_two_runs_of_an_event_end_at_once(transactional_db, act):
     ready = Barrier(2)
 
-    def together(session, order):
+    def together(attempt, order):
+        yield from ()
         ready.wait(10)
         return "Done."
 

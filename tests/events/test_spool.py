@@ -209,11 +209,11 @@ def test_while_nobody_can_tell_an_unknown_address_is_spooled_and_checked_on_arri
     assert shop.post(b"{}", secret=STRANGER).status_code == 404
 
 
-@pytest.mark.parametrize("cap", ["MOST_UNKNOWN", "MOST_UNKNOWN_BYTES"])
+@pytest.mark.parametrize("cap", ["MAX_UNKNOWN", "MAX_UNKNOWN_BYTES"])
 def test_unknown_addresses_fill_the_disk_only_up_to_a_cap_and_known_ones_go_on(
     shop, folder, monkeypatch, cap
 ):
-    monkeypatch.setattr(spool, cap, {"MOST_UNKNOWN": 2, "MOST_UNKNOWN_BYTES": 1500}[cap])
+    monkeypatch.setattr(spool, cap, {"MAX_UNKNOWN": 2, "MAX_UNKNOWN_BYTES": 1500}[cap])
     with away():
         answers = [shop.post(b"{}", secret=STRANGER).status_code for _ in range(9)]
     taken = answers.count(200)

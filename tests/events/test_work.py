@@ -22,6 +22,7 @@ from events.queue import wake, wake_pipe
 from events.worker import heartbeat, scheduler, tasks
 from integrations import rate_limit
 from integrations.models import CallBudget, Integration, ThinkificUser
+from integrations.thinkific.calls import Get
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import ACTIONS, Action
 from tests.support import factories, queued
@@ -239,8 +240,8 @@ def test_a_task_never_raises_whatever_breaks(transactional_db, monkeypatch, log_
 
 
 def test_a_run_that_cannot_be_finished_is_left_to_its_lease(world, monkeypatch, log_lines):
-    def lose_the_table(session, order):
-        session.get("/users")
+    def lose_the_table(attempt, order):
+        yield Get("/users")
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE integrations_apicall RENAME TO away")
         return "Done."

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
-from integrations.thinkific import client as client_module
-from integrations.thinkific import deadline
+from integrations.thinkific import calls, deadline
+from integrations.thinkific.calls import drive, rows
 from integrations.thinkific.client import HIDDEN, LONGEST_KEPT
 from tests.support.wire import KEY, Peer, WatchedClient, Wire, always, closed_port
 
@@ -338,18 +338,18 @@ def pages_script(*pages: tuple[Any, Any]) -> Callable[[Peer], None]:
 def test_a_list_is_walked_page_by_page():
     pages = [([{"id": 1}, {"id": 2}], 2), ([None, "x", {"id": 3}], "3"), ([{"id": 4}], None)]
     with Wire(pages_script(*pages)) as server:
-        rows = list(client_of(server).pages("/products", {"a": "b"}, limit=2))
+        found = drive(rows("/products", {"a": "b"}), client_of(server).send)
 
-    assert [row["id"] for row in rows] == [1, 2, 3, 4]
+    assert [row["id"] for row in found] == [1, 2, 3, 4]
     assert [request.target for request in server.requests] == [
-        f"/v1/products?a=b&page={page}&limit=2" for page in (1, 2, 3)
+        f"/v1/products?a=b&page={page}&limit=250" for page in (1, 2, 3)
     ]
 
 
 @pytest.mark.parametrize("following", [None, 1, 0, -1, True, 1.5, "", "x", [2], {}])
 def test_a_list_ends_when_the_next_page_is_no_further_one(following):
     with Wire(pages_script(([{"id": 1}], following))) as server:
-        assert list(client_of(server).pages("/products")) == [{"id": 1}]
+        assert drive(rows("/products"), client_of(server).send) == [{"id": 1}]
 
     assert len(server.requests) == 1
 
@@ -357,20 +357,20 @@ def test_a_list_ends_when_the_next_page_is_no_further_one(following):
 @pytest.mark.parametrize("meta", ["null", "[]", '{"pagination": null}', '{"pagination": [7]}'])
 def test_a_list_without_page_numbers_has_one_page(meta):
     with Wire(always(200, f'{{"items": [{{}}], "meta": {meta}}}')) as server:
-        assert list(client_of(server).pages("/products")) == [{}]
+        assert drive(rows("/products"), client_of(server).send) == [{}]
 
 
 @pytest.mark.parametrize("body", ["[]", "{}", '{"items": null}', '{"items": {"id": 1}}'])
 def test_something_else_than_a_list_is_tried_again(body):
     with Wire(always(200, body)) as server:
-        error = error_of(list, client_of(server).pages("/products"))
+        error = error_of(drive, rows("/products"), client_of(server).send)
 
     assert isinstance(error, Retry)
     assert not error.in_doubt
 
 
 def test_a_list_without_an_end_is_given_up(monkeypatch):
-    monkeypatch.setattr(client_module, "MAX_PAGES", 5)
+    monkeypatch.setattr(calls, "MAX_PAGES", 5)
 
     def script(peer: Peer) -> None:
         while peer.read():
@@ -378,7 +378,7 @@ def test_a_list_without_an_end_is_given_up(monkeypatch):
             peer.answer(200, json.dumps({"items": [{}], "meta": meta}))
 
     with Wire(script) as server:
-        error = error_of(list, client_of(server).pages("/products"))
+        error = error_of(drive, rows("/products"), client_of(server).send)
 
     assert isinstance(error, Refused)
     assert "more than 5 pages" in error.message

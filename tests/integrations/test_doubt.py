@@ -357,7 +357,7 @@ def test_after_a_crash_at_any_commit_the_next_attempt_reads_first(
 WORKER = """
 import django
 django.setup()
-from events import runs
+from events.execution import runs
 [run] = runs.claim(1)
 runs.carry_out(run)
 """

@@ -11,6 +11,7 @@ from integrations import rate_limit
 from integrations.errors import OutOfTime
 from integrations.models import ApiCall, CallBudget, Customer, Destination, Intent, ThinkificUser
 from integrations.thinkific import courses
+from integrations.thinkific.calls import Get, Post, Steps
 from integrations.thinkific.sandbox import Fault, User
 from integrations.thinkific.session import Session
 from tests.support import factories
@@ -376,13 +377,13 @@ def test_a_call_kept_in_an_undone_transaction_overwrites_no_other(world: World):
     place = place_for(world, "course")
     user = place.known()
     session = Session(world.integration, Customer.objects.get(), run_id=17)
-    session.get("/users")
+    session.send(Get("/users"))
     rate_limit.block(world.integration.pk, CallBudget.Blocked.LIMIT, 60)
     with pytest.raises(rate_limit.SiteBlocked):
-        session.get("/users")
+        session.send(Get("/users"))
     rate_limit.unblock(world.integration.pk)
     beside = Session(world.integration, Customer.objects.get(), run_id=18)
-    beside.get(f"/users/{user.id}")
+    beside.send(Get(f"/users/{user.id}"))
     for each in (beside, session):
         with transaction.atomic():
             each.write()
@@ -402,7 +403,7 @@ def test_a_call_that_could_outlast_its_lease_is_not_sent_and_stays_in_doubt(worl
         world.integration, Customer.objects.get(), run_id=17, renew=lambda: time.sleep(0.2)
     )
     with pytest.raises(OutOfTime, match="stood still"):
-        session.post("/enrollments", {"course_id": 501, "user_id": user.id}, target="course:501")
+        session.send(Post("/enrollments", {"course_id": 501, "user_id": user.id}, "course:501"))
     with transaction.atomic():
         session.write()
     assert not world.sandbox.calls
@@ -418,8 +419,8 @@ def test_an_answer_that_shows_an_ended_enrollment_is_not_taken_for_access(
     user = place.known()
     looked = courses.read
 
-    def then_it_changes(*asked: Any) -> courses.Rows:
-        found = looked(*asked)
+    def then_it_changes(*asked: Any) -> Steps[courses.Rows]:
+        found = yield from looked(*asked)
         if not found:
             place.enroll(user, expired=True)
         return found

@@ -13,7 +13,8 @@ from events.models import EventLog, RuleRun
 from events.reports import customer_access
 from integrations.errors import Refused
 from integrations.models import Destination, Integration
-from integrations.thinkific.session import Session
+from integrations.thinkific.attempt import Attempt
+from integrations.thinkific.calls import Get, Steps
 from rules import pairing
 from rules.actions import ACTIONS, Action, ActionSpec, Effect, Order, PlannedCall
 from rules.configuration import apply, exporting
@@ -25,8 +26,8 @@ from tests.support.world import World
 CERTIFICATE = "send_certificate"
 
 
-def send_certificate(session: Session, order: Order) -> str:
-    session.get("/courses", {"limit": 1})
+def send_certificate(attempt: Attempt, order: Order) -> Steps[str]:
+    yield Get("/courses", {"limit": 1})
     return f"A certificate of {order.destination} is on its way."
 
 
@@ -125,7 +126,7 @@ def test_a_new_action_neither_takes_nor_hides_what_a_purchase_gave(
 def test_a_new_action_that_fails_stands_first_on_the_customers_page(
     world: World, course: Destination, monkeypatch
 ):
-    def fail(session: Session, order: Order) -> str:
+    def fail(attempt: Attempt, order: Order) -> Steps[str]:
         raise Refused("The printer is out of paper.")
 
     monkeypatch.setitem(ACTIONS, CERTIFICATE, replace(SPEC, run=fail))

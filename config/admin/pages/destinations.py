@@ -27,6 +27,29 @@ def _is_removable(destination: Destination) -> bool:
     return destination.by_hand and not destination.rules.exists()
 
 
+def _what_follows(destination: Destination) -> str:
+    """What marking it as gone would do, in sentences."""
+    rules = gone_destinations.rules_giving(destination).filter(enabled=True).count()
+    runs = gone_destinations.open_runs(destination).order_by()[: backlog.MAX_COUNT].count()
+    sentences = [
+        "Say this only if it was deleted in Thinkific.",
+        f"{backlog.spoken(rules, 'rule')} that {'gives' if rules == 1 else 'give'} it "
+        f"{'is' if rules == 1 else 'are'} turned off."
+        if rules
+        else "No rule that is on gives it.",
+    ]
+    if runs:
+        fail = "fails and says" if runs == 1 else "fail and say"
+        sentences.append(f"{backlog.spoken(runs, 'open action')} that would give it {fail} so.")
+    sentences.append("Students keep the access they have, and rules that end it go on.")
+    if destination.listed:
+        sentences.append(
+            "Thinkific listed it at the last refresh: a refresh that still finds it there takes "
+            "this back, but leaves the rules off."
+        )
+    return " ".join(sentences)
+
+
 @admin.register(Destination)
 class DestinationAdmin(ReadOnly):
     list_title = "Courses and bundles"
@@ -43,7 +66,7 @@ class DestinationAdmin(ReadOnly):
             SETS_UP,
             fits=lambda destination: destination.gone_at is None,
             in_row=False,
-            confirm=gone_destinations.what_follows,
+            confirm=_what_follows,
         ),
         Button(
             "mark_back",

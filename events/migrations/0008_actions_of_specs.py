@@ -5,7 +5,7 @@ import rules.actions
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0006_intake"),
+        ("events", "0007_searchable_raw_addresses"),
     ]
 
     operations = [

@@ -1,0 +1,109 @@
+"""What is asked of Thinkific, told apart from asking it.
+
+Steps are a generator that yields calls, gets their answers and returns a result. They know no
+database, no network, no clock and no thread, so a test can play Thinkific by hand; whoever carries
+them out (`Session`, or `drive` with a client) does the rest.
+"""
+
+import re
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from integrations.errors import Refused, Retry
+from integrations.thinkific.answers import Answer
+
+T = TypeVar("T")
+Row = dict[str, Any]
+MAX_PAGES = 400
+PAGE_LENGTH = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read `path` (after `/v1`)."""
+
+    path: str
+    params: Mapping[str, str | int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Change; repeating it does no harm."""
+
+    path: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Create. Not idempotent: an intent for `target` outlives a crash and a lost answer."""
+
+    path: str
+    body: Mapping[str, Any]
+    target: str
+
+
+Call = Get | Put | Post
+Steps = Generator[Call, Answer, T]
+
+
+def drive(steps: Steps[T], send: Callable[[Call], Answer]) -> T:
+    """Carry the steps out by `send`; their result. What `send` raises is raised at the call."""
+    try:
+        call = next(steps)
+        while True:
+            try:
+                answer = send(call)
+            except Exception as error:
+                call = steps.throw(error)
+            else:
+                call = steps.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def rows(
+    path: str,
+    params: Mapping[str, str | int] | None = None,
+    *,
+    until: Callable[[Row], bool] = lambda row: False,
+) -> Steps[list[Row]]:
+    """Every row of a list up to the first for which `until` is true; what is no object is dropped.
+
+    Walks by `meta.pagination.next_page` and ends when that does not advance.
+    """
+    found: list[Row] = []
+    page = 1
+    for _ in range(MAX_PAGES):
+        answer = yield Get(path, {**(params or {}), "page": page, "limit": PAGE_LENGTH})
+        listed = answer.body.get("items") if isinstance(answer.body, dict) else None
+        if not isinstance(listed, list):
+            raise Retry(
+                "Thinkific sent something else than the list that was asked for. "
+                "Admit tries again by itself.",
+                in_doubt=False,
+            )
+        for row in listed:
+            if isinstance(row, dict):
+                found.append(row)
+                if until(row):
+                    return found
+        following = _next_page(answer.body)
+        if following is None or following <= page:
+            return found
+        page = following
+    raise Refused(
+        f"Thinkific's list has more than {MAX_PAGES} pages, which is more than Admit reads. "
+        "Ask Thinkific's support whether the site is in order."
+    )
+
+
+def _next_page(body: dict[str, Any]) -> int | None:
+    meta = body.get("meta")
+    pagination = meta.get("pagination") if isinstance(meta, dict) else None
+    following = pagination.get("next_page") if isinstance(pagination, dict) else None
+    if isinstance(following, str) and re.fullmatch(r"[0-9]{1,9}", following):
+        return int(following)
+    return following if isinstance(following, int) and not isinstance(following, bool) else None
