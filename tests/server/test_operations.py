@@ -31,7 +31,7 @@ def test_every_alarm_of_the_code_is_explained_and_no_other():
         if "sandbox" not in path.parts
     ]
     said = {name for text in sources for name in SAID.findall(text)}
-    supervisor = (ROOT / "config" / "supervisor.py").read_text(encoding="utf-8")
+    supervisor = (ROOT / "config" / "server" / "supervisor.py").read_text(encoding="utf-8")
     assert {name for name in HANDED if f'"{name}"' in supervisor} == HANDED
     calls = sum(
         len(re.findall(r"\blog\.(?:warning|error|critical|exception)\(", t)) for t in sources
