@@ -7,9 +7,14 @@
      ├─ LimitReached      ask whether the whole site wants a pause, and stop it then
      └─ OutOfTime         stop here: the caller's own time is up and nothing was sent
 
-Every `message` is plain text for a course creator: what happened, to what, what to do. None of
-them carries a key.
+Every `message` is plain text for a course creator: what happened, to what, what to do. It carries
+no key and no number of HTTP (that is `status`), and does not tell how it goes on: that depends on
+who asked, and `goes_on` says it where Admit tries again by itself.
 """
+
+import math
+
+TRIES_AGAIN = "Admit tries again by itself."
 
 
 class OutsideError(Exception):
@@ -19,6 +24,11 @@ class OutsideError(Exception):
         super().__init__(message)
         self.message = message
         self.status = status
+
+    @property
+    def goes_on(self) -> str:
+        """How an action that ended so goes on by itself, as a sentence; "" when it does not."""
+        return ""
 
 
 class Refused(OutsideError):
@@ -66,6 +76,12 @@ class Retry(OutsideError):
         self.in_doubt = in_doubt
         self.seconds = seconds
 
+    @property
+    def goes_on(self) -> str:
+        if self.in_doubt:
+            return "It may have been done anyway, so Admit looks before it tries again."
+        return TRIES_AGAIN
+
 
 class KeyRejected(OutsideError):
     """The site did not let us in (401 or 403), or the key cannot be sent (no status).
@@ -87,6 +103,14 @@ class LimitReached(OutsideError):
         super().__init__(message, status=status)
         self.seconds = seconds
 
+    @property
+    def goes_on(self) -> str:
+        return f"Admit goes on by itself in {math.ceil(self.seconds)} seconds."
+
 
 class OutOfTime(OutsideError):
     """The caller's own time, or its lease, was up before the call was sent."""
+
+    @property
+    def goes_on(self) -> str:
+        return "It goes on at once."

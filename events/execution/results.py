@@ -2,7 +2,6 @@
 
 import logging
 import random
-import re
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -12,7 +11,14 @@ from django.db.models import CharField
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from integrations import rate_limit
-from integrations.errors import KeyRejected, LimitReached, OutOfTime, Refused, Retry
+from integrations.errors import (
+    TRIES_AGAIN,
+    KeyRejected,
+    LimitReached,
+    OutOfTime,
+    Refused,
+    Retry,
+)
 from integrations.queries import Parameter, Query, Update
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific.access_check import reject_key
@@ -23,7 +29,6 @@ Status = RuleRun.Status
 # bring that to an end, and it would use up the site's calls for ever.
 MANY_CALLS = 20
 DATABASE_PAUSE_SECONDS = 5.0
-_PROMISE = re.compile(r"[;,.]?(?: so)? Admit (?:tries|looks)\b[^.]*\.")
 
 _LOCK = Query(
     lambda: EventLog.objects.select_for_update().filter(pk=Parameter("event")).values_list("pk")
@@ -60,7 +65,7 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
         case Refused():
             return Result(Status.FAILED, error.message)
         case KeyRejected() | LimitReached():
-            return _pause(error.message)
+            return _pause(f"{error.message} {error.goes_on}".strip())
         case SecretUnreadable():
             assert run.integration is not None
             reject_key(run.integration, error.message)
@@ -73,12 +78,12 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
         case OutOfTime() if answer_seconds >= settings.TASK_SECONDS / 2:
             return _retry(run, f"Thinkific answers too slowly: {calls} calls took too long.")
         case OutOfTime():
-            return _pause(error.message)
+            return _pause(f"{error.message} {error.goes_on}")
         case rate_limit.NoSlot():
             message = "Waits for its turn: Thinkific allows only so many calls a minute."
             return _pause(message, again_in=error.seconds)
         case Retry():
-            return _retry(run, error.message, at_least=error.seconds or 0.0)
+            return _retry(run, error.message, goes_on=error.goes_on, at_least=error.seconds or 0.0)
         case OperationalError() | InterfaceError():
             message = "Admit's own database was busy or away. It goes on by itself."
             return _pause(message, again_in=DATABASE_PAUSE_SECONDS)
@@ -86,8 +91,7 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
             log.exception("action_broke", extra={"run": run.pk})
             return _retry(
                 run,
-                f"Admit itself failed ({type(error).__name__}), not Thinkific; Admit tries again "
-                "by itself.",
+                f"Admit itself failed ({type(error).__name__}), not Thinkific.",
                 then="Call your technician, then retry.",
             )
 
@@ -109,15 +113,18 @@ def _retry(
     run: RuleRun,
     message: str,
     *,
+    goes_on: str = TRIES_AGAIN,
     at_least: float = 0.0,
     then: str = "Retry when Thinkific works again.",
 ) -> Result:
-    """Try again after the schedule's delay, or after `at_least` seconds; fail when it is over."""
+    """Try again after the schedule's delay, or after `at_least` seconds; fail when it is over.
+
+    `goes_on` is told as long as it is true, `then` once the schedule is over.
+    """
     delays = settings.RETRY_DELAYS
     if run.attempts < len(delays):
         # A tenth more or less, so that what failed together does not come back together.
         delay = delays[run.attempts] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-        return Result(Status.WAITING, message, again_in=max(delay, at_least))
-    said = _PROMISE.sub(".", message)  # what it promised does not come any more
+        return Result(Status.WAITING, f"{message} {goes_on}", again_in=max(delay, at_least))
     times = "once" if run.attempts == 1 else f"{run.attempts} times"
-    return Result(Status.FAILED, f"{said} Admit tried {times} and has given up. {then}")
+    return Result(Status.FAILED, f"{message} Admit tried {times} and has given up. {then}")

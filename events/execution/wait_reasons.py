@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from events.models import RuleRun
 from integrations import rate_limit
 from integrations.models import CallBudget, Integration
-from integrations.thinkific.explain import without_numbers
 
 
 def reason(run: RuleRun) -> str:
@@ -16,7 +15,7 @@ def reason(run: RuleRun) -> str:
 def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
     """The same for many: by pk, with a query for all of them and one for each of their sites."""
     waiting = [run for run in runs if run.status == RuleRun.Status.WAITING and run.integration]
-    found = {run.pk: without_numbers(run.message) for run in runs}
+    found = {run.pk: run.message for run in runs}
     if not waiting:
         return found
     sites = {run.integration.pk: run.integration for run in waiting if run.integration}

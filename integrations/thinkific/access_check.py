@@ -80,13 +80,10 @@ def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
         case SiteAnswer.OPEN, KeyRejected():
             return Refused(error.alone, status=error.status)
         case _, KeyRejected():
-            message = (
-                f"Thinkific denied access ({error.status}), and did not answer whether it does so "
-                "in general. Admit tries again by itself."
-            )
+            message = "Thinkific denied access, and did not answer whether it does so in general."
             return Retry(message, status=error.status, in_doubt=False)
         case _, LimitReached():
-            message = "Thinkific limits this one request (429). Admit tries again by itself."
+            message = "Thinkific limits this one request."
             return Retry(message, status=error.status, in_doubt=False, seconds=error.seconds)
     return error
 

@@ -5,7 +5,6 @@ any HTTP service behind Cloudflare does.
 """
 
 import json
-import math
 import re
 import ssl
 from collections.abc import Iterator, Mapping
@@ -17,10 +16,8 @@ from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused
 from integrations.thinkific import rate_headers
 from integrations.thinkific.deadline import CallDeadline, Stage
 
-TOO_LARGE = "Thinkific's answer was too large (more than 1 MiB). Admit tries again by itself."
+TOO_LARGE = "Thinkific's answer was too large (more than 1 MiB)."
 
-_AGAIN = "Admit tries again by itself."
-_LOOK = "The change may have been made all the same, so Admit looks before it tries again."
 _LOOK_AT = (
     "Look at the student in Thinkific, and at the permissions of the key's owner there. Then retry."
 )
@@ -55,7 +52,7 @@ def judge(reply: Reply, *, write: bool, now: datetime) -> Answer | OutsideError:
     """What a reply means for the caller, by its status first and its text second."""
     status, trouble = reply.status, reply.trouble
     if status is None:
-        return trouble or Retry(_sentence("Thinkific sent no answer.", write), in_doubt=write)
+        return trouble or Retry("Thinkific sent no answer.", in_doubt=write)
     if trouble and (status < 300 or status in _TEXT_DECIDES):
         return Retry(trouble.message, status=status, in_doubt=write and status < 300)
     if 200 <= status < 300:
@@ -75,8 +72,8 @@ def no_answer(
         what = "The connection to Thinkific broke off before its answer was complete."
         if call.is_over or _caused_by(error, TimeoutError):
             what = f"Thinkific did not answer within {seconds:g} seconds."
-        return Retry(_sentence(what, write), in_doubt=write)
-    return Retry(f"{_unreached(error, call, host)} {_AGAIN}", in_doubt=False)
+        return Retry(what, in_doubt=write)
+    return Retry(_unreached(error, call, host), in_doubt=False)
 
 
 def _unreached(error: Exception, call: CallDeadline, host: str) -> str:
@@ -123,8 +120,7 @@ def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
         what = "an empty answer"
     elif stripped.startswith("<"):
         what = "a web page instead of data"
-    said = f"Thinkific sent {what} ({status})."
-    return Retry(_sentence(said, write), status=status, in_doubt=write)
+    return Retry(f"Thinkific sent {what}.", status=status, in_doubt=write)
 
 
 def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> OutsideError:
@@ -134,31 +130,27 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
     match status:
         case 401:
             return KeyRejected(
-                "Thinkific does not accept the key (401): the key or the subdomain is wrong, "
+                "Thinkific does not accept the key: the key or the subdomain is wrong, "
                 f"or {_GROW}. Check both, and enter the key again.",
                 status=status,
-                alone="Thinkific refused this one request (401), although the key works. "
-                f"{_LOOK_AT}",
+                alone=f"Thinkific refused this one request, although the key works. {_LOOK_AT}",
             )
         case 403:
             return KeyRejected(
-                f"Thinkific denies access (403): {_GROW}, or the key lacks a permission.{said}",
+                f"Thinkific denies access: {_GROW}, or the key lacks a permission.{said}",
                 status=status,
                 alone=_denied_alone(reply, said),
             )
         case 429:
             seconds = rate_headers.pause_seconds(reply.headers, now)
             return LimitReached(
-                "Thinkific's limit of calls is used up (429); Admit goes on by itself "
-                f"in {math.ceil(seconds)} seconds.",
-                seconds=seconds,
-                status=status,
+                "Thinkific's limit of calls is used up.", seconds=seconds, status=status
             )
     if 300 <= status < 500 and status not in _LATER:
         fields = frozenset(field for field, _ in pairs if field)
         return Refused(_refusal(status, said), status=status, details=details, fields=fields)
     return Retry(
-        f"Thinkific answered with an error of its own ({status}); {_AGAIN}",
+        "Thinkific answered with an error of its own.",
         status=status,
         in_doubt=write,
         seconds=rate_headers.retry_after(reply.headers, now),
@@ -168,11 +160,11 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
 def _denied_alone(reply: Reply, said: str) -> str:
     if reply.text.lstrip().startswith("<"):
         return (
-            "Something in front of Thinkific, such as a firewall, refused what was sent (403, a "
-            "web page instead of data). Look for signs in the customer's name or fields that may "
-            "look like code to it. Enroll the customer in Thinkific by hand, or retry."
+            "Something in front of Thinkific, such as a firewall, refused what was sent. It sent "
+            "a web page instead of data. Look for signs in the customer's name or fields that "
+            "may look like code to it. Enroll the customer in Thinkific by hand, or retry."
         )
-    return f"Thinkific refused this one request (403), although the key works.{said} {_LOOK_AT}"
+    return f"Thinkific refused this one request, although the key works.{said} {_LOOK_AT}"
 
 
 def _first_detail(text: str) -> str:
@@ -186,16 +178,12 @@ def _ended(text: str) -> str:
 def _refusal(status: int, said: str) -> str:
     if status < 400:
         return (
-            f"Thinkific's API has another address ({status}, a redirect), which Admit does not "
+            "Thinkific's API has another address (a redirect), which Admit does not "
             "follow. Check THINKIFIC_API_URL in the settings."
         )
     if status == 404:
-        return f"Thinkific does not have what was asked for (404): it may have been deleted.{said}"
-    return f"Thinkific refused the request ({status}).{said} Put that right, then retry."
-
-
-def _sentence(what: str, write: bool) -> str:
-    return f"{what} {_LOOK if write else _AGAIN}"
+        return f"Thinkific does not have what was asked for: it may have been deleted.{said}"
+    return f"Thinkific refused the request.{said} Put that right, then retry."
 
 
 def _blames(text: str) -> list[tuple[str, str]]:

@@ -111,4 +111,4 @@ def _target(bundle_id: int) -> str:
 
 
 def _later() -> Retry:
-    return Retry("Thinkific said that it enrolls in the bundle a little later; Admit looks again.")
+    return Retry("Thinkific said that it enrolls in the bundle a little later.")

@@ -81,8 +81,7 @@ def rows(
         listed = answer.body.get("items") if isinstance(answer.body, dict) else None
         if not isinstance(listed, list):
             raise Retry(
-                "Thinkific sent something else than the list that was asked for. "
-                "Admit tries again by itself.",
+                "Thinkific sent something else than the list that was asked for.",
                 in_doubt=False,
             )
         for row in listed:

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from integrations import queries, rate_limit
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
+from integrations.thinkific import explain
 from integrations.thinkific.access_check import accept_key
 from integrations.thinkific.calls import Get, Steps, rows
 from integrations.thinkific.session import Session
@@ -118,7 +119,7 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
     try:
         return session.carry_out(fetch())
     except Retry as error:
-        _note_unreachable(integration, error.message)
+        _note_unreachable(integration, f"{error.message} {explain.LATER}")
         raise
     except Refused as error:
         # Of a site that was read before it says nothing, of a new one that it is no school.

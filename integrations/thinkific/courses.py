@@ -18,10 +18,8 @@ NEVER = "2099-01-01T00:00:00Z"
 FOREVER = datetime(2090, 1, 1, tzinfo=UTC)
 
 
-UNSEEN = "Thinkific said that it enrolled the student, but does not show it; Admit looks again."
-UNCHANGED = (
-    "Thinkific said that it changed the enrollment, but shows it as before; Admit looks again."
-)
+UNSEEN = "Thinkific said that it enrolled the student, but does not show it."
+UNCHANGED = "Thinkific said that it changed the enrollment, but shows it as before."
 
 
 class Closed(enum.Enum):
@@ -196,7 +194,7 @@ def _again(user: User, course_id: int, row: Row) -> Reread:
         rows = yield from read(user, course_id)
         found = [again for again in rows if again["id"] == row["id"]]
         if not found:
-            raise Retry("The enrollment changed while Admit looked at it; Admit looks again.")
+            raise Retry("The enrollment changed while Admit looked at it.")
         return found
 
     return reread

@@ -1,13 +1,13 @@
 """Why a site could not be read, told to a person who asked for it and waits."""
 
 import math
-import re
 
 from integrations import rate_limit
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Retry
 from integrations.models import CallBudget, Integration
 from integrations.secrets import SecretUnreadable
 
+LATER = "Try again later."
 FAULTS = (OutsideError, SecretUnreadable, rate_limit.SiteBlocked, rate_limit.NoSlot)
 WHERE = "Settings > Code & Analytics > API"
 # A wrong address and a wrong key are answered alike.
@@ -16,17 +16,20 @@ NOT_LET_IN = (
     f"Copy both once more from Thinkific, {WHERE}. "
     "The API takes a Thinkific plan of Grow or higher."
 )
-_BY_ITSELF = re.compile(r"[.;] Admit (tries again|goes on) by itself.*", re.DOTALL)
-_STATUS = re.compile(r" \([1-5][0-9]{2}\)")
 
 
 def explain(error: Exception) -> str:
-    """One or two sentences for one of FAULTS; nothing that a person starts is tried again."""
+    """The same as `explain_plainly` for a terminal: with the number of HTTP."""
+    status = error.status if isinstance(error, OutsideError) else None
+    return _explain(error) + (f" (HTTP {status})" if status else "")
+
+
+def _explain(error: Exception) -> str:
     match error:
         case LimitReached():
             return _limit(error.seconds)
         case Retry():
-            return _nothing_by_itself(error.message)
+            return f"{error.message} {LATER}"
         case OutsideError() | SecretUnreadable():
             return error.message
         case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY):
@@ -40,7 +43,7 @@ def explain(error: Exception) -> str:
 
 
 def explain_plainly(error: Exception) -> str:
-    """The same for a page of a course creator: no numbers of HTTP, and where to look it up."""
+    """One or two sentences for one of FAULTS; nothing that a person starts is tried again."""
     match error:
         case KeyRejected(status=401):
             return NOT_LET_IN
@@ -49,28 +52,14 @@ def explain_plainly(error: Exception) -> str:
                 "Thinkific knows the key, but gives it no access to the API. That takes a "
                 "Thinkific plan of Grow or higher. Upgrade the plan, then enter the key again."
             )
-    return plain(explain(error))
+    return _explain(error)
 
 
 def trouble(integration: Integration) -> str:
     """What keeps the site from being connected, for its page; "" when nothing does."""
     if integration.not_let_in:
         return NOT_LET_IN
-    return plain(integration.connection_message)
-
-
-def plain(message: str) -> str:
-    """A message of a refresh, as it was kept, without the numbers of HTTP."""
-    return without_numbers(_nothing_by_itself(message))
-
-
-def without_numbers(message: str) -> str:
-    """A message as it was kept, for whoever is no technician: without the numbers of HTTP."""
-    return _STATUS.sub("", message)
-
-
-def _nothing_by_itself(message: str) -> str:
-    return _BY_ITSELF.sub(". Try again later.", message)
+    return integration.connection_message
 
 
 def _limit(seconds: float) -> str:

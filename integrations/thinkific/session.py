@@ -104,7 +104,7 @@ class Session:
     def _before_call(self, method: str, path: str) -> None:
         max_wait = self._until - time.monotonic()
         if max_wait <= 0:
-            raise OutOfTime("The worker's time was up before the next call; it goes on at once.")
+            raise OutOfTime("The worker's time was up before the next call.")
         leased_until = time.monotonic() + settings.LEASE_SECONDS
         intent: Intent | None = None
 
@@ -130,7 +130,7 @@ class Session:
         # A process that stood still may find its run with another one, which has looked already
         # whether this call was made.
         if self._run_id and time.monotonic() + settings.CALL_DEADLINE_SECONDS > leased_until:
-            raise OutOfTime("The worker stood still before the next call; it goes on at once.")
+            raise OutOfTime("The worker stood still before the next call.")
 
     def _stop_if_blocked(self) -> None:
         """The site may have been paused while we waited for our slot: nothing was sent yet."""

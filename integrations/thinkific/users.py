@@ -161,8 +161,7 @@ def _holder(attempt: Attempt, error: Refused, *, held: bool) -> Steps[User | Non
         return found
     if held:
         raise Retry(
-            "Thinkific has a student with this e-mail, but does not show the student yet. "
-            "Admit tries again by itself.",
+            "Thinkific has a student with this e-mail, but does not show the student yet.",
             status=error.status,
             in_doubt=False,
         ) from error
@@ -186,8 +185,7 @@ def _made(
         found = yield from look_up(attempt, certain=False)
         if found is None:
             raise Retry(
-                "Thinkific reported success, but shows no student with this e-mail; "
-                "Admit looks again.",
+                "Thinkific reported success, but shows no student with this e-mail.",
                 status=answer.status,
             )
         return replace(found, notes=notes)

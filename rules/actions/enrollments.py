@@ -72,12 +72,12 @@ def _with_notes(attempt: Attempt, user: users.User, order: Order, sentence: str)
     notes = list(user.notes)
     try:
         notes += yield from users.fill(attempt, order.fields)
-    except Retry as error:
+    except Retry:
         if order.attempt < FIELD_ATTEMPTS:
             raise
         notes.append(
-            f"Thinkific could not fill the signup fields ({error.status or 'no answer'}); Admit "
-            "sends them again with this student's next purchase."
+            "Thinkific could not fill the signup fields. Admit sends them again with this "
+            "student's next purchase."
         )
     if attempt.replaced:
         notes.append(
@@ -148,7 +148,7 @@ def _not_known_yet(error: Refused) -> Retry:
     said = f" ({error.details[0].rstrip('.')})" if error.details else ""
     return Retry(
         f"Thinkific has this student, but answers that something was not found{said}. It may "
-        "not know a new student everywhere yet. Admit tries again by itself.",
+        "not know a new student everywhere yet.",
         status=error.status,
         in_doubt=False,
     )

@@ -116,6 +116,10 @@ def _walks(line: str, sql: str) -> bool:
     scan = re.match(r"[ ->]*(?:SCAN|(?:Parallel )?Seq Scan on) (\w+)", line)
     if scan is None:
         return False
+    # PostgreSQL tells how many rows it went through: a scan that a LIMIT ends early is none.
+    read = re.search(r"actual rows=(\d+) loops=(\d+)", line)
+    if read and int(read[1]) * int(read[2]) <= MANY:
+        return False
     aliases = re.findall(r'"(\w+)" ([A-Z]\w*\d)\b', sql)  # SQLite tells these alone
     table = {alias: name for name, alias in aliases}.get(scan[1], scan[1])
     # SQLite says SCAN as well of what is read in its order up to a LIMIT, and of an index that

@@ -131,33 +131,29 @@ def test_an_exchange_is_clipped_and_can_be_stored():
 
 # What answers mean
 
+OWN_ERROR = "Thinkific answered with an error of its own."
 # status, kind, whether a POST is in doubt afterwards, words of the message
 STATUSES = [
-    (400, Refused, None, "refused the request (400)"),
+    (400, Refused, None, "refused the request."),
     (401, KeyRejected, None, "Grow or higher"),
-    (402, Refused, None, "(402)"),
+    (402, Refused, None, "refused the request."),
     (403, KeyRejected, None, "Grow or higher"),
     (404, Refused, None, "may have been deleted"),
-    (405, Refused, None, "(405)"),
-    (409, Refused, None, "(409)"),
-    (422, Refused, None, "(422)"),
-    (300, Refused, None, "another address (300"),
-    (304, Refused, None, "another address (304"),
-    (429, LimitReached, None, "in 60 seconds"),
-    (408, Retry, True, "an error of its own (408)"),
-    (425, Retry, True, "(425)"),
-    (
-        500,
-        Retry,
-        True,
-        "Thinkific answered with an error of its own (500); Admit tries again by itself.",
-    ),
-    (502, Retry, True, "(502)"),
-    (503, Retry, True, "(503)"),
-    (504, Retry, True, "(504)"),
-    (520, Retry, True, "(520)"),
-    (530, Retry, True, "(530)"),
-    (999, Retry, True, "(999)"),
+    (405, Refused, None, "refused the request."),
+    (409, Refused, None, "refused the request."),
+    (422, Refused, None, "refused the request."),
+    (300, Refused, None, "another address (a redirect)"),
+    (304, Refused, None, "another address (a redirect)"),
+    (429, LimitReached, None, "limit of calls is used up."),
+    (408, Retry, True, OWN_ERROR),
+    (425, Retry, True, OWN_ERROR),
+    (500, Retry, True, OWN_ERROR),
+    (502, Retry, True, OWN_ERROR),
+    (503, Retry, True, OWN_ERROR),
+    (504, Retry, True, OWN_ERROR),
+    (520, Retry, True, OWN_ERROR),
+    (530, Retry, True, OWN_ERROR),
+    (999, Retry, True, OWN_ERROR),
 ]
 
 
@@ -172,8 +168,14 @@ def test_each_status_has_its_reaction(status, kind, doubt, words, body):
         assert (type(error), error.status) == (kind, status)
         assert words in error.message
         assert error.message == str(error)
+        assert str(status) not in error.message
     doubts = [error.in_doubt for error in errors if isinstance(error, Retry)]
     assert doubts == ([False, doubt] if kind is Retry else [])
+    if kind is Retry:
+        assert [error.goes_on for error in errors] == [
+            "Admit tries again by itself.",
+            "It may have been done anyway, so Admit looks before it tries again.",
+        ]
     assert len(server.requests) == 2  # each was sent once
 
 
@@ -232,7 +234,7 @@ def test_a_429_says_how_long_to_wait():
 
     assert isinstance(error, LimitReached)
     assert error.seconds == 7
-    assert "in 7 seconds" in error.message
+    assert error.goes_on == "Admit goes on by itself in 7 seconds."
 
 
 @pytest.mark.parametrize(("headers", "seconds"), [({}, None), ({"Retry-After": "7"}, 7)])

@@ -25,7 +25,7 @@ from config.admin.parts.page import render
 from events.reports import backlog
 from events.retention import delete_integration
 from integrations import catalog_refresh, connect
-from integrations.models import CallBudget, Destination, Integration
+from integrations.models import ApiCall, CallBudget, Destination, Integration
 from integrations.thinkific import catalog, pauses
 from integrations.thinkific.explain import FAULTS, explain_plainly, trouble
 from rules import broken_rules
@@ -198,6 +198,7 @@ class IntegrationAdmin(ListAdmin):
         wrong = bool(form and form.errors) or bool(fields and fields.rows.total_error_count())
         if form:
             form.mark_refusal()
+        why = trouble(integration)
         sections = [(title, {"fields": list(names)}) for title, names in SECTIONS]
         return render(
             request,
@@ -211,7 +212,8 @@ class IntegrationAdmin(ListAdmin):
             errors=wrong,
             may_delete=not is_new and self.has_delete_permission(request, integration),
             warning=connect.expiry_warning(integration, timezone.localdate()),
-            trouble=trouble(integration),
+            trouble=why,
+            last_call=_last_call(integration) if why else None,
             rules_url="" if is_new else integration_messages.rules_of(integration=integration.pk),
             **({} if is_new else _not_listed(integration)),
         )
@@ -268,6 +270,11 @@ class IntegrationAdmin(ListAdmin):
         text = "deleted with its rules and mappings. What it did stays in the log."
         self.message_user(request, f"{name}: {text}")
         return HttpResponseRedirect(reverse("admin:integrations_integration_changelist"))
+
+
+def _last_call(integration: Integration) -> ApiCall | None:
+    """The last call that was made for no action; kept for as long as any other."""
+    return ApiCall.objects.filter(integration=integration, run_id=None).order_by("-pk").first()
 
 
 def _not_listed(integration: Integration) -> dict[str, Any]:
