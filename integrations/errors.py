@@ -18,12 +18,19 @@ TRIES_AGAIN = "Admit tries again by itself."
 
 
 class OutsideError(Exception):
-    """An outside system did not do what was asked; `status` is its HTTP status, if it gave one."""
+    """An outside system did not do what was asked; `status` is its HTTP status, if it gave one.
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    `code` names the kind for scripts and for our own logic; it stays the same when the words do
+    not.
+    """
+
+    code = "outside"
+
+    def __init__(self, message: str, *, status: int | None = None, code: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.status = status
+        self.code = code or type(self).code
 
     @property
     def goes_on(self) -> str:
@@ -38,15 +45,18 @@ class Refused(OutsideError):
     `fields` the names or labels of the fields that they blame, in the outside's spelling.
     """
 
+    code = "refused"
+
     def __init__(
         self,
         message: str,
         *,
         status: int | None = None,
+        code: str = "",
         details: tuple[str, ...] = (),
         fields: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(message, status=status)
+        super().__init__(message, status=status, code=code)
         self.details = details
         self.fields = fields
 
@@ -64,15 +74,18 @@ class Retry(OutsideError):
     too few enrolls twice. `seconds`: the pause that the outside asked for (1 to 900), or None.
     """
 
+    code = "no_answer"
+
     def __init__(
         self,
         message: str,
         *,
         status: int | None = None,
+        code: str = "",
         in_doubt: bool = True,
         seconds: float | None = None,
     ) -> None:
-        super().__init__(message, status=status)
+        super().__init__(message, status=status, code=code)
         self.in_doubt = in_doubt
         self.seconds = seconds
 
@@ -91,6 +104,8 @@ class KeyRejected(OutsideError):
     other requests.
     """
 
+    code = "key_rejected"
+
     def __init__(self, message: str, *, status: int | None = None, alone: str = "") -> None:
         super().__init__(message, status=status)
         self.alone = alone or message
@@ -98,6 +113,8 @@ class KeyRejected(OutsideError):
 
 class LimitReached(OutsideError):
     """The site's limit of calls is used up; it may be called again after `seconds` (1 to 900)."""
+
+    code = "limit_reached"
 
     def __init__(self, message: str, *, seconds: float, status: int | None = None) -> None:
         super().__init__(message, status=status)
@@ -110,6 +127,8 @@ class LimitReached(OutsideError):
 
 class OutOfTime(OutsideError):
     """The caller's own time, or its lease, was up before the call was sent."""
+
+    code = "out_of_time"
 
     @property
     def goes_on(self) -> str:

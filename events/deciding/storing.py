@@ -88,15 +88,16 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent) -> RuleRun:
         rule=rule,
         customer=event.customer,
         received_at=event.received_at,
+        code="not_started",
         next_attempt_at=event.received_at + timedelta(seconds=settings.RETRY_DELAYS[0]),
         **RuleRun.copy_of(rule),
     )
     held = must_be_held(event, line.line_status)
     if event.customer is None:
-        run.status = RuleRun.Status.FAILED
+        run.status, run.code = RuleRun.Status.FAILED, "no_email"
         run.message = f"{line.email_problem} So nobody could be enrolled or removed."
     elif held:
-        run.status, run.message = RuleRun.Status.HELD, held
+        run.status, run.code, run.message = RuleRun.Status.HELD, "held", held
     return run
 
 

@@ -51,6 +51,7 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         queued = event.runs.filter(customer=None, status=Status.FAILED).update(
             customer=event.customer,
             status=Status.HELD if held else Status.WAITING,
+            code="held" if held else "queued",
             message=held or f"Queued for {event.customer.readable_email}, which {by} gave.",
             attempts=0,
             crashes=0,

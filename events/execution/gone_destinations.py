@@ -12,6 +12,7 @@ from events.execution.results import refresh_event
 from events.models import RuleRun
 from integrations.models import Destination
 from rules import actions
+from rules.actions.enrollments import GONE
 from rules.models import Rule
 
 Status = RuleRun.Status
@@ -43,6 +44,7 @@ def mark(destination: Destination, *, by: str) -> tuple[int, int]:
                 .filter(pk=pk)
                 .update(
                     status=Status.FAILED,
+                    code=GONE,
                     message=message,
                     finished_at=Now(),
                     next_attempt_at=None,

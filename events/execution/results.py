@@ -44,6 +44,7 @@ class Result:
     """How an attempt ended; `again_in` is in seconds, `counts` False when it was no true try."""
 
     status: RuleRun.Status
+    code: str
     message: str
     again_in: float = 0.0
     counts: bool = True
@@ -63,34 +64,39 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
     """
     match error:
         case Refused():
-            return Result(Status.FAILED, error.message)
+            return Result(Status.FAILED, error.code, error.message)
         case KeyRejected() | LimitReached():
-            return _pause(f"{error.message} {error.goes_on}".strip())
+            return _pause(error.code, f"{error.message} {error.goes_on}".strip())
         case SecretUnreadable():
             assert run.integration is not None
             reject_key(run.integration, error.message)
-            return _pause(error.message)
+            return _pause("key_unreadable", error.message)
         case rate_limit.SiteBlocked():
             assert run.integration is not None
-            return _pause(wait_reasons.at_closed_site(run.integration, error.why))
+            return _pause("site_paused", wait_reasons.at_closed_site(run.integration, error.why))
         case OutOfTime() | rate_limit.NoSlot() if calls >= MANY_CALLS:
-            return _retry(run, f"It was not done after {calls} calls to Thinkific.")
+            return _retry(
+                run, "too_many_calls", f"It was not done after {calls} calls to Thinkific."
+            )
         case OutOfTime() if answer_seconds >= settings.TASK_SECONDS / 2:
-            return _retry(run, f"Thinkific answers too slowly: {calls} calls took too long.")
+            message = f"Thinkific answers too slowly: {calls} calls took too long."
+            return _retry(run, "too_slow", message)
         case OutOfTime():
-            return _pause(f"{error.message} {error.goes_on}")
+            return _pause(error.code, f"{error.message} {error.goes_on}")
         case rate_limit.NoSlot():
             message = "Waits for its turn: Thinkific allows only so many calls a minute."
-            return _pause(message, again_in=error.seconds)
+            return _pause("no_slot", message, again_in=error.seconds)
         case Retry():
-            return _retry(run, error.message, goes_on=error.goes_on, at_least=error.seconds or 0.0)
+            at_least = error.seconds or 0.0
+            return _retry(run, error.code, error.message, goes_on=error.goes_on, at_least=at_least)
         case OperationalError() | InterfaceError():
             message = "Admit's own database was busy or away. It goes on by itself."
-            return _pause(message, again_in=DATABASE_PAUSE_SECONDS)
+            return _pause("database_busy", message, again_in=DATABASE_PAUSE_SECONDS)
         case _:
             log.exception("action_broke", extra={"run": run.pk})
             return _retry(
                 run,
+                "broken",
                 f"Admit itself failed ({type(error).__name__}), not Thinkific.",
                 then="Call your technician, then retry.",
             )
@@ -105,12 +111,13 @@ def refresh_event(event_id: int) -> None:
     _SHOW.make(event=event_id, status=EventLog.status_of(statuses))
 
 
-def _pause(message: str, *, again_in: float = 0.0) -> Result:
-    return Result(Status.WAITING, message, again_in=again_in, counts=False)
+def _pause(code: str, message: str, *, again_in: float = 0.0) -> Result:
+    return Result(Status.WAITING, code, message, again_in=again_in, counts=False)
 
 
 def _retry(
     run: RuleRun,
+    code: str,
     message: str,
     *,
     goes_on: str = TRIES_AGAIN,
@@ -125,6 +132,7 @@ def _retry(
     if run.attempts < len(delays):
         # A tenth more or less, so that what failed together does not come back together.
         delay = delays[run.attempts] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-        return Result(Status.WAITING, f"{message} {goes_on}", again_in=max(delay, at_least))
+        again_in = max(delay, at_least)
+        return Result(Status.WAITING, code, f"{message} {goes_on}", again_in=again_in)
     times = "once" if run.attempts == 1 else f"{run.attempts} times"
-    return Result(Status.FAILED, f"{message} Admit tried {times} and has given up. {then}")
+    return Result(Status.FAILED, code, f"{message} Admit tried {times} and has given up. {then}")

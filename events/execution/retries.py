@@ -68,6 +68,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
             open_runs = RuleRun.objects.filter(pk=run.pk, status__in=[Status.FAILED, Status.HELD])
             number += open_runs.update(
                 status=Status.SKIPPED,
+                code="dismissed",
                 message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
                 finished_at=Now(),
             )
@@ -97,6 +98,7 @@ def _queue(run: RuleRun, *, anyway: bool) -> int:
     with transaction.atomic():
         queued = RuleRun.objects.filter(pk=run.pk, status=run.status).update(
             status=Status.WAITING,
+            code="queued",
             message="Queued again.",
             attempts=0,
             crashes=0,
@@ -145,6 +147,7 @@ def _give_back(lapsed: QuerySet[RuleRun]) -> None:
     last = {"crashes__gte": CRASHES_ALLOWED - 1}
     lapsed.update(
         status=Case(When(**last, then=Value(Status.FAILED)), default=Value(Status.WAITING)),
+        code="worker_stopped",
         message=Case(
             When(**last, then=Value(too_often)),
             default=Value("Admit stopped while it carried this out; it goes on by itself."),
@@ -162,6 +165,7 @@ def _give_up(pk: int, what: str) -> None:
         status=Status.FAILED,
         finished_at=Now(),
         next_attempt_at=None,
+        code="deleted",
         message=f"The {what} was deleted before this could be carried out. "
         "Do it by hand in Thinkific if it is still wanted.",
     )

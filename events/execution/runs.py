@@ -58,6 +58,7 @@ def _ours() -> QuerySet[RuleRun]:
 _RENEW = Update(_ours, lease_until=Now() + Parameter("lease", DurationField()))
 _RESULT = {
     "status": Parameter("status", CharField()),
+    "code": Parameter("code", CharField()),
     "message": Parameter("message", CharField()),
     "attempts": F("attempts") - Parameter("uncounted"),
     "crashes": 0,
@@ -100,11 +101,11 @@ def carry_out(run: RuleRun, *, until: float = float("inf")) -> None:
     try:
         overtaken = _overtaken(run)
         if overtaken:
-            result = Result(Status.SKIPPED, overtaken)
+            result = Result(Status.SKIPPED, "overtaken", overtaken)
         else:
             session, order = _prepare(run, until)
-            message = session.carry_out(run.spec.run(session.attempt, order))
-            result = Result(Status.DONE, message)
+            outcome = session.carry_out(run.spec.run(session.attempt, order))
+            result = Result(Status.DONE, outcome.code, outcome.message)
     except LeaseLost:
         pass
     except Exception as error:
@@ -215,6 +216,7 @@ def _finish(run: RuleRun, result: Result | None, session: Session | None) -> boo
             pk=run.pk,
             token=run.lease_token,
             status=result.status,
+            code=result.code,
             message=result.message,
             uncounted=0 if result.counts else 1,
             again_in=timedelta(seconds=result.again_in),

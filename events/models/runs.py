@@ -113,6 +113,8 @@ class RuleRun(models.Model):
     rule_sentence = models.TextField()
 
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.WAITING)
+    # Why it stands so: for scripts and for our own logic, the same whatever the message says.
+    code = models.CharField(max_length=40, blank=True)
     message = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
     # Attempts that ended without a result because the worker died.

@@ -39,6 +39,7 @@ def _run(run: RuleRun) -> dict[str, Any]:
         "destination": run.destination_id,
         "status": run.status,
         "attempts": run.attempts,
+        "code": run.code,
         "message": wait_reasons.reason(run),
         "next_attempt_at": run.next_attempt_at.isoformat() if run.next_attempt_at else None,
     }

@@ -78,13 +78,19 @@ def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
         case SiteAnswer.LIMITED, _:
             return rate_limit.SiteBlocked(CallBudget.Blocked.LIMIT, rate_limit.ASKING_SECONDS)
         case SiteAnswer.OPEN, KeyRejected():
-            return Refused(error.alone, status=error.status)
+            return Refused(error.alone, status=error.status, code="request_denied")
         case _, KeyRejected():
             message = "Thinkific denied access, and did not answer whether it does so in general."
-            return Retry(message, status=error.status, in_doubt=False)
+            return Retry(message, status=error.status, code="request_denied", in_doubt=False)
         case _, LimitReached():
             message = "Thinkific limits this one request."
-            return Retry(message, status=error.status, in_doubt=False, seconds=error.seconds)
+            return Retry(
+                message,
+                status=error.status,
+                code="request_limited",
+                in_doubt=False,
+                seconds=error.seconds,
+            )
     return error
 
 

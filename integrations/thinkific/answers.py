@@ -54,7 +54,12 @@ def judge(reply: Reply, *, write: bool, now: datetime) -> Answer | OutsideError:
     if status is None:
         return trouble or Retry("Thinkific sent no answer.", in_doubt=write)
     if trouble and (status < 300 or status in _TEXT_DECIDES):
-        return Retry(trouble.message, status=status, in_doubt=write and status < 300)
+        return Retry(
+            trouble.message,
+            status=status,
+            code=trouble.code,
+            in_doubt=write and status < 300,
+        )
     if 200 <= status < 300:
         return _success(status, reply.text, write=write)
     return _failure(status, reply, write=write, now=now)
@@ -73,7 +78,7 @@ def no_answer(
         if call.is_over or _caused_by(error, TimeoutError):
             what = f"Thinkific did not answer within {seconds:g} seconds."
         return Retry(what, in_doubt=write)
-    return Retry(_unreached(error, call, host), in_doubt=False)
+    return Retry(_unreached(error, call, host), code="unreachable", in_doubt=False)
 
 
 def _unreached(error: Exception, call: CallDeadline, host: str) -> str:
@@ -120,7 +125,7 @@ def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
         what = "an empty answer"
     elif stripped.startswith("<"):
         what = "a web page instead of data"
-    return Retry(f"Thinkific sent {what}.", status=status, in_doubt=write)
+    return Retry(f"Thinkific sent {what}.", status=status, code="not_understood", in_doubt=write)
 
 
 def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> OutsideError:
@@ -152,6 +157,7 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
     return Retry(
         "Thinkific answered with an error of its own.",
         status=status,
+        code="server_error",
         in_doubt=write,
         seconds=rate_headers.retry_after(reply.headers, now),
     )

@@ -43,7 +43,7 @@ def open_up(
     if answer.status != 201 or (answer.body and not answer.body.get("id")):
         rows = yield from read(user, bundle_id)
         if not (yield from _covers(bundle_id, rows, course_ids)):
-            raise Retry(courses.UNSEEN, status=answer.status)
+            raise Retry(courses.UNSEEN, status=answer.status, code=courses.NOT_SHOWN)
     attempt.settle(target)
     # A course that the user had before may keep its own end unless that is lifted, and may not
     # be listed until the user has the bundle.
@@ -111,4 +111,4 @@ def _target(bundle_id: int) -> str:
 
 
 def _later() -> Retry:
-    return Retry("Thinkific said that it enrolls in the bundle a little later.")
+    return Retry("Thinkific said that it enrolls in the bundle a little later.", code="promised")

@@ -82,6 +82,7 @@ def rows(
         if not isinstance(listed, list):
             raise Retry(
                 "Thinkific sent something else than the list that was asked for.",
+                code="not_understood",
                 in_doubt=False,
             )
         for row in listed:

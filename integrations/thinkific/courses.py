@@ -18,6 +18,7 @@ NEVER = "2099-01-01T00:00:00Z"
 FOREVER = datetime(2090, 1, 1, tzinfo=UTC)
 
 
+NOT_SHOWN = "not_shown"
 UNSEEN = "Thinkific said that it enrolled the student, but does not show it."
 UNCHANGED = "Thinkific said that it changed the enrollment, but shows it as before."
 
@@ -53,7 +54,7 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
     row = answer.body
     found = [row] if _is_of(row, user, course_id) else (yield from read(user, course_id))
     if not found:
-        raise Retry(UNSEEN, status=answer.status)  # the doubt stays
+        raise Retry(UNSEEN, status=answer.status, code=NOT_SHOWN)  # the doubt stays
     attempt.settle(target)
     if found != [row] or "activated_at" in row:
         # One may have been there after all, and Thinkific answered with it as it was.
@@ -92,7 +93,7 @@ def change(path: str, body: Row, *, took: Callable[[Row], bool], reread: Reread)
         return
     rows = yield from reread()
     if not rows or not all(map(took, rows)):
-        raise Retry(UNCHANGED, status=answer.status)
+        raise Retry(UNCHANGED, status=answer.status, code=NOT_SHOWN)
 
 
 def read(user: User, course_id: int) -> Steps[Rows]:
@@ -194,7 +195,7 @@ def _again(user: User, course_id: int, row: Row) -> Reread:
         rows = yield from read(user, course_id)
         found = [again for again in rows if again["id"] == row["id"]]
         if not found:
-            raise Retry("The enrollment changed while Admit looked at it.")
+            raise Retry("The enrollment changed while Admit looked at it.", code=NOT_SHOWN)
         return found
 
     return reread

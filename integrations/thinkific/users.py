@@ -163,6 +163,7 @@ def _holder(attempt: Attempt, error: Refused, *, held: bool) -> Steps[User | Non
         raise Retry(
             "Thinkific has a student with this e-mail, but does not show the student yet.",
             status=error.status,
+            code="student_not_shown",
             in_doubt=False,
         ) from error
     said = profiles.words_about(error, {}) if error.details else error.status
@@ -171,6 +172,7 @@ def _holder(attempt: Attempt, error: Refused, *, held: bool) -> Steps[User | Non
         "Look for it under Support Your Students in Thinkific: if it is written with "
         "capitals there, change it to small letters. Then retry.",
         status=error.status,
+        code="email_in_use",
         details=error.details,
         fields=error.fields,
     ) from error
@@ -187,6 +189,7 @@ def _made(
             raise Retry(
                 "Thinkific reported success, but shows no student with this e-mail.",
                 status=answer.status,
+                code="student_not_shown",
             )
         return replace(found, notes=notes)
     attempt.user_is_new = True

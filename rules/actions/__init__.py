@@ -6,7 +6,7 @@ Whoever needs to know something of an action asks its spec; nobody reads it out 
 from enum import StrEnum
 
 from rules.actions import enrollments
-from rules.actions.spec import ActionSpec, Effect, Order, PlannedCall
+from rules.actions.spec import ActionSpec, Effect, Order, Outcome, PlannedCall
 
 __all__ = [
     "ACTIONS",
@@ -14,6 +14,7 @@ __all__ = [
     "ActionSpec",
     "Effect",
     "Order",
+    "Outcome",
     "PlannedCall",
     "choices",
     "giving_access",

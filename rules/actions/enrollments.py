@@ -6,6 +6,7 @@ open behavior of Thinkific must be found out.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from integrations.errors import Refused, Retry
@@ -13,35 +14,35 @@ from integrations.models import Destination, Integration
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Get, Steps
-from rules.actions.spec import ActionSpec, Effect, Order, PlannedCall
+from rules.actions.spec import ActionSpec, Effect, Order, Outcome, PlannedCall
 
-Action = Callable[[Attempt, Order], Steps[str]]
+Action = Callable[[Attempt, Order], Steps[Outcome]]
+# Of a run whose course or bundle the site does not have.
+GONE = "gone"
 # In so many attempts the signup fields are tried; the course is given by then.
 FIELD_ATTEMPTS = 3
 
 
-def create_course_enrollment(attempt: Attempt, order: Order) -> Steps[str]:
-    """Full access to the course without an end. Returns what happened, as one sentence."""
+def create_course_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
+    """Full access to the course without an end."""
     user = yield from users.ensure(attempt, order.fields)
     given = yield from courses.open_up(attempt, user, order.destination_id)
-    said = "Enrolled in" if given else "Was already enrolled in"
-    return (yield from _with_notes(attempt, user, order, f"{said} {order.destination}."))
+    return (yield from _with_notes(attempt, user, order, _enrolled(order, given=given)))
 
 
-def create_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[str]:
+def create_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
     """Full access to every course of the bundle without an end."""
     user = yield from users.ensure(attempt, order.fields)
     given = yield from bundles.open_up(attempt, user, order.destination_id, order.course_ids)
-    said = "Enrolled in" if given else "Was already enrolled in"
-    return (yield from _with_notes(attempt, user, order, f"{said} {order.destination}."))
+    return (yield from _with_notes(attempt, user, order, _enrolled(order, given=given)))
 
 
-def expire_course_enrollment(attempt: Attempt, order: Order) -> Steps[str]:
+def expire_course_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
     """Access to the course ends now; progress is kept."""
     return (yield from _expire(attempt, order, courses.close))
 
 
-def expire_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[str]:
+def expire_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
     """Access to every course of the bundle ends now; progress is kept."""
     return (yield from _expire(attempt, order, bundles.close))
 
@@ -50,10 +51,13 @@ def _expire(
     attempt: Attempt,
     order: Order,
     close: Callable[[Attempt, users.User, int], Steps[courses.Closed]],
-) -> Steps[str]:
+) -> Steps[Outcome]:
     user = yield from users.find(attempt)
     if user is None:
-        return "There is no student with this e-mail on the site, so no access had to be ended."
+        return Outcome(
+            "no_student",
+            "There is no student with this e-mail on the site, so no access had to be ended.",
+        )
     closed = yield from close(attempt, user, order.destination_id)
     if closed is courses.Closed.NEVER and users.from_memory(attempt):
         # The remembered user may be gone, and the e-mail and its access another user's.
@@ -61,13 +65,25 @@ def _expire(
         if present is not None and present.id != user.id:
             closed = yield from close(attempt, present, order.destination_id)
     return {
-        courses.Closed.NOW: f"Access to {order.destination} ended.",
-        courses.Closed.BEFORE: f"Access to {order.destination} had already ended.",
-        courses.Closed.NEVER: f"Was not enrolled in {order.destination}; nothing to end.",
+        courses.Closed.NOW: Outcome("ended", f"Access to {order.destination} ended."),
+        courses.Closed.BEFORE: Outcome(
+            "had_ended", f"Access to {order.destination} had already ended."
+        ),
+        courses.Closed.NEVER: Outcome(
+            "was_not_enrolled", f"Was not enrolled in {order.destination}; nothing to end."
+        ),
     }[closed]
 
 
-def _with_notes(attempt: Attempt, user: users.User, order: Order, sentence: str) -> Steps[str]:
+def _enrolled(order: Order, *, given: bool) -> Outcome:
+    if given:
+        return Outcome("enrolled", f"Enrolled in {order.destination}.")
+    return Outcome("already_enrolled", f"Was already enrolled in {order.destination}.")
+
+
+def _with_notes(
+    attempt: Attempt, user: users.User, order: Order, outcome: Outcome
+) -> Steps[Outcome]:
     """Fill changed signup fields last: a refused one must never cost the course."""
     notes = list(user.notes)
     try:
@@ -88,12 +104,12 @@ def _with_notes(attempt: Attempt, user: users.User, order: Order, sentence: str)
             "This e-mail is a Thinkific administrator; its enrollments do not show. "
             "Test with another address."
         )
-    return " ".join([sentence, *notes])
+    return replace(outcome, message=" ".join([outcome.message, *notes]))
 
 
 def _run(
     action: Action, effect: Effect, target: Destination.Kind, attempt: Attempt, order: Order
-) -> Steps[str]:
+) -> Steps[Outcome]:
     """The steps of the action, and what follows where something was not found.
 
     "Not found" may be said of the course or bundle, of a remembered user who is gone and is then
@@ -101,14 +117,16 @@ def _run(
     """
     while True:
         try:
-            said = yield from action(attempt, order)
+            outcome = yield from action(attempt, order)
         except Refused as error:
             if not (error.status == 404 or error.says("could not be found")):
                 raise
             if (yield from _is_gone(target, order, error)):
                 attempt.note_gone(target.value, order.destination_id)
                 message = _gone(effect, order)
-                raise Refused(message, status=error.status, details=error.details) from error
+                raise Refused(
+                    message, status=error.status, code=GONE, details=error.details
+                ) from error
             if attempt.account is None:
                 raise
             if not users.from_memory(attempt):
@@ -117,7 +135,7 @@ def _run(
         else:
             if order.said_gone and effect is Effect.GIVES:
                 attempt.note_gone(target.value, order.destination_id, gone=False)
-            return said
+            return outcome
 
 
 def _is_gone(target: Destination.Kind, order: Order, error: Refused) -> Steps[bool]:
@@ -150,6 +168,7 @@ def _not_known_yet(error: Refused) -> Retry:
         f"Thinkific has this student, but answers that something was not found{said}. It may "
         "not know a new student everywhere yet.",
         status=error.status,
+        code="student_not_known_yet",
         in_doubt=False,
     )
 

@@ -33,6 +33,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an action has come to: a code that stays the same, and one sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedCall:
     """A call that an action will make: in plain words, and as a technician writes it."""
 
@@ -44,8 +52,8 @@ class PlannedCall:
 class ActionSpec:
     """One action. `key` is stored with rules and runs, and stands in the configuration file.
 
-    `target` is what its destination must be. `run` are its steps; their result is one sentence that
-    says what happened. `in_words` follows "When ..., " in the rule
+    `target` is what its destination must be. `run` are its steps, which end in
+    an outcome. `in_words` follows "When ..., " in the rule
     as a person would say it; {place} is the destination with its site. `planned_calls` gets
     `known` and `fills_fields`, see `enrollments`. `opposite` is the key of the action that undoes
     this one.
@@ -56,7 +64,7 @@ class ActionSpec:
     app: Integration.App
     effect: Effect
     target: Destination.Kind
-    run: Callable[[Attempt, Order], Steps[str]]
+    run: Callable[[Attempt, Order], Steps[Outcome]]
     in_words: str
     planned_calls: Callable[..., list[PlannedCall]]
     opposite: str = ""

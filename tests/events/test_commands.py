@@ -47,6 +47,7 @@ RUN_KEYS = [
     "destination",
     "status",
     "attempts",
+    "code",
     "message",
     "next_attempt_at",
 ]
@@ -280,6 +281,7 @@ def test_events_are_told_with_exactly_these_keys(world):
             "destination": course.external_id,
             "status": "done",
             "attempts": 1,
+            "code": "enrolled",
             "message": "Enrolled in Course Two.",
             "next_attempt_at": None,
         }

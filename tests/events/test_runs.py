@@ -23,7 +23,7 @@ from integrations.models import ApiCall, CallBudget
 from integrations.thinkific.attempt import Account
 from integrations.thinkific.calls import Get, Post
 from integrations.thinkific.sandbox.faults import Fault
-from rules.actions import ACTIONS, Action
+from rules.actions import ACTIONS, Action, Outcome
 from tests.support import factories, queued
 
 CREATE = Action.CREATE_COURSE_ENROLLMENT
@@ -212,7 +212,7 @@ def test_the_attempt_is_counted_and_stored_before_the_work(world, act):
     def look(attempt, order):
         yield from ()
         seen.extend(queued.at_once(lambda: queued.again(made)))
-        return "Looked."
+        return Outcome("done", "Looked.")
 
     act(look)
     made = queued.run(world.course())
@@ -241,7 +241,7 @@ def test_who_lost_the_lease_writes_only_what_the_attempt_learned(world, act):
         yield Get("/users")
         attempt.remember(Account(77))
         others.append(_taken_over(run))
-        return "Too late."
+        return Outcome("done", "Too late.")
 
     others: list[RuleRun] = []
     act(overslept)
@@ -263,7 +263,7 @@ def test_who_lost_the_lease_sends_nothing_more(world, act):
         yield Get("/users")
         _taken_over(run)
         yield Post("/users", {"email": "a@example.com"}, "user")
-        return "Too late."
+        return Outcome("done", "Too late.")
 
     act(overslept)
     queued.run(world.course())
@@ -282,7 +282,7 @@ def test_the_lease_is_renewed_before_each_call(world, settings, act):
             until = queued.again(run).lease_until
             assert until is not None
             left.append(until - timezone.now())
-        return "Done."
+        return Outcome("done", "Done.")
 
     settings.LEASE_SECONDS = 30
     left: list[timedelta] = []
@@ -298,7 +298,7 @@ def test_a_lapsed_lease_that_nobody_took_is_still_ours(world, act):
     def slow(attempt, order):
         yield from ()
         queued.let_lapse(run)
-        return "Done."
+        return Outcome("done", "Done.")
 
     act(slow)
     queued.run(world.course())
@@ -533,7 +533,7 @@ def test_no_update_is_lost_when_two_runs_of_an_event_end_at_once(transactional_d
     def together(attempt, order):
         yield from ()
         ready.wait(10)
-        return "Done."
+        return Outcome("done", "Done.")
 
     act(together)
     events = []

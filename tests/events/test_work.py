@@ -24,7 +24,7 @@ from integrations import rate_limit
 from integrations.models import CallBudget, Integration, ThinkificUser
 from integrations.thinkific.calls import Get
 from integrations.thinkific.sandbox.faults import Fault
-from rules.actions import ACTIONS, Action
+from rules.actions import ACTIONS, Action, Outcome
 from tests.support import factories, queued
 from tests.support.world import World
 
@@ -244,7 +244,7 @@ def test_a_run_that_cannot_be_finished_is_left_to_its_lease(world, monkeypatch, 
         yield Get("/users")
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE integrations_apicall RENAME TO away")
-        return "Done."
+        return Outcome("done", "Done.")
 
     action = Action.CREATE_COURSE_ENROLLMENT
     made = queued.run(world.course())

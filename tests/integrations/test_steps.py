@@ -62,7 +62,7 @@ class Played:
 
 
 def run(key: str, state: Attempt, site: Played, order: Order = COURSE) -> str:
-    return drive(ACTIONS[key].run(state, order), site.send)
+    return drive(ACTIONS[key].run(state, order), site.send).message
 
 
 def test_steps_end_with_their_result_and_get_each_answer():

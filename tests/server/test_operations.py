@@ -125,3 +125,25 @@ def test_a_backup_of_postgresql_taken_while_it_runs_can_be_restored(tmp_path):
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+# Where a run is given its code, in each way that our code writes it.
+CODE = re.compile(
+    r'\bcode(?:: str)? = "(\w+)"|\bcode="(\w+)"|Outcome\(\s*"(\w+)"|_pause\(\s*"(\w+)"'
+    r'|_retry\(\s*run,\s*"(\w+)"|Result\(Status\.\w+, "(\w+)"|\b(?:GONE|NOT_SHOWN) = "(\w+)"'
+    r'|\.code = RuleRun\.Status\.\w+, "(\w+)"|\.code, run\.message = RuleRun\.Status\.\w+, "(\w+)"'
+)
+
+
+def test_every_code_of_an_action_is_told_and_no_other():
+    given = {
+        code
+        for app in ("integrations", "rules", "events")
+        for path in (ROOT / app).rglob("*.py")
+        if not {"sandbox", "migrations", "configuration"} & set(path.parts)
+        for groups in CODE.findall(path.read_text(encoding="utf-8"))
+        for code in groups
+        if code
+    }
+    (told,) = re.findall(r"which stays: (.*?)\. It is empty", GUIDE, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", told)) == given - {"outside"}
