@@ -11,7 +11,8 @@ from integrations.thinkific.sandbox.school import (
     School,
     User,
 )
-from integrations.thinkific.sandbox.server import RecordedCall, Sandbox
+from integrations.thinkific.sandbox.server import Sandbox
+from integrations.thinkific.sandbox.state import RecordedCall
 
 __all__ = [
     "SAMPLE_KEY",
