@@ -523,7 +523,7 @@ def test_a_list_that_is_cut_says_so(manager, monkeypatch):
 
 
 def test_more_products_than_fit_at_once_are_said_to_be_left_out(manager, monkeypatch):
-    monkeypatch.setattr("config.admin.pages.new_rule.MAX_PRODUCTS", 1)
+    monkeypatch.setattr("config.admin.pages.rule_draft.MAX_PRODUCTS", 1)
     numbers = list(Product.objects.values_list("pk", flat=True)[:3])
     assert "so 2 of those chosen are left out" in words(step(manager, product=numbers))
 
