@@ -23,16 +23,10 @@ from rules import copying, pairing
 from rules.actions import ACTIONS
 from rules.models import Rule
 from rules.triggers import Trigger
-from tests.admin.test_activity_pages import bulk, press, said, signed_in, words
-from tests.support import factories, standing
+from tests.support import factories
+from tests.support.pages import bulk, press, said, signed_in, words
 from tests.support.place import place_for
 from tests.support.queued import event
-from tests.support.scenery import Scenery
-
-
-@pytest.fixture
-def place(sandbox, transactional_db) -> Scenery:
-    return standing.scenery(sandbox)
 
 
 @pytest.fixture
