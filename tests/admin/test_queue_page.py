@@ -26,11 +26,6 @@ NOTHING = "Everything that came has been read."
 
 
 @pytest.fixture
-def shop(db) -> shops.Shop:
-    return shops.build()
-
-
-@pytest.fixture
 def boss(shop) -> Client:
     return signed_in(is_superuser=True)
 
