@@ -40,6 +40,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # noqa: E402
 
 from integrations.thinkific.sandbox import Sandbox  # noqa: E402
 from tests.support import emptying  # noqa: E402
+from tests.support import shop as shops  # noqa: E402
 from tests.support import world as worlds  # noqa: E402
 
 TransactionTestCase._fixture_teardown = emptying.empty  # type: ignore[attr-defined]
@@ -129,6 +130,18 @@ def sandbox(settings) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
+def shop(db: None) -> shops.Shop:
+    """A shop without a school, in a transaction that never commits."""
+    return shops.build()
+
+
+@pytest.fixture
+def real_shop(transactional_db: None) -> shops.Shop:
+    """As `shop`, in transactions that really commit or fail, for threads to see."""
+    return shops.build()
+
+
+@pytest.fixture
 def world(sandbox: Sandbox, transactional_db) -> worlds.World:
     """A shop and a school, connected, in real transactions."""
     return worlds.build(sandbox)
@@ -136,7 +149,7 @@ def world(sandbox: Sandbox, transactional_db) -> worlds.World:
 
 @pytest.fixture
 def place(sandbox: Sandbox, transactional_db: None, settings: Any) -> Any:
-    """A shop with a past, for the tests that look at its pages in a browser."""
+    """A shop with a past, for the tests that look at its pages."""
     from tests.support import scenery, standing
 
     settings.PUBLIC_URL = scenery.PUBLIC_URL

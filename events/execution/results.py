@@ -93,13 +93,7 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
             message = "Admit's own database was busy or away. It goes on by itself."
             return _pause("database_busy", message, again_in=DATABASE_PAUSE_SECONDS)
         case _:
-            log.exception("action_broke", extra={"run": run.pk})
-            return _retry(
-                run,
-                "broken",
-                f"Admit itself failed ({type(error).__name__}), not Thinkific.",
-                then="Call your technician, then retry.",
-            )
+            return _broke(run, error)
 
 
 def refresh_event(event_id: int) -> None:
@@ -109,6 +103,17 @@ def refresh_event(event_id: int) -> None:
         _LOCK.all(event=event_id)
     statuses = [status for (status,) in _STATUSES.all(event=event_id)]
     _SHOW.make(event=event_id, status=EventLog.status_of(statuses))
+
+
+def _broke(run: RuleRun, error: Exception) -> Result:
+    """What Admit's own fault means; called where the error is handled."""
+    log.exception("action_broke", extra={"run": run.pk})
+    return _retry(
+        run,
+        "broken",
+        f"Admit itself failed ({type(error).__name__}), not Thinkific.",
+        then="Call your technician, then retry.",
+    )
 
 
 def _pause(code: str, message: str, *, again_in: float = 0.0) -> Result:

@@ -84,41 +84,45 @@ def parse(body: bytes, content_type: str = "", content_encoding: str = "") -> li
     what is missing its meaning. A missing or unusable e-mail address is told in the event.
     """
     found = read_object(opened(body, content_encoding), content_type)
-    type_as_sent = _type(found)
-    customer = _part(found, "customer")
-    order = _part(found, "order")
-    email, email_as_sent, email_problem = _email(needed(customer, "email"))
-    order_id = normalize_id(needed(order, "id"), what="order id")
-    customer_id = _customer_id(customer)
-    subscription_id = _subscription_id(order) or _subscription_id(found)
-    transaction_id = _first_text(found.get("refund_transaction_id")) or _first_text(
-        order.get("transaction_id")
-    )
-    first_name = line(customer.get("first_name"), MAX_NAME_LENGTH)
-    last_name = line(customer.get("last_name"), MAX_NAME_LENGTH)
-    custom_fields = read_custom_fields(order)
-    ordered_at = read_moment(order.get("created_at"))
+    whole = _without_product(found)
     return [
-        SaleEvent(
-            type=type_as_sent,
+        replace(
+            whole,
             kind=sold.kind,
             product_id=sold.id,
             product_name=sold.name,
             line_status=sold.status,
-            email=email,
-            email_as_sent=email_as_sent,
-            email_problem=email_problem,
-            first_name=first_name,
-            last_name=last_name,
-            customer_id=customer_id,
-            order_id=order_id,
-            subscription_id=sold.subscription_id or subscription_id,
-            transaction_id=sold.transaction_id or transaction_id,
-            custom_fields=custom_fields,
-            ordered_at=ordered_at,
+            subscription_id=sold.subscription_id or whole.subscription_id,
+            transaction_id=sold.transaction_id or whole.transaction_id,
         )
         for sold in _lines(found) or [_Line()]
     ]
+
+
+def _without_product(found: JsonObject) -> SaleEvent:
+    """What the body says of the customer and the order, which holds for each of its lines."""
+    type_as_sent = _type(found)
+    customer = _part(found, "customer")
+    order = _part(found, "order")
+    email, email_as_sent, email_problem = _email(needed(customer, "email"))
+    return SaleEvent(
+        type=type_as_sent,
+        kind="",
+        product_id="",
+        product_name="",
+        email=email,
+        email_as_sent=email_as_sent,
+        email_problem=email_problem,
+        order_id=normalize_id(needed(order, "id"), what="order id"),
+        customer_id=_customer_id(customer),
+        subscription_id=_subscription_id(order) or _subscription_id(found),
+        transaction_id=_first_text(found.get("refund_transaction_id"))
+        or _first_text(order.get("transaction_id")),
+        first_name=line(customer.get("first_name"), MAX_NAME_LENGTH),
+        last_name=line(customer.get("last_name"), MAX_NAME_LENGTH),
+        custom_fields=read_custom_fields(order),
+        ordered_at=read_moment(order.get("created_at")),
+    )
 
 
 def normalize_type(text: str) -> str:

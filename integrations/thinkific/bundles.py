@@ -27,30 +27,7 @@ def open_up(
         if attempt.promised(target):
             raise _later()
         attempt.settle(target)
-    body = {"user_id": user.id, "activated_at": courses.just_now(attempt.now)}
-    try:
-        answer = yield Post(f"/bundles/{bundle_id}/enrollments", body, target)
-    except Refused as error:
-        if error.status not in {409, 422} or error.says("could not be found"):
-            raise
-        rows = rows or (yield from read(user, bundle_id))
-        if not (yield from _covers(bundle_id, rows)):
-            raise
-        return (yield from _widen(attempt, user, bundle_id, rows))
-    if answer.status == 202:
-        raise _later()
-    # Nothing else was promised for success. It may be empty, but not another thing than a row.
-    if answer.status != 201 or (answer.body and not answer.body.get("id")):
-        rows = yield from read(user, bundle_id)
-        if not (yield from _covers(bundle_id, rows, course_ids)):
-            raise Retry(courses.UNSEEN, status=answer.status, code=courses.NOT_SHOWN)
-    attempt.settle(target)
-    # A course that the user had before may keep its own end unless that is lifted, and may not
-    # be listed until the user has the bundle.
-    if not rows and not attempt.user_is_new:
-        rows = yield from read(user, bundle_id)
-    yield from _widen(attempt, user, bundle_id, rows)
-    return True
+    return (yield from _enroll(attempt, user, bundle_id, course_ids, rows))
 
 
 def close(attempt: Attempt, user: User, bundle_id: int) -> Steps[courses.Closed]:
@@ -78,6 +55,37 @@ def read(user: User, bundle_id: int) -> Steps[Rows]:
     """The user's enrollments in the bundle, one per course."""
     rows = yield from calls.rows(f"/bundles/{bundle_id}/enrollments", {"query[user_id]": user.id})
     return [row for row in rows if row.get("user_id") == user.id]
+
+
+def _enroll(
+    attempt: Attempt, user: User, bundle_id: int, course_ids: tuple[int, ...], rows: Rows
+) -> Steps[bool]:
+    """Enroll in the bundle a user whose `rows` do not cover it yet."""
+    target = _target(bundle_id)
+    body = {"user_id": user.id, "activated_at": courses.just_now(attempt.now)}
+    try:
+        answer = yield Post(f"/bundles/{bundle_id}/enrollments", body, target)
+    except Refused as error:
+        if error.status not in {409, 422} or error.says("could not be found"):
+            raise
+        rows = rows or (yield from read(user, bundle_id))
+        if not (yield from _covers(bundle_id, rows)):
+            raise
+        return (yield from _widen(attempt, user, bundle_id, rows))
+    if answer.status == 202:
+        raise _later()
+    # Nothing else was promised for success. It may be empty, but not another thing than a row.
+    if answer.status != 201 or (answer.body and not answer.body.get("id")):
+        rows = yield from read(user, bundle_id)
+        if not (yield from _covers(bundle_id, rows, course_ids)):
+            raise Retry(courses.UNSEEN, status=answer.status, code=courses.NOT_SHOWN)
+    attempt.settle(target)
+    # A course that the user had before may keep its own end unless that is lifted, and may not
+    # be listed until the user has the bundle.
+    if not rows and not attempt.user_is_new:
+        rows = yield from read(user, bundle_id)
+    yield from _widen(attempt, user, bundle_id, rows)
+    return True
 
 
 def _covers(bundle_id: int, rows: Rows, known: tuple[int, ...] = ()) -> Steps[bool]:

@@ -10,8 +10,8 @@ from integrations import connect, secrets
 from integrations.models import Destination, FieldMapping, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.access_check import accept_key
+from rules.configuration.entries import Configuration, IntegrationEntry, MarketplaceEntry, RuleEntry
 from rules.configuration.faults import Faulty
-from rules.configuration.reading import Configuration, IntegrationEntry, MarketplaceEntry, RuleEntry
 from rules.configuration.sites import Site
 from rules.configuration.stored import Stored
 from rules.models import Rule, Scope

@@ -2,8 +2,8 @@
 
 from integrations import secrets
 from integrations.models import ProfileField, WebhookSecret
+from rules.configuration.entries import Configuration, IntegrationEntry, MappingEntry, RuleEntry
 from rules.configuration.faults import Faults
-from rules.configuration.reading import Configuration, IntegrationEntry, MappingEntry, RuleEntry
 from rules.configuration.sites import Site
 from rules.configuration.stored import Stored
 

@@ -1,7 +1,7 @@
 """The configuration file read into values; what can be told from the file alone is checked here."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from integrations import connect
@@ -9,96 +9,22 @@ from integrations.models import Destination, Integration
 from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.thinkific import site_address as sites
-from rules.actions import ACTIONS, ActionSpec
+from rules.actions import ACTIONS
 from rules.configuration import document
 from rules.configuration.document import Entry
+from rules.configuration.entries import (
+    Configuration,
+    DestinationEntry,
+    IntegrationEntry,
+    MappingEntry,
+    MarketplaceEntry,
+    RuleEntry,
+)
 from rules.configuration.faults import EntryPosition, Faults
 from rules.configuration.fields import Fields
 from rules.triggers import Category, Trigger
 
 Read = TypeVar("Read")
-RuleKey = tuple[str, str, str, str, str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class MarketplaceEntry:
-    place: EntryPosition
-    name: str
-    webhook_secret: str = field(repr=False)  # "" when the file names none
-
-
-@dataclass(frozen=True, slots=True)
-class MappingEntry:
-    samcart: str
-    thinkific: str
-
-
-@dataclass(frozen=True, slots=True)
-class DestinationEntry:
-    """A course or bundle entered by hand: its kind, Thinkific's id, and a name."""
-
-    kind: Destination.Kind
-    number: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class IntegrationEntry:
-    """`secret` "" and None elsewhere: the file does not say, so a stored value stays."""
-
-    place: EntryPosition
-    name: str
-    site: str
-    secret: str = field(repr=False)
-    send_welcome_email: bool | None
-    enabled: bool | None
-    mappings: tuple[MappingEntry, ...]
-    destinations: tuple[DestinationEntry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RuleEntry:
-    """`product` is a SamCart id, "" for a global rule; `destination` Thinkific's id."""
-
-    place: EntryPosition
-    marketplace: str
-    product: str
-    product_name: str
-    trigger: Trigger
-    integration: str
-    action: ActionSpec
-    destination: int
-    enabled: bool
-
-    @property
-    def key(self) -> RuleKey:
-        """What makes it the same rule: all but its switch."""
-        return (
-            self.marketplace,
-            self.product,
-            self.trigger.value,
-            self.integration,
-            self.action.key,
-            self.destination,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """The sound entries of a file.
-
-    `unsound` has (section, name) of the others, so that nobody is told that there is no such
-    account only because its entry has a fault of its own; "" is a name that cannot be read.
-    """
-
-    marketplaces: tuple[MarketplaceEntry, ...]
-    integrations: tuple[IntegrationEntry, ...]
-    rules: tuple[RuleEntry, ...]
-    unsound: frozenset[tuple[str, str]]
-
-    def may_name(self, section: str, name: str) -> bool:
-        """Whether an entry with a fault has, or could have, this name."""
-        return not self.unsound.isdisjoint({(section, name), (section, "")})
 
 
 def read(raw: bytes, environ: Mapping[str, str], faults: Faults) -> Configuration:

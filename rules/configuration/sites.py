@@ -20,8 +20,8 @@ from integrations.thinkific.calls import drive
 from integrations.thinkific.catalog import Catalog
 from integrations.thinkific.client import Client
 from integrations.thinkific.explain import FAULTS, explain
+from rules.configuration.entries import Configuration, IntegrationEntry, MappingEntry, RuleEntry
 from rules.configuration.faults import Faults
-from rules.configuration.reading import Configuration, IntegrationEntry, MappingEntry, RuleEntry
 from rules.configuration.stored import Stored
 
 # How long one call may wait for its slot behind the calls of the workers.

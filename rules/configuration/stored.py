@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from integrations.models import FieldMapping, Integration, Marketplace, Product, ProfileField
-from rules.configuration.reading import MappingEntry, RuleKey
+from rules.configuration.entries import MappingEntry, RuleKey
 from rules.models import Rule
 
 

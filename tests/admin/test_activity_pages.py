@@ -1,14 +1,8 @@
 """Log, event, actions, customers and overview, as their readers use them."""
 
-import html
-import re
 from datetime import timedelta
-from typing import Any
 
-import django.apps
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -19,26 +13,7 @@ from config.staff import roles
 from events.models import EventLog, RuleRun, Worker
 from integrations.models import Customer, Integration, Product
 from rules.models import Rule, Scope
-from tests.support import standing
-from tests.support.scenery import Scenery
-
-LOG = "admin:events_eventlog_changelist"
-ACTIONS = "admin:events_rulerun_changelist"
-CUSTOMERS = "admin:integrations_customer_changelist"
-
-
-def signed_in(role: str = "", **facts: Any) -> Client:
-    roles.grant(django.apps.apps)
-    person = get_user_model().objects.create_user(f"p{role}", is_staff=True, **facts)
-    person.groups.set(Group.objects.filter(name=role))
-    client = Client()
-    client.force_login(person)
-    return client
-
-
-@pytest.fixture
-def place(sandbox, transactional_db) -> Scenery:
-    return standing.scenery(sandbox)
+from tests.support.pages import ACTIONS, CUSTOMERS, LOG, bulk, press, rows, said, signed_in, words
 
 
 @pytest.fixture
@@ -46,36 +21,8 @@ def support(place) -> Client:
     return signed_in(roles.SUPPORT, first_name="Sam")
 
 
-def words(answer: Any) -> str:
-    text = re.sub(r"<(script|style)\b.*?</\1>", " ", answer.content.decode(), flags=re.DOTALL)
-    text = text.replace("<wbr>", "")
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
-
-
-def said(answer: Any) -> list[str]:
-    found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
-    lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
-    return [html.unescape(re.sub(r"<[^>]+>", "", line)).strip() for line in lines]
-
-
-def rows(answer: Any) -> int:
-    page: str = answer.content.decode()
-    return page.count('class="action-select"')
-
-
 def event(status: str) -> EventLog:
     return EventLog.objects.filter(status=status).latest("pk")
-
-
-def press(client: Client, thing: Any, what: str, **data: Any) -> Any:
-    meta = thing._meta
-    name = f"admin:{meta.app_label}_{meta.model_name}_do_{what}"
-    return client.post(reverse(name, args=[thing.pk]), data, follow=True)
-
-
-def bulk(client: Client, page: str, action: str, *chosen: Any) -> Any:
-    data = {"action": action, "_selected_action": [each.pk for each in chosen]}
-    return client.post(reverse(page), data, follow=True)
 
 
 # Log

@@ -1,8 +1,5 @@
 """The page of a course or bundle: what it tells, and what a person says of it."""
 
-from typing import Any
-
-import django.apps
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -14,23 +11,18 @@ from integrations.models import Destination
 from integrations.thinkific import catalog
 from rules.actions import Action
 from rules.models import Rule
-from tests.admin.test_activity_pages import said, signed_in, words
 from tests.support import factories, queued
+from tests.support.pages import press, said, signed_in, words
 from tests.support.world import World
 
 
 @pytest.fixture
 def manager(db) -> Client:
-    roles.grant(django.apps.apps)
     return signed_in(roles.MANAGER)
 
 
 def address(destination: Destination, what: str = "change") -> str:
     return reverse(f"admin:integrations_destination_{what}", args=[destination.pk])
-
-
-def press(client: Client, destination: Destination, button: str) -> Any:
-    return client.post(address(destination, f"do_{button}"), follow=True)
 
 
 def buttons(client: Client, destination: Destination) -> set[str]:

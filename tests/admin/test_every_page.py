@@ -1,7 +1,6 @@
 """Every page in a real Chromium: sound, legible, narrow enough, in reach of the keyboard."""
 
 import re
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import django.apps
@@ -14,6 +13,7 @@ from django.urls import resolve
 from playwright.sync_api import Page
 
 from tests.support import browsing, crowd, fitting, scenery, screenshots
+from tests.support.pages import named_addresses
 
 pytestmark = pytest.mark.browser
 
@@ -168,15 +168,6 @@ def out_of_reach(page: Page) -> list[str]:
         if not wanted:
             return []
     return [page.evaluate(TELL, mark) for mark in wanted]
-
-
-def named_addresses(patterns: Iterable[Any], way: str = "") -> Iterator[tuple[str, str]]:
-    """The name and route of each address of the admin that has a name."""
-    for each in patterns:
-        if hasattr(each, "url_patterns"):
-            yield from named_addresses(each.url_patterns, way + str(each.pattern))
-        elif each.name:
-            yield each.name, way + str(each.pattern)
 
 
 def of_something(route: str, facts: dict[str, str]) -> str:

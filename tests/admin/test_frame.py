@@ -4,9 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
@@ -24,15 +22,7 @@ from events.models import EventLog, RuleRun
 from integrations.models import Customer, Integration
 from rules.triggers import Trigger
 from tests.support import queued
-
-
-def person(role: str = "", **facts):
-    """Somebody who may sign in, with this role."""
-    roles.grant(apps)
-    user = get_user_model().objects.create_user("p", is_staff=True, **facts)
-    if role:
-        user.groups.add(Group.objects.get(name=role))
-    return user
+from tests.support.pages import person
 
 
 def asked_by(user, path: str = "/admin/", **data: str) -> HttpRequest:

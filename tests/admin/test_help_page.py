@@ -2,24 +2,18 @@
 
 import re
 
-import django.apps
 import pytest
-from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
 from config.admin.pages.help import QUESTIONS
 from config.staff import roles
+from tests.support.pages import signed_in
 
 
 @pytest.fixture(params=[*roles.ROLES])
 def client(request, db) -> Client:
-    roles.grant(django.apps.apps)
-    person = User.objects.create_user("someone", is_staff=True)
-    person.groups.set(Group.objects.filter(name=request.param))
-    client = Client()
-    client.force_login(person)
-    return client
+    return signed_in(request.param)
 
 
 def sections(client: Client) -> dict[str, str]:

@@ -9,8 +9,9 @@ from django.urls import reverse
 from config.staff import roles
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Product
-from tests.admin.test_activity_pages import signed_in
-from tests.support.world import World, payload
+from tests.support.pages import signed_in
+from tests.support.samcart import payload
+from tests.support.world import World
 
 HOSTILE = [
     "<script>alert(1)</script>",

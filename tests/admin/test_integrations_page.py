@@ -1,14 +1,10 @@
 """The pages of integrations: connecting, refreshing, turning off and deleting a Thinkific site."""
 
-import html
 import re
 from datetime import timedelta
 from typing import Any
 
-import django.apps
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -22,6 +18,7 @@ from integrations.thinkific.access_check import reject_key
 from integrations.thinkific.sandbox import Fault
 from rules.models import Rule
 from tests.support import factories, queued
+from tests.support.pages import errors, press, said, save_site, signed_in, words
 
 TOKEN = "tok_" + "x1" * 40
 LIST = "admin:integrations_integration_changelist"
@@ -32,48 +29,14 @@ def page(what: str, integration: Integration | None = None) -> str:
     return reverse(f"admin:integrations_integration_{what}", args=arguments)
 
 
-def signed_in(name: str, role: str = "", **facts: Any) -> Client:
-    person = get_user_model().objects.create_user(name, is_staff=True, **facts)
-    person.groups.set(Group.objects.filter(name=role))
-    client = Client()
-    client.force_login(person)
-    return client
-
-
 @pytest.fixture
 def boss(world) -> Client:
-    roles.grant(django.apps.apps)
     Worker.objects.create(name="w", seen_at=timezone.now())
-    return signed_in("boss", is_superuser=True)
-
-
-def said(answer: Any) -> list[str]:
-    """The messages that the page shows, without their tags."""
-    found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
-    lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
-    return [html.unescape(re.sub(r"<[^>]+>", "", line)) for line in lines]
-
-
-def errors(answer: Any) -> str:
-    found = re.findall(r'<ul class="errorlist.*?</ul>', answer.content.decode(), re.DOTALL)
-    return html.unescape(" ".join(re.sub(r"<[^>]+>", " ", text) for text in found))
-
-
-def words(answer: Any) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
-
-
-def save(client: Client, integration: Integration | None = None, **changes: Any) -> Any:
-    """Fill in the form of a new or of this integration, and press Save."""
-    data = {"app": "thinkific", "name": "Art Academy", "site": "acme", "secret": ""}
-    data |= {"enabled": "on", "field_mappings-TOTAL_FORMS": "0"}
-    data |= {"field_mappings-INITIAL_FORMS": "0"} | changes
-    path = page("change", integration) if integration else page("add")
-    return client.post(path, {k: v for k, v in data.items() if v is not None}, follow=True)
+    return signed_in(is_superuser=True)
 
 
 def press_refresh(client: Client, integration: Integration) -> Any:
-    return client.post(page("do_refresh", integration), {"back": reverse(LIST)}, follow=True)
+    return press(client, integration, "refresh", back=reverse(LIST))
 
 
 # Connecting
@@ -85,7 +48,7 @@ def press_refresh(client: Client, integration: Integration) -> Any:
 def test_a_site_in_any_form_is_saved_and_its_key_is_checked(boss, sandbox, site: str):
     school = sandbox.add_school("school", key=factories.KEY)
     school.add_course("Watercolor")
-    answer = save(boss, name="New", site=site, secret=f" {factories.KEY} ")
+    answer = save_site(boss, name="New", site=site, secret=f" {factories.KEY} ")
     assert said(answer) == [
         "New: saved. Connected.",
         "New: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course).",
@@ -99,7 +62,7 @@ def test_a_site_in_any_form_is_saved_and_its_key_is_checked(boss, sandbox, site:
 
 def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbox):
     sandbox.add_school("school", key=factories.KEY)
-    answer = save(boss, name="New", site="school", secret="f" * 32)
+    answer = save_site(boss, name="New", site="school", secret="f" * 32)
     assert len(sandbox.calls) == 1
     (problem,) = said(answer)
     assert problem.startswith("New: saved, but not connected. Thinkific does not know this site")
@@ -108,20 +71,20 @@ def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbo
     saved = Integration.objects.get(name="New")
     assert saved.connection == "refused"
     assert "Never connected" in words(answer)
-    answer = save(boss, saved, name="New", site="school", secret=factories.KEY)
+    answer = save_site(boss, saved, name="New", site="school", secret=factories.KEY)
     assert said(answer)[0] == "New: saved. Connected."
     saved.refresh_from_db()
     assert saved.connection == "connected"
 
 
 def test_a_site_that_thinkific_does_not_know_is_said(boss, sandbox):
-    (problem,) = said(save(boss, name="New", site="nobody", secret=factories.KEY))
+    (problem,) = said(save_site(boss, name="New", site="nobody", secret=factories.KEY))
     assert "does not know this site, or rejects this key; it answers both alike" in problem
 
 
 def test_a_plan_without_the_api_is_said(boss, world, sandbox):
     sandbox.faults.add(Fault("status", status=403, times=3))
-    (problem,) = said(save(boss, world.integration, secret=factories.KEY))
+    (problem,) = said(save_site(boss, world.integration, secret=factories.KEY))
     assert problem.startswith("Art Academy: saved, but not connected. Thinkific knows the key")
     assert "plan of Grow or higher" in problem
 
@@ -129,7 +92,7 @@ def test_a_plan_without_the_api_is_said(boss, world, sandbox):
 def test_a_site_that_cannot_be_reached_is_saved_and_not_checked(boss, sandbox):
     sandbox.add_school("school", key=factories.KEY)
     sandbox.faults.add(Fault("drop", times=None))
-    answer = save(boss, name="New", site="school", secret=factories.KEY)
+    answer = save_site(boss, name="New", site="school", secret=factories.KEY)
     (problem,) = said(answer)
     assert problem.startswith("New: saved, not checked. The connection to Thinkific broke off")
     assert "Try again later." in problem
@@ -141,7 +104,7 @@ def test_a_check_that_takes_long_goes_on_in_the_background_and_says_so(
 ):
     monkeypatch.setattr(catalog_refresh.refresh, "__kwdefaults__", {"wait": 0.05})
     sandbox.faults.add(Fault("delay", delay=0.4))
-    (text,) = said(save(boss, world.integration, secret=factories.KEY))
+    (text,) = said(save_site(boss, world.integration, secret=factories.KEY))
     assert text.startswith("Art Academy: saved, not checked. It is still being read.")
     assert "goes on in the background" in text
     assert not catalog_refresh.refresh(world.integration, wait=5).goes_on
@@ -149,7 +112,7 @@ def test_a_check_that_takes_long_goes_on_in_the_background_and_says_so(
 
 def test_no_page_tells_numbers_of_http_outside_the_fold_for_technicians(boss, sandbox):
     sandbox.add_school("school", key=factories.KEY)
-    answer = save(boss, name="New", site="school", secret="f" * 32)
+    answer = save_site(boss, name="New", site="school", secret="f" * 32)
     shown, fold, rest = words(answer).partition("For your technician")
     assert fold
     assert "401" not in shown
@@ -179,7 +142,7 @@ def test_no_page_tells_numbers_of_http_outside_the_fold_for_technicians(boss, sa
 )
 def test_a_site_that_cannot_be_is_refused_in_words(boss, world, changes, says: str):
     key = "k" * 32
-    answer = save(boss, **({"name": "New", "site": "new", "secret": key} | changes))
+    answer = save_site(boss, **({"name": "New", "site": "new", "secret": key} | changes))
     assert says in errors(answer)
     assert "Nothing is saved yet" in words(answer)
     assert Integration.objects.count() == 1
@@ -190,12 +153,12 @@ def test_a_site_that_cannot_be_is_refused_in_words(boss, world, changes, says: s
 
 def test_a_site_is_not_turned_into_another(boss, world):
     press_refresh(boss, world.integration)
-    answer = save(boss, world.integration, site="other", name="Renamed")
+    answer = save_site(boss, world.integration, site="other", name="Renamed")
     assert "Another school: make a new integration for it." in errors(answer)
     assert "<h1>Art Academy</h1>" in answer.content.decode()
     assert Integration.objects.get().site == "acme"
     # The same one in another form is the same one.
-    assert not errors(save(boss, world.integration, site="https://ACME.thinkific.com/"))
+    assert not errors(save_site(boss, world.integration, site="https://ACME.thinkific.com/"))
 
 
 # A first connect that went wrong
@@ -208,13 +171,13 @@ def marked(answer: Any) -> set[str]:
 
 def test_a_mistyped_site_is_put_right_without_a_new_integration(boss, sandbox):
     sandbox.add_school("school", key=factories.KEY).add_course("Watercolor")
-    answer = save(boss, name="New", site="shcool", secret=factories.KEY)
+    answer = save_site(boss, name="New", site="shcool", secret=factories.KEY)
     assert marked(answer) == {"site", "secret"}
     assert "Either this site or the key below is wrong." in errors(answer)
     assert "Nothing is saved yet" not in words(answer)
     new = Integration.objects.get(name="New")
     assert rate_limit.blocked_for(new.pk)[0] == "key"
-    answer = save(boss, new, name="New", site="school")
+    answer = save_site(boss, new, name="New", site="school")
     assert said(answer) == [
         "New: saved. Connected.",
         "New: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course).",
@@ -223,12 +186,12 @@ def test_a_mistyped_site_is_put_right_without_a_new_integration(boss, sandbox):
     new.refresh_from_db()
     assert (new.site, new.secret(), new.connection) == ("school", factories.KEY, "connected")
     # From now on it is this school.
-    assert "Another school: make a new" in errors(save(boss, new, name="New", site="shcool"))
+    assert "Another school: make a new" in errors(save_site(boss, new, name="New", site="shcool"))
 
 
 def test_a_first_connect_that_was_refused_is_told_in_one_sentence_with_one_button(boss, sandbox):
     sandbox.add_school("school", key=factories.KEY)
-    save(boss, name="New", site="shcool", secret=factories.KEY)
+    save_site(boss, name="New", site="shcool", secret=factories.KEY)
     new = Integration.objects.get(name="New")
     shown, overview = words(boss.get(page("change", new))), words(boss.get("/admin/"))
     for text in (shown, overview):
@@ -250,7 +213,7 @@ def test_a_first_connect_that_was_refused_is_told_in_one_sentence_with_one_butto
 def test_a_first_connect_without_a_plan_for_the_api_is_not_called_a_wrong_address(boss, sandbox):
     sandbox.add_school("school", key=factories.KEY)
     sandbox.faults.add(Fault("status", status=403, times=None))
-    save(boss, name="New", site="school", secret=factories.KEY)
+    save_site(boss, name="New", site="school", secret=factories.KEY)
     overview = words(boss.get("/admin/"))
     assert "the address or the key is wrong" not in overview
     assert "Thinkific rejects the key of New." in overview
@@ -263,14 +226,14 @@ def test_a_site_that_connected_stays_itself_though_its_key_is_rejected_later(bos
     page_of_it = boss.get(page("change", world.integration))
     assert marked(page_of_it) == set()
     assert "not refreshed" in said(answer)[0]
-    assert "Another school" in errors(save(boss, world.integration, site="other"))
+    assert "Another school" in errors(save_site(boss, world.integration, site="other"))
 
 
 def test_a_site_with_students_that_admit_knows_stays_itself(boss, world):
     ThinkificUser.objects.create(
         integration=world.integration, customer=factories.CustomerFactory.create(), user_id=7
     )
-    assert "Another school" in errors(save(boss, world.integration, site="other"))
+    assert "Another school" in errors(save_site(boss, world.integration, site="other"))
 
 
 @pytest.mark.parametrize(
@@ -286,7 +249,7 @@ def test_a_site_with_students_that_admit_knows_stays_itself(boss, world):
 def test_the_field_that_is_wrong_is_marked(boss, sandbox, status, fields, says):
     sandbox.add_school("school", key=factories.KEY)
     sandbox.faults.add(Fault("status", status=status, times=None))
-    answer = save(boss, name="New", site="school", secret=factories.KEY)
+    answer = save_site(boss, name="New", site="school", secret=factories.KEY)
     assert marked(answer) == fields
     assert says in errors(answer)
     assert "Connected" not in words(answer).partition("Last refreshed")[0].split()
@@ -297,9 +260,9 @@ def test_the_field_that_is_wrong_is_marked(boss, sandbox, status, fields, says):
 
 def test_what_the_site_of_before_answers_says_nothing_about_the_new_one(boss, sandbox):
     sandbox.add_school("school", key=factories.KEY)
-    save(boss, name="New", site="shcool", secret=factories.KEY)
+    save_site(boss, name="New", site="shcool", secret=factories.KEY)
     before = Integration.objects.get(name="New")
-    save(boss, before, name="New", site="school")
+    save_site(boss, before, name="New", site="school")
     reject_key(before, "Rejected.")
     now = Integration.objects.get(name="New")
     assert now.connection == "connected"
@@ -308,7 +271,7 @@ def test_what_the_site_of_before_answers_says_nothing_about_the_new_one(boss, sa
 
 def test_an_empty_key_keeps_the_old_one(boss, world):
     before = Integration.objects.get()
-    answer = save(boss, world.integration, name="Renamed", send_welcome_email="on")
+    answer = save_site(boss, world.integration, name="Renamed", send_welcome_email="on")
     assert said(answer)[0] == "Renamed: saved."
     assert said(answer)[-1].startswith("Renamed: refreshed.")
     after = Integration.objects.get()
@@ -322,7 +285,7 @@ def test_an_empty_key_keeps_the_old_one(boss, world):
 
 
 def test_no_page_ever_tells_the_key(boss, world):
-    viewer = signed_in("vera", roles.VIEWER)
+    viewer = signed_in(roles.VIEWER)
     for client in (boss, viewer):
         for path in (reverse(LIST), page("change", world.integration)):
             text = client.get(path).content.decode()
@@ -335,9 +298,9 @@ def test_the_tick_for_welcome_emails_is_kept_and_says_where_they_are(boss, world
     assert "Support Your Students > Notifications" in words(
         boss.get(page("change", world.integration))
     )
-    save(boss, world.integration, welcome_emails_on="on")
+    save_site(boss, world.integration, welcome_emails_on="on")
     assert Integration.objects.get().welcome_emails_on
-    save(boss, world.integration)
+    save_site(boss, world.integration)
     assert not Integration.objects.get().welcome_emails_on
 
 
@@ -370,12 +333,12 @@ def test_a_token_is_warned_of_fourteen_days_before_it_expires(boss, world, left:
 
 def test_the_date_is_kept_for_a_token_and_goes_when_a_key_takes_its_place(boss, world):
     world.school.tokens = {TOKEN}
-    save(boss, world.integration, secret=TOKEN, secret_expires_on=days(60).isoformat())
+    save_site(boss, world.integration, secret=TOKEN, secret_expires_on=days(60).isoformat())
     assert Integration.objects.get().secret_expires_on == days(60)
     # Without a new key the stored one tells what it is.
-    save(boss, world.integration, secret_expires_on=days(61).isoformat())
+    save_site(boss, world.integration, secret_expires_on=days(61).isoformat())
     assert Integration.objects.get().secret_expires_on == days(61)
-    save(boss, world.integration, secret=factories.KEY, secret_expires_on=days(61).isoformat())
+    save_site(boss, world.integration, secret=factories.KEY, secret_expires_on=days(61).isoformat())
     assert Integration.objects.get().secret_expires_on is None
 
 
@@ -383,7 +346,9 @@ def test_a_token_that_has_ended_does_not_keep_one_from_saving_the_rest(boss, wor
     press_refresh(boss, world.integration)
     connect.save(Integration.objects.get(), TOKEN)
     Integration.objects.update(secret_expires_on=days(-3))
-    answer = save(boss, world.integration, name="Renamed", secret_expires_on=days(-3).isoformat())
+    answer = save_site(
+        boss, world.integration, name="Renamed", secret_expires_on=days(-3).isoformat()
+    )
     assert not errors(answer)
     assert Integration.objects.get().name == "Renamed"
 
@@ -397,7 +362,7 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
     for _ in range(37):
         queued.run(course)
     OrmQ.objects.all().delete()
-    answer = save(boss, world.integration, secret=factories.KEY)
+    answer = save_site(boss, world.integration, secret=factories.KEY)
     assert said(answer)[0] == (
         "Art Academy: saved. Connected. 37 waiting actions go on now, about 1 minute."
     )
@@ -407,38 +372,38 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
 def test_without_a_worker_no_end_is_promised(boss, world):
     queued.run(world.course())
     Worker.objects.all().delete()
-    first = said(save(boss, world.integration, secret=factories.KEY))[0]
+    first = said(save_site(boss, world.integration, secret=factories.KEY))[0]
     assert first.endswith("Connected. 1 waiting action goes on as soon as a worker runs.")
 
 
 def test_a_new_key_of_a_site_that_is_off_lets_nothing_go_on(boss, world):
     queued.run(world.course())
     Integration.objects.update(enabled=False)
-    answer = save(boss, world.integration, secret=factories.KEY, enabled=None)
+    answer = save_site(boss, world.integration, secret=factories.KEY, enabled=None)
     assert said(answer)[0].startswith("Art Academy: saved. Connected. It is off:")
     assert "go on now" not in said(answer)[0]
 
 
 def test_turning_off_and_on_says_what_that_means(boss, world):
     queued.run(world.course())
-    off = said(save(boss, world.integration, enabled=None))[0]
+    off = said(save_site(boss, world.integration, enabled=None))[0]
     assert off == (
         "Art Academy: saved. It is off: its actions wait, and nothing is sent to Thinkific until "
         "you turn it on again. Nothing is lost. 1 waiting action until then."
     )
     assert not Integration.objects.get().enabled
     assert "Off" in words(boss.get(reverse(LIST)))
-    on = said(save(boss, world.integration))[0]
+    on = said(save_site(boss, world.integration))[0]
     assert on == "Art Academy: saved. It is on. 1 waiting action goes on now, about 1 minute."
     # And saving once more is no news.
-    assert said(save(boss, world.integration))[0] == "Art Academy: saved."
+    assert said(save_site(boss, world.integration))[0] == "Art Academy: saved."
 
 
 def test_turning_on_with_a_rejected_key_promises_nothing(boss, world, sandbox):
     queued.run(world.course())
     Integration.objects.update(enabled=False)
     sandbox.faults.add(Fault("status", status=401))
-    first, second = said(save(boss, world.integration))
+    first, second = said(save_site(boss, world.integration))
     assert first == "Art Academy: saved. It is on."
     assert second.startswith("Art Academy: not refreshed. Thinkific does not know this site")
 
@@ -722,7 +687,7 @@ def test_the_list_offers_no_deleting_without_that_page(boss, world):
     ],
 )
 def test_each_role_may_do_what_it_is_for(boss, world, role: str, sees: bool, changes: bool):
-    client = signed_in("person", role)
+    client = signed_in(role)
     site = world.integration
     seen = 200 if sees else 403
     assert client.get(reverse(LIST)).status_code == seen
@@ -741,9 +706,11 @@ def test_each_role_may_do_what_it_is_for(boss, world, role: str, sees: bool, cha
     client.post(reverse(LIST), ticked)
     calls = len(world.calls())
     assert calls == (4 if changes else 0)
-    answer = save(client, site, name="Renamed")
+    answer = save_site(client, site, name="Renamed")
     assert answer.status_code == (200 if changes else 403)
-    assert save(client, name="New", site="new", secret="k" * 32).status_code == answer.status_code
+    assert (
+        save_site(client, name="New", site="new", secret="k" * 32).status_code == answer.status_code
+    )
     assert Integration.objects.filter(name__in=("Renamed", "New")).exists() == changes
     assert client.post(page("delete", site)).status_code == refused
     assert Integration.objects.filter(pk=site.pk).exists() != changes

@@ -4,10 +4,7 @@ import html
 import re
 from typing import Any
 
-import django.apps
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
@@ -17,22 +14,14 @@ from integrations import field_mapping
 from integrations.models import FieldMapping, Integration, ProfileField
 from integrations.thinkific import catalog
 from tests.support import factories, queued
+from tests.support.pages import errors, plain, signed_in
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e" + "x" * 200
 
 
 @pytest.fixture
 def boss(world) -> Client:
-    roles.grant(django.apps.apps)
-    return signed_in("boss", is_superuser=True)
-
-
-def signed_in(name: str, role: str = "", **facts: Any) -> Client:
-    person = get_user_model().objects.create_user(name, is_staff=True, **facts)
-    person.groups.set(Group.objects.filter(name=role))
-    client = Client()
-    client.force_login(person)
-    return client
+    return signed_in(is_superuser=True)
 
 
 @pytest.fixture
@@ -54,10 +43,6 @@ def look(client: Client, integration: Integration) -> str:
     """The section of the page about mappings."""
     text: str = client.get(place(integration)).content.decode()
     return text.partition('id="mapping"')[2].partition("</section>")[0]
-
-
-def words(text: str) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
 def save(
@@ -82,11 +67,6 @@ def save(
     return client.post(place(integration), data | more, follow=True)
 
 
-def errors(answer: Any) -> str:
-    found = re.findall(r'<ul class="errorlist.*?</ul>', answer.content.decode(), re.DOTALL)
-    return words(" ".join(found))
-
-
 def mapped() -> dict[str, str]:
     rows = FieldMapping.objects.select_related("profile_field")
     return {row.samcart_field: row.profile_field.label for row in rows}
@@ -102,7 +82,7 @@ def test_a_signup_field_of_type_text_can_be_mapped(boss, world, fields):
     assert "Country</option>" not in form
     assert "Of another school" not in form
     assert "Cannot be mapped" in form
-    assert "Country type dropdown" in words(form)
+    assert "Country type dropdown" in plain(form)
     save(boss, world.integration, (" Company name ", fields["Company"]))
     assert mapped() == {"Company name": "Company"}
 
@@ -224,16 +204,16 @@ def test_refresh_stands_here_too_and_leads_back_here(boss, world, fields):
 
 
 def test_a_site_without_text_fields_says_what_to_do(boss, world):
-    assert "are not read yet. Press Refresh." in words(look(boss, world.integration))
+    assert "are not read yet. Press Refresh." in plain(look(boss, world.integration))
     boss.post(reverse("admin:integrations_integration_do_refresh", args=[world.integration.pk]))
-    assert "has no signup field of type Text." in words(look(boss, world.integration))
+    assert "has no signup field of type Text." in plain(look(boss, world.integration))
 
 
 def test_who_may_only_look_sees_the_mappings_and_no_form(boss, world, fields):
     save(boss, world.integration, ("A", fields["Company"]))
-    vera = signed_in("vera", roles.VIEWER)
+    vera = signed_in(roles.VIEWER)
     section = look(vera, world.integration)
-    assert "A Company" in words(section)
+    assert "A Company" in plain(section)
     assert "<input" not in section
     assert "<button" not in section
     assert save(vera, world.integration, ("B", fields["Company"])).status_code == 403

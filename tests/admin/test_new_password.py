@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import people
-from tests.admin.test_activity_pages import words
 from tests.support import live
+from tests.support.pages import words
 
 PASSWORD = "a long and good passphrase"
 

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.staff import people, roles
+from tests.support.pages import client_of, press, said, words
 
 LIST = "admin:auth_user_changelist"
 GOOD = "a long and good passphrase"
@@ -28,13 +29,7 @@ def owner(db) -> User:
 
 @pytest.fixture
 def boss(owner) -> Client:
-    return signed_in(owner)
-
-
-def signed_in(person: User) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
+    return client_of(owner)
 
 
 def new(name: str, role: str, owner: User, **facts: Any) -> User:
@@ -57,24 +52,10 @@ def edit(client: Client, person: User, **changes: Any) -> Any:
     return client.post(reverse("admin:auth_user_change", args=[person.pk]), data, follow=True)
 
 
-def press(client: Client, person: User, button: str) -> Any:
-    path = reverse(f"admin:auth_user_do_{button}", args=[person.pk])
-    return client.post(path, follow=True)
-
-
 def link_on(answer: Any) -> str:
     found = re.search(r'id="link-field"[^>]* value="([^"]+)"', answer.content.decode())
     assert found, answer.content.decode()
     return html.unescape(found[1])
-
-
-def words(answer: Any) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
-
-
-def said(answer: Any) -> list[str]:
-    found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
-    return [html.unescape(text) for text in re.findall(r"<li[^>]*>(.*?)</li>", "".join(found))]
 
 
 def choose(link: str, password: str = GOOD, repeated: str = "") -> tuple[Client, Any]:
@@ -280,18 +261,18 @@ def test_an_owner_takes_ownership_from_another(boss, owner):
     other = new("sam", "Owner", owner)
     edit(boss, other, role="Viewer")
     assert people.role_of(User.objects.get(pk=other.pk)) == "Viewer"
-    assert signed_in(other).get(reverse(LIST)).status_code == 403
+    assert client_of(other).get(reverse(LIST)).status_code == 403
 
 
 def test_who_is_switched_off_is_out_at_once_and_back_when_switched_on(boss, owner):
     person = new("sam", "Viewer", owner)
-    client = signed_in(person)
+    client = client_of(person)
     log = reverse("admin:events_eventlog_changelist")
     assert client.get(log).status_code == 200
     assert said(press(boss, person, "switch_off")) == ["Sam is off and cannot sign in any more."]
     assert client.get(log).status_code == 302
     assert said(press(boss, person, "switch_on")) == ["Sam is on again, as Viewer."]
-    assert signed_in(person).get(log).status_code == 200
+    assert client_of(person).get(log).status_code == 200
 
 
 # Who sees it
@@ -302,7 +283,7 @@ def test_people_and_groups_are_for_owners_alone(owner, role: str):
     person = new("sam", role or "Viewer", owner)
     if not role:
         person.groups.clear()
-    client = signed_in(person)
+    client = client_of(person)
     for name, arguments in (
         ("changelist", []),
         ("add", []),
@@ -321,8 +302,8 @@ def test_people_and_groups_are_for_owners_alone(owner, role: str):
 def test_even_a_group_with_every_permission_opens_no_people(owner):
     person = new("sam", "Manager", owner)
     person.user_permissions.set(Permission.objects.all())
-    assert signed_in(person).get(reverse(LIST)).status_code == 403
-    assert edit(signed_in(person), person, role="Owner").status_code == 403
+    assert client_of(person).get(reverse(LIST)).status_code == 403
+    assert edit(client_of(person), person, role="Owner").status_code == 403
 
 
 def test_nobody_is_deleted(boss, owner):

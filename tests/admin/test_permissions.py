@@ -6,8 +6,7 @@ import django.apps
 import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
-from django.test import Client
+from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
 from config.admin.parts.buttons import Buttons
@@ -16,8 +15,8 @@ from config.staff import roles
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Destination, Integration, Marketplace, Product
 from rules.models import Rule
-from tests.admin.test_every_page import named_addresses
 from tests.support import factories, queued
+from tests.support.pages import client_of, named_addresses, person
 
 OWNER, STAFF = "Owner", "staff without a role"
 EVERYBODY = {OWNER, roles.MANAGER, roles.SUPPORT, roles.VIEWER}
@@ -131,13 +130,9 @@ def things(db) -> dict[Any, Any]:
     }
 
 
-def as_(who: str) -> Client:
+def one_of(who: str) -> User:
     facts: dict[str, Any] = {"is_superuser": True} if who == OWNER else {}
-    person = get_user_model().objects.create_user(f"as {who}", is_staff=True, **facts)
-    person.groups.set(Group.objects.filter(name=who))
-    client = Client()
-    client.force_login(person)
-    return client
+    return person(who, **facts)
 
 
 def keepers() -> list[Buttons]:
@@ -170,7 +165,7 @@ def test_every_address_of_the_admin_stands_in_a_table():
 
 @pytest.mark.parametrize("who", [OWNER, roles.MANAGER, roles.SUPPORT, roles.VIEWER, STAFF])
 def test_each_role_opens_what_the_table_says_and_nothing_else(things, who):
-    client = as_(who)
+    client = client_of(one_of(who))
     wrong = []
     for page in PAGES:
         arguments = [things[Marketplace].pk] if "<int:account>" in page.address else []
@@ -200,7 +195,7 @@ def test_each_role_opens_what_the_table_says_and_nothing_else(things, who):
 
 @pytest.mark.parametrize("who", [roles.MANAGER, roles.SUPPORT, roles.VIEWER, STAFF])
 def test_each_role_presses_what_the_table_says_and_nothing_else(things, who):
-    client = as_(who)
+    client = client_of(one_of(who))
     wrong = []
     for keeper in keepers():
         meta = keeper.opts
@@ -216,9 +211,8 @@ def test_each_role_presses_what_the_table_says_and_nothing_else(things, who):
 
 @pytest.mark.parametrize("who", [OWNER, roles.MANAGER, roles.SUPPORT, roles.VIEWER, STAFF])
 def test_each_role_is_offered_the_bulk_actions_of_the_table(things, rf, who):
-    as_(who)
     request = rf.get("/admin/")
-    request.user = get_user_model().objects.get(username=f"as {who}")
+    request.user = one_of(who)
     for keeper in keepers():
         for name in keeper.get_actions(request):
             assert who in MAY_DO_IN_BULK[str(keeper.opts.model_name), name], (keeper, name)

@@ -1,13 +1,9 @@
 """The queue as it stands: looked at by owners, changed by nobody."""
 
-import html
-import re
 from datetime import timedelta
 from typing import Any
 
-import django.apps
 import pytest
-from django.contrib.auth.models import Group, User
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
@@ -22,6 +18,7 @@ from integrations import rate_limit
 from integrations.models import ApiCall, CallBudget
 from tests.support import factories
 from tests.support import shop as shops
+from tests.support.pages import plain, signed_in
 from tests.support.postgres import free_port
 from tests.support.queued import run
 
@@ -29,29 +26,15 @@ NOTHING = "Everything that came has been read."
 
 
 @pytest.fixture
-def shop(db) -> shops.Shop:
-    roles.grant(django.apps.apps)
-    return shops.build()
-
-
-@pytest.fixture
 def boss(shop) -> Client:
     return signed_in(is_superuser=True)
-
-
-def signed_in(role: str = "", **facts: Any) -> Client:
-    person = User.objects.create_user("someone", is_staff=True, **facts)
-    person.groups.set(Group.objects.filter(name=role))
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 def look(client: Client) -> str:
     answer = client.get(reverse("admin:queue"))
     assert answer.status_code == 200
     text = answer.content.decode().partition('<div class="page">')[2]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
+    return plain(text)
 
 
 def test_an_empty_queue_says_so_everywhere(boss):

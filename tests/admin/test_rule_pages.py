@@ -23,16 +23,10 @@ from rules import copying, pairing
 from rules.actions import ACTIONS
 from rules.models import Rule
 from rules.triggers import Trigger
-from tests.admin.test_activity_pages import bulk, press, said, signed_in, words
-from tests.support import factories, standing
+from tests.support import factories
+from tests.support.pages import bulk, press, said, signed_in, words
 from tests.support.place import place_for
 from tests.support.queued import event
-from tests.support.scenery import Scenery
-
-
-@pytest.fixture
-def place(sandbox, transactional_db) -> Scenery:
-    return standing.scenery(sandbox)
 
 
 @pytest.fixture
@@ -523,7 +517,7 @@ def test_a_list_that_is_cut_says_so(manager, monkeypatch):
 
 
 def test_more_products_than_fit_at_once_are_said_to_be_left_out(manager, monkeypatch):
-    monkeypatch.setattr("config.admin.pages.new_rule.MAX_PRODUCTS", 1)
+    monkeypatch.setattr("config.admin.pages.rule_draft.MAX_PRODUCTS", 1)
     numbers = list(Product.objects.values_list("pk", flat=True)[:3])
     assert "so 2 of those chosen are left out" in words(step(manager, product=numbers))
 

@@ -32,7 +32,13 @@ def walk(sandbox: Sandbox, transactional_db, settings) -> World:
     school.add_course("Watercolor", private=True)
     school.add_field("Company")
     shop = Marketplace.objects.create(name="Main shop")
-    return World(sandbox, school, Integration(), shop, connect.add_webhook_secret(shop))
+    return World(
+        sandbox=sandbox,
+        school=school,
+        integration=Integration(),
+        marketplace=shop,
+        secret=connect.add_webhook_secret(shop),
+    )
 
 
 def menu(page: Page, name: str) -> None:

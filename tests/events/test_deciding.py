@@ -14,15 +14,11 @@ from rules.models import Rule
 from rules.triggers import Trigger
 from tests.support import shop as shops
 from tests.support.factories import DestinationFactory, IntegrationFactory
-from tests.support.shop import Shop, changed
+from tests.support.samcart import changed
+from tests.support.shop import Shop
 
 Status = EventLog.Status
 PRODUCT = "1048001"
-
-
-@pytest.fixture
-def shop(db) -> Shop:
-    return shops.build()
 
 
 def codes(event: EventLog) -> dict[int, str]:

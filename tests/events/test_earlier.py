@@ -14,7 +14,7 @@ from events.models import Delivery, EventLog, RuleRun
 from events.reports import backfill, customer_access, review
 from integrations.models import Customer, Destination, Product
 from rules.models import Rule
-from tests.admin.test_activity_pages import press, said, signed_in, words
+from tests.support.pages import press, said, signed_in, words
 from tests.support.world import World
 
 ALICE, BOB = "alice@example.com", "bob@example.com"

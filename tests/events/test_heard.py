@@ -15,11 +15,6 @@ from tests.support import shop as shops
 from tests.support.queued import START, event
 
 
-@pytest.fixture
-def shop(db) -> shops.Shop:
-    return shops.build()
-
-
 def test_the_last_event_of_each_trigger_counts_and_none_is_said_as_none(shop):
     event(None, at=10)
     event(None, at=30)

@@ -14,7 +14,7 @@ from config.staff import roles
 from events.models import EventLog, RuleRun
 from integrations.models import Integration, Product
 from rules.models import Rule
-from tests.admin.test_activity_pages import said, signed_in
+from tests.support.pages import said, signed_in
 from tests.support.world import World
 
 # As it stands in an address: NUL with half a surrogate pair and bytes of no text, what only looks

@@ -23,8 +23,8 @@ from events.reports import activity_search, customer_search, dashboard
 from events.retention import housekeeping
 from events.worker import scheduler, tasks
 from integrations.models import Integration
-from tests.admin.test_activity_pages import signed_in
 from tests.bench import past
+from tests.support.pages import signed_in
 from tests.support.world import World
 
 EVENTS = 20_000

@@ -18,22 +18,11 @@ from rules import engine
 from rules.models import NamedType
 from rules.triggers import Trigger
 from tests.support import shop as shops
-from tests.support.shop import Shop, changed
+from tests.support.samcart import PAYLOADS, changed, payload
+from tests.support.shop import Shop
 from tests.support.unreadable import UNREADABLE
-from tests.support.world import PAYLOADS, payload
 
 Status = EventLog.Status
-
-
-@pytest.fixture
-def shop(db) -> Shop:
-    return shops.build()
-
-
-@pytest.fixture
-def real_shop(transactional_db) -> Shop:
-    """As `shop`, with transactions that really commit or fail, for threads to see."""
-    return shops.build()
 
 
 def named(shop: Shop, kind: str, trigger: str) -> int:

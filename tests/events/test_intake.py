@@ -21,18 +21,12 @@ from integrations.samcart.normalize import examine_email
 from integrations.samcart.order_time import read_moment
 from integrations.samcart.parser import Unreadable, parse
 from rules.actions import Action
-from tests.admin.test_activity_pages import press, said, words
-from tests.support import shop as shops
-from tests.support.shop import Shop
-from tests.support.world import PAYLOADS, World, payload
+from tests.support.pages import press, said, words
+from tests.support.samcart import PAYLOADS, payload
+from tests.support.world import World
 
 ENCODED = PAYLOADS / "encoded"
 SECRET = "a-Secret_of.24~characters-or-more"
-
-
-@pytest.fixture
-def shop(db) -> Shop:
-    return shops.build()
 
 
 # Addresses

@@ -8,13 +8,9 @@ from events.models import EventLog
 from rules.models import NamedType
 from rules.triggers import Trigger
 from tests.support import shop as shops
+from tests.support.samcart import changed
 
 BOUGHT = Trigger.PRODUCT_PURCHASED.value
-
-
-@pytest.fixture
-def shop(db) -> shops.Shop:
-    return shops.build()
 
 
 def test_a_named_type_has_what_waited_for_it_carried_out(world):
@@ -34,11 +30,11 @@ def test_a_named_type_has_what_waited_for_it_carried_out(world):
 def test_later_events_of_the_type_are_understood_at_once(shop):
     assert naming.name_type(shop.marketplace, "NewThing", BOUGHT) == 0
     assert not OrmQ.objects.exists()
-    assert shop.sell(shops.changed("10_product", type="new_thing")).trigger == BOUGHT
+    assert shop.sell(changed("10_product", type="new_thing")).trigger == BOUGHT
 
 
 def test_naming_a_type_twice_alike_does_no_harm(shop):
-    shop.sell(shops.changed("10_product", type="NewThing"))
+    shop.sell(changed("10_product", type="NewThing"))
     assert naming.name_type(shop.marketplace, "NewThing", BOUGHT) == 1
     inbox.process()
     assert naming.name_type(shop.marketplace, "newthing", BOUGHT) == 0
@@ -48,7 +44,7 @@ def test_naming_a_type_twice_alike_does_no_harm(shop):
 def test_the_name_holds_for_one_account_alone(shop):
     second = shops.another(shop)
     for account in (shop, second):
-        account.sell(shops.changed("10_product", type="NewThing"))
+        account.sell(changed("10_product", type="NewThing"))
     assert naming.name_type(shop.marketplace, "NewThing", BOUGHT) == 1
     inbox.process()
     assert [event.trigger for event in EventLog.objects.order_by("marketplace")] == [BOUGHT, None]
@@ -94,15 +90,15 @@ def test_it_is_said_how_many_are_read_again(found: int, says: str):
 
 def test_types_that_wait_for_a_name_are_listed_the_latest_first(shop):
     second = shops.another(shop)
-    shop.sell(shops.changed("10_product", type="OldThing", order__id=1), minutes=1)
-    shop.sell(shops.changed("10_product", type="New Thing", order__id=2), minutes=2)
-    shop.sell(shops.changed("10_product", type="NewThing", order__id=3), minutes=3)
+    shop.sell(changed("10_product", type="OldThing", order__id=1), minutes=1)
+    shop.sell(changed("10_product", type="New Thing", order__id=2), minutes=2)
+    shop.sell(changed("10_product", type="NewThing", order__id=3), minutes=3)
     # Neither of these waits for a name: a known type, a wrong address, no type, another account.
     shop.sell("10_product", minutes=4)
-    shop.sell(shops.changed("10_product", type="ByAddress"), minutes=5, trigger="nonsense")
-    shop.sell(shops.changed("10_product", type=None), minutes=6)
-    second.sell(shops.changed("10_product", type="Elsewhere"), minutes=7)
-    shop.sell(shops.changed("10_product", type="SeenTo", order__id=8), minutes=8)
+    shop.sell(changed("10_product", type="ByAddress"), minutes=5, trigger="nonsense")
+    shop.sell(changed("10_product", type=None), minutes=6)
+    second.sell(changed("10_product", type="Elsewhere"), minutes=7)
+    shop.sell(changed("10_product", type="SeenTo", order__id=8), minutes=8)
     EventLog.objects.filter(raw_type="SeenTo").update(dealt_with_at=shops.START)
     found = naming.unnamed(shop.marketplace)
     assert [(one.raw_type, one.events) for one in found] == [("NewThing", 2), ("OldThing", 1)]

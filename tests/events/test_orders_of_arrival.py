@@ -28,9 +28,10 @@ from integrations.thinkific.sandbox import Fault
 from tests.support import queued, stories
 from tests.support.access_model import Event, Model
 from tests.support.longer import examples
+from tests.support.samcart import payload
 from tests.support.shop import START
 from tests.support.stories import Step
-from tests.support.world import World, payload
+from tests.support.world import World
 
 PRODUCTS = ("1048010", "1048011")
 COURSES = (frozenset({0}), frozenset({0, 1}))  # of each product: one course is in both

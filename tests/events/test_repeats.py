@@ -6,17 +6,16 @@ from events.deciding import inbox
 from events.models import Delivery, EventLog
 from integrations import connect
 from tests.support import shop as shops
-from tests.support.shop import Shop, changed
-from tests.support.world import payload
+from tests.support.samcart import changed, payload
+from tests.support.shop import Shop
 
 Status = EventLog.Status
 
 
 @pytest.fixture
-def shop(db) -> Shop:
-    found = shops.build()
-    found.rule()
-    return found
+def shop(shop: Shop) -> Shop:
+    shop.rule()
+    return shop
 
 
 def first_of(event: EventLog) -> Delivery | None:

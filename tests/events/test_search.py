@@ -16,8 +16,8 @@ from integrations.models import Customer, SearchTerm
 from integrations.samcart.normalize import normalize_email
 from integrations.samcart.readable import readable_email
 from integrations.search_terms import MAX_TERM, terms
-from tests.admin.test_activity_pages import CUSTOMERS, signed_in, words
 from tests.support.factories import CustomerFactory
+from tests.support.pages import CUSTOMERS, signed_in, words
 from tests.support.world import World
 
 PEOPLE = {

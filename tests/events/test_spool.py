@@ -23,8 +23,9 @@ from integrations import secrets, webhook_secrets
 from integrations.models import Marketplace, WebhookSecret
 from tests.support import live
 from tests.support import shop as shops
+from tests.support.samcart import payload
 from tests.support.shop import Shop
-from tests.support.world import World, payload
+from tests.support.world import World
 
 STRANGER = "nobody-knows-this-secret-of-ours"
 
@@ -40,8 +41,8 @@ def folder(settings, tmp_path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def shop(transactional_db) -> Shop:
-    return shops.build()
+def shop(real_shop: Shop) -> Shop:
+    return real_shop
 
 
 @contextlib.contextmanager

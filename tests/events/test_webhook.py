@@ -32,8 +32,7 @@ from integrations.models import WebhookSecret
 from rules.triggers import Trigger
 from tests.support import gateway
 from tests.support import shop as shops
-from tests.support.shop import Shop
-from tests.support.world import payload
+from tests.support.samcart import payload
 
 MIB = 1024 * 1024
 # Long enough for a secret, and known to nobody.
@@ -43,17 +42,6 @@ STRANGER = "nobody-knows-this-secret-of-ours"
 @pytest.fixture(autouse=True)
 def _own_spool(settings, tmp_path) -> None:
     settings.SPOOL_DIR = tmp_path / "spool"
-
-
-@pytest.fixture
-def shop(db) -> Shop:
-    return shops.build()
-
-
-@pytest.fixture
-def real_shop(transactional_db) -> Shop:
-    """As `shop`, with transactions that really commit or fail."""
-    return shops.build()
 
 
 class Keeper(logging.Handler):

@@ -14,7 +14,6 @@ from events.models import Delivery, EventLog, RuleRun, RuleTexts
 from integrations.models import Customer, Product
 from rules.triggers import Trigger
 from tests.support import gateway
-from tests.support import shop as shops
 from tests.support.any_body import POSTS, Post
 from tests.support.longer import LONG, examples
 from tests.support.queued import log_lines
@@ -25,12 +24,11 @@ FEW, MANY = 100, 1000  # batches
 
 
 @pytest.fixture
-def shop(transactional_db) -> Shop:
+def shop(real_shop: Shop) -> Shop:
     """With a rule for every product on every trigger, so that whatever can be read makes runs."""
-    shop = shops.build()
     for trigger in Trigger:
-        shop.rule(trigger)
-    return shop
+        real_shop.rule(trigger)
+    return real_shop
 
 
 def read_all(posts: list[Post]) -> None:

@@ -8,6 +8,7 @@ from events.execution import retries
 from events.execution.rerun import rerun
 from events.models import RuleRun
 from events.reports import customer_access
+from events.reports.place_sentences import Sentence
 from integrations.models import Customer, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
 from rules.models import Rule
@@ -275,7 +276,7 @@ def buy_second(place: Place) -> list[RuleRun]:
     return runs
 
 
-def said() -> list[customer_access.Sentence]:
+def said() -> list[Sentence]:
     return list(customer_access.describe(Customer.objects.get(email=EMAIL)).lines)
 
 

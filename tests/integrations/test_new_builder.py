@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-import django.apps
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -16,7 +15,7 @@ from integrations.thinkific import catalog, student_check
 from integrations.thinkific.sandbox import Course, Switches
 from rules.models import Rule
 from rules.triggers import Trigger
-from tests.admin.test_activity_pages import said, signed_in, words
+from tests.support.pages import said, signed_in, words
 from tests.support.scenery import PUBLIC_URL
 from tests.support.world import World
 
@@ -30,7 +29,6 @@ EMPTY = (
 @pytest.fixture
 def manager(world, settings) -> Client:
     settings.PUBLIC_URL = PUBLIC_URL
-    roles.grant(django.apps.apps)
     Product.objects.named(world.marketplace.pk, "product", "1048001", "Watercolor")
     return signed_in(roles.MANAGER)
 

@@ -14,27 +14,27 @@ from events.models import RuleRun
 from integrations import connect, secrets
 from integrations.models import Integration, WebhookSecret
 from integrations.thinkific.sandbox import Fault
-from tests.admin.test_integrations_page import save, signed_in
 from tests.support import factories
+from tests.support.pages import save_site, signed_in
 
 
 @pytest.fixture
 def at_work(world):
     """Everything that handles a secret has handled one: calls, refusals, pages, log lines."""
-    boss = signed_in("boss", is_superuser=True)
+    boss = signed_in(is_superuser=True)
     world.rule("product_purchased", "create_course_enrollment", world.course())
     world.sell("10_product")
     world.settle()
     shown = boss.post(reverse("admin:samcart-address", args=[world.marketplace.pk]))
     assert shown.status_code == 200
-    save(boss, world.integration, secret=factories.KEY)
+    save_site(boss, world.integration, secret=factories.KEY)
     world.sandbox.faults.add(Fault("status", status=401, body={"error": factories.KEY}))
     world.sell("10_product", customer__email="refused@example.com")
     world.settle()
     world.sandbox.faults.add(
         Fault("status", status=422, body=f"<p>{factories.KEY}</p>", times=None)
     )
-    save(boss, world.integration, secret=factories.KEY)
+    save_site(boss, world.integration, secret=factories.KEY)
     world.settle()
     assert world.post(b"{}", secret=world.secret[:-1] + "!").status_code == 404
     return world

@@ -19,8 +19,8 @@ from rules import pairing
 from rules.actions import ACTIONS, Action, ActionSpec, Effect, Order, Outcome, PlannedCall
 from rules.configuration import apply, exporting
 from rules.models import Rule
-from tests.admin.test_activity_pages import signed_in, words
 from tests.support.factories import KEY
+from tests.support.pages import signed_in, words
 from tests.support.world import World
 
 CERTIFICATE = "send_certificate"

@@ -178,7 +178,13 @@ def test_a_file_sets_up_everything_and_purchases_are_enrolled(school, apply, san
     assert integration.connection == "connected"
     assert [rule.enabled for rule in Rule.objects.order_by("pk")] == [True, False]
     assert FieldMapping.objects.get().profile_field.label == "Company"
-    world = World(sandbox, school, integration, Marketplace.objects.get(), HOOK)
+    world = World(
+        sandbox=sandbox,
+        school=school,
+        integration=integration,
+        marketplace=Marketplace.objects.get(),
+        secret=HOOK,
+    )
     world.sell("10_product", product__id=1048001)
     (run,) = world.settle()
     assert run.status == "done"

@@ -2,7 +2,7 @@
 
 from events.models import EventLog, RuleRun
 from integrations.models import Integration
-from tests.support.world import payload
+from tests.support.samcart import payload
 
 
 def test_a_purchase_becomes_an_enrollment_with_two_calls(world):

@@ -14,7 +14,7 @@ from django.utils import timezone
 from config.staff import roles
 from events.models import EventLog
 from events.reports import activity_search
-from tests.support.world import payload
+from tests.support.samcart import payload
 
 FIRST = [("integrations", "0001_first"), ("rules", "0001_first"), ("events", "0001_first")]
 

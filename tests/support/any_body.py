@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 from hypothesis import strategies as st
 
-from tests.support.world import PAYLOADS
+from tests.support.samcart import PAYLOADS
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -1,14 +1,12 @@
 """A shop without a school: enough for all that happens before anything is carried out."""
 
 import contextlib
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from django.db import connection
-from django.test import Client
 
 from events.deciding import inbox
 from events.models import Delivery, EventLog
@@ -16,24 +14,14 @@ from integrations import connect
 from integrations.models import Integration, Marketplace, Product
 from rules.models import Rule
 from tests.support import factories
-from tests.support.world import payload
+from tests.support.samcart import Account, payload
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-@dataclass
-class Shop:
-    marketplace: Marketplace
+@dataclass(kw_only=True)
+class Shop(Account):
     integration: Integration
-    secret: str
-    client: Client = field(default_factory=Client)
-
-    def post(self, body: Any, trigger: str = "", *, secret: str = "", **extra: Any) -> Any:
-        """POST a body (bytes as they are, anything else as JSON); `trigger` as in an address."""
-        path = f"/hooks/samcart/{secret or self.secret}/" + (f"{trigger}/" if trigger else "")
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        extra.setdefault("content_type", "application/json")
-        return self.client.generic("POST", path, raw, **extra)  # leaves the bytes as they are
 
     def receive(self, body: Any, *, minutes: float = 0, **how: Any) -> Delivery:
         """The delivery of a POST, received so many minutes after the start and not yet read."""
@@ -69,26 +57,20 @@ def build() -> Shop:
     marketplace = Marketplace.objects.create(name="Main shop")
     integration = factories.IntegrationFactory(name="Art Academy", site="acme")
     return Shop(
-        marketplace, cast(Integration, integration), connect.add_webhook_secret(marketplace)
+        marketplace=marketplace,
+        integration=cast(Integration, integration),
+        secret=connect.add_webhook_secret(marketplace),
     )
 
 
 def another(shop: Shop) -> Shop:
     """A second SamCart account beside it, with an address of its own and the same site."""
     marketplace = Marketplace.objects.create(name="Second shop")
-    return Shop(marketplace, shop.integration, connect.add_webhook_secret(marketplace))
-
-
-def changed(name: str, **changes: Any) -> dict[str, Any]:
-    """A sample body with changes such as customer__email="x@y.z"."""
-    body = payload(name)
-    for path, value in changes.items():
-        *way, last = path.split("__")
-        place = body
-        for key in way:
-            place = place[key]
-        place[last] = value
-    return body
+    return Shop(
+        marketplace=marketplace,
+        integration=shop.integration,
+        secret=connect.add_webhook_secret(marketplace),
+    )
 
 
 @contextlib.contextmanager

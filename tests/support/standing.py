@@ -92,7 +92,13 @@ def _put_back(kept: Kept, sandbox: Sandbox) -> Scenery:
     sandbox._calls.extend(kept.calls)
     integration = Integration.objects.get(pk=kept.integration)
     marketplace = Marketplace.objects.get(pk=kept.marketplace)
-    world = World(sandbox, school, integration, marketplace, kept.secret)
+    world = World(
+        sandbox=sandbox,
+        school=school,
+        integration=integration,
+        marketplace=marketplace,
+        secret=kept.secret,
+    )
     return Scenery(world, dict(kept.people), itertools.count(kept.order))
 
 

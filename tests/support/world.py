@@ -4,14 +4,11 @@ Deliveries go through the real webhook view and calls through real sockets to th
 `settle` does what the worker does, in this thread.
 """
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from django.db.models.functions import Now
-from django.test import Client
 
 from events.deciding import inbox
 from events.execution import retries, runs
@@ -22,25 +19,14 @@ from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Sandbox, School
 from rules.models import Rule, Scope
 from tests.support import factories, queued
-
-PAYLOADS = Path(__file__).parents[1] / "payloads"
-
-
-def payload(name: str) -> dict[str, Any]:
-    """A sample body by the beginning of its file's name."""
-    (file,) = PAYLOADS.glob(f"{name}*")
-    found: dict[str, Any] = json.loads(file.read_bytes())
-    return found
+from tests.support.samcart import Account, changed
 
 
-@dataclass
-class World:
+@dataclass(kw_only=True)
+class World(Account):
     sandbox: Sandbox
     school: School
     integration: Integration
-    marketplace: Marketplace
-    secret: str
-    client: Client = field(default_factory=lambda: Client(raise_request_exception=True))
 
     def course(self, name: str = "Course Two", **facts: Any) -> Destination:
         """A course in the school, known to Admit."""
@@ -76,23 +62,9 @@ class World:
         rule.save()
         return rule
 
-    def post(self, body: Any, trigger: str = "", *, secret: str = "", **extra: Any) -> Any:
-        """POST a body (bytes as they are, anything else as JSON) as SamCart would."""
-        path = f"/hooks/samcart/{secret or self.secret}/" + (f"{trigger}/" if trigger else "")
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        extra.setdefault("content_type", "application/json")
-        return self.client.post(path, raw, **extra)
-
     def sell(self, name: str = "10_product", trigger: str = "", **changes: Any) -> EventLog:
         """Send a sample body with changes such as customer__email="x@y.z"; the first event."""
-        body = payload(name)
-        for path, value in changes.items():
-            *way, last = path.split("__")
-            place = body
-            for key in way:
-                place = place[int(key)] if isinstance(place, list) else place[key]
-            place[last] = value
-        assert self.post(body, trigger).status_code == 200
+        assert self.post(changed(name, **changes), trigger).status_code == 200
         self.read()
         return EventLog.objects.order_by("pk").last()  # type: ignore[return-value]
 
@@ -135,5 +107,10 @@ def build(sandbox: Sandbox) -> World:
     """An account and a connected school, with nothing in them yet."""
     school = sandbox.add_school("acme", key=factories.KEY)
     marketplace = Marketplace.objects.create(name="Main shop")
-    secret = connect.add_webhook_secret(marketplace)
-    return World(sandbox, school, factories.connected("acme"), marketplace, secret)
+    return World(
+        sandbox=sandbox,
+        school=school,
+        integration=factories.connected("acme"),
+        marketplace=marketplace,
+        secret=connect.add_webhook_secret(marketplace),
+    )

@@ -3,9 +3,9 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
-from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -13,25 +13,26 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import name_of
 from config.admin.pages import event as event_page
+from config.admin.pages.log_filters import (
+    PRODUCT_NAME,
+    ProductFilter,
+    ResultFilter,
+    SiteFilter,
+    TriggerFilter,
+)
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
-from config.admin.parts.changelist import COUNTED, ReadOnly
-from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
-from config.admin.parts.params import row_id, row_in
+from config.admin.parts.changelist import ReadOnly
+from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
 from events.execution import email_correction, retries, wait_reasons
 from events.execution.rerun import CANNOT, rerun
 from events.models import Delivery, EventLog, RuleRun
 from events.queue import wake
 from events.reports import activity_search, review
-from integrations.models import Product
 from rules.triggers import Trigger
 
-Status = EventLog.Status
-PAID_NOTHING = "paid_nothing"
 MANY_UNREAD = 1000
-# A part of a product's name, as typed into the chip.
-PRODUCT_NAME = "product_name"
 
 
 class EventList(ChangeList):
@@ -51,88 +52,6 @@ class EventList(ChangeList):
         for event in events:
             event.told = told
         self.result_list = events
-
-
-class ResultFilter(admin.SimpleListFilter):
-    title = "result"
-    parameter_name = "result"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        found = [(PAID_NOTHING, "Paid, nothing given")]
-        return found + [(each.value, each.label) for each in Status]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
-        if self.value() == PAID_NOTHING:
-            return queryset.filter(review.GAVE_NOTHING)
-        return queryset.filter(status=self.value()) if self.value() else queryset
-
-
-class TriggerFilter(admin.SimpleListFilter):
-    title = "trigger"
-    parameter_name = "trigger__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(each.value, each.label) for each in Trigger]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
-        return queryset.filter(trigger=self.value()) if self.value() else queryset
-
-
-class ProductFilter(admin.SimpleListFilter):
-    """By typing a part of the name: a shop may have hundreds of products."""
-
-    title = "product"
-    parameter_name = "product"
-    template = "admin/events/eventlog/product_chip.html"
-    shown = 12
-
-    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
-        # Taken out, for the list refuses what it does not know.
-        self.word = str((params.pop(PRODUCT_NAME, None) or [""])[-1]).strip()[:100]
-        # What else was chosen stays while a product is looked for.
-        self.kept = [
-            (name, value)
-            for name, value in request.GET.items()
-            if name not in {PRODUCT_NAME, PAGE_VAR, ERROR_FLAG}
-        ]
-        super().__init__(request, params, model, model_admin)
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        named = Product.objects.filter(name__icontains=self.word).order_by("name", "pk")
-        found = [(str(pk), name) for pk, name in named.values_list("pk", "name")[: self.shown]]
-        chosen = request.GET.get(self.parameter_name, "")
-        if chosen not in dict(found) and (product := row_in(Product.objects.all(), chosen)):
-            found.append((str(product.pk), product.name))
-        return found or [("0", "No product of that name")]
-
-    def expected_parameters(self) -> list[str | None]:
-        return [self.parameter_name, PRODUCT_NAME]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
-        number = row_id(self.value())
-        return queryset if number is None else queryset.filter(product=number)
-
-
-class SiteFilter(IntegrationFilter):
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        number = row_id(self.value())
-        if number is None:
-            return queryset
-        # Where few actions were done, their events: a page that never becomes full would be
-        # looked for through the whole log.
-        done = RuleRun.objects.filter(integration=number).order_by()
-        few = list(done.values_list("event", flat=True)[: COUNTED + 1])
-        if len(few) <= COUNTED:
-            return queryset.filter(pk__in=set(few))
-        # Else asked of each event from the site's newest on until the page is full, instead of
-        # gathering all of the site's.
-        newest = done.order_by("-received_at", "-pk").values("received_at")[:1]
-        # The sum keeps SQLite from the index by site, which holds far more than one event's.
-        runs = RuleRun.objects.alias(at=F("integration") + 0).order_by()
-        there = runs.filter(event=OuterRef("pk"), at=number).values("pk")[:1]
-        # Not by EXISTS, which PostgreSQL makes a join that begins with all of the runs.
-        found: QuerySet[Any] = queryset.alias(there=Subquery(there))
-        return found.filter(there__isnull=False, received_at__lte=Subquery(newest))
 
 
 @admin.register(EventLog)

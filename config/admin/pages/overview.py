@@ -43,28 +43,14 @@ def show(request: HttpRequest) -> TemplateResponse:
     accounts = list(Marketplace.objects.order_by("name"))
     tasks = _checklist(sites, accounts)
     days = dashboard.actions_by_day()
-    done = sum(day.done for day in days)
-    over = sum(day.done + day.failed for day in days)
     in_line = backlog.in_line()
     nothing = dashboard.unfulfilled_products()
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
-    on = [site for site in sites if site.enabled]
-    refused = [site for site in on if site.connection == Integration.Connection.REFUSED]
-    not_let_in = [site for site in refused if site.not_let_in]
-    facts = overview_headline.Facts(
-        silent=dashboard.worker_is_silent(),
-        rejected=_names(site for site in refused if site not in not_let_in),
-        not_let_in=_names(not_let_in),
-        unreachable=_names(
-            site for site in on if site.connection == Integration.Connection.UNREACHABLE
-        ),
-        failed=dashboard.failed(),
-        held=dashboard.held(),
+    facts = _facts(
+        sites,
         gave_nothing=nothing.purchases,
-        not_understood=dashboard.not_understood(),
         waiting_for_off=in_line.off,
         never_sent=len(missing),
-        expiring=sum(bool(connect.expiry_warning(site, timezone.localdate())) for site in sites),
         to_set_up=sum(not task.done for task in tasks),
     )
     came = dashboard.events_in_a_day()
@@ -77,9 +63,8 @@ def show(request: HttpRequest) -> TemplateResponse:
         tasks=tasks if facts.to_set_up else [],
         events=dashboard.format_count(came.events),
         events_note=overview_headline.events_note(came),
-        done=dashboard.format_count(done),
-        # Rounded down: while one failed, not all succeeded.
-        share=100 * done // over if over else None,
+        done=dashboard.format_count(sum(day.done for day in days)),
+        share=_share(days),
         failed=dashboard.format_count(facts.failed),
         held=dashboard.format_count(facts.held),
         waiting=dashboard.format_count(in_line.waiting),
@@ -91,6 +76,42 @@ def show(request: HttpRequest) -> TemplateResponse:
         nothing_given=nothing.products,
         missing=missing,
         unread=dashboard.unread(),
+    )
+
+
+def _share(days: list[dashboard.DayTotals]) -> int | None:
+    """How many of a hundred actions succeeded; rounded down: while one failed, not all did."""
+    done = sum(day.done for day in days)
+    over = sum(day.done + day.failed for day in days)
+    return 100 * done // over if over else None
+
+
+def _facts(
+    sites: list[Integration],
+    *,
+    gave_nothing: int,
+    waiting_for_off: int,
+    never_sent: int,
+    to_set_up: int,
+) -> overview_headline.Facts:
+    on = [site for site in sites if site.enabled]
+    refused = [site for site in on if site.connection == Integration.Connection.REFUSED]
+    not_let_in = [site for site in refused if site.not_let_in]
+    return overview_headline.Facts(
+        silent=dashboard.worker_is_silent(),
+        rejected=_names(site for site in refused if site not in not_let_in),
+        not_let_in=_names(not_let_in),
+        unreachable=_names(
+            site for site in on if site.connection == Integration.Connection.UNREACHABLE
+        ),
+        failed=dashboard.failed(),
+        held=dashboard.held(),
+        gave_nothing=gave_nothing,
+        not_understood=dashboard.not_understood(),
+        waiting_for_off=waiting_for_off,
+        never_sent=never_sent,
+        expiring=sum(bool(connect.expiry_warning(site, timezone.localdate())) for site in sites),
+        to_set_up=to_set_up,
     )
 
 

@@ -1,17 +1,11 @@
 """A stateful stand-in for Thinkific's Admin API v1, on loopback and without Django."""
 
 from integrations.thinkific.sandbox.faults import Fault, Faults, Switches
+from integrations.thinkific.sandbox.records import Bundle, Course, Enrollment, Field, Product, User
 from integrations.thinkific.sandbox.sample import SAMPLE_KEY, add_sample_school
-from integrations.thinkific.sandbox.school import (
-    Bundle,
-    Course,
-    Enrollment,
-    Field,
-    Product,
-    School,
-    User,
-)
-from integrations.thinkific.sandbox.server import RecordedCall, Sandbox
+from integrations.thinkific.sandbox.school import School
+from integrations.thinkific.sandbox.server import Sandbox
+from integrations.thinkific.sandbox.state import RecordedCall
 
 __all__ = [
     "SAMPLE_KEY",

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
-from integrations.thinkific.sandbox import serializers, writes
+from integrations.thinkific.sandbox import enrollment_writes, serializers, user_writes
 from integrations.thinkific.sandbox.faults import Switches
-from integrations.thinkific.sandbox.school import Bundle, Enrollment, School, User
+from integrations.thinkific.sandbox.params import RefusedError
+from integrations.thinkific.sandbox.records import Bundle, Enrollment, User
+from integrations.thinkific.sandbox.school import School
 from integrations.thinkific.sandbox.wire import Reply, Request, html_reply, json_reply, reason
 
 BASE_PATH = "/api/public/v1"
@@ -60,7 +62,7 @@ def answer(school: School | None, request: Request, path: str, params: Any) -> R
             return route(ask)
         except _NotFoundError:
             return json_reply(404, NOT_FOUND)
-        except writes.RefusedError as refused:
+        except RefusedError as refused:
             return json_reply(refused.status, refused.answer)
 
 
@@ -147,13 +149,13 @@ def _list_bundle_enrollments(ask: RouteRequest) -> Reply:
 
 
 def _create_bundle_enrollments(ask: RouteRequest) -> Reply:
-    return Reply(writes.enroll_in_bundle(ask.school, _bundle(ask), ask.params))
+    return Reply(enrollment_writes.enroll_in_bundle(ask.school, _bundle(ask), ask.params))
 
 
 def _update_bundle_enrollments(ask: RouteRequest) -> Reply:
     bundle = _bundle(ask)
     if ask.school.switches.put_works:
-        writes.update_bundle_enrollments(ask.school, bundle, ask.params)
+        enrollment_writes.update_bundle_enrollments(ask.school, bundle, ask.params)
     return _changed(ask.school, None)
 
 
@@ -172,13 +174,13 @@ def _show_user(ask: RouteRequest) -> Reply:
 
 
 def _create_user(ask: RouteRequest) -> Reply:
-    user = writes.create_user(ask.school, ask.params)
+    user = user_writes.create_user(ask.school, ask.params)
     return json_reply(201, serializers.user_row(ask.school, user))
 
 
 def _update_user(ask: RouteRequest) -> Reply:
     user = _user(ask)
-    writes.update_user(ask.school, user, ask.params)
+    user_writes.update_user(ask.school, user, ask.params)
     return _changed(ask.school, serializers.user_row(ask.school, user))
 
 
@@ -199,14 +201,14 @@ def _show_enrollment(ask: RouteRequest) -> Reply:
 
 
 def _create_enrollment(ask: RouteRequest) -> Reply:
-    row = writes.create_enrollment(ask.school, ask.params)
+    row = enrollment_writes.create_enrollment(ask.school, ask.params)
     return json_reply(201, serializers.enrollment_row(ask.school, row))
 
 
 def _update_enrollment(ask: RouteRequest) -> Reply:
     row = _enrollment(ask)
     if ask.school.switches.put_works:
-        writes.update_enrollment(ask.school, row, ask.params)
+        enrollment_writes.update_enrollment(ask.school, row, ask.params)
     return _changed(ask.school, serializers.enrollment_row(ask.school, row))
 
 

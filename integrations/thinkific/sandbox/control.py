@@ -3,30 +3,26 @@
 These calls are in no list of calls, meet no fault and need no key.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from integrations.thinkific.sandbox import serializers
 from integrations.thinkific.sandbox.faults import Fault, Switches
 from integrations.thinkific.sandbox.school import School
+from integrations.thinkific.sandbox.state import State
 from integrations.thinkific.sandbox.wire import Reply, Request, json_reply
-
-if TYPE_CHECKING:
-    from integrations.thinkific.sandbox.server import Sandbox
 
 PATH = "/_sandbox/"
 
 
-def answer(sandbox: Sandbox, request: Request) -> Reply:
+def answer(state: State, request: Request) -> Reply:
     """Answers one control call; 400 with a sentence when it cannot be done."""
     act = _ACTS.get(f"{request.method} {request.path.rstrip('/')}")
     if act is None:
         return json_reply(404, {"error": f"There are: {', '.join(_ACTS)}."})
     try:
-        return json_reply(200, act(sandbox, request))
+        return json_reply(200, act(state, request))
     except KeyError as error:
         return json_reply(400, {"error": f"{error} is missing or unknown."})
     except (ValueError, TypeError) as error:
@@ -52,56 +48,56 @@ def state_of(school: School) -> dict[str, Any]:
         }
 
 
-def _state(sandbox: Sandbox, request: Request) -> Any:
+def _state(state: State, request: Request) -> Any:
     if "school" in request.query:
-        return state_of(_school(sandbox, request.query["school"]))
-    return {"schools": [state_of(each) for each in list(sandbox.schools.values())]}
+        return state_of(_school(state, request.query["school"]))
+    return {"schools": [state_of(each) for each in list(state.schools.values())]}
 
 
-def _calls(sandbox: Sandbox, request: Request) -> Any:
-    calls = sandbox.calls
+def _calls(state: State, request: Request) -> Any:
+    calls = state.calls
     if "last" in request.query:
         calls = calls[-int(request.query["last"]) :]
     return {"calls": [asdict(call) for call in calls]}
 
 
-def _clear_calls(sandbox: Sandbox, _: Request) -> Any:
-    sandbox.clear_calls()
+def _clear_calls(state: State, _: Request) -> Any:
+    state.clear_calls()
     return {"calls": []}
 
 
-def _switches(sandbox: Sandbox, request: Request) -> Any:
-    return _shown(_switches_for(sandbox, request, own=False))
+def _switches(state: State, request: Request) -> Any:
+    return _shown(_switches_for(state, request, own=False))
 
 
-def _set_switches(sandbox: Sandbox, request: Request) -> Any:
+def _set_switches(state: State, request: Request) -> Any:
     values = _object(request)
-    switches = _switches_for(sandbox, request, own=True)
+    switches = _switches_for(state, request, own=True)
     switches.update(values)
     return _shown(switches)
 
 
-def _faults(sandbox: Sandbox, _: Request) -> Any:
+def _faults(state: State, _: Request) -> Any:
     return {
-        "waiting": [asdict(each) for each in sandbox.faults.waiting],
-        "fired": [asdict(each) for each in sandbox.faults.fired],
+        "waiting": [asdict(each) for each in state.faults.waiting],
+        "fired": [asdict(each) for each in state.faults.fired],
     }
 
 
-def _add_fault(sandbox: Sandbox, request: Request) -> Any:
+def _add_fault(state: State, request: Request) -> Any:
     values = _object(request)
     known = [each.name for each in fields(Fault)]
     if unknown := sorted(set(values) - set(known)):
         raise ValueError(f"A fault has no {', '.join(unknown)}; it has {', '.join(known)}.")
-    return asdict(sandbox.faults.add(Fault(**{"kind": "", **values})))
+    return asdict(state.faults.add(Fault(**{"kind": "", **values})))
 
 
-def _clear_faults(sandbox: Sandbox, request: Request) -> Any:
-    sandbox.faults.clear()
-    return _faults(sandbox, request)
+def _clear_faults(state: State, request: Request) -> Any:
+    state.faults.clear()
+    return _faults(state, request)
 
 
-def _add_school(sandbox: Sandbox, request: Request) -> Any:
+def _add_school(state: State, request: Request) -> Any:
     """`{"subdomain", "key", "token", "courses", "bundles", "fields"}`.
 
     A course is a name or `{"name", "course_id", ...}`, a bundle `{"name", "courses": [names]}`,
@@ -115,7 +111,7 @@ def _add_school(sandbox: Sandbox, request: Request) -> Any:
     )
     trial = School(subdomain, key=key, token=token)
     _fill(trial, **wanted)
-    school = sandbox.add_school(subdomain, key=key, token=token)
+    school = state.add_school(subdomain, key=key, token=token)
     _fill(school, **wanted)
     return state_of(school)
 
@@ -138,20 +134,20 @@ def _fill(
         school.add_field(**({"label": one} if isinstance(one, str) else one))
 
 
-def _switches_for(sandbox: Sandbox, request: Request, *, own: bool) -> Switches:
+def _switches_for(state: State, request: Request, *, own: bool) -> Switches:
     """Those of the school named in the query, or those of all that have none of their own."""
     if "school" not in request.query:
-        return sandbox.switches
-    school = _school(sandbox, request.query["school"])
-    if own and school.switches is sandbox.switches:
-        school.switches = Switches(**asdict(sandbox.switches))
+        return state.switches
+    school = _school(state, request.query["school"])
+    if own and school.switches is state.switches:
+        school.switches = Switches(**asdict(state.switches))
     return school.switches
 
 
-def _school(sandbox: Sandbox, subdomain: str) -> School:
-    if subdomain not in sandbox.schools:
-        raise ValueError(f"There is no school {subdomain!r}; there are {list(sandbox.schools)}.")
-    return sandbox.schools[subdomain]
+def _school(state: State, subdomain: str) -> School:
+    if subdomain not in state.schools:
+        raise ValueError(f"There is no school {subdomain!r}; there are {list(state.schools)}.")
+    return state.schools[subdomain]
 
 
 def _object(request: Request) -> dict[str, Any]:
@@ -165,7 +161,7 @@ def _shown(switches: Switches) -> dict[str, Any]:
     return {**asdict(switches), "refused_fields": sorted(switches.refused_fields)}
 
 
-_ACTS: dict[str, Callable[[Sandbox, Request], Any]] = {
+_ACTS: dict[str, Callable[[State, Request], Any]] = {
     f"GET {PATH}state": _state,
     f"GET {PATH}calls": _calls,
     f"DELETE {PATH}calls": _clear_calls,

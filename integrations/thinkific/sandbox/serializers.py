@@ -9,15 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from integrations.thinkific.sandbox.school import (
-    Bundle,
-    Course,
-    Enrollment,
-    Field,
-    Product,
-    School,
-    User,
-)
+from integrations.thinkific.sandbox.records import Bundle, Course, Enrollment, Field, Product, User
+from integrations.thinkific.sandbox.school import School
 
 Row = dict[str, Any]
 Query = Mapping[str, str]

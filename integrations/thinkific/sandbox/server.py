@@ -6,45 +6,20 @@ import logging
 import socket
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass
 from typing import Any, Self
 
 from integrations.thinkific.sandbox import api, control
 from integrations.thinkific.sandbox.connection import BadRequestError, Connection, HangupError
 from integrations.thinkific.sandbox.fault_effects import ACTS, FaultContext
-from integrations.thinkific.sandbox.faults import FaultableCall, Faults, Switches
+from integrations.thinkific.sandbox.faults import FaultableCall
 from integrations.thinkific.sandbox.school import School
+from integrations.thinkific.sandbox.state import State
 from integrations.thinkific.sandbox.wire import Reply, Request, json_reply
 
 log = logging.getLogger(__name__)
-CALLS_KEPT = 100_000
 
 
-@dataclass(slots=True)
-class RecordedCall:
-    """One call as it arrived; `status` and `until` come with the answer.
-
-    `at` and `until` are seconds of `time.monotonic()`; `path` is the part below the API's base,
-    such as `/enrollments/17`. `status` None: no answer went out, or none yet. `school` is the
-    site whose key opened, else the one that the subdomain header claims. `done` is the status
-    of what the school did at `done_at`, whether or not that answer went out; None: nothing.
-    """
-
-    at: float
-    method: str
-    path: str
-    query: dict[str, str]
-    body: dict[str, Any] | None
-    school: str | None
-    user_agent: str
-    status: int | None = None
-    until: float | None = None
-    done: int | None = None
-    done_at: float | None = None
-
-
-class Sandbox:
+class Sandbox(State):
     """A stateful stand-in for Thinkific's Admin API v1, for tests, the demo and by hand.
 
     `with Sandbox() as sandbox:` serves until the block ends; or call `start()` and `stop()`.
@@ -54,16 +29,12 @@ class Sandbox:
     """
 
     def __init__(self, port: int = 0, *, host: str = "127.0.0.1") -> None:
+        super().__init__()
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
         if not address.is_loopback:
             raise ValueError(f"The sandbox serves on loopback only, and {host} is not.")
         self._family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
         self.host = str(address)
-        self.switches = Switches()
-        self.faults = Faults()
-        self.schools: dict[str, School] = {}
-        self._lock = threading.Lock()
-        self._calls: deque[RecordedCall] = deque(maxlen=CALLS_KEPT)
         self._lines: dict[Connection, threading.Thread] = {}
         self._stopping = threading.Event()
         self._accepting: threading.Thread | None = None
@@ -121,30 +92,6 @@ class Sandbox:
         give_up = time.monotonic() + 2
         for thread in lines.values():
             thread.join(max(give_up - time.monotonic(), 0))
-
-    def add_school(
-        self, subdomain: str, *, key: str | None = None, token: str | None = None
-    ) -> School:
-        """Adds a site; a key of 32 characters is made when none is given.
-
-        Raises ValueError if there is one of that name.
-        """
-        with self._lock:
-            if subdomain in self.schools:
-                raise ValueError(f"There is a school {subdomain} already.")
-            school = School(subdomain, key=key, token=token, switches=self.switches)
-            self.schools[subdomain] = school
-            return school
-
-    @property
-    def calls(self) -> list[RecordedCall]:
-        """All calls in order of arrival; of more than CALLS_KEPT the newest."""
-        with self._lock:
-            return list(self._calls)
-
-    def clear_calls(self) -> None:
-        with self._lock:
-            self._calls.clear()
 
     def _bound(self, port: int) -> socket.socket:
         listener = socket.socket(self._family, socket.SOCK_STREAM)
@@ -212,7 +159,7 @@ class Sandbox:
         path = request.path.removeprefix(api.BASE_PATH) if inside else request.path
         school, claimed = self._opened(request)
         params = _params(request)
-        call = self._record(request, path, claimed, params)
+        call = self.record(request, path, claimed, params)
         switches = school.switches if school else self.switches
 
         def note(status: int) -> None:
@@ -251,17 +198,6 @@ class Sandbox:
         if scheme or found is None or request.headers.get("x-auth-api-key") != found.key:
             return None, claimed
         return found, found.subdomain
-
-    def _record(self, request: Request, path: str, school: str | None, params: Any) -> RecordedCall:
-        body = params if isinstance(params, dict) and request.body else None
-        agent = request.headers.get("user-agent", "")
-        with self._lock:
-            # Under the lock, so that the order of the list is the order of `at`.
-            call = RecordedCall(
-                time.monotonic(), request.method, path, request.query, body, school, agent
-            )
-            self._calls.append(call)
-        return call
 
 
 def _params(request: Request) -> Any:

@@ -1,0 +1,150 @@
+"""The answers given so far to the steps of a new rule, and the rules that they make."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import F
+
+from config.admin.pages.by_number_form import ByNumberForm
+from config.admin.parts import badges
+from config.admin.parts.params import row_ids, row_in
+from integrations.models import Destination, Integration, Marketplace, Product
+from rules.actions import ACTIONS, ActionSpec
+from rules.models import Rule, Scope
+from rules.triggers import Category, Trigger
+
+MAX_PRODUCTS = 100
+NAMED = 5
+
+
+@dataclass
+class Draft:
+    """The answers so far; what does not fit together is dropped and asked again."""
+
+    marketplace: Marketplace | None = None
+    products: list[Product] = field(default_factory=list)
+    everywhere: bool = False
+    integration: Integration | None = None
+    action: ActionSpec | None = None
+    trigger: Trigger | None = None
+    destination: Destination | None = None
+    # Set while the destination is none of those offered: the form that takes its number.
+    by_number: ByNumberForm | None = None
+    # So many products too many were chosen.
+    left_out: int = 0
+    most: int = MAX_PRODUCTS
+
+    @classmethod
+    def read(cls, given: Any) -> "Draft":
+        """From a query or a form; never raises for what people put into an address."""
+        draft = cls(everywhere=given.get("scope") == Scope.GLOBAL)
+        numbers = row_ids(given.getlist("product"))
+        draft.left_out = max(0, len(numbers) - MAX_PRODUCTS)
+        numbers = numbers[:MAX_PRODUCTS]
+        if not draft.everywhere and numbers:
+            draft.products = list(Product.objects.filter(pk__in=numbers).order_by("name", "pk"))
+        accounts = Marketplace.objects.order_by("pk")
+        if draft.products:
+            draft.marketplace = draft.products[0].marketplace
+        else:
+            draft.marketplace = row_in(accounts, given.get("account"))
+        draft.marketplace = draft.marketplace or accounts.first()
+        draft.integration = row_in(Integration.objects.all(), given.get("integration"))
+        draft.action = ACTIONS.get(given.get("action", ""))
+        if given.get("trigger") in Trigger.values:
+            draft.trigger = Trigger(given["trigger"])
+            if draft.trigger.category is Category.COURSES and not draft.everywhere:
+                draft.trigger = None
+        if draft.integration and draft.action:
+            draft.destination = row_in(draft.offered(), given.get("destination"))
+            if draft.destination is None:
+                draft._read_number(given, draft.integration, draft.action)
+        return draft
+
+    def _read_number(self, given: Any, integration: Integration, action: ActionSpec) -> None:
+        asked = given if "number" in given else None
+        form = ByNumberForm(asked, integration=integration, kind=action.target)
+        self.by_number = form
+        if form.is_valid():
+            self.destination = form.destination()
+
+    def offered(self) -> Any:
+        """The courses or bundles that the action can be about, listed ones first.
+
+        Those that Thinkific said are gone are left out.
+        """
+        assert self.integration is not None
+        assert self.action is not None
+        kind = self.action.target
+        offered = self.integration.destinations.filter(kind=kind, gone_at=None)
+        return offered.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
+
+    def step(self) -> str:
+        """What is to be asked next."""
+        if not (self.products or self.everywhere):
+            return "for"
+        if self.integration is None or self.action is None:
+            return "action"
+        if self.trigger is None:
+            return "trigger"
+        return "destination" if self.destination is None else "confirm"
+
+    def answers(self, *, without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+        """As hidden fields or a query."""
+        found = [("scope", Scope.GLOBAL.value)] if self.everywhere else []
+        found += [("product", str(product.pk)) for product in self.products]
+        if self.everywhere and self.marketplace:
+            found.append(("account", str(self.marketplace.pk)))
+        for name, value in (
+            ("integration", self.integration and self.integration.pk),
+            ("action", self.action and self.action.key),
+            ("trigger", self.trigger),
+            *self._destination_answers(),
+        ):
+            if value:
+                found.append((name, str(value)))
+        return [(name, value) for name, value in found if name not in without]
+
+    def _destination_answers(self) -> list[tuple[str, str]]:
+        if self.destination is None:
+            return []
+        if self.by_number is None:
+            return [("destination", str(self.destination.pk))]
+        return [("number", str(self.destination.external_id)), ("name", self.destination.name)]
+
+    def so_far(self) -> list[str]:
+        said = []
+        if self.everywhere:
+            said.append("Every product")
+        elif self.products:
+            said.append(_named(self.products))
+        if self.integration and self.action:
+            said.append(f"{self.action.label} on {self.integration}")
+        if self.trigger:
+            said.append(self.trigger.label)
+        return said
+
+    def rules(self) -> list[Rule]:
+        """The rules that it makes, not saved: one for each product, or a global one."""
+        assert self.trigger is not None
+        assert self.action is not None
+        assert self.destination is not None
+        products: list[Product | None] = [*self.products] or [None]
+        return [
+            Rule(
+                marketplace=self.marketplace if product is None else product.marketplace,
+                scope=Scope.GLOBAL if product is None else Scope.PRODUCT,
+                product=product,
+                trigger=self.trigger,
+                integration=self.integration,
+                action=self.action.key,
+                destination=self.destination,
+            )
+            for product in products
+        ]
+
+
+def _named(products: list[Product]) -> str:
+    names = ", ".join(badges.brief(product.name) for product in products[:NAMED])
+    more = len(products) - NAMED
+    return f"{names} and {more} more" if more > 0 else names

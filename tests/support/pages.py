@@ -1,0 +1,117 @@
+"""What a person does on the admin's pages, and what the pages say."""
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import django.apps
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from integrations.models import Integration
+
+LOG = "admin:events_eventlog_changelist"
+ACTIONS = "admin:events_rulerun_changelist"
+CUSTOMERS = "admin:integrations_customer_changelist"
+
+
+# People
+
+
+def person(role: str = "", **facts: Any) -> User:
+    """A new person who may sign in and has this role, if any."""
+    roles.grant(django.apps.apps)
+    name = f"person {User.objects.count() + 1}"
+    made = User.objects.create_user(name, is_staff=True, **facts)
+    made.groups.set(Group.objects.filter(name=role))
+    return made
+
+
+def client_of(someone: User) -> Client:
+    """The browser of a person who has signed in."""
+    client = Client()
+    client.force_login(someone)
+    return client
+
+
+def signed_in(role: str = "", **facts: Any) -> Client:
+    """The browser of a new person with this role, who has signed in."""
+    return client_of(person(role, **facts))
+
+
+# What they do
+
+
+def press(client: Client, thing: Any, button: str, **data: Any) -> Any:
+    """Press a button of this thing; the page that follows."""
+    meta = thing._meta
+    name = f"admin:{meta.app_label}_{meta.model_name}_do_{button}"
+    return client.post(reverse(name, args=[thing.pk]), data, follow=True)
+
+
+def bulk(client: Client, page: str, action: str, *chosen: Any) -> Any:
+    """Tick rows of a list and run an action on them; the page that follows."""
+    data = {"action": action, "_selected_action": [each.pk for each in chosen]}
+    return client.post(reverse(page), data, follow=True)
+
+
+def save_site(client: Client, integration: Integration | None = None, **changes: Any) -> Any:
+    """Fill in the form of a new or of this integration, and press Save."""
+    data = {"app": "thinkific", "name": "Art Academy", "site": "acme", "secret": ""}
+    data |= {"enabled": "on", "field_mappings-TOTAL_FORMS": "0"}
+    data |= {"field_mappings-INITIAL_FORMS": "0"} | changes
+    path = (
+        reverse("admin:integrations_integration_change", args=[integration.pk])
+        if integration
+        else reverse("admin:integrations_integration_add")
+    )
+    return client.post(path, {k: v for k, v in data.items() if v is not None}, follow=True)
+
+
+# What the pages say
+
+
+def plain(page: str) -> str:
+    """The text of a page or of a part of it, as it is read."""
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    text = text.replace("<wbr>", "")
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
+def words(answer: Any) -> str:
+    """The text of a page, as it is read."""
+    return plain(answer.content.decode())
+
+
+def said(answer: Any) -> list[str]:
+    """The messages that the page shows, without their tags."""
+    found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
+    lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
+    return [html.unescape(re.sub(r"<[^>]+>", "", line)).strip() for line in lines]
+
+
+def errors(answer: Any) -> str:
+    """What the page says is wrong with the form."""
+    found = re.findall(r'<ul class="errorlist.*?</ul>', answer.content.decode(), re.DOTALL)
+    return plain(" ".join(found))
+
+
+def rows(answer: Any) -> int:
+    """How many rows of a list can be ticked."""
+    page: str = answer.content.decode()
+    return page.count('class="action-select"')
+
+
+# Which pages there are
+
+
+def named_addresses(patterns: Iterable[Any], way: str = "") -> Iterator[tuple[str, str]]:
+    """The name and route of each address of the admin that has a name."""
+    for each in patterns:
+        if hasattr(each, "url_patterns"):
+            yield from named_addresses(each.url_patterns, way + str(each.pattern))
+        elif each.name:
+            yield each.name, way + str(each.pattern)
