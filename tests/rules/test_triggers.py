@@ -2,6 +2,10 @@
 
 import pytest
 
+from events.receiving.samples import _SPELLED
+from integrations.samcart.parser import normalize_type
+from rules.models import WHEN, Rule
+from rules.pairing import ENDS, GIVES_BACK
 from rules.triggers import (
     HAPPENINGS,
     MEANINGS,
@@ -97,3 +101,14 @@ def test_any_other_word_names_no_trigger(word):
 @pytest.mark.parametrize("sent", SENT)
 def test_a_type_of_samcart_in_an_address_names_no_trigger_unless_it_is_its_name(sent):
     assert from_address(sent) is OWN_NAMES.get(sent.lower())
+
+
+def test_every_trigger_stands_in_every_table():
+    """What `docs/extending.md` asks of a new one."""
+    for table in (MEANINGS, HAPPENINGS, WHEN):
+        assert set(table) == set(Trigger)
+    assert {word: normalize_type(sent) for word, sent in _SPELLED.items()} == {
+        word: word for word in _SPELLED
+    }
+    assert set(ENDS) | set(GIVES_BACK) <= set(Trigger)
+    assert set(Rule._meta.get_field("trigger").choices or ()) == set(Trigger.choices)
