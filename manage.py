@@ -16,7 +16,7 @@ def version() -> str:
 
 
 def main() -> None:
-    if sys.argv[1:] in (["--version"], ["version"]):
+    if "--version" in sys.argv[1:] or sys.argv[1:] == ["version"]:
         print(f"Admit {version()}")
         return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

@@ -1,5 +1,6 @@
 """Log lines: one line each, with their facts, and never a webhook secret."""
 
+import json
 import logging
 import re
 import traceback
@@ -27,6 +28,13 @@ class HideHookSecrets(logging.Filter):
         return True
 
 
+def _on_one_line(value: object) -> str:
+    """A fact as it is, or quoted where a stranger's blanks and signs could pass for other facts."""
+    text = str(value)
+    plain = text.isprintable() and not set(text) & set(' ="')
+    return text if plain or not isinstance(value, str) else json.dumps(text)
+
+
 class LineFormatter(logging.Formatter):
     """`2026-11-23T14:02:00Z INFO events.deciding.inbox deliveries_read read=3`"""
 
@@ -34,7 +42,9 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in OWN)
+        facts = " ".join(
+            f"{key}={_on_one_line(value)}" for key, value in vars(record).items() if key not in OWN
+        )
         line = super().format(record)
         first, _, rest = line.partition("\n")
         # Tracebacks and facts may quote an address too, and no filter sees those.

@@ -55,6 +55,7 @@ class SignIn(AdminAuthenticationForm):
         try:
             found = super().clean()
         except ValidationError:
+            # Without what was typed as e-mail: it may be a password.
             log.warning("sign_in_failed", extra={"address": address})
             raise
         tries.succeeded(account, address)

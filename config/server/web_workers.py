@@ -5,10 +5,13 @@ pages, which may be flooded without the webhook noticing.
 """
 
 import contextlib
+import errno
+import logging
 import os
 import re
 import selectors
 import socket
+import time
 from collections import deque
 from typing import Any
 
@@ -20,10 +23,18 @@ from config.server.request_reader import (
     BUSY,
     MAX_BYTES,
     MAX_UNFINISHED,
+    READ_SECONDS,
     Connection,
     RequestReader,
 )
+from events.receiving import grouped_log
 
+log = logging.getLogger(__name__)
+# While there is no descriptor for another connection.
+PAUSE_SECONDS = 0.05
+_lost = grouped_log.GroupedLog(
+    lambda count: log.warning("page_connections_lost", extra={"count": count})
+)
 # The pages give way to the webhook and to the workers.
 NICENESS = 10
 # Written in another way, an address is answered by the process for the pages, just as well.
@@ -50,16 +61,25 @@ class HookWorker(RequestReader):
         if not line or HOOK.match(line):
             return False
         self.leave(conn)
+        conn.until = time.monotonic() + READ_SECONDS
         self._leaving.append(conn)
         if not self._blocked:
             self._hand_over()
         # What waits for the pages must not take the room of what is sent to the webhook.
         while len(self._leaving) > MAX_UNFINISHED or self._leaving_bytes() > MAX_BYTES // 2:
-            refused = self._leaving.popleft()
-            with contextlib.suppress(OSError):
-                refused.sock.send(BUSY)
-            self.end(refused)
+            self._refuse_oldest()
         return True
+
+    def murder_pending(self) -> None:
+        super().murder_pending()
+        while self._leaving and self._leaving[0].until <= time.monotonic():
+            self._refuse_oldest()
+
+    def _refuse_oldest(self) -> None:
+        refused = self._leaving.popleft()
+        with contextlib.suppress(OSError):
+            refused.sock.send(BUSY)
+        self.end(refused)
 
     def _leaving_bytes(self) -> int:
         return sum(len(conn.incoming.data) for conn in self._leaving)
@@ -72,7 +92,10 @@ class HookWorker(RequestReader):
             conn = self._leaving[0]
             try:
                 socket.send_fds(pages, [bytes(conn.incoming.data)], [conn.sock.fileno()])
-            except OSError:
+            except OSError as error:
+                if error.errno == errno.EMSGSIZE:  # it would hold up all behind it
+                    self._refuse_oldest()
+                    continue
                 break
             self._leaving.popleft()
             self.end(conn)
@@ -82,6 +105,14 @@ class HookWorker(RequestReader):
         elif self._blocked and not blocked:
             self.poller.unregister(pages)
         self._blocked = blocked
+
+
+def _has_free_descriptor() -> bool:
+    try:
+        os.close(os.dup(0))
+    except OSError as error:
+        return error.errno not in {errno.EMFILE, errno.ENFILE}
+    return True
 
 
 class PageWorker(RequestReader):
@@ -95,9 +126,20 @@ class PageWorker(RequestReader):
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
+        # Without a free descriptor the connection that comes along would be lost. It waits where it
+        # is, and the process that sent it refuses it when that takes too long.
+        if not _has_free_descriptor():
+            self._cut_oldest()
+            time.sleep(PAUSE_SECONDS)
+            return
         try:
-            received, files, _, _ = socket.recv_fds(listener, 4 * AT_ONCE, 1)
+            received, files, flags, _ = socket.recv_fds(listener, 4 * AT_ONCE, 1)
         except OSError:
+            return
+        if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC) or not files:
+            _lost.add()
+            for number in files:
+                os.close(number)
             return
         for number in files:
             line = socket.socket(fileno=number)

@@ -2,7 +2,9 @@
 
 import contextlib
 import http.client
+import itertools
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="looks at processes in Linux' /proc"
 )
 HOOK = f"/hooks/samcart/{live.HOOK_SECRET}/"
+PAGE = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 SALE = b'{"type": "Order"}'
 # As long as SamCart waits for an answer.
 SENDER_SECONDS = 5.0
@@ -200,3 +203,43 @@ def test_the_oldest_of_too_many_unfinished_requests_is_cut_off_and_sales_go_on(a
             with contextlib.suppress(ConnectionResetError):
                 assert first.recv(100).startswith(b"HTTP/1.1 503 ")
             assert admit.sell("dana@example.com") == 200
+
+
+def pages_answer(admit: live.Installation) -> bool:
+    return ask(admit, PAGE).startswith(b"HTTP/1.1 200 ")
+
+
+def test_pages_that_nobody_takes_in_time_are_refused_and_sales_go_on(admit):
+    running = admit.up("--no-worker", WEB_CONCURRENCY="1")
+    (pages,) = live.children(running.program("pages"))
+    os.kill(pages.pid, signal.SIGSTOP)
+    try:
+        with contextlib.ExitStack() as lines:
+            # So large that a few of them fill what lies between the processes.
+            large = PAGE.replace(b"\r\n\r\n", b"\r\nX-Padding: " + b"x" * 50_000 + b"\r\n\r\n")
+            for _ in range(20):
+                line = lines.enter_context(socket.create_connection(("127.0.0.1", admit.port), 60))
+                line.sendall(large)
+            assert admit.sell("dana@example.com") == 200
+            assert line.recv(100).startswith(b"HTTP/1.1 503 ")
+    finally:
+        os.kill(pages.pid, signal.SIGCONT)
+    live.until(lambda: pages_answer(admit), what="a page")
+    assert running.terminate() == 0
+
+
+def test_a_page_process_without_a_free_descriptor_takes_connections_later(admit):
+    running = admit.up("--no-worker", WEB_CONCURRENCY="1")
+    assert pages_answer(admit)
+    (pages,) = live.children(running.program("pages"))
+    most = resource.prlimit(pages.pid, resource.RLIMIT_NOFILE)
+    used = {int(each.name) for each in Path(f"/proc/{pages.pid}/fd").iterdir()}
+    free = next(number for number in itertools.count() if number not in used)
+    resource.prlimit(pages.pid, resource.RLIMIT_NOFILE, (free, most[1]))
+    with socket.create_connection(("127.0.0.1", admit.port), timeout=60) as line:
+        line.sendall(PAGE)
+        assert admit.sell("dana@example.com") == 200
+        resource.prlimit(pages.pid, resource.RLIMIT_NOFILE, most)
+        assert line.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert "page_connections_lost" not in running.output()
+    assert running.terminate() == 0
