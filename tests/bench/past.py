@@ -118,6 +118,7 @@ def fill(events: int) -> None:
         site="'acme'",
         rule_sentence="'When it is purchased, enroll the customer.'",
         status=_STATUS,
+        code="'enrolled'",
         message="'Enrolled.'",
         attempts="1",
         crashes="0",
