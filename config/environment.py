@@ -185,7 +185,7 @@ def sqlite_options(entry: dict[str, Any], default: Path, lock_seconds: float) ->
     return {
         "ENGINE": "config.sqlite",
         "NAME": str(file),
-        # Opening anew for each request and run would cost more than the work itself.
+        # Opening again for each request and run would cost more than the work itself.
         "CONN_MAX_AGE": 60,
         "OPTIONS": {
             # IMMEDIATE takes the write lock at the start: a later upgrade fails at once when busy.

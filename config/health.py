@@ -32,7 +32,7 @@ _proved = float("-inf"), ""
 
 
 def answer_first(get_response: GetResponse) -> GetResponse:
-    """Middleware: whoever watches the server calls it by its number, not by an allowed host."""
+    """Middleware: what watches the server calls it by its number, not by an allowed host."""
     views = {"/healthz": alive, "/readyz": ready}
 
     def answer(request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Addresses: the webhook, the admin, and two for whoever watches the server."""
+"""Addresses: the webhook, the admin, and two for what watches the server."""
 
 from django.contrib import admin
 from django.urls import path

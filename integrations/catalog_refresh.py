@@ -1,7 +1,7 @@
 """Reading a site's catalog while a person waits, but not longer than she likes to.
 
 The reading runs in a thread with a database connection of its own. When the person has waited
-long enough it goes on by itself, and what it finds is stored all the same.
+long enough it goes on by itself, and what it finds is stored anyway.
 """
 
 import copy
@@ -55,7 +55,7 @@ class _Reading:
     outcome: Outcome = Outcome()
 
 
-# Of this process: whoever asks for a site that is being read waits for that reading.
+# Of this process: a caller that asks for a site that is being read waits for that reading.
 _readings: dict[tuple[int, int], _Reading] = {}
 _guard = threading.Lock()
 
@@ -85,7 +85,7 @@ def _begin(integration: Integration) -> _Reading:
             return _readings[key]
         # A copy: should the caller's get a new key meanwhile, this answer is about the old one.
         reading = _readings[key] = _Reading(copy.copy(integration))
-    # A daemon: a server that is told to stop does not wait for it; the next refresh reads anew.
+    # A daemon: a server that is told to stop does not wait for it; the next refresh reads again.
     threading.Thread(target=_read, args=(key, reading), daemon=True, name="refresh").start()
     return reading
 

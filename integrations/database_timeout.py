@@ -1,6 +1,6 @@
 """How long one thread waits for the database: a POST of SamCart's must not wait for ever.
 
-The database engines under `config` ask here; whoever sets no limit waits as they always did.
+The database engines under `config` ask here; a caller that sets no limit waits as before.
 """
 
 import threading

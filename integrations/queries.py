@@ -1,6 +1,6 @@
 """Statements composed once and kept, for what is asked and written for each event and each call.
 
-The ORM composes its SQL for every call anew, which takes about ten times as long as the
+The ORM composes its SQL for every call again, which takes about ten times as long as the
 statement itself (measured). So rows are written here by statements of our own, and a `Question`
 lets the ORM compose once what is asked or changed again and again. PostgreSQL keeps the plans of
 all of these, which takes half of its time (measured).
@@ -21,7 +21,7 @@ Row = TypeVar("Row")
 
 
 class Parameter(models.Expression):
-    """In the queryset of a Question: the value of that name, which each asking gives anew."""
+    """In the queryset of a Question: the value of that name, which each asking gives again."""
 
     def __init__(self, name: str, field: "models.Field[Any, Any] | None" = None) -> None:
         super().__init__(output_field=field or models.BigIntegerField())

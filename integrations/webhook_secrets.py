@@ -1,6 +1,6 @@
 """Which account an address belongs to: asked when this process first hears of it.
 
-The ORM composes its SQL for each call anew, which costs more than the look-up (measured).
+The ORM composes its SQL for each call again, which costs more than the look-up (measured).
 """
 
 from dataclasses import dataclass

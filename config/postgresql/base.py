@@ -2,7 +2,7 @@
 
 Neither the server's time limits nor TCP's help against a server that stands still: it runs no
 clock, and its kernel goes on answering. So the wait itself ends, on our side. What was sent may
-still be carried out later; whoever sets a limit must be able to tell by a key of its own.
+still be carried out later; a caller that sets a limit must be able to tell by a key of its own.
 """
 
 from typing import Any, TypeVar
@@ -49,7 +49,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if database_timeout.limited():
             if database_timeout.left() < SHORTEST_CONNECT:
-                raise OperationalError("no time is left to connect anew")
+                raise OperationalError("no time is left to connect again")
             conn_params = {**conn_params, "connect_timeout": int(database_timeout.left())}
         connection = super().get_new_connection(conn_params)
         connection.__class__ = Connection  # Django does not ask which class it shall make

@@ -126,7 +126,7 @@ class Supervisor:
     """Starts the programs, ticks, restarts what died or fell silent, and stops all of it.
 
     `listener` is the web server's socket (None: no web server), kept open here so that a
-    connection waits, and is not refused, while the web server is started anew. So are the
+    connection waits, and is not refused, while the web server is started again. So are the
     sockets by which it hands connections to the program for the pages. `workers` is
     how many processes the cluster has: None for the setting, 0 for no cluster.
     """
@@ -241,7 +241,7 @@ class Supervisor:
 
     def _end_all(self) -> None:
         if self._listener:
-            self._listener.close()  # whoever connects from now on is refused and tries again
+            self._listener.close()  # a client that connects from now on is refused and tries again
         self._note(lambda: scheduler.ask_to_stop(self.cluster_name))
         programs = [*self._servers, *([self._cluster] if self._cluster else [])]
         for program in programs:

@@ -34,7 +34,7 @@ _SETS_UP = {
     "integrations.add_marketplace": "Add SamCart accounts",
     "integrations.change_marketplace": "Rename SamCart accounts",
     "integrations.delete_marketplace": "Delete SamCart accounts",
-    # Whoever knows the address can enroll people, so it is a permission of its own.
+    # A person who knows the address can enroll people, so it is a permission of its own.
     "integrations.see_address_marketplace": "See and replace the address for SamCart",
     "integrations.add_integration": "Connect integrations",
     "integrations.change_integration": "Edit and refresh integrations, and replace their keys",

@@ -240,7 +240,7 @@ def _decide(event: EventLog, line: LineItem) -> list[RuleRun]:
 def _just_canceled(event: EventLog) -> bool:
     """Whether the Cancel of the same happening came already, so that its rules ran.
 
-    Not when the access was given back since: then the subscription has failed anew.
+    Not when the access was given back since: then the subscription has failed again.
     """
     if not event.subscription_id:
         return False

@@ -114,7 +114,7 @@ def _take(count: int) -> Update:
     """Take so many runs by their numbers, counting the attempt before the work.
 
     A statement of its own: within the other one PostgreSQL, which may not know yet how many
-    runs wait, looked for the first ones anew for each of them.
+    runs wait, looked for the first ones again for each of them.
     """
     runs: list[Any] = [Parameter(f"run{number}") for number in range(count)]
     return Update(

@@ -94,7 +94,7 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
     runs = RuleRun.objects.filter(event=event)
     queued, _ = retries.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
     with transaction.atomic():
-        # Whoever else runs the rules for this event waits here, and then finds our runs.
+        # Another one that runs the rules for this event waits here, and then finds our runs.
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         made = _add(event, reading.lines[event.line], reading.book)
         refresh_event(event.pk)

@@ -34,7 +34,7 @@ def ring() -> None:
 
 
 def listen() -> bool:
-    """Wait for the bell, at most until it is time to look all the same; True when it rang."""
+    """Wait for the bell, at most until it is time to look anyway; True when it rang."""
     end = os.environ.get(HEARD)
     if not end:
         time.sleep(DEAF_SECONDS)

@@ -1,4 +1,4 @@
-"""Whether to ask the database at all: while it hangs, not every POST must find that out anew.
+"""Whether to ask the database at all: while it hangs, not every POST must find that out again.
 
 A web server has few threads. When one has waited in vain, the others spool at once for a
 moment; then one of them tries again. Each web process knows for itself.

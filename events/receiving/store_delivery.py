@@ -1,6 +1,6 @@
 """Keeping a delivery: one statement, composed once, which looks up the address as well.
 
-The ORM composes its SQL for each call anew, which took four fifths of a POST's time (measured).
+The ORM composes its SQL for each call again, which took four fifths of a POST's time (measured).
 """
 
 import functools

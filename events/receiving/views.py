@@ -210,7 +210,7 @@ def _delivery(request: HttpRequest, address: WebhookAddress, trigger: str, body:
 def _store(delivery: Delivery, digest: str) -> None:
     """Keep the delivery; raises when that failed.
 
-    A lost connection is made anew for one more try. Its UUID tells whether the first one got
+    A lost connection is made again for one more try. Its UUID tells whether the first one got
     through although no answer said so, or although what came after the commit failed.
     """
     line = connection.connection

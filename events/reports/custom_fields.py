@@ -1,4 +1,4 @@
-"""The custom fields that orders brought lately: suggestions for whoever maps them."""
+"""The custom fields that orders brought lately: suggestions for the person who maps them."""
 
 from events.models import EventLog
 

@@ -32,7 +32,7 @@ MAX_EVENTS_TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class AccessReport:
-    """What to say to whoever asks, and what to write to the customer."""
+    """What to say to the person who asks, and what to write to the customer."""
 
     lines: tuple[Sentence, ...]
     reply: str

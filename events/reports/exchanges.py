@@ -10,7 +10,7 @@ from django.utils import timezone
 from events.models import RuleRun
 from integrations.models import ApiCall
 
-# Of one run; whoever tried for three days made a few dozen.
+# Of one run; one that was tried for three days made a few dozen.
 MAX_CALLS = 100
 
 

@@ -96,7 +96,7 @@ def _lost(name: str, place: Place, settled: RuleRun, left: EventLog | None) -> S
 
 
 def _has_still(has: str, place: Place, left: EventLog) -> Sentence:
-    """What was paid for was taken back, and the access is there all the same."""
+    """What was paid for was taken back, and the access is still there."""
     text = f"{has}, though {revocations.sentence(left)}"
     ending = next((run for run in reversed(place.runs) if run.event_id == left.pk), None)
     if ending is not None:

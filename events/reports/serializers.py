@@ -1,4 +1,4 @@
-"""Events as plain data and plain words: for the commands, the demo and whoever scripts them."""
+"""Events as plain data and plain words: for the commands, the demo and scripts."""
 
 from typing import Any
 

@@ -64,7 +64,7 @@ def delete(marketplace: Marketplace) -> bool:
         with transaction.atomic():
             Delivery.objects.filter(pk__in=batch).delete()
         if connection.vendor == "sqlite":
-            # Leaves as much time to whoever wants to write as it took.
+            # Leaves others as much time to write as it took.
             time.sleep(time.monotonic() - began)
     marketplace.delete()
     return True

@@ -93,6 +93,6 @@ def _in_batches(
         with transaction.atomic():
             change(rows.filter(pk__in=batch))
         if connection.vendor == "sqlite":
-            # Leaves as much time to whoever wants to write as it took.
+            # Leaves others as much time to write as it took.
             time.sleep(time.monotonic() - began)
     return True

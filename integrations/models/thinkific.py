@@ -227,8 +227,8 @@ class ThinkificUser(models.Model):
 class Intent(models.Model):
     """A POST that was about to be sent and has no definite answer yet.
 
-    While the row stands nobody knows whether Thinkific carried it out, so whoever
-    comes next reads before writing.
+    While the row exists it is unknown whether Thinkific carried it out, so the next attempt reads
+    before it writes.
     """
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="intents")

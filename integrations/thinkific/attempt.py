@@ -1,7 +1,7 @@
-"""One customer on one site during one attempt, as plain state: what is known, what was learned.
+"""The state of one attempt: what is known of a customer on a site, and what was learned.
 
-It reads and writes nothing. `notes` are what must be kept, in order; whoever carries the steps out
-writes them down before the next call, so that they survive a crash.
+It reads and writes nothing. `notes` lists what must be kept, in order. Session writes the notes
+before the next call, so that they survive a crash.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""What is asked of Thinkific, told apart from asking it.
+"""Calls to Thinkific as values, and steps: generators that yield them.
 
-Steps are a generator that yields calls, gets their answers and returns a result. They know no
-database, no network, no clock and no thread, so a test can play Thinkific by hand; whoever carries
-them out (`Session`, or `drive` with a client) does the rest.
+Steps yield calls, receive the answers and return a result. They know no database, network, clock or
+thread, so a test can supply the answers by hand. `Session` carries steps out for an attempt; `drive`
+does it with any function that sends a call.
 """
 
 import re

@@ -140,7 +140,7 @@ class Client:
 
         try:
             reply = self._send(method, url, headers, payload)
-        except BaseException:  # a signal, or a fault of ours: it may have been sent all the same
+        except BaseException:  # a signal, or a fault of ours: it may have been sent anyway
             report(None, "", "The call was interrupted.")
             raise
         outcome = answers.judge(reply, write=method != "GET", now=datetime.now(UTC))

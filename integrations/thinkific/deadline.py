@@ -1,6 +1,6 @@
 """Connections that end when the time of a call is up, whatever the other side does.
 
-The time-outs of `requests` start anew with every byte, so an answer of one byte a second never
+The time-outs of `requests` start again with every byte, so an answer of one byte a second never
 ends (a deadline of 2 s took 16 s in the body and 35 s in the headers). Here the socket itself
 knows when the call ends: before each read and each write it allows itself only the time that is
 left. That holds for the status line, the headers, chunk sizes and the body alike, needs no timer

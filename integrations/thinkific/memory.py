@@ -1,4 +1,4 @@
-"""What the database keeps of a customer on a site: the account, what is in doubt, what is gone."""
+"""Loads the state of an attempt from the database, and writes back what its steps learned."""
 
 from collections.abc import Mapping
 
@@ -33,7 +33,7 @@ _THINKIFIC_USER = Query(
 
 
 class Memory:
-    """Recalls the state of an attempt, and writes down what its steps learn."""
+    """The rows behind an attempt: the Thinkific user, the intents, and what is gone."""
 
     def __init__(
         self, integration: Integration, customer: Customer | None, labels: Mapping[int, str]

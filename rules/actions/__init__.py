@@ -1,6 +1,6 @@
 """What a rule can do: ACTIONS has one spec for each action.
 
-Whoever needs to know something of an action asks its spec; nobody reads it out of the key.
+Code that needs to know something about an action asks its spec, and never reads it from the key.
 """
 
 from enum import StrEnum

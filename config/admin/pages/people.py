@@ -133,7 +133,7 @@ class People(ListAdmin):
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, *args, **kwargs)
-        form.by = request.user  # the class is made anew for each request
+        form.by = request.user  # the class is made again for each request
         return form
 
     def render_change_form(

@@ -1,4 +1,4 @@
-"""The queue as it stands, for whoever looks after the server. A page without a button."""
+"""The queue as it stands, for the person who looks after the server. A page without a button."""
 
 from datetime import timedelta
 

@@ -32,5 +32,5 @@ def row_in(rows: QuerySet[Row], text: Any) -> Row | None:
 
 
 def page_number(text: Any) -> int:
-    """Of which page; the first for what is none. Bounded, for it is multiplied by its rows."""
+    """Of which page; the first for what is none. Bounded, because it is multiplied by its rows."""
     return min(row_id(text) or 1, LAST_PAGE)

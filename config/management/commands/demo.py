@@ -80,7 +80,7 @@ class Command(BaseCommand):
 
 
 def restart_in_demo(port: int | None) -> None:
-    """This command anew, with settings of the demo: nothing of the real installation is touched."""
+    """This command again, with the demo's settings: nothing of the real installation is touched."""
     folder, lock = own_folder()
     web = port or free_port(FIRST_PORT)
     env = {
@@ -123,7 +123,7 @@ def own_folder() -> tuple[Path, int]:
 
 
 def take_ports(asked: int | None) -> tuple[socket.socket, Sandbox]:
-    """Both ports of our settings; another program may have been faster, then we start anew."""
+    """Both ports of our settings; another program may have been faster, then we start again."""
     web, thinkific = urlsplit(settings.PUBLIC_URL).port, urlsplit(settings.THINKIFIC_API_URL).port
     try:
         listener = listen("127.0.0.1", web or 0)

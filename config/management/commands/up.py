@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from config import health
 from config.server.supervisor import Supervisor
 
-# As many connections may wait while the web server is started anew.
+# As many connections may wait while the web server is started again.
 BACKLOG = 2048
 
 

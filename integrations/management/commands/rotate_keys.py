@@ -22,7 +22,7 @@ class _End(Enum):
 
 class Command(BaseCommand):
     help = (
-        "Encrypts every stored secret anew with the first of FIELD_ENCRYPTION_KEYS. Put the new "
+        "Encrypts every stored secret again with the first of FIELD_ENCRYPTION_KEYS. Put the new "
         "key in front, restart Admit, so that it can read what is written with it, and then "
         "run this; after it the old key may go. Example: manage.py rotate_keys"
     )
@@ -41,7 +41,7 @@ class Command(BaseCommand):
                 "\n  ".join(
                     [
                         "Not re-encrypted. Put the key that sealed it back into "
-                        "FIELD_ENCRYPTION_KEYS and run this again, or enter the secret anew:",
+                        "FIELD_ENCRYPTION_KEYS and run this again, or enter the secret again:",
                         *faults,
                     ]
                 )
