@@ -1,8 +1,8 @@
 """Calls to Thinkific as values, and steps: generators that yield them.
 
-Steps yield calls, receive the answers and return a result. They know no database, network, clock or
-thread, so a test can supply the answers by hand. `Session` carries steps out for an attempt; `drive`
-does it with any function that sends a call.
+Steps yield calls, receive the answers and return a result. They know no database, network, clock
+or thread, so a test can supply the answers by hand. `Session` carries steps out for an attempt;
+`drive` does it with any function that sends a call.
 """
 
 import re
