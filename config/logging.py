@@ -19,7 +19,7 @@ def hide(text: str) -> str:
 
 
 class HideHookSecrets(logging.Filter):
-    """The secret in a webhook's path opens the door, so no line may carry it."""
+    """The secret in a webhook's path lets events in, so no line may carry it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()

@@ -30,7 +30,7 @@ class WebhookAddress:
 
 
 def find(digest: str) -> WebhookAddress | None:
-    """The door that the secret of this digest opens, withdrawn or not; None for one of nobody."""
+    """The address with the secret of this digest, withdrawn or not; None when it is nobody's."""
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [now, digest])

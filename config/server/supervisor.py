@@ -134,12 +134,14 @@ class Supervisor:
     def __init__(self, *, listener: socket.socket | None, workers: int | None) -> None:
         self._listener = listener
         heard, rung = wake_pipe.hang()
-        os.environ[wake_pipe.RUNG] = str(rung)  # for the ticker and, with our environment, for all
+        os.environ[wake_pipe.RUNG] = str(
+            rung
+        )  # for the scheduler and, with our environment, for all
         self._cluster: Program | None = None
         self._servers = self._web_servers(listener, rung) if listener else []
         if workers != 0:
             env = {"WORKER_PROCESSES": str(workers)} if workers else {}
-            # Without a web server here, what comes in elsewhere rings no bell of ours.
+            # Without a web server here, what comes in elsewhere reaches no pipe of ours.
             hears = {wake_pipe.HEARD: str(heard)} if listener else {}
             self._cluster = Program("cluster", env=env | hears, files=[heard, rung])
         self._generation = 0

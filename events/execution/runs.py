@@ -199,7 +199,7 @@ def _renew(run: RuleRun) -> None:
 
 
 def _finish(run: RuleRun, result: Result | None, session: Session | None) -> bool:
-    """Write what the visit learned, and the result if there is one and the lease is still ours.
+    """Write what the session learned, and the result if there is one and the lease is still ours.
 
     False when the lease was lost.
     """

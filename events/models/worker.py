@@ -24,7 +24,7 @@ class Tidying(models.Model):
 
     # While a worker is at it: when another one takes it for dead.
     next_at = models.DateTimeField()
-    # The chore under way, and the last row that it looked at.
+    # The retention task under way, and the last row that it looked at.
     chore = models.CharField(max_length=20, blank=True)
     reached_at = models.DateTimeField(null=True)
     reached_id = models.BigIntegerField(default=0)

@@ -13,8 +13,8 @@ class Broker(ORM):  # type: ignore[misc]  # untyped
     was killed all of them stayed, and came back every few minutes for ever (measured). We need
     no second delivery: the rows are the queue, and a lost wake-up costs a second.
 
-    It listens for the bell where django-q2 would sleep. Twenty looks a second cost more than all
-    else that an idle Admit does (measured), and the first call still came later than by the bell.
+    It listens to the wake pipe where django-q2 would sleep. Twenty looks a second cost more than
+    all else that an idle Admit does (measured), and the first call came later than by the pipe.
     """
 
     def dequeue(self) -> list[tuple[int, str]] | None:

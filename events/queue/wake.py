@@ -19,7 +19,7 @@ def wake() -> None:
     """Queue a wake-up unless one waits to be taken. Commits with the caller's transaction.
 
     One that was taken already (locked) suppresses none: it may be past what is new. Two
-    callers at once may queue two, and one may be missed; the ticker makes up for it.
+    callers at once may queue two, and one may be missed; the scheduler makes up for it.
     """
     if settings.REDIS_URL:
         # Robust: what has been committed is not undone by a Redis that is away.

@@ -1,4 +1,4 @@
-"""The bell: by it a process tells the cluster beside it that a wake-up was queued.
+"""The wake pipe: by it a process tells the cluster beside it that a wake-up was queued.
 
 A pipe that `manage.py up` makes for its web server and its cluster. It carries no data and may
 be missing, full or broken: a cluster that hears nothing looks into the queue by itself.
@@ -12,13 +12,13 @@ import time
 # Environment variables with the pipe's ends, as numbers of open files.
 HEARD = "ADMIT_BELL_HEARD"
 RUNG = "ADMIT_BELL_RUNG"
-# So often a cluster looks by itself: seldom where the bell tells it, often where nobody does.
+# So often a cluster looks by itself: seldom where the pipe tells it, often where nobody does.
 LISTENING_SECONDS = 1.0
 DEAF_SECONDS = 0.05
 
 
 def hang() -> tuple[int, int]:
-    """A new bell: the end that is heard and the end that is rung. Neither ever blocks."""
+    """A new pipe: the end to read and the end to write. Neither ever blocks."""
     ends = os.pipe()
     for end in ends:
         os.set_blocking(end, False)
@@ -26,7 +26,7 @@ def hang() -> tuple[int, int]:
 
 
 def ring() -> None:
-    """Have the cluster look now; without effect where there is no bell."""
+    """Have the cluster look now; without effect where there is no pipe."""
     end = os.environ.get(RUNG)
     if end:
         with contextlib.suppress(OSError):  # full: it rings already; broken: the cluster has ended
@@ -34,7 +34,7 @@ def ring() -> None:
 
 
 def listen() -> bool:
-    """Wait for the bell, at most until it is time to look anyway; True when it rang."""
+    """Wait for a byte, at most until it is time to look anyway; True when one came."""
     end = os.environ.get(HEARD)
     if not end:
         time.sleep(DEAF_SECONDS)

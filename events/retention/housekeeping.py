@@ -44,7 +44,7 @@ def go_on(
     enough: Callable[[], bool] = lambda: False,
     leave: Callable[[float], object] = time.sleep,
 ) -> dict[str, int]:
-    """Go on with the round if one is due: {chore: how many rows were removed now}.
+    """Go on with the round if one is due: {task: how many rows were removed now}.
 
     Ends at `until` (monotonic seconds) or as soon as `enough` says so, at the earliest after one
     page. Between two transactions `leave` is called with the seconds to leave others.
@@ -54,15 +54,15 @@ def go_on(
     if not mine.update(next_at=Now() + LEASE):
         return removed
     stand = Tidying.objects.get()
-    names = [chore.name for chore in TASKS]
+    names = [task.name for task in TASKS]
     first = names.index(stand.chore) if stand.chore in names else 0
     after = (stand.reached_at, stand.reached_id)
-    for chore in TASKS[first:]:
-        for place, number in work_off(chore, after=after, leave=leave):
+    for task in TASKS[first:]:
+        for place, number in work_off(task, after=after, leave=leave):
             if number:
-                removed[chore.name] += number
+                removed[task.name] += number
             if time.monotonic() > until or enough():
-                _stop(chore=chore.name, place=place)
+                _stop(chore=task.name, place=place)
                 return removed
         after = START
     _stop(next_at=Now() + EVERY)
@@ -72,33 +72,33 @@ def go_on(
 
 
 def work_off(
-    chore: RetentionTask,
+    task: RetentionTask,
     *,
     after: tuple[datetime | None, int] = START,
     leave: Callable[[float], object] = time.sleep,
 ) -> Iterator[tuple[tuple[datetime | None, int], int]]:
     """Remove page after page: yields the place that was reached and how many rows went."""
-    while page := chore.page(after, PAGE):
-        number = _remove(chore, chore.may_go([pk for _, pk in page]), leave)
-        if chore.time:
+    while page := task.page(after, PAGE):
+        number = _remove(task, task.may_go([pk for _, pk in page]), leave)
+        if task.time:
             after = page[-1]
         yield after, number
-        if not (number or chore.time):
+        if not (number or task.time):
             return  # somebody else needs what is left
 
 
-def would_remove(chore: RetentionTask) -> int:
+def would_remove(task: RetentionTask) -> int:
     """How many rows of this kind would go now. Reads only."""
-    if not chore.time:
-        return chore.rows().count()
+    if not task.time:
+        return task.rows().count()
     number, after = 0, START
-    while page := chore.page(after, PAGE):
-        number += len(chore.may_go([pk for _, pk in page]))
+    while page := task.page(after, PAGE):
+        number += len(task.may_go([pk for _, pk in page]))
         after = page[-1]
     return number
 
 
-def _remove(chore: RetentionTask, pks: list[Any], leave: Callable[[float], object]) -> int:
+def _remove(task: RetentionTask, pks: list[Any], leave: Callable[[float], object]) -> int:
     """Remove these rows in short transactions; how many it were."""
     number = 0
     while pks:
@@ -106,8 +106,8 @@ def _remove(chore: RetentionTask, pks: list[Any], leave: Callable[[float], objec
             began = time.monotonic()
             while pks:
                 few, pks = pks[:FEW], pks[FEW:]
-                few = chore.may_go(few)
-                number += chore.remove(few) if few else 0
+                few = task.may_go(few)
+                number += task.remove(few) if few else 0
                 if time.monotonic() - began > HOLD_SECONDS / 2:
                     break
         # On SQLite nobody else can write meanwhile; PostgreSQL is only spared the load.

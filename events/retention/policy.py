@@ -1,6 +1,6 @@
 """What is too old to be kept, what of it is still needed, and how the rest is removed.
 
-Each chore finds candidates by an index, says which of them may go, and removes those inside the
+Each task finds candidates by an index, says which of them may go, and removes those inside the
 caller's short transaction.
 """
 

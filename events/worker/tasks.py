@@ -39,7 +39,7 @@ def work() -> None:
             until = time.monotonic() + TIDY_SHARE * settings.TASK_SECONDS
             housekeeping.go_on(until=until, enough=scheduler.work_due)
     except Exception as error:
-        # A task that raises helps nobody: the ticker wakes the next one within a second.
+        # A task that raises helps nobody: the scheduler wakes the next one within a second.
         log.error("work_broke_off", extra={"error": type(error).__name__})
 
 

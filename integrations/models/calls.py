@@ -30,7 +30,7 @@ class ApiCall(models.Model):
 
 
 class SiteAnswer(models.TextChoices):
-    """What a site answered when it was asked whether it is open: see `thinkific.neutral`."""
+    """What a site answered when it was asked whether it is open: see `thinkific.access_check`."""
 
     NONE = "", "Not asked, or being asked"
     OPEN = "open", "Open"

@@ -161,7 +161,7 @@ def enter(row: Destination) -> None:
 
 
 def _note_unreachable(integration: Integration, message: str) -> None:
-    """A rejected key is noted by the visit already, and is the graver news.
+    """The session has noted a rejected key already, and that is the more serious news.
 
     What was read with an older key says nothing about a new one.
     """

@@ -36,7 +36,7 @@ class Checked:
 def check(integration: Integration, customer: Customer) -> Checked:
     """Read the student and her enrollments, waiting at most ten seconds for the site.
 
-    Raises what a Visit raises; the exchanges are kept like any other.
+    Raises what a Session raises; the exchanges are kept like any other.
     """
     session = Session(integration, customer, until=time.monotonic() + WAIT_SECONDS)
     try:

@@ -1,6 +1,6 @@
 """The four actions: read, decide, write, and read again when in doubt. All idempotent.
 
-How many calls each takes (README has the table): two for a brand-new buyer, two for a
+How many calls each takes (docs/design.md has the table): two for a brand-new buyer, two for a
 plain enrollment of a known one, one when nothing is to be done, at most four where an
 open behavior of Thinkific must be found out.
 """

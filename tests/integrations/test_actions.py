@@ -1,7 +1,7 @@
 """The four actions against the stand-in: right, idempotent, and with no call too many.
 
 Each row of CASES is a situation, the exact calls it takes ("|" parts attempts) and what the log
-says. The README's table of calls is made of these rows.
+says. The table of calls in docs/design.md is made of these rows.
 """
 
 from collections.abc import Callable, Mapping

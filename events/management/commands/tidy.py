@@ -29,18 +29,18 @@ class Command(BaseCommand):
         for what, setting in KEPT:
             self.stdout.write(f"{what}: {_kept(getattr(settings, setting))} ({setting}).")
         dry = options["dry_run"]
-        for chore in TASKS:
-            number = housekeeping.would_remove(chore) if dry else self._remove(chore)
+        for task in TASKS:
+            number = housekeeping.would_remove(task) if dry else self._remove(task)
             be = "would be" if dry else ("was" if number == 1 else "were")
-            what = chore.one if number == 1 else chore.many
+            what = task.one if number == 1 else task.many
             self.stdout.write(f"{number:,} {what} {be} removed.")
 
-    def _remove(self, chore: Any) -> int:
+    def _remove(self, task: Any) -> int:
         number = 0
-        for _, removed in housekeeping.work_off(chore):
+        for _, removed in housekeeping.work_off(task):
             number += removed
             if self.stderr.isatty():
-                self.stderr.write(f"\r{number:,} {chore.many} ...", ending="")
+                self.stderr.write(f"\r{number:,} {task.many} ...", ending="")
         if number and self.stderr.isatty():
             self.stderr.write("")
         return number

@@ -29,14 +29,14 @@ class Command(BaseCommand):
 
     def handle(self, **_: Any) -> None:
         keys, key_faults = _rotate(Integration, "sealed_secret", "API key of {0.name}")
-        doors, door_faults = _rotate(
+        hooks, hook_faults = _rotate(
             WebhookSecret, "sealed", "webhook secret of {0.marketplace} ({0.created_at:%Y-%m-%d})"
         )
         self.stdout.write(
-            f"Re-encrypted {_counted(keys + doors, 'secret')}: "
-            f"{_counted(keys, 'API key')} and {_counted(doors, 'webhook secret')}."
+            f"Re-encrypted {_counted(keys + hooks, 'secret')}: "
+            f"{_counted(keys, 'API key')} and {_counted(hooks, 'webhook secret')}."
         )
-        if faults := key_faults + door_faults:
+        if faults := key_faults + hook_faults:
             raise CommandError(
                 "\n  ".join(
                     [
