@@ -1,66 +1,20 @@
-"""Settings and fixtures of every test; no .env is read, and no address but loopback is called."""
+"""Fixtures of every test; their settings are in tests/settings.py."""
 
 import os
-import tempfile
+from collections.abc import Iterator
+from typing import Any
 
-os.environ.update(
-    {
-        "ADMIT_ENV_FILE": os.devnull,
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "SECRET_KEY": "only-for-tests-" + "x" * 40,
-        # Any 32 bytes will do: what the tests seal is made up.
-        "FIELD_ENCRYPTION_KEYS": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
-        "PUBLIC_URL": "http://127.0.0.1:8000",
-        "THINKIFIC_API_URL": "http://127.0.0.1:9/api/public/v1",
-        "THINKIFIC_CALLS_PER_MINUTE": "0",
-        # Made when something is spooled, which no test does without a folder of its own.
-        "SPOOL_DIR": f"{tempfile.gettempdir()}/admit-tests-spool-{os.getpid()}",
-    }
-)
-for name in ("REDIS_URL", "DEBUG", "TIME_ZONE", "RETRY_DELAYS", "LEASE_SECONDS"):
-    os.environ.pop(name, None)
+import pytest
 
-import django  # noqa: E402 - the environment comes first
+from integrations.thinkific.sandbox import Sandbox
+from tests.support import shop as shops
+from tests.support import world as worlds
 
-django.setup()
-
-from django.conf import settings as _settings  # noqa: E402
-
-# Each test asks /readyz of another installation.
-_settings.READY_SECONDS = 0.0
-# Made to take long, which a test that signs in need not wait for.
-_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-from collections.abc import Iterator  # noqa: E402
-from typing import Any  # noqa: E402
-
-import pytest  # noqa: E402
-from django.test import TransactionTestCase  # noqa: E402
-from whitenoise.middleware import WhiteNoiseMiddleware  # noqa: E402
-
-from integrations.thinkific.sandbox import Sandbox  # noqa: E402
-from tests.support import emptying  # noqa: E402
-from tests.support import shop as shops  # noqa: E402
-from tests.support import world as worlds  # noqa: E402
-
-TransactionTestCase._fixture_teardown = emptying.empty  # type: ignore[attr-defined]
+# The programs that tests start run with Admit's own settings.
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 DATABASE_MARKS = ("django_db", "each_database")
-
-# Every test client starts the middleware anew, and WhiteNoise would read its folders each time.
-_look_for_files = WhiteNoiseMiddleware.add_files_from_finders
-_static_files: dict[str, Any] = {}
-
-
-def _look_once(middleware: WhiteNoiseMiddleware) -> None:
-    if not _static_files:
-        _look_for_files(middleware)
-        _static_files.update(middleware.files)
-    middleware.files.update(_static_files)
-
-
-WhiteNoiseMiddleware.add_files_from_finders = _look_once
 
 
 def pytest_xdist_auto_num_workers() -> int:

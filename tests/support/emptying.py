@@ -1,6 +1,6 @@
 """How the database is emptied after a test in real transactions: as Django does it, but quicker.
 
-Django empties every table and then makes content types and permissions anew, which costs more
+Django empties every table and then makes content types and permissions again, which costs more
 than most tests do. Here they stay, as long as they are those that Django made.
 """
 
@@ -9,25 +9,28 @@ from typing import Any
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
-from django.test import TransactionTestCase
 
 KEPT = {ContentType._meta.db_table, Permission._meta.db_table}
-_as_django_does = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 # The content types and permissions that Django has made last.
 made: list[tuple[Any, ...]] = []
 
 
-def empty(case: TransactionTestCase) -> None:
-    """Take the place of `TransactionTestCase._fixture_teardown`."""
-    if not made or _kept() != made:
-        # Before the first time, and after a test that changed them: a migration, for example.
-        _as_django_does(case)
-        made[:] = _kept()
-        return
+def is_enough() -> bool:
+    """Whether content types and permissions may stay."""
+    return bool(made) and _kept() == made
+
+
+def empty() -> None:
+    """Empty all other tables."""
     # Whoever refers to whom: foreign keys are looked at when all tables are empty.
     with transaction.atomic(), connection.cursor() as cursor:
         for table in tables():
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+
+
+def remember() -> None:
+    """Take what is there for what Django made."""
+    made[:] = _kept()
 
 
 def tables() -> list[str]:

@@ -20,12 +20,13 @@ from tests.support.browsing import LOOKS, Look
 def prepare(folder: str) -> None:
     """Django with a fresh database in this folder."""
     os.environ["DATABASE_URL"] = f"sqlite:///{folder}/screenshots.sqlite3"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     import logging
 
+    import django
     from django.core.management import call_command
 
-    import tests.conftest  # noqa: F401 - sets the environment and calls django.setup()
-
+    django.setup()
     logging.disable(logging.INFO)
 
     call_command("migrate", verbosity=0)
