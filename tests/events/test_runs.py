@@ -11,7 +11,6 @@ from threading import Barrier
 
 import pytest
 from django.conf import settings as live_settings
-from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -25,6 +24,7 @@ from integrations.thinkific.calls import Get, Post
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import ACTIONS, Action, Outcome
 from tests.support import factories, queued
+from tests.support.database_url import database_url
 
 CREATE = Action.CREATE_COURSE_ENROLLMENT
 DONE, FAILED, WAITING = RuleRun.Status.DONE, RuleRun.Status.FAILED, RuleRun.Status.WAITING
@@ -68,18 +68,10 @@ print(" ".join(claimed), flush=True)
 """
 
 
-def _database_url() -> str:
-    found = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{found['NAME']}"
-    user = f"{found['USER']}:{found['PASSWORD']}@" if found["USER"] else ""
-    return f"postgres://{user}{found['HOST']}:{found['PORT']}/{found['NAME']}"
-
-
 def test_processes_at_once_claim_disjoint_runs(transactional_db):
     courses = factories.DestinationFactory.create_batch(3)
     made = {queued.run(course).pk for course in courses for _ in range(8)}
-    environment = os.environ | {"DATABASE_URL": _database_url()}
+    environment = os.environ | {"DATABASE_URL": database_url()}
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", CLAIMER],

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -32,6 +31,7 @@ from integrations.models import WebhookSecret
 from rules.triggers import Trigger
 from tests.support import gateway
 from tests.support import shop as shops
+from tests.support.database_url import database_url
 from tests.support.samcart import payload
 
 MIB = 1024 * 1024
@@ -479,15 +479,6 @@ class Server:
             answer = http.client.HTTPResponse(line)
             answer.begin()
             return answer.status, answer.read()
-
-
-def database_url() -> str:
-    """The test's own database, for a process of its own."""
-    facts: dict[str, Any] = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{facts['NAME']}"
-    where = f"{facts['HOST']}:{facts['PORT']}/{facts['NAME']}"
-    return f"postgres://{facts['USER']}:{facts['PASSWORD']}@{where}"
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 
 from events.models import RuleRun
@@ -20,6 +18,7 @@ from integrations import rate_limit
 from integrations.models import ApiCall, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
 from integrations.thinkific.session import Session
+from tests.support.database_url import database_url
 from tests.support.place import EMAIL, Place, place_for, shortened
 from tests.support.situations import known, nobody
 from tests.support.world import World
@@ -388,13 +387,6 @@ def worker(world: World) -> "subprocess.Popen[bytes]":
         "THINKIFIC_API_URL": world.sandbox.url,
     }
     return subprocess.Popen([sys.executable, "-c", WORKER], env=environment)
-
-
-def database_url() -> str:
-    name = connection.settings_dict["NAME"]
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
 
 
 def until(done: Callable[[], bool], seconds: float = 15) -> None:
