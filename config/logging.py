@@ -19,7 +19,7 @@ def hide(text: str) -> str:
 
 
 class HideHookSecrets(logging.Filter):
-    """The secret in a webhook's path lets events in, so no line may carry it."""
+    """The secret in a webhook's path grants access, so it must never be logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
@@ -60,7 +60,7 @@ class LineFormatter(logging.Formatter):
 
 
 class GunicornLogger(glogging.Logger):
-    """Gunicorn quotes an address when a request breaks; ours must not be told."""
+    """Gunicorn logs the request's path when it breaks; hide our webhook secret there too."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)

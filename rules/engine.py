@@ -8,7 +8,7 @@ from rules.models import Rule
 from rules.triggers import Trigger
 
 
-class Why(StrEnum):
+class Reason(StrEnum):
     """The code of a verdict; kept with the event, spelled out by `reason`."""
 
     RUN = "run"
@@ -18,17 +18,17 @@ class Why(StrEnum):
     NO_PRODUCT = "no_product"
 
 
-REASONS: dict[Why, str] = {
-    Why.RUN: "It fits: trigger and product are those of the event.",
-    Why.OFF: "The rule is turned off.",
-    Why.OTHER_TRIGGER: "It waits for another trigger.",
-    Why.OTHER_PRODUCT: "It is for another product.",
-    Why.NO_PRODUCT: "It is for one product, and the event names no product.",
+REASONS: dict[Reason, str] = {
+    Reason.RUN: "It fits: trigger and product are those of the event.",
+    Reason.OFF: "The rule is turned off.",
+    Reason.OTHER_TRIGGER: "It waits for another trigger.",
+    Reason.OTHER_PRODUCT: "It is for another product.",
+    Reason.NO_PRODUCT: "It is for one product, and the event names no product.",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class EventFacts:
     """What a rule looks at: the triggers an event fires (one, rarely two) and its product."""
 
     triggers: frozenset[Trigger]
@@ -38,14 +38,14 @@ class Fact:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     rule: Rule
-    why: Why
+    why: Reason
 
     @property
     def runs(self) -> bool:
-        return self.why is Why.RUN
+        return self.why is Reason.RUN
 
 
-def decide(event: Fact, rules: Iterable[Rule]) -> list[Verdict]:
+def decide(event: EventFacts, rules: Iterable[Rule]) -> list[Verdict]:
     """One verdict for every rule, in the rules' order.
 
     Only what a person switched or wrote in the rule keeps it from running. A site that is
@@ -55,12 +55,12 @@ def decide(event: Fact, rules: Iterable[Rule]) -> list[Verdict]:
     return [Verdict(rule, _why(event, rule)) for rule in rules]
 
 
-def _why(event: Fact, rule: Rule) -> Why:
+def _why(event: EventFacts, rule: Rule) -> Reason:
     if rule.trigger not in event.triggers:
-        return Why.OTHER_TRIGGER
+        return Reason.OTHER_TRIGGER
     if rule.product is not None:
         if event.product is None:
-            return Why.NO_PRODUCT
+            return Reason.NO_PRODUCT
         if event.product != (rule.product.kind, rule.product.external_id):
-            return Why.OTHER_PRODUCT
-    return Why.RUN if rule.enabled else Why.OFF
+            return Reason.OTHER_PRODUCT
+    return Reason.RUN if rule.enabled else Reason.OFF

@@ -1,1 +1,1 @@
-"""The admin: one module a page; `registered` brings them together, `site` frames them."""
+"""The admin: one module a page; `registry` brings them together, `site` frames them."""

@@ -1,4 +1,4 @@
-"""What other apps registered and nobody shall find here."""
+"""Unregisters the models of other apps that have no place in this admin."""
 
 from django.contrib import admin
 from django_q.models import Failure, OrmQ, Schedule, Success

@@ -62,7 +62,7 @@ def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
             books[delivery.marketplace_id] = RuleBook(delivery.marketplace_id)
         book = books[delivery.marketplace_id]
         sales = parse(bytes(delivery.body), delivery.content_type, delivery.content_encoding)
-        return Reading(delivery, book, [_line(delivery, book, sale) for sale in sales])
+        return Reading(delivery, book, [_evaluate_line(delivery, book, sale) for sale in sales])
     except Unreadable as error:
         return Reading(delivery, unreadable=error.reason)
     except Error:
@@ -71,15 +71,15 @@ def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
         return Reading(delivery, fault=error)
 
 
-def _line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineItem:
+def _evaluate_line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineItem:
     trigger = _trigger(delivery, book, sale)
     if trigger is None:
         return LineItem(sale, None)
     product = (sale.kind, sale.product_id) if sale.product_id else None
-    verdicts = engine.decide(engine.Fact(frozenset({trigger}), product), book.rules)
+    verdicts = engine.decide(engine.EventFacts(frozenset({trigger}), product), book.rules)
     if trigger is not Trigger.SUBSCRIPTION_DELINQUENT or not settings.DELINQUENT_IS_CANCELED:
         return LineItem(sale, trigger, verdicts)
-    both = engine.Fact(frozenset({trigger, Trigger.SUBSCRIPTION_CANCELED}), product)
+    both = engine.EventFacts(frozenset({trigger, Trigger.SUBSCRIPTION_CANCELED}), product)
     return LineItem(sale, trigger, verdicts, engine.decide(both, book.rules))
 
 

@@ -15,7 +15,7 @@ from integrations import queries
 from integrations.models import Customer, Product
 from integrations.queries import Parameter, Query
 from integrations.samcart.parser import SaleEvent
-from rules.engine import Why
+from rules.engine import Reason
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -152,7 +152,7 @@ def _store_line(
         )
     else:
         event.rule_texts = _texts(book, found)
-        runs = _decide(event, line)
+        runs = _plan_runs(event, line)
     if event.pk is None:
         queries.add(event)
     else:
@@ -226,7 +226,7 @@ def _look_up(
     return Product.objects.named(marketplace_id, kind, external_id, name)
 
 
-def _decide(event: EventLog, line: LineItem) -> list[RuleRun]:
+def _plan_runs(event: EventLog, line: LineItem) -> list[RuleRun]:
     """The runs of the event (not saved); its verdicts, status and reason are written into it."""
     event.also_canceled = bool(line.verdicts_if_canceled) and not _just_canceled(event)
     verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
@@ -265,11 +265,11 @@ def _texts(book: RuleBook, found: LookupCache) -> RuleTexts:
     return found.texts[book.digest]
 
 
-def _reason(runs: Sequence[RuleRun], whys: set[Why]) -> str:
+def _reason(runs: Sequence[RuleRun], whys: set[Reason]) -> str:
     if runs:
         stopped = (RuleRun.Status.FAILED, RuleRun.Status.HELD)
         return next((run.message for run in runs if run.status in stopped), "")
-    if Why.OFF in whys:
+    if Reason.OFF in whys:
         return "What fits this event is turned off, so nothing was sent."
     return "No rule matched this event, so nothing was sent."
 

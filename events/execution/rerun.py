@@ -15,7 +15,7 @@ from events.execution import retries
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
 from events.queue import wake
-from rules.engine import Why
+from rules.engine import Reason
 
 Status = EventLog.Status
 CANNOT: dict[str, str] = {
@@ -115,7 +115,7 @@ def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:
     RuleRun.objects.bulk_create(new)
     texts = (event.rule_texts.sentences if event.rule_texts else {}) | book.sentences
     # What ran in its time ran, whatever is thought of that rule today.
-    before = [[rule, why] for rule, why in event.verdicts if why == Why.RUN]
+    before = [[rule, why] for rule, why in event.verdicts if why == Reason.RUN]
     kept = {rule for rule, _ in before}
     now = [[each.rule.pk, each.why.value] for each in verdicts if each.rule.pk not in kept]
     event.verdicts = before + now

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Combinable, RawSQL
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import StartsWith
 
 from events.models.received import EventLog
@@ -44,14 +44,17 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
             status=RuleRun.Status.DONE,
         )
         giving = actions.giving_access()
-        done = self.filter(status=RuleRun.Status.DONE, action__in=giving)
+        # By an expression, or SQLite would take the index of all that was ever done for it.
+        state = Coalesce("status", models.Value(""))
+        done = self.alias(state=state).filter(state=RuleRun.Status.DONE, action__in=giving)
         return done.filter(models.Exists(another), ~models.Exists(later))
 
     def next_in_line(self) -> "RuleRunQuerySet":
         """Those that no other run of the same customer and site goes before.
 
         Nothing runs beside them, and nothing received earlier waits that is due or may concern
-        the same course. So what Thinkific's answer put back holds no other course of hers.
+        the same course. So a run that Thinkific's answer postponed does not block the customer's
+        other courses.
         """
         same = RuleRun.objects.filter(
             customer=models.OuterRef("customer"), integration=models.OuterRef("integration")

@@ -13,7 +13,7 @@ _lock = threading.Lock()
 _rest_until = 0.0
 
 
-def worth_a_try() -> bool:
+def allows_request() -> bool:
     """False while the database rests; afterwards True for one caller at a time."""
     global _rest_until
     if not _rest_until:
@@ -25,14 +25,14 @@ def worth_a_try() -> bool:
         return True
 
 
-def found() -> None:
+def record_success() -> None:
     """The database took a delivery: everybody may ask it again."""
     global _rest_until
     if _rest_until:
         _rest_until = 0.0
 
 
-def lost(*, waited: float) -> None:
+def record_failure(*, waited: float) -> None:
     """It did not, after so many seconds: one that refuses at once may be asked at once again."""
     global _rest_until
     hangs = waited > settings.STORE_SECONDS / 2

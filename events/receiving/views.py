@@ -101,7 +101,7 @@ def _whose(
 ) -> tuple[str, WebhookAddress | None, bool]:
     """The digest of the secret that was meant, whose address it is, and whether that is certain.
 
-    See `_door`. The first one is meant as long as nobody knows better.
+    The first one is meant as long as nobody knows better.
     """
     found = []
     for meant in addresses.secrets_in(secret):
@@ -122,7 +122,7 @@ def _address_of(
     it looks it up anyway. Of another one not even the body is read before it has answered.
     """
     remembered = webhook_secrets.remembered(digest)
-    if not circuit_breaker.worth_a_try():
+    if not circuit_breaker.allows_request():
         return remembered, False
     if posted and remembered.marketplace_id:
         return remembered, True
@@ -147,14 +147,14 @@ def _stored(delivery: Delivery, digest: str, timeout: DatabaseTimeout) -> bool:
     except Exception as error:
         _give_up(error, timeout)
         return False
-    circuit_breaker.found()
+    circuit_breaker.record_success()
     return True
 
 
 def _give_up(error: Exception, timeout: DatabaseTimeout) -> None:
     # The text of a database error may quote the body, so only its kind is told.
     log.error("database_out_of_reach", extra={"error": type(error).__name__})
-    circuit_breaker.lost(waited=timeout.spent)
+    circuit_breaker.record_failure(waited=timeout.spent)
     # It may still be at work for us, or stand still: Django must not ask it again at the end.
     connection.close()
 
@@ -210,8 +210,8 @@ def _delivery(request: HttpRequest, address: WebhookAddress, trigger: str, body:
 def _store(delivery: Delivery, digest: str) -> None:
     """Keep the delivery; raises when that failed.
 
-    A lost connection is made again for one more try. Its UUID tells whether the first one got
-    through although no answer said so, or although what came after the commit failed.
+    Reconnects and tries once more if the connection was lost. Its UUID tells whether the first one
+    got through although no answer said so, or although what came after the commit failed.
     """
     line = connection.connection
     try:

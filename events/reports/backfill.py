@@ -67,7 +67,7 @@ def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[Ev
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
     """For whom the rules would run now and for whom not; nothing is changed.
 
-    Looked at are the newest MOST events, with a handful of queries however many rules there are.
+    Looks at the newest MAX_EVENTS events, with a handful of queries however many rules there are.
     """
     found = matched_nothing(*rules, product=product)
     found = found.select_related("customer", "product", "delivery")
@@ -153,7 +153,6 @@ def _held(events: Iterable[EventLog]) -> dict[int, set[tuple[int | None, str]]]:
     for run in found.order_by("received_at", "pk"):
         if run.customer_id:
             runs[run.customer_id].append(run)
-    # Asked by their numbers: for the customers' SQLite would go through all that was ever done.
     done = [run.pk for own in runs.values() for run in own if run.status == RuleRun.Status.DONE]
     gone = frozenset(RuleRun.objects.filter(pk__in=done).lost().values_list("pk", flat=True))
     return {

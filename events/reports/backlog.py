@@ -23,7 +23,7 @@ SOON = timedelta(minutes=1)
 
 
 def waiting(integration: Integration | None = None) -> int:
-    """How many actions wait, of one site or of all; counted to MOST."""
+    """How many actions wait, of one site or of all; counted to MAX_COUNT."""
     runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING)
     if integration is not None:
         runs = runs.filter(integration=integration)
@@ -45,7 +45,7 @@ class InLine:
 
 
 def in_line() -> InLine:
-    """How much waits, and for what; counted to MOST."""
+    """How much waits, and for what; counted to MAX_COUNT."""
     total = waiting()
     if not total:
         return InLine()

@@ -39,7 +39,7 @@ class DayTotals:
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """Events that came in a time, and how many of them are of each kind; each at most MOST + 1."""
+    """Events that came in a time, and how many are of each kind; each at most MAX_COUNT + 1."""
 
     events: int = 0
     no_rule: int = 0
@@ -65,7 +65,7 @@ class UnfulfilledProduct:
 
 @dataclass(frozen=True, slots=True)
 class PaidForNothing:
-    """Purchases for which something is still owed: how many, at most MOST + 1, and of what."""
+    """Purchases for which something is still owed: how many, at most MAX_COUNT + 1, and of what."""
 
     purchases: int
     products: list[UnfulfilledProduct]
@@ -155,7 +155,7 @@ def unfulfilled_products() -> PaidForNothing:
     """What was bought in the last 30 days and gave nothing, by product, most buyers first.
 
     Left out is what is settled: refunded since, or given to the buyer in another way. That is
-    looked up for the newest earlier.MOST purchases.
+    looked up for the newest backfill.MAX_EVENTS purchases.
     """
     since = timezone.now() - LATELY
     purchases = review.gave_nothing().filter(received_at__gte=since)

@@ -22,7 +22,7 @@ MAX_LISTED = 50
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How many wait and since when the first does; `count` stops at MOST, -1 is unknown."""
+    """How many wait and since when the first does; `count` stops at MAX_COUNT, -1 is unknown."""
 
     count: int
     oldest: datetime | None = None

@@ -4,7 +4,7 @@ from typing import Any
 
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun
-from rules.engine import REASONS, Why
+from rules.engine import REASONS, Reason
 from rules.triggers import Trigger
 
 NOT_READ = "Not read yet: a worker of manage.py up does that within a second."
@@ -24,7 +24,7 @@ def as_data(event: EventLog) -> dict[str, Any]:
         "reason": event.reason,
         "runs": [_run(run) for run in _runs(event)],
         "verdicts": [
-            {"rule": sentence, "runs": ran, "reason": REASONS[Why(why)]}
+            {"rule": sentence, "runs": ran, "reason": REASONS[Reason(why)]}
             for sentence, ran, why in event.sentences()
         ],
         "ordered_at": event.ordered_at.isoformat() if event.ordered_at else None,

@@ -49,7 +49,7 @@ def simulate(
         notes.append("Rules for Subscription Canceled run as well, as SamCart does it.")
     about = (product.kind, product.external_id) if product else None
     rules = Rule.objects.for_deciding(marketplace.pk)
-    verdicts = engine.decide(engine.Fact(frozenset(triggers), about), rules)
+    verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
     customer = Customer.objects.filter(email=normalize_email(email)).first() if email else None
     if not email:
         notes.append("Without an e-mail address nobody can be enrolled: each action would fail.")

@@ -18,7 +18,7 @@ SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DeletionSummary:
-    """What goes with an account; no count is above MOST."""
+    """What goes with an account; no count is above MAX_COUNT."""
 
     rules: int
     products: int

@@ -20,7 +20,7 @@ SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DeletionSummary:
-    """What stops working with an integration; `waiting` is counted to backlog.MOST."""
+    """What stops working with an integration; `waiting` is counted to backlog.MAX_COUNT."""
 
     rules: int
     waiting: int

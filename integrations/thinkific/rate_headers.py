@@ -1,4 +1,4 @@
-"""How long Thinkific wants to be left alone.
+"""Reads Thinkific's rate-limit headers: how many seconds to pause.
 
 Thinkific's documents call `RateLimit-Reset` an epoch time in one place and a duration in another,
 and in practice it holds epoch milliseconds; what stands before it (Cloudflare) sends

@@ -75,10 +75,10 @@ class Session:
     def send(self, call: Call) -> Answer:
         """Send one call. A POST leaves an intent that outlives a crash and a lost answer."""
         if not isinstance(call, Post):
-            return self._watched(call)
+            return self._send_and_check(call)
         self._target = call.target
         try:
-            answer = self._watched(call)
+            answer = self._send_and_check(call)
         except OutsideError as error:
             # Without a call no answer is known: what was in doubt before it stays so.
             if not (isinstance(error, OutOfTime) or (isinstance(error, Retry) and error.in_doubt)):
@@ -155,20 +155,20 @@ class Session:
         )
         self._exchanges.append(row)
 
-    def _watched(self, call: Call) -> Answer:
+    def _send_and_check(self, call: Call) -> Answer:
         """Send a call; an answer that may concern the whole site is looked into."""
         began = time.monotonic()
         try:
             answer = self._client.send(call)
         except (KeyRejected, LimitReached, Retry) as error:
-            raise self._judged(error, time.monotonic() - began) from error
+            raise self._interpret(error, time.monotonic() - began) from error
         except Refused:
             self._report_open()
             raise
         self._report_open()
         return answer
 
-    def _judged(self, error: OutsideError, age: float) -> Exception:
+    def _interpret(self, error: OutsideError, age: float) -> Exception:
         """What an answer to this call, `age` seconds after it was begun, means for its run."""
         told = access_check.what_it_tells(error)
         if told.state == SiteAnswer.UNKNOWN and error.status != 403:
@@ -200,7 +200,7 @@ class Session:
         asking = 0.0 if impatient else rate_limit.ASKING_SECONDS
         asked_at = rate_limit.begin_asking(self.integration.pk, max_age=max_age, asking=asking)
         if asked_at is None:
-            return self._awaited()
+            return self._await_answer()
         target, pause, self._target, self._pause = self._target, self._pause, "", float("inf")
         try:
             found = calls.drive(access_check.ask(), self._client.send)
@@ -213,7 +213,7 @@ class Session:
         rate_limit.answered(self.integration.pk, asked_at, found.state)
         return found.state
 
-    def _awaited(self) -> SiteAnswer:
+    def _await_answer(self) -> SiteAnswer:
         give_up = time.monotonic() + AWAITED_SECONDS
         while not (answer := rate_limit.answer(self.integration.pk)):
             if time.monotonic() > give_up:

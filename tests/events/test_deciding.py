@@ -9,7 +9,7 @@ from events.models import EventLog, RuleRun, RuleTexts
 from integrations import connect
 from integrations.models import Destination, Integration, Product
 from rules.actions import Action
-from rules.engine import REASONS, Fact, Why, decide
+from rules.engine import REASONS, EventFacts, Reason, decide
 from rules.models import Rule
 from rules.triggers import Trigger
 from tests.support import shop as shops
@@ -29,7 +29,7 @@ def codes(event: EventLog) -> dict[int, str]:
 
 
 def test_every_code_has_its_sentence():
-    assert set(REASONS) == set(Why)
+    assert set(REASONS) == set(Reason)
     assert all(text.endswith(".") for text in REASONS.values())
 
 
@@ -49,35 +49,35 @@ def make(
 MINE = ("product", PRODUCT)
 VERDICTS = [
     # rule, what the event is about, verdict
-    (make(), MINE, Why.RUN),
-    (make(), None, Why.RUN),
-    (make(product=MINE), MINE, Why.RUN),
-    (make(product=MINE), ("product", "2"), Why.OTHER_PRODUCT),
-    (make(product=MINE), ("course", PRODUCT), Why.OTHER_PRODUCT),
-    (make(product=MINE), None, Why.NO_PRODUCT),
-    (make(enabled=False), MINE, Why.OFF),
-    (make(product=MINE, enabled=False), MINE, Why.OFF),
-    (make(product=MINE, enabled=False), ("product", "2"), Why.OTHER_PRODUCT),
-    (make(site_on=False), MINE, Why.RUN),
-    (make(site_on=False, enabled=False), MINE, Why.OFF),
-    (make("product_refunded"), MINE, Why.OTHER_TRIGGER),
-    (make("product_refunded", product=MINE, enabled=False), MINE, Why.OTHER_TRIGGER),
-    (make("subscription_canceled", site_on=False), MINE, Why.OTHER_TRIGGER),
+    (make(), MINE, Reason.RUN),
+    (make(), None, Reason.RUN),
+    (make(product=MINE), MINE, Reason.RUN),
+    (make(product=MINE), ("product", "2"), Reason.OTHER_PRODUCT),
+    (make(product=MINE), ("course", PRODUCT), Reason.OTHER_PRODUCT),
+    (make(product=MINE), None, Reason.NO_PRODUCT),
+    (make(enabled=False), MINE, Reason.OFF),
+    (make(product=MINE, enabled=False), MINE, Reason.OFF),
+    (make(product=MINE, enabled=False), ("product", "2"), Reason.OTHER_PRODUCT),
+    (make(site_on=False), MINE, Reason.RUN),
+    (make(site_on=False, enabled=False), MINE, Reason.OFF),
+    (make("product_refunded"), MINE, Reason.OTHER_TRIGGER),
+    (make("product_refunded", product=MINE, enabled=False), MINE, Reason.OTHER_TRIGGER),
+    (make("subscription_canceled", site_on=False), MINE, Reason.OTHER_TRIGGER),
 ]
 
 
 def test_each_rule_gets_its_verdict():
     for number, (rule, product, why) in enumerate(VERDICTS):
-        fact = Fact(frozenset({Trigger.PRODUCT_PURCHASED}), product)
+        fact = EventFacts(frozenset({Trigger.PRODUCT_PURCHASED}), product)
         (verdict,) = decide(fact, [rule])
         assert (verdict.rule, verdict.why) == (rule, why), number
-        assert verdict.runs is (why is Why.RUN)
-    assert {why for _, _, why in VERDICTS} == set(Why)
+        assert verdict.runs is (why is Reason.RUN)
+    assert {why for _, _, why in VERDICTS} == set(Reason)
 
 
 def test_verdicts_come_in_the_order_of_the_rules_one_for_each():
     rules = [rule for rule, _, _ in VERDICTS]
-    fact = Fact(frozenset({Trigger.PRODUCT_PURCHASED}), MINE)
+    fact = EventFacts(frozenset({Trigger.PRODUCT_PURCHASED}), MINE)
     assert [verdict.rule for verdict in decide(fact, rules)] == rules
     assert decide(fact, []) == []
 
@@ -85,7 +85,7 @@ def test_verdicts_come_in_the_order_of_the_rules_one_for_each():
 @pytest.mark.parametrize("trigger", Trigger)
 def test_a_rule_waits_for_its_own_trigger_only(trigger):
     rules = [make(other.value) for other in Trigger]
-    verdicts = decide(Fact(frozenset({trigger}), MINE), rules)
+    verdicts = decide(EventFacts(frozenset({trigger}), MINE), rules)
     assert [verdict.rule.trigger for verdict in verdicts if verdict.runs] == [trigger.value]
 
 

@@ -251,6 +251,9 @@ def test_the_overview_asks_no_more_of_a_long_history_and_walks_through_none_of_i
     assert len(old) == len(young)
     assert plans.walks() == []
     assert plans.by_other_than_customers() == []
+    by_number = [(sql, plan) for sql, plan in plans.asked.items() if '_rulerun"."id" IN (' in sql]
+    assert by_number
+    assert [sql for sql, plan in by_number if "run_by_status" in plan] == []
 
 
 @pytest.mark.parametrize(

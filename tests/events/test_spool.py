@@ -35,9 +35,9 @@ def folder(settings, tmp_path) -> Iterator[Path]:
     """A spool of the test's own, and a web process that has seen nothing yet."""
     settings.SPOOL_DIR = tmp_path / "var" / "spool"
     webhook_secrets._seen.clear()
-    circuit_breaker.found()
+    circuit_breaker.record_success()
     yield settings.SPOOL_DIR
-    circuit_breaker.found()
+    circuit_breaker.record_success()
 
 
 @pytest.fixture
@@ -157,16 +157,16 @@ def test_a_lock_that_is_held_costs_no_more_than_the_patience_and_then_nothing(
 
 def test_after_a_moment_one_post_asks_the_database_again_and_the_rest_follow(shop, settings):
     settings.STORE_SECONDS = 0.2
-    circuit_breaker.lost(waited=0.2)
-    assert not circuit_breaker.worth_a_try()
+    circuit_breaker.record_failure(waited=0.2)
+    assert not circuit_breaker.allows_request()
     time.sleep(0.25)
-    assert circuit_breaker.worth_a_try()
-    assert not circuit_breaker.worth_a_try()  # one at a time
-    circuit_breaker.lost(waited=0.0)  # refused at once: the next one may ask at once
-    assert circuit_breaker.worth_a_try()
-    circuit_breaker.lost(waited=0.2)
-    circuit_breaker.found()
-    assert circuit_breaker.worth_a_try()
+    assert circuit_breaker.allows_request()
+    assert not circuit_breaker.allows_request()  # one at a time
+    circuit_breaker.record_failure(waited=0.0)  # refused at once: the next one may ask at once
+    assert circuit_breaker.allows_request()
+    circuit_breaker.record_failure(waited=0.2)
+    circuit_breaker.record_success()
+    assert circuit_breaker.allows_request()
 
 
 def test_a_database_that_takes_no_writes_is_no_reason_to_lose_an_event(shop, folder):

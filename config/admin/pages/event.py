@@ -19,7 +19,7 @@ from events.models import EventLog
 from events.reports import backfill, exchanges, review
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
-from rules.engine import REASONS, Why
+from rules.engine import REASONS, Reason
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -42,7 +42,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
             for run in runs
         ],
         "why": [
-            {"rule": sentence, "ran": ran, "reason": REASONS[Why(code)]}
+            {"rule": sentence, "ran": ran, "reason": REASONS[Reason(code)]}
             for sentence, ran, code in sorted(event.sentences(), key=_telling)
         ],
         "since": _since(event),
@@ -66,7 +66,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
 def _telling(row: tuple[str, bool, str]) -> int:
     """What ran stands first, then what would have run if it were on."""
     _, ran, code = row
-    return 0 if ran else 1 if code == Why.OFF else 2
+    return 0 if ran else 1 if code == Reason.OFF else 2
 
 
 def _since(event: EventLog) -> str:
@@ -81,7 +81,7 @@ def _were_off(event: EventLog) -> list[Rule]:
     """The rules that fitted and were off when this was decided, unless they are deleted."""
     if not event.fits_what_is_off:
         return []
-    fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Why.OFF])
+    fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Reason.OFF])
     return list(fitted.order_by("pk").select_related("product", "integration", "destination"))
 
 
