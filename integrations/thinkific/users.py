@@ -1,6 +1,6 @@
 """Thinkific users: found by e-mail or created, never twice for one e-mail."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from integrations.errors import Refused, Retry
@@ -8,7 +8,7 @@ from integrations.samcart.parser import normalize_email
 from integrations.thinkific import calls, profiles
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.attempt import Account, Attempt, Person
-from integrations.thinkific.calls import Post, Put, Row, Steps
+from integrations.thinkific.calls import Get, Post, Put, Row, Steps
 
 TARGET = "user"
 # So many calls at most for the signup fields of one student, whatever is refused.
@@ -94,7 +94,8 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
             break
         group = groups.pop(0)
         try:
-            yield Put(f"/users/{account.user_id}", {"custom_profile_fields": _field_rows(group)})
+            sent = {"custom_profile_fields": _field_rows(group)}
+            answer = yield Put(f"/users/{account.user_id}", sent)
         except Refused as error:
             if error.status in ABOUT_STUDENT:
                 # It would be the same for each of the fields.
@@ -105,10 +106,36 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
             rest = {key: value for key, value in group.items() if key not in bad}
             groups += [rest] if bad and rest else [{key: value} for key, value in rest.items()]
             continue
+        if not (yield from _took(account, group, answer)):
+            notes.append(_not_shown(labels[key] for key in group))
+            continue
         known = {**known, **{str(key): value for key, value in group.items()}}
         attempt.remember(replace(account, fields=known))
     left = ", ".join(labels[key] for group in groups for key in group)
     return [*notes, f"Other signup fields were not sent: {left}."] if left else notes
+
+
+def _not_shown(labels: Iterable[str]) -> str:
+    return (
+        f"Thinkific said that it took the signup fields ({', '.join(labels)}), but does not show "
+        "them. Admit sends them again with this student's next purchase."
+    )
+
+
+def _took(account: Account, group: Mapping[int, str], answer: Answer) -> Steps[bool]:
+    """Whether the site holds these fields now.
+
+    204 is the documented answer and is believed. Any other success is believed only when it shows
+    the fields; where it does not, the user is read.
+    """
+    if answer.status == 204:
+        return True
+    wanted = {str(key): value for key, value in group.items()}.items()
+    shown = answer.body
+    if isinstance(shown, dict) and shown.get("id") == account.user_id:
+        return wanted <= _fields_of(shown).items()
+    row = (yield Get(f"/users/{account.user_id}")).body
+    return isinstance(row, dict) and wanted <= _fields_of(row).items()
 
 
 def from_memory(attempt: Attempt) -> bool:

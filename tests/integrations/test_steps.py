@@ -42,6 +42,11 @@ def enrollment(**facts: Any) -> dict[str, Any]:
     return full | facts
 
 
+def user(company: str = "Acme") -> dict[str, Any]:
+    field = {"custom_profile_field_definition_id": 3, "value": company}
+    return {"id": 7, "email": "dana@example.com", "custom_profile_fields": [field]}
+
+
 class Played:
     """Thinkific as a list of answers, in order; an error is raised. Keeps the calls."""
 
@@ -193,3 +198,23 @@ def test_one_answered_call_proves_that_the_site_lets_us_in():
     site = Played(Answer(200, []))
     assert drive(access_check.ask(), site.send).state == "open"
     assert site.made == ["GET /courses"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "calls_made", "taken"),
+    [
+        ([Answer(204, None)], ["PUT /users/7"], True),
+        ([Answer(200, user("Another"))], ["PUT /users/7"], False),
+        ([Answer(200, user())], ["PUT /users/7"], True),
+        ([Answer(201, None), Answer(200, user())], ["PUT /users/7", "GET /users/7"], True),
+        ([Answer(201, None), Answer(200, {"id": 7})], ["PUT /users/7", "GET /users/7"], False),
+    ],
+)
+def test_signup_fields_are_believed_only_when_they_show(answers, calls_made, taken):
+    state = attempt(account=KNOWN, labels={3: "Company"})
+    site = Played(*answers)
+    notes = drive(users.fill(state, {3: "Acme"}), site.send)
+    assert site.made == calls_made
+    assert (notes == []) is taken
+    assert all("(Company), but does not show them" in note for note in notes)
+    assert bool(state.notes) is taken
