@@ -1,7 +1,7 @@
 """Statements composed once and kept, for what is asked and written for each event and each call.
 
 The ORM composes its SQL for every call again, which takes about ten times as long as the
-statement itself (measured). So rows are written here by statements of our own, and a `Question`
+statement itself (measured). So rows are written here by statements of our own, and a `Query`
 lets the ORM compose once what is asked or changed again and again. PostgreSQL keeps the plans of
 all of these, which takes half of its time (measured).
 """
@@ -21,7 +21,7 @@ Row = TypeVar("Row")
 
 
 class Parameter(models.Expression):
-    """In the queryset of a Question: the value of that name, which each asking gives again."""
+    """In the queryset of a Query: the value of that name, which each asking gives again."""
 
     def __init__(self, name: str, field: "models.Field[Any, Any] | None" = None) -> None:
         super().__init__(output_field=field or models.BigIntegerField())
@@ -35,7 +35,7 @@ class Query(Generic[Row]):
     """What a queryset asks: its statement is composed at the first asking.
 
     The queryset is of whole rows or of `values_list`; what changes from one asking to the next
-    stands in it as `Given`. It must not depend on anything else that changes.
+    stands in it as `Parameter`. It must not depend on anything else that changes.
     """
 
     def __init__(self, queryset: Callable[[], "models.QuerySet[Any, Row]"]) -> None:

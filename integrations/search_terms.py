@@ -6,6 +6,8 @@ Only standard Python, so that both databases find the same, whatever their colla
 import unicodedata
 from itertools import pairwise
 
+from integrations.samcart.readable import decoded
+
 # A longer term is cut, and so is a longer word that is searched for.
 MAX_TERM = 320
 # Letters that Unicode does not decompose, in lower case, and what people type for them.
@@ -102,9 +104,7 @@ def _written(email: str) -> str:
 
 
 def _label(label: str) -> str:
-    if not label.startswith("xn--"):
-        return label
     try:
-        return label.removeprefix("xn--").encode("ascii").decode("punycode")
+        return decoded(label)
     except UnicodeError:
         return label

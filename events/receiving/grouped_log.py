@@ -39,6 +39,6 @@ class GroupedLog:
 
 
 def flush_all(*, at_once: bool = False) -> None:
-    """Tell of every tally what is due; called now and then by a process that has a loop."""
-    for tally in _all:
-        tally.tell(at_once=at_once)
+    """Tell what is due of every grouped log; called now and then by a process that has a loop."""
+    for each in _all:
+        each.tell(at_once=at_once)

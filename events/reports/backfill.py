@@ -171,7 +171,7 @@ def _has_all(
     """ "has Course Two already", "" where something would be new, or is to be ended."""
     has = held.get(event.customer_id or 0, set())
     for rule in rules:
-        target = f"{rule.destination.kind}:{rule.destination.external_id}"
+        target = rule.spec.concerns(rule.destination.external_id)
         if not rule.spec.gives_access or (rule.integration_id, target) not in has:
             return ""
     names = dict.fromkeys(str(rule.destination) for rule in rules)

@@ -25,12 +25,19 @@ def readable_email(email: str) -> str:
     return local + at + ".".join(labels if None in written else map(str, written))
 
 
+def decoded(label: str) -> str:
+    """Return a part of a domain without its punycode. Raises UnicodeError for what is none."""
+    if not label.startswith(_PUNYCODE):
+        return label
+    return label.removeprefix(_PUNYCODE).encode("ascii").decode("punycode")
+
+
 def _written(label: str) -> str | None:
     """The label in its own script; None when it must not be shown so."""
     if not label.startswith(_PUNYCODE):
         return label
     try:
-        text = label.removeprefix(_PUNYCODE).encode("ascii").decode("punycode")
+        text = decoded(label)
         same = ascii_label(text) == label
     except UnicodeError:
         return None

@@ -67,7 +67,7 @@ def what_it_tells(error: OutsideError) -> Finding:
 def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
     """What the refusal of a customer's call is, now that it is known how the site stands.
 
-    What stops the whole site is KeyRejected, LimitReached or budget.SiteBlocked; what concerns
+    What stops the whole site is KeyRejected, LimitReached or rate_limit.SiteBlocked; what concerns
     this call alone is Refused or Retry.
     """
     match state, error:

@@ -113,7 +113,7 @@ def store(integration: Integration, found: Catalog) -> Changes:
 def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
     """Read the catalog of a connected site; notes on the integration what hinders it.
 
-    Raises OutsideError, SecretUnreadable, budget.SiteBlocked and budget.NoSlot.
+    Raises OutsideError, SecretUnreadable, rate_limit.SiteBlocked and rate_limit.NoSlot.
     """
     session = Session(integration, until=until)
     try:

@@ -18,7 +18,7 @@ def ask(
     """Ask a paused site whether it is open, which ends its pause or begins a new one.
 
     `until` (monotonic seconds) is when the call may start at the latest. Raises OutOfTime and
-    budget.NoSlot when it could not be asked.
+    rate_limit.NoSlot when it could not be asked.
     """
     try:
         session = Session(integration, until=until)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from integrations.errors import Refused, Retry
 from integrations.samcart.parser import normalize_email
+from integrations.samcart.readable import decoded
 from integrations.thinkific import calls, profiles
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.attempt import Account, Attempt, Person
@@ -243,10 +244,7 @@ def _written_in_two_ways(person: Person) -> bool:
 def _readable(domain: str) -> str:
     """A domain without its punycode, as people write it."""
     try:
-        return ".".join(
-            label[4:].encode().decode("punycode") if label.startswith("xn--") else label
-            for label in domain.split(".")
-        )
+        return ".".join(map(decoded, domain.split(".")))
     except UnicodeError:
         return domain
 

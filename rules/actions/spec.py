@@ -50,7 +50,7 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionSpec:
-    """One action. `key` is stored with rules and runs, and stands in the configuration file.
+    """One action. `key` is stored with rules and runs, and written in the configuration file.
 
     `target` is what its destination must be. `run` are its steps, which end in
     an outcome. `in_words` follows "When ..., " in the rule
