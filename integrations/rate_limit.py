@@ -59,7 +59,7 @@ RETURNING blocked_until
 """
 _BEGIN_ASKING = """
 UPDATE integrations_callbudget SET asked_at = {now}, answer = ''
- WHERE integration_id = %(site)s
+ WHERE integration_id = %(site)s AND (blocked = '' OR blocked_until <= {now} + %(pause)s)
    AND NOT (answer IN ('', 'unknown') AND asked_at > {now} - %(asking)s)
    AND NOT (answer NOT IN ('', 'unknown') AND asked_at >= {now} - %(max_age)s)
 RETURNING asked_at
@@ -152,14 +152,21 @@ def start_over(site: int) -> None:
     )
 
 
-def begin_asking(site: int, *, max_age: float, asking: float = ASKING_SECONDS) -> float | None:
+def begin_asking(
+    site: int,
+    *,
+    max_age: float,
+    asking: float = ASKING_SECONDS,
+    pause: float = float("inf"),
+) -> float | None:
     """The right to ask whether the site is open, as a token for `answered`.
 
-    None where there is an answer not older than `max_age` seconds, or where another one has been
-    asking for no longer than `asking` seconds.
+    None where there is an answer not older than `max_age` seconds, where another one has been
+    asking for no longer than `asking` seconds, or where a pause lasts longer than `pause` seconds.
     """
     CallBudget.objects.get_or_create(integration_id=site)
-    row = _run(_BEGIN_ASKING, {"site": site, "max_age": max_age, "asking": asking})
+    values = {"site": site, "max_age": max_age, "asking": asking, "pause": pause}
+    row = _run(_BEGIN_ASKING, values)
     return float(row[0]) if row else None
 
 

@@ -26,7 +26,9 @@ def ask(
         reject_key(integration, error.message)
         return SiteAnswer.REFUSED
     try:
-        return session.ask(max_age=0.0, impatient=impatient)
+        # Another worker may have asked since the caller looked, and have begun a new pause.
+        pause = float("inf") if impatient else 0.0
+        return session.ask(max_age=0.0, impatient=impatient, pause=pause)
     finally:
         with transaction.atomic():
             session.write()

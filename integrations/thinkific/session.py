@@ -191,14 +191,21 @@ class Session:
 
     # The site as a whole
 
-    def ask(self, *, max_age: float, impatient: bool = False) -> SiteAnswer:
+    def ask(
+        self, *, max_age: float, impatient: bool = False, pause: float = float("inf")
+    ) -> SiteAnswer:
         """Whether the site lets us in: as found out in the last `max_age` seconds, or asked now.
 
         The answer opens or pauses the site. `impatient` does not wait for another one who asks.
-        Raises what a call raises before it is sent, and NoSlot where the other one takes long.
+        A pause that lasts longer than `pause` seconds is an answer too. Raises what a call raises
+        before it is sent, and NoSlot where the other one takes long.
         """
-        asking = 0.0 if impatient else rate_limit.ASKING_SECONDS
-        asked_at = rate_limit.begin_asking(self.integration.pk, max_age=max_age, asking=asking)
+        asked_at = rate_limit.begin_asking(
+            self.integration.pk,
+            max_age=max_age,
+            asking=0.0 if impatient else rate_limit.ASKING_SECONDS,
+            pause=pause,
+        )
         if asked_at is None:
             return self._await_answer()
         target, pause, self._target, self._pause = self._target, self._pause, "", float("inf")

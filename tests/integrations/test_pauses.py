@@ -18,7 +18,8 @@ from events.execution import retries, runs, wait_reasons
 from events.models import RuleRun
 from events.worker import scheduler
 from integrations import connect, rate_limit
-from integrations.models import CallBudget, Integration
+from integrations.models import CallBudget, Integration, SiteAnswer
+from integrations.thinkific import pauses
 from integrations.thinkific.sandbox.faults import Fault
 from tests.support import factories, queued
 from tests.support.world import World
@@ -334,6 +335,21 @@ def test_after_a_429_one_question_goes_out_and_then_everything_goes_on(world):
     queued.end_pause(world.integration)
     queued.drain()
     assert {(queued.again(run).status, queued.again(run).attempts) for run in made} == {("done", 1)}
+
+
+def test_a_worker_that_looked_before_a_new_pause_began_does_not_ask_during_it(world):
+    course = world.course()
+    queued.run(course)
+    world.sandbox.faults.add(_limited(40))
+    queued.drain()
+    queued.end_pause(world.integration)
+    (late,) = runs.to_ask()
+    world.sandbox.faults.add(_limited(50, times=1))
+    queued.drain()
+    world.sandbox.clear_calls()
+    assert pauses.ask(late) == SiteAnswer.LIMITED
+    assert world.calls() == []
+    _assert_paused(world, "limit", 50, within=5)
 
 
 def _in(seconds: float) -> str:
