@@ -9,11 +9,13 @@ site a neutral question (see `integrations.thinkific.access_check`), and its ans
 or makes a new one.
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import FloatField, Func, Q, QuerySet
+from django.db.models import F, FloatField, Func, Q, QuerySet
 
 from integrations import queries
 from integrations.models import CallBudget, Integration, SiteAnswer
@@ -81,6 +83,56 @@ class NoSlot(Exception):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"next slot in {seconds:.1f} s")
         self.seconds = max(seconds, 0.1)
+
+
+@dataclass(slots=True)
+class Budget:
+    """A site's budget as it stands, its row locked; times are seconds from now."""
+
+    site: int
+    blocked: str
+    blocked_for: float
+    next_slot: float
+
+    def take(self, wanted: int) -> int:
+        """Take up to so many slots that are there now; how many were."""
+        gap, tolerance = spacing()
+        if not gap:
+            return wanted
+        taken = 0
+        while taken < wanted and self.next_slot <= tolerance:
+            self.next_slot = max(self.next_slot, 0.0) + gap
+            taken += 1
+        if taken:
+            later = EpochNow() + self.next_slot
+            CallBudget.objects.filter(pk=self.site).update(next_slot=later)
+        return taken
+
+    @property
+    def slot_in(self) -> float:
+        """When the next slot is there."""
+        gap, tolerance = spacing()
+        return max(0.0, self.next_slot - tolerance) if gap else 0.0
+
+
+def lock(sites: Collection[int]) -> dict[int, Budget]:
+    """The budgets of these sites, inside the caller's transaction; none of a deleted site."""
+    found = _locked(sites)
+    missing = Integration.objects.filter(pk__in=set(sites) - set(found)).values_list(
+        "pk", flat=True
+    )
+    if len(found) < len(sites) and missing:
+        rows = [CallBudget(integration_id=site) for site in missing]
+        CallBudget.objects.bulk_create(rows, ignore_conflicts=True)
+        found = _locked(sites)
+    return found
+
+
+def _locked(sites: Collection[int]) -> dict[int, Budget]:
+    rows = CallBudget.objects.select_for_update().filter(pk__in=sites).order_by("pk")
+    now = EpochNow()
+    columns = ("pk", "blocked", F("blocked_until") - now, F("next_slot") - now)
+    return {row[0]: Budget(*row) for row in rows.values_list(*columns)}
 
 
 def spacing() -> tuple[float, float]:

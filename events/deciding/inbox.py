@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
@@ -17,7 +17,6 @@ log = logging.getLogger(__name__)
 BATCH = 20
 # On SQLite one writer goes at a time: a longer hold starves the webhook (measured).
 HOLD_SECONDS = 0.010
-LEAVE_TIMES = 3
 # The number of our lock among PostgreSQL's advisory locks; any number, but always this.
 INBOX_LOCK = 0x41646D69
 _WAITING = Query(
@@ -29,24 +28,58 @@ _TAKE = Update(
 )
 
 
-def process(*, until: float = float("inf"), leave: Callable[[float], object] = time.sleep) -> int:
-    """Read the deliveries that wait, in receipt order; how many were read.
+class Inbox:
+    """Reads the deliveries that wait, in receipt order, a short transaction at a time."""
 
-    `until` is in monotonic seconds. Between two transactions `leave` is called with the seconds
-    for which the database is to be left to others. A delivery that breaks our code is set aside
-    with a sentence, and the rest goes on.
-    """
+    def __init__(self) -> None:
+        self._rest: deque[Reading] = deque()
+        self._hold = HOLD_SECONDS if connection.vendor == "sqlite" else float("inf")
+
+    def step(self) -> int:
+        """Store what fits into one transaction; how many deliveries that were.
+
+        0 when nothing waits, or when another worker is at it. A delivery that breaks our code is
+        set aside with a sentence, and the rest goes on.
+        """
+        if not self._rest:
+            self._rest.extend(read_all(_WAITING.all()))
+        if not self._rest:
+            return 0
+        try:
+            stored = _store_first(self._rest, self._hold)
+        except (OperationalError, InterfaceError):
+            self._rest.clear()
+            raise  # a deadlock or a lost connection is the fault of no delivery: it is read again
+        except Exception:
+            stored = self._store_one_by_one()
+        if not stored:
+            self._rest.clear()  # another worker is at it, and will see these too
+        for _ in range(stored):
+            self._rest.popleft()
+        return stored
+
+    def _store_one_by_one(self) -> int:
+        """Which of them broke the transaction shows when each has its own."""
+        done = 0
+        for reading in self._rest:
+            try:
+                stored = _store_first([reading], 0.0)
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception as error:
+                stored = _set_aside(reading, error)
+            if not stored:
+                break
+            done += stored
+        return done
+
+
+def process(*, until: float = float("inf")) -> int:
+    """Read all that waits, or what can be read until then (monotonic seconds); how many."""
+    inbox = Inbox()
     done = 0
-    while time.monotonic() < until:
-        readings = read_all(_WAITING.all())
-        if not readings:
-            break
-        stored = _store_all(readings, until, leave)
-        if stored is None:
-            break  # another worker is at it, and will see these too
+    while time.monotonic() < until and (stored := inbox.step()):
         done += stored
-    if done:
-        log.info("deliveries_read", extra={"count": done})
     return done
 
 
@@ -65,34 +98,6 @@ def reread(marketplace_id: int, raw_type: str) -> int:
         if normalize_type(sent) == word
     }
     return Delivery.objects.filter(pk__in=again).update(state=Delivery.State.NEW)
-
-
-def _store_all(
-    readings: list[Reading], until: float, leave: Callable[[float], object]
-) -> int | None:
-    """Store readings in order, a short transaction at a time; None when another worker does."""
-    rest = deque(readings)
-    on_sqlite = connection.vendor == "sqlite"
-    hold = HOLD_SECONDS if on_sqlite else float("inf")
-    done = 0
-    while rest and time.monotonic() < until:
-        began = time.monotonic()
-        try:
-            stored = _store_first(rest, hold)
-        except (OperationalError, InterfaceError):
-            raise  # a deadlock or a lost connection is the fault of no delivery: it is read again
-        except Exception as error:
-            if hold:
-                hold = 0.0  # which of them broke the transaction shows when each has its own
-                continue
-            stored = _set_aside(rest[0], error)
-        if not stored:
-            return done or None
-        for _ in range(stored):
-            rest.popleft()
-        done += stored
-        leave(LEAVE_TIMES * (time.monotonic() - began) if on_sqlite else 0.0)
-    return done
 
 
 def _store_first(readings: Iterable[Reading], hold: float) -> int:

@@ -1,27 +1,27 @@
 """Claiming: due runs are taken under a lease, in order, so many at once and no more."""
 
-import functools
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DurationField, F, QuerySet, UUIDField
+from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
 from events.models import RuleRun
 from integrations import rate_limit
-from integrations.models import CallBudget
-from integrations.queries import Parameter, Query, Update
+from integrations.models import CallBudget, Integration
 
 Status = RuleRun.Status
 # Thinkific serves about ten calls at once; eight leave room for the site's other tools.
 CALLS_AT_ONCE = 8
+# Without a limit of calls, so many runs are claimed for each call at once: while some wait for
+# answers, others are read and written, many with one commit (measured: twice as fast as one).
+AHEAD = 4
 # The share of a task's time that a call may wait for its slot: with more runs at once than
 # that allows, the later calls of each would find the task's time over.
 SLOT_SHARE = 1 / 7
@@ -33,29 +33,6 @@ CALLS_OF_A_RUN = 4
 CALLS_SHARE = 0.55
 NOTHING: Mapping[int, int] = MappingProxyType({})
 
-_DUE = Query(
-    lambda: RuleRun.objects.due().filter(integration=Parameter("site")).values_list("pk")[:1]
-)
-_LOCK = Query(
-    lambda: (
-        CallBudget.objects.select_for_update()
-        .filter(pk=Parameter("site"))
-        .values_list(F("next_slot") - rate_limit.EpochNow())
-    )
-)
-_RUNNING = Query(
-    lambda: RuleRun.objects.filter(
-        integration=Parameter("site"), status=Status.RUNNING
-    ).values_list("pk")
-)
-_CLAIMED = Query(
-    lambda: (
-        RuleRun.objects.held_by(Parameter("token", UUIDField()))
-        .select_related("event", "integration", "customer")
-        .order_by("received_at", "id")
-    )
-)
-
 
 def claim(
     limit: int, *, busy: Mapping[int, int] = NOTHING, until: float = float("inf")
@@ -64,76 +41,72 @@ def claim(
 
     None whose calls could not all start before `until` (monotonic seconds).
 
-    For one customer and site, runs go one at a time in receipt order. A site gets no more
-    than its calls at once, no more than half of the threads, and of each process its share:
-    `busy` tells how many runs of which sites are under way in this one.
+    For one customer and site, runs go one at a time in receipt order. A site gets no more than
+    its share of this process: `busy` tells how many runs of which sites are under way here.
     """
     claimed: list[RuleRun] = []
     if limit <= 0:
         return claimed
-    sites = list(rate_limit.open_sites())
+    # Half of them at a time: a claim costs about as much for one as for many.
+    full = [site for site, number in busy.items() if number > _share() // 2]
+    sites = _sites_with_work(full)
     random.shuffle(sites)  # no site is always served last
     for site in sites:
         room = min(limit - len(claimed), _share() - busy.get(site, 0))
-        if room > 0 and _DUE.all(site=site):
+        if room > 0:
             claimed += _claim_at(site, room, until)
     return claimed
+
+
+def calls_at_once() -> int:
+    """How many calls of one process may be under way at a site."""
+    gap, _ = rate_limit.spacing()
+    return CALLS_AT_ONCE if gap else _part(CALLS_AT_ONCE)
+
+
+def _sites_with_work(full: Collection[int]) -> list[int]:
+    due = RuleRun.objects.due().filter(integration=OuterRef("pk"))
+    paused = CallBudget.objects.filter(pk=OuterRef("pk")).exclude(blocked="")
+    sites = Integration.objects.filter(Exists(due), ~Exists(paused), enabled=True)
+    return list(sites.exclude(pk__in=full).values_list("pk", flat=True))
 
 
 def _claim_at(site: int, limit: int, until: float) -> list[RuleRun]:
     token = uuid4()
     with transaction.atomic():
         # The site's row makes its claims one at a time, so that the count below holds.
-        locked = _LOCK.all(site=site)
-        if not locked:
-            CallBudget.objects.select_for_update().get_or_create(pk=site)
-        elif time.monotonic() + _needs(locked[0][0]) > until:
+        budget = rate_limit.lock([site]).get(site)
+        if budget is None or time.monotonic() + _needs(budget) > until:
             return []
-        room = min(limit, _at_once() - len(_RUNNING.all(site=site)))
-        lease = timedelta(seconds=settings.LEASE_SECONDS)
-        first = _first(room).all(site=site) if room > 0 else []
-        runs = {f"run{number}": pk for number, (pk,) in enumerate(first)}
-        if not (runs and _take(len(runs)).make(**runs, token=token, lease=lease)):
+        running = RuleRun.objects.filter(integration=site, status=Status.RUNNING).count()
+        room = min(limit, _at_once() - running)
+        due = RuleRun.objects.due().filter(integration=site, customer__isnull=False)
+        first = due.next_in_line().order_by("received_at", "id").values_list("pk", flat=True)
+        runs = list(first[:room]) if room > 0 else []
+        # A statement of its own: within the other one PostgreSQL, which may not know yet how many
+        # runs wait, looked for the first ones again for each of them.
+        taken = RuleRun.objects.filter(pk__in=runs, status=Status.WAITING).update(
+            status=Status.RUNNING,
+            attempts=F("attempts") + 1,  # counted before the work
+            lease_token=token,
+            lease_until=Now() + timedelta(seconds=settings.LEASE_SECONDS),
+            started_at=Now(),
+        )
+        if not taken:
             return []
-    return _CLAIMED.all(token=token)
-
-
-@functools.cache
-def _first(count: int) -> Query[tuple[int]]:
-    """The first so many in line at a site."""
-
-    def first() -> QuerySet[RuleRun, tuple[int]]:
-        due = RuleRun.objects.due().filter(integration=Parameter("site"), customer__isnull=False)
-        return due.next_in_line().order_by("received_at", "id").values_list("pk")[:count]
-
-    return Query(first)
-
-
-@functools.cache
-def _take(count: int) -> Update:
-    """Take so many runs by their numbers, counting the attempt before the work.
-
-    A statement of its own: within the other one PostgreSQL, which may not know yet how many
-    runs wait, looked for the first ones again for each of them.
-    """
-    runs: list[Any] = [Parameter(f"run{number}") for number in range(count)]
-    return Update(
-        lambda: RuleRun.objects.filter(pk__in=runs, status=Status.WAITING),
-        status=Status.RUNNING,
-        attempts=F("attempts") + 1,
-        lease_token=Parameter("token", UUIDField()),
-        lease_until=Now() + Parameter("lease", DurationField()),
-        started_at=Now(),
+    held = RuleRun.objects.filter(pk__in=runs).held_by(token)
+    return list(
+        held.select_related("event", "integration", "customer").order_by("received_at", "id")
     )
 
 
-def _needs(next_slot: float) -> float:
+def _needs(budget: rate_limit.Budget) -> float:
     """Seconds from now to the last call of a run that begins now, when it goes alone."""
-    gap, tolerance = rate_limit.spacing()
+    gap, _ = rate_limit.spacing()
     if not gap:
         return 0.0
     further = min(CALLS_OF_A_RUN - 1, int(settings.TASK_SECONDS * CALLS_SHARE / gap))
-    return max(0.0, next_slot - tolerance) + further * gap
+    return budget.slot_in + further * gap
 
 
 def _share() -> int:
@@ -142,12 +115,16 @@ def _share() -> int:
     Where a budget paces the calls they are idle anyway, and one process must do for all of it.
     """
     gap, _ = rate_limit.spacing()
-    return _at_once() if gap else -(-_at_once() // settings.WORKER_PROCESSES)
+    return _at_once() if gap else _part(_at_once())
+
+
+def _part(whole: int) -> int:
+    return -(-whole // settings.WORKER_PROCESSES)
 
 
 def _at_once() -> int:
+    """How many runs of a site may be under way in all processes of all machines."""
     gap, _ = rate_limit.spacing()
-    most = min(CALLS_AT_ONCE, settings.WORKER_THREADS // 2)
-    if gap:
-        most = min(most, int(settings.TASK_SECONDS * SLOT_SHARE / gap))
-    return max(1, most)
+    if not gap:
+        return CALLS_AT_ONCE * AHEAD
+    return max(1, min(CALLS_AT_ONCE, int(settings.TASK_SECONDS * SLOT_SHARE / gap)))

@@ -2,11 +2,14 @@
 
 import logging
 import random
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
-from django.db.models import CharField
+from django.db import DatabaseError, connection
+from django.db.models import F
+from django.db.models.functions import Now
 
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
@@ -19,7 +22,6 @@ from integrations.errors import (
     Refused,
     Retry,
 )
-from integrations.queries import Parameter, Query, Update
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific.access_check import reject_key
 
@@ -28,15 +30,6 @@ Status = RuleRun.Status
 # No action needs so many calls unless it walks through page after page: time alone does not
 # bring that to an end, and it would use up the site's calls for ever.
 MANY_CALLS = 20
-DATABASE_PAUSE_SECONDS = 5.0
-
-_LOCK = Query(
-    lambda: EventLog.objects.select_for_update().filter(pk=Parameter("event")).values_list("pk")
-)
-_STATUSES = Query(lambda: RuleRun.objects.filter(event=Parameter("event")).values_list("status"))
-_SHOW = Update(
-    lambda: EventLog.objects.filter(pk=Parameter("event")), status=Parameter("status", CharField())
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +82,72 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
         case Retry():
             at_least = error.seconds or 0.0
             return _retry(run, error.code, error.message, goes_on=error.goes_on, at_least=at_least)
-        case OperationalError() | InterfaceError():
-            message = "Admit's own database was busy or away. It goes on by itself."
-            return _pause("database_busy", message, again_in=DATABASE_PAUSE_SECONDS)
         case _:
             return _broke(run, error)
 
 
+def hold(runs: Iterable[RuleRun]) -> set[int]:
+    """The runs that are still ours, by pk, locked inside the caller's transaction."""
+    tokens = {run.pk: run.lease_token for run in runs}
+    rows = RuleRun.objects.select_for_update().filter(pk__in=tokens, status=Status.RUNNING)
+    found = rows.order_by("pk").values_list("pk", "lease_token")
+    return {pk for pk, token in found if token == tokens[pk]}
+
+
+def write(ended: Iterable[tuple[RuleRun, Result]]) -> None:
+    """Write how attempts ended; inside the caller's transaction, which holds runs and events."""
+    alike: dict[Result, list[RuleRun]] = {}
+    for run, result in ended:
+        alike.setdefault(result, []).append(run)
+    for result, runs in alike.items():
+        # Not "now and 0 seconds": written so, SQLite takes it for later than now.
+        again_at = Now() + timedelta(seconds=result.again_in) if result.again_in else Now()
+        RuleRun.objects.filter(pk__in=[run.pk for run in runs]).update(
+            status=result.status,
+            code=result.code,
+            message=result.message,
+            attempts=F("attempts") - (0 if result.counts else 1),
+            crashes=0,
+            lease_token=None,
+            lease_until=None,
+            next_attempt_at=None if result.over else again_at,
+            finished_at=Now() if result.over else None,
+        )
+    show({run.event_id for result, runs in alike.items() for run in runs if result.over})
+
+
 def refresh_event(event_id: int) -> None:
     """Bring the event's status up to its runs; inside the caller's transaction."""
-    if connection.features.has_select_for_update:
-        # Two runs of one event may end at once: the second one to get the row sees the first.
-        _LOCK.all(event=event_id)
-    statuses = [status for (status,) in _STATUSES.all(event=event_id)]
-    _SHOW.make(event=event_id, status=EventLog.status_of(statuses))
+    lock_events([event_id])
+    show([event_id])
+
+
+def show(event_ids: Collection[int]) -> None:
+    """Bring the status of each of these events, which are locked, up to its runs."""
+    if not event_ids:
+        return
+    statuses: dict[int, list[str]] = {pk: [] for pk in event_ids}
+    for pk, status in RuleRun.objects.filter(event__in=event_ids).values_list("event", "status"):
+        statuses[pk].append(status)
+    alike: dict[str, list[int]] = {}
+    for pk, found in statuses.items():
+        alike.setdefault(EventLog.status_of(found), []).append(pk)
+    for status, pks in alike.items():
+        EventLog.objects.filter(pk__in=pks).update(status=status)
+
+
+def lock_events(event_ids: Collection[int]) -> None:
+    """Lock the events: two runs of one may end at once, and the second one sees the first."""
+    if event_ids and connection.features.has_select_for_update:
+        events = EventLog.objects.select_for_update().filter(pk__in=event_ids)
+        list(events.order_by("pk").values_list("pk"))
 
 
 def _broke(run: RuleRun, error: Exception) -> Result:
-    """What Admit's own fault means; called where the error is handled."""
-    log.exception("action_broke", extra={"run": run.pk})
+    """What Admit's own fault means."""
+    # What a database says may quote a row.
+    told = None if isinstance(error, DatabaseError) else error
+    log.error("action_broke", extra={"run": run.pk}, exc_info=told)
     return _retry(
         run,
         "broken",

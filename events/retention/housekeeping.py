@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from events.deciding.inbox import HOLD_SECONDS, LEAVE_TIMES
+from events.deciding.inbox import HOLD_SECONDS
 from events.models import Tidying
 from events.retention.policy import TASKS, RetentionTask
 
@@ -25,6 +25,8 @@ LEASE = timedelta(minutes=5)
 # Looked at together, and removed a few at a time.
 PAGE = 100
 FEW = 5
+# So many times as long as a transaction took, the database is left to others on SQLite.
+LEAVE_TIMES = 3
 START: tuple[datetime | None, int] = (None, 0)
 
 

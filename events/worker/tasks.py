@@ -7,10 +7,13 @@ import logging
 import time
 
 from django.conf import settings
+from django.db import connection
 
-from events.deciding import inbox
-from events.execution import retries, runs
-from events.execution.thread_pool import ThreadPool
+from events.deciding.inbox import Inbox
+from events.execution import retries
+from events.execution.conversation import Conversation
+from events.execution.loop import PAUSE_SECONDS, Loop
+from events.execution.senders import Senders
 from events.queue import wake
 from events.retention import housekeeping
 from events.worker import heartbeat, scheduler
@@ -22,11 +25,9 @@ CLAIM_SHARE = 0.25
 SPARE_SHARE = 0.05
 # When nothing is left to do, so much of its time goes into housekeeping.
 TIDY_SHARE = 1 / 30
-# So long the task sleeps when nothing is to be read or begun.
-PAUSE_SECONDS = 0.2
-# Runs that end within so long of each other free their threads together: one claim, not many.
-GATHER_SECONDS = 0.05
-_crews: list[ThreadPool] = []
+# So many times as long as the inbox wrote, the database is left to others on SQLite.
+LEAVE_TIMES = 3
+_senders: "list[Senders[Conversation]]" = []
 
 
 def work() -> None:
@@ -48,32 +49,39 @@ def _drain() -> bool:
     start = time.monotonic()
     claim_until = start + settings.TASK_SECONDS * CLAIM_SHARE
     call_until = start + settings.TASK_SECONDS * (1 - SPARE_SHARE) - settings.CALL_DEADLINE_SECONDS
-    pool = _crew()
-
-    def carry_on(seconds: float = 0.0) -> int:
-        """Begin what is due, then leave the database alone for so long."""
-        begun = runs.run_due(pool, until=call_until)
-        time.sleep(seconds)
-        return begun
-
+    loop = Loop(_threads(), claim_until=claim_until, call_until=call_until)
     retries.revive()
-    look_at = 0.0  # when to look into the inbox again, where another worker may be at it
+    try:
+        return _go_on(loop, Inbox())
+    finally:
+        loop.finish()
+
+
+def _go_on(loop: Loop, inbox: Inbox) -> bool:
+    """Let the inbox and the runs take turns; True when time was up before the work was."""
+    look_at = 0.0  # when to look into the inbox again
     while True:
+        began = time.monotonic()
         stopping = heartbeat.record()
-        claiming = not stopping and time.monotonic() < claim_until
-        read = begun = 0
-        if claiming:
-            if time.monotonic() >= look_at:
-                read = inbox.process(until=claim_until, leave=carry_on)
-                look_at = time.monotonic() + PAUSE_SECONDS
-            begun = runs.run_due(pool, until=call_until)
-        busy = pool.pause(PAUSE_SECONDS, gather=GATHER_SECONDS)
-        if not (busy or read or begun):
+        claiming = not stopping and began < loop.claim_until
+        read = inbox.step() if claiming and began >= look_at else 0
+        if read:
+            loop.look_now()
+        elif began >= look_at:
+            look_at = began + PAUSE_SECONDS
+        if stopping:
+            loop.claim_until = 0.0
+        # On SQLite nobody else could write while the inbox did.
+        leave = LEAVE_TIMES * (time.monotonic() - began) if connection.vendor == "sqlite" else 0.0
+        busy = loop.turn(wait=leave if read else PAUSE_SECONDS)
+        if read and not busy:
+            time.sleep(leave)
+        if not (busy or read):
             return not (claiming or stopping)
 
 
-def _crew() -> ThreadPool:
-    # One for the process, made after the fork: threads and their connections are kept.
-    if not _crews:
-        _crews.append(ThreadPool(settings.WORKER_THREADS))
-    return _crews[0]
+def _threads() -> "Senders[Conversation]":
+    # For the process, made after the fork: threads and their connections to sites are kept.
+    if not _senders:
+        _senders.append(Senders(settings.WORKER_THREADS))
+    return _senders[0]

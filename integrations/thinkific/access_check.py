@@ -5,26 +5,113 @@ it, may refuse what concerns one student and serve everybody else. So what stops
 never the answer to a customer's call, but the answer to this question, and so is what opens it.
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from integrations import rate_limit
-from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
+from integrations.errors import (
+    KeyRejected,
+    LimitReached,
+    OutOfTime,
+    OutsideError,
+    Refused,
+    Retry,
+)
 from integrations.models import CallBudget, Integration, SiteAnswer
-from integrations.thinkific.calls import Get, Steps
+from integrations.thinkific.answers import Answer
+from integrations.thinkific.attempt import Attempt, Finding
+from integrations.thinkific.calls import Call, Get, Post, Steps
+
+T = TypeVar("T")
 
 # Cheap lists that any site has. A role can be cut to some resources, so one 403 proves nothing.
 PATHS = ("/courses", "/users")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the question found out; `error` is what stops the site, or why nothing is known."""
+# How long it is believed that a site is open, so that many refusals ask once.
+BELIEVED_SECONDS = 60.0
 
-    state: SiteAnswer
-    error: OutsideError | None = None
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Wants to know how the site stands; the answer is a SiteAnswer.
+
+    An answer is believed when it is at most `max_age` seconds old; None: when it came after the
+    last call was begun.
+    """
+
+    max_age: float | None = None
+
+
+Request = Call | Ask
+Checked = Generator[Request, Answer | SiteAnswer, T]
+
+
+def checked(attempt: Attempt, steps: Steps[T]) -> Checked[T]:
+    """The steps, with each answer looked into that may concern the whole site.
+
+    What is found out is noted in the attempt. What stops the whole site ends the steps as
+    KeyRejected, LimitReached or rate_limit.SiteBlocked; what concerns one call alone reaches them
+    as Refused or Retry. A POST whose answer is definite settles the doubt about its target.
+    """
+    try:
+        call = next(steps)
+        while True:
+            try:
+                answer = yield from _send(attempt, call)
+            except Exception as error:
+                call = steps.throw(error)
+            else:
+                call = steps.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def _send(attempt: Attempt, call: Call) -> Checked[Answer]:
+    target = call.target if isinstance(call, Post) else ""
+    try:
+        answer = yield call
+    except OutsideError as error:
+        # Without a call no answer is known: what was in doubt before it stays so.
+        if target and not (
+            isinstance(error, OutOfTime) or (isinstance(error, Retry) and error.in_doubt)
+        ):
+            attempt.settle(target)
+        raise (yield from _interpret(attempt, error)) from error
+    assert isinstance(answer, Answer)
+    _report_open(attempt)
+    if target and answer.status == 202:
+        attempt.accept(target)
+    return answer
+
+
+def _interpret(attempt: Attempt, error: OutsideError) -> Checked[Exception]:
+    """What an answer means for the attempt, once it is known whether it concerns the site."""
+    if isinstance(error, Refused):
+        _report_open(attempt)
+        return error
+    told = what_it_tells(error)
+    if told.state == SiteAnswer.UNKNOWN and error.status != 403:
+        return error
+    # Without a status it was not sent.
+    if (not attempt.of_customer or error.status is None) and told.state != SiteAnswer.UNKNOWN:
+        attempt.found(told)
+        return error
+    # Of a 401 or 429 an older answer knows nothing: the key may have been changed since, and
+    # the limit be reached.
+    state = yield Ask(BELIEVED_SECONDS if error.status == 403 else None)
+    assert isinstance(state, SiteAnswer)
+    return meaning(error, state)
+
+
+def _report_open(attempt: Attempt) -> None:
+    if not attempt.connected:
+        attempt.found(Finding(SiteAnswer.OPEN))
 
 
 def ask() -> Steps[Finding]:

@@ -1,12 +1,15 @@
 """The state of one attempt: what is known of a customer on a site, and what was learned.
 
-It reads and writes nothing. `notes` lists what must be kept, in order. Session writes the notes
-before the next call, so that they survive a crash.
+It reads and writes nothing. `notes` lists what must be kept, in order. Whoever sends the calls
+writes the notes before the next one, so that they survive a crash.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from integrations.errors import OutsideError
+from integrations.models import SiteAnswer
 
 # How long a 202 is believed while nothing is to be seen of what it promised.
 ACCEPTED_FOR = timedelta(hours=1)
@@ -70,7 +73,15 @@ class Gone:
     gone: bool
 
 
-Note = Remembered | Accepted | Settled | Gone
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How the site stands; `error` is what stops it, or why nothing is known."""
+
+    state: SiteAnswer
+    error: OutsideError | None = None
+
+
+Note = Remembered | Accepted | Settled | Gone | Finding
 
 
 @dataclass(slots=True)
@@ -86,6 +97,8 @@ class Attempt:
     doubts: dict[str, Doubt] = field(default_factory=dict)
     labels: Mapping[int, str] = field(default_factory=dict)
     send_welcome_email: bool = False
+    of_customer: bool = True  # False: its calls concern no customer, only the site
+    connected: bool = False  # the site is known to let us in
     notes: list[Note] = field(default_factory=list)
     calls: int = 0  # begun in this attempt
     user_is_new: bool = False  # created in this attempt: nothing can be enrolled yet
@@ -123,6 +136,11 @@ class Attempt:
     def set_aside(self) -> None:
         """The remembered account may be gone: act as if there was none, until one is found."""
         self.former, self.account = self.account, None
+
+    def found(self, finding: Finding) -> None:
+        """An answer told how the site as a whole stands."""
+        self.connected = finding.state == SiteAnswer.OPEN
+        self.notes.append(finding)
 
     def note_gone(self, kind: str, number: int, *, gone: bool = True) -> None:
         """The site said whether it has this course or bundle."""

@@ -1,8 +1,8 @@
 """Calls to Thinkific as values, and steps: generators that yield them.
 
 Steps yield calls, receive the answers and return a result. They know no database, network, clock
-or thread, so a test can supply the answers by hand. `Session` carries steps out for an attempt;
-`drive` does it with any function that sends a call.
+or thread, so a test can supply the answers by hand. `drive` carries them out with any function that
+sends a call; the worker's loop does it for many at once.
 """
 
 import re
@@ -14,6 +14,8 @@ from integrations.errors import Refused, Retry
 from integrations.thinkific.answers import Answer
 
 T = TypeVar("T")
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
 Row = dict[str, Any]
 MAX_PAGES = 400
 PAGE_LENGTH = 250
@@ -48,7 +50,7 @@ Call = Get | Put | Post
 Steps = Generator[Call, Answer, T]
 
 
-def drive(steps: Steps[T], send: Callable[[Call], Answer]) -> T:
+def drive(steps: Generator[Asked, Told, T], send: Callable[[Asked], Told]) -> T:
     """Carry the steps out by `send`; their result. What `send` raises is raised at the call."""
     try:
         call = next(steps)

@@ -126,9 +126,6 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
         if integration.refreshed_at is None:
             _note_unreachable(integration, error.message)
         raise
-    finally:
-        with transaction.atomic():
-            session.write()
 
 
 def refresh(integration: Integration, *, until: float = float("inf")) -> Changes:

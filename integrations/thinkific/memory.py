@@ -1,18 +1,22 @@
-"""Loads the state of an attempt from the database, and writes back what its steps learned."""
+"""What is remembered of customers on their sites: read for many at once, and written for many.
 
-from collections.abc import Mapping
+The rows behind attempts: the Thinkific users, the intents, and what is gone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from integrations import queries
 from integrations.models import Customer, Integration, Intent, ThinkificUser
-from integrations.queries import Parameter, Query
+from integrations.thinkific import access_check
 from integrations.thinkific.attempt import (
     Accepted,
     Account,
     Attempt,
     Doubt,
+    Finding,
     Gone,
     Note,
     Person,
@@ -20,93 +24,139 @@ from integrations.thinkific.attempt import (
     Settled,
 )
 
-# The columns that tell a customer on a site.
-_WHO = ("integration_id", "customer_id")
-_INTENTS = Query(
-    lambda: Intent.objects.filter(integration=Parameter("site"), customer=Parameter("customer"))
-)
-_THINKIFIC_USER = Query(
-    lambda: ThinkificUser.objects.filter(
-        integration=Parameter("site"), customer=Parameter("customer")
-    )
-)
+NO_LABELS: Mapping[int, str] = {}
+# What is written of a user, over what was remembered before.
+_USER_FIELDS = ("user_id", "administrator", "fields_known")
 
 
+@dataclass(slots=True)
 class Memory:
-    """The rows behind an attempt: the Thinkific user, the intents, and what is gone."""
+    """One customer on one site; `customer` is None for what concerns the site alone."""
 
-    def __init__(
-        self, integration: Integration, customer: Customer | None, labels: Mapping[int, str]
-    ) -> None:
-        self.integration = integration
-        self.customer = customer
-        self._intents: dict[str, Intent] = {}
-        self.attempt = self._begin(labels)
+    integration: Integration
+    customer: Customer | None
+    known: ThinkificUser | None = None
+    intents: dict[str, Intent] = field(default_factory=dict)
 
-    def write(self) -> None:
-        """Write every note of the attempt, inside the caller's transaction; it keeps them."""
-        for note in self.attempt.notes:
-            self._write_note(note)
-
-    def intend(self, target: str) -> Intent:
-        """Write that a POST for this target is about to be sent; see `begin_doubt`."""
-        intent = Intent(
-            integration=self.integration,
-            customer=self.customer,
-            target=target,
-            sent_at=timezone.now(),
-        )
-        queries.upsert(intent, key=(*_WHO, "target"), fields=("accepted", "sent_at"))
-        return intent
-
-    def begin_doubt(self, intent: Intent) -> None:
-        """The intent is committed: from now on the POST may have been carried out."""
-        self._intents[intent.target] = intent
-        self.attempt.doubts[intent.target] = Doubt(intent.sent_at)
-
-    def _begin(self, labels: Mapping[int, str]) -> Attempt:
+    def attempt(self, labels: Mapping[int, str] = NO_LABELS) -> Attempt:
+        """A new attempt that knows what is remembered."""
+        connected = self.integration.connection == Integration.Connection.CONNECTED
         customer, now = self.customer, timezone.now()
         if customer is None:
-            return Attempt(Person(""), now)
-        who = {"site": self.integration.pk, "customer": customer.pk}
-        self._intents = {intent.target: intent for intent in _INTENTS.all(**who)}
-        known = _THINKIFIC_USER.first(**who)
+            return Attempt(Person(""), now, of_customer=False, connected=connected)
         return Attempt(
             Person(customer.email, customer.email_as_sent, customer.first_name, customer.last_name),
             now,
-            account=_account_of(known) if known else None,
+            account=_account_of(self.known) if self.known else None,
             doubts={
                 target: Doubt(intent.sent_at, intent.accepted)
-                for target, intent in self._intents.items()
+                for target, intent in self.intents.items()
             },
             labels=labels,
             send_welcome_email=self.integration.send_welcome_email,
+            connected=connected,
         )
 
-    def _write_note(self, note: Note) -> None:
-        here = {"integration": self.integration, "customer": self.customer}
-        match note:
-            case Remembered(account, replaces):
-                found = {
-                    "user_id": account.user_id,
-                    "administrator": account.administrator,
-                    "fields_known": dict(account.fields),
-                }
-                # A new object each time: one whose transaction was undone keeps an id that another
-                # row may have got meanwhile.
-                queries.upsert(ThinkificUser(**here, **found), key=_WHO, fields=tuple(found))
-                if replaces:
-                    ThinkificUser.objects.filter(**here).update(since=Now())
-            case Accepted(target):
-                Intent.objects.filter(**here, target=target).update(accepted=True)
-            case Settled(target):
-                queries.delete(self._intents[target])
-            case Gone(kind, number, gone):
-                there = self.integration.destinations.filter(kind=kind, external_id=number)
-                if gone:
-                    there.filter(gone_at=None).update(gone_at=Now())
-                else:
-                    there.update(gone_at=None)
+
+def read(whom: Iterable[tuple[Integration, Customer | None]]) -> list[Memory]:
+    """What is remembered of these customers on these sites, in their order, by two queries."""
+    memories = [Memory(integration, customer) for integration, customer in whom]
+    found = {
+        (each.integration.pk, each.customer.pk): each
+        for each in memories
+        if each.customer is not None
+    }
+    if found:
+        here = {
+            "integration__in": {site for site, _ in found},
+            "customer__in": {customer for _, customer in found},
+        }
+        for user in ThinkificUser.objects.filter(**here):
+            if memory := found.get((user.integration_id, user.customer_id)):
+                memory.known = user
+        for intent in Intent.objects.filter(**here):
+            if memory := found.get((intent.integration_id, intent.customer_id)):
+                memory.intents[intent.target] = intent
+    return memories
+
+
+def intend(posts: Iterable[tuple[Memory, str]]) -> list[Intent]:
+    """Write that a POST is about to be sent for each target; see `begin_doubt`."""
+    intents = [
+        Intent(
+            integration=memory.integration,
+            customer=memory.customer,
+            target=target,
+            sent_at=timezone.now(),
+        )
+        for memory, target in posts
+    ]
+    return Intent.objects.bulk_create(
+        intents,
+        update_conflicts=True,
+        unique_fields=["integration", "customer", "target"],
+        update_fields=["accepted", "sent_at"],
+    )
+
+
+def begin_doubt(memory: Memory, attempt: Attempt, intent: Intent) -> None:
+    """The intent is committed: from now on the POST may have been carried out."""
+    memory.intents[intent.target] = intent
+    attempt.doubts[intent.target] = Doubt(intent.sent_at)
+
+
+def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
+    """Write every note, inside the caller's transaction. It may be undone and done again."""
+    users: dict[tuple[int, int], ThinkificUser] = {}
+    replaced: list[ThinkificUser] = []
+    settled: list[int] = []
+    for memory, notes in learned:
+        for note in notes:
+            match note:
+                case Remembered(account, replaces):
+                    # A new object each time: one whose transaction was undone keeps an id that
+                    # another row may have got meanwhile.
+                    user = _user_of(memory, account)
+                    users[user.integration_id, user.customer_id] = user
+                    replaced += [user] if replaces else []
+                case Accepted(target):
+                    Intent.objects.filter(pk=memory.intents[target].pk).update(accepted=True)
+                case Settled(target):
+                    settled.append(memory.intents[target].pk)
+                case Gone():
+                    _mark_gone(memory.integration, note)
+                case Finding():
+                    access_check.take_effect(memory.integration, note)
+    if users:
+        ThinkificUser.objects.bulk_create(
+            users.values(),
+            update_conflicts=True,
+            unique_fields=["integration", "customer"],
+            update_fields=_USER_FIELDS,
+        )
+    for user in replaced:
+        same = {"integration": user.integration_id, "customer": user.customer_id}
+        ThinkificUser.objects.filter(**same).update(since=Now())
+    if settled:
+        Intent.objects.filter(pk__in=settled).delete()
+
+
+def _mark_gone(integration: Integration, note: Gone) -> None:
+    there = integration.destinations.filter(kind=note.kind, external_id=note.number)
+    if note.gone:
+        there.filter(gone_at=None).update(gone_at=Now())
+    else:
+        there.update(gone_at=None)
+
+
+def _user_of(memory: Memory, account: Account) -> ThinkificUser:
+    return ThinkificUser(
+        integration=memory.integration,
+        customer=memory.customer,
+        user_id=account.user_id,
+        administrator=account.administrator,
+        fields_known=dict(account.fields),
+    )
 
 
 def _account_of(known: ThinkificUser) -> Account:

@@ -1,8 +1,6 @@
-"""Pauses of a site: asking whether it is open again, on time or when a person wants to know."""
+"""A paused site, when a person wants to know whether it is open again."""
 
 import time
-
-from django.db import transaction
 
 from integrations.models import Integration, SiteAnswer
 from integrations.secrets import SecretUnreadable
@@ -12,28 +10,15 @@ from integrations.thinkific.session import Session
 MAX_WAIT = 10.0  # seconds that a person waits for a slot
 
 
-def ask(
-    integration: Integration, *, until: float = float("inf"), impatient: bool = False
-) -> SiteAnswer:
-    """Ask a paused site whether it is open, which ends its pause or begins a new one.
+def try_now(integration: Integration) -> SiteAnswer:
+    """Ask the site whether it is open, which ends its pause or begins a new one.
 
-    `until` (monotonic seconds) is when the call may start at the latest. Raises OutOfTime and
-    rate_limit.NoSlot when it could not be asked.
+    Waits ten seconds at most for the call to start. Raises OutOfTime and rate_limit.NoSlot when
+    the site could not be asked.
     """
     try:
-        session = Session(integration, until=until)
+        session = Session(integration, until=time.monotonic() + MAX_WAIT)
     except SecretUnreadable as error:
         reject_key(integration, error.message)
         return SiteAnswer.REFUSED
-    try:
-        # Another worker may have asked since the caller looked, and have begun a new pause.
-        pause = float("inf") if impatient else 0.0
-        return session.ask(max_age=0.0, impatient=impatient, pause=pause)
-    finally:
-        with transaction.atomic():
-            session.write()
-
-
-def try_now(integration: Integration) -> SiteAnswer:
-    """The same for a person, who waits ten seconds at most for the call to start."""
-    return ask(integration, until=time.monotonic() + MAX_WAIT, impatient=True)
+    return session.ask(max_age=0.0, impatient=True)

@@ -4,8 +4,6 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
-
 from integrations.models import Customer, Destination, Integration
 from integrations.thinkific import calls, courses, users
 from integrations.thinkific.calls import Row
@@ -39,19 +37,15 @@ def check(integration: Integration, customer: Customer) -> Checked:
     Raises what a Session raises; the exchanges are kept like any other.
     """
     session = Session(integration, customer, until=time.monotonic() + WAIT_SECONDS)
-    try:
-        user = session.carry_out(users.look_up(session.attempt))
-        if user is None:
-            return Checked(None)
-        found = session.carry_out(calls.rows("/enrollments", {"query[user_id]": user.id}))
-        mine = [row for row in found if row.get("user_id") == user.id]
-        # What a person called a course that Thinkific does not list.
-        courses_by_hand = integration.destinations.filter(kind=Kind.COURSE, by_hand=True)
-        names = dict(courses_by_hand.values_list("external_id", "name"))
-        return Checked(user.id, tuple(_enrolled(row, names, session.attempt.now) for row in mine))
-    finally:
-        with transaction.atomic():
-            session.write()
+    user = session.carry_out(users.look_up(session.attempt))
+    if user is None:
+        return Checked(None)
+    found = session.carry_out(calls.rows("/enrollments", {"query[user_id]": user.id}))
+    mine = [row for row in found if row.get("user_id") == user.id]
+    # What a person called a course that Thinkific does not list.
+    courses_by_hand = integration.destinations.filter(kind=Kind.COURSE, by_hand=True)
+    names = dict(courses_by_hand.values_list("external_id", "name"))
+    return Checked(user.id, tuple(_enrolled(row, names, session.attempt.now) for row in mine))
 
 
 def _enrolled(row: Row, names: dict[int, str], now: datetime) -> Enrolled:

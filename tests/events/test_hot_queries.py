@@ -154,12 +154,8 @@ def old_shop(world: World) -> World:
     return world
 
 
-def test_no_hot_query_walks_through_history(old_shop: World, monkeypatch):
+def test_no_hot_query_walks_through_history(old_shop: World):
     world = old_shop
-    # In this thread, whose statements are the ones that are taken down.
-    monkeypatch.setattr(
-        "events.execution.thread_pool.ThreadPool.begin", lambda pool, job, **more: job()
-    )
     with explained() as plans:
         world.sell("10_product", order__id=7001)
         world.sell("10_product", order__id=7001)  # a repeat

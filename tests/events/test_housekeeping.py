@@ -292,7 +292,7 @@ def test_only_one_worker_does_it_and_a_dead_one_is_replaced(due):
 
 def test_a_worker_with_nothing_else_to_do_tidies_up(transactional_db, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
-    monkeypatch.setattr(tasks, "_crews", [])
+    monkeypatch.setattr(tasks, "_senders", [])
     event(31)
     Tidying.objects.create(pk=1, next_at=timezone.now() - timedelta(seconds=1))
     tasks.work()

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from events.execution import retries, runs
+from events.execution import retries
+from events.execution.claiming import claim
 from events.models import RuleRun
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import Action
@@ -26,7 +27,7 @@ def customer(db):
 
 
 def _claimed() -> list[int]:
-    return [run.pk for run in runs.claim(16)]
+    return [run.pk for run in claim(16)]
 
 
 # Who goes before whom
@@ -136,7 +137,7 @@ def test_workers_at_once_keep_the_order_of_each_customer(transactional_db):
         queued.run(course, customer, at=at)
     carried_out = []
     for _ in range(4):
-        shares = queued.at_once(*[lambda: runs.claim(3)] * 3)
+        shares = queued.at_once(*[lambda: claim(3)] * 3)
         claimed = [run for share in shares for run in share]
         assert len({(run.customer_id, run.integration_id) for run in claimed}) == 6
         carried_out += claimed

@@ -21,7 +21,8 @@ from django.db.models.functions import Now
 from hypothesis import example, given
 
 from events.deciding import inbox
-from events.execution import retries, runs
+from events.execution import retries
+from events.execution.claiming import claim
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import ApiCall, Customer, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
@@ -74,7 +75,7 @@ class Story:
                 self.die(step.statement)
             case stories.Oversleep():
                 self.read()
-                self.seen["overslept"] += len(runs.claim(8))
+                self.seen["overslept"] += len(claim(8))
                 self.lapse()
             case stories.Meet():
                 self.world.sandbox.faults.add(Fault(**stories.FAULTS[step.fault]))
@@ -105,7 +106,7 @@ class Story:
     # Work
 
     def read(self) -> None:
-        inbox.process(leave=lambda seconds: None)
+        inbox.process()
         for event in sorted(self.unread):
             self.model.take(event)
         self.unread.clear()
@@ -113,9 +114,9 @@ class Story:
     def work(self) -> None:
         self.read()
         retries.revive()
-        while claimed := runs.claim(8):
+        while claimed := claim(8):
             for run in claimed:
-                runs.carry_out(run)
+                queued.carry_out(run)
 
     def die(self, statement: int) -> None:
         with dying(statement) as died:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 
 from events.execution import results, retries, runs
+from events.execution.claiming import claim
 from events.models import RuleRun
 from integrations.errors import OutOfTime, Retry
 from integrations.thinkific.calls import Get
@@ -35,8 +36,7 @@ def _due_in(run: RuleRun) -> float:
 def _attempt(made: RuleRun) -> RuleRun:
     """One attempt, whenever it would have been due."""
     RuleRun.objects.filter(pk=made.pk).update(next_attempt_at=queued.START)
-    (run,) = queued.claim()
-    runs.carry_out(run)
+    assert queued.work() == 1
     return queued.again(made)
 
 
@@ -275,8 +275,8 @@ def test_a_bug_in_one_run_does_not_disturb_its_neighbors(world, act):
 def test_a_run_that_finds_no_slot_in_time_waits_for_it_without_an_attempt(world, settings):
     made = queued.run(world.course())
     settings.THINKIFIC_CALLS_PER_MINUTE = 6
-    (run,) = runs.claim(1)
-    runs.carry_out(run, until=time.monotonic() + 5)
+    (run,) = claim(1)
+    queued.carry_out(run, until=time.monotonic() + 5)
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("waiting", 0)
     assert stored.message == "Waits for its turn: Thinkific allows only so many calls a minute."
@@ -286,8 +286,8 @@ def test_a_run_that_finds_no_slot_in_time_waits_for_it_without_an_attempt(world,
 
 def test_a_run_whose_worker_is_out_of_time_goes_on_at_once_without_an_attempt(world):
     made = queued.run(world.course())
-    (run,) = runs.claim(1)
-    runs.carry_out(run, until=time.monotonic() - 1)
+    (run,) = claim(1)
+    queued.carry_out(run, until=time.monotonic() - 1)
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("waiting", 0)
     assert _due_in(made) < 0.001  # SQLite's clock rounds to milliseconds, also up
@@ -306,8 +306,8 @@ def test_a_run_that_calls_without_an_end_is_bounded_by_its_attempts(world, setti
     made = queued.run(world.course())
     for expected in ("waiting", "failed"):
         RuleRun.objects.filter(pk=made.pk).update(next_attempt_at=queued.START)
-        (run,) = runs.claim(1)
-        runs.carry_out(run, until=time.monotonic() + 1.0)
+        (run,) = claim(1)
+        queued.carry_out(run, until=time.monotonic() + 1.0)
         stored = queued.again(made)
         assert stored.status == expected
         assert "It was not done after" in stored.message
@@ -332,17 +332,3 @@ def test_an_attempt_that_counts_is_kept_after_pauses(world):
     assert _attempt(made).attempts == 1
     queued.end_pause(world.integration)
     assert _attempt(made).attempts == 2
-
-
-def test_a_busy_database_of_our_own_costs_no_attempt(world: World, monkeypatch, act):
-    made = queued.run(world.course())
-
-    def busy(*_: object) -> str:
-        raise OperationalError("database is locked")
-
-    act(busy)
-    stored = _attempt(made)
-    assert (stored.status, stored.attempts) == ("waiting", 0)
-    assert stored.message == "Admit's own database was busy or away. It goes on by itself."
-    monkeypatch.undo()
-    assert _attempt(made).status == "done"

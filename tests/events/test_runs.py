@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.execution import results, retries, runs, wait_reasons
+from events.execution.claiming import claim
 from events.models import EventLog, RuleRun
 from events.worker import scheduler
 from integrations import rate_limit
@@ -43,7 +44,7 @@ def act(monkeypatch):
 
 def _claim_until_empty() -> list[int]:
     claimed: list[int] = []
-    while some := runs.claim(4):
+    while some := claim(4):
         claimed += [each.pk for each in some]
     return claimed
 
@@ -59,10 +60,10 @@ def test_workers_at_once_claim_disjoint_runs(transactional_db):
 
 CLAIMER = """
 import django; django.setup()
-from events.execution import runs
+from events.execution.claiming import claim
 print("ready", flush=True); input()
 claimed = []
-while some := runs.claim(2):
+while some := claim(2):
     claimed += [str(run.pk) for run in some]
 print(" ".join(claimed), flush=True)
 """
@@ -99,11 +100,12 @@ def test_processes_at_once_claim_disjoint_runs(transactional_db):
     assert set(claimed) == made
 
 
-def test_no_more_than_eight_runs_of_a_site_are_under_way(transactional_db):
+def test_all_processes_share_what_a_site_gets_at_once(transactional_db, settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 110
     course = factories.DestinationFactory.create()
     for _ in range(20):
         queued.run(course)
-    shares = queued.at_once(*[lambda: len(runs.claim(16))] * 4)
+    shares = queued.at_once(*[lambda: len(claim(16))] * 4)
     assert sum(shares) == 8
     assert RuleRun.objects.filter(status="running").count() == 8
 
@@ -111,11 +113,11 @@ def test_no_more_than_eight_runs_of_a_site_are_under_way(transactional_db):
 def test_a_process_leaves_others_their_share_of_a_site(db, settings):
     settings.WORKER_PROCESSES = 2
     course = factories.DestinationFactory.create()
-    for _ in range(20):
+    for _ in range(40):
         queued.run(course)
     site = course.integration_id
-    assert len(runs.claim(16, busy={site: 1})) == 3
-    assert runs.claim(16, busy={site: 4}) == []
+    assert len(claim(64, busy={site: 1})) == 15
+    assert claim(64, busy={site: 9}) == []  # it claims again when half is done
 
 
 def test_a_process_uses_the_whole_budget_of_a_site_by_itself(db, settings):
@@ -123,27 +125,25 @@ def test_a_process_uses_the_whole_budget_of_a_site_by_itself(db, settings):
     course = factories.DestinationFactory.create()
     for _ in range(20):
         queued.run(course)
-    assert len(runs.claim(16)) == 8
+    assert len(claim(16)) == 8
 
 
-@pytest.mark.parametrize(("threads", "most"), [(16, 8), (32, 8), (6, 3), (2, 1), (1, 1)])
-def test_no_site_takes_more_than_half_of_the_threads(db, settings, threads, most):
-    settings.WORKER_THREADS = threads
+def test_a_busy_site_leaves_room_for_others(db):
     course, other = factories.DestinationFactory.create_batch(2)
-    for _ in range(20):
+    for _ in range(40):
         queued.run(course)
-    assert len(_claim_all(threads)) == min(most, threads)
+    assert len(_claim_all(64)) == 32
     queued.run(other)
-    assert [run.integration_id for run in runs.claim(1)] == [other.integration_id]
+    assert [run.integration_id for run in claim(1)] == [other.integration_id]
 
 
-@pytest.mark.parametrize(("calls", "most"), [(0, 8), (110, 8), (30, 4), (6, 1), (1, 1)])
+@pytest.mark.parametrize(("calls", "most"), [(0, 32), (110, 8), (30, 4), (6, 1), (1, 1)])
 def test_a_site_with_few_calls_gets_few_runs_at_once(db, settings, calls, most):
     settings.THINKIFIC_CALLS_PER_MINUTE = calls
     course = factories.DestinationFactory.create()
-    for _ in range(10):
+    for _ in range(40):
         queued.run(course)
-    assert len(_claim_all(16)) == most
+    assert len(_claim_all(64)) == most
 
 
 @pytest.mark.parametrize(("calls", "too_late", "early"), [(6, 36, 45), (110, 1.5, 6)])
@@ -155,21 +155,22 @@ def test_a_run_begins_only_when_there_is_time_for_all_of_its_calls(
     made = queued.run(course)
     gap, tolerance = rate_limit.spacing()
     CallBudget.objects.update(next_slot=rate_limit.EpochNow() + tolerance + gap)
-    assert runs.claim(8, until=time.monotonic() + too_late) == []
-    assert [run.pk for run in runs.claim(8, until=time.monotonic() + early)] == [made.pk]
+    assert claim(8, until=time.monotonic() + too_late) == []
+    assert [run.pk for run in claim(8, until=time.monotonic() + early)] == [made.pk]
 
 
-def test_the_threads_of_one_process_leave_half_of_the_calls_to_others(db):
+def test_one_process_leaves_half_of_a_sites_runs_to_others(db, settings):
+    settings.WORKER_PROCESSES = 2
     course = factories.DestinationFactory.create()
-    for _ in range(10):
+    for _ in range(40):
         queued.run(course)
-    assert [len(runs.claim(16)) for _ in range(3)] == [4, 4, 0]
+    assert [len(claim(64)) for _ in range(3)] == [16, 16, 0]
 
 
 def _claim_all(threads: int) -> list[RuleRun]:
     """What so many threads have in hand when no more is to be had."""
     claimed: list[RuleRun] = []
-    while more := runs.claim(threads - len(claimed)):
+    while more := claim(threads - len(claimed)):
         claimed += more
     return claimed
 
@@ -178,7 +179,7 @@ def test_the_oldest_runs_of_a_site_come_first(db):
     course = factories.DestinationFactory.create()
     made = [queued.run(course, at=at) for at in (5, 1, 4, 2, 3)]
     oldest = sorted(made, key=lambda run: run.received_at)
-    assert [run.pk for run in runs.claim(3)] == [run.pk for run in oldest[:3]]
+    assert [run.pk for run in claim(3)] == [run.pk for run in oldest[:3]]
 
 
 def test_what_is_not_due_is_not_claimed(db):
@@ -186,7 +187,7 @@ def test_what_is_not_due_is_not_claimed(db):
     queued.run(course, next_attempt_at=timezone.now() + timedelta(minutes=1))
     for status in ("running", "done", "skipped", "failed", "held"):
         queued.run(course, status=status)
-    assert runs.claim(8) == []
+    assert claim(8) == []
     assert not runs.due()
 
 
@@ -195,7 +196,7 @@ def test_a_site_without_a_budget_row_is_served_too(db):
     CallBudget.objects.all().delete()
     made = queued.run(course)
     assert runs.due()
-    assert [run.pk for run in runs.claim(8)] == [made.pk]
+    assert [run.pk for run in claim(8)] == [made.pk]
 
 
 def test_the_attempt_is_counted_and_stored_before_the_work(world, act):
@@ -223,7 +224,7 @@ def _taken_over(run: RuleRun) -> RuleRun:
     """Another worker claims the run while the first one still works on it."""
     queued.let_lapse(run)
     retries.revive()
-    (mine,) = runs.claim(8)
+    (mine,) = claim(8)
     assert mine.pk == run.pk
     return mine
 
@@ -238,9 +239,9 @@ def test_who_lost_the_lease_writes_only_what_the_attempt_learned(world, act):
     others: list[RuleRun] = []
     act(overslept)
     queued.run(world.course())
-    (run,) = runs.claim(8)
+    (run,) = claim(8)
     with queued.log_lines() as lines:
-        runs.carry_out(run)
+        queued.carry_out(run)
     stored = queued.again(run)
     assert (stored.status, stored.attempts, stored.crashes) == ("running", 2, 1)
     assert stored.lease_token == others[0].lease_token
@@ -259,8 +260,8 @@ def test_who_lost_the_lease_sends_nothing_more(world, act):
 
     act(overslept)
     queued.run(world.course())
-    (run,) = runs.claim(8)
-    runs.carry_out(run)
+    (run,) = claim(8)
+    queued.carry_out(run)
     assert world.calls() == ["GET /users"]
     assert queued.again(run).status == "running"
     assert ApiCall.objects.filter(run_id=run.pk).count() == 1
@@ -280,8 +281,8 @@ def test_the_lease_is_renewed_before_each_call(world, settings, act):
     left: list[timedelta] = []
     act(slow)
     queued.run(world.course())
-    (run,) = runs.claim(8)
-    runs.carry_out(run)
+    (run,) = claim(8)
+    queued.carry_out(run)
     assert len(left) == 2
     assert all(timedelta(seconds=25) < each <= timedelta(seconds=31) for each in left)
 
@@ -294,14 +295,14 @@ def test_a_lapsed_lease_that_nobody_took_is_still_ours(world, act):
 
     act(slow)
     queued.run(world.course())
-    (run,) = runs.claim(8)
-    runs.carry_out(run)
+    (run,) = claim(8)
+    queued.carry_out(run)
     assert queued.again(run).status == "done"
 
 
 def test_a_run_under_a_valid_lease_is_left_alone(db):
     queued.run(factories.DestinationFactory.create())
-    (run,) = runs.claim(8)
+    (run,) = claim(8)
     assert retries.revive() == 0
     assert not runs.due()
     assert queued.again(run).lease_token == run.lease_token
@@ -313,7 +314,7 @@ def test_a_run_under_a_valid_lease_is_left_alone(db):
 def test_a_run_whose_worker_died_goes_on(world):
     course = world.course()
     made = queued.run(course)
-    (run,) = runs.claim(8)
+    (run,) = claim(8)
     queued.let_lapse(run)
     assert runs.due()
     assert retries.revive() == 1
@@ -330,7 +331,7 @@ def test_a_run_whose_worker_died_goes_on(world):
 def test_three_crashes_without_a_result_make_a_failed_run(db):
     made = queued.run(factories.DestinationFactory.create())
     for _ in range(3):
-        (run,) = runs.claim(8)
+        (run,) = claim(8)
         queued.let_lapse(run)
         retries.revive()
     stored = queued.again(made)
@@ -340,7 +341,7 @@ def test_three_crashes_without_a_result_make_a_failed_run(db):
     )
     assert stored.finished_at is not None
     assert stored.event.status == "failed"
-    assert runs.claim(8) == []
+    assert claim(8) == []
     assert retries.retry([stored]) == (1, {})
     assert queued.again(made).crashes == 0
 
@@ -349,7 +350,7 @@ def test_a_result_of_any_kind_ends_the_count_of_crashes(world):
     made = queued.run(world.course())
     world.sandbox.faults.add(Fault("status", status=500))
     for _ in range(2):
-        (run,) = runs.claim(8)
+        (run,) = claim(8)
         queued.let_lapse(run)
         retries.revive()
     queued.drain()
@@ -423,7 +424,7 @@ def test_a_run_without_its_integration_or_customer_fails_in_plain_words(db, what
     made = queued.run(factories.DestinationFactory.create())
     getattr(made, what).delete()
     assert runs.due()
-    assert runs.claim(8) == []
+    assert claim(8) == []
     retries.revive()
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("failed", 0)
@@ -444,8 +445,8 @@ def test_a_run_whose_integration_is_deleted_under_way_fails_in_plain_words(world
 
     act(delete)
     made = queued.run(world.course())
-    (run,) = runs.claim(8)
-    runs.carry_out(run)
+    (run,) = claim(8)
+    queued.carry_out(run)
     retries.revive()
     stored = queued.again(made)
     assert stored.status == "failed"
@@ -458,7 +459,7 @@ def test_runs_of_an_integration_that_is_off_wait_and_then_go_on(world):
     world.integration.save()
     made = queued.run(course)
     assert not runs.due()
-    assert runs.claim(8) == []
+    assert claim(8) == []
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("waiting", 0)
     assert wait_reasons.reason(stored) == (
@@ -533,7 +534,7 @@ def test_no_update_is_lost_when_two_runs_of_an_event_end_at_once(transactional_d
         event = queued.event(factories.CustomerFactory.create())
         for course in factories.DestinationFactory.create_batch(2):
             queued.run(course, of=event)
-        queued.at_once(*[partial(runs.carry_out, run) for run in runs.claim(16)])
+        queued.at_once(*[partial(queued.carry_out, run) for run in claim(16)])
         events.append(event)
     assert set(RuleRun.objects.values_list("status", flat=True)) == {"done"}
     for event in events:
@@ -579,7 +580,7 @@ def test_retry_begins_anew_at_once(db, status):
     assert (stored.status, stored.attempts, stored.crashes) == ("waiting", 0, 0)
     assert (stored.message, stored.finished_at, stored.forced) == ("Queued again.", None, False)
     assert stored.event.status == "waiting"
-    assert [run.pk for run in runs.claim(8)] == [made.pk]
+    assert [run.pk for run in claim(8)] == [made.pk]
 
 
 def test_retry_counts_what_was_queued_and_what_was_left(db):
@@ -608,7 +609,7 @@ def test_a_tick_finds_what_is_due_lapsed_or_left_over(db):
     course = factories.DestinationFactory.create()
     queued.run(course)
     assert scheduler.anything_due()
-    (run,) = runs.claim(8)
+    (run,) = claim(8)
     assert not scheduler.anything_due()
     queued.let_lapse(run)
     assert scheduler.anything_due()

@@ -1,12 +1,10 @@
 """The task, its wake-ups, and the tick: draining, ending in time, stopping, staying alive."""
 
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -15,8 +13,10 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from config.server import supervisor
-from events.deciding import inbox
-from events.execution import runs, thread_pool
+from events.deciding.inbox import Inbox
+from events.execution.claiming import claim
+from events.execution.loop import Loop
+from events.execution.senders import Senders
 from events.models import Delivery, EventLog, RuleRun, Worker
 from events.queue import wake, wake_pipe
 from events.worker import heartbeat, scheduler, tasks
@@ -34,7 +34,7 @@ CLUSTER = "here-1"
 @pytest.fixture(autouse=True)
 def _fresh_process(monkeypatch) -> None:
     """As after a fork: no threads yet, no cluster, and no connection outlives its job."""
-    monkeypatch.setattr(tasks, "_crews", [])
+    monkeypatch.setattr(tasks, "_senders", [])
     monkeypatch.setattr(heartbeat, "_last", {})
     monkeypatch.delenv(heartbeat.CLUSTER, raising=False)
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
@@ -103,7 +103,7 @@ def test_at_most_eight_calls_of_a_site_are_under_way(world: World):
 
 def test_a_task_takes_up_what_a_dead_worker_left(world: World):
     made = queued.run(world.course())
-    (run,) = runs.claim(8)
+    (run,) = claim(8)
     queued.let_lapse(run)
     tasks.work()
     assert (queued.again(made).status, queued.again(made).attempts) == ("done", 2)
@@ -114,8 +114,8 @@ def test_two_tasks_at_once_do_everything_once(world: World):
     made = [queued.run(course) for _ in range(12)]
 
     def other() -> None:
-        mine = thread_pool.ThreadPool(4)
-        while runs.run_due(mine, until=time.monotonic() + 5) or mine.pause(0.05):
+        mine = Loop(Senders(4), call_until=time.monotonic() + 5)
+        while mine.turn():
             pass
 
     queued.at_once(tasks.work, other)
@@ -190,15 +190,12 @@ def test_what_is_due_does_not_wait_for_the_whole_inbox(world, monkeypatch):
     made = queued.run(world.course())
     seen: list[str] = []
 
-    def flood(*, until: float, leave: Callable[[float], object]) -> int:
-        # More comes in than can be read: the inbox uses up whatever time it is given, which is
-        # long, for on a busy machine the one action may take seconds.
-        while time.monotonic() < until and "done" not in seen:
-            leave(0.01)
-            seen.append(queued.again(made).status)
-        return 0
+    def flood(_: object) -> int:
+        # More comes in than can be read.
+        seen.append(queued.again(made).status)
+        return int("done" not in seen)
 
-    monkeypatch.setattr(inbox, "process", flood)
+    monkeypatch.setattr(Inbox, "step", flood)
     tasks.work()
     assert "done" in seen  # while more still came in
 
@@ -230,16 +227,18 @@ def log_lines() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("error", [OperationalError("dana@example.com"), MemoryError()])
 def test_a_task_never_raises_whatever_breaks(transactional_db, monkeypatch, log_lines, error):
-    def broken(*, until: float, leave: Callable[[float], object]) -> int:
+    def broken(_: object) -> int:
         raise error
 
-    monkeypatch.setattr(inbox, "process", broken)
+    monkeypatch.setattr(Inbox, "step", broken)
     tasks.work()
     (line,) = [line for line in log_lines if "work_broke_off" in line]
     assert type(error).__name__ in line
 
 
-def test_a_run_that_cannot_be_finished_is_left_to_its_lease(world, monkeypatch, log_lines):
+def test_a_run_that_cannot_be_finished_is_left_to_its_lease(
+    world, monkeypatch, log_lines, short_task
+):
     def lose_the_table(attempt, order):
         yield Get("/users")
         with connection.cursor() as cursor:
@@ -255,7 +254,7 @@ def test_a_run_that_cannot_be_finished_is_left_to_its_lease(world, monkeypatch, 
         cursor.execute("ALTER TABLE away RENAME TO integrations_apicall")
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("running", 1)
-    assert any("run_without_result" in line for line in log_lines)
+    assert any("turn_failed" in line for line in log_lines)
     queued.let_lapse(stored)
     tasks.work()
     assert queued.again(made).status == "done"
@@ -458,7 +457,7 @@ def _new_delivery() -> None:
 
 def _lapsed_run() -> None:
     queued.run(factories.DestinationFactory.create())
-    queued.let_lapse(*runs.claim(1))
+    queued.let_lapse(*claim(1))
 
 
 def _orphaned_run() -> None:
@@ -501,7 +500,7 @@ NOT_DUE = {
     "a run at a site that is off": lambda: _run_at(enabled=False),
     "a run at a paused site": _run_at_a_paused_site,
     "a run that waits for its time": _run_that_waits,
-    "a run under way": lambda: (_run_at(), runs.claim(1)),
+    "a run under way": lambda: (_run_at(), claim(1)),
 }
 
 
@@ -511,50 +510,3 @@ def test_a_tick_does_not_wake_for_what_cannot_be_done_now(cluster, what):
     _seen(cluster, seconds_ago=0)
     scheduler.tick(cluster, beat_after=10)
     assert _wake_ups() == 0
-
-
-# The threads
-
-
-def test_a_crew_counts_the_threads_that_are_free(transactional_db):
-    gate, mine = threading.Event(), thread_pool.ThreadPool(3)
-    assert not mine.pause(0)
-
-    def wait() -> None:
-        gate.wait(5)
-
-    for _ in range(2):
-        mine.begin(wait, site=1)
-    assert (mine.free(), mine.busy()) == (1, {1: 2})
-    assert mine.pause(0)
-    gate.set()
-    while mine.pause(0.05):
-        pass
-    assert mine.free() == 3
-
-
-def test_a_crew_gathers_what_ends_together_and_not_for_ever(transactional_db):
-    gates, mine = [threading.Event() for _ in range(4)], thread_pool.ThreadPool(4)
-    for gate in gates:
-        mine.begin(partial(gate.wait, 5), site=1)
-    gates[0].set()
-    assert mine.pause(5, gather=0.05)
-    assert mine.free() == 1
-    gates[1].set()
-    gates[2].set()
-    assert mine.pause(5, gather=5)
-    assert mine.free() == 3
-    gates[3].set()
-
-
-def test_a_job_that_raises_frees_its_thread(transactional_db, log_lines):
-    mine = thread_pool.ThreadPool(1)
-
-    def broken() -> None:
-        raise OperationalError("dana@example.com")
-
-    mine.begin(broken, site=1)
-    while mine.pause(0.05):
-        pass
-    assert mine.free() == 1
-    assert any("run_without_result" in line for line in log_lines)

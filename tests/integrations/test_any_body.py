@@ -35,7 +35,7 @@ def read_all(posts: list[Post]) -> None:
     """Have the inbox read what was posted, and look at what it made of each."""
     # More where an event of the same millisecond came between a repeat and its first: the
     # repeat is read again, as one of its own.
-    assert inbox.process(leave=lambda seconds: None) >= len(posts)
+    assert inbox.process() >= len(posts)
     deliveries = list(Delivery.objects.order_by("pk"))
     assert [bytes(delivery.body) for delivery in deliveries] == [post.body for post in posts]
     assert {delivery.state for delivery in deliveries} == {Delivery.State.READ}

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,8 +16,10 @@ from django.db.models.functions import Now
 from events.models import RuleRun
 from integrations import rate_limit
 from integrations.models import ApiCall, Intent, ThinkificUser
+from integrations.thinkific import memory
+from integrations.thinkific.attempt import Note
+from integrations.thinkific.memory import Memory
 from integrations.thinkific.sandbox import Fault
-from integrations.thinkific.session import Session
 from tests.support.database_url import database_url
 from tests.support.place import EMAIL, Place, place_for, shortened
 from tests.support.situations import known, nobody
@@ -296,17 +298,17 @@ class CrashError(BaseException):
 
 
 def crash_at(monkeypatch, number: int) -> list[int]:
-    """Fail at the `number`th commit of a visit; returns the numbers that were reached."""
+    """Fail in the `number`th transaction of an attempt; returns the numbers that were reached."""
     reached: list[int] = []
-    write = Session.write
+    write = memory.write
 
-    def failing(session: Session) -> None:
-        write(session)
+    def failing(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
+        write(learned)
         reached.append(len(reached) + 1)
         if len(reached) == number:
             raise CrashError
 
-    monkeypatch.setattr(Session, "write", failing)
+    monkeypatch.setattr(memory, "write", failing)
     return reached
 
 
@@ -356,9 +358,11 @@ def test_after_a_crash_at_any_commit_the_next_attempt_reads_first(
 WORKER = """
 import django
 django.setup()
-from events.execution import runs
-[run] = runs.claim(1)
-runs.carry_out(run)
+from events.execution.loop import Loop
+from events.execution.senders import Senders
+worker = Loop(Senders(1))
+while worker.turn():
+    pass
 """
 
 

@@ -1,19 +1,14 @@
 """What the actions send, what they make of odd answers, and what has gone from the site."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
 
-from integrations import rate_limit
-from integrations.errors import OutOfTime
-from integrations.models import ApiCall, CallBudget, Customer, Destination, Intent, ThinkificUser
+from integrations.models import ApiCall, Destination, Intent, ThinkificUser
 from integrations.thinkific import courses
-from integrations.thinkific.calls import Get, Post, Steps
+from integrations.thinkific.calls import Steps
 from integrations.thinkific.sandbox import Fault, User
-from integrations.thinkific.session import Session
 from tests.support import factories
 from tests.support.place import ALREADY, EMAIL, KINDS, MADE_AGAIN, NO_STUDENT, place_for, shortened
 from tests.support.situations import enrolled, expired, known, nobody, on_site, removed
@@ -371,43 +366,6 @@ def test_each_call_is_kept_with_its_run_and_without_the_key(world: World):
     text = " ".join(f"{c.url} {c.request_body} {c.response_body} {c.error}" for c in kept)
     assert EMAIL in text
     assert factories.KEY not in text
-
-
-def test_a_call_kept_in_an_undone_transaction_overwrites_no_other(world: World):
-    place = place_for(world, "course")
-    user = place.known()
-    session = Session(world.integration, Customer.objects.get(), run_id=17)
-    session.send(Get("/users"))
-    rate_limit.block(world.integration.pk, CallBudget.Blocked.LIMIT, 60)
-    with pytest.raises(rate_limit.SiteBlocked):
-        session.send(Get("/users"))
-    rate_limit.unblock(world.integration.pk)
-    beside = Session(world.integration, Customer.objects.get(), run_id=18)
-    beside.send(Get(f"/users/{user.id}"))
-    for each in (beside, session):
-        with transaction.atomic():
-            each.write()
-    kept = ApiCall.objects.filter(run_id__in=[17, 18]).values_list("run_id", "url")
-    assert {
-        (17, f"{world.sandbox.url}/users"),
-        (18, f"{world.sandbox.url}/users/{user.id}"),
-    } == set(kept)
-
-
-def test_a_call_that_could_outlast_its_lease_is_not_sent_and_stays_in_doubt(world: World, settings):
-    place = place_for(world, "course")
-    user = place.known()
-    settings.LEASE_SECONDS, settings.CALL_DEADLINE_SECONDS = 1, 0.9
-    # The process stands still after it was leased: by then another one may have the run.
-    session = Session(
-        world.integration, Customer.objects.get(), run_id=17, renew=lambda: time.sleep(0.2)
-    )
-    with pytest.raises(OutOfTime, match="stood still"):
-        session.send(Post("/enrollments", {"course_id": 501, "user_id": user.id}, "course:501"))
-    with transaction.atomic():
-        session.write()
-    assert not world.sandbox.calls
-    assert Intent.objects.get().target == "course:501"
 
 
 def test_an_answer_that_shows_an_ended_enrollment_is_not_taken_for_access(

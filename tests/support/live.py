@@ -327,7 +327,8 @@ def working() -> Iterator[None]:
     from django.db import connections
 
     from events.deciding import inbox
-    from events.execution import retries, runs
+    from events.execution import retries
+    from tests.support import queued
 
     stopping = threading.Event()
 
@@ -336,8 +337,7 @@ def working() -> Iterator[None]:
             while not stopping.wait(0.02):
                 inbox.process()
                 retries.revive()
-                for run in runs.claim(8):
-                    runs.carry_out(run)
+                queued.drain()
         finally:
             connections.close_all()
 

@@ -14,9 +14,11 @@ from django.utils import timezone
 
 from config.logging import LineFormatter
 from events.execution import runs
+from events.execution.claiming import claim
+from events.execution.loop import Loop
+from events.execution.senders import Senders
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import CallBudget, Customer, Destination, Integration, Marketplace
-from integrations.thinkific import pauses
 from rules.actions import Action
 from tests.support import factories
 
@@ -92,20 +94,40 @@ def end_pause(integration: Integration) -> None:
     CallBudget.objects.filter(pk=integration.pk).update(blocked_until=0)
 
 
-def claim() -> list[RuleRun]:
-    """Ask the sites whose pause is over, then claim, as a worker does."""
+def loop(*, until: float = float("inf")) -> Loop:
+    """A worker's loop that claims nothing by itself; its calls may start until then."""
+    return Loop(Senders(16), claim_until=0.0, call_until=until)
+
+
+def carry_out(*claimed: RuleRun, until: float = float("inf")) -> None:
+    """Carry out runs that were claimed, as a worker does."""
+    worker = loop(until=until)
+    worker.claimed += claimed
+    worker.finish()
+
+
+def work() -> int:
+    """Ask the sites whose pause is over, claim and carry out once; how many runs that were."""
     for site in runs.to_ask():
-        pauses.ask(site)
-    return runs.claim(8)
+        ask(site)
+    claimed = claim(8)
+    for each in claimed:
+        carry_out(each)
+    return len(claimed)
+
+
+def ask(site: Integration) -> None:
+    """Ask a paused site whether it is open, if its pause is over and nobody else is asking."""
+    worker = loop()
+    worker.ask_paused(site)
+    worker.finish()
 
 
 def drain() -> int:
     """Ask, claim and carry out until nothing is due; how many attempts that took."""
     attempts = 0
-    while claimed := claim():
-        for each in claimed:
-            attempts += 1
-            runs.carry_out(each)
+    while done := work():
+        attempts += done
     return attempts
 
 

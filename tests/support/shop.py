@@ -36,7 +36,7 @@ class Shop(Account):
         """The first event of a POST that is read at once; a text is the name of a sample."""
         sent = payload(body) if isinstance(body, str) else body
         delivery = self.receive(sent, minutes=minutes, **how)
-        inbox.process(leave=lambda seconds: None)
+        inbox.process()
         return delivery.events.get(line=0)
 
     def rule(self, trigger: str = "product_purchased", product: str = "", **facts: Any) -> Rule:

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from events.deciding import inbox
-from events.execution import retries, runs
+from events.execution import retries
 from events.models import EventLog, RuleRun
 from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
@@ -69,16 +69,14 @@ class World(Account):
         return EventLog.objects.order_by("pk").last()  # type: ignore[return-value]
 
     def read(self) -> None:
-        """Read what came in, and leave the database to nobody meanwhile: nobody else is here."""
-        inbox.process(leave=lambda seconds: None)
+        """Read what came in."""
+        inbox.process()
 
     def settle(self) -> list[RuleRun]:
         """Carry out what is due now, in order; every run there is, oldest first."""
         self.read()
         retries.revive()
-        while claimed := queued.claim():
-            for run in claimed:
-                runs.carry_out(run)
+        queued.drain()
         return list(RuleRun.objects.order_by("pk"))
 
     def later(self) -> list[RuleRun]:

@@ -1,0 +1,106 @@
+"""One conversation with a site: the steps under way, and what of them is not written yet."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from events.models import RuleRun
+from integrations.models import ApiCall, Integration
+from integrations.thinkific.access_check import Ask, Checked
+from integrations.thinkific.attempt import Attempt
+from integrations.thinkific.calls import Call, Steps
+from integrations.thinkific.client import Client, Exchange
+from integrations.thinkific.memory import Memory
+from integrations.thinkific.session import kept
+
+
+@dataclass(slots=True, eq=False)
+class Conversation:
+    """The steps of a run, or (`run` is None) the question to a site whether it is open.
+
+    `request` is what the steps wait for: a call, or to know how the site stands. Once they have
+    ended, `outcome` or `error` says how.
+    """
+
+    integration: Integration
+    memory: Memory
+    attempt: Attempt
+    steps: Checked[Any] | Steps[Any]
+    client: Client | None = None
+    run: RuleRun | None = None
+    run_id: int | None = None  # the run that its calls are kept with
+    asked_at: float = 0.0  # the token of a question; see rate_limit.begin_asking
+    request: Call | Ask | None = None
+    under_way: bool = False  # the call is being sent
+    outcome: Any = None
+    error: Exception | None = None
+    exchanges: list[Exchange] = field(default_factory=list)
+    answer_seconds: float = 0.0  # what the calls took
+    begun_at: float = 0.0  # when the last call was handed out, in monotonic seconds
+    waits_since: float = 0.0  # since when it waits for a slot or for another one's answer
+    opened_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def site(self) -> int:
+        return self.integration.pk
+
+    @property
+    def is_over(self) -> bool:
+        return self.request is None
+
+    @property
+    def wants_slot(self) -> bool:
+        """Whether it has a call to send."""
+        return not self.under_way and self.request is not None and not isinstance(self.request, Ask)
+
+    @property
+    def unwritten(self) -> bool:
+        return bool(self.exchanges or self.attempt.notes)
+
+    def note(self, exchange: Exchange) -> None:
+        """Keep what a call was and what it brought; called by the thread that sent it."""
+        self.answer_seconds += exchange.milliseconds / 1000
+        self.exchanges.append(exchange)
+
+    def rows(self) -> list[ApiCall]:
+        """The calls as new rows: those of a transaction that was undone keep numbers of others."""
+        return [kept(each, self.integration, run_id=self.run_id) for each in self.exchanges]
+
+    def forget(self) -> None:
+        """What it brought is written."""
+        self.exchanges, self.attempt.notes = [], []
+
+    def begin(self) -> None:
+        """Go to the first call."""
+        self._go(lambda: next(self.steps))
+
+    def answer(self, reply: Any) -> None:
+        """Go on with an answer, or with the exception that came instead."""
+        self.under_way = False
+        if isinstance(reply, Exception):
+            self._go(lambda: self.steps.throw(reply))
+        else:
+            self._go(lambda: self.steps.send(reply))
+
+    def fail(self, error: Exception) -> None:
+        """End it: nothing more is sent."""
+        self.steps.close()
+        self.request, self.error = None, error
+
+    def _go(self, step: Any) -> None:
+        try:
+            self.request = step()
+            self.waits_since = time.monotonic()
+        except StopIteration as end:
+            self.request, self.outcome = None, end.value
+        except Exception as error:
+            self.request, self.error = None, error
+
+
+def per_site(conversations: "Iterable[Conversation]") -> Mapping[int, "list[Conversation]"]:
+    """The same by the ids of their sites, in order."""
+    found: dict[int, list[Conversation]] = {}
+    for each in sorted(conversations, key=lambda each: each.waits_since):
+        found.setdefault(each.site, []).append(each)
+    return found

@@ -1,0 +1,234 @@
+"""One loop for each worker process: it owns the database, and its threads only send.
+
+Each turn takes the answers that came, lets the steps go on, writes in one transaction what all
+of them brought, and hands the next calls out. So many runs under way cost one commit, not many.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from events.execution import loading, runs, writing
+from events.execution.claiming import AHEAD, calls_at_once, claim
+from events.execution.conversation import Conversation
+from events.execution.senders import Senders
+from events.models import RuleRun
+from integrations import rate_limit
+from integrations.errors import OutOfTime
+from integrations.models import Integration
+from integrations.thinkific.access_check import Ask
+
+log = logging.getLogger(__name__)
+# Several answers that come within so long of each other are written with one commit.
+GATHER_SECONDS = 0.020
+# So long the loop waits for an answer before it looks again what is due.
+PAUSE_SECONDS = 0.2
+# With much under way, so long it may take until what has become due is looked for.
+SOON_SECONDS = 0.05
+# How long to wait for what another worker has asked a site.
+AWAITED_SECONDS = 5.0
+FOREVER = float("inf")
+
+
+@dataclass(slots=True)
+class Loop:
+    """The runs under way in this process.
+
+    `claim_until` and `call_until` (monotonic seconds) end the claims and the calls.
+    """
+
+    senders: Senders[Conversation]
+    claim_until: float = FOREVER
+    call_until: float = FOREVER
+    here: list[Conversation] = field(default_factory=list)
+    claimed: list[RuleRun] = field(default_factory=list)  # not begun yet
+    _claim_at: float = 0.0
+    _slots_at: dict[int, float] = field(default_factory=dict)
+
+    def turn(self, *, wait: float = PAUSE_SECONDS) -> bool:
+        """Go one step on with all that is under way; False when there is nothing.
+
+        Waits `wait` seconds at most for an answer. While the database is away nothing is lost:
+        each turn tries again, until time is up. Then it raises OperationalError or InterfaceError.
+        """
+        try:
+            self._hear(wait)
+            self._end_late()
+            self._ask_sites()
+            self._write_and_send()
+            self._claim()
+            self._begin()
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > self.call_until:
+                raise
+            log.warning("turn_failed", extra={"error": type(error).__name__})
+            close_old_connections()
+            time.sleep(PAUSE_SECONDS)
+        return bool(self.here or self.claimed)
+
+    def finish(self) -> None:
+        """Turn until nothing is under way, without claiming anything more."""
+        self.claim_until = 0.0
+        while self.turn():
+            pass
+
+    # Answers
+
+    def _hear(self, wait: float) -> None:
+        wait = min(wait, self._idle_for())
+        if self.here and not self.senders.under_way:
+            time.sleep(wait)  # for a slot
+        for conversation, reply in self.senders.replies(wait=wait, gather=GATHER_SECONDS):
+            conversation.answer(reply)
+
+    def _idle_for(self) -> float:
+        """For how long nothing can be done without an answer."""
+        now = time.monotonic()
+        if any(each.is_over for each in self.here):
+            return 0.0
+        if any(isinstance(each.request, Ask) for each in self.here):
+            return 0.05
+        waiting = {each.site for each in self.here if each.wants_slot and self._has_room(each.site)}
+        if not waiting:
+            return FOREVER
+        return max(0.0, min(self._slots_at.get(site, 0.0) for site in waiting) - now)
+
+    def _end_late(self) -> None:
+        """Give back what cannot go on before time is up."""
+        now = time.monotonic()
+        for each in [each for each in self.here if not (each.is_over or each.under_way)]:
+            slot_at = self._slots_at.get(each.site, 0.0)
+            if now >= self.call_until:
+                each.fail(OutOfTime("The worker's time was up before the next call."))
+            elif each.wants_slot and slot_at > self.call_until:
+                each.fail(rate_limit.NoSlot(slot_at - now))
+
+    # Sites
+
+    def _ask_sites(self) -> None:
+        """Find out how sites stand, for those that want to know."""
+        for each in [each for each in self.here if isinstance(each.request, Ask)]:
+            if self._question(each.site):
+                continue
+            assert isinstance(each.request, Ask)
+            age = each.request.max_age
+            if age is None:
+                age = time.monotonic() - each.begun_at
+            if self._begin_question(each.integration, max_age=age, run_id=each.run_id):
+                continue
+            if answer := rate_limit.answer(each.site):
+                each.answer(answer)
+            elif time.monotonic() - each.waits_since > AWAITED_SECONDS:
+                # Nothing is known yet, so nothing counts.
+                each.answer(rate_limit.NoSlot(AWAITED_SECONDS))
+
+    def ask_paused(self, integration: Integration) -> None:
+        """Ask a site whose pause is over whether it is open, unless somebody does already."""
+        if not self._question(integration.pk):
+            self._begin_question(integration, max_age=0.0, pause=0.0)
+
+    def _begin_question(
+        self,
+        integration: Integration,
+        *,
+        max_age: float,
+        pause: float = FOREVER,
+        run_id: int | None = None,
+    ) -> bool:
+        asked_at = rate_limit.begin_asking(integration.pk, max_age=max_age, pause=pause)
+        if asked_at is None:
+            return False
+        self.here.append(loading.question(integration, asked_at, run_id=run_id))
+        return True
+
+    def _tell(self, question: Conversation) -> None:
+        """Answer those that wanted to know since before the question was begun."""
+        for each in self.here:
+            asks = isinstance(each.request, Ask) and each.site == question.site
+            if asks and each.begun_at <= question.opened_at:
+                each.answer(question.outcome.state)
+
+    def _question(self, site: int) -> bool:
+        """Whether the site is being asked here."""
+        return any(each.run is None and each.site == site for each in self.here)
+
+    # Writing
+
+    def _write_and_send(self) -> None:
+        over = [each for each in self.here if each.is_over]
+        ready = [each for each in self.here if self._is_ready(each)]
+        if not (over or ready):
+            return
+        leased_at = time.monotonic()
+        written = writing.write(over, ready, room=self._room)
+        self._slots_at |= written.slots_at
+        self._forget(written.gone)
+        for each in written.gone:
+            if each.run is None and each.error is None:
+                self._tell(each)
+        self._send(written.calls, leased_at)
+
+    # Sending
+
+    def _send(self, calls: Iterable[Conversation], leased_at: float) -> None:
+        # A call must end before its lease does.
+        not_after = leased_at + settings.LEASE_SECONDS - settings.CALL_DEADLINE_SECONDS
+        for each in calls:
+            assert each.client is not None
+            assert each.request is not None
+            assert not isinstance(each.request, Ask)
+            each.attempt.calls += 1
+            each.under_way, each.begun_at = True, time.monotonic()
+            self.senders.send(
+                each, each.client, each.request, not_after=not_after if each.run else FOREVER
+            )
+
+    def _is_ready(self, each: Conversation) -> bool:
+        """Whether it may send now, or has something to write while it wants to know something."""
+        if isinstance(each.request, Ask):
+            return each.unwritten
+        slot_at = self._slots_at.get(each.site, 0.0)
+        return each.wants_slot and self._has_room(each.site) and time.monotonic() >= slot_at
+
+    def _has_room(self, site: int) -> bool:
+        return self._room(site) > 0
+
+    def _room(self, site: int) -> int:
+        """How many more calls the site may get at once."""
+        return calls_at_once() - sum(each.under_way and each.site == site for each in self.here)
+
+    # Claiming
+
+    def _claim(self) -> None:
+        """Take what is due, and ask sites whose pause is over."""
+        now = time.monotonic()
+        capacity = AHEAD * settings.WORKER_THREADS
+        mine = Counter(each.site for each in self.here if each.run)
+        if now >= self.claim_until or now < self._claim_at:
+            return
+        self._claim_at = now + PAUSE_SECONDS
+        for integration in runs.to_ask():
+            self.ask_paused(integration)
+        self.claimed += claim(capacity - mine.total(), busy=mine, until=self.call_until)
+
+    def _begin(self) -> None:
+        if self.claimed:
+            self.here += loading.conversations(self.claimed)
+            self.claimed = []
+
+    def look_now(self) -> None:
+        """Something may have become due: claim with the next turn, or soon while there is much."""
+        few = len(self.here) < calls_at_once()
+        self._claim_at = 0.0 if few else min(self._claim_at, time.monotonic() + SOON_SECONDS)
+
+    def _forget(self, gone: Iterable[Conversation]) -> None:
+        ended = set(gone)
+        if ended:
+            self.here = [each for each in self.here if each not in ended]
+            # The next one in line may go now.
+            self.look_now()

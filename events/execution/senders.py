@@ -1,0 +1,71 @@
+"""Threads that only send: each carries one call out at a time and hands its answer back."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import Generic, Protocol, TypeVar
+
+from integrations.errors import OutOfTime
+from integrations.thinkific.answers import Answer
+from integrations.thinkific.calls import Call
+
+Who = TypeVar("Who")
+Reply = Answer | Exception
+
+
+class Client(Protocol):
+    """What sends one call under its deadline."""
+
+    def send(self, call: Call) -> Answer: ...
+
+
+class Senders(Generic[Who]):
+    """So many threads. They know nothing of runs, and touch no database."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
+        self._replies: SimpleQueue[tuple[Who, Reply]] = SimpleQueue()
+        self.under_way = 0
+
+    def send(self, who: Who, client: Client, call: Call, *, not_after: float) -> None:
+        """Have the call sent, unless it would go out after `not_after` (monotonic seconds)."""
+        self.under_way += 1
+        self._pool.submit(self._carry_out, who, client, call, not_after)
+
+    def replies(self, *, wait: float, gather: float) -> list[tuple[Who, Reply]]:
+        """What has been answered; waits `wait` seconds at most while nothing has.
+
+        Then waits on for `gather` seconds at most, until half of what was under way is answered.
+        """
+        half = (self.under_way + 1) // 2
+        found = self._take(wait) if self.under_way else []
+        until = time.monotonic() + gather
+        while found and len(found) < half:
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            found += self._take(left)
+        return found
+
+    def _take(self, wait: float) -> list[tuple[Who, Reply]]:
+        found = []
+        try:
+            found.append(self._replies.get(timeout=max(wait, 0.0001)))
+            while True:
+                found.append(self._replies.get_nowait())
+        except Empty:
+            pass
+        self.under_way -= len(found)
+        return found
+
+    def _carry_out(self, who: Who, client: Client, call: Call, not_after: float) -> None:
+        reply: Reply
+        try:
+            # A process that stood still may find its run with another one, which has looked
+            # already whether this call was made.
+            if time.monotonic() > not_after:
+                raise OutOfTime("The worker stood still before the next call.")
+            reply = client.send(call)
+        except Exception as error:
+            reply = error
+        self._replies.put((who, reply))

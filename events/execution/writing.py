@@ -1,0 +1,187 @@
+"""What a turn of the loop writes: in one transaction for all that are under way, or not at all."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models.functions import Now
+
+from events.execution import results
+from events.execution.conversation import Conversation, per_site
+from events.execution.loading import Overtaken
+from events.execution.results import Result
+from events.models import RuleRun
+from integrations import rate_limit
+from integrations.errors import OutOfTime
+from integrations.models import ApiCall, Intent, SiteAnswer
+from integrations.secrets import SecretUnreadable
+from integrations.thinkific import access_check, memory
+from integrations.thinkific.calls import Post
+
+log = logging.getLogger(__name__)
+Many = Sequence[Conversation]
+Results = Mapping[Conversation, Result]
+# How many more calls a site may get at once.
+Room = Callable[[int], int]
+
+
+@dataclass(slots=True)
+class Written:
+    """What the transaction allows: the calls to send now, and the conversations that are gone.
+
+    `slots_at` is when the next slot of a site is there, in monotonic seconds.
+    """
+
+    calls: list[Conversation] = field(default_factory=list)
+    gone: list[Conversation] = field(default_factory=list)
+    slots_at: dict[int, float] = field(default_factory=dict)
+
+
+def write(over: Many, ready: Many, *, room: Room) -> Written:
+    """Write what these conversations brought, and take what the next calls of `ready` need.
+
+    Raises what the database raises when it is away; then nothing was written, and all of it is
+    there for the next turn. What breaks the transaction of all is written alone, and ends alone.
+    """
+    ended = {each: _result(each) for each, _ in _runs(over)}
+    try:
+        return _write_all(over, ready, ended, room)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        # Which of them it is shows when each has a transaction of its own.
+        written = Written()
+        for each in [*over, *ready]:
+            _write_one(each, ended, written)
+        return written
+
+
+def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
+    everyone = [*over, *ready]
+    written = Written()
+    with transaction.atomic():
+        # Rows are locked in one order everywhere: sites, events, runs.
+        budgets = rate_limit.lock({each.site for each in ready})
+        results.lock_events({run.event_id for _, run in _runs(over)})
+        held = results.hold(run for _, run in _runs(everyone))
+        lost = [each for each, run in _runs(everyone) if run.pk not in held]
+        _keep(everyone)
+        results.write((run, ended[each]) for each, run in _runs(over) if run.pk in held)
+        _end_questions(each for each in over if each.run is None)
+        waiting = [each for each in ready if each.wants_slot and each not in lost]
+        for site, group in per_site(waiting).items():
+            _take_slots(site, group, budgets.get(site), written, room)
+        _renew(run.pk for _, run in _runs(written.calls))
+        intents = _intend(written.calls)
+    for each in everyone:
+        each.forget()
+    for each, intent in intents:
+        memory.begin_doubt(each.memory, each.attempt, intent)
+    for each, run in _runs(over):
+        if run.pk in held:
+            log.info("run_ended", extra={"run": run.pk, "status": ended[each].status.value})
+    for each in lost:
+        # Another worker has taken the run over: whatever is still done here must not be written.
+        each.steps.close()
+        log.warning("lease_lost", extra={"run": each.run_id})
+    written.gone = [*over, *lost]
+    return written
+
+
+def _write_one(each: Conversation, ended: Results, written: Written) -> None:
+    """Write this one alone; its next call waits for the next turn."""
+    is_over = each in ended or each.is_over
+    over, ready = ([each], []) if is_over else ([], [each])
+    try:
+        written.gone += _write_all(over, ready, ended, room=lambda site: 0).gone
+        return
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        # Its site or customer was deleted meanwhile, or it is a fault of ours. What was learned
+        # has no place then; how the run ended is written without it.
+        log.warning("unwritable", extra={"run": each.run_id, "error": type(error).__name__})
+        each.forget()
+        if not is_over:
+            each.fail(error)
+            return
+    written.gone += _write_all(over, [], ended, room=lambda site: 0).gone
+
+
+def _keep(everyone: Many) -> None:
+    """Write the exchanges and what was learned."""
+    ApiCall.objects.bulk_create([row for each in everyone for row in each.rows()])
+    memory.write((each.memory, each.attempt.notes) for each in everyone)
+
+
+def _take_slots(
+    site: int,
+    waiting: list[Conversation],
+    budget: rate_limit.Budget | None,
+    written: Written,
+    room: Room,
+) -> None:
+    """Choose those whose call goes out in this turn; those of a paused site go back."""
+    if budget is None:
+        for each in waiting:
+            each.fail(OutOfTime("The integration was deleted."))
+        return
+    if budget.blocked:
+        blocked = rate_limit.SiteBlocked(budget.blocked, budget.blocked_for)
+        for each, _ in _runs(waiting):
+            each.fail(blocked)
+        waiting = [each for each in waiting if each.run is None]
+    taken = budget.take(min(len(waiting), room(site)))
+    written.calls += waiting[:taken]
+    written.slots_at[site] = time.monotonic() + budget.slot_in
+
+
+def _renew(runs: Iterable[int]) -> None:
+    ours = list(runs)
+    if ours:
+        until = Now() + timedelta(seconds=settings.LEASE_SECONDS)
+        RuleRun.objects.filter(pk__in=ours).update(lease_until=until)
+
+
+def _intend(calls: Many) -> list[tuple[Conversation, Intent]]:
+    posts = [(each, each.request) for each in calls if isinstance(each.request, Post)]
+    if not posts:
+        return []
+    intents = memory.intend((each.memory, post.target) for each, post in posts)
+    return [(each, intent) for (each, _), intent in zip(posts, intents, strict=True)]
+
+
+def _end_questions(questions: Iterable[Conversation]) -> None:
+    """Let the answers take effect: they open sites, or pause them."""
+    for each in questions:
+        site = each.integration
+        if each.error is None:
+            access_check.take_effect(site, each.outcome)
+            rate_limit.answered(site.pk, each.asked_at, each.outcome.state)
+        elif isinstance(each.error, SecretUnreadable):
+            access_check.reject_key(site, each.error.message)
+            rate_limit.answered(site.pk, each.asked_at, SiteAnswer.REFUSED)
+        else:
+            rate_limit.stop_asking(site.pk, each.asked_at)
+
+
+def _result(conversation: Conversation) -> Result:
+    """How the run of a conversation that is over has ended."""
+    error, run = conversation.error, conversation.run
+    assert run is not None
+    if error is None:
+        outcome = conversation.outcome
+        return Result(RuleRun.Status.DONE, outcome.code, outcome.message)
+    if isinstance(error, Overtaken):
+        return Result(RuleRun.Status.SKIPPED, "overtaken", error.message)
+    calls, seconds = conversation.attempt.calls, conversation.answer_seconds
+    return results.of_error(run, error, calls=calls, answer_seconds=seconds)
+
+
+def _runs(conversations: Iterable[Conversation]) -> list[tuple[Conversation, RuleRun]]:
+    """Those of runs, not of questions."""
+    return [(each, each.run) for each in conversations if each.run is not None]
