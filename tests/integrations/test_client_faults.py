@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from integrations import deadline
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
-from integrations.thinkific import deadline
 from integrations.thinkific.client import LARGEST_ANSWER
 from tests.support.wire import Peer, WatchedClient, Wire, always, certificate, closed_port, head
 
