@@ -116,6 +116,8 @@ class EventLog(models.Model):
         Customer, models.SET_NULL, null=True, related_name="events", db_index=False
     )
     status = models.CharField(max_length=12, choices=Status.choices)
+    # The rules did nothing for the customer: at most they passed on what SamCart sent.
+    gave_nothing = models.BooleanField(default=False)
     reason = models.TextField(blank=True)
     order_id = models.CharField(max_length=64, blank=True)
     subscription_id = models.CharField(max_length=64, blank=True)
@@ -166,7 +168,7 @@ class EventLog(models.Model):
             models.Index(
                 fields=["-received_at"],
                 condition=models.Q(
-                    status="no_rule", trigger="product_purchased", dealt_with_at=None
+                    gave_nothing=True, trigger="product_purchased", dealt_with_at=None
                 ),
                 name="event_gave_nothing",
             ),

@@ -1,7 +1,7 @@
 """Rule runs: one rule carried out for one event, with claim, lease and order."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import models
 from django.db.models import Q
@@ -108,12 +108,15 @@ class RuleRun(models.Model):
     received_at = models.DateTimeField()
 
     action = models.CharField(max_length=40, choices=actions.choices)
-    destination_id = models.BigIntegerField("Thinkific ID")
+    # None of an action without a course or bundle, which is named by its integration.
+    destination_id = models.BigIntegerField("Thinkific ID", null=True)
     destination_name = models.CharField("course or bundle", max_length=255)
     # "course:501", "bundle:7"; "" of an action that changes no access.
     target = models.CharField(max_length=40)
-    site = models.CharField(max_length=63)
+    site = models.CharField(max_length=253)
     rule_sentence = models.TextField()
+    # Under which a receiver knows what it was sent: a person's retry is a new message.
+    message_id = models.UUIDField(null=True, default=uuid4, editable=False)
 
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.WAITING)
     # Why it stands so: for scripts and for our own logic, the same whatever the message says.
@@ -182,9 +185,9 @@ class RuleRun(models.Model):
         return {
             "integration": rule.integration,
             "action": rule.action,
-            "destination_id": destination.external_id,
-            "destination_name": destination.name,
-            "target": rule.spec.concerns(destination.external_id),
+            "destination_id": destination and destination.external_id,
+            "destination_name": destination.name if destination else rule.integration.name,
+            "target": rule.target,
             "site": rule.integration.site,
             "rule_sentence": rule.sentence(),
         }
