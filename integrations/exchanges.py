@@ -155,7 +155,7 @@ def carry_out(
     return outcome
 
 
-def text_of(body: bytes) -> str:
+def text_of(body: bytes | bytearray) -> str:
     """Any bytes as text that a database can hold."""
     return body.decode("utf-8-sig", "replace").replace("\0", "\ufffd")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NoReturn
 
+from integrations import retry_after
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
 from integrations.exchanges import Answer, Cut, Reply
 from integrations.thinkific import rate_headers
@@ -140,7 +141,7 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         status=status,
         code="server_error",
         in_doubt=write,
-        seconds=rate_headers.retry_after(reply.headers, now),
+        seconds=retry_after.seconds(reply.headers, now),
     )
 
 
