@@ -7,6 +7,7 @@ it is sent again. A repetition does no harm, because it has the same id.
 
 from datetime import datetime
 from http import HTTPStatus
+from typing import NamedTuple
 
 from integrations import retry_after
 from integrations.errors import LimitReached, OutsideError, Refused, Retry
@@ -29,47 +30,90 @@ NOT_HTTPS = (
     "https://."
 )
 
-# The code and the sentence of each way in which a message may not arrive.
+
+class _Failure(NamedTuple):
+    """Why a message was not taken; the sentence may name {host}, {seconds}, {status}, {detail}."""
+
+    code: str
+    sentence: str
+
+
+# Of each way in which no answer may come.
 _CUTS = {
-    Cut.NOT_USABLE: ("unreachable", "The address of {host} is not usable. Edit the address."),
-    Cut.NOT_ALLOWED: ("address_not_allowed", NOT_ALLOWED),
-    Cut.NO_ADDRESS: (
-        "unreachable",
-        "{host} was not found (DNS). Check the spelling of the address.",
+    Cut.NOT_USABLE: _Failure(
+        code="unreachable",
+        sentence="The address of {host} is not usable. Edit the address.",
     ),
-    Cut.NO_CERTIFICATE: (
-        "tls_failed",
-        "The certificate of {host} is not valid{detail}. It must be replaced on the receiver's "
-        "side; if it is good there, check this server's clock.",
+    Cut.NOT_ALLOWED: _Failure(
+        code="address_not_allowed",
+        sentence=NOT_ALLOWED,
     ),
-    Cut.NO_TLS: (
-        "tls_failed",
-        "No secure connection to {host} could be made (TLS). Check that the receiver speaks "
-        "https at this address.",
+    Cut.NO_ADDRESS: _Failure(
+        code="unreachable",
+        sentence="{host} was not found (DNS). Check the spelling of the address.",
     ),
-    Cut.NOT_IN_TIME: (
-        "timed_out",
-        "{host} could not be reached in time. Check that the receiver is up and that its "
-        "firewall lets this server in.",
+    Cut.NO_CERTIFICATE: _Failure(
+        code="tls_failed",
+        sentence=(
+            "The certificate of {host} is not valid{detail}. It must be replaced on the receiver's "
+            "side; if it is good there, check this server's clock."
+        ),
     ),
-    Cut.CONNECTION_REFUSED: (
-        "unreachable",
-        "{host} refused the connection. Check that the receiver is up.",
+    Cut.NO_TLS: _Failure(
+        code="tls_failed",
+        sentence=(
+            "No secure connection to {host} could be made (TLS). Check that the receiver speaks "
+            "https at this address."
+        ),
     ),
-    Cut.UNREACHABLE: (
-        "unreachable",
-        "{host} could not be reached from this server. Check that the receiver is up.",
+    Cut.NOT_IN_TIME: _Failure(
+        code="timed_out",
+        sentence=(
+            "{host} could not be reached in time. Check that the receiver is up and that its "
+            "firewall lets this server in."
+        ),
     ),
-    Cut.NO_ANSWER_IN_TIME: (
-        "timed_out",
-        "{host} did not answer within {seconds:g} seconds. A receiver should answer first and "
-        "do its work afterwards.",
+    Cut.CONNECTION_REFUSED: _Failure(
+        code="unreachable",
+        sentence="{host} refused the connection. Check that the receiver is up.",
     ),
-    Cut.BROKEN_OFF: (
-        "unreachable",
-        "{host} took the message, and the connection broke off before its answer.",
+    Cut.UNREACHABLE: _Failure(
+        code="unreachable",
+        sentence="{host} could not be reached from this server. Check that the receiver is up.",
+    ),
+    Cut.NO_ANSWER_IN_TIME: _Failure(
+        code="timed_out",
+        sentence=(
+            "{host} did not answer within {seconds:g} seconds. A receiver should answer first and "
+            "do its work afterwards."
+        ),
+    ),
+    Cut.BROKEN_OFF: _Failure(
+        code="unreachable",
+        sentence="{host} took the message, and the connection broke off before its answer.",
     ),
 }
+
+_REDIRECTED = _Failure(
+    code="redirected",
+    sentence=(
+        "{host} answered {status}, a redirect, which Admit does not follow. "
+        "Edit the address to where the receiver is."
+    ),
+)
+_LIMITED = _Failure(
+    code="limit_reached", sentence="{host} answered {status}: it wants fewer messages at a time."
+)
+_REFUSED = _Failure(
+    code="refused",
+    sentence=(
+        "{host} answered {status}: it did not accept the message. Look into the receiver's own log."
+    ),
+)
+_FAILED = _Failure(
+    code="receiver_failed",
+    sentence="{host} answered {status}: it failed on its side. Look into the receiver's own log.",
+)
 
 
 def judge(reply: Reply, *, host: str, seconds: float, now: datetime) -> Answer | OutsideError:
@@ -81,36 +125,27 @@ def judge(reply: Reply, *, host: str, seconds: float, now: datetime) -> Answer |
         return Answer(status, reply.text)
     if status == HTTPStatus.GONE:
         return Refused(GONE, status=status, code="receiver_gone")
-    named = _named(status)
     pause = retry_after.seconds(reply.headers, now)
+    failure = _of_status(status)
+    sentence = failure.sentence.format(host=host, status=_named(status))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return LimitReached(
-            f"{host} answered {named}: it wants fewer messages at a time.",
-            seconds=pause or PAUSE,
-            status=status,
-        )
-    code, what = _failure(status)
-    return Retry(
-        f"{host} answered {named}{what}", status=status, code=code, in_doubt=False, seconds=pause
-    )
+        return LimitReached(sentence, seconds=pause or PAUSE, status=status)
+    return Retry(sentence, status=status, code=failure.code, in_doubt=False, seconds=pause)
 
 
 def _no_answer(reply: Reply, *, host: str, seconds: float) -> Retry:
-    code, sentence = _CUTS[reply.cut or Cut.BROKEN_OFF]
+    failure = _CUTS[reply.cut or Cut.BROKEN_OFF]
     detail = f" ({reply.detail})" if reply.detail else ""
-    return Retry(
-        sentence.format(host=host, seconds=seconds, detail=detail), code=code, in_doubt=False
-    )
+    sentence = failure.sentence.format(host=host, seconds=seconds, detail=detail)
+    return Retry(sentence, code=failure.code, in_doubt=False)
 
 
-def _failure(status: int) -> tuple[str, str]:
+def _of_status(status: int) -> _Failure:
     if 300 <= status < 400:
-        return "redirected", (
-            ", a redirect, which Admit does not follow. Edit the address to where the receiver is."
-        )
-    if 400 <= status < 500:
-        return "refused", ": it did not accept the message. Look into the receiver's own log."
-    return "receiver_failed", ": it failed on its side. Look into the receiver's own log."
+        return _REDIRECTED
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return _LIMITED
+    return _REFUSED if 400 <= status < 500 else _FAILED
 
 
 def _named(status: int) -> str:
