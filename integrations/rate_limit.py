@@ -83,9 +83,12 @@ class NoSlot(Exception):
         self.seconds = max(seconds, 0.1)
 
 
-def spacing() -> tuple[float, float]:
-    """Seconds between slots, and how far ahead of its time a burst may run."""
-    calls = settings.THINKIFIC_CALLS_PER_MINUTE
+def spacing(calls_per_minute: int | None = None) -> tuple[float, float]:
+    """Seconds between slots, and how far ahead of its time a burst may run.
+
+    `calls_per_minute`: 0 is no limit, None that of a Thinkific site.
+    """
+    calls = settings.THINKIFIC_CALLS_PER_MINUTE if calls_per_minute is None else calls_per_minute
     if calls == 0:
         return 0.0, 0.0
     burst = BURST if calls >= 20 * BURST else 1
@@ -93,13 +96,19 @@ def spacing() -> tuple[float, float]:
     return gap, (burst - 1) * gap
 
 
-def take(site: int, *, max_wait: float, pause: float | None = None) -> float:
-    """Take the site's next slot, at most `patience` seconds ahead; seconds to wait for it.
+def take(
+    site: int,
+    *,
+    max_wait: float,
+    pause: float | None = None,
+    calls_per_minute: int | None = None,
+) -> float:
+    """Take the site's next slot, at most `max_wait` seconds ahead; seconds to wait for it.
 
     A site that is paused gives none, unless `pause` is given: the seconds that the pause may last
     yet, for calls that concern no customer. Raises SiteBlocked and NoSlot; then nothing was taken.
     """
-    gap, tolerance = spacing()
+    gap, tolerance = spacing(calls_per_minute)
     values = {"site": site, "spacing": gap, "tolerance": tolerance}
     # Without a limit there is nothing to count, and so nothing for which callers would queue.
     if not gap and _is_open(site):
@@ -111,7 +120,7 @@ def take(site: int, *, max_wait: float, pause: float | None = None) -> float:
     row = _run(_LOOK, values)
     if row is None:
         CallBudget.objects.get_or_create(integration_id=site)
-        return take(site, max_wait=max_wait, pause=pause)
+        return take(site, max_wait=max_wait, pause=pause, calls_per_minute=calls_per_minute)
     why, blocked_for, slot_in = row
     if why and (pause is None or blocked_for > pause):
         raise SiteBlocked(why, blocked_for)

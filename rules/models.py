@@ -155,7 +155,7 @@ class Rule(models.Model):
     @property
     def target(self) -> str:
         """The course or bundle whose access the rule changes, as `ActionSpec.concerns` has it."""
-        return self.spec.concerns(self.destination and self.destination.external_id)
+        return self.spec.concerns(self.destination.external_id if self.destination else None)
 
     @property
     def place(self) -> str:

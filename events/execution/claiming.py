@@ -15,13 +15,12 @@ from django.db.models import DurationField, F, QuerySet, UUIDField
 from django.db.models.functions import Now
 
 from events.models import RuleRun
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
+from integrations.app_registry import AppSpec
 from integrations.models import CallBudget
 from integrations.queries import Parameter, Query, Update
 
 Status = RuleRun.Status
-# Thinkific serves about ten calls at once; eight leave room for the site's other tools.
-CALLS_AT_ONCE = 8
 # The share of a task's time that a call may wait for its slot: with more runs at once than
 # that allows, the later calls of each would find the task's time over.
 SLOT_SHARE = 1 / 7
@@ -34,7 +33,11 @@ CALLS_SHARE = 0.55
 NOTHING: Mapping[int, int] = MappingProxyType({})
 
 _DUE = Query(
-    lambda: RuleRun.objects.due().filter(integration=Parameter("site")).values_list("pk")[:1]
+    lambda: (
+        RuleRun.objects.due()
+        .filter(integration=Parameter("site"))
+        .values_list("integration__app")[:1]
+    )
 )
 _LOCK = Query(
     lambda: (
@@ -74,22 +77,26 @@ def claim(
     sites = list(rate_limit.open_sites())
     random.shuffle(sites)  # no site is always served last
     for site in sites:
-        room = min(limit - len(claimed), _share() - busy.get(site, 0))
-        if room > 0 and _DUE.all(site=site):
-            claimed += _claim_at(site, room, until)
+        if len(claimed) >= limit:
+            break
+        for (key,) in _DUE.all(site=site):
+            app = app_registry.APPS[key]
+            room = min(limit - len(claimed), _share(app) - busy.get(site, 0))
+            if room > 0:
+                claimed += _claim_at(site, app, room, until)
     return claimed
 
 
-def _claim_at(site: int, limit: int, until: float) -> list[RuleRun]:
+def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun]:
     token = uuid4()
     with transaction.atomic():
         # The site's row makes its claims one at a time, so that the count below holds.
         locked = _LOCK.all(site=site)
         if not locked:
             CallBudget.objects.select_for_update().get_or_create(pk=site)
-        elif time.monotonic() + _needs(locked[0][0]) > until:
+        elif time.monotonic() + _needs(app, locked[0][0]) > until:
             return []
-        room = min(limit, _at_once() - len(_RUNNING.all(site=site)))
+        room = min(limit, _at_once(app) - len(_RUNNING.all(site=site)))
         lease = timedelta(seconds=settings.LEASE_SECONDS)
         first = _first(room).all(site=site) if room > 0 else []
         runs = {f"run{number}": pk for number, (pk,) in enumerate(first)}
@@ -103,7 +110,7 @@ def _first(count: int) -> Query[tuple[int]]:
     """The first so many in line at a site."""
 
     def first() -> QuerySet[RuleRun, tuple[int]]:
-        due = RuleRun.objects.due().filter(integration=Parameter("site"), customer__isnull=False)
+        due = RuleRun.objects.due().filter(integration=Parameter("site"))
         return due.next_in_line().order_by("received_at", "id").values_list("pk")[:count]
 
     return Query(first)
@@ -127,27 +134,27 @@ def _take(count: int) -> Update:
     )
 
 
-def _needs(next_slot: float) -> float:
+def _needs(app: AppSpec, next_slot: float) -> float:
     """Seconds from now to the last call of a run that begins now, when it goes alone."""
-    gap, tolerance = rate_limit.spacing()
+    gap, tolerance = rate_limit.spacing(app.calls_per_minute())
     if not gap:
         return 0.0
     further = min(CALLS_OF_A_RUN - 1, int(settings.TASK_SECONDS * CALLS_SHARE / gap))
     return max(0.0, next_slot - tolerance) + further * gap
 
 
-def _share() -> int:
+def _share(app: AppSpec) -> int:
     """What one process takes of a site: all of it in one would leave the other cores idle.
 
     Where a budget paces the calls they are idle anyway, and one process must do for all of it.
     """
-    gap, _ = rate_limit.spacing()
-    return _at_once() if gap else -(-_at_once() // settings.WORKER_PROCESSES)
+    gap, _ = rate_limit.spacing(app.calls_per_minute())
+    return _at_once(app) if gap else -(-_at_once(app) // settings.WORKER_PROCESSES)
 
 
-def _at_once() -> int:
-    gap, _ = rate_limit.spacing()
-    most = min(CALLS_AT_ONCE, settings.WORKER_THREADS // 2)
+def _at_once(app: AppSpec) -> int:
+    gap, _ = rate_limit.spacing(app.calls_per_minute())
+    most = min(app.calls_at_once, settings.WORKER_THREADS // 2)
     if gap:
         most = min(most, int(settings.TASK_SECONDS * SLOT_SHARE / gap))
     return max(1, most)

@@ -9,15 +9,14 @@ from django.db import IntegrityError
 from django.db.models import CharField, DateTimeField, DurationField, F, Q, QuerySet, UUIDField
 from django.db.models.functions import Now
 
-from events.execution import results
+from events.execution import messages, results
 from events.execution.claiming import claim
 from events.execution.results import Result, refresh_event
 from events.execution.thread_pool import ThreadPool
 from events.models import RuleRun
-from integrations import rate_limit, together
+from integrations import app_registry, rate_limit, together
 from integrations.models import Destination, FieldMapping, Integration
 from integrations.queries import Parameter, Query, Update
-from integrations.thinkific import pauses
 from integrations.thinkific.session import Session
 from rules.actions import Order
 from rules.triggers import Trigger
@@ -87,7 +86,7 @@ def run_due(pool: ThreadPool, *, until: float) -> int:
     busy = pool.busy()
     for site in to_ask():
         if not busy[site.pk]:
-            pool.begin(partial(pauses.ask, site, until=until), site=site.pk)
+            pool.begin(partial(app_registry.of(site).ask, site, until=until), site=site.pk)
     claimed = claim(pool.free(), busy=pool.busy(), until=until)
     for run in claimed:
         pool.begin(partial(carry_out, run, until=until), site=run.integration_id or 0)
@@ -177,14 +176,16 @@ def _prepare(run: RuleRun, until: float) -> tuple[Session, Order]:
         labels={field.external_id: field.label for field in filled},
         renew=lambda: _renew(run),
         until=until,
+        app=app_registry.of(run.integration),
     )
     order = Order(
-        destination_id=run.destination_id,
+        destination_id=run.destination_id or 0,
         destination=run.destination_name,
         course_ids=tuple(found.course_ids) if found else (),
         said_gone=bool(found and found.gone_at),
         fields={field.external_id: value for field, value in filled.items()},
         attempt=run.attempts,
+        message=messages.of(run),
     )
     return session, order
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from events.models import RuleRun
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration
 
 
@@ -45,4 +45,7 @@ def at_closed_site(integration: Integration, why: str) -> str:
             f"Waits because the key of {integration} does not work. "
             "Edit the integration; then this goes on by itself."
         )
-    return "Waits because Thinkific asked for a pause. It goes on by itself."
+    if why == CallBudget.Blocked.AWAY:
+        return f"Waits because {integration} could not be reached. It goes on by itself."
+    outside = app_registry.of(integration).outside
+    return f"Waits because {outside} asked for a pause. It goes on by itself."

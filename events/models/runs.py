@@ -29,8 +29,16 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
 
     def orphaned(self) -> "RuleRunQuerySet":
         """Waiting runs that nobody can ever carry out: their site or customer was deleted."""
-        gone = Q(integration=None) | Q(customer=None)
+        gone = Q(integration=None) | self._without_a_needed_customer()
         return self.filter(gone, status=RuleRun.Status.WAITING)
+
+    def without_email(self) -> "RuleRunQuerySet":
+        """Failed runs whose event has no usable e-mail address, so that a retry cannot help."""
+        return self.filter(self._without_a_needed_customer(), status=RuleRun.Status.FAILED)
+
+    @staticmethod
+    def _without_a_needed_customer() -> Q:
+        return Q(customer=None) & ~Q(action__in=actions.passing_on())
 
     def lost(self) -> "RuleRunQuerySet":
         """What gave access last, but to an account that was deleted in Thinkific since."""
@@ -54,7 +62,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
 
         Nothing runs beside them, and nothing received earlier waits that is due or may concern
         the same course. So a run that Thinkific's answer postponed does not block the customer's
-        other courses.
+        other courses. What is passed on for nobody goes at any time.
         """
         same = RuleRun.objects.filter(
             customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
@@ -66,15 +74,16 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         # that the index holds it, and it looks at all that was ever done at the site.
         unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
         waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
-        # A bundle may hold any course.
+        # A bundle may hold any course; what changes no access overlaps nothing.
         overlaps = (
-            Q(target=models.OuterRef("target"))
+            (Q(target=models.OuterRef("target")) & ~Q(target=""))
             | Q(target__startswith="bundle:")
             | Q(StartsWith(models.OuterRef("target"), "bundle:"))
         )
         before = waiting.filter(Q(next_attempt_at__lte=Now()) | overlaps)
         first = before.order_by("received_at", "id").values("pk")[:1]
-        return self.filter(~models.Exists(beside), pk=models.Subquery(first))
+        for_nobody = Q(customer=None, action__in=actions.passing_on())
+        return self.filter(~models.Exists(beside), for_nobody | Q(pk=models.Subquery(first)))
 
     def held_by(self, token: "UUID | Combinable") -> "RuleRunQuerySet":
         """The run while this lease is still ours."""
@@ -185,7 +194,7 @@ class RuleRun(models.Model):
         return {
             "integration": rule.integration,
             "action": rule.action,
-            "destination_id": destination and destination.external_id,
+            "destination_id": destination.external_id if destination else None,
             "destination_name": destination.name if destination else rule.integration.name,
             "target": rule.target,
             "site": rule.integration.site,

@@ -11,6 +11,7 @@ from typing import TypeVar
 from django.conf import settings
 
 from integrations import queries, rate_limit, together
+from integrations.app_spec import AppSpec
 from integrations.errors import KeyRejected, LimitReached, OutOfTime, OutsideError, Refused, Retry
 from integrations.models import ApiCall, Customer, Integration, Intent, SiteAnswer
 from integrations.thinkific import access_check, calls
@@ -27,9 +28,27 @@ AWAITED_SECONDS = 5.0
 NO_LABELS: Mapping[int, str] = {}
 
 
+def client_of(
+    integration: Integration,
+    before_call: Callable[[str, str], None],
+    after_call: Callable[[Exchange], None],
+) -> Client:
+    """A client for this site. Raises SecretUnreadable."""
+    return Client(
+        base_url=settings.THINKIFIC_API_URL,
+        site=integration.site,
+        secret=integration.secret(),
+        before_call=before_call,
+        after_call=after_call,
+        deadline=settings.CALL_DEADLINE_SECONDS,
+        version=settings.VERSION,
+    )
+
+
 class Session:
     """The calls of one attempt. `renew` is called in the transaction before each of them.
 
+    `app` is that of the integration, by default Thinkific.
     `until` (monotonic seconds) is when the last call may start. Raises what the client
     raises, rate_limit.SiteBlocked and rate_limit.NoSlot before a call, OutOfTime when `until` has
     passed or the call could outlast the lease, and whatever `renew` raises. KeyRejected,
@@ -46,8 +65,11 @@ class Session:
         labels: Mapping[int, str] = NO_LABELS,
         renew: Callable[[], None] = lambda: None,
         until: float = float("inf"),
+        app: AppSpec | None = None,
     ) -> None:
         self.integration = integration
+        self._interpret_error = app.interpret if app else None
+        self._calls_per_minute = app.calls_per_minute() if app else None
         self.answer_seconds = 0.0  # what the calls of this attempt took
         self._run_id = run_id
         self._renew = renew
@@ -56,15 +78,8 @@ class Session:
         self._target = ""
         # A customer's call never goes out during a pause; what a person asks for may end one.
         self._pause = None if run_id else 0.0
-        self._client = Client(
-            base_url=settings.THINKIFIC_API_URL,
-            site=integration.site,
-            secret=integration.secret(),
-            before_call=self._before_call,
-            after_call=self._after_call,
-            deadline=settings.CALL_DEADLINE_SECONDS,
-            version=settings.VERSION,
-        )
+        client = app.client if app else client_of
+        self._client = client(integration, self._before_call, self._after_call)
         self._memory = Memory(integration, customer, labels)
         self.attempt = self._memory.attempt
 
@@ -115,7 +130,10 @@ class Session:
             if self._target:
                 intent = self._memory.intend(self._target)
             return rate_limit.take(
-                self.integration.pk, max_wait=min(max_wait, 3600), pause=self._pause
+                self.integration.pk,
+                max_wait=min(max_wait, 3600),
+                pause=self._pause,
+                calls_per_minute=self._calls_per_minute,
             )
 
         wait = together.write(prepare)
@@ -170,6 +188,8 @@ class Session:
 
     def _interpret(self, error: OutsideError, age: float) -> Exception:
         """What an answer to this call, `age` seconds after it was begun, means for its run."""
+        if self._interpret_error is not None:
+            return self._interpret_error(self.integration, error)
         told = access_check.what_it_tells(error)
         if told.state == SiteAnswer.UNKNOWN and error.status != 403:
             return error
@@ -208,14 +228,14 @@ class Session:
         )
         if asked_at is None:
             return self._await_answer()
-        target, pause, self._target, self._pause = self._target, self._pause, "", float("inf")
+        target, before, self._target, self._pause = self._target, self._pause, "", float("inf")
         try:
             found = calls.drive(access_check.ask(), self._client.send)
         except BaseException:
             rate_limit.stop_asking(self.integration.pk, asked_at)
             raise
         finally:
-            self._target, self._pause = target, pause
+            self._target, self._pause = target, before
         access_check.take_effect(self.integration, found)
         rate_limit.answered(self.integration.pk, asked_at, found.state)
         return found.state

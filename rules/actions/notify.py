@@ -10,8 +10,6 @@ from integrations.thinkific.attempt import Attempt
 from rules.actions.spec import ActionSpec, Effect, Order, Outcome, PlannedCall
 
 NO_BODY = "no_body"
-# Of a delivery that came without one; SamCart's own are JSON.
-DEFAULT_CONTENT_TYPE = "application/json"
 
 
 def send_http_post(attempt: Attempt, order: Order) -> Generator[HttpPost, Answer, Outcome]:
@@ -25,7 +23,7 @@ def send_http_post(attempt: Attempt, order: Order) -> Generator[HttpPost, Answer
     yield HttpPost(
         message_id=message.number,
         body=message.body,
-        content_type=message.content_type or DEFAULT_CONTENT_TYPE,
+        content_type=message.content_type,
         content_encoding=message.content_encoding,
         headers={"admit-trigger": message.trigger, "admit-event": str(message.event)},
     )

@@ -210,7 +210,7 @@ ACTIONS = {
 }
 
 
-@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("action", ACTIONS)
 def test_a_run_copies_all_that_it_will_do(shop, settings, action):
     settings.RETRY_DELAYS = [5.0, 30.0]
     kind = ACTIONS[action]

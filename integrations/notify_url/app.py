@@ -1,0 +1,39 @@
+"""Notify URL as an app: what SamCart sends is posted to an address of the user's choice."""
+
+from django.conf import settings
+
+from integrations.app_spec import AfterCall, AppSpec, BeforeCall
+from integrations.models import Integration
+from integrations.notify_url import pauses
+from integrations.notify_url.client import Client
+
+# So a backlog does not come down on a receiver all at once.
+CALLS_PER_MINUTE = 300
+# The threads that send belong to the schools too: a receiver that answers nothing holds so many.
+CALLS_AT_ONCE = 2
+
+
+def client_of(integration: Integration, before_call: BeforeCall, after_call: AfterCall) -> Client:
+    """A client for this receiver. Raises SecretUnreadable."""
+    return Client(
+        url=integration.url,
+        secret=integration.secret(),
+        before_call=before_call,
+        after_call=after_call,
+        deadline=settings.CALL_DEADLINE_SECONDS,
+        version=settings.VERSION,
+        allow_private=settings.ALLOW_PRIVATE_NOTIFY_URLS,
+    )
+
+
+SPEC = AppSpec(
+    key=Integration.App.NOTIFY_URL,
+    label=Integration.App.NOTIFY_URL.label,
+    outside="the receiver",
+    has_catalog=False,
+    calls_at_once=CALLS_AT_ONCE,
+    calls_per_minute=lambda: CALLS_PER_MINUTE,
+    client=client_of,
+    ask=pauses.end,
+    interpret=pauses.interpret,
+)

@@ -1,0 +1,20 @@
+"""Thinkific as an app."""
+
+from django.conf import settings
+
+from integrations.app_spec import AppSpec
+from integrations.models import Integration
+from integrations.thinkific import pauses
+from integrations.thinkific.session import client_of
+
+SPEC = AppSpec(
+    key=Integration.App.THINKIFIC,
+    label=Integration.App.THINKIFIC.label,
+    outside="Thinkific",
+    has_catalog=True,
+    # Thinkific serves about ten calls at once; eight leave room for the site's other tools.
+    calls_at_once=8,
+    calls_per_minute=lambda: int(settings.THINKIFIC_CALLS_PER_MINUTE),
+    client=client_of,
+    ask=pauses.ask,
+)
