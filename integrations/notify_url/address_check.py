@@ -19,11 +19,9 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 _IPV6_GLOBAL = ipaddress.IPv6Network("2000::/3")
 # Leads to the IPv4 address in its last four bytes (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# Public by their number, but answered by the cloud or the network that this machine is in:
-# Azure's agent, and the anycast addresses for port control and TURN.
-_ANSWERED_NEARBY = frozenset(
-    ipaddress.IPv4Address(each) for each in ("168.63.129.16", "192.0.0.9", "192.0.0.10")
-)
+# Global to `ipaddress`, in some versions of Python at least, but answered by the cloud or the
+# network that this machine is in: IETF protocols and Oracle's metadata, and Azure's agent.
+_ANSWERED_NEARBY = [ipaddress.IPv4Network(each) for each in ("192.0.0.0/24", "168.63.129.16/32")]
 
 EMPTY = "Enter the address of the receiver, for example https://example.com/hooks/samcart."
 UNUSABLE = "That is not an address on the web. Copy it once more, from https:// to its end."
@@ -56,7 +54,8 @@ def is_public(address: str) -> bool:
         if inner is None:
             return found in _IPV6_GLOBAL and found.is_global
         found = inner
-    return found.is_global and not found.is_multicast and found not in _ANSWERED_NEARBY
+    nearby = any(found in network for network in _ANSWERED_NEARBY)
+    return found.is_global and not found.is_multicast and not nearby
 
 
 def check_url(text: str, *, allow_private: bool, resolve: LookUp = look_up) -> str:
