@@ -1,15 +1,11 @@
 """Pauses of a site: asking whether it is open again, on time or when a person wants to know."""
 
-import time
-
 from django.db import transaction
 
 from integrations.models import Integration, SiteAnswer
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific.access_check import reject_key
 from integrations.thinkific.session import Session
-
-MAX_WAIT = 10.0  # seconds that a person waits for a slot
 
 
 def ask(
@@ -32,8 +28,3 @@ def ask(
     finally:
         with transaction.atomic():
             session.write()
-
-
-def try_now(integration: Integration) -> SiteAnswer:
-    """The same for a person, who waits ten seconds at most for the call to start."""
-    return ask(integration, until=time.monotonic() + MAX_WAIT, impatient=True)

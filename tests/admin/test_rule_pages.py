@@ -631,7 +631,9 @@ def test_the_catalog_is_refreshed_from_the_last_step(manager, place):
 
 def test_without_a_site_a_rule_asks_for_one_first(db):
     factories.MarketplaceFactory.create()
-    assert "no Thinkific site is connected yet" in words(step(signed_in(roles.MANAGER)))
+    assert "in an app such as Thinkific, and none is connected yet" in words(
+        step(signed_in(roles.MANAGER))
+    )
 
 
 @pytest.mark.parametrize("query", ["product=x", "integration=%00", "destination=9", "trigger=x"])

@@ -1,14 +1,17 @@
 """What a person reads after an integration was saved or refreshed."""
 
+import math
+
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from config.admin.pages.integration_form import IntegrationForm
 from config.admin.parts import badges
 from events.reports import backlog
+from integrations import app_registry, rate_limit
 from integrations.catalog_refresh import Outcome
 from integrations.models import Integration, SiteAnswer
 from integrations.thinkific import catalog
@@ -39,7 +42,7 @@ def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, wa
     match answer:
         case SiteAnswer.OPEN:
             then = backlog.go_on(waiting)
-            messages.success(request, f"{integration}: Thinkific answers. {then}".rstrip())
+            messages.success(request, f"{integration}: the pause is over. {then}".rstrip())
         case SiteAnswer.REFUSED:
             why = trouble(integration)
             messages.error(request, f"{integration}: still refused. {why}")
@@ -56,7 +59,7 @@ def connected(
 ) -> None:
     """After a new key: whether it works, and what that means for the actions that wait."""
     if integration.connection == Connection.CONNECTED:
-        then = backlog.go_on(waiting) if integration.enabled else _off(waiting)
+        then = backlog.go_on(waiting) if integration.enabled else _off(integration, waiting)
         messages.success(request, f"{integration}: saved. Connected. {then}".rstrip())
         refreshed(request, integration, outcome)
     elif integration.connection == Connection.REFUSED:
@@ -66,16 +69,22 @@ def connected(
         messages.warning(request, f"{integration}: saved, not checked. {fault}")
 
 
-def saved(request: HttpRequest, form: IntegrationForm, waiting: int) -> None:
+def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     """After any other change, and what turning on or off means."""
     integration, then = form.instance, ""
     if "enabled" in form.changed_data and not integration.enabled:
-        then = _off(waiting)
+        then = _off(integration, waiting)
     elif "enabled" in form.changed_data:
         # With a rejected key nothing goes on; the refresh says why.
         works = integration.connection != Connection.REFUSED
         then = f"It is on. {backlog.go_on(waiting) if works else ''}"
     messages.success(request, f"{integration}: saved. {then}".rstrip())
+
+
+def paused_for(integration: Integration) -> int:
+    """For how many seconds yet nothing is sent to it, 0 when it is not paused."""
+    why, seconds = rate_limit.blocked_for(integration.pk)
+    return math.ceil(seconds) if why and integration.enabled else 0
 
 
 def _none_listed(integration: Integration) -> SafeString:
@@ -102,9 +111,10 @@ def rules_of(**what: int) -> str:
     return f"{reverse('admin:rules_rule_changelist')}?{query}"
 
 
-def _off(waiting: int) -> str:
+def _off(integration: Integration, waiting: int) -> str:
     held = f" {backlog.spoken(waiting)} until then." if waiting else ""
+    outside = app_registry.of(integration).outside
     return (
-        "It is off: its actions wait, and nothing is sent to Thinkific until you turn it on again. "
-        f"Nothing is lost.{held}"
+        f"It is off: its actions wait, and nothing is sent to {outside} until you turn it on "
+        f"again. Nothing is lost.{held}"
     )

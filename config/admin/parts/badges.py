@@ -10,6 +10,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from events.models import EventLog, RuleRun
+from integrations.app_registry import APPS
 from integrations.models import Destination, Integration
 from rules.triggers import Trigger
 
@@ -89,13 +90,20 @@ def connection_badge(integration: Integration) -> SafeString:
     return badge(connection.label, CONNECTION_COLORS[connection])
 
 
-def destination(found: Destination) -> str:
+def destination(found: Destination | None) -> str:
     """The name of a course or bundle, and what is special about it: "Course Two (entered by hand)".
 
-    A badge of its own says that it is gone.
+    A badge of its own says that it is gone. Some actions have none.
     """
+    if found is None:
+        return "–"
     special = "" if found.gone_at else found.standing
     return brief(found.name) + (f" ({special})" if special else "")
+
+
+def outside(run: RuleRun) -> str:
+    """How sentences name what the run calls: "Thinkific", "the receiver"."""
+    return APPS[run.spec.app].outside
 
 
 def switch_badge(on: bool) -> SafeString:
