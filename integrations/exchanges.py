@@ -111,21 +111,26 @@ class Reply:
     detail: str = ""  # of NO_CERTIFICATE: what OpenSSL says of it
 
 
+def refuse_in_transaction() -> None:
+    """Raises RuntimeError inside a database transaction.
+
+    A slow answer would hold its locks, and a rollback would forget the call.
+    """
+    if not settings.configured:
+        return
+    if any(each.in_atomic_block for each in connections.all(initialized_only=True)):
+        raise RuntimeError("Nothing may be sent inside a database transaction.")
+
+
 def carry_out(
     request: Request,
     judge: Callable[[Reply], Answer | OutsideError],
-    *,
-    before_call: Callable[[], None],
     after_call: Callable[[Exchange], None],
 ) -> Answer:
     """Send the request; its answer as `judge` sees it, or the error that `judge` returns, raised.
 
-    `before_call` may raise to stop it. `after_call` gets the Exchange of whatever was sent, also
-    when a signal interrupts it. Raises RuntimeError inside a database transaction: a slow answer
-    would hold its locks, a rollback would forget the call.
+    `after_call` gets the Exchange of whatever was sent, also when a signal interrupts it.
     """
-    _refuse_in_transaction()
-    before_call()
     sent_at, started = datetime.now(UTC), time.monotonic()
 
     def record(status: int | None, text: str, error: str) -> None:
@@ -222,10 +227,3 @@ def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseExcept
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
-
-
-def _refuse_in_transaction() -> None:
-    if not settings.configured:
-        return
-    if any(each.in_atomic_block for each in connections.all(initialized_only=True)):
-        raise RuntimeError("Nothing may be sent inside a database transaction.")

@@ -50,7 +50,7 @@ _CUTS = {
     ),
     Cut.NO_ADDRESS: _Failure(
         code="unreachable",
-        sentence="{host} was not found (DNS). Check the spelling of the address.",
+        sentence="{host} could not be looked up (DNS). Check the spelling of the address.",
     ),
     Cut.NO_CERTIFICATE: _Failure(
         code="tls_failed",

@@ -92,6 +92,7 @@ class Client:
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Answer:
+        exchanges.refuse_in_transaction()
         payload = "" if body is None else json.dumps(body, allow_nan=False)
         request = exchanges.Request(
             method=method,
@@ -114,12 +115,8 @@ class Client:
                 now=datetime.now(UTC),
             )
 
-        return exchanges.carry_out(
-            request,
-            judge,
-            before_call=lambda: self._before_call(method, path),
-            after_call=self._after_call,
-        )
+        self._before_call(method, path)
+        return exchanges.carry_out(request, judge, self._after_call)
 
     def _headers(self) -> dict[str, str]:
         if not re.fullmatch(r"[!-~]+", self._secret):

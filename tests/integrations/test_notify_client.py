@@ -495,7 +495,7 @@ def test_a_name_that_is_unknown_is_tried_again():
 
     assert isinstance(error, Retry)
     assert error.code == "unreachable"
-    assert "receiver.invalid was not found (DNS)" in error.message
+    assert "receiver.invalid could not be looked up (DNS)" in error.message
 
 
 def test_https_is_spoken_to_a_receiver_with_a_valid_certificate(trusted):
@@ -538,6 +538,19 @@ def test_a_receiver_that_speaks_no_tls_is_tried_again():
 
 
 # What stops a message
+
+
+def test_a_message_is_signed_when_it_is_sent_and_not_before_its_wait(receiver):
+    begun: list[datetime] = []
+
+    def wait(method: str, path: str) -> None:
+        time.sleep(1.1)  # signatures count whole seconds
+        begun.append(datetime.now(UTC))
+
+    Posting(receiver.url, before_call=wait).client.send(MESSAGE)
+
+    (request,) = receiver.requests
+    assert int(request.headers["webhook-timestamp"]) >= int(begun[0].timestamp())
 
 
 def test_whoever_watches_the_call_may_stop_it(receiver):
