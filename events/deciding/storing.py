@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import CharField
 
-from events.deciding import repeats, revocations
+from events.deciding import passing_on, repeats, revocations
 from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
 from integrations import queries
@@ -58,10 +58,11 @@ def store(reading: Reading, found: LookupCache) -> None:
     if first is not None:
         Delivery.objects.filter(pk=delivery.pk).update(repeat_of=first)
     assert reading.book is not None
+    passed_on = passing_on.rules_that_did(delivery.pk) if known else set()
     for number, line in enumerate(reading.lines):
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
-            _store_line(event, line, first, reading.book, found)
+            _store_line(event, line, first, reading.book, found, passed_on)
     if first is None:
         repeats.part_again(delivery)
 
@@ -92,8 +93,9 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent) -> RuleRun:
         next_attempt_at=event.received_at + timedelta(seconds=settings.RETRY_DELAYS[0]),
         **RuleRun.copy_of(rule),
     )
-    held = must_be_held(event, line.line_status)
-    if event.customer is None:
+    # Of what is passed on, the receiver reads itself how the line stands.
+    held = must_be_held(event, "" if rule.spec.passes_on else line.line_status)
+    if event.customer is None and not rule.spec.passes_on:
         run.status, run.code = RuleRun.Status.FAILED, "no_email"
         run.message = f"{line.email_problem} So nobody could be enrolled or removed."
     elif held:
@@ -137,9 +139,15 @@ def _explain(event: EventLog, status: EventLog.Status, reason: str) -> None:
 
 
 def _store_line(
-    event: EventLog, line: LineItem, first: Delivery | None, book: RuleBook, found: LookupCache
+    event: EventLog,
+    line: LineItem,
+    first: Delivery | None,
+    book: RuleBook,
+    found: LookupCache,
+    passed_on: set[int],
 ) -> None:
     _fill(event, line, found)
+    event.gave_nothing = False
     runs: list[RuleRun] = []
     if event.trigger is None:
         _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))
@@ -152,7 +160,7 @@ def _store_line(
         )
     else:
         event.rule_texts = _texts(book, found)
-        runs = _plan_runs(event, line)
+        runs = _plan_runs(event, line, passed_on)
     if event.pk is None:
         queries.add(event)
     else:
@@ -226,14 +234,19 @@ def _look_up(
     return Product.objects.named(marketplace_id, kind, external_id, name)
 
 
-def _plan_runs(event: EventLog, line: LineItem) -> list[RuleRun]:
+def _plan_runs(event: EventLog, line: LineItem, passed_on: set[int]) -> list[RuleRun]:
     """The runs of the event (not saved); its verdicts, status and reason are written into it."""
     event.also_canceled = bool(line.verdicts_if_canceled) and not _just_canceled(event)
     verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
+    verdicts = passing_on.once(verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
     runs = [plan(event, verdict.rule, line.sale) for verdict in verdicts if verdict.runs]
+    event.gave_nothing = all(run.spec.passes_on for run in runs)
     whys = {verdict.why for verdict in verdicts}
-    _explain(event, event.status_of([run.status for run in runs]), _reason(runs, whys))
+    status = event.status_of([run.status for run in runs])
+    if not runs and Reason.OTHER_LINE in whys:
+        status = Status.SKIPPED
+    _explain(event, status, _reason(runs, whys))
     return runs
 
 
@@ -269,6 +282,8 @@ def _reason(runs: Sequence[RuleRun], whys: set[Reason]) -> str:
     if runs:
         stopped = (RuleRun.Status.FAILED, RuleRun.Status.HELD)
         return next((run.message for run in runs if run.status in stopped), "")
+    if Reason.OTHER_LINE in whys:
+        return "What SamCart sent is passed on once, with another line of the same delivery."
     if Reason.OFF in whys:
         return "What fits this event is turned off, so nothing was sent."
     return "No rule matched this event, so nothing was sent."

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from typing import Any
+from uuid import uuid4
 
 from django.db import transaction
 from django.db.models import Case, F, QuerySet, Value, When
@@ -103,6 +104,7 @@ def _queue(run: RuleRun, *, anyway: bool) -> int:
             attempts=0,
             crashes=0,
             forced=anyway,
+            message_id=uuid4(),
             next_attempt_at=Now(),
             finished_at=None,
             **_given_instead(run),
@@ -132,7 +134,7 @@ def why_not(run: RuleRun, *, anyway: bool = False) -> str:
         return "it had succeeded"
     if run.status == Status.SKIPPED and not anyway:
         return "a later event has overtaken it"
-    if run.customer_id is None:
+    if run.customer_id is None and not run.spec.passes_on:
         return NO_EMAIL
     if run.integration_id is None:
         return "its integration was deleted"
@@ -167,5 +169,5 @@ def _give_up(pk: int, what: str) -> None:
         next_attempt_at=None,
         code="deleted",
         message=f"The {what} was deleted before this could be carried out. "
-        "Do it by hand in Thinkific if it is still wanted.",
+        "Do it by hand if it is still wanted.",
     )

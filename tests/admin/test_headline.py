@@ -55,7 +55,9 @@ def test_each_part_leads_to_the_section_that_tells_more(client: Client, admin_us
     course = factories.DestinationFactory.create()
     run(course, status="failed")
     unsold = event(factories.CustomerFactory.create())
-    EventLog.objects.filter(pk=unsold.pk).update(status="no_rule", received_at=timezone.now())
+    EventLog.objects.filter(pk=unsold.pk).update(
+        status="no_rule", gave_nothing=True, received_at=timezone.now()
+    )
     factories.RuleFactory.create(trigger="product_refunded", destination=course)
     client.force_login(admin_user)
     shown = client.get("/admin/").content.decode()

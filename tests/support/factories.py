@@ -15,6 +15,7 @@ from integrations.models import (
     Product,
     ProfileField,
 )
+from integrations.notify_url import signature
 from rules.actions import Action
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
@@ -62,6 +63,16 @@ class IntegrationFactory(factory.django.DjangoModelFactory):
         CallBudget.objects.create(integration=self)
 
 
+class ReceiverFactory(IntegrationFactory):
+    """A Notify URL that nobody serves."""
+
+    name = factory.Sequence(lambda n: f"My CRM {n}")
+    app = Integration.App.NOTIFY_URL
+    site = factory.Sequence(lambda n: f"crm{n}.example.com")
+    url = factory.LazyAttribute(lambda row: f"https://{row.site}/hooks/samcart")
+    sealed_secret = factory.LazyFunction(lambda: secrets.seal(signature.new_secret()))
+
+
 class DestinationFactory(factory.django.DjangoModelFactory):
     class Meta:
         model = Destination
@@ -104,6 +115,14 @@ class RuleFactory(factory.django.DjangoModelFactory):
     action = Action.CREATE_COURSE_ENROLLMENT
     destination = factory.SubFactory(DestinationFactory)
     integration = factory.SelfAttribute("destination.integration")
+
+
+class NotifyRuleFactory(RuleFactory):
+    """A rule for every product that posts to a Notify URL."""
+
+    action = Action.SEND_HTTP_POST
+    destination = None
+    integration = factory.SubFactory(ReceiverFactory)
 
 
 def connected(school_name: str, **facts) -> Integration:

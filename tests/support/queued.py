@@ -15,8 +15,8 @@ from django.utils import timezone
 from config.logging import LineFormatter
 from events.execution import runs
 from events.models import Delivery, EventLog, RuleRun
+from integrations import app_registry
 from integrations.models import CallBudget, Customer, Destination, Integration, Marketplace
-from integrations.thinkific import pauses
 from rules.actions import Action
 from tests.support import factories
 
@@ -95,7 +95,7 @@ def end_pause(integration: Integration) -> None:
 def claim() -> list[RuleRun]:
     """Ask the sites whose pause is over, then claim, as a worker does."""
     for site in runs.to_ask():
-        pauses.ask(site)
+        app_registry.of(site).ask(site)
     return runs.claim(8)
 
 
