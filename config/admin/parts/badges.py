@@ -60,9 +60,10 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
     `holes` are those of its product, where they are known: on them a rule is missing.
     """
     status = EventLog.Status(event.status)
-    if gave_nothing(event):
+    needs_a_person = status in {EventLog.Status.FAILED, EventLog.Status.HELD}
+    if gave_nothing(event) and not needs_a_person:
         return badge("Paid, nothing given", AMBER)
-    if status == EventLog.Status.NO_RULE and event.trigger in holes:
+    if event.gave_nothing and event.trigger in holes and not needs_a_person:
         return badge("Rule missing", AMBER)
     return badge(status.label, EVENT_COLORS[status])
 
@@ -70,7 +71,7 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
 def gave_nothing(event: EventLog) -> bool:
     """Whether somebody paid, no rule gave anything for it, and nobody has dealt with that."""
     paid = event.trigger == Trigger.PRODUCT_PURCHASED
-    return paid and event.status == EventLog.Status.NO_RULE and event.dealt_with_at is None
+    return paid and event.gave_nothing and event.dealt_with_at is None
 
 
 def run_badge(run: RuleRun) -> SafeString:
