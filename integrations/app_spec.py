@@ -31,7 +31,8 @@ class Ask(Protocol):
 class AppSpec:
     """One app. `key` is stored with its integrations, and written in the configuration file.
 
-    `outside` is how sentences name what is called. `has_catalog`: it has courses, bundles and
+    `outside` is how sentences name what is called, and `secret` what an integration is connected
+    with. `has_catalog`: it has courses, bundles and
     signup fields. At most `calls_at_once` go to one integration, and `calls_per_minute` (0: as
     many as it takes). `client` is called with an integration, what is to be done before each
     call, and what after it. `ask` is called when a pause is over. `interpret` says what an error
@@ -42,6 +43,7 @@ class AppSpec:
     key: Integration.App
     label: str
     outside: str
+    secret: str
     has_catalog: bool
     calls_at_once: int
     calls_per_minute: Callable[[], int]

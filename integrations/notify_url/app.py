@@ -30,6 +30,7 @@ SPEC = AppSpec(
     key=Integration.App.NOTIFY_URL,
     label=Integration.App.NOTIFY_URL.label,
     outside="the receiver",
+    secret="signing secret",  # noqa: S106 - its name
     has_catalog=False,
     calls_at_once=CALLS_AT_ONCE,
     calls_per_minute=lambda: CALLS_PER_MINUTE,

@@ -11,6 +11,7 @@ SPEC = AppSpec(
     key=Integration.App.THINKIFIC,
     label=Integration.App.THINKIFIC.label,
     outside="Thinkific",
+    secret="API key",  # noqa: S106 - its name
     has_catalog=True,
     # Thinkific serves about ten calls at once; eight leave room for the site's other tools.
     calls_at_once=8,

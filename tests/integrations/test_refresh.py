@@ -107,7 +107,7 @@ def test_only_the_named_one_is_read(world, sandbox):
 
 def test_a_name_that_is_not_there_is_wrong_use(world):
     with pytest.raises(
-        CommandError, match=r"no integration Zoo\. There are: Art Academy"
+        CommandError, match=r"no integration Zoo with courses\. There are: Art Academy"
     ) as caught:
         call_command("refresh", "Zoo")
     assert caught.value.returncode == 2
