@@ -59,6 +59,8 @@ FOR_THEMSELVES = {
 MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("integration", "refresh"): SETS_UP,
     ("integration", "try_now"): SETS_UP,
+    ("integration", "send_test"): SETS_UP,
+    ("integration", "new_secret"): SETS_UP,
     ("destination", "mark_gone"): SETS_UP,
     ("destination", "mark_back"): SETS_UP,
     ("destination", "remove"): SETS_UP,
@@ -74,6 +76,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("rulerun", "do_anyway"): HELPS,
     ("rulerun", "dismiss"): HELPS,
     ("rulerun", "refresh"): SETS_UP,
+    ("rulerun", "turn_rule_off"): SETS_UP,
     ("customer", "ask_thinkific"): HELPS,
     ("user", "new_link"): ALONE,
     ("user", "switch_on"): ALONE,

@@ -13,7 +13,7 @@ from config.admin.parts import badges
 from events.reports import backlog
 from integrations import app_registry, rate_limit
 from integrations.catalog_refresh import Outcome
-from integrations.models import Integration, SiteAnswer
+from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
 from rules import broken_rules
@@ -81,10 +81,15 @@ def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     messages.success(request, f"{integration}: saved. {then}".rstrip())
 
 
-def paused_for(integration: Integration) -> int:
-    """For how many seconds yet nothing is sent to it, 0 when it is not paused."""
+def pause_sentence(integration: Integration) -> str:
+    """Why and for how long yet nothing is sent to a receiver; "" when it is not paused."""
     why, seconds = rate_limit.blocked_for(integration.pk)
-    return math.ceil(seconds) if why and integration.enabled else 0
+    if not (why and seconds > 0 and integration.enabled):
+        return ""
+    left = f"{math.ceil(seconds)} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"
+    away = why == CallBudget.Blocked.AWAY
+    what = "could not be reached" if away else "asked for a pause"
+    return f"Paused: {integration} {what}. Messages wait, and go out by themselves in {left}."
 
 
 def _none_listed(integration: Integration) -> SafeString:

@@ -50,6 +50,14 @@ def _may_be_tried(integration: Integration) -> bool:
     return paused and not integration.refused_at_first()
 
 
+def _is_paused(integration: Integration) -> bool:
+    """Whether it is left alone for a while; that a key is rejected, its badge says."""
+    calls: CallBudget | None = getattr(integration, "budget", None)
+    if calls is None or not integration.enabled or calls.blocked == CallBudget.Blocked.KEY:
+        return False
+    return bool(calls.blocked) and calls.blocked_until > timezone.now().timestamp()
+
+
 def _has_catalog(integration: Integration) -> bool:
     return app_registry.of(integration).has_catalog
 
@@ -62,7 +70,7 @@ class IntegrationAdmin(ListAdmin):
     list_display = (
         "name",
         "app",
-        "site",
+        "place",
         "shown_connection",
         "courses",
         "bundles",
@@ -112,11 +120,18 @@ class IntegrationAdmin(ListAdmin):
         actions.pop("delete_selected", None)
         return actions
 
+    @admin.display(description="Site")
+    def place(self, integration: Integration) -> SafeString:
+        return badges.breakable(badges.brief(integration.site))
+
     @admin.display(description="Connection")
     def shown_connection(self, integration: Integration) -> SafeString:
         warning = connect.expiry_warning(integration, timezone.localdate())
         end = badges.badge("Token expires", badges.AMBER) if warning else ""
-        return format_html("<span>{} {}</span>", badges.connection_badge(integration), end)
+        pause = badges.badge("Paused", badges.AMBER) if _is_paused(integration) else ""
+        return format_html(
+            "<span>{} {} {}</span>", badges.connection_badge(integration), pause, end
+        )
 
     def courses(self, integration: Any) -> str:
         return str(integration.courses) if _has_catalog(integration) else NONE

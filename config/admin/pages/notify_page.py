@@ -111,7 +111,7 @@ def _told(integration: Integration) -> dict[str, Any]:
         "rules_url": integration_messages.rules_of(integration=integration.pk),
         "actions_url": f"{actions}?integration={integration.pk}",
         "waiting": backlog.waiting(integration),
-        "paused": integration_messages.paused_for(integration),
+        "paused": integration_messages.pause_sentence(integration),
         "last_call": calls.first(),
         "seconds": settings.CALL_DEADLINE_SECONDS,
     }
