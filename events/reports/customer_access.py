@@ -51,7 +51,9 @@ def describe(customer: Customer) -> AccessReport:
     lines = [
         place_sentences.about(name, place, kept.get(place), left.get(place)) for place in places
     ]
-    besides = [run for run in runs if not run.target and not run.spec.passes_on]
+    passed_on = [run for run in runs if run.spec.passes_on]
+    runs = [run for run in runs if not run.spec.passes_on]
+    besides = [run for run in runs if not run.target]
     lines += [place_sentences.besides(run) for run in besides if run.status in UNDECIDED]
     lines += _nothing_goes_on(runs)
     nothing = list(_told(review.gave_nothing().filter(customer=customer)))
@@ -64,11 +66,7 @@ def describe(customer: Customer) -> AccessReport:
     if not lines:
         lines = _nothing(name, customer)
     # It is no matter of the customer's access, and so comes last.
-    lines += [
-        place_sentences.besides(run)
-        for run in runs
-        if run.spec.passes_on and run.status in UNDECIDED
-    ]
+    lines += [place_sentences.besides(run) for run in passed_on if run.status in UNDECIDED]
     owed = [event for event in nothing if event.pk not in back]
     done_besides = dict.fromkeys(run.event for run in besides)
     return AccessReport(
