@@ -6,6 +6,7 @@ with Receiver(secret) as receiver:
 """
 
 import ssl
+import threading
 from collections.abc import Callable, Mapping
 
 from standardwebhooks import Webhook
@@ -86,6 +87,9 @@ class Receiver(Wire):
         super().__init__(self._serve_messages, tls=tls)
         self.secret = secret
         self.behavior = behavior
+        self.most_at_once = 0  # messages that were under way at the same time
+        self._under_way = 0
+        self._lock = threading.Lock()
         self.url += path
 
     def verified(self) -> list[str]:
@@ -97,4 +101,13 @@ class Receiver(Wire):
 
     def _serve_messages(self, peer: Peer) -> None:
         while peer.read():
-            self.behavior(peer)
+            self._count(1)
+            try:
+                self.behavior(peer)
+            finally:
+                self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._under_way += change
+            self.most_at_once = max(self.most_at_once, self._under_way)
