@@ -3,8 +3,8 @@
 from django.db import transaction
 from django.db.models.functions import Now
 
+from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
-from events.deciding.storing import WITHDRAWN, must_be_held
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun
 from events.queue.wake import wake

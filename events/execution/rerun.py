@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from events.deciding import passing_on, revocations
+from events.deciding.planning import plan
 from events.deciding.reading import LineItem, RuleBook, read
-from events.deciding.storing import plan
 from events.execution import retries
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun, RuleTexts

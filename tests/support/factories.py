@@ -117,14 +117,6 @@ class RuleFactory(factory.django.DjangoModelFactory):
     integration = factory.SelfAttribute("destination.integration")
 
 
-class NotifyRuleFactory(RuleFactory):
-    """A rule for every product that posts to a Notify URL."""
-
-    action = Action.SEND_HTTP_POST
-    destination = None
-    integration = factory.SubFactory(ReceiverFactory)
-
-
 def connected(school_name: str, **facts) -> Integration:
     """An integration as the admin would save it."""
     integration = Integration(name=facts.pop("name", "Art Academy"), site=school_name, **facts)

@@ -18,6 +18,7 @@ from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Sandbox, School
+from rules.actions import Action
 from rules.models import Rule, Scope
 from tests.support import factories, queued
 from tests.support.samcart import Account, changed
@@ -79,12 +80,16 @@ class World(Account):
     ) -> Rule:
         """A rule that posts to a Notify URL, for one product by its SamCart id or for every one."""
         found = product and Product.objects.named(self.marketplace.pk, "product", product, "")
-        if receiver is not None:
-            facts["integration"] = receiver
         return cast(
             Rule,
-            factories.NotifyRuleFactory(
-                marketplace=self.marketplace, product=found or None, trigger=trigger, **facts
+            factories.RuleFactory(
+                marketplace=self.marketplace,
+                product=found or None,
+                trigger=trigger,
+                action=Action.SEND_HTTP_POST,
+                destination=None,
+                integration=receiver or factories.ReceiverFactory(),
+                **facts,
             ),
         )
 
