@@ -10,7 +10,7 @@ from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Concat, Now
 
 from events.deciding import revocations
-from events.execution import gone_destinations
+from events.execution import gone_destinations, messages
 from events.execution.results import refresh_event
 from events.models import EventLog, RuleRun
 
@@ -59,6 +59,20 @@ def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[s
         else:
             queued += 1
     return queued, left
+
+
+def run_again(run: RuleRun) -> str:
+    """Queue what was passed on to be sent once more, as a new message; why not, "" when it is."""
+    return why_not_again(run) or ("" if _queue(run, anyway=False) else "it has just changed")
+
+
+def why_not_again(run: RuleRun) -> str:
+    """Why this run cannot be carried out once more, "" when it can."""
+    if run.status != Status.DONE or not run.spec.passes_on:
+        return "only what was sent to a receiver can be sent again"
+    if run.integration_id is None:
+        return "its integration was deleted"
+    return "" if messages.of(run) else "what SamCart sent is not kept any more"
 
 
 def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:

@@ -74,6 +74,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("rulerun", "retry"): HELPS,
     ("rulerun", "release"): HELPS,
     ("rulerun", "do_anyway"): HELPS,
+    ("rulerun", "run_again"): HELPS,
     ("rulerun", "dismiss"): HELPS,
     ("rulerun", "refresh"): SETS_UP,
     ("rulerun", "turn_rule_off"): SETS_UP,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from config.staff import roles
 from events.execution import retries, runs
 from events.models import Delivery, EventLog, RuleRun
 from events.retention import delete_integration
@@ -18,6 +19,7 @@ from integrations.notify_url import signature
 from rules.models import Rule
 from rules.triggers import Trigger
 from tests.support import queued, receiver
+from tests.support.pages import press, said, signed_in
 from tests.support.receiver import Receiver, answers
 from tests.support.samcart import PAYLOADS, changed
 from tests.support.wire import Request
@@ -263,6 +265,27 @@ def test_a_retry_keeps_the_id_and_signs_anew_and_a_persons_retry_is_a_new_messag
     assert only().status == "done"
     assert crm.verified()[2] not in {first}
     assert len({got.body for got in crm.requests}) == 1
+
+
+def test_run_again_sends_what_was_sent_as_a_new_message_while_it_is_kept(world, crm, rule):
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    support = signed_in(roles.SUPPORT)
+    world.sell()
+    world.settle()
+    run = RuleRun.objects.get(action="send_http_post")
+    enrolled = RuleRun.objects.exclude(pk=run.pk).get()
+    assert said(press(support, run, "run_again")) == ["Queued as a new message."]
+    world.settle()
+    assert len(set(crm.verified())) == 2
+    assert crm.requests[0].body == crm.requests[1].body
+    (text,) = said(press(support, enrolled, "run_again"))
+    assert text == "Not sent again: only what was sent to a receiver can be sent again."
+    Delivery.objects.update(body=b"", body_removed_at=queued.START)
+    (text,) = said(press(support, run, "run_again"))
+    assert text == "Not sent again: what SamCart sent is not kept any more."
+    run.refresh_from_db()
+    assert (run.status, len(crm.requests)) == ("done", 2)
 
 
 ANSWERS: list[tuple[Callable[..., None], str, str, str]] = [

@@ -106,6 +106,13 @@ class ActionAdmin(ReadOnly):
             fits=lambda run: run.status == Status.SKIPPED and not retries.why_not(run, anyway=True),
         ),
         Button(
+            "run_again",
+            "Run again",
+            "events.retry_rulerun",
+            fits=lambda run: not retries.why_not_again(run),
+            in_row=False,
+        ),
+        Button(
             "dismiss",
             "Dismiss",
             "events.dismiss_rulerun",
@@ -198,6 +205,16 @@ class ActionAdmin(ReadOnly):
 
     def do_anyway(self, request: HttpRequest, run: RuleRun) -> None:
         self._queue(request, [run], anyway=True)
+
+    def run_again(self, request: HttpRequest, run: RuleRun) -> None:
+        """For a receiver that has lost what it got."""
+        reason = retries.run_again(run)
+        if not reason:
+            with transaction.atomic():
+                wake.wake()
+        level = messages.WARNING if reason else messages.SUCCESS
+        text = f"Not sent again: {reason}." if reason else "Queued as a new message."
+        self.message_user(request, text, level)
 
     def dismiss(self, request: HttpRequest, run: RuleRun) -> None:
         self._dismiss(request, [run])
