@@ -4,10 +4,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from integrations.notify_url import signature
+from integrations.thinkific.sandbox import School
 from tests.support import live
 from tests.support import receiver as receivers
 from tests.support.receiver import Receiver
@@ -43,10 +45,10 @@ def running() -> Iterator[dict[str, Receiver]]:
 
 
 @pytest.fixture
-def admit(tmp_path: Path) -> Iterator[tuple[live.Installation, live.School]]:
+def admit(tmp_path: Path) -> Iterator[tuple[live.Installation, School]]:
     with contextlib.ExitStack() as stack:
         sandbox, acme = stack.enter_context(live.school())
-        settings = SETTINGS | {"THINKIFIC_API_URL": sandbox.url}
+        settings: dict[str, Any] = SETTINGS | {"THINKIFIC_API_URL": sandbox.url}
         if SERVER.startswith("postgres"):
             opened = live.on_server(tmp_path, SERVER, **settings)
         else:
