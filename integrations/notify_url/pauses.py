@@ -4,8 +4,6 @@ A receiver has no question that concerns no message. So its pause is short, and 
 finds out whether it is over.
 """
 
-from django.db.models import QuerySet
-
 from integrations import rate_limit
 from integrations.errors import LimitReached, OutsideError, Retry
 from integrations.models import CallBudget, Integration, SiteAnswer
@@ -20,22 +18,20 @@ def interpret(integration: Integration, error: OutsideError) -> OutsideError:
     That is where it gave no answer, or asked for a pause. The message itself counts the attempt
     and comes back by its schedule, or else a receiver that asks each time would never end it.
     """
-    match error:
-        case LimitReached():
-            rate_limit.block(integration.pk, Blocked.LIMIT, error.seconds)
-            return Retry(
-                error.message,
-                status=error.status,
-                code=error.code,
-                in_doubt=False,
-                seconds=error.seconds,
-            )
-        case Retry() if error.seconds is not None:
-            rate_limit.block(integration.pk, Blocked.LIMIT, error.seconds)
-        case Retry(status=None):
-            rate_limit.block(integration.pk, Blocked.AWAY, AWAY_SECONDS)
-            unreachable = Integration.Connection.UNREACHABLE
-            _same(integration).update(connection=unreachable, connection_message=error.message)
+    reached = error.status is not None
+    state = Integration.Connection.CONNECTED if reached else Integration.Connection.UNREACHABLE
+    # What the address of before did, or one with another secret, pauses nothing.
+    same = Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
+    if same.update(connection=state, connection_message="" if reached else error.message):
+        _pause(integration, error)
+    if isinstance(error, LimitReached):
+        return Retry(
+            error.message,
+            status=error.status,
+            code=error.code,
+            in_doubt=False,
+            seconds=error.seconds,
+        )
     return error
 
 
@@ -47,6 +43,11 @@ def end(
     return SiteAnswer.OPEN
 
 
-def _same(integration: Integration) -> QuerySet[Integration]:
-    """The row, unless its address or secret was changed since."""
-    return Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
+def _pause(integration: Integration, error: OutsideError) -> None:
+    match error:
+        case LimitReached():
+            rate_limit.block(integration.pk, Blocked.LIMIT, error.seconds)
+        case Retry() if error.seconds is not None:
+            rate_limit.block(integration.pk, Blocked.LIMIT, error.seconds)
+        case Retry(status=None):
+            rate_limit.block(integration.pk, Blocked.AWAY, AWAY_SECONDS)

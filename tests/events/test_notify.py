@@ -391,6 +391,19 @@ def test_retry_after_pauses_the_receiver_and_counts_the_attempt_of_the_message_i
     assert (run.status, run.attempts) == ("failed", 2)
 
 
+def test_an_answer_of_the_address_of_before_pauses_nothing(world, crm, rule, connected):
+    crm.behavior = receiver.sends(b"")
+    world.sell()
+    world.read()
+    (claimed,) = queued.claim()
+    Integration.objects.filter(pk=connected.pk).update(secret_version=9)
+    runs.carry_out(claimed)
+    assert only().status == "waiting"
+    assert rate_limit.blocked_for(connected.pk) == ("", 0.0)
+    connected.refresh_from_db()
+    assert connected.connection == Integration.Connection.UNKNOWN
+
+
 def test_a_message_that_waits_for_its_retry_holds_no_later_one_of_the_customer(
     world, crm, rule, connected
 ):
