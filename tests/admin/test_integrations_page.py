@@ -590,7 +590,7 @@ def test_the_list_tells_what_each_site_has(boss, world):
     assert shown == {
         "Name": "Art Academy",
         "App": "Thinkific",
-        "Site URL": "acme",
+        "Site": "acme",
         "Connection": "Connected",
         "Courses": "1",
         "Bundles": "1",

@@ -10,9 +10,11 @@ from django.urls import reverse
 from django.utils import timezone
 from standardwebhooks import Webhook
 
+from config.admin.pages.app_pages import APP_PAGES
 from config.staff import roles
 from events.models import EventLog, RuleRun, Worker
 from integrations import rate_limit
+from integrations.app_registry import APPS
 from integrations.models import ApiCall, CallBudget, Integration
 from integrations.notify_url import signature
 from rules.models import Rule
@@ -71,6 +73,11 @@ def secret_on(answer: Any) -> str:
 # Connecting
 
 
+def test_every_app_has_a_page():
+    assert set(APP_PAGES) == set(APPS)
+    assert all(page.buttons for page in APP_PAGES.values())
+
+
 def test_a_new_integration_asks_for_the_app_first(manager):
     answer = manager.get(reverse(ADD))
     assert "Which app do you want to connect?" in words(answer)
@@ -104,7 +111,7 @@ def test_a_notify_url_is_saved_and_its_secret_is_shown_once(manager, receiver):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"url": ""}, "Enter the address of the receiver"),
+        ({"url": ""}, "Enter the address of the receiver."),
         ({"url": "http://example.com/hook"}, "The address must begin with https://"),
         ({"url": "https://me:pass@example.com/"}, "must not contain a user name or a password"),
         ({"url": "https://example.com/#top"}, "Leave out the # and what follows"),

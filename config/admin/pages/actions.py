@@ -26,8 +26,6 @@ from rules.actions.notify import NO_BODY
 from rules.models import Rule
 
 Status = RuleRun.Status
-# Here a retry cannot help before the address or the receiver is another one.
-RECEIVER_GONE = "receiver_gone"
 # Why a message was not sent at all, so that its receiver is not to blame.
 NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "database_busy"}
 
@@ -137,21 +135,12 @@ class ActionAdmin(ReadOnly):
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Where a retry cannot help, the way to what can."""
         assert isinstance(thing, RuleRun)
-        reruns = request.user.has_perm("events.rerun_eventlog")
-        links = []
-        if reruns and email_correction.lacks_email(thing):
-            page = reverse("admin:events_eventlog_change", args=[thing.event_id])
-            links.append((f"{page}#give-email", "", "Give the right e-mail"))
-        if thing.code == RECEIVER_GONE:
-            links += self._address_links(request, thing)
-        return links
-
-    def _address_links(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
-        edits = request.user.has_perm("integrations.change_integration")
-        if not edits or run.integration_id is None or not _was_not_taken(run):
+        if not email_correction.lacks_email(thing) or not request.user.has_perm(
+            "events.rerun_eventlog"
+        ):
             return []
-        page = reverse("admin:integrations_integration_change", args=[run.integration_id])
-        return [(page, "", "Edit the address")]
+        page = reverse("admin:events_eventlog_change", args=[thing.event_id])
+        return [(f"{page}#give-email", "", "Give the right e-mail")]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList
@@ -234,8 +223,10 @@ class ActionAdmin(ReadOnly):
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, RuleRun)
         links = self.row_links(request, thing)
-        if thing.code != RECEIVER_GONE:
-            links += self._address_links(request, thing)
+        edits = request.user.has_perm("integrations.change_integration")
+        if edits and thing.integration_id is not None and _was_not_taken(thing):
+            page = reverse("admin:integrations_integration_change", args=[thing.integration_id])
+            links.append((page, "", "Edit the address"))
         may = thing.rule_id is not None and request.user.has_perm("rules.change_rule")
         if may and _misses_its_course(thing):
             rule = reverse("admin:rules_rule_change", args=[thing.rule_id])

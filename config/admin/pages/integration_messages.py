@@ -41,7 +41,7 @@ def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, wa
     """What a paused site answered to the person who pressed Try now."""
     match answer:
         case SiteAnswer.OPEN:
-            then = backlog.go_on(waiting)
+            then = backlog.go_on(waiting, integration)
             messages.success(request, f"{integration}: the pause is over. {then}".rstrip())
         case SiteAnswer.REFUSED:
             why = trouble(integration)
@@ -59,7 +59,11 @@ def connected(
 ) -> None:
     """After a new key: whether it works, and what that means for the actions that wait."""
     if integration.connection == Connection.CONNECTED:
-        then = backlog.go_on(waiting) if integration.enabled else _off(integration, waiting)
+        then = (
+            backlog.go_on(waiting, integration)
+            if integration.enabled
+            else _off(integration, waiting)
+        )
         messages.success(request, f"{integration}: saved. Connected. {then}".rstrip())
         refreshed(request, integration, outcome)
     elif integration.connection == Connection.REFUSED:
@@ -77,7 +81,7 @@ def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     elif "enabled" in form.changed_data:
         # With a rejected key nothing goes on; the refresh says why.
         works = integration.connection != Connection.REFUSED
-        then = f"It is on. {backlog.go_on(waiting) if works else ''}"
+        then = f"It is on. {backlog.go_on(waiting, integration) if works else ''}"
     messages.success(request, f"{integration}: saved. {then}".rstrip())
 
 

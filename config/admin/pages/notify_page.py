@@ -42,7 +42,7 @@ class NotifyForm(forms.ModelForm):
         max_length=LONGEST_ADDRESS,
         widget=forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off"}),
         help_text="Where Admit posts what SamCart sends. It begins with https://.",
-        error_messages={"required": address_check.EMPTY},
+        error_messages={"required": "Enter the address of the receiver."},
     )
 
     class Meta:
@@ -120,7 +120,11 @@ def _told(integration: Integration) -> dict[str, Any]:
 def _save(request: HttpRequest, form: NotifyForm) -> HttpResponse:
     integration: Integration = form.instance
     if not integration.pk:
-        return _with_secret(request, integration, "connected. Send a test next.")
+        return _with_secret(
+            request,
+            integration,
+            "is saved. When the receiver has the secret, press Done and then Send a test.",
+        )
     waiting = backlog.waiting(integration)
     connect.save(integration)
     integration_messages.saved(request, form, waiting)
@@ -133,7 +137,7 @@ def new_secret(request: HttpRequest, integration: Integration) -> HttpResponse:
 
 
 def _with_secret(request: HttpRequest, integration: Integration, text: str) -> HttpResponse:
-    """Save it with a fresh secret, on a page that shows it this once.
+    """Save it with a fresh secret, on a page that shows it this once; `text` follows the name.
 
     A message or another page would need the secret to be kept somewhere.
     """
@@ -168,7 +172,7 @@ def send_test(request: HttpRequest, integration: Integration) -> None:
     except SecretUnreadable:
         messages.error(request, f"{integration}: not sent. {UNREADABLE}")
         return
-    then = backlog.go_on(waiting) if integration.enabled else ""
+    then = backlog.go_on(waiting, integration) if integration.enabled else ""
     text = f"{integration}: the receiver took the test. It answered {answer.status}. {then}"
     messages.success(request, text.rstrip())
 
