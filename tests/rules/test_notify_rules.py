@@ -17,19 +17,20 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def crm() -> Any:
-    return factories.ReceiverFactory(name="My CRM")
+    return factories.ReceiverFactory.create(name="My CRM")
 
 
 def notify(crm: Any, **facts: Any) -> Rule:
-    return factories.RuleFactory.build(
+    made: Rule = factories.RuleFactory.build(
         **{
-            "marketplace": factories.MarketplaceFactory(),
+            "marketplace": factories.MarketplaceFactory.create(),
             "action": "send_http_post",
             "destination": None,
             "integration": crm,
         }
         | facts
     )
+    return made
 
 
 def test_a_rule_reads_as_a_person_says_it(crm):
@@ -41,7 +42,7 @@ def test_a_rule_reads_as_a_person_says_it(crm):
 
 
 def test_what_does_not_fit_together_is_refused_in_words(crm):
-    course = factories.DestinationFactory()
+    course = factories.DestinationFactory.create()
     for facts, says in (
         ({"destination": course}, "Send HTTP POST has no course or bundle."),
         ({"integration": course.integration}, "is no action of"),
@@ -58,7 +59,7 @@ def test_what_does_not_fit_together_is_refused_in_words(crm):
 
 @pytest.mark.parametrize("for_product", [False, True])
 def test_the_same_rule_is_there_once_for_each_receiver(crm, for_product):
-    some = factories.ProductFactory()
+    some = factories.ProductFactory.create()
     same = {
         "marketplace": some.marketplace,
         "product": some if for_product else None,
@@ -69,13 +70,13 @@ def test_the_same_rule_is_there_once_for_each_receiver(crm, for_product):
         notify(crm, **same).full_clean()
     with pytest.raises(IntegrityError), transaction.atomic():
         notify(crm, **same).save()
-    notify(factories.ReceiverFactory(), **same).save()
+    notify(factories.ReceiverFactory.create(), **same).save()
     notify(crm, **same, trigger=Trigger.PRODUCT_REFUNDED).save()
     assert Rule.objects.count() == 3
 
 
 def test_it_gives_and_ends_nothing_so_no_rule_belongs_to_it_and_it_fills_no_hole(crm):
-    giving = factories.RuleFactory()
+    giving = factories.RuleFactory.create()
     rules = [
         giving,
         notify(crm, marketplace=giving.marketplace),
@@ -87,7 +88,7 @@ def test_it_gives_and_ends_nothing_so_no_rule_belongs_to_it_and_it_fills_no_hole
 
 
 def test_it_is_copied_to_another_product(crm):
-    first, second = factories.ProductFactory(), factories.ProductFactory()
+    first, second = factories.ProductFactory.create(), factories.ProductFactory.create()
     Product.objects.filter(pk=second.pk).update(marketplace=first.marketplace)
     second.refresh_from_db()
     rule = notify(crm, marketplace=first.marketplace, product=first, scope=Scope.PRODUCT)
