@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -421,12 +422,18 @@ def test_a_message_that_is_not_taken_ends_at_the_deadline():
     ],
     ids=["never stops", "a byte too long", "50 MB in gzip"],
 )
-def test_64_kb_of_an_answer_are_kept_and_the_rest_is_dropped(receiver, behavior):
+def test_64_kb_of_an_answer_are_kept_and_the_rest_is_not_even_read(receiver, behavior):
     receiver.behavior = behavior
     posting = Posting(receiver.url)
 
-    answer = posting.client.send(MESSAGE)
+    tracemalloc.start()
+    try:
+        answer = posting.client.send(MESSAGE)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
 
+    assert most < 8 * 1024 * 1024
     assert answer.status == 200
     assert len(answer.body) == 64 * 1024
     assert posting.exchanges[0].response_body == answer.body
