@@ -658,7 +658,7 @@ def test_a_simulation_says_what_would_run_and_why_the_rest_would_not(manager, pl
     assert counted == [
         model.objects.count() for model in (EventLog, RuleRun, Customer, ThinkificUser)
     ]
-    assert "each action would fail" in words(manager.get(reverse("admin:simulate"), data))
+    assert "such an action would fail" in words(manager.get(reverse("admin:simulate"), data))
 
 
 def test_a_stored_event_is_simulated_with_what_came_since(manager):
