@@ -124,7 +124,7 @@ def test_a_notify_url_is_saved_and_its_secret_is_shown_once(manager, receiver):
     ],
 )
 def test_an_address_that_cannot_be_is_refused_in_words(
-    manager, world, settings, changes: dict[str, str], says: str
+    manager, world, settings, changes: dict[str, Any], says: str
 ):
     settings.ALLOW_PRIVATE_NOTIFY_URLS = False
     answer = save(manager, **({"url": "https://127.0.0.1/"} | changes))
