@@ -582,6 +582,22 @@ def test_an_event_whose_body_is_gone_says_so_and_blames_no_receiver(manager, wor
     assert receiver.requests == []
 
 
+def test_a_message_of_an_order_without_a_usable_e_mail_is_sent_and_asks_for_none(
+    manager, world, crm, receiver
+):
+    world.notify_rule("product_purchased", crm)
+    receiver.behavior = gone
+    event = world.sell(customer__email="dana@@example.com")
+    (run,) = world.settle()
+    assert len(receiver.verified()) == 1
+    for thing in (run, event):
+        page = words(manager.get(page_of(thing)))
+        assert "does not want these messages" in page
+        assert "Give the right e-mail" not in page
+    assert said(press(manager, run, "retry")) == ["1 queued."]
+    assert "dana@@example.com" in words(manager.get(page_of(event)))
+
+
 # The customer
 
 
