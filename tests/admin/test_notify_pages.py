@@ -378,6 +378,7 @@ def test_the_wizard_asks_for_app_action_and_trigger_and_for_no_course(
     answers |= {"app": "notify_url"}
     page = manager.get(reverse(NEW_RULE), answers)
     assert "2. Integration and action" in words(page)
+    assert page.context["draft"].so_far()[1:] == ["Notify URL"]
     assert "Send HTTP POST" in words(page)
     assert "Enrollment" not in words(page)
     assert "Art Academy" not in words(page)

@@ -167,6 +167,8 @@ class Draft:
             said.append(_named(self.products))
         if self.integration and self.action:
             said.append(f"{self.action.label} on {self.integration}")
+        elif self.app and len(self.apps) > 1:
+            said.append(self.app.label)
         if self.trigger:
             said.append(self.trigger.label)
         return said
