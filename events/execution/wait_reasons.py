@@ -40,12 +40,12 @@ def _closed(site: Integration) -> str:
 
 def at_closed_site(integration: Integration, why: str) -> str:
     """What keeps every run of a site that is blocked; `why` is a CallBudget.Blocked."""
+    app = app_registry.of(integration)
     if why == CallBudget.Blocked.KEY:
         return (
-            f"Waits because the key of {integration} does not work. "
+            f"Waits because the {app.secret} of {integration} does not work. "
             "Edit the integration; then this goes on by itself."
         )
     if why == CallBudget.Blocked.AWAY:
         return f"Waits because {integration} could not be reached. It goes on by itself."
-    outside = app_registry.of(integration).outside
-    return f"Waits because {outside} asked for a pause. It goes on by itself."
+    return f"Waits because {app.outside} asked for a pause. It goes on by itself."

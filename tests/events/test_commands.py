@@ -148,7 +148,7 @@ def test_trigger_does_not_wait_for_what_takes_long(served):
     start = time.monotonic()
     said = run("trigger", "product_purchased", "--product", "77")
     assert time.monotonic() - start < trigger_command.WAIT_SECONDS / 2
-    assert "Waits because the key of Art Academy does not work." in said
+    assert "Waits because the API key of Art Academy does not work." in said
     assert "It goes on by itself" in said
 
 
@@ -328,7 +328,7 @@ def test_a_waiting_run_says_what_it_waits_for_now(world):
     (waiting,) = found["runs"]
     assert list(waiting) == RUN_KEYS
     assert waiting["status"] == "waiting"
-    assert "the key of Art Academy does not work" in waiting["message"]
+    assert "the API key of Art Academy does not work" in waiting["message"]
     assert waiting["next_attempt_at"]
 
 

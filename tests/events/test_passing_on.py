@@ -234,11 +234,13 @@ def test_what_waits_says_why_in_words_of_a_receiver(shop):
     rule = notify(shop)
     run = shop.sell().runs.get()
     for why, says in (
+        (CallBudget.Blocked.KEY, "Waits because the signing secret of My CRM does not work."),
         (CallBudget.Blocked.AWAY, "Waits because My CRM could not be reached."),
         (CallBudget.Blocked.LIMIT, "Waits because the receiver asked for a pause."),
     ):
         rate_limit.block(rule.integration_id, why, 60)
-        assert wait_reasons.reason(run) == f"{says} It goes on by itself."
+        assert wait_reasons.reason(run).startswith(says)
+        assert wait_reasons.reason(run).endswith("goes on by itself.")
 
 
 def test_a_trigger_that_only_a_notify_rule_waits_for_is_missed_too(shop):

@@ -167,7 +167,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
         "Dana does not have Course One yet: it failed (order 1183). Course One is",
     ),
     (turned_off, "wait", "it is waiting (order 1183). Art Academy is turned off"),
-    (key_rejected, "wait", "Waits because the key of Art Academy does not work."),
+    (key_rejected, "wait", "Waits because the API key of Art Academy does not work."),
     (not_paid, "wait", "yet: it is held (order 1183). SamCart reports this line as Declined"),
     (no_rule, "wait", "(order 1183), but no rule gives anything for it."),
     (rule_off, "wait", "for it: the rule that fits is turned off. Turn it on, then run"),
