@@ -3,6 +3,7 @@
 import functools
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from django.db.models.functions import Now
 from events.models import RuleRun
 from integrations import app_registry, rate_limit
 from integrations.app_registry import AppSpec
-from integrations.models import CallBudget
+from integrations.models import CallBudget, Integration
 from integrations.queries import Parameter, Query, Update
 
 Status = RuleRun.Status
@@ -33,12 +34,9 @@ CALLS_SHARE = 0.55
 NOTHING: Mapping[int, int] = MappingProxyType({})
 
 _DUE = Query(
-    lambda: (
-        RuleRun.objects.due()
-        .filter(integration=Parameter("site"))
-        .values_list("integration__app")[:1]
-    )
+    lambda: RuleRun.objects.due().filter(integration=Parameter("site")).values_list("pk")[:1]
 )
+_APPS = Query(lambda: Integration.objects.values_list("pk", "app"))
 _LOCK = Query(
     lambda: (
         CallBudget.objects.select_for_update()
@@ -69,21 +67,28 @@ def claim(
 
     For one customer and site, runs go one at a time in receipt order. A site gets no more
     than its calls at once, no more than half of the threads, and of each process its share:
-    `busy` tells how many runs of which sites are under way in this one.
+    `busy` tells how many runs of which sites are under way in this one. All sites of an app get
+    no more than the app's share of the threads.
     """
     claimed: list[RuleRun] = []
     if limit <= 0:
         return claimed
     sites = list(rate_limit.open_sites())
     random.shuffle(sites)  # no site is always served last
+    apps = {site: app_registry.APPS[key] for site, key in _APPS.all()}
+    threads: Counter[str] = Counter()  # what each app holds of them
+    for site in busy.keys() & apps.keys():
+        threads[apps[site].key] += busy[site]
     for site in sites:
-        if len(claimed) >= limit:
-            break
-        for (key,) in _DUE.all(site=site):
-            app = app_registry.APPS[key]
-            room = min(limit - len(claimed), _share(app) - busy.get(site, 0))
-            if room > 0:
-                claimed += _claim_at(site, app, room, until)
+        app = apps.get(site)
+        if app is None:
+            continue  # deleted at this very moment
+        of_app = int(app.share_of_threads * settings.WORKER_THREADS) - threads[app.key]
+        room = min(limit - len(claimed), _share(app) - busy.get(site, 0), of_app)
+        if room > 0 and _DUE.all(site=site):
+            claimed_here = _claim_at(site, app, room, until)
+            threads[app.key] += len(claimed_here)
+            claimed += claimed_here
     return claimed
 
 

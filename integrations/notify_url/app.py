@@ -9,8 +9,9 @@ from integrations.notify_url.client import Client
 
 # So a backlog does not come down on a receiver all at once.
 CALLS_PER_MINUTE = 300
-# The threads that send belong to the schools too: a receiver that answers nothing holds so many.
+# A receiver that answers nothing holds its threads until a call's deadline, and schools need them.
 CALLS_AT_ONCE = 2
+SHARE_OF_THREADS = 0.25
 
 
 def client_of(integration: Integration, before_call: BeforeCall, after_call: AfterCall) -> Client:
@@ -34,6 +35,7 @@ SPEC = AppSpec(
     has_catalog=False,
     calls_at_once=CALLS_AT_ONCE,
     calls_per_minute=lambda: CALLS_PER_MINUTE,
+    share_of_threads=SHARE_OF_THREADS,
     client=client_of,
     ask=pauses.end,
     interpret=pauses.interpret,

@@ -16,6 +16,7 @@ SPEC = AppSpec(
     # Thinkific serves about ten calls at once; eight leave room for the site's other tools.
     calls_at_once=8,
     calls_per_minute=lambda: int(settings.THINKIFIC_CALLS_PER_MINUTE),
+    share_of_threads=1.0,
     client=client_of,
     ask=pauses.ask,
 )

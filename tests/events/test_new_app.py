@@ -64,6 +64,7 @@ def printer(world: World, monkeypatch: pytest.MonkeyPatch) -> Printer:
         has_catalog=False,
         calls_at_once=1,
         calls_per_minute=lambda: 0,
+        share_of_threads=0.5,
         client=lambda integration, before_call, after_call: _Client(made, before_call),
         ask=ask,
         interpret=interpret,

@@ -4,6 +4,7 @@ import base64
 import gzip
 import hmac
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -422,6 +423,23 @@ def test_two_messages_at_once_are_the_most_for_a_receiver(world, rule, settings)
         world.sell("10_product", customer__email=f"buyer{number}@example.com")
     assert len(runs.claim(16)) == 2
     assert runs.claim(16) == []
+
+
+def test_however_many_receivers_there_are_they_leave_three_threads_of_four_to_schools(
+    world, settings
+):
+    settings.WORKER_THREADS, settings.WORKER_PROCESSES = 16, 1
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+    for _ in range(8):
+        world.notify_rule("product_purchased")
+    for number in range(8):
+        world.sell("10_product", customer__email=f"buyer{number}@example.com")
+    claimed = runs.claim(16)
+    busy = Counter(run.integration_id or 0 for run in claimed)
+    by_action = Counter(run.action for run in claimed)
+    assert by_action == {"create_course_enrollment": 8, "send_http_post": 4}
+    # Nor do they get more with the next claim, while those are under way.
+    assert runs.claim(4, busy=busy) == []
 
 
 @pytest.mark.parametrize("behavior", [receiver.sends(b""), answers(500), answers(429)])
