@@ -32,8 +32,8 @@ class AppSpec:
     """One app. `key` is stored with its integrations, and written in the configuration file.
 
     `outside` is how sentences name what is called, and `secret` what an integration is connected
-    with. `has_catalog`: it has courses, bundles and signup fields. At most `calls_at_once` go to one
-    integration, and `calls_per_minute` (0: as many as it takes); all integrations of the app
+    with. `has_catalog`: it has courses, bundles and signup fields. At most `calls_at_once` go to
+    one integration, and `calls_per_minute` (0: as many as it takes); all integrations of the app
     together take no more than their `share_of_threads`. `client` is called with an integration,
     what is to be done before each call, and what after it. `ask` is called when a pause is over.
     `interpret` says what an error of a run's call is for the run, and pauses the integration where
