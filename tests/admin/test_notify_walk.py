@@ -3,18 +3,20 @@
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from config.staff import roles
 from integrations.models import Integration
 from rules.models import Rule
-from tests.support import browsing
+from tests.support import browsing, fitting
 from tests.support.pages import person
 from tests.support.receiver import Receiver, answers
 from tests.support.world import World
 
 pytestmark = pytest.mark.browser
 PASSWORD = "only-for-walking"
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 
 
 @pytest.fixture
@@ -62,6 +64,9 @@ def _connect(page: Page, receiver: Receiver) -> None:
     page.get_by_role("button", name="Copy").click()
     expect(page.locator("#secret-said")).not_to_be_empty()
     receiver.secret = secret
+    # A page that no address opens, so test_every_page cannot look at it.
+    assert fitting.misfits(page, (320, 768, 1440)) == []
+    assert Axe().run(page, options=RULES).response["violations"] == []
     page.get_by_role("link", name="Done").click()
     expect(page.get_by_text(f"ends in …{secret[-4:]}")).to_be_visible()
     assert secret not in page.content()
