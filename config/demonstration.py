@@ -1,4 +1,4 @@
-"""What the demo shows: a school, a shop, two rules, a purchase and a refund."""
+"""What the demo shows: a school, a shop, a receiver, their rules, a purchase and a refund."""
 
 import http.client
 import os
@@ -16,6 +16,8 @@ from events.models import EventLog, RuleRun
 from events.receiving import sample_sale, samples
 from integrations import connect
 from integrations.models import ApiCall, Destination, Integration, Marketplace, Product
+from integrations.notify_url import signature
+from integrations.notify_url.sample_receiver import SampleReceiver
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import SAMPLE_KEY, Sandbox, add_sample_school
 from rules.actions import Action
@@ -33,17 +35,22 @@ PAIRS = [
 class Story:
     """The demo, step by step.
 
-    `right` tells whether the school ended up as it must, None before the end of the story.
+    `right` tells whether the school and the receiver ended up as they must, None before the end of
+    the story.
     """
 
-    def __init__(self, sandbox: Sandbox, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, receiver: SampleReceiver, *, say: Callable[[str], None]
+    ) -> None:
         self.right: bool | None = None
         self._sandbox = sandbox
+        self._receiver = receiver
+        self._sent: list[bytes] = []
         self._say = say
         self._password = secrets.token_urlsafe(9)
 
     def set_the_scene(self) -> None:
-        """A connected sample school, a product, its rules, and somebody who may look at it all."""
+        """A sample school and a receiver, a product, its rules, and somebody who may look."""
         self._school = add_sample_school(self._sandbox)
         self._shop = Marketplace.objects.create(name="Demo shop")
         connect.add_webhook_secret(self._shop)
@@ -64,9 +71,11 @@ class Story:
                 action=action,
                 destination=self._course,
             )
+        self._connect_receiver()
         get_user_model().objects.create_superuser("admin", password=self._password)
         self._say("This is a demo: Thinkific is a sandbox on this machine, nobody is enrolled.")
         self._say(f"1. Art Academy is connected: {changes.sentence()}")
+        self._say(f"   Refund desk, a Notify URL, is connected: {self._receiver.url}")
         for rule in Rule.objects.order_by("pk"):
             self._say(f"   Rule: {rule.sentence()}")
 
@@ -76,7 +85,8 @@ class Story:
         bought = self._sell(2, Trigger.PRODUCT_PURCHASED) and self._has_access()
         refunded = self._sell(3, Trigger.PRODUCT_REFUNDED) and not self._has_access()
         users = [user for user in self._school.users if user.email == BUYER]
-        self.right = bought and refunded and len(users) == 1
+        told = self._was_told()
+        self.right = bought and refunded and told and len(users) == 1
         self._say("All of it is right." if self.right else "Something went wrong.")
 
     def invite(self) -> None:
@@ -84,12 +94,37 @@ class Story:
         self._say("")
         self._say(f"Look at it: {settings.PUBLIC_URL}/admin/")
         self._say(f"   user admin, password {self._password}")
+        self._say(f"What the receiver got: {self._receiver.page}")
         self._say("Send more (the first part says which database the demo uses):")
         file = os.path.relpath(settings.DATABASES["default"]["NAME"], settings.BASE_DIR)
         program = shlex.join([sys.executable, sys.argv[0]])
         self._say(f"   DATABASE_URL=sqlite:///{file} {program} trigger \\")
         self._say(f"   product_purchased --product {PRODUCT} --url {settings.PUBLIC_URL}")
         self._say("Ctrl-C stops everything.")
+
+    def _connect_receiver(self) -> None:
+        self._receiver.secret = signature.new_secret()
+        desk = Integration(
+            name="Refund desk",
+            app=Integration.App.NOTIFY_URL,
+            site=urlsplit(self._receiver.url).hostname or "",
+            url=self._receiver.url,
+        )
+        connect.save(desk, self._receiver.secret)
+        Rule.objects.create(
+            marketplace=self._shop,
+            scope=Scope.GLOBAL,
+            trigger=Trigger.PRODUCT_REFUNDED,
+            integration=desk,
+            action=Action.SEND_HTTP_POST,
+        )
+
+    def _was_told(self) -> bool:
+        """Whether the receiver has the refund, once, and just as SamCart sent it."""
+        told = [message.body for message in self._receiver.messages] == [self._sent[-1]]
+        has = "has the refund as SamCart sent it, signed by Admit" if told else "lacks the refund"
+        self._say(f"   The receiver {has}.")
+        return told
 
     def _sell(self, number: int, trigger: Trigger) -> bool:
         body = samples.body(
@@ -101,6 +136,7 @@ class Story:
             product_name=self._product.name,
         )
         self._say(f"{number}. SamCart sends: {trigger.label}, {self._product}, by {BUYER}.")
+        self._sent.append(body)
         start = time.monotonic()
         delivery = sample_sale.send(connect.webhook_address(self._shop), body)
         took = (time.monotonic() - start) * 1000

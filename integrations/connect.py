@@ -76,13 +76,14 @@ def webhook_address(marketplace: Marketplace) -> str:
 
 
 def save(integration: Integration, secret: str = "") -> None:
-    """Save the integration, with a new API key when one is given.
+    """Save the integration, with a new key or signing secret when one is given.
 
-    A new key, or another site, ends a pause that the old one caused: what waits goes on at once.
+    A new one, or another site or address, ends a pause that the old one caused: what waits goes on
+    at once.
     """
     with transaction.atomic():
         stored = Integration.objects.filter(pk=integration.pk)
-        moved = stored.exclude(site=integration.site).exists()
+        moved = stored.exclude(site=integration.site, url=integration.url).exists()
         if secret:
             integration.set_secret(secret)
         elif moved:

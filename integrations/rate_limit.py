@@ -9,7 +9,7 @@ site a neutral question (see `integrations.thinkific.access_check`), and its ans
 or makes a new one.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,16 +87,17 @@ class NoSlot(Exception):
 
 @dataclass(slots=True)
 class Budget:
-    """A site's budget as it stands, its row locked; times are seconds from now."""
+    """A site's budget as it stands; times are seconds from now."""
 
     site: int
     blocked: str
     blocked_for: float
     next_slot: float
+    calls_per_minute: int
 
     def take(self, wanted: int) -> int:
-        """Take up to so many slots that are there now; how many were."""
-        gap, tolerance = spacing()
+        """Take up to so many slots that are there now; how many were. The row must be locked."""
+        gap, tolerance = spacing(self.calls_per_minute)
         if not gap:
             return wanted
         taken = 0
@@ -111,33 +112,48 @@ class Budget:
     @property
     def slot_in(self) -> float:
         """When the next slot is there."""
-        gap, tolerance = spacing()
+        gap, tolerance = spacing(self.calls_per_minute)
         return max(0.0, self.next_slot - tolerance) if gap else 0.0
 
 
-def lock(sites: Collection[int]) -> dict[int, Budget]:
-    """The budgets of these sites, inside the caller's transaction; none of a deleted site."""
-    found = _locked(sites)
-    missing = Integration.objects.filter(pk__in=set(sites) - set(found)).values_list(
-        "pk", flat=True
-    )
-    if len(found) < len(sites) and missing:
-        rows = [CallBudget(integration_id=site) for site in missing]
+def lock(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
+    """The budgets of these sites, locked inside the caller's transaction; none of a deleted site.
+
+    `calls_per_minute` tells the limit of each site; 0 is none.
+    """
+    found = _read(calls_per_minute, lock=True)
+    missing = calls_per_minute.keys() - found.keys()
+    there = Integration.objects.filter(pk__in=missing).values_list("pk", flat=True)
+    if missing and there:
+        rows = [CallBudget(integration_id=site) for site in there]
         CallBudget.objects.bulk_create(rows, ignore_conflicts=True)
-        found = _locked(sites)
+        found = _read(calls_per_minute, lock=True)
     return found
 
 
-def _locked(sites: Collection[int]) -> dict[int, Budget]:
-    rows = CallBudget.objects.select_for_update().filter(pk__in=sites).order_by("pk")
+def look(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
+    """The same where no slots are to be taken; they are locked only if one of them is limited."""
+    found = {} if any(calls_per_minute.values()) else _read(calls_per_minute, lock=False)
+    return found if len(found) == len(calls_per_minute) else lock(calls_per_minute)
+
+
+def _read(calls_per_minute: Mapping[int, int], *, lock: bool) -> dict[int, Budget]:
+    budgets = CallBudget.objects.filter(pk__in=calls_per_minute.keys()).order_by("pk")
     now = EpochNow()
     columns = ("pk", "blocked", F("blocked_until") - now, F("next_slot") - now)
-    return {row[0]: Budget(*row) for row in rows.values_list(*columns)}
+    rows = (budgets.select_for_update() if lock else budgets).values_list(*columns)
+    return {
+        site: Budget(site, blocked, blocked_for, next_slot, calls_per_minute[site])
+        for site, blocked, blocked_for, next_slot in rows
+    }
 
 
-def spacing() -> tuple[float, float]:
-    """Seconds between slots, and how far ahead of its time a burst may run."""
-    calls = settings.THINKIFIC_CALLS_PER_MINUTE
+def spacing(calls_per_minute: int | None = None) -> tuple[float, float]:
+    """Seconds between slots, and how far ahead of its time a burst may run.
+
+    `calls_per_minute`: 0 is no limit, None that of a Thinkific site.
+    """
+    calls = settings.THINKIFIC_CALLS_PER_MINUTE if calls_per_minute is None else calls_per_minute
     if calls == 0:
         return 0.0, 0.0
     burst = BURST if calls >= 20 * BURST else 1
@@ -146,7 +162,7 @@ def spacing() -> tuple[float, float]:
 
 
 def take(site: int, *, max_wait: float, pause: float | None = None) -> float:
-    """Take the site's next slot, at most `patience` seconds ahead; seconds to wait for it.
+    """Take the next slot of a Thinkific site; how many seconds to wait for it, at most `max_wait`.
 
     A site that is paused gives none, unless `pause` is given: the seconds that the pause may last
     yet, for calls that concern no customer. Raises SiteBlocked and NoSlot; then nothing was taken.
@@ -181,6 +197,19 @@ def block(site: int, why: CallBudget.Blocked, seconds: float) -> None:
     if why == CallBudget.Blocked.LIMIT and _run(_EXTEND, values):
         return
     _run(_BLOCK, values)
+
+
+def block_at_least(site: int, why: CallBudget.Blocked, seconds: float) -> None:
+    """The same, unless a pause lasts longer already."""
+    until = EpochNow() + seconds
+    shorter = CallBudget.objects.filter(Q(blocked="") | Q(blocked_until__lt=until), pk=site)
+    shorter.update(blocked=why.value, blocked_until=until)
+
+
+def end_pause(site: int) -> None:
+    """Open a site whose pause is over; a new one that was begun meanwhile goes on."""
+    over = CallBudget.objects.filter(pk=site, blocked_until__lte=EpochNow())
+    over.update(blocked=CallBudget.Blocked.NO, blocked_until=0)
 
 
 def unblock(site: int, *, why: CallBudget.Blocked | None = None) -> bool:

@@ -11,8 +11,8 @@ class SecretUnreadable(Exception):
     """None of FIELD_ENCRYPTION_KEYS opens this value: nothing may be done with it."""
 
     message = (
-        "The stored key cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
-        "Put the key that sealed it back into .env, or enter the API key again."
+        "The stored secret cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
+        "Put the key that sealed it back into .env, or give the integration a new one."
     )
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     OTHER_TRIGGER = "other_trigger"
     OTHER_PRODUCT = "other_product"
     NO_PRODUCT = "no_product"
+    OTHER_LINE = "other_line"
 
 
 REASONS: dict[Reason, str] = {
@@ -24,6 +25,7 @@ REASONS: dict[Reason, str] = {
     Reason.OTHER_TRIGGER: "It waits for another trigger.",
     Reason.OTHER_PRODUCT: "It is for another product.",
     Reason.NO_PRODUCT: "It is for one product, and the event names no product.",
+    Reason.OTHER_LINE: "It fits, and was carried out with another line of the same delivery.",
 }
 
 

@@ -51,8 +51,14 @@ class Rule(models.Model):
     trigger = models.CharField(max_length=40, choices=Trigger.choices)
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
     action = models.CharField(max_length=40, choices=actions.choices)
+    # None of an action that has no target.
     destination = models.ForeignKey(
-        Destination, models.CASCADE, related_name="rules", verbose_name="course or bundle"
+        Destination,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="rules",
+        verbose_name="course or bundle",
     )
     enabled = models.BooleanField("On", default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -71,6 +77,19 @@ class Rule(models.Model):
                 fields=["marketplace", "trigger", "integration", "action", "destination"],
                 condition=models.Q(scope=Scope.GLOBAL),
                 name="global_rule_once",
+                violation_error_message="There is this very global rule already.",
+            ),
+            # To a database, two rules without a destination differ.
+            models.UniqueConstraint(
+                fields=["product", "trigger", "integration", "action"],
+                condition=models.Q(scope=Scope.PRODUCT, destination=None),
+                name="product_rule_once_no_target",
+                violation_error_message="This product has this very rule already.",
+            ),
+            models.UniqueConstraint(
+                fields=["marketplace", "trigger", "integration", "action"],
+                condition=models.Q(scope=Scope.GLOBAL, destination=None),
+                name="global_rule_once_no_target",
                 violation_error_message="There is this very global rule already.",
             ),
             models.CheckConstraint(
@@ -94,16 +113,31 @@ class Rule(models.Model):
             raise ValidationError(
                 {"trigger": "Courses triggers carry no product: make this a global rule."}
             )
-        if self.destination.integration_id != self.integration_id:
+        if self.integration.app != self.spec.app:
             raise ValidationError(
-                {"destination": f"{self.destination} does not belong to {self.integration}."}
+                {"integration": f"{self.spec.label} is no action of {self.integration}."}
             )
-        kind = self.spec.target
-        if self.destination.kind != kind:
-            raise ValidationError({"destination": f"{self.destination} is not a {kind.value}."})
-        if self.destination.gone_at and self._destination_is_new():
+        self._clean_destination()
+
+    def _clean_destination(self) -> None:
+        kind, destination = self.spec.target, self.destination
+        if kind is None:
+            if destination is not None:
+                raise ValidationError(
+                    {"destination": f"{self.spec.label} has no course or bundle."}
+                )
+            return
+        if destination is None:
+            raise ValidationError({"destination": f"Choose the {kind.value}."})
+        if destination.integration_id != self.integration_id:
             raise ValidationError(
-                {"destination": f"{self.destination} is gone from Thinkific. Choose another."}
+                {"destination": f"{destination} does not belong to {self.integration}."}
+            )
+        if destination.kind != kind:
+            raise ValidationError({"destination": f"{destination} is not a {kind.value}."})
+        if destination.gone_at and self._destination_is_new():
+            raise ValidationError(
+                {"destination": f"{destination} is gone from Thinkific. Choose another."}
             )
 
     def _destination_is_new(self) -> bool:
@@ -118,18 +152,33 @@ class Rule(models.Model):
         """What is known of the rule's action."""
         return actions.ACTIONS[self.action]
 
+    @property
+    def target(self) -> str:
+        """The course or bundle whose access the rule changes, as `ActionSpec.concerns` has it."""
+        return self.spec.concerns(self.destination.external_id if self.destination else None)
+
+    @property
+    def place(self) -> str:
+        """Where the action takes effect: "Course Two on Art Academy", or "My CRM"."""
+        site = str(self.integration)
+        return f"{self.destination} on {site}" if self.destination else site
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the course or bundle is gone from Thinkific."""
+        return self.destination is not None and self.destination.gone_at is not None
+
     def in_words(self) -> str:
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""
         about = self.product.name if self.product else "any product"
         when = WHEN[Trigger(self.trigger)].format(about)
-        place = f"{self.destination} on {self.integration}"
-        return f"When {when}, {self.spec.in_words.format(place=place)}."
+        return f"When {when}, {self.spec.in_words.format(place=self.place)}."
 
     def sentence(self) -> str:
         """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """
         about = self.product.name if self.product else "every product"
         trigger = Trigger(self.trigger).label
-        return f"{trigger}, {about}: {self.spec.label}, {self.destination} on {self.integration}"
+        return f"{trigger}, {about}: {self.spec.label}, {self.place}"
 
 
 class NamedType(models.Model):

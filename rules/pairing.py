@@ -33,7 +33,7 @@ def holes(product: Product | None, rules: Iterable[Rule], *, subscription: bool)
     given = [
         rule
         for rule in mine
-        if _gives_on_purchase(rule) and rule.product_id == number and not rule.destination.gone_at
+        if _gives_on_purchase(rule) and rule.product_id == number and not rule.is_gone
     ]
     wanted = (*ENDS, *GIVES_BACK) if subscription else MATTERS_ALWAYS
     return [

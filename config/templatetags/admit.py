@@ -23,6 +23,7 @@ register.filter("run_badge", badges.run_badge)
 register.filter("connection_badge", badges.connection_badge)
 register.filter("switch_badge", badges.switch_badge)
 register.filter("destination", badges.destination)
+register.filter("outside", badges.outside)
 
 
 @register.filter

@@ -6,6 +6,7 @@ from django.db.models import BooleanField, CharField, DateTimeField, Q
 
 from events.models import Delivery, EventLog, RuleRun
 from integrations.queries import Parameter, Query
+from rules import actions
 
 # Never a permanent key of order and product: it would swallow renewals.
 WINDOW = timedelta(minutes=10)
@@ -46,7 +47,8 @@ def first_of(delivery: Delivery) -> Delivery | None:
 
     Same account, address and body within ten minutes of the first; a run of the first waits,
     runs or is done, for what failed is sent again to be done; and nothing else of its customers
-    came between, for then the order of things matters.
+    came between, for then the order of things matters. That the first was passed on counts only
+    where it had nothing done for a customer.
     """
     first = _SAME_BEFORE.first(
         received_at=delivery.received_at,
@@ -57,9 +59,7 @@ def first_of(delivery: Delivery) -> Delivery | None:
         address_trigger=delivery.address_trigger,
         withdrawn=delivery.withdrawn,
     )
-    going = (RuleRun.Status.WAITING, RuleRun.Status.RUNNING, RuleRun.Status.DONE)
-    runs = RuleRun.objects.filter(event__delivery=first, status__in=going)
-    if first is None or not runs.exists():
+    if first is None or not _goes_on(first):
         return None
     customers = EventLog.objects.filter(delivery=first).values("customer")
     between = EventLog.objects.filter(
@@ -67,6 +67,14 @@ def first_of(delivery: Delivery) -> Delivery | None:
     )
     others = between.exclude(delivery=first).exclude(delivery__repeat_of=first)
     return None if others.exclude(delivery=delivery).exists() else first
+
+
+def _goes_on(first: Delivery) -> bool:
+    runs = RuleRun.objects.filter(event__delivery=first)
+    for_customers = runs.exclude(action__in=actions.passing_on())
+    going = (RuleRun.Status.WAITING, RuleRun.Status.RUNNING, RuleRun.Status.DONE)
+    decisive = for_customers if for_customers.exists() else runs
+    return decisive.filter(status__in=going).exists()
 
 
 def part_again(delivery: Delivery) -> int:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
-from django.conf import settings
 from django.db.models import CharField
 
-from events.deciding import repeats, revocations
+from events.deciding import passing_on, repeats, revocations
+from events.deciding.planning import WITHDRAWN, plan
 from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
 from integrations import queries
@@ -16,16 +16,12 @@ from integrations.models import Customer, Product
 from integrations.queries import Parameter, Query
 from integrations.samcart.parser import SaleEvent
 from rules.engine import Reason
-from rules.models import Rule
 from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
 Status = EventLog.Status
 # Two events may come for one delinquency (SamCart's help page): Cancel and Delinquent.
 SAME_HAPPENING = timedelta(minutes=10)
-PAID = {"", "charged", "fulfilled"}
-REFUNDS = {Trigger.PRODUCT_REFUNDED, Trigger.PRODUCT_PARTIALLY_REFUNDED}
-WITHDRAWN = "It was sent to a withdrawn address."
 _EVENTS = Query(lambda: EventLog.objects.filter(delivery=Parameter("delivery")))
 _CUSTOMER = Query(lambda: Customer.objects.filter(email=Parameter("email", CharField())))
 _TEXTS = Query(lambda: RuleTexts.objects.filter(digest=Parameter("digest", CharField())))
@@ -58,10 +54,11 @@ def store(reading: Reading, found: LookupCache) -> None:
     if first is not None:
         Delivery.objects.filter(pk=delivery.pk).update(repeat_of=first)
     assert reading.book is not None
+    passed_on = passing_on.rules_that_did(delivery.pk) if known else set()
     for number, line in enumerate(reading.lines):
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
-            _store_line(event, line, first, reading.book, found)
+            _store_line(event, line, first, reading.book, found, passed_on)
     if first is None:
         repeats.part_again(delivery)
 
@@ -81,45 +78,6 @@ def set_aside(delivery: Delivery, error: Exception) -> None:
     event.save()
 
 
-def plan(event: EventLog, rule: Rule, line: SaleEvent) -> RuleRun:
-    """The run of a rule for an event (not saved): a copy of all that it will do."""
-    run = RuleRun(
-        event=event,
-        rule=rule,
-        customer=event.customer,
-        received_at=event.received_at,
-        code="not_started",
-        next_attempt_at=event.received_at + timedelta(seconds=settings.RETRY_DELAYS[0]),
-        **RuleRun.copy_of(rule),
-    )
-    held = must_be_held(event, line.line_status)
-    if event.customer is None:
-        run.status, run.code = RuleRun.Status.FAILED, "no_email"
-        run.message = f"{line.email_problem} So nobody could be enrolled or removed."
-    elif held:
-        run.status, run.code, run.message = RuleRun.Status.HELD, "held", held
-    return run
-
-
-def must_be_held(event: EventLog, line_status: str) -> str:
-    """Why a person must release the event's runs first, "" when they may go."""
-    status = line_status.casefold()
-    if event.delivery.withdrawn:
-        return f"{WITHDRAWN} Release it if you know the sender."
-    if event.trigger == Trigger.PRODUCT_PURCHASED and status not in PAID:
-        return (
-            f"SamCart reports this line as {line_status}, not as Charged. "
-            "Release it if the customer has paid."
-        )
-    if event.trigger in REFUNDS and status in PAID - {""}:
-        # A body that repeats all lines of the order tells of each how it stands.
-        return (
-            f"SamCart sent a refund, and reports this line as {line_status}: it may be paid for as "
-            "before. Release it if this line was refunded."
-        )
-    return ""
-
-
 def _new(delivery: Delivery, line: int) -> EventLog:
     return EventLog(
         delivery=delivery,
@@ -137,9 +95,15 @@ def _explain(event: EventLog, status: EventLog.Status, reason: str) -> None:
 
 
 def _store_line(
-    event: EventLog, line: LineItem, first: Delivery | None, book: RuleBook, found: LookupCache
+    event: EventLog,
+    line: LineItem,
+    first: Delivery | None,
+    book: RuleBook,
+    found: LookupCache,
+    passed_on: set[int],
 ) -> None:
     _fill(event, line, found)
+    event.gave_nothing = False
     runs: list[RuleRun] = []
     if event.trigger is None:
         _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))
@@ -152,7 +116,7 @@ def _store_line(
         )
     else:
         event.rule_texts = _texts(book, found)
-        runs = _plan_runs(event, line)
+        runs = _plan_runs(event, line, passed_on)
     if event.pk is None:
         queries.add(event)
     else:
@@ -226,14 +190,19 @@ def _look_up(
     return Product.objects.named(marketplace_id, kind, external_id, name)
 
 
-def _plan_runs(event: EventLog, line: LineItem) -> list[RuleRun]:
+def _plan_runs(event: EventLog, line: LineItem, passed_on: set[int]) -> list[RuleRun]:
     """The runs of the event (not saved); its verdicts, status and reason are written into it."""
     event.also_canceled = bool(line.verdicts_if_canceled) and not _just_canceled(event)
     verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
+    verdicts = passing_on.once(verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
     runs = [plan(event, verdict.rule, line.sale) for verdict in verdicts if verdict.runs]
+    event.gave_nothing = all(run.spec.passes_on for run in runs)
     whys = {verdict.why for verdict in verdicts}
-    _explain(event, event.status_of([run.status for run in runs]), _reason(runs, whys))
+    status = event.status_of([run.status for run in runs])
+    if not runs and Reason.OTHER_LINE in whys:
+        status = Status.SKIPPED
+    _explain(event, status, _reason(runs, whys))
     return runs
 
 
@@ -269,6 +238,8 @@ def _reason(runs: Sequence[RuleRun], whys: set[Reason]) -> str:
     if runs:
         stopped = (RuleRun.Status.FAILED, RuleRun.Status.HELD)
         return next((run.message for run in runs if run.status in stopped), "")
+    if Reason.OTHER_LINE in whys:
+        return "What SamCart sent is passed on once, with another line of the same delivery."
     if Reason.OFF in whys:
         return "What fits this event is turned off, so nothing was sent."
     return "No rule matched this event, so nothing was sent."

@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from uuid import uuid4
@@ -13,12 +14,11 @@ from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
 from events.models import RuleRun
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
+from integrations.app_registry import AppSpec
 from integrations.models import CallBudget, Integration
 
 Status = RuleRun.Status
-# Thinkific serves about ten calls at once; eight leave room for the site's other tools.
-CALLS_AT_ONCE = 8
 # Without a limit of calls, so many runs are claimed for each call at once: while some wait for
 # answers, others are read and written, many with one commit (measured: twice as fast as one).
 AHEAD = 4
@@ -31,56 +31,64 @@ SLOT_SHARE = 1 / 7
 CALLS_OF_A_RUN = 4
 # Where the budget is too small for so many, as many as go into this share of a task's time.
 CALLS_SHARE = 0.55
-NOTHING: Mapping[int, int] = MappingProxyType({})
+# How many runs are under way for each app and site.
+Busy = Mapping[tuple[str, int], int]
+NOTHING: Busy = MappingProxyType({})
 
 
-def claim(
-    limit: int, *, busy: Mapping[int, int] = NOTHING, until: float = float("inf")
-) -> list[RuleRun]:
+def claim(limit: int, *, busy: Busy = NOTHING, until: float = float("inf")) -> list[RuleRun]:
     """Take up to `limit` due runs under a lease: the oldest of each open site first.
 
     None whose calls could not all start before `until` (monotonic seconds).
 
-    For one customer and site, runs go one at a time in receipt order. A site gets no more than
-    its share of this process: `busy` tells how many runs of which sites are under way here.
+    For one customer and site, runs go one at a time in receipt order. A site, and all sites of an
+    app, get no more than their share of this process: `busy` is what is under way here.
     """
     claimed: list[RuleRun] = []
     if limit <= 0:
         return claimed
-    # Half of them at a time: a claim costs about as much for one as for many.
-    full = [site for site, number in busy.items() if number > _share() // 2]
-    sites = _sites_with_work(full)
+    sites = _sites_with_work(busy)
     random.shuffle(sites)  # no site is always served last
-    for site in sites:
-        room = min(limit - len(claimed), _share() - busy.get(site, 0))
-        if room > 0:
-            claimed += _claim_at(site, room, until)
+    of_app = Counter(run for (run, _), number in busy.items() for _ in range(number))
+    for site, key in sites:
+        app = app_registry.APPS[key]
+        room = min(
+            limit - len(claimed),
+            _share(app) - busy.get((key, site), 0),
+            int(app.share_of_threads * AHEAD * settings.WORKER_THREADS) - of_app[key],
+        )
+        runs = _claim_at(site, app, room, until) if room > 0 else []
+        of_app[key] += len(runs)
+        claimed += runs
     return claimed
 
 
-def calls_at_once() -> int:
-    """How many calls of one process may be under way at a site."""
-    gap, _ = rate_limit.spacing()
-    return CALLS_AT_ONCE if gap else _part(CALLS_AT_ONCE)
+def calls_at_once(app: AppSpec) -> int:
+    """How many calls of one process may be under way at a site of the app."""
+    gap, _ = rate_limit.spacing(app.calls_per_minute())
+    return app.calls_at_once if gap else _part(app.calls_at_once)
 
 
-def _sites_with_work(full: Collection[int]) -> list[int]:
+def _sites_with_work(busy: Busy) -> list[tuple[int, str]]:
+    """The open sites with due runs, each with its app."""
+    # Half of them at a time: a claim costs about as much for one as for many.
+    full = [site for (key, site), n in busy.items() if n > _share(app_registry.APPS[key]) // 2]
     due = RuleRun.objects.due().filter(integration=OuterRef("pk"))
     paused = CallBudget.objects.filter(pk=OuterRef("pk")).exclude(blocked="")
     sites = Integration.objects.filter(Exists(due), ~Exists(paused), enabled=True)
-    return list(sites.exclude(pk__in=full).values_list("pk", flat=True))
+    return list(sites.exclude(pk__in=full).values_list("pk", "app"))
 
 
-def _claim_at(site: int, limit: int, until: float) -> list[RuleRun]:
+def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun]:
     token = uuid4()
     with transaction.atomic():
         # The site's row makes its claims one at a time, so that the count below holds.
-        budget = rate_limit.lock([site]).get(site)
+        budget = rate_limit.lock({site: app.calls_per_minute()}).get(site)
         if budget is None or time.monotonic() + _needs(budget) > until:
             return []
         running = RuleRun.objects.filter(integration=site, status=Status.RUNNING).count()
-        room = min(limit, _at_once() - running)
-        due = RuleRun.objects.due().filter(integration=site, customer__isnull=False)
+        room = min(limit, _at_once(app) - running)
+        due = RuleRun.objects.due().with_customer().filter(integration=site)
         first = due.next_in_line().order_by("received_at", "id").values_list("pk", flat=True)
         runs = list(first[:room]) if room > 0 else []
         # A statement of its own: within the other one PostgreSQL, which may not know yet how many
@@ -102,29 +110,29 @@ def _claim_at(site: int, limit: int, until: float) -> list[RuleRun]:
 
 def _needs(budget: rate_limit.Budget) -> float:
     """Seconds from now to the last call of a run that begins now, when it goes alone."""
-    gap, _ = rate_limit.spacing()
+    gap, _ = rate_limit.spacing(budget.calls_per_minute)
     if not gap:
         return 0.0
     further = min(CALLS_OF_A_RUN - 1, int(settings.TASK_SECONDS * CALLS_SHARE / gap))
     return budget.slot_in + further * gap
 
 
-def _share() -> int:
+def _share(app: AppSpec) -> int:
     """What one process takes of a site: all of it in one would leave the other cores idle.
 
     Where a budget paces the calls they are idle anyway, and one process must do for all of it.
     """
-    gap, _ = rate_limit.spacing()
-    return _at_once() if gap else _part(_at_once())
+    gap, _ = rate_limit.spacing(app.calls_per_minute())
+    return _at_once(app) if gap else _part(_at_once(app))
 
 
 def _part(whole: int) -> int:
     return -(-whole // settings.WORKER_PROCESSES)
 
 
-def _at_once() -> int:
+def _at_once(app: AppSpec) -> int:
     """How many runs of a site may be under way in all processes of all machines."""
-    gap, _ = rate_limit.spacing()
+    gap, _ = rate_limit.spacing(app.calls_per_minute())
     if not gap:
-        return CALLS_AT_ONCE * AHEAD
-    return max(1, min(CALLS_AT_ONCE, int(settings.TASK_SECONDS * SLOT_SHARE / gap)))
+        return app.calls_at_once * AHEAD
+    return max(1, min(app.calls_at_once, int(settings.TASK_SECONDS * SLOT_SHARE / gap)))

@@ -1,18 +1,18 @@
 """One conversation with a site: the steps under way, and what of them is not written yet."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from events.models import RuleRun
+from integrations import app_registry
+from integrations.app_spec import AppSpec, Client
+from integrations.exchanges import Exchange, kept
 from integrations.models import ApiCall, Integration
-from integrations.thinkific.access_check import Ask, Checked
+from integrations.thinkific.access_check import Ask
 from integrations.thinkific.attempt import Attempt
-from integrations.thinkific.calls import Call, Steps
-from integrations.thinkific.client import Client, Exchange
 from integrations.thinkific.memory import Memory
-from integrations.thinkific.session import kept
 
 
 @dataclass(slots=True, eq=False)
@@ -26,12 +26,12 @@ class Conversation:
     integration: Integration
     memory: Memory
     attempt: Attempt
-    steps: Checked[Any] | Steps[Any]
+    steps: Generator[Any, Any, Any]
     client: Client | None = None
     run: RuleRun | None = None
     run_id: int | None = None  # the run that its calls are kept with
     asked_at: float = 0.0  # the token of a question; see rate_limit.begin_asking
-    request: Call | Ask | None = None
+    request: Any = None
     under_way: bool = False  # the call is being sent
     outcome: Any = None
     error: Exception | None = None
@@ -44,6 +44,10 @@ class Conversation:
     @property
     def site(self) -> int:
         return self.integration.pk
+
+    @property
+    def app(self) -> AppSpec:
+        return app_registry.of(self.integration)
 
     @property
     def is_over(self) -> bool:

@@ -3,8 +3,8 @@
 from django.db import transaction
 from django.db.models.functions import Now
 
+from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
-from events.deciding.storing import WITHDRAWN, must_be_held
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun
 from events.queue.wake import wake
@@ -17,14 +17,15 @@ Status = RuleRun.Status
 
 def lacks_email(run: RuleRun) -> bool:
     """Whether the run failed because its event has no usable address: a retry cannot help."""
-    return run.customer_id is None and run.status == Status.FAILED
+    needed = run.customer_id is None and not run.spec.passes_on
+    return needed and run.status == Status.FAILED
 
 
 def wants_email(event: EventLog) -> bool:
     """Whether actions of the event failed because SamCart sent no usable address with it."""
     if event.customer_id is not None:
         return False
-    return event.runs.filter(customer=None, status=Status.FAILED).exists()
+    return RuleRun.objects.without_email().filter(event=event).exists()
 
 
 def give_email(event: EventLog, text: str, *, by: str) -> int:
@@ -48,15 +49,19 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         event.reason = f"{_came(event, sale)} {by} gave {event.customer.readable_email} instead."
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
-        queued = event.runs.filter(customer=None, status=Status.FAILED).update(
-            customer=event.customer,
-            status=Status.HELD if held else Status.WAITING,
-            code="held" if held else "queued",
-            message=held or f"Queued for {event.customer.readable_email}, which {by} gave.",
-            attempts=0,
-            crashes=0,
-            next_attempt_at=None if held else Now(),
-            finished_at=None,
+        queued = (
+            RuleRun.objects.without_email()
+            .filter(event=event)
+            .update(
+                customer=event.customer,
+                status=Status.HELD if held else Status.WAITING,
+                code="held" if held else "queued",
+                message=held or f"Queued for {event.customer.readable_email}, which {by} gave.",
+                attempts=0,
+                crashes=0,
+                next_attempt_at=None if held else Now(),
+                finished_at=None,
+            )
         )
         refresh_event(event.pk)
         wake()

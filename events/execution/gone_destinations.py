@@ -74,6 +74,7 @@ def is_gone(run: RuleRun) -> bool:
     """Whether the course or bundle that this action gives is marked as gone."""
     return (
         run.spec.gives_access
+        and run.destination_id is not None
         and Destination.objects.filter(
             integration=run.integration_id,
             kind=run.spec.target,

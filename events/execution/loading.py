@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from django.db.models import OuterRef, Q, Subquery
 
+from events.execution import messages
 from events.execution.conversation import Conversation
 from events.models import EventLog, RuleRun
+from integrations import app_registry
+from integrations.app_spec import Steps
+from integrations.findings import Finding
 from integrations.models import Destination, FieldMapping, Integration
-from integrations.thinkific import access_check, memory
+from integrations.thinkific import memory
 from integrations.thinkific.attempt import Attempt
-from integrations.thinkific.calls import Steps
-from integrations.thinkific.session import client_for
 from rules.actions import Order, Outcome
 from rules.triggers import Trigger
 
@@ -33,7 +35,8 @@ def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:
         filled = FieldMapping.objects.values_for(remembered.integration, run.event.custom_fields)
         attempt = remembered.attempt({field.external_id: field.label for field in filled})
         order = _order(run, destinations, {field.external_id: v for field, v in filled.items()})
-        steps = access_check.checked(attempt, _steps(run, attempt, order))
+        app = app_registry.of(remembered.integration)
+        steps = app.checked(attempt, _steps(run, attempt, order))
         conversation = Conversation(
             remembered.integration, remembered, attempt, steps, run=run, run_id=run.pk
         )
@@ -48,7 +51,11 @@ def _steps(run: RuleRun, attempt: Attempt, order: Order) -> Steps[Outcome]:
 
 
 def question(
-    integration: Integration, asked_at: float, *, run_id: int | None = None
+    integration: Integration,
+    steps: Steps[Finding],
+    *,
+    asked_at: float,
+    run_id: int | None = None,
 ) -> Conversation:
     """The question to a site whether it is open, begun; its calls are kept with the run."""
     (remembered,) = memory.read([(integration, None)])
@@ -57,7 +64,7 @@ def question(
         integration,
         remembered,
         attempt,
-        access_check.ask(),
+        steps,
         asked_at=asked_at,
         run_id=run_id,
     )
@@ -70,10 +77,11 @@ def _begin(conversation: Conversation, overtaken: Overtaken | None) -> None:
         conversation.fail(overtaken)
         return
     try:
-        conversation.client = client_for(conversation.integration, conversation.note)
+        client = conversation.app.client(conversation.integration, conversation.note)
     except Exception as error:  # its secret cannot be opened
         conversation.fail(error)
     else:
+        conversation.client = client
         conversation.begin()
 
 
@@ -116,13 +124,14 @@ def _order(
     destinations: dict[tuple[int, str, int], Destination],
     fields: dict[int, str],
 ) -> Order:
-    key = run.integration_id or 0, run.spec.target.value, run.destination_id
-    found = destinations.get(key)
+    number, target = run.destination_id or 0, run.spec.target
+    found = destinations.get((run.integration_id or 0, target.value, number)) if target else None
     return Order(
-        destination_id=run.destination_id,
+        destination_id=number,
         destination=run.destination_name,
         course_ids=tuple(found.course_ids) if found else (),
         said_gone=bool(found and found.gone_at),
         fields=fields,
         attempt=run.attempts,
+        message=messages.of(run),
     )

@@ -18,7 +18,7 @@ from events.execution.claiming import AHEAD, calls_at_once, claim
 from events.execution.conversation import Conversation
 from events.execution.senders import Senders
 from events.models import RuleRun
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
 from integrations.errors import OutOfTime
 from integrations.models import Integration
 from integrations.thinkific.access_check import Ask
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 GATHER_SECONDS = 0.020
 # So long the loop waits for an answer before it looks again what is due.
 PAUSE_SECONDS = 0.2
-# With much under way, so long it may take until what has become due is looked for.
+# With more runs under way than these, so long it may take until what has become due is looked for.
+FEW = 8
 SOON_SECONDS = 0.05
 # How long to wait for what another worker has asked a site.
 AWAITED_SECONDS = 5.0
@@ -93,7 +94,7 @@ class Loop:
             return 0.0
         if any(isinstance(each.request, Ask) for each in self.here):
             return 0.05
-        waiting = {each.site for each in self.here if each.wants_slot and self._has_room(each.site)}
+        waiting = {each.site for each in self.here if each.wants_slot and self._room(each) > 0}
         if not waiting:
             return FOREVER
         return max(0.0, min(self._slots_at.get(site, 0.0) for site in waiting) - now)
@@ -129,7 +130,9 @@ class Loop:
 
     def ask_paused(self, integration: Integration) -> None:
         """Ask a site whose pause is over whether it is open, unless somebody does already."""
-        if not self._question(integration.pk):
+        if app_registry.of(integration).question is None:
+            rate_limit.end_pause(integration.pk)
+        elif not self._question(integration.pk):
             self._begin_question(integration, max_age=0.0, pause=0.0)
 
     def _begin_question(
@@ -140,10 +143,14 @@ class Loop:
         pause: float = FOREVER,
         run_id: int | None = None,
     ) -> bool:
+        question = app_registry.of(integration).question
+        if question is None:
+            return False
         asked_at = rate_limit.begin_asking(integration.pk, max_age=max_age, pause=pause)
         if asked_at is None:
             return False
-        self.here.append(loading.question(integration, asked_at, run_id=run_id))
+        steps = question()
+        self.here.append(loading.question(integration, steps, asked_at=asked_at, run_id=run_id))
         return True
 
     def _tell(self, question: Conversation) -> None:
@@ -193,28 +200,29 @@ class Loop:
         if isinstance(each.request, Ask):
             return each.unwritten
         slot_at = self._slots_at.get(each.site, 0.0)
-        return each.wants_slot and self._has_room(each.site) and time.monotonic() >= slot_at
+        return each.wants_slot and self._room(each) > 0 and time.monotonic() >= slot_at
 
-    def _has_room(self, site: int) -> bool:
-        return self._room(site) > 0
-
-    def _room(self, site: int) -> int:
-        """How many more calls the site may get at once."""
-        return calls_at_once() - sum(each.under_way and each.site == site for each in self.here)
+    def _room(self, one: Conversation) -> int:
+        """How many more calls may go at once to the site of this one."""
+        sent = [each for each in self.here if each.under_way]
+        of_site = sum(each.site == one.site for each in sent)
+        of_app = sum(each.app is one.app for each in sent)
+        threads = int(one.app.share_of_threads * settings.WORKER_THREADS)
+        return min(calls_at_once(one.app) - of_site, threads - of_app)
 
     # Claiming
 
     def _claim(self) -> None:
         """Take what is due, and ask sites whose pause is over."""
         now = time.monotonic()
-        capacity = AHEAD * settings.WORKER_THREADS
-        mine = Counter(each.site for each in self.here if each.run)
         if now >= self.claim_until or now < self._claim_at:
             return
         self._claim_at = now + PAUSE_SECONDS
         for integration in runs.to_ask():
             self.ask_paused(integration)
-        self.claimed += claim(capacity - mine.total(), busy=mine, until=self.call_until)
+        mine = Counter((each.integration.app, each.site) for each in self.here if each.run)
+        room = AHEAD * settings.WORKER_THREADS - mine.total()
+        self.claimed += claim(room, busy=mine, until=self.call_until)
 
     def _begin(self) -> None:
         if self.claimed:
@@ -223,7 +231,7 @@ class Loop:
 
     def look_now(self) -> None:
         """Something may have become due: claim with the next turn, or soon while there is much."""
-        few = len(self.here) < calls_at_once()
+        few = len(self.here) < FEW
         self._claim_at = 0.0 if few else min(self._claim_at, time.monotonic() + SOON_SECONDS)
 
     def _forget(self, gone: Iterable[Conversation]) -> None:

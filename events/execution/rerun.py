@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from events.deciding import revocations
+from events.deciding import passing_on, revocations
+from events.deciding.planning import plan
 from events.deciding.reading import LineItem, RuleBook, read
-from events.deciding.storing import plan
 from events.execution import retries
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
@@ -94,7 +94,9 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
     runs = RuleRun.objects.filter(event=event)
     queued, _ = retries.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
     with transaction.atomic():
-        # Another one that runs the rules for this event waits here, and then finds our runs.
+        # Another one that runs the rules for this event, or for another line of the delivery, waits
+        # here, and then finds our runs.
+        Delivery.objects.select_for_update().get(pk=delivery.pk)
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         made = _add(event, reading.lines[event.line], reading.book)
         refresh_event(event.pk)
@@ -104,6 +106,7 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
 def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:
     """Queue the rules that fit and have no run; note every verdict as it is now."""
     verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
+    verdicts = passing_on.once(verdicts, passing_on.rules_that_did(event.delivery_id))
     ran = set(event.runs.values_list("rule", flat=True))
     new = [
         plan(event, verdict.rule, line.sale)
@@ -121,7 +124,8 @@ def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:
     event.verdicts = before + now
     event.rule_texts = _texts(texts)
     event.reason = ""
-    event.save(update_fields=["verdicts", "rule_texts", "reason"])
+    event.gave_nothing = event.gave_nothing and all(run.spec.passes_on for run in new)
+    event.save(update_fields=["verdicts", "rule_texts", "reason", "gave_nothing"])
     return len(new)
 
 

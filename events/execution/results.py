@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
 from integrations.errors import (
     TRIES_AGAIN,
     KeyRejected,
@@ -69,15 +69,15 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
             return _pause("site_paused", wait_reasons.at_closed_site(run.integration, error.why))
         case OutOfTime() | rate_limit.NoSlot() if calls >= MANY_CALLS:
             return _retry(
-                run, "too_many_calls", f"It was not done after {calls} calls to Thinkific."
+                run, "too_many_calls", f"It was not done after {calls} calls to {_outside(run)}."
             )
         case OutOfTime() if answer_seconds >= settings.TASK_SECONDS / 2:
-            message = f"Thinkific answers too slowly: {calls} calls took too long."
+            message = f"It is answered too slowly: {calls} calls to {_outside(run)} took too long."
             return _retry(run, "too_slow", message)
         case OutOfTime():
             return _pause(error.code, f"{error.message} {error.goes_on}")
         case rate_limit.NoSlot():
-            message = "Waits for its turn: Thinkific allows only so many calls a minute."
+            message = f"Waits for its turn: only so many calls a minute go to {_outside(run)}."
             return _pause("no_slot", message, again_in=error.seconds)
         case Retry():
             at_least = error.seconds or 0.0
@@ -151,9 +151,14 @@ def _broke(run: RuleRun, error: Exception) -> Result:
     return _retry(
         run,
         "broken",
-        f"Admit itself failed ({type(error).__name__}), not Thinkific.",
+        f"Admit itself failed ({type(error).__name__}), not {_outside(run)}.",
         then="Call your technician, then retry.",
     )
+
+
+def _outside(run: RuleRun) -> str:
+    """How sentences name what the run calls."""
+    return app_registry.APPS[run.spec.app].outside
 
 
 def _pause(code: str, message: str, *, again_in: float = 0.0) -> Result:
@@ -167,7 +172,7 @@ def _retry(
     *,
     goes_on: str = TRIES_AGAIN,
     at_least: float = 0.0,
-    then: str = "Retry when Thinkific works again.",
+    then: str = "",
 ) -> Result:
     """Try again after the schedule's delay, or after `at_least` seconds; fail when it is over.
 
@@ -180,4 +185,5 @@ def _retry(
         again_in = max(delay, at_least)
         return Result(Status.WAITING, code, f"{message} {goes_on}", again_in=again_in)
     times = "once" if run.attempts == 1 else f"{run.attempts} times"
+    then = then or f"Retry when {_outside(run)} works again."
     return Result(Status.FAILED, code, f"{message} Admit tried {times} and has given up. {then}")

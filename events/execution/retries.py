@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Iterable
 from typing import Any
+from uuid import uuid4
 
 from django.db import transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Concat, Now
 
 from events.deciding import revocations
-from events.execution import gone_destinations
+from events.execution import gone_destinations, messages
 from events.execution.results import refresh_event
 from events.models import EventLog, RuleRun
 
@@ -60,6 +61,20 @@ def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[s
     return queued, left
 
 
+def run_again(run: RuleRun) -> str:
+    """Queue what was passed on to be sent once more, as a new message; why not, "" when it is."""
+    return why_not_again(run) or ("" if _queue(run, anyway=False) else "it has just changed")
+
+
+def why_not_again(run: RuleRun) -> str:
+    """Why this run cannot be carried out once more, "" when it can."""
+    if run.status != Status.DONE or not run.spec.passes_on:
+        return "only what was sent to a receiver can be sent again"
+    if run.integration_id is None:
+        return "its integration was deleted"
+    return "" if messages.of(run) else "what SamCart sent is not kept any more"
+
+
 def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
     """End failed or held runs that nobody needs any more; how many that were."""
     number = 0
@@ -103,6 +118,7 @@ def _queue(run: RuleRun, *, anyway: bool) -> int:
             attempts=0,
             crashes=0,
             forced=anyway,
+            message_id=uuid4(),
             next_attempt_at=Now(),
             finished_at=None,
             **_given_instead(run),
@@ -132,7 +148,7 @@ def why_not(run: RuleRun, *, anyway: bool = False) -> str:
         return "it had succeeded"
     if run.status == Status.SKIPPED and not anyway:
         return "a later event has overtaken it"
-    if run.customer_id is None:
+    if run.customer_id is None and not run.spec.passes_on:
         return NO_EMAIL
     if run.integration_id is None:
         return "its integration was deleted"
@@ -167,5 +183,5 @@ def _give_up(pk: int, what: str) -> None:
         next_attempt_at=None,
         code="deleted",
         message=f"The {what} was deleted before this could be carried out. "
-        "Do it by hand in Thinkific if it is still wanted.",
+        "Do it by hand if it is still wanted.",
     )

@@ -3,20 +3,14 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
+from integrations.app_spec import Client
 from integrations.errors import OutOfTime
-from integrations.thinkific.answers import Answer
-from integrations.thinkific.calls import Call
+from integrations.exchanges import Answer
 
 Who = TypeVar("Who")
 Reply = Answer | Exception
-
-
-class Client(Protocol):
-    """What sends one call under its deadline."""
-
-    def send(self, call: Call) -> Answer: ...
 
 
 class Senders(Generic[Who]):
@@ -27,7 +21,7 @@ class Senders(Generic[Who]):
         self._replies: SimpleQueue[tuple[Who, Reply]] = SimpleQueue()
         self.under_way = 0
 
-    def send(self, who: Who, client: Client, call: Call, *, not_after: float) -> None:
+    def send(self, who: Who, client: Client, call: Any, *, not_after: float) -> None:
         """Have the call sent, unless it would go out after `not_after` (monotonic seconds)."""
         self.under_way += 1
         self._pool.submit(self._carry_out, who, client, call, not_after)
@@ -58,7 +52,7 @@ class Senders(Generic[Who]):
         self.under_way -= len(found)
         return found
 
-    def _carry_out(self, who: Who, client: Client, call: Call, not_after: float) -> None:
+    def _carry_out(self, who: Who, client: Client, call: Any, not_after: float) -> None:
         reply: Reply
         try:
             # A process that stood still may find its run with another one, which has looked

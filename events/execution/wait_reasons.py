@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from events.models import RuleRun
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration
 
 
@@ -40,9 +40,12 @@ def _closed(site: Integration) -> str:
 
 def at_closed_site(integration: Integration, why: str) -> str:
     """What keeps every run of a site that is blocked; `why` is a CallBudget.Blocked."""
+    app = app_registry.of(integration)
     if why == CallBudget.Blocked.KEY:
         return (
-            f"Waits because the key of {integration} does not work. "
+            f"Waits because the {app.secret} of {integration} does not work. "
             "Edit the integration; then this goes on by itself."
         )
-    return "Waits because Thinkific asked for a pause. It goes on by itself."
+    if why == CallBudget.Blocked.AWAY:
+        return f"Waits because {integration} could not be reached. It goes on by itself."
+    return f"Waits because {app.outside} asked for a pause. It goes on by itself."

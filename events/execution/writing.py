@@ -17,6 +17,7 @@ from events.execution.results import Result
 from events.models import RuleRun
 from integrations import rate_limit
 from integrations.errors import OutOfTime
+from integrations.findings import Finding
 from integrations.models import ApiCall, Intent, SiteAnswer
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific import access_check, memory
@@ -25,8 +26,8 @@ from integrations.thinkific.calls import Post
 log = logging.getLogger(__name__)
 Many = Sequence[Conversation]
 Results = Mapping[Conversation, Result]
-# How many more calls a site may get at once.
-Room = Callable[[int], int]
+# How many more calls the site of a conversation may get at once.
+Room = Callable[[Conversation], int]
 
 
 @dataclass(slots=True)
@@ -55,8 +56,10 @@ def write(over: Many, ready: Many, *, room: Room) -> Written:
     except Exception:
         # Which of them it is shows when each has a transaction of its own.
         written = Written()
-        for each in [*over, *ready]:
-            _write_one(each, ended, written)
+        for each in over:
+            _write_one([each], [], ended, written)
+        for each in ready:
+            _write_one([], [each], ended, written)
         return written
 
 
@@ -65,7 +68,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     written = Written()
     with transaction.atomic():
         # Rows are locked in one order everywhere: sites, events, runs.
-        budgets = rate_limit.lock({each.site for each in ready})
+        budgets = rate_limit.look({each.site: each.app.calls_per_minute() for each in ready})
         results.lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
         lost = [each for each, run in _runs(everyone) if run.pk not in held]
@@ -74,7 +77,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
         _end_questions(each for each in over if each.run is None)
         waiting = [each for each in ready if each.wants_slot and each not in lost]
         for site, group in per_site(waiting).items():
-            _take_slots(site, group, budgets.get(site), written, room)
+            _take_slots(group, budgets.get(site), written, room)
         _renew(run.pk for _, run in _runs(written.calls))
         intents = _intend(written.calls)
     for each in everyone:
@@ -92,34 +95,35 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     return written
 
 
-def _write_one(each: Conversation, ended: Results, written: Written) -> None:
+def _write_one(over: Many, ready: Many, ended: Results, written: Written) -> None:
     """Write this one alone; its next call waits for the next turn."""
-    is_over = each in ended or each.is_over
-    over, ready = ([each], []) if is_over else ([], [each])
     try:
-        written.gone += _write_all(over, ready, ended, room=lambda site: 0).gone
-        return
+        written.gone += _write_all(over, ready, ended, room=lambda each: 0).gone
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
         # Its site or customer was deleted meanwhile, or it is a fault of ours. What was learned
         # has no place then; how the run ended is written without it.
-        log.warning("unwritable", extra={"run": each.run_id, "error": type(error).__name__})
-        each.forget()
-        if not is_over:
+        for each in [*over, *ready]:
+            log.warning("unwritable", extra={"run": each.run_id, "error": type(error).__name__})
+            each.forget()
+        for each in ready:
             each.fail(error)
-            return
-    written.gone += _write_all(over, [], ended, room=lambda site: 0).gone
+        if over:
+            written.gone += _write_all(over, [], ended, room=lambda each: 0).gone
 
 
 def _keep(everyone: Many) -> None:
     """Write the exchanges and what was learned."""
     ApiCall.objects.bulk_create([row for each in everyone for row in each.rows()])
     memory.write((each.memory, each.attempt.notes) for each in everyone)
+    for each in everyone:
+        for note in each.attempt.notes:
+            if isinstance(note, Finding):
+                each.app.take_effect(each.integration, note)
 
 
 def _take_slots(
-    site: int,
     waiting: list[Conversation],
     budget: rate_limit.Budget | None,
     written: Written,
@@ -135,9 +139,10 @@ def _take_slots(
         for each, _ in _runs(waiting):
             each.fail(blocked)
         waiting = [each for each in waiting if each.run is None]
-    taken = budget.take(min(len(waiting), room(site)))
-    written.calls += waiting[:taken]
-    written.slots_at[site] = time.monotonic() + budget.slot_in
+    if waiting:
+        taken = budget.take(min(len(waiting), room(waiting[0])))
+        written.calls += waiting[:taken]
+    written.slots_at[budget.site] = time.monotonic() + budget.slot_in
 
 
 def _renew(runs: Iterable[int]) -> None:
@@ -160,7 +165,7 @@ def _end_questions(questions: Iterable[Conversation]) -> None:
     for each in questions:
         site = each.integration
         if each.error is None:
-            access_check.take_effect(site, each.outcome)
+            each.app.take_effect(site, each.outcome)
             rate_limit.answered(site.pk, each.asked_at, each.outcome.state)
         elif isinstance(each.error, SecretUnreadable):
             access_check.reject_key(site, each.error.message)

@@ -9,6 +9,9 @@ from django.db.models.functions import Now
 
 from integrations import queries, search_terms
 from integrations.models import Customer, Marketplace, Product, WebhookSecret
+from rules import actions
+from rules.engine import Reason
+from rules.models import Rule
 from rules.triggers import Trigger
 
 
@@ -116,6 +119,8 @@ class EventLog(models.Model):
         Customer, models.SET_NULL, null=True, related_name="events", db_index=False
     )
     status = models.CharField(max_length=12, choices=Status.choices)
+    # The rules did nothing for the customer: at most they passed on what SamCart sent.
+    gave_nothing = models.BooleanField(default=False)
     reason = models.TextField(blank=True)
     order_id = models.CharField(max_length=64, blank=True)
     subscription_id = models.CharField(max_length=64, blank=True)
@@ -166,7 +171,7 @@ class EventLog(models.Model):
             models.Index(
                 fields=["-received_at"],
                 condition=models.Q(
-                    status="no_rule", trigger="product_purchased", dealt_with_at=None
+                    gave_nothing=True, trigger="product_purchased", dealt_with_at=None
                 ),
                 name="event_gave_nothing",
             ),
@@ -201,8 +206,10 @@ class EventLog(models.Model):
 
     @property
     def fits_what_is_off(self) -> bool:
-        """Whether a rule that was turned off would have run, when this was decided."""
-        return any(why == "off" for _, why in self.verdicts)
+        """Whether a rule for the customer would have run when this was decided, but was off."""
+        off = [rule for rule, why in self.verdicts if why == Reason.OFF]
+        rules = Rule.objects.filter(pk__in=off).exclude(action__in=actions.passing_on())
+        return bool(off) and rules.exists()
 
     def sentences(self) -> list[tuple[str, bool, str]]:
         """Each rule that was looked at: (sentence, whether it ran, code of the reason)."""

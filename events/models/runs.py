@@ -1,7 +1,7 @@
 """Rule runs: one rule carried out for one event, with claim, lease and order."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import models
 from django.db.models import Q
@@ -29,8 +29,20 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
 
     def orphaned(self) -> "RuleRunQuerySet":
         """Waiting runs that nobody can ever carry out: their site or customer was deleted."""
-        gone = Q(integration=None) | Q(customer=None)
+        gone = Q(integration=None) | self._without_a_needed_customer()
         return self.filter(gone, status=RuleRun.Status.WAITING)
+
+    def with_customer(self) -> "RuleRunQuerySet":
+        """Those that have the customer whom they need."""
+        return self.filter(Q(customer__isnull=False) | Q(action__in=actions.passing_on()))
+
+    def without_email(self) -> "RuleRunQuerySet":
+        """Failed runs whose event has no usable e-mail address, so that a retry cannot help."""
+        return self.filter(self._without_a_needed_customer(), status=RuleRun.Status.FAILED)
+
+    @staticmethod
+    def _without_a_needed_customer() -> Q:
+        return Q(customer=None) & ~Q(action__in=actions.passing_on())
 
     def lost(self) -> "RuleRunQuerySet":
         """What gave access last, but to an account that was deleted in Thinkific since."""
@@ -54,7 +66,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
 
         Nothing runs beside them, and nothing received earlier waits that is due or may concern
         the same course. So a run that Thinkific's answer postponed does not block the customer's
-        other courses.
+        other courses. What is passed on for nobody goes at any time.
         """
         same = RuleRun.objects.filter(
             customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
@@ -66,15 +78,16 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         # that the index holds it, and it looks at all that was ever done at the site.
         unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
         waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
-        # A bundle may hold any course.
+        # A bundle may hold any course; what changes no access overlaps nothing.
         overlaps = (
-            Q(target=models.OuterRef("target"))
+            (Q(target=models.OuterRef("target")) & ~Q(target=""))
             | Q(target__startswith="bundle:")
             | Q(StartsWith(models.OuterRef("target"), "bundle:"))
         )
         before = waiting.filter(Q(next_attempt_at__lte=Now()) | overlaps)
         first = before.order_by("received_at", "id").values("pk")[:1]
-        return self.filter(~models.Exists(beside), pk=models.Subquery(first))
+        for_nobody = Q(customer=None, action__in=actions.passing_on())
+        return self.filter(~models.Exists(beside), for_nobody | Q(pk=models.Subquery(first)))
 
     def held_by(self, token: "UUID | Combinable") -> "RuleRunQuerySet":
         """The run while this lease is still ours."""
@@ -108,12 +121,15 @@ class RuleRun(models.Model):
     received_at = models.DateTimeField()
 
     action = models.CharField(max_length=40, choices=actions.choices)
-    destination_id = models.BigIntegerField("Thinkific ID")
+    # None of an action without a course or bundle, which is named by its integration.
+    destination_id = models.BigIntegerField("Thinkific ID", null=True)
     destination_name = models.CharField("course or bundle", max_length=255)
     # "course:501", "bundle:7"; "" of an action that changes no access.
     target = models.CharField(max_length=40)
-    site = models.CharField(max_length=63)
+    site = models.CharField(max_length=253)
     rule_sentence = models.TextField()
+    # Under which a receiver knows what it was sent: a person's retry is a new message.
+    message_id = models.UUIDField(null=True, default=uuid4, editable=False)
 
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.WAITING)
     # Why it stands so: for scripts and for our own logic, the same whatever the message says.
@@ -182,9 +198,9 @@ class RuleRun(models.Model):
         return {
             "integration": rule.integration,
             "action": rule.action,
-            "destination_id": destination.external_id,
-            "destination_name": destination.name,
-            "target": rule.spec.concerns(destination.external_id),
+            "destination_id": destination.external_id if destination else None,
+            "destination_name": destination.name if destination else rule.integration.name,
+            "target": rule.target,
             "site": rule.integration.site,
             "rule_sentence": rule.sentence(),
         }

@@ -12,6 +12,8 @@ from events.execution import rerun
 from events.models import EventLog, RuleRun
 from events.reports.places import by_place
 from integrations.models import Product
+from rules import actions
+from rules.engine import Reason
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -48,7 +50,7 @@ class Preview:
 
 
 def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[EventLog]:
-    """Earlier events of the rules' triggers and products that no rule ran for, newest first.
+    """Earlier events of the rules' triggers and products that gave nothing, newest first.
 
     Those that a person has dealt with are not among them. `product` narrows global rules.
     """
@@ -60,7 +62,7 @@ def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[Ev
     for (marketplace, trigger), products in asked.items():
         of_trigger = Q(marketplace=marketplace, trigger=trigger)
         wanted |= of_trigger if None in products else of_trigger & Q(product__in=products)
-    events = EventLog.objects.filter(wanted, status=EventLog.Status.NO_RULE, dealt_with_at=None)
+    events = EventLog.objects.filter(wanted, gave_nothing=True, dealt_with_at=None)
     return events.order_by("-received_at", "-pk")
 
 
@@ -105,7 +107,10 @@ def settled(events: Sequence[EventLog]) -> set[int]:
 
 
 def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
-    """The rules that are on and fit each of these events as of now, its product's own first."""
+    """The rules that are on and fit each of these events as of now, its product's own first.
+
+    Left out is what has passed the event's delivery on already.
+    """
     rules = Rule.objects.filter(
         Q(product=None) | Q(product__in={event.product_id for event in events}),
         enabled=True,
@@ -113,13 +118,25 @@ def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
         marketplace__in={event.marketplace_id for event in events},
     ).select_related("product", "integration", "destination")
     in_order = list(rules.order_by(F("product").asc(nulls_last=True), "pk")) if events else []
+    passed_on = _passed_on(events) if any(rule.spec.passes_on for rule in in_order) else set()
     found: dict[int, list[Rule]] = defaultdict(list)
     for event in events:
         for rule in in_order:
             same = rule.trigger == event.trigger and rule.marketplace_id == event.marketplace_id
+            if (event.delivery_id, rule.pk) in passed_on:
+                continue
             if same and rule.product_id in {None, event.product_id}:
                 found[event.pk].append(rule)
     return dict(found)
+
+
+def _passed_on(events: Sequence[EventLog]) -> set[tuple[int, int | None]]:
+    """(delivery, rule) of what was passed on already."""
+    runs = RuleRun.objects.filter(
+        event__delivery__in={event.delivery_id for event in events},
+        action__in=actions.passing_on(),
+    )
+    return set(runs.values_list("event__delivery", "rule"))
 
 
 def gives_now(rule: Rule) -> bool:
@@ -136,7 +153,7 @@ def since(event: EventLog, rule: Rule) -> str:
     if rule.created_at > event.received_at:
         made = timezone.localtime(rule.created_at)
         return f"A rule exists since {made.day} {made:%b %H:%M}."
-    if event.fits_what_is_off:
+    if [rule.pk, Reason.OFF] in event.verdicts:
         return "The rule that fits was turned off then, and is on now."
     return "A rule fits it now."
 
@@ -170,9 +187,9 @@ def _has_all(
 ) -> str:
     """ "has Course Two already", "" where something would be new, or is to be ended."""
     has = held.get(event.customer_id or 0, set())
+    rules = [rule for rule in rules if not rule.spec.passes_on]
     for rule in rules:
-        target = rule.spec.concerns(rule.destination.external_id)
-        if not rule.spec.gives_access or (rule.integration_id, target) not in has:
+        if not rule.spec.gives_access or (rule.integration_id, rule.target) not in has:
             return ""
     names = dict.fromkeys(str(rule.destination) for rule in rules)
-    return f"has {', '.join(names)} already"
+    return f"has {', '.join(names)} already" if names else ""

@@ -4,13 +4,12 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.conf import settings
 from django.db.models.functions import Now
 
 from events.models import RuleRun
 from events.queue.wake import wake
 from events.reports.dashboard import worker_is_silent
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
 from integrations.models import Integration
 
 # Nothing is counted further.
@@ -63,10 +62,14 @@ def in_line() -> InLine:
     )
 
 
-def time_needed(runs: int) -> str:
-    """ "about 1 minute": how long one site takes for so many actions, two calls each."""
-    calls = settings.THINKIFIC_CALLS_PER_MINUTE or UNLIMITED
-    minutes = max(1, math.ceil(runs * CALLS_PER_RUN / calls))
+def time_needed(runs: int, integration: Integration | None = None) -> str:
+    """ "about 1 minute": how long the integration takes for so many actions.
+
+    By default it is a Thinkific site, with two calls for each.
+    """
+    app = app_registry.of(integration) if integration else app_registry.THINKIFIC
+    calls = app.calls_per_minute() or UNLIMITED
+    minutes = max(1, math.ceil(runs * (CALLS_PER_RUN if app.has_catalog else 1) / calls))
     about = "over" if runs >= MAX_COUNT else "about"
     if minutes < 100:
         return f"{about} {_counted(minutes, 'minute')}"
@@ -79,8 +82,8 @@ def spoken(runs: int, what: str = "waiting action") -> str:
     return f"{runs:,}{'+' if runs >= MAX_COUNT else ''} {what}{'' if runs == 1 else 's'}"
 
 
-def go_on(runs: int) -> str:
-    """Wake the workers for so many actions of a site that has just become usable, and say so.
+def go_on(runs: int, integration: Integration | None = None) -> str:
+    """Wake the workers for so many actions of what has just become usable, and say so.
 
     "37 waiting actions go on now, about 1 minute."; "" for none. It promises no end while no
     worker runs.
@@ -88,7 +91,11 @@ def go_on(runs: int) -> str:
     if not runs:
         return ""
     wake()
-    when = "as soon as a worker runs" if worker_is_silent() else f"now, {time_needed(runs)}"
+    when = (
+        "as soon as a worker runs"
+        if worker_is_silent()
+        else f"now, {time_needed(runs, integration)}"
+    )
     return f"{spoken(runs)} {'goes' if runs == 1 else 'go'} on {when}."
 
 

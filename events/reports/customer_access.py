@@ -19,6 +19,7 @@ from events.reports import backfill, dashboard, place_sentences, replies, review
 from events.reports.place_sentences import BAD, GOOD, QUIET, WAIT, Sentence, of_order, when
 from events.reports.places import Place, by_place
 from integrations.models import Customer, ThinkificUser
+from rules import actions
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -41,6 +42,8 @@ class AccessReport:
 def describe(customer: Customer) -> AccessReport:
     """The sentences about this customer, the gravest first."""
     found = RuleRun.objects.filter(customer=customer).order_by("-received_at", "-pk")
+    # What was passed on says nothing of the customer.
+    found = found.exclude(action__in=actions.passing_on(), status=RuleRun.Status.DONE)
     runs = list(found.select_related("event", "event__product", "integration")[:MAX_RUNS])[::-1]
     name = customer.first_name.strip()[:60] or "The customer"
     places = by_place(runs, frozenset(found.lost().values_list("pk", flat=True)))
@@ -48,9 +51,10 @@ def describe(customer: Customer) -> AccessReport:
     lines = [
         place_sentences.about(name, place, kept.get(place), left.get(place)) for place in places
     ]
-    lines += [
-        place_sentences.besides(run) for run in runs if not run.target and run.status in UNDECIDED
-    ]
+    passed_on = [run for run in runs if run.spec.passes_on]
+    runs = [run for run in runs if not run.spec.passes_on]
+    besides = [run for run in runs if not run.target]
+    lines += [place_sentences.besides(run) for run in besides if run.status in UNDECIDED]
     lines += _nothing_goes_on(runs)
     nothing = list(_told(review.gave_nothing().filter(customer=customer)))
     back = revocations.ended_since(nothing)
@@ -61,11 +65,13 @@ def describe(customer: Customer) -> AccessReport:
     lines.sort(key=lambda line: ORDER.index(line.kind))
     if not lines:
         lines = _nothing(name, customer)
+    # It is no matter of the customer's access, and so comes last.
+    lines += [place_sentences.besides(run) for run in passed_on if run.status in UNDECIDED]
     owed = [event for event in nothing if event.pk not in back]
-    besides = dict.fromkeys(run.event for run in runs if not run.target)
+    done_besides = dict.fromkeys(run.event for run in besides)
     return AccessReport(
         tuple(lines),
-        replies.reply(customer, places, owed=owed, kept={*kept, *left}, besides=besides),
+        replies.reply(customer, places, owed=owed, kept={*kept, *left}, besides=done_besides),
     )
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from events.models import Delivery, EventLog, RuleRun, Worker
 from events.reports import backfill, review
 from integrations.models import Product
+from rules import actions
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
@@ -181,8 +182,9 @@ def _unsold(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
     rules = Rule.objects.filter(
         Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
     )
-    on = _first_of_each([rule for rule in rules if backfill.gives_now(rule)])
-    off = _first_of_each([rule for rule in rules if not rule.enabled])
+    giving = [rule for rule in rules if backfill.gives_on_purchase(rule)]
+    on = _first_of_each([rule for rule in giving if rule.enabled])
+    off = _first_of_each([rule for rule in giving if not rule.enabled])
 
     def unsold(
         product: Product | None, buyers: int, purchases: int, last: datetime
@@ -226,4 +228,4 @@ def unread() -> int:
 def an_order_got_through() -> bool:
     """Whether a purchase was ever carried out in Thinkific."""
     done = RuleRun.objects.filter(status=Status.DONE, event__trigger=Trigger.PRODUCT_PURCHASED)
-    return done.exists()
+    return done.exclude(action__in=actions.passing_on()).exists()

@@ -86,7 +86,11 @@ def _name(run: RuleRun, *, of: list[RuleRun]) -> str:
 
 
 def _courses_of_bundles(runs: Iterable[RuleRun]) -> dict[tuple[int | None, str], set[str]]:
-    bundles = {run.destination_id for run in runs if run.target.startswith("bundle:")}
+    bundles = {
+        run.destination_id
+        for run in runs
+        if run.destination_id is not None and run.target.startswith("bundle:")
+    }
     if not bundles:
         return {}
     rows = Destination.objects.filter(kind=Destination.Kind.BUNDLE, external_id__in=bundles)

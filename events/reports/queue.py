@@ -12,7 +12,7 @@ from django_q.models import OrmQ
 from redis.exceptions import RedisError
 
 from events.models import Delivery, RuleRun, Worker
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
 from integrations.models import ApiCall, CallBudget, Integration
 
 # No number on the page is counted further, and no list is longer.
@@ -98,14 +98,27 @@ def sites() -> list[SiteQueue]:
     ]
 
 
+def paused() -> dict[int, datetime]:
+    """{integration's pk: until when nothing is sent to it}; a pause that is over is left out."""
+    rows = CallBudget.objects.exclude(blocked="").annotate(now=rate_limit.EpochNow())
+    return {row.pk: end for row in rows if (end := _end(row))}
+
+
+def _end(row: CallBudget) -> datetime | None:
+    """When its pause ends, as the database sees it and told on our clock."""
+    left = row.blocked_until - row.now  # type: ignore[attr-defined]
+    return timezone.now() + timedelta(seconds=left) if row.blocked and left > 0 else None
+
+
 def _site(row: CallBudget, calls: int) -> SiteQueue:
-    # Both as the database sees them, and told on our clock.
-    pause, gap = row.blocked_until - row.now, row.next_slot - row.now  # type: ignore[attr-defined]
-    spacing, ahead = rate_limit.spacing()
+    # As the database sees it, and told on our clock.
+    gap = row.next_slot - row.now  # type: ignore[attr-defined]
+    calls_per_minute = app_registry.of(row.integration).calls_per_minute()
+    spacing, ahead = rate_limit.spacing(calls_per_minute)
     return SiteQueue(
         row.integration,
         CallBudget.Blocked(row.blocked).label if row.blocked else "",
-        timezone.now() + timedelta(seconds=pause) if row.blocked and pause > 0 else None,
+        _end(row),
         timezone.now() + timedelta(seconds=gap - ahead) if spacing and gap > ahead else None,
         calls,
     )

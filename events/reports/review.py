@@ -7,14 +7,14 @@ from events.models import EventLog
 from rules.triggers import Trigger
 
 Status = EventLog.Status
-PAID_FOR_NOTHING = Q(status=Status.NO_RULE, trigger=Trigger.PRODUCT_PURCHASED.value)
+PAID_FOR_NOTHING = Q(gave_nothing=True, trigger=Trigger.PRODUCT_PURCHASED.value)
 # As in the partial index `event_gave_nothing`.
 GAVE_NOTHING = PAID_FOR_NOTHING & Q(dealt_with_at=None)
 NOT_UNDERSTOOD = Q(status__in=[Status.UNKNOWN_TYPE, Status.UNREADABLE], dealt_with_at=None)
 
 
 def gave_nothing() -> QuerySet[EventLog]:
-    """Purchases that were paid for and gave nothing, because no rule fits them."""
+    """Purchases that were paid for and gave nothing: no rule did anything for the customer."""
     return EventLog.objects.filter(GAVE_NOTHING)
 
 
@@ -27,7 +27,7 @@ def needs_a_person(event: EventLog) -> bool:
     """Whether this event was left undone and nobody has dealt with it."""
     if event.dealt_with_at is not None:
         return False
-    paid = event.status == Status.NO_RULE and event.trigger == Trigger.PRODUCT_PURCHASED
+    paid = event.gave_nothing and event.trigger == Trigger.PRODUCT_PURCHASED
     return paid or event.status in {Status.UNKNOWN_TYPE, Status.UNREADABLE}
 
 

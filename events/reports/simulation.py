@@ -51,8 +51,11 @@ def simulate(
     rules = Rule.objects.for_deciding(marketplace.pk)
     verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
     customer = Customer.objects.filter(email=normalize_email(email)).first() if email else None
-    if not email:
-        notes.append("Without an e-mail address nobody can be enrolled: each action would fail.")
+    if not email and any(each.runs and not each.rule.spec.passes_on for each in verdicts):
+        notes.append(
+            "Without an e-mail address nobody can be enrolled or removed: such an action would "
+            "fail."
+        )
     taken_back = revocations.ended_since([event]) if event else {}
     if event is not None and event.pk in taken_back:
         notes.append(
@@ -76,18 +79,21 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
         notes.append(f"{site} is turned off: it would wait until it is turned on.")
     elif rate_limit.blocked_for(site.pk)[1] > 0:
         notes.append(f"{site} is paused: it would wait until the pause is over.")
-    if rule.destination.gone_at and spec.gives_access:
+    if rule.is_gone and spec.gives_access:
         notes.append(
             f"Thinkific said that {rule.destination} is gone. It would be asked again, and fail "
             "if that is still so."
         )
     if event is not None and _later_one_done(rule, event):
         notes.append("A later event for the same course or bundle is done: it would be skipped.")
-    return PlannedRun(rule, spec.planned_calls(known=known, fills_fields=bool(fields)), notes)
+    if spec.passes_on and event is not None and event.delivery.body_removed_at is not None:
+        notes.append("What SamCart sent is not kept any more, so nothing could be sent.")
+    calls = spec.planned_calls(known=known, fills_fields=bool(fields), site=site.site)
+    return PlannedRun(rule, calls, notes)
 
 
 def _later_one_done(rule: Rule, event: EventLog) -> bool:
-    target = rule.spec.concerns(rule.destination.external_id)
+    target = rule.target
     return (
         bool(target)
         and RuleRun.objects.filter(

@@ -31,13 +31,13 @@ class DeletionSummary:
         fates = (
             (
                 (self.rules, "rule"),
-                "is deleted: it enrolls and removes nobody any more",
-                "are deleted: they enroll and remove nobody any more",
+                "is deleted: it does nothing any more",
+                "are deleted: they do nothing any more",
             ),
             (
                 (self.waiting, "waiting action"),
-                "fails: do it by hand in Thinkific if it is still wanted",
-                "fail: do them by hand in Thinkific if they are still wanted",
+                "fails: do it by hand if it is still wanted",
+                "fail: do them by hand if they are still wanted",
             ),
             ((self.mappings, "field mapping"), "is deleted", "are deleted"),
         )

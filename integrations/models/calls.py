@@ -50,7 +50,8 @@ class CallBudget(models.Model):
     class Blocked(models.TextChoices):
         NO = "", "Open"
         KEY = "key", "Key rejected"
-        LIMIT = "limit", "Thinkific's limit reached"
+        LIMIT = "limit", "Limit reached"
+        AWAY = "away", "Cannot be reached"
 
     integration = models.OneToOneField(
         Integration, models.CASCADE, primary_key=True, related_name="budget"

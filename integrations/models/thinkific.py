@@ -10,10 +10,14 @@ from integrations.models.samcart import Customer
 
 
 class Integration(models.Model):
-    """A Thinkific site, connected by its subdomain and an API key or access token."""
+    """What a rule acts on: a Thinkific site with its key, or a URL that is notified.
+
+    `integrations.app_registry` tells what differs between the apps.
+    """
 
     class App(models.TextChoices):
         THINKIFIC = "thinkific", "Thinkific"
+        NOTIFY_URL = "notify_url", "Notify URL"
 
     class Connection(models.TextChoices):
         UNKNOWN = "unknown", "Not checked yet"
@@ -23,7 +27,11 @@ class Integration(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     app = models.CharField(max_length=20, choices=App.choices, default=App.THINKIFIC)
-    site = models.CharField("Site URL", max_length=63)
+    # The subdomain of a Thinkific site; the host of a Notify URL.
+    site = models.CharField("Site URL", max_length=253)
+    # Where a Notify URL's messages are posted, whole.
+    url = models.CharField("URL", max_length=500, blank=True)
+    # An API key or access token, or what a Notify URL's messages are signed with.
     sealed_secret = models.TextField(editable=False)
     # Shown as "ends in …3f9a", so that a person can tell which key is stored.
     secret_ending = models.CharField(max_length=4, editable=False, default="")
@@ -43,7 +51,14 @@ class Integration(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["app", "site"], name="site_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["app", "site"],
+                condition=models.Q(app="thinkific"),
+                name="site_once",
+                violation_error_message="This Thinkific site is connected already.",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -7,6 +7,7 @@ never the answer to a customer's call, but the answer to this question, and so i
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from django.db import transaction
@@ -21,9 +22,11 @@ from integrations.errors import (
     Refused,
     Retry,
 )
+from integrations.findings import Finding
 from integrations.models import CallBudget, Integration, SiteAnswer
+from integrations.steps import through
 from integrations.thinkific.answers import Answer
-from integrations.thinkific.attempt import Attempt, Finding
+from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Call, Get, Post, Steps
 
 T = TypeVar("T")
@@ -58,18 +61,7 @@ def checked(attempt: Attempt, steps: Steps[T]) -> Checked[T]:
     KeyRejected, LimitReached or rate_limit.SiteBlocked; what concerns one call alone reaches them
     as Refused or Retry. A POST whose answer is definite settles the doubt about its target.
     """
-    try:
-        call = next(steps)
-        while True:
-            try:
-                answer = yield from _send(attempt, call)
-            except Exception as error:
-                call = steps.throw(error)
-            else:
-                call = steps.send(answer)
-    except StopIteration as end:
-        result: T = end.value
-        return result
+    return through(steps, partial(_send, attempt))
 
 
 def _send(attempt: Attempt, call: Call) -> Checked[Answer]:

@@ -6,17 +6,16 @@ any HTTP service behind Cloudflare does.
 
 import json
 import re
-import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NoReturn
 
+from integrations import retry_after
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
+from integrations.exchanges import Answer, Cut, Reply
 from integrations.thinkific import rate_headers
-from integrations.thinkific.deadline import CallDeadline, Stage
 
-TOO_LARGE = "Thinkific's answer was too large (more than 1 MiB)."
+__all__ = ["Answer", "judge"]
 
 _LOOK_AT = (
     "Look at the student in Thinkific, and at the permissions of the key's owner there. Then retry."
@@ -30,27 +29,14 @@ _ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A 2xx answer; `body` is a JSON object or array, or None when it was empty."""
+def judge(
+    reply: Reply, *, host: str, seconds: float, write: bool, now: datetime
+) -> Answer | OutsideError:
+    """What a reply means for the caller, by its status first and its text second.
 
-    status: int
-    body: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came over the wire. `status` is None when no answer came; `trouble`: what cut it off."""
-
-    status: int | None
-    headers: Mapping[str, str]
-    text: str
-    trouble: OutsideError | None
-
-
-def judge(reply: Reply, *, write: bool, now: datetime) -> Answer | OutsideError:
-    """What a reply means for the caller, by its status first and its text second."""
-    status, trouble = reply.status, reply.trouble
+    `seconds` is the deadline that the call had.
+    """
+    status, trouble = reply.status, _trouble(reply.cut, host=host, seconds=seconds, write=write)
     if status is None:
         return trouble or Retry("Thinkific sent no answer.", in_doubt=write)
     if trouble and (status < 300 or status in _TEXT_DECIDES):
@@ -65,45 +51,41 @@ def judge(reply: Reply, *, write: bool, now: datetime) -> Answer | OutsideError:
     return _failure(status, reply, write=write, now=now)
 
 
-def no_answer(
-    error: Exception, call: CallDeadline, *, host: str, seconds: float, write: bool
-) -> OutsideError:
-    """Why no answer, or only a part of one, could be had; `seconds` is the call's deadline."""
-    if call.stage is Stage.START:
-        return Refused(
-            "The address of Thinkific's API is not usable. Check THINKIFIC_API_URL in the settings."
-        )
-    if call.stage is Stage.SENT:
-        what = "The connection to Thinkific broke off before its answer was complete."
-        if call.is_over or _caused_by(error, TimeoutError):
-            what = f"Thinkific did not answer within {seconds:g} seconds."
-        return Retry(what, in_doubt=write)
-    return Retry(_unreached(error, call, host), code="unreachable", in_doubt=False)
+def _trouble(cut: Cut | None, *, host: str, seconds: float, write: bool) -> OutsideError | None:
+    match cut:
+        case None:
+            return None
+        case Cut.NOT_USABLE:
+            return Refused(
+                "The address of Thinkific's API is not usable. "
+                "Check THINKIFIC_API_URL in the settings."
+            )
+        case Cut.TOO_LARGE:
+            return Retry("Thinkific's answer was too large (more than 1 MiB).")
+        case Cut.NO_ANSWER_IN_TIME:
+            return Retry(f"Thinkific did not answer within {seconds:g} seconds.", in_doubt=write)
+        case Cut.BROKEN_OFF:
+            what = "The connection to Thinkific broke off before its answer was complete."
+            return Retry(what, in_doubt=write)
+    return Retry(_unreached(cut, host), code="unreachable", in_doubt=False)
 
 
-def _unreached(error: Exception, call: CallDeadline, host: str) -> str:
-    if call.stage is Stage.LOOK_UP:
-        return f"The address of {host} could not be looked up (DNS)."
-    if call.stage is Stage.SECURE and _caused_by(error, ssl.SSLCertVerificationError):
-        return (
-            f"The certificate of {host} is not valid; "
-            "check this server's clock, and that no firewall opens its secure connections."
-        )
-    if call.is_over or _caused_by(error, TimeoutError):
-        return f"{host} could not be reached in time."
-    if call.stage is Stage.SECURE:
-        return f"No secure connection to {host} could be made (TLS)."
-    if _caused_by(error, ConnectionRefusedError):
-        return f"{host} refused the connection."
+def _unreached(cut: Cut, host: str) -> str:
+    match cut:
+        case Cut.NO_ADDRESS:
+            return f"The address of {host} could not be looked up (DNS)."
+        case Cut.NO_CERTIFICATE:
+            return (
+                f"The certificate of {host} is not valid; "
+                "check this server's clock, and that no firewall opens its secure connections."
+            )
+        case Cut.NOT_IN_TIME:
+            return f"{host} could not be reached in time."
+        case Cut.NO_TLS:
+            return f"No secure connection to {host} could be made (TLS)."
+        case Cut.CONNECTION_REFUSED:
+            return f"{host} refused the connection."
     return f"{host} could not be reached from this server."
-
-
-def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
-    while error is not None:
-        if isinstance(error, kind):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
@@ -159,7 +141,7 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         status=status,
         code="server_error",
         in_doubt=write,
-        seconds=rate_headers.retry_after(reply.headers, now),
+        seconds=retry_after.seconds(reply.headers, now),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from integrations.errors import OutsideError
+from integrations.findings import Finding
 from integrations.models import SiteAnswer
 
 # How long a 202 is believed while nothing is to be seen of what it promised.
@@ -71,14 +71,6 @@ class Gone:
     kind: str
     number: int
     gone: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """How the site stands; `error` is what stops it, or why nothing is known."""
-
-    state: SiteAnswer
-    error: OutsideError | None = None
 
 
 Note = Remembered | Accepted | Settled | Gone | Finding

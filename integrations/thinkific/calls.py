@@ -1,8 +1,8 @@
 """Calls to Thinkific as values, and steps: generators that yield them.
 
 Steps yield calls, receive the answers and return a result. They know no database, network, clock
-or thread, so a test can supply the answers by hand. `drive` carries them out with any function that
-sends a call; the worker's loop does it for many at once.
+or thread, so a test can supply the answers by hand. `integrations.steps.drive` carries them out
+with any function that sends a call; the worker's loop does it for many at once.
 """
 
 import re
@@ -14,8 +14,6 @@ from integrations.errors import Refused, Retry
 from integrations.thinkific.answers import Answer
 
 T = TypeVar("T")
-Asked = TypeVar("Asked")
-Told = TypeVar("Told")
 Row = dict[str, Any]
 MAX_PAGES = 400
 PAGE_LENGTH = 250
@@ -48,22 +46,6 @@ class Post:
 
 Call = Get | Put | Post
 Steps = Generator[Call, Answer, T]
-
-
-def drive(steps: Generator[Asked, Told, T], send: Callable[[Asked], Told]) -> T:
-    """Carry the steps out by `send`; their result. What `send` raises is raised at the call."""
-    try:
-        call = next(steps)
-        while True:
-            try:
-                answer = send(call)
-            except Exception as error:
-                call = steps.throw(error)
-            else:
-                call = steps.send(answer)
-    except StopIteration as end:
-        result: T = end.value
-        return result
 
 
 def rows(

@@ -1,30 +1,21 @@
-"""Calls to Thinkific's Admin API: the one place that sends anything there.
+"""Calls to Thinkific's Admin API.
 
 It keeps no state of its own and tries nothing twice. A call ends within its deadline, reads at
-most 1 MiB, follows no redirect, uses no proxy of the environment, and ends in an `Answer` or in
-one of `integrations.errors`.
+most 1 MiB, and ends in an `Answer` or in one of `integrations.errors`.
 """
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-import requests
-from django.conf import settings
-from django.db import connections
-from urllib3.exceptions import HTTPError
-
-from integrations.errors import KeyRejected, OutsideError, Refused, Retry
+from integrations import exchanges
+from integrations.errors import KeyRejected, OutsideError, Refused
+from integrations.exchanges import Answer, Exchange, Reply
 from integrations.thinkific import answers, site_address
-from integrations.thinkific.answers import Answer, Reply
 from integrations.thinkific.calls import Call, Get, Post, Put
-from integrations.thinkific.deadline import CONNECT_SECONDS, adapter, within
 
 __all__ = ["Answer", "Client", "Exchange"]
 
@@ -32,24 +23,8 @@ LARGEST_ANSWER = 1024 * 1024  # bytes, decoded
 LONGEST_KEPT = 20_000  # characters of a body that an Exchange keeps
 HIDDEN = "••••"
 
-_CHUNK = 16 * 1024
 _KEY_LENGTH = 32  # Thinkific's API keys; its API access tokens are longer
 _SHORTEST_HIDDEN = 6  # hiding every "a" would hide nothing and spoil everything
-_WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One request that was sent, and what came of it, without the key and safe to store."""
-
-    method: str
-    url: str
-    request_body: str
-    status: int | None
-    response_body: str
-    error: str
-    milliseconds: int
-    sent_at: datetime
 
 
 def _nothing(*_: object) -> None:
@@ -117,64 +92,31 @@ class Client:
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Answer:
-        _refuse_in_transaction()
-        headers = self._headers()
-        url = self._url(path, params)
+        exchanges.refuse_in_transaction()
         payload = "" if body is None else json.dumps(body, allow_nan=False)
-        self._before_call(method, path)
-        sent_at, started = datetime.now(UTC), time.monotonic()
+        request = exchanges.Request(
+            method=method,
+            url=self._url(path, params),
+            headers=self._headers(),
+            body=payload.encode(),
+            body_text=payload,
+            seconds=self._deadline,
+            largest=LARGEST_ANSWER,
+            kept=LONGEST_KEPT,
+            hide=self._hide,
+        )
 
-        def report(status: int | None, text: str, error: str) -> None:
-            self._after_call(
-                Exchange(
-                    method=method,
-                    url=self._hide(url),
-                    request_body=self._hide(payload)[:LONGEST_KEPT],
-                    status=status,
-                    response_body=text[:LONGEST_KEPT],
-                    error=error,
-                    milliseconds=round((time.monotonic() - started) * 1000),
-                    sent_at=sent_at,
-                )
+        def judge(reply: Reply) -> Answer | OutsideError:
+            return answers.judge(
+                reply,
+                host=urlsplit(request.url).hostname or request.url,
+                seconds=self._deadline,
+                write=method != "GET",
+                now=datetime.now(UTC),
             )
 
-        try:
-            reply = self._send(method, url, headers, payload)
-        except BaseException:  # a signal, or a fault of ours: it may have been sent anyway
-            report(None, "", "The call was interrupted.")
-            raise
-        outcome = answers.judge(reply, write=method != "GET", now=datetime.now(UTC))
-        if isinstance(outcome, OutsideError):
-            report(reply.status, reply.text, outcome.message)
-            raise outcome
-        report(reply.status, reply.text, "")
-        return outcome
-
-    def _send(self, method: str, url: str, headers: dict[str, str], payload: str) -> Reply:
-        """One request and what came back; faults of the wire are returned, not raised."""
-        received = bytearray()
-        status: int | None = None
-        answered: Mapping[str, str] = {}
-        trouble: OutsideError | None = None
-        with within(self._deadline) as call:
-            try:
-                data = payload.encode() or None
-                request = requests.Request(method, url, headers=headers, data=data).prepare()
-                # The sockets keep the deadline; this bounds what is done outside of them.
-                limits = (min(CONNECT_SECONDS, self._deadline), self._deadline)
-                with adapter().send(request, stream=True, timeout=limits) as response:
-                    status, answered = response.status_code, response.headers
-                    trouble = _read(response, received)
-            except _WIRE_ERRORS as error:
-                trouble = answers.no_answer(
-                    error,
-                    call,
-                    host=urlsplit(url).hostname or url,
-                    seconds=self._deadline,
-                    write=method != "GET",
-                )
-        text = received.decode("utf-8-sig", "replace").replace("\0", "\ufffd")
-        return Reply(status, answered, self._hide(text), trouble)
+        self._before_call(method, path)
+        return exchanges.carry_out(request, judge, self._after_call)
 
     def _headers(self) -> dict[str, str]:
         if not re.fullmatch(r"[!-~]+", self._secret):
@@ -211,19 +153,3 @@ class Client:
         for form in sorted(written, key=len, reverse=True):
             text = text.replace(form, HIDDEN)
         return text
-
-
-def _read(response: requests.Response, received: bytearray) -> OutsideError | None:
-    """Fill `received` with the decoded body, stopping while it is still small."""
-    while chunk := response.raw.read1(_CHUNK, decode_content=True):
-        received += chunk
-        if len(received) > LARGEST_ANSWER:
-            return Retry(answers.TOO_LARGE)
-    return None
-
-
-def _refuse_in_transaction() -> None:
-    if not settings.configured:
-        return
-    if any(each.in_atomic_block for each in connections.all(initialized_only=True)):
-        raise RuntimeError("Thinkific must not be called inside a database transaction.")

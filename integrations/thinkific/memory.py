@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from integrations.findings import Finding
 from integrations.models import Customer, Integration, Intent, ThinkificUser
-from integrations.thinkific import access_check
 from integrations.thinkific.attempt import (
     Accepted,
     Account,
     Attempt,
     Doubt,
-    Finding,
     Gone,
     Note,
     Person,
@@ -106,7 +105,10 @@ def begin_doubt(memory: Memory, attempt: Attempt, intent: Intent) -> None:
 
 
 def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
-    """Write every note, inside the caller's transaction. It may be undone and done again."""
+    """Write every note, inside the caller's transaction. It may be undone and done again.
+
+    What was found out of a site as a whole is for the caller.
+    """
     users: dict[tuple[int, int], ThinkificUser] = {}
     replaced: list[ThinkificUser] = []
     settled: list[int] = []
@@ -126,7 +128,7 @@ def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
                 case Gone():
                     _mark_gone(memory.integration, note)
                 case Finding():
-                    access_check.take_effect(memory.integration, note)
+                    pass  # its app knows what follows
     if users:
         ThinkificUser.objects.bulk_create(
             users.values(),

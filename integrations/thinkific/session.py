@@ -12,12 +12,15 @@ from django.db import transaction
 
 from integrations import rate_limit
 from integrations.errors import OutOfTime
+from integrations.exchanges import Exchange, kept
+from integrations.findings import Finding
 from integrations.models import ApiCall, Customer, Integration, SiteAnswer
-from integrations.thinkific import access_check, calls, memory
+from integrations.steps import drive
+from integrations.thinkific import access_check, memory
 from integrations.thinkific.access_check import Ask, Request
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.calls import Call, Post, Steps
-from integrations.thinkific.client import Client, Exchange
+from integrations.thinkific.client import Client
 
 T = TypeVar("T")
 # How long to wait for the answer that another thread or machine has asked for.
@@ -55,7 +58,7 @@ class Session:
         the whole site is paused.
         """
         try:
-            return calls.drive(access_check.checked(self.attempt, steps), self._answer)
+            return drive(access_check.checked(self.attempt, steps), self._answer)
         finally:
             self._write()
 
@@ -70,7 +73,7 @@ class Session:
         if asked_at is None:
             return self._await_answer()
         try:
-            found = calls.drive(access_check.ask(), lambda call: self._send(call, pause=FOREVER))
+            found = drive(access_check.ask(), lambda call: self._send(call, pause=FOREVER))
         except BaseException:
             rate_limit.stop_asking(self.integration.pk, asked_at)
             raise
@@ -115,36 +118,18 @@ class Session:
             with transaction.atomic():
                 ApiCall.objects.bulk_create(exchanges)
                 memory.write([(self._memory, notes)])
+                for note in notes:
+                    if isinstance(note, Finding):
+                        access_check.take_effect(self.integration, note)
 
 
-def client_for(
-    integration: Integration, after_call: Callable[[Exchange], None], *, secret: str = ""
-) -> Client:
-    """A client of the site; the integration's own secret is read unless one is given.
-
-    Raises SecretUnreadable.
-    """
+def client_for(integration: Integration, after_call: Callable[[Exchange], None]) -> Client:
+    """A client of the site. Raises SecretUnreadable."""
     return Client(
         base_url=settings.THINKIFIC_API_URL,
         site=integration.site,
-        secret=secret or integration.secret(),
+        secret=integration.secret(),
         after_call=after_call,
         deadline=settings.CALL_DEADLINE_SECONDS,
         version=settings.VERSION,
-    )
-
-
-def kept(exchange: Exchange, integration: Integration, *, run_id: int | None = None) -> ApiCall:
-    """The exchange as a row, not saved."""
-    return ApiCall(
-        integration=integration,
-        run_id=run_id,
-        method=exchange.method,
-        url=exchange.url,
-        request_body=exchange.request_body,
-        status=exchange.status,
-        response_body=exchange.response_body,
-        error=exchange.error,
-        milliseconds=exchange.milliseconds,
-        sent_at=exchange.sent_at,
     )

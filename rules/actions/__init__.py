@@ -5,19 +5,21 @@ Code that needs to know something about an action asks its spec, and never reads
 
 from enum import StrEnum
 
-from rules.actions import enrollments
-from rules.actions.spec import ActionSpec, Effect, Order, Outcome, PlannedCall
+from rules.actions import enrollments, notify
+from rules.actions.spec import ActionSpec, Effect, Message, Order, Outcome, PlannedCall
 
 __all__ = [
     "ACTIONS",
     "Action",
     "ActionSpec",
     "Effect",
+    "Message",
     "Order",
     "Outcome",
     "PlannedCall",
     "choices",
     "giving_access",
+    "passing_on",
 ]
 
 
@@ -28,9 +30,10 @@ class Action(StrEnum):
     EXPIRE_COURSE_ENROLLMENT = "expire_course_enrollment"
     CREATE_BUNDLE_ENROLLMENT = "create_bundle_enrollment"
     EXPIRE_BUNDLE_ENROLLMENT = "expire_bundle_enrollment"
+    SEND_HTTP_POST = "send_http_post"
 
 
-ACTIONS: dict[str, ActionSpec] = {spec.key: spec for spec in enrollments.SPECS}
+ACTIONS: dict[str, ActionSpec] = {spec.key: spec for spec in (*enrollments.SPECS, notify.SPEC)}
 
 
 def choices() -> list[tuple[str, str]]:
@@ -41,3 +44,8 @@ def choices() -> list[tuple[str, str]]:
 def giving_access() -> list[str]:
     """The keys of the actions that give access."""
     return [spec.key for spec in ACTIONS.values() if spec.gives_access]
+
+
+def passing_on() -> list[str]:
+    """The keys of the actions that hand on what SamCart sent."""
+    return [spec.key for spec in ACTIONS.values() if spec.passes_on]

@@ -186,7 +186,7 @@ def _gone(effect: Effect, order: Order) -> str:
 
 
 def _planned_calls(
-    effect: Effect, target: Destination.Kind, *, known: bool, fills_fields: bool = False
+    effect: Effect, target: Destination.Kind, *, known: bool, fills_fields: bool = False, **_: str
 ) -> list[PlannedCall]:
     """The calls in order, as far as can be told without asking Thinkific.
 

@@ -1,12 +1,12 @@
 """What Admit must know of an action to offer it, decide on it, carry it out and talk about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from integrations.models import Destination, Integration
 from integrations.thinkific.attempt import Attempt
-from integrations.thinkific.calls import Steps
 
 
 class Effect(StrEnum):
@@ -18,10 +18,26 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """What SamCart sent, to be passed on: the bytes of its body, and what it said of them.
+
+    `number` is under which the receiver knows the message: it stays when Admit sends it again.
+    """
+
+    number: str
+    body: bytes
+    content_type: str
+    content_encoding: str
+    trigger: str
+    event: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What is to be done: the course or bundle, its courses, and the signup fields to fill.
 
-    `said_gone`: the site has said before that there is no such course or bundle.
+    `said_gone`: the site has said before that there is no such course or bundle. `message` is
+    for an action that passes it on; None where the body is not kept.
     """
 
     destination_id: int
@@ -30,6 +46,7 @@ class Order:
     fields: dict[int, str] = field(default_factory=dict)
     said_gone: bool = False
     attempt: int = 1
+    message: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +69,25 @@ class PlannedCall:
 class ActionSpec:
     """One action. `key` is stored with rules and runs, and written in the configuration file.
 
-    `target` is what its destination must be. `run` are its steps, which end in
-    an outcome. `in_words` follows "When ..., " in the rule
+    `target` is what its destination must be; None: it has none. `run` are its steps, which yield
+    the calls of its app and end in an outcome. `in_words` follows "When ..., " in the rule
     as a person would say it; {place} is the destination with its site. `planned_calls` gets
-    `known` and `fills_fields`, see `enrollments`. `opposite` is the key of the action that undoes
-    this one.
+    `known` and `fills_fields`, see `enrollments`, and the `site`. `opposite` is the key of the
+    action that undoes this one. `passes_on`: it hands on what SamCart sent and does nothing for
+    the customer. So it runs once for a delivery, however many lines that has, also for one
+    without a usable e-mail address.
     """
 
     key: str
     label: str
     app: Integration.App
     effect: Effect
-    target: Destination.Kind
-    run: Callable[[Attempt, Order], Steps[Outcome]]
+    target: Destination.Kind | None
+    run: Callable[[Attempt, Order], Generator[Any, Any, Outcome]]
     in_words: str
     planned_calls: Callable[..., list[PlannedCall]]
     opposite: str = ""
+    passes_on: bool = False
 
     @property
     def gives_access(self) -> bool:
@@ -77,9 +97,11 @@ class ActionSpec:
     def ends_access(self) -> bool:
         return self.effect is Effect.ENDS
 
-    def concerns(self, number: int) -> str:
+    def concerns(self, number: int | None) -> str:
         """The course or bundle whose access a run changes, "course:501"; "" when it changes none.
 
         Runs that concern the same one are carried out in order, and a later one overtakes.
         """
-        return "" if self.effect is Effect.NONE else f"{self.target.value}:{number}"
+        if self.effect is Effect.NONE or self.target is None:
+            return ""
+        return f"{self.target.value}:{number}"

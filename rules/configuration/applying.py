@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
@@ -84,14 +85,18 @@ def _write_integration(
     if (row is None) != (site.row is None):
         raise ConcurrentChange
     if row is None:
-        row = stored.integrations[entry.name] = Integration(name=entry.name, site=entry.site)
+        row = Integration(name=entry.name, app=entry.app.key, site=entry.site)
+        stored.integrations[entry.name] = row
     is_new = row.pk is None
     changed = _set_switches(row, entry)
+    if site.url != row.url:
+        row.url, row.site = site.url, urlsplit(site.url).hostname or ""
+        changed.append("new address")
     if site.new_secret and not is_new:
-        changed.append("new API key")
+        changed.append(f"new {entry.app.secret}")
     if is_new or changed:
         connect.save(row, site.new_secret)
-    told = _store(row, site)
+    told = _store(entry, row, site)
     entered = _write_destinations(entry, row)
     if is_new:
         outcome.changes.append(f"Add integration {row} (site {row.site}): {told}")
@@ -112,7 +117,10 @@ def _set_switches(row: Integration, entry: IntegrationEntry) -> list[str]:
     return changed
 
 
-def _store(row: Integration, site: Site) -> str:
+def _store(entry: IntegrationEntry, row: Integration, site: Site) -> str:
+    if not entry.app.has_catalog:
+        made = "Admit made its secret. Press New secret on its page for one to copy."
+        return "it signs with the secret of the file." if entry.secret else made
     if site.found is None:
         return ""
     told = catalog.store(row, site.found).sentence()
@@ -183,9 +191,10 @@ def _new_rule(
     destinations: dict[tuple[int, str, int], Destination],
 ) -> Rule:
     integration = _there(stored.integrations, entry.integration)
-    kind = entry.action.target.value
-    destination = _there(destinations, (integration.pk, kind, entry.destination))
-    destination.integration = integration
+    destination = None
+    if entry.needs is not None:
+        destination = _there(destinations, (integration.pk, *entry.needs))
+        destination.integration = integration
     rule = Rule(
         marketplace=_there(stored.marketplaces, entry.marketplace),
         scope=Scope.PRODUCT if entry.product else Scope.GLOBAL,

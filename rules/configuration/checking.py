@@ -44,14 +44,21 @@ def _check_webhook_secrets(configuration: Configuration, faults: Faults) -> None
 
 
 def _check_destination(rule: RuleEntry, site: Site, stored: Stored, faults: Faults) -> None:
-    kind = rule.action.target
-    if (kind.value, rule.destination) in site.destinations or rule.key in stored.rules:
+    if rule.action.app != site.app.key:
+        faults.add(
+            rule.place,
+            f"{rule.action.key} is no action of {rule.integration}, which is of the app "
+            f"{site.app.key}. Correct `action` or `integration`.",
+        )
         return
-    other = {"course": "bundle", "bundle": "course"}[kind.value]
+    if rule.needs is None or rule.needs in site.destinations or rule.key in stored.rules:
+        return
+    kind, _ = rule.needs
+    other = {"course": "bundle", "bundle": "course"}[kind]
     if (other, rule.destination) in site.destinations:
         faults.add(
             rule.place,
-            f"there is no {kind.value} {rule.destination} on {rule.integration}: "
+            f"there is no {kind} {rule.destination} on {rule.integration}: "
             f"{rule.destination} is a {other}. Correct `action` or `destination`.",
         )
         return
@@ -60,7 +67,7 @@ def _check_destination(rule: RuleEntry, site: Site, stored: Stored, faults: Faul
     ]
     faults.add(
         rule.place,
-        f"there is no {kind.value} {rule.destination} on {rule.integration}. Correct "
+        f"there is no {kind} {rule.destination} on {rule.integration}. Correct "
         "`destination`, or enter it under the integration's `destinations` if Thinkific does not "
         f"list it. {_there_are(names)}",
     )

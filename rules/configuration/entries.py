@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from integrations.app_registry import AppSpec
 from integrations.models import Destination
 from rules.actions import ActionSpec
 from rules.configuration.faults import EntryPosition
 from rules.triggers import Trigger
 
-RuleKey = tuple[str, str, str, str, str, int]
+RuleKey = tuple[str, str, str, str, str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,16 @@ class DestinationEntry:
 
 @dataclass(frozen=True, slots=True)
 class IntegrationEntry:
-    """`secret` "" and None elsewhere: the file does not say, so a stored value stays."""
+    """`secret` "" and None elsewhere: the file does not say, so a stored value stays.
+
+    A Notify URL has a `url` and no `site`.
+    """
 
     place: EntryPosition
     name: str
+    app: AppSpec
     site: str
+    url: str
     secret: str = field(repr=False)
     send_welcome_email: bool | None
     enabled: bool | None
@@ -48,7 +54,7 @@ class IntegrationEntry:
 
 @dataclass(frozen=True, slots=True)
 class RuleEntry:
-    """`product` is a SamCart id, "" for a global rule; `destination` Thinkific's id."""
+    """`product` is a SamCart id, "" for a global rule; `destination` Thinkific's id, or None."""
 
     place: EntryPosition
     marketplace: str
@@ -57,8 +63,15 @@ class RuleEntry:
     trigger: Trigger
     integration: str
     action: ActionSpec
-    destination: int
+    destination: int | None
     enabled: bool
+
+    @property
+    def needs(self) -> tuple[str, int] | None:
+        """The kind and id of the course or bundle that must be there; None for no such thing."""
+        if self.action.target is None or self.destination is None:
+            return None
+        return self.action.target.value, self.destination
 
     @property
     def key(self) -> RuleKey:

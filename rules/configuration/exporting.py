@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from integrations import app_registry
 from integrations.models import FieldMapping, Integration, Marketplace, Product
 from integrations.samcart.text import storable
 from rules.configuration.fields import escape
@@ -13,7 +14,8 @@ from rules.models import Rule
 
 _HEAD = """\
 # Configuration of Admit, for `manage.py apply_config`.
-# Webhook secrets are left out: those that are stored stay, and a new account gets a new one."""
+# Webhook secrets and signing secrets are left out: those that are stored stay, and a new account or
+# Notify URL gets a new one."""
 _SECRETS = """\
 # API keys are left out too. Before applying, set in the environment or in .env:"""
 
@@ -25,29 +27,32 @@ def export() -> str:
     fit, are left out.
     """
     integrations = list(Integration.objects.order_by("pk"))
-    names = _placeholders(integrations)
+    with_key = [row for row in integrations if app_registry.of(row).has_catalog]
+    names = _placeholders(with_key)
     content = {
         "marketplaces": [{"name": escape(row.name)} for row in Marketplace.objects.order_by("pk")],
-        "integrations": [_integration(row, names[row.pk]) for row in integrations],
+        "integrations": [_integration(row, names.get(row.pk, "")) for row in integrations],
         "rules": [_rule(row) for row in _rules()],
     }
     head = [_HEAD]
-    if integrations:
+    if with_key:
         head.append(_SECRETS)
-        head += [f"#   {names[row.pk]} (API key of {_plain(row.name)})" for row in integrations]
+        head += [f"#   {names[row.pk]} (API key of {_plain(row.name)})" for row in with_key]
     written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
     return "\n".join([*head, written])
 
 
 def _integration(row: Integration, placeholder: str) -> dict[str, Any]:
+    named = {"name": escape(row.name), "app": row.app}
+    if not app_registry.of(row).has_catalog:
+        return named | {"url": escape(row.url), "enabled": row.enabled}
     mappings = (
         FieldMapping.objects.filter(integration=row, profile_field__gone_at=None)
         .select_related("profile_field")
         .order_by("pk")
     )
     entry: dict[str, Any] = {
-        "name": escape(row.name),
-        "app": row.app,
+        **named,
         "site": row.site,
         "secret": f"${{{placeholder}}}",
         "send_welcome_email": row.send_welcome_email,
@@ -79,13 +84,14 @@ def _rule(rule: Rule) -> dict[str, Any]:
             int(number) if number.isdecimal() and number.isascii() else escape(number)
         )
         entry["product_name"] = escape(rule.product.name)
-    return entry | {
+    entry |= {
         "trigger": rule.trigger,
         "integration": escape(rule.integration.name),
         "action": rule.action,
-        "destination": rule.destination.external_id,
-        "enabled": rule.enabled,
     }
+    if rule.destination:
+        entry["destination"] = rule.destination.external_id
+    return entry | {"enabled": rule.enabled}
 
 
 def _placeholders(integrations: list[Integration]) -> dict[int, str]:

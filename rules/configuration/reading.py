@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from integrations import connect
-from integrations.models import Destination, Integration
+from integrations import app_registry, connect
+from integrations.app_registry import AppSpec
+from integrations.models import Destination
+from integrations.notify_url import address_check, signature
 from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.thinkific import site_address as sites
@@ -90,36 +92,45 @@ def _marketplace(fields: Fields) -> MarketplaceEntry:
     return MarketplaceEntry(fields.place, fields.text("name", longest=100), secret)
 
 
-_INTEGRATION_KEYS = (
-    "name",
-    "app",
-    "site",
-    "secret",
-    "send_welcome_email",
-    "enabled",
-    "field_mappings",
-    "destinations",
-)
+_INTEGRATION_KEYS = ("name", "app", "secret", "enabled")
+_CATALOG_KEYS = ("site", "send_welcome_email", "field_mappings", "destinations")
 
 
 def _integration(fields: Fields) -> IntegrationEntry:
-    fields.only(*_INTEGRATION_KEYS)
-    fields.choice("app", Integration.App.values, needed=False)
-    site = fields.text("site", longest=300)
-    try:
-        site = sites.subdomain(site) if site else ""
-    except ValueError as error:
-        fields.fault(f"`site`: {error}")
+    named = fields.choice("app", list(app_registry.APPS), needed=False)
+    app = app_registry.APPS.get(named, app_registry.THINKIFIC)
+    fields.only(*_INTEGRATION_KEYS, *(_CATALOG_KEYS if app.has_catalog else ("url",)))
     return IntegrationEntry(
         place=fields.place,
         name=fields.text("name", longest=100),
-        site=site,
-        secret=fields.text("secret", longest=4000, needed=False),
+        app=app,
+        site=_site(fields) if app.has_catalog else "",
+        url="" if app.has_catalog else fields.text("url", longest=address_check.LONGEST),
+        secret=_secret(fields, app),
         send_welcome_email=fields.flag("send_welcome_email"),
         enabled=fields.flag("enabled"),
         mappings=_mappings(fields),
         destinations=_destinations(fields),
     )
+
+
+def _site(fields: Fields) -> str:
+    site = fields.text("site", longest=300)
+    try:
+        return sites.subdomain(site) if site else ""
+    except ValueError as error:
+        fields.fault(f"`site`: {error}")
+        return ""
+
+
+def _secret(fields: Fields, app: AppSpec) -> str:
+    secret = fields.text("secret", longest=4000, needed=False)
+    try:
+        if secret and not app.has_catalog:
+            signature.key_of(secret)
+    except ValueError as error:
+        fields.fault(f"`secret`: {error}")
+    return secret
 
 
 def _mappings(fields: Fields) -> tuple[MappingEntry, ...]:
@@ -180,7 +191,7 @@ def _rule(fields: Fields) -> RuleEntry | None:
     integration = fields.text("integration", longest=100)
     trigger = fields.choice("trigger", Trigger.values)
     action = fields.choice("action", list(ACTIONS))
-    destination = fields.number("destination")
+    destination = _destination(fields, action)
     enabled = fields.flag("enabled")
     product = _product(fields)
     product_name = fields.text("product_name", longest=255, needed=False)
@@ -203,6 +214,14 @@ def _rule(fields: Fields) -> RuleEntry | None:
     )
 
 
+def _destination(fields: Fields, action: str) -> int | None:
+    if not action or ACTIONS[action].target is not None:
+        return fields.number("destination")
+    if "destination" in fields.entry:
+        fields.fault(f"{action} has no `destination`. Leave the line out.")
+    return None
+
+
 def _product(fields: Fields) -> str:
     """The SamCart id as events carry it. An empty one never turns into a global rule."""
     text = fields.text("product", longest=64, needed=False)
@@ -222,7 +241,7 @@ def _check_twice(configuration: Configuration, faults: Faults) -> None:
     secrets = ((e.webhook_secret, e.place) for e in marketplaces if e.webhook_secret)
     _once(secrets, "has the same `webhook_secret` as", faults)
     _once(((e.name, e.place) for e in integrations), "has the same `name` as", faults)
-    _once(((e.site, e.place) for e in integrations), "has the same `site` as", faults)
+    _once(((e.site, e.place) for e in integrations if e.site), "has the same `site` as", faults)
     _once(((e.key, e.place) for e in configuration.rules), "is the same rule as", faults)
 
 

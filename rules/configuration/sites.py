@@ -1,7 +1,8 @@
-"""What each Thinkific site offers that the file speaks of: from our rows, or read just now.
+"""What each integration offers that the file speaks of: from our rows, or read just now.
 
 A site is called only when that can change something: it is new, its key is new, or the file
-names a course, bundle or signup field that we have not seen. Nothing is stored here.
+names a course, bundle or signup field that we have not seen. The address of a Notify URL is checked
+when it is new. Nothing is stored here.
 """
 
 import time
@@ -11,12 +12,14 @@ from functools import partial
 
 from django.conf import settings
 
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
+from integrations.app_registry import AppSpec
 from integrations.errors import LimitReached
 from integrations.models import CallBudget, Integration, ProfileField
+from integrations.notify_url import address_check, signature
 from integrations.secrets import SecretUnreadable
+from integrations.steps import drive
 from integrations.thinkific import catalog
-from integrations.thinkific.calls import drive
 from integrations.thinkific.catalog import Catalog
 from integrations.thinkific.client import Client
 from integrations.thinkific.explain import FAULTS, explain
@@ -34,14 +37,17 @@ class Site:
     """An integration by its name in the file; `row` is None while it is not in the database.
 
     `found` is the catalog when it was read just now, `destinations` {(kind, id): name} and
-    `fields` what can be used, `chosen` the signup field's id for each mapping of the file.
+    `fields` what can be used, `chosen` the signup field's id for each mapping of the file. `url` is
+    that of a Notify URL, checked.
     """
 
+    app: AppSpec
     row: Integration | None
     new_secret: str = field(repr=False)
-    found: Catalog | None
-    destinations: dict[tuple[str, int], str]
-    fields: list[ProfileField]
+    found: Catalog | None = None
+    destinations: dict[tuple[str, int], str] = field(default_factory=dict)
+    fields: list[ProfileField] = field(default_factory=list)
+    url: str = ""
     chosen: dict[MappingEntry, int] = field(default_factory=dict)
 
 
@@ -64,6 +70,9 @@ def look(
             continue
         try:
             site = _look(entry, row, rules, stored, partial(progress, name))
+        except ValueError as error:
+            faults.add(place, f"`url`: {error}")
+            continue
         except FAULTS as error:
             about = "" if entry else f"{name} could not be read. "
             faults.add(place, f"{about}{explain(error)}")
@@ -76,6 +85,15 @@ def look(
 def _consistent(
     entry: IntegrationEntry, row: Integration | None, stored: Stored, faults: Faults
 ) -> bool:
+    if row is not None and row.app != entry.app.key:
+        faults.add(
+            entry.place,
+            f"{row} is of the app {row.app} and stays it. Give another integration a name of its "
+            "own.",
+        )
+        return False
+    if not entry.app.has_catalog:
+        return True
     if row is not None and row.site != entry.site:
         faults.add(
             entry.place,
@@ -99,20 +117,35 @@ def _look(
     stored: Stored,
     progress: Callable[[], object],
 ) -> Site | None:
+    """Raises what reading a site raises, and ValueError for the address of a Notify URL."""
+    app = entry.app if entry else app_registry.of(row) if row else None
+    if app is None:
+        return None
     secret = _new_secret(entry, row)
+    if not app.has_catalog:
+        made = "" if row else signature.new_secret()
+        return Site(app, row, secret or made, url=_checked_url(entry, row))
     known = (stored.destinations(row) if row else {}) | _by_hand(entry)
     if entry and secret:
         progress()
         found = _try_key(entry.site, secret, row)
-        return Site(row, secret, found, known | _listed(found), _fields(found))
+        return Site(app, row, secret, found, known | _listed(found), _fields(found))
     if row is None:
         return None
-    site = Site(row, "", None, known, stored.fields(row))
+    site = Site(app, row, "", None, known, stored.fields(row))
     if _knows(site, entry, rules, stored):
         return site
     progress()
     found = catalog.read(row)
-    return Site(row, "", found, known | _listed(found), _fields(found))
+    return Site(app, row, "", found, known | _listed(found), _fields(found))
+
+
+def _checked_url(entry: IntegrationEntry | None, row: Integration | None) -> str:
+    """The address that the file gives, or the stored one; only a new one is looked up."""
+    if row is not None and (entry is None or entry.url == row.url):
+        return row.url
+    assert entry is not None
+    return address_check.check_url(entry.url, allow_private=settings.ALLOW_PRIVATE_NOTIFY_URLS)
 
 
 def _new_secret(entry: IntegrationEntry | None, row: Integration | None) -> str:
@@ -134,8 +167,7 @@ def _knows(
         if mapping.thinkific.casefold() not in labels and not kept:
             return False
     return all(
-        (rule.action.target.value, rule.destination) in site.destinations
-        or rule.key in stored.rules
+        rule.needs is None or rule.needs in site.destinations or rule.key in stored.rules
         for rule in rules
     )
 

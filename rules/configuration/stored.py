@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from integrations import app_registry
 from integrations.models import FieldMapping, Integration, Marketplace, Product, ProfileField
 from rules.configuration.entries import MappingEntry, RuleKey
 from rules.models import Rule
@@ -16,7 +17,7 @@ def rule_key(rule: Rule) -> RuleKey:
         rule.trigger,
         rule.integration.name,
         rule.action,
-        rule.destination.external_id,
+        rule.destination.external_id if rule.destination else None,
     )
 
 
@@ -55,7 +56,8 @@ class Stored:
     @property
     def site_names(self) -> dict[str, str]:
         """{subdomain: name of the integration}"""
-        return {row.site: row.name for row in self.integrations.values()}
+        rows = self.integrations.values()
+        return {row.site: row.name for row in rows if app_registry.of(row).has_catalog}
 
     def destinations(self, row: Integration) -> dict[tuple[str, int], str]:
         """{(kind, id): name} of the courses and bundles that rules can use, listed or not."""

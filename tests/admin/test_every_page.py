@@ -25,6 +25,9 @@ NEW_RULE = [
     f"{_BEGUN}&trigger=product_purchased&destination={{destination}}",
     f"{_BEGUN}&trigger=product_purchased&number=0",
     f"{_BEGUN}&trigger=product_purchased&number=77&name=New",
+    "scope=global",
+    "scope=global&app=notify_url",
+    "scope=global&integration={receiver}&action=send_http_post&trigger=subscription_charged",
 ]
 # Addresses as tests.support.screenshots takes them: {event:failed} is the newest event that failed.
 PAGES = [
@@ -34,11 +37,16 @@ PAGES = [
     "/admin/samcart/{marketplace}/delete/",
     "/admin/integrations/integration/",
     "/admin/integrations/integration/add/",
+    "/admin/integrations/integration/add/?app=thinkific",
+    "/admin/integrations/integration/add/?app=notify_url",
     "/admin/integrations/integration/{integration}/change/",
     "/admin/integrations/integration/{integration}/delete/",
+    "/admin/integrations/integration/{receiver}/change/",
+    "/admin/integrations/integration/{receiver}/delete/",
     "/admin/rules/rule/?scope__exact=global",
     "/admin/rules/rule/{rule}/change/",
     "/admin/rules/rule/{rule}/delete/",
+    "/admin/rules/rule/{notify}/change/",
     "/admin/integrations/product/",
     "/admin/integrations/product/add/",
     "/admin/integrations/product/{product}/change/",
@@ -64,6 +72,8 @@ PAGES = [
     "/admin/events/rulerun/",
     "/admin/events/rulerun/{run:failed}/change/",
     "/admin/events/rulerun/{run:done}/change/",
+    "/admin/events/rulerun/{message:failed}/change/",
+    "/admin/events/rulerun/{message:waiting}/change/",
     "/admin/integrations/customer/",
     "/admin/integrations/customer/?q=nobody-has-this",
     "/admin/integrations/customer/{customer}/change/",
@@ -94,7 +104,8 @@ CROWDED = [
 SAYING = [
     "/admin/samcart/",
     "/admin/integrations/customer/{customer}/change/",
-    "/admin/integrations/integration/add/",
+    "/admin/integrations/integration/add/?app=thinkific",
+    "/admin/integrations/integration/add/?app=notify_url",
     "/admin/integrations/product/add/",
     "/admin/auth/user/add/",
     "/admin/auth/group/add/",
@@ -127,6 +138,13 @@ MARK = """controls => {
 TELL = "mark => { const e = document.querySelector(`[data-mark='${mark}']`);" + (
     "return e.outerHTML.slice(0, 160) }"
 )
+
+
+@pytest.fixture
+def place(place: scenery.Scenery) -> scenery.Scenery:
+    """The shop with a past, and a Notify URL beside its school."""
+    scenery.add_receiver(place.world)
+    return place
 
 
 def complaints(page: Page) -> list[str]:

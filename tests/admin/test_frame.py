@@ -209,18 +209,28 @@ def test_every_state_has_a_colour_and_a_word():
 )
 def test_a_paid_purchase_that_gave_nothing_is_never_grey(trigger, status, dealt, badge):
     moment = datetime(2026, 11, 23, 14, 2, tzinfo=UTC)
-    event = EventLog(trigger=trigger, status=status, dealt_with_at=moment if dealt else None)
+    event = EventLog(
+        trigger=trigger,
+        status=status,
+        gave_nothing=status == "no_rule",
+        dealt_with_at=moment if dealt else None,
+    )
     assert badges.event_badge(event) == '<span class="badge badge-{}">{}</span>'.format(*badge)
 
 
 @pytest.mark.parametrize("holes", [(), (Trigger.SUBSCRIPTION_CANCELED,)])
 def test_what_was_left_undone_for_want_of_a_rule_is_not_grey(holes):
-    event = EventLog(trigger="subscription_canceled", status="no_rule")
+    event = EventLog(trigger="subscription_canceled", status="no_rule", gave_nothing=True)
     badge = ("wait", "Rule missing") if holes else ("quiet", "No rule")
     assert badges.event_badge(event, holes) == '<span class="badge badge-{}">{}</span>'.format(
         *badge
     )
+    # A receiver was told of it, which fills no hole; and what failed is told first.
     event.status = EventLog.Status.DONE
+    assert ("Rule missing" in badges.event_badge(event, holes)) is bool(holes)
+    event.status = EventLog.Status.FAILED
+    assert "Failed" in badges.event_badge(event, holes)
+    event.status, event.gave_nothing = EventLog.Status.DONE, False
     assert "Succeeded" in badges.event_badge(event, holes)
 
 

@@ -28,7 +28,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "held": (2, "2 actions held", False),
     "gave_nothing": (152, "152 purchases gave nothing", False),
     "not_understood": (3, "3 events not understood", False),
-    "waiting_for_off": (4, "4 actions waiting for a site that is turned off", False),
+    "waiting_for_off": (4, "4 actions waiting for an integration that is turned off", False),
     "never_sent": (1, "1 trigger never sent", False),
     "expiring": (1, "1 access token about to expire", False),
     "to_set_up": (5, "5 steps left to set up", False),
@@ -55,7 +55,9 @@ def test_each_part_leads_to_the_section_that_tells_more(client: Client, admin_us
     course = factories.DestinationFactory.create()
     run(course, status="failed")
     unsold = event(factories.CustomerFactory.create())
-    EventLog.objects.filter(pk=unsold.pk).update(status="no_rule", received_at=timezone.now())
+    EventLog.objects.filter(pk=unsold.pk).update(
+        status="no_rule", gave_nothing=True, received_at=timezone.now()
+    )
     factories.RuleFactory.create(trigger="product_refunded", destination=course)
     client.force_login(admin_user)
     shown = client.get("/admin/").content.decode()
@@ -88,13 +90,13 @@ SOON = "done in about 1 minute"
     [
         (InLine(), "Nothing waits"),
         (InLine(3), "Done in about 1 minute"),
-        (InLine(3, off=3), "3 for a site that is off"),
-        (InLine(3, paused=3), "3 for a site that is paused"),
+        (InLine(3, off=3), "3 for an integration that is off"),
+        (InLine(3, paused=3), "3 for an integration that is paused"),
         (InLine(3, later=3), "3 to be tried again later"),
-        (InLine(3, paused=1), f"2 {SOON}, 1 for a site that is paused"),
+        (InLine(3, paused=1), f"2 {SOON}, 1 for an integration that is paused"),
         (
             InLine(9, off=1, paused=2, later=3),
-            f"3 {SOON}, 1 for a site that is off, 2 for a site that is paused, "
+            f"3 {SOON}, 1 for an integration that is off, 2 for an integration that is paused, "
             "3 to be tried again later",
         ),
     ],
@@ -129,7 +131,7 @@ def test_the_overview_promises_no_end_beside_a_rejected_key(db, client: Client, 
     Integration.objects.update(connection="refused", connection_message="Rejected.")
     shown = client.get("/admin/").content.decode()
     assert "Done in" not in shown
-    assert "1 for a site that is paused" in shown
+    assert "1 for an integration that is paused" in shown
     assert f"Thinkific rejects the key of {course.integration}." in shown
 
 

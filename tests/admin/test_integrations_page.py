@@ -134,7 +134,6 @@ def test_no_page_tells_numbers_of_http_outside_the_fold_for_technicians(boss, sa
         ({"secret": "a\nb" * 10}, "A key has no blanks or special signs."),
         ({"secret": "x" * 5000}, "at most 4000 characters"),
         ({"name": ""}, "This field is required"),
-        ({"app": "kajabi"}, "Select a valid choice."),
         ({"secret_expires_on": "2030-01-01"}, "An API key does not expire: leave it empty."),
         ({"secret": TOKEN, "secret_expires_on": "2020-01-01"}, "This day has passed."),
         ({"secret": TOKEN, "secret_expires_on": "soon"}, "Enter a valid date."),
@@ -543,7 +542,7 @@ def test_a_paused_site_that_answers_goes_on_at_once(boss, world):
     made = queued.run(world.course())
     rate_limit.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
     assert _press_try_now(boss, world.integration) == [
-        "Art Academy: Thinkific answers. 1 waiting action goes on now, about 1 minute."
+        "Art Academy: the pause is over. 1 waiting action goes on now, about 1 minute."
     ]
     assert world.calls() == ["GET /courses"]
     queued.drain()
@@ -570,7 +569,7 @@ def test_a_paused_site_that_stays_closed_says_why(boss, world, sandbox, fault, t
     queued.drain()
     assert queued.again(made).status == "waiting"
     # Pressed again it asks again, however little time has passed.
-    assert "Thinkific answers." in _press_try_now(boss, world.integration)[0]
+    assert "the pause is over." in _press_try_now(boss, world.integration)[0]
 
 
 # The list
@@ -591,7 +590,7 @@ def test_the_list_tells_what_each_site_has(boss, world):
     assert shown == {
         "Name": "Art Academy",
         "App": "Thinkific",
-        "Site URL": "acme",
+        "Site": "acme",
         "Connection": "Connected",
         "Courses": "1",
         "Bundles": "1",

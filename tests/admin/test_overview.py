@@ -116,7 +116,7 @@ def test_the_sites_that_need_a_person_come_first_each_kind_by_name(client: Clien
     for number, state in enumerate(states):
         factories.IntegrationFactory.create(name=f"Site {number}", **state)
     client.force_login(admin_user)
-    shown = [site.name for site, _ in client.get("/admin/").context["sites"]]
+    shown = [site.name for site, *_ in client.get("/admin/").context["sites"]]
     assert shown == [f"Site {number}" for number in (5, 7, 4, 3, 1, 2, 0, 6)]
 
 

@@ -156,13 +156,13 @@ def test_a_site_tells_its_pause_its_slot_and_its_calls(boss, shop, settings):
     rate_limit.block(site.pk, CallBudget.Blocked.LIMIT, 600)
     (found,) = queue.sites()
     assert found.calls_last_minute == 2
-    assert found.why == "Thinkific's limit reached"
+    assert found.why == "Limit reached"
     assert found.asks_at is not None
     assert found.next_call is not None
     assert timedelta(minutes=9) < found.asks_at - timezone.now() <= timedelta(minutes=10)
     assert timedelta(0) < found.next_call - timezone.now() < timedelta(seconds=10)
     page = look(boss)
-    assert "Art Academy Paused Thinkific's limit reached" in page
+    assert "Art Academy Paused Limit reached" in page
     assert ": asks whether it is open, if an action waits 2 of 110" in page
     assert "2 of 110" in page
 

@@ -631,7 +631,9 @@ def test_the_catalog_is_refreshed_from_the_last_step(manager, place):
 
 def test_without_a_site_a_rule_asks_for_one_first(db):
     factories.MarketplaceFactory.create()
-    assert "no Thinkific site is connected yet" in words(step(signed_in(roles.MANAGER)))
+    assert "in an app such as Thinkific, and none is connected yet" in words(
+        step(signed_in(roles.MANAGER))
+    )
 
 
 @pytest.mark.parametrize("query", ["product=x", "integration=%00", "destination=9", "trigger=x"])
@@ -656,7 +658,7 @@ def test_a_simulation_says_what_would_run_and_why_the_rest_would_not(manager, pl
     assert counted == [
         model.objects.count() for model in (EventLog, RuleRun, Customer, ThinkificUser)
     ]
-    assert "each action would fail" in words(manager.get(reverse("admin:simulate"), data))
+    assert "such an action would fail" in words(manager.get(reverse("admin:simulate"), data))
 
 
 def test_a_stored_event_is_simulated_with_what_came_since(manager):

@@ -69,6 +69,7 @@ def test_a_creator_connects_decides_and_understands_everything(walk: World, brow
 def _connect(page: Page, walk: World) -> None:
     menu(page, "Integrations")
     page.get_by_role("link", name="New integration").first.click()
+    page.get_by_role("link", name="Thinkific").click()
     page.get_by_label("Name").fill("Art Academy")
     page.get_by_label("Site URL").fill("https://acme.thinkific.com/")
     page.get_by_label("API key or access token").fill(factories.KEY)

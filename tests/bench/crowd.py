@@ -96,6 +96,7 @@ def fill(events: int) -> None:
         rows = []
         for delivery in deliveries:
             number = dice.randrange(len(products))
+            nothing = dice.random() < 0.02
             rows.append(
                 EventLog(
                     delivery=delivery,
@@ -103,7 +104,8 @@ def fill(events: int) -> None:
                     trigger=dice.choice(["product_purchased"] * 9 + ["product_refunded"]),
                     product=products[number],
                     customer=dice.choice(people),
-                    status="no_rule" if dice.random() < 0.02 else dice.choice(STATUSES),
+                    status="no_rule" if nothing else dice.choice(STATUSES),
+                    gave_nothing=nothing,
                     order_id=str(dice.randrange(10**6)),
                     received_at=delivery.received_at,
                 )

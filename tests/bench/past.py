@@ -89,6 +89,7 @@ def fill(events: int) -> None:
         also_canceled="FALSE",
         raw_type="'Order'",
         status=event_status,
+        gave_nothing="i %% 50 = 3",
         reason="''",
         order_id="'' || i",
         subscription_id="CASE i %% 4 WHEN 0 THEN 'old' || i / 12 ELSE '' END",

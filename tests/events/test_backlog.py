@@ -6,7 +6,7 @@ from django_q.models import OrmQ
 
 from events.models import RuleRun, Worker
 from events.reports import backlog
-from integrations.models import Destination
+from integrations.models import Destination, Integration
 from tests.support import factories, queued
 
 
@@ -38,6 +38,12 @@ def course(db) -> Destination:
 def test_the_time_follows_from_the_calls_that_a_site_may_get(settings, calls, runs, said):
     settings.THINKIFIC_CALLS_PER_MINUTE = calls
     assert backlog.time_needed(runs) == said
+
+
+def test_a_receiver_takes_one_call_for_each_message_and_more_of_them(settings):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 110
+    crm = Integration(app=Integration.App.NOTIFY_URL)
+    assert backlog.time_needed(900, crm) == "about 3 minutes"
 
 
 def test_only_what_waits_is_counted_for_one_site_and_for_all(course):

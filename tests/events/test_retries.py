@@ -160,7 +160,10 @@ def test_delays_vary_by_a_tenth_and_no_more(settings):
 def test_how_it_goes_on_is_told_as_long_as_it_does(settings):
     error = Retry("Thinkific sent no answer.", in_doubt=False)
     settings.RETRY_DELAYS = [0.0, 1.0]
-    told = [results.of_error(RuleRun(attempts=number), error, calls=1) for number in (1, 2)]
+    run = RuleRun(action="create_course_enrollment")
+    told = []
+    for run.attempts in (1, 2):
+        told.append(results.of_error(run, error, calls=1))
     assert [(result.status, result.message) for result in told] == [
         ("waiting", "Thinkific sent no answer. Admit tries again by itself."),
         (
@@ -279,7 +282,7 @@ def test_a_run_that_finds_no_slot_in_time_waits_for_it_without_an_attempt(world,
     queued.carry_out(run, until=time.monotonic() + 5)
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("waiting", 0)
-    assert stored.message == "Waits for its turn: Thinkific allows only so many calls a minute."
+    assert stored.message == "Waits for its turn: only so many calls a minute go to Thinkific."
     assert 7 < _due_in(made) <= 10.2
     assert world.calls() == ["POST /users"]
 
@@ -317,11 +320,10 @@ def test_a_run_that_calls_without_an_end_is_bounded_by_its_attempts(world, setti
 @pytest.mark.parametrize(("share", "counts"), [(0.4, False), (0.5, True)])
 def test_answers_that_took_most_of_the_time_count_as_an_attempt(settings, share, counts):
     taken = share * settings.TASK_SECONDS
-    result = results.of_error(
-        RuleRun(attempts=1), OutOfTime("Time was up."), calls=2, answer_seconds=taken
-    )
+    run = RuleRun(action="create_course_enrollment", attempts=1)
+    result = results.of_error(run, OutOfTime("Time was up."), calls=2, answer_seconds=taken)
     assert (result.status, result.counts) == ("waiting", counts)
-    assert ("answers too slowly" in result.message) is counts
+    assert ("answered too slowly" in result.message) is counts
 
 
 def test_an_attempt_that_counts_is_kept_after_pauses(world):

@@ -430,7 +430,7 @@ def test_a_run_without_its_integration_or_customer_fails_in_plain_words(db, what
     assert (stored.status, stored.attempts) == ("failed", 0)
     assert stored.message == (
         f"The {what} was deleted before this could be carried out. "
-        "Do it by hand in Thinkific if it is still wanted."
+        "Do it by hand if it is still wanted."
     )
     assert stored.finished_at is not None
     assert EventLog.objects.get(pk=made.event_id).status == "failed"

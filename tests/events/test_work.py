@@ -242,7 +242,7 @@ def test_a_run_that_cannot_be_finished_is_left_to_its_lease(
     def lose_the_table(attempt, order):
         yield Get("/users")
         with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE integrations_apicall RENAME TO away")
+            cursor.execute("ALTER TABLE events_rulerun RENAME TO away")
         return Outcome("done", "Done.")
 
     action = Action.CREATE_COURSE_ENROLLMENT
@@ -251,10 +251,10 @@ def test_a_run_that_cannot_be_finished_is_left_to_its_lease(
         patch.setitem(ACTIONS, action, replace(ACTIONS[action], run=lose_the_table))
         tasks.work()
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE away RENAME TO integrations_apicall")
+        cursor.execute("ALTER TABLE away RENAME TO events_rulerun")
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("running", 1)
-    assert any("turn_failed" in line for line in log_lines)
+    assert any("work_broke_off" in line for line in log_lines)
     queued.let_lapse(stored)
     tasks.work()
     assert queued.again(made).status == "done"

@@ -1,24 +1,38 @@
 """The first line of a customer's page is true of what the school really holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from events.execution import retries
 from events.models import EventLog, RuleRun, Worker
 from events.reports import customer_access, review
 from integrations.models import Customer, Integration, WebhookSecret
+from integrations.notify_url import signature
 from integrations.thinkific.sandbox import Fault
 from rules.models import Rule
+from rules.triggers import Trigger
 from tests.support.place import Place, place_for
+from tests.support.receiver import Receiver, answers
 from tests.support.world import World
 
 
 @pytest.fixture
 def place(world: World) -> Place:
     return place_for(world, "course")
+
+
+def _rules(place: Place) -> QuerySet[Rule]:
+    """The rules of the school."""
+    return Rule.objects.filter(integration=place.world.integration)
+
+
+def _turn_off(place: Place) -> None:
+    Integration.objects.filter(pk=place.world.integration.pk).update(enabled=False)
 
 
 def answer() -> customer_access.AccessReport:
@@ -45,7 +59,7 @@ def course_gone(place: Place) -> None:
 
 
 def turned_off(place: Place) -> None:
-    Integration.objects.update(enabled=False)
+    _turn_off(place)
     place.buy(order__id=1183)
 
 
@@ -59,13 +73,13 @@ def not_paid(place: Place) -> None:
 
 
 def no_rule(place: Place) -> None:
-    Rule.objects.all().delete()
+    _rules(place).delete()
     place.world.sell("10_product", order__id=1183)
 
 
 def ending_waits(place: Place) -> None:
     place.buy(order__id=1183)
-    Integration.objects.update(enabled=False)
+    _turn_off(place)
     place.buy("20_product", order__id=1183)
 
 
@@ -75,7 +89,7 @@ def administrator(place: Place) -> None:
 
 
 def rule_off(place: Place) -> None:
-    Rule.objects.update(enabled=False)
+    _rules(place).update(enabled=False)
     place.world.sell("10_product", order__id=1183)
 
 
@@ -116,7 +130,7 @@ def both_refunded(place: Place) -> None:
 
 def refunded_without_a_rule(place: Place) -> None:
     bought(place)
-    Rule.objects.filter(trigger="product_refunded").delete()
+    _rules(place).filter(trigger="product_refunded").delete()
     place.buy("20_product", order__id=1183)
 
 
@@ -124,7 +138,8 @@ def ending_dismissed(place: Place) -> None:
     bought(place)
     place.world.sandbox.faults.add(Fault("status", status=422))
     place.buy("20_product", order__id=1183)
-    retries.dismiss(RuleRun.objects.filter(status="failed"), by="Mia")
+    failed = RuleRun.objects.filter(status="failed", integration=place.world.integration)
+    retries.dismiss(failed, by="Mia")
 
 
 def one_of_two_refunded_without_a_rule(place: Place) -> None:
@@ -138,8 +153,8 @@ def only_refunded(place: Place) -> None:
 
 def site_removed(place: Place) -> None:
     bought(place)
-    Rule.objects.all().delete()
-    Integration.objects.all().delete()
+    _rules(place).delete()
+    Integration.objects.filter(pk=place.world.integration.pk).delete()
 
 
 SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
@@ -152,7 +167,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
         "Dana does not have Course One yet: it failed (order 1183). Course One is",
     ),
     (turned_off, "wait", "it is waiting (order 1183). Art Academy is turned off"),
-    (key_rejected, "wait", "Waits because the key of Art Academy does not work."),
+    (key_rejected, "wait", "Waits because the API key of Art Academy does not work."),
     (not_paid, "wait", "yet: it is held (order 1183). SamCart reports this line as Declined"),
     (no_rule, "wait", "(order 1183), but no rule gives anything for it."),
     (rule_off, "wait", "for it: the rule that fits is turned off. Turn it on, then run"),
@@ -272,3 +287,42 @@ def test_a_silent_worker_is_nothing_to_whom_nothing_waits_for(place):
     bought(place)
     (line,) = answer().lines
     assert line.kind == "good"
+
+
+# Beside it, what SamCart sends is passed on to a receiver
+
+
+@pytest.fixture(params=[200, 500], ids=["told", "not_told"])
+def passed_on(place: Place, settings: Any, request: Any) -> Iterator[None]:
+    """A receiver that gets every event, and answers with this status."""
+    settings.ALLOW_PRIVATE_NOTIFY_URLS = True
+    secret = signature.new_secret()
+    with Receiver(secret, answers(request.param)) as receiver:
+        crm = place.world.receiver(receiver.url, secret)
+        for trigger in Trigger:
+            place.world.notify_rule(trigger, crm)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("happened", "kind", "text"), SITUATIONS, ids=[each[0].__name__ for each in SITUATIONS]
+)
+def test_a_receiver_that_was_told_of_it_or_was_not_changes_nothing_of_that(
+    place, passed_on, happened, kind, text
+):
+    happened(place)
+    lines = [line.text for line in answer().lines]
+    assert (answer().lines[0].kind, text in lines[0]) == (kind, True)
+    # What the receiver was not told comes after all that was said of the customer.
+    about_it = [line for line in lines if line.startswith("Send HTTP POST, My CRM: it ")]
+    open_runs = RuleRun.objects.filter(integration__name="My CRM").exclude(status="done")
+    assert len(about_it) == open_runs.count()
+    assert lines[len(lines) - len(about_it) :] == about_it
+
+
+@pytest.mark.parametrize(("happened", "text"), REPLIES, ids=[each[0].__name__ for each in REPLIES])
+def test_a_receiver_is_no_matter_of_the_reply(place, passed_on, happened, text):
+    happened(place)
+    reply = answer().reply
+    assert text in reply
+    assert "looking into it" not in reply

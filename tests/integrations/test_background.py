@@ -121,7 +121,7 @@ def test_a_fault_is_told_in_plain_words_without_numbers_of_http(world, sandbox, 
 def test_a_key_that_cannot_be_opened_is_told(world):
     Integration.objects.update(sealed_secret="lost")
     outcome = catalog_refresh.refresh(Integration.objects.get())
-    assert "The stored key cannot be opened" in outcome.fault
+    assert "The stored secret cannot be opened" in outcome.fault
 
 
 def test_a_fault_of_our_own_is_told_and_logged_and_ends_the_reading(world, sandbox):

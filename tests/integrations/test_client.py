@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from integrations import deadline
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
-from integrations.thinkific import calls, deadline
-from integrations.thinkific.calls import drive, rows
+from integrations.steps import drive
+from integrations.thinkific import calls
+from integrations.thinkific.calls import rows
 from integrations.thinkific.client import HIDDEN, LONGEST_KEPT
 from tests.support.wire import KEY, Peer, WatchedClient, Wire, always, closed_port
 

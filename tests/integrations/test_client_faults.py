@@ -12,14 +12,22 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
-from integrations.thinkific import deadline
 from integrations.thinkific.client import LARGEST_ANSWER
-from tests.support.wire import Peer, WatchedClient, Wire, always, certificate, closed_port, head
+from tests.support.wire import (
+    Peer,
+    WatchedClient,
+    Wire,
+    always,
+    certificate,
+    closed_port,
+    head,
+    in_a_new_thread,
+)
 
 SOON = 1.5  # the deadline of calls that must run into it; a busy machine connects within it
 LATE = 8.0  # seconds after which a call has plainly missed that deadline, on a busy machine too
@@ -74,18 +82,6 @@ def serve(then: Callable[[Peer], None], *, tls: ssl.SSLContext | None = None) ->
 def half_then(peer: Peer, data: bytes, then: Callable[[], object]) -> None:
     peer.send(data)
     then()
-
-
-T = TypeVar("T")
-
-
-def in_a_new_thread(work: Callable[[], T]) -> T:
-    """The result of `work` in a thread, and so with a session, of its own."""
-    results: list[T] = []
-    thread = threading.Thread(target=lambda: results.append(work()))
-    thread.start()
-    thread.join(30)
-    return results[0]
 
 
 # Slow on purpose: none of these would ever end by itself.
@@ -249,16 +245,6 @@ def test_the_next_address_of_a_name_is_tried(monkeypatch):
         names_of_this_test(monkeypatch, lambda: addresses)
 
         assert client_of(f"http://school.invalid:{server.port}").get("/users").status == 200
-
-
-@pytest.fixture
-def trusted(tmp_path, monkeypatch):
-    """A TLS context of a server whose authority new threads trust."""
-    context, authority = certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    deadline.tls_context.cache_clear()
-    yield context
-    deadline.tls_context.cache_clear()
 
 
 def test_an_authority_that_the_system_trusts_is_enough(trusted):

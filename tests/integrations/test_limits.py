@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from integrations.thinkific.rate_headers import pause_seconds, retry_after
+from integrations import retry_after
+from integrations.thinkific.rate_headers import pause_seconds
 
 NOW = datetime(2026, 11, 23, 14, 0, 0, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
@@ -63,5 +64,5 @@ def test_every_form_of_a_pause_is_read_and_clamped(headers, seconds):
 def test_a_pause_with_another_status_is_only_what_was_asked_for():
     reset = {"RateLimit-Reset": str(EPOCH + 42)}
 
-    assert retry_after(CaseInsensitiveDict(reset), NOW) is None
-    assert retry_after(CaseInsensitiveDict({**reset, "Retry-After": "7"}), NOW) == 7
+    assert retry_after.seconds(CaseInsensitiveDict(reset), NOW) is None
+    assert retry_after.seconds(CaseInsensitiveDict({**reset, "Retry-After": "7"}), NOW) == 7

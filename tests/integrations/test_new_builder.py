@@ -317,6 +317,7 @@ def test_a_rule_is_given_another_course_by_its_number(world: World, manager: Cli
     rule = world.rule("product_purchased", "create_course_enrollment", world.course("Old"))
     save(manager, rule, number="/manage/courses/77", name="New")
     entered = Rule.objects.get().destination
+    assert entered is not None
     assert (entered.external_id, entered.name, entered.by_hand) == (77, "New", True)
     page = manager.get(reverse("admin:rules_rule_change", args=[rule.pk]))
     assert "New (entered by hand)" in words(page)

@@ -85,7 +85,7 @@ def test_a_rejected_key_pauses_the_site_and_counts_no_attempt(world, status):
     assert says in stored[0].message
     for run in stored:
         assert wait_reasons.reason(run) == (
-            "Waits because the key of Art Academy does not work. "
+            "Waits because the API key of Art Academy does not work. "
             "Edit the integration; then this goes on by itself."
         )
     assert stored[0].event.status == "waiting"
@@ -262,8 +262,8 @@ def test_a_key_that_this_server_cannot_open_pauses_the_site(world, settings):
     stored = queued.again(made[0])
     assert (stored.status, stored.attempts) == ("waiting", 0)
     assert stored.message == (
-        "The stored key cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
-        "Put the key that sealed it back into .env, or enter the API key again."
+        "The stored secret cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
+        "Put the key that sealed it back into .env, or give the integration a new one."
     )
     assert world.calls() == []
     assert _connection(world) == "refused"

@@ -107,7 +107,7 @@ def test_only_the_named_one_is_read(world, sandbox):
 
 def test_a_name_that_is_not_there_is_wrong_use(world):
     with pytest.raises(
-        CommandError, match=r"no integration Zoo\. There are: Art Academy"
+        CommandError, match=r"no integration Zoo with courses\. There are: Art Academy"
     ) as caught:
         call_command("refresh", "Zoo")
     assert caught.value.returncode == 2
@@ -120,7 +120,7 @@ def test_without_any_integration_it_says_so(transactional_db):
 def test_a_key_that_cannot_be_opened_is_told(world):
     Integration.objects.update(sealed_secret="sealed-with-a-lost-key")
     _, complained, ending = refresh()
-    assert "Art Academy: not refreshed. The stored key cannot be opened" in complained
+    assert "Art Academy: not refreshed. The stored secret cannot be opened" in complained
     assert ending == "1 of 1 not refreshed: Art Academy."
 
 

@@ -1,6 +1,7 @@
 """`manage.py rotate_keys`: stored secrets move to the first encryption key."""
 
 import io
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -41,7 +42,9 @@ def sealed() -> list[str]:
 
 def test_every_secret_opens_with_the_new_key_alone(shop, settings):
     versions = list(Integration.objects.values_list("secret_version", flat=True))
-    assert rotate() == "Re-encrypted 4 secrets: 2 API keys and 2 webhook secrets.\n"
+    assert (
+        rotate() == "Re-encrypted 4 secrets: 2 API keys, 0 signing secrets and 2 webhook secrets.\n"
+    )
     settings.FIELD_ENCRYPTION_KEYS = [NEW]
     assert [each.secret() for each in Integration.objects.all()] == [factories.KEY] * 2
     assert connect.webhook_secret(shop) == HOOK
@@ -56,7 +59,10 @@ def test_one_that_no_key_opens_is_named_and_left_alone(shop, settings):
     with pytest.raises(CommandError) as caught:
         call_command("rotate_keys", stdout=out)
     assert caught.value.returncode == 1
-    assert out.getvalue() == "Re-encrypted 2 secrets: 1 API key and 1 webhook secret.\n"
+    assert (
+        out.getvalue()
+        == "Re-encrypted 2 secrets: 1 API key, 0 signing secrets and 1 webhook secret.\n"
+    )
     message = str(caught.value)
     assert "API key of Zoo: cannot be opened" in message
     assert "webhook secret of Main shop (20" in message
@@ -96,15 +102,33 @@ def test_a_key_that_is_entered_meanwhile_is_not_overwritten(shop, settings):
     assert Integration.objects.get(name="Art Academy").secret() == "a-new-key-of-the-site"
 
 
+def test_signing_secrets_of_receivers_go_along(transactional_db, settings):
+    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    crm: Any = factories.ReceiverFactory.create(name="My CRM")
+    secret = crm.secret()
+    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+    assert "0 API keys, 1 signing secret and 0 webhook secrets" in rotate()
+    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    assert Integration.objects.get().secret() == secret
+    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    with pytest.raises(CommandError, match="signing secret of My CRM: cannot be opened"):
+        call_command("rotate_keys", stdout=io.StringIO())
+
+
 def test_one_that_is_deleted_meanwhile_is_no_fault(shop):
     wrapper, ran = meanwhile(
         "integrations_webhooksecret",
         lambda: WebhookSecret.objects.filter(digest=secrets.digest(HOOK)).delete(),
     )
     with wrapper:
-        assert rotate() == "Re-encrypted 3 secrets: 2 API keys and 1 webhook secret.\n"
+        assert (
+            rotate()
+            == "Re-encrypted 3 secrets: 2 API keys, 0 signing secrets and 1 webhook secret.\n"
+        )
     assert ran
 
 
 def test_without_any_secret_there_is_nothing_to_do(transactional_db):
-    assert rotate() == "Re-encrypted 0 secrets: 0 API keys and 0 webhook secrets.\n"
+    assert (
+        rotate() == "Re-encrypted 0 secrets: 0 API keys, 0 signing secrets and 0 webhook secrets.\n"
+    )

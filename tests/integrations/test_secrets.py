@@ -93,7 +93,7 @@ def test_with_other_keys_everything_waits_and_nothing_is_sent(world, settings, c
     assert "cannot be opened with FIELD_ENCRYPTION_KEYS" in run.message
     assert world.calls() == []
     assert client.get("/readyz").status_code == 503
-    with pytest.raises(secrets.SecretUnreadable, match="enter the API key again"):
+    with pytest.raises(secrets.SecretUnreadable, match="give the integration a new one"):
         world.integration.secret()
 
 

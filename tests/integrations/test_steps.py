@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from integrations.errors import Refused, Retry
+from integrations.steps import drive
 from integrations.thinkific import access_check, calls, courses, users
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.attempt import (
@@ -19,7 +20,7 @@ from integrations.thinkific.attempt import (
     Remembered,
     Settled,
 )
-from integrations.thinkific.calls import Call, Get, Post, Put, Steps, drive
+from integrations.thinkific.calls import Call, Get, Post, Put, Steps
 from rules.actions import ACTIONS, Order
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

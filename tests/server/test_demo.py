@@ -12,6 +12,8 @@ import requests
 from django.urls import reverse
 
 from config import demonstration
+from integrations.notify_url import signature
+from integrations.notify_url.sample_receiver import SampleReceiver
 from integrations.thinkific.sandbox import Fault
 from tests.support import live
 
@@ -32,6 +34,7 @@ def test_demo_once_tells_each_step_and_leaves_the_real_database_alone(tmp_path):
     told = [
         "This is a demo",
         "1. Art Academy is connected",
+        "Refund desk, a Notify URL, is connected",
         "Rule: Product Purchased",
         "2. SamCart sends: Product Purchased",
         "The webhook stored it and answered 200",
@@ -40,7 +43,10 @@ def test_demo_once_tells_each_step_and_leaves_the_real_database_alone(tmp_path):
         "Dana has Watercolor for Beginners",
         "3. SamCart sends: Product Refunded",
         "Expire Course Enrollment: Done.",
+        "Send HTTP POST: Done.",
+        "POST /hook -> 204",
         "Dana does not have Watercolor for Beginners",
+        "The receiver has the refund as SamCart sent it, signed by Admit.",
         "All of it is right.",
     ]
     places = [ended.stdout.find(text) for text in told]
@@ -110,14 +116,20 @@ def test_a_real_installation_has_no_banner(client, db):
     assert BANNER not in client.get(reverse("admin:login")).text
 
 
-def test_the_story_is_not_right_when_the_school_refuses(sandbox, live_server, settings):
+@pytest.mark.parametrize("refuses", ["school", "receiver"])
+def test_the_story_is_not_right_when_one_side_refuses(sandbox, live_server, settings, refuses):
     settings.PUBLIC_URL = live_server.url
+    settings.ALLOW_PRIVATE_NOTIFY_URLS = True
     said: list[str] = []
-    story = demonstration.Story(sandbox, say=said.append)
-    story.set_the_scene()
-    assert story.right is None
-    sandbox.faults.add(Fault("status", status=422, path="/enrollments"))
-    with live.working():
-        story.tell()
+    with SampleReceiver() as receiver:
+        story = demonstration.Story(sandbox, receiver, say=said.append)
+        story.set_the_scene()
+        assert story.right is None
+        if refuses == "school":
+            sandbox.faults.add(Fault("status", status=422, path="/enrollments"))
+        else:
+            receiver.secret = signature.new_secret()
+        with live.working():
+            story.tell()
     assert story.right is False
     assert said[-1] == "Something went wrong."

@@ -2,32 +2,55 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from config.staff import roles
-from events.models import EventLog
-from events.reports import activity_search
+from events.models import EventLog, RuleRun
+from events.reports import activity_search, review
+from integrations.models import Integration
+from rules.models import Rule
 from tests.support.samcart import payload
 
 FIRST = [("integrations", "0001_first"), ("rules", "0001_first"), ("events", "0001_first")]
 
 
+BEFORE_NOTIFY_URLS = [
+    ("integrations", "0007_thinkific_user"),
+    ("rules", "0002_actions_of_specs"),
+    ("events", "0009_run_code"),
+]
+
+
 @pytest.fixture
 def first_release(transactional_db) -> Iterator[Any]:
     """The models of 0.1.0, in a database of its time; afterwards it is as new as before."""
+    with back_at(FIRST, ("admit", None)) as apps:
+        yield apps
+
+
+@pytest.fixture
+def before_notify_urls(transactional_db) -> Iterator[Any]:
+    """The same with the last release that knew only Thinkific."""
+    with back_at(BEFORE_NOTIFY_URLS) as apps:
+        yield apps
+
+
+@contextmanager
+def back_at(state: list[tuple[str, str]], *others: tuple[str, str | None]) -> Iterator[Any]:
     executor = MigrationExecutor(connection)
     newest = executor.loader.graph.leaf_nodes()
     try:
-        executor.migrate([*FIRST, ("admit", None)])
+        executor.migrate([*state, *others])
         # The state that migrate() returns may hold what another app's migration took back.
-        yield executor.loader.project_state(FIRST).apps
+        yield executor.loader.project_state(state).apps
     finally:
         MigrationExecutor(connection).migrate(newest)
 
@@ -158,3 +181,62 @@ def test_who_is_known_on_a_site_and_who_may_look_there_stay_when_the_model_is_re
     assert (known.user_id, known.customer_id, known.integration_id) == (7, dana.pk, site.pk)
     codes = support.permissions.values_list("codename", flat=True)
     assert list(codes) == ["check_thinkificuser"]
+
+
+def test_what_gave_nothing_before_notify_urls_is_still_found_and_each_run_keeps_its_course(
+    before_notify_urls,
+):
+    new = before_notify_urls.get_model
+    shop = new("integrations", "Marketplace").objects.create(name="Main shop")
+    site = new("integrations", "Integration").objects.create(
+        name="Art Academy", site="acme", sealed_secret="x"
+    )
+    course = new("integrations", "Destination").objects.create(
+        integration=site, kind="course", external_id=501, name="Course Two"
+    )
+    rule = new("rules", "Rule").objects.create(
+        marketplace=shop,
+        scope="global",
+        trigger="product_purchased",
+        integration=site,
+        action="create_course_enrollment",
+        destination=course,
+    )
+    events = {}
+    for status in ("done", "no_rule", "unknown_type", "repeat"):
+        delivery = new("events", "Delivery").objects.create(
+            marketplace=shop, body=b"{}", body_digest=status, state="read"
+        )
+        delivery.refresh_from_db()
+        events[status] = new("events", "EventLog").objects.create(
+            delivery=delivery,
+            marketplace=shop,
+            trigger="product_purchased",
+            status=status,
+            received_at=delivery.received_at,
+        )
+    new("events", "RuleRun").objects.create(
+        event=events["done"],
+        rule=rule,
+        integration=site,
+        received_at=events["done"].received_at,
+        action="create_course_enrollment",
+        destination_id=501,
+        destination_name="Course Two",
+        target="course:501",
+        site="acme",
+        status="done",
+    )
+
+    upgrade()
+
+    assert [event.pk for event in review.gave_nothing()] == [events["no_rule"].pk]
+    run = RuleRun.objects.get()
+    assert (run.destination_id, run.target, run.site) == (501, "course:501", "acme")
+    assert run.message_id is None
+    assert Rule.objects.get().place == "Course Two on Art Academy"
+    # A school is still connected once, and receivers share a host.
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Integration.objects.create(name="Twice", site="acme")
+    for name in ("One", "Two"):
+        Integration.objects.create(name=name, site="acme", app=Integration.App.NOTIFY_URL)

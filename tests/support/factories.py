@@ -15,6 +15,7 @@ from integrations.models import (
     Product,
     ProfileField,
 )
+from integrations.notify_url import signature
 from rules.actions import Action
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
@@ -60,6 +61,16 @@ class IntegrationFactory(factory.django.DjangoModelFactory):
     @factory.post_generation
     def budget(self: Any, create: bool, extracted: Any, **_: Any) -> None:
         CallBudget.objects.create(integration=self)
+
+
+class ReceiverFactory(IntegrationFactory):
+    """A Notify URL that nobody serves."""
+
+    name = factory.Sequence(lambda n: f"My CRM {n}")
+    app = Integration.App.NOTIFY_URL
+    site = factory.Sequence(lambda n: f"crm{n}.example.com")
+    url = factory.LazyAttribute(lambda row: f"https://{row.site}/hooks/samcart")
+    sealed_secret = factory.LazyFunction(lambda: secrets.seal(signature.new_secret()))
 
 
 class DestinationFactory(factory.django.DjangoModelFactory):

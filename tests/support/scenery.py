@@ -12,10 +12,22 @@ from django.contrib.auth import get_user_model
 from django.db.models import F
 from django.utils import timezone
 
+from events.execution import results
 from events.models import Delivery, EventLog, RuleRun, Worker
-from integrations.models import Destination, FieldMapping, Integration, Product, ProfileField
+from integrations import rate_limit
+from integrations.models import (
+    ApiCall,
+    CallBudget,
+    Destination,
+    FieldMapping,
+    Integration,
+    Product,
+    ProfileField,
+)
+from integrations.notify_url import answers
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Sandbox
+from rules.models import Rule, Scope
 from tests.support import factories, world
 
 PEOPLE = [
@@ -156,8 +168,6 @@ def _past(scenery: Scenery) -> None:
 
 def _only_global_off(place: world.World) -> None:
     """Without the rule for every product, a purchase of the gift card gives nothing."""
-    from rules.models import Rule, Scope
-
     Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=False)
 
 
@@ -173,6 +183,57 @@ def _spread_over_days() -> None:
             rows.update(received_at=F("received_at") - back)
         runs = RuleRun.objects.filter(event__delivery=delivery, finished_at__isnull=False)
         runs.update(finished_at=F("finished_at") - back, started_at=F("started_at") - back)
+
+
+def add_receiver(place: world.World) -> Integration:
+    """A Notify URL that took one message, has one to wait for, and wants no more of them."""
+    receiver: Integration = factories.ReceiverFactory.create(
+        name="My CRM", site="crm.example.com", secret_ending="Yw8=", connection="connected"
+    )
+    refunded = place.notify_rule("product_refunded", receiver)
+    bought = place.notify_rule("product_purchased", receiver, "1048001")
+    events = EventLog.objects.exclude(customer=None).order_by("-pk")
+    sold = events.filter(trigger="product_purchased", product__external_id="1048001")
+    _sent(refunded, events.filter(trigger="product_refunded")[0], 200, "done", "posted", "")
+    _sent(bought, sold[0], 410, "failed", "receiver_gone", answers.GONE)
+    late = "crm.example.com did not answer within 20 seconds. A receiver should answer first."
+    _sent(bought, sold[1], None, "waiting", "timed_out", late)
+    rate_limit.block(receiver.pk, CallBudget.Blocked.AWAY, 600)
+    return receiver
+
+
+def _sent(
+    rule: Rule, event: EventLog, status: int | None, state: str, code: str, message: str
+) -> None:
+    """What came of posting this event to the receiver of the rule."""
+    over = state != "waiting"
+    run = RuleRun.objects.create(
+        event=event,
+        rule=rule,
+        customer=event.customer,
+        received_at=event.received_at,
+        status=state,
+        code=code,
+        message=message or f"Sent to {rule.integration}.",
+        attempts=1,
+        started_at=timezone.now(),
+        finished_at=timezone.now() if over else None,
+        next_attempt_at=None if over else timezone.now() + timedelta(minutes=2),
+        **RuleRun.copy_of(rule),
+    )
+    ApiCall.objects.create(
+        integration=rule.integration,
+        run_id=run.pk,
+        method="POST",
+        url=rule.integration.url,
+        request_body=bytes(event.delivery.body).decode(),
+        status=status,
+        response_body='{"error": "This hook was deleted."}' if status == 410 else "",
+        error=message,
+        milliseconds=431,
+        sent_at=timezone.now(),
+    )
+    results.refresh_event(event.pk)
 
 
 def _people(scenery: Scenery) -> None:

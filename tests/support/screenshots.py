@@ -3,7 +3,8 @@
 Builds a shop with a past in a database of its own, serves it on loopback, and takes each page at
 1440 and 390 pixels, light and dark; for the README two pages, light and wide, into docs/images.
 PATH may hold {event}, {run}, {customer}, {product}, {rule}, {integration}: newest of each, or
-{event:failed} and {run:failed} by status; {product:giving} has rules of its own.
+{event:failed} and {run:failed} by status; {product:giving} has rules of its own. Of a Notify URL
+they are {receiver}, {notify} for its rule, and {message:failed} for a run.
 """
 
 import argparse
@@ -47,12 +48,19 @@ def fill(path: str) -> str:
         "marketplace": "integrations.Marketplace",
         "user": "auth.User",
         "group": "auth.Group",
+        "receiver": "integrations.Integration",
+        "message": "events.RuleRun",
+        "notify": "rules.Rule",
     }
+    passing_on = {"action": "send_http_post"}
+    only = {"receiver": {"app": "notify_url"}, "message": passing_on, "notify": passing_on}
 
     def number(match: re.Match[str]) -> str:
         if match[3] == "giving":
             return str(_giving(apps.get_model("rules.Rule")))
         rows = apps.get_model(models[match[1]])._default_manager.order_by("pk")
+        rows = rows.filter(**only.get(match[1], {}))
+        rows = rows.exclude(**passing_on) if match[1] == "run" else rows
         found = rows.filter(status=match[3]).last() if match[3] else rows.first()
         return str(found.pk if found else 0)
 
@@ -86,6 +94,7 @@ def take(
     with Sandbox() as sandbox, browsing.serving() as address, browsing.chromium() as browser:
         settings.THINKIFIC_API_URL, settings.PUBLIC_URL = sandbox.url, scenery.PUBLIC_URL
         place = scenery.build(sandbox)
+        scenery.add_receiver(place.world)
         if crowded:
             crowd.fill(place)
         for look in looks:
@@ -109,6 +118,7 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true", help="take those of the README anew")
     parser.add_argument("--person", default="Owner", help="Owner, Manager, Support or Viewer")
     parser.add_argument("--fold", action="store_true", help="only what is seen without scrolling")
+    parser.add_argument("--widths", type=int, nargs="+", help="instead of 1440 and 390 pixels")
     parser.add_argument("--crowded", action="store_true", help="with full lists and long names")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -120,11 +130,16 @@ def main() -> None:
             take(
                 paths,
                 options.to,
-                LOOKS,
+                looks_at(options.widths) if options.widths else LOOKS,
                 person=options.person,
                 full=not options.fold,
                 crowded=options.crowded,
             )
+
+
+def looks_at(widths: Sequence[int]) -> list[Look]:
+    """Light and dark at each of these widths."""
+    return [Look((width, 900), dark) for width in widths for dark in (False, True)]
 
 
 def name_of(path: str) -> str:

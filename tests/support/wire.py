@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -208,6 +208,18 @@ def always(
             peer.answer(status, body, headers)
 
     return script
+
+
+T = TypeVar("T")
+
+
+def in_a_new_thread(work: Callable[[], T]) -> T:
+    """The result of `work` in a thread, and so with connections, of its own."""
+    results: list[T] = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+    thread.join(_LONGEST_LIFE)
+    return results[0]
 
 
 def closed_port() -> int:

@@ -6,7 +6,8 @@ Deliveries go through the real webhook view and calls through real sockets to th
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 from django.db.models.functions import Now
 
@@ -17,6 +18,7 @@ from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Sandbox, School
+from rules.actions import Action
 from rules.models import Rule, Scope
 from tests.support import factories, queued
 from tests.support.samcart import Account, changed
@@ -61,6 +63,35 @@ class World(Account):
         rule.full_clean()
         rule.save()
         return rule
+
+    def receiver(self, url: str, secret: str, name: str = "My CRM") -> Integration:
+        """A Notify URL with this address and signing secret, connected to Admit."""
+        site = urlsplit(url).hostname or ""
+        row = Integration(name=name, app=Integration.App.NOTIFY_URL, site=site, url=url)
+        connect.save(row, secret)
+        return row
+
+    def notify_rule(
+        self,
+        trigger: str,
+        receiver: Integration | None = None,
+        product: str | None = None,
+        **facts: Any,
+    ) -> Rule:
+        """A rule that posts to a Notify URL, for one product by its SamCart id or for every one."""
+        found = product and Product.objects.named(self.marketplace.pk, "product", product, "")
+        return cast(
+            Rule,
+            factories.RuleFactory(
+                marketplace=self.marketplace,
+                product=found or None,
+                trigger=trigger,
+                action=Action.SEND_HTTP_POST,
+                destination=None,
+                integration=receiver or factories.ReceiverFactory(),
+                **facts,
+            ),
+        )
 
     def sell(self, name: str = "10_product", trigger: str = "", **changes: Any) -> EventLog:
         """Send a sample body with changes such as customer__email="x@y.z"; the first event."""

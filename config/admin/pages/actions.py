@@ -22,13 +22,28 @@ from events.models import RuleRun
 from events.queue import wake
 from events.reports import activity_search, exchanges
 from integrations import catalog_refresh
+from rules.actions.notify import NO_BODY
+from rules.models import Rule
 
 Status = RuleRun.Status
+# Why a message was not sent at all, so that its receiver is not to blame.
+NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "database_busy"}
 
 
 def _misses_its_course(run: RuleRun) -> bool:
     """Whether it failed and the course or bundle that it gives is gone."""
     return run.status == Status.FAILED and gone_destinations.is_gone(run)
+
+
+def _was_not_taken(run: RuleRun) -> bool:
+    """Whether it passes on what SamCart sent, and its receiver did not take that."""
+    stands = run.status == Status.FAILED or (run.status == Status.WAITING and run.attempts > 0)
+    return run.spec.passes_on and stands and run.code not in NOT_THE_RECEIVER
+
+
+def _rule_may_end(run: RuleRun) -> bool:
+    failed = run.status == Status.FAILED and _was_not_taken(run)
+    return failed and run.rule is not None and run.rule.enabled
 
 
 class RunList(ChangeList):
@@ -89,6 +104,13 @@ class ActionAdmin(ReadOnly):
             fits=lambda run: run.status == Status.SKIPPED and not retries.why_not(run, anyway=True),
         ),
         Button(
+            "run_again",
+            "Run again",
+            "events.retry_rulerun",
+            fits=lambda run: not retries.why_not_again(run),
+            in_row=False,
+        ),
+        Button(
             "dismiss",
             "Dismiss",
             "events.dismiss_rulerun",
@@ -99,6 +121,13 @@ class ActionAdmin(ReadOnly):
             "Refresh",
             "integrations.change_integration",
             fits=_misses_its_course,
+            in_row=False,
+        ),
+        Button(
+            "turn_rule_off",
+            "Turn the rule off",
+            "rules.change_rule",
+            fits=_rule_may_end,
             in_row=False,
         ),
     )
@@ -166,6 +195,16 @@ class ActionAdmin(ReadOnly):
     def do_anyway(self, request: HttpRequest, run: RuleRun) -> None:
         self._queue(request, [run], anyway=True)
 
+    def run_again(self, request: HttpRequest, run: RuleRun) -> None:
+        """For a receiver that has lost what it got."""
+        reason = retries.run_again(run)
+        if not reason:
+            with transaction.atomic():
+                wake.wake()
+        level = messages.WARNING if reason else messages.SUCCESS
+        text = f"Not sent again: {reason}." if reason else "Queued as a new message."
+        self.message_user(request, text, level)
+
     def dismiss(self, request: HttpRequest, run: RuleRun) -> None:
         self._dismiss(request, [run])
 
@@ -175,9 +214,19 @@ class ActionAdmin(ReadOnly):
                 request, run.integration, catalog_refresh.refresh(run.integration)
             )
 
+    def turn_rule_off(self, request: HttpRequest, run: RuleRun) -> None:
+        """For a receiver that does not want the messages of this rule any more."""
+        if run.rule is not None:
+            rules: Any = self.admin_site.get_model_admin(Rule)
+            rules.switch_off(request, run.rule)
+
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, RuleRun)
         links = self.row_links(request, thing)
+        edits = request.user.has_perm("integrations.change_integration")
+        if edits and thing.integration_id is not None and _was_not_taken(thing):
+            page = reverse("admin:integrations_integration_change", args=[thing.integration_id])
+            links.append((page, "", "Edit the address"))
         may = thing.rule_id is not None and request.user.has_perm("rules.change_rule")
         if may and _misses_its_course(thing):
             rule = reverse("admin:rules_rule_change", args=[thing.rule_id])
@@ -225,9 +274,11 @@ class ActionAdmin(ReadOnly):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         run = context["original"]
+        calls = exchanges.of_runs([run]).get(run.pk, [])
         told = {
             "told": wait_reasons.reason(run),
-            "exchanges": exchanges.of_runs([run]).get(run.pk, []),
+            "exchanges": calls,
             "removed": exchanges.removed(run),
+            "answer": calls[-1] if calls and run.spec.passes_on else None,
         }
         return super().render_change_form(request, context | told, *args, **kwargs)

@@ -17,6 +17,7 @@ from config.admin.parts.params import page_number
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.reports import customer_access, customer_search
+from integrations import app_registry
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
@@ -101,8 +102,9 @@ class CustomerAdmin(ReadOnly):
 
     def ask_thinkific(self, request: HttpRequest, customer: Customer) -> None:
         """Ask each site where something was done for the customer, or the only ones there are."""
-        touched = Integration.objects.filter(runs__customer=customer).distinct()
-        sites = list(touched.order_by("name")) or list(Integration.objects.order_by("name")[:3])
+        schools = Integration.objects.filter(app__in=app_registry.with_catalog())
+        touched = schools.filter(runs__customer=customer).distinct()
+        sites = list(touched.order_by("name")) or list(schools.order_by("name")[:3])
         for site in sites:
             self._check(request, site, customer)
         if not sites:
@@ -137,7 +139,7 @@ def _differences(
         status=RuleRun.Status.DONE,
         target__startswith="course:",
     ).order_by("received_at", "pk")
-    left = {run.destination_id: run for run in done}
+    left = {run.destination_id: run for run in done if run.destination_id is not None}
     opens = {each.course_id: each.opens for each in checked.enrolled}
     found = []
     for course, run in left.items():

@@ -14,10 +14,12 @@ from config.admin.pages import integration_messages
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
+from config.admin.parts.filters import IntegrationFilter
 from config.admin.parts.params import row_id
 from events.execution import gone_destinations
 from events.reports import backlog
-from integrations.models import Destination
+from integrations import app_registry
+from integrations.models import Destination, Integration
 from rules.actions import ACTIONS
 
 SETS_UP = "integrations.change_integration"
@@ -50,12 +52,18 @@ def _what_follows(destination: Destination) -> str:
     return " ".join(sentences)
 
 
+class SchoolFilter(IntegrationFilter):
+    """By integration, of those that have courses and bundles."""
+
+    among = Integration.objects.filter(app__in=app_registry.with_catalog())
+
+
 @admin.register(Destination)
 class DestinationAdmin(ReadOnly):
     list_title = "Courses and bundles"
     list_display = ("shown_name", "kind", "external_id", "integration")
     list_select_related = ("integration",)
-    list_filter = ("integration", "kind")
+    list_filter = (SchoolFilter, "kind")
     search_fields = ("name",)
     ordering = ("name", "pk")
     sortable_by = ()

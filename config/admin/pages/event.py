@@ -71,10 +71,11 @@ def _telling(row: tuple[str, bool, str]) -> int:
 
 def _since(event: EventLog) -> str:
     """What is to be said of a rule that fits this event now, though none did when it came."""
-    if event.status != EventLog.Status.NO_RULE:
+    if not event.gave_nothing:
         return ""
-    rules = backfill.rules_now([event]).get(event.pk)
-    return backfill.since(event, rules[0]) if rules else ""
+    now = backfill.rules_now([event]).get(event.pk, [])
+    rule = next((rule for rule in now if not rule.spec.passes_on), None)
+    return backfill.since(event, rule) if rule else ""
 
 
 def _were_off(event: EventLog) -> list[Rule]:

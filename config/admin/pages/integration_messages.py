@@ -1,16 +1,19 @@
 """What a person reads after an integration was saved or refreshed."""
 
+import math
+
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from config.admin.pages.integration_form import IntegrationForm
 from config.admin.parts import badges
 from events.reports import backlog
+from integrations import app_registry, rate_limit
 from integrations.catalog_refresh import Outcome
-from integrations.models import Integration, SiteAnswer
+from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
 from rules import broken_rules
@@ -38,8 +41,8 @@ def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, wa
     """What a paused site answered to the person who pressed Try now."""
     match answer:
         case SiteAnswer.OPEN:
-            then = backlog.go_on(waiting)
-            messages.success(request, f"{integration}: Thinkific answers. {then}".rstrip())
+            then = backlog.go_on(waiting, integration)
+            messages.success(request, f"{integration}: the pause is over. {then}".rstrip())
         case SiteAnswer.REFUSED:
             why = trouble(integration)
             messages.error(request, f"{integration}: still refused. {why}")
@@ -56,7 +59,11 @@ def connected(
 ) -> None:
     """After a new key: whether it works, and what that means for the actions that wait."""
     if integration.connection == Connection.CONNECTED:
-        then = backlog.go_on(waiting) if integration.enabled else _off(waiting)
+        then = (
+            backlog.go_on(waiting, integration)
+            if integration.enabled
+            else _off(integration, waiting)
+        )
         messages.success(request, f"{integration}: saved. Connected. {then}".rstrip())
         refreshed(request, integration, outcome)
     elif integration.connection == Connection.REFUSED:
@@ -66,16 +73,27 @@ def connected(
         messages.warning(request, f"{integration}: saved, not checked. {fault}")
 
 
-def saved(request: HttpRequest, form: IntegrationForm, waiting: int) -> None:
+def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     """After any other change, and what turning on or off means."""
     integration, then = form.instance, ""
     if "enabled" in form.changed_data and not integration.enabled:
-        then = _off(waiting)
+        then = _off(integration, waiting)
     elif "enabled" in form.changed_data:
         # With a rejected key nothing goes on; the refresh says why.
         works = integration.connection != Connection.REFUSED
-        then = f"It is on. {backlog.go_on(waiting) if works else ''}"
+        then = f"It is on. {backlog.go_on(waiting, integration) if works else ''}"
     messages.success(request, f"{integration}: saved. {then}".rstrip())
+
+
+def pause_sentence(integration: Integration) -> str:
+    """Why and for how long yet nothing is sent to a receiver; "" when it is not paused."""
+    why, seconds = rate_limit.blocked_for(integration.pk)
+    if not (why and seconds > 0 and integration.enabled):
+        return ""
+    left = f"{math.ceil(seconds)} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"
+    away = why == CallBudget.Blocked.AWAY
+    what = "could not be reached" if away else "asked for a pause"
+    return f"Paused: {integration} {what}. Messages wait, and go out by themselves in {left}."
 
 
 def _none_listed(integration: Integration) -> SafeString:
@@ -102,9 +120,10 @@ def rules_of(**what: int) -> str:
     return f"{reverse('admin:rules_rule_changelist')}?{query}"
 
 
-def _off(waiting: int) -> str:
+def _off(integration: Integration, waiting: int) -> str:
     held = f" {backlog.spoken(waiting)} until then." if waiting else ""
+    outside = app_registry.of(integration).outside
     return (
-        "It is off: its actions wait, and nothing is sent to Thinkific until you turn it on again. "
-        f"Nothing is lost.{held}"
+        f"It is off: its actions wait, and nothing is sent to {outside} until you turn it on "
+        f"again. Nothing is lost.{held}"
     )

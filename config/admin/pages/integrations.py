@@ -1,13 +1,10 @@
-"""Integrations: the list of Thinkific sites, and connecting, refreshing and deleting one."""
+"""Integrations: the list of them, what can be done to one, and deleting one."""
 
-import copy
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import AdminForm
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,30 +13,32 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from config.admin.pages import field_mapping, integration_messages
-from config.admin.pages.integration_form import SECTIONS, IntegrationForm
+from config.admin.pages import integration_messages, notify_page
+from config.admin.pages.app_pages import APP_PAGES, offers
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.page import render
 from events.reports import backlog
 from events.retention import delete_integration
-from integrations import catalog_refresh, connect
-from integrations.models import ApiCall, CallBudget, Destination, Integration
-from integrations.thinkific import catalog, pauses
-from integrations.thinkific.explain import FAULTS, explain_plainly, trouble
-from rules import broken_rules
+from integrations import app_registry, catalog_refresh, connect
+from integrations.app_registry import APPS
+from integrations.models import CallBudget, Destination, Integration
+from integrations.thinkific.explain import FAULTS, explain_plainly
 from rules.models import Rule
 
-ADD_ROW = "_add_mapping"
-MAX_UNLISTED = 200
 EMPTY = mark_safe(
     "<p><strong>Connect your Thinkific site.</strong></p>"
     "<p>You need a Thinkific plan of Grow or higher. In Thinkific open "
     "<strong>Settings &gt; Code &amp; Analytics &gt; API</strong>: there stand the "
     "<strong>Subdomain</strong> and the <strong>API Key</strong>, or you create an API access "
-    "token. Then press New integration and paste both.</p>"
+    "token. Then press New integration, choose Thinkific and paste both.</p>"
 )
+OLD_ONE_ENDS = (
+    "The old secret ends at once. A receiver that checks signatures refuses messages until it has "
+    "the new one; Admit sends them again by itself."
+)
+NONE = "–"
 
 
 def _may_be_tried(integration: Integration) -> bool:
@@ -47,6 +46,18 @@ def _may_be_tried(integration: Integration) -> bool:
     calls: CallBudget | None = getattr(integration, "budget", None)
     paused = integration.enabled and calls is not None and bool(calls.blocked)
     return paused and not integration.refused_at_first()
+
+
+def _is_paused(integration: Integration) -> bool:
+    """Whether it is left alone for a while; that a key is rejected, its badge says."""
+    calls: CallBudget | None = getattr(integration, "budget", None)
+    if calls is None or not integration.enabled or calls.blocked == CallBudget.Blocked.KEY:
+        return False
+    return bool(calls.blocked) and calls.blocked_until > timezone.now().timestamp()
+
+
+def _has_catalog(integration: Integration) -> bool:
+    return app_registry.of(integration).has_catalog
 
 
 @admin.register(Integration)
@@ -57,7 +68,7 @@ class IntegrationAdmin(ListAdmin):
     list_display = (
         "name",
         "app",
-        "site",
+        "place",
         "shown_connection",
         "courses",
         "bundles",
@@ -68,7 +79,10 @@ class IntegrationAdmin(ListAdmin):
     sortable_by = ()
     actions = ("refresh_ticked",)
     buttons = (
-        Button("refresh", "Refresh", "integrations.change_integration"),
+        Button("refresh", "Refresh", "integrations.change_integration", fits=offers("refresh")),
+        Button(
+            "send_test", "Send a test", "integrations.change_integration", fits=offers("send_test")
+        ),
         # Not in the row, which has no room for a fourth button.
         Button(
             "try_now",
@@ -76,6 +90,14 @@ class IntegrationAdmin(ListAdmin):
             "integrations.change_integration",
             fits=_may_be_tried,
             in_row=False,
+        ),
+        Button(
+            "new_secret",
+            "New secret",
+            "integrations.change_integration",
+            fits=offers("new_secret"),
+            in_row=False,
+            confirm=lambda _: OLD_ONE_ENDS,
         ),
     )
 
@@ -96,17 +118,24 @@ class IntegrationAdmin(ListAdmin):
         actions.pop("delete_selected", None)
         return actions
 
+    @admin.display(description="Site")
+    def place(self, integration: Integration) -> SafeString:
+        return badges.breakable(badges.brief(integration.site))
+
     @admin.display(description="Connection")
     def shown_connection(self, integration: Integration) -> SafeString:
         warning = connect.expiry_warning(integration, timezone.localdate())
         end = badges.badge("Token expires", badges.AMBER) if warning else ""
-        return format_html("<span>{} {}</span>", badges.connection_badge(integration), end)
+        pause = badges.badge("Paused", badges.AMBER) if _is_paused(integration) else ""
+        return format_html(
+            "<span>{} {} {}</span>", badges.connection_badge(integration), pause, end
+        )
 
-    def courses(self, integration: Any) -> int:
-        return int(integration.courses)
+    def courses(self, integration: Any) -> str:
+        return str(integration.courses) if _has_catalog(integration) else NONE
 
-    def bundles(self, integration: Any) -> int:
-        return int(integration.bundles)
+    def bundles(self, integration: Any) -> str:
+        return str(integration.bundles) if _has_catalog(integration) else NONE
 
     def rules(self, integration: Any) -> SafeString:
         return format_html(
@@ -116,10 +145,12 @@ class IntegrationAdmin(ListAdmin):
         )
 
     def last_refreshed(self, integration: Integration) -> SafeString:
-        return badges.when(integration.refreshed_at, "Never")
+        return badges.when(integration.refreshed_at, "Never" if _has_catalog(integration) else NONE)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        links = [(f"{self._page_of(thing)}#mapping", "", "Mapping")]
+        assert isinstance(thing, Integration)
+        mapping = (f"{self._page_of(thing)}#mapping", "", "Mapping")
+        links = [mapping] if _has_catalog(thing) else []
         if self.has_delete_permission(request, thing):
             links.append((_delete_page(thing), "danger", "Delete"))
         return links
@@ -127,19 +158,26 @@ class IntegrationAdmin(ListAdmin):
     # Refreshing
 
     def refresh(self, request: HttpRequest, integration: Integration) -> None:
-        integration_messages.refreshed(request, integration, catalog_refresh.refresh(integration))
+        self._refresh(request, [integration])
 
     @admin.action(description="Refresh", permissions=["change"])
     def refresh_ticked(self, request: HttpRequest, chosen: QuerySet[Integration]) -> None:
-        ticked = list(chosen)
-        for integration, outcome in zip(ticked, catalog_refresh.refresh_all(ticked), strict=True):
-            integration_messages.refreshed(request, integration, outcome)
+        self._refresh(request, list(chosen))
+
+    def _refresh(self, request: HttpRequest, chosen: list[Integration]) -> None:
+        sites = [each for each in chosen if _has_catalog(each)]
+        for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
+            integration_messages.refreshed(request, site, outcome)
+        for other in chosen:
+            if other not in sites:
+                text = f"{other}: nothing to refresh. It has no courses or bundles."
+                self.message_user(request, text, messages.WARNING)
 
     def try_now(self, request: HttpRequest, integration: Integration) -> None:
         """Ask a paused site whether it is open again, before its pause is over."""
         waiting = backlog.waiting(integration)
         try:
-            answer = pauses.try_now(integration)
+            answer = app_registry.of(integration).try_now(integration)
         except FAULTS as error:
             text = f"{integration}: not asked. {explain_plainly(error)}"
             self.message_user(request, text, messages.WARNING)
@@ -147,8 +185,19 @@ class IntegrationAdmin(ListAdmin):
         integration.refresh_from_db()
         integration_messages.tried(request, integration, answer, waiting)
 
+    # Notify URLs
+
+    def send_test(self, request: HttpRequest, integration: Integration) -> None:
+        if offers("send_test")(integration):
+            notify_page.send_test(request, integration)
+
+    def new_secret(self, request: HttpRequest, integration: Integration) -> HttpResponse | None:
+        if not offers("new_secret")(integration):
+            return None
+        return notify_page.new_secret(request, integration)
+
     # One of them: not Django's view, for that saves in a transaction, and in none of them may
-    # Thinkific be called.
+    # anything be sent.
 
     def changeform_view(
         self,
@@ -158,22 +207,28 @@ class IntegrationAdmin(ListAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         integration = self._opened(request, object_id)
-        data = request.POST if request.method == "POST" else None
-        if not self._may_save(request, integration):
-            if data is not None or not integration.pk:
-                raise PermissionDenied
-            return self._page(request, integration)
-        # A copy: the form writes into it, and the page shows what is stored.
-        form = IntegrationForm(data, instance=copy.copy(integration))
-        fields = field_mapping.section(integration, data) if integration.pk else None
-        valid = [form.is_valid(), fields is None or fields.rows.is_valid()]
-        if data is not None and all(valid):
-            return self._save(request, form, fields)
-        return self._page(request, integration, form=form, fields=fields)
+        may_save = self._may_save(request, integration)
+        if not may_save and (request.method == "POST" or integration is None or not integration.pk):
+            raise PermissionDenied
+        if integration is None:
+            return render(
+                request,
+                "admin/integrations/integration/choose_app.html",
+                title="New integration",
+                cards=[(APPS[key], page.meaning) for key, page in APP_PAGES.items()],
+            )
+        return APP_PAGES[integration.app].show(
+            request,
+            integration,
+            may_save=may_save,
+            may_delete=self.has_delete_permission(request, integration),
+        )
 
-    def _opened(self, request: HttpRequest, object_id: str | None) -> Integration:
+    def _opened(self, request: HttpRequest, object_id: str | None) -> Integration | None:
+        """The one that the address names, or a new one of the chosen app; None to choose it."""
         if object_id is None:
-            return Integration()
+            app = request.POST.get("app") or request.GET.get("app", "")
+            return Integration(app=app) if app in APP_PAGES else None
         found: Integration | None = self.get_object(request, unquote(object_id))
         if found is None:
             raise Http404
@@ -181,66 +236,10 @@ class IntegrationAdmin(ListAdmin):
             raise PermissionDenied
         return found
 
-    def _may_save(self, request: HttpRequest, integration: Integration) -> bool:
-        if integration.pk:
+    def _may_save(self, request: HttpRequest, integration: Integration | None) -> bool:
+        if integration is not None and integration.pk:
             return self.has_change_permission(request, integration)
         return self.has_add_permission(request)
-
-    def _page(
-        self,
-        request: HttpRequest,
-        integration: Integration,
-        *,
-        form: IntegrationForm | None = None,
-        fields: field_mapping.Section | None = None,
-    ) -> HttpResponse:
-        is_new = not integration.pk
-        wrong = bool(form and form.errors) or bool(fields and fields.rows.total_error_count())
-        if form:
-            form.mark_refusal()
-        why = trouble(integration)
-        sections = [(title, {"fields": list(names)}) for title, names in SECTIONS]
-        return render(
-            request,
-            "admin/integrations/integration/edit.html",
-            title="New integration" if is_new else badges.brief(integration),
-            opts=self.opts,
-            original=None if is_new else integration,
-            form=form,
-            sections=AdminForm(form, sections, {}, (), self) if form else None,
-            mapping=fields or (None if is_new else field_mapping.section(integration)),
-            errors=wrong,
-            may_delete=not is_new and self.has_delete_permission(request, integration),
-            warning=connect.expiry_warning(integration, timezone.localdate()),
-            trouble=why,
-            last_call=_last_call(integration) if why else None,
-            rules_url="" if is_new else integration_messages.rules_of(integration=integration.pk),
-            **({} if is_new else _not_listed(integration)),
-        )
-
-    def _save(
-        self, request: HttpRequest, form: IntegrationForm, fields: field_mapping.Section | None
-    ) -> HttpResponse:
-        integration: Integration = form.instance
-        waiting = backlog.waiting(integration) if integration.pk else 0
-        moved = integration.site != form.initial.get("site")
-        with transaction.atomic():
-            connect.save(integration, form.cleaned_data["secret"])
-            if fields is not None:
-                fields.save()
-        page = self._page_of(integration)
-        if ADD_ROW in request.POST:
-            self.message_user(request, f"{integration}: saved. Add the next mapping below.")
-            return HttpResponseRedirect(f"{page}#mapping")
-        # Only now is the transaction over.
-        outcome = catalog_refresh.refresh(integration)
-        integration.refresh_from_db()
-        if form.cleaned_data["secret"] or moved:
-            integration_messages.connected(request, integration, outcome, waiting)
-        else:
-            integration_messages.saved(request, form, waiting)
-            integration_messages.refreshed(request, integration, outcome)
-        return HttpResponseRedirect(page)
 
     # Deleting
 
@@ -260,6 +259,7 @@ class IntegrationAdmin(ListAdmin):
                 title=f"Delete {badges.brief(integration)}?",
                 opts=self.opts,
                 object=integration,
+                has_catalog=_has_catalog(integration),
                 lines=delete_integration.summarize(integration).lines(),
             )
         name = str(integration)
@@ -270,24 +270,6 @@ class IntegrationAdmin(ListAdmin):
         text = "deleted with its rules and mappings. What it did stays in the log."
         self.message_user(request, f"{name}: {text}")
         return HttpResponseRedirect(reverse("admin:integrations_integration_changelist"))
-
-
-def _last_call(integration: Integration) -> ApiCall | None:
-    """The last call that was made for no action; kept for as long as any other."""
-    return ApiCall.objects.filter(integration=integration, run_id=None).order_by("-pk").first()
-
-
-def _not_listed(integration: Integration) -> dict[str, Any]:
-    """What Thinkific does not list of the site, and whether it lists anything at all."""
-    courses = integration.destinations.filter(kind=Destination.Kind.COURSE)
-    listed = courses.filter(by_hand=False, unlisted_at=None)
-    read = integration.refreshed_at is not None
-    there = integration.destinations.order_by("name", "pk").annotate(used=Count("rules"))
-    return {
-        "lost": integration_messages.lost_sentence(broken_rules.gone(integration)),
-        "none_listed": catalog.NONE_LISTED if read and not listed.exists() else "",
-        "unlisted": there.exclude(by_hand=False, unlisted_at=None, gone_at=None)[:MAX_UNLISTED],
-    }
 
 
 def _delete_page(thing: Model) -> str:

@@ -1,4 +1,4 @@
-"""New rule, step by step: for what, which action, on which trigger, which course or bundle.
+"""New rule, step by step: for what, which app and action, on which trigger, which course or bundle.
 
 Each step is a GET whose earlier answers travel as hidden fields; only the last one changes
 anything, by POST. So it works without script, and Back is a link.
@@ -14,13 +14,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from config.admin.pages.app_pages import APP_PAGES
 from config.admin.pages.integration_messages import refreshed
-from config.admin.pages.rule_draft import MAX_PRODUCTS, Draft
+from config.admin.pages.rule_draft import GIVEN, MAX_PRODUCTS, Draft
 from config.admin.parts.buttons import go_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.reports import backfill
-from integrations import catalog_refresh
+from integrations import app_registry, catalog_refresh
+from integrations.app_registry import APPS
 from integrations.models import Destination, Integration, Product
 from integrations.thinkific import catalog
 from rules import pairing
@@ -43,28 +45,16 @@ def show(request: HttpRequest) -> HttpResponse:
         return render(request, "admin/new_rule/before.html", title="New rule", draft=draft)
     # Who looks for more products has not answered yet; those that she ticked stay ticked.
     step = "for" if "find" in request.GET else draft.step()
-    # Going back asks the last answer again.
-    last = {
-        "action": "for",
-        "trigger": "action",
-        "destination": "trigger",
-        "confirm": "destination",
-    }
-    drop = {
-        "for": ("product", "scope"),
-        "action": ("integration", "action"),
-        "trigger": ("trigger",),
-        "destination": ("destination", "number", "name"),
-    }
-    back = draft.answers(without=drop[last[step]]) if step in last else []
+    before = draft.before(step)
     return render(
         request,
         f"admin/new_rule/{step}.html",
         title="New rule",
         draft=draft,
         step=step,
-        hidden=draft.answers(without=drop["for"] if step == "for" else ()),
-        back=f"?{urlencode(back)}" if step in last else "",
+        number=draft.steps().index(step),
+        hidden=draft.answers(without=GIVEN["for"] if step == "for" else ()),
+        back="" if before is None else f"?{urlencode(before)}",
         **_choices(request, draft, step),
     )
 
@@ -75,11 +65,8 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
         named = Product.objects.filter(name__icontains=word).order_by("name", "pk")
         found = list(named.exclude(pk__in=[product.pk for product in draft.products])[: MANY + 1])
         return {"q": word, "products": found[:MANY], "more": len(found) > MANY, "most": MANY}
-    if step == "action":
-        return {
-            "integrations": Integration.objects.order_by("name"),
-            "actions": list(ACTIONS.values()),
-        }
+    if step in {"app", "action"}:
+        return _apps(draft)
     if step == "trigger":
         offered = [each for each in Category if draft.everywhere or each is Category.ECOMMERCE]
         return {"groups": [(e.label, [t for t in Trigger if t.category is e]) for e in offered]}
@@ -104,6 +91,20 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
         "there": [(rule, before.customers_of(rule)) for rule in there],
         "gives_on_purchase": any(map(backfill.gives_on_purchase, there)),
         "pairs": pairing.by_trigger(pairing.companions(rules)),
+    }
+
+
+def _apps(draft: Draft) -> dict[str, Any]:
+    """The apps to choose from, or the integrations and actions of the chosen one."""
+    cards = [(app, APP_PAGES[app.key.value].meaning) for app in draft.apps]
+    others = [app for app in APPS.values() if app not in draft.apps]
+    if draft.app is None:
+        return {"cards": cards, "others": others}
+    app = draft.app.key
+    return {
+        "integrations": Integration.objects.filter(app=app).order_by("name"),
+        "actions": [action for action in ACTIONS.values() if action.app == app],
+        "others": others,
     }
 
 
@@ -185,7 +186,8 @@ def added(request: HttpRequest) -> HttpResponse:
 @require_POST
 def refresh(request: HttpRequest) -> HttpResponse:
     """Read the catalog again, and come back to the step."""
-    site = row_in(Integration.objects.all(), request.POST.get("integration"))
+    sites = Integration.objects.filter(app__in=app_registry.with_catalog())
+    site = row_in(sites, request.POST.get("integration"))
     if site is None:
         raise PermissionDenied
     refreshed(request, site, catalog_refresh.refresh(site))

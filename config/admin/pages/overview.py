@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,8 +18,8 @@ from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.execution import wait_reasons
 from events.models import Delivery, RuleRun
-from events.reports import backfill, backlog, dashboard, subscriptions, trigger_coverage
-from integrations import connect
+from events.reports import backfill, backlog, dashboard, queue, subscriptions, trigger_coverage
+from integrations import app_registry, connect
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific.explain import trouble
 from rules import actions, pairing
@@ -71,7 +72,8 @@ def show(request: HttpRequest) -> TemplateResponse:
         waiting_note=overview_headline.waiting_note(in_line, silent=facts.silent),
         bars=_bars(days),
         days=days,
-        sites=[(site, _health(site)) for site in sorted(sites, key=_urgency)],
+        sites=_shown(sites),
+        with_catalog=app_registry.with_catalog(),
         attention=_told(dashboard.needing_somebody()),
         nothing_given=nothing.products,
         missing=missing,
@@ -138,26 +140,36 @@ def _urgency(site: Integration) -> int:
     ].index(True)
 
 
+def _shown(sites: list[Integration]) -> list[tuple[Integration, str, datetime | None]]:
+    """Each with what is wrong with it and, while it is paused, until when."""
+    pauses = queue.paused()
+    return [
+        (site, _health(site), pauses.get(site.pk) if site.enabled else None)
+        for site in sorted(sites, key=_urgency)
+    ]
+
+
 def _health(site: Integration) -> str:
     warning = connect.expiry_warning(site, timezone.localdate())
     return warning or trouble(site)
 
 
 def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
+    schools = [site for site in sites if app_registry.of(site).has_catalog]
     first = (
-        reverse("admin:integrations_integration_change", args=[sites[0].pk])
-        if sites
-        else reverse("admin:integrations_integration_add")
+        reverse("admin:integrations_integration_change", args=[schools[0].pk])
+        if schools
+        else f"{reverse('admin:integrations_integration_add')}?app={app_registry.THINKIFIC.key}"
     )
     samcart = reverse("admin:samcart")
-    connected = any(site.connection == Integration.Connection.CONNECTED for site in sites)
+    connected = any(site.connection == Integration.Connection.CONNECTED for site in schools)
     giving = actions.giving_access()
     rules = Rule.objects.filter(enabled=True)
     return [
         Task("Thinkific connected", connected, first),
         Task(
             "Welcome Emails on in Thinkific: Support Your Students > Notifications (you tick it)",
-            bool(sites) and all(site.welcome_emails_on for site in sites),
+            bool(schools) and all(site.welcome_emails_on for site in schools),
             first,
         ),
         _private(connected),

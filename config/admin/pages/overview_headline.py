@@ -17,12 +17,12 @@ class Facts:
     silent: bool = False  # no worker was seen lately
     rejected: Sequence[str] = ()  # sites that are on and whose key Thinkific rejects
     not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
-    unreachable: Sequence[str] = ()  # sites that are on and do not answer
+    unreachable: Sequence[str] = ()  # integrations that are on and do not answer
     failed: int = 0
     held: int = 0
     gave_nothing: int = 0  # purchases
     not_understood: int = 0  # events
-    waiting_for_off: int = 0  # actions of sites that are turned off
+    waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
     to_set_up: int = 0  # lines of the checklist
@@ -58,7 +58,8 @@ def headline(facts: Facts) -> Headline:
         (facts.held, f"{_count(facts.held, 'action')} held for you.", "attention"),
         (
             facts.waiting_for_off,
-            f"{_count(facts.waiting_for_off, 'action')} waiting for a site that is turned off.",
+            f"{_count(facts.waiting_for_off, 'action')} waiting for an integration that is "
+            "turned off.",
             "sites",
         ),
         (
@@ -95,8 +96,8 @@ def waiting_note(line: backlog.InLine, *, silent: bool) -> str:
     if silent:
         return "Nothing goes on: no worker runs"
     kept = [
-        (line.off, "for a site that is off"),
-        (line.paused, "for a site that is paused"),
+        (line.off, "for an integration that is off"),
+        (line.paused, "for an integration that is paused"),
         (line.later, "to be tried again later"),
     ]
     others = [f"{format_count(n)} {what}" for n, what in kept if n]

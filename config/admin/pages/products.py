@@ -223,6 +223,4 @@ class ProductAdmin(ListAdmin):
 
 def _companions(rules: list[Rule]) -> list[Rule]:
     """What belongs to those of a product's rules that work."""
-    return pairing.companions(
-        rule for rule in rules if rule.enabled and not rule.destination.gone_at
-    )
+    return pairing.companions(rule for rule in rules if rule.enabled and not rule.is_gone)

@@ -1,4 +1,4 @@
-"""The queue as it stands, for the person who looks after the server. A page without a button."""
+"""The queue as it stands, for the person who looks after the server."""
 
 from datetime import timedelta
 
@@ -11,6 +11,8 @@ from config.admin.parts import badges
 from config.admin.parts.page import Page, render
 from events.models import Worker
 from events.reports import queue
+from integrations import app_registry
+from integrations.models import Integration
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -26,9 +28,14 @@ def show(request: HttpRequest) -> HttpResponse:
         workers=[(worker, *_state(worker)) for worker in queue.workers()],
         silent_after=settings.HEARTBEAT_TIMEOUT,
         running=[(run, bool(run.lease_until and run.lease_until < now)) for run in queue.running()],
-        sites=queue.sites(),
-        most_calls=settings.THINKIFIC_CALLS_PER_MINUTE,
+        sites=[(site, *_of_app(site.integration)) for site in queue.sites()],
     )
+
+
+def _of_app(integration: Integration) -> tuple[int, bool]:
+    """How many calls a minute it may get, and whether it is asked when a pause is over."""
+    app = app_registry.of(integration)
+    return app.calls_per_minute(), app.question is not None
 
 
 def _state(worker: Worker) -> tuple[str, str]:

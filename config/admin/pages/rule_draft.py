@@ -8,6 +8,8 @@ from django.db.models import F
 from config.admin.pages.by_number_form import ByNumberForm
 from config.admin.parts import badges
 from config.admin.parts.params import row_ids, row_in
+from integrations import app_registry
+from integrations.app_registry import APPS, AppSpec
 from integrations.models import Destination, Integration, Marketplace, Product
 from rules.actions import ACTIONS, ActionSpec
 from rules.models import Rule, Scope
@@ -15,6 +17,14 @@ from rules.triggers import Category, Trigger
 
 MAX_PRODUCTS = 100
 NAMED = 5
+# What is dropped where the answer of a step is asked for again.
+GIVEN: dict[str, tuple[str, ...]] = {
+    "for": ("product", "scope"),
+    "app": ("app", "integration", "action"),
+    "action": ("integration", "action"),
+    "trigger": ("trigger",),
+    "destination": ("destination", "number", "name"),
+}
 
 
 @dataclass
@@ -24,6 +34,9 @@ class Draft:
     marketplace: Marketplace | None = None
     products: list[Product] = field(default_factory=list)
     everywhere: bool = False
+    # Those that have an integration; which one is asked where there are several.
+    apps: list[AppSpec] = field(default_factory=list)
+    app: AppSpec | None = None
     integration: Integration | None = None
     action: ActionSpec | None = None
     trigger: Trigger | None = None
@@ -49,20 +62,35 @@ class Draft:
         else:
             draft.marketplace = row_in(accounts, given.get("account"))
         draft.marketplace = draft.marketplace or accounts.first()
-        draft.integration = row_in(Integration.objects.all(), given.get("integration"))
-        draft.action = ACTIONS.get(given.get("action", ""))
+        draft._read_action(given)
         if given.get("trigger") in Trigger.values:
             draft.trigger = Trigger(given["trigger"])
             if draft.trigger.category is Category.COURSES and not draft.everywhere:
                 draft.trigger = None
-        if draft.integration and draft.action:
+        if draft.integration and draft.action and draft.action.target:
             draft.destination = row_in(draft.offered(), given.get("destination"))
             if draft.destination is None:
                 draft._read_number(given, draft.integration, draft.action)
         return draft
 
+    def _read_action(self, given: Any) -> None:
+        """App, integration and action, as far as they fit together."""
+        used = set(Integration.objects.values_list("app", flat=True))
+        self.apps = [spec for key, spec in APPS.items() if key in used]
+        self.integration = row_in(Integration.objects.all(), given.get("integration"))
+        self.action = ACTIONS.get(given.get("action", ""))
+        if self.integration is not None:
+            self.app = app_registry.of(self.integration)
+        elif given.get("app") in used:
+            self.app = APPS[given["app"]]
+        elif len(self.apps) == 1:
+            self.app = self.apps[0]
+        if self.action and (self.app is None or self.action.app != self.app.key):
+            self.action = None
+
     def _read_number(self, given: Any, integration: Integration, action: ActionSpec) -> None:
         asked = given if "number" in given else None
+        assert action.target is not None
         form = ByNumberForm(asked, integration=integration, kind=action.target)
         self.by_number = form
         if form.is_valid():
@@ -81,13 +109,31 @@ class Draft:
 
     def step(self) -> str:
         """What is to be asked next."""
-        if not (self.products or self.everywhere):
-            return "for"
-        if self.integration is None or self.action is None:
-            return "action"
-        if self.trigger is None:
-            return "trigger"
-        return "destination" if self.destination is None else "confirm"
+        answered = {
+            "for": bool(self.products or self.everywhere),
+            "app": self.app is not None,
+            "action": self.integration is not None and self.action is not None,
+            "trigger": self.trigger is not None,
+            "destination": self.destination is not None,
+        }
+        return next((step for step in self.steps() if not answered.get(step)), "confirm")
+
+    def steps(self) -> list[str]:
+        """What is asked for this rule, in order."""
+        steps = ["for", "app", "action", "trigger", "destination", "confirm"]
+        if len(self.apps) < 2:
+            steps.remove("app")
+        if self.action is not None and self.action.target is None:
+            steps.remove("destination")
+        return steps
+
+    def before(self, step: str) -> list[tuple[str, str]] | None:
+        """The answers with which the step before this one is asked again; None at the first."""
+        steps = self.steps()
+        at = steps.index(step)
+        if at == 0:
+            return None
+        return self.answers(without=GIVEN[steps[at - 1]])
 
     def answers(self, *, without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
         """As hidden fields or a query."""
@@ -96,6 +142,7 @@ class Draft:
         if self.everywhere and self.marketplace:
             found.append(("account", str(self.marketplace.pk)))
         for name, value in (
+            ("app", self.app and self.app.key),
             ("integration", self.integration and self.integration.pk),
             ("action", self.action and self.action.key),
             ("trigger", self.trigger),
@@ -120,6 +167,8 @@ class Draft:
             said.append(_named(self.products))
         if self.integration and self.action:
             said.append(f"{self.action.label} on {self.integration}")
+        elif self.app and len(self.apps) > 1:
+            said.append(self.app.label)
         if self.trigger:
             said.append(self.trigger.label)
         return said
@@ -128,7 +177,6 @@ class Draft:
         """The rules that it makes, not saved: one for each product, or a global one."""
         assert self.trigger is not None
         assert self.action is not None
-        assert self.destination is not None
         products: list[Product | None] = [*self.products] or [None]
         return [
             Rule(

@@ -17,7 +17,7 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
-from integrations.models import Destination
+from integrations.models import Destination, Integration
 from integrations.thinkific import catalog
 from rules.actions import ACTIONS
 from rules.models import Rule, Scope
@@ -64,6 +64,21 @@ class RuleForm(forms.ModelForm):
         )
         labels = {"marketplace": "SamCart account", "scope": "For"}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "action" not in self.fields:
+            return  # only looked at
+        # For another app, a new rule is made.
+        mine = self.instance.spec
+        same = [spec for spec in ACTIONS.values() if spec.app == mine.app]
+        integration, action = self.fields["integration"], self.fields["action"]
+        assert isinstance(integration, forms.ModelChoiceField)
+        assert isinstance(action, forms.ChoiceField)
+        integration.queryset = Integration.objects.filter(app=mine.app)
+        action.choices = [
+            (spec.key, spec.label) for spec in same if bool(spec.target) is bool(mine.target)
+        ]
+
     def clean(self) -> None:
         super().clean()
         self._entered: Destination | None = None
@@ -71,6 +86,8 @@ class RuleForm(forms.ModelForm):
         if not found.get("number") or not found.get("integration") or not found.get("action"):
             return
         kind = ACTIONS[found["action"]].target
+        if kind is None:
+            return
         entry = ByNumberForm(found, integration=found["integration"], kind=kind)
         if entry.is_valid():
             self._entered = entry.destination()
@@ -138,7 +155,7 @@ class RuleAdmin(ListAdmin):
     fields = (*RuleForm.Meta.fields[:-1], *BY_NUMBER, RuleForm.Meta.fields[-1])
     add_label = "New rule"
     nothing_fits = "No rule fits. A global rule runs for every product."
-    empty = "No rule yet. A rule says what Admit does in Thinkific when SamCart sells something."
+    empty = "No rule yet. A rule says what Admit does when SamCart sells something."
     actions = ("turn_on", "turn_off")
     # A message links to the rules of a course that has gone.
     also_asked = ("destination__id__exact",)
@@ -171,10 +188,10 @@ class RuleAdmin(ListAdmin):
         return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_fields(request, obj)
-        if self.has_change_permission(request, obj):
-            return fields
-        return [name for name in fields if name not in BY_NUMBER]
+        left_out: tuple[str, ...] = () if self.has_change_permission(request, obj) else BY_NUMBER
+        if obj is not None and obj.spec.target is None:
+            left_out = ("destination", *BY_NUMBER)
+        return [name for name in super().get_fields(request, obj) if name not in left_out]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "destination":
@@ -227,7 +244,7 @@ class RuleAdmin(ListAdmin):
 
     @admin.display(description="State")
     def state(self, rule: Rule) -> SafeString:
-        if rule.destination.gone_at:
+        if rule.is_gone:
             return badges.badge("Course gone", badges.RED)
         return badges.switch_badge(rule.enabled)
 

@@ -10,6 +10,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from events.models import EventLog, RuleRun
+from integrations.app_registry import APPS
 from integrations.models import Destination, Integration
 from rules.triggers import Trigger
 
@@ -59,9 +60,10 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
     `holes` are those of its product, where they are known: on them a rule is missing.
     """
     status = EventLog.Status(event.status)
-    if gave_nothing(event):
+    needs_a_person = status in {EventLog.Status.FAILED, EventLog.Status.HELD}
+    if gave_nothing(event) and not needs_a_person:
         return badge("Paid, nothing given", AMBER)
-    if status == EventLog.Status.NO_RULE and event.trigger in holes:
+    if event.gave_nothing and event.trigger in holes and not needs_a_person:
         return badge("Rule missing", AMBER)
     return badge(status.label, EVENT_COLORS[status])
 
@@ -69,7 +71,7 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
 def gave_nothing(event: EventLog) -> bool:
     """Whether somebody paid, no rule gave anything for it, and nobody has dealt with that."""
     paid = event.trigger == Trigger.PRODUCT_PURCHASED
-    return paid and event.status == EventLog.Status.NO_RULE and event.dealt_with_at is None
+    return paid and event.gave_nothing and event.dealt_with_at is None
 
 
 def run_badge(run: RuleRun) -> SafeString:
@@ -89,13 +91,20 @@ def connection_badge(integration: Integration) -> SafeString:
     return badge(connection.label, CONNECTION_COLORS[connection])
 
 
-def destination(found: Destination) -> str:
+def destination(found: Destination | None) -> str:
     """The name of a course or bundle, and what is special about it: "Course Two (entered by hand)".
 
-    A badge of its own says that it is gone.
+    A badge of its own says that it is gone. Some actions have none.
     """
+    if found is None:
+        return "–"
     special = "" if found.gone_at else found.standing
     return brief(found.name) + (f" ({special})" if special else "")
+
+
+def outside(run: RuleRun) -> str:
+    """How sentences name what the run calls: "Thinkific", "the receiver"."""
+    return APPS[run.spec.app].outside
 
 
 def switch_badge(on: bool) -> SafeString:

@@ -29,14 +29,15 @@ class ReceivedFilter(admin.SimpleListFilter):
 
 
 class IntegrationFilter(admin.SimpleListFilter):
-    """At which site; `of` is the path to it from a row."""
+    """At which of `among`; `of` is the path to it from a row."""
 
     title = "integration"
     parameter_name = "integration"
     of = "integration"
+    among = Integration.objects.all()
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(pk), name) for pk, name in Integration.objects.values_list("pk", "name")]
+        return [(str(pk), name) for pk, name in self.among.values_list("pk", "name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         number = row_id(self.value())

@@ -2,6 +2,10 @@
 "use strict";
 {
   const $ = django.jQuery;
+  // Select2 names its field after what is chosen, and not at all while nothing is.
+  const nameEmpty = () => $(".select2-selection__rendered:not([title])").attr("title", "None");
+  $(window).on("load", nameEmpty);
+  $(document).on("change", ".admin-autocomplete", () => setTimeout(nameEmpty));
   $.ajaxPrefilter((options, original) => {
     if (!original.data || original.data.field_name !== "destination") return;
     const value = (name) => document.getElementById(`id_${name}`)?.value ?? "";

@@ -4,9 +4,10 @@ from enum import Enum
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Model
+from django.db.models import QuerySet
 
 from integrations import secrets
+from integrations.app_registry import APPS
 from integrations.models import Integration, WebhookSecret
 
 # A secret that is replaced at the very moment is read again; more often than this never happens.
@@ -28,15 +29,20 @@ class Command(BaseCommand):
     )
 
     def handle(self, **_: Any) -> None:
-        keys, key_faults = _rotate(Integration, "sealed_secret", "API key of {0.name}")
-        hooks, hook_faults = _rotate(
-            WebhookSecret, "sealed", "webhook secret of {0.marketplace} ({0.created_at:%Y-%m-%d})"
-        )
-        self.stdout.write(
-            f"Re-encrypted {_counted(keys + hooks, 'secret')}: "
-            f"{_counted(keys, 'API key')} and {_counted(hooks, 'webhook secret')}."
-        )
-        if faults := key_faults + hook_faults:
+        done: dict[str, int] = {}
+        faults: list[str] = []
+        for app in APPS.values():
+            rows = Integration.objects.filter(app=app.key)
+            done[app.secret], faults_here = _rotate(rows, "sealed_secret", "{0.name}", app.secret)
+            faults += faults_here
+        noun, name = "webhook secret", "{0.marketplace} ({0.created_at:%Y-%m-%d})"
+        hooks = WebhookSecret.objects.all()
+        done[noun], faults_here = _rotate(hooks, "sealed", name, noun)
+        faults += faults_here
+        *counted, last = [_counted(number, noun) for noun, number in done.items()]
+        total = _counted(sum(done.values()), "secret")
+        self.stdout.write(f"Re-encrypted {total}: {', '.join(counted)} and {last}.")
+        if faults:
             raise CommandError(
                 "\n  ".join(
                     [
@@ -48,20 +54,19 @@ class Command(BaseCommand):
             )
 
 
-def _rotate(model: type[Model], field: str, name: str) -> tuple[int, list[str]]:
+def _rotate(rows: QuerySet[Any], field: str, name: str, noun: str) -> tuple[int, list[str]]:
     """How many were re-encrypted, and a sentence for each that was not."""
     done, faults = 0, []
-    for row in list(model._default_manager.order_by("pk")):
-        end = _rotate_one(model, row.pk, field)
+    for row in list(rows.order_by("pk")):
+        end = _rotate_one(rows.filter(pk=row.pk), field)
         done += end is _End.DONE
         if end in {_End.BUSY, _End.UNREADABLE}:
-            faults.append(f"{name.format(row)}: {end.value}.")
+            faults.append(f"{noun} of {name.format(row)}: {end.value}.")
     return done, faults
 
 
-def _rotate_one(model: type[Model], pk: int, field: str) -> _End:
-    """Replace the sealed value only if it is still the one that was read."""
-    rows = model._default_manager.filter(pk=pk)
+def _rotate_one(rows: QuerySet[Any], field: str) -> _End:
+    """Replace the sealed value of the row only if it is still the one that was read."""
     for _ in range(_TRIES):
         sealed = rows.values_list(field, flat=True).first()
         if sealed is None:

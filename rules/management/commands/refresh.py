@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from integrations import app_registry
 from integrations.models import Integration
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import FAULTS, explain
@@ -59,9 +60,12 @@ class Command(BaseCommand):
 
 
 def _chosen(name: str | None) -> list[Integration]:
-    everything = list(Integration.objects.order_by("name"))
+    there = Integration.objects.filter(app__in=app_registry.with_catalog())
+    everything = list(there.order_by("name"))
     chosen = [each for each in everything if name is None or each.name == name]
     if name is not None and not chosen:
         names = ", ".join(each.name for each in everything) or "none yet"
-        raise CommandError(f"There is no integration {name}. There are: {names}.", returncode=2)
+        raise CommandError(
+            f"There is no integration {name} with courses. There are: {names}.", returncode=2
+        )
     return chosen

@@ -7,6 +7,10 @@ left. That holds for the status line, the headers, chunk sizes and the body alik
 thread, and so has nothing that a fork could lose. Connecting and the TLS handshake take one
 time-out for the whole of it; the name look-up, which nothing can interrupt, is waited for in a
 thread of its own.
+
+A call may also restrict the addresses that it connects to. The address itself is checked, right
+before it is connected to and before an open connection is reused, so it does not matter what a
+name resolved to earlier.
 """
 
 import logging
@@ -15,7 +19,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,7 +44,9 @@ IDLE_SECONDS = 15.0
 for _name in ("urllib3.connection", "urllib3.connectionpool"):
     logging.getLogger(_name).addFilter(lambda record: False)
 
-_Addresses = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
+# As socket.getaddrinfo returns them.
+Addresses = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
+LookUp = Callable[[str, int, float], Addresses]  # host, port, seconds
 _here = threading.local()  # .call: the call under way; .adapter and .pid: see adapter()
 
 
@@ -54,11 +60,48 @@ class Stage(StrEnum):
     SENT = "sent"  # from here on the other side may have acted on the request
 
 
+class AddressNotAllowed(OSError):
+    """The call may not connect to this address."""
+
+
+def any_address(address: str) -> bool:
+    """Allows every address."""
+    return True
+
+
+def look_up(host: str, port: int, seconds: float) -> Addresses:
+    """The addresses of a host; raises OSError or UnicodeError, TimeoutError after `seconds`."""
+    kind = socket.SOCK_STREAM
+    with suppress(socket.gaierror):
+        return socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
+    found: SimpleQueue[Addresses | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, type=kind))
+        except (OSError, UnicodeError) as error:
+            found.put(error)
+
+    threading.Thread(target=ask, name="look-up", daemon=True).start()
+    try:
+        result = found.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError("the name was not looked up in time") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
 @dataclass(slots=True)
 class CallDeadline:
-    """A call under way: when it ends (monotonic seconds) and how far it has come."""
+    """A call under way: when it ends (monotonic seconds) and how far it has come.
+
+    `may_connect` gets each IP address before it is used, `look_up` finds a host's addresses.
+    """
 
     ends: float
+    may_connect: Callable[[str], bool]
+    look_up: LookUp
     stage: Stage = Stage.START
 
     @property
@@ -74,14 +117,21 @@ class CallDeadline:
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[CallDeadline]:
+def within(
+    seconds: float,
+    *,
+    may_connect: Callable[[str], bool] = any_address,
+    look_up: LookUp = look_up,
+) -> Iterator[CallDeadline]:
     """Everything that this thread's adapter does inside ends within so many seconds.
 
-    What is cut off raises whatever the broken part of the stack raises; `Call.is_over` tells it
-    from other faults.
+    What is cut off raises whatever the broken part of the stack raises; `CallDeadline.is_over`
+    tells it from other faults. An address for which `may_connect` is false raises
+    AddressNotAllowed, at the bottom of a chain of causes.
     """
     outer = getattr(_here, "call", None)
-    _here.call = call = CallDeadline(time.monotonic() + seconds)
+    ends = time.monotonic() + seconds
+    _here.call = call = CallDeadline(ends, may_connect, look_up)
     try:
         yield call
     finally:
@@ -149,9 +199,17 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """urllib3 asks this before it reuses a connection."""
+        """urllib3 asks this before it reuses a connection.
+
+        The threads' connections serve all calls, and another call may have allowed more addresses.
+        """
         rested = time.monotonic() - self._last_used
-        return rested <= IDLE_SECONDS and super().is_connected
+        if rested > IDLE_SECONDS or not super().is_connected:
+            return False
+        try:
+            return _current().may_connect(self.sock.getpeername()[0])
+        except OSError:  # closed by the other side in this moment
+            return False
 
     def send(self, data: Any) -> None:
         if self.sock is None:
@@ -164,7 +222,7 @@ class _Connection(HTTPConnection):
         call = _current()
         try:
             call.stage = Stage.LOOK_UP
-            addresses = _look_up(self.host, self.port, call.seconds_left())
+            addresses = call.look_up(self.host, self.port, call.seconds_left())
             call.stage = Stage.CONNECT
             connected = _connect(addresses, call)
         except (OSError, UnicodeError) as error:
@@ -197,31 +255,11 @@ class _Adapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
-def _look_up(host: str, port: int, seconds: float) -> _Addresses:
-    kind = socket.SOCK_STREAM
-    with suppress(socket.gaierror):
-        return socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
-    found: SimpleQueue[_Addresses | Exception] = SimpleQueue()
-
-    def ask() -> None:
-        try:
-            found.put(socket.getaddrinfo(host, port, type=kind))
-        except (OSError, UnicodeError) as error:
-            found.put(error)
-
-    threading.Thread(target=ask, name="look-up", daemon=True).start()
-    try:
-        result = found.get(timeout=seconds)
-    except Empty:
-        raise TimeoutError("the name was not looked up in time") from None
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
-def _connect(addresses: _Addresses, call: CallDeadline) -> socket.socket:
+def _connect(addresses: Addresses, call: CallDeadline) -> socket.socket:
     trouble = OSError("the name has no address")
     for family, kind, protocol, _, address in addresses:
+        if not call.may_connect(address[0]):
+            raise AddressNotAllowed(f"{address[0]} is not allowed")
         try:
             fresh = _TimedSocket(family, kind, protocol)
         except OSError as error:  # this machine may not speak IPv6

@@ -1,4 +1,4 @@
-"""The form of an integration: a Thinkific site, its key, and how it is used."""
+"""The form of a Thinkific site: its key, and how it is used."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ from integrations.thinkific.explain import WHERE
 from integrations.thinkific.site_address import subdomain
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Connection", ("app", "name", "site", "secret", "secret_expires_on")),
+    ("Connection", ("name", "site", "secret", "secret_expires_on")),
     ("E-mails to new students", ("welcome_emails_on", "send_welcome_email")),
     ("On or off", ("enabled",)),
 )
@@ -37,7 +37,7 @@ FIRST_REFUSAL: dict[int, dict[str, str]] = {
 OTHER_SITE = "Another school: make a new integration for it. Its rules would not fit this one."
 
 
-class IntegrationForm(forms.ModelForm):
+class ThinkificForm(forms.ModelForm):
     """Its key is write-only: never sent back, and kept when the field stays empty."""
 
     # The model's limit is that of a subdomain; people paste the whole address.
@@ -62,7 +62,6 @@ class IntegrationForm(forms.ModelForm):
     class Meta:
         model = Integration
         fields = (
-            "app",
             "name",
             "site",
             "secret_expires_on",
@@ -112,7 +111,8 @@ class IntegrationForm(forms.ModelForm):
             raise forms.ValidationError(str(error)) from None
         if self.site_is_settled and site != self.instance.site:
             raise forms.ValidationError(OTHER_SITE)
-        other = Integration.objects.filter(site=site).exclude(pk=self.instance.pk).first()
+        sites = Integration.objects.filter(app=self.instance.app, site=site)
+        other = sites.exclude(pk=self.instance.pk).first()
         if other is not None:
             raise forms.ValidationError(f"{other} is this school already. Edit that integration.")
         return site

@@ -1,0 +1,181 @@
+"""The page of a Notify URL: where messages are posted, their signing secret, and a test."""
+
+import copy
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin.helpers import AdminForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.pages import integration_messages
+from config.admin.parts import badges
+from config.admin.parts.page import render
+from events.receiving import samples
+from events.reports import backlog
+from integrations import connect
+from integrations.errors import OutsideError
+from integrations.models import ApiCall, Integration
+from integrations.notify_url import address_check, signature, trial
+from integrations.secrets import SecretUnreadable
+from rules.triggers import Trigger
+
+SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Receiver", ("name", "url")),
+    ("On or off", ("enabled",)),
+)
+LONGEST_ADDRESS = 2000  # what may be pasted; the check says how much is taken
+UNREADABLE = (
+    "Its signing secret cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
+    "Put the key that sealed it back into .env, or press New secret."
+)
+
+
+class NotifyForm(forms.ModelForm):
+    """A name and an address. The secret is none of its fields: Admit makes it."""
+
+    url = forms.CharField(
+        label="Address",
+        max_length=LONGEST_ADDRESS,
+        widget=forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off"}),
+        help_text="Where Admit posts what SamCart sends. It begins with https://.",
+        error_messages={"required": "Enter the address of the receiver."},
+    )
+
+    class Meta:
+        model = Integration
+        fields = ("name", "url", "enabled")
+        widgets = {"name": forms.TextInput(attrs={"autocomplete": "off"})}
+        error_messages = {"name": {"unique": "There is an integration with this name already."}}
+        help_texts = {
+            "name": "As you want to call it here.",
+            "enabled": "While it is off, its messages wait and nothing is sent. "
+            "Nothing is lost: they go out when you turn it on again.",
+        }
+
+    def clean_url(self) -> str:
+        url: str = self.cleaned_data["url"].strip()
+        if url == self.instance.url:
+            return url  # a receiver whose name cannot be looked up now can still be renamed
+        try:
+            url = address_check.check_url(url, allow_private=settings.ALLOW_PRIVATE_NOTIFY_URLS)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+        self.instance.site = urlsplit(url).hostname
+        return url
+
+
+def show(
+    request: HttpRequest, integration: Integration, *, may_save: bool, may_delete: bool
+) -> HttpResponse:
+    """The page of a new or a stored Notify URL, or what follows where its form was posted."""
+    if not may_save:
+        return _page(request, integration)
+    data = request.POST if request.method == "POST" else None
+    # A copy: the form writes into it, and the page shows what is stored.
+    form = NotifyForm(data, instance=copy.copy(integration))
+    if data is not None and form.is_valid():
+        return _save(request, form)
+    return _page(request, integration, form=form, may_delete=may_delete)
+
+
+def _page(
+    request: HttpRequest,
+    integration: Integration,
+    *,
+    form: NotifyForm | None = None,
+    may_delete: bool = False,
+) -> HttpResponse:
+    is_new = not integration.pk
+    sections = [(title, {"fields": list(names)}) for title, names in SECTIONS]
+    return render(
+        request,
+        "admin/integrations/integration/notify.html",
+        title="New Notify URL" if is_new else badges.brief(integration),
+        original=None if is_new else integration,
+        form=form,
+        sections=AdminForm(form, sections, {}) if form else None,
+        errors=bool(form and form.errors),
+        may_delete=may_delete and not is_new,
+        **({} if is_new else _told(integration)),
+    )
+
+
+def _told(integration: Integration) -> dict[str, Any]:
+    calls = ApiCall.objects.filter(integration=integration).order_by("-pk")
+    actions = reverse("admin:events_rulerun_changelist")
+    return {
+        "rules_url": integration_messages.rules_of(integration=integration.pk),
+        "actions_url": f"{actions}?integration={integration.pk}",
+        "waiting": backlog.waiting(integration),
+        "paused": integration_messages.pause_sentence(integration),
+        "last_call": calls.first(),
+        "seconds": settings.CALL_DEADLINE_SECONDS,
+    }
+
+
+def _save(request: HttpRequest, form: NotifyForm) -> HttpResponse:
+    integration: Integration = form.instance
+    if not integration.pk:
+        return _with_secret(
+            request,
+            integration,
+            "is saved. When the receiver has the secret, press Done and then Send a test.",
+        )
+    waiting = backlog.waiting(integration)
+    connect.save(integration)
+    integration_messages.saved(request, form, waiting)
+    return HttpResponseRedirect(_address(integration))
+
+
+def new_secret(request: HttpRequest, integration: Integration) -> HttpResponse:
+    """Sign with another secret from now on."""
+    return _with_secret(request, integration, "has a new signing secret. The old one ended.")
+
+
+def _with_secret(request: HttpRequest, integration: Integration, text: str) -> HttpResponse:
+    """Save it with a fresh secret, on a page that shows it this once; `text` follows the name.
+
+    A message or another page would need the secret to be kept somewhere.
+    """
+    secret = signature.new_secret()
+    connect.save(integration, secret)
+    return render(
+        request,
+        "admin/integrations/integration/secret.html",
+        title=f"Signing secret of {badges.brief(integration)}",
+        original=integration,
+        text=text,
+        secret=secret,
+        seconds=settings.CALL_DEADLINE_SECONDS,
+    )
+
+
+def send_test(request: HttpRequest, integration: Integration) -> None:
+    """Post a sample purchase, and say what the receiver answered."""
+    waiting = backlog.waiting(integration)
+    body = samples.body(
+        Trigger.PRODUCT_PURCHASED,
+        product="1",
+        product_name="Test product",
+        email="test@example.com",
+        order=1,
+    )
+    try:
+        answer = trial.send(integration, body, trigger=Trigger.PRODUCT_PURCHASED.value)
+    except OutsideError as error:
+        messages.error(request, f"{integration}: the test failed. {error.message}")
+        return
+    except SecretUnreadable:
+        messages.error(request, f"{integration}: not sent. {UNREADABLE}")
+        return
+    then = backlog.go_on(waiting, integration) if integration.enabled else ""
+    text = f"{integration}: the receiver took the test. It answered {answer.status}. {then}"
+    messages.success(request, text.rstrip())
+
+
+def _address(integration: Integration) -> str:
+    return reverse("admin:integrations_integration_change", args=[integration.pk])

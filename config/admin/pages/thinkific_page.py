@@ -1,0 +1,117 @@
+"""The page of a Thinkific site: connecting it, and what its fields fill."""
+
+import copy
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.helpers import AdminForm
+from django.db import transaction
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+
+from config.admin.pages import field_mapping, integration_messages
+from config.admin.pages.thinkific_form import SECTIONS, ThinkificForm
+from config.admin.parts import badges
+from config.admin.parts.page import render
+from events.reports import backlog
+from integrations import catalog_refresh, connect
+from integrations.models import ApiCall, Destination, Integration
+from integrations.thinkific import catalog
+from integrations.thinkific.explain import trouble
+from rules import broken_rules
+
+ADD_ROW = "_add_mapping"
+MAX_UNLISTED = 200
+
+
+def show(
+    request: HttpRequest, integration: Integration, *, may_save: bool, may_delete: bool
+) -> HttpResponse:
+    """The page of a new or a stored site, or what follows where its form was posted rightly."""
+    if not may_save:
+        return _page(request, integration)
+    data = request.POST if request.method == "POST" else None
+    # A copy: the form writes into it, and the page shows what is stored.
+    form = ThinkificForm(data, instance=copy.copy(integration))
+    fields = field_mapping.section(integration, data) if integration.pk else None
+    valid = [form.is_valid(), fields is None or fields.rows.is_valid()]
+    if data is not None and all(valid):
+        return _save(request, form, fields)
+    return _page(request, integration, form=form, fields=fields, may_delete=may_delete)
+
+
+def _page(
+    request: HttpRequest,
+    integration: Integration,
+    *,
+    form: ThinkificForm | None = None,
+    fields: field_mapping.Section | None = None,
+    may_delete: bool = False,
+) -> HttpResponse:
+    is_new = not integration.pk
+    wrong = bool(form and form.errors) or bool(fields and fields.rows.total_error_count())
+    if form:
+        form.mark_refusal()
+    why = trouble(integration)
+    sections = [(title, {"fields": list(names)}) for title, names in SECTIONS]
+    return render(
+        request,
+        "admin/integrations/integration/edit.html",
+        title="New Thinkific site" if is_new else badges.brief(integration),
+        original=None if is_new else integration,
+        form=form,
+        sections=AdminForm(form, sections, {}) if form else None,
+        mapping=fields or (None if is_new else field_mapping.section(integration)),
+        errors=wrong,
+        may_delete=may_delete and not is_new,
+        warning=connect.expiry_warning(integration, timezone.localdate()),
+        trouble=why,
+        last_call=last_call(integration) if why else None,
+        rules_url="" if is_new else integration_messages.rules_of(integration=integration.pk),
+        **({} if is_new else _not_listed(integration)),
+    )
+
+
+def _save(
+    request: HttpRequest, form: ThinkificForm, fields: field_mapping.Section | None
+) -> HttpResponse:
+    integration: Integration = form.instance
+    waiting = backlog.waiting(integration) if integration.pk else 0
+    moved = integration.site != form.initial.get("site")
+    with transaction.atomic():
+        connect.save(integration, form.cleaned_data["secret"])
+        if fields is not None:
+            fields.save()
+    page = reverse("admin:integrations_integration_change", args=[integration.pk])
+    if ADD_ROW in request.POST:
+        messages.info(request, f"{integration}: saved. Add the next mapping below.")
+        return HttpResponseRedirect(f"{page}#mapping")
+    # Only now is the transaction over.
+    outcome = catalog_refresh.refresh(integration)
+    integration.refresh_from_db()
+    if form.cleaned_data["secret"] or moved:
+        integration_messages.connected(request, integration, outcome, waiting)
+    else:
+        integration_messages.saved(request, form, waiting)
+        integration_messages.refreshed(request, integration, outcome)
+    return HttpResponseRedirect(page)
+
+
+def last_call(integration: Integration) -> ApiCall | None:
+    """The last call that was made for no action; kept for as long as any other."""
+    return ApiCall.objects.filter(integration=integration, run_id=None).order_by("-pk").first()
+
+
+def _not_listed(integration: Integration) -> dict[str, Any]:
+    """What Thinkific does not list of the site, and whether it lists anything at all."""
+    courses = integration.destinations.filter(kind=Destination.Kind.COURSE)
+    listed = courses.filter(by_hand=False, unlisted_at=None)
+    read = integration.refreshed_at is not None
+    there = integration.destinations.order_by("name", "pk").annotate(used=Count("rules"))
+    return {
+        "lost": integration_messages.lost_sentence(broken_rules.gone(integration)),
+        "none_listed": catalog.NONE_LISTED if read and not listed.exists() else "",
+        "unlisted": there.exclude(by_hand=False, unlisted_at=None, gone_at=None)[:MAX_UNLISTED],
+    }

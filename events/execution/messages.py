@@ -1,0 +1,22 @@
+"""What a run passes on: the body that SamCart sent, as it came."""
+
+from events.models import Delivery, RuleRun
+from rules.actions import Message
+
+
+def of(run: RuleRun) -> Message | None:
+    """The message of a run that passes it on; None where the body is not kept."""
+    if not run.spec.passes_on:
+        return None
+    delivery = Delivery.objects.get(pk=run.event.delivery_id)
+    body = bytes(delivery.body)
+    if delivery.body_removed_at is not None or not body:
+        return None
+    return Message(
+        number=str(run.message_id),
+        body=body,
+        content_type=delivery.content_type,
+        content_encoding=delivery.content_encoding,
+        trigger=run.event.trigger or "",
+        event=run.event.pk,
+    )

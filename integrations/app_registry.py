@@ -1,0 +1,26 @@
+"""The apps that an integration can be of: APPS has one spec for each.
+
+Code that needs to know what differs between the apps asks the spec, and never compares keys. It is
+not named `apps`, because Django imports a module of that name before there are models.
+"""
+
+from collections.abc import Iterable
+
+from integrations.app_spec import AppSpec
+from integrations.models import Integration
+from integrations.notify_url.app import SPEC as NOTIFY_URL
+from integrations.thinkific.app import SPEC as THINKIFIC
+
+__all__ = ["APPS", "NOTIFY_URL", "THINKIFIC", "AppSpec", "of", "with_catalog"]
+
+APPS: dict[str, AppSpec] = {spec.key.value: spec for spec in (THINKIFIC, NOTIFY_URL)}
+
+
+def of(integration: Integration) -> AppSpec:
+    """The spec of the integration's app."""
+    return APPS[integration.app]
+
+
+def with_catalog() -> Iterable[str]:
+    """The keys of the apps whose integrations have courses, bundles and signup fields."""
+    return [key for key, spec in APPS.items() if spec.has_catalog]

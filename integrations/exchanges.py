@@ -1,0 +1,246 @@
+"""One HTTP call of any app: sent under its deadline, recorded, judged. The one place that sends.
+
+It keeps no state of its own and tries nothing twice. A call reads a limited part of the answer,
+follows no redirect and uses no proxy of the environment.
+"""
+
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from http.client import HTTPException
+from typing import Any
+
+import requests
+from django.conf import settings
+from django.db import connections
+from urllib3.exceptions import HTTPError
+
+from integrations.deadline import (
+    CONNECT_SECONDS,
+    AddressNotAllowed,
+    CallDeadline,
+    LookUp,
+    Stage,
+    adapter,
+    any_address,
+    look_up,
+    within,
+)
+from integrations.errors import OutsideError
+from integrations.models import ApiCall, Integration
+
+_CHUNK = 16 * 1024
+_WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx answer. `body`: of Thinkific a JSON object or array, or None; of a receiver text."""
+
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request that was sent, and what came of it, without secrets and safe to store."""
+
+    method: str
+    url: str
+    request_body: str
+    status: int | None
+    response_body: str
+    error: str
+    milliseconds: int
+    sent_at: datetime
+
+
+def kept(exchange: Exchange, integration: Integration, *, run_id: int | None = None) -> ApiCall:
+    """The exchange as a row, not saved."""
+    return ApiCall(
+        integration=integration,
+        run_id=run_id,
+        method=exchange.method,
+        url=exchange.url,
+        request_body=exchange.request_body,
+        status=exchange.status,
+        response_body=exchange.response_body,
+        error=exchange.error,
+        milliseconds=exchange.milliseconds,
+        sent_at=exchange.sent_at,
+    )
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to be sent, and its limits.
+
+    `body_text` is what the Exchange shows of the body, `kept` the characters that it keeps of
+    each body, `hide` removes secrets from its texts. `seconds` is for the whole call, `largest`
+    the bytes of the decoded answer after which reading stops.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    body_text: str
+    seconds: float
+    largest: int
+    kept: int
+    hide: Callable[[str], str] = _as_it_is
+    may_connect: Callable[[str], bool] = any_address
+    look_up: LookUp = look_up
+
+
+class Cut(StrEnum):
+    """What ended a call before its answer was complete."""
+
+    NOT_USABLE = "not usable"  # the request cannot be sent as it is
+    NOT_ALLOWED = "not allowed"  # the call may not connect to the address
+    NO_ADDRESS = "no address"
+    NO_CERTIFICATE = "no certificate"  # none that is valid for the host
+    NO_TLS = "no TLS"
+    NOT_IN_TIME = "not in time"  # no connection within the time of the call
+    CONNECTION_REFUSED = "connection refused"
+    UNREACHABLE = "unreachable"
+    # From here on the other side may have acted on the request.
+    NO_ANSWER_IN_TIME = "no answer in time"
+    BROKEN_OFF = "broken off"
+    TOO_LARGE = "too large"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came over the wire. `status` is None when no answer came, `cut` what ended it early."""
+
+    status: int | None
+    headers: Mapping[str, str]
+    text: str
+    cut: Cut | None
+    detail: str = ""  # of NO_CERTIFICATE: what OpenSSL says of it
+
+
+def refuse_in_transaction() -> None:
+    """Raises RuntimeError inside a database transaction.
+
+    A slow answer would hold its locks, and a rollback would forget the call.
+    """
+    if not settings.configured:
+        return
+    if any(each.in_atomic_block for each in connections.all(initialized_only=True)):
+        raise RuntimeError("Nothing may be sent inside a database transaction.")
+
+
+def carry_out(
+    request: Request,
+    judge: Callable[[Reply], Answer | OutsideError],
+    after_call: Callable[[Exchange], None],
+) -> Answer:
+    """Send the request; its answer as `judge` sees it, or the error that `judge` returns, raised.
+
+    `after_call` gets the Exchange of whatever was sent, also when a signal interrupts it.
+    """
+    sent_at, started = datetime.now(UTC), time.monotonic()
+
+    def record(status: int | None, text: str, error: str) -> None:
+        after_call(
+            Exchange(
+                method=request.method,
+                url=request.hide(request.url),
+                request_body=request.hide(request.body_text)[: request.kept],
+                status=status,
+                response_body=text[: request.kept],
+                error=error,
+                milliseconds=round((time.monotonic() - started) * 1000),
+                sent_at=sent_at,
+            )
+        )
+
+    try:
+        reply = _send(request)
+        outcome = judge(reply)
+    except BaseException:  # a signal, or a fault of ours: it may have been sent anyway
+        record(None, "", "The call was interrupted.")
+        raise
+    if isinstance(outcome, OutsideError):
+        record(reply.status, reply.text, outcome.message)
+        raise outcome
+    record(reply.status, reply.text, "")
+    return outcome
+
+
+def text_of(body: bytes | bytearray) -> str:
+    """Any bytes as text that a database can hold."""
+    return body.decode("utf-8-sig", "replace").replace("\0", "\ufffd")
+
+
+def _send(request: Request) -> Reply:
+    """One request and what came back; faults of the wire are returned, not raised."""
+    received = bytearray()
+    status: int | None = None
+    answered: Mapping[str, str] = {}
+    cut, detail = None, ""
+    limits = within(request.seconds, may_connect=request.may_connect, look_up=request.look_up)
+    with limits as call:
+        try:
+            prepared = requests.Request(
+                request.method, request.url, headers=request.headers, data=request.body or None
+            ).prepare()
+            # The sockets keep the deadline; this bounds what is done outside of them.
+            timeout = (min(CONNECT_SECONDS, request.seconds), request.seconds)
+            with adapter().send(prepared, stream=True, timeout=timeout) as response:
+                status, answered = response.status_code, response.headers
+                cut = _read(response, received, request.largest)
+        except _WIRE_ERRORS as error:
+            cut, detail = _cut(error, call), _certificate_fault(error)
+    del received[request.largest :]
+    return Reply(status, answered, request.hide(text_of(received)), cut, detail)
+
+
+def _read(response: requests.Response, received: bytearray, largest: int) -> Cut | None:
+    """Fill `received` with the decoded body, stopping while it is still small."""
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        received += chunk
+        if len(received) > largest:
+            return Cut.TOO_LARGE
+    return None
+
+
+def _cut(error: Exception, call: CallDeadline) -> Cut:
+    timed_out = call.is_over or bool(_cause(error, TimeoutError))
+    if call.stage is Stage.START:
+        return Cut.NOT_USABLE
+    if call.stage is Stage.SENT:
+        return Cut.NO_ANSWER_IN_TIME if timed_out else Cut.BROKEN_OFF
+    if _cause(error, AddressNotAllowed):
+        return Cut.NOT_ALLOWED
+    if call.stage is Stage.LOOK_UP:
+        return Cut.NO_ADDRESS
+    secure = call.stage is Stage.SECURE
+    if secure and _cause(error, ssl.SSLCertVerificationError):
+        return Cut.NO_CERTIFICATE
+    if timed_out:
+        return Cut.NOT_IN_TIME
+    if secure:
+        return Cut.NO_TLS
+    refused = _cause(error, ConnectionRefusedError)
+    return Cut.CONNECTION_REFUSED if refused else Cut.UNREACHABLE
+
+
+def _certificate_fault(error: Exception) -> str:
+    found = _cause(error, ssl.SSLCertVerificationError)
+    return str(getattr(found, "verify_message", ""))
+
+
+def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error

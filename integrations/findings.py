@@ -1,0 +1,24 @@
+"""What an answer told of an integration as a whole: that it is open, or what stops it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from integrations.errors import OutsideError
+from integrations.models import SiteAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How the integration stands; `error` is what stops it, or why nothing is known."""
+
+    state: SiteAnswer
+    error: OutsideError | None = None
+
+
+class Learning(Protocol):
+    """What keeps findings until they are written: an attempt."""
+
+    connected: bool
+
+    def found(self, finding: Finding) -> None:
+        """An answer told how the integration as a whole stands."""

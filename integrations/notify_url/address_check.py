@@ -1,0 +1,112 @@
+"""Which addresses Admit posts to: none of a private network, unless the settings allow it.
+
+`check_url` is for the moment of saving. A name may lead elsewhere later, so the client asks
+`is_public` about the address that it connects to.
+"""
+
+import ipaddress
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+
+from integrations.deadline import Addresses, LookUp, look_up
+
+LONGEST = 500  # characters that the database takes
+LOOK_UP_SECONDS = 5.0
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
+# All of IPv6 that is routed so far. What lies outside is not always private to `ipaddress`.
+_IPV6_GLOBAL = ipaddress.IPv6Network("2000::/3")
+# Leads to the IPv4 address in its last four bytes (RFC 6052).
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Global to `ipaddress`, in some versions of Python at least, but answered by the cloud or the
+# network that this machine is in: IETF protocols and Oracle's metadata, and Azure's agent.
+_ANSWERED_NEARBY = [ipaddress.IPv4Network(each) for each in ("192.0.0.0/24", "168.63.129.16/32")]
+
+EMPTY = "Enter the address of the receiver, for example https://example.com/hooks/samcart."
+UNUSABLE = "That is not an address on the web. Copy it once more, from https:// to its end."
+NO_HTTP = (
+    "The address must begin with https://. What SamCart sends holds personal data, "
+    "which anybody on the way could read otherwise."
+)
+WITH_USER = (
+    "The address must not contain a user name or a password. "
+    "The receiver knows Admit by the signature of each message."
+)
+WITH_FRAGMENT = "Leave out the # and what follows: it is never sent to a receiver."
+TOO_LONG = f"The address is too long. Admit takes {LONGEST} characters at most."
+UNKNOWN_NAME = "{host} was not found (DNS). Check the spelling, or try again later."
+TOO_SLOW = "{host} could not be looked up within {seconds:g} seconds (DNS). Try again later."
+PRIVATE = (
+    "{host} is not on the public internet: its address is on this machine or in a private network. "
+    "Admit posts there only with ALLOW_PRIVATE_NOTIFY_URLS=true in its settings."
+)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is on the public internet; False for what is no address."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = _ipv4_in(found)
+        if inner is None:
+            return found in _IPV6_GLOBAL and found.is_global
+        found = inner
+    nearby = any(found in network for network in _ANSWERED_NEARBY)
+    return found.is_global and not found.is_multicast and not nearby
+
+
+def check_url(text: str, *, allow_private: bool, resolve: LookUp = look_up) -> str:
+    """The address as it is stored and posted to, in one spelling.
+
+    Looks the host up. Raises ValueError with a sentence for the person who entered the address.
+    """
+    url = _parse(text.strip(), allow_http=allow_private)
+    host = (url.host or "").strip("[]")
+    port = url.port or DEFAULT_PORTS[url.scheme or ""]
+    try:
+        addresses = resolve(host, port, LOOK_UP_SECONDS)
+    except TimeoutError:
+        raise ValueError(TOO_SLOW.format(host=host, seconds=LOOK_UP_SECONDS)) from None
+    except (OSError, UnicodeError):
+        raise ValueError(UNKNOWN_NAME.format(host=host)) from None
+    if not allow_private and not _all_public(addresses):
+        raise ValueError(PRIVATE.format(host=host))
+    return url.url
+
+
+def _parse(text: str, *, allow_http: bool) -> Url:
+    if not text:
+        raise ValueError(EMPTY)
+    if "\\" in text or not text.isprintable() or " " in text:
+        raise ValueError(UNUSABLE)
+    try:
+        url = parse_url(text)  # the parser that sending uses, so both see the same host
+    except LocationParseError:
+        raise ValueError(UNUSABLE) from None
+    if url.scheme not in DEFAULT_PORTS or not url.host or url.port == 0:
+        raise ValueError(UNUSABLE)
+    if url.scheme == "http" and not allow_http:
+        raise ValueError(NO_HTTP)
+    if url.auth is not None:
+        raise ValueError(WITH_USER)
+    if url.fragment is not None:
+        raise ValueError(WITH_FRAGMENT)
+    port = None if url.port == DEFAULT_PORTS[url.scheme] else url.port
+    url = url._replace(port=port, path=url.path or "/")
+    if len(url.url) > LONGEST:
+        raise ValueError(TOO_LONG)
+    return url
+
+
+def _all_public(addresses: Addresses) -> bool:
+    return bool(addresses) and all(is_public(address[0]) for *_, address in addresses)
+
+
+def _ipv4_in(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that this one leads to, if it does."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour

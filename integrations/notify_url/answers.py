@@ -1,0 +1,156 @@
+"""What an answer of a receiver, or the lack of one, means: done, or an error by reaction.
+
+A receiver is somebody's own program, so its sentences name the status: that is what its owner
+will look for. Only 410 ends a message; everything else may be mended on the receiver's side, so
+it is sent again. A repetition does no harm, because it has the same id.
+"""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import NamedTuple
+
+from integrations import retry_after
+from integrations.errors import LimitReached, OutsideError, Refused, Retry
+from integrations.exchanges import Answer, Cut, Reply
+
+PAUSE = 30.0  # seconds, when a receiver asks for a pause without saying for how long
+
+GONE = (
+    "The receiver answers 410 Gone: it does not want these messages any more. "
+    "Turn the rule off or edit the address."
+)
+NOT_ALLOWED = (
+    "{host} is not on the public internet any more: its address is on this machine or in a "
+    "private network, and Admit posts there only with ALLOW_PRIVATE_NOTIFY_URLS=true in its "
+    "settings. Check the name's DNS, or edit the address."
+)
+NOT_HTTPS = (
+    "The address of {host} begins with http://, and Admit posts there only with "
+    "ALLOW_PRIVATE_NOTIFY_URLS=true in its settings. Edit the address so that it begins with "
+    "https://."
+)
+
+
+class _Failure(NamedTuple):
+    """Why a message was not taken; the sentence may name {host}, {seconds}, {status}, {detail}."""
+
+    code: str
+    sentence: str
+
+
+# Of each way in which no answer may come.
+_CUTS = {
+    Cut.NOT_USABLE: _Failure(
+        code="unreachable",
+        sentence="The address of {host} is not usable. Edit the address.",
+    ),
+    Cut.NOT_ALLOWED: _Failure(
+        code="address_not_allowed",
+        sentence=NOT_ALLOWED,
+    ),
+    Cut.NO_ADDRESS: _Failure(
+        code="unreachable",
+        sentence="{host} could not be looked up (DNS). Check the spelling of the address.",
+    ),
+    Cut.NO_CERTIFICATE: _Failure(
+        code="tls_failed",
+        sentence=(
+            "The certificate of {host} is not valid{detail}. It must be replaced on the receiver's "
+            "side; if it is good there, check this server's clock."
+        ),
+    ),
+    Cut.NO_TLS: _Failure(
+        code="tls_failed",
+        sentence=(
+            "No secure connection to {host} could be made (TLS). Check that the receiver speaks "
+            "https at this address."
+        ),
+    ),
+    Cut.NOT_IN_TIME: _Failure(
+        code="timed_out",
+        sentence=(
+            "{host} could not be reached in time. Check that the receiver is up and that its "
+            "firewall lets this server in."
+        ),
+    ),
+    Cut.CONNECTION_REFUSED: _Failure(
+        code="unreachable",
+        sentence="{host} refused the connection. Check that the receiver is up.",
+    ),
+    Cut.UNREACHABLE: _Failure(
+        code="unreachable",
+        sentence="{host} could not be reached from this server. Check that the receiver is up.",
+    ),
+    Cut.NO_ANSWER_IN_TIME: _Failure(
+        code="timed_out",
+        sentence=(
+            "{host} did not answer within {seconds:g} seconds. A receiver should answer first and "
+            "do its work afterwards."
+        ),
+    ),
+    Cut.BROKEN_OFF: _Failure(
+        code="unreachable",
+        sentence="{host} took the message, and the connection broke off before its answer.",
+    ),
+}
+
+_REDIRECTED = _Failure(
+    code="redirected",
+    sentence=(
+        "{host} answered {status}, a redirect, which Admit does not follow. "
+        "Edit the address to where the receiver is."
+    ),
+)
+_LIMITED = _Failure(
+    code="limit_reached", sentence="{host} answered {status}: it wants fewer messages at a time."
+)
+_REFUSED = _Failure(
+    code="refused",
+    sentence=(
+        "{host} answered {status}: it did not accept the message. Look into the receiver's own log."
+    ),
+)
+_FAILED = _Failure(
+    code="receiver_failed",
+    sentence="{host} answered {status}: it failed on its side. Look into the receiver's own log.",
+)
+
+
+def judge(reply: Reply, *, host: str, seconds: float, now: datetime) -> Answer | OutsideError:
+    """What a reply means, by its status alone; `seconds` is the deadline that the call had."""
+    status = reply.status
+    if status is None:
+        return _no_answer(reply, host=host, seconds=seconds)
+    if 200 <= status < 300:
+        return Answer(status, reply.text)
+    if status == HTTPStatus.GONE:
+        return Refused(GONE, status=status, code="receiver_gone")
+    pause = retry_after.seconds(reply.headers, now)
+    failure = _of_status(status)
+    sentence = failure.sentence.format(host=host, status=_named(status))
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return LimitReached(sentence, seconds=pause or PAUSE, status=status)
+    return Retry(sentence, status=status, code=failure.code, in_doubt=False, seconds=pause)
+
+
+def _no_answer(reply: Reply, *, host: str, seconds: float) -> Retry:
+    failure = _CUTS[reply.cut or Cut.BROKEN_OFF]
+    detail = f" ({reply.detail})" if reply.detail else ""
+    sentence = failure.sentence.format(host=host, seconds=seconds, detail=detail)
+    return Retry(sentence, code=failure.code, in_doubt=False)
+
+
+def _of_status(status: int) -> _Failure:
+    if 300 <= status < 400:
+        return _REDIRECTED
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return _LIMITED
+    return _REFUSED if 400 <= status < 500 else _FAILED
+
+
+def _named(status: int) -> str:
+    """The status with its standard name, never with the words that the receiver chose."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)

@@ -1,0 +1,51 @@
+"""A test message, sent to a receiver while a person waits for its answer."""
+
+import uuid
+
+from django.db import transaction
+
+from integrations import rate_limit
+from integrations.errors import OutsideError
+from integrations.exchanges import Answer, Exchange, kept
+from integrations.models import ApiCall, Integration
+from integrations.notify_url import pauses
+from integrations.notify_url.app import client_for
+from integrations.notify_url.calls import HttpPost
+
+TEST_HEADER = "admit-test"
+
+
+def send(integration: Integration, body: bytes, *, trigger: str) -> Answer:
+    """Post `body`, JSON, signed like any message and marked as a test; the receiver's answer.
+
+    It also tells whether the receiver can be reached: a success ends its pause, and what
+    `pauses.found` says of an error takes effect. Raises what a client raises, and SecretUnreadable.
+    """
+    sent: list[Exchange] = []
+    client = client_for(integration, sent.append)
+    try:
+        answer = client.send(
+            HttpPost(
+                message_id=str(uuid.uuid4()),
+                body=body,
+                content_type="application/json",
+                content_encoding="",
+                headers={"admit-trigger": trigger, TEST_HEADER: "true"},
+            )
+        )
+    except OutsideError as error:
+        pauses.take_effect(integration, pauses.found(error))
+        raise
+    finally:
+        ApiCall.objects.bulk_create([kept(exchange, integration) for exchange in sent])
+    _note_success(integration)
+    return answer
+
+
+def _note_success(integration: Integration) -> None:
+    with transaction.atomic():
+        same = Integration.objects.filter(
+            pk=integration.pk, secret_version=integration.secret_version
+        )
+        if same.update(connection=Integration.Connection.CONNECTED, connection_message=""):
+            rate_limit.unblock(integration.pk)

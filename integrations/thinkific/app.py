@@ -1,0 +1,25 @@
+"""Thinkific as an app."""
+
+from django.conf import settings
+
+from integrations.app_spec import AppSpec
+from integrations.models import Integration
+from integrations.thinkific import access_check, pauses
+from integrations.thinkific.session import client_for
+
+SPEC = AppSpec(
+    key=Integration.App.THINKIFIC,
+    label=Integration.App.THINKIFIC.label,
+    outside="Thinkific",
+    secret="API key",  # noqa: S106 - its name
+    has_catalog=True,
+    # Thinkific serves about ten calls at once; eight leave room for the site's other tools.
+    calls_at_once=8,
+    calls_per_minute=lambda: int(settings.THINKIFIC_CALLS_PER_MINUTE),
+    share_of_threads=1.0,
+    client=client_for,
+    checked=access_check.checked,
+    take_effect=access_check.take_effect,
+    question=access_check.ask,
+    try_now=pauses.try_now,
+)

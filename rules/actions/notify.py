@@ -1,0 +1,47 @@
+"""Send HTTP POST: what SamCart sent is posted to a Notify URL, byte for byte."""
+
+from collections.abc import Generator
+
+from integrations.errors import Refused
+from integrations.exchanges import Answer
+from integrations.models import Integration
+from integrations.notify_url.calls import HttpPost
+from integrations.thinkific.attempt import Attempt
+from rules.actions.spec import ActionSpec, Effect, Order, Outcome, PlannedCall
+
+NO_BODY = "no_body"
+
+
+def send_http_post(attempt: Attempt, order: Order) -> Generator[HttpPost, Answer, Outcome]:
+    """Post the body once. The receiver knows by the message's number what it got before."""
+    message = order.message
+    if message is None:
+        raise Refused(
+            f"What SamCart sent is not kept any more, so nothing was sent to {order.destination}.",
+            code=NO_BODY,
+        )
+    yield HttpPost(
+        message_id=message.number,
+        body=message.body,
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        headers={"admit-trigger": message.trigger, "admit-event": str(message.event)},
+    )
+    return Outcome("posted", f"Sent to {order.destination}.")
+
+
+def _planned_calls(*, site: str = "", **_: bool) -> list[PlannedCall]:
+    return [PlannedCall("Send what SamCart sent", f"POST {site}".rstrip())]
+
+
+SPEC = ActionSpec(
+    key="send_http_post",
+    label="Send HTTP POST",
+    app=Integration.App.NOTIFY_URL,
+    effect=Effect.NONE,
+    target=None,
+    run=send_http_post,
+    in_words="send an HTTP POST to {place}",
+    planned_calls=_planned_calls,
+    passes_on=True,
+)

@@ -1,0 +1,113 @@
+"""A receiver of Notify URLs on loopback, healthy or in any of the ways in which one may be ill.
+
+with Receiver(secret) as receiver:
+    receiver.behavior = answers(503, {"Retry-After": "60"})
+    ...  # receiver.url, receiver.requests, receiver.verified()
+"""
+
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+
+from standardwebhooks import Webhook
+
+from tests.support.wire import Peer, Wire, head
+
+Behavior = Callable[[Peer], None]
+
+
+def answers(
+    status: int, headers: Mapping[str, str] | None = None, body: str | bytes = b""
+) -> Behavior:
+    """Answers each message with the same."""
+    return lambda peer: peer.answer(status, body, headers)
+
+
+healthy = answers(200, body="Thank you.")
+gone = answers(410)
+
+
+def redirects(to: str, status: int = 302) -> Behavior:
+    """Sends each message elsewhere."""
+    return answers(status, {"Location": to})
+
+
+def sends(data: bytes) -> Behavior:
+    """Sends these bytes for an answer, and closes the connection."""
+
+    def behave(peer: Peer) -> None:
+        peer.send(data)
+        peer.sock.close()
+
+    return behave
+
+
+def drips(begun: bytes, data: bytes) -> Behavior:
+    """Sends the first bytes at once, and then drips the others, one by one without end."""
+
+    def behave(peer: Peer) -> None:
+        peer.send(begun)
+        peer.drip(data)
+
+    return behave
+
+
+def silent(peer: Peer) -> None:
+    """Takes the message and never answers."""
+    peer.wait()
+
+
+def drips_headers(status: int = 200) -> Behavior:
+    """Sends a status, and headers that never end."""
+    return drips(f"HTTP/1.1 {status} OK\r\n".encode(), b"X-A: b\r\n")
+
+
+def drips_body(status: int = 200) -> Behavior:
+    """Sends status and headers, and a body that never ends."""
+    return drips(head(status, {"Connection": "close"}), b"x")
+
+
+def never_stops(peer: Peer) -> None:
+    """Answers 200 and then sends as much as is taken, without end."""
+    peer.send(head(200, {"Connection": "close"}))
+    peer.flood(b"x" * 65536)
+
+
+class Receiver(Wire):
+    """Takes messages and behaves as `behavior` says, which may be changed while it serves."""
+
+    def __init__(
+        self,
+        secret: str = "",
+        behavior: Behavior = healthy,
+        *,
+        path: str = "/hook",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(self._serve_messages, tls=tls)
+        self.secret = secret
+        self.behavior = behavior
+        self.most_at_once = 0  # messages that were under way at the same time
+        self._under_way = 0
+        self._lock = threading.Lock()
+        self.url += path
+
+    def verified(self) -> list[str]:
+        """The ids of all messages so far, in their order; raises for a signature that is wrong."""
+        for request in self.requests:
+            webhook = Webhook(self.secret)
+            webhook.verify(request.body, request.headers, json_parse=False)
+        return [request.headers["webhook-id"] for request in self.requests]
+
+    def _serve_messages(self, peer: Peer) -> None:
+        while peer.read():
+            self._count(1)
+            try:
+                self.behavior(peer)
+            finally:
+                self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._under_way += change
+            self.most_at_once = max(self.most_at_once, self._under_way)
