@@ -152,6 +152,8 @@ def _shown(sites: list[Integration]) -> list[tuple[Integration, str, datetime | 
 
 
 def _health(site: Integration) -> str:
+    if not app_registry.of(site).has_catalog:
+        return site.connection_message
     warning = connect.expiry_warning(site, timezone.localdate())
     return warning or trouble(site)
 
