@@ -99,8 +99,12 @@ def sites() -> list[SiteQueue]:
 
 
 def paused() -> dict[int, datetime]:
-    """{integration's pk: until when nothing is sent to it}; a pause that is over is left out."""
-    rows = CallBudget.objects.exclude(blocked="").annotate(now=rate_limit.EpochNow())
+    """{integration's pk: until when nothing is sent to it}; a pause that is over is left out.
+
+    So is one for a key that was rejected: it ends by another key.
+    """
+    needs_nobody = CallBudget.objects.exclude(blocked__in=["", CallBudget.Blocked.KEY])
+    rows = needs_nobody.annotate(now=rate_limit.EpochNow())
     return {row.pk: end for row in rows if (end := _end(row))}
 
 

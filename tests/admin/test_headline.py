@@ -23,6 +23,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "silent": (True, "no worker runs", True),
     "rejected": (("Studio Nord",), "rejects the key of Studio Nord", True),
     "not_let_in": (("Nova",), "Nova never connected: the address or the key is wrong", True),
+    "unsigned": (("My CRM",), "The signing secret of My CRM cannot be opened", True),
     "unreachable": (("Art Academy", "Zoo"), "Cannot connect to Art Academy, Zoo", True),
     "failed": (1, "1 action failed", True),
     "held": (2, "2 actions held", False),

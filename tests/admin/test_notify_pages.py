@@ -295,11 +295,23 @@ def test_a_receiver_that_is_away_is_called_unreachable_until_a_test_arrives(
     assert [run.status for run in world.settle()] == ["done"]
 
 
-def test_a_secret_that_this_server_cannot_open_is_replaced_by_a_new_one(manager, crm, settings):
+def test_a_secret_that_this_server_cannot_open_is_replaced_by_a_new_one(
+    manager, world, crm, settings
+):
+    world.notify_rule("product_purchased", crm)
     settings.FIELD_ENCRYPTION_KEYS = ["b3RoZXIta2V5LW90aGVyLWtleS1vdGhlci1rZXktISE="]
     (text,) = said(press(manager, crm, "send_test"))
     assert "press New secret" in text
+    world.sell()
+    world.settle()
+    overview = words(manager.get(reverse("admin:index")))
+    assert "The signing secret of My CRM cannot be opened." in overview
+    assert "My CRM Secret unreadable – The stored secret cannot be opened" in overview
+    assert "rejects the key of My CRM" not in overview
+    assert "Paused until" not in overview
+    assert "asked for a pause" not in words(manager.get(page_of(crm)))
     assert secret_on(press(manager, crm, "new_secret"))
+    assert [run.status for run in world.settle()] == ["done"]
     assert said(press(manager, crm, "send_test")) == [
         "My CRM: the receiver took the test. It answered 200."
     ]

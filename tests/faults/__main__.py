@@ -9,14 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from tests.faults import answers, carrying, clusters, one_customer, receiving, scale
+from tests.faults import (
+    answers,
+    carrying,
+    clusters,
+    one_customer,
+    passing_on,
+    receiving,
+    scale,
+)
 from tests.faults.database import Place
 from tests.faults.fault import Fault, Outcome, strike, table
 from tests.support import postgres
 
 FAULTS = {
     fault.name: fault
-    for part in (receiving, carrying, clusters, answers, one_customer, scale)
+    for part in (receiving, carrying, clusters, answers, one_customer, passing_on, scale)
     for fault in part.FAULTS
 }
 

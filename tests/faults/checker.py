@@ -6,12 +6,14 @@ and runs that Admit tells of, the enrollments in the school, and every call that
 
 import subprocess
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 from integrations.thinkific.sandbox import RecordedCall, School
 from tests.faults.stage import Sale, Stage, strays
 from tests.support import live
+from tests.support.receiver import Receiver
 
 # After the last run has ended, this long nothing may be called any more.
 QUIET_SECONDS = 1.5
@@ -44,6 +46,8 @@ def check(stage: Stage) -> Found:
         _access(school, sales, found)
         calls = [call for call in stage.sandbox.calls if call.school == school.subdomain]
         found.twice += done_twice(school, calls)
+    if stage.receiver is not None:
+        _messages(stage.receiver, stage.sales, found)
     _quiet(stage, found)
     _stop(stage, found)
     return found
@@ -67,8 +71,22 @@ def _events(stage: Stage, found: Found) -> None:
             found.lost.append(f"{what} was acknowledged and not stored")
         elif its[0]["status"] not in _ends(sale, last[sale.school, sale.email]):
             found.lost.append(f"{what} ended {its[0]['status']}: {its[0]['runs']}")
-        elif len(its[0]["runs"]) != 1:
+        elif len(its[0]["runs"]) != (1 if stage.receiver is None else 2):
             found.lost.append(f"{what} has {len(its[0]['runs'])} runs")
+
+
+def _messages(receiver: Receiver, sales: list[Sale], found: Found) -> None:
+    """Each acknowledged sale has reached the receiver. Under one id it may come again."""
+    ids: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for message, number in zip(receiver.requests, receiver.verified(), strict=True):
+        body = message.json()
+        ids[body["type"], body["order"]["id"]].add(number)
+    for sale in sales:
+        got = ids[sale.kind, sale.order]
+        if sale.acknowledged and not got:
+            found.lost.append(f"{sale.trigger} of order {sale.order} did not reach the receiver")
+        if len(got) > 1:
+            found.twice.append(f"{sale.trigger} of order {sale.order} has {len(got)} messages")
 
 
 def _ends(sale: Sale, last: Sale) -> set[str]:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from integrations.notify_url import signature
 from integrations.thinkific.sandbox import Sandbox, School
 from tests.faults.database import Database, Place
 from tests.support import live
 from tests.support.live import Installation, Process, Running
+from tests.support.receiver import Receiver
 
 # A call may take 1.3 s and a task 4 s; what a dead worker had begun is taken up after 6 s.
 SETTINGS = {
@@ -24,6 +26,7 @@ SETTINGS = {
     "HEARTBEAT_TIMEOUT": "6",
     "RETRY_DELAYS": ",".join(["0.2", "0.5", *["1"] * 18]),
     "WEB_CONCURRENCY": "2",
+    "ALLOW_PRIVATE_NOTIFY_URLS": "true",
 }
 # Nothing that is mended may take longer to heal.
 HEALED_WITHIN = 180.0
@@ -62,6 +65,8 @@ class Stage:
     notes: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=lambda: {"acme": live.HOOK_SECRET})
     mended_at: float = 0.0
+    # To which each sale is passed on, where a fault is about that.
+    receiver: Receiver | None = None
     # What is to be undone when every program has ended.
     after: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _orders: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -210,11 +215,31 @@ class Stage:
                     ("product_refunded", "expire_course_enrollment"),
                 )
             ]
-        file = self.admit.folder / "schools.yaml"
+        self._configure(document)
+        self.sandbox.clear_calls()
+
+    def open_receiver(self) -> Receiver:
+        """A receiver to which each purchase and refund is passed on."""
+        secret = signature.new_secret()
+        self.receiver = self.after.enter_context(Receiver(secret))
+        connected = {"name": "My CRM", "app": "notify_url", "url": self.receiver.url}
+        rules = [
+            {
+                "marketplace": "Main shop",
+                "trigger": trigger,
+                "integration": "My CRM",
+                "action": "send_http_post",
+            }
+            for trigger in ("product_purchased", "product_refunded")
+        ]
+        self._configure({"integrations": [connected | {"secret": secret}], "rules": rules})
+        return self.receiver
+
+    def _configure(self, document: Mapping[str, object]) -> None:
+        file = self.admit.folder / "more.yaml"
         file.write_text(json.dumps(document))  # JSON is YAML
         ended = self.admit.manage("apply_config", str(file))
         assert ended.returncode == 0, ended.stderr
-        self.sandbox.clear_calls()
 
     # The end
 

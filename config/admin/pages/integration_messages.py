@@ -88,7 +88,7 @@ def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
 def pause_sentence(integration: Integration) -> str:
     """Why and for how long yet nothing is sent to a receiver; "" when it is not paused."""
     why, seconds = rate_limit.blocked_for(integration.pk)
-    if not (why and seconds > 0 and integration.enabled):
+    if not why or why == CallBudget.Blocked.KEY or seconds <= 0 or not integration.enabled:
         return ""
     left = f"{math.ceil(seconds)} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"
     away = why == CallBudget.Blocked.AWAY

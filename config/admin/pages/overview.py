@@ -97,12 +97,14 @@ def _facts(
     to_set_up: int,
 ) -> overview_headline.Facts:
     on = [site for site in sites if site.enabled]
-    refused = [site for site in on if site.connection == Integration.Connection.REFUSED]
+    closed = [site for site in on if site.connection == Integration.Connection.REFUSED]
+    refused = [site for site in closed if app_registry.of(site).has_catalog]
     not_let_in = [site for site in refused if site.not_let_in]
     return overview_headline.Facts(
         silent=dashboard.worker_is_silent(),
         rejected=_names(site for site in refused if site not in not_let_in),
         not_let_in=_names(not_let_in),
+        unsigned=_names(site for site in closed if site not in refused),
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
@@ -150,6 +152,8 @@ def _shown(sites: list[Integration]) -> list[tuple[Integration, str, datetime | 
 
 
 def _health(site: Integration) -> str:
+    if not app_registry.of(site).has_catalog:
+        return site.connection_message
     warning = connect.expiry_warning(site, timezone.localdate())
     return warning or trouble(site)
 

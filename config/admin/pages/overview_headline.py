@@ -17,6 +17,7 @@ class Facts:
     silent: bool = False  # no worker was seen lately
     rejected: Sequence[str] = ()  # sites that are on and whose key Thinkific rejects
     not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
+    unsigned: Sequence[str] = ()  # receivers that are on and whose secret cannot be opened
     unreachable: Sequence[str] = ()  # integrations that are on and do not answer
     failed: int = 0
     held: int = 0
@@ -44,6 +45,11 @@ def headline(facts: Facts) -> Headline:
         (
             facts.not_let_in,
             f"{_names(facts.not_let_in)} never connected: the address or the key is wrong.",
+            "sites",
+        ),
+        (
+            facts.unsigned,
+            f"The signing secret of {_names(facts.unsigned)} cannot be opened.",
             "sites",
         ),
         (facts.unreachable, f"Cannot connect to {_names(facts.unreachable)}.", "sites"),

@@ -10,7 +10,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from events.models import EventLog, RuleRun
-from integrations.app_registry import APPS
+from integrations.app_registry import APPS, of
 from integrations.models import Destination, Integration
 from rules.triggers import Trigger
 
@@ -85,9 +85,11 @@ def connection_badge(integration: Integration) -> SafeString:
     """Whether the site can be reached; one that was turned off says that first."""
     if not integration.enabled:
         return badge("Off", GREY)
+    connection = Integration.Connection(integration.connection)
+    if connection == connection.REFUSED and not of(integration).has_catalog:
+        return badge("Secret unreadable", RED)
     if integration.not_let_in:
         return badge("Never connected", RED)
-    connection = Integration.Connection(integration.connection)
     return badge(connection.label, CONNECTION_COLORS[connection])
 
 
