@@ -84,7 +84,8 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
             | Q(target__startswith="bundle:")
             | Q(StartsWith(models.OuterRef("target"), "bundle:"))
         )
-        before = waiting.filter(Q(next_attempt_at__lte=Now()) | overlaps)
+        itself = Q(pk=models.OuterRef("pk"))
+        before = waiting.filter(Q(next_attempt_at__lte=Now()) | overlaps | itself)
         first = before.order_by("received_at", "id").values("pk")[:1]
         for_nobody = Q(customer=None, action__in=actions.passing_on())
         return self.filter(~models.Exists(beside), for_nobody | Q(pk=models.Subquery(first)))
