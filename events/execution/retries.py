@@ -17,6 +17,7 @@ from events.models import EventLog, RuleRun
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
 CRASHES_ALLOWED = 3
+DISMISSED = "dismissed"
 NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
 
 
@@ -83,7 +84,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
             open_runs = RuleRun.objects.filter(pk=run.pk, status__in=[Status.FAILED, Status.HELD])
             number += open_runs.update(
                 status=Status.SKIPPED,
-                code="dismissed",
+                code=DISMISSED,
                 message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
                 finished_at=Now(),
             )
@@ -147,7 +148,8 @@ def why_not(run: RuleRun, *, anyway: bool = False) -> str:
     if run.status == Status.DONE and not RuleRun.objects.lost().filter(pk=run.pk).exists():
         return "it had succeeded"
     if run.status == Status.SKIPPED and not anyway:
-        return "a later event has overtaken it"
+        dismissed = run.code == DISMISSED
+        return "somebody has dismissed it" if dismissed else "a later event has overtaken it"
     if run.customer_id is None and not run.spec.passes_on:
         return NO_EMAIL
     if run.integration_id is None:

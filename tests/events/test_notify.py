@@ -323,6 +323,20 @@ def test_a_body_that_is_not_kept_any_more_fails_and_sends_nothing(world, crm, ru
     assert crm.requests == []
 
 
+def test_what_somebody_dismissed_is_sent_when_somebody_wants_it_anyway(world, crm, rule):
+    crm.behavior = receiver.gone
+    world.sell()
+    (run,) = world.settle()
+    assert retries.dismiss([run], by="Mia") == 1
+    crm.behavior = receiver.healthy
+    (run,) = world.settle()
+    assert retries.retry([run]) == (0, {"somebody has dismissed it": 1})
+    assert retries.retry([run], anyway=True) == (1, {})
+    world.settle()
+    first, second = crm.verified()
+    assert first != second
+
+
 def test_nothing_is_sent_to_a_private_address_unless_that_is_allowed(world, crm, rule, settings):
     settings.ALLOW_PRIVATE_NOTIFY_URLS = False
     world.sell()

@@ -549,6 +549,7 @@ WHY_NOT = [
     ("running", {}, "goes on by itself"),
     ("done", {}, "it had succeeded"),
     ("skipped", {}, "a later event has overtaken it"),
+    ("skipped", {"code": "dismissed"}, "somebody has dismissed it"),
     ("failed", {"customer": None}, retries.NO_EMAIL),
     ("failed", {"integration": None}, "its integration was deleted"),
 ]
