@@ -30,7 +30,6 @@ from integrations.deadline import (
     within,
 )
 from integrations.errors import OutsideError
-from integrations.models import ApiCall, Integration
 
 _CHUNK = 16 * 1024
 _WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
@@ -56,22 +55,6 @@ class Exchange:
     error: str
     milliseconds: int
     sent_at: datetime
-
-
-def kept(exchange: Exchange, integration: Integration, *, run_id: int | None = None) -> ApiCall:
-    """The exchange as a row, not saved."""
-    return ApiCall(
-        integration=integration,
-        run_id=run_id,
-        method=exchange.method,
-        url=exchange.url,
-        request_body=exchange.request_body,
-        status=exchange.status,
-        response_body=exchange.response_body,
-        error=exchange.error,
-        milliseconds=exchange.milliseconds,
-        sent_at=exchange.sent_at,
-    )
 
 
 def _as_it_is(text: str) -> str:

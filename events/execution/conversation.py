@@ -8,7 +8,8 @@ from typing import Any
 from events.models import RuleRun
 from integrations import app_registry
 from integrations.app_spec import AppSpec, Client
-from integrations.exchanges import Exchange, kept
+from integrations.call_log import kept
+from integrations.exchanges import Exchange
 from integrations.models import ApiCall, Integration
 from integrations.thinkific.access_check import Ask
 from integrations.thinkific.attempt import Attempt

@@ -7,7 +7,7 @@ of them brought, and hands the next calls out. So many runs under way cost one c
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -202,9 +202,9 @@ class Loop:
         slot_at = self._slots_at.get(each.site, 0.0)
         return each.wants_slot and self._room(each) > 0 and time.monotonic() >= slot_at
 
-    def _room(self, one: Conversation) -> int:
-        """How many more calls may go at once to the site of this one."""
-        sent = [each for each in self.here if each.under_way]
+    def _room(self, one: Conversation, chosen: Sequence[Conversation] = ()) -> int:
+        """How many more calls may go at once to the site of this one, beside those chosen."""
+        sent = [*chosen, *(each for each in self.here if each.under_way)]
         of_site = sum(each.site == one.site for each in sent)
         of_app = sum(each.app is one.app for each in sent)
         threads = int(one.app.share_of_threads * settings.WORKER_THREADS)

@@ -24,10 +24,11 @@ from integrations.thinkific import access_check, memory
 from integrations.thinkific.calls import Post
 
 log = logging.getLogger(__name__)
+Status = RuleRun.Status
 Many = Sequence[Conversation]
 Results = Mapping[Conversation, Result]
-# How many more calls the site of a conversation may get at once.
-Room = Callable[[Conversation], int]
+# How many more calls the site of a conversation may get at once, beside these of this turn.
+Room = Callable[[Conversation, Sequence[Conversation]], int]
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
 def _write_one(over: Many, ready: Many, ended: Results, written: Written) -> None:
     """Write this one alone; its next call waits for the next turn."""
     try:
-        written.gone += _write_all(over, ready, ended, room=lambda each: 0).gone
+        written.gone += _write_all(over, ready, ended, room=_none).gone
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -110,7 +111,11 @@ def _write_one(over: Many, ready: Many, ended: Results, written: Written) -> Non
         for each in ready:
             each.fail(error)
         if over:
-            written.gone += _write_all(over, [], ended, room=lambda each: 0).gone
+            written.gone += _write_all(over, [], ended, room=_none).gone
+
+
+def _none(*_: object) -> int:
+    return 0
 
 
 def _keep(everyone: Many) -> None:
@@ -140,7 +145,7 @@ def _take_slots(
             each.fail(blocked)
         waiting = [each for each in waiting if each.run is None]
     if waiting:
-        taken = budget.take(min(len(waiting), room(waiting[0])))
+        taken = budget.take(min(len(waiting), room(waiting[0], written.calls)))
         written.calls += waiting[:taken]
     written.slots_at[budget.site] = time.monotonic() + budget.slot_in
 
@@ -180,9 +185,9 @@ def _result(conversation: Conversation) -> Result:
     assert run is not None
     if error is None:
         outcome = conversation.outcome
-        return Result(RuleRun.Status.DONE, outcome.code, outcome.message)
+        return Result(Status.DONE, outcome.code, outcome.message)
     if isinstance(error, Overtaken):
-        return Result(RuleRun.Status.SKIPPED, "overtaken", error.message)
+        return Result(Status.SKIPPED, "overtaken", error.message)
     calls, seconds = conversation.attempt.calls, conversation.answer_seconds
     return results.of_error(run, error, calls=calls, answer_seconds=seconds)
 

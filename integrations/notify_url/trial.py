@@ -5,8 +5,9 @@ import uuid
 from django.db import transaction
 
 from integrations import rate_limit
+from integrations.call_log import kept
 from integrations.errors import OutsideError
-from integrations.exchanges import Answer, Exchange, kept
+from integrations.exchanges import Answer, Exchange
 from integrations.models import ApiCall, Integration
 from integrations.notify_url import pauses
 from integrations.notify_url.app import client_for

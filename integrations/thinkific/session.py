@@ -11,8 +11,9 @@ from django.conf import settings
 from django.db import transaction
 
 from integrations import rate_limit
+from integrations.call_log import kept
 from integrations.errors import OutOfTime
-from integrations.exchanges import Exchange, kept
+from integrations.exchanges import Exchange
 from integrations.findings import Finding
 from integrations.models import ApiCall, Customer, Integration, SiteAnswer
 from integrations.steps import drive

@@ -115,7 +115,7 @@ def test_a_process_leaves_others_their_share_of_a_site(db, settings):
     course = factories.DestinationFactory.create()
     for _ in range(40):
         queued.run(course)
-    site = course.integration_id
+    site = ("thinkific", course.integration_id)
     assert len(claim(64, busy={site: 1})) == 15
     assert claim(64, busy={site: 9}) == []  # it claims again when half is done
 

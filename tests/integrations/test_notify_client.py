@@ -14,7 +14,7 @@ from django.db import transaction
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from integrations import deadline
-from integrations.errors import LimitReached, OutOfTime, OutsideError, Refused, Retry
+from integrations.errors import LimitReached, OutsideError, Refused, Retry
 from integrations.notify_url import answers as answer_texts
 from integrations.notify_url import signature
 from integrations.notify_url.client import LARGEST_ANSWER, Client, Exchange, HttpPost
@@ -542,16 +542,6 @@ def test_a_receiver_that_speaks_no_tls_is_tried_again():
 
 
 # What stops a message
-
-
-def test_whoever_watches_the_call_may_stop_it(receiver):
-    def stop(method: str, path: str) -> None:
-        raise OutOfTime("the lease is over")
-
-    with pytest.raises(OutOfTime):
-        Posting(receiver.url, before_call=stop).client.send(MESSAGE)
-
-    assert receiver.connections == 0
 
 
 @pytest.mark.django_db

@@ -1,0 +1,20 @@
+"""The log of calls: each exchange as a row, for people to read."""
+
+from integrations.exchanges import Exchange
+from integrations.models import ApiCall, Integration
+
+
+def kept(exchange: Exchange, integration: Integration, *, run_id: int | None = None) -> ApiCall:
+    """The exchange as a row, not saved."""
+    return ApiCall(
+        integration=integration,
+        run_id=run_id,
+        method=exchange.method,
+        url=exchange.url,
+        request_body=exchange.request_body,
+        status=exchange.status,
+        response_body=exchange.response_body,
+        error=exchange.error,
+        milliseconds=exchange.milliseconds,
+        sent_at=exchange.sent_at,
+    )
