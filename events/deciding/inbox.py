@@ -14,7 +14,7 @@ from integrations.queries import Parameter, Query, Update
 from integrations.samcart.parser import normalize_type
 
 log = logging.getLogger(__name__)
-BATCH = 20
+BATCH = 50
 # On SQLite one writer goes at a time: a longer hold starves the webhook (measured).
 HOLD_SECONDS = 0.010
 # The number of our lock among PostgreSQL's advisory locks; any number, but always this.

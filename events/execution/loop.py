@@ -29,8 +29,8 @@ GATHER_SECONDS = 0.020
 # So long the loop waits for an answer before it looks again what is due.
 PAUSE_SECONDS = 0.2
 # With more runs under way than these, so long it may take until what has become due is looked for.
-FEW = 8
-SOON_SECONDS = 0.05
+FEW = 4
+SOON_SECONDS = 0.1
 # How long to wait for what another worker has asked a site.
 AWAITED_SECONDS = 5.0
 FOREVER = float("inf")

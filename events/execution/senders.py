@@ -31,7 +31,7 @@ class Senders(Generic[Who]):
 
         Then waits on for `gather` seconds at most, until half of what was under way is answered.
         """
-        half = (self.under_way + 1) // 2
+        half = self.under_way
         found = self._take(wait) if self.under_way else []
         until = time.monotonic() + gather
         while found and len(found) < half:
