@@ -15,11 +15,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, FloatField, Func, Q, QuerySet
+from django.db.models import F, FloatField, Func, Q
 
 from integrations import queries
 from integrations.models import CallBudget, Integration, SiteAnswer
-from integrations.queries import Query
 
 BURST = 2
 # A little more than a minute, for calls go out a little later than their slots.
@@ -121,27 +120,32 @@ def lock(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
 
     `calls_per_minute` tells the limit of each site; 0 is none.
     """
-    found = _read(calls_per_minute, lock=True)
+    found = _locked(calls_per_minute)
     missing = calls_per_minute.keys() - found.keys()
     there = Integration.objects.filter(pk__in=missing).values_list("pk", flat=True)
     if missing and there:
         rows = [CallBudget(integration_id=site) for site in there]
         CallBudget.objects.bulk_create(rows, ignore_conflicts=True)
-        found = _read(calls_per_minute, lock=True)
+        found = _locked(calls_per_minute)
     return found
 
 
 def look(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
-    """The same where no slots are to be taken; they are locked only if one of them is limited."""
-    found = {} if any(calls_per_minute.values()) else _read(calls_per_minute, lock=False)
-    return found if len(found) == len(calls_per_minute) else lock(calls_per_minute)
+    """The same, locked only where a site is limited, paused or new: else no slot is to be taken."""
+    if not any(calls_per_minute.values()):
+        budgets = CallBudget.objects.filter(pk__in=calls_per_minute.keys(), blocked="")
+        open_ones = budgets.values_list("pk", flat=True)
+        found = {site: Budget(site, "", 0.0, 0.0, 0) for site in open_ones}
+        if len(found) == len(calls_per_minute):
+            return found
+    return lock(calls_per_minute)
 
 
-def _read(calls_per_minute: Mapping[int, int], *, lock: bool) -> dict[int, Budget]:
-    budgets = CallBudget.objects.filter(pk__in=calls_per_minute.keys()).order_by("pk")
+def _locked(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
+    budgets = CallBudget.objects.select_for_update().filter(pk__in=calls_per_minute.keys())
     now = EpochNow()
     columns = ("pk", "blocked", F("blocked_until") - now, F("next_slot") - now)
-    rows = (budgets.select_for_update() if lock else budgets).values_list(*columns)
+    rows = budgets.order_by("pk").values_list(*columns)
     return {
         site: Budget(site, blocked, blocked_for, next_slot, calls_per_minute[site])
         for site, blocked, blocked_for, next_slot in rows
@@ -269,12 +273,22 @@ def answer(site: int) -> SiteAnswer:
 
 def open_sites() -> set[int]:
     """Ids of the enabled sites that may be called now."""
-    return {pk for (pk,) in _OPEN_SITES.all()}
+    # From the sites: one whose row is not made yet may be called too.
+    paused = CallBudget.objects.exclude(blocked="")
+    sites = Integration.objects.filter(enabled=True).exclude(pk__in=paused.values("pk"))
+    return set(sites.values_list("pk", flat=True))
 
 
 def sites_to_ask() -> set[int]:
     """Ids of the enabled sites whose pause is over, and which nobody has asked since."""
-    return {pk for (pk,) in _SITES_TO_ASK.all()}
+    over = CallBudget.objects.exclude(blocked="").filter(
+        blocked_until__lte=EpochNow(), integration__enabled=True
+    )
+    just_asked = Q(
+        answer__in=[SiteAnswer.NONE, SiteAnswer.UNKNOWN],
+        asked_at__gt=EpochNow() - ASKING_SECONDS,
+    )
+    return set(over.exclude(just_asked).values_list("pk", flat=True))
 
 
 def blocked_for(site: int) -> tuple[str, float]:
@@ -293,28 +307,6 @@ class EpochNow(Func):
 
     def as_postgresql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
         return _NOW["postgresql"], ()
-
-
-def _open() -> QuerySet[Integration, Any]:
-    # From the sites: one whose row is not made yet may be called too.
-    paused = CallBudget.objects.exclude(blocked="")
-    sites = Integration.objects.filter(enabled=True).exclude(pk__in=paused.values("pk"))
-    return sites.values_list("pk")
-
-
-def _to_ask() -> QuerySet[CallBudget, Any]:
-    over = CallBudget.objects.exclude(blocked="").filter(
-        blocked_until__lte=EpochNow(), integration__enabled=True
-    )
-    just_asked = Q(
-        answer__in=[SiteAnswer.NONE, SiteAnswer.UNKNOWN],
-        asked_at__gt=EpochNow() - ASKING_SECONDS,
-    )
-    return over.exclude(just_asked).values_list("pk")
-
-
-_OPEN_SITES = Query(_open)
-_SITES_TO_ASK = Query(_to_ask)
 
 
 def _run(sql: str, values: dict[str, Any]) -> tuple[Any, ...] | None:

@@ -4,28 +4,23 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from events.deciding.batch import Batch
 from events.deciding.reading import Reading, read_all
-from events.deciding.storing import LookupCache, set_aside, store
+from events.deciding.storing import set_aside, store
 from events.models import Delivery, EventLog
-from integrations.queries import Parameter, Query, Update
 from integrations.samcart.parser import normalize_type
 
 log = logging.getLogger(__name__)
-BATCH = 50
+BATCH = 50  # deliveries that are parsed with one look at the rules
+AT_ONCE = 16  # that are stored with one commit at most
 # On SQLite one writer goes at a time: a longer hold starves the webhook (measured).
 HOLD_SECONDS = 0.010
 # The number of our lock among PostgreSQL's advisory locks; any number, but always this.
 INBOX_LOCK = 0x41646D69
-_WAITING = Query(
-    lambda: Delivery.objects.filter(state=Delivery.State.NEW).order_by("received_at", "id")[:BATCH]
-)
-_TAKE = Update(
-    lambda: Delivery.objects.filter(pk=Parameter("pk"), state=Delivery.State.NEW),
-    state=Delivery.State.READ,
-)
 
 
 class Inbox:
@@ -42,7 +37,8 @@ class Inbox:
         set aside with a sentence, and the rest goes on.
         """
         if not self._rest:
-            self._rest.extend(read_all(_WAITING.all()))
+            waiting = Delivery.objects.filter(state=Delivery.State.NEW)
+            self._rest.extend(read_all(waiting.order_by("received_at", "id")[:BATCH]))
         if not self._rest:
             return 0
         try:
@@ -105,28 +101,40 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
 
     0 when another worker is at it.
     """
-    done = 0
+    done: list[int] = []
+    some = list(islice(readings, AT_ONCE))
+    batch = Batch.of(some)
     began = time.monotonic()
     with transaction.atomic():
         if not only_one():
             return 0
-        found = LookupCache()
-        for reading in readings:
+        new = _new([reading.delivery.pk for reading in some])
+        batch.look_for_repeats(min(reading.delivery.received_at for reading in some))
+        for reading in some:
             if done and time.monotonic() - began >= hold:
                 break
-            if not _TAKE.make(pk=reading.delivery.pk):
+            if reading.delivery.pk not in new:
                 break  # it was taken meanwhile
             if reading.fault is None:
-                store(reading, found)
+                store(reading, batch)
             else:
                 set_aside(reading.delivery, reading.fault)
-            done += 1
-    return done
+            done.append(reading.delivery.pk)
+        batch.write()
+        Delivery.objects.filter(pk__in=done).update(state=Delivery.State.READ)
+    return len(done)
+
+
+def _new(deliveries: list[int]) -> set[int]:
+    """Those of the deliveries that nobody has read yet."""
+    new = Delivery.objects.filter(pk__in=deliveries, state=Delivery.State.NEW)
+    return set(new.values_list("pk", flat=True))
 
 
 def _set_aside(reading: Reading, error: Exception) -> int:
     with transaction.atomic():
-        taken = _TAKE.make(pk=reading.delivery.pk)
+        same = Delivery.objects.filter(pk=reading.delivery.pk, state=Delivery.State.NEW)
+        taken = same.update(state=Delivery.State.READ)
         if taken:
             set_aside(reading.delivery, error)
     return taken

@@ -2,44 +2,13 @@
 
 from datetime import timedelta
 
-from django.db.models import BooleanField, CharField, DateTimeField, Q
+from django.db.models import Q
 
 from events.models import Delivery, EventLog, RuleRun
-from integrations.queries import Parameter, Query
 from rules import actions
 
 # Never a permanent key of order and product: it would swallow renewals.
 WINDOW = timedelta(minutes=10)
-_AT = Parameter("received_at", DateTimeField())
-_SAME_BEFORE = Query(
-    lambda: (
-        Delivery.objects.filter(
-            Q(received_at__lt=_AT) | Q(received_at=_AT, pk__lt=Parameter("pk")),
-            body_digest=Parameter("body_digest", CharField()),
-            received_at__gte=Parameter("since", DateTimeField()),
-            marketplace=Parameter("marketplace"),
-            address_trigger=Parameter("address_trigger", CharField()),
-            withdrawn=Parameter("withdrawn", BooleanField()),
-            repeat_of=None,
-        )
-        .order_by("-received_at", "-id")
-        .defer("body")[:1]
-    )
-)
-_PARTED = Query(
-    lambda: (
-        EventLog.objects.filter(
-            customer__in=EventLog.objects.filter(
-                delivery=Parameter("pk"), customer__isnull=False
-            ).values("customer"),
-            received_at__gte=_AT,
-            received_at__lte=Parameter("until", DateTimeField()),
-            delivery__repeat_of__received_at__lte=_AT,
-        )
-        .exclude(delivery__repeat_of=Parameter("pk"))
-        .values_list("delivery")
-    )
-)
 
 
 def first_of(delivery: Delivery) -> Delivery | None:
@@ -50,15 +19,17 @@ def first_of(delivery: Delivery) -> Delivery | None:
     came between, for then the order of things matters. That the first was passed on counts only
     where it had nothing done for a customer.
     """
-    first = _SAME_BEFORE.first(
-        received_at=delivery.received_at,
-        pk=delivery.pk,
+    at = delivery.received_at
+    same_before = Delivery.objects.filter(
+        Q(received_at__lt=at) | Q(received_at=at, pk__lt=delivery.pk),
         body_digest=delivery.body_digest,
-        since=delivery.received_at - WINDOW,
+        received_at__gte=at - WINDOW,
         marketplace=delivery.marketplace_id,
         address_trigger=delivery.address_trigger,
         withdrawn=delivery.withdrawn,
+        repeat_of=None,
     )
+    first = same_before.order_by("-received_at", "-id").defer("body").first()
     if first is None or not _goes_on(first):
         return None
     customers = EventLog.objects.filter(delivery=first).values("customer")
@@ -83,11 +54,13 @@ def part_again(delivery: Delivery) -> int:
     Inside the caller's transaction, after its events are stored; how many those are. One that
     was spooled, or received by another machine, may come in after what was received later.
     """
-    parted = _PARTED.all(
-        pk=delivery.pk, received_at=delivery.received_at, until=delivery.received_at + WINDOW
-    )
-    if not parted:
-        return 0
-    again = [pk for (pk,) in parted]
+    at = delivery.received_at
+    customers = EventLog.objects.filter(delivery=delivery, customer__isnull=False)
+    parted = EventLog.objects.filter(
+        customer__in=customers.values("customer"),
+        received_at__range=(at, at + WINDOW),
+        delivery__repeat_of__received_at__lte=at,
+    ).exclude(delivery__repeat_of=delivery)
+    again = set(parted.values_list("delivery", flat=True))
     whole = Delivery.objects.filter(pk__in=again, body_removed_at=None)
     return whole.update(state=Delivery.State.NEW, repeat_of=None)

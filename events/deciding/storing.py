@@ -2,18 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import timedelta
 
-from django.db.models import CharField
-
 from events.deciding import passing_on, repeats, revocations
+from events.deciding.batch import Batch
 from events.deciding.planning import WITHDRAWN, plan
 from events.deciding.reading import LineItem, Reading, RuleBook
-from events.models import Delivery, EventLog, RuleRun, RuleTexts
-from integrations import queries
-from integrations.models import Customer, Product
-from integrations.queries import Parameter, Query
+from events.models import Delivery, EventLog, RuleRun
 from integrations.samcart.parser import SaleEvent
 from rules.engine import Reason
 from rules.triggers import Trigger
@@ -22,44 +18,32 @@ log = logging.getLogger(__name__)
 Status = EventLog.Status
 # Two events may come for one delinquency (SamCart's help page): Cancel and Delinquent.
 SAME_HAPPENING = timedelta(minutes=10)
-_EVENTS = Query(lambda: EventLog.objects.filter(delivery=Parameter("delivery")))
-_CUSTOMER = Query(lambda: Customer.objects.filter(email=Parameter("email", CharField())))
-_TEXTS = Query(lambda: RuleTexts.objects.filter(digest=Parameter("digest", CharField())))
 
 
-@dataclass(slots=True)
-class LookupCache:
-    """What one transaction has looked up: the next delivery in it mostly needs the same rows."""
+def store(reading: Reading, batch: Batch) -> None:
+    """Note the delivery's events and runs in the batch, inside the caller's transaction.
 
-    products: dict[tuple[int, str, str], Product] = field(default_factory=dict)
-    texts: dict[str, RuleTexts] = field(default_factory=dict)
-
-
-def store(reading: Reading, found: LookupCache) -> None:
-    """Write the delivery's events and runs, inside the caller's transaction.
-
-    A delivery that is read again keeps its rows, and what was decided stays as it is. `found`
-    is the transaction's own.
+    A delivery that is read again keeps its rows, and what was decided stays as it is. Events that
+    were there before are written at once, new rows by `batch.write`.
     """
     delivery = reading.delivery
-    known = {event.line: event for event in _EVENTS.all(delivery=delivery.pk)}
+    known = {event.line: event for event in batch.events.get(delivery.pk, ())}
     for event in known.values():
         event.delivery = delivery
     if reading.unreadable:
         event = known.get(0) or _new(delivery, 0)
         _explain(event, Status.UNREADABLE, reading.unreadable)
-        event.save()
+        _keep(event, batch)
         return
-    first = repeats.first_of(delivery)
-    if first is not None:
-        Delivery.objects.filter(pk=delivery.pk).update(repeat_of=first)
+    first = _first_of(delivery, batch)
     assert reading.book is not None
     passed_on = passing_on.rules_that_did(delivery.pk) if known else set()
     for number, line in enumerate(reading.lines):
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
-            _store_line(event, line, first, reading.book, found, passed_on)
-    if first is None:
+            _store_line(event, line, first, reading.book, batch, passed_on)
+    if first is None and batch.may_part(delivery):
+        batch.write()
         repeats.part_again(delivery)
 
 
@@ -76,6 +60,27 @@ def set_aside(delivery: Delivery, error: Exception) -> None:
         "It is kept: call your technician, who can have it read again after an update.",
     )
     event.save()
+
+
+def _first_of(delivery: Delivery, batch: Batch) -> Delivery | None:
+    """The delivery that this one repeats, if it does; then it is noted as a repeat."""
+    if delivery.body_digest not in batch.repeated:
+        return None
+    batch.write()
+    first = repeats.first_of(delivery)
+    if first is not None:
+        Delivery.objects.filter(pk=delivery.pk).update(repeat_of=first)
+        batch.note_repeat(delivery)
+    return first
+
+
+def _keep(event: EventLog, batch: Batch) -> None:
+    if event.pk is None:
+        batch.new_events.append(event)
+        return
+    batch.write()  # it may be of a customer who is new
+    event.save()
+    event.add_search_terms()
 
 
 def _new(delivery: Delivery, line: int) -> EventLog:
@@ -99,10 +104,10 @@ def _store_line(
     line: LineItem,
     first: Delivery | None,
     book: RuleBook,
-    found: LookupCache,
+    batch: Batch,
     passed_on: set[int],
 ) -> None:
-    _fill(event, line, found)
+    _fill(event, line, batch)
     event.gave_nothing = False
     runs: list[RuleRun] = []
     if event.trigger is None:
@@ -115,19 +120,13 @@ def _store_line(
             "nothing was done again.",
         )
     else:
-        event.rule_texts = _texts(book, found)
-        runs = _plan_runs(event, line, passed_on)
-    if event.pk is None:
-        queries.add(event)
-    else:
-        event.save()
-    event.add_search_terms()
-    for run in runs:
-        run.event = event
-        queries.insert(run)
+        event.rule_texts = batch.rule_texts(book)
+        runs = _plan_runs(event, line, batch, passed_on)
+    _keep(event, batch)
+    batch.new_runs += runs
 
 
-def _fill(event: EventLog, line: LineItem, found: LookupCache) -> None:
+def _fill(event: EventLog, line: LineItem, batch: Batch) -> None:
     sale = line.sale
     event.trigger = line.trigger
     event.raw_type = sale.type
@@ -137,62 +136,19 @@ def _fill(event: EventLog, line: LineItem, found: LookupCache) -> None:
     event.samcart_customer_id = sale.customer_id
     event.ordered_at = sale.ordered_at
     event.custom_fields = [asdict(each) for each in sale.custom_fields]
-    # Read again, it may be months old: names are taken from it the first time only. And who
-    # knows but a withdrawn address renames nobody.
+    # Read again, it may be months old: names are taken from it the first time only. And someone
+    # who only knows a withdrawn address must not rename anybody.
     trusted = event.pk is None and not event.delivery.withdrawn
-    event.customer = _customer(sale, rename=trusted)
+    event.customer = batch.customer(sale, rename=trusted)
     if event.customer is None:
         event.email_as_sent = sale.email_as_sent
         event.name_as_sent = f"{sale.first_name} {sale.last_name}".strip()
-    event.product = _product(event.marketplace_id, sale, found, rename=trusted)
+    event.product = batch.product(event.marketplace_id, sale, rename=trusted)
 
 
-def _customer(sale: SaleEvent, *, rename: bool) -> Customer | None:
-    if not sale.email:
-        return None
-    names = {"first_name": sale.first_name, "last_name": sale.last_name}
-    told = {key: name for key, name in names.items() if name}
-    told["email_as_sent"] = sale.email_as_sent
-    customer = _CUSTOMER.first(email=sale.email)
-    if customer is None:
-        customer = Customer(email=sale.email, **told)
-        queries.upsert(customer, key=("email",), fields=("email_as_sent",))
-        customer.add_search_terms()
-        return customer
-    changed = [key for key, value in told.items() if getattr(customer, key) != value]
-    if rename and changed:
-        for key in changed:
-            setattr(customer, key, told[key])
-        customer.save(update_fields=changed)
-    return customer
-
-
-def _product(
-    marketplace_id: int, sale: SaleEvent, found: LookupCache, *, rename: bool
-) -> Product | None:
-    if not sale.product_id:
-        return None
-    key = marketplace_id, sale.kind, sale.product_id
-    product = found.products.get(key)
-    if product is None or (rename and product.name != sale.product_name):
-        product = found.products[key] = _look_up(*key, sale.product_name, rename=rename)
-    return product
-
-
-def _look_up(
-    marketplace_id: int, kind: str, external_id: str, name: str, *, rename: bool
-) -> Product:
-    if not rename:
-        same = Product.objects.filter(marketplace=marketplace_id, kind=kind)
-        known = same.filter(external_id=external_id).first()
-        if known is not None:
-            return known
-    return Product.objects.named(marketplace_id, kind, external_id, name)
-
-
-def _plan_runs(event: EventLog, line: LineItem, passed_on: set[int]) -> list[RuleRun]:
+def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int]) -> list[RuleRun]:
     """The runs of the event (not saved); its verdicts, status and reason are written into it."""
-    event.also_canceled = bool(line.verdicts_if_canceled) and not _just_canceled(event)
+    event.also_canceled = bool(line.verdicts_if_canceled) and not _just_canceled(event, batch)
     verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
     verdicts = passing_on.once(verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
@@ -206,13 +162,14 @@ def _plan_runs(event: EventLog, line: LineItem, passed_on: set[int]) -> list[Rul
     return runs
 
 
-def _just_canceled(event: EventLog) -> bool:
+def _just_canceled(event: EventLog, batch: Batch) -> bool:
     """Whether the Cancel of the same happening came already, so that its rules ran.
 
     Not when the access was given back since: then the subscription has failed again.
     """
     if not event.subscription_id:
         return False
+    batch.write()
     told = EventLog.objects.filter(
         marketplace=event.marketplace_id,
         subscription_id=event.subscription_id,
@@ -222,16 +179,6 @@ def _just_canceled(event: EventLog) -> bool:
     )
     newest = told.order_by("received_at", "pk").values_list("trigger", flat=True).last()
     return newest == Trigger.SUBSCRIPTION_CANCELED
-
-
-def _texts(book: RuleBook, found: LookupCache) -> RuleTexts:
-    if book.digest not in found.texts:
-        known = _TEXTS.first(digest=book.digest)
-        made = {"sentences": book.sentences}
-        found.texts[book.digest] = (
-            known or RuleTexts.objects.get_or_create(digest=book.digest, defaults=made)[0]
-        )
-    return found.texts[book.digest]
 
 
 def _reason(runs: Sequence[RuleRun], whys: set[Reason]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
-from integrations import queries, search_terms
+from integrations import search_terms
 from integrations.models import Customer, Marketplace, Product, WebhookSecret
 from rules import actions
 from rules.engine import Reason
@@ -201,8 +201,12 @@ class EventLog(models.Model):
 
     def add_search_terms(self) -> None:
         """Make the event searchable by the name and the unusable address that SamCart sent."""
+        EventTerm.objects.bulk_create(self.new_search_terms(), ignore_conflicts=True)
+
+    def new_search_terms(self) -> "list[EventTerm]":
+        """The rows by which the event, which has a number, is found; not saved."""
         found = search_terms.terms_as_sent(self.email_as_sent, self.name_as_sent)
-        queries.insert_missing([EventTerm(event=self, term=term.encode()) for term in found])
+        return [EventTerm(event=self, term=term.encode()) for term in found]
 
     @property
     def fits_what_is_off(self) -> bool:

@@ -5,9 +5,7 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from integrations import queries
 from integrations import search_terms as terms
-from integrations.queries import Parameter, Query
 from integrations.samcart.readable import readable_email
 
 
@@ -45,7 +43,7 @@ class ProductQuerySet(models.QuerySet["Product"]):
     def named(self, marketplace_id: int, kind: str, external_id: str, name: str) -> "Product":
         """The product with this SamCart id, made or renamed when SamCart says so."""
         key = {"marketplace_id": marketplace_id, "kind": kind, "external_id": external_id}
-        product = _PRODUCT.first(**key)
+        product = self.filter(**key).first()
         if product is None:
             told = {"name": name or f"{kind.title()} {external_id}"}
             product = self.get_or_create(**key, defaults=told)[0]
@@ -81,15 +79,6 @@ class Product(models.Model):
         return self.name
 
 
-_PRODUCT = Query(
-    lambda: Product.objects.filter(
-        marketplace=Parameter("marketplace_id"),
-        kind=Parameter("kind", models.CharField()),
-        external_id=Parameter("external_id", models.CharField()),
-    )
-)
-
-
 class Customer(models.Model):
     """A person who buys, known by e-mail; the e-mail is normalized and therefore unique."""
 
@@ -123,8 +112,12 @@ class Customer(models.Model):
 
     def add_search_terms(self) -> None:
         """Write the search terms of a new customer; needed after a write that bypasses `save`."""
+        SearchTerm.objects.bulk_create(self.new_search_terms(), ignore_conflicts=True)
+
+    def new_search_terms(self) -> "list[SearchTerm]":
+        """The rows by which the customer, who has a number, is found; not saved."""
         found = terms.terms(self.email, self.first_name, self.last_name)
-        queries.insert_missing([SearchTerm(customer=self, term=term.encode()) for term in found])
+        return [SearchTerm(customer=self, term=term.encode()) for term in found]
 
 
 class SearchTerm(models.Model):

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from integrations import queries, rate_limit
+from integrations import rate_limit
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific import explain
@@ -25,7 +25,7 @@ NONE_LISTED = (
     "number."
 )
 # The columns that tell a course or bundle, and those that a person's entering sets.
-_KEY = ("integration_id", "kind", "external_id")
+_KEY = ("integration", "kind", "external_id")
 _ENTERED = ("name", "by_hand", "unlisted_at", "gone_at")
 
 
@@ -154,7 +154,9 @@ def by_number(integration: Integration, kind: str, number: int, name: str) -> De
 
 def enter(row: Destination) -> None:
     """Keep what `by_number` made of a person's entry; a refresh leaves it as it is."""
-    queries.upsert(row, key=_KEY, fields=_ENTERED)
+    Destination.objects.bulk_create(
+        [row], update_conflicts=True, unique_fields=_KEY, update_fields=_ENTERED
+    )
 
 
 def _note_unreachable(integration: Integration, message: str) -> None:

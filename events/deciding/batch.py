@@ -1,0 +1,142 @@
+"""What one transaction of the inbox looks up for many deliveries at once, and writes at its end."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Count, Max
+
+from events.deciding.reading import Reading, RuleBook
+from events.deciding.repeats import WINDOW
+from events.models import Delivery, EventLog, EventTerm, RuleRun, RuleTexts
+from integrations.models import Customer, Product, SearchTerm
+from integrations.samcart.parser import SaleEvent
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows that were found or made, by what a delivery tells of them.
+
+    New rows are noted and written together by `write`: customers, events, runs. Whoever looks at
+    what the deliveries before have brought calls `write` first.
+    """
+
+    events: dict[int, list[EventLog]] = field(default_factory=dict)  # by delivery
+    customers: dict[str, Customer] = field(default_factory=dict)  # by e-mail
+    products: dict[tuple[int, str, str], Product] = field(default_factory=dict)
+    texts: dict[str, RuleTexts] = field(default_factory=dict)  # by digest
+    # Bodies that came more than once within ten minutes, by digest.
+    repeated: set[str] = field(default_factory=set)
+    newest_repeat: datetime | None = None  # of those received no earlier than these deliveries
+    new_customers: list[Customer] = field(default_factory=list)
+    new_events: list[EventLog] = field(default_factory=list)
+    new_runs: list[RuleRun] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, readings: Sequence[Reading]) -> "Batch":
+        """All that these readings need, by a query for each kind of row."""
+        deliveries = [reading.delivery for reading in readings]
+        batch = cls(
+            customers={each.email: each for each in _customers(readings)},
+            repeated=_repeated(deliveries),
+        )
+        for event in EventLog.objects.filter(delivery__in=[each.pk for each in deliveries]):
+            batch.events.setdefault(event.delivery_id, []).append(event)
+        return batch
+
+    def look_for_repeats(self, since: datetime) -> None:
+        """Find out, inside the transaction, until when repeats were received that are stored."""
+        repeats = EventLog.objects.filter(status=EventLog.Status.REPEAT, received_at__gte=since)
+        self.newest_repeat = repeats.aggregate(newest=Max("received_at"))["newest"]
+
+    def may_part(self, delivery: Delivery) -> bool:
+        """Whether a repeat that was received no earlier is stored already."""
+        return self.newest_repeat is not None and delivery.received_at <= self.newest_repeat
+
+    def note_repeat(self, delivery: Delivery) -> None:
+        """It repeats another one."""
+        self.newest_repeat = max(filter(None, [self.newest_repeat, delivery.received_at]))
+
+    def customer(self, sale: SaleEvent, *, rename: bool) -> Customer | None:
+        """The customer of the sale, who gets the names that it tells; None without an address."""
+        if not sale.email:
+            return None
+        names = {"first_name": sale.first_name, "last_name": sale.last_name}
+        told = {key: name for key, name in names.items() if name}
+        told["email_as_sent"] = sale.email_as_sent
+        customer = self.customers.get(sale.email)
+        if customer is None:
+            customer = self.customers[sale.email] = Customer(email=sale.email, **told)
+            self.new_customers.append(customer)
+            return customer
+        changed = [key for key, value in told.items() if getattr(customer, key) != value]
+        if rename and changed:
+            for key in changed:
+                setattr(customer, key, told[key])
+            if customer.pk is not None:
+                customer.save(update_fields=changed)
+        return customer
+
+    def product(self, marketplace: int, sale: SaleEvent, *, rename: bool) -> Product | None:
+        """The product of the sale under the name that it tells; None when it names none."""
+        if not sale.product_id:
+            return None
+        key = marketplace, sale.kind, sale.product_id
+        product = self.products.get(key)
+        if product is None or (rename and product.name != sale.product_name):
+            product = self.products[key] = _product(*key, sale.product_name, rename=rename)
+        return product
+
+    def rule_texts(self, book: RuleBook) -> RuleTexts:
+        """The sentences of the rules as they stand, stored once."""
+        if book.digest not in self.texts:
+            made = {"sentences": book.sentences}
+            self.texts[book.digest], _ = RuleTexts.objects.get_or_create(
+                digest=book.digest, defaults=made
+            )
+        return self.texts[book.digest]
+
+    def write(self) -> None:
+        """Write the new rows, inside the caller's transaction."""
+        if self.new_customers:
+            # A person may have entered one meanwhile.
+            Customer.objects.bulk_create(
+                self.new_customers,
+                update_conflicts=True,
+                unique_fields=["email"],
+                update_fields=["email_as_sent"],
+            )
+        EventLog.objects.bulk_create(self.new_events)
+        RuleRun.objects.bulk_create(self.new_runs)
+        SearchTerm.objects.bulk_create(
+            [term for each in self.new_customers for term in each.new_search_terms()],
+            ignore_conflicts=True,
+        )
+        EventTerm.objects.bulk_create(
+            [term for each in self.new_events for term in each.new_search_terms()],
+            ignore_conflicts=True,
+        )
+        self.new_customers, self.new_events, self.new_runs = [], [], []
+
+
+def _customers(readings: Iterable[Reading]) -> Iterable[Customer]:
+    emails = {line.sale.email for reading in readings for line in reading.lines}
+    return Customer.objects.filter(email__in=emails - {""}) if emails else ()
+
+
+def _repeated(deliveries: Sequence[Delivery]) -> set[str]:
+    since = min(each.received_at for each in deliveries) - WINDOW
+    same = Delivery.objects.filter(
+        body_digest__in={each.body_digest for each in deliveries}, received_at__gte=since
+    )
+    counted = same.values_list("body_digest").annotate(number=Count("pk")).filter(number__gt=1)
+    return {digest for digest, _ in counted.order_by()}
+
+
+def _product(marketplace: int, kind: str, external_id: str, name: str, *, rename: bool) -> Product:
+    if not rename:
+        same = Product.objects.filter(marketplace=marketplace, kind=kind)
+        known = same.filter(external_id=external_id).first()
+        if known is not None:
+            return known
+    return Product.objects.named(marketplace, kind, external_id, name)
