@@ -9,13 +9,11 @@ site a neutral question (see `integrations.thinkific.access_check`), and its ans
 or makes a new one.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, FloatField, Func, Q
+from django.db.models import FloatField, Func, Q
 
 from integrations import queries
 from integrations.models import CallBudget, Integration, SiteAnswer
@@ -82,74 +80,6 @@ class NoSlot(Exception):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"next slot in {seconds:.1f} s")
         self.seconds = max(seconds, 0.1)
-
-
-@dataclass(slots=True)
-class Budget:
-    """A site's budget as it stands; times are seconds from now."""
-
-    site: int
-    blocked: str
-    blocked_for: float
-    next_slot: float
-    calls_per_minute: int
-
-    def take(self, wanted: int) -> int:
-        """Take up to so many slots that are there now; how many were. The row must be locked."""
-        gap, tolerance = spacing(self.calls_per_minute)
-        if not gap:
-            return wanted
-        taken = 0
-        while taken < wanted and self.next_slot <= tolerance:
-            self.next_slot = max(self.next_slot, 0.0) + gap
-            taken += 1
-        if taken:
-            later = EpochNow() + self.next_slot
-            CallBudget.objects.filter(pk=self.site).update(next_slot=later)
-        return taken
-
-    @property
-    def slot_in(self) -> float:
-        """When the next slot is there."""
-        gap, tolerance = spacing(self.calls_per_minute)
-        return max(0.0, self.next_slot - tolerance) if gap else 0.0
-
-
-def lock(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
-    """The budgets of these sites, locked inside the caller's transaction; none of a deleted site.
-
-    `calls_per_minute` tells the limit of each site; 0 is none.
-    """
-    found = _locked(calls_per_minute)
-    missing = calls_per_minute.keys() - found.keys()
-    there = Integration.objects.filter(pk__in=missing).values_list("pk", flat=True)
-    if missing and there:
-        rows = [CallBudget(integration_id=site) for site in there]
-        CallBudget.objects.bulk_create(rows, ignore_conflicts=True)
-        found = _locked(calls_per_minute)
-    return found
-
-
-def look(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
-    """The same, locked only where a site is limited, paused or new: else no slot is to be taken."""
-    if not any(calls_per_minute.values()):
-        budgets = CallBudget.objects.filter(pk__in=calls_per_minute.keys(), blocked="")
-        open_ones = budgets.values_list("pk", flat=True)
-        found = {site: Budget(site, "", 0.0, 0.0, 0) for site in open_ones}
-        if len(found) == len(calls_per_minute):
-            return found
-    return lock(calls_per_minute)
-
-
-def _locked(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
-    budgets = CallBudget.objects.select_for_update().filter(pk__in=calls_per_minute.keys())
-    now = EpochNow()
-    columns = ("pk", "blocked", F("blocked_until") - now, F("next_slot") - now)
-    rows = budgets.order_by("pk").values_list(*columns)
-    return {
-        site: Budget(site, blocked, blocked_for, next_slot, calls_per_minute[site])
-        for site, blocked, blocked_for, next_slot in rows
-    }
 
 
 def spacing(calls_per_minute: int | None = None) -> tuple[float, float]:

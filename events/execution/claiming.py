@@ -14,7 +14,7 @@ from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
 from events.models import RuleRun
-from integrations import app_registry, rate_limit
+from integrations import app_registry, rate_limit, slots
 from integrations.app_registry import AppSpec
 from integrations.models import CallBudget, Integration
 
@@ -83,7 +83,7 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
     token = uuid4()
     with transaction.atomic():
         # The site's row makes its claims one at a time, so that the count below holds.
-        budget = rate_limit.lock({site: app.calls_per_minute()}).get(site)
+        budget = slots.lock({site: app.calls_per_minute()}).get(site)
         if budget is None or time.monotonic() + _needs(budget) > until:
             return []
         running = RuleRun.objects.filter(integration=site, status=Status.RUNNING).count()
@@ -108,7 +108,7 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
     )
 
 
-def _needs(budget: rate_limit.Budget) -> float:
+def _needs(budget: slots.Budget) -> float:
     """Seconds from now to the last call of a run that begins now, when it goes alone."""
     gap, _ = rate_limit.spacing(budget.calls_per_minute)
     if not gap:

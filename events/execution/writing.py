@@ -15,7 +15,7 @@ from events.execution.conversation import Conversation, per_site
 from events.execution.loading import Overtaken
 from events.execution.results import Result
 from events.models import RuleRun
-from integrations import rate_limit
+from integrations import rate_limit, slots
 from integrations.errors import OutOfTime
 from integrations.findings import Finding
 from integrations.models import ApiCall, Intent, SiteAnswer
@@ -69,7 +69,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     written = Written()
     with transaction.atomic():
         # Rows are locked in one order everywhere: sites, events, runs.
-        budgets = rate_limit.look({each.site: each.app.calls_per_minute() for each in ready})
+        budgets = slots.look({each.site: each.app.calls_per_minute() for each in ready})
         results.lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
         lost = [each for each, run in _runs(everyone) if run.pk not in held]
@@ -130,7 +130,7 @@ def _keep(everyone: Many) -> None:
 
 def _take_slots(
     waiting: list[Conversation],
-    budget: rate_limit.Budget | None,
+    budget: slots.Budget | None,
     written: Written,
     room: Room,
 ) -> None:

@@ -39,7 +39,16 @@ class Headline:
 
 def headline(facts: Facts) -> Headline:
     """What needs a person, the gravest first; calm only where nothing does."""
-    grave = [
+    grave, others = _grave(facts), _others(facts)
+    parts = tuple((text, where) for true, text, where in [*grave, *others] if true)
+    if not parts:
+        return Headline(GREEN, ((CALM, ""),))
+    return Headline(RED if any(true for true, _, _ in grave) else AMBER, parts)
+
+
+def _grave(facts: Facts) -> list[tuple[object, str, str]]:
+    """What stops sales: (whether it is so, the sentence, the section)."""
+    return [
         (facts.silent, "Nothing is being carried out: no worker runs.", "silent"),
         (facts.rejected, f"Thinkific rejects the key of {_names(facts.rejected)}.", "sites"),
         (
@@ -55,7 +64,11 @@ def headline(facts: Facts) -> Headline:
         (facts.unreachable, f"Cannot connect to {_names(facts.unreachable)}.", "sites"),
         (facts.failed, f"{_count(facts.failed, 'action')} failed.", "attention"),
     ]
-    others = [
+
+
+def _others(facts: Facts) -> list[tuple[object, str, str]]:
+    """What may wait for a while, in the same form."""
+    return [
         (
             facts.gave_nothing,
             f"{_count(facts.gave_nothing, 'purchase')} gave nothing.",
@@ -77,10 +90,6 @@ def headline(facts: Facts) -> Headline:
         (facts.expiring, f"{_count(facts.expiring, 'access token')} about to expire.", "sites"),
         (facts.to_set_up, f"{_count(facts.to_set_up, 'step')} left to set up.", "checklist"),
     ]
-    parts = tuple((text, where) for true, text, where in grave + others if true)
-    if not parts:
-        return Headline(GREEN, ((CALM, ""),))
-    return Headline(RED if any(true for true, _, _ in grave) else AMBER, parts)
 
 
 def events_note(came: EventCounts) -> str:
