@@ -158,7 +158,8 @@ HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
 # On SQLite two workers would only wait for each other: one carries out more (measured).
 _on_sqlite = "sqlite" in DATABASES["default"]["ENGINE"]
 WORKER_PROCESSES = env.whole("WORKER_PROCESSES", default=1 if _on_sqlite else 2, at_least=1)
-WORKER_THREADS = 16
+# So many calls may be under way in one process: a site that drips must not keep others waiting.
+WORKER_THREADS = 64
 # django-q2 carries wake-ups only. Each value is one that was measured to serve them best:
 # no second delivery of a task that runs, no endless repeat of one that fails, no stored
 # results (they halve the throughput), and a queue no longer than there are workers.

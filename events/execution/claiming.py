@@ -55,7 +55,7 @@ def claim(limit: int, *, busy: Busy = NOTHING, until: float = float("inf")) -> l
         room = min(
             limit - len(claimed),
             _share(app) - busy.get((key, site), 0),
-            int(app.share_of_threads * AHEAD * settings.WORKER_THREADS) - of_app[key],
+            int(app.share_of_threads * settings.WORKER_THREADS) - of_app[key],
         )
         runs = _claim_at(site, app, room, until) if room > 0 else []
         of_app[key] += len(runs)

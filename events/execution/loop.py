@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from events.execution import loading, runs, writing
-from events.execution.claiming import AHEAD, calls_at_once, claim
+from events.execution.claiming import calls_at_once, claim
 from events.execution.conversation import Conversation
 from events.execution.senders import Senders
 from events.models import RuleRun
@@ -221,7 +221,7 @@ class Loop:
         for integration in runs.to_ask():
             self.ask_paused(integration)
         mine = Counter((each.integration.app, each.site) for each in self.here if each.run)
-        room = AHEAD * settings.WORKER_THREADS - mine.total()
+        room = settings.WORKER_THREADS - mine.total()
         self.claimed += claim(room, busy=mine, until=self.call_until)
 
     def _begin(self) -> None:

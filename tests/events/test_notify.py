@@ -443,23 +443,16 @@ def test_two_messages_at_once_are_the_most_for_a_receiver(world, rule, settings)
 def test_however_many_receivers_there_are_they_leave_three_quarters_to_schools(world, settings):
     settings.WORKER_THREADS, settings.WORKER_PROCESSES = 16, 1
     world.rule("product_purchased", "create_course_enrollment", world.course())
-    for _ in range(10):
+    for _ in range(8):
         world.notify_rule("product_purchased")
     for number in range(8):
         world.sell("10_product", customer__email=f"buyer{number}@example.com")
     claimed = claim(64)
     by_action = Counter(run.action for run in claimed)
-    assert by_action == {"create_course_enrollment": 8, "send_http_post": 16}
+    assert by_action == {"create_course_enrollment": 8, "send_http_post": 4}
     # Nor do they get more with the next claim, while those are under way.
     sites = Counter((run.spec.app.value, run.integration_id or 0) for run in claimed)
     assert claim(64, busy=sites) == []
-    # Of the threads that send they get four of sixteen.
-    worker = queued.loop()
-    worker.claimed += [run for run in claimed if run.action == "send_http_post"]
-    worker.turn()
-    worker.turn()
-    assert worker.senders.under_way == 4
-    worker.finish()
 
 
 @pytest.mark.parametrize("behavior", [receiver.sends(b""), answers(500), answers(429)])
