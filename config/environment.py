@@ -48,7 +48,7 @@ class Reader:
         return str(value)
 
     def words(self, name: str, *, default: str) -> list[str]:
-        """A comma list without blanks and empty entries."""
+        """A comma-separated list without spaces and empty entries."""
         return [
             word.strip() for word in self.text(name, default=default).split(",") if word.strip()
         ]

@@ -29,7 +29,7 @@ class HideHookSecrets(logging.Filter):
 
 
 def _on_one_line(value: object) -> str:
-    """A fact as it is, or quoted where a stranger's blanks and signs could pass for other facts."""
+    """A fact as it is, or quoted where a stranger's text could pass for other facts."""
     text = str(value)
     plain = text.isprintable() and not set(text) & set(' ="')
     return text if plain or not isinstance(value, str) else json.dumps(text)

@@ -210,7 +210,7 @@ def open_sites() -> set[int]:
 
 
 def sites_to_ask() -> set[int]:
-    """Ids of the enabled sites whose pause is over, and which nobody has asked since."""
+    """Ids of the enabled sites whose pause is over, and which were not asked since."""
     over = CallBudget.objects.exclude(blocked="").filter(
         blocked_until__lte=EpochNow(), integration__enabled=True
     )

@@ -34,7 +34,7 @@ _INVISIBLE = {"Cc", "Cf", "Cs"}
 
 
 def visible(text: str) -> str:
-    """The text without control and format characters, and without blanks around it."""
+    """The text without control and format characters, and without spaces around it."""
     kept = (
         character
         for character in text

@@ -9,7 +9,7 @@ from rules.triggers import Trigger
 
 
 class Reason(StrEnum):
-    """The code of a verdict; kept with the event, spelled out by `reason`."""
+    """The code of a verdict; kept with the event, spelled out by `REASONS`."""
 
     RUN = "run"
     OFF = "off"

@@ -111,7 +111,7 @@ def _line(request: HttpRequest, entry: Entry) -> dict[str, Any]:
 
 
 def _failed() -> str:
-    """How many actions need a person: counted to a hundred, for nobody reads further."""
+    """How many actions need a person: capped at a hundred."""
     failed = RuleRun.objects.filter(status=RuleRun.Status.FAILED)
     number = failed.order_by()[:MANY].count()
     return "" if not number else f"{MANY - 1}+" if number == MANY else str(number)

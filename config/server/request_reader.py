@@ -200,7 +200,7 @@ class RequestReader(ThreadWorker):
         self.method_queue.defer(self._hurry)
 
     def _hurry(self) -> None:
-        """What has not begun to ask when we stop gets a moment for it, and no more."""
+        """On shutdown, give idle connections a moment to begin a request."""
         soon = time.monotonic() + LINGER_SECONDS
         for conn in self.unfinished:
             if not conn.incoming.data:

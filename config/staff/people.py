@@ -86,7 +86,7 @@ def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
 
 
 def switch_off(person: User, *, by: User) -> None:
-    """Let the person in no more. Raises ValueError for oneself and for the last owner."""
+    """End the person's sign-in. Raises ValueError for oneself and for the last owner."""
     if person.pk == by.pk:
         raise ValueError("You cannot switch yourself off. Ask another owner to do it.")
     with transaction.atomic():

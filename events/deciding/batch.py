@@ -17,8 +17,8 @@ from integrations.samcart.parser import SaleEvent
 class Batch:
     """Rows that were found or made, by what a delivery tells of them.
 
-    New rows are noted and written together by `write`: customers, events, runs. Whoever looks at
-    what the deliveries before have brought calls `write` first.
+    New rows are noted and written together by `write`: customers, events, runs. Call `write`
+    before a query for what earlier deliveries brought.
     """
 
     events: dict[int, list[EventLog]] = field(default_factory=dict)  # by delivery

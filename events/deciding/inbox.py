@@ -126,7 +126,7 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
 
 
 def _new(deliveries: list[int]) -> set[int]:
-    """Those of the deliveries that nobody has read yet."""
+    """Which of the deliveries are still unread."""
     new = Delivery.objects.filter(pk__in=deliveries, state=Delivery.State.NEW)
     return set(new.values_list("pk", flat=True))
 

@@ -78,7 +78,7 @@ def _word(raw_type: str) -> str:
     if len(word) > LONGEST_TYPE:
         raise ValueError(f"A type has at most {LONGEST_TYPE} characters.")
     if not word.isprintable():
-        raise ValueError("This type holds signs that cannot be seen. Copy it from the log.")
+        raise ValueError("This type has invisible characters. Copy it from the log.")
     known = from_type(word)
     if known is not None:
         raise ValueError(f"Admit knows this type: it is {known.label}.")

@@ -49,10 +49,11 @@ def _goes_on(first: Delivery) -> bool:
 
 
 def part_again(delivery: Delivery) -> int:
-    """Have repeats read again that this delivery, which came in late, turns out to part.
+    """Read repeats again that turn out to have this late delivery between them and the first.
 
-    Inside the caller's transaction, after its events are stored; how many those are. One that
-    was spooled, or received by another machine, may come in after what was received later.
+    Inside the caller's transaction, after the delivery's events are stored; how many repeats that
+    are. A delivery that was spooled, or received by another machine, may be read after one that was
+    received later.
     """
     at = delivery.received_at
     customers = EventLog.objects.filter(delivery=delivery, customer__isnull=False)

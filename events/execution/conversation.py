@@ -69,7 +69,7 @@ class Conversation:
         self.exchanges.append(exchange)
 
     def rows(self) -> list[ApiCall]:
-        """The calls as new rows: those of a transaction that was undone keep numbers of others."""
+        """The calls as new rows: ones from an undone transaction keep ids that others may have."""
         return [kept(each, self.integration, run_id=self.run_id) for each in self.exchanges]
 
     def forget(self) -> None:

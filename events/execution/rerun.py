@@ -20,7 +20,7 @@ from rules.engine import Reason
 Status = EventLog.Status
 CANNOT: dict[str, str] = {
     Status.REPEAT: "it repeats an event that was decided already",
-    Status.UNKNOWN_TYPE: "nobody has said yet what its type means",
+    Status.UNKNOWN_TYPE: "its type has not been named yet",
     Status.UNREADABLE: "it cannot be read",
 }
 

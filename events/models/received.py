@@ -127,7 +127,7 @@ class EventLog(models.Model):
     transaction_id = models.CharField(max_length=64, blank=True)
     samcart_customer_id = models.CharField(max_length=64, blank=True)
     custom_fields = models.JSONField(default=list)  # [{"name", "slug", "value"}]
-    verdicts = models.JSONField(default=list)  # [[rule id, engine.Why code]]
+    verdicts = models.JSONField(default=list)  # [[rule id, engine.Reason code]]
     rule_texts = models.ForeignKey(RuleTexts, models.PROTECT, null=True)
     received_at = models.DateTimeField()
     # When the order was placed, as SamCart tells it; an event of a subscription comes much later.

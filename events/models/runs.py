@@ -62,7 +62,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return done.filter(models.Exists(another), ~models.Exists(later))
 
     def next_in_line(self) -> "RuleRunQuerySet":
-        """Those that no other run of the same customer and site goes before.
+        """Runs that no other run of the same customer and site blocks.
 
         Nothing runs beside them, and nothing received earlier waits that is due or may concern
         the same course. So a run that Thinkific's answer postponed does not block the customer's

@@ -3,7 +3,7 @@
 import unicodedata
 
 # What a secret is never made of, and what comes along when an address is copied out of a text: a
-# blank, a line break, quotes, a bracket, a comma.
+# space, a line break, quotes, a bracket, a comma.
 _SECRET_SIGNS = frozenset("-_.~")
 
 
@@ -18,15 +18,15 @@ def secrets_in(text: str) -> list[str]:
 
 def trigger_in(text: str) -> str:
     """The trigger's word without what was pasted along with it; "" when nothing is left."""
-    pasted = "".join({sign for sign in text if unicodedata.category(sign)[0] in "ZCP"} - {"-", "_"})
+    pasted = "".join({char for char in text if unicodedata.category(char)[0] in "ZCP"} - {"-", "_"})
     return text.strip(pasted) if pasted else text
 
 
 def _between(text: str) -> str:
-    """The text from the first to the last sign that a secret may have."""
-    usable = [number for number, sign in enumerate(text) if _is_usable(sign)]
+    """The text from the first to the last character that a secret may have."""
+    usable = [number for number, char in enumerate(text) if _is_usable(char)]
     return text[usable[0] : usable[-1] + 1] if usable else ""
 
 
-def _is_usable(sign: str) -> bool:
-    return sign in _SECRET_SIGNS or (sign.isascii() and sign.isalnum())
+def _is_usable(char: str) -> bool:
+    return char in _SECRET_SIGNS or (char.isascii() and char.isalnum())

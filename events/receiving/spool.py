@@ -30,7 +30,7 @@ from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
 
 log = logging.getLogger(__name__)
-# Of addresses that nobody has seen in use: anybody can make those up.
+# For addresses that were never seen in use: anybody can make those up.
 MAX_UNKNOWN = 1000
 MAX_UNKNOWN_BYTES = 64 * 1024 * 1024
 # A half-written file was never acknowledged. After so long nobody writes it any more.
@@ -44,7 +44,7 @@ _not_ours: set[str] = set()
 
 
 class Full(Exception):
-    """The spool takes no more deliveries of addresses that nobody has seen in use."""
+    """The spool takes no more deliveries for addresses that were never seen in use."""
 
 
 @dataclass(frozen=True, slots=True)

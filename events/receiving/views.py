@@ -101,7 +101,7 @@ def _whose(
 ) -> tuple[str, WebhookAddress | None, bool]:
     """The digest of the secret that was meant, whose address it is, and whether that is certain.
 
-    The first one is meant as long as nobody knows better.
+    Where nothing is certain, it is the first candidate.
     """
     found = []
     for meant in addresses.secrets_in(secret):
@@ -135,7 +135,7 @@ def _address_of(
 
 
 def _stored(delivery: Delivery, digest: str, timeout: DatabaseTimeout) -> bool:
-    """Whether the database has it; whatever it was that it lacks, the spool may have it.
+    """Whether the database stored it. If not, the caller spools it.
 
     Raises AddressUnknown.
     """

@@ -10,7 +10,7 @@ from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.search_terms import visible
 
-# So many people are looked at; who means more of them types more.
+# A search looks at this many people at most; a longer text finds the others.
 MAX_PEOPLE = 200
 LONGEST_TERM = 320
 

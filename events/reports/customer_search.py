@@ -116,7 +116,7 @@ def _close(email: str, terms: QuerySet[Any], owner: str, address: str) -> list[i
     name, _, domain = email.rpartition("@")
 
     def addresses(beginning: str, *, end: str = "") -> dict[str, int]:
-        """Those with a part that begins so, and with such an end, and whose they are."""
+        """Addresses with this end and a term that begins so, and their owners."""
         of_terms = terms.filter(search.begins(beginning), **{f"{address}__endswith": end})
         return dict(of_terms.order_by("term").values_list(address, owner)[:COMPARED])
 

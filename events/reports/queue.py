@@ -1,4 +1,4 @@
-"""What stands in line: wake-ups, workers, deliveries, actions, calls. It is only looked at."""
+"""The queue: wake-ups, workers, deliveries, actions, calls. Read only."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -86,5 +86,5 @@ def _runs(event: EventLog) -> list[RuleRun]:
 
 
 def _visible(line: str) -> str:
-    """Without signs that steer a terminal or turn the direction of its text."""
+    """Without characters that steer a terminal or turn the direction of its text."""
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)

@@ -101,7 +101,7 @@ def would_remove(task: RetentionTask) -> int:
 
 
 def _remove(task: RetentionTask, pks: list[Any], leave: Callable[[float], object]) -> int:
-    """Remove these rows in short transactions; how many it were."""
+    """Remove these rows in short transactions; how many that were."""
     number = 0
     while pks:
         with transaction.atomic():

@@ -91,7 +91,8 @@ def _remove_payloads(pks: Sequence[int]) -> int:
 def events() -> QuerySet[Delivery]:
     """Deliveries that are too old as a whole, with their events and actions.
 
-    None that an unread one could be compared with: whether it repeats, or was canceled too.
+    Skips those that an unread delivery may still be compared with: whether it repeats one, or
+    whether a subscription was canceled too.
     """
     old = _older(Delivery, "received_at", settings.KEEP_EVENTS_DAYS)
     unread = Delivery.objects.filter(state=Delivery.State.NEW).aggregate(at=Min("received_at"))

@@ -26,7 +26,7 @@ class Marketplace(models.Model):
 
 
 class WebhookSecret(models.Model):
-    """What stands in the address that SamCart posts to; two may live at once."""
+    """The secret in the address that SamCart posts to; two may be valid at once."""
 
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="webhook_secrets")
     digest = models.CharField(max_length=64, unique=True, editable=False)

@@ -50,7 +50,7 @@ class DoubledObject(JsonObject):
             seen.add(key)
 
     def put(self, key: str, value: object) -> None:
-        """Set a key as a sender does who names it, be it once more."""
+        """Set a key as a sender does who names it, even twice."""
         if key in self:
             self.doubled.add(key)
         self[key] = value
@@ -104,7 +104,7 @@ def _decode(body: bytes, content_type: str) -> str:
     if "\0" in text:
         raise Unreadable("The body holds a NUL byte, which no text may hold.")
     if not text.strip():
-        raise Unreadable("The body holds nothing but blanks.")
+        raise Unreadable("The body is nothing but spaces.")
     return text
 
 
@@ -120,7 +120,7 @@ def _declared(content_type: str) -> str:
 
 def _decode_as(body: bytes, declared: str) -> str:
     """The text by a declared charset; "" when it has none that fits."""
-    # As browsers do: what is called Latin-1 is mostly Windows-1252, which has more signs.
+    # As browsers do: what is called Latin-1 is mostly Windows-1252, which has more characters.
     names = ["cp1252", declared] if declared == "iso8859-1" else [declared]
     for name in filter(None, names):
         with contextlib.suppress(UnicodeDecodeError):

@@ -79,7 +79,10 @@ def examine_email(text: str) -> tuple[str, str]:
     if not local or not domain or "@" in local:
         return "", 'The e-mail address needs exactly one "@", with text on both sides.'
     if not _NEVER_IN_EMAIL.isdisjoint(text):
-        return "", "The e-mail address holds a bracket, comma, colon or another sign it may not."
+        return (
+            "",
+            "The e-mail address has a bracket, comma, colon or another wrong character.",
+        )
     domain = _ascii_domain(domain)
     if not domain:
         return "", 'The part of the e-mail address after the "@" is no possible domain.'
@@ -89,7 +92,7 @@ def examine_email(text: str) -> tuple[str, str]:
 
 
 def strip_invisible(text: str) -> str:
-    """The text without blanks and invisible characters at its ends, which a paste brings along."""
+    """The text without spaces and invisible characters at its ends, which a paste brings along."""
     start, end = 0, len(text)
     while start < end and _is_unseen(text[start]):
         start += 1
@@ -134,7 +137,7 @@ def _character_problem(text: str) -> str:
         return ""
     for character in text:
         if character.isspace():
-            return "The e-mail address holds a blank or a line break."
+            return "The e-mail address has a space or a line break in it."
         if (
             unicodedata.category(character).startswith("C")
             or character in _UNSEEN

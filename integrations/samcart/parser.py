@@ -126,7 +126,7 @@ def _without_product(found: JsonObject) -> SaleEvent:
 
 
 def normalize_type(text: str) -> str:
-    """Return a `type` as it is compared: no case, no blanks, no "_" or "-"."""
+    """Return a `type` as it is compared: no case, no spaces, no "_" or "-"."""
     return "".join(text.casefold().replace("_", "").replace("-", "").split())
 
 

@@ -12,8 +12,8 @@ _REPLACEMENTS: dict[int, str | None] = {
 def storable(text: str, limit: int) -> str:
     """Return `text` in at most `limit` characters, fit for any database.
 
-    Line breaks and tabs become blanks, other control characters go, and a lone surrogate becomes
-    U+FFFD. Blanks at the ends stay.
+    Line breaks and tabs become spaces, other control characters go, and a lone surrogate becomes
+    U+FFFD. Spaces at the ends stay.
     """
     if not text.isprintable():
         # Clipped before as well, or a megabyte would be cleaned for the sake of 255 characters.

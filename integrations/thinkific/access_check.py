@@ -94,8 +94,8 @@ def _interpret(attempt: Attempt, error: OutsideError) -> Checked[Exception]:
     if (not attempt.of_customer or error.status is None) and told.state != SiteAnswer.UNKNOWN:
         attempt.found(told)
         return error
-    # Of a 401 or 429 an older answer knows nothing: the key may have been changed since, and
-    # the limit be reached.
+    # After a 401 or 429 an older answer is useless: the key may have been changed since, and the
+    # limit may have been reached.
     state = yield Ask(BELIEVED_SECONDS if error.status == 403 else None)
     assert isinstance(state, SiteAnswer)
     return meaning(error, state)

@@ -1,7 +1,7 @@
 """The state of one attempt: what is known of a customer on a site, and what was learned.
 
-It reads and writes nothing. `notes` lists what must be kept, in order. Whoever sends the calls
-writes the notes before the next one, so that they survive a crash.
+It reads and writes nothing. `notes` lists what must be kept, in order. The worker's loop
+writes the notes before the next call, so that they survive a crash.
 """
 
 from collections.abc import Mapping

@@ -122,7 +122,7 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
         _note_unreachable(integration, f"{error.message} {explain.LATER}")
         raise
     except Refused as error:
-        # Of a site that was read before it says nothing, of a new one that it is no school.
+        # It means "this is no school" only where the site has never been read.
         if integration.refreshed_at is None:
             _note_unreachable(integration, error.message)
         raise

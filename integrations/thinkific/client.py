@@ -121,7 +121,7 @@ class Client:
     def _headers(self) -> dict[str, str]:
         if not re.fullmatch(r"[!-~]+", self._secret):
             raise KeyRejected(
-                "The key of the Thinkific site is empty or has signs that no key has. "
+                "The key of the Thinkific site is empty or has characters that no key has. "
                 "Copy it from Thinkific once more and enter it again."
             )
         headers = {

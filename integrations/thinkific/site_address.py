@@ -28,7 +28,7 @@ def subdomain(text: str) -> str:
     """The subdomain, in lower case, from any form of a site's address.
 
     Takes `school`, `school.thinkific.com` and `https://School.thinkific.com/any/path?x`, with
-    blanks around it. Raises ValueError with a sentence for the person who pasted it.
+    spaces around it. Raises ValueError with a sentence for the person who pasted it.
     """
     pasted = text.strip()
     if not pasted:

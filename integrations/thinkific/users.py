@@ -236,7 +236,7 @@ def _spellings(person: Person) -> list[str]:
 
 
 def _written_in_two_ways(person: Person) -> bool:
-    """Whether the e-mail has signs beyond ASCII, so that the site may hold another spelling."""
+    """Whether the e-mail is not ASCII alone, so that the site may hold another spelling."""
     told = person.email + person.email_as_sent
     return not told.isascii() or "xn--" in person.email
 

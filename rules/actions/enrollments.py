@@ -141,9 +141,9 @@ def _run(
 def _is_gone(target: Destination.Kind, order: Order, error: Refused) -> Steps[bool]:
     """Whether the site does not have the course or bundle.
 
-    Of a bundle it says so when asked for it. A course of the new builder is hidden from that
-    question and still sold, so there Thinkific's own words to the enrollment count; where it says
-    them of the student in one breath, nobody knows which of the two is meant.
+    A bundle can be looked up. A course of the new builder cannot, although it is sold, so for
+    courses the error of the enrollment decides. If that names the student as well, we cannot tell
+    which of the two is missing.
     """
     if error.says("user could not be found"):
         return False

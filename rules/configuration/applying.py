@@ -41,7 +41,7 @@ class Outcome:
 def write(configuration: Configuration, sites: dict[str, Site], *, prune: bool) -> Outcome:
     """Bring the database up to the file; needs a transaction and a checked configuration.
 
-    Rows that are as the file says are not written. Raises Meanwhile, and IntegrityError,
+    Rows that are as the file says are not written. Raises ConcurrentChange, and IntegrityError,
     when somebody else has changed something since the check.
     """
     outcome = Outcome()

@@ -67,7 +67,7 @@ def _compose(text: str) -> yaml.Node | None:
         raise Faulty([f"Line {line}: this is not valid YAML ({problem})."]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise Faulty([f"Line {line}: there is a sign that YAML does not allow."]) from None
+        raise Faulty([f"Line {line}: there is a character that YAML does not allow."]) from None
     return node
 
 

@@ -88,7 +88,7 @@ class Fields:
         elif len(text) > longest:
             self.fault(f"`{key}` is longer than {longest} characters.")
         elif text != storable(text, longest):
-            self.fault(f"`{key}` holds a sign that cannot be stored.")
+            self.fault(f"`{key}` has a character that cannot be stored.")
         else:
             return text
         return ""

@@ -258,7 +258,7 @@ def test_actions_tell_in_words_what_happened(support):
     [
         ("retry", "failed", "waiting", "1 queued."),
         ("release", "held", "waiting", "1 queued."),
-        ("dismiss", "failed", "skipped", "1 action dismissed. Nobody is waited for any more."),
+        ("dismiss", "failed", "skipped", "1 action dismissed. No further action is needed."),
         ("dismiss", "done", "done", "Nothing dismissed: only what failed or is held can be."),
         ("do_anyway", "done", "done", "0 queued, 1 skipped: it had succeeded."),
     ],
@@ -274,7 +274,7 @@ def test_the_buttons_of_an_action(support, button, status, then, text):
     ("action", "text"),
     [
         ("retry_chosen", "1 queued, 1 skipped: it had succeeded."),
-        ("dismiss_chosen", "1 action dismissed. Nobody is waited for any more."),
+        ("dismiss_chosen", "1 action dismissed. No further action is needed."),
         ("do_chosen_anyway", "1 queued, 1 skipped: it had succeeded."),
     ],
 )

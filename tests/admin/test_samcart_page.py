@@ -331,7 +331,7 @@ def test_deleting_an_account_counts_first_and_leaves_the_others_alone(boss, shop
         assert line in page
     assert Marketplace.objects.count() == 2
     answer = boss.post(path, follow=True)
-    assert said(answer)[0].startswith("Main shop: deleted. Its address takes nothing any more.")
+    assert said(answer)[0].startswith("Main shop: deleted. Its address no longer accepts events.")
     assert shop.post({"type": "Order"}).status_code == 404
     assert Marketplace.objects.get() == second.marketplace
     for model, left in ((Delivery, 3), (EventLog, 3), (RuleRun, 3), (Rule, 1), (Product, 1)):

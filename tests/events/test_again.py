@@ -256,7 +256,7 @@ def test_what_cannot_be_decided_is_left_out_in_words(world):
     done = rerun(EventLog.objects.order_by("pk"))
     assert done.queued == 0
     assert set(done.left) == {
-        "nobody has said yet what its type means",
+        "its type has not been named yet",
         "it cannot be read",
         "it repeats an event that was decided already",
         "no rule fits it that has not run yet",

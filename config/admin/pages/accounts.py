@@ -106,7 +106,7 @@ def delete(request: HttpRequest, account: int) -> HttpResponse:
         text = "its address and rules are gone, and so are many of its events. Delete it once more."
         messages.warning(request, f"{found}: {text}")
         return to_account(found, "account")
-    text = "deleted. Its address takes nothing any more. In SamCart delete the Notify URL too."
+    text = "deleted. Its address no longer accepts events. In SamCart delete the Notify URL too."
     messages.success(request, f"{found}: {text}")
     return HttpResponseRedirect(reverse("admin:samcart"))
 

@@ -263,7 +263,7 @@ class ActionAdmin(ReadOnly):
         number = retries.dismiss(runs, by=name_of(request))
         if number:
             what = "1 action" if number == 1 else f"{number} actions"
-            self.message_user(request, f"{what} dismissed. Nobody is waited for any more.")
+            self.message_user(request, f"{what} dismissed. No further action is needed.")
         else:
             text = "Nothing dismissed: only what failed or is held can be."
             self.message_user(request, text, messages.WARNING)

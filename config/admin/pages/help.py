@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 
 from config.admin.parts.page import Page, render
 
-# The part of the page, and the question as it stands in the list above.
+# The part of the page, and the question as in the list above.
 QUESTIONS = (
     ("test-orders", "I placed a test order, and nothing shows in Thinkific"),
     ("missed", "A customer did not get in"),

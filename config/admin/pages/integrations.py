@@ -30,8 +30,8 @@ from rules.models import Rule
 EMPTY = mark_safe(
     "<p><strong>Connect your Thinkific site.</strong></p>"
     "<p>You need a Thinkific plan of Grow or higher. In Thinkific open "
-    "<strong>Settings &gt; Code &amp; Analytics &gt; API</strong>: there stand the "
-    "<strong>Subdomain</strong> and the <strong>API Key</strong>, or you create an API access "
+    "<strong>Settings &gt; Code &amp; Analytics &gt; API</strong>. There you find the "
+    "<strong>Subdomain</strong> and the <strong>API Key</strong>, or can create an API access "
     "token. Then press New integration, choose Thinkific and paste both.</p>"
 )
 OLD_ONE_ENDS = (

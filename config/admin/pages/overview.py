@@ -222,7 +222,7 @@ def _sold() -> Q:
 
 
 def _pairs() -> tuple[str, bool, str]:
-    """Whether all that matters ends what purchases give, and gives it back; names the first hole.
+    """Whether rules that give access have rules that end and restore it; names the first missing.
 
     By the same `pairing.holes` as the hint on a product's page, to which it leads.
     """

@@ -37,7 +37,7 @@ class Welcome(PasswordResetConfirmView):
         return person if person and person.is_active and person.is_staff else None
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        # Nobody's frame: who looks at it may be signed in as somebody else.
+        # Without a menu: the browser may be signed in to another account.
         frame = admin.site.each_context(self.request) | {"has_permission": False}
         return frame | super().get_context_data(**kwargs)
 

@@ -35,7 +35,7 @@ class ProductForm(forms.ModelForm):
         fields = ("marketplace", "external_id", "name", "kind")
         labels = {"marketplace": "SamCart account"}
         help_texts = {
-            "external_id": "In SamCart open the product; its ID stands in the page's address.",
+            "external_id": "In SamCart open the product; its ID is in the page's address.",
             "name": "The first event brings SamCart's own name.",
             "kind": "A course of SamCart's own Courses app is not a product.",
         }

@@ -18,7 +18,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("E-mails to new students", ("welcome_emails_on", "send_welcome_email")),
     ("On or off", ("enabled",)),
 )
-WHOLE_KEY = "A key has no blanks or special signs. Copy it from Thinkific once more."
+WHOLE_KEY = "A key has no spaces or special characters. Copy it from Thinkific once more."
 # What Thinkific's answer to the first connect says about each field, by its status.
 FIRST_REFUSAL: dict[int, dict[str, str]] = {
     401: {

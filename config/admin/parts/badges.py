@@ -15,7 +15,7 @@ from integrations.models import Destination, Integration
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
-# Without a blank and longer than a line of a small phone: an e-mail, an address, a code.
+# Without a space and longer than a line of a small phone: an e-mail, an address, a code.
 IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Not before the last few letters: "example.com" stays together.
 BREAKS = re.compile(r"(?<=[@._/-])(?=[^@._/-]{4})|(?<=[a-z])(?=[A-Z])")
@@ -125,7 +125,7 @@ def when(moment: datetime | None, nothing: str = "–") -> SafeString:
 
 
 def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
-    """What a stranger sent, cut to `longest`, with signs that hide or turn text spelled out."""
+    """What a stranger sent, cut to `longest`; characters that hide or turn text are spelled out."""
     whole = str(text)
     shown = "".join(
         sign if sign.isprintable() or sign in "\n\t" else f"\\u{ord(sign):04x}"
@@ -142,8 +142,8 @@ def brief(text: Any) -> str:
 def breakable(text: Any) -> SafeString:
     """A text as HTML, in which a long e-mail, address or code may go on in the next line.
 
-    It does after a sign or before a capital; a code of small letters alone does anywhere. A
-    SafeString is left as it is: it may hold tags.
+    It does after a punctuation mark or before a capital; a code of small letters alone does
+    anywhere. A SafeString is left as it is: it may hold tags.
     """
     if isinstance(text, SafeString):
         return text

@@ -1,4 +1,4 @@
-"""What stands in an address or a form, taken for a number only when it can be one."""
+"""Values from an address or a form, read as numbers only where they can be."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar

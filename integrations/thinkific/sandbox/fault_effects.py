@@ -153,7 +153,7 @@ def _empty(scene: FaultContext) -> None:
 
 
 def _with_body(reply: Reply) -> Reply:
-    """The same answer, with blanks for a body when it has none that could be spoilt."""
+    """The same answer, with spaces for a body when it has none that could be spoilt."""
     return reply if reply.body else replace(reply, status=200, body=b" " * 64)
 
 

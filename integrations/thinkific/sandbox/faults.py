@@ -70,7 +70,7 @@ class Switches:
     products and courses, and its course is not found by number, while users, enrollments and
     `/bundles/ID` work. For some of them only, there is `new_builder` of each."""
     bundle_rows: Literal["courses", "members"] = "courses"
-    """A bundle's enrollments: of whoever has one of its courses, or of those alone who were
+    """A bundle's enrollments: of everybody who has one of its courses, or only of those who were
     enrolled in the bundle."""
     put_answer: Literal[204, 200, 201, "row"] = 204
     """A PUT that went well: so much and no body, or 200 with the enrollment or user as it is now.
