@@ -26,6 +26,7 @@ SETTINGS = {
     "HEARTBEAT_TIMEOUT": "6",
     "RETRY_DELAYS": ",".join(["0.2", "0.5", *["1"] * 18]),
     "WEB_CONCURRENCY": "2",
+    "WORKER_PROCESSES": "2",  # on SQLite too, where one is the default
     "ALLOW_PRIVATE_NOTIFY_URLS": "true",
 }
 # Nothing that is mended may take longer to heal.
