@@ -208,7 +208,9 @@ class Loop:
         of_site = sum(each.site == one.site for each in sent)
         of_app = sum(each.app is one.app for each in sent)
         threads = int(one.app.share_of_threads * settings.WORKER_THREADS)
-        return min(calls_at_once(one.app) - of_site, threads - of_app)
+        # One that no thread is free for would go out later than its slot and the task's time allow.
+        free = settings.WORKER_THREADS - self.senders.under_way - len(chosen)
+        return min(calls_at_once(one.app) - of_site, threads - of_app, free)
 
     # Claiming
 

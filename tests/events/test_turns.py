@@ -1,0 +1,100 @@
+"""Turns of the worker's loop in which one thing goes wrong: the others go on, and nothing is lost."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from events.execution import claiming
+from events.execution.claiming import claim
+from events.execution.loop import Loop
+from events.execution.senders import Senders
+from events.models import Delivery, RuleRun
+from integrations import app_registry, rate_limit
+from integrations.models import CallBudget, Integration, Intent, SiteAnswer
+from integrations.notify_url import signature
+from integrations.thinkific.calls import Get, Post
+from integrations.thinkific.sandbox.faults import Fault
+from rules.actions import ACTIONS, Action, Outcome
+from tests.support import factories, queued
+from tests.support.receiver import Receiver, answers
+from tests.support.world import World
+
+CREATE = Action.CREATE_COURSE_ENROLLMENT
+SECRET = signature.new_secret()
+
+
+@pytest.fixture(autouse=True)
+def log_lines() -> Iterator[list[str]]:
+    with queued.nothing_personal() as lines:
+        yield lines
+
+
+@pytest.fixture
+def crm(settings: Any) -> Iterator[Receiver]:
+    """A receiver on loopback."""
+    settings.ALLOW_PRIVATE_NOTIFY_URLS = True
+    with Receiver(SECRET) as running:
+        yield running
+
+
+def _act(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
+    monkeypatch.setitem(ACTIONS, CREATE, replace(ACTIONS[CREATE], run=function))
+
+
+def _message(site: Integration) -> RuleRun:
+    of = queued.event(factories.CustomerFactory.create())
+    Delivery.objects.filter(pk=of.delivery_id).update(body=b'{"a": 1}')
+    return RuleRun.objects.create(
+        event=of,
+        customer=of.customer,
+        integration=site,
+        received_at=of.received_at,
+        action=Action.SEND_HTTP_POST,
+        destination_name=site.name,
+        site=site.site,
+        rule_sentence="",
+        next_attempt_at=queued.START,
+    )
+
+
+def _second_site(world: World, name: str) -> Any:
+    school = world.sandbox.add_school(name, key=factories.KEY)
+    return factories.DestinationFactory.create(
+        integration=factories.connected(name, name=name), external_id=school.add_course("One").id
+    )
+
+
+def _until(worker: Loop, when: Any) -> None:
+    give_up = time.monotonic() + 10
+    while not when():
+        assert time.monotonic() < give_up
+        worker.turn(wait=0.01)
+
+
+# Threads
+
+
+def test_no_call_is_handed_out_that_no_thread_is_free_for(world: World, crm: Receiver):
+    first, second = world.course(), _second_site(world, "bay")
+    for course in (first, second):
+        for _ in range(8):
+            queued.run(course)
+    for number in range(2):
+        site = world.receiver(crm.url, SECRET, name=f"CRM {number}")
+        for _ in range(2):
+            _message(site)
+    world.sandbox.switches.latency = 0.5
+    crm.behavior = lambda peer: (time.sleep(0.5), peer.answer(200, "", None))
+    worker = Loop(Senders(16))
+    most = 0
+    while worker.turn(wait=0.01):
+        most = max(most, worker.senders.under_way)
+    assert most == 16
+    assert set(RuleRun.objects.values_list("status", flat=True)) == {"done"}
