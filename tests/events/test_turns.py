@@ -98,3 +98,20 @@ def test_no_call_is_handed_out_that_no_thread_is_free_for(world: World, crm: Rec
         most = max(most, worker.senders.under_way)
     assert most == 16
     assert set(RuleRun.objects.values_list("status", flat=True)) == {"done"}
+
+
+# A site that is deleted
+
+
+def test_a_site_that_is_deleted_while_it_is_to_be_asked_stops_no_other(world: World):
+    other = _second_site(world, "bay")
+    gone, made = queued.run(world.course()), queued.run(other)
+    world.school.change_key("f" * 32)
+    worker = queued.loop()
+    world.sandbox.switches.latency = 0.3
+    worker.claimed += claim(2)
+    _until(worker, lambda: worker.senders.under_way == 2)
+    world.integration.delete()
+    worker.finish()
+    assert queued.again(made).status == "done"
+    assert queued.again(gone).status == "waiting"
