@@ -69,13 +69,17 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     written = Written()
     with transaction.atomic():
         # Rows are locked in one order everywhere: sites, events, runs.
-        budgets = slots.look({each.site: each.app.calls_per_minute() for each in ready})
+        limits = {each.site: each.app.calls_per_minute() for each in ready}
+        budgets = slots.look(limits)
         results.lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
         lost = [each for each, run in _runs(everyone) if run.pk not in held]
         _keep(everyone)
         results.write((run, ended[each]) for each, run in _runs(over) if run.pk in held)
         _end_questions(each for each in over if each.run is None)
+        # What this turn has found out may have paused a site, or opened it.
+        found_out = {each.site for each in everyone if _tells_of_site(each)}
+        budgets |= slots.look({site: limits[site] for site in limits.keys() & found_out})
         waiting = [each for each in ready if each.wants_slot and each not in lost]
         for site, group in per_site(waiting).items():
             _take_slots(group, budgets.get(site), written, room)
@@ -126,6 +130,11 @@ def _keep(everyone: Many) -> None:
         for note in each.attempt.notes:
             if isinstance(note, Finding):
                 each.app.take_effect(each.integration, note)
+
+
+def _tells_of_site(each: Conversation) -> bool:
+    ended = each.run is None and each.is_over
+    return ended or any(isinstance(note, Finding) for note in each.attempt.notes)
 
 
 def _take_slots(

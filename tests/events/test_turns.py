@@ -115,3 +115,26 @@ def test_a_site_that_is_deleted_while_it_is_to_be_asked_stops_no_other(world: Wo
     worker.finish()
     assert queued.again(made).status == "done"
     assert queued.again(gone).status == "waiting"
+
+
+# Pauses
+
+
+def test_no_call_goes_out_in_the_turn_in_which_a_question_pauses_the_site(
+    world: World, settings
+):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 100
+    course = world.course()
+    for at in range(2):
+        queued.run(course, at=at)
+    first, second = claim(2)
+    world.school.change_key("f" * 32)
+    worker = queued.loop()
+    worker.claimed = [first]
+    CallBudget.objects.update(next_slot=0)
+    _until(worker, lambda: any(each.run is None and each.under_way for each in worker.here))
+    worker.claimed = [second]
+    worker._begin()
+    time.sleep(1.0)  # the question is answered, and the next slot is there
+    worker.finish()
+    assert world.calls() == ["POST /users", "GET /courses"]
