@@ -49,7 +49,7 @@ def write(over: Many, ready: Many, *, room: Room) -> Written:
     Raises what the database raises when it is away; then nothing was written, and all of it is
     there for the next turn. What breaks the transaction of all is written alone, and ends alone.
     """
-    ended = {each: _result(each) for each, _ in _runs(over)}
+    ended = {each: _ends(each) for each, _ in _runs(over)}
     try:
         return _write_all(over, ready, ended, room)
     except (OperationalError, InterfaceError):
@@ -115,7 +115,20 @@ def _write_one(over: Many, ready: Many, ended: Results, written: Written) -> Non
         for each in ready:
             each.fail(error)
         if over:
-            written.gone += _write_all(over, [], ended, room=_none).gone
+            written.gone += _end_bare(over, ended)
+
+
+def _end_bare(over: Many, ended: Results) -> Many:
+    """End this one, of which nothing else is left to be written."""
+    try:
+        return _write_all(over, [], ended, room=_none).gone
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # what it came to cannot be written either
+        for each in over:
+            each.error = error
+        broken = {each: _ends(each) for each, _ in _runs(over)}
+        return _write_all(over, [], broken, room=_none).gone
 
 
 def _none(*_: object) -> int:
@@ -186,6 +199,17 @@ def _end_questions(questions: Iterable[Conversation]) -> None:
             rate_limit.answered(site.pk, each.asked_at, SiteAnswer.REFUSED)
         else:
             rate_limit.stop_asking(site.pk, each.asked_at)
+
+
+def _ends(conversation: Conversation) -> Result:
+    """How the run has ended, whatever is wrong with what its steps came to."""
+    try:
+        return _result(conversation)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        conversation.error = error
+        return _result(conversation)
 
 
 def _result(conversation: Conversation) -> Result:

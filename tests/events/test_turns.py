@@ -138,3 +138,27 @@ def test_no_call_goes_out_in_the_turn_in_which_a_question_pauses_the_site(
     time.sleep(1.0)  # the question is answered, and the next slot is there
     worker.finish()
     assert world.calls() == ["POST /users", "GET /courses"]
+
+
+# What cannot be written
+
+
+@pytest.mark.parametrize("outcome", [Outcome("done", "\ud800"), None])
+def test_an_outcome_that_cannot_be_written_ends_its_own_run_and_no_other(
+    world: World, monkeypatch, outcome
+):
+    run = ACTIONS[CREATE].run
+
+    def act(attempt, order):
+        if attempt.person.email == unlucky.email:
+            yield Get("/users")
+            return outcome
+        return (yield from run(attempt, order))
+
+    _act(monkeypatch, act)
+    course = world.course()
+    bad, good = queued.run(course, at=0), queued.run(course, at=1)
+    unlucky = bad.customer
+    queued.carry_out(*claim(2))
+    assert queued.again(good).status == "done"
+    assert (queued.again(bad).status, queued.again(bad).code) == ("waiting", "broken")
