@@ -197,8 +197,13 @@ def _end_questions(questions: Iterable[Conversation]) -> None:
         elif isinstance(each.error, SecretUnreadable):
             access_check.reject_key(site, each.error.message)
             rate_limit.answered(site.pk, each.asked_at, SiteAnswer.REFUSED)
-        else:
+        elif isinstance(each.error, OutOfTime | rate_limit.NoSlot):
             rate_limit.stop_asking(site.pk, each.asked_at)
+        else:
+            # A fault of ours would come again: nothing is known for a while, as without an answer.
+            kind = type(each.error).__name__
+            log.error("question_broke", extra={"integration": site.pk, "error": kind})
+            rate_limit.answered(site.pk, each.asked_at, SiteAnswer.UNKNOWN)
 
 
 def _ends(conversation: Conversation) -> Result:

@@ -162,3 +162,23 @@ def test_an_outcome_that_cannot_be_written_ends_its_own_run_and_no_other(
     queued.carry_out(*claim(2))
     assert queued.again(good).status == "done"
     assert (queued.again(bad).status, queued.again(bad).code) == ("waiting", "broken")
+
+
+def test_a_question_that_breaks_is_not_asked_again_and_again(world: World, monkeypatch):
+    asked = []
+
+    def broken():
+        asked.append(1)
+        yield Get("/courses")
+        raise RuntimeError("A fault of ours.")
+
+    spec = app_registry.of(world.integration)
+    monkeypatch.setitem(app_registry.APPS, spec.key, replace(spec, question=broken))
+    made = queued.run(world.course())
+    world.school.change_key("f" * 32)
+    worker = queued.loop(until=time.monotonic() + 3)
+    worker.claimed += claim(1)
+    worker.finish()
+    assert len(asked) == 1
+    stored = queued.again(made)
+    assert (stored.status, stored.attempts) == ("waiting", 1)
