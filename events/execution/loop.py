@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from events.execution import loading, runs, writing
-from events.execution.claiming import AHEAD, calls_at_once, claim
+from events.execution.claiming import AHEAD, calls_at_once, claims
 from events.execution.conversation import Conversation
 from events.execution.senders import Senders
 from events.models import RuleRun
@@ -224,7 +224,8 @@ class Loop:
             self.ask_paused(integration)
         mine = Counter((each.integration.app, each.site) for each in self.here if each.run)
         room = AHEAD * settings.WORKER_THREADS - mine.total()
-        self.claimed += claim(room, busy=mine, until=self.call_until)
+        for runs_of_site in claims(room, busy=mine, until=self.call_until):
+            self.claimed += runs_of_site
 
     def _begin(self) -> None:
         if self.claimed:

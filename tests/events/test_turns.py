@@ -182,3 +182,22 @@ def test_a_question_that_breaks_is_not_asked_again_and_again(world: World, monke
     assert len(asked) == 1
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("waiting", 1)
+
+
+def test_runs_that_were_claimed_before_the_database_went_away_are_carried_out(
+    world: World, monkeypatch
+):
+    queued.run(world.course())
+    queued.run(_second_site(world, "bay"))
+    one, failures = claiming._claim_at, iter([False, True])
+
+    def away(*args: Any) -> Any:
+        if next(failures, False):
+            raise OperationalError("the database is away")
+        return one(*args)
+
+    monkeypatch.setattr(claiming, "_claim_at", away)
+    worker = Loop(Senders(16))
+    _until(worker, lambda: not RuleRun.objects.filter(status="waiting").exists())
+    worker.finish()
+    assert set(RuleRun.objects.values_list("status", flat=True)) == {"done"}
