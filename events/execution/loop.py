@@ -229,7 +229,7 @@ class Loop:
 
     def _begin(self) -> None:
         if self.claimed:
-            self.here += loading.conversations(self.claimed)
+            self.here += loading.begin(self.claimed)
             self.claimed = []
 
     def look_now(self) -> None:

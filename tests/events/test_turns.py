@@ -201,3 +201,13 @@ def test_runs_that_were_claimed_before_the_database_went_away_are_carried_out(
     _until(worker, lambda: not RuleRun.objects.filter(status="waiting").exists())
     worker.finish()
     assert set(RuleRun.objects.values_list("status", flat=True)) == {"done"}
+
+
+def test_a_run_that_cannot_be_begun_stops_no_other(world: World, crm: Receiver):
+    lost = _message(world.receiver(crm.url, SECRET))
+    made = queued.run(world.course())
+    claimed = claim(2)
+    assert len(claimed) == 2
+    Delivery.objects.get(pk=lost.event.delivery_id).delete()
+    queued.carry_out(*claimed)
+    assert queued.again(made).status == "done"
