@@ -211,3 +211,25 @@ def test_a_run_that_cannot_be_begun_stops_no_other(world: World, crm: Receiver):
     Delivery.objects.get(pk=lost.event.delivery_id).delete()
     queued.carry_out(*claimed)
     assert queued.again(made).status == "done"
+
+
+# Another worker's run
+
+
+def test_what_a_late_worker_learned_settles_no_doubt_of_the_next_one(world: World, monkeypatch):
+    def act(attempt, order):
+        yield Post("/nothing", {}, "user")
+        return Outcome("done", "Done.")
+
+    _act(monkeypatch, act)
+    made = queued.run(world.course())
+    world.sandbox.switches.latency = 0.3
+    worker = queued.loop()
+    worker.claimed += claim(1)
+    _until(worker, lambda: worker.senders.under_way)
+    # Another worker has it now, and is about to send its own POST.
+    RuleRun.objects.update(lease_token=uuid4())
+    Intent.objects.update(sent_at=timezone.now())
+    worker.finish()
+    assert Intent.objects.get().target == "user"
+    assert queued.again(made).status == "running"
