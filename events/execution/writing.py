@@ -73,9 +73,9 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
         budgets = slots.look(limits)
         results.lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
-        lost = [each for each, run in _runs(everyone) if run.pk not in held]
+        lost = [each for each, run in _runs(everyone) if (run.pk, run.lease_token) not in held]
         _keep(everyone)
-        results.write((run, ended[each]) for each, run in _runs(over) if run.pk in held)
+        results.write((run, ended[each]) for each, run in _runs(over) if (run.pk, run.lease_token) in held)
         _end_questions(each for each in over if each.run is None)
         # What this turn has found out may have paused a site, or opened it.
         found_out = {each.site for each in everyone if _tells_of_site(each)}
@@ -90,7 +90,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     for each, intent in intents:
         memory.begin_doubt(each.memory, each.attempt, intent)
     for each, run in _runs(over):
-        if run.pk in held:
+        if (run.pk, run.lease_token) in held:
             log.info("run_ended", extra={"run": run.pk, "status": ended[each].status.value})
     for each in lost:
         # Another worker has taken the run over: whatever is still done here must not be written.

@@ -233,3 +233,25 @@ def test_what_a_late_worker_learned_settles_no_doubt_of_the_next_one(world: Worl
     worker.finish()
     assert Intent.objects.get().target == "user"
     assert queued.again(made).status == "running"
+
+
+def test_a_run_that_this_process_took_again_is_not_ended_by_its_first_try(
+    world: World, monkeypatch
+):
+    def act(attempt, order):
+        yield Get("/users")
+        return Outcome("done", "Done.")
+
+    _act(monkeypatch, act)
+    made = queued.run(world.course())
+    worker = queued.loop()
+    worker.claimed += claim(1)
+    _until(worker, lambda: worker.senders.under_way)
+    RuleRun.objects.update(status="waiting", lease_token=None)
+    worker.claimed += claim(1)
+    worker._begin()
+    time.sleep(0.2)
+    worker.turn()
+    assert queued.again(made).status == "running"
+    worker.finish()
+    assert queued.again(made).status == "done"
