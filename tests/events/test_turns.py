@@ -140,6 +140,20 @@ def test_no_call_goes_out_in_the_turn_in_which_a_question_pauses_the_site(
     assert world.calls() == ["POST /users", "GET /courses"]
 
 
+def test_an_answer_to_a_call_of_before_ends_no_pause(world: World):
+    run = queued.run(world.course())
+    Integration.objects.update(connection="unknown")  # as after a new key
+    world.sandbox.switches.latency = 0.3
+    worker = queued.loop()
+    worker.claimed += claim(1)
+    _until(worker, lambda: worker.senders.under_way)
+    rate_limit.block(world.integration.pk, CallBudget.Blocked.LIMIT, 60)
+    worker.finish()
+    assert rate_limit.blocked_for(world.integration.pk)[0] == "limit"
+    assert Integration.objects.get().connection == "connected"
+    assert queued.again(run).attempts == 0
+
+
 # What cannot be written
 
 
