@@ -191,7 +191,9 @@ def _end_questions(questions: Iterable[Conversation]) -> None:
     """Let the answers take effect: they open sites, or pause them."""
     for each in questions:
         site = each.integration
-        if each.error is None:
+        if not access_check.has_its_key(site):
+            rate_limit.stop_asking(site.pk, each.asked_at)  # of the new key it says nothing
+        elif each.error is None:
             each.app.take_effect(site, each.outcome)
             rate_limit.answered(site.pk, each.asked_at, each.outcome.state)
         elif isinstance(each.error, SecretUnreadable):

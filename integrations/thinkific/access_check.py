@@ -207,5 +207,10 @@ def accept_key(integration: Integration, *, neutral: bool = True) -> None:
     _same_key(integration).update(**connected)
 
 
+def has_its_key(integration: Integration) -> bool:
+    """Whether the site still has the key that this row, read before, has."""
+    return _same_key(integration).exists()
+
+
 def _same_key(integration: Integration) -> QuerySet[Integration]:
     return Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)

@@ -154,6 +154,20 @@ def test_an_answer_to_a_call_of_before_ends_no_pause(world: World):
     assert queued.again(run).attempts == 0
 
 
+def test_what_a_site_said_to_an_old_key_is_not_believed_of_the_new_one(world: World):
+    from integrations import connect
+
+    queued.run(world.course())
+    world.school.change_key("f" * 32)
+    world.sandbox.switches.latency = 0.3
+    worker = queued.loop()
+    worker.claimed += claim(1)
+    _until(worker, lambda: worker.senders.under_way)
+    connect.save(Integration.objects.get(), "f" * 32)
+    worker.finish()
+    assert rate_limit.answer(world.integration.pk) != SiteAnswer.REFUSED
+
+
 # What cannot be written
 
 
