@@ -123,7 +123,9 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
                 set_aside(reading.delivery, reading.fault)
             done.append(reading.delivery.pk)
         batch.write()
-        Delivery.objects.filter(pk__in=done).update(state=Delivery.State.READ)
+        # All but those that one of the others has parted from what they repeat.
+        read = Delivery.objects.filter(pk__in=set(done) - batch.parted)
+        read.update(state=Delivery.State.READ)
     return len(done)
 
 

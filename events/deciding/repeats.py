@@ -48,10 +48,10 @@ def _goes_on(first: Delivery) -> bool:
     return decisive.filter(status__in=going).exists()
 
 
-def part_again(delivery: Delivery) -> int:
+def part_again(delivery: Delivery) -> set[int]:
     """Have repeats read again that this delivery, which came in late, turns out to part.
 
-    Inside the caller's transaction, after its events are stored; how many those are. One that
+    Inside the caller's transaction, after its events are stored; which those are. One that
     was spooled, or received by another machine, may come in after what was received later.
     """
     at = delivery.received_at
@@ -61,6 +61,7 @@ def part_again(delivery: Delivery) -> int:
         received_at__range=(at, at + WINDOW),
         delivery__repeat_of__received_at__lte=at,
     ).exclude(delivery__repeat_of=delivery)
-    again = set(parted.values_list("delivery", flat=True))
-    whole = Delivery.objects.filter(pk__in=again, body_removed_at=None)
-    return whole.update(state=Delivery.State.NEW, repeat_of=None)
+    whole = Delivery.objects.filter(pk__in=parted.values("delivery"), body_removed_at=None)
+    again = set(whole.values_list("pk", flat=True))
+    Delivery.objects.filter(pk__in=again).update(state=Delivery.State.NEW, repeat_of=None)
+    return again

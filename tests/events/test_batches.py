@@ -1,7 +1,10 @@
 """Many deliveries in one transaction of the inbox: what came of each alone comes of all together."""
+
+import pytest
+
 from events.deciding import inbox
 from events.deciding.inbox import Inbox
-from events.models import EventLog, RuleRun
+from events.models import Delivery, EventLog, RuleRun
 from tests.support.samcart import changed
 
 
@@ -17,3 +20,21 @@ def test_a_rule_that_is_deleted_after_it_was_read_sets_no_delivery_aside(real_sh
     assert reader.step() == 1
     assert set(EventLog.objects.values_list("status", flat=True)) == {"waiting"}
     assert RuleRun.objects.filter(rule=other).count() == 2
+
+
+@pytest.mark.parametrize("at_once", [1, 16])
+def test_a_delivery_of_the_same_moment_parts_repeats_in_a_batch_too(
+    real_shop, monkeypatch, at_once
+):
+    monkeypatch.setattr(inbox, "AT_ONCE", at_once)
+    monkeypatch.setattr(inbox, "HOLD_SECONDS", 10.0)
+    real_shop.rule()
+    body = changed("10_product", customer__email="dana@example.com")
+    real_shop.receive(body, minutes=1)
+    real_shop.receive(body, minutes=3)
+    other = changed("10_product", customer__email="dana@example.com", order__id=7)
+    real_shop.receive(other, minutes=3)
+    inbox.process()
+    found = list(EventLog.objects.order_by("delivery").values_list("status", flat=True))
+    assert not Delivery.objects.exclude(state="read").exists()
+    assert found == ["waiting"] * 3
