@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
@@ -73,9 +74,9 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
         budgets = slots.look(limits)
         results.lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
-        lost = [each for each, run in _runs(everyone) if (run.pk, run.lease_token) not in held]
+        lost = [each for each, run in _runs(everyone) if _key(run) not in held]
         _keep(everyone)
-        results.write((run, ended[each]) for each, run in _runs(over) if (run.pk, run.lease_token) in held)
+        results.write((run, ended[each]) for each, run in _runs(over) if _key(run) in held)
         _end_questions(each for each in over if each.run is None)
         # What this turn has found out may have paused a site, or opened it.
         found_out = {each.site for each in everyone if _tells_of_site(each)}
@@ -90,7 +91,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     for each, intent in intents:
         memory.begin_doubt(each.memory, each.attempt, intent)
     for each, run in _runs(over):
-        if (run.pk, run.lease_token) in held:
+        if _key(run) in held:
             log.info("run_ended", extra={"run": run.pk, "status": ended[each].status.value})
     for each in lost:
         # Another worker has taken the run over: whatever is still done here must not be written.
@@ -129,6 +130,10 @@ def _end_bare(over: Many, ended: Results) -> Many:
             each.error = error
         broken = {each: _ends(each) for each, _ in _runs(over)}
         return _write_all(over, [], broken, room=_none).gone
+
+
+def _key(run: RuleRun) -> tuple[int, UUID | None]:
+    return run.pk, run.lease_token
 
 
 def _none(*_: object) -> int:

@@ -1,4 +1,4 @@
-"""Many deliveries in one transaction of the inbox: what came of each alone comes of all together."""
+"""Many deliveries in one transaction of the inbox do what each would do alone."""
 
 import pytest
 

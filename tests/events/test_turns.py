@@ -1,14 +1,13 @@
-"""Turns of the worker's loop in which one thing goes wrong: the others go on, and nothing is lost."""
+"""Turns of the worker's loop in which one thing goes wrong: the others go on."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.utils import timezone
 
 from events.execution import claiming
@@ -20,10 +19,9 @@ from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration, Intent, SiteAnswer
 from integrations.notify_url import signature
 from integrations.thinkific.calls import Get, Post
-from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import ACTIONS, Action, Outcome
 from tests.support import factories, queued
-from tests.support.receiver import Receiver, answers
+from tests.support.receiver import Receiver
 from tests.support.world import World
 
 CREATE = Action.CREATE_COURSE_ENROLLMENT
@@ -120,9 +118,7 @@ def test_a_site_that_is_deleted_while_it_is_to_be_asked_stops_no_other(world: Wo
 # Pauses
 
 
-def test_no_call_goes_out_in_the_turn_in_which_a_question_pauses_the_site(
-    world: World, settings
-):
+def test_no_call_goes_out_in_the_turn_in_which_a_question_pauses_the_site(world: World, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 100
     course = world.course()
     for at in range(2):
