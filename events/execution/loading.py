@@ -57,8 +57,8 @@ def _alone(run: RuleRun) -> list[Conversation]:
         return [conversation]
 
 
-def _nothing() -> Steps[Outcome]:
-    return (yield from ())
+def _nothing() -> Steps[None]:
+    yield from ()
 
 
 def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:

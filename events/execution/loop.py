@@ -154,11 +154,19 @@ class Loop:
         return True
 
     def _tell(self, question: Conversation) -> None:
-        """Answer those that wanted to know since before the question was begun."""
+        """Answer those that wanted to know since before the question was begun.
+
+        One that could not be sent is not asked again at once: they stop as it did.
+        """
+        reply = question.error
+        if reply is None:
+            reply = question.outcome.state
+        elif not isinstance(reply, OutOfTime | rate_limit.NoSlot):
+            return
         for each in self.here:
             asks = isinstance(each.request, Ask) and each.site == question.site
             if asks and each.begun_at <= question.opened_at:
-                each.answer(question.outcome.state)
+                each.answer(reply)
 
     def _question(self, site: int) -> bool:
         """Whether the site is being asked here."""
@@ -176,7 +184,7 @@ class Loop:
         self._slots_at |= written.slots_at
         self._forget(written.gone)
         for each in written.gone:
-            if each.run is None and each.error is None:
+            if each.run is None:
                 self._tell(each)
         self._send(written.calls, leased_at)
 

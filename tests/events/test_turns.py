@@ -22,6 +22,7 @@ from integrations.thinkific.calls import Get, Post
 from rules.actions import ACTIONS, Action, Outcome
 from tests.support import factories, queued
 from tests.support.receiver import Receiver
+from tests.support.wire import Peer
 from tests.support.world import World
 
 CREATE = Action.CREATE_COURSE_ENROLLMENT
@@ -69,6 +70,11 @@ def _second_site(world: World, name: str) -> Any:
     )
 
 
+def _slow(peer: Peer) -> None:
+    time.sleep(0.5)
+    peer.answer(200, "", None)
+
+
 def _until(worker: Loop, when: Any) -> None:
     give_up = time.monotonic() + 10
     while not when():
@@ -79,7 +85,8 @@ def _until(worker: Loop, when: Any) -> None:
 # Threads
 
 
-def test_no_call_is_handed_out_that_no_thread_is_free_for(world: World, crm: Receiver):
+def test_no_call_is_handed_out_that_no_thread_is_free_for(world: World, crm: Receiver, settings):
+    settings.WORKER_PROCESSES = 1
     first, second = world.course(), _second_site(world, "bay")
     for course in (first, second):
         for _ in range(8):
@@ -89,7 +96,7 @@ def test_no_call_is_handed_out_that_no_thread_is_free_for(world: World, crm: Rec
         for _ in range(2):
             _message(site)
     world.sandbox.switches.latency = 0.5
-    crm.behavior = lambda peer: (time.sleep(0.5), peer.answer(200, "", None))
+    crm.behavior = _slow
     worker = Loop(Senders(16))
     most = 0
     while worker.turn(wait=0.01):
@@ -182,7 +189,8 @@ def test_an_outcome_that_cannot_be_written_ends_its_own_run_and_no_other(
     _act(monkeypatch, act)
     course = world.course()
     bad, good = queued.run(course, at=0), queued.run(course, at=1)
-    unlucky = bad.customer
+    unlucky = factories.CustomerFactory.create()
+    RuleRun.objects.filter(pk=bad.pk).update(customer=unlucky)
     queued.carry_out(*claim(2))
     assert queued.again(good).status == "done"
     assert (queued.again(bad).status, queued.again(bad).code) == ("waiting", "broken")
@@ -279,3 +287,25 @@ def test_a_run_that_this_process_took_again_is_not_ended_by_its_first_try(
     assert queued.again(made).status == "running"
     worker.finish()
     assert queued.again(made).status == "done"
+
+
+def test_a_site_that_cannot_be_asked_in_time_is_not_tried_to_be_asked_again_and_again(
+    world: World, settings, monkeypatch
+):
+    settings.THINKIFIC_CALLS_PER_MINUTE = 5  # a slot each 12 seconds
+    made = queued.run(world.course())
+    world.school.change_key("f" * 32)
+    begin, asked = rate_limit.begin_asking, []
+
+    def counted(*args: Any, **how: Any) -> Any:
+        asked.append(begin(*args, **how))
+        return asked[-1]
+
+    monkeypatch.setattr(rate_limit, "begin_asking", counted)
+    CallBudget.objects.update(next_slot=0)
+    worker = queued.loop(until=time.monotonic() + 3)
+    worker.claimed += claim(1)
+    worker.finish()
+    assert len(asked) == 1
+    stored = queued.again(made)
+    assert (stored.status, stored.attempts) == ("waiting", 0)
