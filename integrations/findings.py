@@ -9,10 +9,14 @@ from integrations.models import SiteAnswer
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How the integration stands; `error` is what stops it, or why nothing is known."""
+    """How the integration stands; `error` is what stops it, or why nothing is known.
+
+    `neutral`: it was found out by a call that concerns no customer.
+    """
 
     state: SiteAnswer
     error: OutsideError | None = None
+    neutral: bool = True
 
 
 class Learning(Protocol):

@@ -12,7 +12,7 @@ or makes a new one.
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.models import FloatField, Func, Q
 
 from integrations import queries
@@ -177,9 +177,13 @@ def begin_asking(
     """The right to ask whether the site is open, as a token for `answered`.
 
     None where there is an answer not older than `max_age` seconds, where another one has been
-    asking for no longer than `asking` seconds, or where a pause lasts longer than `pause` seconds.
+    asking for no longer than `asking` seconds, where a pause lasts longer than `pause` seconds, or
+    where the site was deleted.
     """
-    CallBudget.objects.get_or_create(integration_id=site)
+    try:
+        CallBudget.objects.get_or_create(integration_id=site)
+    except IntegrityError:
+        return None
     values = {"site": site, "max_age": max_age, "asking": asking, "pause": pause}
     row = _run(_BEGIN_ASKING, values)
     return float(row[0]) if row else None

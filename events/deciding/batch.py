@@ -28,6 +28,7 @@ class Batch:
     # Bodies that came more than once within ten minutes, by digest.
     repeated: set[str] = field(default_factory=set)
     newest_repeat: datetime | None = None  # of those received no earlier than these deliveries
+    parted: set[int] = field(default_factory=set)  # deliveries that are to be read again
     new_customers: list[Customer] = field(default_factory=list)
     new_events: list[EventLog] = field(default_factory=list)
     new_runs: list[RuleRun] = field(default_factory=list)

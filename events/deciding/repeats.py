@@ -48,10 +48,10 @@ def _goes_on(first: Delivery) -> bool:
     return decisive.filter(status__in=going).exists()
 
 
-def part_again(delivery: Delivery) -> int:
+def part_again(delivery: Delivery) -> set[int]:
     """Read repeats again that turn out to have this late delivery between them and the first.
 
-    Inside the caller's transaction, after the delivery's events are stored; how many repeats that
+    Inside the caller's transaction, after the delivery's events are stored; which repeats those
     are. A delivery that was spooled, or received by another machine, may be read after one that was
     received later.
     """
@@ -62,6 +62,7 @@ def part_again(delivery: Delivery) -> int:
         received_at__range=(at, at + WINDOW),
         delivery__repeat_of__received_at__lte=at,
     ).exclude(delivery__repeat_of=delivery)
-    again = set(parted.values_list("delivery", flat=True))
-    whole = Delivery.objects.filter(pk__in=again, body_removed_at=None)
-    return whole.update(state=Delivery.State.NEW, repeat_of=None)
+    whole = Delivery.objects.filter(pk__in=parted.values("delivery"), body_removed_at=None)
+    again = set(whole.values_list("pk", flat=True))
+    Delivery.objects.filter(pk__in=again).update(state=Delivery.State.NEW, repeat_of=None)
+    return again

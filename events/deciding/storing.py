@@ -44,7 +44,7 @@ def store(reading: Reading, batch: Batch) -> None:
             _store_line(event, line, first, reading.book, batch, passed_on)
     if first is None and batch.may_part(delivery):
         batch.write()
-        repeats.part_again(delivery)
+        batch.parted |= repeats.part_again(delivery)
 
 
 def set_aside(delivery: Delivery, error: Exception) -> None:

@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from uuid import uuid4
@@ -44,23 +44,29 @@ def claim(limit: int, *, busy: Busy = NOTHING, until: float = float("inf")) -> l
     For one customer and site, runs go one at a time in receipt order. A site, and all sites of an
     app, get no more than their share of this process: `busy` is what is under way here.
     """
-    claimed: list[RuleRun] = []
+    return [run for runs in claims(limit, busy=busy, until=until) for run in runs]
+
+
+def claims(
+    limit: int, *, busy: Busy = NOTHING, until: float = float("inf")
+) -> Iterator[list[RuleRun]]:
+    """The same, site by site: what was claimed is told before the next site is looked at."""
     if limit <= 0:
-        return claimed
+        return
     sites = _sites_with_work(busy)
     random.shuffle(sites)  # no site is always served last
     of_app = Counter(run for (run, _), number in busy.items() for _ in range(number))
     for site, key in sites:
         app = app_registry.APPS[key]
         room = min(
-            limit - len(claimed),
+            limit,
             _share(app) - busy.get((key, site), 0),
             int(app.share_of_threads * settings.WORKER_THREADS) - of_app[key],
         )
         runs = _claim_at(site, app, room, until) if room > 0 else []
         of_app[key] += len(runs)
-        claimed += runs
-    return claimed
+        limit -= len(runs)
+        yield runs
 
 
 def calls_at_once(app: AppSpec) -> int:
@@ -102,10 +108,10 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
         )
         if not taken:
             return []
-    held = RuleRun.objects.filter(pk__in=runs).held_by(token)
-    return list(
-        held.select_related("event", "integration", "customer").order_by("received_at", "id")
-    )
+        # Read before the commit: what is claimed and not known to us would wait for its lease.
+        held = RuleRun.objects.filter(pk__in=runs).held_by(token)
+        with_rows = held.select_related("event", "integration", "customer")
+        return list(with_rows.order_by("received_at", "id"))
 
 
 def _needs(budget: slots.Budget) -> float:

@@ -1,7 +1,9 @@
 """From claimed runs to conversations: all that their steps need to know, read for many at once."""
 
+import logging
 from collections.abc import Sequence
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import OuterRef, Q, Subquery
 
 from events.execution import messages
@@ -16,6 +18,8 @@ from integrations.thinkific.attempt import Attempt
 from rules.actions import Order, Outcome
 from rules.triggers import Trigger
 
+log = logging.getLogger(__name__)
+
 
 class Overtaken(Exception):
     """An event received later was carried out already; `message` says which."""
@@ -23,6 +27,38 @@ class Overtaken(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+def begin(runs: Sequence[RuleRun]) -> list[Conversation]:
+    """Conversations for these runs, begun; one that cannot be read ends alone."""
+    try:
+        return conversations(runs)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:  # which of them it is shows when each is read alone
+        return [begun for run in runs for begun in _alone(run)]
+
+
+def _alone(run: RuleRun) -> list[Conversation]:
+    try:
+        return conversations([run])
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        # Its event, customer or site was deleted meanwhile, or it is a fault of ours.
+        log.warning("unreadable", extra={"run": run.pk, "error": type(error).__name__})
+        if run.integration is None:
+            return []  # it is given up once its lease has ended
+        remembered = memory.Memory(run.integration, run.customer)
+        conversation = Conversation(
+            run.integration, remembered, remembered.attempt(), _nothing(), run=run, run_id=run.pk
+        )
+        conversation.fail(error)
+        return [conversation]
+
+
+def _nothing() -> Steps[None]:
+    yield from ()
 
 
 def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from events.execution import loading, runs, writing
-from events.execution.claiming import calls_at_once, claim
+from events.execution.claiming import calls_at_once, claims
 from events.execution.conversation import Conversation
 from events.execution.senders import Senders
 from events.models import RuleRun
@@ -154,11 +154,19 @@ class Loop:
         return True
 
     def _tell(self, question: Conversation) -> None:
-        """Answer those that wanted to know since before the question was begun."""
+        """Answer those that wanted to know since before the question was begun.
+
+        One that could not be sent is not asked again at once: they stop as it did.
+        """
+        reply = question.error
+        if reply is None:
+            reply = question.outcome.state
+        elif not isinstance(reply, OutOfTime | rate_limit.NoSlot):
+            return
         for each in self.here:
             asks = isinstance(each.request, Ask) and each.site == question.site
             if asks and each.begun_at <= question.opened_at:
-                each.answer(question.outcome.state)
+                each.answer(reply)
 
     def _question(self, site: int) -> bool:
         """Whether the site is being asked here."""
@@ -176,7 +184,7 @@ class Loop:
         self._slots_at |= written.slots_at
         self._forget(written.gone)
         for each in written.gone:
-            if each.run is None and each.error is None:
+            if each.run is None:
                 self._tell(each)
         self._send(written.calls, leased_at)
 
@@ -208,7 +216,9 @@ class Loop:
         of_site = sum(each.site == one.site for each in sent)
         of_app = sum(each.app is one.app for each in sent)
         threads = int(one.app.share_of_threads * settings.WORKER_THREADS)
-        return min(calls_at_once(one.app) - of_site, threads - of_app)
+        # One that no thread is free for would go out later than its slot and the task's time allow.
+        free = settings.WORKER_THREADS - self.senders.under_way - len(chosen)
+        return min(calls_at_once(one.app) - of_site, threads - of_app, free)
 
     # Claiming
 
@@ -222,11 +232,12 @@ class Loop:
             self.ask_paused(integration)
         mine = Counter((each.integration.app, each.site) for each in self.here if each.run)
         room = settings.WORKER_THREADS - mine.total()
-        self.claimed += claim(room, busy=mine, until=self.call_until)
+        for runs_of_site in claims(room, busy=mine, until=self.call_until):
+            self.claimed += runs_of_site
 
     def _begin(self) -> None:
         if self.claimed:
-            self.here += loading.conversations(self.claimed)
+            self.here += loading.begin(self.claimed)
             self.claimed = []
 
     def look_now(self) -> None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -86,12 +87,15 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
             return _broke(run, error)
 
 
-def hold(runs: Iterable[RuleRun]) -> set[int]:
-    """The runs that are still ours, by pk, locked inside the caller's transaction."""
-    tokens = {run.pk: run.lease_token for run in runs}
-    rows = RuleRun.objects.select_for_update().filter(pk__in=tokens, status=Status.RUNNING)
-    found = rows.order_by("pk").values_list("pk", "lease_token")
-    return {pk for pk, token in found if token == tokens[pk]}
+def hold(runs: Iterable[RuleRun]) -> set[tuple[int, UUID | None]]:
+    """The runs that are still ours, by pk and token, locked inside the caller's transaction.
+
+    One that lapsed may have been claimed here again: its first token holds nothing any more.
+    """
+    ours = {(run.pk, run.lease_token) for run in runs}
+    pks = {pk for pk, _ in ours}
+    rows = RuleRun.objects.select_for_update().filter(pk__in=pks, status=Status.RUNNING)
+    return ours & set(rows.order_by("pk").values_list("pk", "lease_token"))
 
 
 def write(ended: Iterable[tuple[RuleRun, Result]]) -> None:

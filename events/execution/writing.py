@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
@@ -49,7 +50,7 @@ def write(over: Many, ready: Many, *, room: Room) -> Written:
     Raises what the database raises when it is away; then nothing was written, and all of it is
     there for the next turn. What breaks the transaction of all is written alone, and ends alone.
     """
-    ended = {each: _result(each) for each, _ in _runs(over)}
+    ended = {each: _ends(each) for each, _ in _runs(over)}
     try:
         return _write_all(over, ready, ended, room)
     except (OperationalError, InterfaceError):
@@ -69,13 +70,17 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     written = Written()
     with transaction.atomic():
         # Rows are locked in one order everywhere: sites, events, runs.
-        budgets = slots.look({each.site: each.app.calls_per_minute() for each in ready})
+        limits = {each.site: each.app.calls_per_minute() for each in ready}
+        budgets = slots.look(limits)
         results.lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
-        lost = [each for each, run in _runs(everyone) if run.pk not in held]
+        lost = [each for each, run in _runs(everyone) if _key(run) not in held]
         _keep(everyone)
-        results.write((run, ended[each]) for each, run in _runs(over) if run.pk in held)
+        results.write((run, ended[each]) for each, run in _runs(over) if _key(run) in held)
         _end_questions(each for each in over if each.run is None)
+        # What this turn has found out may have paused a site, or opened it.
+        found_out = {each.site for each in everyone if _tells_of_site(each)}
+        budgets |= slots.look({site: limits[site] for site in limits.keys() & found_out})
         waiting = [each for each in ready if each.wants_slot and each not in lost]
         for site, group in per_site(waiting).items():
             _take_slots(group, budgets.get(site), written, room)
@@ -86,7 +91,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     for each, intent in intents:
         memory.begin_doubt(each.memory, each.attempt, intent)
     for each, run in _runs(over):
-        if run.pk in held:
+        if _key(run) in held:
             log.info("run_ended", extra={"run": run.pk, "status": ended[each].status.value})
     for each in lost:
         # Another worker has taken the run over: whatever is still done here must not be written.
@@ -111,7 +116,24 @@ def _write_one(over: Many, ready: Many, ended: Results, written: Written) -> Non
         for each in ready:
             each.fail(error)
         if over:
-            written.gone += _write_all(over, [], ended, room=_none).gone
+            written.gone += _end_bare(over, ended)
+
+
+def _end_bare(over: Many, ended: Results) -> Many:
+    """End this one, of which nothing else is left to be written."""
+    try:
+        return _write_all(over, [], ended, room=_none).gone
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # what it came to cannot be written either
+        for each in over:
+            each.error = error
+        broken = {each: _ends(each) for each, _ in _runs(over)}
+        return _write_all(over, [], broken, room=_none).gone
+
+
+def _key(run: RuleRun) -> tuple[int, UUID | None]:
+    return run.pk, run.lease_token
 
 
 def _none(*_: object) -> int:
@@ -126,6 +148,11 @@ def _keep(everyone: Many) -> None:
         for note in each.attempt.notes:
             if isinstance(note, Finding):
                 each.app.take_effect(each.integration, note)
+
+
+def _tells_of_site(each: Conversation) -> bool:
+    ended = each.run is None and each.is_over
+    return ended or any(isinstance(note, Finding) for note in each.attempt.notes)
 
 
 def _take_slots(
@@ -169,14 +196,32 @@ def _end_questions(questions: Iterable[Conversation]) -> None:
     """Let the answers take effect: they open sites, or pause them."""
     for each in questions:
         site = each.integration
-        if each.error is None:
+        if not access_check.has_its_key(site):
+            rate_limit.stop_asking(site.pk, each.asked_at)  # of the new key it says nothing
+        elif each.error is None:
             each.app.take_effect(site, each.outcome)
             rate_limit.answered(site.pk, each.asked_at, each.outcome.state)
         elif isinstance(each.error, SecretUnreadable):
             access_check.reject_key(site, each.error.message)
             rate_limit.answered(site.pk, each.asked_at, SiteAnswer.REFUSED)
-        else:
+        elif isinstance(each.error, OutOfTime | rate_limit.NoSlot):
             rate_limit.stop_asking(site.pk, each.asked_at)
+        else:
+            # A fault of ours would come again: nothing is known for a while, as without an answer.
+            kind = type(each.error).__name__
+            log.error("question_broke", extra={"integration": site.pk, "error": kind})
+            rate_limit.answered(site.pk, each.asked_at, SiteAnswer.UNKNOWN)
+
+
+def _ends(conversation: Conversation) -> Result:
+    """How the run has ended, whatever is wrong with what its steps came to."""
+    try:
+        return _result(conversation)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        conversation.error = error
+        return _result(conversation)
 
 
 def _result(conversation: Conversation) -> Result:

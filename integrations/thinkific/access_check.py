@@ -103,7 +103,7 @@ def _interpret(attempt: Attempt, error: OutsideError) -> Checked[Exception]:
 
 def _report_open(attempt: Attempt) -> None:
     if not attempt.connected:
-        attempt.found(Finding(SiteAnswer.OPEN))
+        attempt.found(Finding(SiteAnswer.OPEN, neutral=not attempt.of_customer))
 
 
 def ask() -> Steps[Finding]:
@@ -176,7 +176,7 @@ def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
 def take_effect(integration: Integration, found: Finding) -> None:
     """Open or stop the site as the answer says; one that was got with an old key stops nothing."""
     if found.state == SiteAnswer.OPEN:
-        accept_key(integration)
+        accept_key(integration, neutral=found.neutral)
     elif found.state == SiteAnswer.REFUSED and found.error is not None:
         reject_key(integration, found.error.message)
     elif found.state == SiteAnswer.LIMITED and isinstance(found.error, LimitReached | Retry):
@@ -194,11 +194,22 @@ def reject_key(integration: Integration, message: str) -> None:
             rate_limit.block(integration.pk, CallBudget.Blocked.KEY, rate_limit.KEY_PAUSE_SECONDS)
 
 
-def accept_key(integration: Integration) -> None:
-    """The site answered: it is open, and its key works."""
-    rate_limit.unblock(integration.pk)
+def accept_key(integration: Integration, *, neutral: bool = True) -> None:
+    """The site answered: it is open, and its key works.
+
+    A customer's call may have been begun before a pause, so its answer ends none that lasts.
+    """
+    if neutral:
+        rate_limit.unblock(integration.pk)
+    else:
+        rate_limit.end_pause(integration.pk)
     connected = {"connection": Integration.Connection.CONNECTED, "connection_message": ""}
     _same_key(integration).update(**connected)
+
+
+def has_its_key(integration: Integration) -> bool:
+    """Whether the site still has the key that this row, read before, has."""
+    return _same_key(integration).exists()
 
 
 def _same_key(integration: Integration) -> QuerySet[Integration]:

@@ -3,9 +3,10 @@
 The rows behind attempts: the Thinkific users, the intents, and what is gone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -111,7 +112,7 @@ def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
     """
     users: dict[tuple[int, int], ThinkificUser] = {}
     replaced: list[ThinkificUser] = []
-    settled: list[int] = []
+    settled: list[Intent] = []
     for memory, notes in learned:
         for note in notes:
             match note:
@@ -122,9 +123,9 @@ def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
                     users[user.integration_id, user.customer_id] = user
                     replaced += [user] if replaces else []
                 case Accepted(target):
-                    Intent.objects.filter(pk=memory.intents[target].pk).update(accepted=True)
+                    _same([memory.intents[target]]).update(accepted=True)
                 case Settled(target):
-                    settled.append(memory.intents[target].pk)
+                    settled.append(memory.intents[target])
                 case Gone():
                     _mark_gone(memory.integration, note)
                 case Finding():
@@ -140,7 +141,13 @@ def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
         same = {"integration": user.integration_id, "customer": user.customer_id}
         ThinkificUser.objects.filter(**same).update(since=Now())
     if settled:
-        Intent.objects.filter(pk__in=settled).delete()
+        _same(settled).delete()
+
+
+def _same(intents: Collection[Intent]) -> QuerySet[Intent]:
+    """Their rows, without those that are of a later POST: another worker may be sending one."""
+    times = {intent.sent_at for intent in intents}
+    return Intent.objects.filter(pk__in=[intent.pk for intent in intents], sent_at__in=times)
 
 
 def _mark_gone(integration: Integration, note: Gone) -> None:
