@@ -86,7 +86,7 @@ def _until(worker: Loop, when: Any) -> None:
 
 
 def test_no_call_is_handed_out_that_no_thread_is_free_for(world: World, crm: Receiver, settings):
-    settings.WORKER_PROCESSES = 1
+    settings.WORKER_PROCESSES, settings.WORKER_THREADS = 1, 16
     first, second = world.course(), _second_site(world, "bay")
     for course in (first, second):
         for _ in range(8):
