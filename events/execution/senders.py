@@ -29,12 +29,12 @@ class Senders(Generic[Who]):
     def replies(self, *, wait: float, gather: float) -> list[tuple[Who, Reply]]:
         """What has been answered; waits `wait` seconds at most while nothing has.
 
-        Then waits on for `gather` seconds at most, until half of what was under way is answered.
+        Then waits on for `gather` seconds at most, until all that was under way is answered.
         """
-        half = self.under_way
+        wanted = self.under_way
         found = self._take(wait) if self.under_way else []
         until = time.monotonic() + gather
-        while found and len(found) < half:
+        while found and len(found) < wanted:
             left = until - time.monotonic()
             if left <= 0:
                 break
