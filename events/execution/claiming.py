@@ -19,8 +19,8 @@ from integrations.app_registry import AppSpec
 from integrations.models import CallBudget, Integration
 
 Status = RuleRun.Status
-# Without a limit of calls, so many runs are claimed for each call at once: while some wait for
-# answers, others are read and written, many with one commit (measured: twice as fast as one).
+# Without a limit of calls, this many runs are claimed for each call at once: while some wait for
+# answers, others are read and written, many with one commit.
 AHEAD = 4
 # The share of a task's time that a call may wait for its slot: with more runs at once than
 # that allows, the later calls of each would find the task's time over.
@@ -36,26 +36,24 @@ Busy = Mapping[tuple[str, int], int]
 NOTHING: Busy = MappingProxyType({})
 
 
-def claim(limit: int, *, busy: Busy = NOTHING, until: float = float("inf")) -> list[RuleRun]:
-    """Take up to `limit` due runs under a lease: the oldest of each open site first.
+def claims(
+    limit: int, *, busy: Busy = NOTHING, until: float = float("inf")
+) -> Iterator[list[RuleRun]]:
+    """Take up to `limit` due runs under a lease, site by site: the oldest of each open site first.
 
-    None whose calls could not all start before `until` (monotonic seconds).
+    What was claimed is told before the next site is looked at. Nothing is claimed whose calls
+    could not all start before `until` (monotonic seconds).
 
     For one customer and site, runs go one at a time in receipt order. A site, and all sites of an
     app, get no more than their share of this process: `busy` is what is under way here.
     """
-    return [run for runs in claims(limit, busy=busy, until=until) for run in runs]
-
-
-def claims(
-    limit: int, *, busy: Busy = NOTHING, until: float = float("inf")
-) -> Iterator[list[RuleRun]]:
-    """The same, site by site: what was claimed is told before the next site is looked at."""
     if limit <= 0:
         return
     sites = _sites_with_work(busy)
     random.shuffle(sites)  # no site is always served last
-    of_app = Counter(run for (run, _), number in busy.items() for _ in range(number))
+    of_app: Counter[str] = Counter()
+    for (key, _), number in busy.items():
+        of_app[key] += number
     for site, key in sites:
         app = app_registry.APPS[key]
         room = min(

@@ -9,7 +9,6 @@ from django.db import IntegrityError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from events.execution import loading
-from events.execution.claiming import claim
 from events.execution.loop import Loop
 from events.execution.senders import Senders
 from events.models import RuleRun
@@ -21,6 +20,7 @@ from integrations.thinkific.memory import Memory
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import ACTIONS, Action, Outcome
 from tests.support import factories, queued
+from tests.support.queued import claim
 from tests.support.world import World
 
 CREATE = Action.CREATE_COURSE_ENROLLMENT

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from events.execution import wait_reasons
-from events.execution.claiming import claim
 from events.models import RuleRun
 from integrations import app_registry, rate_limit
 from integrations.app_registry import AppSpec
@@ -19,6 +18,7 @@ from integrations.thinkific.attempt import Attempt
 from rules.actions import ACTIONS, ActionSpec, Effect, Order, Outcome, PlannedCall
 from rules.models import Rule, Scope
 from tests.support import factories, queued
+from tests.support.queued import claim
 from tests.support.world import World
 
 PRINTER, PRINT = "label_printer", "print_label"

@@ -12,7 +12,6 @@ import pytest
 
 from config.staff import roles
 from events.execution import retries
-from events.execution.claiming import claim
 from events.models import Delivery, EventLog, RuleRun
 from events.retention import delete_integration
 from integrations import rate_limit, secrets
@@ -22,6 +21,7 @@ from rules.models import Rule
 from rules.triggers import Trigger
 from tests.support import queued, receiver
 from tests.support.pages import press, said, signed_in
+from tests.support.queued import claim
 from tests.support.receiver import Receiver, answers
 from tests.support.samcart import PAYLOADS, changed
 from tests.support.wire import Request

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from events.execution.claiming import claim
 from events.models import RuleRun
 from integrations import rate_limit
 from integrations.models import ApiCall, Customer, Integration
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import Action
 from tests.support import factories, queued
+from tests.support.queued import claim
 from tests.support.world import World
 
 POISONED = "poisoned@example.com"

@@ -7,11 +7,11 @@ import pytest
 from django.utils import timezone
 
 from events.execution import retries
-from events.execution.claiming import claim
 from events.models import RuleRun
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import Action
 from tests.support import factories, queued
+from tests.support.queued import claim
 
 EXPIRE = Action.EXPIRE_COURSE_ENROLLMENT
 

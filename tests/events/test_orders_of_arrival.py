@@ -22,13 +22,13 @@ from hypothesis import example, given
 
 from events.deciding import inbox
 from events.execution import retries
-from events.execution.claiming import claim
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import ApiCall, Customer, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
 from tests.support import queued, stories
 from tests.support.access_model import Event, Model
 from tests.support.longer import examples
+from tests.support.queued import claim
 from tests.support.samcart import payload
 from tests.support.shop import START
 from tests.support.stories import Step

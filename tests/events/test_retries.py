@@ -9,13 +9,13 @@ from django.db import connection
 from django.utils import timezone
 
 from events.execution import results, retries, runs
-from events.execution.claiming import claim
 from events.models import RuleRun
 from integrations.errors import OutOfTime, Retry
 from integrations.thinkific.calls import Get
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import ACTIONS, Action, enrollments
 from tests.support import factories, queued
+from tests.support.queued import claim
 from tests.support.world import World
 
 CREATE = Action.CREATE_COURSE_ENROLLMENT

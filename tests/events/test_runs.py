@@ -15,7 +15,6 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.execution import results, retries, runs, wait_reasons
-from events.execution.claiming import claim
 from events.models import EventLog, RuleRun
 from events.worker import scheduler
 from integrations import rate_limit
@@ -26,6 +25,7 @@ from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import ACTIONS, Action, Outcome
 from tests.support import factories, queued
 from tests.support.database_url import database_url
+from tests.support.queued import claim
 
 CREATE = Action.CREATE_COURSE_ENROLLMENT
 DONE, FAILED, WAITING = RuleRun.Status.DONE, RuleRun.Status.FAILED, RuleRun.Status.WAITING
@@ -60,11 +60,11 @@ def test_workers_at_once_claim_disjoint_runs(transactional_db):
 
 CLAIMER = """
 import django; django.setup()
-from events.execution.claiming import claim
+from events.execution.claiming import claims
 print("ready", flush=True); input()
 claimed = []
-while some := claim(2):
-    claimed += [str(run.pk) for run in some]
+while some := [str(run.pk) for runs in claims(2) for run in runs]:
+    claimed += some
 print(" ".join(claimed), flush=True)
 """
 

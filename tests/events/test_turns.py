@@ -11,7 +11,6 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from events.execution import claiming
-from events.execution.claiming import claim
 from events.execution.loop import Loop
 from events.execution.senders import Senders
 from events.models import Delivery, RuleRun
@@ -21,6 +20,7 @@ from integrations.notify_url import signature
 from integrations.thinkific.calls import Get, Post
 from rules.actions import ACTIONS, Action, Outcome
 from tests.support import factories, queued
+from tests.support.queued import claim
 from tests.support.receiver import Receiver
 from tests.support.wire import Peer
 from tests.support.world import World

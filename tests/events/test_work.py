@@ -14,7 +14,6 @@ from django_q.models import OrmQ
 
 from config.server import supervisor
 from events.deciding.inbox import Inbox
-from events.execution.claiming import claim
 from events.execution.loop import Loop
 from events.execution.senders import Senders
 from events.models import Delivery, EventLog, RuleRun, Worker
@@ -26,6 +25,7 @@ from integrations.thinkific.calls import Get
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import ACTIONS, Action, Outcome
 from tests.support import factories, queued
+from tests.support.queued import claim
 from tests.support.world import World
 
 CLUSTER = "here-1"

@@ -15,13 +15,13 @@ from cryptography.fernet import Fernet
 from django.db.models import F
 
 from events.execution import retries, runs, wait_reasons
-from events.execution.claiming import claim
 from events.models import RuleRun
 from events.worker import scheduler
 from integrations import connect, rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.thinkific.sandbox.faults import Fault
 from tests.support import factories, queued
+from tests.support.queued import claim
 from tests.support.world import World
 
 NEW_KEY = "f" * 32
