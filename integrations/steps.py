@@ -27,7 +27,7 @@ def drive(steps: Generator[Asked, Told, T], send: Callable[[Asked], Told]) -> T:
 def through(
     steps: Generator[Asked, Told, T], send: Callable[[Asked], Generator[Any, Any, Told]]
 ) -> Generator[Any, Any, T]:
-    """The same where `send` is steps too: what stands between these steps and the world."""
+    """The same where `send` is steps too: it may look into each answer, or ask something else."""
     try:
         call = next(steps)
         while True:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 GATHER_SECONDS = 0.020
 # So long the loop waits for an answer before it looks again what is due.
 PAUSE_SECONDS = 0.2
-# With more runs under way than these, so long it may take until what has become due is looked for.
+# With at least this many runs under way, the loop looks only this often for what has become due.
 FEW = 4
 SOON_SECONDS = 0.1
 # How long to wait for what another worker has asked a site.
@@ -89,15 +89,11 @@ class Loop:
 
     def _idle_for(self) -> float:
         """For how long nothing can be done without an answer."""
-        now = time.monotonic()
         if any(each.is_over for each in self.here):
             return 0.0
         if any(isinstance(each.request, Ask) for each in self.here):
             return 0.05
-        waiting = {each.site for each in self.here if each.wants_slot and self._room(each) > 0}
-        if not waiting:
-            return FOREVER
-        return max(0.0, min(self._slots_at.get(site, 0.0) for site in waiting) - now)
+        return max(0.0, min(self._sendable_at().values(), default=FOREVER) - time.monotonic())
 
     def _end_late(self) -> None:
         """Give back what cannot go on before time is up."""
@@ -176,7 +172,9 @@ class Loop:
 
     def _write_and_send(self) -> None:
         over = [each for each in self.here if each.is_over]
-        ready = [each for each in self.here if self._is_ready(each)]
+        now = time.monotonic()
+        sendable = {site for site, at in self._sendable_at().items() if at <= now}
+        ready = [each for each in self.here if _is_ready(each, sendable)]
         if not (over or ready):
             return
         leased_at = time.monotonic()
@@ -203,12 +201,11 @@ class Loop:
                 each, each.client, each.request, not_after=not_after if each.run else FOREVER
             )
 
-    def _is_ready(self, each: Conversation) -> bool:
-        """Whether it may send now, or has something to write while it wants to know something."""
-        if isinstance(each.request, Ask):
-            return each.unwritten
-        slot_at = self._slots_at.get(each.site, 0.0)
-        return each.wants_slot and self._room(each) > 0 and time.monotonic() >= slot_at
+    def _sendable_at(self) -> dict[int, float]:
+        """By site, where calls wait and there is room for one: when it may go out."""
+        waiting = {each.site: each for each in self.here if each.wants_slot}
+        with_room = [site for site, each in waiting.items() if self._room(each) > 0]
+        return {site: self._slots_at.get(site, 0.0) for site in with_room}
 
     def _room(self, one: Conversation, chosen: Sequence[Conversation] = ()) -> int:
         """How many more calls may go at once to the site of this one, beside those chosen."""
@@ -251,3 +248,10 @@ class Loop:
             self.here = [each for each in self.here if each not in ended]
             # The next one in line may go now.
             self.look_now()
+
+
+def _is_ready(each: Conversation, sendable: set[int]) -> bool:
+    """Whether it may send now, or has something to write while it wants to know something."""
+    if isinstance(each.request, Ask):
+        return each.unwritten
+    return each.wants_slot and each.site in sendable
