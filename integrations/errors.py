@@ -8,8 +8,9 @@
      └─ OutOfTime         stop here: the caller's own time is up and nothing was sent
 
 Every `message` is plain text for a course creator: what happened, to what, what to do. It carries
-no key and no number of HTTP (that is `status`), and does not tell how it goes on: that depends on
-who asked, and `goes_on` says it where Admit tries again by itself.
+no key. Those of Thinkific carry no HTTP status either (that is `status`); those of a receiver do,
+because its owner will look for it. How it goes on depends on who asked: `goes_on` says it where
+Admit tries again by itself.
 """
 
 import math
