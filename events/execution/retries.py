@@ -8,7 +8,9 @@ from uuid import uuid4
 from django.db import transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Concat, Now
+from django.utils import timezone
 
+from events.access import decisions
 from events.deciding import revocations
 from events.execution import gone_destinations, messages
 from events.execution.results import refresh_event
@@ -45,7 +47,7 @@ def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[s
     """Queue failed, held or skipped runs again, and done ones whose account was deleted since.
 
     Returns how many were queued, and for the others how many per reason why not.
-    `anyway` also carries out what a later event has overtaken, refunded or canceled.
+    `anyway` also carries out what was decided otherwise, refunded or canceled.
     """
     queued = 0
     left: dict[str, int] = {}
@@ -88,6 +90,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
                 message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
                 finished_at=Now(),
             )
+            decisions.waive([run])
             refresh_event(run.event_id)
     return number
 
@@ -111,21 +114,27 @@ def retried_sentence(queued: int, left: dict[str, int]) -> str:
 
 
 def _queue(run: RuleRun, *, anyway: bool) -> int:
+    before = run.status
+    run.status, run.code, run.message = Status.WAITING, "queued", "Queued again."
+    run.attempts = run.crashes = 0
+    run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
+    instead = _given_instead(run)
     with transaction.atomic():
-        queued = RuleRun.objects.filter(pk=run.pk, status=run.status).update(
-            status=Status.WAITING,
-            code="queued",
-            message="Queued again.",
-            attempts=0,
-            crashes=0,
-            forced=anyway,
-            message_id=uuid4(),
-            next_attempt_at=Now(),
-            finished_at=None,
-            **_given_instead(run),
-        )
+        if instead:
+            decisions.waive([run])
+            run.grant = None
+            for name, value in instead.items():
+                setattr(run, name, value)
+        if run.target and (anyway or run.grant_id is None):
+            decisions.decide_alone(run, anyway=anyway)
+        same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=before)
+        queued = same.exists()
+        if queued:
+            run.save()
+        else:
+            transaction.set_rollback(True)
         refresh_event(run.event_id)
-    return queued
+    return int(queued)
 
 
 def _given_instead(run: RuleRun) -> dict[str, Any]:
@@ -148,8 +157,7 @@ def why_not(run: RuleRun, *, anyway: bool = False) -> str:
     if run.status == Status.DONE and not RuleRun.objects.lost().filter(pk=run.pk).exists():
         return "it had succeeded"
     if run.status == Status.SKIPPED and not anyway:
-        dismissed = run.code == DISMISSED
-        return "somebody has dismissed it" if dismissed else "a later event has overtaken it"
+        return "somebody has dismissed it" if run.code == DISMISSED else "nothing is due by it"
     if run.customer_id is None and not run.spec.passes_on:
         return NO_EMAIL
     if run.integration_id is None:

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from events.execution import results
 from events.execution.conversation import Conversation, per_site
-from events.execution.loading import Overtaken
+from events.execution.loading import NotDue
 from events.execution.results import Result
 from events.models import RuleRun
 from integrations import rate_limit, slots
@@ -231,8 +231,8 @@ def _result(conversation: Conversation) -> Result:
     if error is None:
         outcome = conversation.outcome
         return Result(Status.DONE, outcome.code, outcome.message)
-    if isinstance(error, Overtaken):
-        return Result(Status.SKIPPED, "overtaken", error.message)
+    if isinstance(error, NotDue):
+        return Result(Status.SKIPPED, "not_due", error.message)
     calls, seconds = conversation.attempt.calls, conversation.answer_seconds
     return results.of_error(run, error, calls=calls, answer_seconds=seconds)
 

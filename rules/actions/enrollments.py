@@ -5,7 +5,7 @@ plain enrollment of a known one, one when nothing is to be done, at most four wh
 open behavior of Thinkific must be found out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -19,6 +19,8 @@ from rules.actions.spec import ActionSpec, Effect, Order, Outcome, PlannedCall
 Action = Callable[[Attempt, Order], Steps[Outcome]]
 # Of a run whose course or bundle the site does not have.
 GONE = "gone"
+# Of a run that was to end what something else still gives.
+KEPT = "kept"
 # In so many attempts the signup fields are tried; the course is given by then.
 FIELD_ATTEMPTS = 3
 
@@ -38,13 +40,24 @@ def create_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
 
 
 def expire_course_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
-    """Access to the course ends now; progress is kept."""
+    """Access to the course ends now, unless something else gives it; progress is kept."""
+    if (by := order.kept.get(f"course:{order.destination_id}")) is not None:
+        return _kept(order, {by})
     return (yield from _expire(attempt, order, courses.close))
 
 
 def expire_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
-    """Access to every course of the bundle ends now; progress is kept."""
-    return (yield from _expire(attempt, order, bundles.close))
+    """Access to the bundle's courses ends now, but for those that something else gives."""
+    if (by := order.kept.get(f"bundle:{order.destination_id}")) is not None:
+        return _kept(order, {by})
+    held = [by for number in order.course_ids if (by := order.kept.get(f"course:{number}"))]
+    if held and len(held) == len(order.course_ids):
+        return _kept(order, set(held))
+    outcome = yield from _expire(attempt, order, partial(bundles.close, keep=order.kept))
+    if not held:
+        return outcome
+    courses_ = "1 course" if len(held) == 1 else f"{len(held)} courses"
+    return replace(outcome, message=f"{outcome.message} Kept {courses_}: {_by(set(held))}.")
 
 
 def _expire(
@@ -73,6 +86,16 @@ def _expire(
             "was_not_enrolled", f"Was not enrolled in {order.destination}; nothing to end."
         ),
     }[closed]
+
+
+def _kept(order: Order, by: Collection[str]) -> Outcome:
+    return Outcome(KEPT, f"Kept {order.destination}: {_by(by)}.")
+
+
+def _by(by: Collection[str]) -> str:
+    """ "order 1183 and order 1190 still give it" """
+    several = len(by) > 1
+    return f"{' and '.join(sorted(by))} still {'give' if several else 'gives'} it"
 
 
 def _enrolled(order: Order, *, given: bool) -> Outcome:
