@@ -21,7 +21,7 @@ from events.models import RuleRun
 from integrations import app_registry, rate_limit
 from integrations.errors import OutOfTime
 from integrations.models import Integration
-from integrations.thinkific.access_check import Ask
+from integrations.thinkific.site_check import Ask
 
 log = logging.getLogger(__name__)
 # Several answers that come within so long of each other are written with one commit.

@@ -30,7 +30,7 @@ class ApiCall(models.Model):
 
 
 class SiteAnswer(models.TextChoices):
-    """What a site answered when it was asked whether it is open: see `thinkific.access_check`."""
+    """What a site answered when it was asked whether it is open: see `thinkific.site_check`."""
 
     NONE = "", "Not asked, or being asked"
     OPEN = "open", "Open"

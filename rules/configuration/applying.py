@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from integrations import connect, secrets
 from integrations.models import Destination, FieldMapping, Integration, Marketplace, Product
 from integrations.thinkific import catalog
-from integrations.thinkific.access_check import accept_key
+from integrations.thinkific.site_check import accept_key
 from rules.configuration.entries import Configuration, IntegrationEntry, MarketplaceEntry, RuleEntry
 from rules.configuration.faults import Faulty
 from rules.configuration.sites import Site

@@ -14,8 +14,8 @@ from config.staff import roles
 from events.models import Worker
 from integrations import catalog_refresh, connect, rate_limit
 from integrations.models import CallBudget, Integration, ThinkificUser
-from integrations.thinkific.access_check import reject_key
 from integrations.thinkific.sandbox import Fault
+from integrations.thinkific.site_check import reject_key
 from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.pages import errors, press, said, save_site, signed_in, words

@@ -8,7 +8,7 @@ import pytest
 
 from integrations.errors import Refused, Retry
 from integrations.steps import drive
-from integrations.thinkific import access_check, calls, courses, users
+from integrations.thinkific import calls, courses, site_check, users
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.attempt import (
     Accepted,
@@ -197,7 +197,7 @@ def test_an_enrollment_is_judged_by_the_time_of_the_attempt(facts, is_open, has_
 
 def test_one_answered_call_proves_that_the_site_lets_us_in():
     site = Played(Answer(200, []))
-    assert drive(access_check.ask(), site.send).state == "open"
+    assert drive(site_check.ask(), site.send).state == "open"
     assert site.made == ["GET /courses"]
 
 
