@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from events.execution import results, retries, runs
+from events.execution import results, retry_by_hand, runs
 from events.models import RuleRun
 from integrations.errors import OutOfTime, Retry
 from integrations.thinkific.calls import Get
@@ -130,7 +130,7 @@ def test_a_person_can_begin_the_schedule_anew(world, settings):
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("failed", 1)
     assert "Admit tried once and has given up." in stored.message
-    retries.retry([stored])
+    retry_by_hand.retry([stored])
     queued.drain()
     assert (queued.again(made).status, queued.again(made).attempts) == ("done", 1)
 

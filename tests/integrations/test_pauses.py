@@ -14,7 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.db.models import F
 
-from events.execution import retries, runs, wait_reasons
+from events.execution import retry_by_hand, runs, wait_reasons
 from events.models import RuleRun
 from events.worker import scheduler
 from integrations import connect, rate_limit
@@ -428,7 +428,7 @@ def test_the_order_of_a_customer_is_kept_across_a_pause(world):
 def test_a_retry_by_a_person_waits_for_the_end_of_the_pause_too(world):
     made = queued.run(world.course(), status="failed")
     rate_limit.block(world.integration.pk, CallBudget.Blocked.LIMIT, 60)
-    retries.retry([made])
+    retry_by_hand.retry([made])
     assert queued.work() == 0
     assert world.calls() == []
 

@@ -327,7 +327,7 @@ def working() -> Iterator[None]:
     from django.db import connections
 
     from events.deciding import inbox
-    from events.execution import retries
+    from events.execution import recovery
     from tests.support import queued
 
     stopping = threading.Event()
@@ -336,7 +336,7 @@ def working() -> Iterator[None]:
         try:
             while not stopping.wait(0.02):
                 inbox.process()
-                retries.revive()
+                recovery.revive()
                 queued.drain()
         finally:
             connections.close_all()

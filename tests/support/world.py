@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from django.db.models.functions import Now
 
 from events.deciding import inbox
-from events.execution import retries
+from events.execution import recovery
 from events.models import EventLog, RuleRun
 from integrations import connect
 from integrations.models import Destination, Integration, Marketplace, Product
@@ -106,7 +106,7 @@ class World(Account):
     def settle(self) -> list[RuleRun]:
         """Carry out what is due now, in order; every run there is, oldest first."""
         self.read()
-        retries.revive()
+        recovery.revive()
         queued.drain()
         return list(RuleRun.objects.order_by("pk"))
 
