@@ -14,7 +14,7 @@ from django.conf import settings as live_settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.execution import recovery, results, retry_by_hand, runs, wait_reasons
+from events.execution import due_work, recovery, results, retry_by_hand, wait_reasons
 from events.models import EventLog, RuleRun
 from events.worker import scheduler
 from integrations import rate_limit
@@ -188,14 +188,14 @@ def test_what_is_not_due_is_not_claimed(db):
     for status in ("running", "done", "skipped", "failed", "held"):
         queued.run(course, status=status)
     assert claim(8) == []
-    assert not runs.due()
+    assert not due_work.exists()
 
 
 def test_a_site_without_a_budget_row_is_served_too(db):
     course = factories.DestinationFactory.create()
     CallBudget.objects.all().delete()
     made = queued.run(course)
-    assert runs.due()
+    assert due_work.exists()
     assert [run.pk for run in claim(8)] == [made.pk]
 
 
@@ -304,7 +304,7 @@ def test_a_run_under_a_valid_lease_is_left_alone(db):
     queued.run(factories.DestinationFactory.create())
     (run,) = claim(8)
     assert recovery.revive() == 0
-    assert not runs.due()
+    assert not due_work.exists()
     assert queued.again(run).lease_token == run.lease_token
 
 
@@ -316,7 +316,7 @@ def test_a_run_whose_worker_died_goes_on(world):
     made = queued.run(course)
     (run,) = claim(8)
     queued.let_lapse(run)
-    assert runs.due()
+    assert due_work.exists()
     assert recovery.revive() == 1
     stored = queued.again(made)
     assert (stored.status, stored.attempts, stored.crashes) == ("waiting", 1, 1)
@@ -423,7 +423,7 @@ def test_ending_an_access_is_tried_though_the_course_is_marked_as_gone(world):
 def test_a_run_without_its_integration_or_customer_fails_in_plain_words(db, what):
     made = queued.run(factories.DestinationFactory.create())
     getattr(made, what).delete()
-    assert runs.due()
+    assert due_work.exists()
     assert claim(8) == []
     recovery.revive()
     stored = queued.again(made)
@@ -434,7 +434,7 @@ def test_a_run_without_its_integration_or_customer_fails_in_plain_words(db, what
     )
     assert stored.finished_at is not None
     assert EventLog.objects.get(pk=made.event_id).status == "failed"
-    assert not runs.due()
+    assert not due_work.exists()
 
 
 def test_a_run_whose_integration_is_deleted_under_way_fails_in_plain_words(world, act):
@@ -458,7 +458,7 @@ def test_runs_of_an_integration_that_is_off_wait_and_then_go_on(world):
     world.integration.enabled = False
     world.integration.save()
     made = queued.run(course)
-    assert not runs.due()
+    assert not due_work.exists()
     assert claim(8) == []
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("waiting", 0)
@@ -468,7 +468,7 @@ def test_runs_of_an_integration_that_is_off_wait_and_then_go_on(world):
     assert world.calls() == []
     world.integration.enabled = True
     world.integration.save()
-    assert runs.due()
+    assert due_work.exists()
     queued.drain()
     assert queued.again(made).status == "done"
 

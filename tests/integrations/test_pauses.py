@@ -14,7 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.db.models import F
 
-from events.execution import retry_by_hand, runs, wait_reasons
+from events.execution import due_work, retry_by_hand, wait_reasons
 from events.models import RuleRun
 from events.worker import scheduler
 from integrations import connect, rate_limit
@@ -100,7 +100,7 @@ def test_nobody_calls_during_a_pause(world, status):
         queued.run(course)
     _reject(world, status)
     queued.drain()
-    assert not runs.due()
+    assert not due_work.exists()
     assert queued.work() == 0
     world.sandbox.clear_calls()
     queued.run(course)
@@ -116,7 +116,7 @@ def test_after_a_pause_one_question_goes_out_and_finds_the_site_closed(world, st
     queued.drain()
     world.sandbox.clear_calls()
     queued.end_pause(world.integration)
-    assert runs.due()
+    assert due_work.exists()
     world.sandbox.switches.latency = 0.15
     queued.at_once(*[queued.work] * 4)
     assert world.calls() == _questions(status)
@@ -154,7 +154,7 @@ def test_while_the_question_is_out_nobody_calls(world):
 
     def watch() -> int:
         _at(lambda: world.sandbox.calls)
-        assert not runs.due()
+        assert not due_work.exists()
         return len(claim(8))
 
     _, meanwhile = queued.at_once(queued.work, watch)
@@ -168,10 +168,10 @@ def test_a_question_that_nobody_answers_leaves_the_pause_and_is_asked_again(worl
     world.sandbox.faults.add(Fault("reset"))
     queued.drain()
     assert queued.again(made).attempts == 0
-    assert not runs.due()
+    assert not due_work.exists()
     assert world.calls() == ["GET /courses"]
     CallBudget.objects.update(asked_at=F("asked_at") - 31)
-    assert runs.due()
+    assert due_work.exists()
     world.later()
     assert queued.again(made).status == "done"
 
@@ -267,7 +267,7 @@ def test_a_key_that_this_server_cannot_open_pauses_the_site(world, settings):
     )
     assert world.calls() == []
     assert _connection(world) == "refused"
-    assert not runs.due()
+    assert not due_work.exists()
     settings.FIELD_ENCRYPTION_KEYS = ours
     queued.end_pause(world.integration)
     queued.drain()
@@ -301,7 +301,7 @@ def test_a_429_stops_the_whole_site_for_the_time_told(world, header):
     _assert_paused(world, "limit", 60 if header == "none" else 40, within=2.5)
     assert {queued.again(run).status for run in made} == {"waiting"}
     assert {queued.again(run).attempts for run in made} == {0}
-    assert not runs.due()
+    assert not due_work.exists()
     assert "limit of calls is used up" in queued.again(made[0]).message
     reason = "Waits because Thinkific asked for a pause. It goes on by itself."
     assert {wait_reasons.reason(queued.again(run)) for run in made} == {reason}
@@ -336,7 +336,7 @@ def test_a_worker_that_looked_before_a_new_pause_began_does_not_ask_during_it(wo
     world.sandbox.faults.add(_limited(40))
     queued.drain()
     queued.end_pause(world.integration)
-    (late,) = runs.to_ask()
+    (late,) = due_work.sites_to_ask()
     world.sandbox.faults.add(_limited(50, times=1))
     queued.drain()
     world.sandbox.clear_calls()
@@ -383,7 +383,7 @@ def test_a_503_that_says_when_to_come_back_stops_the_site_and_counts_no_attempt(
     assert {(queued.again(run).status, queued.again(run).attempts) for run in made} == {
         ("waiting", 0)
     }
-    assert not runs.due()
+    assert not due_work.exists()
     queued.end_pause(world.integration)
     queued.drain()
     assert {queued.again(run).status for run in made} == {"done"}
