@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
-from integrations import connect, secrets
+from integrations import credentials, secrets
 from integrations.models import Destination, FieldMapping, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.site_check import accept_key
@@ -64,16 +64,16 @@ def _write_marketplace(entry: MarketplaceEntry, stored: Stored, outcome: Outcome
     if row is None:
         row = stored.marketplaces[entry.name] = Marketplace.objects.create(name=entry.name)
         outcome.changes.append(f"Add SamCart account {row}.")
-    current = connect.current_secret(row)
+    current = credentials.current_secret(row)
     if not entry.webhook_secret:
         if current is None:
-            connect.add_webhook_secret(row)
+            credentials.add_webhook_secret(row)
             outcome.new_addresses.append(row)
             outcome.changes.append(f"Make a webhook address for {row}.")
         return
     digest = secrets.digest(entry.webhook_secret)
     if current is None or current.digest != digest or current.expires_at is not None:
-        connect.add_webhook_secret(row, entry.webhook_secret)
+        credentials.add_webhook_secret(row, entry.webhook_secret)
         replaced = "; the old one works for 7 more days" if current else ""
         outcome.changes.append(f"Set the webhook secret of {row}{replaced}.")
 
@@ -95,7 +95,7 @@ def _write_integration(
     if site.new_secret and not is_new:
         changed.append(f"new {entry.app.secret}")
     if is_new or changed:
-        connect.save(row, site.new_secret)
+        credentials.save(row, site.new_secret)
     told = _store(entry, row, site)
     entered = _write_destinations(entry, row)
     if is_new:

@@ -158,7 +158,7 @@ def test_an_answer_to_a_call_of_before_ends_no_pause(world: World):
 
 
 def test_what_a_site_said_to_an_old_key_is_not_believed_of_the_new_one(world: World):
-    from integrations import connect
+    from integrations import credentials
 
     queued.run(world.course())
     world.school.change_key("f" * 32)
@@ -166,7 +166,7 @@ def test_what_a_site_said_to_an_old_key_is_not_believed_of_the_new_one(world: Wo
     worker = queued.loop()
     worker.claimed += claim(1)
     _until(worker, lambda: worker.senders.under_way)
-    connect.save(Integration.objects.get(), "f" * 32)
+    credentials.save(Integration.objects.get(), "f" * 32)
     worker.finish()
     assert rate_limit.answer(world.integration.pk) != SiteAnswer.REFUSED
 

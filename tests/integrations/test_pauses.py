@@ -17,7 +17,7 @@ from django.db.models import F
 from events.execution import due_work, retry_by_hand, wait_reasons
 from events.models import RuleRun
 from events.worker import scheduler
-from integrations import connect, rate_limit
+from integrations import credentials, rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.thinkific.sandbox.faults import Fault
 from tests.support import factories, queued
@@ -207,7 +207,7 @@ def test_a_new_key_opens_the_site_at_once_and_what_waits_goes_on(world):
     world.school.change_key(NEW_KEY)
     queued.drain()
     assert not scheduler.anything_due()
-    connect.save(Integration.objects.get(), NEW_KEY)
+    credentials.save(Integration.objects.get(), NEW_KEY)
     assert scheduler.anything_due()
     assert rate_limit.open_sites() == {world.integration.pk}
     queued.drain()
@@ -221,7 +221,7 @@ def test_an_answer_got_with_an_old_key_pauses_nothing(world):
 
     def enter_new_key() -> int:
         _at(lambda: world.sandbox.calls)
-        connect.save(Integration.objects.get(), NEW_KEY)
+        credentials.save(Integration.objects.get(), NEW_KEY)
         return 0
 
     queued.at_once(queued.work, enter_new_key)
@@ -237,7 +237,7 @@ def test_saving_an_integration_without_a_new_key_leaves_its_pause(world):
     queued.run(world.course())
     world.school.change_key(NEW_KEY)
     queued.drain()
-    connect.save(Integration.objects.get())
+    credentials.save(Integration.objects.get())
     assert rate_limit.open_sites() == set()
 
 
@@ -278,7 +278,7 @@ def test_entering_the_key_again_ends_the_pause_of_one_that_could_not_be_opened(w
     made = queued.run(world.course())
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     queued.drain()
-    connect.save(Integration.objects.get(), factories.KEY)
+    credentials.save(Integration.objects.get(), factories.KEY)
     queued.drain()
     assert queued.again(made).status == "done"
 

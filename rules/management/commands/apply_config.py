@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from integrations import connect
+from integrations import credentials
 from rules import configuration
 from rules.configuration.document import LARGEST
 
@@ -66,7 +66,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Done: {counted}.")
         for marketplace in () if dry_run else outcome.new_addresses:
             self.stdout.write(f"Give SamCart this address as Notify URL of {marketplace}:")
-            self.stdout.write(f"  {connect.webhook_address(marketplace)}")
+            self.stdout.write(f"  {credentials.webhook_address(marketplace)}")
 
 
 def _read(file: str) -> bytes:
