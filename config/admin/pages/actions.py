@@ -20,7 +20,7 @@ from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
 from events.execution import email_correction, gone_destinations, retry_by_hand, wait_reasons
 from events.models import RuleRun
 from events.queue import wake
-from events.reports import activity_search, exchanges
+from events.reports import activity_search, api_calls
 from integrations import catalog_refresh
 from rules.actions.notify import NO_BODY
 from rules.models import Rule
@@ -276,11 +276,11 @@ class ActionAdmin(ReadOnly):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         run = context["original"]
-        calls = exchanges.of_runs([run]).get(run.pk, [])
+        calls = api_calls.of_runs([run]).get(run.pk, [])
         told = {
             "told": wait_reasons.reason(run),
-            "exchanges": calls,
-            "removed": exchanges.removed(run),
+            "calls": calls,
+            "removed": api_calls.removed(run),
             "answer": calls[-1] if calls and run.spec.passes_on else None,
         }
         return super().render_change_form(request, context | told, *args, **kwargs)
