@@ -6,15 +6,15 @@ Code that needs to know something about an action asks its spec, and never reads
 from enum import StrEnum
 
 from rules.actions import enrollments, notify
-from rules.actions.spec import ActionSpec, Effect, Message, Order, Outcome, PlannedCall
+from rules.actions.spec import ActionInput, ActionSpec, Effect, Message, Outcome, PlannedCall
 
 __all__ = [
     "ACTIONS",
     "Action",
+    "ActionInput",
     "ActionSpec",
     "Effect",
     "Message",
-    "Order",
     "Outcome",
     "PlannedCall",
     "choices",
