@@ -157,7 +157,7 @@ def test_an_integration_stays_what_it_is():
 def test_rules_that_the_file_does_not_name_stay_until_prune():
     run()
     shorter = FILE[: FILE.index("  - marketplace: Main shop\n    product:")]
-    outcome = apply(shorter.encode(), {})
-    assert outcome.left == ["rule: Product Purchased, Product 1048001: Send HTTP POST, My CRM"]
+    report = apply(shorter.encode(), {})
+    assert report.left == ["rule: Product Purchased, Product 1048001: Send HTTP POST, My CRM"]
     apply(shorter.encode(), {}, prune=True)
     assert Rule.objects.count() == 1
