@@ -15,7 +15,7 @@ from integrations.findings import Finding
 from integrations.models import Destination, FieldMapping, Integration
 from integrations.thinkific import memory
 from integrations.thinkific.attempt import Attempt
-from rules.actions import ActionInput, Outcome
+from rules.actions import ActionInput, ActionOutcome
 from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:
     return begun
 
 
-def _steps(run: RuleRun, attempt: Attempt, action_input: ActionInput) -> Steps[Outcome]:
+def _steps(run: RuleRun, attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     # A generator of ours: whatever is wrong with the action shows when it begins, in its own run.
     return (yield from run.spec.run(attempt, action_input))
 

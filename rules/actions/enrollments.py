@@ -14,16 +14,16 @@ from integrations.models import Destination, Integration
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Get, Steps
-from rules.actions.spec import ActionInput, ActionSpec, Effect, Outcome, PlannedCall
+from rules.actions.spec import ActionInput, ActionOutcome, ActionSpec, Effect, PlannedCall
 
-Action = Callable[[Attempt, ActionInput], Steps[Outcome]]
+Action = Callable[[Attempt, ActionInput], Steps[ActionOutcome]]
 # Of a run whose course or bundle the site does not have.
 GONE = "gone"
 # In so many attempts the signup fields are tried; the course is given by then.
 FIELD_ATTEMPTS = 3
 
 
-def create_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[Outcome]:
+def create_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """Full access to the course without an end."""
     user = yield from users.ensure(attempt, action_input.fields)
     given = yield from courses.open_up(attempt, user, action_input.destination_id)
@@ -31,7 +31,7 @@ def create_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
     return (yield from _with_notes(attempt, user, action_input, outcome))
 
 
-def create_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[Outcome]:
+def create_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """Full access to every course of the bundle without an end."""
     user = yield from users.ensure(attempt, action_input.fields)
     given = yield from bundles.open_up(
@@ -41,12 +41,12 @@ def create_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
     return (yield from _with_notes(attempt, user, action_input, outcome))
 
 
-def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[Outcome]:
+def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """Access to the course ends now; progress is kept."""
     return (yield from _expire(attempt, action_input, courses.close))
 
 
-def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[Outcome]:
+def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """Access to every course of the bundle ends now; progress is kept."""
     return (yield from _expire(attempt, action_input, bundles.close))
 
@@ -55,10 +55,10 @@ def _expire(
     attempt: Attempt,
     action_input: ActionInput,
     close: Callable[[Attempt, users.User, int], Steps[courses.Closed]],
-) -> Steps[Outcome]:
+) -> Steps[ActionOutcome]:
     user = yield from users.find(attempt)
     if user is None:
-        return Outcome(
+        return ActionOutcome(
             "no_student",
             "There is no student with this e-mail on the site, so no access had to be ended.",
         )
@@ -69,25 +69,25 @@ def _expire(
         if present is not None and present.id != user.id:
             closed = yield from close(attempt, present, action_input.destination_id)
     return {
-        courses.Closed.NOW: Outcome("ended", f"Access to {action_input.destination} ended."),
-        courses.Closed.BEFORE: Outcome(
+        courses.Closed.NOW: ActionOutcome("ended", f"Access to {action_input.destination} ended."),
+        courses.Closed.BEFORE: ActionOutcome(
             "had_ended", f"Access to {action_input.destination} had already ended."
         ),
-        courses.Closed.NEVER: Outcome(
+        courses.Closed.NEVER: ActionOutcome(
             "was_not_enrolled", f"Was not enrolled in {action_input.destination}; nothing to end."
         ),
     }[closed]
 
 
-def _enrolled(action_input: ActionInput, *, given: bool) -> Outcome:
+def _enrolled(action_input: ActionInput, *, given: bool) -> ActionOutcome:
     if given:
-        return Outcome("enrolled", f"Enrolled in {action_input.destination}.")
-    return Outcome("already_enrolled", f"Was already enrolled in {action_input.destination}.")
+        return ActionOutcome("enrolled", f"Enrolled in {action_input.destination}.")
+    return ActionOutcome("already_enrolled", f"Was already enrolled in {action_input.destination}.")
 
 
 def _with_notes(
-    attempt: Attempt, user: users.User, action_input: ActionInput, outcome: Outcome
-) -> Steps[Outcome]:
+    attempt: Attempt, user: users.User, action_input: ActionInput, outcome: ActionOutcome
+) -> Steps[ActionOutcome]:
     """Fill changed signup fields last: a refused one must never cost the course."""
     notes = list(user.notes)
     try:
@@ -117,7 +117,7 @@ def _run(
     target: Destination.Kind,
     attempt: Attempt,
     action_input: ActionInput,
-) -> Steps[Outcome]:
+) -> Steps[ActionOutcome]:
     """The steps of the action, and what follows where something was not found.
 
     "Not found" may be said of the course or bundle, of a remembered user who is gone and is then

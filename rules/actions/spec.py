@@ -50,7 +50,7 @@ class ActionInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ActionOutcome:
     """What an action has come to: a code that stays the same, and one sentence."""
 
     code: str
@@ -83,7 +83,7 @@ class ActionSpec:
     app: Integration.App
     effect: Effect
     target: Destination.Kind | None
-    run: Callable[[Attempt, ActionInput], Generator[Any, Any, Outcome]]
+    run: Callable[[Attempt, ActionInput], Generator[Any, Any, ActionOutcome]]
     in_words: str
     planned_calls: Callable[..., list[PlannedCall]]
     opposite: str = ""

@@ -22,7 +22,7 @@ from integrations.models import ApiCall, CallBudget
 from integrations.thinkific.attempt import Account
 from integrations.thinkific.calls import Get, Post
 from integrations.thinkific.sandbox.faults import Fault
-from rules.actions import ACTIONS, Action, Outcome
+from rules.actions import ACTIONS, Action, ActionOutcome
 from tests.support import factories, queued
 from tests.support.database_url import database_url
 from tests.support.queued import claim
@@ -205,7 +205,7 @@ def test_the_attempt_is_counted_and_stored_before_the_work(world, act):
     def look(attempt, order):
         yield from ()
         seen.extend(queued.at_once(lambda: queued.again(made)))
-        return Outcome("done", "Looked.")
+        return ActionOutcome("done", "Looked.")
 
     act(look)
     made = queued.run(world.course())
@@ -234,7 +234,7 @@ def test_who_lost_the_lease_writes_only_what_the_attempt_learned(world, act):
         yield Get("/users")
         attempt.remember(Account(77))
         others.append(_taken_over(run))
-        return Outcome("done", "Too late.")
+        return ActionOutcome("done", "Too late.")
 
     others: list[RuleRun] = []
     act(overslept)
@@ -256,7 +256,7 @@ def test_who_lost_the_lease_sends_nothing_more(world, act):
         yield Get("/users")
         _taken_over(run)
         yield Post("/users", {"email": "a@example.com"}, "user")
-        return Outcome("done", "Too late.")
+        return ActionOutcome("done", "Too late.")
 
     act(overslept)
     queued.run(world.course())
@@ -275,7 +275,7 @@ def test_the_lease_is_renewed_before_each_call(world, settings, act):
             until = queued.again(run).lease_until
             assert until is not None
             left.append(until - timezone.now())
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     settings.LEASE_SECONDS = 30
     left: list[timedelta] = []
@@ -291,7 +291,7 @@ def test_a_lapsed_lease_that_nobody_took_is_still_ours(world, act):
     def slow(attempt, order):
         yield from ()
         queued.let_lapse(run)
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     act(slow)
     queued.run(world.course())
@@ -526,7 +526,7 @@ def test_no_update_is_lost_when_two_runs_of_an_event_end_at_once(transactional_d
     def together(attempt, order):
         yield from ()
         ready.wait(10)
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     act(together)
     events = []
