@@ -30,7 +30,7 @@ class Batch:
     # Bodies that came more than once within ten minutes, by digest.
     repeated: set[str] = field(default_factory=set)
     newest_repeat: datetime | None = None  # of those received no earlier than these deliveries
-    parted: set[int] = field(default_factory=set)  # deliveries that are to be read again
+    to_reread: set[int] = field(default_factory=set)  # deliveries that are to be read again
     new_customers: list[Customer] = field(default_factory=list)
     new_events: list[EventLog] = field(default_factory=list)
     new_runs: list[RuleRun] = field(default_factory=list)
@@ -71,8 +71,8 @@ class Batch:
         repeats = EventLog.objects.filter(status=EventLog.Status.REPEAT, received_at__gte=since)
         self.newest_repeat = repeats.aggregate(newest=Max("received_at"))["newest"]
 
-    def may_part(self, delivery: Delivery) -> bool:
-        """Whether a repeat that was received no earlier is stored already."""
+    def has_later_repeat(self, delivery: Delivery) -> bool:
+        """Whether a repeat that was received no earlier than this delivery is stored already."""
         return self.newest_repeat is not None and delivery.received_at <= self.newest_repeat
 
     def note_repeat(self, delivery: Delivery) -> None:

@@ -123,8 +123,8 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
                 set_aside(reading.delivery, reading.fault)
             done.append(reading.delivery.pk)
         batch.write()
-        # All but those that one of the others has parted from what they repeat.
-        read = Delivery.objects.filter(pk__in=set(done) - batch.parted)
+        # All but the repeats that a late delivery came before: they are to be read again.
+        read = Delivery.objects.filter(pk__in=set(done) - batch.to_reread)
         read.update(state=Delivery.State.READ)
     return len(done)
 

@@ -42,9 +42,9 @@ def store(reading: Reading, batch: Batch) -> None:
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
             _store_line(event, line, first, reading.book, batch, passed_on)
-    if first is None and batch.may_part(delivery):
+    if first is None and batch.has_later_repeat(delivery):
         batch.write()
-        batch.parted |= repeats.part_again(delivery)
+        batch.to_reread |= repeats.reread_later_repeats(delivery)
 
 
 def set_aside(delivery: Delivery, error: Exception) -> None:

@@ -15,7 +15,7 @@ from integrations.findings import Finding
 from integrations.models import Destination, FieldMapping, Integration
 from integrations.thinkific import memory
 from integrations.thinkific.attempt import Attempt
-from rules.actions import Order, Outcome
+from rules.actions import ActionInput, ActionOutcome
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +71,9 @@ def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:
         attempt = remembered.attempt({field.external_id: field.label for field in filled})
         is_due = all_due.get(run.pk, due.NOTHING_KNOWN)
         fields = {field.external_id: value for field, value in filled.items()}
-        order = _order(run, destinations, fields, is_due)
+        action_input = _action_input(run, destinations, fields, is_due)
         app = app_registry.of(remembered.integration)
-        steps = app.checked(attempt, _steps(run, attempt, order))
+        steps = app.checked(attempt, _steps(run, attempt, action_input))
         conversation = Conversation(
             remembered.integration, remembered, attempt, steps, run=run, run_id=run.pk
         )
@@ -82,9 +82,9 @@ def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:
     return begun
 
 
-def _steps(run: RuleRun, attempt: Attempt, order: Order) -> Steps[Outcome]:
+def _steps(run: RuleRun, attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     # A generator of ours: whatever is wrong with the action shows when it begins, in its own run.
-    return (yield from run.spec.run(attempt, order))
+    return (yield from run.spec.run(attempt, action_input))
 
 
 def question(
@@ -130,15 +130,15 @@ def _destinations(runs: Sequence[RuleRun]) -> dict[tuple[int, str, int], Destina
     return {(row.integration_id, row.kind, row.external_id): row for row in rows}
 
 
-def _order(
+def _action_input(
     run: RuleRun,
     destinations: dict[tuple[int, str, int], Destination],
     fields: dict[int, str],
     is_due: due.Due,
-) -> Order:
+) -> ActionInput:
     number, target = run.destination_id or 0, run.spec.target
     found = destinations.get((run.integration_id or 0, target.value, number)) if target else None
-    return Order(
+    return ActionInput(
         destination_id=number,
         destination=run.destination_name,
         course_ids=tuple(found.course_ids) if found else (),

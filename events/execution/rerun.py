@@ -14,7 +14,7 @@ from events.access.ledger import Sale
 from events.deciding import passing_on, revocations
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, RuleBook, read
-from events.execution import retries
+from events.execution import retry_by_hand
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
 from events.queue import wake
@@ -95,7 +95,7 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
     if reading.book is None or event.line >= len(reading.lines):
         return 0
     runs = RuleRun.objects.filter(event=event)
-    queued, _ = retries.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
+    queued, _ = retry_by_hand.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
     with transaction.atomic():
         lock.lock()
         # Another one that runs the rules for this event, or for another line of the delivery, waits

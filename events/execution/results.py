@@ -24,7 +24,7 @@ from integrations.errors import (
     Retry,
 )
 from integrations.secrets import SecretUnreadable
-from integrations.thinkific.access_check import reject_key
+from integrations.thinkific.site_check import reject_key
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status

@@ -5,102 +5,186 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('events', '0010_notify_url'),
-        ('integrations', '0008_notify_url'),
+        ("events", "0010_notify_url"),
+        ("integrations", "0008_notify_url"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Grant',
+            name="Grant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('source', models.CharField(choices=[('purchase', 'Purchase'), ('hand', 'By hand'), ('before', 'From before Admit')], default='purchase', max_length=8)),
-                ('order_id', models.CharField(blank=True, max_length=64)),
-                ('subscription_id', models.CharField(blank=True, max_length=64)),
-                ('product_name', models.CharField(blank=True, max_length=255)),
-                ('target', models.CharField(max_length=40)),
-                ('name', models.CharField(max_length=255, verbose_name='course or bundle')),
-                ('course_ids', models.JSONField(blank=True, default=list)),
-                ('state', models.CharField(choices=[('active', 'Active'), ('ended', 'Ended'), ('waived', 'Waived')], max_length=6)),
-                ('decided_at', models.DateTimeField()),
-                ('because', models.CharField(max_length=40)),
-                ('opened_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('seen_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("purchase", "Purchase"),
+                            ("hand", "By hand"),
+                            ("before", "From before Admit"),
+                        ],
+                        default="purchase",
+                        max_length=8,
+                    ),
+                ),
+                ("order_id", models.CharField(blank=True, max_length=64)),
+                ("subscription_id", models.CharField(blank=True, max_length=64)),
+                ("product_name", models.CharField(blank=True, max_length=255)),
+                ("target", models.CharField(max_length=40)),
+                ("name", models.CharField(max_length=255, verbose_name="course or bundle")),
+                ("course_ids", models.JSONField(blank=True, default=list)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("active", "Active"), ("ended", "Ended"), ("waived", "Waived")],
+                        max_length=6,
+                    ),
+                ),
+                ("decided_at", models.DateTimeField()),
+                ("because", models.CharField(max_length=40)),
+                ("opened_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("seen_at", models.DateTimeField(null=True)),
             ],
         ),
         migrations.RenameIndex(
-            model_name='rulerun',
-            new_name='run_of_target',
-            old_name='run_overtaken',
+            model_name="rulerun",
+            new_name="run_of_target",
+            old_name="run_overtaken",
         ),
         migrations.RemoveField(
-            model_name='rulerun',
-            name='forced',
+            model_name="rulerun",
+            name="forced",
         ),
         migrations.AddField(
-            model_name='rulerun',
-            name='ends_all',
+            model_name="rulerun",
+            name="ends_all",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name='grant',
-            name='customer',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='integrations.customer', verbose_name='student'),
+            model_name="grant",
+            name="customer",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="grants",
+                to="integrations.customer",
+                verbose_name="student",
+            ),
         ),
         migrations.AddField(
-            model_name='grant',
-            name='event',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='grants', to='events.eventlog'),
+            model_name="grant",
+            name="event",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="grants",
+                to="events.eventlog",
+            ),
         ),
         migrations.AddField(
-            model_name='grant',
-            name='integration',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='integrations.integration'),
+            model_name="grant",
+            name="integration",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="grants",
+                to="integrations.integration",
+            ),
         ),
         migrations.AddField(
-            model_name='grant',
-            name='marketplace',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='grants', to='integrations.marketplace'),
+            model_name="grant",
+            name="marketplace",
+            field=models.ForeignKey(
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="grants",
+                to="integrations.marketplace",
+            ),
         ),
         migrations.AddField(
-            model_name='grant',
-            name='product',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='grants', to='integrations.product'),
+            model_name="grant",
+            name="product",
+            field=models.ForeignKey(
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="grants",
+                to="integrations.product",
+            ),
         ),
         migrations.AddField(
-            model_name='rulerun',
-            name='grant',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='runs', to='events.grant'),
+            model_name="rulerun",
+            name="grant",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="runs",
+                to="events.grant",
+            ),
         ),
         migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('subscription_id', ''), _negated=True), fields=['subscription_id'], name='grant_of_subscription'),
+            model_name="grant",
+            index=models.Index(
+                condition=models.Q(("subscription_id", ""), _negated=True),
+                fields=["subscription_id"],
+                name="grant_of_subscription",
+            ),
         ),
         migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['order_id'], name='grant_of_order'),
+            model_name="grant",
+            index=models.Index(fields=["order_id"], name="grant_of_order"),
         ),
         migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['customer', 'integration'], name='grant_of_student'),
+            model_name="grant",
+            index=models.Index(fields=["customer", "integration"], name="grant_of_student"),
         ),
         migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['integration', 'target'], name='grant_of_target'),
+            model_name="grant",
+            index=models.Index(fields=["integration", "target"], name="grant_of_target"),
         ),
         migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('seen_at', None), ('state', 'active')), fields=['decided_at'], name='grant_owed'),
+            model_name="grant",
+            index=models.Index(
+                condition=models.Q(("seen_at", None), ("state", "active")),
+                fields=["decided_at"],
+                name="grant_owed",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.UniqueConstraint(condition=models.Q(('source', 'purchase'), models.Q(('order_id', ''), ('subscription_id', ''), _negated=True)), fields=('marketplace', 'order_id', 'subscription_id', 'product', 'integration', 'target'), name='grant_once'),
+            model_name="grant",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("source", "purchase"),
+                    models.Q(("order_id", ""), ("subscription_id", ""), _negated=True),
+                ),
+                fields=(
+                    "marketplace",
+                    "order_id",
+                    "subscription_id",
+                    "product",
+                    "integration",
+                    "target",
+                ),
+                name="grant_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.UniqueConstraint(condition=models.Q(('product', None), ('source', 'purchase'), models.Q(('order_id', ''), ('subscription_id', ''), _negated=True)), fields=('marketplace', 'order_id', 'subscription_id', 'integration', 'target'), name='grant_once_no_product'),
+            model_name="grant",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("product", None),
+                    ("source", "purchase"),
+                    models.Q(("order_id", ""), ("subscription_id", ""), _negated=True),
+                ),
+                fields=("marketplace", "order_id", "subscription_id", "integration", "target"),
+                name="grant_once_no_product",
+            ),
         ),
     ]

@@ -33,8 +33,8 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be done: the course or bundle, its courses, and the signup fields to fill.
+class ActionInput:
+    """The input of an action: the course or bundle, its courses, and the signup fields to fill.
 
     `said_gone`: the site has said before that there is no such course or bundle. `kept` are the
     courses and bundles that stay open whatever is ended, by what gives them: {"course:501": "order
@@ -52,7 +52,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ActionOutcome:
     """What an action has come to: a code that stays the same, and one sentence."""
 
     code: str
@@ -85,7 +85,7 @@ class ActionSpec:
     app: Integration.App
     effect: Effect
     target: Destination.Kind | None
-    run: Callable[[Attempt, Order], Generator[Any, Any, Outcome]]
+    run: Callable[[Attempt, ActionInput], Generator[Any, Any, ActionOutcome]]
     in_words: str
     planned_calls: Callable[..., list[PlannedCall]]
     opposite: str = ""

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('rules', '0003_notify_url'),
+        ("rules", "0003_notify_url"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='rule',
-            name='ends_all',
-            field=models.BooleanField(default=False, verbose_name='End it whatever gave it'),
+            model_name="rule",
+            name="ends_all",
+            field=models.BooleanField(default=False, verbose_name="End it whatever gave it"),
         ),
     ]

@@ -1,12 +1,11 @@
-"""Runs that begin again: when a worker died over them, and when a person says so."""
+"""What a person does with runs by hand: retry, send once more, dismiss."""
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models import F, Value
 from django.db.models.functions import Concat, Now
 from django.utils import timezone
 
@@ -16,31 +15,9 @@ from events.execution import gone_destinations, messages
 from events.execution.results import refresh_event
 from events.models import EventLog, RuleRun
 
-log = logging.getLogger(__name__)
 Status = RuleRun.Status
-CRASHES_ALLOWED = 3
 DISMISSED = "dismissed"
 NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
-
-
-def revive() -> int:
-    """Give back runs whose worker died, and end those that can never be carried out.
-
-    Returns how many leases had lapsed.
-    """
-    lapsed = list(RuleRun.objects.lapsed().values_list("pk", "event"))
-    for pk, event in lapsed:
-        with transaction.atomic():
-            _give_back(RuleRun.objects.lapsed().filter(pk=pk))
-            refresh_event(event)
-    if lapsed:
-        log.warning("leases_lapsed", extra={"count": len(lapsed)})
-    orphans = RuleRun.objects.orphaned().values_list("pk", "event", "integration")
-    for pk, event, integration in list(orphans):
-        with transaction.atomic():
-            _give_up(pk, "integration" if integration is None else "customer")
-            refresh_event(event)
-    return len(lapsed)
 
 
 def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[str, int]]:
@@ -163,35 +140,3 @@ def why_not(run: RuleRun, *, anyway: bool = False) -> str:
     if run.integration_id is None:
         return "its integration was deleted"
     return ""
-
-
-def _give_back(lapsed: QuerySet[RuleRun]) -> None:
-    too_often = (
-        f"Admit stopped {CRASHES_ALLOWED} times while it carried this out. "
-        "Call your technician, then retry."
-    )
-    last = {"crashes__gte": CRASHES_ALLOWED - 1}
-    lapsed.update(
-        status=Case(When(**last, then=Value(Status.FAILED)), default=Value(Status.WAITING)),
-        code="worker_stopped",
-        message=Case(
-            When(**last, then=Value(too_often)),
-            default=Value("Admit stopped while it carried this out; it goes on by itself."),
-        ),
-        finished_at=Case(When(**last, then=Now()), default=None),
-        crashes=F("crashes") + 1,
-        lease_token=None,
-        lease_until=None,
-        next_attempt_at=Now(),
-    )
-
-
-def _give_up(pk: int, what: str) -> None:
-    RuleRun.objects.orphaned().filter(pk=pk).update(
-        status=Status.FAILED,
-        finished_at=Now(),
-        next_attempt_at=None,
-        code="deleted",
-        message=f"The {what} was deleted before this could be carried out. "
-        "Do it by hand if it is still wanted.",
-    )
