@@ -1,0 +1,251 @@
+"""Why a student has a course or bundle, or has not: one sentence, with a code that stays."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from django.utils import timezone
+
+from events.access import sentences
+from events.access.ledger import Verdict
+from events.deciding import revocations
+from events.execution import wait_reasons
+from events.execution.retry_by_hand import DISMISSED
+from events.models import EventLog, Grant, RuleRun
+from events.reports.standing import Standing, standings
+from integrations.models import Customer
+from rules.triggers import Trigger
+
+Status = RuleRun.Status
+GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
+
+
+class Code(StrEnum):
+    """What a sentence says, however it is worded."""
+
+    HAS = "has"
+    KEPT = "kept"  # has it, though another purchase that gave it has ended
+    GIVING_AGAIN = "giving_again"  # has it, and an action that gives it once more is not done
+    NOT_ENDED = "not_ended"  # has it, though what gave it was refunded or canceled
+    ENDING = "ending"  # has it, and the action that ends it is not done
+    OWED = "owed"  # paid for, and not in Thinkific yet
+    LOST = "lost"  # given to an account that was deleted
+    ENDED = "ended"
+    BARRED = "barred"  # ended before its purchase arrived
+    NOT_GIVEN = "not_given"
+    NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
+    OTHER = "other"  # no matter of one course or bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence; `kind` is good, wait, bad or quiet. At most one of the numbers leads on.
+
+    `enroll` is an event for which the rules are to be run now.
+    """
+
+    kind: str
+    text: str
+    code: str = Code.OTHER
+    run: int | None = None
+    event: int | None = None
+    product: int | None = None
+    integration: int | None = None
+    customer: int | None = None
+    enroll: int | None = None
+
+
+def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
+    """How each course and bundle stands for the customer, and why, the newest first."""
+    found = standings(customer)
+    undecided = [each.undecided for each in found]
+    waiting = wait_reasons.reasons([run for run in undecided if run is not None])
+    return [(each, _sentence(each, waiting)) for each in found]
+
+
+def of_runs(runs: Iterable[RuleRun]) -> list[Sentence]:
+    """The same for what these actions change."""
+    wanted: dict[Customer, set[tuple[int | None, str]]] = {}
+    for run in runs:
+        if run.customer is not None and run.target:
+            wanted.setdefault(run.customer, set()).add((run.integration_id, run.target))
+    return [
+        sentence
+        for customer, those in wanted.items()
+        for each, sentence in of_customer(customer)
+        if (each.integration, each.target) in those
+    ]
+
+
+def called(customer: Customer) -> str:
+    """How sentences call the customer."""
+    return customer.first_name.strip()[:60] or "The customer"
+
+
+def besides(run: RuleRun) -> Sentence:
+    """What changes no access, and is not done yet."""
+    text = f"{run.spec.label}, {run.destination_name}: it {_state(run)}{of_order(run.event)}."
+    return Sentence(_kind(run), f"{text} {wait_reasons.reason(run)}".strip(), run=run.pk)
+
+
+def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
+    name, run = called(about.customer), about.undecided
+    if run is not None:
+        return _undecided(name, about, run, waiting[run.pk])
+    if about.seen:
+        return _has(name, about)
+    if about.given:
+        return _owed(name, about)
+    if about.ended is not None and about.ended.opened_at:
+        return _ended(name, about, about.ended)
+    return _never_given(name, about)
+
+
+def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Sentence:
+    state = f"{_state(run)}{of_order(run.event)}"
+    if run.spec.gives_access and about.is_open:
+        code, what = Code.GIVING_AGAIN, f"{name} has {about.name}; giving it once more {state}."
+    elif run.spec.gives_access:
+        code, what = Code.OWED, f"{name} does not have {about.name} yet: it {state}."
+    elif about.is_open:
+        code, what = Code.ENDING, f"{name} still has {about.name}: ending it {state}."
+    else:
+        code, what = Code.ENDED, f"{name} has no access to {about.name}; ending it {state}."
+    return Sentence(_kind(run), f"{what} {waiting}".strip(), code, run=run.pk)
+
+
+def _has(name: str, about: Standing) -> Sentence:
+    paid = [row for row in about.seen if row.pk not in about.unpaid]
+    holders = paid or about.seen
+    since = f"{name} has {about.name} {_since(about, holders)}"
+    if not paid:
+        left = about.unpaid[holders[-1].pk]
+        return Sentence(
+            WAIT,
+            f"{since}, though {revocations.sentence(left)}: nothing ended the access. If it shall "
+            "end, make a rule for that event, then run its rules.",
+            Code.NOT_ENDED,
+            event=left.pk,
+        )
+    code, over = Code.HAS, about.ended
+    first = holders[0].opened_at
+    if over is not None and over.opened_at and first and over.decided_at > first:
+        keeps = "keeps" if len(holders) == 1 else "keep"
+        code, since = Code.KEPT, f"{since}, which {keeps} it open after {sentences.cause(over)}"
+    return Sentence(
+        GOOD,
+        f"{since}. If it does not open, it is the sign-in: on Thinkific's sign-in page press "
+        "Forgot password?",
+        code,
+    )
+
+
+def _owed(name: str, about: Standing) -> Sentence:
+    """What is due and not in Thinkific, and nothing is going on for it."""
+    row = about.given[-1]
+    left = about.unpaid.get(row.pk)
+    if row.seen_at is None:
+        return Sentence(
+            WAIT,
+            f"{name} does not have {about.name}, due {_since(about, [row])}, and nothing goes on "
+            "for it. Run the event's rules again.",
+            Code.OWED,
+            event=row.event_id,
+        )
+    text = (
+        f"{name} has no access to {about.name}: it was given on {when(row.opened_at)} "
+        f"{_through(about, row)} to an account that was deleted in Thinkific"
+    )
+    if left is not None:
+        text = f"{text}; {revocations.sentence(left)}."
+        return Sentence(QUIET, text, Code.ENDED, event=left.pk)
+    text = f"{text}. To give it to the new account, run the event's rules again."
+    return Sentence(WAIT, text, Code.LOST, event=row.event_id)
+
+
+def _ended(name: str, about: Standing, row: Grant) -> Sentence:
+    ending = (run for run in reversed(about.runs) if run.spec.ends_access)
+    run = next((run for run in ending if run.code == DISMISSED), None)
+    if about.is_open and run is not None:
+        return Sentence(
+            WAIT,
+            f"{name} still has {about.name}, though {sentences.cause(row)} was to end it; the "
+            f"access was not ended. {run.message}",
+            Code.ENDING,
+            run=run.pk,
+        )
+    text = f"{name} has no access to {about.name}: {sentences.cause(row)} ended it."
+    return Sentence(QUIET, text, Code.ENDED, event=row.event_id)
+
+
+def _never_given(name: str, about: Standing) -> Sentence:
+    """What was never opened, or of which no grant is left."""
+    run = about.runs[-1] if about.runs else None
+    done = next((each for each in reversed(about.runs) if each.status == Status.DONE), None)
+    nothing = f"{name} has no access to {about.name}"
+    if about.ended is not None and any(each.code == Verdict.BARRED for each in about.runs):
+        text = f"{nothing}: {sentences.cause(about.ended)} was received before its purchase."
+        return Sentence(QUIET, text, Code.BARRED, run=run.pk if run else None)
+    if done is None:
+        text = f"{name}: {about.name} was not given. {run.message if run else ''}".strip()
+        return Sentence(QUIET, text, Code.NOT_GIVEN, run=run.pk if run else None)
+    if done.spec.ends_access:
+        text = f"{nothing}. {upper(happening(done))}: {done.message}"
+        return Sentence(QUIET, text, Code.NOT_GIVEN, run=done.pk)
+    text = f"{name} got {about.name} on {when(done.finished_at)}{of_order(done.event)}"
+    if done.integration_id is None:
+        text += f", but the site {done.site} is not connected any more"
+    text += ". Look in Thinkific whether it still opens."
+    return Sentence(WAIT, text, Code.NOT_CONNECTED, run=done.pk)
+
+
+def _since(about: Standing, holders: Sequence[Grant]) -> str:
+    """ "since 3 May 12:28 through order 1183 and order 1190" """
+    known = [row.opened_at for row in holders if row.source != Grant.Source.BEFORE]
+    through = " and ".join(dict.fromkeys(_through(about, row) for row in holders))
+    return f"since {when(known[0])} {through}" if known else through
+
+
+def _through(about: Standing, row: Grant) -> str:
+    match row.source:
+        case Grant.Source.HAND:
+            return "by hand"
+        case Grant.Source.BEFORE:
+            return "from before Admit"
+    other = row.customer_id != about.customer.pk
+    return f"through {sentences.holds(row)}" + (
+        f" of {row.customer.readable_email}" if other else ""
+    )
+
+
+def happening(run: RuleRun) -> str:
+    """ "the refund of order 1183 on 3 May" """
+    trigger, order = run.event.trigger, run.event.order_id
+    what = Trigger(trigger).happening if trigger else "an event"
+    return f"{what}{f' of order {order}' if order else ''} on {sentences.day(run.received_at)}"
+
+
+def _kind(run: RuleRun) -> str:
+    return BAD if run.status == Status.FAILED else WAIT
+
+
+def _state(run: RuleRun) -> str:
+    states = {Status.FAILED: "failed", Status.HELD: "is held"}
+    return states.get(Status(run.status), "is waiting")
+
+
+def upper(text: str) -> str:
+    """The text as the beginning of a sentence."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def of_order(event: EventLog) -> str:
+    """ " (order 1183)" """
+    return f" (order {event.order_id})" if event.order_id else ""
+
+
+def when(moment: datetime | None) -> str:
+    """ "3 May 12:28" """
+    local = timezone.localtime(moment)
+    return f"{local.day} {local:%b %H:%M}"
