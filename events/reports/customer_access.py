@@ -16,7 +16,7 @@ from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import backfill, dashboard, replies, review, why
 from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
-from events.reports.why import BAD, GOOD, QUIET, WAIT, Sentence, of_order, when
+from events.reports.why import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order, when
 from integrations.models import Customer, ThinkificUser
 from rules import actions
 from rules.models import Rule
@@ -82,17 +82,19 @@ def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Se
         text = f"{bought} and got nothing. {backfill.since(event, rule)}"
         if removed := payload_removed(event.delivery):
             by_hand = "Enroll the customer in Thinkific by hand, then mark this as dealt with."
-            return Sentence(WAIT, f"{text} But {removed}. {by_hand}", event=event.pk)
-        return Sentence(WAIT, text, enroll=event.pk)
+            text = f"{text} But {removed}. {by_hand}"
+            return Sentence(WAIT, text, Code.RULE_EXISTS, event=event.pk)
+        return Sentence(WAIT, text, Code.RULE_EXISTS, enroll=event.pk)
     paid = f"{bought}, but no rule gives anything"
     if back is None and event.fits_what_is_off:
         off = "the rule that fits is turned off. Turn it on, then run the event's rules again."
-        return Sentence(WAIT, f"{paid} for it: {off}", event=event.pk)
+        return Sentence(WAIT, f"{paid} for it: {off}", Code.GAVE_NOTHING, event=event.pk)
     if back is None:
-        return Sentence(WAIT, f"{paid} for it.", product=event.product_id)
+        return Sentence(WAIT, f"{paid} for it.", Code.GAVE_NOTHING, product=event.product_id)
     return Sentence(
         QUIET,
         f"{paid} for it; {revocations.sentence(back)}. Mark it as dealt with if nothing is owed.",
+        Code.GAVE_NOTHING,
         event=event.pk,
     )
 
@@ -105,7 +107,8 @@ def _nothing_goes_on(
     if not any(run.status in UNFINISHED for run in runs) or not dashboard.worker_is_silent():
         return []
     text = "Nothing is being carried out: no worker has been seen for two minutes."
-    return [Sentence(WAIT, f"{text} Nothing received is lost. Call your technician.")]
+    text = f"{text} Nothing received is lost. Call your technician."
+    return [Sentence(WAIT, text, Code.NO_WORKER)]
 
 
 def _of_others(customer: Customer) -> list[Sentence]:
@@ -121,6 +124,7 @@ def _of_others(customer: Customer) -> list[Sentence]:
         Sentence(
             QUIET,
             f"{why.upper(why.happening(run))} is about {run.customer.readable_email}.",
+            Code.OF_ANOTHER,
             customer=run.customer.pk,
         )
         for run in list(found.values())[-MAX_EVENTS_TOLD:]
@@ -133,6 +137,7 @@ def _not_understood(customer: Customer) -> list[Sentence]:
         Sentence(
             WAIT,
             f"Nothing was done yet about an event{of_order(event)}. {event.reason}",
+            Code.NOT_UNDERSTOOD,
             event=event.pk,
         )
         for event in _told(review.not_understood().filter(customer=customer))
@@ -146,6 +151,7 @@ def _administrators(customer: Customer) -> list[Sentence]:
             WAIT,
             f"This e-mail is an administrator of {thinkific_user.integration}; enrollments of "
             "administrators do not show in Thinkific. Test with another address.",
+            Code.ADMINISTRATOR,
             integration=thinkific_user.integration_id,
         )
         for thinkific_user in thinkific_users.select_related("integration")
@@ -160,6 +166,7 @@ def _nothing(name: str, customer: Customer) -> list[Sentence]:
             f"Paid for {event.product or 'something'}{of_order(event)}; no rule gave anything "
             f"for it, and {event.dealt_with_by or 'somebody'} dealt with it on "
             f"{when(event.dealt_with_at)}.",
+            Code.GAVE_NOTHING,
             event=event.pk,
         )
         for event in _told(events.filter(review.PAID_FOR_NOTHING, dealt_with_at__isnull=False))
@@ -167,7 +174,7 @@ def _nothing(name: str, customer: Customer) -> list[Sentence]:
     ]
     if dealt:
         return dealt
-    return [Sentence(QUIET, _never(name, customer, anything=events.exists()))]
+    return [Sentence(QUIET, _never(name, customer, anything=events.exists()), Code.NOTHING)]
 
 
 def _never(name: str, customer: Customer, *, anything: bool) -> str:

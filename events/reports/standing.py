@@ -117,17 +117,12 @@ def _site(thing: Grant | RuleRun) -> str:
 
 def held(customers: Collection[int]) -> dict[int, set[tuple[int, str]]]:
     """{customer: the courses and bundles that are given and in Thinkific, by integration}"""
-    rows: dict[int, list[Grant]] = defaultdict(list)
-    for row in Grant.objects.filter(customer__in=customers):
-        rows[row.customer_id].append(row)
-    lost = _lost([row for own in rows.values() for row in own])
+    rows = list(Grant.objects.active().filter(customer__in=customers, seen_at__isnull=False))
+    lost = _lost(rows)
     found: dict[int, set[tuple[int, str]]] = defaultdict(set)
-    for customer, own in rows.items():
-        parts = {(row.integration_id, part) for row in own if row.is_active for part in row.parts}
-        for site, part in parts:
-            given = _given([row for row in own if row.integration_id == site], site, part)
-            if any(row.seen_at and row.pk not in lost for row in given):
-                found[customer].add((site, part))
+    for row in rows:
+        if row.pk not in lost:
+            found[row.customer_id].add((row.integration_id, row.target))
     return found
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from django.utils import timezone
 
 from events.access import sentences
-from events.access.ledger import Verdict
+from events.access.ledger import BY_HAND, Verdict
 from events.deciding import revocations
 from events.execution import wait_reasons
 from events.execution.retry_by_hand import DISMISSED
@@ -17,7 +17,7 @@ from events.reports.standing import Standing, standings
 from integrations.models import Customer
 from rules.triggers import Trigger
 
-Status = RuleRun.Status
+Status, Source = RuleRun.Status, Grant.Source
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
 
 
@@ -35,7 +35,15 @@ class Code(StrEnum):
     BARRED = "barred"  # ended before its purchase arrived
     NOT_GIVEN = "not_given"
     NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
-    OTHER = "other"  # no matter of one course or bundle
+    # No matter of one course or bundle.
+    GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
+    RULE_EXISTS = "rule_exists"  # paid for, and a rule gives something now
+    BESIDES = "besides"  # an action that changes no access is not done
+    NO_WORKER = "no_worker"
+    NOT_UNDERSTOOD = "not_understood"
+    ADMINISTRATOR = "administrator"
+    OF_ANOTHER = "of_another"  # an event that is about another student's access
+    NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class Sentence:
 
     kind: str
     text: str
-    code: str = Code.OTHER
+    code: str
     run: int | None = None
     event: int | None = None
     product: int | None = None
@@ -86,7 +94,8 @@ def called(customer: Customer) -> str:
 def besides(run: RuleRun) -> Sentence:
     """What changes no access, and is not done yet."""
     text = f"{run.spec.label}, {run.destination_name}: it {_state(run)}{of_order(run.event)}."
-    return Sentence(_kind(run), f"{text} {wait_reasons.reason(run)}".strip(), run=run.pk)
+    text = f"{text} {wait_reasons.reason(run)}".strip()
+    return Sentence(_kind(run), text, Code.BESIDES, run=run.pk)
 
 
 def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
@@ -155,7 +164,7 @@ def _owed(name: str, about: Standing) -> Sentence:
         )
     text = (
         f"{name} has no access to {about.name}: it was given on {when(row.opened_at)} "
-        f"{_through(about, row)} to an account that was deleted in Thinkific"
+        f"through {_order(about, row)} to an account that was deleted in Thinkific"
     )
     if left is not None:
         text = f"{text}; {revocations.sentence(left)}."
@@ -175,7 +184,9 @@ def _ended(name: str, about: Standing, row: Grant) -> Sentence:
             Code.ENDING,
             run=run.pk,
         )
-    text = f"{name} has no access to {about.name}: {sentences.cause(row)} ended it."
+    by_hand = f"a person ended it on {sentences.day(row.decided_at)}"
+    how = by_hand if row.because == BY_HAND else f"{sentences.cause(row)} ended it"
+    text = f"{name} has no access to {about.name}: {how}."
     return Sentence(QUIET, text, Code.ENDED, event=row.event_id)
 
 
@@ -202,21 +213,18 @@ def _never_given(name: str, about: Standing) -> Sentence:
 
 def _since(about: Standing, holders: Sequence[Grant]) -> str:
     """ "since 3 May 12:28 through order 1183 and order 1190" """
-    known = [row.opened_at for row in holders if row.source != Grant.Source.BEFORE]
-    through = " and ".join(dict.fromkeys(_through(about, row) for row in holders))
-    return f"since {when(known[0])} {through}" if known else through
+    known = [row.opened_at for row in holders if row.source != Source.BEFORE]
+    orders = dict.fromkeys(_order(about, row) for row in holders if row.source == Source.PURCHASE)
+    how = [f"through {' and '.join(orders)}"] if orders else []
+    how += ["by hand"] if any(row.source == Source.HAND for row in holders) else []
+    how = how or ["from before Admit"]
+    return " ".join(filter(None, [f"since {when(known[0])}" if known else "", " and ".join(how)]))
 
 
-def _through(about: Standing, row: Grant) -> str:
-    match row.source:
-        case Grant.Source.HAND:
-            return "by hand"
-        case Grant.Source.BEFORE:
-            return "from before Admit"
-    other = row.customer_id != about.customer.pk
-    return f"through {sentences.holds(row)}" + (
-        f" of {row.customer.readable_email}" if other else ""
-    )
+def _order(about: Standing, row: Grant) -> str:
+    """What gives it; of another customer, who is the same student, with the address."""
+    other = f" of {row.customer.readable_email}" if row.customer_id != about.customer.pk else ""
+    return f"{sentences.holds(row)}{other}"
 
 
 def happening(run: RuleRun) -> str:

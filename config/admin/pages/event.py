@@ -16,7 +16,7 @@ from config.admin.parts import badges
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import obstacles, payload_removed
 from events.models import EventLog
-from events.reports import api_calls, backfill, review
+from events.reports import api_calls, backfill, review, why
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from rules.engine import REASONS, Reason
@@ -32,6 +32,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     runs = list(event.runs.all())
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     return {
+        "access": why.of_runs(runs),
         "steps": [
             {
                 "run": run,
