@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from uuid import uuid4
@@ -114,7 +114,7 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
 
 
 def _one_for_each_user(
-    site: int, runs: Iterable[tuple[int, int | None]], busy: list[int | None]
+    site: int, runs: Iterable[tuple[int, int | None]], busy: Sequence[int | None]
 ) -> list[int]:
     """The runs (pk, customer) without those whose Thinkific user another customer's run is for.
 
