@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integrations", "0008_notify_url"),
+        ("integrations", "0009_source"),
     ]
 
     operations = [
