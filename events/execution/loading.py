@@ -144,7 +144,7 @@ def _overtaken(runs: Sequence[RuleRun]) -> dict[int, Overtaken]:
 def _say_overtaken(later: EventLog) -> Overtaken:
     of_order = f" of order {later.order_id}" if later.order_id else ""
     return Overtaken(
-        f"Overtaken by {Trigger(later.trigger or '').happening}{of_order}, "
+        f"Overtaken by {Trigger(later.trigger or '').wording.happening}{of_order}, "
         "which was received later and is done already."
     )
 
