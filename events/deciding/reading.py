@@ -9,7 +9,9 @@ from django.conf import settings
 from django.db import Error
 
 from events.models import Delivery
-from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type, parse
+from integrations.models import Marketplace
+from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type
+from integrations.sources import READERS
 from rules import engine
 from rules.models import NamedType, Rule
 from rules.triggers import Trigger, from_address, from_type
@@ -18,9 +20,10 @@ from rules.triggers import Trigger, from_address, from_type
 class RuleBook:
     """What deciding needs to know of one marketplace, read once for a whole batch."""
 
-    def __init__(self, marketplace_id: int) -> None:
-        self.rules = Rule.objects.for_deciding(marketplace_id)
-        named = NamedType.objects.filter(marketplace=marketplace_id)
+    def __init__(self, marketplace: Marketplace) -> None:
+        self.parse = READERS[marketplace.source]
+        self.rules = Rule.objects.for_deciding(marketplace.pk)
+        named = NamedType.objects.filter(marketplace=marketplace)
         self.names = dict(named.values_list("type", "trigger"))
         self.sentences = {str(rule.pk): rule.sentence() for rule in self.rules}
         text = json.dumps(self.sentences, sort_keys=True)
@@ -34,14 +37,11 @@ class LineItem:
     sale: SaleEvent
     trigger: Trigger | None
     verdicts: Sequence[engine.Verdict] = ()
-    # Of a delinquent subscription, in case it turns out to count as canceled too.
-    verdicts_if_canceled: Sequence[engine.Verdict] = ()
 
     @property
     def changes_access(self) -> bool:
         """Whether a rule runs that gives or ends access."""
-        each = (*self.verdicts, *self.verdicts_if_canceled)
-        return any(verdict.runs and verdict.rule.target for verdict in each)
+        return any(verdict.runs and verdict.rule.target for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,10 @@ def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
     """Parse the bytes and decide. Never raises for what was sent, only when the database fails."""
     try:
         if delivery.marketplace_id not in books:
-            books[delivery.marketplace_id] = RuleBook(delivery.marketplace_id)
+            books[delivery.marketplace_id] = RuleBook(delivery.marketplace)
         book = books[delivery.marketplace_id]
-        sales = parse(bytes(delivery.body), delivery.content_type, delivery.content_encoding)
+        body = bytes(delivery.body)
+        sales = book.parse(body, delivery.content_type, delivery.content_encoding)
         return Reading(delivery, book, [_evaluate_line(delivery, book, sale) for sale in sales])
     except Unreadable as error:
         return Reading(delivery, unreadable=error.reason)
@@ -82,11 +83,14 @@ def _evaluate_line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineI
     if trigger is None:
         return LineItem(sale, None)
     product = (sale.kind, sale.product_id) if sale.product_id else None
-    verdicts = engine.decide(engine.EventFacts(frozenset({trigger}), product), book.rules)
-    if trigger is not Trigger.SUBSCRIPTION_DELINQUENT or not settings.DELINQUENT_IS_CANCELED:
-        return LineItem(sale, trigger, verdicts)
-    both = engine.EventFacts(frozenset({trigger, Trigger.SUBSCRIPTION_CANCELED}), product)
-    return LineItem(sale, trigger, verdicts, engine.decide(both, book.rules))
+    fired = {trigger}
+    if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
+        # A delinquent subscription has turned to Canceled as well. Where SamCart sends both events,
+        # the second one finds that the access has ended.
+        fired.add(Trigger.SUBSCRIPTION_CANCELED)
+    return LineItem(
+        sale, trigger, engine.decide(engine.EventFacts(frozenset(fired), product), book.rules)
+    )
 
 
 def _trigger(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> Trigger | None:

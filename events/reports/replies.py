@@ -73,10 +73,9 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
     for each, sentence in told:
         row = each.ended
         if sentence.code in {Code.ENDED, Code.BARRED} and row is not None:
-            by_hand = row.because == ledger.BY_HAND
-            cause = (
-                f"on {sentences.day(row.decided_at)}" if by_hand else f"with {sentences.cause(row)}"
-            )
+            cause = f"with {sentences.cause(row)}"
+            if row.because == ledger.BY_HAND:
+                cause = f"on {sentences.day(row.ended_at or row.decided_at)}"
             causes.setdefault(cause, []).append(each.name)
     return [f"Your access to {_listed(names)} ended {cause}." for cause, names in causes.items()]
 

@@ -139,7 +139,7 @@ def _has(name: str, about: Standing) -> Sentence:
         )
     code, over = Code.HAS, about.ended
     first = holders[0].opened_at
-    if over is not None and over.opened_at and first and over.decided_at > first:
+    if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
         keeps = "keeps" if len(holders) == 1 else "keep"
         code, since = Code.KEPT, f"{since}, which {keeps} it open after {sentences.cause(over)}"
     return Sentence(
@@ -184,7 +184,7 @@ def _ended(name: str, about: Standing, row: Grant) -> Sentence:
             Code.ENDING,
             run=run.pk,
         )
-    by_hand = f"a person ended it on {sentences.day(row.decided_at)}"
+    by_hand = f"a person ended it on {sentences.day(row.ended_at or row.decided_at)}"
     how = by_hand if row.because == BY_HAND else f"{sentences.cause(row)} ended it"
     text = f"{name} has no access to {about.name}: {how}."
     return Sentence(QUIET, text, Code.ENDED, event=row.event_id)
@@ -230,7 +230,7 @@ def _order(about: Standing, row: Grant) -> str:
 def happening(run: RuleRun) -> str:
     """ "the refund of order 1183 on 3 May" """
     trigger, order = run.event.trigger, run.event.order_id
-    what = Trigger(trigger).happening if trigger else "an event"
+    what = Trigger(trigger).wording.happening if trigger else "an event"
     return f"{what}{f' of order {order}' if order else ''} on {sentences.day(run.received_at)}"
 
 

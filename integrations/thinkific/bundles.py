@@ -38,8 +38,8 @@ def close(
     """End the access to the courses of the bundle now, but for those to `keep` ("course:501")."""
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
-    if attempt.promised(target) and not (yield from _covers(bundle_id, rows)):
-        # What was promised would come after our look: wait, or it would stay for ever.
+    if attempt.just_sent() and not (yield from _covers(bundle_id, rows)):
+        # What was asked for would come after our look, and stay for ever.
         raise _later()
     attempt.settle(target)
     if not rows:
@@ -129,4 +129,4 @@ def _target(bundle_id: int) -> str:
 
 
 def _later() -> Retry:
-    return Retry("Thinkific said that it enrolls in the bundle a little later.", code="promised")
+    return Retry("Thinkific may still enroll the student in the bundle.", code="promised")

@@ -8,6 +8,7 @@ from events.deciding import inbox, storing
 from events.models import EventLog, RuleRun, RuleTexts
 from integrations import credentials
 from integrations.models import Destination, Integration, Product
+from rules import actions
 from rules.actions import Action
 from rules.engine import REASONS, EventFacts, Reason, decide
 from rules.models import Rule
@@ -218,8 +219,10 @@ def test_a_run_copies_all_that_it_will_do(shop, settings, action):
     destination = DestinationFactory(
         integration=shop.integration, kind=kind, external_id=9007199254740993, name="Paint <b>"
     )
-    rule = shop.rule(action=action, destination=destination)
-    event = shop.sell("10_product")
+    ends = actions.ACTIONS[action].ends_access
+    trigger = "product_refunded" if ends else "product_purchased"
+    rule = shop.rule(trigger, action=action, destination=destination)
+    event = shop.sell("20_product" if ends else "10_product")
     run = event.runs.get()
     assert (run.rule, run.integration, run.customer) == (rule, shop.integration, event.customer)
     assert (run.action, run.site, run.target) == (action, "acme", f"{kind}:9007199254740993")
@@ -227,7 +230,7 @@ def test_a_run_copies_all_that_it_will_do(shop, settings, action):
     assert run.rule_sentence == rule.sentence()
     assert run.received_at == event.received_at
     assert run.next_attempt_at == event.received_at + timedelta(seconds=5)
-    assert (run.status, run.message, run.attempts, run.forced) == ("waiting", "", 0, False)
+    assert (run.status, run.message, run.attempts, run.ends_all) == ("waiting", "", 0, False)
     Destination.objects.update(name="Changed", external_id=1)
     assert run == RuleRun.objects.get(destination_id=9007199254740993, destination_name="Paint <b>")
 
@@ -344,7 +347,6 @@ def test_delinquent_fires_the_rules_of_canceled_too(shop):
     delinquent, canceled = delinquency(shop)
     event = shop.sell("33_subscription")
     assert {run.rule for run in event.runs.all()} == {delinquent, canceled}
-    assert event.also_canceled
     assert event.trigger == "subscription_delinquent"
 
 
@@ -352,88 +354,6 @@ def test_canceled_does_not_fire_the_rules_of_delinquent(shop):
     _, canceled = delinquency(shop)
     event = shop.sell("30_subscription")
     assert [run.rule for run in event.runs.all()] == [canceled]
-    assert not event.also_canceled
-
-
-@pytest.mark.parametrize(
-    ("cancel", "minutes", "also"),
-    [
-        ({}, 0, False),
-        ({}, 9.9, False),
-        ({}, 10, False),
-        ({}, 10.1, True),
-        ({}, 60 * 24, True),
-        ({"order__subscription_id": 5}, 1, True),  # of another subscription
-        ({"type": "RecurringPaymentFailed"}, 1, True),
-    ],
-)
-def test_delinquent_after_a_cancel_of_the_same_subscription_counts_once(
-    shop, cancel, minutes, also
-):
-    delinquent, canceled = delinquency(shop)
-    shop.sell(changed("30_subscription", **cancel), minutes=0)
-    event = shop.sell("33_subscription", minutes=minutes)
-    assert {run.rule for run in event.runs.all()} == {delinquent} | ({canceled} if also else set())
-    assert event.also_canceled is also
-    assert codes(event)[canceled.pk] == ("run" if also else "other_trigger")
-
-
-@pytest.mark.parametrize(
-    ("between", "also"),
-    [
-        ("12_product", True),
-        ("34a_subscription", True),
-        ("35_subscription", True),
-        ("31_subscription", False),
-        ("32_subscription", False),
-    ],
-)
-def test_delinquent_after_a_cancel_that_was_taken_back_counts_anew(shop, between, also):
-    delinquency(shop)
-    shop.sell("30_subscription", minutes=0)
-    shop.sell(between, minutes=1)
-    assert shop.sell("33_subscription", minutes=2).also_canceled is also
-
-
-def test_a_cancel_that_was_read_in_the_same_go_counts(shop):
-    delinquency(shop)
-    shop.receive(changed("30_subscription"), minutes=0)
-    delinquent = shop.receive(changed("33_subscription"), minutes=1)
-    inbox.process()
-    assert not delinquent.events.get().also_canceled
-
-
-def test_a_cancel_that_comes_after_fires_once_more_for_nothing_is_lost_by_it(shop):
-    _, canceled = delinquency(shop)
-    assert shop.sell("33_subscription", minutes=0).also_canceled
-    event = shop.sell("30_subscription", minutes=1)
-    assert [run.rule for run in event.runs.all()] == [canceled]
-
-
-def test_a_cancel_by_a_withdrawn_address_keeps_nothing_from_running(shop):
-    delinquency(shop)
-    newer = credentials.add_webhook_secret(shop.marketplace)
-    oldest = shop.marketplace.webhook_secrets.order_by("pk").first()
-    oldest.expires_at = shops.START
-    oldest.save()
-    shop.sell("30_subscription", minutes=0)
-    assert shop.sell("33_subscription", minutes=1, secret=newer).also_canceled
-
-
-def test_a_cancel_of_another_account_is_another_happening(shop):
-    delinquency(shop)
-    other = shops.another(shop)
-    other.sell("30_subscription", minutes=0)
-    assert shop.sell("33_subscription", minutes=1).also_canceled
-
-
-def test_delinquent_without_a_subscription_id_fires_both(shop):
-    delinquency(shop)
-    nameless = {"order__subscription_id": None, "product__subscription_id": None}
-    shop.sell(changed("30_subscription", **nameless), minutes=0)
-    event = shop.sell(changed("33_subscription", **nameless), minutes=1)
-    assert event.subscription_id == ""
-    assert event.also_canceled
 
 
 def test_that_delinquent_means_canceled_can_be_turned_off(shop, settings):
