@@ -44,6 +44,11 @@ class Preview:
     def customers(self) -> int:
         return len(_customers(each.event for each in self.run))
 
+    @property
+    def only(self) -> int | None:
+        """The number of the one event that is left to be run, None where there are several."""
+        return self.run[0].event.pk if len(self.run) == 1 and not self.more else None
+
     def customers_of(self, rule: Rule) -> int:
         """For how many of them this very rule would run."""
         return len(_customers(each.event for each in self.run if rule in each.rules))
