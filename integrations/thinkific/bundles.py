@@ -129,4 +129,4 @@ def _target(bundle_id: int) -> str:
 
 
 def _later() -> Retry:
-    return Retry("Thinkific may still enroll the student in the bundle.", code="promised")
+    return Retry("Thinkific may enroll in the bundle a little later.", code="promised")
