@@ -41,6 +41,10 @@ class Stage:
     def dismiss(self) -> None:
         retries.dismiss(RuleRun.objects.filter(status="held"), by="Mia")
 
+    def give_anyway(self, number: str) -> None:
+        runs = RuleRun.objects.filter(event__order_id=number, status="skipped")
+        retries.retry([run for run in runs if run.spec.gives_access], anyway=True)
+
     def add_rule(self, product: str, verb: str, target: str, happening: str) -> None:
         self.world.rule(**self._rule(product, verb, target, happening))
 
@@ -120,6 +124,7 @@ WHEN_READ: dict[str, Callable[..., None]] = {
 WHEN_DONE: dict[str, Callable[..., None]] = {
     r"a person releases what is held": Stage.release,
     r"a person dismisses what is held": Stage.dismiss,
+    r"a person gives what order (?P<number>\d+) bought anyway": Stage.give_anyway,
     r"Admit reads the catalog again": Stage.refresh,
     rf"{WHO}'s account is deleted in Thinkific": Stage.delete_account,
     rf"{WHO}'s e-mail in Thinkific becomes (?P<email>\S+)": Stage.change_email,

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import Marketplace
-from tests.support.story_orders import Orders, manner_of
+from tests.support.story_orders import WHO, Orders, manner_of
 from tests.support.story_stage import WHEN_DONE, WHEN_READ, Stage
-from tests.support.storybook import Story, StoryError
+from tests.support.storybook import Story, StoryError, email_of, names
 from tests.support.world import World
 
 # Admit was connected so long ago; from then on a thing happens each hour.
@@ -74,6 +74,8 @@ class Storyteller:
                 self._post(*late)
         elif sentence == "the same is sent again":
             self._post(number, self._last, self._now)
+        elif match := re.fullmatch(rf"{WHO} has (?P<courses>.+)", sentence):
+            self._look(email_of(match["who"]), frozenset(names(match["courses"])))
         elif body := self._orders.body(sentence, manner, self._now):
             self._last = body
             if "late" in manner:
@@ -82,6 +84,11 @@ class Storyteller:
                 self._post(number, body, self._now)
         else:
             self._change(sentence)
+
+    def _look(self, email: str, held: frozenset[str]) -> None:
+        """Compare with Thinkific on the way, where Admit is at work all the time."""
+        if self._works_each_time:
+            assert self._in_thinkific().get(email, frozenset()) == held
 
     def _change(self, sentence: str) -> None:
         for deeds, before in ((WHEN_READ, self._world.read), (WHEN_DONE, self._work)):
