@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 
 from events.models import EventLog, RuleRun
 from events.receiving import sample_sale, samples
-from integrations import connect
+from integrations import credentials
 from integrations.models import ApiCall, Destination, Integration, Marketplace, Product
 from integrations.notify_url import signature
 from integrations.notify_url.sample_receiver import SampleReceiver
@@ -53,9 +53,9 @@ class Story:
         """A sample school and a receiver, a product, its rules, and somebody who may look."""
         self._school = add_sample_school(self._sandbox)
         self._shop = Marketplace.objects.create(name="Demo shop")
-        connect.add_webhook_secret(self._shop)
+        credentials.add_webhook_secret(self._shop)
         site = Integration(name="Art Academy", site=self._school.subdomain)
-        connect.save(site, SAMPLE_KEY)
+        credentials.save(site, SAMPLE_KEY)
         changes = catalog.refresh(site)
         self._course = Destination.objects.filter(integration=site, kind="course").earliest("pk")
         self._product = Product.objects.named(
@@ -110,7 +110,7 @@ class Story:
             site=urlsplit(self._receiver.url).hostname or "",
             url=self._receiver.url,
         )
-        connect.save(desk, self._receiver.secret)
+        credentials.save(desk, self._receiver.secret)
         Rule.objects.create(
             marketplace=self._shop,
             scope=Scope.GLOBAL,
@@ -138,7 +138,7 @@ class Story:
         self._say(f"{number}. SamCart sends: {trigger.label}, {self._product}, by {BUYER}.")
         self._sent.append(body)
         start = time.monotonic()
-        delivery = sample_sale.send(connect.webhook_address(self._shop), body)
+        delivery = sample_sale.send(credentials.webhook_address(self._shop), body)
         took = (time.monotonic() - start) * 1000
         self._say(f"   The webhook stored it and answered 200 in {took:.0f} ms.")
         events = sample_sale.wait_for(delivery, 30)

@@ -24,7 +24,7 @@ OURS = "Admit itself failed while it read the site, not Thinkific. Call your tec
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RefreshOutcome:
     """How a refresh ended: by `changes`, or by a `fault` in plain words; by neither yet."""
 
     changes: Changes | None = None
@@ -52,7 +52,7 @@ class _Reading:
 
     integration: Integration
     over: threading.Event = field(default_factory=threading.Event)
-    outcome: Outcome = Outcome()
+    outcome: RefreshOutcome = RefreshOutcome()
 
 
 # Of this process: a caller that asks for a site that is being read waits for that reading.
@@ -60,7 +60,7 @@ _readings: dict[tuple[int, int], _Reading] = {}
 _guard = threading.Lock()
 
 
-def refresh(integration: Integration, *, wait: float = MAX_WAIT) -> Outcome:
+def refresh(integration: Integration, *, wait: float = MAX_WAIT) -> RefreshOutcome:
     """Read the site's catalog and store it; waits `wait` seconds at most, then it goes on.
 
     The integration must be committed: the reading sees nothing of the caller's transaction.
@@ -68,7 +68,9 @@ def refresh(integration: Integration, *, wait: float = MAX_WAIT) -> Outcome:
     return refresh_all([integration], wait=wait)[0]
 
 
-def refresh_all(integrations: Iterable[Integration], *, wait: float = MAX_WAIT) -> list[Outcome]:
+def refresh_all(
+    integrations: Iterable[Integration], *, wait: float = MAX_WAIT
+) -> list[RefreshOutcome]:
     """The same for several sites side by side, `wait` seconds for all of them together."""
     until = time.monotonic() + wait
     begun = [_begin(integration) for integration in integrations]
@@ -92,12 +94,12 @@ def _begin(integration: Integration) -> _Reading:
 
 def _read(key: tuple[int, int], reading: _Reading) -> None:
     try:
-        reading.outcome = Outcome(changes=catalog.refresh(reading.integration))
+        reading.outcome = RefreshOutcome(changes=catalog.refresh(reading.integration))
     except FAULTS as error:
-        reading.outcome = Outcome(fault=explain_plainly(error))
+        reading.outcome = RefreshOutcome(fault=explain_plainly(error))
     except Exception:
         log.exception("refresh_broke", extra={"integration": reading.integration.pk})
-        reading.outcome = Outcome(fault=OURS)
+        reading.outcome = RefreshOutcome(fault=OURS)
     finally:
         connections.close_all()
         with _guard:

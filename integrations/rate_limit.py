@@ -5,7 +5,7 @@ so that no window of 60 s holds more than N calls, even where one goes out up to
 late (a bucket of 120 would let 239 through: measured). Where the burst would cost more than
 a twentieth of the calls, there is none.
 A paused site gives no slot to a customer's call. Once the pause is over, one worker asks the
-site a neutral question (see `integrations.thinkific.access_check`), and its answer ends the pause
+site a neutral question (see `integrations.thinkific.site_check`), and its answer ends the pause
 or makes a new one.
 """
 

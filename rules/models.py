@@ -60,6 +60,8 @@ class Rule(models.Model):
         related_name="rules",
         verbose_name="course or bundle",
     )
+    # Of a rule that ends access: not only what the purchase gave, as SamCart's own rules do.
+    ends_all = models.BooleanField("End it whatever gave it", default=False)
     enabled = models.BooleanField("On", default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

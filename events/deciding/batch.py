@@ -6,6 +6,8 @@ from datetime import datetime
 
 from django.db.models import Count, Max
 
+from events.access.decisions import Decisions
+from events.access.ledger import Sale
 from events.deciding.reading import Reading, RuleBook
 from events.deciding.repeats import WINDOW
 from events.models import Delivery, EventLog, EventTerm, RuleRun, RuleTexts
@@ -28,10 +30,14 @@ class Batch:
     # Bodies that came more than once within ten minutes, by digest.
     repeated: set[str] = field(default_factory=set)
     newest_repeat: datetime | None = None  # of those received no earlier than these deliveries
-    parted: set[int] = field(default_factory=set)  # deliveries that are to be read again
+    to_reread: set[int] = field(default_factory=set)  # deliveries that are to be read again
     new_customers: list[Customer] = field(default_factory=list)
     new_events: list[EventLog] = field(default_factory=list)
     new_runs: list[RuleRun] = field(default_factory=list)
+    decisions: Decisions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.decisions = Decisions((), flush=self.write)
 
     @classmethod
     def of(cls, readings: Sequence[Reading]) -> "Batch":
@@ -45,13 +51,28 @@ class Batch:
             batch.events.setdefault(event.delivery_id, []).append(event)
         return batch
 
+    def look_for_grants(self, readings: Iterable[Reading]) -> None:
+        """Find, inside the transaction, the grants that these readings may be about."""
+        sales = [
+            Sale(
+                reading.delivery.marketplace_id,
+                None,
+                line.sale.order_id,
+                line.sale.subscription_id,
+            )
+            for reading in readings
+            for line in reading.lines
+            if line.changes_access
+        ]
+        self.decisions = Decisions(sales, flush=self.write)
+
     def look_for_repeats(self, since: datetime) -> None:
         """Find out, inside the transaction, until when repeats were received that are stored."""
         repeats = EventLog.objects.filter(status=EventLog.Status.REPEAT, received_at__gte=since)
         self.newest_repeat = repeats.aggregate(newest=Max("received_at"))["newest"]
 
-    def may_part(self, delivery: Delivery) -> bool:
-        """Whether a repeat that was received no earlier is stored already."""
+    def has_later_repeat(self, delivery: Delivery) -> bool:
+        """Whether a repeat that was received no earlier than this delivery is stored already."""
         return self.newest_repeat is not None and delivery.received_at <= self.newest_repeat
 
     def note_repeat(self, delivery: Delivery) -> None:
@@ -108,6 +129,7 @@ class Batch:
                 update_fields=["email_as_sent"],
             )
         EventLog.objects.bulk_create(self.new_events)
+        self.decisions.write()
         RuleRun.objects.bulk_create(self.new_runs)
         SearchTerm.objects.bulk_create(
             [term for each in self.new_customers for term in each.new_search_terms()],

@@ -8,6 +8,7 @@ from itertools import islice
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from events.access.lock import try_lock
 from events.deciding.batch import Batch
 from events.deciding.reading import Reading, read_all
 from events.deciding.storing import set_aside, store
@@ -19,8 +20,6 @@ BATCH = 50  # deliveries that are parsed with one look at the rules
 AT_ONCE = 16  # that are stored with one commit at most
 # On SQLite one writer goes at a time: a longer hold starves the webhook (measured).
 HOLD_SECONDS = 0.010
-# The number of our lock among PostgreSQL's advisory locks; any number, but always this.
-INBOX_LOCK = 0x41646D69
 
 
 class Inbox:
@@ -108,9 +107,10 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
     batch = Batch.of(some)
     began = time.monotonic()
     with transaction.atomic():
-        if not only_one():
+        if not try_lock():
             return 0
         new = _new([reading.delivery.pk for reading in some])
+        batch.look_for_grants(some)
         batch.look_for_repeats(min(reading.delivery.received_at for reading in some))
         for reading in some:
             if done and time.monotonic() - began >= hold:
@@ -123,8 +123,8 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
                 set_aside(reading.delivery, reading.fault)
             done.append(reading.delivery.pk)
         batch.write()
-        # All but those that one of the others has parted from what they repeat.
-        read = Delivery.objects.filter(pk__in=set(done) - batch.parted)
+        # All but the repeats that a late delivery came before: they are to be read again.
+        read = Delivery.objects.filter(pk__in=set(done) - batch.to_reread)
         read.update(state=Delivery.State.READ)
     return len(done)
 
@@ -142,15 +142,3 @@ def _set_aside(reading: Reading, error: Exception) -> int:
         if taken:
             set_aside(reading.delivery, error)
     return taken
-
-
-def only_one() -> bool:
-    """One worker at a time, by the transaction's own lock: SQLite's is the whole database.
-
-    Inside a transaction; False when another one holds the lock.
-    """
-    if connection.vendor != "postgresql":
-        return True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [INBOX_LOCK])
-        return bool(cursor.fetchone()[0])

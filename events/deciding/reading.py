@@ -37,6 +37,12 @@ class LineItem:
     # Of a delinquent subscription, in case it turns out to count as canceled too.
     verdicts_if_canceled: Sequence[engine.Verdict] = ()
 
+    @property
+    def changes_access(self) -> bool:
+        """Whether a rule runs that gives or ends access."""
+        each = (*self.verdicts, *self.verdicts_if_canceled)
+        return any(verdict.runs and verdict.rule.target for verdict in each)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

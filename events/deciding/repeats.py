@@ -48,21 +48,21 @@ def _goes_on(first: Delivery) -> bool:
     return decisive.filter(status__in=going).exists()
 
 
-def part_again(delivery: Delivery) -> set[int]:
-    """Read repeats again that turn out to have this late delivery between them and the first.
+def reread_later_repeats(delivery: Delivery) -> set[int]:
+    """Have repeats read again when this late delivery lies between them and the first.
 
-    Inside the caller's transaction, after the delivery's events are stored; which repeats those
-    are. A delivery that was spooled, or received by another machine, may be read after one that was
-    received later.
+    Returns the deliveries that are to be read again. Needs the caller's transaction, and the
+    delivery's events stored. A delivery that was spooled, or received by another machine, may be
+    read after one that was received later.
     """
     at = delivery.received_at
     customers = EventLog.objects.filter(delivery=delivery, customer__isnull=False)
-    parted = EventLog.objects.filter(
+    later = EventLog.objects.filter(
         customer__in=customers.values("customer"),
         received_at__range=(at, at + WINDOW),
         delivery__repeat_of__received_at__lte=at,
     ).exclude(delivery__repeat_of=delivery)
-    whole = Delivery.objects.filter(pk__in=parted.values("delivery"), body_removed_at=None)
+    whole = Delivery.objects.filter(pk__in=later.values("delivery"), body_removed_at=None)
     again = set(whole.values_list("pk", flat=True))
     Delivery.objects.filter(pk__in=again).update(state=Delivery.State.NEW, repeat_of=None)
     return again

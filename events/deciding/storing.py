@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from events.deciding import passing_on, repeats, revocations
 from events.deciding.batch import Batch
-from events.deciding.planning import WITHDRAWN, plan
+from events.deciding.planning import WITHDRAWN, plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Delivery, EventLog, RuleRun
 from integrations.samcart.parser import SaleEvent
@@ -42,9 +42,9 @@ def store(reading: Reading, batch: Batch) -> None:
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
             _store_line(event, line, first, reading.book, batch, passed_on)
-    if first is None and batch.may_part(delivery):
+    if first is None and batch.has_later_repeat(delivery):
         batch.write()
-        batch.parted |= repeats.part_again(delivery)
+        batch.to_reread |= repeats.reread_later_repeats(delivery)
 
 
 def set_aside(delivery: Delivery, error: Exception) -> None:
@@ -152,7 +152,7 @@ def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int
     verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
     verdicts = passing_on.once(verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
-    runs = [plan(event, verdict.rule, line.sale) for verdict in verdicts if verdict.runs]
+    runs = plan_all(event, [each.rule for each in verdicts if each.runs], line, batch.decisions)
     event.gave_nothing = all(run.spec.passes_on for run in runs)
     whys = {verdict.why for verdict in verdicts}
     status = event.status_of([run.status for run in runs])

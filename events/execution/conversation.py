@@ -11,9 +11,9 @@ from integrations.app_spec import AppSpec, Client
 from integrations.call_log import kept
 from integrations.exchanges import Exchange
 from integrations.models import ApiCall, Integration
-from integrations.thinkific.access_check import Ask
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.memory import Memory
+from integrations.thinkific.site_check import Ask
 
 
 @dataclass(slots=True, eq=False)

@@ -2,7 +2,10 @@
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
+from events.access import decisions
+from events.access.lock import lock
 from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
 from events.execution.results import refresh_event
@@ -42,30 +45,32 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
     sale = _sale(event)
     held = must_be_held(event, sale.line_status if sale else "")
     with transaction.atomic():
+        lock()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        found = list(RuleRun.objects.without_email().filter(event=event).select_for_update())
         if not wants_email(event):
             raise ValueError("This event has a customer already. Reload the page.")
         event.customer = _customer(event, sale, email=email, as_sent=strip_invisible(text))
         event.reason = f"{_came(event, sale)} {by} gave {event.customer.readable_email} instead."
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
-        queued = (
-            RuleRun.objects.without_email()
-            .filter(event=event)
-            .update(
-                customer=event.customer,
-                status=Status.HELD if held else Status.WAITING,
-                code="held" if held else "queued",
-                message=held or f"Queued for {event.customer.readable_email}, which {by} gave.",
-                attempts=0,
-                crashes=0,
-                next_attempt_at=None if held else Now(),
-                finished_at=None,
-            )
-        )
+        message = held or f"Queued for {event.customer.readable_email}, which {by} gave."
+        queued = [_go_on(run, event.customer, message, held) for run in found]
         refresh_event(event.pk)
         wake()
-    return 0 if held else queued
+    return sum(queued)
+
+
+def _go_on(run: RuleRun, customer: Customer, message: str, held: str) -> bool:
+    """Whether the run goes on by itself, now that there is a customer for it."""
+    run.customer, run.message = customer, message
+    run.status, run.code = (Status.HELD, "held") if held else (Status.WAITING, "queued")
+    run.attempts = run.crashes = 0
+    run.finished_at, run.next_attempt_at = None, None if held else timezone.now()
+    if run.target and not held:
+        decisions.decide_alone(run)
+    run.save()
+    return run.status == Status.WAITING
 
 
 def _came(event: EventLog, sale: SaleEvent | None) -> str:

@@ -4,25 +4,24 @@ import logging
 from collections.abc import Sequence
 
 from django.db import InterfaceError, OperationalError
-from django.db.models import OuterRef, Q, Subquery
 
+from events.access import due
 from events.execution import messages
 from events.execution.conversation import Conversation
-from events.models import EventLog, RuleRun
+from events.models import RuleRun
 from integrations import app_registry
 from integrations.app_spec import Steps
 from integrations.findings import Finding
 from integrations.models import Destination, FieldMapping, Integration
 from integrations.thinkific import memory
 from integrations.thinkific.attempt import Attempt
-from rules.actions import Order, Outcome
-from rules.triggers import Trigger
+from rules.actions import ActionInput, ActionOutcome
 
 log = logging.getLogger(__name__)
 
 
-class Overtaken(Exception):
-    """An event received later was carried out already; `message` says which."""
+class NotDue(Exception):
+    """The ledger says that nothing is to be done any more; `message` says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -63,27 +62,29 @@ def _nothing() -> Steps[None]:
 
 def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:
     """Conversations for these runs, begun: each has its first call, or is over."""
-    overtaken = _overtaken(runs)
+    all_due = due.due(runs)
     destinations = _destinations(runs)
     memories = memory.read([(run.integration, run.customer) for run in runs if run.integration])
     begun = []
     for run, remembered in zip(runs, memories, strict=True):
         filled = FieldMapping.objects.values_for(remembered.integration, run.event.custom_fields)
         attempt = remembered.attempt({field.external_id: field.label for field in filled})
-        order = _order(run, destinations, {field.external_id: v for field, v in filled.items()})
+        is_due = all_due.get(run.pk, due.NOTHING_KNOWN)
+        fields = {field.external_id: value for field, value in filled.items()}
+        action_input = _action_input(run, destinations, fields, is_due)
         app = app_registry.of(remembered.integration)
-        steps = app.checked(attempt, _steps(run, attempt, order))
+        steps = app.checked(attempt, _steps(run, attempt, action_input))
         conversation = Conversation(
             remembered.integration, remembered, attempt, steps, run=run, run_id=run.pk
         )
-        _begin(conversation, overtaken.get(run.pk))
+        _begin(conversation, NotDue(is_due.nothing) if is_due.nothing else None)
         begun.append(conversation)
     return begun
 
 
-def _steps(run: RuleRun, attempt: Attempt, order: Order) -> Steps[Outcome]:
+def _steps(run: RuleRun, attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     # A generator of ours: whatever is wrong with the action shows when it begins, in its own run.
-    return (yield from run.spec.run(attempt, order))
+    return (yield from run.spec.run(attempt, action_input))
 
 
 def question(
@@ -108,9 +109,9 @@ def question(
     return conversation
 
 
-def _begin(conversation: Conversation, overtaken: Overtaken | None) -> None:
-    if overtaken is not None:
-        conversation.fail(overtaken)
+def _begin(conversation: Conversation, not_due: NotDue | None) -> None:
+    if not_due is not None:
+        conversation.fail(not_due)
         return
     try:
         client = conversation.app.client(conversation.integration, conversation.note)
@@ -121,32 +122,6 @@ def _begin(conversation: Conversation, overtaken: Overtaken | None) -> None:
         conversation.begin()
 
 
-def _overtaken(runs: Sequence[RuleRun]) -> dict[int, Overtaken]:
-    """By pk: those for whose course an event received later was carried out already."""
-    at = OuterRef("received_at")
-    later = RuleRun.objects.filter(
-        Q(received_at__gt=at) | Q(received_at=at, pk__gt=OuterRef("pk")),
-        customer=OuterRef("customer"),
-        integration=OuterRef("integration"),
-        target=OuterRef("target"),
-        status=RuleRun.Status.DONE,
-    ).exclude(event=OuterRef("event"))
-    newest = Subquery(later.order_by("-received_at", "-pk").values("pk")[:1])
-    judged = RuleRun.objects.filter(pk__in=[run.pk for run in runs], forced=False)
-    found = judged.exclude(target="").annotate(later=newest).filter(later__isnull=False)
-    by_run = dict(found.values_list("pk", "later"))
-    others = RuleRun.objects.select_related("event").in_bulk(by_run.values())
-    return {pk: _say_overtaken(others[other].event) for pk, other in by_run.items()}
-
-
-def _say_overtaken(later: EventLog) -> Overtaken:
-    of_order = f" of order {later.order_id}" if later.order_id else ""
-    return Overtaken(
-        f"Overtaken by {Trigger(later.trigger or '').happening}{of_order}, "
-        "which was received later and is done already."
-    )
-
-
 def _destinations(runs: Sequence[RuleRun]) -> dict[tuple[int, str, int], Destination]:
     rows = Destination.objects.filter(
         integration__in={run.integration_id for run in runs},
@@ -155,19 +130,21 @@ def _destinations(runs: Sequence[RuleRun]) -> dict[tuple[int, str, int], Destina
     return {(row.integration_id, row.kind, row.external_id): row for row in rows}
 
 
-def _order(
+def _action_input(
     run: RuleRun,
     destinations: dict[tuple[int, str, int], Destination],
     fields: dict[int, str],
-) -> Order:
+    is_due: due.Due,
+) -> ActionInput:
     number, target = run.destination_id or 0, run.spec.target
     found = destinations.get((run.integration_id or 0, target.value, number)) if target else None
-    return Order(
+    return ActionInput(
         destination_id=number,
         destination=run.destination_name,
         course_ids=tuple(found.course_ids) if found else (),
         said_gone=bool(found and found.gone_at),
         fields=fields,
+        kept=is_due.kept,
         attempt=run.attempts,
         message=messages.of(run),
     )

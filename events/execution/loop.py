@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from events.execution import loading, runs, writing
+from events.execution import due_work, loading, writing
 from events.execution.claiming import calls_at_once, claims
 from events.execution.conversation import Conversation
 from events.execution.senders import Senders
@@ -21,7 +21,7 @@ from events.models import RuleRun
 from integrations import app_registry, rate_limit
 from integrations.errors import OutOfTime
 from integrations.models import Integration
-from integrations.thinkific.access_check import Ask
+from integrations.thinkific.site_check import Ask
 
 log = logging.getLogger(__name__)
 # Several answers that come within so long of each other are written with one commit.
@@ -225,7 +225,7 @@ class Loop:
         if now >= self.claim_until or now < self._claim_at:
             return
         self._claim_at = now + PAUSE_SECONDS
-        for integration in runs.to_ask():
+        for integration in due_work.sites_to_ask():
             self.ask_paused(integration)
         mine = Counter((each.integration.app, each.site) for each in self.here if each.run)
         room = settings.WORKER_THREADS - mine.total()

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from events.access import lock
+from events.access.decisions import Decisions
+from events.access.ledger import Sale
 from events.deciding import passing_on, revocations
-from events.deciding.planning import plan
+from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, RuleBook, read
-from events.execution import retries
+from events.execution import retry_by_hand
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
 from events.queue import wake
@@ -92,8 +95,9 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
     if reading.book is None or event.line >= len(reading.lines):
         return 0
     runs = RuleRun.objects.filter(event=event)
-    queued, _ = retries.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
+    queued, _ = retry_by_hand.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
     with transaction.atomic():
+        lock.lock()
         # Another one that runs the rules for this event, or for another line of the delivery, waits
         # here, and then finds our runs.
         Delivery.objects.select_for_update().get(pk=delivery.pk)
@@ -108,13 +112,12 @@ def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:
     verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
     verdicts = passing_on.once(verdicts, passing_on.rules_that_did(event.delivery_id))
     ran = set(event.runs.values_list("rule", flat=True))
-    new = [
-        plan(event, verdict.rule, line.sale)
-        for verdict in verdicts
-        if verdict.runs and verdict.rule.pk not in ran
-    ]
+    fitting = [each.rule for each in verdicts if each.runs and each.rule.pk not in ran]
+    decisions = Decisions([Sale.of(event)])
+    new = plan_all(event, fitting, line, decisions)
     if not new:
         return 0
+    decisions.write()
     RuleRun.objects.bulk_create(new)
     texts = (event.rule_texts.sentences if event.rule_texts else {}) | book.sentences
     # What ran in its time ran, whatever is thought of that rule today.

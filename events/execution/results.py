@@ -13,7 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from events.execution import wait_reasons
-from events.models import EventLog, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from integrations import app_registry, rate_limit
 from integrations.errors import (
     TRIES_AGAIN,
@@ -24,7 +24,7 @@ from integrations.errors import (
     Retry,
 )
 from integrations.secrets import SecretUnreadable
-from integrations.thinkific.access_check import reject_key
+from integrations.thinkific.site_check import reject_key
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
@@ -117,7 +117,15 @@ def write(ended: Iterable[tuple[RuleRun, Result]]) -> None:
             next_attempt_at=None if result.over else again_at,
             finished_at=Now() if result.over else None,
         )
+    _see(run for result, runs in alike.items() for run in runs if result.status == Status.DONE)
     show({run.event_id for result, runs in alike.items() for run in runs if result.over})
+
+
+def _see(done: Iterable[RuleRun]) -> None:
+    """Thinkific was seen to hold what these runs gave."""
+    given = [run.grant_id for run in done if run.grant_id and run.spec.gives_access]
+    if given:
+        Grant.objects.active().filter(pk__in=given).update(seen_at=Now())
 
 
 def refresh_event(event_id: int) -> None:

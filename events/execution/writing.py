@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from events.execution import results
 from events.execution.conversation import Conversation, per_site
-from events.execution.loading import Overtaken
+from events.execution.loading import NotDue
 from events.execution.results import Result
 from events.models import RuleRun
 from integrations import rate_limit, slots
@@ -21,7 +21,7 @@ from integrations.errors import OutOfTime
 from integrations.findings import Finding
 from integrations.models import ApiCall, Intent, SiteAnswer
 from integrations.secrets import SecretUnreadable
-from integrations.thinkific import access_check, memory
+from integrations.thinkific import memory, site_check
 from integrations.thinkific.calls import Post
 
 log = logging.getLogger(__name__)
@@ -196,13 +196,13 @@ def _end_questions(questions: Iterable[Conversation]) -> None:
     """Let the answers take effect: they open sites, or pause them."""
     for each in questions:
         site = each.integration
-        if not access_check.has_its_key(site):
+        if not site_check.has_its_key(site):
             rate_limit.stop_asking(site.pk, each.asked_at)  # of the new key it says nothing
         elif each.error is None:
             each.app.take_effect(site, each.outcome)
             rate_limit.answered(site.pk, each.asked_at, each.outcome.state)
         elif isinstance(each.error, SecretUnreadable):
-            access_check.reject_key(site, each.error.message)
+            site_check.reject_key(site, each.error.message)
             rate_limit.answered(site.pk, each.asked_at, SiteAnswer.REFUSED)
         elif isinstance(each.error, OutOfTime | rate_limit.NoSlot):
             rate_limit.stop_asking(site.pk, each.asked_at)
@@ -231,8 +231,8 @@ def _result(conversation: Conversation) -> Result:
     if error is None:
         outcome = conversation.outcome
         return Result(Status.DONE, outcome.code, outcome.message)
-    if isinstance(error, Overtaken):
-        return Result(Status.SKIPPED, "overtaken", error.message)
+    if isinstance(error, NotDue):
+        return Result(Status.SKIPPED, "not_due", error.message)
     calls, seconds = conversation.attempt.calls, conversation.answer_seconds
     return results.of_error(run, error, calls=calls, answer_seconds=seconds)
 

@@ -1,7 +1,17 @@
 """What happened (deliveries, events) and what we did about it (runs)."""
 
+from events.models.access import Grant
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
 from events.models.worker import Tidying, Worker
 
-__all__ = ["Delivery", "EventLog", "EventTerm", "RuleRun", "RuleTexts", "Tidying", "Worker"]
+__all__ = [
+    "Delivery",
+    "EventLog",
+    "EventTerm",
+    "Grant",
+    "RuleRun",
+    "RuleTexts",
+    "Tidying",
+    "Worker",
+]

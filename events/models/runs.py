@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Coalesce, Now
-from django.db.models.lookups import StartsWith
 
+from events.models.access import Grant
 from events.models.received import EventLog
 from integrations.models import Customer, Integration, ThinkificUser
 from rules import actions
@@ -64,9 +64,9 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
     def next_in_line(self) -> "RuleRunQuerySet":
         """Runs that no other run of the same customer and site blocks.
 
-        Nothing runs beside them, and nothing received earlier waits that is due or may concern
-        the same course. So a run that Thinkific's answer postponed does not block the customer's
-        other courses. What is passed on for nobody goes at any time.
+        Nothing runs beside them, and of those that are due they were received first. The order is
+        for people who read the log: what is due decides, whichever of them goes first. What is
+        passed on for nobody goes at any time.
         """
         same = RuleRun.objects.filter(
             customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
@@ -78,14 +78,8 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         # that the index holds it, and it looks at all that was ever done at the site.
         unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
         waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
-        # A bundle may hold any course; what changes no access overlaps nothing.
-        overlaps = (
-            (Q(target=models.OuterRef("target")) & ~Q(target=""))
-            | Q(target__startswith="bundle:")
-            | Q(StartsWith(models.OuterRef("target"), "bundle:"))
-        )
         itself = Q(pk=models.OuterRef("pk"))
-        before = waiting.filter(Q(next_attempt_at__lte=Now()) | overlaps | itself)
+        before = waiting.filter(Q(next_attempt_at__lte=Now()) | itself)
         first = before.order_by("received_at", "id").values("pk")[:1]
         for_nobody = Q(customer=None, action__in=actions.passing_on())
         return self.filter(~models.Exists(beside), for_nobody | Q(pk=models.Subquery(first)))
@@ -119,6 +113,8 @@ class RuleRun(models.Model):
     customer = models.ForeignKey(
         Customer, models.SET_NULL, null=True, related_name="runs", db_index=False
     )
+    # What it changes in the ledger; None while it is held, and of an action that changes no access.
+    grant = models.ForeignKey(Grant, models.SET_NULL, null=True, related_name="runs")
     received_at = models.DateTimeField()
 
     action = models.CharField(max_length=40, choices=actions.choices)
@@ -139,8 +135,8 @@ class RuleRun(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     # Attempts that ended without a result because the worker died.
     crashes = models.PositiveSmallIntegerField(default=0)
-    # A person said "do it anyway": what came later does not overtake it.
-    forced = models.BooleanField(default=False)
+    # It ends the access whatever gave it, not only what its own purchase gave.
+    ends_all = models.BooleanField(default=False)
     next_attempt_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True, editable=False)
     lease_token = models.UUIDField(null=True, editable=False)
@@ -176,7 +172,7 @@ class RuleRun(models.Model):
                 name="run_order",
             ),
             models.Index(
-                fields=["customer", "integration", "target", "received_at"], name="run_overtaken"
+                fields=["customer", "integration", "target", "received_at"], name="run_of_target"
             ),
             models.Index(fields=["status", "-received_at"], name="run_by_status"),
             models.Index(fields=["-received_at", "-id"], name="run_newest"),
@@ -204,4 +200,5 @@ class RuleRun(models.Model):
             "target": rule.target,
             "site": rule.integration.site,
             "rule_sentence": rule.sentence(),
+            "ends_all": rule.ends_all,
         }

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
-from events.deciding import inbox
+from events.access.lock import try_lock
 from events.deciding.repeats import WINDOW
 from events.models import Delivery, EventLog, EventTerm, RuleRun, RuleTexts
 from events.reports.review import NOT_UNDERSTOOD
@@ -150,8 +150,8 @@ def _unused_texts() -> QuerySet[RuleTexts]:
 
 
 def _texts_that_go(pks: Sequence[int]) -> list[int]:
-    """Under the inbox's lock, for it may be about to use one of them for a new event."""
-    if connection.in_atomic_block and not inbox.only_one():
+    """Under the lock of deciding, for the inbox may be about to use one of them for a new event."""
+    if connection.in_atomic_block and not try_lock():
         return []
     return list(_unused_texts().filter(pk__in=pks).values_list("pk", flat=True))
 

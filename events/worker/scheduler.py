@@ -3,7 +3,7 @@
 from django.db.models import DurationField, ExpressionWrapper, F, Max
 from django.db.models.functions import Now
 
-from events.execution import runs
+from events.execution import due_work
 from events.models import Delivery, Worker
 from events.queue import wake
 from events.retention import housekeeping
@@ -44,7 +44,7 @@ def anything_due() -> bool:
 
 def work_due() -> bool:
     """Whether an event waits to be read, or an action to be carried out."""
-    return Delivery.objects.filter(state=Delivery.State.NEW).exists() or runs.due()
+    return Delivery.objects.filter(state=Delivery.State.NEW).exists() or due_work.exists()
 
 
 def silence(cluster: str = "") -> float | None:

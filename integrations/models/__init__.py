@@ -1,6 +1,7 @@
 """Everything Admit knows of the outside: SamCart's side, Thinkific's side, and the calls."""
 
-from integrations.models.calls import ApiCall, CallBudget, SiteAnswer
+from integrations.models.api_call import ApiCall
+from integrations.models.call_budget import CallBudget, SiteAnswer
 from integrations.models.samcart import (
     Customer,
     Marketplace,

@@ -4,7 +4,7 @@ from django.conf import settings
 
 from integrations.app_spec import AppSpec
 from integrations.models import Integration
-from integrations.thinkific import access_check, pauses
+from integrations.thinkific import pauses, site_check
 from integrations.thinkific.session import client_for
 
 SPEC = AppSpec(
@@ -18,8 +18,8 @@ SPEC = AppSpec(
     calls_per_minute=lambda: int(settings.THINKIFIC_CALLS_PER_MINUTE),
     share_of_threads=1.0,
     client=client_for,
-    checked=access_check.checked,
-    take_effect=access_check.take_effect,
-    question=access_check.ask,
+    checked=site_check.checked,
+    take_effect=site_check.take_effect,
+    question=site_check.ask,
     try_now=pauses.try_now,
 )

@@ -13,6 +13,8 @@ from integrations.models import SiteAnswer
 
 # How long a 202 is believed while nothing is to be seen of what it promised.
 ACCEPTED_FOR = timedelta(hours=1)
+# How long a POST without an answer may still be carried out.
+CARRIED_OUT_WITHIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,11 @@ class Attempt:
         """Whether the site said that it would do this later, and may still be at it."""
         doubt = self.doubts.get(target)
         return bool(doubt and doubt.accepted and self.now - doubt.sent_at < ACCEPTED_FOR)
+
+    def just_sent(self, target: str) -> bool:
+        """Whether a POST for this target went out so lately that it may still be carried out."""
+        doubt = self.doubts.get(target)
+        return doubt is not None and self.now - doubt.sent_at < CARRIED_OUT_WITHIN
 
     def settle(self, target: str) -> None:
         """A definite answer is known: the doubt about this target is over."""

@@ -1,5 +1,7 @@
 """Bundle enrollments: Thinkific keeps one row per course of the bundle."""
 
+from collections.abc import Mapping
+
 from integrations.errors import Refused, Retry
 from integrations.thinkific import calls, courses
 from integrations.thinkific.attempt import Attempt
@@ -30,8 +32,10 @@ def open_up(
     return (yield from _enroll(attempt, user, bundle_id, course_ids, rows))
 
 
-def close(attempt: Attempt, user: User, bundle_id: int) -> Steps[courses.Closed]:
-    """End the access to every course of the bundle now."""
+def close(
+    attempt: Attempt, user: User, bundle_id: int, keep: Mapping[str, str]
+) -> Steps[courses.Closed]:
+    """End the access to the courses of the bundle now, but for those to `keep` ("course:501")."""
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
     if attempt.promised(target) and not (yield from _covers(bundle_id, rows)):
@@ -40,8 +44,14 @@ def close(attempt: Attempt, user: User, bundle_id: int) -> Steps[courses.Closed]
     attempt.settle(target)
     if not rows:
         return courses.Closed.NEVER
-    if all(courses.has_ended(row, attempt.now) for row in rows):
+    running = [row for row in rows if not courses.has_ended(row, attempt.now)]
+    ending = [row for row in running if f"course:{row.get('course_id')}" not in keep]
+    if not ending:
         return courses.Closed.BEFORE
+    if len(ending) < len(running):
+        for row in ending:
+            yield from courses.end(attempt, user, row)
+        return courses.Closed.NOW
     yield from courses.change(
         f"/bundles/{bundle_id}/enrollments",
         {"user_id": user.id, "expiry_date": courses.yesterday(attempt.now)},

@@ -12,9 +12,9 @@ from integrations import rate_limit
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific import explain
-from integrations.thinkific.access_check import accept_key
 from integrations.thinkific.calls import Get, Steps, rows
 from integrations.thinkific.session import Session
+from integrations.thinkific.site_check import accept_key
 
 Kind = Destination.Kind
 KINDS = {"course": Kind.COURSE, "bundle": Kind.BUNDLE}

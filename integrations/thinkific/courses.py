@@ -65,18 +65,27 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
 def close(attempt: Attempt, user: User, course_id: int) -> Steps[Closed]:
     """End the access now by an expiry date in the past; Thinkific documents no other way."""
     rows = yield from read(user, course_id)
-    attempt.settle(f"course:{course_id}")
+    target = f"course:{course_id}"
+    if not rows and attempt.just_sent(target):
+        # It may still be carried out, and would stay for ever.
+        raise Retry("Thinkific was asked to enroll a moment ago.", code="promised")
+    attempt.settle(target)
     if not rows:
         return Closed.NEVER
     running = [row for row in rows if not has_ended(row, attempt.now)]
     for row in running:
-        yield from change(
-            f"/enrollments/{row['id']}",
-            {"expiry_date": yesterday(attempt.now)},
-            took=lambda row: has_ended(row, attempt.now),
-            reread=_again(user, course_id, row),
-        )
+        yield from end(attempt, user, row)
     return Closed.NOW if running else Closed.BEFORE
+
+
+def end(attempt: Attempt, user: User, row: Row) -> Steps[None]:
+    """End this one enrollment now."""
+    yield from change(
+        f"/enrollments/{row['id']}",
+        {"expiry_date": yesterday(attempt.now)},
+        took=lambda row: has_ended(row, attempt.now),
+        reread=_again(user, row["course_id"], row),
+    )
 
 
 def change(path: str, body: Row, *, took: Callable[[Row], bool], reread: Reread) -> Steps[None]:

@@ -4,8 +4,8 @@ import time
 
 from integrations.models import Integration, SiteAnswer
 from integrations.secrets import SecretUnreadable
-from integrations.thinkific.access_check import reject_key
 from integrations.thinkific.session import Session
+from integrations.thinkific.site_check import reject_key
 
 MAX_WAIT = 10.0  # seconds that a person waits for a slot
 

@@ -17,11 +17,11 @@ from integrations.exchanges import Exchange
 from integrations.findings import Finding
 from integrations.models import ApiCall, Customer, Integration, SiteAnswer
 from integrations.steps import drive
-from integrations.thinkific import access_check, memory
-from integrations.thinkific.access_check import Ask, Request
+from integrations.thinkific import memory, site_check
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.calls import Call, Post, Steps
 from integrations.thinkific.client import Client
+from integrations.thinkific.site_check import Ask, Request
 
 T = TypeVar("T")
 # How long to wait for the answer that another thread or machine has asked for.
@@ -59,7 +59,7 @@ class Session:
         the whole site is paused.
         """
         try:
-            return drive(access_check.checked(self.attempt, steps), self._answer)
+            return drive(site_check.checked(self.attempt, steps), self._answer)
         finally:
             self._write()
 
@@ -74,13 +74,13 @@ class Session:
         if asked_at is None:
             return self._await_answer()
         try:
-            found = drive(access_check.ask(), lambda call: self._send(call, pause=FOREVER))
+            found = drive(site_check.ask(), lambda call: self._send(call, pause=FOREVER))
         except BaseException:
             rate_limit.stop_asking(self.integration.pk, asked_at)
             raise
         finally:
             self._write()
-        access_check.take_effect(self.integration, found)
+        site_check.take_effect(self.integration, found)
         rate_limit.answered(self.integration.pk, asked_at, found.state)
         return found.state
 
@@ -121,7 +121,7 @@ class Session:
                 memory.write([(self._memory, notes)])
                 for note in notes:
                     if isinstance(note, Finding):
-                        access_check.take_effect(self.integration, note)
+                        site_check.take_effect(self.integration, note)
 
 
 def client_for(integration: Integration, after_call: Callable[[Exchange], None]) -> Client:

@@ -6,16 +6,16 @@ Code that needs to know something about an action asks its spec, and never reads
 from enum import StrEnum
 
 from rules.actions import enrollments, notify
-from rules.actions.spec import ActionSpec, Effect, Message, Order, Outcome, PlannedCall
+from rules.actions.spec import ActionInput, ActionOutcome, ActionSpec, Effect, Message, PlannedCall
 
 __all__ = [
     "ACTIONS",
     "Action",
+    "ActionInput",
+    "ActionOutcome",
     "ActionSpec",
     "Effect",
     "Message",
-    "Order",
-    "Outcome",
     "PlannedCall",
     "choices",
     "giving_access",

@@ -5,7 +5,7 @@ plain enrollment of a known one, one when nothing is to be done, at most four wh
 open behavior of Thinkific must be found out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -14,82 +14,115 @@ from integrations.models import Destination, Integration
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Get, Steps
-from rules.actions.spec import ActionSpec, Effect, Order, Outcome, PlannedCall
+from rules.actions.spec import ActionInput, ActionOutcome, ActionSpec, Effect, PlannedCall
 
-Action = Callable[[Attempt, Order], Steps[Outcome]]
+Action = Callable[[Attempt, ActionInput], Steps[ActionOutcome]]
 # Of a run whose course or bundle the site does not have.
 GONE = "gone"
+# Of a run that was to end what something else still gives.
+KEPT = "kept"
 # In so many attempts the signup fields are tried; the course is given by then.
 FIELD_ATTEMPTS = 3
 
 
-def create_course_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
+def create_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """Full access to the course without an end."""
-    user = yield from users.ensure(attempt, order.fields)
-    given = yield from courses.open_up(attempt, user, order.destination_id)
-    return (yield from _with_notes(attempt, user, order, _enrolled(order, given=given)))
+    user = yield from users.ensure(attempt, action_input.fields)
+    given = yield from courses.open_up(attempt, user, action_input.destination_id)
+    outcome = _enrolled(action_input, given=given)
+    return (yield from _with_notes(attempt, user, action_input, outcome))
 
 
-def create_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
+def create_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """Full access to every course of the bundle without an end."""
-    user = yield from users.ensure(attempt, order.fields)
-    given = yield from bundles.open_up(attempt, user, order.destination_id, order.course_ids)
-    return (yield from _with_notes(attempt, user, order, _enrolled(order, given=given)))
+    user = yield from users.ensure(attempt, action_input.fields)
+    given = yield from bundles.open_up(
+        attempt, user, action_input.destination_id, action_input.course_ids
+    )
+    outcome = _enrolled(action_input, given=given)
+    return (yield from _with_notes(attempt, user, action_input, outcome))
 
 
-def expire_course_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
-    """Access to the course ends now; progress is kept."""
-    return (yield from _expire(attempt, order, courses.close))
+def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
+    """Access to the course ends now, unless something else gives it; progress is kept."""
+    if (by := action_input.kept.get(f"course:{action_input.destination_id}")) is not None:
+        return _kept(action_input, {by})
+    return (yield from _expire(attempt, action_input, courses.close))
 
 
-def expire_bundle_enrollment(attempt: Attempt, order: Order) -> Steps[Outcome]:
-    """Access to every course of the bundle ends now; progress is kept."""
-    return (yield from _expire(attempt, order, bundles.close))
+def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
+    """Access to the bundle's courses ends now, but for those that something else gives."""
+    if (by := action_input.kept.get(f"bundle:{action_input.destination_id}")) is not None:
+        return _kept(action_input, {by})
+    held = [
+        by
+        for number in action_input.course_ids
+        if (by := action_input.kept.get(f"course:{number}"))
+    ]
+    if held and len(held) == len(action_input.course_ids):
+        return _kept(action_input, set(held))
+    outcome = yield from _expire(
+        attempt, action_input, partial(bundles.close, keep=action_input.kept)
+    )
+    if not held:
+        return outcome
+    courses_ = "1 course" if len(held) == 1 else f"{len(held)} courses"
+    return replace(outcome, message=f"{outcome.message} Kept {courses_}: {_by(set(held))}.")
 
 
 def _expire(
     attempt: Attempt,
-    order: Order,
+    action_input: ActionInput,
     close: Callable[[Attempt, users.User, int], Steps[courses.Closed]],
-) -> Steps[Outcome]:
+) -> Steps[ActionOutcome]:
     user = yield from users.find(attempt)
     if user is None:
-        return Outcome(
+        return ActionOutcome(
             "no_student",
             "There is no student with this e-mail on the site, so no access had to be ended.",
         )
-    closed = yield from close(attempt, user, order.destination_id)
+    closed = yield from close(attempt, user, action_input.destination_id)
     if closed is courses.Closed.NEVER and users.from_memory(attempt):
         # The remembered user may be gone, and the e-mail and its access another user's.
         present = yield from users.look_up(attempt)
         if present is not None and present.id != user.id:
-            closed = yield from close(attempt, present, order.destination_id)
+            closed = yield from close(attempt, present, action_input.destination_id)
     return {
-        courses.Closed.NOW: Outcome("ended", f"Access to {order.destination} ended."),
-        courses.Closed.BEFORE: Outcome(
-            "had_ended", f"Access to {order.destination} had already ended."
+        courses.Closed.NOW: ActionOutcome("ended", f"Access to {action_input.destination} ended."),
+        courses.Closed.BEFORE: ActionOutcome(
+            "had_ended", f"Access to {action_input.destination} had already ended."
         ),
-        courses.Closed.NEVER: Outcome(
-            "was_not_enrolled", f"Was not enrolled in {order.destination}; nothing to end."
+        courses.Closed.NEVER: ActionOutcome(
+            "was_not_enrolled", f"Was not enrolled in {action_input.destination}; nothing to end."
         ),
     }[closed]
 
 
-def _enrolled(order: Order, *, given: bool) -> Outcome:
+def _kept(action_input: ActionInput, by: Collection[str]) -> ActionOutcome:
+    return ActionOutcome(KEPT, f"Kept {action_input.destination}: {_by(by)}.")
+
+
+def _by(by: Collection[str]) -> str:
+    """ "order 1183 and order 1190 still give it" """
+    several = len(by) > 1
+    return f"{' and '.join(sorted(by))} still {'give' if several else 'gives'} it"
+
+
+def _enrolled(action_input: ActionInput, *, given: bool) -> ActionOutcome:
     if given:
-        return Outcome("enrolled", f"Enrolled in {order.destination}.")
-    return Outcome("already_enrolled", f"Was already enrolled in {order.destination}.")
+        return ActionOutcome("enrolled", f"Enrolled in {action_input.destination}.")
+    return ActionOutcome("already_enrolled", f"Was already enrolled in {action_input.destination}.")
 
 
 def _with_notes(
-    attempt: Attempt, user: users.User, order: Order, outcome: Outcome
-) -> Steps[Outcome]:
+    attempt: Attempt, user: users.User, action_input: ActionInput, outcome: ActionOutcome
+) -> Steps[ActionOutcome]:
     """Fill changed signup fields last: a refused one must never cost the course."""
     notes = list(user.notes)
     try:
-        notes += yield from users.fill(attempt, order.fields)
+        notes += yield from users.fill(attempt, action_input.fields)
     except Retry:
-        if order.attempt < FIELD_ATTEMPTS:
+        if action_input.attempt < FIELD_ATTEMPTS:
             raise
         notes.append(
             "Thinkific could not fill the signup fields. Admit sends them again with this "
@@ -108,8 +141,12 @@ def _with_notes(
 
 
 def _run(
-    action: Action, effect: Effect, target: Destination.Kind, attempt: Attempt, order: Order
-) -> Steps[Outcome]:
+    action: Action,
+    effect: Effect,
+    target: Destination.Kind,
+    attempt: Attempt,
+    action_input: ActionInput,
+) -> Steps[ActionOutcome]:
     """The steps of the action, and what follows where something was not found.
 
     "Not found" may be said of the course or bundle, of a remembered user who is gone and is then
@@ -117,13 +154,13 @@ def _run(
     """
     while True:
         try:
-            outcome = yield from action(attempt, order)
+            outcome = yield from action(attempt, action_input)
         except Refused as error:
             if not (error.status == 404 or error.says("could not be found")):
                 raise
-            if (yield from _is_gone(target, order, error)):
-                attempt.note_gone(target.value, order.destination_id)
-                message = _gone(effect, order)
+            if (yield from _is_gone(target, action_input, error)):
+                attempt.note_gone(target.value, action_input.destination_id)
+                message = _gone(effect, action_input)
                 raise Refused(
                     message, status=error.status, code=GONE, details=error.details
                 ) from error
@@ -133,12 +170,12 @@ def _run(
                 raise _not_known_yet(error) from error
             attempt.set_aside()
         else:
-            if order.said_gone and effect is Effect.GIVES:
-                attempt.note_gone(target.value, order.destination_id, gone=False)
+            if action_input.said_gone and effect is Effect.GIVES:
+                attempt.note_gone(target.value, action_input.destination_id, gone=False)
             return outcome
 
 
-def _is_gone(target: Destination.Kind, order: Order, error: Refused) -> Steps[bool]:
+def _is_gone(target: Destination.Kind, action_input: ActionInput, error: Refused) -> Steps[bool]:
     """Whether the site does not have the course or bundle.
 
     A bundle can be looked up. A course of the new builder cannot, although it is sold, so for
@@ -148,7 +185,7 @@ def _is_gone(target: Destination.Kind, order: Order, error: Refused) -> Steps[bo
     if error.says("user could not be found"):
         return False
     if target == Destination.Kind.BUNDLE:
-        return not (yield from _is_there(f"/bundles/{order.destination_id}"))
+        return not (yield from _is_there(f"/bundles/{action_input.destination_id}"))
     return error.says("course could not be found")
 
 
@@ -173,14 +210,14 @@ def _not_known_yet(error: Refused) -> Retry:
     )
 
 
-def _gone(effect: Effect, order: Order) -> str:
+def _gone(effect: Effect, action_input: ActionInput) -> str:
     if effect is Effect.GIVES:
         return (
-            f"{order.destination} is gone from Thinkific, so nobody can be enrolled in it. "
+            f"{action_input.destination} is gone from Thinkific, so nobody can be enrolled in it. "
             "Refresh the integration, then edit the rule and retry."
         )
     return (
-        f"{order.destination} is gone from Thinkific, so Admit cannot end the access to it. "
+        f"{action_input.destination} is gone from Thinkific, so Admit cannot end the access to it. "
         "Look at the student in Thinkific, and end there what is left of it."
     )
 

@@ -7,17 +7,20 @@ from integrations.exchanges import Answer
 from integrations.models import Integration
 from integrations.notify_url.calls import HttpPost
 from integrations.thinkific.attempt import Attempt
-from rules.actions.spec import ActionSpec, Effect, Order, Outcome, PlannedCall
+from rules.actions.spec import ActionInput, ActionOutcome, ActionSpec, Effect, PlannedCall
 
 NO_BODY = "no_body"
 
 
-def send_http_post(attempt: Attempt, order: Order) -> Generator[HttpPost, Answer, Outcome]:
+def send_http_post(
+    attempt: Attempt, action_input: ActionInput
+) -> Generator[HttpPost, Answer, ActionOutcome]:
     """Post the body once. The receiver knows by the message's number what it got before."""
-    message = order.message
+    message = action_input.message
     if message is None:
         raise Refused(
-            f"What SamCart sent is not kept any more, so nothing was sent to {order.destination}.",
+            "What SamCart sent is not kept any more, so nothing was sent to "
+            f"{action_input.destination}.",
             code=NO_BODY,
         )
     yield HttpPost(
@@ -27,7 +30,7 @@ def send_http_post(attempt: Attempt, order: Order) -> Generator[HttpPost, Answer
         content_encoding=message.content_encoding,
         headers={"admit-trigger": message.trigger, "admit-event": str(message.event)},
     )
-    return Outcome("posted", f"Sent to {order.destination}.")
+    return ActionOutcome("posted", f"Sent to {action_input.destination}.")
 
 
 def _planned_calls(*, site: str = "", **_: bool) -> list[PlannedCall]:

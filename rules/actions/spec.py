@@ -1,6 +1,6 @@
 """What Admit must know of an action to offer it, decide on it, carry it out and talk about it."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -33,11 +33,12 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be done: the course or bundle, its courses, and the signup fields to fill.
+class ActionInput:
+    """The input of an action: the course or bundle, its courses, and the signup fields to fill.
 
-    `said_gone`: the site has said before that there is no such course or bundle. `message` is
-    for an action that passes it on; None where the body is not kept.
+    `said_gone`: the site has said before that there is no such course or bundle. `kept` are the
+    courses and bundles that stay open whatever is ended, by what gives them: {"course:501": "order
+    1183"}. `message` is for an action that passes it on; None where the body is not kept.
     """
 
     destination_id: int
@@ -45,12 +46,13 @@ class Order:
     course_ids: tuple[int, ...] = ()
     fields: dict[int, str] = field(default_factory=dict)
     said_gone: bool = False
+    kept: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 1
     message: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ActionOutcome:
     """What an action has come to: a code that stays the same, and one sentence."""
 
     code: str
@@ -83,7 +85,7 @@ class ActionSpec:
     app: Integration.App
     effect: Effect
     target: Destination.Kind | None
-    run: Callable[[Attempt, Order], Generator[Any, Any, Outcome]]
+    run: Callable[[Attempt, ActionInput], Generator[Any, Any, ActionOutcome]]
     in_words: str
     planned_calls: Callable[..., list[PlannedCall]]
     opposite: str = ""

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from django.db import IntegrityError, transaction
 
 from rules.configuration import applying, checking, reading, sites
-from rules.configuration.applying import Outcome
+from rules.configuration.applying import ApplyReport
 from rules.configuration.exporting import export
 from rules.configuration.faults import Faults, Faulty
 from rules.configuration.stored import Stored
 
-__all__ = ["Faulty", "Outcome", "apply", "export"]
+__all__ = ["ApplyReport", "Faulty", "apply", "export"]
 
 
 def apply(
@@ -20,7 +20,7 @@ def apply(
     dry_run: bool = False,
     prune: bool = False,
     progress: sites.Progress = lambda name: None,
-) -> Outcome:
+) -> ApplyReport:
     """Apply a configuration file (UTF-8 YAML), all of it or, with any fault, nothing.
 
     Sites are read first, over HTTP and in memory; then everything is checked; then one
@@ -36,11 +36,11 @@ def apply(
         raise Faulty(sentences)
     try:
         with transaction.atomic():
-            outcome = applying.write(configuration, found, prune=prune)
+            report = applying.write(configuration, found, prune=prune)
             if dry_run:
                 transaction.set_rollback(True)
     except (IntegrityError, applying.ConcurrentChange):
         raise Faulty(
             ["Somebody else changed the configuration in the meantime. Run the command again."]
         ) from None
-    return outcome
+    return report

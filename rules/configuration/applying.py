@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
-from integrations import connect, secrets
+from integrations import credentials, secrets
 from integrations.models import Destination, FieldMapping, Integration, Marketplace, Product
 from integrations.thinkific import catalog
-from integrations.thinkific.access_check import accept_key
+from integrations.thinkific.site_check import accept_key
 from rules.configuration.entries import Configuration, IntegrationEntry, MarketplaceEntry, RuleEntry
 from rules.configuration.faults import Faulty
 from rules.configuration.sites import Site
@@ -26,7 +26,7 @@ class ConcurrentChange(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ApplyReport:
     """What was changed, what the file does not name, and the accounts with a new address.
 
     `kept` is what the file does not name either, and cannot be deleted.
@@ -38,48 +38,48 @@ class Outcome:
     new_addresses: list[Marketplace] = field(default_factory=list)
 
 
-def write(configuration: Configuration, sites: dict[str, Site], *, prune: bool) -> Outcome:
+def write(configuration: Configuration, sites: dict[str, Site], *, prune: bool) -> ApplyReport:
     """Bring the database up to the file; needs a transaction and a checked configuration.
 
     Rows that are as the file says are not written. Raises ConcurrentChange, and IntegrityError,
     when somebody else has changed something since the check.
     """
-    outcome = Outcome()
+    report = ApplyReport()
     stored = Stored.load(lock=True)
     for marketplace in configuration.marketplaces:
-        _write_marketplace(marketplace, stored, outcome)
+        _write_marketplace(marketplace, stored, report)
     for integration in configuration.integrations:
-        _write_integration(integration, sites[integration.name], stored, outcome)
+        _write_integration(integration, sites[integration.name], stored, report)
     named = {entry.name for entry in configuration.integrations}
     for name, site in sites.items():
         if name not in named and site.found and site.row:
             catalog.store(site.row, site.found)
-    _write_rules(configuration, stored, outcome)
-    _leave_or_delete(configuration, sites, stored, outcome, prune=prune)
-    return outcome
+    _write_rules(configuration, stored, report)
+    _leave_or_delete(configuration, sites, stored, report, prune=prune)
+    return report
 
 
-def _write_marketplace(entry: MarketplaceEntry, stored: Stored, outcome: Outcome) -> None:
+def _write_marketplace(entry: MarketplaceEntry, stored: Stored, report: ApplyReport) -> None:
     row = stored.marketplaces.get(entry.name)
     if row is None:
         row = stored.marketplaces[entry.name] = Marketplace.objects.create(name=entry.name)
-        outcome.changes.append(f"Add SamCart account {row}.")
-    current = connect.current_secret(row)
+        report.changes.append(f"Add SamCart account {row}.")
+    current = credentials.current_secret(row)
     if not entry.webhook_secret:
         if current is None:
-            connect.add_webhook_secret(row)
-            outcome.new_addresses.append(row)
-            outcome.changes.append(f"Make a webhook address for {row}.")
+            credentials.add_webhook_secret(row)
+            report.new_addresses.append(row)
+            report.changes.append(f"Make a webhook address for {row}.")
         return
     digest = secrets.digest(entry.webhook_secret)
     if current is None or current.digest != digest or current.expires_at is not None:
-        connect.add_webhook_secret(row, entry.webhook_secret)
+        credentials.add_webhook_secret(row, entry.webhook_secret)
         replaced = "; the old one works for 7 more days" if current else ""
-        outcome.changes.append(f"Set the webhook secret of {row}{replaced}.")
+        report.changes.append(f"Set the webhook secret of {row}{replaced}.")
 
 
 def _write_integration(
-    entry: IntegrationEntry, site: Site, stored: Stored, outcome: Outcome
+    entry: IntegrationEntry, site: Site, stored: Stored, report: ApplyReport
 ) -> None:
     row = stored.integrations.get(entry.name)
     if (row is None) != (site.row is None):
@@ -95,15 +95,15 @@ def _write_integration(
     if site.new_secret and not is_new:
         changed.append(f"new {entry.app.secret}")
     if is_new or changed:
-        connect.save(row, site.new_secret)
+        credentials.save(row, site.new_secret)
     told = _store(entry, row, site)
     entered = _write_destinations(entry, row)
     if is_new:
-        outcome.changes.append(f"Add integration {row} (site {row.site}): {told}")
+        report.changes.append(f"Add integration {row} (site {row.site}): {told}")
     elif changed:
-        outcome.changes.append(f"Change integration {row}: {', '.join(changed)}.")
-    outcome.changes.extend(entered)
-    _write_mappings(entry, row, site, outcome)
+        report.changes.append(f"Change integration {row}: {', '.join(changed)}.")
+    report.changes.extend(entered)
+    _write_mappings(entry, row, site, report)
 
 
 def _set_switches(row: Integration, entry: IntegrationEntry) -> list[str]:
@@ -148,7 +148,7 @@ def _described(row: Destination) -> str:
 
 
 def _write_mappings(
-    entry: IntegrationEntry, row: Integration, site: Site, outcome: Outcome
+    entry: IntegrationEntry, row: Integration, site: Site, report: ApplyReport
 ) -> None:
     fields = {each.external_id: each for each in row.profile_fields.all()}
     there = {each.profile_field_id: each for each in row.field_mappings.all()}
@@ -160,11 +160,11 @@ def _write_mappings(
         verb = "Change" if mapping.pk else "Add"
         mapping.samcart_field = wanted.samcart
         mapping.save()
-        outcome.changes.append(f"{verb} field mapping {mapping} on {row}.")
+        report.changes.append(f"{verb} field mapping {mapping} on {row}.")
 
 
-def _write_rules(configuration: Configuration, stored: Stored, outcome: Outcome) -> None:
-    products = _write_products(configuration, stored, outcome)
+def _write_rules(configuration: Configuration, stored: Stored, report: ApplyReport) -> None:
+    products = _write_products(configuration, stored, report)
     names = {entry.integration for entry in configuration.rules}
     destinations = {
         (each.integration_id, each.kind, each.external_id): each
@@ -176,11 +176,11 @@ def _write_rules(configuration: Configuration, stored: Stored, outcome: Outcome)
         if rule is None:
             new.append(_new_rule(entry, stored, products, destinations))
             off = "" if entry.enabled else " (off)"
-            outcome.changes.append(f"Add rule: {new[-1]}{off}.")
+            report.changes.append(f"Add rule: {new[-1]}{off}.")
         elif rule.enabled != entry.enabled:
             rule.enabled = entry.enabled
             rule.save(update_fields=["enabled"])
-            outcome.changes.append(f"Turn {_switch(rule.enabled)} rule: {rule}.")
+            report.changes.append(f"Turn {_switch(rule.enabled)} rule: {rule}.")
     Rule.objects.bulk_create(new)
 
 
@@ -213,7 +213,7 @@ def _new_rule(
 
 
 def _write_products(
-    configuration: Configuration, stored: Stored, outcome: Outcome
+    configuration: Configuration, stored: Stored, report: ApplyReport
 ) -> dict[tuple[str, str], Product]:
     """The products of the file by account and id; those that are missing are made.
 
@@ -231,7 +231,7 @@ def _write_products(
             _there(stored.marketplaces, marketplace).pk, Product.Kind.PRODUCT.value, number, name
         )
         products[marketplace, number] = product
-        outcome.changes.append(f"Add product {number} to {marketplace}: {product}.")
+        report.changes.append(f"Add product {number} to {marketplace}: {product}.")
     return products
 
 
@@ -239,7 +239,7 @@ def _leave_or_delete(
     configuration: Configuration,
     sites: dict[str, Site],
     stored: Stored,
-    outcome: Outcome,
+    report: ApplyReport,
     *,
     prune: bool,
 ) -> None:
@@ -259,16 +259,16 @@ def _leave_or_delete(
     told = [f"rule: {rule}" for rule in rules]
     told += [f"field mapping: {each} on {each.integration}" for each in mappings]
     if not prune:
-        outcome.left.extend(told + [f"entered by hand: {_described(each)}" for each in entered])
+        report.left.extend(told + [f"entered by hand: {_described(each)}" for each in entered])
         return
     Rule.objects.filter(pk__in=[rule.pk for rule in rules]).delete()
     FieldMapping.objects.filter(pk__in=[each.pk for each in mappings]).delete()
-    outcome.changes.extend(f"Delete {text}." for text in told)
+    report.changes.extend(f"Delete {text}." for text in told)
     for each in entered:
         if each.rules.exists():
-            outcome.kept.append(f"entered by hand: {_described(each)}")
+            report.kept.append(f"entered by hand: {_described(each)}")
         else:
-            outcome.changes.append(f"Delete {_described(each)}, which was entered by hand.")
+            report.changes.append(f"Delete {_described(each)}, which was entered by hand.")
             each.delete()
 
 

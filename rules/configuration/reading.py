@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from integrations import app_registry, connect
+from integrations import app_registry, credentials
 from integrations.app_registry import AppSpec
 from integrations.models import Destination
 from integrations.notify_url import address_check, signature
@@ -86,7 +86,7 @@ def _marketplace(fields: Fields) -> MarketplaceEntry:
     secret = fields.text("webhook_secret", longest=200, needed=False)
     try:
         if secret:
-            connect.check_webhook_secret(secret)
+            credentials.check_webhook_secret(secret)
     except ValueError as error:
         fields.fault(f"`webhook_secret`: {error}")
     return MarketplaceEntry(fields.place, fields.text("name", longest=100), secret)

@@ -12,10 +12,10 @@ from django_q.models import OrmQ
 
 from config.staff import roles
 from events.models import Worker
-from integrations import catalog_refresh, connect, rate_limit
+from integrations import catalog_refresh, credentials, rate_limit
 from integrations.models import CallBudget, Integration, ThinkificUser
-from integrations.thinkific.access_check import reject_key
 from integrations.thinkific.sandbox import Fault
+from integrations.thinkific.site_check import reject_key
 from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.pages import errors, press, said, save_site, signed_in, words
@@ -343,7 +343,7 @@ def test_the_date_is_kept_for_a_token_and_goes_when_a_key_takes_its_place(boss, 
 
 def test_a_token_that_has_ended_does_not_keep_one_from_saving_the_rest(boss, world):
     press_refresh(boss, world.integration)
-    connect.save(Integration.objects.get(), TOKEN)
+    credentials.save(Integration.objects.get(), TOKEN)
     Integration.objects.update(secret_expires_on=days(-3))
     answer = save_site(
         boss, world.integration, name="Renamed", secret_expires_on=days(-3).isoformat()

@@ -15,7 +15,7 @@ from config.staff import roles
 from events.deciding import inbox
 from events.models import Delivery, EventLog, RuleRun
 from events.retention import delete_account
-from integrations import connect
+from integrations import credentials
 from integrations.models import Marketplace, Product, WebhookSecret
 from rules.models import NamedType, Rule
 from rules.triggers import Category, Trigger
@@ -105,7 +105,7 @@ def test_an_old_address_that_has_ended_says_so(boss, shop):
 def test_a_leaked_address_is_ended_at_once_and_what_comes_there_waits_for_a_person(boss, shop):
     shop.rule("product_purchased")
     boss.post(place("-new-secret", shop.marketplace.pk))
-    new = connect.webhook_secret(shop.marketplace)
+    new = credentials.webhook_secret(shop.marketplace)
     page = boss.get(place(""))
     assert "First paste the current address in SamCart, then end it here." in words(page)
     assert "End the old address now" in words(page)
@@ -129,7 +129,7 @@ def test_a_leaked_address_is_ended_at_once_and_what_comes_there_waits_for_a_pers
 def test_several_old_addresses_end_together_and_not_those_of_another_account(boss, shop):
     other = Marketplace.objects.create(name="Side shop")
     for _ in range(2):
-        connect.add_webhook_secret(other)
+        credentials.add_webhook_secret(other)
         boss.post(place("-new-secret", shop.marketplace.pk))
     assert "End the old addresses now" in words(boss.get(place("")))
     answer = boss.post(place("-end-old-address", shop.marketplace.pk), follow=True)
@@ -454,7 +454,7 @@ def test_a_role_does_what_it_may_and_no_more(shop, role: str):
     named = NamedType.objects.create(
         marketplace=shop.marketplace, type="x", trigger="product_purchased"
     )
-    connect.add_webhook_secret(shop.marketplace)
+    credentials.add_webhook_secret(shop.marketplace)
     allowed = roles.ROLES.get(role, ())
     page = client.get(place(""))
     assert page.status_code == (200 if "integrations.view_marketplace" in allowed else 403)

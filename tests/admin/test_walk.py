@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from config.staff import roles
 from events.models import EventLog, RuleRun
-from integrations import connect
+from integrations import credentials
 from integrations.models import Integration, Marketplace
 from integrations.thinkific.sandbox import Sandbox
 from tests.support import browsing, factories
@@ -37,7 +37,7 @@ def walk(sandbox: Sandbox, transactional_db, settings) -> World:
         school=school,
         integration=Integration(),
         marketplace=shop,
-        secret=connect.add_webhook_secret(shop),
+        secret=credentials.add_webhook_secret(shop),
     )
 
 

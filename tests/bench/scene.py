@@ -15,7 +15,7 @@ SECRET = "bench-hook-secret-that-only-benchmarks-know"
 
 def build() -> None:
     """A purchase enrolls in the school's first course."""
-    from integrations import connect
+    from integrations import credentials
     from integrations.models import Destination, Integration, Marketplace, Product
     from integrations.thinkific import catalog
     from integrations.thinkific.sandbox import SAMPLE_KEY
@@ -25,7 +25,7 @@ def build() -> None:
 
     shop = Marketplace.objects.create(name="Main shop")
     school = Integration(name="Art Academy", site="acme")
-    connect.save(school, SAMPLE_KEY)
+    credentials.save(school, SAMPLE_KEY)
     catalog.refresh(school)
     Rule.objects.create(
         marketplace=shop,
@@ -36,7 +36,7 @@ def build() -> None:
         action=Action.CREATE_COURSE_ENROLLMENT,
         destination=Destination.objects.filter(integration=school, kind="course").earliest("pk"),
     )
-    connect.add_webhook_secret(shop, SECRET)
+    credentials.add_webhook_secret(shop, SECRET)
 
 
 def main() -> None:

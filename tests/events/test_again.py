@@ -4,7 +4,7 @@ import pytest
 from django_q.models import OrmQ
 
 from events.deciding import revocations
-from events.execution import retries
+from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
 from events.reports import backfill, review
@@ -109,14 +109,16 @@ def failed(world) -> RuleRun:
 
 def test_a_retry_leaves_out_what_was_refunded_since_and_names_it(failed, world):
     world.sell("20_product")
-    queued_now, left = retries.retry([failed])
+    queued_now, left = retry_by_hand.retry([failed])
     assert queued_now == 0
     (reason,) = left
     assert reason.startswith("order ")
     assert "was refunded on" in reason
-    assert retries.retried_sentence(queued_now, left).startswith("0 queued, 1 skipped: order ")
+    assert retry_by_hand.retried_sentence(queued_now, left).startswith(
+        "0 queued, 1 skipped: order "
+    )
     assert queued.again(failed).status == "failed"
-    assert retries.retry([failed], anyway=True) == (1, {})
+    assert retry_by_hand.retry([failed], anyway=True) == (1, {})
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_a_retry_gives_what_the_edited_rule_names_when_the_course_is_gone(
         **edited | ({"destination": two} if "destination" in edited else {})
     )
     if again_by == "retry":
-        retries.retry([run])
+        retry_by_hand.retry([run])
     else:
         rerun([run.event])
     (run,) = world.settle()
@@ -158,7 +160,7 @@ def test_a_retry_repeats_what_was_decided_while_the_course_is_there(world):
     run = RuleRun.objects.get()
     RuleRun.objects.update(status="failed")
     Rule.objects.filter(pk=rule.pk).update(destination=two)
-    retries.retry([queued.again(run)])
+    retry_by_hand.retry([queued.again(run)])
     assert world.settle()[0].message == "Enrolled in Course One."
 
 
@@ -168,7 +170,7 @@ def test_a_retry_of_ending_an_access_is_never_left_out(db):
     refund = event(dana, order="1", trigger="product_refunded")
     run = queued.run(course, of=refund, action="expire_course_enrollment", status="failed")
     event(dana, at=5, order="1", trigger="subscription_canceled")
-    assert retries.retry([run]) == (1, {})
+    assert retry_by_hand.retry([run]) == (1, {})
 
 
 # Dismiss
@@ -180,14 +182,14 @@ def test_a_retry_of_ending_an_access_is_never_left_out(db):
 )
 def test_only_what_needs_a_person_is_dismissed(db, status, ends):
     run = queued.run(factories.DestinationFactory.create(), status=status, message="It broke.")
-    assert retries.dismiss([run], by="Mia") == int(ends)
+    assert retry_by_hand.dismiss([run], by="Mia") == int(ends)
     stored = queued.again(run)
     assert (stored.status, stored.message) == (
         ("skipped", "Dismissed by Mia. Before: It broke.") if ends else (status, "It broke.")
     )
     if ends:
         assert stored.event.status == "skipped"
-        assert retries.retry([stored], anyway=True) == (1, {})
+        assert retry_by_hand.retry([stored], anyway=True) == (1, {})
 
 
 # Running the rules again

@@ -6,7 +6,7 @@ import pytest
 
 from events.deciding import inbox, storing
 from events.models import EventLog, RuleRun, RuleTexts
-from integrations import connect
+from integrations import credentials
 from integrations.models import Destination, Integration, Product
 from rules.actions import Action
 from rules.engine import REASONS, EventFacts, Reason, decide
@@ -412,7 +412,7 @@ def test_a_cancel_that_comes_after_fires_once_more_for_nothing_is_lost_by_it(sho
 
 def test_a_cancel_by_a_withdrawn_address_keeps_nothing_from_running(shop):
     delinquency(shop)
-    newer = connect.add_webhook_secret(shop.marketplace)
+    newer = credentials.add_webhook_secret(shop.marketplace)
     oldest = shop.marketplace.webhook_secrets.order_by("pk").first()
     oldest.expires_at = shops.START
     oldest.save()

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from events.execution import retries
+from events.execution import recovery
 from events.models import EventLog, RuleRun
 from events.retention import delete_integration
 from integrations.models import ApiCall, Customer, Destination, Integration, Intent, ThinkificUser
@@ -65,7 +65,7 @@ def test_the_site_goes_with_its_rules_and_the_history_stays(busy, world):
 
 def test_what_waited_ends_as_failed_in_words(busy):
     delete_integration.delete(busy)
-    retries.revive()
+    recovery.revive()
     (run,) = RuleRun.objects.filter(status="failed")
     assert "The integration was deleted before this could be carried out." in run.message
     assert not RuleRun.objects.filter(status="waiting").exists()

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from events.models import Delivery, EventLog
 from events.reports import trigger_coverage
 from events.reports.trigger_coverage import MissingTrigger
-from integrations import connect
+from integrations import credentials
 from rules.triggers import Trigger
 from tests.support import shop as shops
 from tests.support.queued import START, event
@@ -84,7 +84,7 @@ def test_what_rules_wait_for_in_vain_is_known(shop):
 
 def test_the_address_that_each_event_came_by_is_known(shop):
     second = shops.another(shop)
-    old, shop.secret = shop.secret, connect.add_webhook_secret(shop.marketplace)
+    old, shop.secret = shop.secret, credentials.add_webhook_secret(shop.marketplace)
     first, last = shop.marketplace.webhook_secrets.order_by("pk")
     shop.receive({"type": "Order"}, minutes=1, secret=old)
     shop.receive({"type": "Order"}, minutes=5, secret=old)
@@ -98,7 +98,7 @@ def test_the_address_that_each_event_came_by_is_known(shop):
 
 def test_only_the_latest_deliveries_are_looked_at(shop, monkeypatch):
     monkeypatch.setattr(trigger_coverage, "LATEST", 1)
-    old, shop.secret = shop.secret, connect.add_webhook_secret(shop.marketplace)
+    old, shop.secret = shop.secret, credentials.add_webhook_secret(shop.marketplace)
     shop.receive({"type": "Order"}, minutes=1, secret=old)
     assert len(trigger_coverage.last_through(shop.marketplace)) == 1
     shop.receive({"type": "Order"}, minutes=2)

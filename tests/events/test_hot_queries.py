@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from config.admin.parts.changelist import COUNTED
 from config.staff import roles
-from events.execution import retries, wait_reasons
+from events.execution import retry_by_hand, wait_reasons
 from events.models import Delivery, EventLog, RuleRun, Tidying
 from events.reports import activity_search, customer_search, dashboard
 from events.retention import housekeeping
@@ -163,7 +163,7 @@ def test_no_hot_query_walks_through_history(old_shop: World):
         world.sell("33_subscription", order__id=7002)
         tasks.work()
         scheduler.tick("nobody", beat_after=60.0)
-        retries.retry(RuleRun.objects.filter(pk=RuleRun.objects.latest("pk").pk))
+        retry_by_hand.retry(RuleRun.objects.filter(pk=RuleRun.objects.latest("pk").pk))
     assert len(plans.asked) > 30
     assert plans.walks() == []
 

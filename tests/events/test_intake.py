@@ -14,7 +14,7 @@ from events.deciding import inbox
 from events.execution import email_correction
 from events.models import Delivery, EventLog, RuleRun
 from events.receiving import addresses
-from integrations import connect
+from integrations import credentials
 from integrations.models import Customer
 from integrations.samcart.encoding import LARGEST, opened
 from integrations.samcart.normalize import examine_email
@@ -65,7 +65,7 @@ def test_what_was_pasted_behind_the_address_loses_no_sale(shop, end):
 
 
 def test_a_secret_that_ends_with_a_full_stop_is_found_as_it_is(shop):
-    connect.add_webhook_secret(shop.marketplace, SECRET + ".")
+    credentials.add_webhook_secret(shop.marketplace, SECRET + ".")
     assert shop.post(b"{}", secret=SECRET + ".").status_code == 200
     assert shop.post(b"{}", secret=SECRET).status_code == 404
 

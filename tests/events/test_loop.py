@@ -18,7 +18,7 @@ from integrations.thinkific.attempt import Account, Note
 from integrations.thinkific.calls import Get
 from integrations.thinkific.memory import Memory
 from integrations.thinkific.sandbox.faults import Fault
-from rules.actions import ACTIONS, Action, Outcome
+from rules.actions import ACTIONS, Action, ActionOutcome
 from tests.support import factories, queued
 from tests.support.queued import claim
 from tests.support.world import World
@@ -130,7 +130,7 @@ def test_what_is_learned_of_a_deleted_customer_ends_that_run_alone(world: World,
             attempt.remember(Account(77))
         else:
             attempt.remember(Account(78))
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     act(delete)
     first, second, third = _claimed(world, 3)

@@ -15,7 +15,7 @@ from integrations.exchanges import Answer
 from integrations.findings import Finding
 from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.thinkific.attempt import Attempt
-from rules.actions import ACTIONS, ActionSpec, Effect, Order, Outcome, PlannedCall
+from rules.actions import ACTIONS, ActionInput, ActionOutcome, ActionSpec, Effect, PlannedCall
 from rules.models import Rule, Scope
 from tests.support import factories, queued
 from tests.support.queued import claim
@@ -38,9 +38,11 @@ class Printer:
         return Answer(200, None)
 
 
-def print_label(attempt: Attempt, order: Order) -> Generator[str, Answer, Outcome]:
+def print_label(
+    attempt: Attempt, action_input: ActionInput
+) -> Generator[str, Answer, ActionOutcome]:
     yield attempt.person.email
-    return Outcome("printed", f"{order.destination} printed a label.")
+    return ActionOutcome("printed", f"{action_input.destination} printed a label.")
 
 
 def checked(attempt: Attempt, steps: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config.staff import roles
-from events.execution import retries
+from events.execution import retry_by_hand
 from events.models import Delivery, EventLog, RuleRun
 from events.retention import delete_integration
 from integrations import rate_limit, secrets
@@ -166,7 +166,7 @@ def test_what_came_by_a_withdrawn_address_waits_for_a_person(world, crm, rule):
     world.sell()
     (run,) = world.settle()
     assert (run.status, crm.requests) == ("held", [])
-    retries.retry([run])
+    retry_by_hand.retry([run])
     world.settle()
     assert len(crm.requests) == 1
 
@@ -262,7 +262,7 @@ def test_a_retry_keeps_the_id_and_signs_anew_and_a_persons_retry_is_a_new_messag
     first, second = crm.verified()
     assert first == second
     crm.behavior = receiver.healthy
-    retries.retry([run])
+    retry_by_hand.retry([run])
     world.settle()
     assert only().status == "done"
     assert crm.verified()[2] not in {first}
@@ -327,11 +327,11 @@ def test_what_somebody_dismissed_is_sent_when_somebody_wants_it_anyway(world, cr
     crm.behavior = receiver.gone
     world.sell()
     (run,) = world.settle()
-    assert retries.dismiss([run], by="Mia") == 1
+    assert retry_by_hand.dismiss([run], by="Mia") == 1
     crm.behavior = receiver.healthy
     (run,) = world.settle()
-    assert retries.retry([run]) == (0, {"somebody has dismissed it": 1})
-    assert retries.retry([run], anyway=True) == (1, {})
+    assert retry_by_hand.retry([run]) == (0, {"somebody has dismissed it": 1})
+    assert retry_by_hand.retry([run], anyway=True) == (1, {})
     world.settle()
     first, second = crm.verified()
     assert first != second

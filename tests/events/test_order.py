@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from events.execution import retries
+from events.execution import retry_by_hand
 from events.models import RuleRun
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import Action
@@ -85,7 +85,7 @@ def test_a_later_run_under_way_holds_an_earlier_one_too(course, customer):
     failed = queued.run(course, customer, at=1, status="failed")
     later = queued.run(course, customer, at=2)
     assert _claimed() == [later.pk]
-    retries.retry([failed])
+    retry_by_hand.retry([failed])
     assert _claimed() == []
     RuleRun.objects.filter(pk=later.pk).update(status="failed")
     assert _claimed() == [failed.pk]
@@ -116,7 +116,7 @@ def test_runs_received_at_the_same_moment_go_by_id(course, customer):
 def test_a_retried_earlier_run_goes_before_what_was_received_later(course, customer):
     failed = queued.run(course, customer, at=1, status="failed")
     later = queued.run(course, customer, at=2)
-    retries.retry([failed])
+    retry_by_hand.retry([failed])
     assert _claimed() == [failed.pk]
     RuleRun.objects.filter(pk=failed.pk).update(status="done")
     assert _claimed() == [later.pk]
@@ -195,8 +195,8 @@ def test_doing_it_anyway_carries_out_what_was_overtaken(world):
     _let_wait(purchase)
     queued.drain()
     purchase = queued.again(purchase)
-    assert retries.retry([purchase]) == (0, {"a later event has overtaken it": 1})
-    assert retries.retry([purchase], anyway=True) == (1, {})
+    assert retry_by_hand.retry([purchase]) == (0, {"a later event has overtaken it": 1})
+    assert retry_by_hand.retry([purchase], anyway=True) == (1, {})
     queued.drain()
     purchase = queued.again(purchase)
     assert (purchase.status, purchase.message) == ("done", "Enrolled in Course Two.")
@@ -209,7 +209,7 @@ def test_another_course_is_not_overtaken(world):
     customer = factories.CustomerFactory.create()
     _refused_purchase(world, course, customer)
     of_other = queued.run(other, customer, at=1, status="failed")
-    retries.retry([of_other])
+    retry_by_hand.retry([of_other])
     queued.drain()
     assert queued.again(of_other).status == "done"
     assert world.access(customer.email, other)
@@ -230,7 +230,7 @@ def test_the_same_event_does_not_overtake_itself(world):
     event = queued.event(customer)
     first = queued.run(course, of=event, status="failed")
     queued.run(course, of=event, status="done")
-    retries.retry([first])
+    retry_by_hand.retry([first])
     queued.drain()
     assert queued.again(first).message == "Enrolled in Course Two."
 
@@ -252,7 +252,7 @@ def test_a_held_purchase_that_is_released_after_its_refund_is_skipped(world):
         course, customer, at=2, order="4711", trigger="product_refunded", action=EXPIRE,
     )  # fmt: skip
     queued.drain()
-    retries.retry([held])
+    retry_by_hand.retry([held])
     queued.drain()
     held = queued.again(held)
     assert (held.status, held.message) == ("skipped", OVERTAKEN)

@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from hypothesis import example, given
 
 from events.deciding import inbox
-from events.execution import retries
+from events.execution import recovery, retry_by_hand
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import ApiCall, Customer, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
@@ -113,7 +113,7 @@ class Story:
 
     def work(self) -> None:
         self.read()
-        retries.revive()
+        recovery.revive()
         while claimed := claim(8):
             for run in claimed:
                 queued.carry_out(run)
@@ -131,7 +131,7 @@ class Story:
 
     def lapse(self) -> None:
         queued.let_lapse(*RuleRun.objects.filter(status="running"))
-        retries.revive()
+        recovery.revive()
 
     def wait(self) -> None:
         past = Now() - timedelta(seconds=1)
@@ -139,7 +139,7 @@ class Story:
         self.work()
 
     def retry(self) -> None:
-        queued_again, left = retries.retry(RuleRun.objects.filter(status="failed"))
+        queued_again, left = retry_by_hand.retry(RuleRun.objects.filter(status="failed"))
         self.seen["retried"] += queued_again
         self.seen["left alone"] += sum(left.values())
 

@@ -4,7 +4,7 @@ import pytest
 
 from events.deciding import inbox
 from events.models import Delivery, EventLog
-from integrations import connect
+from integrations import credentials
 from tests.support import shop as shops
 from tests.support.samcart import changed, payload
 from tests.support.shop import Shop
@@ -111,7 +111,7 @@ def test_another_content_type_or_query_is_a_repeat(shop):
 
 
 def test_the_second_address_of_the_account_makes_it_no_other(shop):
-    newer = connect.add_webhook_secret(shop.marketplace)
+    newer = credentials.add_webhook_secret(shop.marketplace)
     shop.sell("10_product")
     assert shop.sell("10_product", minutes=1, secret=newer).status == Status.REPEAT
 
@@ -165,7 +165,7 @@ def test_a_first_without_a_run_is_nothing_to_repeat(db):
 
 
 def test_what_came_by_a_withdrawn_address_is_no_first_for_a_valid_one(shop):
-    newer = connect.add_webhook_secret(shop.marketplace)
+    newer = credentials.add_webhook_secret(shop.marketplace)
     older = shop.marketplace.webhook_secrets.order_by("pk").first()
     older.expires_at = shops.START
     older.save()

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from events.execution import results, retries, runs
+from events.execution import due_work, results, retry_by_hand
 from events.models import RuleRun
 from integrations.errors import OutOfTime, Retry
 from integrations.thinkific.calls import Get
@@ -119,7 +119,7 @@ def test_the_attempts_follow_the_schedule_and_end_with_it(world, settings):
     assert stored.finished_at is not None
     assert stored.event.status == "failed"
     assert len(world.calls()) == 12
-    assert not runs.due()
+    assert not due_work.exists()
 
 
 def test_a_person_can_begin_the_schedule_anew(world, settings):
@@ -130,7 +130,7 @@ def test_a_person_can_begin_the_schedule_anew(world, settings):
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("failed", 1)
     assert "Admit tried once and has given up." in stored.message
-    retries.retry([stored])
+    retry_by_hand.retry([stored])
     queued.drain()
     assert (queued.again(made).status, queued.again(made).attempts) == ("done", 1)
 

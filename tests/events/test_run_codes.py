@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.db.models.functions import Now
 
-from events.execution import gone_destinations, retries
+from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
 from integrations.thinkific.sandbox import Fault
 from tests.support.place import Place, place_for
@@ -71,10 +71,10 @@ def test_what_people_and_the_worker_decide_has_a_code_too(world: World):
 
     gone_destinations.mark(course, by="Dana")
     note()
-    retries.retry([run])
+    retry_by_hand.retry([run])
     note()
     RuleRun.objects.update(status="failed")
-    retries.dismiss(RuleRun.objects.all(), by="Dana")
+    retry_by_hand.dismiss(RuleRun.objects.all(), by="Dana")
     note()
     assert codes == ["not_started", "gone", "queued", "dismissed"]
 

@@ -14,7 +14,7 @@ from django.conf import settings as live_settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.execution import results, retries, runs, wait_reasons
+from events.execution import due_work, recovery, results, retry_by_hand, wait_reasons
 from events.models import EventLog, RuleRun
 from events.worker import scheduler
 from integrations import rate_limit
@@ -22,7 +22,7 @@ from integrations.models import ApiCall, CallBudget
 from integrations.thinkific.attempt import Account
 from integrations.thinkific.calls import Get, Post
 from integrations.thinkific.sandbox.faults import Fault
-from rules.actions import ACTIONS, Action, Outcome
+from rules.actions import ACTIONS, Action, ActionOutcome
 from tests.support import factories, queued
 from tests.support.database_url import database_url
 from tests.support.queued import claim
@@ -188,14 +188,14 @@ def test_what_is_not_due_is_not_claimed(db):
     for status in ("running", "done", "skipped", "failed", "held"):
         queued.run(course, status=status)
     assert claim(8) == []
-    assert not runs.due()
+    assert not due_work.exists()
 
 
 def test_a_site_without_a_budget_row_is_served_too(db):
     course = factories.DestinationFactory.create()
     CallBudget.objects.all().delete()
     made = queued.run(course)
-    assert runs.due()
+    assert due_work.exists()
     assert [run.pk for run in claim(8)] == [made.pk]
 
 
@@ -205,7 +205,7 @@ def test_the_attempt_is_counted_and_stored_before_the_work(world, act):
     def look(attempt, order):
         yield from ()
         seen.extend(queued.at_once(lambda: queued.again(made)))
-        return Outcome("done", "Looked.")
+        return ActionOutcome("done", "Looked.")
 
     act(look)
     made = queued.run(world.course())
@@ -223,7 +223,7 @@ def test_the_attempt_is_counted_and_stored_before_the_work(world, act):
 def _taken_over(run: RuleRun) -> RuleRun:
     """Another worker claims the run while the first one still works on it."""
     queued.let_lapse(run)
-    retries.revive()
+    recovery.revive()
     (mine,) = claim(8)
     assert mine.pk == run.pk
     return mine
@@ -234,7 +234,7 @@ def test_who_lost_the_lease_writes_only_what_the_attempt_learned(world, act):
         yield Get("/users")
         attempt.remember(Account(77))
         others.append(_taken_over(run))
-        return Outcome("done", "Too late.")
+        return ActionOutcome("done", "Too late.")
 
     others: list[RuleRun] = []
     act(overslept)
@@ -256,7 +256,7 @@ def test_who_lost_the_lease_sends_nothing_more(world, act):
         yield Get("/users")
         _taken_over(run)
         yield Post("/users", {"email": "a@example.com"}, "user")
-        return Outcome("done", "Too late.")
+        return ActionOutcome("done", "Too late.")
 
     act(overslept)
     queued.run(world.course())
@@ -275,7 +275,7 @@ def test_the_lease_is_renewed_before_each_call(world, settings, act):
             until = queued.again(run).lease_until
             assert until is not None
             left.append(until - timezone.now())
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     settings.LEASE_SECONDS = 30
     left: list[timedelta] = []
@@ -291,7 +291,7 @@ def test_a_lapsed_lease_that_nobody_took_is_still_ours(world, act):
     def slow(attempt, order):
         yield from ()
         queued.let_lapse(run)
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     act(slow)
     queued.run(world.course())
@@ -303,8 +303,8 @@ def test_a_lapsed_lease_that_nobody_took_is_still_ours(world, act):
 def test_a_run_under_a_valid_lease_is_left_alone(db):
     queued.run(factories.DestinationFactory.create())
     (run,) = claim(8)
-    assert retries.revive() == 0
-    assert not runs.due()
+    assert recovery.revive() == 0
+    assert not due_work.exists()
     assert queued.again(run).lease_token == run.lease_token
 
 
@@ -316,8 +316,8 @@ def test_a_run_whose_worker_died_goes_on(world):
     made = queued.run(course)
     (run,) = claim(8)
     queued.let_lapse(run)
-    assert runs.due()
-    assert retries.revive() == 1
+    assert due_work.exists()
+    assert recovery.revive() == 1
     stored = queued.again(made)
     assert (stored.status, stored.attempts, stored.crashes) == ("waiting", 1, 1)
     assert stored.message == "Admit stopped while it carried this out; it goes on by itself."
@@ -333,7 +333,7 @@ def test_three_crashes_without_a_result_make_a_failed_run(db):
     for _ in range(3):
         (run,) = claim(8)
         queued.let_lapse(run)
-        retries.revive()
+        recovery.revive()
     stored = queued.again(made)
     assert (stored.status, stored.attempts, stored.crashes) == ("failed", 3, 3)
     assert stored.message == (
@@ -342,7 +342,7 @@ def test_three_crashes_without_a_result_make_a_failed_run(db):
     assert stored.finished_at is not None
     assert stored.event.status == "failed"
     assert claim(8) == []
-    assert retries.retry([stored]) == (1, {})
+    assert retry_by_hand.retry([stored]) == (1, {})
     assert queued.again(made).crashes == 0
 
 
@@ -352,7 +352,7 @@ def test_a_result_of_any_kind_ends_the_count_of_crashes(world):
     for _ in range(2):
         (run,) = claim(8)
         queued.let_lapse(run)
-        retries.revive()
+        recovery.revive()
     queued.drain()
     stored = queued.again(made)
     assert (stored.status, stored.attempts, stored.crashes) == ("waiting", 3, 0)
@@ -362,7 +362,7 @@ def test_reviving_at_once_counts_a_crash_once(transactional_db):
     course = factories.DestinationFactory.create()
     made = [queued.run(course) for _ in range(6)]
     queued.let_lapse(*_claim_all(8))
-    queued.at_once(*[retries.revive] * 4)
+    queued.at_once(*[recovery.revive] * 4)
     assert {queued.again(run).crashes for run in made} == {1}
 
 
@@ -398,7 +398,7 @@ def test_only_thinkifics_answer_makes_a_course_gone_and_a_retry_asks_again(world
     sold.refresh_from_db()
     assert (sold.gone_at is None, sold.listed) == (False, True)
     shelf[sold.external_id] = taken
-    assert retries.retry([stored]) == (1, {})
+    assert retry_by_hand.retry([stored]) == (1, {})
     queued.drain()
     assert queued.again(made).status == "done"
     sold.refresh_from_db()
@@ -423,9 +423,9 @@ def test_ending_an_access_is_tried_though_the_course_is_marked_as_gone(world):
 def test_a_run_without_its_integration_or_customer_fails_in_plain_words(db, what):
     made = queued.run(factories.DestinationFactory.create())
     getattr(made, what).delete()
-    assert runs.due()
+    assert due_work.exists()
     assert claim(8) == []
-    retries.revive()
+    recovery.revive()
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("failed", 0)
     assert stored.message == (
@@ -434,7 +434,7 @@ def test_a_run_without_its_integration_or_customer_fails_in_plain_words(db, what
     )
     assert stored.finished_at is not None
     assert EventLog.objects.get(pk=made.event_id).status == "failed"
-    assert not runs.due()
+    assert not due_work.exists()
 
 
 def test_a_run_whose_integration_is_deleted_under_way_fails_in_plain_words(world, act):
@@ -447,7 +447,7 @@ def test_a_run_whose_integration_is_deleted_under_way_fails_in_plain_words(world
     made = queued.run(world.course())
     (run,) = claim(8)
     queued.carry_out(run)
-    retries.revive()
+    recovery.revive()
     stored = queued.again(made)
     assert stored.status == "failed"
     assert stored.message.startswith("The integration was deleted")
@@ -458,7 +458,7 @@ def test_runs_of_an_integration_that_is_off_wait_and_then_go_on(world):
     world.integration.enabled = False
     world.integration.save()
     made = queued.run(course)
-    assert not runs.due()
+    assert not due_work.exists()
     assert claim(8) == []
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("waiting", 0)
@@ -468,7 +468,7 @@ def test_runs_of_an_integration_that_is_off_wait_and_then_go_on(world):
     assert world.calls() == []
     world.integration.enabled = True
     world.integration.save()
-    assert runs.due()
+    assert due_work.exists()
     queued.drain()
     assert queued.again(made).status == "done"
 
@@ -526,7 +526,7 @@ def test_no_update_is_lost_when_two_runs_of_an_event_end_at_once(transactional_d
     def together(attempt, order):
         yield from ()
         ready.wait(10)
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     act(together)
     events = []
@@ -550,7 +550,7 @@ WHY_NOT = [
     ("done", {}, "it had succeeded"),
     ("skipped", {}, "a later event has overtaken it"),
     ("skipped", {"code": "dismissed"}, "somebody has dismissed it"),
-    ("failed", {"customer": None}, retries.NO_EMAIL),
+    ("failed", {"customer": None}, retry_by_hand.NO_EMAIL),
     ("failed", {"integration": None}, "its integration was deleted"),
 ]
 
@@ -559,7 +559,7 @@ WHY_NOT = [
 def test_retry_says_why_a_run_was_left(db, status, facts, reason):
     made = queued.run(factories.DestinationFactory.create(), status=status)
     RuleRun.objects.filter(pk=made.pk).update(**facts)
-    assert retries.retry([queued.again(made)]) == (0, {reason: 1})
+    assert retry_by_hand.retry([queued.again(made)]) == (0, {reason: 1})
     assert queued.again(made).status == status
 
 
@@ -576,7 +576,7 @@ def test_retry_begins_anew_at_once(db, status):
         finished_at=timezone.now(),
     )
     results.refresh_event(made.event_id)
-    assert retries.retry(RuleRun.objects.all()) == (1, {})
+    assert retry_by_hand.retry(RuleRun.objects.all()) == (1, {})
     stored = queued.again(made)
     assert (stored.status, stored.attempts, stored.crashes) == ("waiting", 0, 0)
     assert (stored.message, stored.finished_at, stored.forced) == ("Queued again.", None, False)
@@ -588,8 +588,8 @@ def test_retry_counts_what_was_queued_and_what_was_left(db):
     course = factories.DestinationFactory.create()
     for status in ("failed", "held", "done", "done", "waiting", "skipped"):
         queued.run(course, status=status)
-    queued_again, left = retries.retry(RuleRun.objects.order_by("pk"))
-    assert retries.retried_sentence(queued_again, left) == (
+    queued_again, left = retry_by_hand.retry(RuleRun.objects.order_by("pk"))
+    assert retry_by_hand.retried_sentence(queued_again, left) == (
         "2 queued, 2 skipped: it had succeeded, 1 skipped: goes on by itself, "
         "1 skipped: a later event has overtaken it."
     )
@@ -598,9 +598,9 @@ def test_retry_counts_what_was_queued_and_what_was_left(db):
 def test_retry_leaves_what_changed_while_it_looked(db):
     made = queued.run(factories.DestinationFactory.create(), status=FAILED)
     outdated = queued.again(made)
-    assert retries.retry([queued.again(made)]) == (1, {})
-    assert retries.retry([outdated]) == (0, {"it has just changed": 1})
-    assert retries.retried_sentence(0, {"it has just changed": 1}) == (
+    assert retry_by_hand.retry([queued.again(made)]) == (1, {})
+    assert retry_by_hand.retry([outdated]) == (0, {"it has just changed": 1})
+    assert retry_by_hand.retried_sentence(0, {"it has just changed": 1}) == (
         "0 queued, 1 skipped: it has just changed."
     )
 

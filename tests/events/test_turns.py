@@ -18,7 +18,7 @@ from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration, Intent, SiteAnswer
 from integrations.notify_url import signature
 from integrations.thinkific.calls import Get, Post
-from rules.actions import ACTIONS, Action, Outcome
+from rules.actions import ACTIONS, Action, ActionOutcome
 from tests.support import factories, queued
 from tests.support.queued import claim
 from tests.support.receiver import Receiver
@@ -158,7 +158,7 @@ def test_an_answer_to_a_call_of_before_ends_no_pause(world: World):
 
 
 def test_what_a_site_said_to_an_old_key_is_not_believed_of_the_new_one(world: World):
-    from integrations import connect
+    from integrations import credentials
 
     queued.run(world.course())
     world.school.change_key("f" * 32)
@@ -166,7 +166,7 @@ def test_what_a_site_said_to_an_old_key_is_not_believed_of_the_new_one(world: Wo
     worker = queued.loop()
     worker.claimed += claim(1)
     _until(worker, lambda: worker.senders.under_way)
-    connect.save(Integration.objects.get(), "f" * 32)
+    credentials.save(Integration.objects.get(), "f" * 32)
     worker.finish()
     assert rate_limit.answer(world.integration.pk) != SiteAnswer.REFUSED
 
@@ -174,7 +174,7 @@ def test_what_a_site_said_to_an_old_key_is_not_believed_of_the_new_one(world: Wo
 # What cannot be written
 
 
-@pytest.mark.parametrize("outcome", [Outcome("done", "\ud800"), None])
+@pytest.mark.parametrize("outcome", [ActionOutcome("done", "\ud800"), None])
 def test_an_outcome_that_cannot_be_written_ends_its_own_run_and_no_other(
     world: World, monkeypatch, outcome
 ):
@@ -251,7 +251,7 @@ def test_a_run_that_cannot_be_begun_stops_no_other(world: World, crm: Receiver):
 def test_what_a_late_worker_learned_settles_no_doubt_of_the_next_one(world: World, monkeypatch):
     def act(attempt, order):
         yield Post("/nothing", {}, "user")
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     _act(monkeypatch, act)
     made = queued.run(world.course())
@@ -272,7 +272,7 @@ def test_a_run_that_this_process_took_again_is_not_ended_by_its_first_try(
 ):
     def act(attempt, order):
         yield Get("/users")
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     _act(monkeypatch, act)
     made = queued.run(world.course())

@@ -26,7 +26,7 @@ from events.deciding import inbox
 from events.models import Delivery, EventLog
 from events.queue import wake
 from events.receiving import grouped_log, spool
-from integrations import connect
+from integrations import credentials
 from integrations.models import WebhookSecret
 from rules.triggers import Trigger
 from tests.support import gateway
@@ -301,7 +301,7 @@ def test_many_unknown_addresses_are_told_in_one_line_a_minute(shop, caplog, monk
 
 
 def test_two_addresses_live_at_once(shop):
-    newer = connect.add_webhook_secret(shop.marketplace)
+    newer = credentials.add_webhook_secret(shop.marketplace)
     for secret in (shop.secret, newer):
         assert shop.post(b"{}", secret=secret).status_code == 200
     assert list(Delivery.objects.values_list("withdrawn", flat=True)) == [False, False]

@@ -23,7 +23,7 @@ from integrations import rate_limit
 from integrations.models import CallBudget, Integration, ThinkificUser
 from integrations.thinkific.calls import Get
 from integrations.thinkific.sandbox.faults import Fault
-from rules.actions import ACTIONS, Action, Outcome
+from rules.actions import ACTIONS, Action, ActionOutcome
 from tests.support import factories, queued
 from tests.support.queued import claim
 from tests.support.world import World
@@ -243,7 +243,7 @@ def test_a_run_that_cannot_be_finished_is_left_to_its_lease(
         yield Get("/users")
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE events_rulerun RENAME TO away")
-        return Outcome("done", "Done.")
+        return ActionOutcome("done", "Done.")
 
     action = Action.CREATE_COURSE_ENROLLMENT
     made = queued.run(world.course())

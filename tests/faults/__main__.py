@@ -19,7 +19,7 @@ from tests.faults import (
     scale,
 )
 from tests.faults.database import Place
-from tests.faults.fault import Fault, Outcome, strike, table
+from tests.faults.fault import Fault, FaultResult, strike, table
 from tests.support import postgres
 
 FAULTS = {
@@ -51,18 +51,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     try:
         with contextlib.ExitStack() as stack:
-            outcomes = list(_strike_all(_places(asked, stack), asked))
+            results = list(_strike_all(_places(asked, stack), asked))
     except postgres.StartError as error:
         print(f"The faults stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped; every program that was started has ended.", file=sys.stderr)
         return 130
-    report = table(outcomes)
+    report = table(results)
     print(report)
     if asked.write:
         asked.write.write_text(report + "\n", encoding="utf-8")
-    return 0 if all(outcome.good for outcome in outcomes) else 1
+    return 0 if all(result.good for result in results) else 1
 
 
 def _places(asked: argparse.Namespace, stack: contextlib.ExitStack) -> list[Place]:
@@ -77,7 +77,7 @@ def _places(asked: argparse.Namespace, stack: contextlib.ExitStack) -> list[Plac
     return [*places, Place(server.url, server)]
 
 
-def _strike_all(places: list[Place], asked: argparse.Namespace) -> Iterator[Outcome]:
+def _strike_all(places: list[Place], asked: argparse.Namespace) -> Iterator[FaultResult]:
     chosen: list[Fault] = [FAULTS[name] for name in asked.only or FAULTS]
     for place in places:
         for fault in chosen:
@@ -85,12 +85,12 @@ def _strike_all(places: list[Place], asked: argparse.Namespace) -> Iterator[Outc
                 continue
             start = time.monotonic()
             print(f"{place.name}: {fault.what} ...", file=sys.stderr, flush=True)
-            outcome = strike(fault, place, seed=asked.seed, long=not asked.quick)
+            result = strike(fault, place, seed=asked.seed, long=not asked.quick)
             took = time.monotonic() - start
-            print(f"  {outcome.verdict}, {took:.0f} s", file=sys.stderr, flush=True)
-            for line in outcome.faults[:10]:
+            print(f"  {result.verdict}, {took:.0f} s", file=sys.stderr, flush=True)
+            for line in result.faults[:10]:
                 print(f"  {line}", file=sys.stderr)
-            yield outcome
+            yield result
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

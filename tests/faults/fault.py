@@ -31,8 +31,8 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One line of the table."""
+class FaultResult:
+    """What came of one fault on one database: a line of the table."""
 
     what: str
     database: str
@@ -52,7 +52,7 @@ class Outcome:
         return ", ".join(["held" if self.good else "BROKEN", *self.notes])
 
 
-def strike(fault: Fault, place: Place, *, seed: int, long: bool) -> Outcome:
+def strike(fault: Fault, place: Place, *, seed: int, long: bool) -> FaultResult:
     """Let one fault happen on a stage of its own, and check what came of it."""
     with tempfile.TemporaryDirectory(prefix="admit-faults-") as folder:
         own_seed = seed ^ zlib.crc32(fault.name.encode())
@@ -63,7 +63,7 @@ def strike(fault: Fault, place: Place, *, seed: int, long: bool) -> Outcome:
             except AssertionError as error:
                 broken = [f"{error}\n{_said(here)}"]
             found = checker.check(here)
-            return Outcome(
+            return FaultResult(
                 fault.what,
                 place.name,
                 found.acknowledged,
@@ -82,13 +82,13 @@ def _said(here: Stage) -> str:
     )
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(results: Sequence[FaultResult]) -> str:
     """Markdown."""
     rows = [
         ("fault", "database", "acknowledged", "lost", "twice", "healed after s", "verdict"),
         ("---", "---", "---:", "---:", "---:", "---:", "---"),
     ]
-    for each in outcomes:
+    for each in results:
         counts = (f"{each.acknowledged:,}", str(each.lost), str(each.twice), f"{each.healed:.1f}")
         rows.append((each.what, each.database, *counts, each.verdict))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -8,7 +8,7 @@ import pytest
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events.execution import retries
+from events.execution import retry_by_hand
 from events.models import EventLog, RuleRun, Worker
 from events.reports import customer_access, review
 from integrations.models import Customer, Integration, WebhookSecret
@@ -139,7 +139,7 @@ def ending_dismissed(place: Place) -> None:
     place.world.sandbox.faults.add(Fault("status", status=422))
     place.buy("20_product", order__id=1183)
     failed = RuleRun.objects.filter(status="failed", integration=place.world.integration)
-    retries.dismiss(failed, by="Mia")
+    retry_by_hand.dismiss(failed, by="Mia")
 
 
 def one_of_two_refunded_without_a_rule(place: Place) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from integrations import catalog_refresh, connect
+from integrations import catalog_refresh, credentials
 from integrations.models import Destination, Integration
 from integrations.thinkific.catalog import Changes
 from integrations.thinkific.sandbox import Fault
@@ -60,10 +60,10 @@ def test_who_asks_again_meanwhile_waits_for_the_same_reading(world, sandbox):
 
 
 def test_a_new_key_is_not_judged_by_a_reading_with_the_old_one(world, sandbox):
-    connect.save(world.integration, "f" * 32)
+    credentials.save(world.integration, "f" * 32)
     sandbox.faults.add(Fault("delay", delay=0.5))
     assert catalog_refresh.refresh(world.integration, wait=0.05).goes_on
-    connect.save(world.integration, factories.KEY)
+    credentials.save(world.integration, factories.KEY)
     assert catalog_refresh.refresh(world.integration).changes is not None
     assert patiently(at_rest)
     assert Integration.objects.get().connection == "connected"
@@ -74,7 +74,7 @@ def test_an_old_key_that_found_the_site_down_says_nothing_about_a_new_one(world,
     late = Fault("status", status=503, path="custom_profile", after=1)
     sandbox.faults.add(late)
     assert catalog_refresh.refresh(world.integration, wait=0.05).goes_on
-    connect.save(world.integration, factories.KEY)
+    credentials.save(world.integration, factories.KEY)
     assert catalog_refresh.refresh(world.integration).changes is not None
     assert patiently(at_rest)
     assert sandbox.faults.fired[-1] == late

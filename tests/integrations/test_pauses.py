@@ -14,10 +14,10 @@ import pytest
 from cryptography.fernet import Fernet
 from django.db.models import F
 
-from events.execution import retries, runs, wait_reasons
+from events.execution import due_work, retry_by_hand, wait_reasons
 from events.models import RuleRun
 from events.worker import scheduler
-from integrations import connect, rate_limit
+from integrations import credentials, rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.thinkific.sandbox.faults import Fault
 from tests.support import factories, queued
@@ -100,7 +100,7 @@ def test_nobody_calls_during_a_pause(world, status):
         queued.run(course)
     _reject(world, status)
     queued.drain()
-    assert not runs.due()
+    assert not due_work.exists()
     assert queued.work() == 0
     world.sandbox.clear_calls()
     queued.run(course)
@@ -116,7 +116,7 @@ def test_after_a_pause_one_question_goes_out_and_finds_the_site_closed(world, st
     queued.drain()
     world.sandbox.clear_calls()
     queued.end_pause(world.integration)
-    assert runs.due()
+    assert due_work.exists()
     world.sandbox.switches.latency = 0.15
     queued.at_once(*[queued.work] * 4)
     assert world.calls() == _questions(status)
@@ -154,7 +154,7 @@ def test_while_the_question_is_out_nobody_calls(world):
 
     def watch() -> int:
         _at(lambda: world.sandbox.calls)
-        assert not runs.due()
+        assert not due_work.exists()
         return len(claim(8))
 
     _, meanwhile = queued.at_once(queued.work, watch)
@@ -168,10 +168,10 @@ def test_a_question_that_nobody_answers_leaves_the_pause_and_is_asked_again(worl
     world.sandbox.faults.add(Fault("reset"))
     queued.drain()
     assert queued.again(made).attempts == 0
-    assert not runs.due()
+    assert not due_work.exists()
     assert world.calls() == ["GET /courses"]
     CallBudget.objects.update(asked_at=F("asked_at") - 31)
-    assert runs.due()
+    assert due_work.exists()
     world.later()
     assert queued.again(made).status == "done"
 
@@ -207,7 +207,7 @@ def test_a_new_key_opens_the_site_at_once_and_what_waits_goes_on(world):
     world.school.change_key(NEW_KEY)
     queued.drain()
     assert not scheduler.anything_due()
-    connect.save(Integration.objects.get(), NEW_KEY)
+    credentials.save(Integration.objects.get(), NEW_KEY)
     assert scheduler.anything_due()
     assert rate_limit.open_sites() == {world.integration.pk}
     queued.drain()
@@ -221,7 +221,7 @@ def test_an_answer_got_with_an_old_key_pauses_nothing(world):
 
     def enter_new_key() -> int:
         _at(lambda: world.sandbox.calls)
-        connect.save(Integration.objects.get(), NEW_KEY)
+        credentials.save(Integration.objects.get(), NEW_KEY)
         return 0
 
     queued.at_once(queued.work, enter_new_key)
@@ -237,7 +237,7 @@ def test_saving_an_integration_without_a_new_key_leaves_its_pause(world):
     queued.run(world.course())
     world.school.change_key(NEW_KEY)
     queued.drain()
-    connect.save(Integration.objects.get())
+    credentials.save(Integration.objects.get())
     assert rate_limit.open_sites() == set()
 
 
@@ -267,7 +267,7 @@ def test_a_key_that_this_server_cannot_open_pauses_the_site(world, settings):
     )
     assert world.calls() == []
     assert _connection(world) == "refused"
-    assert not runs.due()
+    assert not due_work.exists()
     settings.FIELD_ENCRYPTION_KEYS = ours
     queued.end_pause(world.integration)
     queued.drain()
@@ -278,7 +278,7 @@ def test_entering_the_key_again_ends_the_pause_of_one_that_could_not_be_opened(w
     made = queued.run(world.course())
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     queued.drain()
-    connect.save(Integration.objects.get(), factories.KEY)
+    credentials.save(Integration.objects.get(), factories.KEY)
     queued.drain()
     assert queued.again(made).status == "done"
 
@@ -301,7 +301,7 @@ def test_a_429_stops_the_whole_site_for_the_time_told(world, header):
     _assert_paused(world, "limit", 60 if header == "none" else 40, within=2.5)
     assert {queued.again(run).status for run in made} == {"waiting"}
     assert {queued.again(run).attempts for run in made} == {0}
-    assert not runs.due()
+    assert not due_work.exists()
     assert "limit of calls is used up" in queued.again(made[0]).message
     reason = "Waits because Thinkific asked for a pause. It goes on by itself."
     assert {wait_reasons.reason(queued.again(run)) for run in made} == {reason}
@@ -336,7 +336,7 @@ def test_a_worker_that_looked_before_a_new_pause_began_does_not_ask_during_it(wo
     world.sandbox.faults.add(_limited(40))
     queued.drain()
     queued.end_pause(world.integration)
-    (late,) = runs.to_ask()
+    (late,) = due_work.sites_to_ask()
     world.sandbox.faults.add(_limited(50, times=1))
     queued.drain()
     world.sandbox.clear_calls()
@@ -383,7 +383,7 @@ def test_a_503_that_says_when_to_come_back_stops_the_site_and_counts_no_attempt(
     assert {(queued.again(run).status, queued.again(run).attempts) for run in made} == {
         ("waiting", 0)
     }
-    assert not runs.due()
+    assert not due_work.exists()
     queued.end_pause(world.integration)
     queued.drain()
     assert {queued.again(run).status for run in made} == {"done"}
@@ -428,7 +428,7 @@ def test_the_order_of_a_customer_is_kept_across_a_pause(world):
 def test_a_retry_by_a_person_waits_for_the_end_of_the_pause_too(world):
     made = queued.run(world.course(), status="failed")
     rate_limit.block(world.integration.pk, CallBudget.Blocked.LIMIT, 60)
-    retries.retry([made])
+    retry_by_hand.retry([made])
     assert queued.work() == 0
     assert world.calls() == []
 

@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from integrations import connect, secrets
+from integrations import credentials, secrets
 from integrations.models import Integration, Marketplace, WebhookSecret
 from tests.support import factories
 
@@ -23,8 +23,8 @@ def shop(transactional_db, settings):
     for name in ("Art Academy", "Zoo"):
         factories.connected(name.split()[0].lower(), name=name)
     marketplace = Marketplace.objects.create(name="Main shop")
-    connect.add_webhook_secret(marketplace)
-    connect.add_webhook_secret(marketplace, HOOK)
+    credentials.add_webhook_secret(marketplace)
+    credentials.add_webhook_secret(marketplace, HOOK)
     settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
     return marketplace
 
@@ -47,7 +47,7 @@ def test_every_secret_opens_with_the_new_key_alone(shop, settings):
     )
     settings.FIELD_ENCRYPTION_KEYS = [NEW]
     assert [each.secret() for each in Integration.objects.all()] == [factories.KEY] * 2
-    assert connect.webhook_secret(shop) == HOOK
+    assert credentials.webhook_secret(shop) == HOOK
     assert list(Integration.objects.values_list("secret_version", flat=True)) == versions
 
 
@@ -91,7 +91,7 @@ def test_a_key_that_is_entered_meanwhile_is_not_overwritten(shop, settings):
     def enter() -> None:
         # As a server does that has not been restarted yet and knows the old key only.
         settings.FIELD_ENCRYPTION_KEYS = [OLD]
-        connect.save(Integration.objects.get(name="Art Academy"), "a-new-key-of-the-site")
+        credentials.save(Integration.objects.get(name="Art Academy"), "a-new-key-of-the-site")
         settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
 
     wrapper, ran = meanwhile("integrations_integration", enter)

@@ -11,7 +11,7 @@ from django.db import connection
 from django.urls import reverse
 
 from events.models import RuleRun
-from integrations import connect, secrets
+from integrations import credentials, secrets
 from integrations.models import Integration, WebhookSecret
 from integrations.thinkific.sandbox import Fault
 from tests.support import factories
@@ -104,7 +104,7 @@ def test_the_right_keys_let_what_waited_go_on(world, settings):
     world.sell("10_product")
     world.settle()
     # Entered anew under the keys of now, as the sentence says.
-    connect.save(Integration.objects.get(), factories.KEY)
+    credentials.save(Integration.objects.get(), factories.KEY)
     (run,) = world.later()
     assert run.status == "done"
     assert right != settings.FIELD_ENCRYPTION_KEYS

@@ -8,7 +8,7 @@ import pytest
 
 from integrations.errors import Refused, Retry
 from integrations.steps import drive
-from integrations.thinkific import access_check, calls, courses, users
+from integrations.thinkific import calls, courses, site_check, users
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.attempt import (
     Accepted,
@@ -21,12 +21,12 @@ from integrations.thinkific.attempt import (
     Settled,
 )
 from integrations.thinkific.calls import Call, Get, Post, Put, Steps
-from rules.actions import ACTIONS, Order
+from rules.actions import ACTIONS, ActionInput
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DANA = Person("dana@example.com", "Dana@Example.com", "Dana", "Buyer")
 KNOWN = Account(7)
-COURSE = Order(destination_id=501, destination="Course One")
+COURSE = ActionInput(destination_id=501, destination="Course One")
 NO_ROWS = Answer(200, {"items": [], "meta": {"pagination": {"next_page": None}}})
 
 
@@ -67,8 +67,8 @@ class Played:
         return [f"{type(call).__name__.upper()} {call.path}" for call in self.calls]
 
 
-def run(key: str, state: Attempt, site: Played, order: Order = COURSE) -> str:
-    return drive(ACTIONS[key].run(state, order), site.send).message
+def run(key: str, state: Attempt, site: Played, action_input: ActionInput = COURSE) -> str:
+    return drive(ACTIONS[key].run(state, action_input), site.send).message
 
 
 def test_steps_end_with_their_result_and_get_each_answer():
@@ -158,9 +158,9 @@ def test_a_course_that_thinkific_says_is_gone_is_noted_and_said():
 
 def test_a_course_that_was_said_to_be_gone_and_is_there_is_noted_as_back():
     state = attempt(account=KNOWN)
-    order = Order(destination_id=501, destination="Course One", said_gone=True)
+    action_input = ActionInput(destination_id=501, destination="Course One", said_gone=True)
     site = Played(NO_ROWS, Answer(201, enrollment()))
-    assert run("create_course_enrollment", state, site, order) == "Enrolled in Course One."
+    assert run("create_course_enrollment", state, site, action_input) == "Enrolled in Course One."
     assert state.notes[-1] == Gone("course", 501, gone=False)
 
 
@@ -197,7 +197,7 @@ def test_an_enrollment_is_judged_by_the_time_of_the_attempt(facts, is_open, has_
 
 def test_one_answered_call_proves_that_the_site_lets_us_in():
     site = Played(Answer(200, []))
-    assert drive(access_check.ask(), site.send).state == "open"
+    assert drive(site_check.ask(), site.send).state == "open"
     assert site.made == ["GET /courses"]
 
 

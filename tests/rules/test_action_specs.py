@@ -16,7 +16,15 @@ from integrations.models import Destination, Integration
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Get, Steps
 from rules import pairing
-from rules.actions import ACTIONS, Action, ActionSpec, Effect, Order, Outcome, PlannedCall
+from rules.actions import (
+    ACTIONS,
+    Action,
+    ActionInput,
+    ActionOutcome,
+    ActionSpec,
+    Effect,
+    PlannedCall,
+)
 from rules.configuration import apply, exporting
 from rules.models import Rule
 from tests.support.factories import KEY
@@ -26,9 +34,9 @@ from tests.support.world import World
 CERTIFICATE = "send_certificate"
 
 
-def send_certificate(attempt: Attempt, order: Order) -> Steps[Outcome]:
+def send_certificate(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     yield Get("/courses", {"limit": 1})
-    return Outcome("sent", f"A certificate of {order.destination} is on its way.")
+    return ActionOutcome("sent", f"A certificate of {action_input.destination} is on its way.")
 
 
 SPEC = ActionSpec(
@@ -129,7 +137,7 @@ def test_a_new_action_neither_takes_nor_hides_what_a_purchase_gave(
 def test_a_new_action_that_fails_stands_first_on_the_customers_page(
     world: World, course: Destination, monkeypatch
 ):
-    def fail(attempt: Attempt, order: Order) -> Steps[Outcome]:
+    def fail(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
         raise Refused("The printer is out of paper.")
 
     monkeypatch.setitem(ACTIONS, CERTIFICATE, replace(SPEC, run=fail))

@@ -17,7 +17,7 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integrations import connect, rate_limit
+from integrations import credentials, rate_limit
 from integrations.models import (
     ApiCall,
     CallBudget,
@@ -711,7 +711,7 @@ def test_an_absent_webhook_secret_is_made_and_shown_once(school, apply):
     assert "Make a webhook address for Main shop." in told
     assert "hooks/samcart" not in told
     printed = apply(without)
-    address = connect.webhook_address(Marketplace.objects.get())
+    address = credentials.webhook_address(Marketplace.objects.get())
     assert f"Give SamCart this address as Notify URL of Main shop:\n  {address}\n" in printed
     assert apply(without) == "Nothing to change.\n"
     assert WebhookSecret.objects.count() == 1
@@ -726,7 +726,7 @@ def test_a_changed_webhook_secret_leaves_the_old_one_seven_days(school, apply, m
     assert new.expires_at is None
     assert old.expires_at is not None
     assert timedelta(days=6.9) < old.expires_at - timezone.now() < timedelta(days=7.1)
-    assert connect.webhook_secret(Marketplace.objects.get()) == HOOK + "-2"
+    assert credentials.webhook_secret(Marketplace.objects.get()) == HOOK + "-2"
     assert apply() == "Nothing to change.\n"
 
 
@@ -736,7 +736,7 @@ def test_an_earlier_webhook_secret_can_be_taken_back(school, apply, monkeypatch)
     apply()
     monkeypatch.setenv("HOOK_SECRET", HOOK)
     assert "Set the webhook secret of Main shop" in apply()
-    assert connect.webhook_secret(Marketplace.objects.get()) == HOOK
+    assert credentials.webhook_secret(Marketplace.objects.get()) == HOOK
     first, second = WebhookSecret.objects.order_by("pk")
     assert first.expires_at is None
     assert second.expires_at is not None
@@ -744,7 +744,7 @@ def test_an_earlier_webhook_secret_can_be_taken_back(school, apply, monkeypatch)
 
 
 def test_a_webhook_secret_of_another_account_is_refused(school, apply, refused):
-    connect.add_webhook_secret(Marketplace.objects.create(name="Side shop"), HOOK)
+    credentials.add_webhook_secret(Marketplace.objects.create(name="Side shop"), HOOK)
     assert "this `webhook_secret` belongs to Side shop." in refused(FILE)
 
 
@@ -789,7 +789,7 @@ def test_names_that_look_like_yaml_or_placeholders_survive_an_export(school, app
     course = Destination.objects.get(external_id=501)
     for name in odd:
         marketplace = Marketplace.objects.create(name=name)
-        connect.add_webhook_secret(marketplace)
+        credentials.add_webhook_secret(marketplace)
         number = name if name.isascii() else "X-9"
         product = Product.objects.create(marketplace=marketplace, external_id=number, name=name)
         factories.RuleFactory(marketplace=marketplace, product=product, destination=course)

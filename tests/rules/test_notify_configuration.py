@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from integrations import connect, rate_limit
+from integrations import credentials, rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.notify_url import signature
 from rules.configuration import Faulty, apply, export
@@ -148,7 +148,7 @@ def test_a_fault_is_told_and_nothing_is_applied(old, new, says):
 
 
 def test_an_integration_stays_what_it_is():
-    connect.save(Integration(name="My CRM", site="acme"), "0123456789abcdef0123456789abcdef")
+    credentials.save(Integration(name="My CRM", site="acme"), "0123456789abcdef0123456789abcdef")
     with pytest.raises(Faulty, match="My CRM is of the app thinkific and stays it"):
         run()
     assert stored().url == ""
@@ -157,7 +157,7 @@ def test_an_integration_stays_what_it_is():
 def test_rules_that_the_file_does_not_name_stay_until_prune():
     run()
     shorter = FILE[: FILE.index("  - marketplace: Main shop\n    product:")]
-    outcome = apply(shorter.encode(), {})
-    assert outcome.left == ["rule: Product Purchased, Product 1048001: Send HTTP POST, My CRM"]
+    report = apply(shorter.encode(), {})
+    assert report.left == ["rule: Product Purchased, Product 1048001: Send HTTP POST, My CRM"]
     apply(shorter.encode(), {}, prune=True)
     assert Rule.objects.count() == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import factory
 
-from integrations import connect, secrets
+from integrations import credentials, secrets
 from integrations.models import (
     CallBudget,
     Customer,
@@ -120,5 +120,5 @@ class RuleFactory(factory.django.DjangoModelFactory):
 def connected(school_name: str, **facts) -> Integration:
     """An integration as the admin would save it."""
     integration = Integration(name=facts.pop("name", "Art Academy"), site=school_name, **facts)
-    connect.save(integration, KEY)
+    credentials.save(integration, KEY)
     return integration

@@ -327,7 +327,7 @@ def working() -> Iterator[None]:
     from django.db import connections
 
     from events.deciding import inbox
-    from events.execution import retries
+    from events.execution import recovery
     from tests.support import queued
 
     stopping = threading.Event()
@@ -336,7 +336,7 @@ def working() -> Iterator[None]:
         try:
             while not stopping.wait(0.02):
                 inbox.process()
-                retries.revive()
+                recovery.revive()
                 queued.drain()
         finally:
             connections.close_all()
@@ -373,7 +373,7 @@ def _fill() -> None:
     from django.core.management import call_command
     from django.db import connections
 
-    from integrations import connect
+    from integrations import credentials
     from integrations.models import Destination, Integration, Marketplace
     from rules.actions import Action
     from rules.models import Rule, Scope
@@ -381,9 +381,9 @@ def _fill() -> None:
 
     call_command("migrate", verbosity=0)
     shop = Marketplace.objects.create(name="Main shop")
-    connect.add_webhook_secret(shop, HOOK_SECRET)
+    credentials.add_webhook_secret(shop, HOOK_SECRET)
     site = Integration(name="Art Academy", site="acme")
-    connect.save(site, SAMPLE_KEY)
+    credentials.save(site, SAMPLE_KEY)
     course = Destination.objects.create(
         integration=site, kind="course", external_id=COURSE, name="Watercolor"
     )

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from config.logging import LineFormatter
-from events.execution import runs
+from events.execution import due_work
 from events.execution.claiming import claims
 from events.execution.loop import Loop
 from events.execution.senders import Senders
@@ -113,7 +113,7 @@ def carry_out(*claimed: RuleRun, until: float = float("inf")) -> None:
 
 def work() -> int:
     """Ask the sites whose pause is over, claim and carry out once; how many runs that were."""
-    for site in runs.to_ask():
+    for site in due_work.sites_to_ask():
         ask(site)
     claimed = claim(8)
     for each in claimed:

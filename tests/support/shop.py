@@ -10,7 +10,7 @@ from django.db import connection
 
 from events.deciding import inbox
 from events.models import Delivery, EventLog
-from integrations import connect
+from integrations import credentials
 from integrations.models import Integration, Marketplace, Product
 from rules.models import Rule
 from tests.support import factories
@@ -59,7 +59,7 @@ def build() -> Shop:
     return Shop(
         marketplace=marketplace,
         integration=cast(Integration, integration),
-        secret=connect.add_webhook_secret(marketplace),
+        secret=credentials.add_webhook_secret(marketplace),
     )
 
 
@@ -69,7 +69,7 @@ def another(shop: Shop) -> Shop:
     return Shop(
         marketplace=marketplace,
         integration=shop.integration,
-        secret=connect.add_webhook_secret(marketplace),
+        secret=credentials.add_webhook_secret(marketplace),
     )
 
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from django.db.models.functions import Now
 
 from events.deciding import inbox
-from events.execution import retries
+from events.execution import recovery
 from events.models import EventLog, RuleRun
-from integrations import connect
+from integrations import credentials
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Sandbox, School
@@ -68,7 +68,7 @@ class World(Account):
         """A Notify URL with this address and signing secret, connected to Admit."""
         site = urlsplit(url).hostname or ""
         row = Integration(name=name, app=Integration.App.NOTIFY_URL, site=site, url=url)
-        connect.save(row, secret)
+        credentials.save(row, secret)
         return row
 
     def notify_rule(
@@ -106,7 +106,7 @@ class World(Account):
     def settle(self) -> list[RuleRun]:
         """Carry out what is due now, in order; every run there is, oldest first."""
         self.read()
-        retries.revive()
+        recovery.revive()
         queued.drain()
         return list(RuleRun.objects.order_by("pk"))
 
@@ -141,5 +141,5 @@ def build(sandbox: Sandbox) -> World:
         school=school,
         integration=factories.connected("acme"),
         marketplace=marketplace,
-        secret=connect.add_webhook_secret(marketplace),
+        secret=credentials.add_webhook_secret(marketplace),
     )

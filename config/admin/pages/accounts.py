@@ -14,7 +14,7 @@ from config.admin.parts.badges import brief
 from config.admin.parts.page import Page, render
 from events.deciding import naming
 from events.retention import delete_account
-from integrations import connect
+from integrations import credentials
 from integrations.models import Marketplace
 
 View = Callable[..., HttpResponseBase]
@@ -60,7 +60,7 @@ def add(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:samcart"))
     with transaction.atomic():
         account = form.save()
-        connect.add_webhook_secret(account)
+        credentials.add_webhook_secret(account)
     messages.success(request, f"{account}: added. Press Show, and give SamCart its address.")
     return to_account(account)
 

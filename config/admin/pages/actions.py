@@ -17,10 +17,10 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
-from events.execution import email_correction, gone_destinations, retries, wait_reasons
+from events.execution import email_correction, gone_destinations, retry_by_hand, wait_reasons
 from events.models import RuleRun
 from events.queue import wake
-from events.reports import activity_search, exchanges
+from events.reports import activity_search, api_calls
 from integrations import catalog_refresh
 from rules.actions.notify import NO_BODY
 from rules.models import Rule
@@ -89,25 +89,27 @@ class ActionAdmin(ReadOnly):
             "retry",
             "Retry",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.FAILED and not retries.why_not(run),
+            fits=lambda run: run.status == Status.FAILED and not retry_by_hand.why_not(run),
         ),
         Button(
             "release",
             "Release",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.HELD and not retries.why_not(run),
+            fits=lambda run: run.status == Status.HELD and not retry_by_hand.why_not(run),
         ),
         Button(
             "do_anyway",
             "Do it anyway",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.SKIPPED and not retries.why_not(run, anyway=True),
+            fits=lambda run: (
+                run.status == Status.SKIPPED and not retry_by_hand.why_not(run, anyway=True)
+            ),
         ),
         Button(
             "run_again",
             "Run again",
             "events.retry_rulerun",
-            fits=lambda run: not retries.why_not_again(run),
+            fits=lambda run: not retry_by_hand.why_not_again(run),
             in_row=False,
         ),
         Button(
@@ -197,7 +199,7 @@ class ActionAdmin(ReadOnly):
 
     def run_again(self, request: HttpRequest, run: RuleRun) -> None:
         """For a receiver that has lost what it got."""
-        reason = retries.run_again(run)
+        reason = retry_by_hand.run_again(run)
         if not reason:
             with transaction.atomic():
                 wake.wake()
@@ -252,15 +254,15 @@ class ActionAdmin(ReadOnly):
         self._dismiss(request, chosen)
 
     def _queue(self, request: HttpRequest, runs: Any, *, anyway: bool) -> None:
-        queued, left = retries.retry(runs, anyway=anyway)
+        queued, left = retry_by_hand.retry(runs, anyway=anyway)
         if queued:
             with transaction.atomic():
                 wake.wake()
         level = messages.SUCCESS if queued else messages.WARNING
-        self.message_user(request, retries.retried_sentence(queued, left), level)
+        self.message_user(request, retry_by_hand.retried_sentence(queued, left), level)
 
     def _dismiss(self, request: HttpRequest, runs: Any) -> None:
-        number = retries.dismiss(runs, by=name_of(request))
+        number = retry_by_hand.dismiss(runs, by=name_of(request))
         if number:
             what = "1 action" if number == 1 else f"{number} actions"
             self.message_user(request, f"{what} dismissed. No further action is needed.")
@@ -274,11 +276,11 @@ class ActionAdmin(ReadOnly):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         run = context["original"]
-        calls = exchanges.of_runs([run]).get(run.pk, [])
+        calls = api_calls.of_runs([run]).get(run.pk, [])
         told = {
             "told": wait_reasons.reason(run),
-            "exchanges": calls,
-            "removed": exchanges.removed(run),
+            "calls": calls,
+            "removed": api_calls.removed(run),
             "answer": calls[-1] if calls and run.spec.passes_on else None,
         }
         return super().render_change_form(request, context | told, *args, **kwargs)

@@ -16,7 +16,7 @@ from config.admin.parts import badges
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import obstacles, payload_removed
 from events.models import EventLog
-from events.reports import backfill, exchanges, review
+from events.reports import api_calls, backfill, review
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from rules.engine import REASONS, Reason
@@ -30,14 +30,14 @@ LATE = timedelta(hours=1)
 def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """All that the page shows of the event; texts of strangers are cut, and escaped there."""
     runs = list(event.runs.all())
-    reasons, calls = wait_reasons.reasons(runs), exchanges.of_runs(runs)
+    reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     return {
         "steps": [
             {
                 "run": run,
                 "told": reasons[run.pk],
                 "calls": calls.get(run.pk, []),
-                "removed": exchanges.removed(run),
+                "removed": api_calls.removed(run),
             }
             for run in runs
         ],

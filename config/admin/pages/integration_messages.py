@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from config.admin.parts import badges
 from events.reports import backlog
 from integrations import app_registry, rate_limit
-from integrations.catalog_refresh import Outcome
+from integrations.catalog_refresh import RefreshOutcome
 from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
@@ -22,7 +22,7 @@ from rules.broken_rules import BrokenRules
 Connection = Integration.Connection
 
 
-def refreshed(request: HttpRequest, integration: Integration, outcome: Outcome) -> None:
+def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOutcome) -> None:
     """How a refresh ended, or that it goes on, and what Thinkific does not list."""
     say = messages.error if outcome.fault else messages.success
     say = messages.info if outcome.goes_on else say
@@ -55,7 +55,7 @@ def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, wa
 
 
 def connected(
-    request: HttpRequest, integration: Integration, outcome: Outcome, waiting: int
+    request: HttpRequest, integration: Integration, outcome: RefreshOutcome, waiting: int
 ) -> None:
     """After a new key: whether it works, and what that means for the actions that wait."""
     if integration.connection == Connection.CONNECTED:

@@ -21,7 +21,7 @@ from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.page import render
 from events.reports import backlog
 from events.retention import delete_integration
-from integrations import app_registry, catalog_refresh, connect
+from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS
 from integrations.models import CallBudget, Destination, Integration
 from integrations.thinkific.explain import FAULTS, explain_plainly
@@ -124,7 +124,7 @@ class IntegrationAdmin(ListAdmin):
 
     @admin.display(description="Connection")
     def shown_connection(self, integration: Integration) -> SafeString:
-        warning = connect.expiry_warning(integration, timezone.localdate())
+        warning = credentials.expiry_warning(integration, timezone.localdate())
         end = badges.badge("Token expires", badges.AMBER) if warning else ""
         pause = badges.badge("Paused", badges.AMBER) if _is_paused(integration) else ""
         return format_html(

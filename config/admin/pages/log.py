@@ -25,7 +25,7 @@ from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
-from events.execution import email_correction, retries, wait_reasons
+from events.execution import email_correction, retry_by_hand, wait_reasons
 from events.execution.rerun import CANNOT, rerun
 from events.models import Delivery, EventLog, RuleRun
 from events.queue import wake
@@ -224,12 +224,12 @@ class LogAdmin(ReadOnly):
         failed = RuleRun.objects.filter(
             event__in=list(chosen.values_list("pk", flat=True)), status=RuleRun.Status.FAILED
         )
-        queued, left = retries.retry(failed.order_by("received_at", "pk"))
+        queued, left = retry_by_hand.retry(failed.order_by("received_at", "pk"))
         if queued:
             with transaction.atomic():
                 wake.wake()
         level = messages.SUCCESS if queued else messages.WARNING
-        self.message_user(request, retries.retried_sentence(queued, left), level)
+        self.message_user(request, retry_by_hand.retried_sentence(queued, left), level)
 
     @admin.action(description="Run the rules again", permissions=["rerun"])
     def rerun_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> None:

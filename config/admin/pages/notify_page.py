@@ -16,7 +16,7 @@ from config.admin.parts import badges
 from config.admin.parts.page import render
 from events.receiving import samples
 from events.reports import backlog
-from integrations import connect
+from integrations import credentials
 from integrations.errors import OutsideError
 from integrations.models import ApiCall, Integration
 from integrations.notify_url import address_check, signature, trial
@@ -126,7 +126,7 @@ def _save(request: HttpRequest, form: NotifyForm) -> HttpResponse:
             "is saved. When the receiver has the secret, press Done and then Send a test.",
         )
     waiting = backlog.waiting(integration)
-    connect.save(integration)
+    credentials.save(integration)
     integration_messages.saved(request, form, waiting)
     return HttpResponseRedirect(_address(integration))
 
@@ -142,7 +142,7 @@ def _with_secret(request: HttpRequest, integration: Integration, text: str) -> H
     A message or another page would need the secret to be kept somewhere.
     """
     secret = signature.new_secret()
-    connect.save(integration, secret)
+    credentials.save(integration, secret)
     return render(
         request,
         "admin/integrations/integration/secret.html",

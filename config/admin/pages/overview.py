@@ -19,7 +19,7 @@ from config.admin.parts.page import render
 from events.execution import wait_reasons
 from events.models import Delivery, RuleRun
 from events.reports import backfill, backlog, dashboard, queue, subscriptions, trigger_coverage
-from integrations import app_registry, connect
+from integrations import app_registry, credentials
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific.explain import trouble
 from rules import actions, pairing
@@ -114,7 +114,9 @@ def _facts(
         not_understood=dashboard.not_understood(),
         waiting_for_off=waiting_for_off,
         never_sent=never_sent,
-        expiring=sum(bool(connect.expiry_warning(site, timezone.localdate())) for site in sites),
+        expiring=sum(
+            bool(credentials.expiry_warning(site, timezone.localdate())) for site in sites
+        ),
         to_set_up=to_set_up,
     )
 
@@ -136,7 +138,7 @@ def _urgency(site: Integration) -> int:
     return [
         connection == kinds.REFUSED,
         connection == kinds.UNREACHABLE,
-        bool(connect.expiry_warning(site, timezone.localdate())),
+        bool(credentials.expiry_warning(site, timezone.localdate())),
         connection != kinds.CONNECTED,
         True,
     ].index(True)
@@ -154,7 +156,7 @@ def _shown(sites: list[Integration]) -> list[tuple[Integration, str, datetime | 
 def _health(site: Integration) -> str:
     if not app_registry.of(site).has_catalog:
         return site.connection_message
-    warning = connect.expiry_warning(site, timezone.localdate())
+    warning = credentials.expiry_warning(site, timezone.localdate())
     return warning or trouble(site)
 
 

@@ -16,7 +16,7 @@ from config.admin.parts.page import Page, render
 from events.deciding import naming
 from events.receiving.samples import has_type
 from events.reports import trigger_coverage
-from integrations import connect
+from integrations import credentials
 from integrations.models import Marketplace, WebhookSecret
 from integrations.secrets import SecretUnreadable
 from rules.triggers import Category, Trigger
@@ -83,8 +83,8 @@ def show_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
 def new_secret(request: HttpRequest, account: Marketplace) -> HttpResponse:
     """Another address; the old one works for another week."""
     before = account.webhook_secrets.exists()
-    connect.add_webhook_secret(account)
-    until = timezone.localtime(timezone.now() + connect.OVERLAP)
+    credentials.add_webhook_secret(account)
+    until = timezone.localtime(timezone.now() + credentials.OVERLAP)
     text = f"{account} has a new address. Press Show, and paste it in SamCart."
     if before:
         text += (
@@ -98,7 +98,7 @@ def new_secret(request: HttpRequest, account: Marketplace) -> HttpResponse:
 @posted
 def end_old_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
     """End what was replaced at once, because somebody has it who should not."""
-    ended = connect.end_old_addresses(account)
+    ended = credentials.end_old_addresses(account)
     if ended:
         what = "The old address has" if ended == 1 else f"{ended} old addresses have"
         text = f"{what} ended. What is still sent there is kept, enrolls nobody and waits for you."
@@ -121,10 +121,10 @@ def _page(request: HttpRequest, account: Marketplace, *, reveal: bool = False) -
         unreachable=unreachable,
         address=address,
         fault=fault,
-        has_address=connect.current_secret(account) is not None,
+        has_address=credentials.current_secret(account) is not None,
         older=(older := _older(account)),
         older_works=sum(one.works for one in older),
-        overlap_days=connect.OVERLAP.days,
+        overlap_days=credentials.OVERLAP.days,
         missing=[
             trigger_coverage.MissingTrigger(row.trigger, row.rules) for row in rows if row.missing
         ],
@@ -142,7 +142,7 @@ def _page(request: HttpRequest, account: Marketplace, *, reveal: bool = False) -
 def _address(account: Marketplace) -> tuple[str, str]:
     """The address, or why it cannot be shown."""
     try:
-        return connect.webhook_address(account), ""
+        return credentials.webhook_address(account), ""
     except SecretUnreadable as error:
         return "", error.message
 

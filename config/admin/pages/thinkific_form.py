@@ -7,7 +7,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 
-from integrations import connect
+from integrations import credentials
 from integrations.models import Integration
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific.explain import WHERE
@@ -141,7 +141,7 @@ class ThinkificForm(forms.ModelForm):
     def _expires(self, secret: str) -> bool:
         """Whether the key in force after saving is a token; yes where nobody can tell."""
         try:
-            return connect.expires(secret or self.instance.secret())
+            return credentials.expires(secret or self.instance.secret())
         except SecretUnreadable:
             return True
 

@@ -16,7 +16,7 @@ from config.admin.pages.thinkific_form import SECTIONS, ThinkificForm
 from config.admin.parts import badges
 from config.admin.parts.page import render
 from events.reports import backlog
-from integrations import catalog_refresh, connect
+from integrations import catalog_refresh, credentials
 from integrations.models import ApiCall, Destination, Integration
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
@@ -66,7 +66,7 @@ def _page(
         mapping=fields or (None if is_new else field_mapping.section(integration)),
         errors=wrong,
         may_delete=may_delete and not is_new,
-        warning=connect.expiry_warning(integration, timezone.localdate()),
+        warning=credentials.expiry_warning(integration, timezone.localdate()),
         trouble=why,
         last_call=last_call(integration) if why else None,
         rules_url="" if is_new else integration_messages.rules_of(integration=integration.pk),
@@ -81,7 +81,7 @@ def _save(
     waiting = backlog.waiting(integration) if integration.pk else 0
     moved = integration.site != form.initial.get("site")
     with transaction.atomic():
-        connect.save(integration, form.cleaned_data["secret"])
+        credentials.save(integration, form.cleaned_data["secret"])
         if fields is not None:
             fields.save()
     page = reverse("admin:integrations_integration_change", args=[integration.pk])

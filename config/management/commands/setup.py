@@ -17,7 +17,7 @@ from django.core.validators import validate_email
 
 from config import env_file
 from config.staff import people
-from integrations import connect
+from integrations import credentials
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
 
@@ -96,9 +96,9 @@ class Command(BaseCommand):
     def _account(self, name: str, url: str) -> None:
         account, _ = Marketplace.objects.get_or_create(name=name)
         try:
-            if not connect.webhook_secret(account):
-                connect.add_webhook_secret(account)
-            path = urlsplit(connect.webhook_address(account)).path
+            if not credentials.webhook_secret(account):
+                credentials.add_webhook_secret(account)
+            path = urlsplit(credentials.webhook_address(account)).path
         except SecretUnreadable as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"The address for {account} (keep it secret): {url}{path}")

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from events.execution import retries
+from events.execution import retry_by_hand
 from events.models import RuleRun
 from events.queue import wake
 
@@ -23,11 +23,11 @@ class Command(BaseCommand):
         parser.add_argument("--run", type=int, metavar="ID", help="this one")
 
     def handle(self, **options: Any) -> None:
-        queued, left = retries.retry(self._chosen(**options))
+        queued, left = retry_by_hand.retry(self._chosen(**options))
         if queued:
             with transaction.atomic():
                 wake.wake()
-        self.stdout.write(retries.retried_sentence(queued, left))
+        self.stdout.write(retry_by_hand.retried_sentence(queued, left))
 
     def _chosen(self, *, failed: bool, event: int | None, run: int | None, **_: Any) -> Any:
         if not failed and event is None and run is None:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from events.models import EventLog
 from events.receiving import sample_sale, samples
 from events.reports import serializers
-from integrations import connect
+from integrations import credentials
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
 from rules.triggers import Trigger, from_address
@@ -76,7 +76,7 @@ def webhook(marketplace: str | None, url: str | None) -> str:
         names = ", ".join(accounts.values_list("name", flat=True)) or "none yet: manage.py setup"
         raise CommandError(f"Name one SamCart account with --marketplace. There are: {names}.")
     try:
-        address = connect.webhook_address(chosen.get())
+        address = credentials.webhook_address(chosen.get())
     except SecretUnreadable as error:
         raise CommandError(str(error)) from None
     if not address:

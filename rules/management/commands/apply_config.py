@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from integrations import connect
+from integrations import credentials
 from rules import configuration
 from rules.configuration.document import LARGEST
 
@@ -32,31 +32,31 @@ class Command(BaseCommand):
     def handle(self, *, file: str, dry_run: bool, prune: bool, **_: Any) -> None:
         raw = _read(file)
         try:
-            outcome = configuration.apply(
+            report = configuration.apply(
                 raw, os.environ, dry_run=dry_run, prune=prune, progress=self._progress
             )
         except configuration.Faulty as error:
             raise CommandError(
                 "\n  ".join([f"Nothing of {file} was applied.", *error.faults])
             ) from None
-        self._tell(outcome, dry_run=dry_run)
+        self._tell(report, dry_run=dry_run)
 
     def _progress(self, name: str) -> None:
         if self.stderr.isatty():
             self.stderr.write(f"Reading {name} ...", self.style.NOTICE)
 
-    def _tell(self, outcome: configuration.Outcome, *, dry_run: bool) -> None:
-        for change in outcome.changes:
+    def _tell(self, report: configuration.ApplyReport, *, dry_run: bool) -> None:
+        for change in report.changes:
             self.stdout.write(change)
-        if outcome.left:
+        if report.left:
             self.stdout.write("Not in the file (kept; --prune deletes them):")
-            for text in outcome.left:
+            for text in report.left:
                 self.stdout.write(f"  {text}")
-        if outcome.kept:
+        if report.kept:
             self.stdout.write("Not in the file (kept, because rules use it):")
-            for text in outcome.kept:
+            for text in report.kept:
                 self.stdout.write(f"  {text}")
-        number = len(outcome.changes)
+        number = len(report.changes)
         counted = f"{number} change{'' if number == 1 else 's'}"
         if not number:
             self.stdout.write("Nothing to change.")
@@ -64,9 +64,9 @@ class Command(BaseCommand):
             self.stdout.write(f"Dry run: {counted} to make, nothing was changed.")
         else:
             self.stdout.write(f"Done: {counted}.")
-        for marketplace in () if dry_run else outcome.new_addresses:
+        for marketplace in () if dry_run else report.new_addresses:
             self.stdout.write(f"Give SamCart this address as Notify URL of {marketplace}:")
-            self.stdout.write(f"  {connect.webhook_address(marketplace)}")
+            self.stdout.write(f"  {credentials.webhook_address(marketplace)}")
 
 
 def _read(file: str) -> bytes:

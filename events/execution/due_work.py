@@ -5,7 +5,7 @@ from integrations import rate_limit
 from integrations.models import Integration
 
 
-def due() -> bool:
+def exists() -> bool:
     """Whether a worker would find something to do now."""
     sites = rate_limit.open_sites() | rate_limit.sites_to_ask()
     ready = RuleRun.objects.due().filter(integration__in=sites)
@@ -14,7 +14,7 @@ def due() -> bool:
     )
 
 
-def to_ask() -> list[Integration]:
+def sites_to_ask() -> list[Integration]:
     """Sites whose pause is over, with runs that wait for it."""
     sites = rate_limit.sites_to_ask()
     if not sites:

@@ -1,51 +1,30 @@
-"""Runs that begin again: when a worker died over them, and when a person says so."""
+"""What a person does with runs by hand: retry, send once more, dismiss."""
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models import F, Value
 from django.db.models.functions import Concat, Now
+from django.utils import timezone
 
+from events.access import decisions
 from events.deciding import revocations
 from events.execution import gone_destinations, messages
 from events.execution.results import refresh_event
 from events.models import EventLog, RuleRun
 
-log = logging.getLogger(__name__)
 Status = RuleRun.Status
-CRASHES_ALLOWED = 3
 DISMISSED = "dismissed"
 NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
-
-
-def revive() -> int:
-    """Give back runs whose worker died, and end those that can never be carried out.
-
-    Returns how many leases had lapsed.
-    """
-    lapsed = list(RuleRun.objects.lapsed().values_list("pk", "event"))
-    for pk, event in lapsed:
-        with transaction.atomic():
-            _give_back(RuleRun.objects.lapsed().filter(pk=pk))
-            refresh_event(event)
-    if lapsed:
-        log.warning("leases_lapsed", extra={"count": len(lapsed)})
-    orphans = RuleRun.objects.orphaned().values_list("pk", "event", "integration")
-    for pk, event, integration in list(orphans):
-        with transaction.atomic():
-            _give_up(pk, "integration" if integration is None else "customer")
-            refresh_event(event)
-    return len(lapsed)
 
 
 def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[str, int]]:
     """Queue failed, held or skipped runs again, and done ones whose account was deleted since.
 
     Returns how many were queued, and for the others how many per reason why not.
-    `anyway` also carries out what a later event has overtaken, refunded or canceled.
+    `anyway` also carries out what was decided otherwise, refunded or canceled.
     """
     queued = 0
     left: dict[str, int] = {}
@@ -88,6 +67,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
                 message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
                 finished_at=Now(),
             )
+            decisions.waive([run])
             refresh_event(run.event_id)
     return number
 
@@ -111,21 +91,27 @@ def retried_sentence(queued: int, left: dict[str, int]) -> str:
 
 
 def _queue(run: RuleRun, *, anyway: bool) -> int:
+    before = run.status
+    run.status, run.code, run.message = Status.WAITING, "queued", "Queued again."
+    run.attempts = run.crashes = 0
+    run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
+    instead = _given_instead(run)
     with transaction.atomic():
-        queued = RuleRun.objects.filter(pk=run.pk, status=run.status).update(
-            status=Status.WAITING,
-            code="queued",
-            message="Queued again.",
-            attempts=0,
-            crashes=0,
-            forced=anyway,
-            message_id=uuid4(),
-            next_attempt_at=Now(),
-            finished_at=None,
-            **_given_instead(run),
-        )
+        if instead:
+            decisions.waive([run])
+            run.grant = None
+            for name, value in instead.items():
+                setattr(run, name, value)
+        if run.target and (anyway or run.grant_id is None):
+            decisions.decide_alone(run, anyway=anyway)
+        same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=before)
+        queued = same.exists()
+        if queued:
+            run.save()
+        else:
+            transaction.set_rollback(True)
         refresh_event(run.event_id)
-    return queued
+    return int(queued)
 
 
 def _given_instead(run: RuleRun) -> dict[str, Any]:
@@ -148,42 +134,9 @@ def why_not(run: RuleRun, *, anyway: bool = False) -> str:
     if run.status == Status.DONE and not RuleRun.objects.lost().filter(pk=run.pk).exists():
         return "it had succeeded"
     if run.status == Status.SKIPPED and not anyway:
-        dismissed = run.code == DISMISSED
-        return "somebody has dismissed it" if dismissed else "a later event has overtaken it"
+        return "somebody has dismissed it" if run.code == DISMISSED else "nothing is due by it"
     if run.customer_id is None and not run.spec.passes_on:
         return NO_EMAIL
     if run.integration_id is None:
         return "its integration was deleted"
     return ""
-
-
-def _give_back(lapsed: QuerySet[RuleRun]) -> None:
-    too_often = (
-        f"Admit stopped {CRASHES_ALLOWED} times while it carried this out. "
-        "Call your technician, then retry."
-    )
-    last = {"crashes__gte": CRASHES_ALLOWED - 1}
-    lapsed.update(
-        status=Case(When(**last, then=Value(Status.FAILED)), default=Value(Status.WAITING)),
-        code="worker_stopped",
-        message=Case(
-            When(**last, then=Value(too_often)),
-            default=Value("Admit stopped while it carried this out; it goes on by itself."),
-        ),
-        finished_at=Case(When(**last, then=Now()), default=None),
-        crashes=F("crashes") + 1,
-        lease_token=None,
-        lease_until=None,
-        next_attempt_at=Now(),
-    )
-
-
-def _give_up(pk: int, what: str) -> None:
-    RuleRun.objects.orphaned().filter(pk=pk).update(
-        status=Status.FAILED,
-        finished_at=Now(),
-        next_attempt_at=None,
-        code="deleted",
-        message=f"The {what} was deleted before this could be carried out. "
-        "Do it by hand if it is still wanted.",
-    )

@@ -1,4 +1,4 @@
-"""Connecting: SamCart accounts with their addresses, Thinkific sites with their keys."""
+"""Credentials: the secret addresses of SamCart accounts, the keys and tokens of integrations."""
 
 from datetime import date, timedelta
 

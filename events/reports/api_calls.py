@@ -1,4 +1,4 @@
-"""The exchanges with Thinkific that belong to runs, as they were, secrets masked."""
+"""The API calls of runs, as they were, secrets masked."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -1,36 +1,12 @@
-"""The calls we make: each exchange as it was, and each site's budget of calls."""
+"""Each site's budget of calls: when the next one may go out, and why it may not."""
 
 from django.db import models
 
 from integrations.models.thinkific import Integration
 
 
-class ApiCall(models.Model):
-    """One exchange with a site, secrets masked."""
-
-    integration = models.ForeignKey(
-        Integration, models.SET_NULL, null=True, related_name="api_calls"
-    )
-    # A plain reference: runs belong to an app that this one does not know.
-    run_id = models.BigIntegerField(null=True, db_index=True)
-    method = models.CharField(max_length=6)
-    url = models.TextField()
-    request_body = models.TextField(blank=True)
-    status = models.PositiveSmallIntegerField(null=True)
-    response_body = models.TextField(blank=True)
-    error = models.TextField(blank=True)
-    milliseconds = models.PositiveIntegerField()
-    sent_at = models.DateTimeField(db_index=True)
-
-    class Meta:
-        verbose_name = "API call"
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.url} {self.status or self.error}"
-
-
 class SiteAnswer(models.TextChoices):
-    """What a site answered when it was asked whether it is open: see `thinkific.access_check`."""
+    """What a site answered when it was asked whether it is open: see `thinkific.site_check`."""
 
     NONE = "", "Not asked, or being asked"
     OPEN = "open", "Open"

@@ -1,0 +1,283 @@
+"""Deciding on the ledger: finds the grants that events are about, changes and writes them.
+
+For many events with one look; see `events.access.ledger` for what is decided.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+
+from django.db.models import Q
+from django.utils import timezone
+
+from events.access import ledger, lock, sentences
+from events.access.ledger import Change, Sale, Verdict
+from events.models import EventLog, Grant, RuleRun
+from integrations.models import Customer, Destination, Marketplace
+from rules.triggers import Trigger
+
+Status = RuleRun.Status
+AMBIGUOUS = "ambiguous"
+# The strongest first: what an event about several purchases comes to.
+STRONGEST = (
+    Verdict.ENDS,
+    Verdict.LATE,
+    Verdict.ENDED_BEFORE,
+    Verdict.GAVE_NOTHING,
+    Verdict.UNKNOWN_PURCHASE,
+)
+
+
+class Decisions:
+    """The grants of some sales as they stand in this transaction, which holds the lock.
+
+    `flush` writes what the caller has noted; it is called before the log is asked.
+    """
+
+    def __init__(self, sales: Iterable[Sale], *, flush: Callable[[], None] = lambda: None) -> None:
+        named = [sale for sale in sales if sale.is_named]
+        orders = {sale.order_id for sale in named} - {""}
+        subscriptions = {sale.subscription_id for sale in named} - {""}
+        found = Grant.objects.filter(
+            Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
+        ).select_related("customer")
+        self._rows: list[Grant] = list(found) if named else []
+        self._flush = flush
+        self._new: list[Grant] = []
+        self._changed: dict[int, Grant] = {}
+
+    def student(self, event: EventLog) -> Customer | None:
+        """Whose access the event is about: the one whom the first event of its purchase named."""
+        rows = self._of(event)
+        if rows:
+            return rows[0].customer
+        sale = Sale.of(event)
+        if event.trigger == Trigger.PRODUCT_PURCHASED or not sale.is_named:
+            return event.customer
+        named = [each for each in self._log(sale) if each.customer is not None]
+        return named[0].customer if named else event.customer
+
+    def decide(self, event: EventLog, run: RuleRun, *, sure: bool = False) -> None:
+        """Let a waiting run change the ledger. It ends at once where nothing is left to be done.
+
+        It is held where it is not clear which purchase the event is about, unless a person is
+        `sure`.
+        """
+        rows = self._of(event)
+        if not sure and run.spec.ends_access and (unclear := self._unclear(event, rows)):
+            run.status, run.code, run.message = Status.HELD, AMBIGUOUS, unclear
+            return
+        change = self._change(event, run)
+        if run.spec.gives_access:
+            verdict, row = self._give(event, run, change, rows)
+        else:
+            verdict, row = self._end(event, run, change, rows)
+        run.grant = row
+        if not verdict.is_carried_out:
+            run.status, run.code = Status.SKIPPED, verdict.value
+            run.message = sentences.nothing_to_do(verdict, run, row)
+            run.finished_at, run.next_attempt_at = timezone.now(), None
+
+    def force(self, event: EventLog, run: RuleRun) -> None:
+        """Do what the run says, whatever was decided: a person wants it."""
+        rows = self._of(event)
+        change = self._change(event, run, by_hand=True)
+        row = run.grant or next(filter(change.is_of, rows), None) or self._row(event, run, rows)
+        if run.spec.gives_access:
+            ledger.open_it(row, change)
+            self._note(row)
+        else:
+            for each in {row, *filter(change.includes, rows)}:
+                ledger.end_it(each, change)
+                self._note(each)
+        run.grant = row
+
+    def write(self) -> None:
+        """Write the grants that are new or changed; their events must have been written."""
+        Grant.objects.bulk_create(self._new)
+        for row in self._changed.values():
+            row.save()
+        self._new, self._changed = [], {}
+
+    def _give(
+        self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
+    ) -> tuple[Verdict, Grant]:
+        groups = ledger.by_source(rows)
+        rows = rows if len(groups) == 1 else []
+        verdict, row = ledger.give(change, rows, self._row(event, run, rows))
+        self._note(row)
+        return verdict, row
+
+    def _end(
+        self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
+    ) -> tuple[Verdict, Grant]:
+        if run.ends_all and run.customer is not None:
+            rows = [*rows, *self._all_of(run.customer, change, without=rows)]
+        groups = list(ledger.by_source(rows).values()) or [[]]
+        found: dict[Verdict, Grant] = {}
+        for group in groups:
+            verdict, touched = ledger.end(change, group, self._row(event, run, group))
+            for row in touched:
+                self._note(row)
+            found.setdefault(verdict, next(filter(change.is_of, touched)))
+        verdict = next(each for each in STRONGEST if each in found)
+        row = found[verdict]
+        if run.ends_all:
+            return Verdict.ENDS, row
+        if verdict is Verdict.UNKNOWN_PURCHASE:
+            verdict = self._judge_unknown(event)
+        return verdict, row
+
+    def _judge_unknown(self, event: EventLog) -> Verdict:
+        """What to do about a purchase that gave nothing as far as the ledger knows."""
+        purchased = Trigger.PRODUCT_PURCHASED
+        if event.trigger == purchased or any(
+            each.trigger == purchased for each in self._log(Sale.of(event))
+        ):
+            return Verdict.GAVE_NOTHING
+        account = Marketplace.objects.get(pk=event.marketplace_id)
+        if event.ordered_at is None or event.ordered_at < account.created_at:
+            return Verdict.BEFORE_ADMIT
+        return Verdict.UNKNOWN_PURCHASE
+
+    def _unclear(self, event: EventLog, rows: list[Grant]) -> str:
+        """Why a person must say which purchase an ending event is about, "" when it is clear."""
+        sale = Sale.of(event)
+        if not sale.is_named:
+            open_ones = [each for each in rows if each.is_active]
+            if len({each.opened_at for each in open_ones}) > 1:
+                return (
+                    "SamCart named no order, and the customer has bought this more than once. "
+                    "Release it if the access is to end."
+                )
+        elif event.trigger == Trigger.PRODUCT_REFUNDED and not sale.subscription_id and rows:
+            bought = [
+                each.transaction_id
+                for each in self._log(sale)
+                if each.trigger == Trigger.PRODUCT_PURCHASED and each.product_id
+            ]
+            if len(set(bought) - {""}) > 1:
+                return (
+                    f"Order {sale.order_id} has this product more than once, and SamCart does not "
+                    "say which one was refunded. Release it if the access is to end."
+                )
+        return ""
+
+    def _of(self, event: EventLog) -> list[Grant]:
+        """The grants of the purchase, or of the purchases, that the event is about."""
+        sale = Sale.of(event)
+        if not sale.is_named:
+            return self._of_product(event)
+        rows = [row for row in self._rows if sale.is_same(Sale.of(row))]
+        if sale.subscription_id and len(ledger.by_source(rows)) == 1:
+            for row in rows:
+                if not row.subscription_id:
+                    row.subscription_id = sale.subscription_id
+                    self._note(row)
+        return rows
+
+    def _of_product(self, event: EventLog) -> list[Grant]:
+        """An event that names no purchase is about the customer's own of the product."""
+        if event.trigger == Trigger.PRODUCT_PURCHASED or event.customer is None:
+            return []  # each is a purchase of its own
+        self._flush()
+        same = Grant.objects.filter(
+            source=Grant.Source.PURCHASE,
+            customer=event.customer,
+            marketplace=event.marketplace_id,
+            product=event.product_id,
+        ).select_related("customer")
+        known = {row.pk: row for row in self._rows}
+        self._rows += [row for row in same if row.pk not in known]
+        return [known.get(row.pk, row) for row in same]
+
+    def _all_of(self, student: Customer, change: Change, *, without: list[Grant]) -> list[Grant]:
+        """What else gives the student some of this, whatever gave it."""
+        self._flush()
+        found = Grant.objects.filter(customer=student, integration=change.integration)
+        mine = {row.pk for row in without}
+        known = {row.pk: row for row in self._rows}
+        others = [known.get(row.pk, row) for row in found if row.pk not in mine]
+        return [row for row in others if change.touches(row)]
+
+    def _log(self, sale: Sale) -> list[EventLog]:
+        """The events of a purchase so far, in receipt order; none of a withdrawn address."""
+        self._flush()
+        ids = Q()
+        if sale.order_id:
+            ids |= Q(order_id=sale.order_id)
+        if sale.subscription_id:
+            ids |= Q(subscription_id=sale.subscription_id)
+        events = EventLog.objects.filter(
+            ids, marketplace=sale.marketplace, delivery__withdrawn=False
+        ).exclude(status=EventLog.Status.REPEAT)
+        found = events.select_related("customer").order_by("received_at", "pk")
+        return [each for each in found if sale.is_same(Sale.of(each))] if sale.is_named else []
+
+    def _change(self, event: EventLog, run: RuleRun, *, by_hand: bool = False) -> Change:
+        assert run.integration_id is not None
+        return Change(
+            run.integration_id,
+            run.target,
+            frozenset([run.target, *(f"course:{n}" for n in _courses(run))]),
+            ledger.BY_HAND if by_hand else str(event.trigger),
+            timezone.now() if by_hand else event.received_at,
+            event,
+        )
+
+    def _row(self, event: EventLog, run: RuleRun, rows: list[Grant]) -> Grant:
+        """A new row for what the run gives or ends, of the purchase that has these rows."""
+        sale = Sale.of(rows[0] if rows else event)
+        return Grant(
+            marketplace_id=sale.marketplace,
+            product_id=sale.product or event.product_id,
+            order_id=sale.order_id,
+            subscription_id=sale.subscription_id,
+            product_name=event.product.name if event.product else "",
+            customer=rows[0].customer if rows else run.customer,
+            integration=run.integration,
+            target=run.target,
+            name=run.destination_name,
+            course_ids=_courses(run),
+        )
+
+    def _note(self, row: Grant) -> None:
+        """Remember that this row must be written."""
+        if row.pk is not None:
+            self._changed[row.pk] = row
+        elif row.state and not any(row is each for each in self._new):
+            self._new.append(row)
+            self._rows.append(row)
+
+
+def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
+    """Decide on one run that was held, or that a person wants whatever was decided.
+
+    Inside a transaction. The run is changed, and not saved.
+    """
+    lock.lock()
+    event = EventLog.objects.select_related("customer", "product").get(pk=run.event_id)
+    decisions = Decisions([Sale.of(event)])
+    run.customer = decisions.student(event) or run.customer
+    if anyway:
+        decisions.force(event, run)
+    else:
+        decisions.decide(event, run, sure=True)
+    decisions.write()
+
+
+def waive(runs: Iterable[RuleRun]) -> None:
+    """A person dismissed these runs: what they were to give is not owed any more."""
+    giving = [run.grant_id for run in runs if run.grant_id and run.spec.gives_access]
+    Grant.objects.filter(pk__in=giving).owed().update(state=Grant.State.WAIVED)
+
+
+def _courses(run: RuleRun) -> list[int]:
+    """The courses of the bundle that the run is about, as the catalog knows them."""
+    if run.spec.target != Destination.Kind.BUNDLE or run.destination_id is None:
+        return []
+    rows = Destination.objects.filter(
+        integration=run.integration_id,
+        kind=Destination.Kind.BUNDLE,
+        external_id=run.destination_id,
+    )
+    return sorted(set(chain.from_iterable(rows.values_list("course_ids", flat=True))))

@@ -1,0 +1,190 @@
+"""What an event changes in the ledger. Pure: grants in, changed grants and a verdict out.
+
+The last decision by receipt time says whether a purchase gives a course, in whatever order events
+are read. One event differs: Product Purchased opens nothing that its purchase has ended already.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from events.models import EventLog, Grant
+from rules.triggers import Trigger
+
+BY_HAND = "by_hand"
+State = Grant.State
+
+
+class Verdict(StrEnum):
+    """What an event comes to for one course or bundle; the code of a run that ends with it."""
+
+    OPEN = "open"
+    ENDS = "ends"
+    # Admit did not see the purchase begin: the access ends in Thinkific, as far as it is not due.
+    BEFORE_ADMIT = "before_admit"
+    # With the others nothing is left to be done in Thinkific.
+    BARRED = "barred"
+    LATE = "late"
+    ENDED_BY_HAND = "ended_by_hand"
+    ENDED_BEFORE = "ended_before"
+    GAVE_NOTHING = "gave_nothing"
+    UNKNOWN_PURCHASE = "unknown_purchase"
+
+    @property
+    def is_carried_out(self) -> bool:
+        """Whether Thinkific must be made to follow."""
+        return self in {Verdict.OPEN, Verdict.ENDS, Verdict.BEFORE_ADMIT}
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """How an event names its purchase; "" or None for what it does not name."""
+
+    marketplace: int | None
+    product: int | None
+    order_id: str
+    subscription_id: str
+
+    @classmethod
+    def of(cls, source: EventLog | Grant) -> "Sale":
+        """The sale that an event or a grant names."""
+        return cls(
+            source.marketplace_id, source.product_id, source.order_id, source.subscription_id
+        )
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it names an order or a subscription."""
+        return bool(self.order_id or self.subscription_id)
+
+    def is_same(self, other: "Sale") -> bool:
+        """Whether both are about one purchase."""
+        if self.marketplace != other.marketplace:
+            return False
+        if self.product and other.product and self.product != other.product:
+            return False
+        if self.subscription_id and other.subscription_id:
+            return self.subscription_id == other.subscription_id
+        return bool(self.order_id) and self.order_id == other.order_id
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a rule changes, for an event that was received at `at`.
+
+    `parts` are the course or bundle `target` and the courses of a bundle, as far as known.
+    """
+
+    integration: int
+    target: str
+    parts: frozenset[str]
+    trigger: str
+    at: datetime
+    event: EventLog | None = None
+
+    def is_of(self, grant: Grant) -> bool:
+        """Whether the grant is for this very course or bundle."""
+        return grant.integration_id == self.integration and grant.target == self.target
+
+    def touches(self, grant: Grant) -> bool:
+        """Whether the grant gives some of it."""
+        return grant.integration_id == self.integration and bool(self.parts & grant.parts)
+
+    def includes(self, grant: Grant) -> bool:
+        """Whether the grant gives nothing else."""
+        return grant.integration_id == self.integration and grant.parts <= self.parts
+
+
+def give(change: Change, rows: Sequence[Grant], new: Grant) -> tuple[Verdict, Grant]:
+    """Open the purchase's grant, unless something forbids it; the verdict and the row it is about.
+
+    `rows` are those of the purchase; `new` is a row for this course or bundle, in case it has none.
+    """
+    last = _last(rows, change.integration, change.target)
+    if last is not None and last.state == State.ENDED:
+        if last.because == BY_HAND:
+            return Verdict.ENDED_BY_HAND, last
+        if change.trigger == Trigger.PRODUCT_PURCHASED:
+            return Verdict.BARRED, last
+        if change.at < last.decided_at:
+            return Verdict.LATE, last
+    row = next(filter(change.is_of, rows), new)
+    open_it(row, change)
+    return Verdict.OPEN, row
+
+
+def open_it(row: Grant, change: Change) -> None:
+    """Make the grant active, by this change."""
+    if not row.is_active:
+        row.state, row.opened_at, row.ended_at, row.seen_at = State.ACTIVE, change.at, None, None
+    elif change.at < row.decided_at:
+        return
+    row.decided_at, row.because, row.event = change.at, change.trigger, change.event
+
+
+def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Verdict, list[Grant]]:
+    """End what the purchase gives of it; the verdict and the rows that it is about.
+
+    `rows` are those of the purchase. Where it has none for this very course or bundle, `mark`
+    becomes one: by it Product Purchased, where that arrives later, finds that it has ended.
+    """
+    gave = _given(rows, change)
+    touched = [row for row in rows if change.touches(row)]
+    for row in filter(change.includes, touched):
+        _end_row(row, change)
+    if not any(map(change.is_of, touched)):
+        end_it(mark, change)
+        touched.append(mark)
+    gives = _given([*rows, mark] if mark in touched else rows, change)
+    if gave - gives:
+        return Verdict.ENDS, touched
+    if gives:
+        return Verdict.LATE, touched
+    if any(row.opened_at for row in touched):
+        return Verdict.ENDED_BEFORE, touched
+    return (Verdict.GAVE_NOTHING if rows else Verdict.UNKNOWN_PURCHASE), touched
+
+
+def _end_row(row: Grant, change: Change) -> None:
+    if not row.is_active:
+        # The first one that ended it is the reason; the last one decides.
+        row.decided_at = max(row.decided_at, change.at)
+    elif row.decided_at <= change.at or row.because == Trigger.PRODUCT_PURCHASED:
+        end_it(row, change)
+
+
+def end_it(row: Grant, change: Change) -> None:
+    """Make the grant one that has ended, by this change."""
+    row.state, row.ended_at = State.ENDED, change.at
+    row.decided_at, row.because, row.event = change.at, change.trigger, change.event
+
+
+def holder(grants: Iterable[Grant], integration: int, part: str) -> Grant | None:
+    """The grant that gives this course or bundle now, None where nothing does."""
+    sources = by_source(grants).values()
+    last = (_last(rows, integration, part) for rows in sources)
+    return next((row for row in last if row is not None and row.is_active), None)
+
+
+def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
+    """The grants of each purchase; one that no purchase gave is a source of its own."""
+    found: dict[Hashable, list[Grant]] = {}
+    for grant in grants:
+        purchase = (Sale.of(grant), grant.customer_id)
+        key: Hashable = purchase if grant.source == Grant.Source.PURCHASE else grant.pk
+        found.setdefault(key, []).append(grant)
+    return found
+
+
+def _last(rows: Iterable[Grant], integration: int, part: str) -> Grant | None:
+    """Of these rows of one source, the one that was decided last on this course or bundle."""
+    about = [row for row in rows if row.integration_id == integration and part in row.parts]
+    return max(about, key=lambda row: row.decided_at, default=None)
+
+
+def _given(rows: Sequence[Grant], change: Change) -> frozenset[str]:
+    """What of the change these rows of one purchase give."""
+    return frozenset(
+        part for part in change.parts if holder(rows, change.integration, part) is not None
+    )

@@ -1,0 +1,66 @@
+"""What recovers by itself: runs whose worker died, and runs that can never be carried out."""
+
+import logging
+
+from django.db import transaction
+from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models.functions import Now
+
+from events.execution.results import refresh_event
+from events.models import RuleRun
+
+log = logging.getLogger(__name__)
+Status = RuleRun.Status
+CRASHES_ALLOWED = 3
+
+
+def revive() -> int:
+    """Give back runs whose worker died, and end those that can never be carried out.
+
+    Returns how many leases had lapsed.
+    """
+    lapsed = list(RuleRun.objects.lapsed().values_list("pk", "event"))
+    for pk, event in lapsed:
+        with transaction.atomic():
+            _give_back(RuleRun.objects.lapsed().filter(pk=pk))
+            refresh_event(event)
+    if lapsed:
+        log.warning("leases_lapsed", extra={"count": len(lapsed)})
+    orphans = RuleRun.objects.orphaned().values_list("pk", "event", "integration")
+    for pk, event, integration in list(orphans):
+        with transaction.atomic():
+            _give_up(pk, "integration" if integration is None else "customer")
+            refresh_event(event)
+    return len(lapsed)
+
+
+def _give_back(lapsed: QuerySet[RuleRun]) -> None:
+    too_often = (
+        f"Admit stopped {CRASHES_ALLOWED} times while it carried this out. "
+        "Call your technician, then retry."
+    )
+    last = {"crashes__gte": CRASHES_ALLOWED - 1}
+    lapsed.update(
+        status=Case(When(**last, then=Value(Status.FAILED)), default=Value(Status.WAITING)),
+        code="worker_stopped",
+        message=Case(
+            When(**last, then=Value(too_often)),
+            default=Value("Admit stopped while it carried this out; it goes on by itself."),
+        ),
+        finished_at=Case(When(**last, then=Now()), default=None),
+        crashes=F("crashes") + 1,
+        lease_token=None,
+        lease_until=None,
+        next_attempt_at=Now(),
+    )
+
+
+def _give_up(pk: int, what: str) -> None:
+    RuleRun.objects.orphaned().filter(pk=pk).update(
+        status=Status.FAILED,
+        finished_at=Now(),
+        next_attempt_at=None,
+        code="deleted",
+        message=f"The {what} was deleted before this could be carried out. "
+        "Do it by hand if it is still wanted.",
+    )

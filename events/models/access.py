@@ -1,0 +1,120 @@
+"""The ledger: who holds which course, through what, and who held it."""
+
+from django.db import models
+from django.db.models import Q
+
+from events.models.received import EventLog
+from integrations.models import Customer, Integration, Marketplace, Product
+
+
+class GrantQuerySet(models.QuerySet["Grant"]):
+    def active(self) -> "GrantQuerySet":
+        """Those that give access now."""
+        return self.filter(state=Grant.State.ACTIVE)
+
+    def owed(self) -> "GrantQuerySet":
+        """Active ones that Thinkific was not seen to hold yet."""
+        return self.active().filter(seen_at=None)
+
+
+class Grant(models.Model):
+    """A student's access to one course or bundle, given by one source.
+
+    The last decision by receipt time says whether it is active. It copies what its sentence needs,
+    so that it outlives its event.
+    """
+
+    class Source(models.TextChoices):
+        PURCHASE = "purchase", "Purchase"
+        HAND = "hand", "By hand"
+        BEFORE = "before", "From before Admit"
+
+    class State(models.TextChoices):
+        ACTIVE = "active", "Active"
+        # One that was never opened is a mark: it ended before its purchase arrived.
+        ENDED = "ended", "Ended"
+        WAIVED = "waived", "Waived"
+
+    source = models.CharField(max_length=8, choices=Source.choices, default=Source.PURCHASE)
+    # The purchase; "" where the sale names no order or no subscription.
+    marketplace = models.ForeignKey(
+        Marketplace, models.SET_NULL, null=True, related_name="grants", db_index=False
+    )
+    product = models.ForeignKey(
+        Product, models.SET_NULL, null=True, related_name="grants", db_index=False
+    )
+    order_id = models.CharField(max_length=64, blank=True)
+    subscription_id = models.CharField(max_length=64, blank=True)
+    product_name = models.CharField(max_length=255, blank=True)
+
+    customer = models.ForeignKey(
+        Customer, models.CASCADE, related_name="grants", db_index=False, verbose_name="student"
+    )
+    integration = models.ForeignKey(
+        Integration, models.CASCADE, related_name="grants", db_index=False
+    )
+    target = models.CharField(max_length=40)  # "course:501", "bundle:7"
+    name = models.CharField("course or bundle", max_length=255)
+    course_ids = models.JSONField(default=list, blank=True)  # of a bundle, as far as known
+
+    state = models.CharField(max_length=6, choices=State.choices)
+    # When what decided last was received. What is received before it changes nothing any more.
+    decided_at = models.DateTimeField()
+    # What gave it the state: a trigger or "by_hand", and the event.
+    because = models.CharField(max_length=40)
+    event = models.ForeignKey(EventLog, models.SET_NULL, null=True, related_name="grants")
+    opened_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    # When Thinkific was last seen to hold it.
+    seen_at = models.DateTimeField(null=True)
+
+    objects = GrantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "marketplace",
+                    "order_id",
+                    "subscription_id",
+                    "product",
+                    "integration",
+                    "target",
+                ],
+                condition=Q(source="purchase") & ~Q(order_id="", subscription_id=""),
+                name="grant_once",
+            ),
+            # To a database, two purchases of no product differ.
+            models.UniqueConstraint(
+                fields=["marketplace", "order_id", "subscription_id", "integration", "target"],
+                condition=Q(source="purchase", product=None) & ~Q(order_id="", subscription_id=""),
+                name="grant_once_no_product",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["subscription_id"],
+                condition=~Q(subscription_id=""),
+                name="grant_of_subscription",
+            ),
+            models.Index(fields=["order_id"], name="grant_of_order"),
+            models.Index(fields=["customer", "integration"], name="grant_of_student"),
+            models.Index(fields=["integration", "target"], name="grant_of_target"),
+            models.Index(
+                fields=["decided_at"],
+                condition=Q(state="active", seen_at=None),
+                name="grant_owed",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} for {self.customer}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.state == self.State.ACTIVE
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """What it gives: itself, and the courses of a bundle as far as they are known."""
+        return frozenset([self.target, *(f"course:{number}" for number in self.course_ids)])

@@ -1,0 +1,29 @@
+"""The calls we made, each as it was."""
+
+from django.db import models
+
+from integrations.models.thinkific import Integration
+
+
+class ApiCall(models.Model):
+    """One exchange with a site, secrets masked."""
+
+    integration = models.ForeignKey(
+        Integration, models.SET_NULL, null=True, related_name="api_calls"
+    )
+    # A plain reference: runs belong to an app that this one does not know.
+    run_id = models.BigIntegerField(null=True, db_index=True)
+    method = models.CharField(max_length=6)
+    url = models.TextField()
+    request_body = models.TextField(blank=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    response_body = models.TextField(blank=True)
+    error = models.TextField(blank=True)
+    milliseconds = models.PositiveIntegerField()
+    sent_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = "API call"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url} {self.status or self.error}"
