@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from events.execution import retries
+from events.execution import retry_by_hand
 from events.models import RuleRun
 from integrations.models import Destination
 from integrations.thinkific import catalog
@@ -31,19 +31,20 @@ class Stage:
         for name, courses in facts.bundles.items():
             self._targets[name] = world.bundle(*map(self._target, courses), name=name)
         for rule in facts.rules:
-            self.add_rule(rule.product, rule.verb, rule.target, rule.happening)
+            words = self._rule(rule.product, rule.verb, rule.target, rule.happening)
+            world.rule(**words, ends_all=rule.ends_all)
 
     # People at Admit
 
     def release(self) -> None:
-        retries.retry(RuleRun.objects.filter(status="held"))
+        retry_by_hand.retry(RuleRun.objects.filter(status="held"))
 
     def dismiss(self) -> None:
-        retries.dismiss(RuleRun.objects.filter(status="held"), by="Mia")
+        retry_by_hand.dismiss(RuleRun.objects.filter(status="held"), by="Mia")
 
     def give_anyway(self, number: str) -> None:
         runs = RuleRun.objects.filter(event__order_id=number, status="skipped")
-        retries.retry([run for run in runs if run.spec.gives_access], anyway=True)
+        retry_by_hand.retry([run for run in runs if run.spec.gives_access], anyway=True)
 
     def add_rule(self, product: str, verb: str, target: str, happening: str) -> None:
         self.world.rule(**self._rule(product, verb, target, happening))

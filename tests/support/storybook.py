@@ -13,6 +13,7 @@ STORIES = Path(__file__).parents[1] / "stories"
 EVERY_PRODUCT = "every product"
 NOTHING = "nothing"
 ONLY_AT_THE_END = "only at the end"
+WHATEVER = " whatever gave it"
 VERBS = ("give", "end")
 # How the rules of a story name their triggers.
 HAPPENINGS = {
@@ -40,6 +41,7 @@ class ShopRule:
     happening: str
     verb: str
     target: str
+    ends_all: bool  # whatever gave it
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +189,10 @@ def _rules(rules: _Part, targets: Collection[str]) -> Iterator[ShopRule]:
             one_of(verb, VERBS, f"{where}: a rule cannot {verb}.")
             for happening in names(happenings):
                 one_of(happening, HAPPENINGS, f"{where}: no rule is for {happening}.")
-                for target in names(given):
+                for words in names(given):
+                    target = words.removesuffix(WHATEVER)
                     one_of(target, targets, f"{where}: there is no course or bundle {target}.")
-                    yield ShopRule(product, happening, verb, target)
+                    yield ShopRule(product, happening, verb, target, target != words)
 
 
 def _steps(told: _Part) -> Iterator[Step]:
