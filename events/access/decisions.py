@@ -30,7 +30,8 @@ STRONGEST = (
 class Decisions:
     """The grants of some sales as they stand in this transaction, which holds the lock.
 
-    `flush` writes what the caller has noted; it is called before the log is asked.
+    Call `begin` for each event before anything else. `flush` writes what the caller has noted of
+    earlier events: the log must know them before it is asked.
     """
 
     def __init__(self, sales: Iterable[Sale], *, flush: Callable[[], None] = lambda: None) -> None:
@@ -44,6 +45,14 @@ class Decisions:
         self._flush = flush
         self._new: list[Grant] = []
         self._changed: dict[int, Grant] = {}
+
+    def begin(self, event: EventLog, *, asks: bool) -> None:
+        """Get ready for an event; `asks` says that its rules ask for more than its purchase.
+
+        A purchase needs to know nothing of the log, so that many are written together.
+        """
+        if asks or event.trigger != Trigger.PRODUCT_PURCHASED:
+            self._flush()
 
     def student(self, event: EventLog) -> Customer | None:
         """Whose access the event is about: the one whom the first event of its purchase named."""
@@ -179,7 +188,6 @@ class Decisions:
         """An event that names no purchase is about the customer's own of the product."""
         if event.trigger == Trigger.PRODUCT_PURCHASED or event.customer is None:
             return []  # each is a purchase of its own
-        self._flush()
         same = Grant.objects.filter(
             source=Grant.Source.PURCHASE,
             customer=event.customer,
@@ -192,7 +200,6 @@ class Decisions:
 
     def _all_of(self, student: Customer, change: Change, *, without: list[Grant]) -> list[Grant]:
         """What else gives the student some of this, whatever gave it."""
-        self._flush()
         found = Grant.objects.filter(customer=student, integration=change.integration)
         mine = {row.pk for row in without}
         known = {row.pk: row for row in self._rows}
@@ -201,7 +208,6 @@ class Decisions:
 
     def _log(self, sale: Sale) -> list[EventLog]:
         """The events of a purchase so far, in receipt order; none of a withdrawn address."""
-        self._flush()
         ids = Q()
         if sale.order_id:
             ids |= Q(order_id=sale.order_id)

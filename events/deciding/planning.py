@@ -49,6 +49,7 @@ def plan_all(
     rules = list(rules)
     student = event.customer
     if any(rule.target for rule in rules):
+        decisions.begin(event, asks=any(rule.ends_all for rule in rules))
         student = decisions.student(event)
     runs = [plan(event, rule, line.sale, student) for rule in rules]
     for run in runs:

@@ -570,7 +570,6 @@ def test_retry_begins_anew_at_once(db, status):
         status=status,
         attempts=12,
         crashes=2,
-        forced=True,
         message="No.",
         next_attempt_at=None,
         finished_at=timezone.now(),
@@ -579,7 +578,7 @@ def test_retry_begins_anew_at_once(db, status):
     assert retry_by_hand.retry(RuleRun.objects.all()) == (1, {})
     stored = queued.again(made)
     assert (stored.status, stored.attempts, stored.crashes) == ("waiting", 0, 0)
-    assert (stored.message, stored.finished_at, stored.forced) == ("Queued again.", None, False)
+    assert (stored.message, stored.finished_at) == ("Queued again.", None)
     assert stored.event.status == "waiting"
     assert [run.pk for run in claim(8)] == [made.pk]
 
