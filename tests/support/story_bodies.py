@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """What a body is to say. `without` names what it leaves out: product, order, subscription."""
+    """What a body says. `without` has what it does not name: product, order, subscription, date."""
 
     kind: str
     first_name: str
@@ -62,8 +62,9 @@ def body_of(sale: Sale) -> dict[str, Any]:
     }
     if sale.subscription and "subscription" not in sale.without:
         order["subscription_id"] = int(sale.subscription)
-    if "order" in sale.without:
-        del order["id"]
+    for name, key in (("order", "id"), ("date", "created_at")):
+        if name in sale.without:
+            del order[key]
     sample = body.pop("product")
     if "product" not in sale.without:
         body |= _products(sample, sale.lines)

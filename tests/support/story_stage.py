@@ -3,17 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from events.execution import retry_by_hand
-from events.models import RuleRun
-from integrations.models import Destination
+from events.execution import rerun, retry_by_hand
+from events.models import EventLog, RuleRun
+from integrations.models import Destination, Product
 from integrations.thinkific import catalog
-from integrations.thinkific.sandbox import User
+from integrations.thinkific.sandbox import Course, User
 from rules.models import Rule
+from tests.support import factories
 from tests.support.story_orders import WHO
 from tests.support.storybook import (
     EVERY_PRODUCT,
     HAPPENINGS,
     ShopFacts,
+    ShopRule,
     StoryError,
     email_of,
     one_of,
@@ -27,12 +29,14 @@ class Stage:
     def __init__(self, world: World, facts: ShopFacts) -> None:
         self.world = world
         self.product_ids = {name: str(1048001 + at) for at, name in enumerate(facts.products)}
-        self._targets = {name: world.course(name) for name in facts.courses}
-        for name, courses in facts.bundles.items():
-            self._targets[name] = world.bundle(*map(self._target, courses), name=name)
+        school = world.school
+        courses = {name: school.add_course(name) for name in facts.courses}
+        for name, inside in facts.bundles.items():
+            school.add_bundle(name, [courses[course] for course in inside])
+        catalog.refresh(world.integration)
+        self._targets = {each.name: each for each in Destination.objects.all()}
         for rule in facts.rules:
-            words = self._rule(rule.product, rule.verb, rule.target, rule.happening)
-            world.rule(**words, ends_all=rule.ends_all)
+            self._make_rule(rule)
 
     # People at Admit
 
@@ -46,14 +50,14 @@ class Stage:
         runs = RuleRun.objects.filter(event__order_id=number, status="skipped")
         retry_by_hand.retry([run for run in runs if run.spec.gives_access], anyway=True)
 
-    def add_rule(self, product: str, verb: str, target: str, happening: str) -> None:
-        self.world.rule(**self._rule(product, verb, target, happening))
+    def run_rules_again(self, number: str) -> None:
+        rerun.rerun(EventLog.objects.filter(order_id=number).order_by("pk"))
 
-    def drop_rule(self, product: str, verb: str, target: str, happening: str) -> None:
-        facts = self._rule(product, verb, target, happening)
-        deleted, _ = Rule.objects.filter(
-            **facts | {"product": None, "product__external_id": facts["product"]}
-        ).delete()
+    def add_rule(self, **words: Any) -> None:
+        self._make_rule(ShopRule(**words))
+
+    def drop_rule(self, **words: Any) -> None:
+        deleted, _ = Rule.objects.filter(**self._facts(ShopRule(**words))).delete()
         if not deleted:
             raise StoryError("there is no such rule.")
 
@@ -81,12 +85,19 @@ class Stage:
     def enroll(self, who: str, course: str) -> None:
         school, email = self.world.school, email_of(who)
         user = school.user(email) or school.add_user(email, first_name=who)
-        school.enroll(user, school.courses[self._target(course).external_id])
+        school.enroll(user, self._course(course))
 
-    def enlarge(self, course: str, bundle: str) -> None:
-        school = self.world.school
-        inside = school.bundles[self._target(bundle).external_id].courses
-        inside.append(school.courses[self._target(course).external_id])
+    def add_to_bundle(self, course: str, bundle: str) -> None:
+        self._inside(bundle).append(self._course(course))
+
+    def take_out_of_bundle(self, course: str, bundle: str) -> None:
+        self._inside(bundle).remove(self._course(course))
+
+    def _inside(self, bundle: str) -> list[Course]:
+        return self.world.school.bundles[self._target(bundle).external_id].courses
+
+    def _course(self, name: str) -> Course:
+        return self.world.school.courses[self._target(name).external_id]
 
     def _user(self, who: str) -> User:
         user = self.world.school.user(email_of(who))
@@ -94,15 +105,25 @@ class Stage:
             raise StoryError(f"{who} has no account in Thinkific.")
         return user
 
-    def _rule(self, product: str, verb: str, target: str, happening: str) -> dict[str, Any]:
-        one_of(happening, HAPPENINGS, f"no rule is for {happening}.")
-        found = self._target(target)
-        deed = {"give": "create", "end": "expire"}[verb]
+    def _make_rule(self, rule: ShopRule) -> None:
+        factories.RuleFactory.create(
+            marketplace=self.world.marketplace, ends_all=rule.ends_all, **self._facts(rule)
+        )
+
+    def _facts(self, rule: ShopRule) -> dict[str, Any]:
+        """What tells a rule from any other, as fields of the row."""
+        one_of(rule.happening, HAPPENINGS, f"no rule is for {rule.happening}.")
+        found = self._target(rule.target)
+        deed = {"give": "create", "end": "expire"}[rule.verb]
+        product = None
+        if rule.product != EVERY_PRODUCT:
+            number = self._product_id(rule.product)
+            product = Product.objects.named(self.world.marketplace.pk, "product", number, "")
         return {
-            "trigger": HAPPENINGS[happening],
+            "trigger": HAPPENINGS[rule.happening],
             "action": f"{deed}_{found.kind}_enrollment",
             "destination": found,
-            "product": None if product == EVERY_PRODUCT else self._product_id(product),
+            "product": product,
         }
 
     def _target(self, name: str) -> Destination:
@@ -126,9 +147,11 @@ WHEN_DONE: dict[str, Callable[..., None]] = {
     r"a person releases what is held": Stage.release,
     r"a person dismisses what is held": Stage.dismiss,
     r"a person gives what order (?P<number>\d+) bought anyway": Stage.give_anyway,
+    r"the rules run again for order (?P<number>\d+)": Stage.run_rules_again,
     r"Admit reads the catalog again": Stage.refresh,
     rf"{WHO}'s account is deleted in Thinkific": Stage.delete_account,
     rf"{WHO}'s e-mail in Thinkific becomes (?P<email>\S+)": Stage.change_email,
     rf"the school enrolls {WHO} in (?P<course>.+)": Stage.enroll,
-    r"(?P<course>.+) is added to (?P<bundle>.+)": Stage.enlarge,
+    r"(?P<course>.+) is added to (?P<bundle>.+)": Stage.add_to_bundle,
+    r"(?P<course>.+) is taken out of (?P<bundle>.+)": Stage.take_out_of_bundle,
 }

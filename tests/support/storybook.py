@@ -41,7 +41,7 @@ class ShopRule:
     happening: str
     verb: str
     target: str
-    ends_all: bool  # whatever gave it
+    ends_all: bool = False  # whatever gave it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,17 @@
-"""A story is told to Admit: SamCart posts, people change things, Admit works, Thinkific is asked."""
+"""Tells a story to Admit: SamCart posts, people change things, Admit works, Thinkific is asked."""
 
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import Marketplace
+from tests.support import queued
 from tests.support.story_orders import WHO, Orders, manner_of
 from tests.support.story_stage import WHEN_DONE, WHEN_READ, Stage
 from tests.support.storybook import Story, StoryError, email_of, names
@@ -16,6 +19,15 @@ from tests.support.world import World
 
 # Admit was connected so long ago; from then on a thing happens each hour.
 CONNECTED = timedelta(days=60)
+MOST_ATTEMPTS = 3
+
+
+class Works(StrEnum):
+    """When Admit carries out what is to be done. Where people change things, it has done it all."""
+
+    EACH_TIME = "after each step"
+    AT_THE_END = "only at the end"
+    BACKWARDS = "only at the end, the newest first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +41,11 @@ class End:
 
 
 class Storyteller:
-    """Tells one story. Admit works after each step, or only where it must and at the end."""
+    """Tells one story, once."""
 
-    def __init__(self, world: World, story: Story, *, works_each_time: bool) -> None:
-        self._world, self._story = world, story
-        self._works_each_time = works_each_time
-        self._now = timezone.now() - CONNECTED
+    def __init__(self, world: World, story: Story, works: Works) -> None:
+        self._world, self._story, self._works = world, story, works
+        self._now, self._gap = timezone.now() - CONNECTED, timedelta(hours=1)
         Marketplace.objects.filter(pk=world.marketplace.pk).update(created_at=self._now)
         self._stage = Stage(world, story.shop)
         self._orders = Orders(self._stage.product_ids)
@@ -49,7 +60,7 @@ class Storyteller:
                 self._take(number, step.text)
             except StoryError as error:
                 raise StoryError(f'{self._story.where}, "{step.text}": {error}') from None
-            if self._works_each_time:
+            if self._works is Works.EACH_TIME:
                 self._work()
         self._work()
         unfinished = RuleRun.objects.filter(status__in=("waiting", "running", "failed"))
@@ -66,10 +77,11 @@ class Storyteller:
 
     def _take(self, number: int, text: str) -> None:
         sentence, manner = manner_of(text)
-        self._now += timedelta(minutes=1) if "soon" in manner else timedelta(hours=1)
+        self._now += timedelta(minutes=1) if "soon" in manner else self._gap
         if sentence == "Admit works":
             self._work()
         elif sentence == "what is late arrives":
+            self._world.read()
             for late in self._late:
                 self._post(*late)
         elif sentence == "the same is sent again":
@@ -87,7 +99,7 @@ class Storyteller:
 
     def _look(self, email: str, held: frozenset[str]) -> None:
         """Compare with Thinkific on the way, where Admit is at work all the time."""
-        if self._works_each_time:
+        if self._works is Works.EACH_TIME:
             assert self._in_thinkific().get(email, frozenset()) == held
 
     def _change(self, sentence: str) -> None:
@@ -96,8 +108,13 @@ class Storyteller:
                 if match := re.fullmatch(pattern, sentence):
                     before()
                     deed(self._stage, **match.groupdict())
+                    self._catch_up()
                     return
         raise StoryError("no story can say this. README.md has what it can say.")
+
+    def _catch_up(self) -> None:
+        """What people do, they do today: the rest of the story follows it."""
+        self._now, self._gap = timezone.now(), timedelta(milliseconds=1)
 
     def _post(self, number: int, body: dict[str, Any], received_at: datetime) -> None:
         assert self._world.post(body).status_code == 200
@@ -108,10 +125,21 @@ class Storyteller:
 
     def _work(self) -> None:
         """Read what there is and carry it out, and what waits for its time as well."""
+        self._world.read()
+        if self._works is Works.BACKWARDS:
+            self._carry_out_backwards()
         self._world.settle()
-        for _ in range(3):
+        for _ in range(MOST_ATTEMPTS):
             if RuleRun.objects.filter(status="waiting").exists():
                 self._world.later()
+
+    def _carry_out_backwards(self) -> None:
+        """Let the newest of what waits be due alone, one after the other."""
+        waiting = RuleRun.objects.filter(status="waiting")
+        for pk in list(waiting.order_by("-received_at", "-pk").values_list("pk", flat=True)):
+            waiting.exclude(pk=pk).update(next_attempt_at=Now() + timedelta(days=1))
+            waiting.filter(pk=pk).update(next_attempt_at=Now() - timedelta(seconds=1))
+            queued.drain()
 
     def _in_thinkific(self) -> dict[str, frozenset[str]]:
         rows = [row for row in self._world.school.enrollments if row.active]
