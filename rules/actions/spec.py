@@ -102,7 +102,7 @@ class ActionSpec:
     def concerns(self, number: int | None) -> str:
         """The course or bundle whose access a run changes, "course:501"; "" when it changes none.
 
-        Runs that concern the same one are carried out in order, and a later one overtakes.
+        The ledger of access keeps grants of it.
         """
         if self.effect is Effect.NONE or self.target is None:
             return ""
