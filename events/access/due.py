@@ -38,7 +38,7 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
     for run in runs:
         grant = grants.get(run.grant_id or 0)
         if run.spec.ends_access:
-            gave = tuple(grant.course_ids) if grant else ()
+            gave = tuple(grant.course_ids) if grant and grant.opened_at else ()
             found[run.pk] = Due(kept=_kept(of_student[run.pk]), gave=gave)
         elif run.spec.gives_access and grant is not None:
             found[run.pk] = _given(grant, of_student.get(run.pk, []))
