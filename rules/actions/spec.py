@@ -39,9 +39,9 @@ class ActionInput:
     `said_gone`: the site has said before that there is no such course or bundle. `kept` are the
     courses and bundles that stay open whatever is ended, by what gives them: {"course:501": "order
     1183"}. `only`, where it is not None, are the courses of the bundle that are given one by one,
-    because others of them have ended. `gave` are those that the bundle had when it was given.
-    `message` is for an action that passes it on; None where the
-    body is not kept.
+    because others of them have ended. `gave` are courses of the bundle that are ended one by one
+    where the bundle does not show them. `message` is for an action that passes it on; None where
+    the body is not kept.
     """
 
     destination_id: int
