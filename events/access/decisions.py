@@ -110,8 +110,6 @@ class Decisions:
     def _give(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
     ) -> tuple[Verdict, Grant]:
-        groups = ledger.by_source(rows)
-        rows = rows if len(groups) == 1 else []
         verdict, row = ledger.give(change, rows, self._row(event, run, rows))
         self._note(row)
         return verdict, row
