@@ -38,9 +38,12 @@ def close(
     """End the access to the courses of the bundle now, but for those to `keep` ("course:501")."""
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
-    if attempt.promised(target) and not (yield from _covers(bundle_id, rows)):
-        # What was promised would come after our look: wait, or it would stay for ever.
-        raise _later()
+    may_come = attempt.promised(target) or attempt.just_sent(target)
+    if may_come and not (yield from _covers(bundle_id, rows)):
+        # It would come after our look, and stay for ever.
+        if attempt.promised(target):
+            raise _later()
+        raise Retry("Thinkific was asked to enroll in the bundle a moment ago.", code="promised")
     attempt.settle(target)
     if not rows:
         return courses.Closed.NEVER
