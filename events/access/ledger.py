@@ -133,6 +133,7 @@ def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Verdict, li
     """
     gave = _given(rows, change)
     touched = [row for row in rows if change.touches(row)]
+    had_ended = any(row.state == State.ENDED for row in touched)
     for row in touched:
         # A bundle ends whole, though it may have had other courses when it was given.
         if change.is_of(row) or change.includes(row):
@@ -145,7 +146,7 @@ def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Verdict, li
         return Verdict.ENDS, touched
     if gives:
         return Verdict.LATE, touched
-    if any(row.opened_at for row in touched):
+    if had_ended:
         return Verdict.ENDED_BEFORE, touched
     return (Verdict.GAVE_NOTHING if rows else Verdict.UNKNOWN_PURCHASE), touched
 
