@@ -17,6 +17,17 @@ from rules.triggers import Trigger
 
 Status = RuleRun.Status
 AMBIGUOUS = "ambiguous"
+# The columns that a decision changes.
+DECIDED = (
+    "subscription_id",
+    "customer",
+    "state",
+    "decided_at",
+    "because",
+    "event",
+    "opened_at",
+    "ended_at",
+)
 # The strongest first: what an event about several purchases comes to.
 STRONGEST = (
     Verdict.ENDS,
@@ -41,7 +52,9 @@ class Decisions:
         found = Grant.objects.filter(
             Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
         ).select_related("customer")
-        self._rows: list[Grant] = list(found) if named else []
+        self._rows: list[Grant] = []
+        self._was_active: set[int] = set()
+        self._know(found if named else ())
         self._flush = flush
         self._new: list[Grant] = []
         self._changed: dict[int, Grant] = {}
@@ -104,7 +117,10 @@ class Decisions:
         """Write the grants that are new or changed; their events must have been written."""
         Grant.objects.bulk_create(self._new)
         for row in self._changed.values():
-            row.save()
+            # A worker may have seen it in Thinkific meanwhile.
+            opened = row.is_active and row.pk not in self._was_active
+            row.save(update_fields=[*DECIDED, *(["seen_at"] if opened else [])])
+        self._was_active = {row.pk for row in self._rows if row.pk and row.is_active}
         self._new, self._changed = [], {}
 
     def _give(
@@ -192,17 +208,23 @@ class Decisions:
             marketplace=event.marketplace_id,
             product=event.product_id,
         ).select_related("customer")
-        known = {row.pk: row for row in self._rows}
-        self._rows += [row for row in same if row.pk not in known]
-        return [known.get(row.pk, row) for row in same]
+        return self._know(same)
 
     def _all_of(self, student: Customer, change: Change, *, without: list[Grant]) -> list[Grant]:
         """What else gives the student some of this, whatever gave it."""
         found = Grant.objects.filter(customer=student, integration=change.integration)
         mine = {row.pk for row in without}
+        return [row for row in self._know(found) if row.pk not in mine and change.touches(row)]
+
+    def _know(self, found: Iterable[Grant]) -> list[Grant]:
+        """These rows, each as the one object that stands for it here."""
+        found = list(found)
         known = {row.pk: row for row in self._rows}
-        others = [known.get(row.pk, row) for row in found if row.pk not in mine]
-        return [row for row in others if change.touches(row)]
+        new = [row for row in found if row.pk not in known]
+        self._rows += new
+        self._was_active |= {row.pk for row in new if row.is_active}
+        known |= {row.pk: row for row in new}
+        return [known[row.pk] for row in found]
 
     def _log(self, sale: Sale) -> list[EventLog]:
         """The events of a purchase so far, in receipt order; none of a withdrawn address."""

@@ -15,11 +15,13 @@ class Due:
     """`nothing` says why there is nothing to do, "" where there is.
 
     `kept` are the courses and bundles at the site that the student has, by what gives them:
-    {"course:501": "order 1183"}.
+    {"course:501": "order 1183"}. `only` are the courses of the run's bundle that the student has
+    where some of them have ended; None where none has.
     """
 
     nothing: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
+    only: tuple[int, ...] | None = None
 
 
 NOTHING_KNOWN = Due()
@@ -28,14 +30,37 @@ NOTHING_KNOWN = Due()
 def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
     """What is due for each of these runs, by pk; runs that change no access are not in it."""
     grants = Grant.objects.in_bulk({run.grant_id for run in runs if run.grant_id})
+    # A course that is given alone needs no more than its own grant.
+    asks = [run for run in runs if run.target and _asks(run, grants.get(run.grant_id or 0))]
+    of_student = _of_students(asks)
     found = {}
     for run in runs:
-        if run.spec.gives_access:
-            grant = grants.get(run.grant_id or 0)
-            over = grant is not None and not grant.is_active
-            found[run.pk] = Due(sentences.not_due(grant)) if grant and over else NOTHING_KNOWN
-    ending = [run for run in runs if run.spec.ends_access]
-    return found | _kept(ending)
+        grant = grants.get(run.grant_id or 0)
+        if run.spec.ends_access:
+            found[run.pk] = Due(kept=_kept(of_student[run.pk]))
+        elif run.spec.gives_access and grant is not None:
+            found[run.pk] = _given(grant, of_student.get(run.pk, []))
+    return found
+
+
+def _asks(run: RuleRun, grant: Grant | None) -> bool:
+    """Whether what is due for the run depends on other grants than its own."""
+    return run.spec.ends_access or bool(grant and grant.is_active and grant.course_ids)
+
+
+def _given(grant: Grant, mine: Sequence[Grant]) -> Due:
+    if not grant.is_active:
+        return Due(sentences.not_due(grant))
+    held = [
+        number
+        for number in grant.course_ids
+        if ledger.holder(mine, grant.integration_id, f"course:{number}")
+    ]
+    if len(held) == len(grant.course_ids):
+        return NOTHING_KNOWN
+    if not held:
+        return Due(f"Nothing to do: the access to every course of {grant.name} has ended.")
+    return Due(only=tuple(held))
 
 
 def same_user(runs: Sequence[RuleRun]) -> dict[tuple[int | None, int | None], set[int]]:
@@ -59,32 +84,35 @@ def same_user(runs: Sequence[RuleRun]) -> dict[tuple[int | None, int | None], se
     return same
 
 
-def _kept(ending: Sequence[RuleRun]) -> dict[int, Due]:
-    """What those who lose access keep, by the grants of all who are the same Thinkific user."""
-    if not ending:
+def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
+    """By pk of the run: the grants at its site of all customers who are its Thinkific user."""
+    if not runs:
         return {}
-    same = same_user(ending)
+    same = same_user(runs)
     whom = Q(pk__in=())
     for (site, _), customers in same.items():
         whom |= Q(integration=site, customer__in=customers)
     rows = list(Grant.objects.filter(whom))
-    found = {}
-    for run in ending:
-        customers = same[run.integration_id, run.customer_id]
-        mine = [
+    return {
+        run.pk: [
             row
             for row in rows
-            if row.integration_id == run.integration_id and row.customer_id in customers
+            if row.integration_id == run.integration_id
+            and row.customer_id in same[run.integration_id, run.customer_id]
         ]
-        found[run.pk] = Due(kept=_by_part(mine))
-    return found
+        for run in runs
+    }
 
 
-def _by_part(grants: Sequence[Grant]) -> dict[str, str]:
+def _kept(grants: Sequence[Grant]) -> dict[str, str]:
+    """What the student has by these grants, by what gives it; a bundle only as a whole."""
     kept = {}
     for grant in grants:
         for part in grant.parts if grant.is_active else ():
             holder = ledger.holder(grants, grant.integration_id, part)
             if holder is not None:
                 kept[part] = sentences.holds(holder)
+    for grant in grants:
+        if not grant.parts <= kept.keys():
+            kept.pop(grant.target, None)
     return kept

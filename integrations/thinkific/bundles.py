@@ -38,12 +38,9 @@ def close(
     """End the access to the courses of the bundle now, but for those to `keep` ("course:501")."""
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
-    may_come = attempt.promised(target) or attempt.just_sent(target)
-    if may_come and not (yield from _covers(bundle_id, rows)):
-        # It would come after our look, and stay for ever.
-        if attempt.promised(target):
-            raise _later()
-        raise Retry("Thinkific was asked to enroll in the bundle a moment ago.", code="promised")
+    if attempt.just_sent() and not (yield from _covers(bundle_id, rows)):
+        # What was asked for would come after our look, and stay for ever.
+        raise _later()
     attempt.settle(target)
     if not rows:
         return courses.Closed.NEVER
@@ -132,4 +129,4 @@ def _target(bundle_id: int) -> str:
 
 
 def _later() -> Retry:
-    return Retry("Thinkific said that it enrolls in the bundle a little later.", code="promised")
+    return Retry("Thinkific may enroll in the bundle a little later.", code="promised")
