@@ -41,8 +41,8 @@ def close(
 ) -> Steps[courses.Closed]:
     """End the access to the courses of the bundle now, but for those to `keep` ("course:501").
 
-    `gave` are the courses that the bundle had when it was given: one that was taken out of it since
-    may still be open.
+    `gave` are the courses that the bundle had when it was given: one that was taken out of it
+    since, or was given alone, may still be open though the bundle does not show it.
     """
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
@@ -50,16 +50,13 @@ def close(
         # What was asked for would come after our look, and stay for ever.
         raise _later()
     attempt.settle(target)
+    alone = yield from _close_alone(attempt, user, rows, gave, keep)
     if not rows:
-        return courses.Closed.NEVER
-    there = {row.get("course_id") for row in rows}
-    for number in gave:
-        if number not in there and f"course:{number}" not in keep:
-            yield from courses.close(attempt, user, number)
+        return alone
     running = [row for row in rows if not courses.has_ended(row, attempt.now)]
     ending = [row for row in running if f"course:{row.get('course_id')}" not in keep]
     if not ending:
-        return courses.Closed.BEFORE
+        return courses.Closed.NOW if alone is courses.Closed.NOW else courses.Closed.BEFORE
     if len(ending) < len(running):
         for row in ending:
             yield from courses.end(attempt, user, row)
@@ -71,6 +68,19 @@ def close(
         reread=lambda: read(user, bundle_id),
     )
     return courses.Closed.NOW
+
+
+def _close_alone(
+    attempt: Attempt, user: User, rows: Rows, gave: Collection[int], keep: Mapping[str, str]
+) -> Steps[courses.Closed]:
+    """End the access to the courses that the bundle does not show, one by one."""
+    shown = {row.get("course_id") for row in rows}
+    found = set()
+    for number in sorted(set(gave) - shown):
+        if f"course:{number}" not in keep:
+            found.add((yield from courses.close(attempt, user, number)))
+    ways = courses.Closed.NOW, courses.Closed.BEFORE
+    return next((each for each in ways if each in found), courses.Closed.NEVER)
 
 
 def read(user: User, bundle_id: int) -> Steps[Rows]:
