@@ -28,7 +28,7 @@ from events.deciding import inbox
 from events.execution import recovery, retry_by_hand
 from events.models import Delivery, EventLog, Grant, RuleRun
 from integrations.models import ApiCall, Customer, Intent, ThinkificUser
-from integrations.thinkific.sandbox import Fault
+from integrations.thinkific.sandbox import Fault, Switches
 from tests.support import queued, stories
 from tests.support.access_model import Event, Model
 from tests.support.longer import examples
@@ -88,6 +88,9 @@ class Story:
                 self.lapse()
             case stories.Meet():
                 self.world.sandbox.faults.add(Fault(**stories.FAULTS[step.fault]))
+            case stories.Behave():
+                name, value = stories.BEHAVIORS[step.behavior]
+                setattr(self.world.sandbox.switches, name, value)
             case stories.Wait():
                 self.wait()
             case stories.Retry():
@@ -240,6 +243,9 @@ def forget_all(world: World) -> None:
     for user in world.school.users:
         world.school.remove_user(user)
     world.sandbox.clear_calls()
+    usual = Switches(bundle_delay=0.0)  # what is promised for later is there with the next look
+    names = {name for name, _ in stories.BEHAVIORS} | {"bundle_delay"}
+    world.sandbox.switches.update({name: getattr(usual, name) for name in names})
 
 
 # Without these a story would have nothing to say: CI's hold each of them.

@@ -42,6 +42,21 @@ FAULTS: list[dict[str, Any]] = [
     if not (applied and more == {"status": 400})
 ]
 
+# What only a live school can tell, each point both ways.
+BEHAVIORS: list[tuple[str, Any]] = [
+    ("bundle_rows", "members"),
+    ("bundle_rows", "courses"),
+    ("bundle_post", "later"),
+    ("bundle_post", "created"),
+    ("repeat_post", "same"),
+    ("repeat_post", "refused"),
+    ("repeat_post", "created"),
+    ("null_clears", False),
+    ("null_clears", "refused"),
+    ("put_answer", "row"),
+    ("put_answer", 200),
+]
+
 REFUSED = {"kind": "status", "method": "POST", "path": "^/users$", "applied": False, "status": 400}
 
 
@@ -96,6 +111,13 @@ class Meet:
 
 
 @dataclass(frozen=True)
+class Behave:
+    """From now on the school behaves in this way."""
+
+    behavior: int
+
+
+@dataclass(frozen=True)
 class Wait:
     """Whatever waits for its time has reached it."""
 
@@ -105,7 +127,7 @@ class Retry:
     """A person retries all that failed."""
 
 
-Step = Deliver | Again | Work | Die | Oversleep | Meet | Wait | Retry
+Step = Deliver | Again | Work | Die | Oversleep | Meet | Behave | Wait | Retry
 
 DELIVER = st.builds(
     Deliver,
@@ -126,7 +148,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Die, st.integers(0, 60)),
     st.just(Oversleep()),
     st.builds(Meet, st.integers(0, len(FAULTS) - 1)),
-    st.just(Wait()) | st.just(Retry()),
+    st.just(Wait()) | st.just(Retry()) | st.builds(Behave, st.integers(0, len(BEHAVIORS) - 1)),
 )
 STORIES = st.lists(STEPS, min_size=12, max_size=24)
 
