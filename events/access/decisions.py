@@ -4,12 +4,13 @@ For many events with one look; see `events.access.ledger` for what is decided.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import chain
 
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger, lock, sentences
+from events.access import ledger, lock, sentences, students
 from events.access.ledger import Change, Sale, Verdict
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, Marketplace
@@ -133,15 +134,14 @@ class Decisions:
     def _end(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
     ) -> tuple[Verdict, Grant]:
-        if run.ends_all and run.customer is not None:
-            rows = [*rows, *self._all_of(run.customer, change, without=rows)]
-        groups = list(ledger.by_source(rows).values()) or [[]]
         found: dict[Verdict, Grant] = {}
-        for group in groups:
-            verdict, touched = ledger.end(change, group, self._row(event, run, group))
-            for row in touched:
-                self._note(row)
-            found.setdefault(verdict, next(filter(change.is_of, touched)))
+        for group in list(ledger.by_source(rows).values()) or [[]]:
+            verdict, row = self._end_one(event, run, change, group)
+            found.setdefault(verdict, row)
+        if run.ends_all and run.customer is not None:
+            others = self._all_of(run.customer, change, without=rows)
+            for group in ledger.by_source(others).values():
+                self._end_one(event, run, replace(change, of_purchase=False), group)
         verdict = next(each for each in STRONGEST if each in found)
         row = found[verdict]
         if run.ends_all:
@@ -149,6 +149,15 @@ class Decisions:
         if verdict is Verdict.UNKNOWN_PURCHASE:
             verdict = self._judge_unknown(event)
         return verdict, row
+
+    def _end_one(
+        self, event: EventLog, run: RuleRun, change: Change, group: list[Grant]
+    ) -> tuple[Verdict, Grant]:
+        """End what one source gives; the verdict and its row for this very course or bundle."""
+        verdict, touched = ledger.end(change, group, self._row(event, run, group))
+        for row in touched:
+            self._note(row)
+        return verdict, next(filter(change.is_of, touched))
 
     def _judge_unknown(self, event: EventLog) -> Verdict:
         """What to do about a purchase that gave nothing as far as the ledger knows."""
@@ -173,12 +182,12 @@ class Decisions:
                     "Release it if the access is to end."
                 )
         elif event.trigger == Trigger.PRODUCT_REFUNDED and not sale.subscription_id and rows:
-            bought = [
-                each.transaction_id
+            bought = {
+                (each.product_id, each.transaction_id)
                 for each in self._log(sale)
-                if each.trigger == Trigger.PRODUCT_PURCHASED and each.product_id
-            ]
-            if len(set(bought) - {""}) > 1:
+                if each.trigger == Trigger.PRODUCT_PURCHASED and each.transaction_id
+            }
+            if len(bought) > len({product for product, _ in bought}):
                 return (
                     f"Order {sale.order_id} has this product more than once, and SamCart does not "
                     "say which one was refunded. Release it if the access is to end."
@@ -212,7 +221,10 @@ class Decisions:
 
     def _all_of(self, student: Customer, change: Change, *, without: list[Grant]) -> list[Grant]:
         """What else gives the student some of this, whatever gave it."""
-        found = Grant.objects.filter(customer=student, integration=change.integration)
+        found = Grant.objects.filter(
+            customer__in=students.same_user(change.integration, student),
+            integration=change.integration,
+        )
         mine = {row.pk for row in without}
         return [row for row in self._know(found) if row.pk not in mine and change.touches(row)]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q
 
-from events.access import ledger, sentences
+from events.access import ledger, sentences, students
+from events.access.ledger import Sale
 from events.models import Grant, RuleRun
-from integrations.models import ThinkificUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,14 @@ class Due:
 
     `kept` are the courses and bundles at the site that the student has, by what gives them:
     {"course:501": "order 1183"}. `only` are the courses of the run's bundle that the student has
-    where some of them have ended; None where none has.
+    where some of them have ended; None where none has. `gave` are courses of the bundle that
+    its purchase gave, whether Thinkific shows them with the bundle or not.
     """
 
     nothing: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
     only: tuple[int, ...] | None = None
+    gave: tuple[int, ...] = ()
 
 
 NOTHING_KNOWN = Due()
@@ -37,7 +39,9 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
     for run in runs:
         grant = grants.get(run.grant_id or 0)
         if run.spec.ends_access:
-            found[run.pk] = Due(kept=_kept(of_student[run.pk]))
+            mine = of_student[run.pk]
+            gave = _gave(grant, mine) if grant and grant.target.startswith("bundle:") else ()
+            found[run.pk] = Due(kept=_kept(mine), gave=gave)
         elif run.spec.gives_access and grant is not None:
             found[run.pk] = _given(grant, of_student.get(run.pk, []))
     return found
@@ -63,32 +67,23 @@ def _given(grant: Grant, mine: Sequence[Grant]) -> Due:
     return Due(only=tuple(held))
 
 
-def same_user(runs: Sequence[RuleRun]) -> dict[tuple[int | None, int | None], set[int]]:
-    """{(site, customer): the customers who are one Thinkific user with this one}"""
-    pairs = {(run.integration_id, run.customer_id) for run in runs}
-    known = ThinkificUser.objects.filter(
-        integration__in={site for site, _ in pairs}, customer__in={who for _, who in pairs}
-    )
-    users = {(each.integration_id, each.customer_id): each.user_id for each in known}
-    sharing = ThinkificUser.objects.filter(
-        integration__in={site for site, _ in users}, user_id__in=set(users.values())
-    )
-    found: dict[tuple[int, int], set[int]] = {}
-    for each in sharing:
-        found.setdefault((each.integration_id, each.user_id), set()).add(each.customer_id)
-    same = {}
-    for site, who in pairs:
-        user = users.get((site or 0, who or 0))
-        mine = found.get((site or 0, user), set()) if user is not None else set()
-        same[site, who] = mine | ({who} if who else set())
-    return same
+def _gave(bundle: Grant, mine: Sequence[Grant]) -> tuple[int, ...]:
+    """The courses that the bundle had, and those that its purchase gave one by one."""
+    sale = Sale.of(bundle)
+    alone = [
+        int(row.target.removeprefix("course:"))
+        for row in mine
+        if row.opened_at and row.target.startswith("course:") and sale.is_same(Sale.of(row))
+    ]
+    inside = bundle.course_ids if bundle.seen_at else [n for n in alone if n in bundle.course_ids]
+    return tuple(sorted(set(inside)))
 
 
 def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
     """By pk of the run: the grants at its site of all customers who are its Thinkific user."""
     if not runs:
         return {}
-    same = same_user(runs)
+    same = students.same_users((run.integration_id, run.customer_id) for run in runs)
     whom = Q(pk__in=())
     for (site, _), customers in same.items():
         whom |= Q(integration=site, customer__in=customers)

@@ -74,6 +74,7 @@ class Change:
     """What a rule changes, for an event that was received at `at`.
 
     `parts` are the course or bundle `target` and the courses of a bundle, as far as known.
+    `of_purchase`: the event is about the purchase that it changes, not about another one.
     """
 
     integration: int
@@ -82,6 +83,7 @@ class Change:
     trigger: str
     at: datetime
     event: EventLog | None = None
+    of_purchase: bool = True
 
     def is_of(self, grant: Grant) -> bool:
         """Whether the grant is for this very course or bundle."""
@@ -155,8 +157,13 @@ def _end_row(row: Grant, change: Change) -> None:
     if row.state == State.ENDED:
         # The first one that ended it is the reason; the last one decides.
         row.decided_at = max(row.decided_at, change.at)
-    elif row.decided_at <= change.at or row.because == Trigger.PRODUCT_PURCHASED:
+    elif row.decided_at <= change.at or _bars(change, row):
         end_it(row, change)
+
+
+def _bars(change: Change, row: Grant) -> bool:
+    """Whether the ending came first, and the purchase that opened the grant only arrived later."""
+    return change.of_purchase and row.because == Trigger.PRODUCT_PURCHASED
 
 
 def end_it(row: Grant, change: Change) -> None:

@@ -16,8 +16,8 @@ def first_of(delivery: Delivery) -> Delivery | None:
 
     Same account, address and body within ten minutes of the first; a run of the first waits,
     runs or is done, for what failed is sent again to be done; and nothing else of its customers
-    or purchases came between, for then the order of things matters. That the first was passed on counts only
-    where it had nothing done for a customer.
+    or purchases came between, for then the order of things matters. That the first was passed on
+    counts only where it had nothing done for a customer.
     """
     at = delivery.received_at
     same_before = Delivery.objects.filter(

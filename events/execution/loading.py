@@ -146,6 +146,7 @@ def _action_input(
         fields=fields,
         kept=is_due.kept,
         only=is_due.only,
+        gave=is_due.gave,
         attempt=run.attempts,
         message=messages.of(run),
     )

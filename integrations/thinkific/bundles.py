@@ -1,6 +1,6 @@
 """Bundle enrollments: Thinkific keeps one row per course of the bundle."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from integrations.errors import Refused, Retry
 from integrations.thinkific import calls, courses
@@ -33,21 +33,32 @@ def open_up(
 
 
 def close(
-    attempt: Attempt, user: User, bundle_id: int, keep: Mapping[str, str]
+    attempt: Attempt,
+    user: User,
+    bundle_id: int,
+    keep: Mapping[str, str],
+    gave: Collection[int] = (),
 ) -> Steps[courses.Closed]:
-    """End the access to the courses of the bundle now, but for those to `keep` ("course:501")."""
+    """End the access to the courses of the bundle now, but for those to `keep` ("course:501").
+
+    The courses of `gave` are ended as well where the bundle does not show them: they were given one
+    by one, or were taken out of the bundle since.
+    """
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
     if attempt.just_sent() and not (yield from _covers(bundle_id, rows)):
         # What was asked for would come after our look, and stay for ever.
         raise _later()
     attempt.settle(target)
-    if not rows:
-        return courses.Closed.NEVER
+    shown = {row.get("course_id") for row in rows}
+    hidden = [n for n in gave if n not in shown and f"course:{n}" not in keep]
+    found = {courses.Closed.BEFORE if rows else courses.Closed.NEVER}
+    for number in hidden:
+        found.add((yield from courses.close(attempt, user, number)))
     running = [row for row in rows if not courses.has_ended(row, attempt.now)]
     ending = [row for row in running if f"course:{row.get('course_id')}" not in keep]
     if not ending:
-        return courses.Closed.BEFORE
+        return next(each for each in courses.Closed if each in found)
     if len(ending) < len(running):
         for row in ending:
             yield from courses.end(attempt, user, row)
@@ -129,4 +140,4 @@ def _target(bundle_id: int) -> str:
 
 
 def _later() -> Retry:
-    return Retry("Thinkific may still enroll the student in the bundle.", code="promised")
+    return Retry("Thinkific may enroll in the bundle a little later.", code="promised")

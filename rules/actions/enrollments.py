@@ -66,7 +66,9 @@ def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
     if held and len(held) == len(action_input.course_ids):
         return _kept(action_input, set(held))
     outcome = yield from _expire(
-        attempt, action_input, partial(bundles.close, keep=action_input.kept)
+        attempt,
+        action_input,
+        partial(bundles.close, keep=action_input.kept, gave=action_input.gave),
     )
     if not held:
         return outcome

@@ -38,8 +38,10 @@ class ActionInput:
 
     `said_gone`: the site has said before that there is no such course or bundle. `kept` are the
     courses and bundles that stay open whatever is ended, by what gives them: {"course:501": "order
-    1183"}. `only`, where it is not None, are the courses of the bundle that are to be given one by one,
-    because others of them have ended. `message` is for an action that passes it on; None where the body is not kept.
+    1183"}. `only`, where it is not None, are the courses of the bundle that are given one by one,
+    because others of them have ended. `gave` are courses of the bundle that are ended one by one
+    where the bundle does not show them. `message` is for an action that passes it on; None where
+    the body is not kept.
     """
 
     destination_id: int
@@ -49,6 +51,7 @@ class ActionInput:
     said_gone: bool = False
     kept: Mapping[str, str] = field(default_factory=dict)
     only: tuple[int, ...] | None = None
+    gave: tuple[int, ...] = ()
     attempt: int = 1
     message: Message | None = None
 

@@ -4,9 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from events.deciding import inbox, storing
 from events.models import EventLog, RuleRun, RuleTexts
-from integrations import credentials
 from integrations.models import Destination, Integration, Product
 from rules import actions
 from rules.actions import Action
@@ -362,7 +360,3 @@ def test_that_delinquent_means_canceled_can_be_turned_off(shop, settings):
     event = shop.sell("33_subscription")
     assert [run.rule for run in event.runs.all()] == [delinquent]
     assert codes(event)[canceled.pk] == "other_trigger"
-
-
-def test_both_come_for_one_happening_within_ten_minutes():
-    assert timedelta(minutes=10) == storing.SAME_HAPPENING
