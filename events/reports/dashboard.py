@@ -153,10 +153,11 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
             last=Max("received_at"),
             newest=Max("pk"),
         )
+        .values_list("product", "buyers", "purchases", "last", "newest")
         .order_by("-buyers", "-last")[:10]
     )
     found = list(rows)
-    products = Product.objects.in_bulk([row["product"] for row in found if row["product"]])
+    products = Product.objects.in_bulk([row[0] for row in found if row[0]])
     rules = Rule.objects.filter(
         Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
     )
@@ -164,13 +165,14 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
     on = _first_of_each([rule for rule in giving if rule.enabled])
     off = _first_of_each([rule for rule in giving if not rule.enabled])
 
-    def unfulfilled(product: Product | None, **counts: Any) -> UnfulfilledProduct:
+    def unfulfilled(number: int | None, *counts: Any) -> UnfulfilledProduct:
+        product = products.get(number) if number else None
         keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
         rule = next((on[key] for key in keys if key in on), None)
         rule_off = next((off[key] for key in keys if key in off), None)
-        return UnfulfilledProduct(product, **counts, rule=rule, rule_off=rule_off)
+        return UnfulfilledProduct(product, *counts, rule=rule, rule_off=rule_off)
 
-    return [unfulfilled(**{**row, "product": products.get(row["product"])}) for row in found]
+    return [unfulfilled(*row) for row in found]
 
 
 def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rule]:

@@ -79,7 +79,9 @@ class Standing:
         over = False
         for run in reversed(self.runs):
             over = over or run.status == Status.DONE
-            if run.status in UNDECIDED and (not over or run.grant_id in owed):
+            # What has ended for one purchase is kept where another one gives it.
+            kept = run.spec.ends_access and run.grant_id and self.seen
+            if run.status in UNDECIDED and not kept and (not over or run.grant_id in owed):
                 return run
         return None
 

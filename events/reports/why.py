@@ -18,6 +18,8 @@ from integrations.models import Customer
 from rules.triggers import Trigger
 
 Status, Source = RuleRun.Status, Grant.Source
+# The codes of actions that found access, and ended it or saw that it had ended.
+CLOSED = {"ended", "had_ended"}
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
 
 
@@ -74,15 +76,13 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
 
 def of_runs(runs: Iterable[RuleRun]) -> list[Sentence]:
     """The same for what these actions change."""
-    wanted: dict[Customer, set[tuple[int | None, str]]] = {}
-    for run in runs:
-        if run.customer is not None and run.target:
-            wanted.setdefault(run.customer, set()).add((run.integration_id, run.target))
+    runs = [run for run in runs if run.target]
+    wanted = {(run.customer, run.integration_id, run.target) for run in runs}
     return [
         sentence
-        for customer, those in wanted.items()
+        for customer in {run.customer for run in runs if run.customer is not None}
         for each, sentence in of_customer(customer)
-        if (each.integration, each.target) in those
+        if (customer, each.integration, each.target) in wanted
     ]
 
 
@@ -93,9 +93,8 @@ def called(customer: Customer) -> str:
 
 def besides(run: RuleRun) -> Sentence:
     """What changes no access, and is not done yet."""
-    text = f"{run.spec.label}, {run.destination_name}: it {_state(run)}{of_order(run.event)}."
-    text = f"{text} {wait_reasons.reason(run)}".strip()
-    return Sentence(_kind(run), text, Code.BESIDES, run=run.pk)
+    what = f"{run.spec.label}, {run.destination_name}: it"
+    return _open(run, Code.BESIDES, what, wait_reasons.reason(run))
 
 
 def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
@@ -112,16 +111,13 @@ def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
 
 
 def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Sentence:
-    state = f"{_state(run)}{of_order(run.event)}"
-    if run.spec.gives_access and about.is_open:
-        code, what = Code.GIVING_AGAIN, f"{name} has {about.name}; giving it once more {state}."
-    elif run.spec.gives_access:
-        code, what = Code.OWED, f"{name} does not have {about.name} yet: it {state}."
-    elif about.is_open:
-        code, what = Code.ENDING, f"{name} still has {about.name}: ending it {state}."
-    else:
-        code, what = Code.ENDED, f"{name} has no access to {about.name}; ending it {state}."
-    return Sentence(_kind(run), f"{what} {waiting}".strip(), code, run=run.pk)
+    code, what = {
+        (True, True): (Code.GIVING_AGAIN, f"{name} has {about.name}; giving it once more"),
+        (True, False): (Code.OWED, f"{name} does not have {about.name} yet: it"),
+        (False, True): (Code.ENDING, f"{name} still has {about.name}: ending it"),
+        (False, False): (Code.ENDED, f"{name} has no access to {about.name}; ending it"),
+    }[run.spec.gives_access, about.is_open]
+    return _open(run, code, what, waiting)
 
 
 def _has(name: str, about: Standing) -> Sentence:
@@ -153,20 +149,15 @@ def _has(name: str, about: Standing) -> Sentence:
 def _owed(name: str, about: Standing) -> Sentence:
     """What is due and not in Thinkific, and nothing is going on for it."""
     row = about.given[-1]
-    left = about.unpaid.get(row.pk)
     if row.seen_at is None:
-        return Sentence(
-            WAIT,
-            f"{name} does not have {about.name}, due {_since(about, [row])}, and nothing goes on "
-            "for it. Run the event's rules again.",
-            Code.OWED,
-            event=row.event_id,
-        )
+        text = f"{name} does not have {about.name}, due {_since(about, [row])}, and nothing goes on"
+        text = f"{text} for it. Run the event's rules again."
+        return Sentence(WAIT, text, Code.OWED, event=row.event_id)
     text = (
         f"{name} has no access to {about.name}: it was given on {when(row.opened_at)} "
         f"through {_order(about, row)} to an account that was deleted in Thinkific"
     )
-    if left is not None:
+    if left := about.unpaid.get(row.pk):
         text = f"{text}; {revocations.sentence(left)}."
         return Sentence(QUIET, text, Code.ENDED, event=left.pk)
     text = f"{text}. To give it to the new account, run the event's rules again."
@@ -192,23 +183,25 @@ def _ended(name: str, about: Standing, row: Grant) -> Sentence:
 
 def _never_given(name: str, about: Standing) -> Sentence:
     """What was never opened, or of which no grant is left."""
-    run = about.runs[-1] if about.runs else None
-    done = next((each for each in reversed(about.runs) if each.status == Status.DONE), None)
+    over = [run for run in about.runs if run.status == Status.DONE] or about.runs[-1:]
+    run = over[-1] if over else None
     nothing = f"{name} has no access to {about.name}"
+    code, text = Code.NOT_GIVEN, f"{name}: {about.name} was not given. {run.message if run else ''}"
     if about.ended is not None and any(each.code == Verdict.BARRED for each in about.runs):
-        text = f"{nothing}: {sentences.cause(about.ended)} was received before its purchase."
-        return Sentence(QUIET, text, Code.BARRED, run=run.pk if run else None)
-    if done is None:
-        text = f"{name}: {about.name} was not given. {run.message if run else ''}".strip()
-        return Sentence(QUIET, text, Code.NOT_GIVEN, run=run.pk if run else None)
-    if done.spec.ends_access:
-        text = f"{nothing}. {upper(happening(done))}: {done.message}"
-        return Sentence(QUIET, text, Code.NOT_GIVEN, run=done.pk)
-    text = f"{name} got {about.name} on {when(done.finished_at)}{of_order(done.event)}"
-    if done.integration_id is None:
-        text += f", but the site {done.site} is not connected any more"
-    text += ". Look in Thinkific whether it still opens."
-    return Sentence(WAIT, text, Code.NOT_CONNECTED, run=done.pk)
+        cause = sentences.cause(about.ended)
+        code, text = Code.BARRED, f"{nothing}: {cause} was received before its purchase."
+    elif run is None or run.status != Status.DONE:
+        pass
+    elif run.spec.ends_access and run.code in CLOSED:
+        code, text = Code.ENDED, f"{nothing}: {happening(run)} ended it."
+    elif run.spec.ends_access:
+        text = f"{nothing}. {upper(happening(run))}: {run.message}"
+    else:
+        text = f"{name} got {about.name} on {when(run.finished_at)}{of_order(run.event)}"
+        text += f", but the site {run.site} is not connected any more" * (run.integration is None)
+        text += ". Look in Thinkific whether it still opens."
+        return Sentence(WAIT, text, Code.NOT_CONNECTED, run=run.pk)
+    return Sentence(QUIET, text.strip(), code, run=run.pk if run else None)
 
 
 def _since(about: Standing, holders: Sequence[Grant]) -> str:
@@ -217,8 +210,8 @@ def _since(about: Standing, holders: Sequence[Grant]) -> str:
     orders = dict.fromkeys(_order(about, row) for row in holders if row.source == Source.PURCHASE)
     how = [f"through {' and '.join(orders)}"] if orders else []
     how += ["by hand"] if any(row.source == Source.HAND for row in holders) else []
-    how = how or ["from before Admit"]
-    return " ".join(filter(None, [f"since {when(known[0])}" if known else "", " and ".join(how)]))
+    since = [f"since {when(known[0])}"] if known else []
+    return " ".join([*since, " and ".join(how or ["from before Admit"])])
 
 
 def _order(about: Standing, row: Grant) -> str:
@@ -234,13 +227,13 @@ def happening(run: RuleRun) -> str:
     return f"{what}{f' of order {order}' if order else ''} on {sentences.day(run.received_at)}"
 
 
-def _kind(run: RuleRun) -> str:
-    return BAD if run.status == Status.FAILED else WAIT
-
-
-def _state(run: RuleRun) -> str:
+def _open(run: RuleRun, code: Code, what: str, waiting: str) -> Sentence:
+    """What an action is to do, and how it is with it."""
     states = {Status.FAILED: "failed", Status.HELD: "is held"}
-    return states.get(Status(run.status), "is waiting")
+    state = states.get(Status(run.status), "is waiting")
+    kind = BAD if run.status == Status.FAILED else WAIT
+    text = f"{what} {state}{of_order(run.event)}. {waiting}".strip()
+    return Sentence(kind, text, code, run=run.pk)
 
 
 def upper(text: str) -> str:

@@ -63,6 +63,17 @@ def kept(place: Place) -> None:
     place.buy("20_product", order__id=1183)
 
 
+def kept_while_the_end_waits(place: Place) -> None:
+    both_pay(place)
+    Integration.objects.update(enabled=False)
+    place.buy("20_product", order__id=1183)
+
+
+def ended_from_before(place: Place) -> None:
+    place.enroll(place.known())
+    place.buy("20_product", order__id=1183)
+
+
 def both_pay(place: Place) -> None:
     bought(place)
     place.buy(order__id=1190)
@@ -150,6 +161,8 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
         "kept",
         f"{SINCE} through order 1190, which keeps it open after the refund of order 1183 on {DAY}",
     ),
+    (kept_while_the_end_waits, "kept", f"{SINCE} through order 1190, which keeps it open after"),
+    (ended_from_before, "ended", f"access to Course One: the refund of order 1183 on {DAY} ended"),
     (
         refunded_first,
         "barred",
