@@ -165,12 +165,14 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
     on = _first_of_each([rule for rule in giving if rule.enabled])
     off = _first_of_each([rule for rule in giving if not rule.enabled])
 
-    def unfulfilled(number: int | None, *counts: Any) -> UnfulfilledProduct:
+    def unfulfilled(
+        number: int | None, buyers: int, purchases: int, last: datetime, newest: int
+    ) -> UnfulfilledProduct:
         product = products.get(number) if number else None
         keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
         rule = next((on[key] for key in keys if key in on), None)
         rule_off = next((off[key] for key in keys if key in off), None)
-        return UnfulfilledProduct(product, *counts, rule=rule, rule_off=rule_off)
+        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off)
 
     return [unfulfilled(*row) for row in found]
 

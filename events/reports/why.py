@@ -1,6 +1,6 @@
 """Why a student has a course or bundle, or has not: one sentence, with a code that stays."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -74,18 +74,6 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     return [(each, _sentence(each, waiting)) for each in found]
 
 
-def of_runs(runs: Iterable[RuleRun]) -> list[Sentence]:
-    """The same for what these actions change."""
-    runs = [run for run in runs if run.target]
-    wanted = {(run.customer, run.integration_id, run.target) for run in runs}
-    return [
-        sentence
-        for customer in {run.customer for run in runs if run.customer is not None}
-        for each, sentence in of_customer(customer)
-        if (customer, each.integration, each.target) in wanted
-    ]
-
-
 def called(customer: Customer) -> str:
     """How sentences call the customer."""
     return customer.first_name.strip()[:60] or "The customer"
@@ -150,16 +138,16 @@ def _owed(name: str, about: Standing) -> Sentence:
     """What is due and not in Thinkific, and nothing is going on for it."""
     row = about.given[-1]
     if row.seen_at is None:
-        text = f"{name} does not have {about.name}, due {_since(about, [row])}, and nothing goes on"
-        text = f"{text} for it. Run the event's rules again."
+        due = f"due {_since(about, [row])}. Run the event's rules again."
+        text = f"{name} does not have {about.name}, {due}"
         return Sentence(WAIT, text, Code.OWED, event=row.event_id)
     text = (
         f"{name} has no access to {about.name}: it was given on {when(row.opened_at)} "
         f"through {_order(about, row)} to an account that was deleted in Thinkific"
     )
     if left := about.unpaid.get(row.pk):
-        text = f"{text}; {revocations.sentence(left)}."
-        return Sentence(QUIET, text, Code.ENDED, event=left.pk)
+        taken_back = f"{text}; {revocations.sentence(left)}."
+        return Sentence(QUIET, taken_back, Code.ENDED, event=left.pk)
     text = f"{text}. To give it to the new account, run the event's rules again."
     return Sentence(WAIT, text, Code.LOST, event=row.event_id)
 
@@ -175,23 +163,24 @@ def _ended(name: str, about: Standing, row: Grant) -> Sentence:
             Code.ENDING,
             run=run.pk,
         )
-    by_hand = f"a person ended it on {sentences.day(row.ended_at or row.decided_at)}"
-    how = by_hand if row.because == BY_HAND else f"{sentences.cause(row)} ended it"
+    how = f"{sentences.cause(row)} ended it"
+    if row.because == BY_HAND:
+        how = f"a person ended it on {sentences.day(row.ended_at or row.decided_at)}"
     text = f"{name} has no access to {about.name}: {how}."
     return Sentence(QUIET, text, Code.ENDED, event=row.event_id)
 
 
 def _never_given(name: str, about: Standing) -> Sentence:
     """What was never opened, or of which no grant is left."""
-    over = [run for run in about.runs if run.status == Status.DONE] or about.runs[-1:]
-    run = over[-1] if over else None
+    done = [run for run in about.runs if run.status == Status.DONE]
+    run = (done or about.runs or (None,))[-1]
     nothing = f"{name} has no access to {about.name}"
     code, text = Code.NOT_GIVEN, f"{name}: {about.name} was not given. {run.message if run else ''}"
     if about.ended is not None and any(each.code == Verdict.BARRED for each in about.runs):
         cause = sentences.cause(about.ended)
         code, text = Code.BARRED, f"{nothing}: {cause} was received before its purchase."
-    elif run is None or run.status != Status.DONE:
-        pass
+    elif run is None or not done:
+        pass  # it was dismissed, or nothing had to end
     elif run.spec.ends_access and run.code in CLOSED:
         code, text = Code.ENDED, f"{nothing}: {happening(run)} ended it."
     elif run.spec.ends_access:

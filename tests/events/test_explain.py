@@ -184,7 +184,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (given_by_hand, "has", f"Dana has Course One {SINCE} by hand\\."),
     (from_before, "has", "Dana has Course One from before Admit\\."),
     (ended_by_hand, "ended", f"{NONE} a person ended it on {DAY}\\."),
-    (nothing_goes_on, "owed", "through order 1183, and nothing goes on for it\\. Run the event's"),
+    (nothing_goes_on, "owed", "through order 1183\\. Run the event's"),
     (event_removed, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
     (one_user_by_two_addresses, "kept", f"{SINCE} through order 1190 of dana\\.new@example\\.com,"),
 ]
