@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from events.models.received import EventLog
-from integrations.models import Customer, Integration, Marketplace, Product
+from integrations.models import Customer, Integration, Marketplace, Product, ThinkificUser
 
 
 class GrantQuerySet(models.QuerySet["Grant"]):
@@ -15,6 +15,12 @@ class GrantQuerySet(models.QuerySet["Grant"]):
     def owed(self) -> "GrantQuerySet":
         """Active ones that Thinkific was not seen to hold yet."""
         return self.active().filter(seen_at=None)
+
+    def lost(self) -> "GrantQuerySet":
+        """Those whose access went with an account that was deleted in Thinkific since."""
+        same = {name: models.OuterRef(name) for name in ("customer", "integration")}
+        another = ThinkificUser.objects.filter(**same, since__gt=models.OuterRef("seen_at"))
+        return self.filter(models.Exists(another))
 
 
 class Grant(models.Model):

@@ -6,11 +6,11 @@ from uuid import UUID, uuid4
 from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Combinable, RawSQL
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from events.models.access import Grant
 from events.models.received import EventLog
-from integrations.models import Customer, Integration, ThinkificUser
+from integrations.models import Customer, Integration
 from rules import actions
 from rules.actions import ActionSpec
 from rules.models import Rule
@@ -45,21 +45,9 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return Q(customer=None) & ~Q(action__in=actions.passing_on())
 
     def lost(self) -> "RuleRunQuerySet":
-        """What gave access last, but to an account that was deleted in Thinkific since."""
-        same = {name: models.OuterRef(name) for name in ("customer", "integration")}
-        another = ThinkificUser.objects.filter(**same, since__gt=models.OuterRef("finished_at"))
-        at = models.OuterRef("received_at")
-        later = RuleRun.objects.filter(
-            Q(received_at__gt=at) | Q(received_at=at, pk__gt=models.OuterRef("pk")),
-            **same,
-            target=models.OuterRef("target"),
-            status=RuleRun.Status.DONE,
-        )
-        giving = actions.giving_access()
-        # By an expression, or SQLite would take the index of all that was ever done for it.
-        state = Coalesce("status", models.Value(""))
-        done = self.alias(state=state).filter(state=RuleRun.Status.DONE, action__in=giving)
-        return done.filter(models.Exists(another), ~models.Exists(later))
+        """What gave access that is due, but to an account that was deleted in Thinkific since."""
+        done = self.filter(status=RuleRun.Status.DONE, action__in=actions.giving_access())
+        return done.filter(grant__in=Grant.objects.active().lost())
 
     def next_in_line(self) -> "RuleRunQuerySet":
         """Runs that no other run of the same customer and site blocks.

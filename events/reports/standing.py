@@ -93,7 +93,8 @@ def standings(customer: Customer) -> list[Standing]:
     # What last happened to each says how it is called.
     newest = {(each.integration_id, each.target): each for each in sorted(things, key=_moment)}
     several = len({_site(each) for each in newest.values()}) > 1
-    lost, unpaid = _lost(grants), _unpaid(grants)
+    asked = Grant.objects.filter(pk__in=[row.pk for row in grants])
+    lost, unpaid = set(asked.lost().values_list("pk", flat=True)), _unpaid(grants)
     found = []
     for last in sorted(newest.values(), key=_moment, reverse=True):
         name = last.name if isinstance(last, Grant) else last.destination_name
@@ -119,8 +120,8 @@ def _site(thing: Grant | RuleRun) -> str:
 
 def held(customers: Collection[int]) -> dict[int, set[tuple[int, str]]]:
     """{customer: the courses and bundles that are given and in Thinkific, by integration}"""
-    rows = list(Grant.objects.active().filter(customer__in=customers, seen_at__isnull=False))
-    lost = _lost(rows)
+    rows = Grant.objects.active().filter(customer__in=customers, seen_at__isnull=False)
+    lost = set(rows.lost().values_list("pk", flat=True))
     found: dict[int, set[tuple[int, str]]] = defaultdict(set)
     for row in rows:
         if row.pk not in lost:
@@ -155,21 +156,6 @@ def _runs(customer: Customer) -> list[RuleRun]:
     runs = RuleRun.objects.filter(customer=customer).exclude(target="")
     runs = runs.select_related("event", "event__product", "integration")
     return list(runs.order_by("-received_at", "-pk")[:MAX_ROWS])[::-1]
-
-
-def _lost(grants: Sequence[Grant]) -> set[int]:
-    """The numbers of those whose access went with an account that was deleted in Thinkific."""
-    users = ThinkificUser.objects.filter(
-        customer__in={row.customer_id for row in grants}, since__isnull=False
-    )
-    since = {(each.customer_id, each.integration_id): each.since for each in users}
-    return {
-        row.pk
-        for row in grants
-        if row.seen_at
-        and (made := since.get((row.customer_id, row.integration_id)))
-        and row.seen_at < made
-    }
 
 
 def _unpaid(grants: Sequence[Grant]) -> dict[int, EventLog]:
