@@ -7,10 +7,10 @@ time. The long form takes 10,000 new ones:
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import count, product
+from itertools import count
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from events.access import ledger
 from events.deciding import inbox
-from events.execution import recovery, retry_by_hand
+from events.execution import retry_by_hand
 from events.models import Delivery, EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
