@@ -44,6 +44,8 @@ class Rule(models.Model):
     )
     # Of a rule that ends access: not only what the purchase gave, as SamCart's own rules do.
     ends_all = models.BooleanField("End it whatever gave it", default=False)
+    # Of a rule that ends access: so many days later, unless the access is paid for again by then.
+    delay_days = models.PositiveSmallIntegerField("Days later", default=0)
     enabled = models.BooleanField("On", default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -10,7 +10,7 @@ from itertools import chain
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger, lock, sentences, students
+from events.access import ledger, lock, pending, sentences, students
 from events.access.ledger import Change, Sale, Verdict
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, Marketplace
@@ -90,8 +90,11 @@ class Decisions:
             run.status, run.code, run.message = Status.HELD, AMBIGUOUS, unclear
             return
         change = self._change(event, run)
+        if not sure and run.spec.ends_access and pending.wait(event, run, change, rows):
+            return
         if run.spec.gives_access:
             verdict, row = self._give(event, run, change, rows)
+            pending.look_again(rows, event)
         else:
             verdict, row = self._end(event, run, change, rows)
         run.grant = row

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import F, Value
+from django.db.models import F, Q, Value
 from django.db.models.functions import Concat, Now
 from django.utils import timezone
 
@@ -15,6 +15,7 @@ from events.deciding import revocations
 from events.execution import gone_destinations, messages
 from events.execution.results import refresh_event
 from events.models import EventLog, RuleRun
+from events.models.runs import DELAYED
 
 Status = RuleRun.Status
 DISMISSED = "dismissed"
@@ -57,17 +58,21 @@ def why_not_again(run: RuleRun) -> str:
 
 
 def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
-    """End failed or held runs that nobody needs any more; how many that were."""
+    """End failed or held runs that nobody needs any more, and delayed ones; how many that were."""
     number = 0
     for run in runs:
         with transaction.atomic():
             lock()
-            open_runs = RuleRun.objects.filter(pk=run.pk, status__in=[Status.FAILED, Status.HELD])
+            open_runs = RuleRun.objects.filter(
+                Q(status__in=[Status.FAILED, Status.HELD]) | Q(status=Status.WAITING, code=DELAYED),
+                pk=run.pk,
+            )
             number += open_runs.update(
                 status=Status.SKIPPED,
                 code=DISMISSED,
                 message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
                 finished_at=Now(),
+                next_attempt_at=None,
             )
             decisions.waive([run])
             refresh_event(run.event_id)

@@ -16,6 +16,8 @@ from rules.actions import ActionSpec
 from rules.models import Rule
 
 UNFINISHED = ("waiting", "running")
+# The code of an ending that waits for its day. Nothing is decided on it before.
+DELAYED = "delayed"
 
 
 class RuleRunQuerySet(models.QuerySet["RuleRun"]):
@@ -31,6 +33,10 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         """Waiting runs that nobody can ever carry out: their site or customer was deleted."""
         gone = Q(integration=None) | self._without_a_needed_customer()
         return self.filter(gone, status=RuleRun.Status.WAITING)
+
+    def decided(self) -> "RuleRunQuerySet":
+        """Without the endings that wait for their day, or whose day has just come."""
+        return self.exclude(code=DELAYED)
 
     def with_customer(self) -> "RuleRunQuerySet":
         """Those that have the customer whom they need."""
@@ -161,6 +167,11 @@ class RuleRun(models.Model):
                 name="run_waiting",
             ),
             models.Index(fields=["next_attempt_at"], condition=Q(status="waiting"), name="run_due"),
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(status="waiting", code=DELAYED),
+                name="run_delayed",
+            ),
             models.Index(
                 fields=["integration", "lease_until"],
                 condition=Q(status="running"),

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection
 
 from events.deciding.inbox import Inbox
-from events.execution import recovery
+from events.execution import delayed, recovery
 from events.execution.conversation import Conversation
 from events.execution.loop import PAUSE_SECONDS, Loop
 from events.execution.senders import Senders
@@ -51,6 +51,7 @@ def _drain() -> bool:
     call_until = start + settings.TASK_SECONDS * (1 - SPARE_SHARE) - settings.CALL_DEADLINE_SECONDS
     loop = Loop(_threads(), claim_until=claim_until, call_until=call_until)
     recovery.revive()
+    delayed.decide_due()
     try:
         return _go_on(loop, Inbox())
     finally:
