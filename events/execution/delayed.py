@@ -1,7 +1,6 @@
 """Endings whose day has come: they are decided on as the ledger stands now."""
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -9,12 +8,12 @@ from events.access import decisions
 from events.access.lock import lock
 from events.execution.results import refresh_event
 from events.models import RuleRun
-from events.models.runs import DELAYED
+from events.models.runs import DELAYED, RuleRunQuerySet
 
 AT_ONCE = 100
 
 
-def waiting() -> QuerySet[RuleRun]:
+def waiting() -> RuleRunQuerySet:
     """The endings that wait for their day."""
     return RuleRun.objects.filter(status=RuleRun.Status.WAITING, code=DELAYED)
 
