@@ -108,7 +108,7 @@ def test_a_person_brings_it_forward_or_drops_it(shop):
 
 def test_a_rule_that_was_deleted_meanwhile_ends_it_nevertheless(shop):
     run = _buy_and_cancel(shop)
-    Rule.objects.filter(pk=run.rule_id).delete()
+    Rule.objects.filter(trigger="subscription_canceled").delete()
     _let_the_day_come()
     delayed.decide_due()
     shop.settle()
