@@ -23,7 +23,9 @@ AN_HOUR = timedelta(hours=1)
 
 
 def wait(event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant]) -> bool:
-    """Whether this ending waits; then it says for what. Its earlier ones must be written."""
+    """Whether the run is an ending that waits; then it says for what. Its earlier ones must be written."""
+    if not run.spec.ends_access:
+        return False
     open_rows = [row for row in rows if row.is_active and change.touches(row)]
     if rows and not open_rows and not run.ends_all:
         return False  # it ends nothing

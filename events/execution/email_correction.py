@@ -4,7 +4,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.access import decisions
+from events.access import decisions, history
 from events.access.lock import lock
 from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
@@ -42,6 +42,8 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
     email, problem = examine_email(text)
     if problem:
         raise ValueError(problem if text.strip() else "Enter the customer's e-mail address.")
+    if history.unread():
+        raise ValueError(f"{history.WAIT}.")
     sale = _sale(event)
     held = must_be_held(event, sale.line_status if sale else "")
     with transaction.atomic():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from events.access import lock
+from events.access import history, lock
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
 from events.deciding import passing_on, revocations
@@ -72,6 +72,8 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     """Why the rules cannot be run again for these events, by pk; the others are not in it."""
     taken_back = revocations.ended_since(events)
     found = {}
+    if history.unread():
+        return {event.pk: history.WAIT for event in events}
     for event in events:
         reason = CANNOT.get(event.status, "") or payload_removed(event.delivery)
         if not reason and event.pk in taken_back:

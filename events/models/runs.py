@@ -18,6 +18,8 @@ from rules.models import Rule
 UNFINISHED = ("waiting", "running")
 # The code of an ending that waits for its day. Nothing is decided on it before.
 DELAYED = "delayed"
+# The code of what a person has dismissed.
+DISMISSED = "dismissed"
 
 
 class RuleRunQuerySet(models.QuerySet["RuleRun"]):
@@ -66,6 +68,17 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         state = Coalesce("status", models.Value(""))
         done = self.alias(state=state).filter(state=RuleRun.Status.DONE, action__in=giving)
         return done.filter(models.Exists(another), ~models.Exists(later))
+
+    def stranded(self) -> "RuleRunQuerySet":
+        """What was last to give access that Thinkific may not hold, and that nothing gives now."""
+        giving = RuleRun.objects.filter(action__in=actions.giving_access())
+        at = models.OuterRef("received_at")
+        later = giving.filter(
+            Q(received_at__gt=at) | Q(received_at=at, pk__gt=models.OuterRef("pk")),
+            grant=models.OuterRef("grant"),
+        )
+        last = self.filter(~models.Exists(later), action__in=actions.giving_access())
+        return last.filter(grant__in=Grant.objects.stranded())
 
     def next_in_line(self) -> "RuleRunQuerySet":
         """Runs that no other run of the same customer and site blocks.

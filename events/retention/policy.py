@@ -19,7 +19,7 @@ from django_q.models import OrmQ, Task
 
 from events.access.lock import try_lock
 from events.deciding.repeats import WINDOW
-from events.models import Delivery, EventLog, EventTerm, RuleRun, RuleTexts
+from events.models import Delivery, EventLog, EventTerm, Grant, RuleRun, RuleTexts
 from events.reports.review import NOT_UNDERSTOOD
 from integrations.models import ApiCall
 
@@ -104,7 +104,7 @@ def events() -> QuerySet[Delivery]:
 def _events_that_go(pks: Sequence[int]) -> list[int]:
     """Nothing of a customer goes as long as any event of that customer is open.
 
-    For what may still be carried out must find what came after it and has overtaken it.
+    A held action is decided when a person releases it: by what came before and after it.
     """
     of_customer = EventLog.objects.filter(OPEN, customer=OuterRef("customer"))
     kept = EventLog.objects.filter(OPEN | Exists(of_customer), delivery__in=pks)
@@ -119,6 +119,7 @@ def _remove_events(pks: Sequence[int]) -> int:
     ApiCall.objects.filter(run_id__in=runs)._raw_delete(alias)
     RuleRun.objects.filter(pk__in=runs)._raw_delete(alias)
     EventTerm.objects.filter(event__in=found)._raw_delete(alias)
+    Grant.objects.filter(event__in=found).update(event=None)
     EventLog.objects.filter(pk__in=found)._raw_delete(alias)
     Delivery.objects.filter(repeat_of__in=pks).update(repeat_of=None)
     return Delivery.objects.filter(pk__in=pks)._raw_delete(alias)
@@ -135,6 +136,30 @@ def _lock_and_choose(pks: Sequence[int]) -> list[int]:
         events_ = EventLog.objects.filter(delivery__in=pks).order_by("pk")
         list(events_.select_for_update(of=("self",)).values_list("pk"))
     return _events_that_go(pks)
+
+
+# Grants
+
+
+def _grants() -> QuerySet[Grant]:
+    """Those that are over. What is active stays, however old it is."""
+    return _older(Grant, "decided_at", settings.KEEP_EVENTS_DAYS) & Grant.objects.over()
+
+
+def _grants_that_go(pks: Sequence[int]) -> list[int]:
+    """Without those by which an open event or action is decided, for one at a time decides."""
+    if connection.in_atomic_block and not try_lock():
+        return []
+    open_events = EventLog.objects.filter(OPEN)
+    of_customer = open_events.filter(customer=OuterRef("customer"))
+    by_action = open_events.filter(runs__grant=OuterRef("pk"))
+    over = _grants().filter(~Exists(of_customer), ~Exists(by_action), pk__in=pks)
+    return list(over.values_list("pk", flat=True))
+
+
+def _remove_grants(pks: Sequence[int]) -> int:
+    RuleRun.objects.filter(grant__in=pks).update(grant=None)
+    return Grant.objects.filter(pk__in=pks)._raw_delete(connection.alias)
 
 
 # What else would pile up
@@ -189,6 +214,15 @@ TASKS = (
         _remove_events,
         _lock_and_choose,
         "received_at",
+    ),
+    RetentionTask(
+        "grants",
+        "grant that has ended",
+        "grants that have ended",
+        _grants,
+        _remove_grants,
+        _grants_that_go,
+        "decided_at",
     ),
     RetentionTask(
         "texts",

@@ -15,7 +15,7 @@ from django_q.models import OrmQ, Task
 
 from events.deciding import inbox, naming
 from events.execution.rerun import rerun
-from events.models import Delivery, EventLog, RuleRun, RuleTexts, Tidying
+from events.models import Delivery, EventLog, Grant, RuleRun, RuleTexts, Tidying
 from events.queue import wake
 from events.retention import housekeeping, policy
 from events.worker import scheduler, tasks
@@ -183,7 +183,7 @@ def test_an_old_event_stays_while_it_waits_for_somebody(db, status: str):
 
 
 def test_nothing_of_a_customer_goes_while_an_event_of_that_customer_is_open(db):
-    """Whatever is retried must find the refund that has overtaken it."""
+    """Whatever is released must find the refund that came after it."""
     dana = factories.CustomerFactory.create()
     event(300, customer=dana)
     failed = event(200, Status.FAILED, customer=dana)
@@ -217,6 +217,46 @@ def test_zero_days_keep_everything_for_ever(db, settings):
     call(None, 30_000)
     assert tidy() == {}
     assert body_of(found) == b"{}"
+
+
+# Grants
+
+
+def test_what_has_ended_goes_and_what_is_active_stays_without_its_event(db):
+    course = factories.DestinationFactory.create()
+    states = ("active", "ended", "waived")
+    for days in (101, 99):
+        for state in states:
+            run = queued.run(course, of=event(days), status="done")
+            queued.grant(run, days=days, state=state)
+    assert tidy() == {"payloads": 6, "events": 3, "grants": 2}
+    left = [(grant.state, grant.event is None) for grant in Grant.objects.order_by("pk")]
+    assert left == [("active", True), *((state, False) for state in states)]
+    assert tidy() == {}
+
+
+@pytest.mark.parametrize("whose", ["the customer's", "the action's"])
+def test_what_has_ended_stays_while_an_open_event_is_decided_by_it(db, whose: str):
+    course = factories.DestinationFactory.create()
+    grant = queued.grant(queued.run(course, of=event(99)), days=300, state="ended")
+    if whose == "the customer's":
+        found = event(200, Status.HELD, customer=grant.customer)
+    else:
+        found = event(200, Status.FAILED)
+        queued.run(course, of=found, status="failed", grant=grant)
+    assert "grants" not in tidy()
+    EventLog.objects.filter(pk=found.pk).update(status=Status.SKIPPED)
+    assert tidy()["grants"] == 1
+    assert not RuleRun.objects.exclude(grant=None).exists()
+
+
+def test_the_grants_of_a_customer_go_with_the_customer(db):
+    run = queued.run(factories.DestinationFactory.create(), status="done")
+    queued.grant(run)
+    assert run.customer
+    run.customer.delete()
+    assert not Grant.objects.exists()
+    assert queued.again(run).grant is None
 
 
 # What would pile up beside
@@ -342,6 +382,20 @@ def many(db) -> Iterator[None]:
         ApiCall(method="GET", url="/", milliseconds=1, sent_at=start + timedelta(hours=number))
         for number in range(20_000)
     )
+    customer, course = factories.CustomerFactory.create(), factories.DestinationFactory.create()
+    Grant.objects.bulk_create(
+        Grant(
+            order_id=str(number),
+            customer=customer,
+            integration=course.integration,
+            target="course:501",
+            name="A",
+            state="active" if number % 10 else "ended",
+            decided_at=start + timedelta(hours=number),
+            seen_at=start,
+        )
+        for number in range(20_000)
+    )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     yield
@@ -356,8 +410,10 @@ def test_candidates_are_found_by_an_index(many, settings):
         ("payloads", 2900, "delivery_with_body"),
         ("events", 2900, "delivery_newest"),
         ("exchanges", 2900, "sent_at"),
+        ("grants", 2900, "grant_over"),
         ("payloads", 30, "delivery_with_body"),
         ("events", 100, "delivery_newest"),
+        ("grants", 100, "grant_over"),
     ):
         settings.KEEP_PAYLOADS_DAYS = settings.KEEP_EXCHANGES_DAYS = days
         settings.KEEP_EVENTS_DAYS = days

@@ -16,6 +16,7 @@ from django.utils import timezone
 from config.admin.pages import overview_headline
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
+from events.access import history
 from events.execution import wait_reasons
 from events.models import Delivery, RuleRun
 from events.reports import backfill, backlog, dashboard, queue, subscriptions, trigger_coverage
@@ -108,6 +109,8 @@ def _facts(
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
+        history=history.sentence(unread) if (unread := history.unread()) else "",
+        stranded=dashboard.stranded(),
         failed=dashboard.failed(),
         held=dashboard.held(),
         gave_nothing=gave_nothing,

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rules", "0004_ends_all"),
+        ("rules", "0005_ends_all_of_before"),
     ]
 
     operations = [

@@ -5,9 +5,9 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0012_delinquent_is_canceled"),
+        ("events", "0014_history"),
         ("integrations", "0010_users_of_site"),
-        ("rules", "0005_delay_days"),
+        ("rules", "0006_delay_days"),
     ]
 
     operations = [
