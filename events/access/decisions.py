@@ -12,7 +12,7 @@ from django.utils import timezone
 from events.access import ledger, lock, sentences
 from events.access.ledger import Change, Sale, Verdict
 from events.models import EventLog, Grant, RuleRun
-from integrations.models import Customer, Destination, Marketplace
+from integrations.models import Customer, Destination
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
@@ -143,7 +143,8 @@ class Decisions:
             each.trigger == purchased for each in self._log(Sale.of(event))
         ):
             return Verdict.GAVE_NOTHING
-        account = Marketplace.objects.get(pk=event.marketplace_id)
+        account = event.marketplace
+        assert account is not None
         if event.ordered_at is None or event.ordered_at < account.created_at:
             return Verdict.BEFORE_ADMIT
         return Verdict.UNKNOWN_PURCHASE
@@ -214,7 +215,7 @@ class Decisions:
         if sale.subscription_id:
             ids |= Q(subscription_id=sale.subscription_id)
         events = EventLog.objects.filter(
-            ids, marketplace=sale.marketplace, delivery__withdrawn=False
+            ids, Q(delivery=None) | Q(delivery__withdrawn=False), marketplace=sale.marketplace
         ).exclude(status=EventLog.Status.REPEAT)
         found = events.select_related("customer").order_by("received_at", "pk")
         return [each for each in found if sale.is_same(Sale.of(each))] if sale.is_named else []

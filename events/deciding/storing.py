@@ -94,7 +94,7 @@ def _new(delivery: Delivery, line: int) -> EventLog:
 
 def _explain(event: EventLog, status: EventLog.Status, reason: str) -> None:
     event.status = status
-    if event.delivery.withdrawn and not reason.startswith(WITHDRAWN):
+    if event.withdrawn and not reason.startswith(WITHDRAWN):
         reason = f"{WITHDRAWN} {reason}".strip()
     event.reason = reason
 
@@ -111,6 +111,7 @@ def _store_line(
     event.gave_nothing = False
     runs: list[RuleRun] = []
     if event.trigger is None:
+        assert event.delivery is not None
         _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))
     elif first is not None:
         _explain(
@@ -138,11 +139,12 @@ def _fill(event: EventLog, line: LineItem, batch: Batch) -> None:
     event.custom_fields = [asdict(each) for each in sale.custom_fields]
     # Read again, it may be months old: names are taken from it the first time only. And someone
     # who only knows a withdrawn address must not rename anybody.
-    trusted = event.pk is None and not event.delivery.withdrawn
+    trusted = event.pk is None and not event.withdrawn
     event.customer = batch.customer(sale, rename=trusted)
     if event.customer is None:
         event.email_as_sent = sale.email_as_sent
         event.name_as_sent = f"{sale.first_name} {sale.last_name}".strip()
+    assert event.marketplace_id is not None
     event.product = batch.product(event.marketplace_id, sale, rename=trusted)
 
 

@@ -73,7 +73,7 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     taken_back = revocations.ended_since(events)
     found = {}
     for event in events:
-        reason = CANNOT.get(event.status, "") or payload_removed(event.delivery)
+        reason = why_never(event) or payload_removed(event.delivery)
         if not reason and event.pk in taken_back:
             reason = revocations.sentence(taken_back[event.pk])
         if reason:
@@ -81,16 +81,25 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     return found
 
 
-def payload_removed(delivery: Delivery) -> str:
-    """ "what SamCart sent was removed after 180 days", "" while it is there."""
-    if delivery.body_removed_at is None:
+def why_never(event: EventLog) -> str:
+    """Why no rule decides on such an event, "" where rules do."""
+    if event.by_hand and not event.trigger:
+        return "a person did this by hand, not a rule"
+    return CANNOT.get(event.status, "")
+
+
+def payload_removed(delivery: Delivery | None) -> str:
+    """ "what SamCart sent was removed after 180 days", "" while it is there, and of no delivery."""
+    if delivery is None or delivery.body_removed_at is None:
         return ""
     days = (delivery.body_removed_at - delivery.received_at).days
     return f"what SamCart sent was removed after {days} day{'' if days == 1 else 's'}"
 
 
 def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
-    delivery = Delivery.objects.get(pk=event.delivery_id)
+    delivery = Delivery.objects.filter(events=event).first()
+    if delivery is None:
+        return 0
     reading = read(delivery, books)
     if reading.book is None or event.line >= len(reading.lines):
         return 0
