@@ -9,24 +9,6 @@ from rules import actions
 from rules.actions import ActionSpec
 from rules.triggers import Category, Trigger
 
-# How a person says that a trigger fires; {} is the product.
-WHEN: dict[Trigger, str] = {
-    Trigger.PRODUCT_PURCHASED: "{} is purchased",
-    Trigger.PRODUCT_REFUNDED: "{} is refunded",
-    Trigger.PRODUCT_PARTIALLY_REFUNDED: "a part of {} is refunded",
-    Trigger.SUBSCRIPTION_CANCELED: "a subscription to {} is canceled",
-    Trigger.SUBSCRIPTION_CHARGED: "a subscription to {} is charged",
-    Trigger.SUBSCRIPTION_CHARGE_FAILED: "a charge for {} fails",
-    Trigger.SUBSCRIPTION_DELINQUENT: "a subscription to {} turns delinquent",
-    Trigger.SUBSCRIPTION_RECOVERED: "a subscription to {} recovers",
-    Trigger.SUBSCRIPTION_RESTARTED: "a subscription to {} is restarted",
-    Trigger.SUBSCRIPTION_COMPLETED: "the last charge for {} succeeds",
-    Trigger.COURSE_STUDENT_ADDED: "a student is added to any SamCart course",
-    Trigger.COURSE_STUDENT_REMOVED: "a student is removed from any SamCart course",
-    Trigger.COURSE_STARTED: "a student starts any SamCart course",
-    Trigger.COURSE_FINISHED: "a student finishes any SamCart course",
-}
-
 
 class Scope(models.TextChoices):
     PRODUCT = "product", "One product"
@@ -181,7 +163,7 @@ class Rule(models.Model):
     def in_words(self) -> str:
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""
         about = self.product.name if self.product else "any product"
-        when = WHEN[Trigger(self.trigger)].format(about)
+        when = Trigger(self.trigger).wording.when.format(about)
         whatever = ", whatever gave it" if self.ends_all else ""
         return f"When {when}, {self.spec.in_words.format(place=self.place)}{whatever}."
 

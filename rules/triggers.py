@@ -1,5 +1,7 @@
 """SamCart's triggers, and which trigger a raw `type` or a word in an address names."""
 
+from dataclasses import dataclass
+
 from django.db import models
 
 from integrations.samcart.parser import normalize_type
@@ -37,67 +39,113 @@ class Trigger(models.TextChoices):
         return self.value.startswith("subscription_")
 
     @property
-    def meaning(self) -> str:
-        """One line that says when it fires."""
-        return MEANINGS[self]
-
-    @property
-    def happening(self) -> str:
-        """What happened, inside a sentence: "the refund"."""
-        return HAPPENINGS[self]
+    def wording(self) -> "Wording":
+        """What pages say of it."""
+        return WORDINGS[self]
 
 
-MEANINGS: dict[Trigger, str] = {
-    Trigger.PRODUCT_PURCHASED: (
-        "The product was bought, as main product, upsell, order bump or payment option."
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What pages say of a trigger.
+
+    `meaning` says in one line when it fires, `happening` what happened, inside a sentence: "the
+    refund". `when` is how a person says that it fires; {} is the product.
+    """
+
+    meaning: str
+    happening: str
+    when: str
+
+
+WORDINGS: dict[Trigger, Wording] = {
+    Trigger.PRODUCT_PURCHASED: Wording(
+        "The product was bought, as main product, upsell, order bump or payment option.",
+        "the purchase",
+        "{} is purchased",
     ),
-    Trigger.PRODUCT_REFUNDED: "The product was refunded in full.",
-    Trigger.PRODUCT_PARTIALLY_REFUNDED: "A part of the price was refunded.",
-    Trigger.SUBSCRIPTION_CANCELED: "The subscription turned to Canceled or Delinquent.",
-    Trigger.SUBSCRIPTION_CHARGED: "A recurring charge succeeded; fires for each one.",
-    Trigger.SUBSCRIPTION_CHARGE_FAILED: "A recurring charge failed for the first time.",
-    Trigger.SUBSCRIPTION_DELINQUENT: "Four charges in a row failed.",
-    Trigger.SUBSCRIPTION_RECOVERED: "A charge succeeded after one or more had failed.",
-    Trigger.SUBSCRIPTION_RESTARTED: "You restarted a canceled or delinquent subscription by hand.",
-    Trigger.SUBSCRIPTION_COMPLETED: "The last charge of a limited subscription succeeded.",
-    Trigger.COURSE_STUDENT_ADDED: "A student was added to a SamCart course.",
-    Trigger.COURSE_STUDENT_REMOVED: "A student was removed from a SamCart course.",
-    Trigger.COURSE_STARTED: "A student started a SamCart course.",
-    Trigger.COURSE_FINISHED: "A student finished a SamCart course.",
+    Trigger.PRODUCT_REFUNDED: Wording(
+        "The product was refunded in full.",
+        "the refund",
+        "{} is refunded",
+    ),
+    Trigger.PRODUCT_PARTIALLY_REFUNDED: Wording(
+        "A part of the price was refunded.",
+        "the partial refund",
+        "a part of {} is refunded",
+    ),
+    Trigger.SUBSCRIPTION_CANCELED: Wording(
+        "The subscription turned to Canceled or Delinquent.",
+        "the cancellation",
+        "a subscription to {} is canceled",
+    ),
+    Trigger.SUBSCRIPTION_CHARGED: Wording(
+        "A recurring charge succeeded; fires for each one.",
+        "the recurring payment",
+        "a subscription to {} is charged",
+    ),
+    Trigger.SUBSCRIPTION_CHARGE_FAILED: Wording(
+        "A recurring charge failed for the first time.",
+        "the failed payment",
+        "a charge for {} fails",
+    ),
+    Trigger.SUBSCRIPTION_DELINQUENT: Wording(
+        "Four charges in a row failed.",
+        "the failed payments",
+        "a subscription to {} turns delinquent",
+    ),
+    Trigger.SUBSCRIPTION_RECOVERED: Wording(
+        "A charge succeeded after one or more had failed.",
+        "the recovered payment",
+        "a subscription to {} recovers",
+    ),
+    Trigger.SUBSCRIPTION_RESTARTED: Wording(
+        "You restarted a canceled or delinquent subscription by hand.",
+        "the restart",
+        "a subscription to {} is restarted",
+    ),
+    Trigger.SUBSCRIPTION_COMPLETED: Wording(
+        "The last charge of a limited subscription succeeded.",
+        "the last payment",
+        "the last charge for {} succeeds",
+    ),
+    Trigger.COURSE_STUDENT_ADDED: Wording(
+        "A student was added to a SamCart course.",
+        "being added to the SamCart course",
+        "a student is added to any SamCart course",
+    ),
+    Trigger.COURSE_STUDENT_REMOVED: Wording(
+        "A student was removed from a SamCart course.",
+        "being removed from the SamCart course",
+        "a student is removed from any SamCart course",
+    ),
+    Trigger.COURSE_STARTED: Wording(
+        "A student started a SamCart course.",
+        "the start of the SamCart course",
+        "a student starts any SamCart course",
+    ),
+    Trigger.COURSE_FINISHED: Wording(
+        "A student finished a SamCart course.",
+        "the end of the SamCart course",
+        "a student finishes any SamCart course",
+    ),
 }
 
-HAPPENINGS: dict[Trigger, str] = {
-    Trigger.PRODUCT_PURCHASED: "the purchase",
-    Trigger.PRODUCT_REFUNDED: "the refund",
-    Trigger.PRODUCT_PARTIALLY_REFUNDED: "the partial refund",
-    Trigger.SUBSCRIPTION_CANCELED: "the cancellation",
-    Trigger.SUBSCRIPTION_CHARGED: "the recurring payment",
-    Trigger.SUBSCRIPTION_CHARGE_FAILED: "the failed payment",
-    Trigger.SUBSCRIPTION_DELINQUENT: "the failed payments",
-    Trigger.SUBSCRIPTION_RECOVERED: "the recovered payment",
-    Trigger.SUBSCRIPTION_RESTARTED: "the restart",
-    Trigger.SUBSCRIPTION_COMPLETED: "the last payment",
-    Trigger.COURSE_STUDENT_ADDED: "being added to the SamCart course",
-    Trigger.COURSE_STUDENT_REMOVED: "being removed from the SamCart course",
-    Trigger.COURSE_STARTED: "the start of the SamCart course",
-    Trigger.COURSE_FINISHED: "the end of the SamCart course",
-}
-
-# Raw types that SamCart is known to send (facts: public consumers and one logged body).
-# Those of Subscription Completed and of the Courses triggers are not known: the address
+# Raw types that SamCart is known to send, as it writes them (facts: public consumers and one logged
+# body). Those of Subscription Completed and of the Courses triggers are not known: the address
 # tells them, or a person names the type once.
 TYPES: dict[str, Trigger] = {
-    "order": Trigger.PRODUCT_PURCHASED,
-    "refund": Trigger.PRODUCT_REFUNDED,
-    "partialrefund": Trigger.PRODUCT_PARTIALLY_REFUNDED,
-    "cancel": Trigger.SUBSCRIPTION_CANCELED,
-    "recurringpaymentsucceeded": Trigger.SUBSCRIPTION_CHARGED,
-    "recurringpaymentfailed": Trigger.SUBSCRIPTION_CHARGE_FAILED,
-    "subscriptiondelinquent": Trigger.SUBSCRIPTION_DELINQUENT,
-    "recurringpaymentrecovered": Trigger.SUBSCRIPTION_RECOVERED,
-    "subscriptionrecovered": Trigger.SUBSCRIPTION_RECOVERED,
-    "subscriptionrestarted": Trigger.SUBSCRIPTION_RESTARTED,
+    "Order": Trigger.PRODUCT_PURCHASED,
+    "Refund": Trigger.PRODUCT_REFUNDED,
+    "PartialRefund": Trigger.PRODUCT_PARTIALLY_REFUNDED,
+    "Cancel": Trigger.SUBSCRIPTION_CANCELED,
+    "RecurringPaymentSucceeded": Trigger.SUBSCRIPTION_CHARGED,
+    "RecurringPaymentFailed": Trigger.SUBSCRIPTION_CHARGE_FAILED,
+    "SubscriptionDelinquent": Trigger.SUBSCRIPTION_DELINQUENT,
+    "RecurringPaymentRecovered": Trigger.SUBSCRIPTION_RECOVERED,
+    "SubscriptionRecovered": Trigger.SUBSCRIPTION_RECOVERED,
+    "SubscriptionRestarted": Trigger.SUBSCRIPTION_RESTARTED,
 }
+_BY_TYPE = {normalize_type(text): trigger for text, trigger in TYPES.items()}
 # A type that spells a trigger's own name can mean nothing else.
 OWN_NAMES: dict[str, Trigger] = {normalize_type(trigger.value): trigger for trigger in Trigger}
 
@@ -105,7 +153,7 @@ OWN_NAMES: dict[str, Trigger] = {normalize_type(trigger.value): trigger for trig
 def from_type(text: str) -> Trigger | None:
     """The trigger that a payload's `type` names, or None when nobody knows it."""
     word = normalize_type(text)
-    return TYPES.get(word) or OWN_NAMES.get(word)
+    return _BY_TYPE.get(word) or OWN_NAMES.get(word)
 
 
 def from_address(word: str) -> Trigger | None:

@@ -51,7 +51,7 @@ def cause(row: Grant) -> str:
     """What decided the grant's state: "the refund of order 1183 on 3 May"."""
     if row.because == BY_HAND:
         return f"a person on {day(row.decided_at)}"
-    what = Trigger(row.because).happening
+    what = Trigger(row.because).wording.happening
     of_order = f" of order {row.order_id}" if row.order_id else ""
     return f"{what}{of_order} on {day(row.ended_at or row.decided_at)}"
 

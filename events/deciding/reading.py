@@ -9,7 +9,9 @@ from django.conf import settings
 from django.db import Error
 
 from events.models import Delivery
-from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type, parse
+from integrations.models import Marketplace
+from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type
+from integrations.sources import READERS
 from rules import engine
 from rules.models import NamedType, Rule
 from rules.triggers import Trigger, from_address, from_type
@@ -18,9 +20,10 @@ from rules.triggers import Trigger, from_address, from_type
 class RuleBook:
     """What deciding needs to know of one marketplace, read once for a whole batch."""
 
-    def __init__(self, marketplace_id: int) -> None:
-        self.rules = Rule.objects.for_deciding(marketplace_id)
-        named = NamedType.objects.filter(marketplace=marketplace_id)
+    def __init__(self, marketplace: Marketplace) -> None:
+        self.parse = READERS[marketplace.source]
+        self.rules = Rule.objects.for_deciding(marketplace.pk)
+        named = NamedType.objects.filter(marketplace=marketplace)
         self.names = dict(named.values_list("type", "trigger"))
         self.sentences = {str(rule.pk): rule.sentence() for rule in self.rules}
         text = json.dumps(self.sentences, sort_keys=True)
@@ -65,9 +68,10 @@ def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
     """Parse the bytes and decide. Never raises for what was sent, only when the database fails."""
     try:
         if delivery.marketplace_id not in books:
-            books[delivery.marketplace_id] = RuleBook(delivery.marketplace_id)
+            books[delivery.marketplace_id] = RuleBook(delivery.marketplace)
         book = books[delivery.marketplace_id]
-        sales = parse(bytes(delivery.body), delivery.content_type, delivery.content_encoding)
+        body = bytes(delivery.body)
+        sales = book.parse(body, delivery.content_type, delivery.content_encoding)
         return Reading(delivery, book, [_evaluate_line(delivery, book, sale) for sale in sales])
     except Unreadable as error:
         return Reading(delivery, unreadable=error.reason)

@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from uuid import uuid4
@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from events.models import RuleRun
 from integrations import app_registry, rate_limit, slots
 from integrations.app_registry import AppSpec
-from integrations.models import CallBudget, Integration
+from integrations.models import CallBudget, Integration, ThinkificUser
 
 Status = RuleRun.Status
 # Without a limit of calls, this many runs are claimed for each call at once: while some wait for
@@ -90,11 +90,12 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
         budget = slots.lock({site: app.calls_per_minute()}).get(site)
         if budget is None or time.monotonic() + _needs(budget) > until:
             return []
-        running = RuleRun.objects.filter(integration=site, status=Status.RUNNING).count()
-        room = min(limit, _at_once(app) - running)
+        running = RuleRun.objects.filter(integration=site, status=Status.RUNNING)
+        busy = list(running.values_list("customer", flat=True))
+        room = min(limit, _at_once(app) - len(busy))
         due = RuleRun.objects.due().with_customer().filter(integration=site)
-        first = due.next_in_line().order_by("received_at", "id").values_list("pk", flat=True)
-        runs = list(first[:room]) if room > 0 else []
+        first = due.next_in_line().order_by("received_at", "id").values_list("pk", "customer")
+        runs = _one_for_each_user(site, first[:room], busy) if room > 0 else []
         # A statement of its own: within the other one PostgreSQL, which may not know yet how many
         # runs wait, looked for the first ones again for each of them.
         taken = RuleRun.objects.filter(pk__in=runs, status=Status.WAITING).update(
@@ -110,6 +111,28 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
         held = RuleRun.objects.filter(pk__in=runs).held_by(token)
         with_rows = held.select_related("event", "integration", "customer")
         return list(with_rows.order_by("received_at", "id"))
+
+
+def _one_for_each_user(
+    site: int, runs: Iterable[tuple[int, int | None]], busy: Sequence[int | None]
+) -> list[int]:
+    """The runs (pk, customer) without those whose Thinkific user another customer's run is for.
+
+    Two customers may be one user, and what one run ends another may be about to give.
+    """
+    runs = list(runs)
+    customers = {customer for _, customer in runs} | set(busy)
+    known = ThinkificUser.objects.filter(integration=site, customer__in=customers - {None})
+    users = dict(known.values_list("customer", "user_id")) if runs else {}
+    taken = {users[customer] for customer in busy if customer in users}
+    found = []
+    for pk, customer in runs:
+        user = users.get(customer) if customer else None
+        if user is None or user not in taken:
+            found.append(pk)
+        if user is not None:
+            taken.add(user)
+    return found
 
 
 def _needs(budget: slots.Budget) -> float:

@@ -10,6 +10,7 @@ from django.db.models.functions import Concat, Now
 from django.utils import timezone
 
 from events.access import decisions
+from events.access.lock import lock
 from events.deciding import revocations
 from events.execution import gone_destinations, messages
 from events.execution.results import refresh_event
@@ -90,28 +91,25 @@ def retried_sentence(queued: int, left: dict[str, int]) -> str:
     return ", ".join([f"{queued} queued", *others]) + "."
 
 
-def _queue(run: RuleRun, *, anyway: bool) -> int:
-    before = run.status
-    run.status, run.code, run.message = Status.WAITING, "queued", "Queued again."
-    run.attempts = run.crashes = 0
-    run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
-    instead = _given_instead(run)
+def _queue(run: RuleRun, *, anyway: bool) -> bool:
     with transaction.atomic():
-        if instead:
+        lock()
+        same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=run.status)
+        if not same.exists():
+            return False
+        run.status, run.code, run.message = Status.WAITING, "queued", "Queued again."
+        run.attempts = run.crashes = 0
+        run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
+        if instead := _given_instead(run):
             decisions.waive([run])
             run.grant = None
             for name, value in instead.items():
                 setattr(run, name, value)
         if run.target and (anyway or run.grant_id is None):
             decisions.decide_alone(run, anyway=anyway)
-        same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=before)
-        queued = same.exists()
-        if queued:
-            run.save()
-        else:
-            transaction.set_rollback(True)
+        run.save()
         refresh_event(run.event_id)
-    return int(queued)
+    return True
 
 
 def _given_instead(run: RuleRun) -> dict[str, Any]:

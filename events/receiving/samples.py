@@ -6,18 +6,7 @@ from typing import Any
 from rules.triggers import TYPES, Category, Trigger
 
 # The first known type of each trigger; where none is known the address must tell.
-_TYPE_OF = {trigger: word for word, trigger in reversed(TYPES.items())}
-_SPELLED = {
-    "order": "Order",
-    "refund": "Refund",
-    "partialrefund": "PartialRefund",
-    "cancel": "Cancel",
-    "recurringpaymentsucceeded": "RecurringPaymentSucceeded",
-    "recurringpaymentfailed": "RecurringPaymentFailed",
-    "subscriptiondelinquent": "SubscriptionDelinquent",
-    "recurringpaymentrecovered": "RecurringPaymentRecovered",
-    "subscriptionrestarted": "SubscriptionRestarted",
-}
+_TYPE_OF = {trigger: text for text, trigger in reversed(TYPES.items())}
 
 
 def has_type(trigger: Trigger) -> bool:
@@ -41,11 +30,11 @@ def body(
     thing["name"] = product_name or None
     sale: dict[str, Any] = {"api_key": None, "customer": customer}
     if has_type(trigger):
-        sale = {"type": _SPELLED[_TYPE_OF[trigger]]} | sale
+        sale = {"type": _TYPE_OF[trigger]} | sale
     if trigger.category is Category.COURSES:
         return json.dumps(sale | {"course": thing}).encode()
     sold = {"id": order, "total": "97.00", "custom_fields": []}
-    if trigger.value.startswith("subscription_"):
+    if trigger.of_subscription:
         sold["subscription_id"] = order
     thing |= {"price": "97.00", "quantity": 1, "transaction_id": f"ch_sample_{order}"}
     return json.dumps(sale | {"product": thing, "order": sold, "affiliate": []}).encode()

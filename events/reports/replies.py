@@ -50,7 +50,7 @@ def reply(
 def cause(run: RuleRun) -> str:
     """ "the refund of order 1183 on 3 May" """
     trigger = run.event.trigger
-    what = Trigger(trigger).happening if trigger else "an event"
+    what = Trigger(trigger).wording.happening if trigger else "an event"
     order = f" of order {run.event.order_id}" if run.event.order_id else ""
     day = timezone.localtime(run.received_at)
     return f"{what}{order} on {day.day} {day:%b}"

@@ -13,6 +13,8 @@ class Marketplace(models.Model):
     """A SamCart account. People read "SamCart"; SamCart's own word is marketplace."""
 
     name = models.CharField(max_length=100, unique=True)
+    # The key of READERS by which its deliveries are read.
+    source = models.CharField(max_length=20, default="samcart", editable=False)
     # Ticked by a person: Admit cannot see SamCart's own rules.
     own_rules_off = models.BooleanField("SamCart's own Thinkific rules are off", default=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

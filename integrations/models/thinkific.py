@@ -233,6 +233,8 @@ class ThinkificUser(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["integration", "customer"], name="thinkific_user_once"),
         ]
+        # Two customers may be one user.
+        indexes = [models.Index(fields=["integration", "user_id"], name="thinkific_user_of_site")]
         permissions = [("check_thinkificuser", "Can look a student up in Thinkific")]
 
     def __str__(self) -> str:

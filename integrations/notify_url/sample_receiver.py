@@ -1,4 +1,4 @@
-"""A receiver for the demo: it checks each signature, and its page shows what came."""
+"""A receiver to try Notify URLs with: it checks each signature, and its page shows what came."""
 
 import threading
 from collections import deque
@@ -31,14 +31,14 @@ class SampleReceiver:
 
     `with SampleReceiver() as receiver:` serves at `receiver.url`; `receiver.page` is for people.
     A message that came before, by its id, is answered 204 and not kept again; one whose signature
-    is wrong is answered 401.
+    is wrong is answered 401. Port 0 is any that is free; OSError where the port is not.
     """
 
-    def __init__(self, secret: str = "") -> None:
+    def __init__(self, secret: str = "", port: int = 0) -> None:
         self.secret = secret
         self.messages: deque[ReceivedMessage] = deque(maxlen=MOST_KEPT)
         self._lock = threading.Lock()
-        self._server = _Server(self)
+        self._server = _Server(self, port)
         self.page = f"http://127.0.0.1:{self._server.server_port}/"
         self.url = f"{self.page}hook"
 
@@ -74,8 +74,8 @@ class SampleReceiver:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, receiver: SampleReceiver) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, receiver: SampleReceiver, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.receiver = receiver
 
 
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, _page(list(self.server.receiver.messages)))
 
     def log_message(self, *_: Any) -> None:
-        """The demo tells its story itself."""
+        """Its page says what came."""
 
     def _answer(self, status: int, page: str = "") -> None:
         data = page.encode()

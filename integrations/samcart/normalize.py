@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+import idna
+
 from integrations.samcart.text import is_none, json_kind
 from integrations.samcart.unreadable import Unreadable
 
@@ -15,7 +17,6 @@ _NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
 _EXACT_FLOAT = 2**53  # beyond it a float stands for several whole numbers
 
 _NEVER_IN_EMAIL = frozenset('<>()[]\\,;:"')
-_DOT = re.compile("[.\u3002\uff0e\uff61]")  # the dots of RFC 3490
 _DOMAIN_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # Letters and marks by category, yet nothing is seen of them (Unicode: Default_Ignorable).
 _UNSEEN = frozenset(
@@ -148,23 +149,16 @@ def _character_problem(text: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str:
-    # A dot at the end only says that the name is complete.
-    labels = _DOT.split(domain.removesuffix("."))
     try:
-        labels = [ascii_label(label) for label in labels]
-    except UnicodeError:
+        mapped = idna.uts46_remap(domain, std3_rules=False)  # a few have an underscore
+    except idna.IDNAError:
         return ""
+    # A dot at the end only says that the name is complete.
+    labels = [_ascii_label(label) for label in mapped.removesuffix(".").split(".")]
     usable = len(labels) > 1 and all(map(_DOMAIN_LABEL.fullmatch, labels))
     return ".".join(labels) if usable else ""
 
 
-def ascii_label(label: str) -> str:
-    """Return a part of a domain as domains are compared, in punycode where it is not ASCII.
-
-    Raises UnicodeError for what no domain can hold.
-    """
-    # The standard codec is IDNA 2003 and turns these two into "ss" and another sigma. Since
-    # IDNA 2008 that is another domain, and another person's mailbox.
-    if "ß" in label or "ς" in label:
-        return "xn--" + label.encode("punycode").decode("ascii")
-    return label.encode("idna").decode("ascii")
+def _ascii_label(label: str) -> str:
+    # Not by idna.encode, which refuses emoji: IDNA 2008 forbids them, yet such domains get mail.
+    return label if label.isascii() else f"xn--{label.encode('punycode').decode()}"

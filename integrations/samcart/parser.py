@@ -56,13 +56,13 @@ class SaleEvent:
     email: str  # the match key; "" when there is no usable address
     email_as_sent: str  # for display
     email_problem: str  # a sentence when email is "", else ""
-    first_name: str
-    last_name: str
-    customer_id: str
-    order_id: str
-    subscription_id: str
-    transaction_id: str
-    custom_fields: tuple[CustomField, ...]
+    first_name: str = ""
+    last_name: str = ""
+    customer_id: str = ""
+    order_id: str = ""
+    subscription_id: str = ""
+    transaction_id: str = ""
+    custom_fields: tuple[CustomField, ...] = ()
     line_status: str = ""  # as sent ("Charged", "Declined"); "" when the body gives none
     ordered_at: datetime | None = None  # aware; None when the order tells no usable time
 

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from integrations.samcart.normalize import ascii_label
+import idna
 
 _PUNYCODE = "xn--"
 # What these scripts are written with together.
@@ -37,11 +37,8 @@ def _written(label: str) -> str | None:
     if not label.startswith(_PUNYCODE):
         return label
     try:
-        text = decoded(label)
-        same = ascii_label(text) == label
-    except UnicodeError:
-        return None
-    if not same or not all(sign == "-" or unicodedata.category(sign)[0] in "LMN" for sign in text):
+        text = idna.ulabel(label)
+    except idna.IDNAError:
         return None
     letters = {sign for sign in text if unicodedata.category(sign)[0] == "L"}
     deceives = letters <= _LIKE_LATIN or len(set(map(_script, letters))) != 1

@@ -12,7 +12,7 @@ def test_a_rule_that_is_deleted_after_it_was_read_sets_no_delivery_aside(real_sh
     monkeypatch.setattr(inbox, "AT_ONCE", 1)
     rule, other = real_shop.rule(), real_shop.rule()
     for number in range(2):
-        body = changed("10_product", customer__email=f"buyer{number}@example.com")
+        body = changed("10_product", customer__email=f"buyer{number}@example.com", order__id=number)
         real_shop.receive(body, minutes=number)
     reader = Inbox()
     assert reader.step() == 1

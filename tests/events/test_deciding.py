@@ -8,6 +8,7 @@ from events.deciding import inbox, storing
 from events.models import EventLog, RuleRun, RuleTexts
 from integrations import credentials
 from integrations.models import Destination, Integration, Product
+from rules import actions
 from rules.actions import Action
 from rules.engine import REASONS, EventFacts, Reason, decide
 from rules.models import Rule
@@ -218,8 +219,10 @@ def test_a_run_copies_all_that_it_will_do(shop, settings, action):
     destination = DestinationFactory(
         integration=shop.integration, kind=kind, external_id=9007199254740993, name="Paint <b>"
     )
-    rule = shop.rule(action=action, destination=destination)
-    event = shop.sell("10_product")
+    ends = actions.ACTIONS[action].ends_access
+    trigger = "product_refunded" if ends else "product_purchased"
+    rule = shop.rule(trigger, action=action, destination=destination)
+    event = shop.sell("20_product" if ends else "10_product")
     run = event.runs.get()
     assert (run.rule, run.integration, run.customer) == (rule, shop.integration, event.customer)
     assert (run.action, run.site, run.target) == (action, "acme", f"{kind}:9007199254740993")
@@ -227,7 +230,7 @@ def test_a_run_copies_all_that_it_will_do(shop, settings, action):
     assert run.rule_sentence == rule.sentence()
     assert run.received_at == event.received_at
     assert run.next_attempt_at == event.received_at + timedelta(seconds=5)
-    assert (run.status, run.message, run.attempts, run.forced) == ("waiting", "", 0, False)
+    assert (run.status, run.message, run.attempts, run.ends_all) == ("waiting", "", 0, False)
     Destination.objects.update(name="Changed", external_id=1)
     assert run == RuleRun.objects.get(destination_id=9007199254740993, destination_name="Paint <b>")
 

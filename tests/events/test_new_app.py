@@ -151,7 +151,7 @@ def test_what_it_refuses_fails_at_once(world, printer):
 def test_one_call_at_once_goes_where_the_spec_says_one(world, printer, settings):
     settings.WORKER_PROCESSES = 1
     for number in range(3):
-        world.sell("10_product", customer__email=f"buyer{number}@example.com")
+        world.sell("10_product", customer__email=f"buyer{number}@example.com", order__id=number)
     worker = queued.loop()
     worker.claimed += claim(16)
     world.sandbox.switches.latency = 0.2

@@ -371,7 +371,8 @@ def test_a_receiver_without_an_answer_is_left_alone_and_its_other_messages_wait_
     world, crm, rule, connected
 ):
     for number in (1, 2, 3):
-        world.sell("10_product", customer__email=f"buyer{number}@example.com")
+        buyer = f"buyer{number}@example.com"
+        world.sell("10_product", customer__email=buyer, order__id=1000 + number)
     crm.behavior = receiver.sends(b"")
     world.settle()
     attempts = sorted(run.attempts for run in RuleRun.objects.all())
@@ -435,7 +436,8 @@ def test_a_message_that_waits_for_its_retry_holds_no_later_one_of_the_customer(
 def test_two_messages_at_once_are_the_most_for_a_receiver(world, rule, settings):
     settings.WORKER_PROCESSES = 1
     for number in range(4):
-        world.sell("10_product", customer__email=f"buyer{number}@example.com")
+        buyer = f"buyer{number}@example.com"
+        world.sell("10_product", customer__email=buyer, order__id=1000 + number)
     assert len(claim(16)) == 2
     assert claim(16) == []
 
@@ -446,7 +448,8 @@ def test_however_many_receivers_there_are_they_leave_three_quarters_to_schools(w
     for _ in range(8):
         world.notify_rule("product_purchased")
     for number in range(8):
-        world.sell("10_product", customer__email=f"buyer{number}@example.com")
+        buyer = f"buyer{number}@example.com"
+        world.sell("10_product", customer__email=buyer, order__id=1000 + number)
     claimed = claim(64)
     by_action = Counter(run.action for run in claimed)
     assert by_action == {"create_course_enrollment": 8, "send_http_post": 4}
@@ -461,8 +464,8 @@ def test_a_dead_receiver_leaves_the_school_beside_it_alone(world, crm, rule, con
     course = world.course()
     world.rule("product_purchased", "create_course_enrollment", course)
     emails = [f"buyer{number}@example.com" for number in range(6)]
-    for email in emails:
-        world.sell("10_product", customer__email=email)
+    for number, email in enumerate(emails):
+        world.sell("10_product", customer__email=email, order__id=1000 + number)
     world.settle()
     enrolled = RuleRun.objects.filter(action="create_course_enrollment")
     assert {(run.status, run.attempts) for run in enrolled} == {("done", 1)}

@@ -1,17 +1,22 @@
-"""Order for one customer and site, and what a later event has overtaken."""
+"""Order for one customer and site, and what is due when a run begins."""
 
 import itertools
+import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from events.access.sentences import day
 from events.execution import retry_by_hand
 from events.models import RuleRun
+from integrations.models import ThinkificUser
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import Action
 from tests.support import factories, queued
 from tests.support.queued import claim
+from tests.support.world import World
 
 EXPIRE = Action.EXPIRE_COURSE_ENROLLMENT
 
@@ -54,31 +59,18 @@ def test_what_was_received_earlier_holds_the_later_run_only_while_it_goes_on(
     assert (first.pk in claimed) is (earlier == "waiting")
 
 
-def test_an_earlier_run_that_waits_for_its_time_holds_the_later_one(course, customer):
-    in_an_hour = timezone.now() + timedelta(hours=1)
-    queued.run(course, customer, at=1, next_attempt_at=in_an_hour)
-    queued.run(course, customer, at=2)
-    assert _claimed() == []
-
-
-@pytest.mark.parametrize(
-    ("earlier", "later", "holds"),
-    [
-        ("course", "course", False),
-        ("bundle", "course", True),
-        ("course", "bundle", True),
-        ("bundle", "bundle", True),
-    ],
-)
-def test_what_waits_for_its_time_holds_no_other_course(customer, earlier, later, holds):
+@pytest.mark.parametrize("earlier", ["course", "bundle"])
+@pytest.mark.parametrize("later", ["course", "bundle"])
+def test_what_waits_for_its_time_holds_nothing_back(customer, earlier, later):
     first = factories.DestinationFactory.create(kind=earlier)
     other = factories.DestinationFactory.create(kind=later, integration=first.integration)
     in_an_hour = timezone.now() + timedelta(hours=1)
     queued.run(first, customer, at=1, next_attempt_at=in_an_hour)
     made = queued.run(other, customer, at=2)
-    assert _claimed() == ([] if holds else [made.pk])
+    assert _claimed() == [made.pk]
+    RuleRun.objects.filter(pk=made.pk).update(status="done")
     refund = queued.run(first, customer, at=3, action=EXPIRE)
-    assert refund.pk not in _claimed()
+    assert _claimed() == [refund.pk]
 
 
 def test_a_later_run_under_way_holds_an_earlier_one_too(course, customer):
@@ -152,117 +144,101 @@ def test_workers_at_once_keep_the_order_of_each_customer(transactional_db):
         assert len(mine) == 4
 
 
-# Overtaken
+# What is due when they begin
 
 
-def _refused_purchase(world, course, customer) -> RuleRun:
-    """A purchase that Thinkific refused, and the refund that came after it and was done."""
-    world.sandbox.faults.add(Fault("status", status=400, method="POST"))
-    purchase = queued.run(course, customer, at=1, order="4711")
-    refund = queued.run(
-        course, customer, at=2, order="4711", trigger="product_refunded", action=EXPIRE
-    )
+NOT_DUE = r"Nothing to do: the refund of order 4711 on \d+ \w+ has ended this access\."
+
+
+def _sell(world: World, name: str, **changes: Any) -> RuleRun:
+    return world.sell(name, order__id=4711, **changes).runs.get()
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    """A shop whose one product gives a course until it is refunded."""
+    course = world.course()
+    world.rule("product_purchased", Action.CREATE_COURSE_ENROLLMENT, course)
+    world.rule("product_refunded", EXPIRE, course)
+    return world
+
+
+def _enrolled(world: World) -> bool:
+    return any(row.active for row in world.school.enrollments)
+
+
+def test_a_purchase_that_was_refunded_while_it_waited_is_skipped_without_a_call(shop):
+    shop.sandbox.faults.add(Fault("status", status=500, method="POST"))
+    purchase = _sell(shop, "10_product")
     queued.drain()
-    assert queued.again(purchase).status == "failed"
+    refund = _sell(shop, "20_product")
+    queued.drain()
     assert queued.again(refund).status == "done"
-    return queued.again(purchase)
-
-
-OVERTAKEN = "Overtaken by the refund of order 4711, which was received later and is done already."
-
-
-def _let_wait(run: RuleRun) -> None:
-    """As if it had waited for long: a person's retry would leave it out beforehand."""
-    RuleRun.objects.filter(pk=run.pk).update(status="waiting", next_attempt_at=queued.START)
-
-
-def test_a_purchase_that_comes_after_its_refund_is_skipped(world):
-    course, customer = world.course(), factories.CustomerFactory.create()
-    purchase = _refused_purchase(world, course, customer)
-    world.sandbox.clear_calls()
-    _let_wait(purchase)
-    queued.drain()
+    shop.sandbox.clear_calls()
+    shop.later()
     purchase = queued.again(purchase)
-    assert (purchase.status, purchase.message) == ("skipped", OVERTAKEN)
+    assert (purchase.status, purchase.code) == ("skipped", "not_due")
+    assert re.fullmatch(NOT_DUE, purchase.message)
     assert purchase.event.status == "skipped"
-    assert world.calls() == []
-    assert not world.access(customer.email, course)
+    assert shop.calls() == []
+    assert not _enrolled(shop)
 
 
-def test_doing_it_anyway_carries_out_what_was_overtaken(world):
-    course, customer = world.course(), factories.CustomerFactory.create()
-    purchase = _refused_purchase(world, course, customer)
-    _let_wait(purchase)
+def test_doing_it_anyway_gives_what_was_refunded(shop):
+    purchase = _sell(shop, "10_product")
+    _sell(shop, "20_product")
     queued.drain()
     purchase = queued.again(purchase)
-    assert retry_by_hand.retry([purchase]) == (0, {"a later event has overtaken it": 1})
+    assert retry_by_hand.retry([purchase]) == (0, {"nothing is due by it": 1})
     assert retry_by_hand.retry([purchase], anyway=True) == (1, {})
     queued.drain()
-    purchase = queued.again(purchase)
-    assert (purchase.status, purchase.message) == ("done", "Enrolled in Course Two.")
-    assert purchase.event.status == "done"
-    assert world.access(customer.email, course)
-
-
-def test_another_course_is_not_overtaken(world):
-    course, other = world.course(), world.course("Course Three")
-    customer = factories.CustomerFactory.create()
-    _refused_purchase(world, course, customer)
-    of_other = queued.run(other, customer, at=1, status="failed")
-    retry_by_hand.retry([of_other])
-    queued.drain()
-    assert queued.again(of_other).status == "done"
-    assert world.access(customer.email, other)
-
-
-@pytest.mark.parametrize("status", ["failed", "held", "skipped"])
-def test_a_later_event_that_was_not_carried_out_overtakes_nothing(world, status):
-    course, customer = world.course(), factories.CustomerFactory.create()
-    purchase = queued.run(course, customer, at=1)
-    queued.run(course, customer, at=2, trigger="product_refunded", action=EXPIRE, status=status)
-    queued.drain()
     assert queued.again(purchase).status == "done"
-    assert world.access(customer.email, course)
+    assert _enrolled(shop)
 
 
-def test_the_same_event_does_not_overtake_itself(world):
-    course, customer = world.course(), factories.CustomerFactory.create()
-    event = queued.event(customer)
-    first = queued.run(course, of=event, status="failed")
-    queued.run(course, of=event, status="done")
-    retry_by_hand.retry([first])
+def test_a_held_purchase_that_is_released_after_its_refund_gives_nothing(shop):
+    held = _sell(shop, "10_product", product__status="Pending")
+    assert held.status == "held"
+    _sell(shop, "20_product")
     queued.drain()
-    assert queued.again(first).message == "Enrolled in Course Two."
-
-
-def test_neither_another_customer_nor_another_site_overtakes(world):
-    course, customer = world.course(), factories.CustomerFactory.create()
-    queued.run(course, at=5, status="done")
-    elsewhere = factories.DestinationFactory.create(external_id=course.external_id)
-    queued.run(elsewhere, customer, at=5, status="done")
-    purchase = queued.run(course, customer, at=1)
-    queued.drain()
-    assert queued.again(purchase).status == "done"
-
-
-def test_a_held_purchase_that_is_released_after_its_refund_is_skipped(world):
-    course, customer = world.course(), factories.CustomerFactory.create()
-    held = queued.run(course, customer, at=1, status="held")
-    queued.run(
-        course, customer, at=2, order="4711", trigger="product_refunded", action=EXPIRE,
-    )  # fmt: skip
-    queued.drain()
-    retry_by_hand.retry([held])
-    queued.drain()
-    held = queued.again(held)
-    assert (held.status, held.message) == ("skipped", OVERTAKEN)
-
-
-def test_the_sentence_does_without_an_order_that_is_not_known(world):
-    course, customer = world.course(), factories.CustomerFactory.create()
-    purchase = queued.run(course, customer, at=1)
-    queued.run(course, customer, at=2, trigger="subscription_canceled", status="done")
-    queued.drain()
-    assert queued.again(purchase).message == (
-        "Overtaken by the cancellation, which was received later and is done already."
+    assert retry_by_hand.retry([held], anyway=False) == (
+        0,
+        {f"order 4711 was refunded on {day(timezone.now())}": 1},
     )
+    queued.drain()
+    assert not _enrolled(shop)
+
+
+def test_an_ending_that_waits_is_given_up_where_another_order_gives_the_course(shop):
+    _sell(shop, "10_product")
+    refund = _sell(shop, "20_product")
+    shop.sell("10_product", order__id=4712)
+    queued.drain()
+    refund = queued.again(refund)
+    assert (refund.status, refund.code) == ("done", "kept")
+    assert refund.message == "Kept Course Two: order 4712 still gives it."
+    assert _enrolled(shop)
+
+
+def test_two_customers_who_are_one_thinkific_user_go_one_after_the_other(course, customer):
+    twin = factories.CustomerFactory.create()
+    for each in (customer, twin):
+        ThinkificUser.objects.create(integration=course.integration, customer=each, user_id=7)
+    first = queued.run(course, customer, at=1)
+    second = queued.run(course, twin, at=2)
+    assert _claimed() == [first.pk]
+    assert _claimed() == []
+    RuleRun.objects.filter(pk=first.pk).update(status="done")
+    assert _claimed() == [second.pk]
+
+
+def test_what_a_purchase_of_the_same_thinkific_user_gives_is_kept(shop):
+    _sell(shop, "10_product")
+    shop.sell("10_product", order__id=4712, customer__email="dana.old@example.com")
+    queued.drain()
+    user = ThinkificUser.objects.get(customer__email="dana@example.com").user_id
+    ThinkificUser.objects.update(user_id=user)
+    refund = _sell(shop, "20_product")
+    queued.drain()
+    assert queued.again(refund).code == "kept"
+    assert _enrolled(shop)

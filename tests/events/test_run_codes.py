@@ -85,11 +85,11 @@ def test_a_sale_without_a_usable_address_says_so_by_its_code(world: World):
     assert RuleRun.objects.get().code == "no_email"
 
 
-def test_an_older_action_is_overtaken_by_its_code(world: World):
+def test_an_action_that_is_not_due_any_more_says_so_by_its_code(world: World):
     place = place_for(world, "course")
     first = place.buy()
     place.refund()
     RuleRun.objects.filter(pk=first.pk).update(status="waiting", next_attempt_at=Now())
     world.settle()
     first.refresh_from_db()
-    assert (first.status, first.code) == ("skipped", "overtaken")
+    assert (first.status, first.code) == ("skipped", "not_due")

@@ -548,7 +548,7 @@ WHY_NOT = [
     ("waiting", {}, "goes on by itself"),
     ("running", {}, "goes on by itself"),
     ("done", {}, "it had succeeded"),
-    ("skipped", {}, "a later event has overtaken it"),
+    ("skipped", {}, "nothing is due by it"),
     ("skipped", {"code": "dismissed"}, "somebody has dismissed it"),
     ("failed", {"customer": None}, retry_by_hand.NO_EMAIL),
     ("failed", {"integration": None}, "its integration was deleted"),
@@ -590,7 +590,7 @@ def test_retry_counts_what_was_queued_and_what_was_left(db):
     queued_again, left = retry_by_hand.retry(RuleRun.objects.order_by("pk"))
     assert retry_by_hand.retried_sentence(queued_again, left) == (
         "2 queued, 2 skipped: it had succeeded, 1 skipped: goes on by itself, "
-        "1 skipped: a later event has overtaken it."
+        "1 skipped: nothing is due by it."
     )
 
 

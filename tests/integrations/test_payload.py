@@ -316,7 +316,11 @@ def test_the_reason_names_the_fault(kind: str, reason: str) -> None:
         ("a@bu\u0308cher.example", "a@xn--bcher-kva.example"),
         ("a@XN--BCHER-KVA.example", "a@xn--bcher-kva.example"),
         ("a@stra\u00dfe.example", "a@xn--strae-oqa.example"),
+        ("a@\u2603.example", "a@xn--n3h.example"),
+        # A capital letter of Unicode 8, which the standard library's codec takes for another one.
+        ("a@\u13a0.example", "a@xn--58d.example"),
         ("a@b\u3002example.", "a@b.example"),
+        ("a@b.example\u3002", "a@b.example"),
         ("o'neil_#1..x@a-b.co.uk", "o'neil_#1..x@a-b.co.uk"),
         ("x" * 308 + "@example.com", "x" * 308 + "@example.com"),
     ],

@@ -7,10 +7,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import requests
+
+from integrations.notify_url import signature
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {
@@ -18,6 +21,9 @@ ENVIRONMENT = os.environ | {
     "FIELD_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     "PYTHONUNBUFFERED": "1",
 }
+
+
+SECRET = signature.new_secret()
 
 
 def command(*arguments: str) -> list[str]:
@@ -28,7 +34,7 @@ def command(*arguments: str) -> list[str]:
 def running() -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """The command with what it printed."""
     with subprocess.Popen(
-        command("--port", "0"),
+        command("--port", "0", "--receiver", SECRET),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -39,7 +45,7 @@ def running() -> Iterator[tuple["subprocess.Popen[str]", str]]:
         printed = ""
         for line in process.stdout:
             printed += line
-            if "/_sandbox/faults" in line:
+            if "What came" in line:
                 break
         try:
             yield process, printed
@@ -72,6 +78,12 @@ def test_it_serves_what_it_prints_and_ends_cleanly(
     broken = requests.get(f"{url[1]}/products", headers=headers, timeout=5)
     assert broken.status_code == 503
 
+    receiver = re.search(r"takes them at (\S+)\.\n", printed)
+    assert receiver, printed
+    signed = signature.headers(SECRET, "a", datetime.now(UTC), b"{}")
+    assert requests.post(receiver[1], data=b"{}", headers=signed, timeout=5).status_code == 204
+    assert requests.post(receiver[1], data=b"[]", headers=signed, timeout=5).status_code == 401
+
     process.send_signal(number)
     rest, _ = process.communicate(timeout=10)
     assert (process.returncode, rest) == (0, "The sandbox has ended.\n")
@@ -95,6 +107,8 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         (("--host", "0.0.0.0"), "only on this machine"),  # noqa: S104
         (("--port", "70000"), "from 0 to 65535"),
         (("--port", "many"), "invalid int value"),
+        (("--port", "0", "--receiver", "sesame"), "--receiver: A signing secret is whsec_"),
+        (("--port", "65535", "--receiver", SECRET), "127.0.0.1 with port 65536 is not that"),
     ],
 )
 def test_wrong_use_is_said_plainly_and_ends_with_2(arguments: tuple[str, ...], says: str):

@@ -11,7 +11,6 @@ import pytest
 import requests
 
 from integrations.thinkific.sandbox import Switches
-from integrations.thinkific.sandbox.faults import _CHOICES
 from tests.support.sandbox_school import KEY, Place, opened
 
 NOW = "2026-01-02T03:04:05Z"
@@ -371,7 +370,7 @@ def test_latency_holds_back_the_answer_and_not_the_neighbors(place: Place):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, "something else") for name in _CHOICES),
+        *((name, "something else") for name in Switches.choices()),
         ("put_answer", True),
         ("null_clears", 1),
         ("calls_per_minute", 0),

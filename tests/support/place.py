@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ class Place:
     world: World
     courses: list[Destination]
     sold: Destination
+    order: int = field(default_factory=lambda: next(_orders))
 
     def on_site(self, email: str = EMAIL, **facts: Any) -> User:
         """A user of the site whom Admit has never met."""
@@ -55,12 +56,17 @@ class Place:
         return self.courses if self.sold.kind == "bundle" else self.courses[:1]
 
     def buy(self, name: str = "10_product", **changes: Any) -> RuleRun:
-        """A purchase, and the run after its first attempt."""
-        self.world.sell(name, **({"order__id": next(_orders)} | changes))
-        return self.world.settle()[-1]
+        """A purchase by an order of its own, and the run after its first attempt."""
+        self.order = next(_orders)
+        return self._sell(name, **changes)
 
     def refund(self) -> RuleRun:
-        return self.buy("20_product")
+        """The refund of what was bought last, and the run after its first attempt."""
+        return self._sell("20_product")
+
+    def _sell(self, name: str, **changes: Any) -> RuleRun:
+        self.world.sell(name, **({"order__id": self.order} | changes))
+        return self.world.settle()[-1]
 
     def attempts(self, run: RuleRun, most: int = 3) -> RuleRun:
         """Let the run try again until it ends."""

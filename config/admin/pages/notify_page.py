@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.admin.helpers import AdminForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin.pages import integration_messages
+from config.admin.pages.integration_form import Sections, render_form
 from config.admin.parts import badges
 from config.admin.parts.page import render
 from events.receiving import samples
@@ -23,7 +23,7 @@ from integrations.notify_url import address_check, signature, trial
 from integrations.secrets import SecretUnreadable
 from rules.triggers import Trigger
 
-SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+SECTIONS: Sections = (
     ("Receiver", ("name", "url")),
     ("On or off", ("enabled",)),
 )
@@ -89,18 +89,16 @@ def _page(
     form: NotifyForm | None = None,
     may_delete: bool = False,
 ) -> HttpResponse:
-    is_new = not integration.pk
-    sections = [(title, {"fields": list(names)}) for title, names in SECTIONS]
-    return render(
+    return render_form(
         request,
-        "admin/integrations/integration/notify.html",
-        title="New Notify URL" if is_new else badges.brief(integration),
-        original=None if is_new else integration,
-        form=form,
-        sections=AdminForm(form, sections, {}) if form else None,
+        "notify.html",
+        integration,
+        form,
+        SECTIONS,
+        kind="Notify URL",
         errors=bool(form and form.errors),
-        may_delete=may_delete and not is_new,
-        **({} if is_new else _told(integration)),
+        may_delete=may_delete,
+        **(_told(integration) if integration.pk else {}),
     )
 
 

@@ -19,18 +19,13 @@ from events.reports import trigger_coverage
 from integrations import credentials
 from integrations.models import Marketplace, WebhookSecret
 from integrations.secrets import SecretUnreadable
+from rules import pairing
 from rules.triggers import Category, Trigger
 
 SEE = "integrations.view_marketplace"
 SEE_ADDRESS = "integrations.see_address_marketplace"
 # Enough to let buyers in, to end access, and to give it back.
-SHORTEST = (
-    Trigger.PRODUCT_PURCHASED,
-    Trigger.PRODUCT_REFUNDED,
-    Trigger.SUBSCRIPTION_CANCELED,
-    Trigger.SUBSCRIPTION_RECOVERED,
-    Trigger.SUBSCRIPTION_RESTARTED,
-)
+SHORTEST = (Trigger.PRODUCT_PURCHASED, *pairing.ENDS, *pairing.GIVES_BACK)
 OLDER_ADDRESSES = 10
 
 

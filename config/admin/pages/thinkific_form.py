@@ -7,13 +7,14 @@ from django import forms
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 
+from config.admin.pages.integration_form import Sections
 from integrations import credentials
 from integrations.models import Integration
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific.explain import WHERE
 from integrations.thinkific.site_address import subdomain
 
-SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+SECTIONS: Sections = (
     ("Connection", ("name", "site", "secret", "secret_expires_on")),
     ("E-mails to new students", ("welcome_emails_on", "send_welcome_email")),
     ("On or off", ("enabled",)),

@@ -4,7 +4,6 @@ import copy
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin.helpers import AdminForm
 from django.db import transaction
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -12,9 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages import field_mapping, integration_messages
+from config.admin.pages.integration_form import render_form
 from config.admin.pages.thinkific_form import SECTIONS, ThinkificForm
-from config.admin.parts import badges
-from config.admin.parts.page import render
 from events.reports import backlog
 from integrations import catalog_refresh, credentials
 from integrations.models import ApiCall, Destination, Integration
@@ -55,17 +53,16 @@ def _page(
     if form:
         form.mark_refusal()
     why = trouble(integration)
-    sections = [(title, {"fields": list(names)}) for title, names in SECTIONS]
-    return render(
+    return render_form(
         request,
-        "admin/integrations/integration/edit.html",
-        title="New Thinkific site" if is_new else badges.brief(integration),
-        original=None if is_new else integration,
-        form=form,
-        sections=AdminForm(form, sections, {}) if form else None,
+        "thinkific.html",
+        integration,
+        form,
+        SECTIONS,
+        kind="Thinkific site",
         mapping=fields or (None if is_new else field_mapping.section(integration)),
         errors=wrong,
-        may_delete=may_delete and not is_new,
+        may_delete=may_delete,
         warning=credentials.expiry_warning(integration, timezone.localdate()),
         trouble=why,
         last_call=last_call(integration) if why else None,

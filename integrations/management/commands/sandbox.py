@@ -1,13 +1,17 @@
 """`manage.py sandbox`: a stand-in for Thinkific on this machine, to try things by hand."""
 
+import contextlib
 import signal
 import threading
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from integrations.notify_url import signature
+from integrations.notify_url.sample_receiver import SampleReceiver
 from integrations.thinkific.sandbox import Sandbox, School, add_sample_school
 
 _EXAMPLE = """\
@@ -16,6 +20,11 @@ example:
 
 It holds a sample school and forgets everything when it ends. Set THINKIFIC_API_URL to the
 address it prints, and add an integration with the Site URL and API key it prints.
+
+To try a Notify URL as well, set ALLOW_PRIVATE_NOTIFY_URLS=true, add a Notify URL with the address
+http://127.0.0.1:8902/hook, and start the sandbox with the secret that is shown:
+
+  python manage.py sandbox --receiver whsec_...
 """
 
 
@@ -40,30 +49,47 @@ class Command(BaseCommand):
         parser.add_argument(
             "--host", default="127.0.0.1", help="loopback address to serve on (default 127.0.0.1)"
         )
+        parser.add_argument(
+            "--receiver",
+            metavar="SECRET",
+            help="also receive, on the next port, what is signed with this secret of a Notify URL",
+        )
 
-    def handle(self, *, host: str, port: int, **_: Any) -> None:
+    def handle(self, *, host: str, port: int, receiver: str | None, **_: Any) -> None:
         ended = threading.Event()
 
         def end(_signal: int, _frame: FrameType | None) -> None:
             ended.set()
 
-        sandbox = _open(host, port)
-        before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            school = add_sample_school(sandbox)
-            self.stdout.write(_greeting(sandbox, school))
+        with contextlib.ExitStack() as opened:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                opened.callback(signal.signal, number, signal.signal(number, end))
+            with _explained(host, port):
+                sandbox = opened.enter_context(Sandbox(port, host=host))
+            greeting = _greeting(sandbox, add_sample_school(sandbox))
+            if receiver is not None:
+                greeting += _greeting_of(opened.enter_context(_receiver(receiver, port)))
+            self.stdout.write(greeting)
             self.stdout.flush()
             ended.wait()
-        finally:
-            sandbox.stop()
-            for number, handler in before.items():
-                signal.signal(number, handler)
         self.stdout.write("The sandbox has ended.")
 
 
-def _open(host: str, port: int) -> Sandbox:
+def _receiver(secret: str, port: int) -> SampleReceiver:
     try:
-        return Sandbox(port, host=host).start()
+        signature.key_of(secret)
+    except ValueError as error:
+        raise CommandError(f"--receiver: {error}", returncode=2) from None
+    port += bool(port)
+    with _explained("127.0.0.1", port):
+        return SampleReceiver(secret, port)
+
+
+@contextlib.contextmanager
+def _explained(host: str, port: int) -> Iterator[None]:
+    """Say why no server could be opened there."""
+    try:
+        yield
     except (ValueError, OverflowError) as error:
         raise CommandError(
             f"The sandbox can serve only on this machine itself, and on a port from 0 to 65535; "
@@ -104,3 +130,10 @@ def _greeting(sandbox: Sandbox, school: School) -> str:
         f"""  curl {control}/faults -d '{{"kind": "status", "status": 503, "times": 2}}'""",
     )
     return "\n".join(lines)
+
+
+def _greeting_of(receiver: SampleReceiver) -> str:
+    return (
+        f"\nA receiver of Notify URL messages takes them at {receiver.url}.\n"
+        f"What came: {receiver.page}"
+    )

@@ -4,7 +4,7 @@ These calls are in no list of calls, meet no fault and need no key.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from integrations.thinkific.sandbox import serializers
@@ -140,7 +140,7 @@ def _switches_for(state: State, request: Request, *, own: bool) -> Switches:
         return state.switches
     school = _school(state, request.query["school"])
     if own and school.switches is state.switches:
-        school.switches = Switches(**asdict(state.switches))
+        school.switches = replace(state.switches)
     return school.switches
 
 

@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 KINDS = (
     "status",
@@ -24,22 +24,6 @@ KINDS = (
     "empty",
 )
 
-_CHOICES: dict[str, tuple[object, ...]] = {
-    "email_query": ("exact", "partial", "case_sensitive"),
-    "repeat_post": ("created", "same", "refused", "conflict"),
-    "null_clears": (True, False, "refused"),
-    "bundle_post": ("created", "later"),
-    "bundle_rows": ("courses", "members"),
-    "new_builder": (True, False),
-    "put_answer": (204, 200, 201, "row"),
-    "put_works": (True, False),
-    "reset_header": ("epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"),
-    "error_body": ("json", "html"),
-    "id_type": ("int", "float", "string"),
-    "new_user_answer": ("user", "both", "not_found"),
-    "taken_answer": ("taken", "exists", "in_use", "sentence", "conflict"),
-    "field_answer": ("list", "map", "number", "sentence", "unnamed"),
-}
 _SECONDS = ("latency", "bundle_delay", "calls_window")
 
 
@@ -48,7 +32,8 @@ class Switches:
     """What only a live site could tell, each point to be had both ways.
 
     May be changed at any time; a name or value that does not exist raises AttributeError or
-    ValueError at once, so that no test passes because of a misspelt switch.
+    ValueError at once, so that no test passes because of a misspelt switch. Of a `Literal` each
+    value is checked.
     """
 
     email_query: Literal["exact", "partial", "case_sensitive"] = "exact"
@@ -59,13 +44,13 @@ class Switches:
     For a bundle, `refused` and `conflict` hold when the user has all of its courses; while one
     is missing, it is added and the others stay as they are.
     """
-    null_clears: bool | Literal["refused"] = True
+    null_clears: Literal[True, False, "refused"] = True
     """PUT with `expiry_date` null: clears it, is passed over with success, or answers 422."""
     bundle_post: Literal["created", "later"] = "created"
     """POST for a bundle: 201 and done, or 202 and done after `bundle_delay`."""
     bundle_delay: float = 0.2
     """Seconds from a 202 to its enrollments."""
-    new_builder: bool = False
+    new_builder: Literal[True, False] = False
     """Every course and bundle is of the new course builder: it is left out of the lists of
     products and courses, and its course is not found by number, while users, enrollments and
     `/bundles/ID` work. For some of them only, there is `new_builder` of each."""
@@ -75,7 +60,7 @@ class Switches:
     put_answer: Literal[204, 200, 201, "row"] = 204
     """A PUT that went well: so much and no body, or 200 with the enrollment or user as it is now.
     For a bundle `row` is 200 without a body."""
-    put_works: bool = True
+    put_works: Literal[True, False] = True
     """PUT for enrollments: carried out, or answered as if it was and not done."""
     calls_per_minute: int | None = None
     """Calls let through in any `calls_window`, per school; None = no limit. Those refused with
@@ -106,7 +91,13 @@ class Switches:
     """Seconds from the end of the work to the answer, for every call."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, _checked(name, value))
+        object.__setattr__(self, name, _checked(self, name, value))
+
+    @classmethod
+    def choices(cls) -> dict[str, tuple[object, ...]]:
+        """The values of each switch that is a `Literal`."""
+        kinds = {each.name: each.type for each in fields(cls)}
+        return {name: get_args(kind) for name, kind in kinds.items() if get_origin(kind) is Literal}
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Sets several at once. Raises ValueError, with nothing changed, if one is wrong."""
@@ -114,13 +105,13 @@ class Switches:
         for name, value in values.items():
             if name not in known:
                 raise ValueError(f"There is no switch {name!r}; there are {sorted(known)}.")
-            _checked(name, value)
+            _checked(self, name, value)
         for name, value in values.items():
             setattr(self, name, value)
 
 
-def _checked(name: str, value: Any) -> Any:
-    choices = _CHOICES.get(name)
+def _checked(switches: Switches, name: str, value: Any) -> Any:
+    choices = switches.choices().get(name)
     if choices and not any(type(value) is type(each) and value == each for each in choices):
         raise ValueError(f"{name} must be one of {choices}, not {value!r}.")
     if name in _SECONDS and not _is_number(value):

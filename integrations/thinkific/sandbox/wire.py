@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand: requests from bytes, answers to bytes. `http.server` is too slow here."""
+"""HTTP/1.1 by hand: requests from bytes, answers to bytes, each of which a fault may hold back."""
 
 import json
 import time
