@@ -187,8 +187,8 @@ class Decisions:
 
     def _of_product(self, event: EventLog) -> list[Grant]:
         """An event that names no purchase is about the customer's own of the product."""
-        if event.trigger == Trigger.PRODUCT_PURCHASED or event.customer is None:
-            return []  # each is a purchase of its own
+        if event.trigger in {None, Trigger.PRODUCT_PURCHASED} or event.customer is None:
+            return []  # each is a purchase of its own; what is done by hand is about none
         same = Grant.objects.filter(
             source=Grant.Source.PURCHASE,
             customer=event.customer,
@@ -263,6 +263,8 @@ def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
     """
     lock.lock()
     event = EventLog.objects.select_related("customer", "product").get(pk=run.event_id)
+    if event.trigger is None and run.grant_id is None:
+        return  # done by hand, and it changes no grant of this student
     decisions = Decisions([Sale.of(event)])
     run.customer = decisions.student(event) or run.customer
     if anyway:

@@ -77,6 +77,7 @@ PAGES = [
     "/admin/integrations/customer/",
     "/admin/integrations/customer/?q=nobody-has-this",
     "/admin/integrations/customer/{customer}/change/",
+    "/admin/give-access/?customer={customer}",
     "/admin/simulate/",
     "/admin/simulate/?event={event:done}",
     "/admin/queue/",

@@ -42,6 +42,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "new-rule-added": SETS_UP,
     "new-rule-refresh": SETS_UP,
     "earlier": HELPS,
+    "give-access": HELPS,
     "simulate": HELPS,
     "queue": ALONE,
 }

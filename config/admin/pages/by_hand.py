@@ -1,0 +1,151 @@
+"""What a person does by hand with a customer's access: a page for each, and each asks why."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import messages
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.menu import allowed
+from config.admin.parts.page import Page, View, render
+from config.admin.parts.params import row_in
+from events.access import by_hand
+from events.access.by_hand import Author
+from integrations import app_registry
+from integrations.models import Customer, Destination, Integration
+
+PERMISSION = "events.by_hand_grant"
+MANY = 60
+
+
+class ByHandForm(forms.Form):
+    """What is done for a customer, and why."""
+
+    template: ClassVar[str] = "admin/by_hand/form.html"
+    title: ClassVar[str]
+    name: ClassVar[str]
+    lead: ClassVar[str] = ""
+
+    reason = forms.CharField(
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="It is kept in the log with your name.",
+    )
+
+    def __init__(self, data: Any = None, *, customer: Customer) -> None:
+        super().__init__(data)
+        self.customer = customer
+
+    def do(self, author: Author) -> str:
+        """Do it; a sentence that says so. Raises ValueError with one that says why not."""
+        raise NotImplementedError
+
+    def choices(self, asked: Any) -> dict[str, Any]:
+        """What the page offers besides the form's fields."""
+        return {}
+
+
+class GiveForm(ByHandForm):
+    template = "admin/by_hand/give.html"
+    title, name = "Give access", "give-access"
+    lead = (
+        "The customer gets this course or bundle beside what the purchases give. No refund or "
+        "cancellation ends it: a person does, with End access."
+    )
+
+    destination = forms.ModelChoiceField(
+        Destination.objects.none(),
+        label="Course or bundle",
+        error_messages={"required": "Choose a course or bundle."},
+    )
+    field_order = ("destination", "reason")
+
+    def __init__(self, data: Any = None, *, customer: Customer) -> None:
+        super().__init__(data, customer=customer)
+        field = self.fields["destination"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = _offered()
+
+    def do(self, author: Author) -> str:
+        found: Destination = self.cleaned_data["destination"]
+        by_hand.give(self.customer, found, author)
+        return f"{found.name} is given to {self.customer.readable_email} now."
+
+    def choices(self, asked: Any) -> dict[str, Any]:
+        word = asked.get("q", "").replace("\x00", "").strip()[:100]
+        chosen = row_in(_offered(), asked.get("destination"))
+        found = list(_offered().filter(name__icontains=word)[: MANY + 1])
+        shown = [each for each in found[:MANY] if each != chosen]
+        return {
+            "q": word,
+            "chosen": chosen,
+            "shown": [chosen, *shown] if chosen else shown,
+            "more": len(found) > MANY,
+            "most": MANY,
+            "any": bool(found) or _offered().exists(),
+            "sites": Integration.objects.filter(app__in=app_registry.with_catalog()).count(),
+        }
+
+
+def _offered() -> QuerySet[Destination]:
+    found = Destination.objects.filter(
+        integration__app__in=app_registry.with_catalog(), gone_at=None
+    )
+    in_order = found.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
+    return in_order.select_related("integration")
+
+
+def _page(form: type[ByHandForm]) -> Page:
+    """The page that shows this form for the customer of the address, and by POST does it."""
+
+    def show(request: HttpRequest) -> HttpResponse:
+        asked = request.POST if request.method == "POST" else request.GET
+        customer = row_in(Customer.objects.all(), asked.get("customer"))
+        if customer is None:
+            messages.error(request, "This customer is not there any more.")
+            return HttpResponseRedirect(reverse("admin:integrations_customer_changelist"))
+        filled = form(request.POST if request.method == "POST" else None, customer=customer)
+        if request.method == "POST" and filled.is_valid() and _is_done(request, filled):
+            return HttpResponseRedirect(page_of(customer))
+        return render(
+            request,
+            form.template,
+            title=form.title,
+            form=filled,
+            customer=customer,
+            back=page_of(customer),
+            **filled.choices(asked),
+        )
+
+    view: View = show
+    return Page(f"{form.name}/", form.name, view, PERMISSION)
+
+
+def _is_done(request: HttpRequest, form: ByHandForm) -> bool:
+    author = Author(request.user.get_username(), form.cleaned_data["reason"])
+    try:
+        messages.success(request, form.do(author))
+    except ValueError as error:
+        form.add_error(None, str(error))
+        return False
+    return True
+
+
+def page_of(customer: Customer) -> str:
+    return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+FORMS: tuple[type[ByHandForm], ...] = (GiveForm,)
+PAGES = [_page(form) for form in FORMS]
+
+
+def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]]:
+    """The way to each of these pages, for the customer's own."""
+    if not allowed(request, PERMISSION):
+        return []
+    return [
+        (f"{reverse(f'admin:{form.name}')}?customer={customer.pk}", "", form.title)
+        for form in FORMS
+    ]

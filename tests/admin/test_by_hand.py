@@ -1,0 +1,101 @@
+"""What Support does by hand on a customer's page, as it looks there and in the log."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.models import EventLog, Grant, RuleRun
+from integrations.models import Customer, Destination
+from tests.support.pages import LOG, errors, said, signed_in, words
+
+DANA = "dana.whitfield@example.com"
+
+
+@pytest.fixture
+def support(place) -> Client:
+    return signed_in(roles.SUPPORT, email="mia@example.com")
+
+
+@pytest.fixture
+def dana(place) -> Customer:
+    return Customer.objects.get(email=DANA)
+
+
+def page_of(customer: Customer) -> str:
+    return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+def fill_in(client: Client, page: str, customer: Customer, **answers: Any) -> Any:
+    """Fill in one of the forms, and press its button; the page that follows."""
+    data = {"customer": customer.pk, "reason": "Lost her receipt"} | answers
+    return client.post(reverse(f"admin:{page}"), data, follow=True)
+
+
+def course(name: str = "Perspective") -> Destination:
+    return Destination.objects.get(name=name)
+
+
+def test_the_customers_page_leads_to_each_form_for_those_who_may(support, place, dana):
+    shown = support.get(page_of(dana)).content.decode()
+    assert f"{reverse('admin:give-access')}?customer={dana.pk}" in shown
+    viewer = signed_in(roles.VIEWER).get(page_of(dana)).content.decode()
+    assert reverse("admin:give-access") not in viewer
+
+
+def test_access_is_given_and_stands_in_the_log_with_author_and_reason(support, dana):
+    answer = fill_in(support, "give-access", dana, destination=course().pk)
+    assert said(answer) == [f"Perspective is given to {DANA} now."]
+    run = RuleRun.objects.latest("pk")
+    event = run.event
+    assert (run.action, run.status, run.customer) == ("create_course_enrollment", "waiting", dana)
+    assert Grant.objects.get(event=event).source == "hand"
+    author = event.author
+    assert f"Access given by hand Waiting {author}: Lost her receipt" in words(answer)
+    page = support.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    assert f"by {author} Reason Lost her receipt" in words(page)
+    for missing in ("Received from SamCart", "As received", "Download JSON", "Simulate with"):
+        assert missing not in words(page)
+    assert "Run the rules again" not in words(page)
+    assert "Access given by hand" in words(support.get(reverse(LOG)))
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ({"reason": " "}, "This field is required."),
+        ({"destination": ""}, "Choose a course or bundle."),
+        ({"destination": "0"}, "Select a valid choice."),
+    ],
+)
+def test_access_is_not_given_without_a_course_and_a_reason(support, dana, answers, says):
+    before = EventLog.objects.count()
+    answer = fill_in(support, "give-access", dana, **({"destination": course().pk} | answers))
+    assert says in errors(answer)
+    assert EventLog.objects.count() == before
+
+
+def test_a_form_that_is_refused_keeps_what_was_chosen(support, dana):
+    fill_in(support, "give-access", dana, destination=course().pk)
+    again = fill_in(support, "give-access", dana, destination=course().pk)
+    assert "This customer was given Perspective by hand before." in errors(again)
+    shown = again.content.decode()
+    assert f'value="{course().pk}" id="d{course().pk}" required checked' in shown
+    assert "Lost her receipt</textarea>" in shown
+
+
+def test_courses_and_bundles_are_found_by_a_part_of_the_name(support, dana):
+    found = support.get(reverse("admin:give-access"), {"customer": dana.pk, "q": "drawing"})
+    assert "Drawing Bundle Bundle" in words(found)
+    assert "Drawing Foundations Course" in words(found)
+    assert "Perspective" not in words(found)
+    none = support.get(reverse("admin:give-access"), {"customer": dana.pk, "q": "zzz"})
+    assert "None of that name." in words(none)
+
+
+@pytest.mark.parametrize("customer", ["", "0", "x", "9" * 30])
+def test_an_odd_address_leads_to_the_customers(support, customer):
+    answer = support.get(reverse("admin:give-access"), {"customer": customer}, follow=True)
+    assert said(answer) == ["This customer is not there any more."]

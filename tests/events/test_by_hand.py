@@ -1,0 +1,124 @@
+"""What a person does by hand with access, carried out against the sandbox."""
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from events.access import by_hand
+from events.access.by_hand import Author
+from events.execution import retry_by_hand
+from events.execution.rerun import rerun
+from events.models import EventLog, Grant, RuleRun
+from integrations.models import Customer, Destination
+from tests.support import factories
+from tests.support.world import World
+
+DANA = "dana@example.com"
+SUPPORT = Author("mia@example.com", "Lost her receipt")
+
+
+@pytest.fixture
+def dana(db: None) -> Customer:
+    made: Customer = factories.CustomerFactory.create(email=DANA)
+    return made
+
+
+def ends_of(run: RuleRun) -> tuple[str, str]:
+    return run.status, run.code
+
+
+def sells(world: World, course: Destination, product: str = "1048001") -> None:
+    """Rules by which buying the product gives the course, and a refund ends it."""
+    gives = f"create_{course.kind}_enrollment"
+    world.rule("product_purchased", gives, course, product=product)
+    world.rule("product_refunded", f"expire_{course.kind}_enrollment", course, product=product)
+
+
+def buy(world: World, product: str = "1048001", order: int = 1183, **changes: Any) -> EventLog:
+    facts = {"product__id": int(product), "order__id": order, "customer__email": DANA}
+    event = world.sell(**(facts | changes))
+    world.settle()
+    return event
+
+
+def refund(world: World, product: str = "1048001", order: int = 1183, **changes: Any) -> RuleRun:
+    facts = {"product__id": int(product), "order__id": order, "customer__email": DANA}
+    world.sell("20_product", **(facts | changes))
+    return world.settle()[-1]
+
+
+# Give access
+
+
+@pytest.mark.parametrize("kind", ["course", "bundle"])
+def test_access_given_by_hand_opens_and_is_an_event_with_its_author(world, dana, kind):
+    course = world.course()
+    given = world.bundle(course) if kind == "bundle" else course
+    event = by_hand.give(dana, given, SUPPORT)
+    (run,) = world.settle()
+    assert ends_of(run) == ("done", "enrolled")
+    assert world.access(DANA, course)
+    event.refresh_from_db()
+    assert (event.by_hand, event.author, event.author_note) == (
+        "give",
+        "mia@example.com",
+        "Lost her receipt",
+    )
+    assert (event.status, event.what_happened) == ("done", "Access given by hand")
+    assert (run.event, run.rule, run.customer) == (event, None, dana)
+    assert run.rule_sentence.startswith(f"By hand: Create {kind.title()} Enrollment, {given.name}")
+    grant = Grant.objects.get()
+    assert (grant.source, grant.state, grant.event, grant.customer) == (
+        "hand",
+        "active",
+        event,
+        dana,
+    )
+    assert grant.seen_at is not None
+
+
+def test_a_refund_keeps_what_was_also_given_by_hand(world, dana):
+    course = world.course()
+    sells(world, course)
+    buy(world)
+    by_hand.give(dana, course, SUPPORT)
+    world.settle()
+    run = refund(world)
+    assert ends_of(run) == ("done", "kept")
+    assert "access given by hand still gives it" in run.message
+    assert world.access(DANA, course)
+
+
+def test_the_same_is_not_given_by_hand_twice(world, dana):
+    course = world.course()
+    by_hand.give(dana, course, SUPPORT)
+    with pytest.raises(ValueError, match="was given Course Two by hand before"):
+        by_hand.give(dana, course, SUPPORT)
+    assert (EventLog.objects.count(), Grant.objects.count()) == (1, 1)
+
+
+def test_what_is_gone_from_thinkific_is_not_given(world, dana):
+    course = world.course()
+    course.gone_at = timezone.now()
+    with pytest.raises(ValueError, match="is gone from Thinkific"):
+        by_hand.give(dana, course, SUPPORT)
+    assert not EventLog.objects.exists()
+
+
+def test_a_failed_gift_is_retried_as_it_was_decided(world, dana):
+    course = world.course()
+    by_hand.give(dana, course, SUPPORT)
+    RuleRun.objects.update(status="failed")
+    assert retry_by_hand.retry(RuleRun.objects.all()) == (1, {})
+    (run,) = world.settle()
+    assert ends_of(run) == ("done", "enrolled")
+    assert Grant.objects.get().source == "hand"
+
+
+def test_no_rule_is_run_for_what_a_person_did(world, dana):
+    event = by_hand.give(dana, world.course(), SUPPORT)
+    world.settle()
+    done = rerun([event])
+    assert done.queued == 0
+    assert done.left == {"a person did this by hand, not a rule": 1}
