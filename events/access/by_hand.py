@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from events.access.ledger import BY_HAND
+from events.access import ledger
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
 from events.queue.wake import wake
@@ -54,10 +54,50 @@ def give(customer: Customer, destination: Destination, author: Author) -> EventL
         if same.exists():
             raise ValueError(f"This customer was given {destination.name} by hand before.")
         event = _event(ByHand.GIVE, customer, author)
-        grant.state, grant.opened_at = Grant.State.ACTIVE, event.received_at
-        grant.decided_at, grant.because, grant.event = event.received_at, BY_HAND, event
+        ledger.open_it(grant, ledger.Change.by_hand(grant, event))
         grant.save()
-        _run(event, spec, customer, grant, destination.external_id).save()
+        _run(event, Effect.GIVES, customer, grant).save()
+        wake()
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A course or bundle that a student has access to, with all the grants that give it."""
+
+    grants: tuple[Grant, ...]
+
+    @property
+    def key(self) -> str:
+        """ "3 course:501": the integration, and what it is there."""
+        return f"{self.grants[0].integration_id} {self.grants[0].target}"
+
+
+def holdings(customer: Customer) -> list[Holding]:
+    """What the customer has access to by the ledger, in the order of the names."""
+    active = Grant.objects.active().filter(customer=customer).select_related("integration")
+    found: dict[tuple[int, str], list[Grant]] = {}
+    for grant in active.order_by("name", "integration", "target", "pk"):
+        found.setdefault((grant.integration_id, grant.target), []).append(grant)
+    return [Holding(tuple(grants)) for grants in found.values()]
+
+
+def end(customer: Customer, key: str, author: Author) -> EventLog:
+    """End the customer's access to the course or bundle of this holding, whatever gave it.
+
+    It stays ended whatever comes for these purchases later. Raises ValueError with a sentence
+    where there is no such access.
+    """
+    with transaction.atomic():
+        lock()
+        holding = next((each for each in holdings(customer) if each.key == key), None)
+        if holding is None:
+            raise ValueError("This customer does not have this access any more.")
+        event = _event(ByHand.END, customer, author)
+        for grant in holding.grants:
+            ledger.end_it(grant, ledger.Change.by_hand(grant, event))
+            grant.save()
+        _run(event, Effect.ENDS, customer, holding.grants[0]).save()
         wake()
     return event
 
@@ -84,10 +124,10 @@ def _event(
     )
 
 
-def _run(
-    event: EventLog, spec: ActionSpec, customer: Customer, grant: Grant, number: int
-) -> RuleRun:
-    """The run (not saved) that makes Thinkific follow, for the grant's course or bundle."""
+def _run(event: EventLog, effect: Effect, customer: Customer, grant: Grant) -> RuleRun:
+    """The run (not saved) that gives or ends the grant's course or bundle in Thinkific."""
+    kind, number = actions.read_target(grant.target)
+    spec = _spec(grant.integration, kind, effect)
     return RuleRun(
         event=event,
         customer=customer,

@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
+from events.access import by_hand
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination
 from tests.support.pages import LOG, errors, said, signed_in, words
@@ -99,3 +100,26 @@ def test_courses_and_bundles_are_found_by_a_part_of_the_name(support, dana):
 def test_an_odd_address_leads_to_the_customers(support, customer):
     answer = support.get(reverse("admin:give-access"), {"customer": customer}, follow=True)
     assert said(answer) == ["This customer is not there any more."]
+
+
+def test_access_is_ended_by_choosing_among_what_the_customer_has(support, dana):
+    fill_in(support, "give-access", dana, destination=course().pk)
+    page = support.get(reverse("admin:end-access"), {"customer": dana.pk})
+    assert "Perspective on Art Academy (access given by hand)" in words(page)
+    (held,) = [each for each in by_hand.holdings(dana) if each.grants[0].name == "Perspective"]
+    answer = fill_in(support, "end-access", dana, holding=held.key)
+    assert said(answer) == ["The access to Perspective is ended now."]
+    run = RuleRun.objects.latest("pk")
+    assert (run.action, run.event.by_hand) == ("expire_course_enrollment", "end")
+    assert not Grant.objects.active().filter(customer=dana, name="Perspective").exists()
+    assert "Select a valid choice." in errors(
+        fill_in(support, "end-access", dana, holding=held.key)
+    )
+    assert "Choose a course or bundle." in errors(fill_in(support, "end-access", dana))
+
+
+def test_where_there_is_no_access_there_is_nothing_to_end(support, dana):
+    Grant.objects.filter(customer=dana).delete()
+    page = support.get(reverse("admin:end-access"), {"customer": dana.pk})
+    assert "Admit knows of no access that this customer has now." in words(page)
+    assert "<textarea" not in page.content.decode()

@@ -78,6 +78,7 @@ PAGES = [
     "/admin/integrations/customer/?q=nobody-has-this",
     "/admin/integrations/customer/{customer}/change/",
     "/admin/give-access/?customer={customer}",
+    "/admin/end-access/?customer={customer}",
     "/admin/simulate/",
     "/admin/simulate/?event={event:done}",
     "/admin/queue/",

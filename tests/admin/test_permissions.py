@@ -43,6 +43,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "new-rule-refresh": SETS_UP,
     "earlier": HELPS,
     "give-access": HELPS,
+    "end-access": HELPS,
     "simulate": HELPS,
     "queue": ALONE,
 }

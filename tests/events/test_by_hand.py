@@ -36,15 +36,28 @@ def sells(world: World, course: Destination, product: str = "1048001") -> None:
 
 
 def buy(world: World, product: str = "1048001", order: int = 1183, **changes: Any) -> EventLog:
-    facts = {"product__id": int(product), "order__id": order, "customer__email": DANA}
-    event = world.sell(**(facts | changes))
+    facts: dict[str, Any] = {"product__id": int(product), "order__id": order}
+    event = world.sell(**(facts | {"customer__email": DANA} | changes))
     world.settle()
     return event
 
 
 def refund(world: World, product: str = "1048001", order: int = 1183, **changes: Any) -> RuleRun:
-    facts = {"product__id": int(product), "order__id": order, "customer__email": DANA}
-    world.sell("20_product", **(facts | changes))
+    facts: dict[str, Any] = {"product__id": int(product), "order__id": order}
+    world.sell("20_product", **(facts | {"customer__email": DANA} | changes))
+    return world.settle()[-1]
+
+
+def subscribed(world: World, course: Destination) -> None:
+    """The course is sold by subscription, and bought; each charge gives it again."""
+    sells(world, course, product="1048010")
+    world.rule("subscription_charged", "create_course_enrollment", course, product="1048010")
+    world.sell("12_product")
+    world.settle()
+
+
+def renew(world: World) -> RuleRun:
+    world.sell("31_subscription_charged")
     return world.settle()[-1]
 
 
@@ -122,3 +135,65 @@ def test_no_rule_is_run_for_what_a_person_did(world, dana):
     done = rerun([event])
     assert done.queued == 0
     assert done.left == {"a person did this by hand, not a rule": 1}
+
+
+# End access
+
+
+def test_access_ended_by_hand_ends_whatever_gave_it(world, dana):
+    course = world.course()
+    sells(world, course)
+    buy(world)
+    by_hand.give(dana, course, SUPPORT)
+    world.settle()
+    (holding,) = by_hand.holdings(dana)
+    assert len(holding.grants) == 2
+    event = by_hand.end(dana, holding.key, Author("mia@example.com", "Charged back"))
+    run = world.settle()[-1]
+    assert (run.event, *ends_of(run)) == (event, "done", "ended")
+    assert not world.access(DANA, course)
+    assert {(each.state, each.because) for each in Grant.objects.all()} == {("ended", "by_hand")}
+    assert by_hand.holdings(dana) == []
+
+
+def test_what_was_ended_by_hand_stays_ended_until_a_new_purchase(world, dana):
+    course = world.course()
+    subscribed(world, course)
+    by_hand.end(dana, by_hand.holdings(dana)[0].key, SUPPORT)
+    world.settle()
+    assert ends_of(renew(world)) == ("skipped", "ended_by_hand")
+    assert not world.access(DANA, course)
+    world.sell("12_product", order__id=1190, order__subscription_id=66)
+    world.settle()
+    assert world.access(DANA, course)
+
+
+def test_a_bundle_keeps_its_course_when_the_course_alone_is_ended_by_hand(world, dana):
+    course = world.course()
+    bundle = world.bundle(course)
+    by_hand.give(dana, course, SUPPORT)
+    by_hand.give(dana, bundle, SUPPORT)
+    world.settle()
+    (key,) = [each.key for each in by_hand.holdings(dana) if "course" in each.key]
+    by_hand.end(dana, key, SUPPORT)
+    assert ends_of(world.settle()[-1]) == ("done", "kept")
+    assert world.access(DANA, course)
+
+
+def test_a_gift_that_waits_is_not_given_after_it_was_ended(world, dana):
+    course = world.course()
+    by_hand.give(dana, course, SUPPORT)
+    by_hand.end(dana, by_hand.holdings(dana)[0].key, SUPPORT)
+    given, ended = world.settle()
+    assert ends_of(given) == ("skipped", "not_due")
+    assert ended.status == "done"
+    assert not world.access(DANA, course)
+
+
+def test_what_the_customer_does_not_have_is_not_ended(world, dana):
+    by_hand.give(dana, world.course(), SUPPORT)
+    key = by_hand.holdings(dana)[0].key
+    by_hand.end(dana, key, SUPPORT)
+    with pytest.raises(ValueError, match="does not have this access any more"):
+        by_hand.end(dana, key, SUPPORT)
+    assert EventLog.objects.filter(by_hand="end").count() == 1

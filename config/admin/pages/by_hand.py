@@ -9,13 +9,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin.menu import allowed
+from config.admin.parts import badges
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
-from events.access import by_hand
+from events.access import by_hand, sentences
 from events.access.by_hand import Author
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
 
+NO_ACCESS = "Admit knows of no access that this customer has now."
 PERMISSION = "events.by_hand_grant"
 MANY = 60
 
@@ -27,6 +29,8 @@ class ByHandForm(forms.Form):
     title: ClassVar[str]
     name: ClassVar[str]
     lead: ClassVar[str] = ""
+    # Why there is nothing to fill in, "" where there is.
+    none = ""
 
     reason = forms.CharField(
         max_length=2000,
@@ -89,6 +93,40 @@ class GiveForm(ByHandForm):
         }
 
 
+class EndForm(ByHandForm):
+    title, name = "End access", "end-access"
+    lead = (
+        "It ends now, whatever gave it, and stays ended: no later payment for the same purchase "
+        "opens it again. A new purchase does, and so does Give access."
+    )
+
+    holding = forms.ChoiceField(
+        label="Course or bundle",
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose a course or bundle."},
+    )
+    field_order = ("holding", "reason")
+
+    def __init__(self, data: Any = None, *, customer: Customer) -> None:
+        super().__init__(data, customer=customer)
+        field = self.fields["holding"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(each.key, _described(each)) for each in by_hand.holdings(customer)]
+        self.none = "" if field.choices else NO_ACCESS
+
+    def do(self, author: Author) -> str:
+        event = by_hand.end(self.customer, self.cleaned_data["holding"], author)
+        run = event.runs.get()
+        return f"The access to {run.destination_name} is ended now."
+
+
+def _described(holding: by_hand.Holding) -> str:
+    """ "Course Two on Art Academy (order 1183 and access given by hand)" """
+    first = holding.grants[0]
+    held_by = " and ".join(map(sentences.holds, holding.grants))
+    return f"{badges.brief(first.name)} on {first.integration} ({badges.brief(held_by)})"
+
+
 def _offered() -> QuerySet[Destination]:
     found = Destination.objects.filter(
         integration__app__in=app_registry.with_catalog(), gone_at=None
@@ -137,7 +175,7 @@ def page_of(customer: Customer) -> str:
     return reverse("admin:integrations_customer_change", args=[customer.pk])
 
 
-FORMS: tuple[type[ByHandForm], ...] = (GiveForm,)
+FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm)
 PAGES = [_page(form) for form in FORMS]
 
 
