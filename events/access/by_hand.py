@@ -13,6 +13,7 @@ from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
 from events.queue.wake import wake
 from integrations.models import Customer, Destination, Integration
+from integrations.samcart.normalize import examine_email, strip_invisible
 from rules import actions
 from rules.actions import ActionSpec, Effect
 
@@ -56,7 +57,7 @@ def give(customer: Customer, destination: Destination, author: Author) -> EventL
         event = _event(ByHand.GIVE, customer, author)
         ledger.open_it(grant, ledger.Change.by_hand(grant, event))
         grant.save()
-        _run(event, Effect.GIVES, customer, grant).save()
+        _run(event, Effect.GIVES, grant, grant).save()
         wake()
     return event
 
@@ -97,9 +98,44 @@ def end(customer: Customer, key: str, author: Author) -> EventLog:
         for grant in holding.grants:
             ledger.end_it(grant, ledger.Change.by_hand(grant, event))
             grant.save()
-        _run(event, Effect.ENDS, customer, holding.grants[0]).save()
+        first = holding.grants[0]
+        _run(event, Effect.ENDS, first, first).save()
         wake()
     return event
+
+
+def move(customer: Customer, email: str, author: Author) -> Customer:
+    """Make the one with this e-mail address the student of all that the customer has or had.
+
+    Later events of these purchases are about the new student. Returns that one, who is made where
+    the address is new. Raises ValueError with a sentence where nothing can be moved.
+    """
+    address, problem = examine_email(email)
+    if problem:
+        raise ValueError(problem if strip_invisible(email) else "Enter the other address.")
+    if address == customer.email:
+        raise ValueError("This is the address that the customer has already.")
+    with transaction.atomic():
+        lock()
+        moved = holdings(customer)
+        if not moved:
+            raise ValueError("Admit knows of no access that this customer has now.")
+        names = {"first_name": customer.first_name, "last_name": customer.last_name}
+        other, _ = Customer.objects.get_or_create(
+            email=address, defaults={"email_as_sent": strip_invisible(email), **names}
+        )
+        away = _event(ByHand.MOVE_AWAY, customer, author, f"Moved to {other.readable_email}.")
+        here = _event(ByHand.MOVE_HERE, other, author, f"Moved from {customer.readable_email}.")
+        # What has ended goes along: a purchase has one student.
+        Grant.objects.filter(customer=customer).update(customer=other, seen_at=None)
+        # The ending ones change no grant: there is none of this customer any more.
+        ending = [_run(away, Effect.ENDS, holding.grants[0], None) for holding in moved]
+        giving = [
+            _run(here, Effect.GIVES, grant, grant) for holding in moved for grant in holding.grants
+        ]
+        RuleRun.objects.bulk_create([*ending, *giving])
+        wake()
+    return other
 
 
 def _spec(integration: Integration, kind: str, effect: Effect) -> ActionSpec:
@@ -108,30 +144,29 @@ def _spec(integration: Integration, kind: str, effect: Effect) -> ActionSpec:
     return next(spec for spec in fitting if spec.target == kind and spec.effect is effect)
 
 
-def _event(
-    what: EventLog.ByHand,
-    customer: Customer,
-    author: Author,
-    status: EventLog.Status = EventLog.Status.WAITING,
-) -> EventLog:
+def _event(what: EventLog.ByHand, customer: Customer, author: Author, reason: str = "") -> EventLog:
     return EventLog.objects.create(
         by_hand=what,
         author=author.name[:150],
         author_note=author.reason,
         customer=customer,
-        status=status,
+        status=EventLog.Status.WAITING,
+        reason=reason,
         received_at=timezone.now(),
     )
 
 
-def _run(event: EventLog, effect: Effect, customer: Customer, grant: Grant) -> RuleRun:
-    """The run (not saved) that gives or ends the grant's course or bundle in Thinkific."""
+def _run(event: EventLog, effect: Effect, grant: Grant, changed: Grant | None) -> RuleRun:
+    """The run (not saved) that gives or ends in Thinkific what the grant is for.
+
+    It does so for the event's customer. `changed` is the grant as which that counts, if any.
+    """
     kind, number = actions.read_target(grant.target)
     spec = _spec(grant.integration, kind, effect)
     return RuleRun(
         event=event,
-        customer=customer,
-        grant=grant,
+        customer=event.customer,
+        grant=changed,
         received_at=event.received_at,
         integration=grant.integration,
         action=spec.key,

@@ -32,10 +32,16 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
     for run in runs:
         if run.spec.gives_access:
             grant = grants.get(run.grant_id or 0)
-            over = grant is not None and not grant.is_active
-            found[run.pk] = Due(sentences.not_due(grant)) if grant and over else NOTHING_KNOWN
+            found[run.pk] = Due(_over(grant, run)) if grant else NOTHING_KNOWN
     ending = [run for run in runs if run.spec.ends_access]
     return found | _kept(ending)
+
+
+def _over(grant: Grant, run: RuleRun) -> str:
+    """Why the run is not to give what the grant is for, "" while it is."""
+    if grant.customer_id != run.customer_id:
+        return sentences.MOVED
+    return "" if grant.is_active else sentences.not_due(grant)
 
 
 def same_user(runs: Sequence[RuleRun]) -> dict[tuple[int | None, int | None], set[int]]:

@@ -123,3 +123,24 @@ def test_where_there_is_no_access_there_is_nothing_to_end(support, dana):
     page = support.get(reverse("admin:end-access"), {"customer": dana.pk})
     assert "Admit knows of no access that this customer has now." in words(page)
     assert "<textarea" not in page.content.decode()
+
+
+def test_access_is_moved_and_both_customers_pages_say_so(support, dana):
+    answer = fill_in(support, "move-access", dana, email="dana@new.example.com")
+    assert said(answer) == ["The access is moved to dana@new.example.com now."]
+    assert "Lost her receipt Moved to dana@new.example.com." in words(answer)
+    other = Customer.objects.get(email="dana@new.example.com")
+    assert f"Lost her receipt Moved from {DANA}." in words(support.get(page_of(other)))
+    assert "Admit knows of no access" in words(
+        support.get(reverse("admin:move-access"), {"customer": dana.pk})
+    )
+    assert f"Moved to {other.email}" not in words(support.get(page_of(other)))
+
+
+@pytest.mark.parametrize(
+    ("email", "says"), [("", "This field is required."), (DANA, "has already"), ("dana@@x", "@")]
+)
+def test_an_address_to_which_nothing_can_be_moved_is_refused(support, dana, email, says):
+    answer = fill_in(support, "move-access", dana, email=email)
+    assert says in errors(answer)
+    assert not EventLog.objects.exclude(by_hand="").exists()

@@ -79,6 +79,7 @@ PAGES = [
     "/admin/integrations/customer/{customer}/change/",
     "/admin/give-access/?customer={customer}",
     "/admin/end-access/?customer={customer}",
+    "/admin/move-access/?customer={customer}",
     "/admin/simulate/",
     "/admin/simulate/?event={event:done}",
     "/admin/queue/",

@@ -44,6 +44,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "earlier": HELPS,
     "give-access": HELPS,
     "end-access": HELPS,
+    "move-access": HELPS,
     "simulate": HELPS,
     "queue": ALONE,
 }

@@ -197,3 +197,101 @@ def test_what_the_customer_does_not_have_is_not_ended(world, dana):
     with pytest.raises(ValueError, match="does not have this access any more"):
         by_hand.end(dana, key, SUPPORT)
     assert EventLog.objects.filter(by_hand="end").count() == 1
+
+
+# Move to another e-mail
+
+NEW = "dana@new.example.com"
+
+
+def test_moved_access_opens_for_the_other_e_mail_and_ends_for_this_one(world):
+    course, bundled = world.course(), world.course("Inside")
+    sells(world, course)
+    sells(world, world.bundle(bundled), product="1048002")
+    buy(world)
+    buy(world, product="1048002", order=1190)
+    dana = Customer.objects.get(email=DANA)
+    other = by_hand.move(dana, " Dana@New.example.com ", SUPPORT)
+    world.settle()
+    assert (other.email, other.first_name) == (NEW, dana.first_name)
+    for each in (course, bundled):
+        assert world.access(NEW, each)
+        assert not world.access(DANA, each)
+    assert {grant.customer for grant in Grant.objects.active()} == {other}
+    assert not Grant.objects.owed().exists()
+    away, here = EventLog.objects.exclude(by_hand="").order_by("pk")
+    assert (away.customer, away.by_hand, away.reason) == (dana, "move_away", f"Moved to {NEW}.")
+    assert (here.customer, here.by_hand, here.reason) == (other, "move_here", f"Moved from {DANA}.")
+    assert (away.status, here.status) == ("done", "done")
+
+
+def test_later_events_of_a_moved_purchase_are_about_the_new_student(world):
+    course = world.course()
+    subscribed(world, course)
+    by_hand.move(Customer.objects.get(email=DANA), NEW, SUPPORT)
+    world.settle()
+    renewed = renew(world)
+    assert (str(renewed.customer), str(renewed.event.customer)) == (NEW, DANA)
+    assert ends_of(renewed) == ("done", "already_enrolled")
+    assert not world.access(DANA, course)
+    ended = refund(world, "1048010", 23300011)
+    assert (str(ended.customer), *ends_of(ended)) == (NEW, "done", "ended")
+    assert not world.access(NEW, course)
+
+
+def test_a_canceled_subscription_that_is_moved_recovers_for_the_new_student(world, dana):
+    course = world.course()
+    subscribed(world, course)
+    world.rule("subscription_canceled", "expire_course_enrollment", course, product="1048010")
+    world.rule("subscription_recovered", "create_course_enrollment", course, product="1048010")
+    world.sell("30_subscription_canceled")
+    world.settle()
+    by_hand.give(dana, world.course("Another"), SUPPORT)
+    by_hand.move(dana, NEW, SUPPORT)
+    world.sell("34a_subscription_recovered")
+    world.settle()
+    assert world.access(NEW, course)
+    assert not world.access(DANA, course)
+
+
+def test_what_waits_for_the_old_student_is_not_given_after_the_move(world):
+    course = world.course()
+    sells(world, course)
+    world.sell(product__id=1048001, customer__email=DANA)
+    by_hand.move(Customer.objects.get(email=DANA), NEW, SUPPORT)
+    bought = world.settle()[0]
+    assert ends_of(bought) == ("skipped", "not_due")
+    assert bought.message == "Nothing to do: a person moved this access to another e-mail."
+    assert world.access(NEW, course)
+    assert not world.access(DANA, course)
+
+
+def test_a_failed_end_of_what_was_moved_is_retried_for_the_old_student(world, dana):
+    course = world.course()
+    by_hand.give(dana, course, SUPPORT)
+    world.settle()
+    by_hand.move(dana, NEW, SUPPORT)
+    RuleRun.objects.filter(event__by_hand="move_away").update(status="failed")
+    world.settle()
+    assert world.access(DANA, course)
+    retry_by_hand.retry(RuleRun.objects.filter(status="failed"))
+    world.settle()
+    assert not world.access(DANA, course)
+    assert world.access(NEW, course)
+    assert Grant.objects.active().count() == 1
+
+
+@pytest.mark.parametrize(
+    ("email", "says"),
+    [
+        (" ", "Enter the other address."),
+        ("dana@@example.com", "e-mail"),
+        ("DANA@example.com", "has already"),
+        (NEW, "knows of no access"),
+    ],
+)
+def test_a_move_that_cannot_be_is_refused_in_words(dana, email, says):
+    with pytest.raises(ValueError, match=says):
+        by_hand.move(dana, email, SUPPORT)
+    assert not EventLog.objects.exists()
+    assert Customer.objects.count() == 1

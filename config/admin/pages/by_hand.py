@@ -120,10 +120,33 @@ class EndForm(ByHandForm):
         return f"The access to {run.destination_name} is ended now."
 
 
+class MoveForm(ByHandForm):
+    title, name = "Move to another e-mail", "move-access"
+    lead = (
+        "All access goes to the account of the other address, and ends on this one. Later events "
+        "of these purchases, such as a renewal or a refund, go to the other address too."
+    )
+
+    email = forms.CharField(
+        max_length=320,
+        label="The other e-mail address",
+        widget=forms.TextInput(attrs={"inputmode": "email", "autocomplete": "off"}),
+    )
+    field_order = ("email", "reason")
+
+    def __init__(self, data: Any = None, *, customer: Customer) -> None:
+        super().__init__(data, customer=customer)
+        self.none = "" if by_hand.holdings(customer) else NO_ACCESS
+
+    def do(self, author: Author) -> str:
+        other = by_hand.move(self.customer, self.cleaned_data["email"], author)
+        return f"The access is moved to {other.readable_email} now."
+
+
 def _described(holding: by_hand.Holding) -> str:
-    """ "Course Two on Art Academy (order 1183 and access given by hand)" """
+    """ "Course Two on Art Academy (order 1183, access given by hand)" """
     first = holding.grants[0]
-    held_by = " and ".join(map(sentences.holds, holding.grants))
+    held_by = ", ".join(map(sentences.holds, holding.grants))
     return f"{badges.brief(first.name)} on {first.integration} ({badges.brief(held_by)})"
 
 
@@ -175,7 +198,7 @@ def page_of(customer: Customer) -> str:
     return reverse("admin:integrations_customer_change", args=[customer.pk])
 
 
-FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm)
+FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm)
 PAGES = [_page(form) for form in FORMS]
 
 
