@@ -41,7 +41,7 @@ def store(reading: Reading, batch: Batch) -> None:
     for number, line in enumerate(reading.lines):
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
-            _store_line(event, line, first, reading.book, batch, passed_on)
+            store_line(event, line, first, reading.book, batch, passed_on)
     if first is None and batch.has_later_repeat(delivery):
         batch.write()
         batch.to_reread |= repeats.reread_later_repeats(delivery)
@@ -99,7 +99,7 @@ def _explain(event: EventLog, status: EventLog.Status, reason: str) -> None:
     event.reason = reason
 
 
-def _store_line(
+def store_line(
     event: EventLog,
     line: LineItem,
     first: Delivery | None,
@@ -107,6 +107,7 @@ def _store_line(
     batch: Batch,
     passed_on: set[int],
 ) -> None:
+    """Note the event of this line, and its runs, in the batch; `first` is what it repeats."""
     _fill(event, line, batch)
     event.gave_nothing = False
     runs: list[RuleRun] = []

@@ -11,7 +11,7 @@ from django.db import transaction
 from events.access import lock
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
-from events.deciding import passing_on, revocations
+from events.deciding import entered_order, passing_on, revocations
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, RuleBook, read
 from events.execution import retry_by_hand
@@ -97,11 +97,8 @@ def payload_removed(delivery: Delivery | None) -> str:
 
 
 def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
-    delivery = Delivery.objects.filter(events=event).first()
-    if delivery is None:
-        return 0
-    reading = read(delivery, books)
-    if reading.book is None or event.line >= len(reading.lines):
+    found = _line(event, books)
+    if found is None:
         return 0
     runs = RuleRun.objects.filter(event=event)
     queued, _ = retry_by_hand.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
@@ -109,11 +106,25 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
         lock.lock()
         # Another one that runs the rules for this event, or for another line of the delivery, waits
         # here, and then finds our runs.
-        Delivery.objects.select_for_update().get(pk=delivery.pk)
+        Delivery.objects.select_for_update().filter(events=event).first()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
-        made = _add(event, reading.lines[event.line], reading.book)
+        made = _add(event, *found)
         refresh_event(event.pk)
     return queued + made
+
+
+def _line(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBook] | None:
+    """The event's line with the rules as they stand now; None where it is not there any more."""
+    if event.by_hand:
+        assert event.marketplace is not None
+        if event.marketplace.pk not in books:
+            books[event.marketplace.pk] = RuleBook(event.marketplace)
+        book = books[event.marketplace.pk]
+        return entered_order.line_of(event, book), book
+    reading = read(Delivery.objects.get(events=event), books)
+    if reading.book is None or event.line >= len(reading.lines):
+        return None
+    return reading.lines[event.line], reading.book
 
 
 def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:

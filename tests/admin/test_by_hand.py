@@ -9,8 +9,8 @@ from django.urls import reverse
 from config.staff import roles
 from events.access import by_hand
 from events.models import EventLog, Grant, RuleRun
-from integrations.models import Customer, Destination
-from tests.support.pages import LOG, errors, said, signed_in, words
+from integrations.models import Customer, Destination, Product
+from tests.support.pages import CUSTOMERS, LOG, errors, said, signed_in, words
 
 DANA = "dana.whitfield@example.com"
 
@@ -144,3 +144,63 @@ def test_an_address_to_which_nothing_can_be_moved_is_refused(support, dana, emai
     answer = fill_in(support, "move-access", dana, email=email)
     assert says in errors(answer)
     assert not EventLog.objects.exclude(by_hand="").exists()
+
+
+def enter_order(client: Client, customer: Customer | None = None, **answers: Any) -> Any:
+    product = Product.objects.get(external_id="1048001")
+    data = {"product": product.pk, "order_id": "7001", "email": DANA, "reason": "SamCart was down"}
+    query = f"?customer={customer.pk}" if customer else ""
+    return client.post(f"{reverse('admin:enter-order')}{query}", data | answers, follow=True)
+
+
+def test_a_missed_order_is_entered_and_stands_in_the_log_as_such(support, dana):
+    form = support.get(reverse("admin:enter-order"), {"customer": dana.pk}).content.decode()
+    assert f'value="{DANA}"' in form
+    assert 'value="Whitfield"' in form
+    answer = enter_order(support, dana)
+    assert said(answer) == ["The order is entered: 1 action queued."]
+    assert answer.redirect_chain[-1][0] == page_of(dana)
+    event = EventLog.objects.get(by_hand="order")
+    assert "Product Purchased (entered by hand): Watercolor for Beginners , order 7001" in words(
+        answer
+    )
+    page = support.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    for shown in ("Reason SamCart was down", "Order 7001", "Run the rules again", "Why Rule"):
+        assert shown in words(page)
+    for missing in ("Download JSON", "As received", "Received from SamCart"):
+        assert missing not in words(page)
+    assert (
+        support.get(reverse("admin:events_eventlog_download", args=[event.pk])).status_code == 404
+    )
+    simulated = support.get(reverse("admin:simulate"), {"event": event.pk})
+    assert "With the event received" in words(simulated)
+    assert "Product Purchased (entered by hand)" in words(simulated)
+
+
+def test_a_missed_order_of_someone_new_is_found_from_the_search(support, place):
+    found = support.get(reverse(CUSTOMERS), {"q": "new.buyer@example.com"})
+    assert f'href="{reverse("admin:enter-order")}"' in found.content.decode()
+    gift = Product.objects.get(external_id="1048004")
+    answer = enter_order(support, product=gift.pk, email="new.buyer@example.com")
+    assert said(answer) == ["The order is entered, but no rule that is on fits it."]
+    made = Customer.objects.get(email="new.buyer@example.com")
+    assert answer.redirect_chain[-1][0] == page_of(made)
+    viewer = signed_in(roles.VIEWER).get(reverse(CUSTOMERS), {"q": "nobody@example.com"})
+    assert reverse("admin:enter-order") not in viewer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ({"order_id": "0"}, "0 is no order number."),
+        ({"order_id": "1.5"}, "not a whole number"),
+        ({"subscription_id": "-1"}, "negative"),
+        ({"email": "dana@@example.com"}, "@"),
+        ({"product": ""}, "This field is required."),
+        ({"reason": ""}, "This field is required."),
+        ({"order_id": "1183"}, "is in the log already"),
+    ],
+)
+def test_an_order_that_cannot_be_entered_is_refused_in_words(support, answers, says):
+    assert says in errors(enter_order(support, **answers))
+    assert not EventLog.objects.filter(by_hand="order").exists()

@@ -80,6 +80,8 @@ PAGES = [
     "/admin/give-access/?customer={customer}",
     "/admin/end-access/?customer={customer}",
     "/admin/move-access/?customer={customer}",
+    "/admin/enter-order/",
+    "/admin/enter-order/?customer={customer}",
     "/admin/simulate/",
     "/admin/simulate/?event={event:done}",
     "/admin/queue/",

@@ -45,6 +45,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "give-access": HELPS,
     "end-access": HELPS,
     "move-access": HELPS,
+    "enter-order": HELPS,
     "simulate": HELPS,
     "queue": ALONE,
 }
