@@ -62,6 +62,11 @@ def give(customer: Customer, destination: Destination, author: Author) -> EventL
     return event
 
 
+def note(customer: Customer, author: Author) -> EventLog:
+    """Keep what the author has to say about the customer; nothing else happens."""
+    return _event(ByHand.NOTE, customer, author, status=EventLog.Status.NOTED)
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """A course or bundle that a student has access to, with all the grants that give it."""
@@ -144,13 +149,19 @@ def _spec(integration: Integration, kind: str, effect: Effect) -> ActionSpec:
     return next(spec for spec in fitting if spec.target == kind and spec.effect is effect)
 
 
-def _event(what: EventLog.ByHand, customer: Customer, author: Author, reason: str = "") -> EventLog:
+def _event(
+    what: EventLog.ByHand,
+    customer: Customer,
+    author: Author,
+    reason: str = "",
+    status: EventLog.Status = EventLog.Status.WAITING,
+) -> EventLog:
     return EventLog.objects.create(
         by_hand=what,
         author=author.name[:150],
         author_note=author.reason,
         customer=customer,
-        status=EventLog.Status.WAITING,
+        status=status,
         reason=reason,
         received_at=timezone.now(),
     )

@@ -204,3 +204,22 @@ def test_a_missed_order_of_someone_new_is_found_from_the_search(support, place):
 def test_an_order_that_cannot_be_entered_is_refused_in_words(support, answers, says):
     assert says in errors(enter_order(support, **answers))
     assert not EventLog.objects.filter(by_hand="order").exists()
+
+
+def test_a_note_stands_on_the_customers_page_and_in_the_log_and_does_nothing(support, dana):
+    runs = RuleRun.objects.count()
+    text = "Called at noon.\n<b>Wants</b> an invoice."
+    answer = fill_in(support, "add-note", dana, reason=text)
+    assert said(answer) == ["The note is added."]
+    event = EventLog.objects.get(by_hand="note")
+    assert f"Note Noted {event.author}: Called at noon. <b>Wants</b> an invoice." in words(answer)
+    assert RuleRun.objects.count() == runs
+    page = support.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    assert "Note Called at noon." in words(page)
+    assert "Nothing was sent." in words(page)
+    assert "Note" in words(support.get(reverse(LOG), {"result": "noted"}))
+
+
+def test_an_empty_note_is_refused(support, dana):
+    assert "This field is required." in errors(fill_in(support, "add-note", dana, reason=" "))
+    assert not EventLog.objects.filter(by_hand="note").exists()

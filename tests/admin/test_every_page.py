@@ -80,6 +80,7 @@ PAGES = [
     "/admin/give-access/?customer={customer}",
     "/admin/end-access/?customer={customer}",
     "/admin/move-access/?customer={customer}",
+    "/admin/add-note/?customer={customer}",
     "/admin/enter-order/",
     "/admin/enter-order/?customer={customer}",
     "/admin/simulate/",

@@ -46,6 +46,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "end-access": HELPS,
     "move-access": HELPS,
     "enter-order": HELPS,
+    "add-note": HELPS,
     "simulate": HELPS,
     "queue": ALONE,
 }

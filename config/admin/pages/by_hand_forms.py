@@ -143,6 +143,20 @@ class MoveForm(ByHandForm):
         return f"The access is moved to {other.readable_email} now."
 
 
+class NoteForm(ByHandForm):
+    title, name = "Add a note", "add-note"
+    lead = "It stands on the customer's page and in the log. Nothing else happens."
+
+    def __init__(self, data: Any = None, *, customer: Customer) -> None:
+        super().__init__(data, customer=customer)
+        self.fields["reason"].label = "Note"
+        self.fields["reason"].help_text = "It is kept with your name."
+
+    def do(self, author: Author) -> str:
+        by_hand.note(self.customer, author)
+        return "The note is added."
+
+
 class ProductField(forms.ModelChoiceField):
     def label_from_instance(self, obj: Any) -> str:
         return f"{badges.brief(obj.name)} ({badges.brief(obj.external_id)})"
@@ -228,4 +242,4 @@ def _offered() -> QuerySet[Destination]:
     return in_order.select_related("integration")
 
 
-FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm)
+FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)
