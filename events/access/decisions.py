@@ -4,12 +4,13 @@ For many events with one look; see `events.access.ledger` for what is decided.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import chain
 
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger, lock, sentences
+from events.access import ledger, lock, sentences, students
 from events.access.ledger import Change, Sale, Verdict
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination
@@ -17,6 +18,17 @@ from rules.triggers import Trigger
 
 Status = RuleRun.Status
 AMBIGUOUS = "ambiguous"
+# The columns that a decision changes.
+DECIDED = (
+    "subscription_id",
+    "customer",
+    "state",
+    "decided_at",
+    "because",
+    "event",
+    "opened_at",
+    "ended_at",
+)
 # The strongest first: what an event about several purchases comes to.
 STRONGEST = (
     Verdict.ENDS,
@@ -41,7 +53,9 @@ class Decisions:
         found = Grant.objects.filter(
             Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
         ).select_related("customer")
-        self._rows: list[Grant] = list(found) if named else []
+        self._rows: list[Grant] = []
+        self._was_active: set[int] = set()
+        self._know(found if named else ())
         self._flush = flush
         self._new: list[Grant] = []
         self._changed: dict[int, Grant] = {}
@@ -104,14 +118,15 @@ class Decisions:
         """Write the grants that are new or changed; their events must have been written."""
         Grant.objects.bulk_create(self._new)
         for row in self._changed.values():
-            row.save()
+            # A worker may have seen it in Thinkific meanwhile.
+            opened = row.is_active and row.pk not in self._was_active
+            row.save(update_fields=[*DECIDED, *(["seen_at"] if opened else [])])
+        self._was_active = {row.pk for row in self._rows if row.pk and row.is_active}
         self._new, self._changed = [], {}
 
     def _give(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
     ) -> tuple[Verdict, Grant]:
-        groups = ledger.by_source(rows)
-        rows = rows if len(groups) == 1 else []
         verdict, row = ledger.give(change, rows, self._row(event, run, rows))
         self._note(row)
         return verdict, row
@@ -119,15 +134,14 @@ class Decisions:
     def _end(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
     ) -> tuple[Verdict, Grant]:
-        if run.ends_all and run.customer is not None:
-            rows = [*rows, *self._all_of(run.customer, change, without=rows)]
-        groups = list(ledger.by_source(rows).values()) or [[]]
         found: dict[Verdict, Grant] = {}
-        for group in groups:
-            verdict, touched = ledger.end(change, group, self._row(event, run, group))
-            for row in touched:
-                self._note(row)
-            found.setdefault(verdict, next(filter(change.is_of, touched)))
+        for group in list(ledger.by_source(rows).values()) or [[]]:
+            verdict, row = self._end_one(event, run, change, group)
+            found.setdefault(verdict, row)
+        if run.ends_all and run.customer is not None:
+            others = self._all_of(run.customer, change, without=rows)
+            for group in ledger.by_source(others).values():
+                self._end_one(event, run, replace(change, of_purchase=False), group)
         verdict = next(each for each in STRONGEST if each in found)
         row = found[verdict]
         if run.ends_all:
@@ -135,6 +149,15 @@ class Decisions:
         if verdict is Verdict.UNKNOWN_PURCHASE:
             verdict = self._judge_unknown(event)
         return verdict, row
+
+    def _end_one(
+        self, event: EventLog, run: RuleRun, change: Change, group: list[Grant]
+    ) -> tuple[Verdict, Grant]:
+        """End what one source gives; the verdict and its row for this very course or bundle."""
+        verdict, touched = ledger.end(change, group, self._row(event, run, group))
+        for row in touched:
+            self._note(row)
+        return verdict, next(filter(change.is_of, touched))
 
     def _judge_unknown(self, event: EventLog) -> Verdict:
         """What to do about a purchase that gave nothing as far as the ledger knows."""
@@ -160,12 +183,12 @@ class Decisions:
                     "Release it if the access is to end."
                 )
         elif event.trigger == Trigger.PRODUCT_REFUNDED and not sale.subscription_id and rows:
-            bought = [
-                each.transaction_id
+            bought = {
+                (each.product_id, each.transaction_id)
                 for each in self._log(sale)
-                if each.trigger == Trigger.PRODUCT_PURCHASED and each.product_id
-            ]
-            if len(set(bought) - {""}) > 1:
+                if each.trigger == Trigger.PRODUCT_PURCHASED and each.transaction_id
+            }
+            if len(bought) > len({product for product, _ in bought}):
                 return (
                     f"Order {sale.order_id} has this product more than once, and SamCart does not "
                     "say which one was refunded. Release it if the access is to end."
@@ -195,17 +218,26 @@ class Decisions:
             marketplace=event.marketplace_id,
             product=event.product_id,
         ).select_related("customer")
-        known = {row.pk: row for row in self._rows}
-        self._rows += [row for row in same if row.pk not in known]
-        return [known.get(row.pk, row) for row in same]
+        return self._know(same)
 
     def _all_of(self, student: Customer, change: Change, *, without: list[Grant]) -> list[Grant]:
         """What else gives the student some of this, whatever gave it."""
-        found = Grant.objects.filter(customer=student, integration=change.integration)
+        found = Grant.objects.filter(
+            customer__in=students.same_user(change.integration, student),
+            integration=change.integration,
+        )
         mine = {row.pk for row in without}
+        return [row for row in self._know(found) if row.pk not in mine and change.touches(row)]
+
+    def _know(self, found: Iterable[Grant]) -> list[Grant]:
+        """These rows, each as the one object that stands for it here."""
+        found = list(found)
         known = {row.pk: row for row in self._rows}
-        others = [known.get(row.pk, row) for row in found if row.pk not in mine]
-        return [row for row in others if change.touches(row)]
+        new = [row for row in found if row.pk not in known]
+        self._rows += new
+        self._was_active |= {row.pk for row in new if row.is_active}
+        known |= {row.pk: row for row in new}
+        return [known[row.pk] for row in found]
 
     def _log(self, sale: Sale) -> list[EventLog]:
         """The events of a purchase so far, in receipt order; none of a withdrawn address."""

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q
 
-from events.access import ledger, sentences
+from events.access import ledger, sentences, students
 from events.models import Grant, RuleRun
-from integrations.models import ThinkificUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +14,15 @@ class Due:
     """`nothing` says why there is nothing to do, "" where there is.
 
     `kept` are the courses and bundles at the site that the student has, by what gives them:
-    {"course:501": "order 1183"}.
+    {"course:501": "order 1183"}. `only` are the courses of the run's bundle that the student has
+    where some of them have ended; None where none has. `gave` are the courses that the bundle had
+    when the run's grant was made.
     """
 
     nothing: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
+    only: tuple[int, ...] | None = None
+    gave: tuple[int, ...] = ()
 
 
 NOTHING_KNOWN = Due()
@@ -28,69 +31,71 @@ NOTHING_KNOWN = Due()
 def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
     """What is due for each of these runs, by pk; runs that change no access are not in it."""
     grants = Grant.objects.in_bulk({run.grant_id for run in runs if run.grant_id})
+    # A course that is given alone needs no more than its own grant.
+    asks = [run for run in runs if run.target and _asks(run, grants.get(run.grant_id or 0))]
+    of_student = _of_students(asks)
     found = {}
     for run in runs:
-        if run.spec.gives_access:
-            grant = grants.get(run.grant_id or 0)
-            found[run.pk] = Due(_over(grant, run)) if grant else NOTHING_KNOWN
-    ending = [run for run in runs if run.spec.ends_access]
-    return found | _kept(ending)
+        grant = grants.get(run.grant_id or 0)
+        if run.spec.ends_access:
+            gave = tuple(grant.course_ids) if grant else ()
+            found[run.pk] = Due(kept=_kept(of_student[run.pk]), gave=gave)
+        elif run.spec.gives_access and grant is not None:
+            found[run.pk] = _given(grant, run, of_student.get(run.pk, []))
+    return found
 
 
-def _over(grant: Grant, run: RuleRun) -> str:
-    """Why the run is not to give what the grant is for, "" while it is."""
+def _asks(run: RuleRun, grant: Grant | None) -> bool:
+    """Whether what is due for the run depends on other grants than its own."""
+    return run.spec.ends_access or bool(grant and grant.is_active and grant.course_ids)
+
+
+def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
     if grant.customer_id != run.customer_id:
-        return sentences.MOVED
-    return "" if grant.is_active else sentences.not_due(grant)
+        return Due(sentences.MOVED)
+    if not grant.is_active:
+        return Due(sentences.not_due(grant))
+    held = [
+        number
+        for number in grant.course_ids
+        if ledger.holder(mine, grant.integration_id, f"course:{number}")
+    ]
+    if len(held) == len(grant.course_ids):
+        return NOTHING_KNOWN
+    if not held:
+        return Due(f"Nothing to do: the access to every course of {grant.name} has ended.")
+    return Due(only=tuple(held))
 
 
-def same_user(runs: Sequence[RuleRun]) -> dict[tuple[int | None, int | None], set[int]]:
-    """{(site, customer): the customers who are one Thinkific user with this one}"""
-    pairs = {(run.integration_id, run.customer_id) for run in runs}
-    known = ThinkificUser.objects.filter(
-        integration__in={site for site, _ in pairs}, customer__in={who for _, who in pairs}
-    )
-    users = {(each.integration_id, each.customer_id): each.user_id for each in known}
-    sharing = ThinkificUser.objects.filter(
-        integration__in={site for site, _ in users}, user_id__in=set(users.values())
-    )
-    found: dict[tuple[int, int], set[int]] = {}
-    for each in sharing:
-        found.setdefault((each.integration_id, each.user_id), set()).add(each.customer_id)
-    same = {}
-    for site, who in pairs:
-        user = users.get((site or 0, who or 0))
-        mine = found.get((site or 0, user), set()) if user is not None else set()
-        same[site, who] = mine | ({who} if who else set())
-    return same
-
-
-def _kept(ending: Sequence[RuleRun]) -> dict[int, Due]:
-    """What those who lose access keep, by the grants of all who are the same Thinkific user."""
-    if not ending:
+def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
+    """By pk of the run: the grants at its site of all customers who are its Thinkific user."""
+    if not runs:
         return {}
-    same = same_user(ending)
+    same = students.same_users((run.integration_id, run.customer_id) for run in runs)
     whom = Q(pk__in=())
     for (site, _), customers in same.items():
         whom |= Q(integration=site, customer__in=customers)
     rows = list(Grant.objects.filter(whom))
-    found = {}
-    for run in ending:
-        customers = same[run.integration_id, run.customer_id]
-        mine = [
+    return {
+        run.pk: [
             row
             for row in rows
-            if row.integration_id == run.integration_id and row.customer_id in customers
+            if row.integration_id == run.integration_id
+            and row.customer_id in same[run.integration_id, run.customer_id]
         ]
-        found[run.pk] = Due(kept=_by_part(mine))
-    return found
+        for run in runs
+    }
 
 
-def _by_part(grants: Sequence[Grant]) -> dict[str, str]:
+def _kept(grants: Sequence[Grant]) -> dict[str, str]:
+    """What the student has by these grants, by what gives it; a bundle only as a whole."""
     kept = {}
     for grant in grants:
         for part in grant.parts if grant.is_active else ():
             holder = ledger.holder(grants, grant.integration_id, part)
             if holder is not None:
                 kept[part] = sentences.holds(holder)
+    for grant in grants:
+        if not grant.parts <= kept.keys():
+            kept.pop(grant.target, None)
     return kept

@@ -74,6 +74,7 @@ class Change:
     """What a rule changes, for an event that was received at `at`.
 
     `parts` are the course or bundle `target` and the courses of a bundle, as far as known.
+    `of_purchase`: the event is about the purchase that it changes, not about another one.
     """
 
     integration: int
@@ -82,6 +83,7 @@ class Change:
     trigger: str
     at: datetime
     event: EventLog | None = None
+    of_purchase: bool = True
 
     @classmethod
     def by_hand(cls, grant: Grant, event: EventLog) -> "Change":
@@ -125,7 +127,9 @@ def open_it(row: Grant, change: Change) -> None:
     """Make the grant active, by this change."""
     if not row.is_active:
         row.state, row.opened_at, row.ended_at, row.seen_at = State.ACTIVE, change.at, None, None
-    elif change.at < row.decided_at:
+    elif change.trigger == Trigger.PRODUCT_PURCHASED:
+        return  # it gives nothing that an ending had not barred
+    elif row.because != Trigger.PRODUCT_PURCHASED and change.at < row.decided_at:
         return
     row.decided_at, row.because, row.event = change.at, change.trigger, change.event
 
@@ -138,8 +142,11 @@ def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Verdict, li
     """
     gave = _given(rows, change)
     touched = [row for row in rows if change.touches(row)]
-    for row in filter(change.includes, touched):
-        _end_row(row, change)
+    had_ended = any(row.state == State.ENDED for row in touched)
+    for row in touched:
+        # A bundle ends whole, though it may have had other courses when it was given.
+        if change.is_of(row) or change.includes(row):
+            _end_row(row, change)
     if not any(map(change.is_of, touched)):
         end_it(mark, change)
         touched.append(mark)
@@ -148,17 +155,22 @@ def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Verdict, li
         return Verdict.ENDS, touched
     if gives:
         return Verdict.LATE, touched
-    if any(row.opened_at for row in touched):
+    if had_ended:
         return Verdict.ENDED_BEFORE, touched
     return (Verdict.GAVE_NOTHING if rows else Verdict.UNKNOWN_PURCHASE), touched
 
 
 def _end_row(row: Grant, change: Change) -> None:
-    if not row.is_active:
+    if row.state == State.ENDED:
         # The first one that ended it is the reason; the last one decides.
         row.decided_at = max(row.decided_at, change.at)
-    elif row.decided_at <= change.at or row.because == Trigger.PRODUCT_PURCHASED:
+    elif row.decided_at <= change.at or _bars(change, row):
         end_it(row, change)
+
+
+def _bars(change: Change, row: Grant) -> bool:
+    """Whether the ending came first, and the purchase that opened the grant only arrived later."""
+    return change.of_purchase and row.because == Trigger.PRODUCT_PURCHASED
 
 
 def end_it(row: Grant, change: Change) -> None:
@@ -185,9 +197,13 @@ def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
 
 
 def _last(rows: Iterable[Grant], integration: int, part: str) -> Grant | None:
-    """Of these rows of one source, the one that was decided last on this course or bundle."""
+    """Of these rows of one source, the one that was decided last on this course or bundle.
+
+    Product Purchased decides nothing on what anything else has decided, whenever that was.
+    """
     about = [row for row in rows if row.integration_id == integration and part in row.parts]
-    return max(about, key=lambda row: row.decided_at, default=None)
+    bought = Trigger.PRODUCT_PURCHASED
+    return max(about, key=lambda row: (row.because != bought, row.decided_at), default=None)
 
 
 def _given(rows: Sequence[Grant], change: Change) -> frozenset[str]:

@@ -37,14 +37,11 @@ class LineItem:
     sale: SaleEvent
     trigger: Trigger | None
     verdicts: Sequence[engine.Verdict] = ()
-    # Of a delinquent subscription, in case it turns out to count as canceled too.
-    verdicts_if_canceled: Sequence[engine.Verdict] = ()
 
     @property
     def changes_access(self) -> bool:
         """Whether a rule runs that gives or ends access."""
-        each = (*self.verdicts, *self.verdicts_if_canceled)
-        return any(verdict.runs and verdict.rule.target for verdict in each)
+        return any(verdict.runs and verdict.rule.target for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +83,14 @@ def _evaluate_line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineI
     if trigger is None:
         return LineItem(sale, None)
     product = (sale.kind, sale.product_id) if sale.product_id else None
-    verdicts = engine.decide(engine.EventFacts(frozenset({trigger}), product), book.rules)
-    if trigger is not Trigger.SUBSCRIPTION_DELINQUENT or not settings.DELINQUENT_IS_CANCELED:
-        return LineItem(sale, trigger, verdicts)
-    both = engine.EventFacts(frozenset({trigger, Trigger.SUBSCRIPTION_CANCELED}), product)
-    return LineItem(sale, trigger, verdicts, engine.decide(both, book.rules))
+    fired = {trigger}
+    if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
+        # A delinquent subscription has turned to Canceled as well. Where SamCart sends both events,
+        # the second one finds that the access has ended.
+        fired.add(Trigger.SUBSCRIPTION_CANCELED)
+    return LineItem(
+        sale, trigger, engine.decide(engine.EventFacts(frozenset(fired), product), book.rules)
+    )
 
 
 def _trigger(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> Trigger | None:

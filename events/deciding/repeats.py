@@ -16,8 +16,8 @@ def first_of(delivery: Delivery) -> Delivery | None:
 
     Same account, address and body within ten minutes of the first; a run of the first waits,
     runs or is done, for what failed is sent again to be done; and nothing else of its customers
-    came between, for then the order of things matters. That the first was passed on counts only
-    where it had nothing done for a customer.
+    or purchases came between, for then the order of things matters. That the first was passed on
+    counts only where it had nothing done for a customer.
     """
     at = delivery.received_at
     same_before = Delivery.objects.filter(
@@ -32,12 +32,24 @@ def first_of(delivery: Delivery) -> Delivery | None:
     first = same_before.order_by("-received_at", "-id").defer("body").first()
     if first is None or not _goes_on(first):
         return None
-    customers = EventLog.objects.filter(delivery=first).values("customer")
     between = EventLog.objects.filter(
-        customer__in=customers, received_at__range=(first.received_at, delivery.received_at)
+        _related(first), received_at__range=(first.received_at, delivery.received_at)
     )
     others = between.exclude(delivery=first).exclude(delivery__repeat_of=first)
     return None if others.exclude(delivery=delivery).exists() else first
+
+
+def _related(delivery: Delivery) -> Q:
+    """Events of the delivery's customers or purchases: the order among them matters."""
+    events = EventLog.objects.filter(delivery=delivery)
+    of_account = Q(marketplace=delivery.marketplace_id)
+    orders = events.exclude(order_id="").values("order_id")
+    subscriptions = events.exclude(subscription_id="").values("subscription_id")
+    return (
+        Q(customer__in=events.exclude(customer=None).values("customer"))
+        | of_account & Q(order_id__in=orders)
+        | of_account & Q(subscription_id__in=subscriptions)
+    )
 
 
 def _goes_on(first: Delivery) -> bool:
@@ -56,9 +68,8 @@ def reread_later_repeats(delivery: Delivery) -> set[int]:
     read after one that was received later.
     """
     at = delivery.received_at
-    customers = EventLog.objects.filter(delivery=delivery, customer__isnull=False)
     later = EventLog.objects.filter(
-        customer__in=customers.values("customer"),
+        _related(delivery),
         received_at__range=(at, at + WINDOW),
         delivery__repeat_of__received_at__lte=at,
     ).exclude(delivery__repeat_of=delivery)

@@ -3,21 +3,17 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import timedelta
 
-from events.deciding import passing_on, repeats, revocations
+from events.deciding import passing_on, repeats
 from events.deciding.batch import Batch
 from events.deciding.planning import WITHDRAWN, plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Delivery, EventLog, RuleRun
 from integrations.samcart.parser import SaleEvent
 from rules.engine import Reason
-from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
 Status = EventLog.Status
-# Two events may come for one delinquency (SamCart's help page): Cancel and Delinquent.
-SAME_HAPPENING = timedelta(minutes=10)
 
 
 def store(reading: Reading, batch: Batch) -> None:
@@ -151,9 +147,7 @@ def _fill(event: EventLog, line: LineItem, batch: Batch) -> None:
 
 def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int]) -> list[RuleRun]:
     """The runs of the event (not saved); its verdicts, status and reason are written into it."""
-    event.also_canceled = bool(line.verdicts_if_canceled) and not _just_canceled(event, batch)
-    verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
-    verdicts = passing_on.once(verdicts, passed_on)
+    verdicts = passing_on.once(line.verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
     runs = plan_all(event, [each.rule for each in verdicts if each.runs], line, batch.decisions)
     event.gave_nothing = all(run.spec.passes_on for run in runs)
@@ -163,25 +157,6 @@ def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int
         status = Status.SKIPPED
     _explain(event, status, _reason(runs, whys))
     return runs
-
-
-def _just_canceled(event: EventLog, batch: Batch) -> bool:
-    """Whether the Cancel of the same happening came already, so that its rules ran.
-
-    Not when the access was given back since: then the subscription has failed again.
-    """
-    if not event.subscription_id:
-        return False
-    batch.write()
-    told = EventLog.objects.filter(
-        marketplace=event.marketplace_id,
-        subscription_id=event.subscription_id,
-        trigger__in=[Trigger.SUBSCRIPTION_CANCELED, *revocations.GIVING_BACK],
-        delivery__withdrawn=False,
-        received_at__range=(event.received_at - SAME_HAPPENING, event.received_at),
-    )
-    newest = told.order_by("received_at", "pk").values_list("trigger", flat=True).last()
-    return newest == Trigger.SUBSCRIPTION_CANCELED
 
 
 def _reason(runs: Sequence[RuleRun], whys: set[Reason]) -> str:

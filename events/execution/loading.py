@@ -145,6 +145,8 @@ def _action_input(
         said_gone=bool(found and found.gone_at),
         fields=fields,
         kept=is_due.kept,
+        only=is_due.only,
+        gave=is_due.gave,
         attempt=run.attempts,
         message=messages.of(run),
     )

@@ -129,8 +129,7 @@ def _line(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBo
 
 def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:
     """Queue the rules that fit and have no run; note every verdict as it is now."""
-    verdicts = line.verdicts_if_canceled if event.also_canceled else line.verdicts
-    verdicts = passing_on.once(verdicts, passing_on.rules_that_did(event.delivery_id))
+    verdicts = passing_on.once(line.verdicts, passing_on.rules_that_did(event.delivery_id))
     ran = set(event.runs.values_list("rule", flat=True))
     fitting = [each.rule for each in verdicts if each.runs and each.rule.pk not in ran]
     decisions = Decisions([Sale.of(event)])

@@ -61,6 +61,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
     number = 0
     for run in runs:
         with transaction.atomic():
+            lock()
             open_runs = RuleRun.objects.filter(pk=run.pk, status__in=[Status.FAILED, Status.HELD])
             number += open_runs.update(
                 status=Status.SKIPPED,

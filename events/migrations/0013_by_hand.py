@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0011_grants"),
+        ("events", "0012_delinquent_is_canceled"),
         ("integrations", "0008_notify_url"),
     ]
 

@@ -125,8 +125,6 @@ class EventLog(models.Model):
     # None of what a person does by hand, but for an order.
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, null=True, related_name="events")
     trigger = models.CharField(max_length=40, choices=Trigger.choices, null=True)
-    # A delinquent subscription fires the rules of Subscription Canceled as well.
-    also_canceled = models.BooleanField(default=False)
     raw_type = models.CharField(max_length=100, blank=True)
     product = models.ForeignKey(
         Product, models.SET_NULL, null=True, related_name="events", db_index=False

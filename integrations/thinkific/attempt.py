@@ -15,6 +15,8 @@ from integrations.models import SiteAnswer
 ACCEPTED_FOR = timedelta(hours=1)
 # How long a POST without an answer may still be carried out.
 CARRIED_OUT_WITHIN = timedelta(minutes=1)
+# The target of the POST that makes a user.
+USER = "user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,13 @@ class Attempt:
         doubt = self.doubts.get(target)
         return bool(doubt and doubt.accepted and self.now - doubt.sent_at < ACCEPTED_FOR)
 
-    def just_sent(self, target: str) -> bool:
-        """Whether a POST for this target went out so lately that it may still be carried out."""
-        doubt = self.doubts.get(target)
-        return doubt is not None and self.now - doubt.sent_at < CARRIED_OUT_WITHIN
+    def just_sent(self) -> bool:
+        """Whether a POST for some course or bundle went out so lately that it may yet be done."""
+        return any(
+            self.promised(target) or self.now - doubt.sent_at < CARRIED_OUT_WITHIN
+            for target, doubt in self.doubts.items()
+            if target != USER
+        )
 
     def settle(self, target: str) -> None:
         """A definite answer is known: the doubt about this target is over."""

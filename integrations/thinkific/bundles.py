@@ -1,6 +1,6 @@
 """Bundle enrollments: Thinkific keeps one row per course of the bundle."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from integrations.errors import Refused, Retry
 from integrations.thinkific import calls, courses
@@ -33,17 +33,29 @@ def open_up(
 
 
 def close(
-    attempt: Attempt, user: User, bundle_id: int, keep: Mapping[str, str]
+    attempt: Attempt,
+    user: User,
+    bundle_id: int,
+    keep: Mapping[str, str],
+    gave: Collection[int] = (),
 ) -> Steps[courses.Closed]:
-    """End the access to the courses of the bundle now, but for those to `keep` ("course:501")."""
+    """End the access to the courses of the bundle now, but for those to `keep` ("course:501").
+
+    `gave` are the courses that the bundle had when it was given: one that was taken out of it since
+    may still be open.
+    """
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
-    if attempt.promised(target) and not (yield from _covers(bundle_id, rows)):
-        # What was promised would come after our look: wait, or it would stay for ever.
+    if attempt.just_sent() and not (yield from _covers(bundle_id, rows)):
+        # What was asked for would come after our look, and stay for ever.
         raise _later()
     attempt.settle(target)
     if not rows:
         return courses.Closed.NEVER
+    there = {row.get("course_id") for row in rows}
+    for number in gave:
+        if number not in there and f"course:{number}" not in keep:
+            yield from courses.close(attempt, user, number)
     running = [row for row in rows if not courses.has_ended(row, attempt.now)]
     ending = [row for row in running if f"course:{row.get('course_id')}" not in keep]
     if not ending:
@@ -129,4 +141,4 @@ def _target(bundle_id: int) -> str:
 
 
 def _later() -> Retry:
-    return Retry("Thinkific said that it enrolls in the bundle a little later.", code="promised")
+    return Retry("Thinkific may enroll in the bundle a little later.", code="promised")

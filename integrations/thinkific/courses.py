@@ -66,9 +66,9 @@ def close(attempt: Attempt, user: User, course_id: int) -> Steps[Closed]:
     """End the access now by an expiry date in the past; Thinkific documents no other way."""
     rows = yield from read(user, course_id)
     target = f"course:{course_id}"
-    if not rows and attempt.just_sent(target):
+    if not rows and attempt.just_sent():
         # It may still be carried out, and would stay for ever.
-        raise Retry("Thinkific was asked to enroll a moment ago.", code="promised")
+        raise Retry("Thinkific may still enroll the student in the course.", code="promised")
     attempt.settle(target)
     if not rows:
         return Closed.NEVER

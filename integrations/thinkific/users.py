@@ -8,10 +8,9 @@ from integrations.samcart.parser import normalize_email
 from integrations.samcart.readable import decoded
 from integrations.thinkific import calls, profiles
 from integrations.thinkific.answers import Answer
-from integrations.thinkific.attempt import Account, Attempt, Person
+from integrations.thinkific.attempt import USER, Account, Attempt, Person
 from integrations.thinkific.calls import Get, Post, Put, Row, Steps
 
-TARGET = "user"
 # So many calls at most for the signup fields of one student, whatever is refused.
 MAX_FILLS = 10
 # These answers are about the student or the key, whatever was sent of the fields.
@@ -38,7 +37,7 @@ def ensure(attempt: Attempt, fields: dict[int, str]) -> Steps[User]:
     if attempt.account is not None:
         return _of_account(attempt.account)
     # A remembered account that something was not found for is usually still there.
-    held = attempt.in_doubt(TARGET) or attempt.former is not None
+    held = attempt.in_doubt(USER) or attempt.former is not None
     if held or _written_in_two_ways(attempt.person):
         found = yield from look_up(attempt)
         if found is not None:
@@ -72,7 +71,7 @@ def look_up(attempt: Attempt, *, certain: bool = True) -> Steps[User | None]:
             attempt.looked_up = True
             return _remember(attempt, rows[-1])
     if certain:
-        attempt.settle(TARGET)
+        attempt.settle(USER)
     return None
 
 
@@ -158,7 +157,7 @@ def _create(attempt: Attempt, fields: dict[int, str], *, held: bool) -> Steps[Us
     while True:
         try:
             # A refusal is a definite answer, so another POST repeats nothing blindly.
-            answer = yield Post("/users", _body(attempt, profile), TARGET)
+            answer = yield Post("/users", _body(attempt, profile), USER)
         except Refused as error:
             labels = _labels(attempt, fields)
             blame = profiles.blamed(error, labels)
@@ -263,7 +262,7 @@ def _remember(attempt: Attempt, row: Row, sent: Mapping[str, str] | None = None)
     administrator = "site_admin" in (row.get("roles") or [])
     account = Account(int(row["id"]), administrator, _fields_of(row) | dict(sent or {}))
     attempt.remember(account)
-    attempt.settle(TARGET)
+    attempt.settle(USER)
     return _of_account(account)
 
 

@@ -36,9 +36,13 @@ def create_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
 def create_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """Full access to every course of the bundle without an end."""
     user = yield from users.ensure(attempt, action_input.fields)
-    given = yield from bundles.open_up(
-        attempt, user, action_input.destination_id, action_input.course_ids
-    )
+    given = False
+    if action_input.only is None:
+        given = yield from bundles.open_up(
+            attempt, user, action_input.destination_id, action_input.course_ids
+        )
+    for number in action_input.only or ():
+        given = (yield from courses.open_up(attempt, user, number)) or given
     outcome = _enrolled(action_input, given=given)
     return (yield from _with_notes(attempt, user, action_input, outcome))
 
@@ -62,7 +66,9 @@ def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
     if held and len(held) == len(action_input.course_ids):
         return _kept(action_input, set(held))
     outcome = yield from _expire(
-        attempt, action_input, partial(bundles.close, keep=action_input.kept)
+        attempt,
+        action_input,
+        partial(bundles.close, keep=action_input.kept, gave=action_input.gave),
     )
     if not held:
         return outcome

@@ -38,7 +38,10 @@ class ActionInput:
 
     `said_gone`: the site has said before that there is no such course or bundle. `kept` are the
     courses and bundles that stay open whatever is ended, by what gives them: {"course:501": "order
-    1183"}. `message` is for an action that passes it on; None where the body is not kept.
+    1183"}. `only`, where it is not None, are the courses of the bundle that are given one by one,
+    because others of them have ended. `gave` are those that the bundle had when it was given.
+    `message` is for an action that passes it on; None where the
+    body is not kept.
     """
 
     destination_id: int
@@ -47,6 +50,8 @@ class ActionInput:
     fields: dict[int, str] = field(default_factory=dict)
     said_gone: bool = False
     kept: Mapping[str, str] = field(default_factory=dict)
+    only: tuple[int, ...] | None = None
+    gave: tuple[int, ...] = ()
     attempt: int = 1
     message: Message | None = None
 
@@ -102,7 +107,7 @@ class ActionSpec:
     def concerns(self, number: int | None) -> str:
         """The course or bundle whose access a run changes, "course:501"; "" when it changes none.
 
-        Runs that concern the same one are carried out in order, and a later one overtakes.
+        The ledger of access keeps grants of it.
         """
         if self.effect is Effect.NONE or self.target is None:
             return ""

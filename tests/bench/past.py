@@ -86,7 +86,6 @@ def fill(events: int) -> None:
         id=event,
         line="0",
         trigger=_TRIGGER,
-        also_canceled="FALSE",
         raw_type="'Order'",
         status=event_status,
         gave_nothing="i %% 50 = 3",

@@ -4,9 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from events.deciding import inbox, storing
 from events.models import EventLog, RuleRun, RuleTexts
-from integrations import credentials
 from integrations.models import Destination, Integration, Product
 from rules import actions
 from rules.actions import Action
@@ -347,7 +345,6 @@ def test_delinquent_fires_the_rules_of_canceled_too(shop):
     delinquent, canceled = delinquency(shop)
     event = shop.sell("33_subscription")
     assert {run.rule for run in event.runs.all()} == {delinquent, canceled}
-    assert event.also_canceled
     assert event.trigger == "subscription_delinquent"
 
 
@@ -355,88 +352,6 @@ def test_canceled_does_not_fire_the_rules_of_delinquent(shop):
     _, canceled = delinquency(shop)
     event = shop.sell("30_subscription")
     assert [run.rule for run in event.runs.all()] == [canceled]
-    assert not event.also_canceled
-
-
-@pytest.mark.parametrize(
-    ("cancel", "minutes", "also"),
-    [
-        ({}, 0, False),
-        ({}, 9.9, False),
-        ({}, 10, False),
-        ({}, 10.1, True),
-        ({}, 60 * 24, True),
-        ({"order__subscription_id": 5}, 1, True),  # of another subscription
-        ({"type": "RecurringPaymentFailed"}, 1, True),
-    ],
-)
-def test_delinquent_after_a_cancel_of_the_same_subscription_counts_once(
-    shop, cancel, minutes, also
-):
-    delinquent, canceled = delinquency(shop)
-    shop.sell(changed("30_subscription", **cancel), minutes=0)
-    event = shop.sell("33_subscription", minutes=minutes)
-    assert {run.rule for run in event.runs.all()} == {delinquent} | ({canceled} if also else set())
-    assert event.also_canceled is also
-    assert codes(event)[canceled.pk] == ("run" if also else "other_trigger")
-
-
-@pytest.mark.parametrize(
-    ("between", "also"),
-    [
-        ("12_product", True),
-        ("34a_subscription", True),
-        ("35_subscription", True),
-        ("31_subscription", False),
-        ("32_subscription", False),
-    ],
-)
-def test_delinquent_after_a_cancel_that_was_taken_back_counts_anew(shop, between, also):
-    delinquency(shop)
-    shop.sell("30_subscription", minutes=0)
-    shop.sell(between, minutes=1)
-    assert shop.sell("33_subscription", minutes=2).also_canceled is also
-
-
-def test_a_cancel_that_was_read_in_the_same_go_counts(shop):
-    delinquency(shop)
-    shop.receive(changed("30_subscription"), minutes=0)
-    delinquent = shop.receive(changed("33_subscription"), minutes=1)
-    inbox.process()
-    assert not delinquent.events.get().also_canceled
-
-
-def test_a_cancel_that_comes_after_fires_once_more_for_nothing_is_lost_by_it(shop):
-    _, canceled = delinquency(shop)
-    assert shop.sell("33_subscription", minutes=0).also_canceled
-    event = shop.sell("30_subscription", minutes=1)
-    assert [run.rule for run in event.runs.all()] == [canceled]
-
-
-def test_a_cancel_by_a_withdrawn_address_keeps_nothing_from_running(shop):
-    delinquency(shop)
-    newer = credentials.add_webhook_secret(shop.marketplace)
-    oldest = shop.marketplace.webhook_secrets.order_by("pk").first()
-    oldest.expires_at = shops.START
-    oldest.save()
-    shop.sell("30_subscription", minutes=0)
-    assert shop.sell("33_subscription", minutes=1, secret=newer).also_canceled
-
-
-def test_a_cancel_of_another_account_is_another_happening(shop):
-    delinquency(shop)
-    other = shops.another(shop)
-    other.sell("30_subscription", minutes=0)
-    assert shop.sell("33_subscription", minutes=1).also_canceled
-
-
-def test_delinquent_without_a_subscription_id_fires_both(shop):
-    delinquency(shop)
-    nameless = {"order__subscription_id": None, "product__subscription_id": None}
-    shop.sell(changed("30_subscription", **nameless), minutes=0)
-    event = shop.sell(changed("33_subscription", **nameless), minutes=1)
-    assert event.subscription_id == ""
-    assert event.also_canceled
 
 
 def test_that_delinquent_means_canceled_can_be_turned_off(shop, settings):
@@ -445,7 +360,3 @@ def test_that_delinquent_means_canceled_can_be_turned_off(shop, settings):
     event = shop.sell("33_subscription")
     assert [run.rule for run in event.runs.all()] == [delinquent]
     assert codes(event)[canceled.pk] == "other_trigger"
-
-
-def test_both_come_for_one_happening_within_ten_minutes():
-    assert timedelta(minutes=10) == storing.SAME_HAPPENING

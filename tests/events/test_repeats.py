@@ -129,12 +129,13 @@ def test_another_account_is_run(shop):
         (changed("20_product"), 1),  # the order of things matters now
         (changed("10_product", product__id=2), 1),
         (changed("91_edge"), 1),  # nobody knows what it is, so it counts
-        (changed("20_product", customer__email="other@example.com"), 0),
-        (changed("20_product", customer__email=None), 0),
+        (changed("20_product", customer__email="other@example.com"), 1),  # of the same order
+        (changed("20_product", customer__email=None), 1),
+        (changed("20_product", customer__email="other@example.com", order__id=5), 0),
         (b"unreadable", 0),
     ],
 )
-def test_something_else_of_that_customer_in_between_makes_it_run(shop, between, runs):
+def test_something_else_of_that_customer_or_order_in_between_makes_it_run(shop, between, runs):
     shop.sell("10_product", minutes=0)
     shop.sell(between, minutes=1)
     again = shop.sell("10_product", minutes=2)

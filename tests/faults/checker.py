@@ -90,7 +90,7 @@ def _messages(receiver: Receiver, sales: list[Sale], found: Found) -> None:
 
 
 def _ends(sale: Sale, last: Sale) -> set[str]:
-    """How its event may end: only one that another came after may have been overtaken."""
+    """How its event may end: only of one that another came after nothing may have been due."""
     return {"done"} if sale is last else {"done", "skipped"}
 
 

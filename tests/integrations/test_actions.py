@@ -295,12 +295,14 @@ def test_each_situation_takes_these_calls_and_ends_right(world: World, case: Cas
 
 def _assert_idempotent(place: Place, case: Case) -> None:
     """The same again writes nothing and says that it was already so."""
-    run = place.refund() if case.refund else place.buy()
+    run = place.refund(order__total="1.00") if case.refund else place.buy()
     calls = place.calls()
+    if case.refund:
+        assert (run.status, run.code, calls) == ("skipped", "ended_before", [])
+        return
     assert run.status == "done"
     assert {call.split()[0] for call in calls} == {"GET"}
-    if not case.refund:
-        assert run.message == ALREADY.format(place.sold.name)
+    assert run.message == ALREADY.format(place.sold.name)
 
 
 def test_only_what_must_be_found_or_read_back_first_takes_more_than_four_calls_in_an_attempt():

@@ -60,9 +60,9 @@ class Place:
         self.order = next(_orders)
         return self._sell(name, **changes)
 
-    def refund(self) -> RuleRun:
+    def refund(self, **changes: Any) -> RuleRun:
         """The refund of what was bought last, and the run after its first attempt."""
-        return self._sell("20_product")
+        return self._sell("20_product", **changes)
 
     def _sell(self, name: str, **changes: Any) -> RuleRun:
         self.world.sell(name, **({"order__id": self.order} | changes))
