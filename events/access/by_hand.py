@@ -6,13 +6,14 @@ Like the inbox, a person decides under the lock of deciding.
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger
+from events.access import ledger, students
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
 from events.queue.wake import wake
-from integrations.models import Customer, Destination, Integration
+from integrations.models import Customer, Destination, Integration, ThinkificUser
 from integrations.samcart.normalize import examine_email, strip_invisible
 from rules import actions
 from rules.actions import ActionSpec, Effect
@@ -80,8 +81,20 @@ class Holding:
 
 
 def holdings(customer: Customer) -> list[Holding]:
-    """What the customer has access to by the ledger, in the order of the names."""
-    active = Grant.objects.active().filter(customer=customer).select_related("integration")
+    """What the customer has access to by the ledger, in the order of the names.
+
+    That is also what another customer has who is the same Thinkific user.
+    """
+    sites = ThinkificUser.objects.filter(customer=customer).values_list("integration", flat=True)
+    same = students.same_users((site, customer.pk) for site in sites)
+    whom = Q(customer=customer)
+    for (site, _), customers in same.items():
+        whom |= Q(integration=site, customer__in=customers)
+    return _holdings(whom)
+
+
+def _holdings(whom: Q) -> list[Holding]:
+    active = Grant.objects.active().filter(whom).select_related("integration")
     found: dict[tuple[int, str], list[Grant]] = {}
     for grant in active.order_by("name", "integration", "target", "pk"):
         found.setdefault((grant.integration_id, grant.target), []).append(grant)
@@ -102,7 +115,7 @@ def end(customer: Customer, key: str, author: Author) -> EventLog:
         event = _event(ByHand.END, customer, author)
         for grant in holding.grants:
             ledger.end_it(grant, ledger.Change.by_hand(grant, event))
-            grant.save()
+            grant.save(update_fields=["state", "ended_at", "decided_at", "because", "event"])
         first = holding.grants[0]
         _run(event, Effect.ENDS, first, first).save()
         wake()
@@ -122,7 +135,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         raise ValueError("This is the address that the customer has already.")
     with transaction.atomic():
         lock()
-        moved = holdings(customer)
+        moved = _holdings(Q(customer=customer))
         if not moved:
             raise ValueError("Admit knows of no access that this customer has now.")
         names = {"first_name": customer.first_name, "last_name": customer.last_name}

@@ -10,7 +10,7 @@ from events.access.by_hand import Author
 from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, Grant, RuleRun
-from integrations.models import Customer, Destination
+from integrations.models import Customer, Destination, ThinkificUser
 from tests.support import factories
 from tests.support.world import World
 
@@ -178,6 +178,42 @@ def test_a_bundle_keeps_its_course_when_the_course_alone_is_ended_by_hand(world,
     by_hand.end(dana, key, SUPPORT)
     assert ends_of(world.settle()[-1]) == ("done", "kept")
     assert world.access(DANA, course)
+
+
+def test_the_end_by_hand_is_for_all_customers_who_are_the_same_thinkific_user(world, dana):
+    course = world.course()
+    by_hand.give(dana, course, SUPPORT)
+    world.settle()
+    known = ThinkificUser.objects.get(customer=dana)
+    other = factories.CustomerFactory.create(email="dana@home.example.com")
+    ThinkificUser.objects.create(
+        integration=known.integration, customer=other, user_id=known.user_id
+    )
+    by_hand.give(other, course, SUPPORT)
+    world.settle()
+    (holding,) = by_hand.holdings(dana)
+    by_hand.end(dana, holding.key, SUPPORT)
+    assert ends_of(world.settle()[-1]) == ("done", "ended")
+    assert not world.access(DANA, course)
+    assert not Grant.objects.active().exists()
+
+
+def test_a_move_leaves_what_another_customer_has_who_is_the_same_thinkific_user(world, dana):
+    course = world.course()
+    by_hand.give(dana, course, SUPPORT)
+    world.settle()
+    known = ThinkificUser.objects.get(customer=dana)
+    other = factories.CustomerFactory.create(email="dana@home.example.com")
+    ThinkificUser.objects.create(
+        integration=known.integration, customer=other, user_id=known.user_id
+    )
+    by_hand.give(other, course, SUPPORT)
+    world.settle()
+    by_hand.move(dana, "dana@new.example.com", SUPPORT)
+    away = [run for run in world.settle() if run.event.by_hand == "move_away"]
+    assert [ends_of(run) for run in away] == [("done", "kept")]
+    assert world.access(DANA, course)
+    assert world.access("dana@new.example.com", course)
 
 
 def test_a_gift_that_waits_is_not_given_after_it_was_ended(world, dana):
