@@ -93,4 +93,12 @@ class Migration(migrations.Migration):
                 name="event_sent_or_by_hand",
             ),
         ),
+        migrations.AddIndex(
+            model_name="eventlog",
+            index=models.Index(
+                condition=models.Q(("delivery", None)),
+                fields=["-received_at", "-id"],
+                name="event_by_hand",
+            ),
+        ),
     ]

@@ -187,6 +187,11 @@ class EventLog(models.Model):
             models.Index(fields=["product", "-received_at"], name="event_of_product"),
             models.Index(fields=["trigger", "-received_at"], name="event_by_trigger"),
             models.Index(
+                fields=["-received_at", "-id"],
+                condition=models.Q(delivery=None),
+                name="event_by_hand",
+            ),
+            models.Index(
                 fields=["marketplace", "raw_type"],
                 condition=models.Q(status="unknown_type"),
                 name="event_unknown_type",

@@ -13,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
+from events.access import by_hand
 from events.deciding import inbox, naming
 from events.execution.rerun import rerun
-from events.models import Delivery, EventLog, RuleRun, RuleTexts, Tidying
+from events.models import Delivery, EventLog, Grant, RuleRun, RuleTexts, Tidying
 from events.queue import wake
 from events.retention import housekeeping, policy
 from events.worker import scheduler, tasks
@@ -174,6 +175,24 @@ def test_an_old_event_goes_with_all_that_belongs_to_it(db):
     assert Delivery.objects.get(pk=repeat.pk).repeat_of is None
     assert Delivery.objects.count() == 2
     assert Customer.objects.count() == 3
+
+
+def test_what_was_done_by_hand_goes_with_its_age_and_the_access_stays(db):
+    course = factories.DestinationFactory.create()
+    dana, hana = factories.CustomerFactory.create_batch(2)
+    author = by_hand.Author("mia@example.com", "Lost her receipt")
+    old, open_one = (by_hand.give(each, course, author) for each in (dana, hana))
+    RuleRun.objects.filter(event=old).update(status="done")
+    EventLog.objects.filter(pk=old.pk).update(status=Status.DONE)
+    for each in (dana, hana):
+        by_hand.note(each, author)
+    EventLog.objects.update(received_at=timezone.now() - timedelta(days=101))
+    young = by_hand.note(dana, author)
+    assert tidy() == {"by_hand": 2}
+    kept = EventLog.objects.filter(customer=dana)
+    assert list(kept) == [young]
+    assert EventLog.objects.filter(customer=hana).count() == 2
+    assert {grant.event for grant in Grant.objects.active()} == {None, open_one}
 
 
 @pytest.mark.parametrize("status", Status.values)
