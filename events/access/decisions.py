@@ -218,8 +218,8 @@ class Decisions:
 
     def _of_product(self, event: EventLog) -> list[Grant]:
         """An event that names no purchase is about the customer's own of the product."""
-        if event.trigger == Trigger.PRODUCT_PURCHASED or event.customer is None:
-            return []  # each is a purchase of its own
+        if event.trigger in {None, Trigger.PRODUCT_PURCHASED} or event.customer is None:
+            return []  # each is a purchase of its own; what is done by hand is about none
         same = Grant.objects.filter(
             source=Grant.Source.PURCHASE,
             customer=event.customer,
@@ -295,7 +295,8 @@ class Decisions:
 
 def logged(*which: Q, **facts: Any) -> QuerySet[EventLog]:
     """These events in receipt order; no repeats, and none of a withdrawn address."""
-    events = EventLog.objects.filter(*which, delivery__withdrawn=False, **facts)
+    trusted = Q(delivery=None) | Q(delivery__withdrawn=False)
+    events = EventLog.objects.filter(trusted, *which, **facts)
     events = events.exclude(status=EventLog.Status.REPEAT)
     return events.select_related("customer").order_by("received_at", "pk")
 
@@ -307,6 +308,8 @@ def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
     """
     lock.lock()
     event = EventLog.objects.select_related("customer", "product").get(pk=run.event_id)
+    if event.trigger is None and run.grant_id is None:
+        return  # done by hand, and it changes no grant of this student
     decisions = Decisions([Sale.of(event)])
     run.customer = decisions.student(event) or run.customer
     if anyway:
@@ -322,14 +325,14 @@ def waive(runs: Iterable[RuleRun]) -> None:
     Grant.objects.filter(runs__in=giving).owed().update(state=Grant.State.WAIVED)
 
 
-def _known_since(account: int) -> datetime:
+def _known_since(account: int | None) -> datetime:
     """Since when every sale of the account is known to the ledger.
 
     Events that are older than the ledger may have been removed before it read them.
     """
-    created_at = Marketplace.objects.values_list("created_at", flat=True).get(pk=account)
+    accounts = Marketplace.objects.filter(pk__in=[account])
     began = History.objects.values_list("began_at", flat=True)
-    return max([created_at, *began])
+    return max([*accounts.values_list("created_at", flat=True), *began])
 
 
 def _courses(run: RuleRun) -> list[int]:

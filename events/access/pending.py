@@ -23,7 +23,10 @@ AN_HOUR = timedelta(hours=1)
 
 
 def wait(event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant]) -> bool:
-    """Whether the run is an ending that waits; then it says for what. Its earlier ones must be written."""
+    """Whether the run is an ending that waits; then it says for what.
+
+    The runs of earlier events must be written.
+    """
     if not run.spec.ends_access:
         return False
     open_rows = [row for row in rows if row.is_active and change.touches(row)]

@@ -13,7 +13,7 @@ def begin(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0012_delinquent_is_canceled"),
+        ("events", "0013_by_hand"),
     ]
 
     operations = [

@@ -91,6 +91,7 @@ class Grant(models.Model):
     objects = GrantQuerySet.as_manager()
 
     class Meta:
+        permissions = [("by_hand_grant", "Can give, end and move access by hand")]
         constraints = [
             models.UniqueConstraint(
                 fields=[

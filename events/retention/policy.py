@@ -7,6 +7,7 @@ caller's short transaction.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -101,41 +102,50 @@ def events() -> QuerySet[Delivery]:
     return old.filter(state=Delivery.State.READ)
 
 
-def _events_that_go(pks: Sequence[int]) -> list[int]:
+def _events_that_go(pks: Sequence[int], of: str) -> list[int]:
     """Nothing of a customer goes as long as any event of that customer is open.
 
     A held action is decided when a person releases it: by what came before and after it.
     """
     of_customer = EventLog.objects.filter(OPEN, customer=OuterRef("customer"))
-    kept = EventLog.objects.filter(OPEN | Exists(of_customer), delivery__in=pks)
-    return sorted(set(pks) - set(kept.values_list("delivery", flat=True)))
+    kept = EventLog.objects.filter(OPEN | Exists(of_customer), **{f"{of}__in": pks})
+    return sorted(set(pks) - set(kept.values_list(of, flat=True)))
 
 
-def _remove_events(pks: Sequence[int]) -> int:
+def _remove_deliveries(pks: Sequence[int]) -> int:
+    found = EventLog.objects.filter(delivery__in=pks)
+    _remove_events(list(found.values_list("pk", flat=True)))
+    Delivery.objects.filter(repeat_of__in=pks).update(repeat_of=None)
+    return Delivery.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+
+
+def _remove_events(found: Sequence[int]) -> int:
     """By bare statements: Django's own cascade would first fetch every row."""
-    found = list(EventLog.objects.filter(delivery__in=pks).values_list("pk", flat=True))
     runs = list(RuleRun.objects.filter(event__in=found).values_list("pk", flat=True))
     alias = connection.alias
     ApiCall.objects.filter(run_id__in=runs)._raw_delete(alias)
     RuleRun.objects.filter(pk__in=runs)._raw_delete(alias)
     EventTerm.objects.filter(event__in=found)._raw_delete(alias)
     Grant.objects.filter(event__in=found).update(event=None)
-    EventLog.objects.filter(pk__in=found)._raw_delete(alias)
-    Delivery.objects.filter(repeat_of__in=pks).update(repeat_of=None)
-    return Delivery.objects.filter(pk__in=pks)._raw_delete(alias)
+    return EventLog.objects.filter(pk__in=found)._raw_delete(alias)
 
 
-def _lock_and_choose(pks: Sequence[int]) -> list[int]:
+def _lock_and_choose(pks: Sequence[int], *, of: str) -> list[int]:
     """Those that may go now, held until the transaction ends: a retry may just have begun.
 
+    `of` is the column of an event by which they are chosen: its own number, or its delivery.
     In the order in which retries take their locks, actions before events.
     """
     if connection.features.has_select_for_update and connection.in_atomic_block:
-        runs = RuleRun.objects.filter(event__delivery__in=pks).order_by("pk")
+        runs = RuleRun.objects.filter(**{f"event__{of}__in": pks}).order_by("pk")
         list(runs.select_for_update(of=("self",)).values_list("pk"))
-        events_ = EventLog.objects.filter(delivery__in=pks).order_by("pk")
+        events_ = EventLog.objects.filter(**{f"{of}__in": pks}).order_by("pk")
         list(events_.select_for_update(of=("self",)).values_list("pk"))
-    return _events_that_go(pks)
+    return _events_that_go(pks, of)
+
+
+def _by_hand() -> QuerySet[EventLog]:
+    return _older(EventLog, "received_at", settings.KEEP_EVENTS_DAYS).filter(delivery=None)
 
 
 # Grants
@@ -211,8 +221,17 @@ TASKS = (
         "delivery with its events and actions",
         "deliveries with their events and actions",
         events,
+        _remove_deliveries,
+        partial(_lock_and_choose, of="delivery"),
+        "received_at",
+    ),
+    RetentionTask(
+        "by_hand",
+        "event by hand with its actions",
+        "events by hand with their actions",
+        _by_hand,
         _remove_events,
-        _lock_and_choose,
+        partial(_lock_and_choose, of="pk"),
         "received_at",
     ),
     RetentionTask(

@@ -118,7 +118,7 @@ def test_a_leaked_address_is_ended_at_once_and_what_comes_there_waits_for_a_pers
     # The old address takes what is sent, and carries nothing out; the new one does.
     shop.sell(changed("10_product", order__id=1))
     held = EventLog.objects.get()
-    assert (held.delivery.withdrawn, held.runs.filter(status="held").count()) == (True, 1)
+    assert (held.withdrawn, held.runs.filter(status="held").count()) == (True, 1)
     assert "It was sent to a withdrawn address." in held.reason
     assert shop.post(changed("10_product", order__id=2), secret=new).status_code == 200
     assert Delivery.objects.latest("pk").withdrawn is False

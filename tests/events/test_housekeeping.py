@@ -13,13 +13,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
+from events.access import by_hand
 from events.deciding import inbox, naming
 from events.execution.rerun import rerun
 from events.models import Delivery, EventLog, Grant, RuleRun, RuleTexts, Tidying
 from events.queue import wake
 from events.retention import housekeeping, policy
 from events.worker import scheduler, tasks
-from integrations.models import ApiCall, Customer
+from integrations.models import ApiCall, Customer, Marketplace
 from tests.support import factories, queued
 
 Status = EventLog.Status
@@ -120,10 +121,11 @@ def test_the_rules_are_not_run_again_without_the_payload_and_it_is_said_why(db):
 
 
 def test_naming_a_type_reads_again_only_what_still_has_its_payload(db):
-    found = event(31, Status.UNKNOWN_TYPE, raw_type="Mystery", trigger=None)
+    event(31, Status.UNKNOWN_TYPE, raw_type="Mystery", trigger=None)
     EventLog.objects.update(dealt_with_at=Now())
     tidy()
-    assert naming.name_type(found.marketplace, "Mystery", "product_purchased") == 0
+    account = Marketplace.objects.get()
+    assert naming.name_type(account, "Mystery", "product_purchased") == 0
     assert Delivery.objects.get().state == Delivery.State.READ
 
 
@@ -161,7 +163,7 @@ def test_an_old_event_goes_with_all_that_belongs_to_it(db):
     young = queued.run(course, of=event(99), status="done")
     kept = [call(young, 1), call(None, 1)]
     call(old, 1)
-    repeat = event(99, Status.REPEAT).delivery
+    repeat = Delivery.objects.get(events=event(99, Status.REPEAT))
     Delivery.objects.filter(pk=repeat.pk).update(repeat_of=old.event.delivery)
     EventLog.objects.filter(pk=young.event_id).update(
         rule_texts=RuleTexts.objects.create(digest="used", sentences={})
@@ -173,6 +175,24 @@ def test_an_old_event_goes_with_all_that_belongs_to_it(db):
     assert Delivery.objects.get(pk=repeat.pk).repeat_of is None
     assert Delivery.objects.count() == 2
     assert Customer.objects.count() == 3
+
+
+def test_what_was_done_by_hand_goes_with_its_age_and_the_access_stays(db):
+    course = factories.DestinationFactory.create()
+    dana, hana = factories.CustomerFactory.create_batch(2)
+    author = by_hand.Author("mia@example.com", "Lost her receipt")
+    old, open_one = (by_hand.give(each, course, author) for each in (dana, hana))
+    RuleRun.objects.filter(event=old).update(status="done")
+    EventLog.objects.filter(pk=old.pk).update(status=Status.DONE)
+    for each in (dana, hana):
+        by_hand.note(each, author)
+    EventLog.objects.update(received_at=timezone.now() - timedelta(days=101))
+    young = by_hand.note(dana, author)
+    assert tidy() == {"by_hand": 2}
+    kept = EventLog.objects.filter(customer=dana)
+    assert list(kept) == [young]
+    assert EventLog.objects.filter(customer=hana).count() == 2
+    assert {grant.event for grant in Grant.objects.active()} == {None, open_one}
 
 
 @pytest.mark.parametrize("status", Status.values)
@@ -203,7 +223,7 @@ def test_one_open_line_keeps_the_whole_delivery(db):
 
 
 def test_what_an_unread_delivery_may_be_compared_with_stays(db):
-    unread = event(150).delivery
+    unread = Delivery.objects.get(events=event(150))
     Delivery.objects.filter(pk=unread.pk).update(state=Delivery.State.NEW)
     EventLog.objects.all().delete()
     minute = 1 / 24 / 60
