@@ -84,7 +84,7 @@ def in_words(event: EventLog) -> list[str]:
     for run in _runs(event):
         action = f"{run.spec.label}, {run.destination_name}"
         lines.append(f"  {action}: {run.get_status_display()}. {wait_reasons.reason(run)}")
-    return [_visible(line) for line in lines]
+    return [visible(line) for line in lines]
 
 
 def _runs(event: EventLog) -> list[RuleRun]:
@@ -92,6 +92,6 @@ def _runs(event: EventLog) -> list[RuleRun]:
     return sorted(event.runs.all(), key=lambda run: run.pk)
 
 
-def _visible(line: str) -> str:
-    """Without characters that steer a terminal or turn the direction of its text."""
+def visible(line: str) -> str:
+    """The line without characters that steer a terminal or turn the direction of its text."""
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)

@@ -15,8 +15,9 @@ from config.admin.pages.actions import Status as RunStatus
 from config.admin.parts import badges
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import obstacles, payload_removed
-from events.models import EventLog
-from events.reports import api_calls, backfill, review
+from events.models import EventLog, RuleRun
+from events.reports import api_calls, backfill, review, why
+from events.reports.why import Sentence
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from rules.engine import REASONS, Reason
@@ -32,6 +33,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     runs = list(event.runs.all())
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     return {
+        "access": _access(runs),
         "steps": [
             {
                 "run": run,
@@ -62,6 +64,17 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }
+
+
+def _access(runs: list[RuleRun]) -> list[Sentence]:
+    """How the courses and bundles that these actions change stand for their students."""
+    wanted = {(run.customer, run.integration_id, run.target) for run in runs}
+    return [
+        sentence
+        for customer in {run.customer for run in runs if run.customer is not None}
+        for each, sentence in why.of_customer(customer)
+        if (customer, each.integration, each.target) in wanted
+    ]
 
 
 def _telling(row: tuple[str, bool, str]) -> int:
