@@ -128,7 +128,7 @@ def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
     for event in events:
         for rule in in_order:
             same = rule.trigger == event.trigger and rule.marketplace_id == event.marketplace_id
-            if (event.delivery_id, rule.pk) in passed_on:
+            if (event.delivery_id, rule.pk) in passed_on or (rule.spec.passes_on and event.by_hand):
                 continue
             if same and rule.product_id in {None, event.product_id}:
                 found[event.pk].append(rule)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from events.models import Delivery, EventLog, RuleRun, Worker
+from events.models import Delivery, EventLog, Grant, RuleRun, Worker
 from events.reports import backfill, review
 from events.reports.promise import MAX_COUNT
 from integrations.models import Product
@@ -95,6 +95,13 @@ def failed() -> int:
 def held() -> int:
     """Actions that a person must release or dismiss."""
     return _at_most(RuleRun.objects.filter(status=Status.HELD))
+
+
+def stranded() -> int:
+    """Students who paid, and have lost the access as far as Admit knows; nothing gives it back."""
+    # Not by DISTINCT: for that SQLite walks through all grants in the order of their students.
+    grants = Grant.objects.stranded().order_by().values_list("customer", flat=True)
+    return len(set(grants[: MAX_COUNT + 1]))
 
 
 def actions_by_day() -> list[DayTotals]:

@@ -6,7 +6,8 @@ from django.conf import settings
 
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
-from events.deciding import revocations
+from events.deciding import passing_on, revocations
+from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from integrations import rate_limit
 from integrations.models import Customer, FieldMapping, Marketplace, Product, ThinkificUser
@@ -52,6 +53,8 @@ def simulate(
     about = (product.kind, product.external_id) if product else None
     rules = Rule.objects.for_deciding(marketplace.pk)
     verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
+    if event is not None and event.by_hand:
+        verdicts = passing_on.never(verdicts)
     customer = Customer.objects.filter(email=normalize_email(email)).first() if email else None
     if not email and any(each.runs and not each.rule.spec.passes_on for each in verdicts):
         notes.append(
@@ -88,8 +91,8 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
         )
     if event is not None and event.customer is not None and rule.target:
         notes += _by_the_ledger(rule, event)
-    if spec.passes_on and event is not None and event.delivery.body_removed_at is not None:
-        notes.append("What SamCart sent is not kept any more, so nothing could be sent.")
+    if spec.passes_on and event is not None and (removed := payload_removed(event.delivery)):
+        notes.append(f"{removed[:1].upper()}{removed[1:]}, so nothing could be sent.")
     calls = spec.planned_calls(known=known, fills_fields=bool(fields), site=site.site)
     return PlannedRun(rule, calls, notes)
 

@@ -11,8 +11,8 @@ from events.access import sentences
 from events.access.ledger import BY_HAND, Verdict
 from events.deciding import revocations
 from events.execution import wait_reasons
-from events.execution.retry_by_hand import DISMISSED
 from events.models import EventLog, Grant, RuleRun
+from events.models.runs import DISMISSED
 from events.reports.standing import Standing, standings
 from integrations.models import Customer
 from rules.triggers import Trigger

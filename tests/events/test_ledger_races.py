@@ -7,10 +7,10 @@ time. The long form takes 10,000 new ones:
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import count, product
+from itertools import count
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from events.access import ledger
 from events.deciding import inbox
-from events.execution import recovery, retry_by_hand
+from events.execution import retry_by_hand
 from events.models import Delivery, EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
@@ -162,6 +162,11 @@ def test_refunds_of_two_orders_in_one_second_end_the_course_once(school, first, 
     assert (school.has(), school.puts()) == (False, 1)
 
 
+def _read_and_carry_out() -> None:
+    read_all()
+    queued.drain()
+
+
 def test_refunds_of_two_orders_by_two_threads_end_the_course_once(school):
     for order in (1, 2):
         school.tell("purchased", order=order)
@@ -169,7 +174,7 @@ def test_refunds_of_two_orders_by_two_threads_end_the_course_once(school):
     school.world.sandbox.clear_calls()
     for order in (1, 2):
         school.send("refunded", order=order)
-    queued.at_once(*[lambda: (read_all(), queued.drain())] * 2)
+    queued.at_once(*[_read_and_carry_out] * 2)
     queued.drain()
     assert (school.has(), school.puts()) == (False, 1)
     assert not Grant.objects.active().exists()
@@ -195,7 +200,9 @@ def test_an_old_error_on_an_ended_grant_bars_no_later_one(school):
 
 
 def _rule(school: School) -> None:
-    run_of("product_refunded").rule.delete()
+    rule = run_of("product_refunded").rule
+    assert rule is not None
+    rule.delete()
 
 
 def _course(school: School) -> None:
@@ -207,7 +214,9 @@ def _event_of_the_purchase(school: School) -> None:
 
 
 def _product(school: School) -> None:
-    EventLog.objects.get(trigger="product_refunded").product.delete()
+    product = EventLog.objects.get(trigger="product_refunded").product
+    assert product is not None
+    product.delete()
 
 
 @pytest.mark.parametrize("delete", [_rule, _course, _event_of_the_purchase, _product])

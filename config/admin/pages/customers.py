@@ -4,11 +4,12 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Model, Prefetch, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from config.admin.pages import by_hand
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import CappedPaginator, ReadOnly
@@ -96,6 +97,10 @@ class CustomerAdmin(ReadOnly):
             pages=shown,
             samcart_id=next((e.samcart_customer_id for e in shown if e.samcart_customer_id), ""),
         )
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        assert isinstance(thing, Customer)
+        return by_hand.links(request, thing)
 
     def title_of(self, thing: Customer) -> str:
         return f"{thing.first_name} {thing.last_name}".strip() or thing.readable_email

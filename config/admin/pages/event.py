@@ -56,6 +56,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "triggers": [(each.value, each.label) for each in Trigger],
         "can_name": event.status == EventLog.Status.UNKNOWN_TYPE
         and bool(event.raw_type)
+        and event.delivery is not None
         and not event.delivery.address_trigger
         and request.user.has_perm("rules.add_namedtype"),
         "can_give_email": email_correction.wants_email(event)
@@ -108,12 +109,14 @@ def _placed_before(event: EventLog) -> str:
 
 def headline(event: EventLog) -> str:
     """ "Product Purchased: Watercolor for Beginners" """
-    what = event.get_trigger_display() or badges.brief(event.raw_type) or "Unknown event"
+    what = event.what_happened or badges.brief(event.raw_type) or "Unknown event"
     return f"{what}: {badges.brief(event.product.name)}" if event.product else what
 
 
 def payload(event: EventLog) -> str:
-    """The body as it came; JSON is laid out so that it can be read."""
+    """The body as it came, "" of no delivery; JSON is laid out so that it can be read."""
+    if event.delivery is None:
+        return ""
     body = bytes(event.delivery.body)
     with contextlib.suppress(Unreadable):
         body = opened(body, event.delivery.content_encoding)
@@ -129,7 +132,7 @@ def addresses(keeper: ModelAdmin) -> list[URLPattern]:
         if not request.user.has_perm("events.view_eventlog"):
             raise PermissionDenied
         event = keeper.get_object(request, object_id)
-        if event is None or payload_removed(event.delivery):
+        if event is None or event.delivery is None or payload_removed(event.delivery):
             raise Http404
         name = f"event-{event.pk}.json"
         return HttpResponse(

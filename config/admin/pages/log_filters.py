@@ -16,6 +16,8 @@ from integrations.models import Product
 from rules.triggers import Trigger
 
 PAID_NOTHING = "paid_nothing"
+# What no trigger of SamCart's has fired.
+BY_HAND = "by_hand"
 NOT_IN = "not_in"
 # A part of a product's name, as typed into the chip.
 PRODUCT_NAME = "product_name"
@@ -42,9 +44,11 @@ class TriggerFilter(admin.SimpleListFilter):
     parameter_name = "trigger__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(each.value, each.label) for each in Trigger]
+        return [*((each.value, each.label) for each in Trigger), (BY_HAND, "By hand")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
+        if self.value() == BY_HAND:
+            return queryset.filter(delivery=None)
         return queryset.filter(trigger=self.value()) if self.value() else queryset
 
 

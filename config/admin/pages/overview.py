@@ -17,6 +17,7 @@ from config.admin.pages import overview_headline
 from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
+from events.access import history
 from events.execution import wait_reasons
 from events.models import Delivery, RuleRun
 from events.reports import (
@@ -125,6 +126,8 @@ def _facts(
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
+        history=history.sentence(unread) if (unread := history.unread()) else "",
+        stranded=dashboard.stranded(),
         failed=dashboard.failed(),
         held=dashboard.held(),
         not_in=not_in,

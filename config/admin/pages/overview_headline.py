@@ -15,10 +15,12 @@ class Facts:
     """Everything on the overview that may need a person; `Facts()` is that nothing does."""
 
     silent: bool = False  # no worker was seen lately
+    history: str = ""  # how far it is read, while some is left
     rejected: Sequence[str] = ()  # sites that are on and whose key Thinkific rejects
     not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
     unsigned: Sequence[str] = ()  # receivers that are on and whose secret cannot be opened
     unreachable: Sequence[str] = ()  # integrations that are on and do not answer
+    stranded: int = 0  # students
     failed: int = 0
     held: int = 0
     not_in: int = 0  # buyers who paid
@@ -85,6 +87,11 @@ def _grave(facts: Facts) -> list[tuple[object, str, str]]:
             "sites",
         ),
         (facts.unreachable, f"Cannot connect to {_names(facts.unreachable)}.", "sites"),
+        (
+            facts.stranded,
+            f"{_count(facts.stranded, 'student')} paid and may have lost access.",
+            "attention",
+        ),
         (facts.failed, f"{_count(facts.failed, 'action')} failed.", "attention"),
     ]
 
@@ -92,6 +99,7 @@ def _grave(facts: Facts) -> list[tuple[object, str, str]]:
 def _others(facts: Facts) -> list[tuple[object, str, str]]:
     """What may wait for a while, in the same form."""
     return [
+        (facts.history, facts.history, "attention"),
         (facts.held, f"{_count(facts.held, 'action')} held for you.", "attention"),
         (
             facts.waiting_for_off,
