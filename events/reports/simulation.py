@@ -89,8 +89,8 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
         )
     if event is not None and _later_one_done(rule, event):
         notes.append("A later event for the same course or bundle is done: it would be skipped.")
-    if spec.passes_on and event is not None and (removed := payload_removed(event.delivery)):
-        notes.append(f"{removed[:1].upper()}{removed[1:]}, so nothing could be sent.")
+    if spec.passes_on and event is not None and payload_removed(event.delivery):
+        notes.append("What SamCart sent is not kept any more, so nothing could be sent.")
     calls = spec.planned_calls(known=known, fills_fields=bool(fields), site=site.site)
     return PlannedRun(rule, calls, notes)
 

@@ -1,8 +1,10 @@
 """What a person does by hand with access, carried out against the sandbox."""
 
+import json
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from events.access import by_hand
@@ -331,3 +333,22 @@ def test_a_move_that_cannot_be_is_refused_in_words(dana, email, says):
         by_hand.move(dana, email, SUPPORT)
     assert not EventLog.objects.exists()
     assert Customer.objects.count() == 1
+
+
+# In a terminal and for scripts
+
+
+def test_what_was_done_by_hand_is_told_with_its_author_and_reason(dana, capsys):
+    by_hand.note(dana, SUPPORT)
+    call_command("events", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert (told["by_hand"], told["author"], told["note"]) == (
+        "note",
+        "mia@example.com",
+        "Lost her receipt",
+    )
+    assert (told["trigger"], told["status"], told["email"]) == (None, "noted", DANA)
+    call_command("events")
+    said = capsys.readouterr().out
+    assert "Note for dana@example.com: Noted." in said
+    assert "mia@example.com: Lost her receipt" in said
