@@ -125,7 +125,7 @@ def fill(events: int) -> None:
         message="'Enrolled.'",
         attempts="1",
         crashes="0",
-        forced="FALSE",
+        ends_all="FALSE",
         finished_at=at,
         customer_id=buyer,
         event_id=event,
