@@ -1,15 +1,17 @@
 """What a person does by hand with access, carried out against the sandbox."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from events.access import by_hand
 from events.access.by_hand import Author
-from events.execution import retry_by_hand
+from events.execution import results, retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, ThinkificUser
@@ -302,6 +304,34 @@ def test_what_waits_for_the_old_student_is_not_given_after_the_move(world):
     assert bought.message == "Nothing to do: a person moved this access to another e-mail."
     assert world.access(NEW, course)
     assert not world.access(DANA, course)
+
+
+def test_what_ran_for_the_old_student_during_the_move_is_not_taken_for_seen(world, dana):
+    by_hand.give(dana, world.course(), SUPPORT)
+    run = RuleRun.objects.get()
+    by_hand.move(dana, NEW, SUPPORT)
+    results.write([(run, results.Result(run.Status.DONE, "enrolled", "Enrolled."))])
+    assert Grant.objects.owed().count() == 1
+    world.settle()
+    assert not Grant.objects.owed().exists()
+
+
+def test_two_people_who_give_the_same_at_once_give_it_once(world, dana):
+    course = world.course()
+
+    def give(name: str) -> str:
+        try:
+            by_hand.give(dana, course, Author(name, "Lost her receipt"))
+        except ValueError as error:
+            return str(error)
+        finally:
+            connection.close()
+        return ""
+
+    with ThreadPoolExecutor(2) as threads:
+        said = sorted(threads.map(give, ["mia@example.com", "sam@example.com"]))
+    assert said == ["", "This customer was given Course Two by hand before."]
+    assert (Grant.objects.count(), EventLog.objects.count()) == (1, 1)
 
 
 def test_a_failed_end_of_what_was_moved_is_retried_for_the_old_student(world, dana):
