@@ -39,6 +39,9 @@ EVENT_KEYS = [
     "runs",
     "verdicts",
     "ordered_at",
+    "by_hand",
+    "author",
+    "note",
 ]
 RUN_KEYS = [
     "id",
@@ -272,6 +275,9 @@ def test_events_are_told_with_exactly_these_keys(world):
         "runs": [],
         "verdicts": [],
         "ordered_at": event.ordered_at.isoformat() if event.ordered_at else None,
+        "by_hand": None,
+        "author": None,
+        "note": None,
     }
     assert found["runs"] == [
         {
