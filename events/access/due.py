@@ -43,7 +43,7 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
             gave = _gave(grant, mine) if grant and grant.target.startswith("bundle:") else ()
             found[run.pk] = Due(kept=_kept(mine), gave=gave)
         elif run.spec.gives_access and grant is not None:
-            found[run.pk] = _given(grant, of_student.get(run.pk, []))
+            found[run.pk] = _given(grant, run, of_student.get(run.pk, []))
     return found
 
 
@@ -52,7 +52,9 @@ def _asks(run: RuleRun, grant: Grant | None) -> bool:
     return run.spec.ends_access or bool(grant and grant.is_active and grant.course_ids)
 
 
-def _given(grant: Grant, mine: Sequence[Grant]) -> Due:
+def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
+    if grant.customer_id != run.customer_id:
+        return Due(sentences.MOVED)
     if not grant.is_active:
         return Due(sentences.not_due(grant))
     held = [

@@ -16,6 +16,10 @@ from rules.actions import ActionSpec
 from rules.models import Rule
 
 UNFINISHED = ("waiting", "running")
+# The code of an ending that waits for its day. Nothing is decided on it before.
+DELAYED = "delayed"
+# The code of what a person has dismissed.
+DISMISSED = "dismissed"
 
 
 class RuleRunQuerySet(models.QuerySet["RuleRun"]):
@@ -31,6 +35,10 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         """Waiting runs that nobody can ever carry out: their site or customer was deleted."""
         gone = Q(integration=None) | self._without_a_needed_customer()
         return self.filter(gone, status=RuleRun.Status.WAITING)
+
+    def decided(self) -> "RuleRunQuerySet":
+        """Without the endings that wait for their day, or whose day has just come."""
+        return self.exclude(code=DELAYED)
 
     def with_customer(self) -> "RuleRunQuerySet":
         """Those that have the customer whom they need."""
@@ -60,6 +68,17 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         state = Coalesce("status", models.Value(""))
         done = self.alias(state=state).filter(state=RuleRun.Status.DONE, action__in=giving)
         return done.filter(models.Exists(another), ~models.Exists(later))
+
+    def stranded(self) -> "RuleRunQuerySet":
+        """What was last to give access that Thinkific may not hold, and that nothing gives now."""
+        giving = RuleRun.objects.filter(action__in=actions.giving_access())
+        at = models.OuterRef("received_at")
+        later = giving.filter(
+            Q(received_at__gt=at) | Q(received_at=at, pk__gt=models.OuterRef("pk")),
+            grant=models.OuterRef("grant"),
+        )
+        last = self.filter(~models.Exists(later), action__in=actions.giving_access())
+        return last.filter(grant__in=Grant.objects.stranded())
 
     def next_in_line(self) -> "RuleRunQuerySet":
         """Runs that no other run of the same customer and site blocks.
@@ -161,6 +180,11 @@ class RuleRun(models.Model):
                 name="run_waiting",
             ),
             models.Index(fields=["next_attempt_at"], condition=Q(status="waiting"), name="run_due"),
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(status="waiting", code=DELAYED),
+                name="run_delayed",
+            ),
             models.Index(
                 fields=["integration", "lease_until"],
                 condition=Q(status="running"),

@@ -5,7 +5,6 @@ from typing import Any
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun
 from rules.engine import REASONS, Reason
-from rules.triggers import Trigger
 
 NOT_READ = "Not read yet: a worker of manage.py up does that within a second."
 
@@ -16,6 +15,9 @@ def as_data(event: EventLog) -> dict[str, Any]:
         "id": event.pk,
         "received_at": event.received_at.isoformat(),
         "type": event.raw_type,
+        "by_hand": event.by_hand or None,
+        "author": event.author or None,
+        "note": event.author_note or None,
         "trigger": event.trigger,
         "product": event.product.external_id if event.product else None,
         "order": event.order_id or None,
@@ -51,6 +53,9 @@ def unread(delivery: Delivery) -> dict[str, Any]:
         "id": None,
         "received_at": delivery.received_at.isoformat(),
         "type": "",
+        "by_hand": None,
+        "author": None,
+        "note": None,
         "trigger": None,
         "product": None,
         "order": None,
@@ -65,19 +70,21 @@ def unread(delivery: Delivery) -> dict[str, Any]:
 
 def in_words(event: EventLog) -> list[str]:
     """A few lines for a terminal: what came, and what was done about it."""
-    what = Trigger(event.trigger).label if event.trigger else event.raw_type or "Something unknown"
+    what = event.what_happened or event.raw_type or "Something unknown"
     about = [
         f"of {event.product}" if event.product else "",
         f"for {event.customer}" if event.customer else "",
         f"(order {event.order_id})" if event.order_id else "",
     ]
     lines = [" ".join(filter(None, [f"{what}", *about])) + f": {event.get_status_display()}."]
+    if event.author:
+        lines.append(f"  {event.author}: {event.author_note}")
     if event.reason:
         lines.append(f"  {event.reason}")
     for run in _runs(event):
         action = f"{run.spec.label}, {run.destination_name}"
         lines.append(f"  {action}: {run.get_status_display()}. {wait_reasons.reason(run)}")
-    return [_visible(line) for line in lines]
+    return [visible(line) for line in lines]
 
 
 def _runs(event: EventLog) -> list[RuleRun]:
@@ -85,6 +92,6 @@ def _runs(event: EventLog) -> list[RuleRun]:
     return sorted(event.runs.all(), key=lambda run: run.pk)
 
 
-def _visible(line: str) -> str:
-    """Without characters that steer a terminal or turn the direction of its text."""
+def visible(line: str) -> str:
+    """The line without characters that steer a terminal or turn the direction of its text."""
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)

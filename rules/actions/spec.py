@@ -112,3 +112,9 @@ class ActionSpec:
         if self.effect is Effect.NONE or self.target is None:
             return ""
         return f"{self.target.value}:{number}"
+
+
+def read_target(target: str) -> tuple[Destination.Kind, int]:
+    """The kind and number of the course or bundle that `ActionSpec.concerns` wrote."""
+    kind, _, number = target.partition(":")
+    return Destination.Kind(kind), int(number)
