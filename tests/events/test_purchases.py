@@ -19,7 +19,6 @@ from tests.support.stories import SAMPLES
 EXPIRE = "expire_course_enrollment"
 GIVING = ("product_purchased", "subscription_charged", "subscription_recovered")
 ENDING = ("product_refunded", "subscription_canceled")
-OTHER_PRODUCT = 1048011
 
 
 def _sold(shop: Shop) -> Shop:
