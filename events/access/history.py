@@ -61,7 +61,9 @@ def _read_alone() -> int:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
-        log.error("history_event_left_out", extra={"error": type(error).__name__})
+        history = unread()
+        event = _events(history).values_list("pk", flat=True).first() if history else None
+        log.error("history_event_left_out", extra={"event": event, "error": type(error).__name__})
         return _read(1, leave_out=True)
 
 

@@ -15,9 +15,6 @@ def as_data(event: EventLog) -> dict[str, Any]:
         "id": event.pk,
         "received_at": event.received_at.isoformat(),
         "type": event.raw_type,
-        "by_hand": event.by_hand or None,
-        "author": event.author or None,
-        "note": event.author_note or None,
         "trigger": event.trigger,
         "product": event.product.external_id if event.product else None,
         "order": event.order_id or None,
@@ -30,6 +27,9 @@ def as_data(event: EventLog) -> dict[str, Any]:
             for sentence, ran, why in event.sentences()
         ],
         "ordered_at": event.ordered_at.isoformat() if event.ordered_at else None,
+        "by_hand": event.by_hand or None,
+        "author": event.author or None,
+        "note": event.author_note or None,
     }
 
 
@@ -53,9 +53,6 @@ def unread(delivery: Delivery) -> dict[str, Any]:
         "id": None,
         "received_at": delivery.received_at.isoformat(),
         "type": "",
-        "by_hand": None,
-        "author": None,
-        "note": None,
         "trigger": None,
         "product": None,
         "order": None,
@@ -65,6 +62,9 @@ def unread(delivery: Delivery) -> dict[str, Any]:
         "runs": [],
         "verdicts": [],
         "ordered_at": None,
+        "by_hand": None,
+        "author": None,
+        "note": None,
     }
 
 

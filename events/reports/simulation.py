@@ -91,8 +91,8 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
         )
     if event is not None and event.customer is not None and rule.target:
         notes += _by_the_ledger(rule, event)
-    if spec.passes_on and event is not None and (removed := payload_removed(event.delivery)):
-        notes.append(f"{removed[:1].upper()}{removed[1:]}, so nothing could be sent.")
+    if spec.passes_on and event is not None and payload_removed(event.delivery):
+        notes.append("What SamCart sent is not kept any more, so nothing could be sent.")
     calls = spec.planned_calls(known=known, fills_fields=bool(fields), site=site.site)
     return PlannedRun(rule, calls, notes)
 

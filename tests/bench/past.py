@@ -113,6 +113,9 @@ def fill(events: int, *, read: bool = True) -> None:
         product_id=_any("integrations_product"),
         dealt_with_by="''",
         email_given_by="''",
+        by_hand="''",
+        author="''",
+        author_note="''",
         email_as_sent="''",
         name_as_sent="''",
     )

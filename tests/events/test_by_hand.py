@@ -1,13 +1,17 @@
 """What a person does by hand with access, carried out against the sandbox."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from events.access import by_hand
 from events.access.by_hand import Author
-from events.execution import retry_by_hand
+from events.execution import results, retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, ThinkificUser
@@ -302,6 +306,34 @@ def test_what_waits_for_the_old_student_is_not_given_after_the_move(world):
     assert not world.access(DANA, course)
 
 
+def test_what_ran_for_the_old_student_during_the_move_is_not_taken_for_seen(world, dana):
+    by_hand.give(dana, world.course(), SUPPORT)
+    run = RuleRun.objects.get()
+    by_hand.move(dana, NEW, SUPPORT)
+    results.write([(run, results.Result(run.Status.DONE, "enrolled", "Enrolled."))])
+    assert Grant.objects.owed().count() == 1
+    world.settle()
+    assert not Grant.objects.owed().exists()
+
+
+def test_two_people_who_give_the_same_at_once_give_it_once(world, dana):
+    course = world.course()
+
+    def give(name: str) -> str:
+        try:
+            by_hand.give(dana, course, Author(name, "Lost her receipt"))
+        except ValueError as error:
+            return str(error)
+        finally:
+            connection.close()
+        return ""
+
+    with ThreadPoolExecutor(2) as threads:
+        said = sorted(threads.map(give, ["mia@example.com", "sam@example.com"]))
+    assert said == ["", "This customer was given Course Two by hand before."]
+    assert (Grant.objects.count(), EventLog.objects.count()) == (1, 1)
+
+
 def test_a_failed_end_of_what_was_moved_is_retried_for_the_old_student(world, dana):
     course = world.course()
     by_hand.give(dana, course, SUPPORT)
@@ -331,3 +363,22 @@ def test_a_move_that_cannot_be_is_refused_in_words(dana, email, says):
         by_hand.move(dana, email, SUPPORT)
     assert not EventLog.objects.exists()
     assert Customer.objects.count() == 1
+
+
+# In a terminal and for scripts
+
+
+def test_what_was_done_by_hand_is_told_with_its_author_and_reason(dana, capsys):
+    by_hand.note(dana, SUPPORT)
+    call_command("events", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert (told["by_hand"], told["author"], told["note"]) == (
+        "note",
+        "mia@example.com",
+        "Lost her receipt",
+    )
+    assert (told["trigger"], told["status"], told["email"]) == (None, "noted", DANA)
+    call_command("events")
+    said = capsys.readouterr().out
+    assert "Note for dana@example.com: Noted." in said
+    assert "mia@example.com: Lost her receipt" in said

@@ -291,10 +291,15 @@ def test_the_overview_leads_to_those_who_may_have_lost_access(admin_client):
     assert "may have lost access" not in admin_client.get("/admin/").content.decode()
 
 
-def test_the_overview_says_how_far_the_history_is_read(admin_client):
-    write([Past("1"), Past("2")])
+def test_the_overview_says_how_far_the_history_is_read(admin_client, monkeypatch):
+    write([Past("1"), ended("1")])
     says = "The history is being read: 0 of 2 events."
     assert says in admin_client.get("/admin/").content.decode()
+    monkeypatch.setattr(history, "STEP", 1)
+    history.step()
+    shown = admin_client.get("/admin/").content.decode()
+    assert "The history is being read: 1 of 2 events." in shown
+    assert "may have lost access" not in shown  # the refund is read next
     read()
     assert "The history is being read" not in admin_client.get("/admin/").content.decode()
 
