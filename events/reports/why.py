@@ -138,9 +138,11 @@ def _owed(name: str, about: Standing) -> Sentence:
     """What is due and not in Thinkific, and nothing is going on for it."""
     row = about.given[-1]
     if row.seen_at is None:
-        due = f"due {_since(about, [row])}. Run the event's rules again."
-        text = f"{name} does not have {about.name}, {due}"
-        return Sentence(WAIT, text, Code.OWED, event=row.event_id)
+        gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
+        what = "Retry its action." if gave else "Run the event's rules again."
+        text = f"{name} may not have {about.name}, due {_since(about, [row])}. {what}"
+        event = None if gave else row.event_id
+        return Sentence(WAIT, text, Code.OWED, run=gave[-1] if gave else None, event=event)
     text = (
         f"{name} has no access to {about.name}: it was given on {when(row.opened_at)} "
         f"through {_order(about, row)} to an account that was deleted in Thinkific"
@@ -165,7 +167,9 @@ def _ended(name: str, about: Standing, row: Grant) -> Sentence:
         )
     how = f"{sentences.cause(row)} ended it"
     if row.because == BY_HAND:
-        how = f"a person ended it on {sentences.day(row.ended_at or row.decided_at)}"
+        day = sentences.day(row.ended_at or row.decided_at)
+        author = row.event.author if row.event else ""
+        how = f"{author or 'a person'} ended it on {day}"
     text = f"{name} has no access to {about.name}: {how}."
     return Sentence(QUIET, text, Code.ENDED, event=row.event_id)
 
@@ -181,6 +185,8 @@ def _never_given(name: str, about: Standing) -> Sentence:
         code, text = Code.BARRED, f"{nothing}: {cause} was received before its purchase."
     elif run is None or not done:
         pass  # it was dismissed, or nothing had to end
+    elif run.event.by_hand and run.spec.ends_access:
+        text = f"{nothing}. {run.event.reason or run.message}"
     elif run.spec.ends_access and run.code in CLOSED:
         code, text = Code.ENDED, f"{nothing}: {happening(run)} ended it."
     elif run.spec.ends_access:
@@ -198,7 +204,8 @@ def _since(about: Standing, holders: Sequence[Grant]) -> str:
     known = [row.opened_at for row in holders if row.source != Source.BEFORE]
     orders = dict.fromkeys(_order(about, row) for row in holders if row.source == Source.PURCHASE)
     how = [f"through {' and '.join(orders)}"] if orders else []
-    how += ["by hand"] if any(row.source == Source.HAND for row in holders) else []
+    hands = [row.event for row in holders if row.source == Source.HAND]
+    how += [f"by hand ({hand.author})" if hand and hand.author else "by hand" for hand in hands]
     since = [f"since {when(known[0])}"] if known else []
     return " ".join([*since, " and ".join(how or ["from before Admit"])])
 
