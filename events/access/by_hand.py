@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger, students
+from events.access import history, ledger, students
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
 from events.queue.wake import wake
@@ -29,6 +29,16 @@ class Author:
     reason: str
 
 
+def begin() -> None:
+    """Hold the lock of deciding until the transaction ends.
+
+    Raises ValueError with a sentence while the history is read: until then nothing is decided.
+    """
+    lock()
+    if history.unread():
+        raise ValueError(f"{history.WAIT}.")
+
+
 def give(customer: Customer, destination: Destination, author: Author) -> EventLog:
     """Give access to a course or bundle, beside whatever else gives it.
 
@@ -38,7 +48,7 @@ def give(customer: Customer, destination: Destination, author: Author) -> EventL
         raise ValueError(f"{destination} is gone from Thinkific. Choose another.")
     spec = _spec(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():
-        lock()
+        begin()
         grant = Grant(
             source=Grant.Source.HAND,
             customer=customer,
@@ -108,7 +118,7 @@ def end(customer: Customer, key: str, author: Author) -> EventLog:
     where there is no such access.
     """
     with transaction.atomic():
-        lock()
+        begin()
         holding = next((each for each in holdings(customer) if each.key == key), None)
         if holding is None:
             raise ValueError("This customer does not have this access any more.")
@@ -134,7 +144,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
     if address == customer.email:
         raise ValueError("This is the address that the customer has already.")
     with transaction.atomic():
-        lock()
+        begin()
         moved = _holdings(Q(customer=customer))
         if not moved:
             raise ValueError("Admit knows of no access that this customer has now.")
