@@ -12,7 +12,8 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from events.access.decisions import Decisions, logged
+from events.access.book import logged
+from events.access.decisions import Decisions
 from events.access.done_before import DoneBefore
 from events.access.ledger import Sale
 from events.access.lock import try_lock
