@@ -185,6 +185,7 @@ _RULE_KEYS = (
     "action",
     "destination",
     "ends",
+    "days_later",
     "enabled",
 )
 
