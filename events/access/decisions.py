@@ -135,6 +135,9 @@ class Decisions:
     def _give(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
     ) -> tuple[Verdict, Grant]:
+        continues = not rows and event.trigger != Trigger.PRODUCT_PURCHASED
+        if continues and self._judge_unknown(event) is Verdict.BEFORE_ADMIT:
+            self._take_over(run, change)
         verdict, row = ledger.give(change, rows, self._row(event, run, rows))
         self._note(row)
         return verdict, row
@@ -156,6 +159,8 @@ class Decisions:
             return Verdict.ENDS, row
         if verdict is Verdict.UNKNOWN_PURCHASE:
             verdict = self._judge_unknown(event)
+        if verdict is Verdict.BEFORE_ADMIT:
+            self._take_over(run, change)
         return verdict, row
 
     def _end_one(
@@ -166,6 +171,16 @@ class Decisions:
         for row in touched:
             self._note(row)
         return verdict, next(filter(change.is_of, touched))
+
+    def _take_over(self, run: RuleRun, change: Change) -> None:
+        """The purchase is from before Admit, and so is what the student has by it."""
+        found = Grant.objects.active().filter(
+            source=Grant.Source.BEFORE, customer=run.customer, integration=change.integration
+        )
+        for row in self._know(found):
+            if change.touches(row):
+                ledger.end_it(row, change)
+                self._note(row)
 
     def _judge_unknown(self, event: EventLog) -> Verdict:
         """What to do about a purchase that gave nothing as far as the ledger knows."""

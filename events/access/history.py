@@ -36,6 +36,12 @@ def unread() -> History | None:
     return History.objects.filter(done_at=None).first()
 
 
+def check() -> None:
+    """Raises ValueError with a sentence while some of it is unread: nobody decides before."""
+    if unread() is not None:
+        raise ValueError(f"{WAIT}.")
+
+
 def sentence(history: History) -> str:
     """ "The history is being read: 12,300 of 100,000 events." """
     return f"The history is being read: {history}."
