@@ -29,15 +29,6 @@ class Author:
     reason: str
 
 
-def begin() -> None:
-    """Hold the lock of deciding until the transaction ends.
-
-    Raises ValueError with a sentence while the history is read: until then nothing is decided.
-    """
-    lock()
-    history.check()
-
-
 def give(customer: Customer, destination: Destination, author: Author) -> EventLog:
     """Give access to a course or bundle, beside whatever else gives it.
 
@@ -45,9 +36,10 @@ def give(customer: Customer, destination: Destination, author: Author) -> EventL
     """
     if destination.gone_at is not None:
         raise ValueError(f"{destination} is gone from Thinkific. Choose another.")
+    history.check()
     spec = _spec(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():
-        begin()
+        lock()
         grant = Grant(
             source=Grant.Source.HAND,
             customer=customer,
@@ -116,8 +108,9 @@ def end(customer: Customer, key: str, author: Author) -> EventLog:
     It stays ended whatever comes for these purchases later. Raises ValueError with a sentence
     where there is no such access.
     """
+    history.check()
     with transaction.atomic():
-        begin()
+        lock()
         holding = next((each for each in holdings(customer) if each.key == key), None)
         if holding is None:
             raise ValueError("This customer does not have this access any more.")
@@ -142,8 +135,9 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         raise ValueError(problem if strip_invisible(email) else "Enter the other address.")
     if address == customer.email:
         raise ValueError("This is the address that the customer has already.")
+    history.check()
     with transaction.atomic():
-        begin()
+        lock()
         moved = _holdings(Q(customer=customer))
         if not moved:
             raise ValueError("Admit knows of no access that this customer has now.")

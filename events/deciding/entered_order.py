@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from events.access import by_hand
+from events.access import history
 from events.access.by_hand import Author
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
+from events.access.lock import lock
 from events.deciding import passing_on, storing
 from events.deciding.batch import Batch
 from events.deciding.reading import LineItem, RuleBook
@@ -42,6 +43,7 @@ def enter(order: Order, author: Author) -> EventLog:
     email, problem = examine_email(order.email)
     if problem:
         raise ValueError(problem)
+    history.check()
     account = order.product.marketplace
     book = RuleBook(account)
     sale = _sale(
@@ -54,7 +56,7 @@ def enter(order: Order, author: Author) -> EventLog:
         last_name=order.last_name,
     )
     with transaction.atomic():
-        by_hand.begin()
+        lock()
         _refuse_known(order)
         batch = Batch(customers={each.email: each for each in Customer.objects.filter(email=email)})
         purchase = Sale(account.pk, order.product.pk, order.order_id, order.subscription_id)

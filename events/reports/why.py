@@ -35,6 +35,7 @@ class Code(StrEnum):
     LOST = "lost"  # given to an account that was deleted
     ENDED = "ended"
     BARRED = "barred"  # ended before its purchase arrived
+    MOVED = "moved"  # a person moved it to another e-mail
     NOT_GIVEN = "not_given"
     NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
     # No matter of one course or bundle.
@@ -180,6 +181,11 @@ def _never_given(name: str, about: Standing) -> Sentence:
     run = (done or about.runs or (None,))[-1]
     nothing = f"{name} has no access to {about.name}"
     code, text = Code.NOT_GIVEN, f"{name}: {about.name} was not given. {run.message if run else ''}"
+    moved = [each for each in about.runs if each.event.by_hand == EventLog.ByHand.MOVE_AWAY]
+    if moved:
+        to = f"{moved[-1].event.reason[:1].lower()}{moved[-1].event.reason[1:]}"
+        text = f"{nothing}: on {sentences.day(moved[-1].received_at)} it was {to}"
+        return Sentence(QUIET, text, Code.MOVED, event=moved[-1].event_id)
     if about.ended is not None and any(each.code == Verdict.BARRED for each in about.runs):
         cause = sentences.cause(about.ended)
         code, text = Code.BARRED, f"{nothing}: {cause} was received before its purchase."
@@ -219,7 +225,8 @@ def _order(about: Standing, row: Grant) -> str:
 def happening(run: RuleRun) -> str:
     """ "the refund of order 1183 on 3 May" """
     trigger, order = run.event.trigger, run.event.order_id
-    what = Trigger(trigger).wording.happening if trigger else "an event"
+    unnamed = "a person" if run.event.by_hand else "an event"
+    what = Trigger(trigger).wording.happening if trigger else unnamed
     return f"{what}{f' of order {order}' if order else ''} on {sentences.day(run.received_at)}"
 
 

@@ -11,10 +11,9 @@ from django.utils import timezone
 
 from events.access import by_hand
 from events.access.by_hand import Author
-from events.deciding import entered_order
 from events.execution import results, retry_by_hand
 from events.execution.rerun import rerun
-from events.models import EventLog, Grant, History, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, ThinkificUser
 from tests.support import factories
 from tests.support.world import World
@@ -364,27 +363,6 @@ def test_a_move_that_cannot_be_is_refused_in_words(dana, email, says):
         by_hand.move(dana, email, SUPPORT)
     assert not EventLog.objects.exists()
     assert Customer.objects.count() == 1
-
-
-# While the history is read
-
-
-def test_nothing_but_a_note_is_done_by_hand_while_the_history_is_read(dana):
-    course = factories.DestinationFactory.create()
-    by_hand.give(dana, course, SUPPORT)
-    History.objects.create(pk=1, events=5)
-    product = factories.ProductFactory.create()
-    for does in (
-        lambda: by_hand.give(dana, factories.DestinationFactory.create(), SUPPORT),
-        lambda: by_hand.end(dana, by_hand.holdings(dana)[0].key, SUPPORT),
-        lambda: by_hand.move(dana, NEW, SUPPORT),
-        lambda: entered_order.enter(entered_order.Order(product, "1", DANA), SUPPORT),
-    ):
-        with pytest.raises(ValueError, match="still reading the history"):
-            does()
-    assert EventLog.objects.count() == 1
-    by_hand.note(dana, SUPPORT)
-    assert EventLog.objects.count() == 2
 
 
 # In a terminal and for scripts
