@@ -1,14 +1,15 @@
 """The book of grants: finds those that events are about, each as one object, and writes them."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from events.access import ledger, students
 from events.access.ledger import Change, Sale
-from events.models import EventLog, Grant
-from integrations.models import Customer
+from events.models import EventLog, Grant, RuleRun
+from integrations.models import Customer, Destination
 from rules.triggers import Trigger
 
 # The columns that a decision changes.
@@ -33,7 +34,7 @@ class Book:
         subscriptions = {sale.subscription_id for sale in named} - {""}
         found = Grant.objects.filter(
             Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
-        ).select_related("customer")
+        ).select_related("customer", "integration")
         self._rows: list[Grant] = []
         self._was_active: set[int] = set()
         self._new: list[Grant] = []
@@ -91,16 +92,17 @@ class Book:
         self._new, self._changed = [], {}
 
     def _of_product(self, event: EventLog) -> list[Grant]:
-        """An event that names no purchase is about the customer's own of the product."""
+        """An event that names no purchase is about what the customer paid for of the product."""
         if event.trigger in {None, Trigger.PRODUCT_PURCHASED} or event.customer is None:
             return []  # each is a purchase of its own; what is done by hand is about none
         same = Grant.objects.filter(
             source=Grant.Source.PURCHASE,
-            customer=event.customer,
             marketplace=event.marketplace_id,
             product=event.product_id,
-        ).select_related("customer")
-        return self.know(same)
+        ).select_related("customer", "integration")
+        own = same.filter(customer=event.customer)
+        for_others = same.filter(event__customer=event.customer).exclude(customer=event.customer)
+        return self.know([*own, *for_others.exclude(integration__student_field="")])
 
 
 def logged(*which: Q, **facts: Any) -> QuerySet[EventLog]:
@@ -120,3 +122,15 @@ def log_of(sale: Sale) -> list[EventLog]:
         ids |= Q(subscription_id=sale.subscription_id)
     found = logged(ids, marketplace=sale.marketplace) if sale.is_named else ()
     return [each for each in found if sale.is_same(Sale.of(each))]
+
+
+def courses_of(run: RuleRun) -> list[int]:
+    """The courses of the bundle that the run is about, as the catalog knows them."""
+    if run.spec.target != Destination.Kind.BUNDLE or run.destination_id is None:
+        return []
+    rows = Destination.objects.filter(
+        integration=run.integration_id,
+        kind=Destination.Kind.BUNDLE,
+        external_id=run.destination_id,
+    )
+    return sorted(set(chain.from_iterable(rows.values_list("course_ids", flat=True))))

@@ -4,17 +4,17 @@ For many events with one look; see `events.access.ledger` for what is decided.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain
 
 from django.utils import timezone
 
-from events.access import ambiguity, ledger, lock, pending, sentences
-from events.access.book import Book, log_of
+from events.access import ambiguity, ledger, lock, pending, sentences, whose
+from events.access.book import Book, courses_of, log_of
 from events.access.ledger import Change, Sale, Verdict
 from events.models import EventLog, Grant, History, RuleRun
-from integrations.models import Customer, Destination, Marketplace
+from integrations.models import Customer, Integration, Marketplace
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
@@ -36,9 +36,15 @@ class Decisions:
     earlier events: the log must know them before it is asked.
     """
 
-    def __init__(self, sales: Iterable[Sale], *, flush: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        sales: Iterable[Sale],
+        *,
+        flush: Callable[[], None] = lambda: None,
+        find: whose.Find = whose.find_or_make,
+    ) -> None:
         self._book = Book(sales)
-        self._flush = flush
+        self._flush, self._find = flush, find
 
     def begin(self, event: EventLog, *, asks: bool) -> None:
         """Get ready for an event; `asks` says that its rules ask for more than its purchase.
@@ -48,16 +54,16 @@ class Decisions:
         if asks or event.trigger != Trigger.PRODUCT_PURCHASED:
             self._flush()
 
-    def student(self, event: EventLog) -> Customer | None:
-        """Whose access the event is about: the one whom the first event of its purchase named."""
+    def student(self, event: EventLog, integration: Integration) -> Customer | None:
+        """Whose access there the event is about. Raises whose.BadStudentEmail.
+
+        Ask for every student of an event before anything is decided on it.
+        """
         rows = self._book.of(event)
-        if rows:
-            return rows[0].customer
-        sale = Sale.of(event)
-        if event.trigger == Trigger.PRODUCT_PURCHASED or not sale.is_named:
-            return event.customer
-        named = [each for each in self._log(sale) if each.customer is not None]
-        return named[0].customer if named else event.customer
+        found = whose.student(event, integration, rows, self._log, self._find)
+        if found is not None and found.pk is None and event.trigger != Trigger.PRODUCT_PURCHASED:
+            self._flush()  # what the student has is looked up
+        return found
 
     def decide(self, event: EventLog, run: RuleRun, *, sure: bool = False) -> None:
         """Let a waiting run change the ledger. It ends at once where nothing is left to be done.
@@ -111,6 +117,8 @@ class Decisions:
         if continues and self._judge_unknown(event) is Verdict.BEFORE_ADMIT:
             self._take_over(run, change)
         verdict, row = ledger.give(change, rows, self._row(event, run, rows))
+        if row.opened_at is None and run.customer is not None:
+            row.customer = run.customer  # nothing was known of the student when it ended
         self._book.note(row)
         return verdict, row
 
@@ -180,7 +188,7 @@ class Decisions:
         return Change(
             run.integration_id,
             run.target,
-            frozenset([run.target, *(f"course:{n}" for n in _courses(run))]),
+            frozenset([run.target, *(f"course:{n}" for n in courses_of(run))]),
             ledger.BY_HAND if by_hand else str(event.trigger),
             timezone.now() if by_hand else event.received_at,
             event,
@@ -189,17 +197,18 @@ class Decisions:
     def _row(self, event: EventLog, run: RuleRun, rows: list[Grant]) -> Grant:
         """A new row for what the run gives or ends, of the purchase that has these rows."""
         sale = Sale.of(rows[0] if rows else event)
+        here = [row for row in rows if row.integration_id == run.integration_id]
         return Grant(
             marketplace_id=sale.marketplace,
             product_id=sale.product or event.product_id,
             order_id=sale.order_id,
             subscription_id=sale.subscription_id,
             product_name=event.product.name if event.product else "",
-            customer=rows[0].customer if rows else run.customer,
+            customer=here[0].customer if here else run.customer,
             integration=run.integration,
             target=run.target,
             name=run.destination_name,
-            course_ids=_courses(run),
+            course_ids=courses_of(run),
         )
 
 
@@ -213,7 +222,9 @@ def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
     if event.trigger is None and run.grant_id is None:
         return  # done by hand, and it changes no grant of this student
     decisions = Decisions([Sale.of(event)])
-    run.customer = decisions.student(event) or run.customer
+    assert run.integration is not None
+    with suppress(whose.BadStudentEmail):  # a person has given another
+        run.customer = decisions.student(event, run.integration) or run.customer
     if anyway:
         decisions.force(event, run)
     else:
@@ -235,15 +246,3 @@ def _known_since(account: int | None) -> datetime:
     accounts = Marketplace.objects.filter(pk__in=[account])
     began = History.objects.values_list("began_at", flat=True)
     return max([*accounts.values_list("created_at", flat=True), *began])
-
-
-def _courses(run: RuleRun) -> list[int]:
-    """The courses of the bundle that the run is about, as the catalog knows them."""
-    if run.spec.target != Destination.Kind.BUNDLE or run.destination_id is None:
-        return []
-    rows = Destination.objects.filter(
-        integration=run.integration_id,
-        kind=Destination.Kind.BUNDLE,
-        external_id=run.destination_id,
-    )
-    return sorted(set(chain.from_iterable(rows.values_list("course_ids", flat=True))))

@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from events.access import whose
 from events.access.book import logged
 from events.access.decisions import Decisions
 from events.access.done_before import DoneBefore
@@ -19,6 +20,7 @@ from events.access.ledger import Sale
 from events.access.lock import try_lock
 from events.models import EventLog, Grant, History, RuleRun
 from events.models.runs import DISMISSED
+from integrations.models import Customer
 from rules.triggers import Category, Trigger
 
 log = logging.getLogger(__name__)
@@ -135,6 +137,10 @@ class _Past(Decisions):
         ids = Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
         self._events = list(logged(ids).defer(*UNUSED)) if orders or subscriptions else []
 
+    def payer(self, event: EventLog) -> Customer | None:
+        """Whose access the event is about: then, no field could name another student."""
+        return whose.payer(event, self._book.of(event), self._log)
+
     def _log(self, sale: Sale) -> list[EventLog]:
         return [event for event in self._events if sale.is_same(Sale.of(event))]
 
@@ -143,13 +149,13 @@ def _stands(run: RuleRun) -> tuple[str, int | None, bool]:
     return run.status, run.customer_id, run.ends_all
 
 
-def _decide(decisions: Decisions, run: RuleRun) -> None:
+def _decide(decisions: _Past, run: RuleRun) -> None:
     """Let the ledger decide on what was decided then."""
     event, customer, was_over = run.event, run.customer, run.status in OVER
     run.ends_all = run.spec.ends_access and _ends_all(Trigger(str(event.trigger)))
     if run.ends_all or not Sale.of(event).is_named:
         decisions.write()  # what it concerns is looked up
-    run.customer = decisions.student(event) or customer
+    run.customer = decisions.payer(event) or customer
     if run.status == Status.WAITING:
         decisions.decide(event, run)
     elif not decisions.unclear(event, run):

@@ -190,7 +190,9 @@ def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
     """The grants of each purchase; one that no purchase gave is a source of its own."""
     found: dict[Hashable, list[Grant]] = {}
     for grant in grants:
-        purchase = (Sale.of(grant), grant.customer_id)
+        sale = Sale.of(grant)
+        # One purchase may have another student on each site.
+        purchase = (sale, None if sale.is_named else grant.customer_id)
         key: Hashable = purchase if grant.source == Grant.Source.PURCHASE else grant.pk
         found.setdefault(key, []).append(grant)
     return found

@@ -37,7 +37,7 @@ class Batch:
     decisions: Decisions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.decisions = Decisions((), flush=self.write)
+        self.decisions = Decisions((), flush=self.write, find=self.student)
 
     @classmethod
     def of(cls, readings: Sequence[Reading]) -> "Batch":
@@ -64,7 +64,7 @@ class Batch:
             for line in reading.lines
             if line.changes_access
         ]
-        self.decisions = Decisions(sales, flush=self.write)
+        self.decisions = Decisions(sales, flush=self.write, find=self.student)
 
     def look_for_repeats(self, since: datetime) -> None:
         """Find out, inside the transaction, until when repeats were received that are stored."""
@@ -97,6 +97,15 @@ class Batch:
                 setattr(customer, key, told[key])
             if customer.pk is not None:
                 customer.save(update_fields=changed)
+        return customer
+
+    def student(self, email: str, entered: str) -> Customer:
+        """The customer with an address that an order names beside its payer's."""
+        customer = self.customers.get(email) or Customer.objects.filter(email=email).first()
+        if customer is None:
+            customer = Customer(email=email, email_as_sent=entered)
+            self.new_customers.append(customer)
+        self.customers[email] = customer
         return customer
 
     def product(self, marketplace: int, sale: SaleEvent, *, rename: bool) -> Product | None:

@@ -1,14 +1,16 @@
 """The run of a rule for an event, and what keeps it until a person has looked."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
 
 from events.access.decisions import Decisions
+from events.access.whose import STUDENT_EMAIL, BadStudentEmail
 from events.deciding.reading import LineItem
 from events.models import EventLog, RuleRun
-from integrations.models import Customer
+from integrations.models import Customer, Integration
 from integrations.samcart.parser import SaleEvent
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -16,17 +18,23 @@ from rules.triggers import Trigger
 PAID = {"", "charged", "fulfilled"}
 REFUNDS = {Trigger.PRODUCT_REFUNDED, Trigger.PRODUCT_PARTIALLY_REFUNDED}
 WITHDRAWN = "It was sent to a withdrawn address."
+NOBODY = "So nobody could be enrolled or removed."
 
 
-def plan(event: EventLog, rule: Rule, line: SaleEvent, student: Customer | None) -> RuleRun:
-    """The run of a rule for an event (not saved): a copy of all that it will do.
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """For whom a rule runs; `problem` says why nobody is known, where the order names a student."""
 
-    The student is whose access it changes: the first event of the purchase named them.
-    """
+    customer: Customer | None
+    problem: str = ""
+
+
+def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
+    """The run of a rule for an event (not saved): a copy of all that it will do."""
     run = RuleRun(
         event=event,
         rule=rule,
-        customer=student if rule.target else event.customer,
+        customer=whom.customer,
         received_at=event.received_at,
         code="not_started",
         next_attempt_at=event.received_at + timedelta(seconds=settings.RETRY_DELAYS[0]),
@@ -34,9 +42,12 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent, student: Customer | None)
     )
     # Of what is passed on, the receiver reads itself how the line stands.
     held = must_be_held(event, "" if rule.spec.passes_on else line.line_status)
-    if run.customer is None and not rule.spec.passes_on:
+    if whom.problem:
+        run.status, run.code = RuleRun.Status.FAILED, STUDENT_EMAIL
+        run.message = f"{whom.problem} {NOBODY}"
+    elif run.customer is None and not rule.spec.passes_on:
         run.status, run.code = RuleRun.Status.FAILED, "no_email"
-        run.message = f"{line.email_problem} So nobody could be enrolled or removed."
+        run.message = f"{line.email_problem} {NOBODY}"
     elif held:
         run.status, run.code, run.message = RuleRun.Status.HELD, "held", held
     return run
@@ -47,15 +58,26 @@ def plan_all(
 ) -> list[RuleRun]:
     """The runs of these rules for an event (not saved), each decided on the ledger."""
     rules = list(rules)
-    student = event.customer
-    if any(rule.target for rule in rules):
+    sites = {rule.integration_id: rule.integration for rule in rules if rule.target}
+    if sites:
         decisions.begin(event, asks=any(rule.ends_all for rule in rules))
-        student = decisions.student(event)
-    runs = [plan(event, rule, line.sale, student) for rule in rules]
+    students = {pk: _student(event, site, decisions) for pk, site in sites.items()}
+    payer = Whom(event.customer)
+    runs = [
+        plan(event, rule, line.sale, students[rule.integration_id] if rule.target else payer)
+        for rule in rules
+    ]
     for run in runs:
         if run.target and run.status == RuleRun.Status.WAITING:
             decisions.decide(event, run)
     return runs
+
+
+def _student(event: EventLog, site: Integration, decisions: Decisions) -> Whom:
+    try:
+        return Whom(decisions.student(event, site))
+    except BadStudentEmail as error:
+        return Whom(None, str(error))
 
 
 def must_be_held(event: EventLog, line_status: str) -> str:

@@ -1,4 +1,4 @@
-"""An event without a usable e-mail address gets one from a person, and is carried out for it."""
+"""An event whose address cannot be used gets one from a person, and is carried out for it."""
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from events.access import decisions, history
 from events.access.lock import lock
+from events.access.whose import STUDENT_EMAIL
 from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
 from events.execution.results import refresh_event
@@ -25,23 +26,22 @@ def lacks_email(run: RuleRun) -> bool:
 
 
 def wants_email(event: EventLog) -> bool:
-    """Whether actions of the event failed because SamCart sent no usable address with it."""
-    if event.customer_id is not None:
-        return False
+    """Whether actions of the event failed because SamCart sent no usable address for them."""
     return RuleRun.objects.without_email().filter(event=event).exists()
 
 
 def give_email(event: EventLog, text: str, *, by: str) -> int:
     """Carry the event's actions out for this address; how many were queued.
 
+    It is the payer's, unless it is the student's that could not be used: then the payer stays.
     What a person must release is held as it would have been with an address of SamCart's. The
     event's reason tells what SamCart sent, why it could not be used, and who gave what instead.
     Raises ValueError with a sentence for an address that cannot be used, and for an event that
-    has a customer.
+    wants none.
     """
     email, problem = examine_email(text)
     if problem:
-        raise ValueError(problem if text.strip() else "Enter the customer's e-mail address.")
+        raise ValueError(problem if text.strip() else "Enter the e-mail address.")
     history.check()
     sale = _sale(event)
     held = must_be_held(event, sale.line_status if sale else "")
@@ -49,14 +49,18 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         lock()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         found = list(RuleRun.objects.without_email().filter(event=event).select_for_update())
-        if not wants_email(event):
-            raise ValueError("This event has a customer already. Reload the page.")
-        event.customer = _customer(event, sale, email=email, as_sent=strip_invisible(text))
-        event.reason = f"{_came(event, sale)} {by} gave {event.customer.readable_email} instead."
+        if not found:
+            raise ValueError("This event needs no e-mail address any more. Reload the page.")
+        pays = event.customer is None and any(run.code != STUDENT_EMAIL for run in found)
+        names = sale if pays else None
+        customer = _customer(event, names, email=email, as_sent=strip_invisible(text))
+        came = _came(event, sale) if pays else _withdrawn(event, found[0].message)
+        event.customer = customer if pays else event.customer
+        event.reason = f"{came} {by} gave {customer.readable_email} instead."
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
-        message = held or f"Queued for {event.customer.readable_email}, which {by} gave."
-        queued = [_go_on(run, event.customer, message, held) for run in found]
+        message = held or f"Queued for {customer.readable_email}, which {by} gave."
+        queued = [_go_on(run, customer, message, held) for run in found]
         refresh_event(event.pk)
         wake()
     return sum(queued)
@@ -78,12 +82,15 @@ def _came(event: EventLog, sale: SaleEvent | None) -> str:
     """Which address SamCart sent, and why it cannot be used."""
     problem = sale.email_problem if sale else examine_email(event.email_as_sent)[1]
     sent = f'SamCart sent "{event.email_as_sent}".' if event.email_as_sent else ""
-    withdrawn = WITHDRAWN if event.withdrawn else ""
-    return " ".join(filter(None, [withdrawn, sent, problem]))
+    return _withdrawn(event, " ".join(filter(None, [sent, problem])))
+
+
+def _withdrawn(event: EventLog, came: str) -> str:
+    return f"{WITHDRAWN} {came}" if event.withdrawn else came
 
 
 def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:
-    """The customer with this address; a new one gets the name that the body tells."""
+    """The customer with this address; a new one who pays gets the name that the body tells."""
     names = {}
     # Someone who only knows a withdrawn address must not name anybody.
     if sale and not event.withdrawn:

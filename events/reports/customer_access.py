@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from events.access.whose import STUDENT_EMAIL
 from events.deciding import revocations
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
@@ -20,6 +21,7 @@ from events.reports.why import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order,
 from integrations.models import Customer, ThinkificUser
 from rules import actions
 from rules.models import Rule
+from rules.triggers import Trigger
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
 # So many events of one kind are told, the newest first.
@@ -50,6 +52,8 @@ def describe(customer: Customer) -> AccessReport:
         *_not_understood(customer),
         *_administrators(customer),
         *_of_others(customer),
+        *_paid_by_others(customer),
+        *_without_student(customer),
     ]
     lines.sort(key=lambda line: ORDER.index(line.kind))
     if not lines:
@@ -123,12 +127,56 @@ def _of_others(customer: Customer) -> list[Sentence]:
     return [
         Sentence(
             QUIET,
-            f"{why.upper(why.happening(run))} is about {run.customer.readable_email}.",
+            _about(run, run.customer),
             Code.OF_ANOTHER,
             customer=run.customer.pk,
         )
         for run in list(found.values())[-MAX_EVENTS_TOLD:]
         if run.customer
+    ]
+
+
+def _about(run: RuleRun, student: Customer) -> str:
+    if run.event.trigger == Trigger.PRODUCT_PURCHASED:
+        return f"Bought for {student.readable_email}{of_order(run.event)}."
+    return f"{why.upper(why.happening(run))} is about {student.readable_email}."
+
+
+def _paid_by_others(customer: Customer) -> list[Sentence]:
+    """Who paid for what the customer was to get, where that is somebody else."""
+    runs = RuleRun.objects.filter(
+        customer=customer, event__trigger=Trigger.PRODUCT_PURCHASED, event__customer__isnull=False
+    )
+    runs = runs.exclude(target="").exclude(event__customer=customer)
+    newest = runs.select_related("event__customer").order_by("-received_at", "-pk")
+    payers = {(run.event.order_id, run.event.customer): run.event for run in newest[:MAX_ROWS]}
+    return [
+        Sentence(
+            QUIET,
+            f"{payer.readable_email} paid{of_order(event)}.",
+            Code.PAID_BY,
+            customer=payer.pk,
+        )
+        for (_, payer), event in list(payers.items())[:MAX_EVENTS_TOLD]
+        if payer
+    ]
+
+
+def _without_student(customer: Customer) -> list[Sentence]:
+    """What the customer paid for and nobody got, because the student's address cannot be used."""
+    runs = RuleRun.objects.filter(
+        event__customer=customer, status=RuleRun.Status.FAILED, code=STUDENT_EMAIL
+    )
+    newest = runs.select_related("event").order_by("-received_at", "-pk")[:MAX_ROWS]
+    events = {run.event: run for run in newest}
+    return [
+        Sentence(
+            BAD,
+            f"{why.upper(why.happening(run))}: {run.message}",
+            Code.STUDENT_EMAIL,
+            event=event.pk,
+        )
+        for event, run in list(events.items())[:MAX_EVENTS_TOLD]
     ]
 
 

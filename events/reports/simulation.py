@@ -6,6 +6,7 @@ from django.conf import settings
 
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
+from events.access.whose import BadStudentEmail
 from events.deciding import passing_on, revocations
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
@@ -74,12 +75,19 @@ def simulate(
 
 def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> PlannedRun:
     spec, site = rule.spec, rule.integration
+    notes: list[str] = []
+    if rule.target and event is not None:
+        customer, notes = _student(rule, event)
+    elif rule.target and site.student_field:
+        notes.append(
+            f'Where an order fills the field "{site.student_field}", that address is meant.'
+        )
     known = (
         customer is not None
+        and customer.pk is not None
         and ThinkificUser.objects.filter(integration=site, customer=customer).exists()
     )
     fields = FieldMapping.objects.values_for(site, event.custom_fields) if event else {}
-    notes = []
     if not site.enabled:
         notes.append(f"{site} is turned off: it would wait until it is turned on.")
     elif rate_limit.blocked_for(site.pk)[1] > 0:
@@ -89,19 +97,36 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
             f"Thinkific said that {rule.destination} is gone. It would be asked again, and fail "
             "if that is still so."
         )
-    if event is not None and event.customer is not None and rule.target:
-        notes += _by_the_ledger(rule, event)
+    if event is not None and customer is not None and customer.pk and rule.target:
+        notes += _by_the_ledger(rule, event, customer)
     if spec.passes_on and event is not None and payload_removed(event.delivery):
         notes.append("What SamCart sent is not kept any more, so nothing could be sent.")
     calls = spec.planned_calls(known=known, fills_fields=bool(fields), site=site.site)
     return PlannedRun(rule, calls, notes)
 
 
-def _by_the_ledger(rule: Rule, event: EventLog) -> list[str]:
+def _student(rule: Rule, event: EventLog) -> tuple[Customer | None, list[str]]:
+    """Whose access it would change, and what is to be said where that is not the payer."""
+    try:
+        student = Decisions([Sale.of(event)], find=_found).student(event, rule.integration)
+    except BadStudentEmail as error:
+        return None, [f"It would fail. {error}"]
+    if student is None or student == event.customer:
+        return student, []
+    return student, [f"It would be for {student.readable_email}, not for the payer."]
+
+
+def _found(email: str, entered: str) -> Customer:
+    """The customer with this address; one who is new is not written."""
+    known = Customer.objects.filter(email=email).first()
+    return known or Customer(email=email, email_as_sent=entered)
+
+
+def _by_the_ledger(rule: Rule, event: EventLog, student: Customer) -> list[str]:
     """Why it would not be carried out, where the ledger forbids it; nothing is written."""
     run = RuleRun(event=event, received_at=event.received_at, **RuleRun.copy_of(rule))
     decisions = Decisions([Sale.of(event)])
-    run.customer = decisions.student(event)
+    run.customer = student
     decisions.decide(event, run)
     if run.status == RuleRun.Status.WAITING:
         return []

@@ -46,6 +46,8 @@ class Code(StrEnum):
     NOT_UNDERSTOOD = "not_understood"
     ADMINISTRATOR = "administrator"
     OF_ANOTHER = "of_another"  # an event that is about another student's access
+    PAID_BY = "paid_by"  # what another customer paid for
+    STUDENT_EMAIL = "student_email"  # paid for, and the student's address cannot be used
     NOTHING = "nothing"
 
 

@@ -7,6 +7,7 @@ from django.utils.functional import cached_property
 
 from integrations import secrets
 from integrations.models.samcart import Customer
+from integrations.samcart.custom_fields import answers
 
 
 class Integration(models.Model):
@@ -38,6 +39,10 @@ class Integration(models.Model):
     # Goes up with each new secret: an answer got with an older one pauses nothing.
     secret_version = models.PositiveIntegerField(default=1, editable=False)
     send_welcome_email = models.BooleanField("Send Thinkific's site welcome e-mail", default=False)
+    # The SamCart custom field with the student's e-mail address, where the payer is another person.
+    student_field = models.CharField(
+        "Custom field with the student's e-mail", max_length=255, blank=True
+    )
     enabled = models.BooleanField("On", default=True)
     # Access tokens end; API keys do not.
     secret_expires_on = models.DateField("Token expires on", null=True, blank=True)
@@ -181,11 +186,7 @@ class FieldMappingQuerySet(models.QuerySet["FieldMapping"]):
         self, integration: Integration, custom_fields: list[dict[str, str]]
     ) -> dict[ProfileField, str]:
         """What the custom fields of an order fill; empty values are left out."""
-        told = {}
-        for field in custom_fields:
-            for key in (field.get("name", ""), field.get("slug", "")):
-                if field.get("value", "").strip():
-                    told[key.strip().casefold()] = field["value"].strip()
+        told = answers(custom_fields)
         mappings = self.filter(integration=integration).select_related("profile_field")
         found = {
             mapping.profile_field: told.get(mapping.samcart_field.casefold(), "")

@@ -1,7 +1,7 @@
 """The answers a buyer gave to a checkout form's own questions."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -30,6 +30,16 @@ def read_custom_fields(order: JsonObject) -> tuple[CustomField, ...]:
     """
     sent = chain(_fields(order.get("custom_fields")), _fields(order.get("upsell_custom_fields")))
     return tuple(islice(sent, MAX_FIELDS))
+
+
+def answers(stored: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return the answers of stored fields by name and by slug, both casefolded; no blank ones."""
+    found = {}
+    for field in stored:
+        for key in (field.get("name", ""), field.get("slug", "")):
+            if value := field.get("value", "").strip():
+                found[key.strip().casefold()] = value
+    return found
 
 
 def _fields(value: object) -> Iterator[CustomField]:

@@ -112,6 +112,9 @@ def _set_switches(row: Integration, entry: IntegrationEntry) -> list[str]:
     if entry.send_welcome_email not in {None, row.send_welcome_email}:
         row.send_welcome_email = bool(entry.send_welcome_email)
         changed.append(f"welcome e-mail {_switch(row.send_welcome_email)}")
+    if entry.student_field not in {None, row.student_field}:
+        row.student_field = entry.student_field or ""
+        changed.append(f"student field {row.student_field or 'none'}")
     if entry.enabled not in {None, row.enabled}:
         row.enabled = bool(entry.enabled)
         changed.append(f"turned {_switch(row.enabled)}")

@@ -49,6 +49,7 @@ class IntegrationEntry:
     url: str
     secret: str = field(repr=False)
     send_welcome_email: bool | None
+    student_field: str | None
     enabled: bool | None
     mappings: tuple[MappingEntry, ...]
     destinations: tuple[DestinationEntry, ...]

@@ -57,6 +57,7 @@ def _integration(row: Integration, placeholder: str) -> dict[str, Any]:
         "site": row.site,
         "secret": f"${{{placeholder}}}",
         "send_welcome_email": row.send_welcome_email,
+        "student_field": escape(row.student_field),
         "enabled": row.enabled,
     }
     if rows := [

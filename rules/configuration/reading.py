@@ -96,7 +96,7 @@ def _marketplace(fields: Fields) -> MarketplaceEntry:
 
 
 _INTEGRATION_KEYS = ("name", "app", "secret", "enabled")
-_CATALOG_KEYS = ("site", "send_welcome_email", "field_mappings", "destinations")
+_CATALOG_KEYS = ("site", "send_welcome_email", "student_field", "field_mappings", "destinations")
 
 
 def _integration(fields: Fields) -> IntegrationEntry:
@@ -111,6 +111,7 @@ def _integration(fields: Fields) -> IntegrationEntry:
         url="" if app.has_catalog else fields.text("url", longest=address_check.LONGEST),
         secret=_secret(fields, app),
         send_welcome_email=fields.flag("send_welcome_email"),
+        student_field=_student_field(fields),
         enabled=fields.flag("enabled"),
         mappings=_mappings(fields),
         destinations=_destinations(fields),
@@ -124,6 +125,13 @@ def _site(fields: Fields) -> str:
     except ValueError as error:
         fields.fault(f"`site`: {error}")
         return ""
+
+
+def _student_field(fields: Fields) -> str | None:
+    """ "" where the file says that there is none, None where it does not say."""
+    if "student_field" not in fields.entry:
+        return None
+    return fields.text("student_field", longest=255) if fields.entry["student_field"] else ""
 
 
 def _secret(fields: Fields, app: AppSpec) -> str:

@@ -283,6 +283,21 @@ def test_an_empty_key_keeps_the_old_one(boss, world):
     assert "Leave empty to keep the key that ends in …cdef." in words(answer)
 
 
+def test_the_field_with_the_students_email_is_saved_and_shown(boss, world):
+    world.sell("11_product")
+    shown = boss.get(page("change", world.integration)).content.decode()
+    (field,) = re.findall(r'<input[^>]*name="student_field"[^>]*>', shown)
+    (list_id,) = re.findall(r'list="([^"]*)"', field)
+    assert f'<datalist id="{list_id}">' in shown
+    assert '<option value="Student e-mail">' in shown
+    save_site(boss, world.integration, student_field=" Student e-mail ")
+    assert Integration.objects.get().student_field == "Student e-mail"
+    viewer = signed_in(roles.VIEWER)
+    assert "In the custom field Student e-mail" in words(
+        viewer.get(page("change", world.integration))
+    )
+
+
 def test_no_page_ever_tells_the_key(boss, world):
     viewer = signed_in(roles.VIEWER)
     for client in (boss, viewer):

@@ -267,6 +267,23 @@ def test_settings_of_an_integration_are_changed_and_absent_ones_stay(school, app
     assert apply(without) == "Nothing to change.\n"
 
 
+def test_the_student_field_is_applied_exported_and_cleared(school, apply):
+    apply()
+    assert "  student_field: ''\n" in exported()
+
+    def field(value: str) -> str:
+        line = "    send_welcome_email: false\n"
+        return FILE.replace(line, f"{line}    student_field: {value}\n")
+
+    printed = apply(field("Student e-mail"))
+    assert "Change integration Art Academy: student field Student e-mail." in printed
+    assert Integration.objects.get().student_field == "Student e-mail"
+    assert "  student_field: Student e-mail\n" in exported()
+    assert apply() == "Nothing to change.\n"
+    assert "student field none." in apply(field('""'))
+    assert Integration.objects.get().student_field == ""
+
+
 def test_a_mapping_that_is_written_anew_is_changed_in_place(school, apply):
     apply()
     printed = apply(FILE.replace("samcart: Company", "samcart: company-name"))

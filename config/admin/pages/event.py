@@ -13,6 +13,7 @@ from django.utils.timesince import timesince
 
 from config.admin.pages.actions import Status as RunStatus
 from config.admin.parts import badges
+from events.access.whose import STUDENT_EMAIL
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import obstacles, payload_removed
 from events.models import EventLog, RuleRun
@@ -34,6 +35,13 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     return {
         "access": _access(runs),
+        "students": list(
+            {
+                run.customer: None
+                for run in runs
+                if run.target and run.customer and run.customer != event.customer
+            }
+        ),
         "steps": [
             {
                 "run": run,
@@ -61,6 +69,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         and request.user.has_perm("rules.add_namedtype"),
         "can_give_email": email_correction.wants_email(event)
         and request.user.has_perm("events.rerun_eventlog"),
+        "of_student": any(run.code == STUDENT_EMAIL for run in runs),
         "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }

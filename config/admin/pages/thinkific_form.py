@@ -7,6 +7,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 
+from config.admin.pages.field_mapping import SEEN
 from config.admin.pages.integration_form import Sections
 from integrations import credentials
 from integrations.models import Integration
@@ -17,6 +18,7 @@ from integrations.thinkific.site_address import subdomain
 SECTIONS: Sections = (
     ("Connection", ("name", "site", "secret", "secret_expires_on")),
     ("E-mails to new students", ("welcome_emails_on", "send_welcome_email")),
+    ("If the buyer is not the student", ("student_field",)),
     ("On or off", ("enabled",)),
 )
 WHOLE_KEY = "A key has no spaces or special characters. Copy it from Thinkific once more."
@@ -68,9 +70,13 @@ class ThinkificForm(forms.ModelForm):
             "secret_expires_on",
             "welcome_emails_on",
             "send_welcome_email",
+            "student_field",
             "enabled",
         )
-        widgets = {"name": forms.TextInput(attrs={"autocomplete": "off"})}
+        widgets = {
+            "name": forms.TextInput(attrs={"autocomplete": "off"}),
+            "student_field": forms.TextInput(attrs={"list": SEEN, "autocomplete": "off"}),
+        }
         error_messages = {"name": {"unique": "There is an integration with this name already."}}
         help_texts = {
             "name": "As you want to call it here.",
@@ -81,6 +87,8 @@ class ThinkificForm(forms.ModelForm):
             ),
             "send_welcome_email": "One more e-mail, for the whole site, to whoever Thinkific did "
             "not know yet. With Welcome Emails on, new students get both.",
+            "student_field": "The name or slug of a SamCart custom field in which buyers enter the "
+            "e-mail of the person to enroll; where it is blank, the buyer is enrolled.",
             "enabled": "While it is off, its actions wait and nothing is sent to Thinkific. "
             "Nothing is lost: they go on when you turn it on again.",
         }

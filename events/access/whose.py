@@ -1,0 +1,77 @@
+"""Whose access a sale is about: mostly the payer's, or that of a student whom the order names."""
+
+from collections.abc import Callable, Sequence
+
+from events.access.ledger import Sale
+from events.models import EventLog, Grant
+from integrations.models import Customer, Integration
+from integrations.samcart.custom_fields import answers
+from integrations.samcart.normalize import examine_email, strip_invisible
+from rules.triggers import Trigger
+
+# The code of a run that failed because the student's address cannot be used.
+STUDENT_EMAIL = "student_email"
+QUOTED = 100  # characters of what was entered
+Log = Callable[[Sale], Sequence[EventLog]]
+# From an e-mail address as it is compared, and as it was entered, to its customer.
+Find = Callable[[str, str], Customer]
+
+
+class BadStudentEmail(ValueError):
+    """What the custom field holds is no e-mail address; the text names the field and says why."""
+
+
+def student(
+    event: EventLog, integration: Integration, rows: Sequence[Grant], log: Log, find: Find
+) -> Customer | None:
+    """The student at the integration; `rows` are the grants of the event's purchase.
+
+    Raises BadStudentEmail.
+    """
+    here = [row for row in rows if row.integration_id == integration.pk]
+    # What ended before its purchase arrived was received without the order's fields.
+    named = [row for row in here if row.opened_at or not integration.student_field]
+    if named:
+        return named[0].customer
+    if integration.student_field:
+        email, entered = _address(_first(event, log), integration.student_field)
+        if email:
+            return find(email, entered)
+    return payer(event, [row for row in rows if not row.integration.student_field], log)
+
+
+def payer(event: EventLog, rows: Sequence[Grant], log: Log) -> Customer | None:
+    """The student where no field names one: the customer whom the purchase's first event named."""
+    if rows:
+        return rows[0].customer
+    known = (each.customer for each in _before(event, log) if each.customer is not None)
+    return next(known, event.customer)
+
+
+def find_or_make(email: str, entered: str) -> Customer:
+    """The customer with this address; a new one has no name, for the payer's is another's."""
+    customer, _ = Customer.objects.get_or_create(email=email, defaults={"email_as_sent": entered})
+    return customer
+
+
+def _first(event: EventLog, log: Log) -> EventLog:
+    return next(iter(_before(event, log)), event)
+
+
+def _before(event: EventLog, log: Log) -> Sequence[EventLog]:
+    """The log of the purchase that the event continues."""
+    sale = Sale.of(event)
+    if event.trigger == Trigger.PRODUCT_PURCHASED or not sale.is_named:
+        return ()
+    return log(sale)
+
+
+def _address(event: EventLog, name: str) -> tuple[str, str]:
+    """The address in the field as it is compared, and as it was entered; "" where it is blank."""
+    entered = strip_invisible(answers(event.custom_fields).get(name.strip().casefold(), ""))
+    if not entered:
+        return "", ""
+    email, problem = examine_email(entered)
+    if problem:
+        raise BadStudentEmail(f'The custom field "{name}" says "{entered[:QUOTED]}". {problem}')
+    return email, entered

@@ -1,0 +1,297 @@
+"""An order may name the student in a custom field: then the payer is another person."""
+
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from events.access.whose import STUDENT_EMAIL
+from events.execution import email_correction, rerun
+from events.models import EventLog, Grant, RuleRun
+from events.reports import customer_access
+from events.reports.simulation import simulate
+from integrations.models import Customer, Destination, ProfileField, SearchTerm
+from integrations.thinkific import catalog
+from rules.actions import Action
+from rules.triggers import Trigger
+from tests.support import factories
+from tests.support.pages import press, said, words
+from tests.support.samcart import changed
+from tests.support.world import World
+
+FIELD = "Student e-mail"
+PAYER, STUDENT = "dana@example.com", "student@example.com"
+GIVE, END = Action.CREATE_COURSE_ENROLLMENT, Action.EXPIRE_COURSE_ENROLLMENT
+GIVING = ("product_purchased", "subscription_charged")
+ENDING = ("product_refunded", "subscription_canceled")
+
+
+def named(value: str, name: str = FIELD) -> list[dict[str, str]]:
+    return [{"name": name, "slug": "custom_zL6FLFM3", "value": value}]
+
+
+def sell(world: World, value: str = STUDENT, sample: str = "10_product", **more: Any) -> EventLog:
+    return world.sell(sample, order__custom_fields=named(value), **more)
+
+
+def site_with_field(world: World, field: str = FIELD) -> None:
+    world.integration.student_field = field
+    world.integration.save()
+
+
+@pytest.fixture
+def course(world: World) -> Destination:
+    """A course that is bought for others, and given and taken back by the usual rules."""
+    site_with_field(world)
+    course = world.course()
+    for trigger in GIVING:
+        world.rule(trigger, GIVE, course)
+    for trigger in ENDING:
+        world.rule(trigger, END, course)
+    return course
+
+
+def students(world: World, course: Destination) -> set[str]:
+    return {
+        row.user.email
+        for row in world.school.enrollments
+        if row.course.id == course.external_id and row.active
+    }
+
+
+def state(event: EventLog) -> tuple[str, str, str]:
+    run = RuleRun.objects.get(event=event)
+    return run.status, run.code, run.customer.email if run.customer else ""
+
+
+@pytest.mark.parametrize("field", [FIELD, "STUDENT E-MAIL", "custom_zL6FLFM3"])
+def test_whom_the_field_names_is_enrolled_and_not_the_payer(world, course, field):
+    site_with_field(world, field)
+    event = sell(world, " Student@Example.com ")
+    world.settle()
+    assert students(world, course) == {STUDENT}
+    assert event.customer == Customer.objects.get(email=PAYER)
+    student = Customer.objects.get(email=STUDENT)
+    assert (student.first_name, student.email_as_sent) == ("", "Student@Example.com")
+    assert Grant.objects.get().customer == student
+    assert SearchTerm.objects.filter(customer=student).exists()
+    assert [user.email for user in world.school.users] == [STUDENT]
+
+
+@pytest.mark.parametrize("value", ["", "   ", "\u200b", PAYER.upper()])
+def test_a_blank_field_or_the_payers_own_address_enrolls_the_payer(world, course, value):
+    sell(world, value)
+    world.settle()
+    assert students(world, course) == {PAYER}
+
+
+def test_an_order_without_the_field_enrolls_the_payer(world, course):
+    world.sell("10_product", order__custom_fields=named(STUDENT, "Company"))
+    world.settle()
+    assert students(world, course) == {PAYER}
+
+
+def test_a_refund_that_names_no_field_ends_it_at_the_student(world, course):
+    sell(world)
+    world.settle()
+    refund = world.sell("20_product")
+    world.settle()
+    assert state(refund) == ("done", "ended", STUDENT)
+    assert students(world, course) == set()
+
+
+def test_a_refund_leaves_what_the_payer_bought_for_herself(world, course):
+    sell(world)
+    world.sell("10_product", order__id=23300077)
+    world.settle()
+    assert students(world, course) == {STUDENT, PAYER}
+    world.sell("20_product")
+    world.settle()
+    assert students(world, course) == {PAYER}
+
+
+def test_a_subscription_is_renewed_and_canceled_for_the_student(world, course):
+    sell(world, sample="12_product")
+    world.settle()
+    renewal = world.sell("31_subscription", order__id=23309999)
+    world.settle()
+    assert state(renewal) == ("done", "already_enrolled", STUDENT)
+    world.sell("30_subscription")
+    world.settle()
+    assert students(world, course) == set()
+
+
+def test_the_first_event_names_the_student_where_nothing_was_given_by_it(world, course):
+    """A purchase that no rule fitted then, and that is charged once there is one."""
+    world.sell("12_product", trigger="prospect", order__custom_fields=named(STUDENT))
+    sell(world, sample="31_subscription", value="other@example.com")
+    world.settle()
+    assert students(world, course) == {STUDENT}
+
+
+def test_a_charge_of_an_unknown_purchase_enrolls_a_student_who_is_new(world, course):
+    sell(world, sample="31_subscription")
+    world.settle()
+    assert students(world, course) == {STUDENT}
+
+
+def test_several_deliveries_are_read_together(world, course):
+    names = [f"student{number}@example.com" for number in range(6)]
+    for number, name in enumerate(names):
+        fields = {"order__custom_fields": named(name), "order__id": 23300100 + number}
+        world.post(changed("10_product", **fields))
+    # The first of them buys for herself as well.
+    world.post(changed("10_product", customer__email=names[0], order__id=23300200))
+    world.settle()
+    assert students(world, course) == set(names)
+    assert Customer.objects.count() == 7
+    assert Customer.objects.get(email=names[0]).first_name == "Dana"
+
+
+def test_only_the_site_that_names_a_field_enrolls_another(world, course):
+    other = world.sandbox.add_school("other", key=factories.KEY)
+    site = factories.connected("other", name="Other school")
+    second = factories.DestinationFactory(
+        integration=site, external_id=other.add_course("Other course").id
+    )
+    world.rule("product_purchased", GIVE, second)
+    world.rule("product_refunded", END, second)
+    sell(world)
+    world.settle()
+    assert students(world, course) == {STUDENT}
+    assert [row.user.email for row in other.enrollments if row.active] == [PAYER]
+    assert set(Grant.objects.values_list("integration", "customer__email")) == {
+        (world.integration.pk, STUDENT),
+        (site.pk, PAYER),
+    }
+    world.sell("20_product")
+    world.settle()
+    assert students(world, course) == set()
+    assert [row.user.email for row in other.enrollments if row.active] == []
+
+
+def test_what_was_refunded_first_is_barred_for_the_student(world, course):
+    world.sell("20_product", order__created_at="2099-01-01T00:00:00Z")
+    event = sell(world)
+    world.settle()
+    assert state(event) == ("skipped", "barred", STUDENT)
+    assert Grant.objects.get().customer.email == STUDENT
+    assert students(world, course) == set()
+
+
+def test_a_cancellation_that_names_no_purchase_ends_it_at_the_student(world, course):
+    sell(world, sample="12_product")
+    world.settle()
+    body = changed("30_subscription")
+    del body["order"]["id"], body["order"]["subscription_id"]
+    world.post(body)
+    world.settle()
+    assert students(world, course) == set()
+
+
+def test_the_order_still_fills_the_students_signup_fields(world, course):
+    world.school.add_field("Company")
+    catalog.refresh(world.integration)
+    factories.FieldMappingFactory(
+        integration=world.integration,
+        samcart_field="Company",
+        profile_field=ProfileField.objects.get(),
+    )
+    fields = [*named(STUDENT), {"name": "Company", "slug": "c", "value": "Example Ltd"}]
+    world.sell("10_product", order__custom_fields=fields)
+    world.settle()
+    (user,) = world.school.users
+    assert "Example Ltd" in str(user.custom_fields)
+
+
+# An address that cannot be used
+
+
+def test_an_address_that_cannot_be_used_fails_in_words_and_enrolls_nobody(world, course):
+    event = sell(world, "student@@example.com")
+    world.settle()
+    assert state(event) == ("failed", STUDENT_EMAIL, "")
+    assert (event.status, event.customer) == ("failed", Customer.objects.get(email=PAYER))
+    assert event.reason == (
+        'The custom field "Student e-mail" says "student@@example.com". The e-mail address needs '
+        'exactly one "@", with text on both sides. So nobody could be enrolled or removed.'
+    )
+    assert world.school.users == []
+    refund = world.sell("20_product")
+    assert state(refund) == ("failed", STUDENT_EMAIL, "")
+
+
+def test_a_person_gives_the_students_address_and_the_payer_stays(world, course, admin_client):
+    event = sell(world, "<b>student</b>")
+    page = admin_client.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    assert "The student's e-mail address cannot be used." in words(page)
+    assert "<b>student" not in page.content.decode()
+    (text,) = said(press(admin_client, event, "give_email", email="Student@example.com"))
+    assert text == "Saved. 1 action is carried out for this address now."
+    world.settle()
+    event.refresh_from_db()
+    assert (event.status, event.customer) == ("done", Customer.objects.get(email=PAYER))
+    assert event.reason.endswith("admin gave student@example.com instead.")
+    assert students(world, course) == {STUDENT}
+    assert Customer.objects.get(email=STUDENT).first_name == ""
+    world.sell("20_product")
+    world.settle()
+    assert students(world, course) == set()
+    with pytest.raises(ValueError, match="needs no e-mail address"):
+        email_correction.give_email(event, "eve@example.com", by="Eve")
+
+
+def test_rules_run_again_find_the_student(world, course):
+    RuleRun.objects.all().delete()
+    rule = world.rule("product_purchased", GIVE, world.course("Another"), enabled=False)
+    event = sell(world)
+    world.settle()
+    rule.enabled = True
+    rule.save()
+    Customer.objects.filter(email=STUDENT).update(email="moved@example.com")
+    assert rerun.rerun([event]).queued == 1
+    assert set(RuleRun.objects.values_list("customer__email", flat=True)) == {"moved@example.com"}
+
+
+# Pages
+
+
+def test_the_pages_say_who_paid_and_who_is_the_student(world, course, admin_client):
+    event = sell(world)
+    world.settle()
+    payer, student = (Customer.objects.get(email=each) for each in (PAYER, STUDENT))
+    pages = {
+        each: admin_client.get(reverse("admin:integrations_customer_change", args=[each.pk]))
+        for each in (payer, student)
+    }
+    assert "Bought for student@example.com (order 23300010)." in words(pages[payer])
+    address = reverse("admin:integrations_customer_change", args=[student.pk])
+    assert address in pages[payer].content.decode()
+    assert "dana@example.com paid (order 23300010)." in words(pages[student])
+    page = admin_client.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    assert address in page.content.decode()
+    assert "Student student@example.com" in words(page)
+
+
+def test_the_payers_page_says_that_nobody_got_what_was_paid_for(world, course):
+    event = sell(world, "nobody")
+    (line,) = customer_access.describe(Customer.objects.get()).lines
+    assert (line.kind, line.code, line.event) == ("bad", "student_email", event.pk)
+    assert 'The custom field "Student e-mail" says "nobody".' in line.text
+
+
+def test_simulate_says_whom_it_would_enroll_and_makes_no_customer(world, course):
+    event = sell(world)
+    bad = sell(world, "nobody", order__id=23300055)
+    Customer.objects.filter(email=STUDENT).delete()
+
+    def notes(**facts: Any) -> list[str]:
+        (run,) = simulate(world.marketplace, Trigger.PRODUCT_PURCHASED, **facts).runs
+        return run.notes
+
+    assert notes(event=event, email=PAYER) == [
+        "It would be for student@example.com, not for the payer."
+    ]
+    assert notes(event=bad, email=PAYER)[0].startswith("It would fail. The custom field")
+    assert FIELD in notes(email=PAYER)[0]
+    assert not Customer.objects.filter(email=STUDENT).exists()
