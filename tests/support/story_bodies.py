@@ -19,6 +19,9 @@ SAMPLES = {
     "is restarted": "35_subscription",
 }
 
+# In which the buyer enters the e-mail of another student.
+STUDENT_FIELD = "Student e-mail"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -32,7 +35,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """What a body says. `without` has what it does not name: product, order, subscription, date."""
+    """What a body says; `student` is what was entered for one, "" where nothing was.
+
+    `without` has what it does not name: product, order, subscription, date.
+    """
 
     kind: str
     first_name: str
@@ -42,6 +48,7 @@ class Sale:
     subscription: str
     ordered_at: datetime
     lines: tuple[Line, ...]
+    student: str
     without: frozenset[str]
 
 
@@ -60,6 +67,9 @@ def body_of(sale: Sale) -> dict[str, Any]:
         "created_at": sale.ordered_at.isoformat(),
         "transaction_id": [line.transaction for line in sale.lines],
     }
+    if sale.student:
+        field = {"name": STUDENT_FIELD, "slug": "custom_zL6FLFM3", "value": sale.student}
+        order["custom_fields"] = [field]
     if sale.subscription and "subscription" not in sale.without:
         order["subscription_id"] = int(sale.subscription)
     for name, key in (("order", "id"), ("date", "created_at")):

@@ -19,6 +19,7 @@ MANNERS = {
     "under": r"(?P<rest>.+) under (?P<how>\S+@\S+)",
     "status": r"(?P<rest>.+), which SamCart reports as (?P<how>\w+)",
     "all": r"(?P<rest>.+), (?P<how>with all its lines)",
+    "for": r"(?P<rest>.+) for (?P<how>[A-Z]\w*)",
 }
 
 
@@ -119,6 +120,7 @@ class Orders:
                 Line(self._ids[product], product, order.products[product], status)
                 for product, status in lines.items()
             ),
+            student=email_of(manner["for"]) if "for" in manner else "",
             without=frozenset(manner.get("without", "").split(" and no ")),
         )
 

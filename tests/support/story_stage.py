@@ -10,6 +10,7 @@ from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Course, User
 from rules.models import Rule
 from tests.support import factories
+from tests.support.story_bodies import STUDENT_FIELD
 from tests.support.story_orders import WHO
 from tests.support.storybook import (
     EVERY_PRODUCT,
@@ -39,6 +40,11 @@ class Stage:
             self._make_rule(rule)
 
     # People at Admit
+
+    def set_student_field(self) -> None:
+        """The school enrolls whom the buyer names."""
+        self.world.integration.student_field = STUDENT_FIELD
+        self.world.integration.save()
 
     def release(self) -> None:
         retry_by_hand.retry(RuleRun.objects.filter(status="held"))

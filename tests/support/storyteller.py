@@ -90,6 +90,8 @@ class Storyteller:
             self._look(email_of(match["who"]), frozenset(names(match["courses"])))
         elif body := self._orders.body(sentence, manner, self._now):
             self._last = body
+            if "for" in manner:
+                self._stage.set_student_field()
             if "late" in manner:
                 self._late.append((number, body, self._now))
             else:
