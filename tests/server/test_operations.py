@@ -132,7 +132,8 @@ def test_a_backup_of_postgresql_taken_while_it_runs_can_be_restored(tmp_path):
 CODE = re.compile(
     r'\bcode(?:: str)? = "(\w+)"|\bcode="(\w+)"|ActionOutcome\(\s*"(\w+)"|_pause\(\s*"(\w+)"'
     r'|_retry\(\s*run,\s*"(\w+)"|Result\(Status\.\w+, "(\w+)"'
-    r'|\b(?:GONE|NOT_SHOWN|NO_BODY|DISMISSED|KEPT|PUT_BACK|AMBIGUOUS|BRAKED|DELAYED) = "(\w+)"'
+    r'|\b(?:GONE|NOT_SHOWN|NO_BODY|DISMISSED|KEPT|PUT_BACK) = "(\w+)"'
+    r'|\b(?:AMBIGUOUS|BRAKED|DELAYED|PAID_AGAIN) = "(\w+)"'
     r'|\.code = (?:RuleRun\.)?Status\.\w+, "(\w+)"'
     r'|\.code, run\.message = (?:RuleRun\.)?Status\.\w+, "(\w+)"'
 )
