@@ -178,6 +178,17 @@ def test_what_is_suggested_is_ticked_by_a_person_and_not_by_itself(shop, manager
     assert "suggested" not in words(manager.get(reverse(PAGE)))
 
 
+def test_what_every_product_gives_keeps_no_product_from_being_set_up(shop, manager):
+    shop.rule(destination=course(shop, "Welcome"))
+    bought = product(shop, 1, "Watercolor")
+    course(shop, "Watercolor")
+    text = plain(row_of(manager.get(reverse(PAGE)), "Watercolor"))
+    assert "Welcome (global rule)" in text
+    assert "suggested by its name" in text
+    save(manager, **{f"give_{bought.pk}": ["Watercolor"]})
+    assert triggers(bought) == FIVE
+
+
 def test_a_new_course_is_ended_by_what_ends_the_others(shop, manager):
     shop.rule(product="1", destination=course(shop, "First"))
     shop.rule(
@@ -237,7 +248,7 @@ def test_the_click_keeps_what_was_entered_in_other_rows(shop, manager):
     answer = save(manager, missing=str(bought.pk), **{f"give_{other.pk}": ["First", "Frist"]})
     assert triggers(bought) == FIVE
     assert triggers(other) == []
-    assert "What was entered is not saved yet. See what the marked rows say." in said(answer)
+    assert "What was entered is not saved yet. The rows that need a change stand first." in said(answer)
     assert 'value="Frist"' in row_of(answer, "Club")
     assert 'value="First"' in row_of(answer, "Club")
 
@@ -280,6 +291,7 @@ def test_a_name_that_means_no_course_is_said_beside_its_row_and_nothing_is_lost(
     assert not Rule.objects.exists()
     assert html.unescape(sentence) in errors(answer)
     assert "errorlist" in row_of(answer, "Watercolor")
+    assert words(answer).index("Watercolor") < words(answer).index("Club")
     kept = row_of(answer, "Club")
     assert "errorlist" not in kept
     assert 'value="First on Art Academy"' in kept

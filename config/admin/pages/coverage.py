@@ -79,7 +79,8 @@ def _save(request: HttpRequest) -> HttpResponse:
                 return _again(word)
     elif not any(form.errors for form in forms) and _add(request, forms, mend=False):
         return _again(word)
-    marked = " See what the marked rows say." if any(form.errors for form in forms) else ""
+    forms.sort(key=lambda form: not form.errors)
+    marked = " The rows that need a change stand first." if forms and forms[0].errors else ""
     messages.warning(request, f"What was entered is not saved yet.{marked}")
     return _page(request, coverage(), forms, choices, word=word)
 

@@ -62,7 +62,7 @@ class CoverageForm:
     @classmethod
     def fresh(cls, row: Coverage, choices: Choices) -> "CoverageForm":
         """As the page shows it first: what belongs to a new product's courses is ticked."""
-        return cls(row, choices, ticked=list(TICKS) if row.gives_nothing else [])
+        return cls(row, choices, ticked=[] if row.given else list(TICKS))
 
     @classmethod
     def read(cls, row: Coverage, choices: Choices, given: Any) -> "CoverageForm":
@@ -99,9 +99,9 @@ class CoverageForm:
 
     @cached_property
     def suggested(self) -> list[str]:
-        """Names of courses that the product may be about, while it gives nothing."""
+        """Names of courses that the product may be about, while it has no rule of its own."""
         product = self.row.product
-        if product is None or not self.row.gives_nothing or self.row.purchase_rules:
+        if product is None or self.row.purchase_rules:
             return []
         return self.choices.similar.most_like(product.name)
 
