@@ -248,7 +248,9 @@ def test_the_click_keeps_what_was_entered_in_other_rows(shop, manager):
     answer = save(manager, missing=str(bought.pk), **{f"give_{other.pk}": ["First", "Frist"]})
     assert triggers(bought) == FIVE
     assert triggers(other) == []
-    assert "What was entered is not saved yet. The rows that need a change stand first." in said(answer)
+    assert "What was entered is not saved yet. The rows that need a change stand first." in said(
+        answer
+    )
     assert 'value="Frist"' in row_of(answer, "Club")
     assert 'value="First"' in row_of(answer, "Club")
 
