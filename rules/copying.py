@@ -22,6 +22,8 @@ def copy(rules: Iterable[Rule], product: Product) -> tuple[int, list[str]]:
             integration=rule.integration,
             action=rule.action,
             destination=rule.destination,
+            ends_all=rule.ends_all,
+            delay_days=rule.delay_days,
             enabled=rule.enabled,
         )
         try:

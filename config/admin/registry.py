@@ -4,6 +4,7 @@ from config.admin import unregistered
 from config.admin.pages import (
     actions,
     backfill,
+    by_hand,
     coverage,
     customers,
     destinations,
@@ -28,6 +29,7 @@ PAGES: list[Page] = [
     *help.PAGES,
     *new_rule.PAGES,
     *backfill.PAGES,
+    *by_hand.PAGES,
     *coverage.PAGES,
     *simulate.PAGES,
     *queue.PAGES,

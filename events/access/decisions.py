@@ -3,32 +3,22 @@
 For many events with one look; see `events.access.ledger` for what is decided.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import chain
 
-from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger, lock, sentences, students
+from events.access import ambiguity, ledger, lock, pending, sentences
+from events.access.book import Book, log_of
 from events.access.ledger import Change, Sale, Verdict
-from events.models import EventLog, Grant, RuleRun
+from events.models import EventLog, Grant, History, RuleRun
 from integrations.models import Customer, Destination, Marketplace
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
 AMBIGUOUS = "ambiguous"
-# The columns that a decision changes.
-DECIDED = (
-    "subscription_id",
-    "customer",
-    "state",
-    "decided_at",
-    "because",
-    "event",
-    "opened_at",
-    "ended_at",
-)
 # The strongest first: what an event about several purchases comes to.
 STRONGEST = (
     Verdict.ENDS,
@@ -47,18 +37,8 @@ class Decisions:
     """
 
     def __init__(self, sales: Iterable[Sale], *, flush: Callable[[], None] = lambda: None) -> None:
-        named = [sale for sale in sales if sale.is_named]
-        orders = {sale.order_id for sale in named} - {""}
-        subscriptions = {sale.subscription_id for sale in named} - {""}
-        found = Grant.objects.filter(
-            Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
-        ).select_related("customer")
-        self._rows: list[Grant] = []
-        self._was_active: set[int] = set()
-        self._know(found if named else ())
+        self._book = Book(sales)
         self._flush = flush
-        self._new: list[Grant] = []
-        self._changed: dict[int, Grant] = {}
 
     def begin(self, event: EventLog, *, asks: bool) -> None:
         """Get ready for an event; `asks` says that its rules ask for more than its purchase.
@@ -70,7 +50,7 @@ class Decisions:
 
     def student(self, event: EventLog) -> Customer | None:
         """Whose access the event is about: the one whom the first event of its purchase named."""
-        rows = self._of(event)
+        rows = self._book.of(event)
         if rows:
             return rows[0].customer
         sale = Sale.of(event)
@@ -85,50 +65,53 @@ class Decisions:
         It is held where it is not clear which purchase the event is about, unless a person is
         `sure`.
         """
-        rows = self._of(event)
-        if not sure and run.spec.ends_access and (unclear := self._unclear(event, rows)):
+        if not sure and (unclear := self.unclear(event, run)):
             run.status, run.code, run.message = Status.HELD, AMBIGUOUS, unclear
             return
-        change = self._change(event, run)
+        if not sure and pending.wait(event, run, self._change(event, run), self._book.of(event)):
+            return
+        verdict, row = self.change(event, run)
         if run.spec.gives_access:
-            verdict, row = self._give(event, run, change, rows)
-        else:
-            verdict, row = self._end(event, run, change, rows)
-        run.grant = row
+            pending.look_again(self._book.of(event), event)
         if not verdict.is_carried_out:
             run.status, run.code = Status.SKIPPED, verdict.value
             run.message = sentences.nothing_to_do(verdict, run, row)
             run.finished_at, run.next_attempt_at = timezone.now(), None
 
+    def change(self, event: EventLog, run: RuleRun) -> tuple[Verdict, Grant]:
+        """Let a run change the ledger: what that comes to, and the run's grant."""
+        rows = self._book.of(event)
+        change = self._change(event, run)
+        decide = self._give if run.spec.gives_access else self._end
+        verdict, run.grant = decide(event, run, change, rows)
+        return verdict, run.grant
+
     def force(self, event: EventLog, run: RuleRun) -> None:
         """Do what the run says, whatever was decided: a person wants it."""
-        rows = self._of(event)
+        rows = self._book.of(event)
         change = self._change(event, run, by_hand=True)
         row = run.grant or next(filter(change.is_of, rows), None) or self._row(event, run, rows)
         if run.spec.gives_access:
             ledger.open_it(row, change)
-            self._note(row)
+            self._book.note(row)
         else:
             for each in {row, *filter(change.includes, rows)}:
                 ledger.end_it(each, change)
-                self._note(each)
+                self._book.note(each)
         run.grant = row
 
     def write(self) -> None:
         """Write the grants that are new or changed; their events must have been written."""
-        Grant.objects.bulk_create(self._new)
-        for row in self._changed.values():
-            # A worker may have seen it in Thinkific meanwhile.
-            opened = row.is_active and row.pk not in self._was_active
-            row.save(update_fields=[*DECIDED, *(["seen_at"] if opened else [])])
-        self._was_active = {row.pk for row in self._rows if row.pk and row.is_active}
-        self._new, self._changed = [], {}
+        self._book.write()
 
     def _give(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
     ) -> tuple[Verdict, Grant]:
+        continues = not rows and event.trigger != Trigger.PRODUCT_PURCHASED
+        if continues and self._judge_unknown(event) is Verdict.BEFORE_ADMIT:
+            self._take_over(run, change)
         verdict, row = ledger.give(change, rows, self._row(event, run, rows))
-        self._note(row)
+        self._book.note(row)
         return verdict, row
 
     def _end(
@@ -139,7 +122,7 @@ class Decisions:
             verdict, row = self._end_one(event, run, change, group)
             found.setdefault(verdict, row)
         if run.ends_all and run.customer is not None:
-            others = self._all_of(run.customer, change, without=rows)
+            others = self._book.all_of(run.customer, change, without=rows)
             for group in ledger.by_source(others).values():
                 self._end_one(event, run, replace(change, of_purchase=False), group)
         verdict = next(each for each in STRONGEST if each in found)
@@ -148,6 +131,8 @@ class Decisions:
             return Verdict.ENDS, row
         if verdict is Verdict.UNKNOWN_PURCHASE:
             verdict = self._judge_unknown(event)
+        if verdict is Verdict.BEFORE_ADMIT:
+            self._take_over(run, change)
         return verdict, row
 
     def _end_one(
@@ -156,8 +141,18 @@ class Decisions:
         """End what one source gives; the verdict and its row for this very course or bundle."""
         verdict, touched = ledger.end(change, group, self._row(event, run, group))
         for row in touched:
-            self._note(row)
+            self._book.note(row)
         return verdict, next(filter(change.is_of, touched))
+
+    def _take_over(self, run: RuleRun, change: Change) -> None:
+        """The purchase is from before Admit, and so is what the student has by it."""
+        found = Grant.objects.active().filter(
+            source=Grant.Source.BEFORE, customer=run.customer, integration=change.integration
+        )
+        for row in self._book.know(found):
+            if change.touches(row):
+                ledger.end_it(row, change)
+                self._book.note(row)
 
     def _judge_unknown(self, event: EventLog) -> Verdict:
         """What to do about a purchase that gave nothing as far as the ledger knows."""
@@ -166,90 +161,19 @@ class Decisions:
             each.trigger == purchased for each in self._log(Sale.of(event))
         ):
             return Verdict.GAVE_NOTHING
-        account = Marketplace.objects.get(pk=event.marketplace_id)
-        if event.ordered_at is None or event.ordered_at < account.created_at:
+        if event.ordered_at is None or event.ordered_at < _known_since(event.marketplace_id):
             return Verdict.BEFORE_ADMIT
         return Verdict.UNKNOWN_PURCHASE
 
-    def _unclear(self, event: EventLog, rows: list[Grant]) -> str:
+    def unclear(self, event: EventLog, run: RuleRun) -> str:
         """Why a person must say which purchase an ending event is about, "" when it is clear."""
-        sale = Sale.of(event)
-        if not sale.is_named:
-            open_ones = [each for each in rows if each.is_active]
-            if len({each.opened_at for each in open_ones}) > 1:
-                return (
-                    "SamCart named no order, and the customer has bought this more than once. "
-                    "Release it if the access is to end."
-                )
-        elif event.trigger == Trigger.PRODUCT_REFUNDED and not sale.subscription_id and rows:
-            bought = {
-                (each.product_id, each.transaction_id)
-                for each in self._log(sale)
-                if each.trigger == Trigger.PRODUCT_PURCHASED and each.transaction_id
-            }
-            if len(bought) > len({product for product, _ in bought}):
-                return (
-                    f"Order {sale.order_id} has this product more than once, and SamCart does not "
-                    "say which one was refunded. Release it if the access is to end."
-                )
-        return ""
+        if not run.spec.ends_access:
+            return ""
+        return ambiguity.reason(event, self._book.of(event), self._log)
 
-    def _of(self, event: EventLog) -> list[Grant]:
-        """The grants of the purchase, or of the purchases, that the event is about."""
-        sale = Sale.of(event)
-        if not sale.is_named:
-            return self._of_product(event)
-        rows = [row for row in self._rows if sale.is_same(Sale.of(row))]
-        if sale.subscription_id and len(ledger.by_source(rows)) == 1:
-            for row in rows:
-                if not row.subscription_id:
-                    row.subscription_id = sale.subscription_id
-                    self._note(row)
-        return rows
-
-    def _of_product(self, event: EventLog) -> list[Grant]:
-        """An event that names no purchase is about the customer's own of the product."""
-        if event.trigger == Trigger.PRODUCT_PURCHASED or event.customer is None:
-            return []  # each is a purchase of its own
-        same = Grant.objects.filter(
-            source=Grant.Source.PURCHASE,
-            customer=event.customer,
-            marketplace=event.marketplace_id,
-            product=event.product_id,
-        ).select_related("customer")
-        return self._know(same)
-
-    def _all_of(self, student: Customer, change: Change, *, without: list[Grant]) -> list[Grant]:
-        """What else gives the student some of this, whatever gave it."""
-        found = Grant.objects.filter(
-            customer__in=students.same_user(change.integration, student),
-            integration=change.integration,
-        )
-        mine = {row.pk for row in without}
-        return [row for row in self._know(found) if row.pk not in mine and change.touches(row)]
-
-    def _know(self, found: Iterable[Grant]) -> list[Grant]:
-        """These rows, each as the one object that stands for it here."""
-        found = list(found)
-        known = {row.pk: row for row in self._rows}
-        new = [row for row in found if row.pk not in known]
-        self._rows += new
-        self._was_active |= {row.pk for row in new if row.is_active}
-        known |= {row.pk: row for row in new}
-        return [known[row.pk] for row in found]
-
-    def _log(self, sale: Sale) -> list[EventLog]:
-        """The events of a purchase so far, in receipt order; none of a withdrawn address."""
-        ids = Q()
-        if sale.order_id:
-            ids |= Q(order_id=sale.order_id)
-        if sale.subscription_id:
-            ids |= Q(subscription_id=sale.subscription_id)
-        events = EventLog.objects.filter(
-            ids, marketplace=sale.marketplace, delivery__withdrawn=False
-        ).exclude(status=EventLog.Status.REPEAT)
-        found = events.select_related("customer").order_by("received_at", "pk")
-        return [each for each in found if sale.is_same(Sale.of(each))] if sale.is_named else []
+    def _log(self, sale: Sale) -> Sequence[EventLog]:
+        """The events of a purchase so far, in receipt order."""
+        return log_of(sale)
 
     def _change(self, event: EventLog, run: RuleRun, *, by_hand: bool = False) -> Change:
         assert run.integration_id is not None
@@ -278,14 +202,6 @@ class Decisions:
             course_ids=_courses(run),
         )
 
-    def _note(self, row: Grant) -> None:
-        """Remember that this row must be written."""
-        if row.pk is not None:
-            self._changed[row.pk] = row
-        elif row.state and not any(row is each for each in self._new):
-            self._new.append(row)
-            self._rows.append(row)
-
 
 def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
     """Decide on one run that was held, or that a person wants whatever was decided.
@@ -294,6 +210,8 @@ def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
     """
     lock.lock()
     event = EventLog.objects.select_related("customer", "product").get(pk=run.event_id)
+    if event.trigger is None and run.grant_id is None:
+        return  # done by hand, and it changes no grant of this student
     decisions = Decisions([Sale.of(event)])
     run.customer = decisions.student(event) or run.customer
     if anyway:
@@ -305,8 +223,18 @@ def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
 
 def waive(runs: Iterable[RuleRun]) -> None:
     """A person dismissed these runs: what they were to give is not owed any more."""
-    giving = [run.grant_id for run in runs if run.grant_id and run.spec.gives_access]
-    Grant.objects.filter(pk__in=giving).owed().update(state=Grant.State.WAIVED)
+    giving = [run.pk for run in runs if run.spec.gives_access]
+    Grant.objects.filter(runs__in=giving).owed().update(state=Grant.State.WAIVED)
+
+
+def _known_since(account: int | None) -> datetime:
+    """Since when every sale of the account is known to the ledger.
+
+    Events that are older than the ledger may have been removed before it read them.
+    """
+    accounts = Marketplace.objects.filter(pk__in=[account])
+    began = History.objects.values_list("began_at", flat=True)
+    return max([*accounts.values_list("created_at", flat=True), *began])
 
 
 def _courses(run: RuleRun) -> list[int]:

@@ -8,6 +8,8 @@ from events.access.ledger import BY_HAND, Verdict
 from events.models import Grant, RuleRun
 from rules.triggers import Trigger
 
+MOVED = "Nothing to do: a person moved this access to another e-mail."
+
 
 def nothing_to_do(verdict: Verdict, run: RuleRun, row: Grant) -> str:
     """Why a run that the ledger ended at once changes nothing in Thinkific."""
@@ -42,6 +44,8 @@ def holds(row: Grant) -> str:
     """What gives access: "order 1183", "the purchase of Watercolor"."""
     if row.source == Grant.Source.HAND:
         return "access given by hand"
+    if row.source == Grant.Source.BEFORE:
+        return "access from before Admit"
     if row.order_id:
         return f"order {row.order_id}"
     return f"the purchase of {row.product_name}" if row.product_name else "another purchase"

@@ -117,15 +117,20 @@ def write(ended: Iterable[tuple[RuleRun, Result]]) -> None:
             next_attempt_at=None if result.over else again_at,
             finished_at=Now() if result.over else None,
         )
-    _see(run for result, runs in alike.items() for run in runs if result.status == Status.DONE)
+    see(run for result, runs in alike.items() for run in runs if result.status == Status.DONE)
     show({run.event_id for result, runs in alike.items() for run in runs if result.over})
 
 
-def _see(done: Iterable[RuleRun]) -> None:
+def see(done: Iterable[RuleRun]) -> None:
     """Thinkific was seen to hold what these runs gave."""
-    given = [run.grant_id for run in done if run.grant_id and run.spec.gives_access]
+    given = {
+        run.grant_id: run.customer_id for run in done if run.grant_id and run.spec.gives_access
+    }
     if given:
-        Grant.objects.active().filter(pk__in=given).update(seen_at=Now())
+        # Not what was moved to another student meanwhile.
+        students = set(given.values())
+        seen = Grant.objects.active().filter(pk__in=given, customer__in=students)
+        seen.update(seen_at=Now())
 
 
 def refresh_event(event_id: int) -> None:

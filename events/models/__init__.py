@@ -1,6 +1,6 @@
 """What happened (deliveries, events) and what we did about it (runs)."""
 
-from events.models.access import Grant
+from events.models.access import Grant, History
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
 from events.models.worker import Tidying, Worker
@@ -10,6 +10,7 @@ __all__ = [
     "EventLog",
     "EventTerm",
     "Grant",
+    "History",
     "RuleRun",
     "RuleTexts",
     "Tidying",

@@ -80,9 +80,20 @@ class Coverage:
         return not self.given and not self.given_everywhere
 
     @property
+    def passed_on_to(self) -> list[str]:
+        """Whom its purchases are passed on to: it may be sold for that alone."""
+        passing = {
+            str(rule.integration): None
+            for rule in self.known
+            if rule.enabled and rule.spec.passes_on and rule.trigger == Trigger.PRODUCT_PURCHASED
+        }
+        return list(passing)
+
+    @property
     def gives_nothing_to_buyers(self) -> bool:
-        """Whether it is sold and gives nothing."""
-        return self.gives_nothing and bool(self.sales or self.without_access)
+        """Whether it is sold and gives nothing, and nothing else is done for it."""
+        sold = bool(self.sales or self.without_access)
+        return self.gives_nothing and sold and not self.passed_on_to
 
     @property
     def needs_a_person(self) -> bool:

@@ -7,7 +7,15 @@ from enum import StrEnum
 
 from integrations.models import Destination
 from rules.actions import enrollments, notify
-from rules.actions.spec import ActionInput, ActionOutcome, ActionSpec, Effect, Message, PlannedCall
+from rules.actions.spec import (
+    ActionInput,
+    ActionOutcome,
+    ActionSpec,
+    Effect,
+    Message,
+    PlannedCall,
+    read_target,
+)
 
 __all__ = [
     "ACTIONS",
@@ -22,6 +30,7 @@ __all__ = [
     "giving",
     "giving_access",
     "passing_on",
+    "read_target",
 ]
 
 

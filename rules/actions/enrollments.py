@@ -7,6 +7,7 @@ open behavior of Thinkific must be found out.
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from integrations.errors import Refused, Retry
@@ -21,6 +22,8 @@ Action = Callable[[Attempt, ActionInput], Steps[ActionOutcome]]
 GONE = "gone"
 # Of a run that was to end what something else still gives.
 KEPT = "kept"
+# Of a run that gave the course its end of before the purchase again.
+PUT_BACK = "put_back"
 # In so many attempts the signup fields are tried; the course is given by then.
 FIELD_ATTEMPTS = 3
 
@@ -51,7 +54,11 @@ def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
     """Access to the course ends now, unless something else gives it; progress is kept."""
     if (by := action_input.kept.get(f"course:{action_input.destination_id}")) is not None:
         return _kept(action_input, {by})
-    return (yield from _expire(attempt, action_input, courses.close))
+    outcome = yield from _expire(
+        attempt, action_input, partial(courses.close, until=action_input.until)
+    )
+    at = action_input.until.get(f"course:{action_input.destination_id}")
+    return _put_back(action_input, at) if at and outcome.code == "ended" else outcome
 
 
 def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
@@ -68,7 +75,9 @@ def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
     outcome = yield from _expire(
         attempt,
         action_input,
-        partial(bundles.close, keep=action_input.kept, gave=action_input.gave),
+        partial(
+            bundles.close, keep=action_input.kept, gave=action_input.gave, until=action_input.until
+        ),
     )
     if not held:
         return outcome
@@ -102,6 +111,14 @@ def _expire(
             "was_not_enrolled", f"Was not enrolled in {action_input.destination}; nothing to end."
         ),
     }[closed]
+
+
+def _put_back(action_input: ActionInput, at: datetime) -> ActionOutcome:
+    return ActionOutcome(
+        PUT_BACK,
+        f"Access to {action_input.destination} ends on {at.day} {at:%b %Y} again, as it did before "
+        "this purchase.",
+    )
 
 
 def _kept(action_input: ActionInput, by: Collection[str]) -> ActionOutcome:

@@ -15,6 +15,8 @@ from rules.actions import ACTIONS
 from rules.configuration import document
 from rules.configuration.document import Entry
 from rules.configuration.entries import (
+    ANY,
+    OWN,
     Configuration,
     DestinationEntry,
     IntegrationEntry,
@@ -24,6 +26,7 @@ from rules.configuration.entries import (
 )
 from rules.configuration.faults import EntryPosition, Faults
 from rules.configuration.fields import Fields
+from rules.models import MOST_DAYS
 from rules.triggers import Category, Trigger
 
 Read = TypeVar("Read")
@@ -181,6 +184,8 @@ _RULE_KEYS = (
     "integration",
     "action",
     "destination",
+    "ends",
+    "days_later",
     "enabled",
 )
 
@@ -192,6 +197,8 @@ def _rule(fields: Fields) -> RuleEntry | None:
     trigger = fields.choice("trigger", Trigger.values)
     action = fields.choice("action", list(ACTIONS))
     destination = _destination(fields, action)
+    ends = _ends(fields, action)
+    delay_days = _delay_days(fields, action)
     enabled = fields.flag("enabled")
     product = _product(fields)
     product_name = fields.text("product_name", longest=255, needed=False)
@@ -210,6 +217,8 @@ def _rule(fields: Fields) -> RuleEntry | None:
         integration=integration,
         action=ACTIONS[action],
         destination=destination,
+        ends_all=ends == ANY,
+        delay_days=delay_days,
         enabled=enabled is not False,
     )
 
@@ -220,6 +229,25 @@ def _destination(fields: Fields, action: str) -> int | None:
     if "destination" in fields.entry:
         fields.fault(f"{action} has no `destination`. Leave the line out.")
     return None
+
+
+def _delay_days(fields: Fields, action: str) -> int:
+    if "days_later" not in fields.entry:
+        return 0
+    if action and not ACTIONS[action].ends_access:
+        fields.fault(f"{action} ends no access. Leave `days_later` out.")
+        return 0
+    days = fields.number("days_later")
+    if days > MOST_DAYS:
+        fields.fault(f"`days_later` is at most {MOST_DAYS}.")
+    return days
+
+
+def _ends(fields: Fields, action: str) -> str:
+    if action and "ends" in fields.entry and not ACTIONS[action].ends_access:
+        fields.fault(f"{action} ends no access. Leave `ends` out.")
+        return ""
+    return fields.choice("ends", (OWN, ANY), needed=False)
 
 
 def _product(fields: Fields) -> str:

@@ -68,6 +68,17 @@ def test_one_that_was_sold_and_gives_nothing_needs_a_person(shop):
     assert row().needs_a_person
 
 
+def test_one_that_is_sold_to_be_passed_on_needs_nobody(shop):
+    receiver = factories.ReceiverFactory.create(name="My CRM")
+    sell(shop, "a@example.com")
+    facts: dict[str, Any] = {"action": "send_http_post", "destination": None}
+    passing = shop.rule(product="1048001", integration=receiver, **facts)
+    assert row().passed_on_to == ["My CRM"]
+    assert not row().needs_a_person
+    Rule.objects.filter(pk=passing.pk).update(enabled=False)
+    assert row().needs_a_person
+
+
 @pytest.mark.parametrize(
     ("by_subscription", "expected"),
     [(False, [MISSING, OPEN, OPEN, OPEN, OPEN]), (True, [MISSING] * 5)],
