@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 
@@ -11,13 +10,12 @@ from django.db.models import Count
 from django.utils import timezone
 
 from events.models import EventLog, Grant
-from events.reports import backfill, review, subscriptions
+from events.reports import backfill, promise, subscriptions
 from integrations.models import Marketplace, Product
 from rules import pairing
 from rules.models import Rule
 from rules.triggers import Trigger
 
-LATELY = timedelta(days=30)
 # SamCart fires Canceled for delinquent subscriptions too, so a rule for that covers both.
 ENDINGS = (*pairing.ENDS, Trigger.SUBSCRIPTION_DELINQUENT)
 COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
@@ -36,7 +34,7 @@ class Coverage:
     """A product, or with None what an account's global rules give, and the rules about it.
 
     `rules` are its own, on or off; `everywhere` the global ones that run for it too. `holes` are
-    the triggers on which a recommended rule is missing. `sales` are those of LATELY;
+    the triggers on which a recommended rule is missing. `sales` are those of `promise.LATELY`;
     `without_access` counts the buyers who are owed access and those who paid lately and were given
     nothing, `paid_for_nothing` only the latter.
     """
@@ -191,23 +189,20 @@ def _rules() -> tuple[dict[int, list[Rule]], dict[int, list[Rule]]]:
 def _sales() -> Counter[int | None]:
     """Lately, by product."""
     events = EventLog.objects.filter(
-        trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=timezone.now() - LATELY
+        trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=timezone.now() - promise.LATELY
     ).exclude(status=EventLog.Status.REPEAT)
     return Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))
 
 
 def _owed() -> set[tuple[int | None, int | None]]:
     """(product, student) of access that is due and was never seen in Thinkific."""
-    owed = Grant.objects.owed().order_by().values_list("product", "customer")
-    return set(owed.distinct())
+    owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by()
+    return set(owed.values_list("product", "customer").distinct())
 
 
 def _given_nothing() -> set[tuple[int | None, int | None]]:
     """(product, customer) of purchases that gave nothing, without those that are settled."""
-    purchases = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
-    newest = purchases.order_by("-received_at", "-pk").defer("verdicts", "custom_fields", "reason")
-    settled = backfill.settled(list(newest[: backfill.MAX_EVENTS]))
-    rows = purchases.exclude(pk__in=settled).order_by().values_list("product", "customer")
+    rows = promise.unfulfilled().order_by().values_list("product", "customer")
     return set(rows.distinct())
 
 

@@ -96,10 +96,13 @@ def test_it_shows_what_each_product_gives_and_marks_what_is_missing(shop, manage
 def test_buyers_who_got_nothing_can_be_enrolled_once_there_is_a_rule(shop, manager):
     bought = product(shop, 1, "Club")
     event(factories.CustomerFactory.create(), product=bought, gave_nothing=True)
-    assert "See and enroll" not in words(manager.get(reverse(PAGE)))
+    answer = manager.get(reverse(PAGE))
+    assert "Enroll who got nothing" not in words(answer)
+    (link,) = re.findall(r'href="([^"]*result=not_in)"', answer.content.decode())
+    assert "1 event" in words(manager.get(html.unescape(link)))
     rule = shop.rule(product="1")
     answer = manager.get(reverse(PAGE))
-    assert "See and enroll those who got nothing" in words(answer).replace("this one", "those")
+    assert "Enroll who got nothing for Club" in words(answer)
     (link,) = re.findall(r'href="([^"]*earlier[^"]*)"', answer.content.decode())
     assert f"rule={rule.pk}" in link
     assert manager.get(html.unescape(link)).status_code == 200
