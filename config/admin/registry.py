@@ -5,6 +5,7 @@ from config.admin.pages import (
     actions,
     backfill,
     by_hand,
+    coverage,
     customers,
     destinations,
     event,
@@ -29,6 +30,7 @@ PAGES: list[Page] = [
     *new_rule.PAGES,
     *backfill.PAGES,
     *by_hand.PAGES,
+    *coverage.PAGES,
     *simulate.PAGES,
     *queue.PAGES,
 ]
