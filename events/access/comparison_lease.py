@@ -87,7 +87,9 @@ class Lease:
         self._end(message, None)
 
     def _end(self, message: str, seconds: float | None, *, failed: bool = False) -> None:
-        again = None if seconds is None else Now() + timedelta(seconds=seconds)
+        # Not "now and 0 seconds": written so, SQLite takes it for later than now.
+        later = Now() + timedelta(seconds=seconds) if seconds else Now()
+        again = None if seconds is None else later
         failures = self.run.failures + failed
         self._held().update(message=message, next_at=again, token=None, failures=failures)
         self.is_over = True

@@ -71,9 +71,11 @@ def of_student(attempt: Attempt, course_id: int) -> Steps[Student]:
     remembered = user is not None and users.from_memory(attempt)
     found = yield from _enrollment(attempt, user, course_id)
     if remembered and not _opens(found):
-        again = yield from users.look_up(attempt)
-        if again is not None and user is not None and again.id != user.id:
-            user, found = again, (yield from _enrollment(attempt, again, course_id))
+        by_email = yield from users.look_up(attempt)
+        if by_email is not None and (user is None or by_email.id != user.id):
+            user, found = by_email, (yield from _enrollment(attempt, by_email, course_id))
+        elif by_email is None and found is None:
+            user = None
     if user is None:
         return Student(None)
     return Student(user.id, user.administrator, found)
