@@ -145,6 +145,8 @@ THINKIFIC_CALLS_PER_MINUTE = env.whole("THINKIFIC_CALLS_PER_MINUTE", default=110
 THINKIFIC_TEXT_FIELD_TYPES = env.words("THINKIFIC_TEXT_FIELD_TYPES", default="text")
 # A Notify URL may then begin with http:// and lead into a private network or to this machine.
 ALLOW_PRIVATE_NOTIFY_URLS = env.flag("ALLOW_PRIVATE_NOTIFY_URLS", default=False)
+# More accesses than this that are to end at one site within an hour wait for a person; 0: none do.
+ENDINGS_AN_HOUR = env.whole("ENDINGS_AN_HOUR", default=100, at_least=0)
 DELINQUENT_IS_CANCELED = env.flag("DELINQUENT_IS_CANCELED", default=True)
 RETRY_DELAYS = env.seconds(
     "RETRY_DELAYS", default="0,30,120,600,1800,3600,10800,21600,43200,43200,86400,86400"

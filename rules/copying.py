@@ -22,6 +22,7 @@ def copy(rules: Iterable[Rule], product: Product) -> tuple[int, list[str]]:
             integration=rule.integration,
             action=rule.action,
             destination=rule.destination,
+            ends_all=rule.ends_all,
             enabled=rule.enabled,
         )
         try:

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     OTHER_PRODUCT = "other_product"
     NO_PRODUCT = "no_product"
     OTHER_LINE = "other_line"
+    NOT_SENT = "not_sent"
 
 
 REASONS: dict[Reason, str] = {
@@ -26,6 +27,7 @@ REASONS: dict[Reason, str] = {
     Reason.OTHER_PRODUCT: "It is for another product.",
     Reason.NO_PRODUCT: "It is for one product, and the event names no product.",
     Reason.OTHER_LINE: "It fits, and was carried out with another line of the same delivery.",
+    Reason.NOT_SENT: "It fits, but a person entered the event, so there is nothing to pass on.",
 }
 
 

@@ -23,7 +23,7 @@ class RuleQuerySet(models.QuerySet["Rule"]):
 
 
 class Rule(models.Model):
-    """One rule; its tuple without `enabled` is unique."""
+    """One rule; its tuple without `enabled` and `ends_all` is unique."""
 
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="rules")
     scope = models.CharField(max_length=7, choices=Scope.choices)
@@ -44,6 +44,8 @@ class Rule(models.Model):
     )
     # Of a rule that ends access: not only what the purchase gave, as SamCart's own rules do.
     ends_all = models.BooleanField("End it whatever gave it", default=False)
+    # Of a rule that ends access: so many days later, unless the access is paid for again by then.
+    delay_days = models.PositiveSmallIntegerField("Days later", default=0)
     enabled = models.BooleanField("On", default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -101,6 +103,8 @@ class Rule(models.Model):
             raise ValidationError(
                 {"integration": f"{self.spec.label} is no action of {self.integration}."}
             )
+        if self.ends_all and not self.spec.ends_access:
+            raise ValidationError({"ends_all": f"{self.spec.label} ends no access."})
         self._clean_destination()
 
     def _clean_destination(self) -> None:
@@ -148,6 +152,12 @@ class Rule(models.Model):
         return f"{self.destination} on {site}" if self.destination else site
 
     @property
+    def has_nothing_of_its_own(self) -> bool:
+        """Whether what fires the rule gave nothing that it could end, unless it ends all."""
+        trigger = Trigger(self.trigger)
+        return trigger is Trigger.PRODUCT_PURCHASED or trigger.category is Category.COURSES
+
+    @property
     def is_gone(self) -> bool:
         """Whether the course or bundle is gone from Thinkific."""
         return self.destination is not None and self.destination.gone_at is not None
@@ -156,13 +166,15 @@ class Rule(models.Model):
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""
         about = self.product.name if self.product else "any product"
         when = Trigger(self.trigger).wording.when.format(about)
-        return f"When {when}, {self.spec.in_words.format(place=self.place)}."
+        whatever = ", whatever gave it" if self.ends_all else ""
+        return f"When {when}, {self.spec.in_words.format(place=self.place)}{whatever}."
 
     def sentence(self) -> str:
         """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """
         about = self.product.name if self.product else "every product"
         trigger = Trigger(self.trigger).label
-        return f"{trigger}, {about}: {self.spec.label}, {self.place}"
+        whatever = ", whatever gave it" if self.ends_all else ""
+        return f"{trigger}, {about}: {self.spec.label}, {self.place}{whatever}"
 
 
 class NamedType(models.Model):

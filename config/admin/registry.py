@@ -4,6 +4,7 @@ from config.admin import unregistered
 from config.admin.pages import (
     actions,
     backfill,
+    by_hand,
     customers,
     destinations,
     event,
@@ -27,6 +28,7 @@ PAGES: list[Page] = [
     *help.PAGES,
     *new_rule.PAGES,
     *backfill.PAGES,
+    *by_hand.PAGES,
     *simulate.PAGES,
     *queue.PAGES,
 ]

@@ -29,6 +29,7 @@ _HELPS = {
     "events.rerun_eventlog": "Run the rules again, and enroll earlier buyers",
     "events.dismiss_eventlog": "Mark events as dealt with",
     "events.simulate_eventlog": "Simulate events",
+    "events.by_hand_grant": "Give, end and move access by hand, and enter missed orders",
 }
 _SETS_UP = {
     "integrations.add_marketplace": "Add SamCart accounts",
@@ -60,7 +61,10 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 MEANINGS: dict[str, str] = {
     MANAGER: "connects, writes rules, and does all that Support does",
-    SUPPORT: "looks up customers, retries and simulates; sees the setup without the address",
+    SUPPORT: (
+        "looks up customers, gives access by hand, retries and simulates; sees the setup without "
+        "the address"
+    ),
     VIEWER: "sees everything but the webhook address, and changes nothing",
 }
 
@@ -74,6 +78,13 @@ def grant(apps: Any) -> None:
     for role, codes in ROLES.items():
         group, _ = groups.get_or_create(name=role)
         group.permissions.set([_permission(apps, code) for code in codes])
+
+
+def add(apps: Any, code: str) -> None:
+    """Give this permission to the groups that ROLES gives it to, and leave what else they have."""
+    for group in apps.get_model("auth.Group")._default_manager.all():
+        if code in ROLES.get(group.name, ()):
+            group.permissions.add(_permission(apps, code))
 
 
 def _permission(apps: Any, code: str) -> Any:

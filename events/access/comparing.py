@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.access import comparison_rows, comparison_scope
+from events.access import comparison_rows, comparison_scope, history
 from events.access.comparison import Kind
 from events.access.comparison_lease import Lease, LeaseLost, claim
 from events.models import ComparisonFinding, ComparisonRun
@@ -29,6 +29,8 @@ Phase = ComparisonRun.Phase
 MAX_PAGES = 4000
 # What stopped so long after it was begun is begun again.
 STALE = timedelta(days=1)
+# How often to look whether the history before the ledger is read: what it gave is no grant yet.
+HISTORY_SECONDS = 30.0
 TURNED_OFF = "The integration is turned off. Turn it on, then go on."
 OURS = "Admit itself failed, not Thinkific. Call your technician."
 
@@ -106,6 +108,8 @@ def _go_one_step(lease: Lease) -> None:
     run = lease.run
     if not run.integration.enabled:
         lease.stop(TURNED_OFF)
+    elif (unread := history.unread()) is not None:
+        lease.wait(history.sentence(unread), HISTORY_SECONDS)
     elif run.phase == Phase.LISTING:
         with lease.writing() as run:
             if not comparison_scope.list_some(run):

@@ -71,22 +71,23 @@ class Lease:
             case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY) | KeyRejected():
                 self.stop(explain_plainly(error))
             case LimitReached() | rate_limit.SiteBlocked():
-                self._end(LIMIT, error.seconds)
+                self.wait(LIMIT, error.seconds)
             case rate_limit.NoSlot():
-                self._end(LIMIT, 1.0)
+                self.wait(LIMIT, 1.0)
             case OutOfTime():
-                self._end(error.message, 1.0)
+                self.wait(error.message, 1.0)
             case Retry() if self.run.failures < len(DELAYS):
                 seconds = max(DELAYS[self.run.failures], error.seconds or 0.0)
-                self._end(f"{error.message} {TRIES_AGAIN}", seconds, failed=True)
+                self.wait(f"{error.message} {TRIES_AGAIN}", seconds, failed=True)
             case _:
                 self.stop(explain_plainly(error))
 
     def stop(self, message: str) -> None:
         """Go on only when a person says so."""
-        self._end(message, None)
+        self.wait(message, None)
 
-    def _end(self, message: str, seconds: float | None, *, failed: bool = False) -> None:
+    def wait(self, message: str, seconds: float | None, *, failed: bool = False) -> None:
+        """Go on after so many seconds; None: when a person says so. The message says why."""
         # Not "now and 0 seconds": written so, SQLite takes it for later than now.
         later = Now() + timedelta(seconds=seconds) if seconds else Now()
         again = None if seconds is None else later

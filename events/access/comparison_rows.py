@@ -11,7 +11,7 @@ from django.utils import timezone
 from events.access import comparison, comparison_scope
 from events.access.comparison import Compared, Kind
 from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
-from events.models.runs import UNFINISHED
+from events.models.runs import DELAYED, UNFINISHED
 from integrations.models import Customer, ThinkificUser
 from integrations.thinkific.enrollment_list import Enrollment, Student
 
@@ -155,6 +155,7 @@ def _busy(site: int, customers: Collection[int], asked_at: datetime) -> set[int]
         return set()
     open_ones = Q(status__in=UNFINISHED) | Q(finished_at__gte=asked_at)
     runs = RuleRun.objects.filter(open_ones, integration=site, customer__in=customers)
+    runs = runs.exclude(status=RuleRun.Status.WAITING, code=DELAYED)
     return {customer for customer in runs.values_list("customer", flat=True) if customer}
 
 

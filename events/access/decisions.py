@@ -5,14 +5,16 @@ For many events with one look; see `events.access.ledger` for what is decided.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime
 from itertools import chain
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from events.access import ledger, lock, sentences, students
+from events.access import ledger, lock, pending, sentences, students
 from events.access.ledger import Change, Sale, Verdict
-from events.models import EventLog, Grant, RuleRun
+from events.models import EventLog, Grant, History, RuleRun
 from integrations.models import Customer, Destination, Marketplace
 from rules.triggers import Trigger
 
@@ -85,20 +87,26 @@ class Decisions:
         It is held where it is not clear which purchase the event is about, unless a person is
         `sure`.
         """
-        rows = self._of(event)
-        if not sure and run.spec.ends_access and (unclear := self._unclear(event, rows)):
+        if not sure and (unclear := self.unclear(event, run)):
             run.status, run.code, run.message = Status.HELD, AMBIGUOUS, unclear
             return
-        change = self._change(event, run)
+        if not sure and pending.wait(event, run, self._change(event, run), self._of(event)):
+            return
+        verdict, row = self.change(event, run)
         if run.spec.gives_access:
-            verdict, row = self._give(event, run, change, rows)
-        else:
-            verdict, row = self._end(event, run, change, rows)
-        run.grant = row
+            pending.look_again(self._of(event), event)
         if not verdict.is_carried_out:
             run.status, run.code = Status.SKIPPED, verdict.value
             run.message = sentences.nothing_to_do(verdict, run, row)
             run.finished_at, run.next_attempt_at = timezone.now(), None
+
+    def change(self, event: EventLog, run: RuleRun) -> tuple[Verdict, Grant]:
+        """Let a run change the ledger: what that comes to, and the run's grant."""
+        rows = self._of(event)
+        change = self._change(event, run)
+        decide = self._give if run.spec.gives_access else self._end
+        verdict, run.grant = decide(event, run, change, rows)
+        return verdict, run.grant
 
     def force(self, event: EventLog, run: RuleRun) -> None:
         """Do what the run says, whatever was decided: a person wants it."""
@@ -166,14 +174,15 @@ class Decisions:
             each.trigger == purchased for each in self._log(Sale.of(event))
         ):
             return Verdict.GAVE_NOTHING
-        account = Marketplace.objects.get(pk=event.marketplace_id)
-        if event.ordered_at is None or event.ordered_at < account.created_at:
+        if event.ordered_at is None or event.ordered_at < _known_since(event.marketplace_id):
             return Verdict.BEFORE_ADMIT
         return Verdict.UNKNOWN_PURCHASE
 
-    def _unclear(self, event: EventLog, rows: list[Grant]) -> str:
+    def unclear(self, event: EventLog, run: RuleRun) -> str:
         """Why a person must say which purchase an ending event is about, "" when it is clear."""
-        sale = Sale.of(event)
+        if not run.spec.ends_access:
+            return ""
+        sale, rows = Sale.of(event), self._of(event)
         if not sale.is_named:
             open_ones = [each for each in rows if each.is_active]
             if len({each.opened_at for each in open_ones}) > 1:
@@ -209,8 +218,8 @@ class Decisions:
 
     def _of_product(self, event: EventLog) -> list[Grant]:
         """An event that names no purchase is about the customer's own of the product."""
-        if event.trigger == Trigger.PRODUCT_PURCHASED or event.customer is None:
-            return []  # each is a purchase of its own
+        if event.trigger in {None, Trigger.PRODUCT_PURCHASED} or event.customer is None:
+            return []  # each is a purchase of its own; what is done by hand is about none
         same = Grant.objects.filter(
             source=Grant.Source.PURCHASE,
             customer=event.customer,
@@ -245,11 +254,8 @@ class Decisions:
             ids |= Q(order_id=sale.order_id)
         if sale.subscription_id:
             ids |= Q(subscription_id=sale.subscription_id)
-        events = EventLog.objects.filter(
-            ids, marketplace=sale.marketplace, delivery__withdrawn=False
-        ).exclude(status=EventLog.Status.REPEAT)
-        found = events.select_related("customer").order_by("received_at", "pk")
-        return [each for each in found if sale.is_same(Sale.of(each))] if sale.is_named else []
+        found = logged(ids, marketplace=sale.marketplace) if sale.is_named else ()
+        return [each for each in found if sale.is_same(Sale.of(each))]
 
     def _change(self, event: EventLog, run: RuleRun, *, by_hand: bool = False) -> Change:
         assert run.integration_id is not None
@@ -287,6 +293,14 @@ class Decisions:
             self._rows.append(row)
 
 
+def logged(*which: Q, **facts: Any) -> QuerySet[EventLog]:
+    """These events in receipt order; no repeats, and none of a withdrawn address."""
+    trusted = Q(delivery=None) | Q(delivery__withdrawn=False)
+    events = EventLog.objects.filter(trusted, *which, **facts)
+    events = events.exclude(status=EventLog.Status.REPEAT)
+    return events.select_related("customer").order_by("received_at", "pk")
+
+
 def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
     """Decide on one run that was held, or that a person wants whatever was decided.
 
@@ -294,6 +308,8 @@ def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
     """
     lock.lock()
     event = EventLog.objects.select_related("customer", "product").get(pk=run.event_id)
+    if event.trigger is None and run.grant_id is None:
+        return  # done by hand, and it changes no grant of this student
     decisions = Decisions([Sale.of(event)])
     run.customer = decisions.student(event) or run.customer
     if anyway:
@@ -305,8 +321,18 @@ def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
 
 def waive(runs: Iterable[RuleRun]) -> None:
     """A person dismissed these runs: what they were to give is not owed any more."""
-    giving = [run.grant_id for run in runs if run.grant_id and run.spec.gives_access]
-    Grant.objects.filter(pk__in=giving).owed().update(state=Grant.State.WAIVED)
+    giving = [run.pk for run in runs if run.spec.gives_access]
+    Grant.objects.filter(runs__in=giving).owed().update(state=Grant.State.WAIVED)
+
+
+def _known_since(account: int | None) -> datetime:
+    """Since when every sale of the account is known to the ledger.
+
+    Events that are older than the ledger may have been removed before it read them.
+    """
+    accounts = Marketplace.objects.filter(pk__in=[account])
+    began = History.objects.values_list("began_at", flat=True)
+    return max([*accounts.values_list("created_at", flat=True), *began])
 
 
 def _courses(run: RuleRun) -> list[int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from django.db.models import Q
 
 from events.access import ledger, sentences, students
+from events.access.ledger import Sale
 from events.models import Grant, RuleRun
 
 
@@ -15,8 +16,8 @@ class Due:
 
     `kept` are the courses and bundles at the site that the student has, by what gives them:
     {"course:501": "order 1183"}. `only` are the courses of the run's bundle that the student has
-    where some of them have ended; None where none has. `gave` are the courses that the bundle had
-    when the run's grant was made.
+    where some of them have ended; None where none has. `gave` are courses of the bundle that
+    its purchase gave, whether Thinkific shows them with the bundle or not.
     """
 
     nothing: str = ""
@@ -38,10 +39,11 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
     for run in runs:
         grant = grants.get(run.grant_id or 0)
         if run.spec.ends_access:
-            gave = tuple(grant.course_ids) if grant and grant.opened_at else ()
-            found[run.pk] = Due(kept=_kept(of_student[run.pk]), gave=gave)
+            mine = of_student[run.pk]
+            gave = _gave(grant, mine) if grant and grant.target.startswith("bundle:") else ()
+            found[run.pk] = Due(kept=_kept(mine), gave=gave)
         elif run.spec.gives_access and grant is not None:
-            found[run.pk] = _given(grant, of_student.get(run.pk, []))
+            found[run.pk] = _given(grant, run, of_student.get(run.pk, []))
     return found
 
 
@@ -50,7 +52,9 @@ def _asks(run: RuleRun, grant: Grant | None) -> bool:
     return run.spec.ends_access or bool(grant and grant.is_active and grant.course_ids)
 
 
-def _given(grant: Grant, mine: Sequence[Grant]) -> Due:
+def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
+    if grant.customer_id != run.customer_id:
+        return Due(sentences.MOVED)
     if not grant.is_active:
         return Due(sentences.not_due(grant))
     held = [
@@ -63,6 +67,18 @@ def _given(grant: Grant, mine: Sequence[Grant]) -> Due:
     if not held:
         return Due(f"Nothing to do: the access to every course of {grant.name} has ended.")
     return Due(only=tuple(held))
+
+
+def _gave(bundle: Grant, mine: Sequence[Grant]) -> tuple[int, ...]:
+    """The courses that the bundle had, and those that its purchase gave one by one."""
+    sale = Sale.of(bundle)
+    alone = [
+        int(row.target.removeprefix("course:"))
+        for row in mine
+        if row.opened_at and row.target.startswith("course:") and sale.is_same(Sale.of(row))
+    ]
+    inside = bundle.course_ids if bundle.seen_at else [n for n in alone if n in bundle.course_ids]
+    return tuple(sorted(set(inside)))
 
 
 def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:

@@ -85,6 +85,13 @@ class Change:
     event: EventLog | None = None
     of_purchase: bool = True
 
+    @classmethod
+    def by_hand(cls, grant: Grant, event: EventLog) -> "Change":
+        """A person's decision on this grant."""
+        return cls(
+            grant.integration_id, grant.target, grant.parts, BY_HAND, event.received_at, event
+        )
+
     def is_of(self, grant: Grant) -> bool:
         """Whether the grant is for this very course or bundle."""
         return grant.integration_id == self.integration and grant.target == self.target

@@ -8,6 +8,8 @@ from events.access.ledger import BY_HAND, Verdict
 from events.models import Grant, RuleRun
 from rules.triggers import Trigger
 
+MOVED = "Nothing to do: a person moved this access to another e-mail."
+
 
 def nothing_to_do(verdict: Verdict, run: RuleRun, row: Grant) -> str:
     """Why a run that the ledger ended at once changes nothing in Thinkific."""

@@ -48,7 +48,7 @@ class Batch:
             repeated=_repeated(deliveries),
         )
         for event in EventLog.objects.filter(delivery__in=[each.pk for each in deliveries]):
-            batch.events.setdefault(event.delivery_id, []).append(event)
+            batch.events.setdefault(event.delivery_id or 0, []).append(event)
         return batch
 
     def look_for_grants(self, readings: Iterable[Reading]) -> None:

@@ -8,10 +8,18 @@ from rules import actions
 from rules.engine import Reason, Verdict
 
 
-def rules_that_did(delivery: int) -> set[int]:
-    """The ids of the rules by which this delivery is passed on already."""
+def rules_that_did(delivery: int | None) -> set[int]:
+    """The ids of the rules by which this delivery is passed on already; None: there is none."""
     runs = RuleRun.objects.filter(event__delivery=delivery, action__in=actions.passing_on())
     return set(runs.exclude(rule=None).values_list("rule", flat=True))
+
+
+def never(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """The verdicts for an event that SamCart did not send, so that there is nothing to pass on."""
+    return [
+        replace(each, why=Reason.NOT_SENT) if each.runs and each.rule.spec.passes_on else each
+        for each in verdicts
+    ]
 
 
 def once(verdicts: Iterable[Verdict], passed_on: set[int]) -> list[Verdict]:

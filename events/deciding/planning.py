@@ -61,7 +61,7 @@ def plan_all(
 def must_be_held(event: EventLog, line_status: str) -> str:
     """Why a person must release the event's runs first, "" when they may go."""
     status = line_status.casefold()
-    if event.delivery.withdrawn:
+    if event.withdrawn:
         return f"{WITHDRAWN} Release it if you know the sender."
     if event.trigger == Trigger.PRODUCT_PURCHASED and status not in PAID:
         return (

@@ -37,7 +37,7 @@ def store(reading: Reading, batch: Batch) -> None:
     for number, line in enumerate(reading.lines):
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
-            _store_line(event, line, first, reading.book, batch, passed_on)
+            store_line(event, line, first, reading.book, batch, passed_on)
     if first is None and batch.has_later_repeat(delivery):
         batch.write()
         batch.to_reread |= repeats.reread_later_repeats(delivery)
@@ -90,12 +90,12 @@ def _new(delivery: Delivery, line: int) -> EventLog:
 
 def _explain(event: EventLog, status: EventLog.Status, reason: str) -> None:
     event.status = status
-    if event.delivery.withdrawn and not reason.startswith(WITHDRAWN):
+    if event.withdrawn and not reason.startswith(WITHDRAWN):
         reason = f"{WITHDRAWN} {reason}".strip()
     event.reason = reason
 
 
-def _store_line(
+def store_line(
     event: EventLog,
     line: LineItem,
     first: Delivery | None,
@@ -103,10 +103,12 @@ def _store_line(
     batch: Batch,
     passed_on: set[int],
 ) -> None:
+    """Note the event of this line, and its runs, in the batch; `first` is what it repeats."""
     _fill(event, line, batch)
     event.gave_nothing = False
     runs: list[RuleRun] = []
     if event.trigger is None:
+        assert event.delivery is not None
         _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))
     elif first is not None:
         _explain(
@@ -134,11 +136,12 @@ def _fill(event: EventLog, line: LineItem, batch: Batch) -> None:
     event.custom_fields = [asdict(each) for each in sale.custom_fields]
     # Read again, it may be months old: names are taken from it the first time only. And someone
     # who only knows a withdrawn address must not rename anybody.
-    trusted = event.pk is None and not event.delivery.withdrawn
+    trusted = event.pk is None and not event.withdrawn
     event.customer = batch.customer(sale, rename=trusted)
     if event.customer is None:
         event.email_as_sent = sale.email_as_sent
         event.name_as_sent = f"{sale.first_name} {sale.last_name}".strip()
+    assert event.marketplace_id is not None
     event.product = batch.product(event.marketplace_id, sale, rename=trusted)
 
 

@@ -77,7 +77,7 @@ def _sites_with_work(busy: Busy) -> list[tuple[int, str]]:
     """The open sites with due runs, each with its app."""
     # Half of them at a time: a claim costs about as much for one as for many.
     full = [site for (key, site), n in busy.items() if n > _share(app_registry.APPS[key]) // 2]
-    due = RuleRun.objects.due().filter(integration=OuterRef("pk"))
+    due = RuleRun.objects.due().decided().filter(integration=OuterRef("pk"))
     paused = CallBudget.objects.filter(pk=OuterRef("pk")).exclude(blocked="")
     sites = Integration.objects.filter(Exists(due), ~Exists(paused), enabled=True)
     return list(sites.exclude(pk__in=full).values_list("pk", "app"))
@@ -93,7 +93,7 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
         running = RuleRun.objects.filter(integration=site, status=Status.RUNNING)
         busy = list(running.values_list("customer", flat=True))
         room = min(limit, _at_once(app) - len(busy))
-        due = RuleRun.objects.due().with_customer().filter(integration=site)
+        due = RuleRun.objects.due().decided().with_customer().filter(integration=site)
         first = due.next_in_line().order_by("received_at", "id").values_list("pk", "customer")
         runs = _one_for_each_user(site, first[:room], busy) if room > 0 else []
         # A statement of its own: within the other one PostgreSQL, which may not know yet how many

@@ -4,7 +4,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.access import decisions
+from events.access import decisions, history
 from events.access.lock import lock
 from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
@@ -42,6 +42,8 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
     email, problem = examine_email(text)
     if problem:
         raise ValueError(problem if text.strip() else "Enter the customer's e-mail address.")
+    if history.unread():
+        raise ValueError(f"{history.WAIT}.")
     sale = _sale(event)
     held = must_be_held(event, sale.line_status if sale else "")
     with transaction.atomic():
@@ -77,7 +79,7 @@ def _came(event: EventLog, sale: SaleEvent | None) -> str:
     """Which address SamCart sent, and why it cannot be used."""
     problem = sale.email_problem if sale else examine_email(event.email_as_sent)[1]
     sent = f'SamCart sent "{event.email_as_sent}".' if event.email_as_sent else ""
-    withdrawn = WITHDRAWN if event.delivery.withdrawn else ""
+    withdrawn = WITHDRAWN if event.withdrawn else ""
     return " ".join(filter(None, [withdrawn, sent, problem]))
 
 
@@ -85,7 +87,7 @@ def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: s
     """The customer with this address; a new one gets the name that the body tells."""
     names = {}
     # Someone who only knows a withdrawn address must not name anybody.
-    if sale and not event.delivery.withdrawn:
+    if sale and not event.withdrawn:
         names = {"first_name": sale.first_name, "last_name": sale.last_name}
     customer, _ = Customer.objects.get_or_create(
         email=email, defaults={"email_as_sent": as_sent, **names}
@@ -95,6 +97,6 @@ def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: s
 
 def _sale(event: EventLog) -> SaleEvent | None:
     """What the body says of this event's line; None when it is not kept any more."""
-    delivery = Delivery.objects.get(pk=event.delivery_id)
-    lines = read(delivery, {}).lines if delivery.body_removed_at is None else ()
+    delivery = Delivery.objects.filter(events=event, body_removed_at=None).first()
+    lines = read(delivery, {}).lines if delivery else ()
     return lines[event.line].sale if event.line < len(lines) else None

@@ -8,9 +8,9 @@ def of(run: RuleRun) -> Message | None:
     """The message of a run that passes it on; None where the body is not kept."""
     if not run.spec.passes_on:
         return None
-    delivery = Delivery.objects.get(pk=run.event.delivery_id)
-    body = bytes(delivery.body)
-    if delivery.body_removed_at is not None or not body:
+    delivery = Delivery.objects.filter(events=run.event_id).first()
+    body = bytes(delivery.body) if delivery else b""
+    if delivery is None or delivery.body_removed_at is not None or not body:
         return None
     return Message(
         number=str(run.message_id),

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from events.access import lock
+from events.access import history, lock
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
-from events.deciding import passing_on, revocations
+from events.deciding import entered_order, passing_on, revocations
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, RuleBook, read
 from events.execution import retry_by_hand
@@ -72,8 +72,10 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     """Why the rules cannot be run again for these events, by pk; the others are not in it."""
     taken_back = revocations.ended_since(events)
     found = {}
+    if history.unread():
+        return {event.pk: history.WAIT for event in events}
     for event in events:
-        reason = CANNOT.get(event.status, "") or payload_removed(event.delivery)
+        reason = why_never(event) or payload_removed(event.delivery)
         if not reason and event.pk in taken_back:
             reason = revocations.sentence(taken_back[event.pk])
         if reason:
@@ -81,18 +83,24 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     return found
 
 
-def payload_removed(delivery: Delivery) -> str:
-    """ "what SamCart sent was removed after 180 days", "" while it is there."""
-    if delivery.body_removed_at is None:
+def why_never(event: EventLog) -> str:
+    """Why no rule decides on such an event, "" where rules do."""
+    if event.by_hand and not event.trigger:
+        return "a person did this by hand, not a rule"
+    return CANNOT.get(event.status, "")
+
+
+def payload_removed(delivery: Delivery | None) -> str:
+    """ "what SamCart sent was removed after 180 days", "" while it is there, and of no delivery."""
+    if delivery is None or delivery.body_removed_at is None:
         return ""
     days = (delivery.body_removed_at - delivery.received_at).days
     return f"what SamCart sent was removed after {days} day{'' if days == 1 else 's'}"
 
 
 def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
-    delivery = Delivery.objects.get(pk=event.delivery_id)
-    reading = read(delivery, books)
-    if reading.book is None or event.line >= len(reading.lines):
+    found = _line(event, books)
+    if found is None:
         return 0
     runs = RuleRun.objects.filter(event=event)
     queued, _ = retry_by_hand.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
@@ -100,11 +108,25 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
         lock.lock()
         # Another one that runs the rules for this event, or for another line of the delivery, waits
         # here, and then finds our runs.
-        Delivery.objects.select_for_update().get(pk=delivery.pk)
+        Delivery.objects.select_for_update().filter(events=event).first()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
-        made = _add(event, reading.lines[event.line], reading.book)
+        made = _add(event, *found)
         refresh_event(event.pk)
     return queued + made
+
+
+def _line(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBook] | None:
+    """The event's line with the rules as they stand now; None where it is not there any more."""
+    if event.by_hand:
+        assert event.marketplace is not None
+        if event.marketplace.pk not in books:
+            books[event.marketplace.pk] = RuleBook(event.marketplace)
+        book = books[event.marketplace.pk]
+        return entered_order.line_of(event, book), book
+    reading = read(Delivery.objects.get(events=event), books)
+    if reading.book is None or event.line >= len(reading.lines):
+        return None
+    return reading.lines[event.line], reading.book
 
 
 def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:

@@ -123,9 +123,14 @@ def write(ended: Iterable[tuple[RuleRun, Result]]) -> None:
 
 def _see(done: Iterable[RuleRun]) -> None:
     """Thinkific was seen to hold what these runs gave."""
-    given = [run.grant_id for run in done if run.grant_id and run.spec.gives_access]
+    given = {
+        run.grant_id: run.customer_id for run in done if run.grant_id and run.spec.gives_access
+    }
     if given:
-        Grant.objects.active().filter(pk__in=given).update(seen_at=Now())
+        # Not what was moved to another student meanwhile.
+        students = set(given.values())
+        seen = Grant.objects.active().filter(pk__in=given, customer__in=students)
+        seen.update(seen_at=Now())
 
 
 def refresh_event(event_id: int) -> None:

@@ -5,19 +5,19 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import F, Value
+from django.db.models import F, Q, Value
 from django.db.models.functions import Concat, Now
 from django.utils import timezone
 
-from events.access import decisions
+from events.access import decisions, history
 from events.access.lock import lock
 from events.deciding import revocations
 from events.execution import gone_destinations, messages
 from events.execution.results import refresh_event
 from events.models import EventLog, RuleRun
+from events.models.runs import DELAYED, DISMISSED
 
 Status = RuleRun.Status
-DISMISSED = "dismissed"
 NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
 
 
@@ -58,8 +58,9 @@ def _queue_all(
     """Queue those for which there is no reason against it."""
     queued = 0
     left: dict[str, int] = {}
+    wait = history.WAIT if history.unread() else ""
     for run in runs:
-        reason = reasons[run.pk]
+        reason = wait or reasons[run.pk]
         if not reason and not _queue(run, anyway=anyway):
             reason = "it has just changed"
         if reason:
@@ -84,17 +85,21 @@ def why_not_again(run: RuleRun) -> str:
 
 
 def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
-    """End failed or held runs that nobody needs any more; how many that were."""
+    """End failed or held runs that nobody needs any more, and delayed ones; how many that were."""
     number = 0
     for run in runs:
         with transaction.atomic():
             lock()
-            open_runs = RuleRun.objects.filter(pk=run.pk, status__in=[Status.FAILED, Status.HELD])
+            open_runs = RuleRun.objects.filter(
+                Q(status__in=[Status.FAILED, Status.HELD]) | Q(status=Status.WAITING, code=DELAYED),
+                pk=run.pk,
+            )
             number += open_runs.update(
                 status=Status.SKIPPED,
                 code=DISMISSED,
                 message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
                 finished_at=Now(),
+                next_attempt_at=None,
             )
             decisions.waive([run])
             refresh_event(run.event_id)
@@ -135,6 +140,8 @@ def _queue(run: RuleRun, *, anyway: bool) -> bool:
                 setattr(run, name, value)
         if run.target and (anyway or run.grant_id is None):
             decisions.decide_alone(run, anyway=anyway)
+        elif run.grant is not None:
+            run.customer = run.grant.customer  # before the ledger each event had its own
         run.save()
         refresh_event(run.event_id)
     return True
@@ -153,13 +160,19 @@ def _given_instead(run: RuleRun) -> dict[str, Any]:
     )
 
 
+def _may_be_lost(run: RuleRun) -> bool:
+    """Whether what it gave was lost since, or taken away for another purchase."""
+    same = RuleRun.objects.filter(pk=run.pk)
+    return same.lost().exists() or same.stranded().exists()
+
+
 def why_not(run: RuleRun, *, anyway: bool = False) -> str:
     """Why this run cannot be queued again, "" when it can unless its event was taken back."""
     if run.status in {Status.WAITING, Status.RUNNING}:
         return "goes on by itself"
-    if run.status == Status.DONE and not RuleRun.objects.lost().filter(pk=run.pk).exists():
+    if run.status == Status.DONE and not _may_be_lost(run):
         return "it had succeeded"
-    if run.status == Status.SKIPPED and not anyway:
+    if run.status == Status.SKIPPED and not anyway and not _may_be_lost(run):
         return "somebody has dismissed it" if run.code == DISMISSED else "nothing is due by it"
     if run.customer_id is None and not run.spec.passes_on:
         return NO_EMAIL

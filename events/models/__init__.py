@@ -1,6 +1,6 @@
 """What happened (deliveries, events) and what we did about it (runs)."""
 
-from events.models.access import Grant
+from events.models.access import Grant, History
 from events.models.comparison import ComparisonFinding, ComparisonRun
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
@@ -13,6 +13,7 @@ __all__ = [
     "EventLog",
     "EventTerm",
     "Grant",
+    "History",
     "RuleRun",
     "RuleTexts",
     "Tidying",

@@ -2,9 +2,21 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Now
 
 from events.models.received import EventLog
-from integrations.models import Customer, Integration, Marketplace, Product
+from integrations.models import Customer, Integration, Marketplace, Product, ThinkificUser
+
+OVER = ("ended", "waived")
+
+
+def _word(state: str) -> RawSQL:
+    """The state as it stands in the statement.
+
+    Of what is only given with the statement SQLite does not know that a partial index holds it.
+    """
+    return RawSQL(f"'{state}'", ())  # noqa: S611 - our words
 
 
 class GrantQuerySet(models.QuerySet["Grant"]):
@@ -14,7 +26,21 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 
     def owed(self) -> "GrantQuerySet":
         """Active ones that Thinkific was not seen to hold yet."""
-        return self.active().filter(seen_at=None)
+        return self.filter(state=_word(Grant.State.ACTIVE), seen_at=None)
+
+    def over(self) -> "GrantQuerySet":
+        """Those that give nothing any more."""
+        return self.filter(state__in=[_word(state) for state in OVER])
+
+    def stranded(self) -> "GrantQuerySet":
+        """Owed ones that no action is going to give: a person must see to them."""
+        return self.owed().exclude(runs__status__in=["waiting", "running", "failed", "held"])
+
+    def lost(self) -> "GrantQuerySet":
+        """Those whose access went with an account that was deleted in Thinkific since."""
+        same = {name: models.OuterRef(name) for name in ("customer", "integration")}
+        another = ThinkificUser.objects.filter(**same, since__gt=models.OuterRef("seen_at"))
+        return self.filter(models.Exists(another))
 
 
 class Grant(models.Model):
@@ -71,6 +97,7 @@ class Grant(models.Model):
     objects = GrantQuerySet.as_manager()
 
     class Meta:
+        permissions = [("by_hand_grant", "Can give, end and move access by hand")]
         constraints = [
             models.UniqueConstraint(
                 fields=[
@@ -105,6 +132,11 @@ class Grant(models.Model):
                 condition=Q(state="active", seen_at=None),
                 name="grant_owed",
             ),
+            models.Index(
+                fields=["decided_at", "id"],
+                condition=Q(state__in=OVER),
+                name="grant_over",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -118,3 +150,27 @@ class Grant(models.Model):
     def parts(self) -> frozenset[str]:
         """What it gives: itself, and the courses of a bundle as far as they are known."""
         return frozenset([self.target, *(f"course:{number}" for number in self.course_ids)])
+
+
+class History(models.Model):
+    """The one row of an installation that is older than the ledger: how far its events are read."""
+
+    ONLY = 1
+
+    # How many events there were when the ledger began, and how many of them have been read.
+    events = models.PositiveBigIntegerField()
+    read = models.PositiveBigIntegerField(default=0)
+    # The last event that was read.
+    reached_at = models.DateTimeField(null=True)
+    reached_id = models.BigIntegerField(default=0)
+    # Actions whose purchase could not be told.
+    unclear = models.PositiveBigIntegerField(default=0)
+    began_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "history"
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="history_only_one")]
+
+    def __str__(self) -> str:
+        return f"{self.read:,} of {self.events:,} events"

@@ -91,7 +91,19 @@ class RuleTexts(models.Model):
 
 
 class EventLog(models.Model):
-    """One trigger for one product line and customer; every delivery gives at least one."""
+    """One trigger for one product line and customer; every delivery gives at least one.
+
+    What a person does by hand is an event too. It has no delivery, but an author.
+    """
+
+    class ByHand(models.TextChoices):
+        GIVE = "give", "Access given by hand"
+        END = "end", "Access ended by hand"
+        MOVE_AWAY = "move_away", "Access moved to another e-mail"
+        MOVE_HERE = "move_here", "Access moved from another e-mail"
+        # Decided by the rules, as the Product Purchased that SamCart should have sent.
+        ORDER = "order", "Order entered by hand"
+        NOTE = "note", "Note"
 
     class Status(models.TextChoices):
         WAITING = "waiting", "Waiting"
@@ -103,11 +115,15 @@ class EventLog(models.Model):
         REPEAT = "repeat", "Repeat"
         UNKNOWN_TYPE = "unknown_type", "Unknown type"
         UNREADABLE = "unreadable", "Unreadable"
+        NOTED = "noted", "Noted"
 
     # Where `db_index` is False, an index of Meta begins with the column.
-    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="events", db_index=False)
+    delivery = models.ForeignKey(
+        Delivery, models.CASCADE, null=True, related_name="events", db_index=False
+    )
     line = models.PositiveSmallIntegerField(default=0)
-    marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="events")
+    # None of what a person does by hand, but for an order.
+    marketplace = models.ForeignKey(Marketplace, models.CASCADE, null=True, related_name="events")
     trigger = models.CharField(max_length=40, choices=Trigger.choices, null=True)
     raw_type = models.CharField(max_length=100, blank=True)
     product = models.ForeignKey(
@@ -136,6 +152,10 @@ class EventLog(models.Model):
     # A person gave the e-mail address that SamCart did not send in a usable form.
     email_given_at = models.DateTimeField(null=True, editable=False)
     email_given_by = models.CharField(max_length=150, blank=True, editable=False)
+    # What a person did, who it was, and why; "" where SamCart sent the event.
+    by_hand = models.CharField(max_length=9, choices=ByHand.choices, blank=True, editable=False)
+    author = models.CharField(max_length=150, blank=True, editable=False)
+    author_note = models.TextField(blank=True, editable=False)
     # A person has seen to what this event left undone: it needs nobody any more.
     dealt_with_at = models.DateTimeField(null=True, editable=False)
     dealt_with_by = models.CharField(max_length=150, blank=True, editable=False)
@@ -149,6 +169,11 @@ class EventLog(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["delivery", "line"], name="event_line_once"),
+            models.CheckConstraint(
+                condition=models.Q(delivery__isnull=False, by_hand="")
+                | models.Q(delivery__isnull=True) & ~models.Q(by_hand=""),
+                name="event_sent_or_by_hand",
+            ),
         ]
         indexes = [
             # Not by the fields themselves: PostgreSQL would add one more of each, for LIKE.
@@ -161,6 +186,11 @@ class EventLog(models.Model):
             models.Index(fields=["status", "-received_at"], name="event_by_status"),
             models.Index(fields=["product", "-received_at"], name="event_of_product"),
             models.Index(fields=["trigger", "-received_at"], name="event_by_trigger"),
+            models.Index(
+                fields=["-received_at", "-id"],
+                condition=models.Q(delivery=None),
+                name="event_by_hand",
+            ),
             models.Index(
                 fields=["marketplace", "raw_type"],
                 condition=models.Q(status="unknown_type"),
@@ -176,8 +206,21 @@ class EventLog(models.Model):
         ]
 
     def __str__(self) -> str:
-        what = Trigger(self.trigger).label if self.trigger else "Unknown event"
-        return f"{what} #{self.pk}"
+        return f"{self.what_happened or 'Unknown event'} #{self.pk}"
+
+    @property
+    def what_happened(self) -> str:
+        """ "Product Purchased", "Access given by hand", "" where SamCart's type has no name yet."""
+        if self.by_hand == self.ByHand.ORDER:
+            return f"{Trigger.PRODUCT_PURCHASED.label} (entered by hand)"
+        if self.by_hand:
+            return self.ByHand(self.by_hand).label
+        return Trigger(self.trigger).label if self.trigger else ""
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it came by an address that had been withdrawn."""
+        return self.delivery is not None and self.delivery.withdrawn
 
     @classmethod
     def status_of(cls, runs: Iterable[str]) -> "EventLog.Status":

@@ -6,16 +6,20 @@ from uuid import UUID, uuid4
 from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Combinable, RawSQL
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from events.models.access import Grant
 from events.models.received import EventLog
-from integrations.models import Customer, Integration, ThinkificUser
+from integrations.models import Customer, Integration
 from rules import actions
 from rules.actions import ActionSpec
 from rules.models import Rule
 
 UNFINISHED = ("waiting", "running")
+# The code of an ending that waits for its day. Nothing is decided on it before.
+DELAYED = "delayed"
+# The code of what a person has dismissed.
+DISMISSED = "dismissed"
 
 
 class RuleRunQuerySet(models.QuerySet["RuleRun"]):
@@ -32,6 +36,10 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         gone = Q(integration=None) | self._without_a_needed_customer()
         return self.filter(gone, status=RuleRun.Status.WAITING)
 
+    def decided(self) -> "RuleRunQuerySet":
+        """Without the endings that wait for their day, or whose day has just come."""
+        return self.exclude(code=DELAYED)
+
     def with_customer(self) -> "RuleRunQuerySet":
         """Those that have the customer whom they need."""
         return self.filter(Q(customer__isnull=False) | Q(action__in=actions.passing_on()))
@@ -45,21 +53,20 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return Q(customer=None) & ~Q(action__in=actions.passing_on())
 
     def lost(self) -> "RuleRunQuerySet":
-        """What gave access last, but to an account that was deleted in Thinkific since."""
-        same = {name: models.OuterRef(name) for name in ("customer", "integration")}
-        another = ThinkificUser.objects.filter(**same, since__gt=models.OuterRef("finished_at"))
+        """What gave access that is due, but to an account that was deleted in Thinkific since."""
+        done = self.filter(status=RuleRun.Status.DONE, action__in=actions.giving_access())
+        return done.filter(grant__in=Grant.objects.active().lost())
+
+    def stranded(self) -> "RuleRunQuerySet":
+        """What was last to give access that Thinkific may not hold, and that nothing gives now."""
+        giving = RuleRun.objects.filter(action__in=actions.giving_access())
         at = models.OuterRef("received_at")
-        later = RuleRun.objects.filter(
+        later = giving.filter(
             Q(received_at__gt=at) | Q(received_at=at, pk__gt=models.OuterRef("pk")),
-            **same,
-            target=models.OuterRef("target"),
-            status=RuleRun.Status.DONE,
+            grant=models.OuterRef("grant"),
         )
-        giving = actions.giving_access()
-        # By an expression, or SQLite would take the index of all that was ever done for it.
-        state = Coalesce("status", models.Value(""))
-        done = self.alias(state=state).filter(state=RuleRun.Status.DONE, action__in=giving)
-        return done.filter(models.Exists(another), ~models.Exists(later))
+        last = self.filter(~models.Exists(later), action__in=actions.giving_access())
+        return last.filter(grant__in=Grant.objects.stranded())
 
     def next_in_line(self) -> "RuleRunQuerySet":
         """Runs that no other run of the same customer and site blocks.
@@ -161,6 +168,11 @@ class RuleRun(models.Model):
                 name="run_waiting",
             ),
             models.Index(fields=["next_attempt_at"], condition=Q(status="waiting"), name="run_due"),
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(status="waiting", code=DELAYED),
+                name="run_delayed",
+            ),
             models.Index(
                 fields=["integration", "lease_until"],
                 condition=Q(status="running"),

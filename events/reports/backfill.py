@@ -1,7 +1,7 @@
 """Buyers from before a rule: their events gave nothing, and a rule fits them now."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import F, Q, QuerySet
@@ -10,7 +10,7 @@ from django.utils import timezone
 from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, RuleRun
-from events.reports.places import by_place
+from events.reports import standing
 from integrations.models import Product
 from rules import actions
 from rules.engine import Reason
@@ -42,11 +42,16 @@ class Preview:
 
     @property
     def customers(self) -> int:
-        return _customers(self.run)
+        return len(_customers(each.event for each in self.run))
+
+    @property
+    def only(self) -> int | None:
+        """The number of the one event that is left to be run, None where there are several."""
+        return self.run[0].event.pk if len(self.run) == 1 and not self.more else None
 
     def customers_of(self, rule: Rule) -> int:
         """For how many of them this very rule would run."""
-        return _customers(each for each in self.run if rule in each.rules)
+        return len(_customers(each.event for each in self.run if rule in each.rules))
 
 
 def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[EventLog]:
@@ -78,7 +83,7 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)
     obstacles = rerun.obstacles(events)
-    held = _held(events)
+    held = standing.held(_customers(events))
     rows = []
     for event in events:
         fit = fitting.get(event.pk, [])
@@ -97,7 +102,7 @@ def settled(events: Sequence[EventLog]) -> set[int]:
     """
     taken_back = revocations.ended_since(events)
     fitting = rules_now(events)
-    held = _held([event for event in events if event.pk in fitting])
+    held = standing.held(_customers([event for event in events if event.pk in fitting]))
     return {
         event.pk
         for event in events
@@ -123,7 +128,7 @@ def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
     for event in events:
         for rule in in_order:
             same = rule.trigger == event.trigger and rule.marketplace_id == event.marketplace_id
-            if (event.delivery_id, rule.pk) in passed_on:
+            if (event.delivery_id, rule.pk) in passed_on or (rule.spec.passes_on and event.by_hand):
                 continue
             if same and rule.product_id in {None, event.product_id}:
                 found[event.pk].append(rule)
@@ -158,32 +163,12 @@ def since(event: EventLog, rule: Rule) -> str:
     return "A rule fits it now."
 
 
-def _customers(rows: Iterable[BackfillCandidate]) -> int:
-    return len({each.event.customer_id for each in rows})
-
-
-def _held(events: Iterable[EventLog]) -> dict[int, set[tuple[int | None, str]]]:
-    """{customer: what the person has as far as Admit knows, as (integration, target)}"""
-    customers = {event.customer_id for event in events if event.customer_id}
-    found = RuleRun.objects.filter(customer__in=customers).select_related("integration")
-    runs: dict[int, list[RuleRun]] = defaultdict(list)
-    for run in found.order_by("received_at", "pk"):
-        if run.customer_id:
-            runs[run.customer_id].append(run)
-    done = [run.pk for own in runs.values() for run in own if run.status == RuleRun.Status.DONE]
-    gone = frozenset(RuleRun.objects.filter(pk__in=done).lost().values_list("pk", flat=True))
-    return {
-        customer: {
-            (place.integration, place.target)
-            for place in by_place(own, gone)
-            if place.has and place.open is None
-        }
-        for customer, own in runs.items()
-    }
+def _customers(events: Iterable[EventLog]) -> set[int]:
+    return {event.customer_id for event in events if event.customer_id}
 
 
 def _has_all(
-    event: EventLog, rules: Sequence[Rule], held: dict[int, set[tuple[int | None, str]]]
+    event: EventLog, rules: Sequence[Rule], held: Mapping[int, set[tuple[int, str]]]
 ) -> str:
     """ "has Course Two already", "" where something would be new, or is to be ended."""
     has = held.get(event.customer_id or 0, set())

@@ -8,8 +8,10 @@ from typing import Any
 from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from events.models import Delivery, EventLog, RuleRun, Worker
+from events.access import history
+from events.models import Delivery, EventLog, Grant, RuleRun, Worker
 from events.reports import backfill, review
+from events.reports.promise import MAX_COUNT
 from integrations.models import Product
 from rules import actions
 from rules.models import Rule, Scope
@@ -17,10 +19,6 @@ from rules.triggers import Trigger
 
 Status = RuleRun.Status
 DAYS = 14
-# Purchases that gave nothing are counted so far back.
-LATELY = timedelta(days=30)
-# Beyond this many nobody asks for the exact number.
-MAX_COUNT = 10_000
 SILENCE = timedelta(minutes=2)
 
 
@@ -50,7 +48,7 @@ class EventCounts:
 
 @dataclass(frozen=True, slots=True)
 class UnfulfilledProduct:
-    """A product that was paid for and gave nothing; `last` is when last.
+    """A product that was paid for and gave nothing; `last` is when last, `newest` that event.
 
     `rule` gives something for a purchase of it now, `rule_off` would if it were turned on; its
     own go before global ones.
@@ -60,16 +58,9 @@ class UnfulfilledProduct:
     buyers: int
     purchases: int
     last: datetime
+    newest: int
     rule: Rule | None
     rule_off: Rule | None
-
-
-@dataclass(frozen=True, slots=True)
-class PaidForNothing:
-    """Purchases for which something is still owed: how many, at most MAX_COUNT + 1, and of what."""
-
-    purchases: int
-    products: list[UnfulfilledProduct]
 
 
 def format_count(number: int) -> str:
@@ -105,6 +96,18 @@ def failed() -> int:
 def held() -> int:
     """Actions that a person must release or dismiss."""
     return _at_most(RuleRun.objects.filter(status=Status.HELD))
+
+
+def stranded() -> int:
+    """Students who paid, and have lost the access as far as Admit knows; nothing gives it back.
+
+    None is told before all of the history is read, for what follows may say otherwise.
+    """
+    if history.unread():
+        return 0
+    # Not by DISTINCT: for that SQLite walks through all grants in the order of their students.
+    grants = Grant.objects.stranded().order_by().values_list("customer", flat=True)
+    return len(set(grants[: MAX_COUNT + 1]))
 
 
 def actions_by_day() -> list[DayTotals]:
@@ -152,21 +155,8 @@ def needing_somebody(most: int = 10) -> list[RuleRun]:
     return sorted(rows, key=lambda run: run.received_at, reverse=True)[:most]
 
 
-def unfulfilled_products() -> PaidForNothing:
-    """What was bought in the last 30 days and gave nothing, by product, most buyers first.
-
-    Left out is what is settled: refunded since, or given to the buyer in another way. That is
-    looked up for the newest backfill.MAX_EVENTS purchases.
-    """
-    since = timezone.now() - LATELY
-    purchases = review.gave_nothing().filter(received_at__gte=since)
-    newest = purchases.order_by("-received_at", "-pk").defer("verdicts", "custom_fields", "reason")
-    settled = backfill.settled(list(newest[: backfill.MAX_EVENTS]))
-    purchases = purchases.exclude(pk__in=settled)
-    return PaidForNothing(_at_most(purchases), _unsold(purchases))
-
-
-def _unsold(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
+def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
+    """These purchases that gave nothing, by product, most buyers first; see `promise`."""
     rows = (
         purchases.order_by()
         .values("product")
@@ -174,11 +164,13 @@ def _unsold(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
             buyers=Count(F("customer"), distinct=True),
             purchases=Count("pk"),
             last=Max("received_at"),
+            newest=Max("pk"),
         )
+        .values_list("product", "buyers", "purchases", "last", "newest")
         .order_by("-buyers", "-last")[:10]
     )
     found = list(rows)
-    products = Product.objects.in_bulk([row["product"] for row in found if row["product"]])
+    products = Product.objects.in_bulk([row[0] for row in found if row[0]])
     rules = Rule.objects.filter(
         Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
     )
@@ -186,18 +178,16 @@ def _unsold(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
     on = _first_of_each([rule for rule in giving if rule.enabled])
     off = _first_of_each([rule for rule in giving if not rule.enabled])
 
-    def unsold(
-        product: Product | None, buyers: int, purchases: int, last: datetime
+    def unfulfilled(
+        number: int | None, buyers: int, purchases: int, last: datetime, newest: int
     ) -> UnfulfilledProduct:
+        product = products.get(number) if number else None
         keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
         rule = next((on[key] for key in keys if key in on), None)
         rule_off = next((off[key] for key in keys if key in off), None)
-        return UnfulfilledProduct(product, buyers, purchases, last, rule, rule_off)
+        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off)
 
-    return [
-        unsold(products.get(row["product"]), row["buyers"], row["purchases"], row["last"])
-        for row in found
-    ]
+    return [unfulfilled(*row) for row in found]
 
 
 def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rule]:

@@ -1,82 +1,89 @@
-"""What to write to a customer who asks where the course is; no word of how Admit works."""
+"""The letter to a customer who asks where the course is; no word of how Admit works."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from django.utils import timezone
-
-from events.models import EventLog, RuleRun
-from events.reports.places import Place
+from events.access import ledger, sentences
+from events.models import EventLog
+from events.reports.standing import Standing
+from events.reports.why import Code, Sentence, of_order
 from integrations.models import Customer
-from rules.triggers import Trigger
 
 MAX_EVENTS_TOLD = 5
+HAS = {Code.HAS, Code.KEPT, Code.GIVING_AGAIN}
+LOOKED_AFTER = {Code.NOT_ENDED, Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED}
 
 
 def reply(
     customer: Customer,
-    places: Collection[Place],
+    told: Collection[tuple[Standing, Sentence]],
     *,
     owed: Collection[EventLog],
-    kept: Collection[Place],
     besides: Collection[EventLog] = (),
 ) -> str:
-    """A few friendly lines to send to the customer.
+    """A letter that can be sent as it stands.
 
-    `owed` was paid for and gave nothing. Of `kept` a person must decide: the places that another
-    purchase pays for, and those that nothing pays for any more. For the events of `besides`
-    something was done that gives no access.
+    `owed` was paid for and gave nothing. For the events of `besides` something was done that
+    gives no access.
     """
-    said = [_about(customer, place, looked_after=place in kept) for place in places]
-    said += [
-        f"we received your payment{_for(event)} and are looking after your access. We will write "
+    parts = [*_opens(customer, told), *_looked_after(told), *_ended(told)]
+    parts += [
+        f"We received your payment{_for(event)} and are looking after your access. We will write "
         "again."
-        for event in owed
+        for event in list(owed)[:MAX_EVENTS_TOLD]
     ]
-    parts = [each for each in said if each][:MAX_EVENTS_TOLD]
-    if not parts and besides:
-        parts = [
-            f"we received your order{_for(event)} and are looking into it. We will write again."
-            for event in besides
-        ][:MAX_EVENTS_TOLD]
     if not parts:
         parts = [
-            f"we found no course for {customer.readable_email}. Could it be that you ordered with "
+            f"We received your order{_for(event)} and are looking into it. We will write again."
+            for event in list(besides)[:MAX_EVENTS_TOLD]
+        ]
+    if not parts:
+        parts = [
+            f"We found no course for {customer.readable_email}. Could it be that you ordered with "
             "another e-mail address?"
         ]
     greeting = f"Hi {customer.first_name.strip()[:60] or 'there'},"
-    return "\n\n".join([greeting, *parts])
+    ending = "If anything is not as you expect, just reply to this e-mail."
+    return "\n\n".join([greeting, *parts, ending, "Kind regards"])
 
 
-def cause(run: RuleRun) -> str:
-    """ "the refund of order 1183 on 3 May" """
-    trigger = run.event.trigger
-    what = Trigger(trigger).wording.happening if trigger else "an event"
-    order = f" of order {run.event.order_id}" if run.event.order_id else ""
-    day = timezone.localtime(run.received_at)
-    return f"{what}{order} on {day.day} {day:%b}"
+def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
+    """What opens now and how to get in, once for each school."""
+    schools: dict[str, list[str]] = {}
+    for each, sentence in told:
+        if sentence.code in HAS:
+            schools.setdefault(each.site, []).append(each.name)
+    return [
+        f"You have access to {_listed(names)}. Please sign in at https://{site}.thinkific.com with "
+        f'{customer.readable_email}. If you have no password yet, or forgot it, press "Forgot '
+        'password?" there.'
+        for site, names in schools.items()
+    ]
 
 
-def _about(customer: Customer, place: Place, *, looked_after: bool) -> str:
-    """One sentence about this place, "" where there is nothing that the customer should hear."""
-    settled, undecided = place.settled, place.open
-    ends = undecided is not None and undecided.spec.ends_access
-    if looked_after or place.lost or (place.has and (place.newest.integration_id is None or ends)):
-        return _looking_after(place)
-    if place.has:
-        return (
-            f"you have access to {place.name}. Please sign in at "
-            f"https://{place.newest.site}.thinkific.com with {customer.readable_email}. If you "
-            'have no password yet, or forgot it, press "Forgot password?" there.'
-        )
-    if settled is not None and (undecided is None or ends):
-        return f"your access to {place.name} ended with {cause(settled)}." if place.given else ""
-    return _looking_after(place)
+def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
+    names = [each.name for each, sentence in told if sentence.code in LOOKED_AFTER]
+    if not names:
+        return []
+    return [f"We are looking after your access to {_listed(names)}, and will write again."]
 
 
-def _looking_after(place: Place) -> str:
-    return f"we are looking after your access to {place.name}, and will write again."
+def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
+    """What ended; the same cause is told once."""
+    causes: dict[str, list[str]] = {}
+    for each, sentence in told:
+        row = each.ended
+        if sentence.code in {Code.ENDED, Code.BARRED} and row is not None:
+            cause = f"with {sentences.cause(row)}"
+            if row.because == ledger.BY_HAND:
+                cause = f"on {sentences.day(row.ended_at or row.decided_at)}"
+            causes.setdefault(cause, []).append(each.name)
+    return [f"Your access to {_listed(names)} ended {cause}." for cause, names in causes.items()]
+
+
+def _listed(names: list[str]) -> str:
+    """ "Course One, Course Two and Course Three" """
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _for(event: EventLog) -> str:
-    product = f" for {event.product}" if event.product else ""
-    return product + (f" (order {event.order_id})" if event.order_id else "")
+    return (f" for {event.product}" if event.product else "") + of_order(event)

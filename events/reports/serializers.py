@@ -5,7 +5,6 @@ from typing import Any
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun
 from rules.engine import REASONS, Reason
-from rules.triggers import Trigger
 
 NOT_READ = "Not read yet: a worker of manage.py up does that within a second."
 
@@ -28,6 +27,9 @@ def as_data(event: EventLog) -> dict[str, Any]:
             for sentence, ran, why in event.sentences()
         ],
         "ordered_at": event.ordered_at.isoformat() if event.ordered_at else None,
+        "by_hand": event.by_hand or None,
+        "author": event.author or None,
+        "note": event.author_note or None,
     }
 
 
@@ -60,24 +62,29 @@ def unread(delivery: Delivery) -> dict[str, Any]:
         "runs": [],
         "verdicts": [],
         "ordered_at": None,
+        "by_hand": None,
+        "author": None,
+        "note": None,
     }
 
 
 def in_words(event: EventLog) -> list[str]:
     """A few lines for a terminal: what came, and what was done about it."""
-    what = Trigger(event.trigger).label if event.trigger else event.raw_type or "Something unknown"
+    what = event.what_happened or event.raw_type or "Something unknown"
     about = [
         f"of {event.product}" if event.product else "",
         f"for {event.customer}" if event.customer else "",
         f"(order {event.order_id})" if event.order_id else "",
     ]
     lines = [" ".join(filter(None, [f"{what}", *about])) + f": {event.get_status_display()}."]
+    if event.author:
+        lines.append(f"  {event.author}: {event.author_note}")
     if event.reason:
         lines.append(f"  {event.reason}")
     for run in _runs(event):
         action = f"{run.spec.label}, {run.destination_name}"
         lines.append(f"  {action}: {run.get_status_display()}. {wait_reasons.reason(run)}")
-    return [_visible(line) for line in lines]
+    return [visible(line) for line in lines]
 
 
 def _runs(event: EventLog) -> list[RuleRun]:
@@ -85,6 +92,6 @@ def _runs(event: EventLog) -> list[RuleRun]:
     return sorted(event.runs.all(), key=lambda run: run.pk)
 
 
-def _visible(line: str) -> str:
-    """Without characters that steer a terminal or turn the direction of its text."""
+def visible(line: str) -> str:
+    """The line without characters that steer a terminal or turn the direction of its text."""
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from events.deciding import revocations
+from events.access.decisions import Decisions
+from events.access.ledger import Sale
+from events.deciding import passing_on, revocations
+from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from integrations import rate_limit
 from integrations.models import Customer, FieldMapping, Marketplace, Product, ThinkificUser
@@ -50,6 +53,8 @@ def simulate(
     about = (product.kind, product.external_id) if product else None
     rules = Rule.objects.for_deciding(marketplace.pk)
     verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
+    if event is not None and event.by_hand:
+        verdicts = passing_on.never(verdicts)
     customer = Customer.objects.filter(email=normalize_email(email)).first() if email else None
     if not email and any(each.runs and not each.rule.spec.passes_on for each in verdicts):
         notes.append(
@@ -84,23 +89,21 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
             f"Thinkific said that {rule.destination} is gone. It would be asked again, and fail "
             "if that is still so."
         )
-    if event is not None and _later_one_done(rule, event):
-        notes.append("A later event for the same course or bundle is done: it would be skipped.")
-    if spec.passes_on and event is not None and event.delivery.body_removed_at is not None:
+    if event is not None and event.customer is not None and rule.target:
+        notes += _by_the_ledger(rule, event)
+    if spec.passes_on and event is not None and payload_removed(event.delivery):
         notes.append("What SamCart sent is not kept any more, so nothing could be sent.")
     calls = spec.planned_calls(known=known, fills_fields=bool(fields), site=site.site)
     return PlannedRun(rule, calls, notes)
 
 
-def _later_one_done(rule: Rule, event: EventLog) -> bool:
-    target = rule.target
-    return (
-        bool(target)
-        and RuleRun.objects.filter(
-            customer=event.customer_id,
-            integration=rule.integration_id,
-            target=target,
-            received_at__gt=event.received_at,
-            status=RuleRun.Status.DONE,
-        ).exists()
-    )
+def _by_the_ledger(rule: Rule, event: EventLog) -> list[str]:
+    """Why it would not be carried out, where the ledger forbids it; nothing is written."""
+    run = RuleRun(event=event, received_at=event.received_at, **RuleRun.copy_of(rule))
+    decisions = Decisions([Sale.of(event)])
+    run.customer = decisions.student(event)
+    decisions.decide(event, run)
+    if run.status == RuleRun.Status.WAITING:
+        return []
+    would = "held" if run.status == RuleRun.Status.HELD else "skipped"
+    return [f"It would be {would}. {run.message}"]

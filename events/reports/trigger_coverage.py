@@ -39,7 +39,9 @@ def last_received(
     wanted = list(triggers)
     if not wanted:
         return {}
-    of_account = EventLog.objects.filter(marketplace=OuterRef("pk")).order_by("-received_at")
+    # What a person entered, SamCart did not send.
+    sent = EventLog.objects.filter(marketplace=OuterRef("pk"), by_hand="")
+    of_account = sent.order_by("-received_at")
     newest = [
         Subquery(of_account.filter(trigger=trigger).values("received_at")[:1]) for trigger in wanted
     ]

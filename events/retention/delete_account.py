@@ -3,9 +3,10 @@
 import time
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from events.models import Delivery, EventLog
+from events.models import Delivery, EventLog, Grant
+from events.retention.batches import in_batches
 from integrations.models import Marketplace
 
 # Nothing on the page is counted further.
@@ -49,25 +50,24 @@ def summarize(marketplace: Marketplace) -> DeletionSummary:
 def delete(marketplace: Marketplace) -> bool:
     """Delete the account: address and rules at once, its events little by little, then itself.
 
-    Thinkific is not called: who has access keeps it. False when SECONDS were not enough; then
-    the account is still there, without address and rules, and closing it again goes on.
+    Thinkific is not called: who has access keeps it, and its grants stay. False when SECONDS were
+    not enough; then the account is still there, without address and rules, and closing it again
+    goes on.
     """
     until = time.monotonic() + SECONDS
     with transaction.atomic():
         marketplace.webhook_secrets.all().delete()
         marketplace.rules.all().delete()
-    deliveries = Delivery.objects.filter(marketplace=marketplace).order_by()
-    while batch := list(deliveries.values_list("pk", flat=True)[:BATCH]):
-        began = time.monotonic()
-        if began > until:
-            return False
-        with transaction.atomic():
-            Delivery.objects.filter(pk__in=batch).delete()
-        if connection.vendor == "sqlite":
-            # Leaves others as much time to write as it took.
-            time.sleep(time.monotonic() - began)
-    marketplace.delete()
-    return True
+    deliveries = Delivery.objects.filter(marketplace=marketplace)
+    grants = Grant.objects.filter(marketplace=marketplace)
+    over = in_batches(
+        deliveries, lambda some: some.delete(), size=BATCH, until=until
+    ) and in_batches(
+        grants, lambda some: some.update(marketplace=None, product=None), size=BATCH, until=until
+    )
+    if over:
+        marketplace.delete()
+    return over
 
 
 def _spoken(count: int, what: str) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
-from events.models import RuleRun
+from events.models import Grant, RuleRun
 from events.reports import backlog
+from events.retention.batches import in_batches
 from integrations.models import ApiCall, Integration, Intent, ThinkificUser
 
 # Changed in one transaction: on SQLite nothing can be received as long as it lasts.
@@ -60,39 +61,26 @@ def summarize(integration: Integration) -> DeletionSummary:
 def delete(integration: Integration) -> bool:
     """Turn the integration and its rules off at once, then delete it little by little.
 
-    Events, actions and calls stay, and Thinkific is not called: who has access keeps it. False
-    when SECONDS were not enough; then the integration is off, and disconnecting it goes on.
+    Events, actions and calls stay, and Thinkific is not called: who has access keeps it, and its
+    grants are forgotten. False when SECONDS were not enough; then the integration is off, and
+    disconnecting it goes on.
     """
     until = time.monotonic() + SECONDS
     with transaction.atomic():
         Integration.objects.filter(pk=integration.pk).update(enabled=False)
         integration.rules.update(enabled=False)
 
-    def in_batches(model: Any, change: Callable[[QuerySet[Any]], object]) -> bool:
-        return _in_batches(model._default_manager.filter(integration=integration), change, until)
+    def change_all(model: Any, change: Callable[[QuerySet[Any]], object]) -> bool:
+        rows = model._default_manager.filter(integration=integration)
+        return in_batches(rows, change, size=BATCH, until=until)
 
     over = (
-        in_batches(RuleRun, lambda runs: runs.update(integration=None, rule=None))
-        and in_batches(ApiCall, lambda calls: calls.update(integration=None))
-        and in_batches(ThinkificUser, lambda thinkific_users: thinkific_users.delete())
-        and in_batches(Intent, lambda intents: intents.delete())
+        change_all(RuleRun, lambda runs: runs.update(integration=None, rule=None, grant=None))
+        and change_all(Grant, lambda grants: grants.delete())
+        and change_all(ApiCall, lambda calls: calls.update(integration=None))
+        and change_all(ThinkificUser, lambda thinkific_users: thinkific_users.delete())
+        and change_all(Intent, lambda intents: intents.delete())
     )
     if over:
         integration.delete()
     return over
-
-
-def _in_batches(
-    rows: QuerySet[Any], change: Callable[[QuerySet[Any]], object], until: float
-) -> bool:
-    """Carry out the change, after which no row is left; False when the time is over before."""
-    while batch := list(rows.order_by().values_list("pk", flat=True)[:BATCH]):
-        began = time.monotonic()
-        if began > until:
-            return False
-        with transaction.atomic():
-            change(rows.filter(pk__in=batch))
-        if connection.vendor == "sqlite":
-            # Leaves others as much time to write as it took.
-            time.sleep(time.monotonic() - began)
-    return True

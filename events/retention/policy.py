@@ -7,6 +7,7 @@ caller's short transaction.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +20,7 @@ from django_q.models import OrmQ, Task
 
 from events.access.lock import try_lock
 from events.deciding.repeats import WINDOW
-from events.models import Delivery, EventLog, EventTerm, RuleRun, RuleTexts
+from events.models import Delivery, EventLog, EventTerm, Grant, RuleRun, RuleTexts
 from events.reports.review import NOT_UNDERSTOOD
 from integrations.models import ApiCall
 
@@ -101,40 +102,74 @@ def events() -> QuerySet[Delivery]:
     return old.filter(state=Delivery.State.READ)
 
 
-def _events_that_go(pks: Sequence[int]) -> list[int]:
+def _events_that_go(pks: Sequence[int], of: str) -> list[int]:
     """Nothing of a customer goes as long as any event of that customer is open.
 
-    For what may still be carried out must find what came after it and has overtaken it.
+    A held action is decided when a person releases it: by what came before and after it.
     """
     of_customer = EventLog.objects.filter(OPEN, customer=OuterRef("customer"))
-    kept = EventLog.objects.filter(OPEN | Exists(of_customer), delivery__in=pks)
-    return sorted(set(pks) - set(kept.values_list("delivery", flat=True)))
+    kept = EventLog.objects.filter(OPEN | Exists(of_customer), **{f"{of}__in": pks})
+    return sorted(set(pks) - set(kept.values_list(of, flat=True)))
 
 
-def _remove_events(pks: Sequence[int]) -> int:
+def _remove_deliveries(pks: Sequence[int]) -> int:
+    found = EventLog.objects.filter(delivery__in=pks)
+    _remove_events(list(found.values_list("pk", flat=True)))
+    Delivery.objects.filter(repeat_of__in=pks).update(repeat_of=None)
+    return Delivery.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+
+
+def _remove_events(found: Sequence[int]) -> int:
     """By bare statements: Django's own cascade would first fetch every row."""
-    found = list(EventLog.objects.filter(delivery__in=pks).values_list("pk", flat=True))
     runs = list(RuleRun.objects.filter(event__in=found).values_list("pk", flat=True))
     alias = connection.alias
     ApiCall.objects.filter(run_id__in=runs)._raw_delete(alias)
     RuleRun.objects.filter(pk__in=runs)._raw_delete(alias)
     EventTerm.objects.filter(event__in=found)._raw_delete(alias)
-    EventLog.objects.filter(pk__in=found)._raw_delete(alias)
-    Delivery.objects.filter(repeat_of__in=pks).update(repeat_of=None)
-    return Delivery.objects.filter(pk__in=pks)._raw_delete(alias)
+    Grant.objects.filter(event__in=found).update(event=None)
+    return EventLog.objects.filter(pk__in=found)._raw_delete(alias)
 
 
-def _lock_and_choose(pks: Sequence[int]) -> list[int]:
+def _lock_and_choose(pks: Sequence[int], *, of: str) -> list[int]:
     """Those that may go now, held until the transaction ends: a retry may just have begun.
 
+    `of` is the column of an event by which they are chosen: its own number, or its delivery.
     In the order in which retries take their locks, actions before events.
     """
     if connection.features.has_select_for_update and connection.in_atomic_block:
-        runs = RuleRun.objects.filter(event__delivery__in=pks).order_by("pk")
+        runs = RuleRun.objects.filter(**{f"event__{of}__in": pks}).order_by("pk")
         list(runs.select_for_update(of=("self",)).values_list("pk"))
-        events_ = EventLog.objects.filter(delivery__in=pks).order_by("pk")
+        events_ = EventLog.objects.filter(**{f"{of}__in": pks}).order_by("pk")
         list(events_.select_for_update(of=("self",)).values_list("pk"))
-    return _events_that_go(pks)
+    return _events_that_go(pks, of)
+
+
+def _by_hand() -> QuerySet[EventLog]:
+    return _older(EventLog, "received_at", settings.KEEP_EVENTS_DAYS).filter(delivery=None)
+
+
+# Grants
+
+
+def _grants() -> QuerySet[Grant]:
+    """Those that are over. What is active stays, however old it is."""
+    return _older(Grant, "decided_at", settings.KEEP_EVENTS_DAYS) & Grant.objects.over()
+
+
+def _grants_that_go(pks: Sequence[int]) -> list[int]:
+    """Without those by which an open event or action is decided, for one at a time decides."""
+    if connection.in_atomic_block and not try_lock():
+        return []
+    open_events = EventLog.objects.filter(OPEN)
+    of_customer = open_events.filter(customer=OuterRef("customer"))
+    by_action = open_events.filter(runs__grant=OuterRef("pk"))
+    over = _grants().filter(~Exists(of_customer), ~Exists(by_action), pk__in=pks)
+    return list(over.values_list("pk", flat=True))
+
+
+def _remove_grants(pks: Sequence[int]) -> int:
+    RuleRun.objects.filter(grant__in=pks).update(grant=None)
+    return Grant.objects.filter(pk__in=pks)._raw_delete(connection.alias)
 
 
 # What else would pile up
@@ -186,9 +221,27 @@ TASKS = (
         "delivery with its events and actions",
         "deliveries with their events and actions",
         events,
-        _remove_events,
-        _lock_and_choose,
+        _remove_deliveries,
+        partial(_lock_and_choose, of="delivery"),
         "received_at",
+    ),
+    RetentionTask(
+        "by_hand",
+        "event by hand with its actions",
+        "events by hand with their actions",
+        _by_hand,
+        _remove_events,
+        partial(_lock_and_choose, of="pk"),
+        "received_at",
+    ),
+    RetentionTask(
+        "grants",
+        "grant that has ended",
+        "grants that have ended",
+        _grants,
+        _remove_grants,
+        _grants_that_go,
+        "decided_at",
     ),
     RetentionTask(
         "texts",

@@ -3,7 +3,7 @@
 from django.db.models import DurationField, ExpressionWrapper, F, Max
 from django.db.models.functions import Now
 
-from events.access import comparing
+from events.access import comparing, history
 from events.execution import due_work
 from events.models import Delivery, Worker
 from events.queue import wake
@@ -45,7 +45,8 @@ def anything_due() -> bool:
 
 def work_due() -> bool:
     """Whether an event waits to be read, or an action to be carried out."""
-    return Delivery.objects.filter(state=Delivery.State.NEW).exists() or due_work.exists()
+    unread = Delivery.objects.filter(state=Delivery.State.NEW).exists()
+    return unread or due_work.exists() or history.unread() is not None
 
 
 def silence(cluster: str = "") -> float | None:

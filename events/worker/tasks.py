@@ -9,8 +9,9 @@ import time
 from django.conf import settings
 from django.db import connection
 
+from events.access import history
 from events.deciding.inbox import Inbox
-from events.execution import recovery
+from events.execution import delayed, recovery
 from events.execution.conversation import Conversation
 from events.execution.loop import PAUSE_SECONDS, Loop
 from events.execution.senders import Senders
@@ -35,7 +36,9 @@ def work() -> None:
     try:
         heartbeat.record()
         comparing.begin()
-        if _drain():
+        if history.unread() is not None:
+            _read_history()
+        elif _drain():
             wake.wake()
         elif not heartbeat.record():
             until = time.monotonic() + TIDY_SHARE * settings.TASK_SECONDS
@@ -45,6 +48,17 @@ def work() -> None:
         log.error("work_broke_off", extra={"error": type(error).__name__})
 
 
+def _read_history() -> None:
+    """Read on for a while. What comes in meanwhile is stored, and decided when all is read."""
+    until = time.monotonic() + settings.TASK_SECONDS * CLAIM_SHARE
+    while history.unread() is not None and time.monotonic() < until and not heartbeat.record():
+        began = time.monotonic()
+        read = history.step()
+        # On SQLite others have as much time to write as it took.
+        leave = time.monotonic() - began if connection.vendor == "sqlite" else 0.0
+        time.sleep(leave if read else PAUSE_SECONDS)
+
+
 def _drain() -> bool:
     """True when time was up before the work was."""
     start = time.monotonic()
@@ -52,6 +66,7 @@ def _drain() -> bool:
     call_until = start + settings.TASK_SECONDS * (1 - SPARE_SHARE) - settings.CALL_DEADLINE_SECONDS
     loop = Loop(_threads(), claim_until=claim_until, call_until=call_until)
     recovery.revive()
+    delayed.decide_due()
     try:
         return _go_on(loop, Inbox())
     finally:

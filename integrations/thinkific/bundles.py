@@ -41,8 +41,8 @@ def close(
 ) -> Steps[courses.Closed]:
     """End the access to the courses of the bundle now, but for those to `keep` ("course:501").
 
-    `gave` are the courses that the bundle had when it was given: one that was taken out of it since
-    may still be open.
+    The courses of `gave` are ended as well where the bundle does not show them: they were given one
+    by one, or were taken out of the bundle since.
     """
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
@@ -50,16 +50,15 @@ def close(
         # What was asked for would come after our look, and stay for ever.
         raise _later()
     attempt.settle(target)
-    if not rows:
-        return courses.Closed.NEVER
-    there = {row.get("course_id") for row in rows}
-    for number in gave:
-        if number not in there and f"course:{number}" not in keep:
-            yield from courses.close(attempt, user, number)
+    shown = {row.get("course_id") for row in rows}
+    hidden = [n for n in gave if n not in shown and f"course:{n}" not in keep]
+    found = {courses.Closed.BEFORE if rows else courses.Closed.NEVER}
+    for number in hidden:
+        found.add((yield from courses.close(attempt, user, number)))
     running = [row for row in rows if not courses.has_ended(row, attempt.now)]
     ending = [row for row in running if f"course:{row.get('course_id')}" not in keep]
     if not ending:
-        return courses.Closed.BEFORE
+        return next(each for each in courses.Closed if each in found)
     if len(ending) < len(running):
         for row in ending:
             yield from courses.end(attempt, user, row)

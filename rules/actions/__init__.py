@@ -6,7 +6,15 @@ Code that needs to know something about an action asks its spec, and never reads
 from enum import StrEnum
 
 from rules.actions import enrollments, notify
-from rules.actions.spec import ActionInput, ActionOutcome, ActionSpec, Effect, Message, PlannedCall
+from rules.actions.spec import (
+    ActionInput,
+    ActionOutcome,
+    ActionSpec,
+    Effect,
+    Message,
+    PlannedCall,
+    read_target,
+)
 
 __all__ = [
     "ACTIONS",
@@ -20,6 +28,7 @@ __all__ = [
     "choices",
     "giving_access",
     "passing_on",
+    "read_target",
 ]
 
 

@@ -39,9 +39,9 @@ class ActionInput:
     `said_gone`: the site has said before that there is no such course or bundle. `kept` are the
     courses and bundles that stay open whatever is ended, by what gives them: {"course:501": "order
     1183"}. `only`, where it is not None, are the courses of the bundle that are given one by one,
-    because others of them have ended. `gave` are those that the bundle had when it was given.
-    `message` is for an action that passes it on; None where the
-    body is not kept.
+    because others of them have ended. `gave` are courses of the bundle that are ended one by one
+    where the bundle does not show them. `message` is for an action that passes it on; None where
+    the body is not kept.
     """
 
     destination_id: int
@@ -112,3 +112,9 @@ class ActionSpec:
         if self.effect is Effect.NONE or self.target is None:
             return ""
         return f"{self.target.value}:{number}"
+
+
+def read_target(target: str) -> tuple[Destination.Kind, int]:
+    """The kind and number of the course or bundle that `ActionSpec.concerns` wrote."""
+    kind, _, number = target.partition(":")
+    return Destination.Kind(kind), int(number)

@@ -11,6 +11,7 @@ from integrations import credentials, secrets
 from integrations.models import Destination, FieldMapping, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.site_check import accept_key
+from rules.configuration import entered
 from rules.configuration.entries import Configuration, IntegrationEntry, MarketplaceEntry, RuleEntry
 from rules.configuration.faults import Faulty
 from rules.configuration.sites import Site
@@ -97,12 +98,12 @@ def _write_integration(
     if is_new or changed:
         credentials.save(row, site.new_secret)
     told = _store(entry, row, site)
-    entered = _write_destinations(entry, row)
+    made = entered.write(entry, row)
     if is_new:
         report.changes.append(f"Add integration {row} (site {row.site}): {told}")
     elif changed:
         report.changes.append(f"Change integration {row}: {', '.join(changed)}.")
-    report.changes.extend(entered)
+    report.changes.extend(made)
     _write_mappings(entry, row, site, report)
 
 
@@ -127,24 +128,6 @@ def _store(entry: IntegrationEntry, row: Integration, site: Site) -> str:
     if site.new_secret:
         accept_key(row)
     return told
-
-
-def _write_destinations(entry: IntegrationEntry, row: Integration) -> list[str]:
-    """Enter what the file enters by hand and Thinkific does not list; a sentence for each."""
-    known = {(each.kind, each.external_id): each for each in row.destinations.all()}
-    told = []
-    for wanted in entry.destinations:
-        there = known.get((wanted.kind.value, wanted.number))
-        if there and (there.listed or (there.by_hand and there.name == wanted.name)):
-            continue
-        entered = catalog.by_number(row, wanted.kind.value, wanted.number, wanted.name)
-        catalog.enter(entered)
-        told.append(f"Enter by hand {_described(entered)}.")
-    return told
-
-
-def _described(row: Destination) -> str:
-    return f"{row.kind} {row.external_id} ({row}) on {row.integration}"
 
 
 def _write_mappings(
@@ -177,11 +160,23 @@ def _write_rules(configuration: Configuration, stored: Stored, report: ApplyRepo
             new.append(_new_rule(entry, stored, products, destinations))
             off = "" if entry.enabled else " (off)"
             report.changes.append(f"Add rule: {new[-1]}{off}.")
-        elif rule.enabled != entry.enabled:
-            rule.enabled = entry.enabled
-            rule.save(update_fields=["enabled"])
-            report.changes.append(f"Turn {_switch(rule.enabled)} rule: {rule}.")
+        else:
+            report.changes.extend(_set_rule_switches(rule, entry))
     Rule.objects.bulk_create(new)
+
+
+def _set_rule_switches(rule: Rule, entry: RuleEntry) -> list[str]:
+    told = []
+    if rule.ends_all != entry.ends_all:
+        rule.ends_all = entry.ends_all
+        what = "whatever gave it" if rule.ends_all else "only what its purchase gave"
+        told.append(f"End {what} by rule: {rule}.")
+    if rule.enabled != entry.enabled:
+        rule.enabled = entry.enabled
+        told.append(f"Turn {_switch(rule.enabled)} rule: {rule}.")
+    if told:
+        rule.save(update_fields=["enabled", "ends_all"])
+    return told
 
 
 def _new_rule(
@@ -203,6 +198,7 @@ def _new_rule(
         integration=integration,
         action=entry.action.key,
         destination=destination,
+        ends_all=entry.ends_all,
         enabled=entry.enabled,
     )
     try:
@@ -250,7 +246,7 @@ def _leave_or_delete(
         for mapping in entry.mappings
     }
     rules = [rule for key, rule in stored.rules.items() if key not in named]
-    entered = _entered_otherwise(configuration)
+    left = entered.not_named(configuration)
     mappings = [
         each
         for each in stored.mappings
@@ -259,32 +255,17 @@ def _leave_or_delete(
     told = [f"rule: {rule}" for rule in rules]
     told += [f"field mapping: {each} on {each.integration}" for each in mappings]
     if not prune:
-        report.left.extend(told + [f"entered by hand: {_described(each)}" for each in entered])
+        report.left.extend(told + [f"entered by hand: {entered.described(each)}" for each in left])
         return
     Rule.objects.filter(pk__in=[rule.pk for rule in rules]).delete()
     FieldMapping.objects.filter(pk__in=[each.pk for each in mappings]).delete()
     report.changes.extend(f"Delete {text}." for text in told)
-    for each in entered:
+    for each in left:
         if each.rules.exists():
-            report.kept.append(f"entered by hand: {_described(each)}")
+            report.kept.append(f"entered by hand: {entered.described(each)}")
         else:
-            report.changes.append(f"Delete {_described(each)}, which was entered by hand.")
+            report.changes.append(f"Delete {entered.described(each)}, which was entered by hand.")
             each.delete()
-
-
-def _entered_otherwise(configuration: Configuration) -> list[Destination]:
-    """What was entered by hand and the file does not name."""
-    named = {
-        (entry.name, each.kind.value, each.number)
-        for entry in configuration.integrations
-        for each in entry.destinations
-    }
-    by_hand = Destination.objects.filter(by_hand=True).select_related("integration").order_by("pk")
-    return [
-        each
-        for each in by_hand
-        if (each.integration.name, each.kind, each.external_id) not in named
-    ]
 
 
 def _there(rows: Mapping[Key, Row], key: Key) -> Row:

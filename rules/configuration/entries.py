@@ -8,6 +8,8 @@ from rules.actions import ActionSpec
 from rules.configuration.faults import EntryPosition
 from rules.triggers import Trigger
 
+# What a rule that ends access ends: what its purchase gave, or whatever gave it.
+OWN, ANY = "own", "any"
 RuleKey = tuple[str, str, str, str, str, int | None]
 
 
@@ -64,6 +66,7 @@ class RuleEntry:
     integration: str
     action: ActionSpec
     destination: int | None
+    ends_all: bool
     enabled: bool
 
     @property
@@ -75,7 +78,7 @@ class RuleEntry:
 
     @property
     def key(self) -> RuleKey:
-        """What makes it the same rule: all but its switch."""
+        """What makes it the same rule: all but its switches."""
         return (
             self.marketplace,
             self.product,

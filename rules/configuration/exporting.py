@@ -9,6 +9,7 @@ import yaml
 from integrations import app_registry
 from integrations.models import FieldMapping, Integration, Marketplace, Product
 from integrations.samcart.text import storable
+from rules.configuration.entries import ANY
 from rules.configuration.fields import escape
 from rules.models import Rule
 
@@ -91,6 +92,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
     }
     if rule.destination:
         entry["destination"] = rule.destination.external_id
+    if rule.ends_all:
+        entry["ends"] = ANY
     return entry | {"enabled": rule.enabled}
 
 

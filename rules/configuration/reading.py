@@ -15,6 +15,8 @@ from rules.actions import ACTIONS
 from rules.configuration import document
 from rules.configuration.document import Entry
 from rules.configuration.entries import (
+    ANY,
+    OWN,
     Configuration,
     DestinationEntry,
     IntegrationEntry,
@@ -181,6 +183,7 @@ _RULE_KEYS = (
     "integration",
     "action",
     "destination",
+    "ends",
     "enabled",
 )
 
@@ -192,6 +195,7 @@ def _rule(fields: Fields) -> RuleEntry | None:
     trigger = fields.choice("trigger", Trigger.values)
     action = fields.choice("action", list(ACTIONS))
     destination = _destination(fields, action)
+    ends = _ends(fields, action)
     enabled = fields.flag("enabled")
     product = _product(fields)
     product_name = fields.text("product_name", longest=255, needed=False)
@@ -210,6 +214,7 @@ def _rule(fields: Fields) -> RuleEntry | None:
         integration=integration,
         action=ACTIONS[action],
         destination=destination,
+        ends_all=ends == ANY,
         enabled=enabled is not False,
     )
 
@@ -220,6 +225,13 @@ def _destination(fields: Fields, action: str) -> int | None:
     if "destination" in fields.entry:
         fields.fault(f"{action} has no `destination`. Leave the line out.")
     return None
+
+
+def _ends(fields: Fields, action: str) -> str:
+    if action and "ends" in fields.entry and not ACTIONS[action].ends_access:
+        fields.fault(f"{action} ends no access. Leave `ends` out.")
+        return ""
+    return fields.choice("ends", (OWN, ANY), needed=False)
 
 
 def _product(fields: Fields) -> str:

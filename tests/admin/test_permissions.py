@@ -42,6 +42,11 @@ MAY_OPEN: dict[str, set[str]] = {
     "new-rule-added": SETS_UP,
     "new-rule-refresh": SETS_UP,
     "earlier": HELPS,
+    "give-access": HELPS,
+    "end-access": HELPS,
+    "move-access": HELPS,
+    "enter-order": HELPS,
+    "add-note": HELPS,
     "simulate": HELPS,
     "queue": ALONE,
 }

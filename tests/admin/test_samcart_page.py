@@ -13,13 +13,13 @@ from django_q.models import OrmQ
 from config import public_url
 from config.staff import roles
 from events.deciding import inbox
-from events.models import Delivery, EventLog, RuleRun
+from events.models import Delivery, EventLog, Grant, RuleRun
 from events.retention import delete_account
 from integrations import credentials
 from integrations.models import Marketplace, Product, WebhookSecret
 from rules.models import NamedType, Rule
 from rules.triggers import Category, Trigger
-from tests.support import factories
+from tests.support import factories, queued
 from tests.support import shop as shops
 from tests.support.pages import plain, said, signed_in, words
 from tests.support.queued import event
@@ -118,7 +118,7 @@ def test_a_leaked_address_is_ended_at_once_and_what_comes_there_waits_for_a_pers
     # The old address takes what is sent, and carries nothing out; the new one does.
     shop.sell(changed("10_product", order__id=1))
     held = EventLog.objects.get()
-    assert (held.delivery.withdrawn, held.runs.filter(status="held").count()) == (True, 1)
+    assert (held.withdrawn, held.runs.filter(status="held").count()) == (True, 1)
     assert "It was sent to a withdrawn address." in held.reason
     assert shop.post(changed("10_product", order__id=2), secret=new).status_code == 200
     assert Delivery.objects.latest("pk").withdrawn is False
@@ -337,6 +337,23 @@ def test_deleting_an_account_counts_first_and_leaves_the_others_alone(boss, shop
     for model, left in ((Delivery, 3), (EventLog, 3), (RuleRun, 3), (Rule, 1), (Product, 1)):
         assert model._default_manager.count() == left, model
     assert second.post({"type": "Order"}).status_code == 200
+
+
+def test_who_has_access_keeps_it_when_the_account_is_deleted(boss, shop, monkeypatch):
+    """Also where one order has two products that give the same course."""
+    monkeypatch.setattr(delete_account, "BATCH", 1)
+    runs = [
+        queued.run(factories.DestinationFactory.create(), of=of, status="done")
+        for of in (event(factories.CustomerFactory.create(), order="7") for _ in range(2))
+    ]
+    for run in runs:
+        product = factories.ProductFactory.create(marketplace=shop.marketplace)
+        same: dict[str, Any] = {"integration": runs[0].integration, "target": "course:501"}
+        queued.grant(run, product=product, marketplace=shop.marketplace, **same)
+    boss.post(place("-delete", shop.marketplace.pk))
+    for grant in Grant.objects.active():
+        assert (grant.marketplace, grant.product, grant.event) == (None, None, None)
+    assert list(Grant.objects.values_list("order_id", flat=True)) == ["7", "7"]
 
 
 def test_an_account_with_too_much_to_delete_at_once_is_deleted_by_another_press(

@@ -1,8 +1,9 @@
 """A long history beside what is there already: `python -m tests.bench.past EVENTS`.
 
 Fills the database of DATABASE_URL with so many old events of three years, their deliveries,
-buyers, actions and exchanges, by statements that the database carries out itself. All of it is
-over: nothing waits, so that what is measured afterwards does the same work as without it.
+buyers, actions, grants and exchanges, by statements that the database carries out itself. All of
+it is over: nothing waits, so that what is measured afterwards does the same work as without it.
+With `--unread` the events are older than the ledger, which reads them first.
 """
 
 import os
@@ -26,17 +27,26 @@ _STATUS = (
     "CASE WHEN i %% 50 = 7 THEN 'failed' WHEN i %% 50 = 11 THEN 'skipped'"
     " WHEN i %% 200 = 13 THEN 'held' ELSE 'done' END"
 )
+# Of ten events one is the refund of the fifth.
 _TRIGGER = "CASE i %% 10 WHEN 0 THEN 'product_refunded' ELSE 'product_purchased' END"
+_ACTION = "CASE i %% 10 WHEN 0 THEN 'expire_course_enrollment' ELSE 'create_course_enrollment' END"
+_CODE = "CASE i %% 10 WHEN 0 THEN 'ended' ELSE 'enrolled' END"
+_SALE = "(CASE i %% 10 WHEN 0 THEN i - 5 ELSE i END)"
+_SUBSCRIPTION = f"CASE {_SALE} %% 4 WHEN 0 THEN 'old' || ({_SALE} / 12) ELSE '' END"
+_HELD = "i %% 200 = 13"
 
 
-def fill(events: int) -> None:
-    """Old events of the first account, and runs of its first rule at the first site."""
+def fill(events: int, *, read: bool = True) -> None:
+    """Old events of the first account, and runs of its first rule at the first site.
+
+    Their grants too, or not `read`: then the ledger has yet to read them.
+    """
     people = max(1, events * OF_TEN // 10)
     first = {table: _newest(table) + 1 for table in NUMBERED}
     event_status = f"CASE WHEN i %% 50 = 3 THEN 'no_rule' ELSE {_STATUS} END"
     age = f"({events} - i) * {YEARS_SECONDS / events!r} + 7200.0"
     at = _AGO[connection.vendor].format(seconds=age)
-    buyer = f"{first['integrations_customer']} + i %% {people}"
+    buyer = f"{first['integrations_customer']} + {_SALE} %% {people}"
     delivery, event = (
         f"{first[table]} + i - 1" for table in ("events_delivery", "events_eventlog")
     )
@@ -90,8 +100,8 @@ def fill(events: int) -> None:
         status=event_status,
         gave_nothing="i %% 50 = 3",
         reason="''",
-        order_id="'' || i",
-        subscription_id="CASE i %% 4 WHEN 0 THEN 'old' || i / 12 ELSE '' END",
+        order_id=f"'old' || {_SALE}",
+        subscription_id=_SUBSCRIPTION,
         transaction_id="'old' || i",
         samcart_customer_id=f"'old' || i %% {people}",
         custom_fields=_json("{}"),
@@ -103,27 +113,35 @@ def fill(events: int) -> None:
         product_id=_any("integrations_product"),
         dealt_with_by="''",
         email_given_by="''",
+        by_hand="''",
+        author="''",
+        author_note="''",
         email_as_sent="''",
         name_as_sent="''",
     )
+    grant = f"{first['events_grant']} + {_SALE} - 1"
+    if read:
+        _insert_grants(events, grant, buyer, event, at)
     _insert(
         "events_rulerun",
         events,
         id=run,
         received_at=at,
-        action="'create_course_enrollment'",
-        destination_id="501 + i %% 40",
-        destination_name="'Course ' || i %% 40",
-        target="'course:' || (501 + i %% 40)",
+        action=_ACTION,
+        destination_id=f"501 + {_SALE} %% 40",
+        destination_name=f"'Course ' || ({_SALE} %% 40)",
+        target=f"'course:' || (501 + {_SALE} %% 40)",
         site="'acme'",
         rule_sentence="'When it is purchased, enroll the customer.'",
         status=_STATUS,
-        code="'enrolled'",
+        code=_CODE,
         message="'Enrolled.'",
         attempts="1",
         crashes="0",
-        forced="FALSE",
+        ends_all="FALSE",
+        started_at=at,
         finished_at=at,
+        grant_id=f"CASE WHEN {_HELD} THEN NULL ELSE {grant} END" if read else "NULL",
         customer_id=buyer,
         event_id=event,
         integration_id=site,
@@ -144,6 +162,8 @@ def fill(events: int) -> None:
         sent_at=at,
         integration_id=site,
     )
+    if not read:
+        _insert("events_history", 1, id="1", events=f"{events}", **ZERO)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             for table in NUMBERED:
@@ -154,23 +174,55 @@ def fill(events: int) -> None:
             cursor.execute("ANALYZE")
 
 
+def _insert_grants(events: int, grant: str, buyer: str, event: str, at: str) -> None:
+    """What the purchases gave, as far as they were carried out and not refunded."""
+    refunded = "i %% 10 = 5"
+    _insert(
+        "events_grant",
+        events,
+        where=f"i %% 10 <> 0 AND NOT {_HELD}",
+        id=grant,
+        source="'purchase'",
+        order_id=f"'old' || {_SALE}",
+        subscription_id=_SUBSCRIPTION,
+        product_name="'Watercolor'",
+        target="'course:' || (501 + i %% 40)",
+        name="'Course ' || (i %% 40)",
+        course_ids=_json("[]"),
+        state=f"CASE WHEN {refunded} THEN 'ended' ELSE 'active' END",
+        decided_at=at,
+        because=f"CASE WHEN {refunded} THEN 'product_refunded' ELSE 'product_purchased' END",
+        event_id=event,
+        opened_at=at,
+        ended_at=f"CASE WHEN {refunded} THEN {at} END",
+        seen_at=f"CASE WHEN {_STATUS} <> 'failed' THEN {at} END",
+        customer_id=buyer,
+        integration_id=_any("integrations_integration"),
+        marketplace_id=_any("integrations_marketplace"),
+        product_id=_any("integrations_product"),
+    )
+
+
+ZERO = {"read": "0", "reached_id": "0", "unclear": "0"}
 NUMBERED = (
     "integrations_customer",
     "events_delivery",
     "events_eventlog",
+    "events_grant",
     "events_rulerun",
     "integrations_apicall",
 )
 TABLES = (*NUMBERED, "integrations_searchterm")
 
 
-def _insert(table: str, count: int, **columns: str) -> None:
+def _insert(table: str, count: int, *, where: str = "TRUE", **columns: str) -> None:
     """Rows numbered by `i` from 1, each column an expression of it."""
     names, values = ", ".join(f'"{name}"' for name in columns), ", ".join(columns.values())
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {table} ({names}) WITH RECURSIVE n(i) AS "
-            f"(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s) SELECT {values} FROM n",
+            "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s) "
+            f"SELECT {values} FROM n WHERE {where}",
             [count],
         )
 
@@ -194,7 +246,7 @@ def main() -> None:
     import django
 
     django.setup()
-    fill(int(sys.argv[1]))
+    fill(int(sys.argv[1]), read="--unread" not in sys.argv)
 
 
 if __name__ == "__main__":

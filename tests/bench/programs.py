@@ -51,6 +51,7 @@ class Bench:
             "SECRET_KEY": secrets.token_urlsafe(50),
             "FIELD_ENCRYPTION_KEYS": base64.urlsafe_b64encode(os.urandom(32)).decode(),
             "THINKIFIC_CALLS_PER_MINUTE": "0",
+            "ENDINGS_AN_HOUR": "0",
             "DATABASE_URL": f"sqlite:///{folder}/none.sqlite3",
             "SPOOL_DIR": str(folder / "spool"),
         }

@@ -12,18 +12,18 @@ from django.core.management import CommandError, call_command, load_command_clas
 from django.utils import timezone
 
 from events.management.commands import trigger as trigger_command
-from events.models import Delivery, EventLog, RuleRun, Worker
+from events.models import Delivery, EventLog, Grant, History, RuleRun, Worker
 from integrations import rate_limit
 from integrations.models import CallBudget, Marketplace
 from integrations.thinkific.sandbox import Fault
 from rules.actions import ACTIONS
 from rules.triggers import Category, Trigger
-from tests.support import factories, live
+from tests.support import factories, live, queued
 from tests.support.wire import Wire, always, closed_port
 
 COMMANDS = {
     "config": ["up", "setup", "demo", "new_password"],
-    "events": ["trigger", "status", "events", "retry"],
+    "events": ["trigger", "status", "events", "explain", "retry"],
     "integrations": ["sandbox"],
 }
 EVENT_KEYS = [
@@ -39,6 +39,9 @@ EVENT_KEYS = [
     "runs",
     "verdicts",
     "ordered_at",
+    "by_hand",
+    "author",
+    "note",
 ]
 RUN_KEYS = [
     "id",
@@ -272,6 +275,9 @@ def test_events_are_told_with_exactly_these_keys(world):
         "runs": [],
         "verdicts": [],
         "ordered_at": event.ordered_at.isoformat() if event.ordered_at else None,
+        "by_hand": None,
+        "author": None,
+        "note": None,
     }
     assert found["runs"] == [
         {
@@ -377,6 +383,7 @@ def test_status_of_a_fresh_installation(db):
     assert json.loads(run("status", "--json")) == {
         "worker_seen_seconds": None,
         "deliveries_waiting": 0,
+        "history": None,
         "spool": {"waiting": 0, "set_aside": 0, "not_ours": 0},
         "runs": dict.fromkeys(["waiting", "running", "done", "skipped", "failed", "held"], 0),
         "oldest_due_seconds": None,
@@ -403,6 +410,7 @@ def test_status_counts_what_is_there(world):
     assert list(found) == [
         "worker_seen_seconds",
         "deliveries_waiting",
+        "history",
         "spool",
         "runs",
         "oldest_due_seconds",
@@ -424,6 +432,24 @@ def test_status_counts_what_is_there(world):
     assert "Art Academy: connected, paused until" in said
 
 
+def test_status_tells_how_far_the_history_is_read_and_who_may_have_lost_access(db):
+    History.objects.create(pk=1, events=12_000, read=3_000, unclear=2)
+    course = factories.DestinationFactory.create()
+    for seen_at in (None, timezone.now()):
+        queued.grant(queued.run(course, status="done"), seen_at=seen_at)
+    assert json.loads(run("status", "--json"))["history"] == {
+        "events": 12_000,
+        "read": 3_000,
+        "unclear": 2,
+        "stranded": 0,
+    }
+    History.objects.update(read=12_000, done_at=timezone.now())
+    assert (
+        "History: 12,000 of 12,000 events read, actions of no certain purchase: 2, "
+        "students who paid and may have lost access: 1."
+    ) in run("status")
+
+
 # retry
 
 
@@ -437,6 +463,7 @@ def four(world):
     for found, status in zip(runs, ["done", "failed", "failed", "held"], strict=True):
         RuleRun.objects.filter(pk=found.pk).update(status=status, next_attempt_at=None)
         EventLog.objects.filter(pk=found.event_id).update(status=status)
+    Grant.objects.filter(runs=runs[0]).update(seen_at=timezone.now())
     return world, runs
 
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from events.execution import recovery
-from events.models import EventLog, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from events.retention import delete_integration
 from integrations.models import ApiCall, Customer, Destination, Integration, Intent, ThinkificUser
 from integrations.thinkific.sandbox.faults import Fault
@@ -54,8 +54,9 @@ def test_the_site_goes_with_its_rules_and_the_history_stays(busy, world):
     runs, events = RuleRun.objects.count(), EventLog.objects.count()
     calls = ApiCall.objects.count()
     assert calls > 0
+    assert Grant.objects.exists()
     assert delete_integration.delete(busy)
-    for model in (Integration, Rule, Destination, ThinkificUser, Intent):
+    for model in (Integration, Rule, Destination, ThinkificUser, Intent, Grant):
         assert not model._default_manager.exists(), model
     assert (RuleRun.objects.count(), EventLog.objects.count()) == (runs, events)
     assert ApiCall.objects.count() == calls

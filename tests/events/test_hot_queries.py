@@ -18,11 +18,11 @@ from django.utils import timezone
 from config.admin.parts.changelist import COUNTED
 from config.staff import roles
 from events.execution import retry_by_hand, wait_reasons
-from events.models import Delivery, EventLog, RuleRun, Tidying
-from events.reports import activity_search, customer_search, dashboard
+from events.models import Delivery, EventLog, Grant, RuleRun, Tidying
+from events.reports import activity_search, customer_search, promise
 from events.retention import housekeeping
 from events.worker import scheduler, tasks
-from integrations.models import Integration
+from integrations.models import Customer, Integration, ThinkificUser
 from tests.bench import past
 from tests.support.pages import signed_in
 from tests.support.world import World
@@ -130,7 +130,7 @@ def _walks(line: str, sql: str) -> bool:
 
 
 def _partial() -> set[str]:
-    models = (Delivery, EventLog, RuleRun)
+    models = (Delivery, EventLog, Grant, RuleRun)
     found = (index for model in models for index in model._meta.indexes)
     return {index.name for index in found if index.condition}
 
@@ -164,6 +164,7 @@ def test_no_hot_query_walks_through_history(old_shop: World):
         tasks.work()
         scheduler.tick("nobody", beat_after=60.0)
         retry_by_hand.retry(RuleRun.objects.filter(pk=RuleRun.objects.latest("pk").pk))
+        list(Grant.objects.stranded())
     assert len(plans.asked) > 30
     assert plans.walks() == []
 
@@ -173,7 +174,7 @@ def test_tidying_walks_through_nothing_either(old_shop: World, settings):
     Tidying.objects.update_or_create(pk=Tidying.ONLY, defaults={"next_at": Now()})
     with explained() as plans:
         removed = housekeeping.go_on(leave=lambda seconds: None)
-    assert {"payloads", "exchanges", "events"} <= set(removed)
+    assert {"payloads", "exchanges", "events", "grants"} <= set(removed)
     assert plans.walks() == []
 
 
@@ -242,14 +243,34 @@ def test_the_overview_asks_no_more_of_a_long_history_and_walks_through_none_of_i
     # The second one alone: the first has the course by another order.
     (row,) = shown.context["nothing_given"]
     long_ago = EventLog.objects.filter(status="no_rule", customer__email__startswith="old")
-    lately = long_ago.filter(received_at__gte=timezone.now() - dashboard.LATELY)
+    lately = long_ago.filter(received_at__gte=timezone.now() - promise.LATELY)
     assert row.buyers == 1 + lately.values("customer").distinct().count() > 1
     assert len(old) == len(young)
     assert plans.walks() == []
     assert plans.by_other_than_customers() == []
-    by_number = [(sql, plan) for sql, plan in plans.asked.items() if '_rulerun"."id" IN (' in sql]
-    assert by_number
-    assert [sql for sql, plan in by_number if "run_by_status" in plan] == []
+
+
+def test_why_somebody_has_a_course_is_read_by_an_index(old_shop: World):
+    viewer = signed_in(roles.VIEWER)
+    first, last = Customer.objects.earliest("pk"), Grant.objects.latest("pk").customer
+    ThinkificUser.objects.create(integration=old_shop.integration, customer=last, user_id=7)
+    with explained() as plans:
+        for customer in (first, last):
+            page = reverse("admin:integrations_customer_change", args=[customer.pk])
+            assert "has Course" in viewer.get(page).content.decode()
+    assert [sql for sql in plans.asked if '"events_grant"' in sql]
+    assert plans.walks() == []
+    assert plans.by_other_than_customers() == []
+
+
+def test_who_is_not_in_is_listed_by_an_index(old_shop: World):
+    viewer = signed_in(roles.VIEWER)
+    few = EventLog.objects.filter(gave_nothing=True).order_by("-pk").values_list("pk", flat=True)
+    EventLog.objects.exclude(pk__in=list(few[:9])).update(dealt_with_at=Now())
+    Grant.objects.owed().update(seen_at=Now())
+    with explained() as plans:
+        viewer.get(reverse("admin:events_eventlog_changelist"), {"result": "not_in"})
+    assert plans.walks() == []
 
 
 @pytest.mark.parametrize(

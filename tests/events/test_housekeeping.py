@@ -13,13 +13,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
+from events.access import by_hand
 from events.deciding import inbox, naming
 from events.execution.rerun import rerun
-from events.models import Delivery, EventLog, RuleRun, RuleTexts, Tidying
+from events.models import Delivery, EventLog, Grant, RuleRun, RuleTexts, Tidying
 from events.queue import wake
 from events.retention import housekeeping, policy
 from events.worker import scheduler, tasks
-from integrations.models import ApiCall, Customer
+from integrations.models import ApiCall, Customer, Marketplace
 from tests.support import factories, queued
 
 Status = EventLog.Status
@@ -120,10 +121,11 @@ def test_the_rules_are_not_run_again_without_the_payload_and_it_is_said_why(db):
 
 
 def test_naming_a_type_reads_again_only_what_still_has_its_payload(db):
-    found = event(31, Status.UNKNOWN_TYPE, raw_type="Mystery", trigger=None)
+    event(31, Status.UNKNOWN_TYPE, raw_type="Mystery", trigger=None)
     EventLog.objects.update(dealt_with_at=Now())
     tidy()
-    assert naming.name_type(found.marketplace, "Mystery", "product_purchased") == 0
+    account = Marketplace.objects.get()
+    assert naming.name_type(account, "Mystery", "product_purchased") == 0
     assert Delivery.objects.get().state == Delivery.State.READ
 
 
@@ -161,7 +163,7 @@ def test_an_old_event_goes_with_all_that_belongs_to_it(db):
     young = queued.run(course, of=event(99), status="done")
     kept = [call(young, 1), call(None, 1)]
     call(old, 1)
-    repeat = event(99, Status.REPEAT).delivery
+    repeat = Delivery.objects.get(events=event(99, Status.REPEAT))
     Delivery.objects.filter(pk=repeat.pk).update(repeat_of=old.event.delivery)
     EventLog.objects.filter(pk=young.event_id).update(
         rule_texts=RuleTexts.objects.create(digest="used", sentences={})
@@ -175,6 +177,24 @@ def test_an_old_event_goes_with_all_that_belongs_to_it(db):
     assert Customer.objects.count() == 3
 
 
+def test_what_was_done_by_hand_goes_with_its_age_and_the_access_stays(db):
+    course = factories.DestinationFactory.create()
+    dana, hana = factories.CustomerFactory.create_batch(2)
+    author = by_hand.Author("mia@example.com", "Lost her receipt")
+    old, open_one = (by_hand.give(each, course, author) for each in (dana, hana))
+    RuleRun.objects.filter(event=old).update(status="done")
+    EventLog.objects.filter(pk=old.pk).update(status=Status.DONE)
+    for each in (dana, hana):
+        by_hand.note(each, author)
+    EventLog.objects.update(received_at=timezone.now() - timedelta(days=101))
+    young = by_hand.note(dana, author)
+    assert tidy() == {"by_hand": 2}
+    kept = EventLog.objects.filter(customer=dana)
+    assert list(kept) == [young]
+    assert EventLog.objects.filter(customer=hana).count() == 2
+    assert {grant.event for grant in Grant.objects.active()} == {None, open_one}
+
+
 @pytest.mark.parametrize("status", Status.values)
 def test_an_old_event_stays_while_it_waits_for_somebody(db, status: str):
     event(101, status)
@@ -183,7 +203,7 @@ def test_an_old_event_stays_while_it_waits_for_somebody(db, status: str):
 
 
 def test_nothing_of_a_customer_goes_while_an_event_of_that_customer_is_open(db):
-    """Whatever is retried must find the refund that has overtaken it."""
+    """Whatever is released must find the refund that came after it."""
     dana = factories.CustomerFactory.create()
     event(300, customer=dana)
     failed = event(200, Status.FAILED, customer=dana)
@@ -203,7 +223,7 @@ def test_one_open_line_keeps_the_whole_delivery(db):
 
 
 def test_what_an_unread_delivery_may_be_compared_with_stays(db):
-    unread = event(150).delivery
+    unread = Delivery.objects.get(events=event(150))
     Delivery.objects.filter(pk=unread.pk).update(state=Delivery.State.NEW)
     EventLog.objects.all().delete()
     minute = 1 / 24 / 60
@@ -217,6 +237,46 @@ def test_zero_days_keep_everything_for_ever(db, settings):
     call(None, 30_000)
     assert tidy() == {}
     assert body_of(found) == b"{}"
+
+
+# Grants
+
+
+def test_what_has_ended_goes_and_what_is_active_stays_without_its_event(db):
+    course = factories.DestinationFactory.create()
+    states = ("active", "ended", "waived")
+    for days in (101, 99):
+        for state in states:
+            run = queued.run(course, of=event(days), status="done")
+            queued.grant(run, days=days, state=state)
+    assert tidy() == {"payloads": 6, "events": 3, "grants": 2}
+    left = [(grant.state, grant.event is None) for grant in Grant.objects.order_by("pk")]
+    assert left == [("active", True), *((state, False) for state in states)]
+    assert tidy() == {}
+
+
+@pytest.mark.parametrize("whose", ["the customer's", "the action's"])
+def test_what_has_ended_stays_while_an_open_event_is_decided_by_it(db, whose: str):
+    course = factories.DestinationFactory.create()
+    grant = queued.grant(queued.run(course, of=event(99)), days=300, state="ended")
+    if whose == "the customer's":
+        found = event(200, Status.HELD, customer=grant.customer)
+    else:
+        found = event(200, Status.FAILED)
+        queued.run(course, of=found, status="failed", grant=grant)
+    assert "grants" not in tidy()
+    EventLog.objects.filter(pk=found.pk).update(status=Status.SKIPPED)
+    assert tidy()["grants"] == 1
+    assert not RuleRun.objects.exclude(grant=None).exists()
+
+
+def test_the_grants_of_a_customer_go_with_the_customer(db):
+    run = queued.run(factories.DestinationFactory.create(), status="done")
+    queued.grant(run)
+    assert run.customer
+    run.customer.delete()
+    assert not Grant.objects.exists()
+    assert queued.again(run).grant is None
 
 
 # What would pile up beside
@@ -342,6 +402,20 @@ def many(db) -> Iterator[None]:
         ApiCall(method="GET", url="/", milliseconds=1, sent_at=start + timedelta(hours=number))
         for number in range(20_000)
     )
+    customer, course = factories.CustomerFactory.create(), factories.DestinationFactory.create()
+    Grant.objects.bulk_create(
+        Grant(
+            order_id=str(number),
+            customer=customer,
+            integration=course.integration,
+            target="course:501",
+            name="A",
+            state="active" if number % 10 else "ended",
+            decided_at=start + timedelta(hours=number),
+            seen_at=start,
+        )
+        for number in range(20_000)
+    )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     yield
@@ -356,8 +430,10 @@ def test_candidates_are_found_by_an_index(many, settings):
         ("payloads", 2900, "delivery_with_body"),
         ("events", 2900, "delivery_newest"),
         ("exchanges", 2900, "sent_at"),
+        ("grants", 2900, "grant_over"),
         ("payloads", 30, "delivery_with_body"),
         ("events", 100, "delivery_newest"),
+        ("grants", 100, "grant_over"),
     ):
         settings.KEEP_PAYLOADS_DAYS = settings.KEEP_EXCHANGES_DAYS = days
         settings.KEEP_EVENTS_DAYS = days

@@ -9,11 +9,12 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from events.execution import email_correction, rerun, retry_by_hand, wait_reasons
-from events.models import Delivery, EventLog, RuleRun
+from events.models import Delivery, EventLog, Grant, RuleRun
 from events.reports import (
     backfill,
     customer_access,
     dashboard,
+    promise,
     review,
     simulation,
     trigger_coverage,
@@ -38,6 +39,7 @@ def notify(shop: Shop, trigger: str = "product_purchased", product: str = "", **
 def done(event: EventLog) -> None:
     """Let the event's runs be done."""
     event.runs.update(status="done", finished_at=timezone.now())
+    Grant.objects.filter(runs__event=event).update(seen_at=timezone.now())
     event.status = EventLog.Status.DONE
     event.save(update_fields=["status"])
 
@@ -73,9 +75,9 @@ def test_a_purchase_that_was_only_passed_on_gave_nothing(shop, status):
     assert list(review.gave_nothing()) == [event]
     assert any("but no rule gives anything for it." in line for line in lines(event))
     assert event.customer is not None
-    assert "we received your payment" in customer_access.describe(event.customer).reply
+    assert "We received your payment" in customer_access.describe(event.customer).reply
     EventLog.objects.update(received_at=timezone.now())
-    assert dashboard.unfulfilled_products().purchases == 1
+    assert list(promise.unfulfilled()) == [event]
 
 
 def test_a_purchase_that_enrolls_as_well_gave_something(shop):
@@ -113,7 +115,7 @@ def test_a_refund_that_was_only_passed_on_promises_the_customer_nothing(shop):
     report = customer_access.describe(event.customer)
     (line,) = report.lines
     assert "bought nothing that a rule gives access for" in line.text
-    assert "we found no course" in report.reply
+    assert "We found no course" in report.reply
 
 
 def test_no_order_got_through_that_was_only_passed_on(shop):

@@ -19,7 +19,7 @@ def shop(shop: Shop) -> Shop:
 
 
 def first_of(event: EventLog) -> Delivery | None:
-    return Delivery.objects.get(pk=event.delivery_id).repeat_of
+    return Delivery.objects.get(events=event).repeat_of
 
 
 @pytest.mark.parametrize("minutes", [0, 0.01, 5, 9.99, 10])

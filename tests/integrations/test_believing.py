@@ -8,7 +8,7 @@ from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import RuleRun
 from events.reports import customer_access
-from events.reports.place_sentences import Sentence
+from events.reports.why import Sentence
 from integrations.models import Customer, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
 from rules.models import Rule
@@ -296,8 +296,8 @@ def test_what_a_deleted_account_held_is_not_said_to_be_there(two_courses: Place,
     assert lost.text.startswith("Dana has no access to Course One: it was given on")
     assert "to an account that was deleted in Thinkific" in lost.text
     reply = customer_access.describe(Customer.objects.get(email=EMAIL)).reply
-    assert "you have access to Course Two" in reply
-    assert "we are looking after your access to Course One" in reply
+    assert "You have access to Course Two" in reply
+    assert "We are looking after your access to Course One" in reply
     assert place.world.access(EMAIL, place.courses[0]) is False
 
 

@@ -224,6 +224,22 @@ def test_a_switch_in_the_file_turns_a_rule_on_and_off(school, apply):
     assert Rule.objects.filter(enabled=True).count() == 1
 
 
+def test_a_rule_that_ends_whatever_gave_it_is_applied_changed_and_exported(school, apply):
+    def ends(word: str) -> str:
+        return FILE.replace("    destination: 801\n", f"    destination: 801\n    ends: {word}\n")
+
+    assert "Add rule: Product Refunded" in apply(ends("any"))
+    assert Rule.objects.get(action="expire_bundle_enrollment").ends_all
+    assert "  ends: any\n" in exported()
+    printed = apply(ends("own"))
+    assert "End only what its purchase gave by rule: Product Refunded, every product" in printed
+    assert "Done: 1 change." in printed
+    assert not Rule.objects.filter(ends_all=True).exists()
+    assert "ends:" not in exported()
+    assert "End whatever gave it by rule: Product Refunded, every product" in apply(ends("any"))
+    assert "End only what" in apply()
+
+
 def test_rules_and_mappings_not_in_the_file_stay_until_prune(school, apply):
     apply()
     shorter = FILE[: FILE.index("    field_mappings")] + "rules: []\n"
@@ -528,6 +544,19 @@ def test_a_file_in_another_encoding_says_so(school, tmp_path):
 def test_words_of_the_file_are_not_quoted_where_one_could_be_a_key(school, refused):
     message = refused(changed(secret=f"*{OTHER_KEY}"))
     assert "Line 8: this is not valid YAML" in message
+
+
+@pytest.mark.parametrize(
+    ("number", "ends", "said"),
+    [
+        (501, "any", "create_course_enrollment ends no access. Leave `ends` out."),
+        (501, "own", "create_course_enrollment ends no access. Leave `ends` out."),
+        (801, "all", "there is no ends all. There are: own, any."),
+    ],
+)
+def test_a_fault_in_what_a_rule_ends_is_refused_in_words(school, refused, number, ends, said):
+    line = f"    destination: {number}\n"
+    assert said in refused(FILE.replace(line, f"{line}    ends: {ends}\n"))
 
 
 def test_entries_that_stand_twice_are_refused(school, refused):

@@ -42,6 +42,7 @@ MALFORMED = {
     "KEEP_EXCHANGES_DAYS": ["", "90d", "²"],
     "KEEP_EVENTS_DAYS": ["for ever", "-0", "99999999"],
     "DELINQUENT_IS_CANCELED": ["sometimes"],
+    "ENDINGS_AN_HOUR": ["-1", "few", ""],
     "ALLOW_PRIVATE_NOTIFY_URLS": ["10.0.0.0/8", ""],
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]

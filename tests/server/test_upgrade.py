@@ -13,10 +13,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from config.staff import roles
-from events.models import EventLog, RuleRun
+from events.access import history
+from events.models import EventLog, Grant, History, RuleRun
 from events.reports import activity_search, review
+from events.worker import tasks
 from integrations.models import Integration
 from rules.models import Rule
+from rules.triggers import Trigger
 from tests.support.samcart import payload
 
 FIRST = [("integrations", "0001_first"), ("rules", "0001_first"), ("events", "0001_first")]
@@ -26,6 +29,11 @@ BEFORE_NOTIFY_URLS = [
     ("integrations", "0007_thinkific_user"),
     ("rules", "0002_actions_of_specs"),
     ("events", "0009_run_code"),
+]
+BEFORE_THE_LEDGER = [
+    ("integrations", "0008_notify_url"),
+    ("rules", "0003_notify_url"),
+    ("events", "0010_notify_url"),
 ]
 
 
@@ -40,6 +48,13 @@ def first_release(transactional_db) -> Iterator[Any]:
 def before_notify_urls(transactional_db) -> Iterator[Any]:
     """The same with the last release that knew only Thinkific."""
     with back_at(BEFORE_NOTIFY_URLS) as apps:
+        yield apps
+
+
+@pytest.fixture
+def before_the_ledger(transactional_db) -> Iterator[Any]:
+    """The same with 0.4.0, whose actions knew no grants."""
+    with back_at(BEFORE_THE_LEDGER) as apps:
         yield apps
 
 
@@ -240,3 +255,110 @@ def test_what_gave_nothing_before_notify_urls_is_still_found_and_each_run_keeps_
         Integration.objects.create(name="Twice", site="acme")
     for name in ("One", "Two"):
         Integration.objects.create(name=name, site="acme", app=Integration.App.NOTIFY_URL)
+
+
+def test_the_ledger_reads_what_happened_before_it_and_changes_nothing_else(before_the_ledger):
+    new = before_the_ledger.get_model
+    shop = new("integrations", "Marketplace").objects.create(name="Main shop")
+    site = new("integrations", "Integration").objects.create(
+        name="Art Academy", site="acme", sealed_secret="x"
+    )
+    dana = new("integrations", "Customer").objects.create(email="dana@example.com")
+    story = (
+        ("1", "product_purchased", "create_course_enrollment", "done", "enrolled"),
+        ("2", "product_purchased", "create_course_enrollment", "done", "already_enrolled"),
+        ("1", "product_refunded", "expire_course_enrollment", "done", "ended"),
+        ("3", "product_purchased", "create_course_enrollment", "skipped", "dismissed"),
+        ("4", "product_purchased", "create_course_enrollment", "failed", "refused"),
+        ("5", "product_purchased", "create_course_enrollment", "held", "held"),
+        ("6", "product_purchased", "create_course_enrollment", "waiting", "not_started"),
+    )
+    for number, (order, trigger, action, status, code) in enumerate(story):
+        delivery = new("events", "Delivery").objects.create(
+            marketplace=shop, body=b"{}", body_digest=str(number), state="read"
+        )
+        delivery.refresh_from_db()
+        event = new("events", "EventLog").objects.create(
+            delivery=delivery,
+            marketplace=shop,
+            customer=dana,
+            trigger=trigger,
+            order_id=order,
+            status=status,
+            received_at=delivery.received_at,
+        )
+        over = None if status in {"held", "waiting"} else timezone.now()
+        new("events", "RuleRun").objects.create(
+            event=event,
+            customer=dana,
+            integration=site,
+            received_at=delivery.received_at,
+            action=action,
+            destination_id=501,
+            destination_name="Course Two",
+            target="course:501",
+            site="acme",
+            status=status,
+            code=code,
+            started_at=over,
+            finished_at=over,
+        )
+    before = list(new("events", "RuleRun").objects.order_by("pk").values_list("status", "code"))
+
+    upgrade()
+
+    assert str(history.unread()) == "0 of 7 events"
+    assert not Grant.objects.exists()
+    tasks.work()
+    assert history.unread() is None
+    assert list(RuleRun.objects.order_by("pk").values_list("status", "code")) == before
+    assert dict(Grant.objects.values_list("order_id", "state")) == {
+        "1": "ended",
+        "2": "active",
+        "3": "waived",
+        "4": "active",
+        "6": "active",
+    }
+    assert [grant.order_id for grant in Grant.objects.owed()] == ["2", "4", "6"]
+    assert [grant.order_id for grant in Grant.objects.stranded()] == ["2"]
+
+
+def test_an_installation_without_events_has_no_history(before_the_ledger):
+    upgrade()
+    assert history.unread() is None
+    assert not History.objects.exists()
+
+
+def test_a_rule_that_ended_access_with_a_purchase_or_a_course_still_ends_all_of_it(
+    before_the_ledger,
+):
+    new = before_the_ledger.get_model
+    shop = new("integrations", "Marketplace").objects.create(name="Main shop")
+    site = new("integrations", "Integration").objects.create(
+        name="Art Academy", site="acme", sealed_secret="x"
+    )
+    course = new("integrations", "Destination").objects.create(
+        integration=site, kind="course", external_id=501, name="Course Two"
+    )
+    for trigger in Trigger:
+        for action in ("create_course_enrollment", "expire_course_enrollment"):
+            new("rules", "Rule").objects.create(
+                marketplace=shop,
+                scope="global",
+                trigger=trigger.value,
+                integration=site,
+                action=action,
+                destination=course,
+            )
+
+    upgrade()
+
+    ending_all = Rule.objects.filter(ends_all=True)
+    assert set(ending_all.values_list("action", flat=True)) == {"expire_course_enrollment"}
+    assert set(ending_all.values_list("trigger", flat=True)) == {
+        "product_purchased",
+        "course_student_added",
+        "course_student_removed",
+        "course_started",
+        "course_finished",
+    }

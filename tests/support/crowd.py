@@ -81,7 +81,7 @@ def _events() -> None:
         event = newest[number % len(newest)]
         runs = list(RuleRun.objects.filter(event=event.pk))
         back = timedelta(days=1 + number // len(newest))
-        delivery = Delivery.objects.get(pk=event.delivery_id)
+        delivery = Delivery.objects.get(events=event.pk)
         delivery.pk, delivery.uuid = None, uuid4()
         delivery.received_at -= back
         delivery.save()

@@ -17,7 +17,7 @@ from events.execution import due_work
 from events.execution.claiming import claims
 from events.execution.loop import Loop
 from events.execution.senders import Senders
-from events.models import Delivery, EventLog, RuleRun
+from events.models import Delivery, EventLog, Grant, RuleRun
 from integrations.models import CallBudget, Customer, Destination, Integration, Marketplace
 from rules.actions import Action
 from tests.support import factories
@@ -76,6 +76,32 @@ def run(
         rule_sentence="",
         **facts,
     )
+
+
+def grant(of: RuleRun, *, days: float = 0, **facts: Any) -> Grant:
+    """The active grant of a giving run, decided so many days ago, and not seen in Thinkific."""
+    assert of.customer is not None
+    assert of.integration is not None
+    at = timezone.now() - timedelta(days=days)
+    made = Grant.objects.create(
+        **{
+            "marketplace": of.event.marketplace,
+            "product": of.event.product,
+            "order_id": of.event.order_id,
+            "customer": of.customer,
+            "integration": of.integration,
+            "target": of.target,
+            "name": of.destination_name,
+            "state": Grant.State.ACTIVE,
+            "decided_at": at,
+            "opened_at": at,
+            "because": of.event.trigger,
+            "event": of.event,
+        }
+        | facts
+    )
+    RuleRun.objects.filter(pk=of.pk).update(grant=made)
+    return made
 
 
 def again(found: RuleRun) -> RuleRun:

@@ -226,7 +226,7 @@ def _sent(
         run_id=run.pk,
         method="POST",
         url=rule.integration.url,
-        request_body=bytes(event.delivery.body).decode(),
+        request_body=bytes(Delivery.objects.get(events=event).body).decode(),
         status=status,
         response_body='{"error": "This hook was deleted."}' if status == 410 else "",
         error=message,

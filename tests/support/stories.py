@@ -33,12 +33,28 @@ FAULTS: list[dict[str, Any]] = [
     for method, path in (
         ("POST", "^/users$"),
         ("POST", "^/enrollments$"),
+        ("POST", "^/bundles/[0-9]+/enrollments$"),
         ("PUT", ""),
         ("GET", ""),
     )
     for applied in (False, True)
     # A refusal that did its work all the same is none that Thinkific knows.
     if not (applied and more == {"status": 400})
+]
+
+# What only a live school can tell, each point both ways.
+BEHAVIORS: list[tuple[str, Any]] = [
+    ("bundle_rows", "members"),
+    ("bundle_rows", "courses"),
+    ("bundle_post", "later"),
+    ("bundle_post", "created"),
+    ("repeat_post", "same"),
+    ("repeat_post", "refused"),
+    ("repeat_post", "created"),
+    ("null_clears", False),
+    ("null_clears", "refused"),
+    ("put_answer", "row"),
+    ("put_answer", 200),
 ]
 
 REFUSED = {"kind": "status", "method": "POST", "path": "^/users$", "applied": False, "status": 400}
@@ -53,9 +69,13 @@ class Deliver:
     product: int
     order: int
     gap: int
+    other: bool = False
+    renewed: bool = False
 
     def event(self, at: int) -> Event:
-        return Event(at, self.kind, self.person, self.product, self.order)
+        # What no rule fits names no student.
+        other = self.other and self.kind != "charge_failed"
+        return Event(at, self.kind, self.person, self.product, self.order, other, self.renewed)
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,13 @@ class Meet:
 
 
 @dataclass(frozen=True)
+class Behave:
+    """From now on the school behaves in this way."""
+
+    behavior: int
+
+
+@dataclass(frozen=True)
 class Wait:
     """Whatever waits for its time has reached it."""
 
@@ -100,16 +127,18 @@ class Retry:
     """A person retries all that failed."""
 
 
-Step = Deliver | Again | Work | Die | Oversleep | Meet | Wait | Retry
+Step = Deliver | Again | Work | Die | Oversleep | Meet | Behave | Wait | Retry
 
 DELIVER = st.builds(
     Deliver,
     st.sampled_from(list(SAMPLES)),
-    # Mostly one person, product and order, for strangers do not meet in any rule.
+    # Mostly one person and few purchases, for strangers do not meet in any course.
     st.sampled_from([0] * 6 + [1]),
+    st.sampled_from([0, 0, 0, 1, 1, 2, 2, 3]),
     st.sampled_from([0] * 4 + [1]),
-    st.sampled_from([0] * 6 + [1]),
     st.sampled_from(GAPS),
+    st.sampled_from([False] * 9 + [True]),
+    st.sampled_from([False] * 3 + [True]),
 )
 # Most of a story is what arrives.
 STEPS: st.SearchStrategy[Step] = st.one_of(
@@ -119,14 +148,19 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Die, st.integers(0, 60)),
     st.just(Oversleep()),
     st.builds(Meet, st.integers(0, len(FAULTS) - 1)),
-    st.just(Wait()) | st.just(Retry()),
+    st.just(Wait()) | st.just(Retry()) | st.builds(Behave, st.integers(0, len(BEHAVIORS) - 1)),
 )
 STORIES = st.lists(STEPS, min_size=12, max_size=24)
 
 
 def _told(*steps: str | Step) -> list[Step]:
-    """A story in short: a word is a delivery for one person, product and order at once."""
-    return [Deliver(each, 0, 0, 0, 0) if isinstance(each, str) else each for each in steps]
+    """A story in short: a word is a delivery of one person at once, "refunded 2" of product 2."""
+    return [_delivery(each) if isinstance(each, str) else each for each in steps]
+
+
+def _delivery(words: str) -> Deliver:
+    kind, product, *_ = [*words.split(), "0"]
+    return Deliver(kind, 0, int(product), 0, 0)
 
 
 # What is rare in drawn stories and worth telling each time.
@@ -136,6 +170,13 @@ KNOWN = [
     _told(Meet(FAULTS.index(REFUSED)), "purchased", Work(), "refunded", Work(), Retry(), Work()),
     _told("refunded", Work(), Deliver("purchased", 0, 0, 0, -3), Work()),
     _told("purchased", Again(0, 4), Deliver("refunded", 0, 0, 0, -3), Again(0, 0), Work()),
+    # One course by two purchases, and one of them is taken back.
+    _told("purchased", "purchased 1", Work(), "refunded 1", Work()),
+    _told("purchased", "purchased 2", Work(), "refunded 2", Work(), "refunded", Work()),
+    _told("purchased 2", "purchased 1", "refunded 2", Work(), "refunded 1", Die(20), Work()),
+    _told("purchased", Deliver("purchased", 0, 0, 1, 0), Work(), "refunded", Work(), "charged"),
+    _told("purchased", Deliver("refunded", 0, 0, 0, 1, other=True), Work()),
+    _told("purchased 1", "canceled 1", Deliver("charged", 0, 1, 0, 1, renewed=True), Work()),
     *[
         _told("purchased", Die(number), "canceled", Die(number), Work())
         for number in range(8, 60, 3)

@@ -26,6 +26,8 @@ from rules.actions.notify import NO_BODY
 from rules.models import Rule
 
 Status = RuleRun.Status
+# What the result filter calls actions whose access may be lost.
+STRANDED = "stranded"
 # Why a message was not sent at all, so that its receiver is not to blame.
 NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "database_busy"}
 
@@ -63,9 +65,11 @@ class StatusFilter(admin.SimpleListFilter):
     parameter_name = "status__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(status.value, status.label) for status in Status]
+        return [*Status.choices, (STRANDED, "Access may be lost")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[RuleRun]) -> QuerySet[RuleRun]:
+        if self.value() == STRANDED:
+            return queryset.filter(pk__in=RuleRun.objects.stranded().values("pk"))
         return queryset.filter(status=self.value()) if self.value() else queryset
 
 

@@ -4,11 +4,12 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch
+from django.db.models import Model, Prefetch, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from config.admin.pages import by_hand
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import CappedPaginator, ReadOnly
@@ -17,12 +18,14 @@ from config.admin.parts.params import page_number
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.reports import customer_access, customer_search
+from events.reports.standing import standings
 from integrations import app_registry
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
 
 PER_PAGE = 50
+MOST_OF_OTHERS = 200
 
 
 @admin.register(Customer)
@@ -71,7 +74,7 @@ class CustomerAdmin(ReadOnly):
         number = page_number(request.GET.get("p"))
         runs = RuleRun.objects.select_related("integration").order_by("pk")
         events = (
-            EventLog.objects.filter(customer=customer)
+            _about(customer)
             .select_related("product")
             .defer("verdicts", "custom_fields")
             .prefetch_related(Prefetch("runs", runs))
@@ -94,6 +97,10 @@ class CustomerAdmin(ReadOnly):
             pages=shown,
             samcart_id=next((e.samcart_customer_id for e in shown if e.samcart_customer_id), ""),
         )
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        assert isinstance(thing, Customer)
+        return by_hand.links(request, thing)
 
     def title_of(self, thing: Customer) -> str:
         return f"{thing.first_name} {thing.last_name}".strip() or thing.readable_email
@@ -129,29 +136,31 @@ class CustomerAdmin(ReadOnly):
             self.message_user(request, text, messages.WARNING)
 
 
+def _about(customer: Customer) -> QuerySet[EventLog]:
+    """The events that name the customer, and those of others about the customer's access."""
+    own = Q(customer=customer)
+    runs = RuleRun.objects.filter(customer=customer).exclude(event__customer=customer)
+    others = list(runs.order_by().values_list("event", flat=True)[:MOST_OF_OTHERS])
+    return EventLog.objects.filter(own | Q(pk__in=others) if others else own)
+
+
 def _differences(
     site: Integration, customer: Customer, checked: student_check.Checked
 ) -> list[str]:
     """Where a course stands otherwise than Admit left it."""
-    done = RuleRun.objects.filter(
-        customer=customer,
-        integration=site,
-        status=RuleRun.Status.DONE,
-        target__startswith="course:",
-    ).order_by("received_at", "pk")
-    left = {run.destination_id: run for run in done if run.destination_id is not None}
-    opens = {each.course_id: each.opens for each in checked.enrolled}
+    opens = {f"course:{each.course_id}" for each in checked.enrolled if each.opens}
     found = []
-    for course, run in left.items():
-        gave = run.spec.gives_access
-        if gave and not opens.get(course):
+    for each in standings(customer):
+        if each.integration != site.pk or not each.target.startswith("course:"):
+            continue
+        if each.is_open and each.target not in opens:
             found.append(
-                f"Admit gave {badges.brief(run.destination_name)}, but it does not open now: "
-                "somebody changed it in Thinkific, or a bundle ended it. Retry or enroll by hand."
+                f"Admit gave {badges.brief(each.name)}, but it does not open now: somebody "
+                "changed it in Thinkific. Retry or enroll by hand."
             )
-        elif not gave and opens.get(course):
+        elif each.ended and not each.given and not each.is_open and each.target in opens:
             found.append(
-                f"Admit ended {badges.brief(run.destination_name)}, but it opens now: somebody "
-                "gave it again in Thinkific, or a bundle did."
+                f"Admit ended {badges.brief(each.name)}, but it opens now: somebody gave it again "
+                "in Thinkific, or a bundle did."
             )
     return found

@@ -15,8 +15,9 @@ from config.admin.pages.actions import Status as RunStatus
 from config.admin.parts import badges
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import obstacles, payload_removed
-from events.models import EventLog
-from events.reports import api_calls, backfill, review
+from events.models import EventLog, RuleRun
+from events.reports import api_calls, backfill, review, why
+from events.reports.why import Sentence
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from rules.engine import REASONS, Reason
@@ -32,6 +33,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     runs = list(event.runs.all())
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     return {
+        "access": _access(runs),
         "steps": [
             {
                 "run": run,
@@ -54,6 +56,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "triggers": [(each.value, each.label) for each in Trigger],
         "can_name": event.status == EventLog.Status.UNKNOWN_TYPE
         and bool(event.raw_type)
+        and event.delivery is not None
         and not event.delivery.address_trigger
         and request.user.has_perm("rules.add_namedtype"),
         "can_give_email": email_correction.wants_email(event)
@@ -61,6 +64,17 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }
+
+
+def _access(runs: list[RuleRun]) -> list[Sentence]:
+    """How the courses and bundles that these actions change stand for their students."""
+    wanted = {(run.customer, run.integration_id, run.target) for run in runs}
+    return [
+        sentence
+        for customer in {run.customer for run in runs if run.customer is not None}
+        for each, sentence in why.of_customer(customer)
+        if (customer, each.integration, each.target) in wanted
+    ]
 
 
 def _telling(row: tuple[str, bool, str]) -> int:
@@ -95,12 +109,14 @@ def _placed_before(event: EventLog) -> str:
 
 def headline(event: EventLog) -> str:
     """ "Product Purchased: Watercolor for Beginners" """
-    what = event.get_trigger_display() or badges.brief(event.raw_type) or "Unknown event"
+    what = event.what_happened or badges.brief(event.raw_type) or "Unknown event"
     return f"{what}: {badges.brief(event.product.name)}" if event.product else what
 
 
 def payload(event: EventLog) -> str:
-    """The body as it came; JSON is laid out so that it can be read."""
+    """The body as it came, "" of no delivery; JSON is laid out so that it can be read."""
+    if event.delivery is None:
+        return ""
     body = bytes(event.delivery.body)
     with contextlib.suppress(Unreadable):
         body = opened(body, event.delivery.content_encoding)
@@ -116,7 +132,7 @@ def addresses(keeper: ModelAdmin) -> list[URLPattern]:
         if not request.user.has_perm("events.view_eventlog"):
             raise PermissionDenied
         event = keeper.get_object(request, object_id)
-        if event is None or payload_removed(event.delivery):
+        if event is None or event.delivery is None or payload_removed(event.delivery):
             raise Http404
         name = f"event-{event.pk}.json"
         return HttpResponse(

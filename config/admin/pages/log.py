@@ -26,7 +26,7 @@ from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
 from events.execution import email_correction, retry_by_hand, wait_reasons
-from events.execution.rerun import CANNOT, rerun
+from events.execution.rerun import rerun, why_never
 from events.models import Delivery, EventLog, RuleRun
 from events.queue import wake
 from events.reports import activity_search, review
@@ -76,7 +76,7 @@ class LogAdmin(ReadOnly):
             "Run the rules again",
             "events.rerun_eventlog",
             in_row=False,
-            fits=lambda event: event.status not in CANNOT,
+            fits=lambda event: not why_never(event),
         ),
         Button(
             "deal_with",
@@ -129,7 +129,7 @@ class LogAdmin(ReadOnly):
 
     @admin.display(description="Trigger")
     def what(self, event: EventLog) -> SafeString:
-        named = event.get_trigger_display() or badges.brief(event.raw_type)
+        named = event.what_happened or badges.brief(event.raw_type)
         return badges.breakable(named or "Unknown")
 
     @admin.display(description="Customer")
@@ -199,6 +199,8 @@ class LogAdmin(ReadOnly):
 
     def give_trigger(self, request: HttpRequest, event: EventLog) -> None:
         """Say once which trigger an unknown type is; what waits for it is read again."""
+        if event.marketplace is None:
+            return  # only what SamCart sent has a type
         try:
             found = naming.name_type(
                 event.marketplace, event.raw_type, request.POST.get("trigger", "")

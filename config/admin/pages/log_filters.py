@@ -11,11 +11,14 @@ from config.admin.parts.changelist import COUNTED
 from config.admin.parts.filters import IntegrationFilter
 from config.admin.parts.params import row_id, row_in
 from events.models import EventLog, RuleRun
-from events.reports import review
+from events.reports import promise, review
 from integrations.models import Product
 from rules.triggers import Trigger
 
 PAID_NOTHING = "paid_nothing"
+# What no trigger of SamCart's has fired.
+BY_HAND = "by_hand"
+NOT_IN = "not_in"
 # A part of a product's name, as typed into the chip.
 PRODUCT_NAME = "product_name"
 
@@ -25,12 +28,14 @@ class ResultFilter(admin.SimpleListFilter):
     parameter_name = "result"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        found = [(PAID_NOTHING, "Paid, nothing given")]
+        found = [(NOT_IN, "Paid and not in"), (PAID_NOTHING, "Paid, nothing given")]
         return found + [(each.value, each.label) for each in EventLog.Status]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
         if self.value() == PAID_NOTHING:
             return queryset.filter(review.GAVE_NOTHING)
+        if self.value() == NOT_IN:
+            return queryset.filter(pk__in=promise.not_in())
         return queryset.filter(status=self.value()) if self.value() else queryset
 
 
@@ -39,9 +44,11 @@ class TriggerFilter(admin.SimpleListFilter):
     parameter_name = "trigger__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(each.value, each.label) for each in Trigger]
+        return [*((each.value, each.label) for each in Trigger), (BY_HAND, "By hand")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
+        if self.value() == BY_HAND:
+            return queryset.filter(delivery=None)
         return queryset.filter(trigger=self.value()) if self.value() else queryset
 
 

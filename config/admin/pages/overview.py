@@ -14,11 +14,21 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages import overview_headline
+from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
+from events.access import history
 from events.execution import wait_reasons
 from events.models import Delivery, RuleRun
-from events.reports import backfill, backlog, dashboard, queue, subscriptions, trigger_coverage
+from events.reports import (
+    backfill,
+    backlog,
+    dashboard,
+    promise,
+    queue,
+    subscriptions,
+    trigger_coverage,
+)
 from integrations import app_registry, credentials
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.thinkific.explain import trouble
@@ -45,11 +55,12 @@ def show(request: HttpRequest) -> TemplateResponse:
     tasks = _checklist(sites, accounts)
     days = dashboard.actions_by_day()
     in_line = backlog.in_line()
-    nothing = dashboard.unfulfilled_products()
+    nothing = promise.unfulfilled()
+    kept = promise.promise(nothing)
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
     facts = _facts(
         sites,
-        gave_nothing=nothing.purchases,
+        not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=len(missing),
         to_set_up=sum(not task.done for task in tasks),
@@ -60,7 +71,9 @@ def show(request: HttpRequest) -> TemplateResponse:
         "admin/index.html",
         title="Overview",
         facts=facts,
-        headline=overview_headline.headline(facts),
+        headline=overview_headline.headline(
+            facts, see=_see(), buyers=kept.buyers, on_the_way=kept.on_the_way
+        ),
         tasks=tasks if facts.to_set_up else [],
         events=dashboard.format_count(came.events),
         events_note=overview_headline.events_note(came),
@@ -75,10 +88,15 @@ def show(request: HttpRequest) -> TemplateResponse:
         sites=_shown(sites),
         with_catalog=app_registry.with_catalog(),
         attention=_told(dashboard.needing_somebody()),
-        nothing_given=nothing.products,
+        nothing_given=dashboard.unfulfilled_products(nothing),
         missing=missing,
         unread=dashboard.unread(),
     )
+
+
+def _see() -> str:
+    """Where those are listed who paid and are not in."""
+    return f"{reverse('admin:events_eventlog_changelist')}?result={NOT_IN}"
 
 
 def _share(days: list[dashboard.DayTotals]) -> int | None:
@@ -91,7 +109,7 @@ def _share(days: list[dashboard.DayTotals]) -> int | None:
 def _facts(
     sites: list[Integration],
     *,
-    gave_nothing: int,
+    not_in: int,
     waiting_for_off: int,
     never_sent: int,
     to_set_up: int,
@@ -108,9 +126,11 @@ def _facts(
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
+        history=history.sentence(unread) if (unread := history.unread()) else "",
+        stranded=dashboard.stranded(),
         failed=dashboard.failed(),
         held=dashboard.held(),
-        gave_nothing=gave_nothing,
+        not_in=not_in,
         not_understood=dashboard.not_understood(),
         waiting_for_off=waiting_for_off,
         never_sent=never_sent,

@@ -15,13 +15,15 @@ class Facts:
     """Everything on the overview that may need a person; `Facts()` is that nothing does."""
 
     silent: bool = False  # no worker was seen lately
+    history: str = ""  # how far it is read, while some is left
     rejected: Sequence[str] = ()  # sites that are on and whose key Thinkific rejects
     not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
     unsigned: Sequence[str] = ()  # receivers that are on and whose secret cannot be opened
     unreachable: Sequence[str] = ()  # integrations that are on and do not answer
+    stranded: int = 0  # students
     failed: int = 0
     held: int = 0
-    gave_nothing: int = 0  # purchases
+    not_in: int = 0  # buyers who paid
     not_understood: int = 0  # events
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
@@ -31,19 +33,42 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """`parts` are (sentence, the section of the page that tells more)."""
+    """`parts` are (sentence, the address that tells more)."""
 
     kind: str
     parts: tuple[tuple[str, str], ...]
 
 
-def headline(facts: Facts) -> Headline:
-    """What needs a person, the gravest first; calm only where nothing does."""
+def headline(facts: Facts, *, see: str, buyers: int = 0, on_the_way: int = 0) -> Headline:
+    """How the promise is kept, then what needs a person, the gravest first.
+
+    `buyers` are those of this week who are in, `see` is the address of the list of those who paid
+    and are not in. Calm only where nothing needs anybody.
+    """
     grave, others = _grave(facts), _others(facts)
-    parts = tuple((text, where) for true, text, where in [*grave, *others] if true)
-    if not parts:
-        return Headline(GREEN, ((CALM, ""),))
-    return Headline(RED if any(true for true, _, _ in grave) else AMBER, parts)
+    alarms = [(text, f"#{where}") for true, text, where in [*grave, *others] if true]
+    if facts.not_in:
+        are = "is" if facts.not_in == 1 else "are"
+        promise = [(f"{_count(facts.not_in, 'buyer')} paid and {are} not in.", "")]
+        promise.append(("See them.", see))
+    else:
+        promise = [(text, "") for text in [_all_in(buyers, on_the_way)] if text]
+    if not alarms and not facts.not_in:
+        return Headline(GREEN, (*promise, (CALM, "")))
+    kind = RED if any(true for true, _, _ in grave) else AMBER
+    return Headline(kind, (*promise, *alarms))
+
+
+def _all_in(buyers: int, on_the_way: int) -> str:
+    """ "All 43 buyers of this week are in, 2 are on their way." """
+    found = []
+    if buyers:
+        all_in = f"All {format_count(buyers)} buyers of this week are in"
+        found.append(all_in if buyers > 1 else "The one buyer of this week is in")
+    if on_the_way:
+        are = "is on the way" if on_the_way == 1 else "are on their way"
+        found.append(f"{_count(on_the_way, 'buyer')} {are}")
+    return f"{', '.join(found)}." if found else ""
 
 
 def _grave(facts: Facts) -> list[tuple[object, str, str]]:
@@ -62,6 +87,11 @@ def _grave(facts: Facts) -> list[tuple[object, str, str]]:
             "sites",
         ),
         (facts.unreachable, f"Cannot connect to {_names(facts.unreachable)}.", "sites"),
+        (
+            facts.stranded,
+            f"{_count(facts.stranded, 'student')} paid and may have lost access.",
+            "attention",
+        ),
         (facts.failed, f"{_count(facts.failed, 'action')} failed.", "attention"),
     ]
 
@@ -69,11 +99,7 @@ def _grave(facts: Facts) -> list[tuple[object, str, str]]:
 def _others(facts: Facts) -> list[tuple[object, str, str]]:
     """What may wait for a while, in the same form."""
     return [
-        (
-            facts.gave_nothing,
-            f"{_count(facts.gave_nothing, 'purchase')} gave nothing.",
-            "nothing",
-        ),
+        (facts.history, facts.history, "attention"),
         (facts.held, f"{_count(facts.held, 'action')} held for you.", "attention"),
         (
             facts.waiting_for_off,

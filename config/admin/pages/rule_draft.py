@@ -17,6 +17,11 @@ from rules.triggers import Category, Trigger
 
 MAX_PRODUCTS = 100
 NAMED = 5
+ENDS_ALL = (
+    "Also ends access that another purchase or a person gave, as SamCart's own rules do. Without "
+    "it, the rule ends only what the purchase itself gave."
+)
+NEEDS_ENDS_ALL = "Tick this: the event that fires this rule gave no access that it could end."
 # What is dropped where the answer of a step is asked for again.
 GIVEN: dict[str, tuple[str, ...]] = {
     "for": ("product", "scope"),
@@ -24,7 +29,13 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "action": ("integration", "action"),
     "trigger": ("trigger",),
     "destination": ("destination", "number", "name"),
+    "confirm": ("ends_all",),
 }
+
+
+def ends_all_help(rule: Rule) -> str:
+    """What it means to end access whatever gave it, and whether this rule can do without."""
+    return f"{NEEDS_ENDS_ALL} {ENDS_ALL}" if rule.has_nothing_of_its_own else ENDS_ALL
 
 
 @dataclass
@@ -41,6 +52,7 @@ class Draft:
     action: ActionSpec | None = None
     trigger: Trigger | None = None
     destination: Destination | None = None
+    ends_all: bool = False
     # Set while the destination is none of those offered: the form that takes its number.
     by_number: ByNumberForm | None = None
     # So many products too many were chosen.
@@ -71,6 +83,7 @@ class Draft:
             draft.destination = row_in(draft.offered(), given.get("destination"))
             if draft.destination is None:
                 draft._read_number(given, draft.integration, draft.action)
+        draft.ends_all = bool(draft.action and draft.action.ends_access and given.get("ends_all"))
         return draft
 
     def _read_action(self, given: Any) -> None:
@@ -147,6 +160,7 @@ class Draft:
             ("action", self.action and self.action.key),
             ("trigger", self.trigger),
             *self._destination_answers(),
+            ("ends_all", "1" if self.ends_all else ""),
         ):
             if value:
                 found.append((name, str(value)))
@@ -187,6 +201,7 @@ class Draft:
                 integration=self.integration,
                 action=self.action.key,
                 destination=self.destination,
+                ends_all=self.ends_all,
             )
             for product in products
         ]

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.pages.by_number_form import ByNumberForm
+from config.admin.pages.rule_draft import ends_all_help
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
@@ -60,6 +61,7 @@ class RuleForm(forms.ModelForm):
             "integration",
             "action",
             "destination",
+            "ends_all",
             "enabled",
         )
         labels = {"marketplace": "SamCart account", "scope": "For"}
@@ -78,11 +80,17 @@ class RuleForm(forms.ModelForm):
         action.choices = [
             (spec.key, spec.label) for spec in same if bool(spec.target) is bool(mine.target)
         ]
+        if ends_all := self.fields.get("ends_all"):
+            ends_all.help_text = ends_all_help(self.instance)
+            ending = " ".join(spec.key for spec in same if spec.ends_access)
+            ends_all.widget.attrs["data-actions"] = ending
 
     def clean(self) -> None:
         super().clean()
         self._entered: Destination | None = None
         found = self.cleaned_data
+        if found.get("action") and not ACTIONS[found["action"]].ends_access:
+            found["ends_all"] = False
         if not found.get("number") or not found.get("integration") or not found.get("action"):
             return
         kind = ACTIONS[found["action"]].target
@@ -152,7 +160,7 @@ class RuleAdmin(ListAdmin):
     ordering = ("product__name", "pk")
     sortable_by = ()
     autocomplete_fields = ("product", "destination")
-    fields = (*RuleForm.Meta.fields[:-1], *BY_NUMBER, RuleForm.Meta.fields[-1])
+    fields = (*RuleForm.Meta.fields[:-2], *BY_NUMBER, *RuleForm.Meta.fields[-2:])
     add_label = "New rule"
     nothing_fits = "No rule fits. A global rule runs for every product."
     empty = "No rule yet. A rule says what Admit does when SamCart sells something."
@@ -188,9 +196,11 @@ class RuleAdmin(ListAdmin):
         return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        left_out: tuple[str, ...] = () if self.has_change_permission(request, obj) else BY_NUMBER
+        left_out: set[str] = set()
+        if not self.has_change_permission(request, obj):
+            left_out |= {*BY_NUMBER, *([] if obj and obj.spec.ends_access else ["ends_all"])}
         if obj is not None and obj.spec.target is None:
-            left_out = ("destination", *BY_NUMBER)
+            left_out |= {"destination", "ends_all", *BY_NUMBER}
         return [name for name in super().get_fields(request, obj) if name not in left_out]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -224,8 +234,10 @@ class RuleAdmin(ListAdmin):
     # Columns
 
     @admin.display(description="Do")
-    def do(self, rule: Rule) -> str:
-        return rule.spec.label
+    def do(self, rule: Rule) -> SafeString | str:
+        if not rule.ends_all:
+            return rule.spec.label
+        return format_html('{} <span class="soft">Whatever gave it</span>', rule.spec.label)
 
     @admin.display(description="Course or bundle")
     def place(self, rule: Rule) -> str:

@@ -32,6 +32,7 @@ EVENT_COLORS: dict[EventLog.Status, str] = {
     EventLog.Status.NO_RULE: GREY,
     EventLog.Status.SKIPPED: GREY,
     EventLog.Status.REPEAT: GREY,
+    EventLog.Status.NOTED: GREY,
 }
 RUN_COLORS: dict[RuleRun.Status, str] = {
     RuleRun.Status.DONE: GREEN,

@@ -1,4 +1,5 @@
-// The type-ahead of courses and bundles offers those of the chosen integration and action.
+// The type-ahead of courses and bundles offers those of the chosen integration and action, and only
+// an action that ends access can end it whatever gave it.
 "use strict";
 {
   const $ = django.jQuery;
@@ -11,5 +12,16 @@
     const value = (name) => document.getElementById(`id_${name}`)?.value ?? "";
     options.data += `&integration=${encodeURIComponent(value("integration"))}`;
     options.data += `&action_chosen=${encodeURIComponent(value("action"))}`;
+  });
+  $(() => {
+    const action = document.getElementById("id_action");
+    const tick = document.getElementById("id_ends_all");
+    if (!action || !tick) return;
+    const show = () => {
+      const ends = tick.dataset.actions.split(" ").includes(action.value);
+      tick.closest(".form-row").hidden = !ends;
+    };
+    action.addEventListener("change", show);
+    show();
   });
 }

@@ -10,8 +10,9 @@ from django.db.models import Count, Min
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.models import Delivery, RuleRun
+from events.models import Delivery, History, RuleRun
 from events.receiving import spool
+from events.reports import dashboard
 from events.worker import scheduler
 from integrations import rate_limit
 from integrations.models import ApiCall, Integration
@@ -35,6 +36,7 @@ class Command(BaseCommand):
             else f"The worker was seen {seen:.0f} s ago."
         )
         self.stdout.write(f"{found['deliveries_waiting']} deliveries wait to be read.")
+        self._say_history(found["history"])
         if any(found["spool"].values()):
             self.stdout.write(
                 f"Spooled on this machine: {found['spool']['waiting']} wait for the database, "
@@ -52,6 +54,15 @@ class Command(BaseCommand):
                 f"{site['calls_last_minute']} calls in the last minute."
             )
 
+    def _say_history(self, history: dict[str, int] | None) -> None:
+        if history is None:
+            return
+        self.stdout.write(
+            f"History: {history['read']:,} of {history['events']:,} events read, "
+            f"actions of no certain purchase: {history['unclear']:,}, "
+            f"students who paid and may have lost access: {history['stranded']:,}."
+        )
+
 
 def status() -> dict[str, Any]:
     """What `status --json` tells; seconds are floats, times ISO 8601, the spool this machine's."""
@@ -61,12 +72,26 @@ def status() -> dict[str, Any]:
     return {
         "worker_seen_seconds": None if silent is None else round(silent, 1),
         "deliveries_waiting": Delivery.objects.filter(state=Delivery.State.NEW).count(),
+        "history": _history(),
         "spool": spool.counts(),
         "runs": {name.value: counts.get(name, 0) for name in RuleRun.Status},
         "oldest_due_seconds": max(0.0, round((timezone.now() - oldest).total_seconds(), 1))
         if oldest
         else None,
         "integrations": [_site(site) for site in Integration.objects.order_by("name")],
+    }
+
+
+def _history() -> dict[str, int] | None:
+    """How far the events of before the ledger are read; None where there were none."""
+    history = History.objects.first()
+    if history is None:
+        return None
+    return {
+        "events": history.events,
+        "read": history.read,
+        "unclear": history.unclear,
+        "stranded": dashboard.stranded(),
     }
 
 

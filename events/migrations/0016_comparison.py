@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0012_delinquent_is_canceled"),
+        ("events", "0015_delayed_runs"),
         ("integrations", "0010_users_of_site"),
     ]
 

@@ -1,0 +1,83 @@
+"""What a person does by hand with a customer's access: a page for each form."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.menu import allowed
+from config.admin.pages.by_hand_forms import FORMS, ByHandForm, OrderForm
+from config.admin.parts.page import Page, View, render
+from config.admin.parts.params import row_in
+from events.access.by_hand import Author
+from integrations.models import Customer
+
+PERMISSION = "events.by_hand_grant"
+
+
+def _page(form: type[ByHandForm]) -> Page:
+    """The page that shows this form for the customer of the address, and by POST does it."""
+
+    def show(request: HttpRequest) -> HttpResponse:
+        asked = request.POST if request.method == "POST" else request.GET
+        customer = row_in(Customer.objects.all(), asked.get("customer"))
+        if customer is None:
+            messages.error(request, "This customer is not there any more.")
+            return HttpResponseRedirect(reverse("admin:integrations_customer_changelist"))
+        return _show(request, form(request.POST or None, customer=customer))
+
+    view: View = show
+    return Page(f"{form.name}/", form.name, view, PERMISSION)
+
+
+def enter_order(request: HttpRequest) -> HttpResponse:
+    """A missed order, for the customer of the address or for anybody."""
+    customer = row_in(Customer.objects.all(), request.GET.get("customer"))
+    return _show(request, OrderForm(request.POST or None, customer=customer))
+
+
+def _show(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
+    """The form; by POST it is done, and the customer's page follows."""
+    if request.method == "POST" and form.is_valid() and _is_done(request, form):
+        return HttpResponseRedirect(page_of(form.customer))
+    asked = request.POST if request.method == "POST" else request.GET
+    return render(
+        request,
+        form.template,
+        title=form.title,
+        form=form,
+        customer=form.customer,
+        back=page_of(form.customer),
+        **form.choices(asked),
+    )
+
+
+def _is_done(request: HttpRequest, form: ByHandForm | OrderForm) -> bool:
+    author = Author(request.user.get_username(), form.cleaned_data["reason"])
+    try:
+        messages.success(request, form.do(author))
+    except ValueError as error:
+        form.add_error(None, str(error))
+        return False
+    return True
+
+
+def page_of(customer: Customer | None) -> str:
+    if customer is None:
+        return reverse("admin:integrations_customer_changelist")
+    return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+PAGES = [
+    *(_page(form) for form in FORMS),
+    Page("enter-order/", OrderForm.name, enter_order, PERMISSION),
+]
+
+
+def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]]:
+    """The way to each of these pages, for the customer's own."""
+    if not allowed(request, PERMISSION):
+        return []
+    titles = [*((form.name, form.title) for form in FORMS), (OrderForm.name, OrderForm.title)]
+    return [
+        (f"{reverse(f'admin:{name}')}?customer={customer.pk}", "", title) for name, title in titles
+    ]

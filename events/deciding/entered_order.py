@@ -1,0 +1,132 @@
+"""A missed order, entered by hand: the rules decide on it as on a Product Purchased of now."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from events.access.by_hand import Author
+from events.access.decisions import Decisions
+from events.access.ledger import Sale
+from events.access.lock import lock
+from events.deciding import passing_on, storing
+from events.deciding.batch import Batch
+from events.deciding.reading import LineItem, RuleBook
+from events.models import EventLog
+from events.queue.wake import wake
+from integrations.models import Customer, Product
+from integrations.samcart.normalize import NO_EMAIL, examine_email, strip_invisible
+from integrations.samcart.parser import SaleEvent
+from rules import engine
+from rules.triggers import Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person enters; ids as `normalize_id` writes them, "" where there is none."""
+
+    product: Product
+    order_id: str
+    email: str
+    subscription_id: str = ""
+    first_name: str = ""
+    last_name: str = ""
+
+
+def enter(order: Order, author: Author) -> EventLog:
+    """Note the order as an event, and let the rules decide on it; what fits is queued.
+
+    Raises ValueError with a sentence for an order that is in the log, and for an address that
+    cannot be used.
+    """
+    email, problem = examine_email(order.email)
+    if problem:
+        raise ValueError(problem)
+    account = order.product.marketplace
+    book = RuleBook(account)
+    sale = _sale(
+        order.product,
+        order.order_id,
+        order.subscription_id,
+        email=email,
+        as_sent=strip_invisible(order.email),
+        first_name=order.first_name,
+        last_name=order.last_name,
+    )
+    with transaction.atomic():
+        lock()
+        _refuse_known(order)
+        batch = Batch(customers={each.email: each for each in Customer.objects.filter(email=email)})
+        purchase = Sale(account.pk, order.product.pk, order.order_id, order.subscription_id)
+        batch.decisions = Decisions([purchase], flush=batch.write)
+        event = EventLog(
+            by_hand=EventLog.ByHand.ORDER,
+            author=author.name[:150],
+            author_note=author.reason,
+            marketplace=account,
+            received_at=timezone.now(),
+        )
+        storing.store_line(event, _line(sale, book), None, book, batch, set())
+        batch.write()
+        wake()
+    return event
+
+
+def line_of(event: EventLog, book: RuleBook) -> LineItem:
+    """The entered order once more, with the rules as they stand now."""
+    customer = event.customer
+    sale = _sale(
+        event.product,
+        event.order_id,
+        event.subscription_id,
+        email=customer.email if customer else "",
+        problem="" if customer else NO_EMAIL,
+    )
+    return _line(sale, book)
+
+
+def _sale(
+    product: Product | None,
+    order_id: str,
+    subscription_id: str,
+    *,
+    email: str,
+    as_sent: str = "",
+    problem: str = "",
+    first_name: str = "",
+    last_name: str = "",
+) -> SaleEvent:
+    return SaleEvent(
+        type="",
+        kind=product.kind if product else "",
+        product_id=product.external_id if product else "",
+        product_name=product.name if product else "",
+        email=email,
+        email_as_sent=as_sent,
+        email_problem=problem,
+        first_name=first_name,
+        last_name=last_name,
+        customer_id="",
+        order_id=order_id,
+        subscription_id=subscription_id,
+        transaction_id="",
+        custom_fields=(),
+    )
+
+
+def _line(sale: SaleEvent, book: RuleBook) -> LineItem:
+    trigger = Trigger.PRODUCT_PURCHASED
+    product = (sale.kind, sale.product_id) if sale.product_id else None
+    verdicts = engine.decide(engine.EventFacts(frozenset({trigger}), product), book.rules)
+    return LineItem(sale, trigger, passing_on.never(verdicts))
+
+
+def _refuse_known(order: Order) -> None:
+    known = EventLog.objects.filter(
+        order_id=order.order_id, product=order.product, trigger=Trigger.PRODUCT_PURCHASED
+    )
+    if known.exists():
+        raise ValueError(
+            f"Order {order.order_id} with this product is in the log already. Find it there: if "
+            "something is missing, run its rules again."
+        )

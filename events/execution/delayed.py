@@ -1,0 +1,40 @@
+"""Endings whose day has come: they are decided on as the ledger stands now."""
+
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.access import decisions
+from events.access.lock import lock
+from events.execution.results import refresh_event
+from events.models import RuleRun
+from events.models.runs import DELAYED, RuleRunQuerySet
+
+AT_ONCE = 100
+
+
+def waiting() -> RuleRunQuerySet:
+    """The endings that wait for their day."""
+    return RuleRun.objects.filter(status=RuleRun.Status.WAITING, code=DELAYED)
+
+
+def decide_due() -> int:
+    """Decide on those whose day has come, some at a time; how many they were."""
+    ready = list(
+        waiting().due().order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:AT_ONCE]
+    )
+    for pk in ready:
+        with transaction.atomic():
+            lock()
+            for run in waiting().due().filter(pk=pk).select_for_update(of=("self",)):
+                run.code, run.message = "not_started", ""
+                run.grant, run.next_attempt_at = None, timezone.now()
+                decisions.decide_alone(run)
+                run.save()
+                refresh_event(run.event_id)
+    return len(ready)
+
+
+def bring_forward(run: RuleRun) -> bool:
+    """End the access now instead; whether it was still waiting."""
+    return bool(waiting().filter(pk=run.pk).update(next_attempt_at=Now()))

@@ -1,0 +1,83 @@
+"""The promise: everybody who paid is in. How many bought lately, and who is not in."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from events.models import EventLog, Grant, RuleRun
+from events.models.runs import UNFINISHED
+from events.reports import backfill, review
+from rules import actions
+from rules.triggers import Trigger
+
+# Purchases that gave nothing are counted so far back.
+LATELY = timedelta(days=30)
+WEEK = timedelta(days=7)
+# What was bought a moment ago is on its way.
+MOMENT = timedelta(minutes=2)
+# Beyond this many nobody asks for the exact number.
+MAX_COUNT = 10_000
+# So many of them are listed, the newest.
+LISTED = 1000
+Rows = list[tuple[int | None, int | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """How many buyers of this week are in or on their way, and how many paid and are not in."""
+
+    buyers: int = 0
+    on_the_way: int = 0
+    not_in: int = 0
+
+
+def promise(gave_nothing: QuerySet[EventLog]) -> Promise:
+    """How it is kept; `gave_nothing` are the purchases of `unfulfilled`."""
+    since = timezone.now() - WEEK
+    bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
+    newest = bought.order_by("-received_at").values("pk")[:MAX_COUNT]
+    seen = Grant.objects.active().filter(runs__event__in=newest, seen_at__isnull=False)
+    on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
+    return Promise(seen.values("customer").distinct().count(), _buyers(on_the_way), _buyers(not_in))
+
+
+def not_in() -> list[int]:
+    """The newest events of those who paid and are not in, by number."""
+    return [event for event, _ in _not_in(unfulfilled(), LISTED)[1] if event is not None]
+
+
+def unfulfilled() -> QuerySet[EventLog]:
+    """What was bought lately and gave nothing, but for what is settled.
+
+    Settled is what was refunded since, or given to the buyer in another way. That is looked up for
+    the newest backfill.MAX_EVENTS purchases.
+    """
+    purchases = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
+    newest = purchases.order_by("-received_at", "-pk").defer("verdicts", "custom_fields", "reason")
+    return purchases.exclude(pk__in=backfill.settled(list(newest[: backfill.MAX_EVENTS])))
+
+
+def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
+    """(event, customer) of what is on its way, and of what was paid for and is not given.
+
+    At most so many of each kind, the newest.
+    """
+    goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
+    owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
+    lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on)
+    found: tuple[Rows, Rows] = ([], [])
+    waits = owed.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
+    for event, customer, late in waits.values_list("event", "customer", "late")[:most]:
+        found[late].append((event, customer))
+    # Who has no usable e-mail address has no access that could be owed.
+    nobodys = RuleRun.objects.without_email().filter(action__in=actions.giving_access())
+    found[1].extend(nobodys.order_by("-received_at").values_list("event", "customer")[:most])
+    found[1].extend(gave_nothing.order_by("-received_at").values_list("pk", "customer")[:most])
+    return found
+
+
+def _buyers(rows: Rows) -> int:
+    """How many people these are; an event without a customer is one of its own."""
+    return len({("event", event) if who is None else ("customer", who) for event, who in rows})

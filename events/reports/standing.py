@@ -1,0 +1,177 @@
+"""How each course and bundle stands for a student: read from the grants, and the actions on them.
+
+What somebody changed by hand in Thinkific is only known by asking there.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q
+
+from events.access import ledger
+from events.access.ledger import Sale
+from events.deciding import revocations
+from events.models import EventLog, Grant, RuleRun
+from events.models.runs import UNFINISHED
+from integrations.models import Customer, ThinkificUser
+from rules.actions.enrollments import KEPT
+
+Status, Source = RuleRun.Status, Grant.Source
+UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
+# The newest of them decide; nobody has so many.
+MAX_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A course or bundle of one student on a site, with the grants and actions that concern it.
+
+    `grants` gave it, give it or are marks that it ended; `runs` are the student's, oldest first.
+    `lost` are the numbers of grants whose access went with an account that was deleted, `unpaid`
+    the refund or cancellation of a grant that is active, by its number.
+    """
+
+    customer: Customer
+    name: str
+    integration: int | None
+    site: str
+    target: str
+    grants: tuple[Grant, ...]
+    runs: tuple[RuleRun, ...]
+    lost: Collection[int]
+    unpaid: Mapping[int, EventLog]
+
+    @property
+    def given(self) -> list[Grant]:
+        """What gives it now, the oldest first."""
+        found = _given(self.grants, self.integration, self.target)
+        return sorted(found, key=lambda row: row.opened_at or row.decided_at)
+
+    @property
+    def seen(self) -> list[Grant]:
+        """Of what gives it, what Thinkific was seen to hold for the account of today."""
+        return [row for row in self.given if row.seen_at and row.pk not in self.lost]
+
+    @property
+    def ended(self) -> Grant | None:
+        """What ended last; a mark only where nothing was ever given."""
+        over = [row for row in self.grants if row.ended_at]
+        return max(over, key=lambda row: (bool(row.opened_at), row.ended_at), default=None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it opens in Thinkific, as far as Admit knows."""
+        row = self.ended
+        if self.seen or row is None or row.seen_at is None or row.pk in self.lost:
+            return bool(self.seen)
+        return not any(
+            run.spec.ends_access and run.code != KEPT and run.finished_at >= row.ended_at
+            for run in self.runs
+            if run.status == Status.DONE and run.finished_at and row.ended_at
+        )
+
+    @property
+    def undecided(self) -> RuleRun | None:
+        """The newest action that is not over, or failed, and is still to change something."""
+        owed = set() if self.seen else {row.pk for row in self.given}
+        over = False
+        for run in reversed(self.runs):
+            over = over or run.status == Status.DONE
+            # What has ended for one purchase is kept where another one gives it.
+            kept = run.spec.ends_access and run.grant_id and self.seen
+            if run.status in UNDECIDED and not kept and (not over or run.grant_id in owed):
+                return run
+        return None
+
+
+def standings(customer: Customer) -> list[Standing]:
+    """Each course and bundle that the customer got, lost or waits for, the newest first."""
+    grants, runs = _grants(customer), _runs(customer)
+    things: list[Grant | RuleRun] = [*grants, *runs]
+    # What last happened to each says how it is called.
+    newest = {(each.integration_id, each.target): each for each in sorted(things, key=_moment)}
+    several = len({_site(each) for each in newest.values()}) > 1
+    asked = Grant.objects.filter(pk__in=[row.pk for row in grants])
+    lost, unpaid = set(asked.lost().values_list("pk", flat=True)), _unpaid(grants)
+    found = []
+    for last in sorted(newest.values(), key=_moment, reverse=True):
+        name = last.name if isinstance(last, Grant) else last.destination_name
+        name = f"{name} on {last.integration or _site(last)}" if several else name
+        place = (last.integration_id, last.target)
+        about = [row for row in grants if row.integration_id == place[0] and place[1] in row.parts]
+        mine = {row.pk for row in about}
+        touching = [
+            run for run in runs if (run.integration_id, run.target) == place or run.grant_id in mine
+        ]
+        facts = (place[0], _site(last), place[1], tuple(about), tuple(touching), lost, unpaid)
+        found.append(Standing(customer, name, *facts))
+    return found
+
+
+def _moment(thing: Grant | RuleRun) -> datetime:
+    return thing.decided_at if isinstance(thing, Grant) else thing.received_at
+
+
+def _site(thing: Grant | RuleRun) -> str:
+    return thing.site if isinstance(thing, RuleRun) else thing.integration.site
+
+
+def held(customers: Collection[int]) -> dict[int, set[tuple[int, str]]]:
+    """{customer: the courses and bundles that are given and in Thinkific, by integration}"""
+    rows = Grant.objects.active().filter(customer__in=customers, seen_at__isnull=False)
+    lost = set(rows.lost().values_list("pk", flat=True))
+    found: dict[int, set[tuple[int, str]]] = defaultdict(set)
+    for row in rows:
+        if row.pk not in lost:
+            found[row.customer_id].add((row.integration_id, row.target))
+    return found
+
+
+def _given(grants: Iterable[Grant], integration: int | None, part: str) -> list[Grant]:
+    """What of these grants gives this course or bundle now, one for each source."""
+    found = (
+        ledger.holder(rows, integration or 0, part) for rows in ledger.by_source(grants).values()
+    )
+    return [row for row in found if row is not None]
+
+
+def _grants(customer: Customer) -> list[Grant]:
+    """The customer's, and what the same Thinkific user holds under other addresses."""
+    users = ThinkificUser.objects.filter(customer=customer)
+    same = Q(pk__in=())
+    for site, user in users.values_list("integration", "user_id"):
+        same |= Q(integration=site, user_id=user)
+    others = ThinkificUser.objects.filter(same).exclude(customer=customer)
+    rows = Grant.objects.select_related("integration", "customer")
+    own = list(rows.filter(customer=customer).order_by("-decided_at", "-pk")[:MAX_ROWS])
+    for site, other in others.values_list("integration", "customer"):
+        seen = rows.active().filter(seen_at__isnull=False)
+        own += seen.filter(integration=site, customer=other)[:MAX_ROWS]
+    return own
+
+
+def _runs(customer: Customer) -> list[RuleRun]:
+    runs = RuleRun.objects.filter(customer=customer).exclude(target="")
+    runs = runs.select_related("event", "event__product", "integration")
+    return list(runs.order_by("-received_at", "-pk")[:MAX_ROWS])[::-1]
+
+
+def _unpaid(grants: Sequence[Grant]) -> dict[int, EventLog]:
+    """What refunded or canceled these grants, by number, where nothing has ended them since."""
+    asked = [row for row in grants if row.is_active and Sale.of(row).is_named]
+    events = EventLog.objects.filter(
+        Q(order_id__in={row.order_id for row in asked} - {""})
+        | Q(subscription_id__in={row.subscription_id for row in asked} - {""})
+    ).exclude(status=EventLog.Status.REPEAT)
+    events = events.order_by("received_at", "pk").defer("verdicts", "custom_fields", "reason")
+    found: dict[int, EventLog] = {}
+    for event in events if asked else ():
+        for row in asked:
+            if event.received_at > row.decided_at and Sale.of(event).is_same(Sale.of(row)):
+                if event.trigger in revocations.ENDING:
+                    found[row.pk] = event
+                elif event.trigger in revocations.GIVING_BACK:
+                    found.pop(row.pk, None)
+    return found

@@ -1,0 +1,226 @@
+"""What Support does by hand on a customer's page, as it looks there and in the log."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.access import by_hand
+from events.models import EventLog, Grant, RuleRun
+from integrations.models import Customer, Destination, Product
+from tests.support.pages import CUSTOMERS, LOG, errors, rows, said, signed_in, words
+
+DANA = "dana.whitfield@example.com"
+
+
+@pytest.fixture
+def support(place) -> Client:
+    return signed_in(roles.SUPPORT, email="mia@example.com")
+
+
+@pytest.fixture
+def dana(place) -> Customer:
+    return Customer.objects.get(email=DANA)
+
+
+def page_of(customer: Customer) -> str:
+    return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+def fill_in(client: Client, page: str, customer: Customer, **answers: Any) -> Any:
+    """Fill in one of the forms, and press its button; the page that follows."""
+    data = {"customer": customer.pk, "reason": "Lost her receipt"} | answers
+    return client.post(reverse(f"admin:{page}"), data, follow=True)
+
+
+def course(name: str = "Perspective") -> Destination:
+    return Destination.objects.get(name=name)
+
+
+def test_the_customers_page_leads_to_each_form_for_those_who_may(support, place, dana):
+    shown = support.get(page_of(dana)).content.decode()
+    assert f"{reverse('admin:give-access')}?customer={dana.pk}" in shown
+    viewer = signed_in(roles.VIEWER).get(page_of(dana)).content.decode()
+    assert reverse("admin:give-access") not in viewer
+
+
+def test_access_is_given_and_stands_in_the_log_with_author_and_reason(support, dana):
+    answer = fill_in(support, "give-access", dana, destination=course().pk)
+    assert said(answer) == [f"Perspective is given to {DANA} now."]
+    run = RuleRun.objects.latest("pk")
+    event = run.event
+    assert (run.action, run.status, run.customer) == ("create_course_enrollment", "waiting", dana)
+    assert Grant.objects.get(event=event).source == "hand"
+    author = event.author
+    assert f"Access given by hand Waiting {author}: Lost her receipt" in words(answer)
+    page = support.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    assert f"by {author} Reason Lost her receipt" in words(page)
+    for missing in ("Received from SamCart", "As received", "Download JSON", "Simulate with"):
+        assert missing not in words(page)
+    assert "Run the rules again" not in words(page)
+    assert "Access given by hand" in words(support.get(reverse(LOG)))
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ({"reason": " "}, "This field is required."),
+        ({"destination": ""}, "Choose a course or bundle."),
+        ({"destination": "0"}, "Select a valid choice."),
+    ],
+)
+def test_access_is_not_given_without_a_course_and_a_reason(support, dana, answers, says):
+    before = EventLog.objects.count()
+    answer = fill_in(support, "give-access", dana, **({"destination": course().pk} | answers))
+    assert says in errors(answer)
+    assert EventLog.objects.count() == before
+
+
+def test_a_form_that_is_refused_keeps_what_was_chosen(support, dana):
+    fill_in(support, "give-access", dana, destination=course().pk)
+    again = fill_in(support, "give-access", dana, destination=course().pk)
+    assert "This customer was given Perspective by hand before." in errors(again)
+    shown = again.content.decode()
+    assert f'value="{course().pk}" id="d{course().pk}" required checked' in shown
+    assert "Lost her receipt</textarea>" in shown
+
+
+def test_courses_and_bundles_are_found_by_a_part_of_the_name(support, dana):
+    found = support.get(reverse("admin:give-access"), {"customer": dana.pk, "q": "drawing"})
+    assert "Drawing Bundle Bundle" in words(found)
+    assert "Drawing Foundations Course" in words(found)
+    assert "Perspective" not in words(found)
+    none = support.get(reverse("admin:give-access"), {"customer": dana.pk, "q": "zzz"})
+    assert "None of that name." in words(none)
+
+
+@pytest.mark.parametrize("customer", ["", "0", "x", "9" * 30])
+def test_an_odd_address_leads_to_the_customers(support, customer):
+    answer = support.get(reverse("admin:give-access"), {"customer": customer}, follow=True)
+    assert said(answer) == ["This customer is not there any more."]
+
+
+def test_access_is_ended_by_choosing_among_what_the_customer_has(support, dana):
+    fill_in(support, "give-access", dana, destination=course().pk)
+    page = support.get(reverse("admin:end-access"), {"customer": dana.pk})
+    assert "Perspective on Art Academy (access given by hand)" in words(page)
+    (held,) = [each for each in by_hand.holdings(dana) if each.grants[0].name == "Perspective"]
+    answer = fill_in(support, "end-access", dana, holding=held.key)
+    assert said(answer) == ["The access to Perspective is ended now."]
+    run = RuleRun.objects.latest("pk")
+    assert (run.action, run.event.by_hand) == ("expire_course_enrollment", "end")
+    assert not Grant.objects.active().filter(customer=dana, name="Perspective").exists()
+    assert "Select a valid choice." in errors(
+        fill_in(support, "end-access", dana, holding=held.key)
+    )
+    assert "Choose a course or bundle." in errors(fill_in(support, "end-access", dana))
+
+
+def test_where_there_is_no_access_there_is_nothing_to_end(support, dana):
+    Grant.objects.filter(customer=dana).delete()
+    page = support.get(reverse("admin:end-access"), {"customer": dana.pk})
+    assert "Admit knows of no access that this customer has now." in words(page)
+    assert "<textarea" not in page.content.decode()
+
+
+def test_access_is_moved_and_both_customers_pages_say_so(support, dana):
+    answer = fill_in(support, "move-access", dana, email="dana@new.example.com")
+    assert said(answer) == ["The access is moved to dana@new.example.com now."]
+    assert "Lost her receipt Moved to dana@new.example.com." in words(answer)
+    other = Customer.objects.get(email="dana@new.example.com")
+    assert f"Lost her receipt Moved from {DANA}." in words(support.get(page_of(other)))
+    assert "Admit knows of no access" in words(
+        support.get(reverse("admin:move-access"), {"customer": dana.pk})
+    )
+    assert f"Moved to {other.email}" not in words(support.get(page_of(other)))
+
+
+@pytest.mark.parametrize(
+    ("email", "says"), [("", "This field is required."), (DANA, "has already"), ("dana@@x", "@")]
+)
+def test_an_address_to_which_nothing_can_be_moved_is_refused(support, dana, email, says):
+    answer = fill_in(support, "move-access", dana, email=email)
+    assert says in errors(answer)
+    assert not EventLog.objects.exclude(by_hand="").exists()
+
+
+def enter_order(client: Client, customer: Customer | None = None, **answers: Any) -> Any:
+    product = Product.objects.get(external_id="1048001")
+    data = {"product": product.pk, "order_id": "7001", "email": DANA, "reason": "SamCart was down"}
+    query = f"?customer={customer.pk}" if customer else ""
+    return client.post(f"{reverse('admin:enter-order')}{query}", data | answers, follow=True)
+
+
+def test_a_missed_order_is_entered_and_stands_in_the_log_as_such(support, dana):
+    form = support.get(reverse("admin:enter-order"), {"customer": dana.pk}).content.decode()
+    assert f'value="{DANA}"' in form
+    assert 'value="Whitfield"' in form
+    answer = enter_order(support, dana)
+    assert said(answer) == ["The order is entered: 1 action queued."]
+    assert answer.redirect_chain[-1][0] == page_of(dana)
+    event = EventLog.objects.get(by_hand="order")
+    assert "Product Purchased (entered by hand): Watercolor for Beginners , order 7001" in words(
+        answer
+    )
+    page = support.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    for shown in ("Reason SamCart was down", "Order 7001", "Run the rules again", "Why Rule"):
+        assert shown in words(page)
+    for missing in ("Download JSON", "As received", "Received from SamCart"):
+        assert missing not in words(page)
+    assert (
+        support.get(reverse("admin:events_eventlog_download", args=[event.pk])).status_code == 404
+    )
+    simulated = support.get(reverse("admin:simulate"), {"event": event.pk})
+    assert "With the event received" in words(simulated)
+    assert "Product Purchased (entered by hand)" in words(simulated)
+
+
+def test_a_missed_order_of_someone_new_is_found_from_the_search(support, place):
+    found = support.get(reverse(CUSTOMERS), {"q": "new.buyer@example.com"})
+    assert f'href="{reverse("admin:enter-order")}"' in found.content.decode()
+    gift = Product.objects.get(external_id="1048004")
+    answer = enter_order(support, product=gift.pk, email="new.buyer@example.com")
+    assert said(answer) == ["The order is entered, but no rule that is on fits it."]
+    made = Customer.objects.get(email="new.buyer@example.com")
+    assert answer.redirect_chain[-1][0] == page_of(made)
+    viewer = signed_in(roles.VIEWER).get(reverse(CUSTOMERS), {"q": "nobody@example.com"})
+    assert reverse("admin:enter-order") not in viewer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ({"order_id": "0"}, "0 is no order number."),
+        ({"order_id": "1.5"}, "not a whole number"),
+        ({"subscription_id": "-1"}, "negative"),
+        ({"email": "dana@@example.com"}, "@"),
+        ({"product": ""}, "This field is required."),
+        ({"reason": ""}, "This field is required."),
+        ({"order_id": "1183"}, "is in the log already"),
+    ],
+)
+def test_an_order_that_cannot_be_entered_is_refused_in_words(support, answers, says):
+    assert says in errors(enter_order(support, **answers))
+    assert not EventLog.objects.filter(by_hand="order").exists()
+
+
+def test_a_note_stands_on_the_customers_page_and_in_the_log_and_does_nothing(support, dana):
+    runs = RuleRun.objects.count()
+    text = "Called at noon.\n<b>Wants</b> an invoice."
+    answer = fill_in(support, "add-note", dana, reason=text)
+    assert said(answer) == ["The note is added."]
+    event = EventLog.objects.get(by_hand="note")
+    assert f"Note Noted {event.author}: Called at noon. <b>Wants</b> an invoice." in words(answer)
+    assert RuleRun.objects.count() == runs
+    page = support.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    assert "Note Called at noon." in words(page)
+    assert "Nothing was sent." in words(page)
+    for chosen in ({"result": "noted"}, {"trigger__exact": "by_hand"}):
+        assert rows(support.get(reverse(LOG), chosen)) == 1
+
+
+def test_an_empty_note_is_refused(support, dana):
+    assert "This field is required." in errors(fill_in(support, "add-note", dana, reason=" "))
+    assert not EventLog.objects.filter(by_hand="note").exists()

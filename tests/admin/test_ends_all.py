@@ -1,0 +1,132 @@
+"""The tick "End it whatever gave it": in the guided form, on a rule's own page, and in lists."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from config.staff import roles
+from integrations.models import Destination, Integration, Product
+from rules.models import Rule
+from tests.support import browsing, scenery
+from tests.support.pages import signed_in, words
+
+TICK = 'name="ends_all"'
+HELP = "Without it, the rule ends only what the purchase itself gave."
+NEEDED = "Tick this: the event that fires this rule gave no access that it could end."
+
+
+@pytest.fixture
+def manager(place) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def answers(**changes: Any) -> dict[str, Any]:
+    """Those of the guided form, up to its last step."""
+    found = {
+        "product": Product.objects.get(external_id="1048004").pk,
+        "integration": Integration.objects.get(name="Art Academy").pk,
+        "action": "expire_course_enrollment",
+        "trigger": "product_refunded",
+        "destination": Destination.objects.get(name="Course Two").pk,
+    }
+    return found | changes
+
+
+def last_step(client: Client, **changes: Any) -> Any:
+    return client.get(reverse("admin:new-rule"), answers(**changes))
+
+
+def refund_rule() -> Rule:
+    return Rule.objects.get(product__external_id="1048001", trigger="product_refunded")
+
+
+def page_of(rule: Rule) -> str:
+    return reverse("admin:rules_rule_change", args=[rule.pk])
+
+
+@pytest.mark.parametrize(
+    ("trigger", "needed"), [("product_refunded", False), ("product_purchased", True)]
+)
+def test_the_guided_form_offers_it_and_says_where_it_is_needed(manager, trigger, needed):
+    page = last_step(manager, trigger=trigger)
+    assert TICK in page.content.decode()
+    assert HELP in words(page)
+    assert (NEEDED in words(page)) is needed
+
+
+def test_the_guided_form_offers_it_only_for_what_ends_access(manager):
+    page = last_step(manager, action="create_course_enrollment", ends_all="1")
+    assert TICK not in page.content.decode()
+    assert "whatever gave it" not in words(page)
+
+
+@pytest.mark.parametrize("ends_all", [True, False])
+def test_the_rule_is_added_as_it_was_ticked(manager, ends_all):
+    data = answers(**({"ends_all": "1"} if ends_all else {}))
+    added = manager.post(reverse("admin:new-rule"), data, follow=True)
+    rule = Rule.objects.latest("pk")
+    assert rule.ends_all is ends_all
+    assert ("on Art Academy, whatever gave it." in words(added)) is ends_all
+
+
+def test_a_tick_stays_while_one_goes_back_and_can_be_taken_off(manager):
+    page = last_step(manager, ends_all="1").content.decode()
+    assert f'{TICK} value="1" id="ends_all" aria-describedby="ends_all_help" checked' in page
+    assert 'type="hidden" name="ends_all"' not in page
+    assert "&amp;ends_all=1" in page
+
+
+def test_it_is_ticked_on_the_page_of_a_rule_and_shown_in_the_lists(manager):
+    rule = refund_rule()
+    assert HELP in words(manager.get(page_of(rule)))
+    assert NEEDED not in words(manager.get(page_of(rule)))
+    manager.post(page_of(rule), form(rule, ends_all="on"))
+    rule.refresh_from_db()
+    assert rule.ends_all
+    listed = words(manager.get(reverse("admin:rules_rule_changelist")))
+    assert "Expire Course Enrollment Whatever gave it" in listed
+    of_product = reverse("admin:integrations_product_change", args=[rule.product_id])
+    assert "Expire Course Enrollment Whatever gave it" in words(manager.get(of_product))
+    simulated = manager.get(
+        reverse("admin:simulate"), {"trigger": "product_refunded", "product": rule.product_id}
+    )
+    assert "on Art Academy, whatever gave it." in words(simulated)
+
+
+def test_it_falls_away_when_the_rule_is_to_give_access(manager):
+    rule = refund_rule()
+    Rule.objects.filter(pk=rule.pk).update(ends_all=True)
+    data = form(rule, ends_all="on", action="create_course_enrollment")
+    manager.post(page_of(rule), data | {"trigger": "subscription_charged"})
+    rule.refresh_from_db()
+    assert (rule.action, rule.ends_all) == ("create_course_enrollment", False)
+
+
+def test_someone_who_only_looks_sees_it_where_a_rule_ends_access(place):
+    viewer = signed_in(roles.VIEWER)
+    assert "End it whatever gave it" in words(viewer.get(page_of(refund_rule())))
+    gives = Rule.objects.filter(action="create_course_enrollment")[0]
+    assert "End it whatever gave it" not in words(viewer.get(page_of(gives)))
+
+
+@pytest.mark.browser
+def test_the_page_shows_it_only_while_the_chosen_action_ends_access(place, address, browser):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.goto(address + page_of(refund_rule()))
+        tick = page.get_by_label("End it whatever gave it")
+        expect(tick).to_be_visible()
+        page.get_by_label("Action").select_option("create_course_enrollment")
+        expect(tick).to_be_hidden()
+        page.get_by_label("Action").select_option("expire_bundle_enrollment")
+        expect(tick).to_be_visible()
+
+
+def form(rule: Rule, **changes: Any) -> dict[str, Any]:
+    names = ("marketplace", "scope", "product", "trigger", "integration", "action", "destination")
+    data = {name: getattr(rule, f"{name}_id", None) or getattr(rule, name) for name in names}
+    return data | {"enabled": "on"} | changes

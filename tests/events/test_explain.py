@@ -1,0 +1,269 @@
+"""Why somebody has a course or has not is read from the grants, and said the same everywhere."""
+
+import json
+import re
+from collections.abc import Callable
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from config.staff import roles
+from events.execution import retry_by_hand
+from events.models import EventLog, Grant, RuleRun
+from events.reports import why
+from events.reports.why import Sentence
+from integrations.models import Customer, Integration, Marketplace, ThinkificUser
+from rules.models import Rule
+from tests.support.pages import signed_in, words
+from tests.support.place import EMAIL, Place, place_for
+from tests.support.world import World
+
+
+@pytest.fixture
+def place(world: World) -> Place:
+    """Course One is given by a purchase and a renewal, and ended by a refund."""
+    found = place_for(world, "course")
+    for trigger in ("subscription_charged", "subscription_restarted"):
+        world.rule(trigger, "create_course_enrollment", found.sold)
+    return found
+
+
+def explained(*arguments: str) -> str:
+    out = StringIO()
+    call_command("explain", EMAIL, *arguments, stdout=out)
+    return out.getvalue()
+
+
+def sentence(course: str = "Course One") -> Sentence:
+    (found,) = (
+        sentence
+        for each, sentence in why.of_customer(Customer.objects.get(email=EMAIL))
+        if each.name == course
+    )
+    return found
+
+
+def bought(place: Place) -> None:
+    place.buy(order__id=1183)
+
+
+def refunded(place: Place) -> None:
+    bought(place)
+    place.buy("20_product", order__id=1183)
+
+
+def kept(place: Place) -> None:
+    bought(place)
+    place.buy(order__id=1190)
+    place.buy("20_product", order__id=1183)
+
+
+def kept_while_the_end_waits(place: Place) -> None:
+    both_pay(place)
+    Integration.objects.update(enabled=False)
+    place.buy("20_product", order__id=1183)
+
+
+def ended_from_before(place: Place) -> None:
+    place.enroll(place.known())
+    place.buy("20_product", order__id=1183)
+
+
+def both_pay(place: Place) -> None:
+    bought(place)
+    place.buy(order__id=1190)
+
+
+def refunded_first(place: Place) -> None:
+    Marketplace.objects.update(created_at="2019-01-01T00:00Z")
+    place.buy("20_product", order__id=1183)
+    bought(place)
+
+
+def unknown_purchase(place: Place) -> None:
+    Marketplace.objects.update(created_at="2019-01-01T00:00Z")
+    place.buy("20_product", order__id=1183)
+
+
+def gave_nothing(place: Place) -> None:
+    Rule.objects.filter(trigger="product_purchased").update(enabled=False)
+    place.world.sell(order__id=1183)
+    place.buy("20_product", order__id=1183)
+
+
+def refunded_twice(place: Place) -> None:
+    refunded(place)
+    place.world.sell("20_product", order__id=1183, order__total="1.00")
+    place.world.settle()
+
+
+def refunded_while_it_waits(place: Place) -> None:
+    place.world.sell(order__id=1183)
+    place.world.sell("20_product", order__id=1183)
+    place.world.settle()
+
+
+def dismissed(place: Place) -> None:
+    Integration.objects.update(enabled=False)
+    bought(place)
+    RuleRun.objects.update(status="failed", message="It broke.")
+    retry_by_hand.dismiss(RuleRun.objects.all(), by="Mia")
+
+
+def given_by_hand(place: Place) -> None:
+    bought(place)
+    Grant.objects.update(source=Grant.Source.HAND)
+
+
+def from_before(place: Place) -> None:
+    bought(place)
+    Grant.objects.update(source=Grant.Source.BEFORE)
+
+
+def ended_by_hand(place: Place) -> None:
+    bought(place)
+    now = timezone.now()
+    Grant.objects.update(state="ended", because="by_hand", ended_at=now, decided_at=now)
+    place.buy("31_subscription_charged", order__id=1183, product__id=1048001)
+
+
+def nothing_goes_on(place: Place) -> None:
+    bought(place)
+    Grant.objects.update(seen_at=None)
+
+
+def event_removed(place: Place) -> None:
+    refunded(place)
+    EventLog.objects.all().delete()
+
+
+def one_user_by_two_addresses(place: Place) -> None:
+    bought(place)
+    place.buy(order__id=1190, customer__email="dana.new@example.com")
+    ThinkificUser.objects.update(user_id=1)
+    place.buy("20_product", order__id=1183)
+
+
+DAY = r"\d+ \w{3}"
+SINCE = rf"since {DAY} \d\d:\d\d"
+NONE = "Dana has no access to Course One:"
+SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
+    (bought, "has", f"Dana has Course One {SINCE} through order 1183\\. If it does not open"),
+    (both_pay, "has", f"{SINCE} through order 1183 and order 1190\\."),
+    (refunded, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
+    (
+        kept,
+        "kept",
+        f"{SINCE} through order 1190, which keeps it open after the refund of order 1183 on {DAY}",
+    ),
+    (kept_while_the_end_waits, "kept", f"{SINCE} through order 1190, which keeps it open after"),
+    (ended_from_before, "ended", f"access to Course One: the refund of order 1183 on {DAY} ended"),
+    (
+        refunded_first,
+        "barred",
+        f"{NONE} the refund of order 1183 on {DAY} was received before its purchase\\.$",
+    ),
+    (
+        unknown_purchase,
+        "not_given",
+        "Dana: Course One was not given\\. Admit knows no purchase of order 1183, so nothing had",
+    ),
+    (
+        gave_nothing,
+        "not_given",
+        "Dana: Course One was not given\\. This purchase gave no access to Course One, so nothing",
+    ),
+    (refunded_twice, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
+    (refunded_while_it_waits, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
+    (dismissed, "not_given", "Course One was not given\\. Dismissed by Mia\\. Before: It broke\\."),
+    (given_by_hand, "has", f"Dana has Course One {SINCE} by hand\\."),
+    (from_before, "has", "Dana has Course One from before Admit\\."),
+    (ended_by_hand, "ended", f"{NONE} a person ended it on {DAY}\\."),
+    (nothing_goes_on, "owed", "through order 1183\\. Run the event's"),
+    (event_removed, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
+    (one_user_by_two_addresses, "kept", f"{SINCE} through order 1190 of dana\\.new@example\\.com,"),
+]
+
+
+@pytest.mark.parametrize(
+    ("happened", "code", "text"), SITUATIONS, ids=[each[0].__name__ for each in SITUATIONS]
+)
+def test_the_sentence_says_who_holds_it_through_what_or_what_ended_it(place, happened, code, text):
+    happened(place)
+    said = sentence()
+    assert said.code == code
+    assert re.search(text, said.text), said.text
+    opens = code in {"has", "kept"}
+    if happened not in {nothing_goes_on, ended_by_hand}:
+        assert place.has_access(place.courses[0]) is opens
+
+
+def test_the_sentence_is_the_same_on_every_page_and_in_the_terminal(place):
+    kept(place)
+    viewer = signed_in(roles.VIEWER)
+    dana = Customer.objects.get(email=EMAIL)
+    pages = [reverse("admin:integrations_customer_change", args=[dana.pk])]
+    pages += [
+        reverse("admin:events_eventlog_change", args=[event.pk]) for event in EventLog.objects.all()
+    ]
+    for page in pages:
+        assert words(viewer.get(page)).count(sentence().text) == 1
+    assert explained() == f"{sentence().text}\n"
+
+
+def test_a_refund_under_another_address_is_told_on_both_pages(place):
+    bought(place)
+    event = place.world.sell("20_product", order__id=1183, customer__email="new@example.com")
+    place.world.settle()
+    viewer = signed_in(roles.VIEWER)
+    dana, other = (Customer.objects.get(email=email) for email in (EMAIL, "new@example.com"))
+
+    def page(customer: Customer) -> str:
+        return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+    shown = viewer.get(page(other))
+    assert re.search(f"The refund of order 1183 on {DAY} is about {EMAIL}\\.", words(shown))
+    assert f'href="{page(dana)}">See the customer' in shown.content.decode()
+    shown = viewer.get(page(dana))
+    assert f"{NONE} the refund of order 1183 on" in words(shown)
+    timeline = shown.content.decode().partition("Everything that happened")[2]
+    assert reverse("admin:events_eventlog_change", args=[event.pk]) in timeline
+
+
+def test_explain_tells_of_one_course_by_its_name_or_number(place):
+    bought(place)
+    place.world.rule("product_purchased", "create_course_enrollment", place.courses[1])
+    place.buy(order__id=1190)
+    assert len(explained().splitlines()) == 2
+    number = str(place.courses[1].external_id)
+    for course in ("Course Two", "course two", number):
+        (line,) = explained("--course", course).splitlines()
+        assert line.startswith("Dana has Course Two since"), course
+    line = json.loads(explained("--json", "--course", number))
+    assert line == {"code": "has", "kind": "good", "sentence": sentence("Course Two").text}
+    assert explained("--course", "Sculpture") == (
+        f"Nothing that was received for {EMAIL} names Sculpture.\n"
+    )
+
+
+def test_explain_says_whom_nothing_was_received_for(db):
+    with pytest.raises(CommandError, match="Nothing was received for dana@example"):
+        explained()
+
+
+def test_many_courses_cost_no_more_questions_than_one(place):
+    bought(place)
+    dana = Customer.objects.get(email=EMAIL)
+    with CaptureQueriesContext(connection) as few:
+        why.of_customer(dana)
+    for course in place.courses[1:]:
+        place.world.rule("product_purchased", "create_course_enrollment", course)
+        place.buy()
+    with CaptureQueriesContext(connection) as many:
+        assert len(why.of_customer(dana)) == 3
+    assert len(many) == len(few) <= 8

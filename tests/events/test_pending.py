@@ -1,0 +1,167 @@
+"""Endings that wait: for their day, or for a person where there are too many of them at once."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+
+from events.execution import delayed, retry_by_hand
+from events.models import Grant, RuleRun
+from events.models.runs import DELAYED
+from rules.actions import Action
+from rules.models import Rule
+from tests.support import queued
+from tests.support.world import World
+
+EMAIL = "dana@example.com"
+GIVE, END = Action.CREATE_COURSE_ENROLLMENT, Action.EXPIRE_COURSE_ENROLLMENT
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    """A membership that gives a course until three days after it was canceled."""
+    course = world.course()
+    world.rule("product_purchased", GIVE, course)
+    world.rule("subscription_recovered", GIVE, course)
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    return world
+
+
+def _buy_and_cancel(shop: World) -> RuleRun:
+    shop.sell("12_product")
+    shop.settle()
+    shop.sell("30_subscription")
+    shop.settle()
+    return RuleRun.objects.get(action=END)
+
+
+def _enrolled(shop: World) -> bool:
+    return any(row.active for row in shop.school.enrollments)
+
+
+def _let_the_day_come() -> None:
+    delayed.waiting().update(next_attempt_at=Now() - timedelta(seconds=1))
+
+
+def test_a_delayed_ending_waits_for_its_day_and_leaves_the_course_open(shop):
+    run = _buy_and_cancel(shop)
+    assert (run.status, run.code) == ("waiting", DELAYED)
+    assert run.next_attempt_at == run.received_at + timedelta(days=3)
+    assert run.message.startswith("The access ends on ")
+    assert _enrolled(shop)
+    assert Grant.objects.get().is_active
+
+
+def test_on_its_day_the_access_ends(shop):
+    run = _buy_and_cancel(shop)
+    _let_the_day_come()
+    assert delayed.decide_due() == 1
+    shop.settle()
+    assert queued.again(run).code == "ended"
+    assert not _enrolled(shop)
+
+
+def test_no_worker_takes_it_before_it_was_decided(shop):
+    _buy_and_cancel(shop)
+    _let_the_day_come()
+    assert queued.claim(8) == []
+
+
+def test_it_falls_away_when_the_subscription_recovers(shop):
+    run = _buy_and_cancel(shop)
+    shop.sell("34a_subscription")
+    assert delayed.decide_due() == 1
+    shop.settle()
+    run = queued.again(run)
+    assert (run.status, run.code, run.event.status) == ("skipped", "late", "skipped")
+    assert _enrolled(shop)
+
+
+def test_another_purchase_keeps_the_course_on_the_day(shop):
+    run = _buy_and_cancel(shop)
+    shop.sell("12_product", order__id=77, order__subscription_id=78)
+    _let_the_day_come()
+    delayed.decide_due()
+    shop.settle()
+    assert queued.again(run).code == "kept"
+    assert _enrolled(shop)
+
+
+def test_a_person_brings_it_forward_or_drops_it(shop):
+    run = _buy_and_cancel(shop)
+    assert delayed.bring_forward(run)
+    assert delayed.decide_due() == 1
+    shop.settle()
+    assert queued.again(run).code == "ended"
+    assert not delayed.bring_forward(run)
+
+    shop.sell("12_product", order__id=77, order__subscription_id=78)
+    shop.sell("30_subscription", order__id=77, order__subscription_id=78)
+    shop.settle()
+    dropped = delayed.waiting().get()
+    assert retry_by_hand.dismiss([dropped], by="Sam") == 1
+    _let_the_day_come()
+    assert delayed.decide_due() == 0
+    assert queued.again(dropped).code == "dismissed"
+    assert _enrolled(shop)
+
+
+def test_a_rule_that_was_deleted_meanwhile_ends_it_nevertheless(shop):
+    run = _buy_and_cancel(shop)
+    Rule.objects.filter(trigger="subscription_canceled").delete()
+    _let_the_day_come()
+    delayed.decide_due()
+    shop.settle()
+    assert queued.again(run).code == "ended"
+
+
+# The brake
+
+
+@pytest.fixture
+def refunds(world: World, settings) -> World:
+    settings.ENDINGS_AN_HOUR = 2
+    course = world.course()
+    world.rule("product_purchased", GIVE, course)
+    world.rule("product_refunded", END, course)
+    for number in range(4):
+        world.sell("10_product", customer__email=f"b{number}@example.com", order__id=100 + number)
+    world.settle()
+    return world
+
+
+def _refund(world: World, *numbers: int) -> None:
+    for number in numbers:
+        world.sell("20_product", customer__email=f"b{number}@example.com", order__id=100 + number)
+    world.settle()
+
+
+def _open(world: World) -> int:
+    return sum(row.active for row in world.school.enrollments)
+
+
+def test_more_endings_than_allowed_in_an_hour_wait_for_a_person(refunds):
+    _refund(refunds, 0, 1, 2, 3)
+    held = RuleRun.objects.filter(status="held")
+    assert [run.code for run in held] == ["braked", "braked"]
+    assert held[0].message.startswith("More than 2 accesses were to end within an hour")
+    assert _open(refunds) == 2
+    assert retry_by_hand.retry(held) == (2, {})
+    refunds.settle()
+    assert _open(refunds) == 0
+
+
+def test_the_brake_never_holds_what_gives_access_or_ends_nothing(refunds):
+    _refund(refunds, 0, 1)
+    refunds.sell("20_product", customer__email="b0@example.com", order__id=100, order__total="1")
+    refunds.sell("10_product", customer__email="b9@example.com", order__id=109)
+    refunds.settle()
+    assert not RuleRun.objects.filter(status="held").exists()
+    assert _open(refunds) == 3
+
+
+@pytest.mark.parametrize("allowed", [0, 100])
+def test_without_a_brake_or_below_it_all_of_them_end(refunds, settings, allowed):
+    settings.ENDINGS_AN_HOUR = allowed
+    _refund(refunds, 0, 1, 2, 3)
+    assert _open(refunds) == 0
