@@ -5,6 +5,7 @@ from config.admin.pages import (
     actions,
     backfill,
     by_hand,
+    compare,
     customers,
     destinations,
     event,
@@ -30,6 +31,7 @@ PAGES: list[Page] = [
     *backfill.PAGES,
     *by_hand.PAGES,
     *simulate.PAGES,
+    *compare.PAGES,
     *queue.PAGES,
 ]
 
