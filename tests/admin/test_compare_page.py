@@ -9,7 +9,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.access import comparing
 from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
-from integrations.models import Integration
+from integrations.models import Destination, Integration
 from tests.support import factories, queued
 from tests.support.pages import said, signed_in, words
 
@@ -42,12 +42,12 @@ def finding(last: ComparisonRun, kind: str = "missing", **facts: Any) -> Compari
 
 def paid(last: ComparisonRun, order: str = "1183", **facts: Any) -> ComparisonFinding:
     """A finding of a purchase whose action succeeded once, and was seen."""
-    course = last.integration.destinations.filter(external_id=501).first()
-    course = course or factories.DestinationFactory(
-        integration=last.integration, external_id=501, name="Watercolor"
+    course, _ = Destination.objects.get_or_create(
+        integration=last.integration, kind="course", external_id=501, name="Watercolor"
     )
+    customer = factories.CustomerFactory.create()
     grant = Grant.objects.create(
-        customer=factories.CustomerFactory(),
+        customer=customer,
         integration=last.integration,
         target="course:501",
         name="Watercolor",
@@ -57,9 +57,9 @@ def paid(last: ComparisonRun, order: str = "1183", **facts: Any) -> ComparisonFi
         seen_at=queued.START,
         because="product_purchased",
     )
-    done = queued.run(course, grant.customer, order=order, status="done", grant=grant)
+    done = queued.run(course, customer, order=order, status="done", grant=grant)
     RuleRun.objects.filter(pk=done.pk).update(next_attempt_at=None, finished_at=queued.START)
-    return finding(last, grant=grant, customer=grant.customer, **facts)
+    return finding(last, grant=grant, customer=customer, **facts)
 
 
 def look(client: Any, **asked: Any) -> str:
@@ -278,7 +278,7 @@ def test_nothing_is_changed_by_a_link(support, site, name):
 
 
 def test_each_school_has_its_own(support, site, last):
-    other = factories.IntegrationFactory(name="Zoo")
+    other = factories.IntegrationFactory.create(name="Zoo")
     paid(last)
     page = look(support, site=other.pk)
     assert "Zoo was never compared." in page
