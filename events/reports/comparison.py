@@ -193,6 +193,13 @@ def progress(run: ComparisonRun) -> str:
     return f"Asking for {students} not seen in the lists. {read}"
 
 
+def read_sentence(run: ComparisonRun) -> str:
+    """ "Read: 1,250 enrollments in 12 courses." """
+    courses = len(run.courses)
+    enrollments = f"{run.enrollments:,} enrollment{'' if run.enrollments == 1 else 's'}"
+    return f"Read: {enrollments} in {courses:,} course{'' if courses == 1 else 's'}."
+
+
 def summary(run: ComparisonRun) -> str:
     """ "2 paid without access, 1 access that no purchase explains." """
     found = counts(run)

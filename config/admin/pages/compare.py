@@ -77,6 +77,7 @@ def show(request: HttpRequest) -> HttpResponse:
         running=running,
         progress=comparison.progress(running) if running else "",
         summary=comparison.summary(last) if last else "",
+        read=comparison.read_sentence(last) if last else "",
         section=_section(request, last) if last else None,
         counts=_counts(last) if last else [],
         at_once=AT_ONCE,
