@@ -45,7 +45,7 @@ def start(site: Integration, *, by: str) -> ComparisonRun:
         stopped.filter(started_at__lt=Now() - STALE).delete()
         stopped.update(next_at=Now(), failures=0, message="")
     courses = [[number, name] for number, name in comparison_scope.courses_of_rules(site).items()]
-    begun = {"started_by": by, "courses": courses, "next_at": timezone.now()}
+    begun = {"started_by": by, "courses": courses, "next_at": Now()}
     found, _ = ComparisonRun.objects.get_or_create(
         integration=site, finished_at=None, defaults=begun
     )
@@ -111,9 +111,7 @@ def _go_one_step(lease: Lease) -> None:
     elif (unread := history.unread()) is not None:
         lease.wait(history.sentence(unread), HISTORY_SECONDS)
     elif run.phase == Phase.LISTING:
-        with lease.writing() as run:
-            if not comparison_scope.list_some(run):
-                run.phase = Phase.READING
+        _list(lease)
     elif run.position < len(run.courses):
         _read_page(lease)
     else:
@@ -122,6 +120,15 @@ def _go_one_step(lease: Lease) -> None:
             _finish(lease)
         else:
             _ask(lease, finding)
+
+
+def _list(lease: Lease) -> None:
+    listed = comparison_scope.list_some(lease.run)
+    with lease.writing() as run:
+        if listed is None:
+            run.phase = Phase.READING
+        else:
+            comparison_scope.write_listed(run, listed)
 
 
 def _read_page(lease: Lease) -> None:
@@ -137,10 +144,11 @@ def _read_page(lease: Lease) -> None:
             _next_course(run)
         return
     digest = hashlib.sha256(repr(page.ids).encode()).hexdigest()
+    came_before = digest == lease.run.page_digest
+    result = comparison_rows.compare_page(lease.run, page.enrollments, asked_at)
     with lease.writing() as run:
-        came_before = digest == run.page_digest
         if not came_before:
-            comparison_rows.compare_page(run, page.enrollments, asked_at=asked_at)
+            comparison_rows.write_page(run, result)
             run.enrollments += len(page.enrollments)
         if page.following is None or came_before or page.following > MAX_PAGES:
             _next_course(run)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -28,6 +28,8 @@ GIVE_WAY_SECONDS = 20.0
 LOOK_SECONDS = 0.2
 # After a fault the same call is sent again, so many seconds later.
 DELAYS = (5, 15, 60, 300)
+# So many times as long as it wrote, the database is left to others on SQLite.
+LEAVE_TIMES = 3
 BUYERS_FIRST = "Actions for buyers go first."
 LIMIT = f"Thinkific's limit of calls is used up. {TRIES_AGAIN}"
 
@@ -56,6 +58,7 @@ class Lease:
     def writing(self) -> Iterator[ComparisonRun]:
         """The row as it is stored, to be changed in a transaction. Raises LeaseLost."""
         with transaction.atomic():
+            began = time.monotonic()
             rows = ComparisonRun.objects.select_for_update(of=("self",))
             run = rows.select_related("integration").held_by(self.run.pk, self.run.token).first()
             if run is None:
@@ -64,6 +67,9 @@ class Lease:
             yield run
             run.save()
         self.run = run
+        if connection.vendor == "sqlite":
+            # Nobody else could write meanwhile.
+            time.sleep(LEAVE_TIMES * (time.monotonic() - began))
 
     def put_off(self, error: Exception) -> None:
         """Go on later, or stop where only a person can help."""

@@ -1,8 +1,9 @@
-"""What was read of a site and what it comes to, as rows, inside the caller's transaction."""
+"""What was read of a site and what it comes to, as rows."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -33,34 +34,64 @@ class People:
         return [row for customer in sorted(customers) for row in self.grants.get(customer, ())]
 
 
-def compare_page(run: ComparisonRun, page: Iterable[Enrollment], *, asked_at: datetime) -> None:
-    """Note what the enrollments of a page, asked for at this time, come to."""
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """An enrollment that differs from the ledger, and who its student is here."""
+
+    shown: Enrollment
+    result: Compared
+    customers: Collection[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PageResult:
+    """What a page that was asked for at `asked_at` comes to.
+
+    `seen` are the customers who have the course as they are to, by grants of which `alone` give
+    nothing else.
+    """
+
+    asked_at: datetime
+    seen: Collection[int]
+    alone: Collection[int]
+    differing: Sequence[Differs]
+
+
+def compare_page(run: ComparisonRun, page: Iterable[Enrollment], asked_at: datetime) -> PageResult:
+    """What the enrollments of a page come to. Reads only."""
     shown = list(page)
     people = _people(run.integration_id, shown)
     since = comparison_scope.take_over(run.integration)
-    compared = [
-        (each, comparison.compare(each, grants, run.integration_id, take_over=since))
-        for each in shown
-        for grants in [people.grants_of(people.customers_of(each))]
-    ]
-    seen = [(each, result) for each, result in compared if result.is_seen]
-    _see(run, seen, people, asked_at)
-    differing = [(each, result) for each, result in compared if result.kind is not None]
-    # What an action changes meanwhile is for the next comparison, or is asked for alone.
-    busy = _busy(
-        run.integration_id,
-        {customer for each, _ in differing for customer in people.customers_of(each)},
-        asked_at,
-    )
-    new = []
-    for each, result in differing:
+    seen: set[int] = set()
+    alone: set[int] = set()
+    differing = []
+    for each in shown:
         customers = people.customers_of(each)
-        if customers & busy or each.user_id in people.administrators:
-            continue
-        if result.holds:
-            _differs(run, each, result, customers)
-        else:
-            new.append(_finding(run, each, result, customers))
+        grants = people.grants_of(customers)
+        result = comparison.compare(each, grants, run.integration_id, take_over=since)
+        if result.is_seen and result.grant is not None:
+            seen |= customers
+            # A bundle is seen only as a whole, which no list of one course shows.
+            alone |= {result.grant.pk} if not result.grant.course_ids else set()
+        elif result.kind is not None and each.user_id not in people.administrators:
+            differing.append(Differs(each, result, customers))
+    # What an action changes meanwhile is for the next comparison, or is asked for alone.
+    whom = {customer for each in differing for customer in each.customers}
+    busy = _busy(run.integration_id, whom, asked_at)
+    differing = [each for each in differing if not busy.intersection(each.customers)]
+    return PageResult(asked_at, seen, alone, differing)
+
+
+def write_page(run: ComparisonRun, page: PageResult) -> None:
+    """Note what a page of the course that is read comes to; inside the caller's transaction."""
+    number, _ = run.course
+    _of(run, page.seen, number).delete()
+    owed = Grant.objects.owed().filter(pk__in=page.alone, opened_at__lt=page.asked_at)
+    owed.update(seen_at=page.asked_at)
+    for each in page.differing:
+        if each.result.holds:
+            _note(run, each)
+    new = [_finding(run, each) for each in page.differing if not each.result.holds]
     ComparisonFinding.objects.bulk_create(new, ignore_conflicts=True)
 
 
@@ -82,70 +113,42 @@ def _people(site: int, shown: Sequence[Enrollment]) -> People:
     return people
 
 
-def _see(
-    run: ComparisonRun,
-    seen: Sequence[tuple[Enrollment, Compared]],
-    people: People,
-    asked_at: datetime,
-) -> None:
-    """Those who have what the ledger gives are no finding, and their grants are seen."""
-    customers = {customer for each, _ in seen for customer in people.customers_of(each)}
-    _of(run, customers, {each.course_id for each, _ in seen}).delete()
-    # A bundle is seen only as a whole, which no list of one course shows.
-    alone = [
-        result.grant.pk
-        for each, result in seen
-        if result.grant is not None and result.grant.target == f"course:{each.course_id}"
-    ]
-    owed = Grant.objects.owed().filter(pk__in=alone, opened_at__lt=asked_at)
-    owed.update(seen_at=asked_at)
+def _of(run: ComparisonRun, customers: Collection[int], course: int) -> QuerySet[ComparisonFinding]:
+    """The findings of these customers to whom the ledger gives the course."""
+    kinds = [Kind.UNSEEN, Kind.MISSING, Kind.ENDS]
+    return run.findings.filter(course_id=course, customer__in=customers, kind__in=kinds)
 
 
-def _of(
-    run: ComparisonRun, customers: Collection[int], courses: Collection[int]
-) -> QuerySet[ComparisonFinding]:
-    """The findings of these customers that the ledger gives these courses."""
-    return run.findings.filter(
-        course_id__in=courses,
-        customer__in=customers,
-        kind__in=[Kind.UNSEEN, Kind.MISSING, Kind.ENDS],
-    )
+def _as_shown(differs: Differs) -> dict[str, Any]:
+    """The columns of a finding that say what Thinkific shows."""
+    shown = differs.shown
+    return {
+        "kind": differs.result.kind,
+        "user_id": shown.user_id,
+        "email": shown.email,
+        "shows": comparison.SHOWS[shown.access],
+        "since": shown.since,
+        "until": shown.until,
+    }
 
 
-def _differs(
-    run: ComparisonRun, shown: Enrollment, result: Compared, customers: Collection[int]
-) -> None:
+def _note(run: ComparisonRun, differs: Differs) -> None:
     """The student was listed, and Thinkific shows something else."""
-    assert result.kind is not None
-    unseen = _of(run, customers, [shown.course_id]).filter(kind=Kind.UNSEEN)
-    unseen.update(
-        kind=result.kind,
-        user_id=shown.user_id,
-        email=shown.email,
-        shows=comparison.SHOWS[shown.access],
-        since=shown.since,
-        until=shown.until,
-        found_at=Now(),
-    )
+    listed = _of(run, differs.customers, differs.shown.course_id).filter(kind=Kind.UNSEEN)
+    listed.update(**_as_shown(differs), found_at=Now())
 
 
-def _finding(
-    run: ComparisonRun, shown: Enrollment, result: Compared, customers: Collection[int]
-) -> ComparisonFinding:
+def _finding(run: ComparisonRun, differs: Differs) -> ComparisonFinding:
     """A finding of a student to whom the ledger gives nothing."""
-    assert result.kind is not None
+    number, name = run.course
+    grant = differs.result.grant
     return ComparisonFinding(
         comparison=run,
-        kind=result.kind,
-        course_id=shown.course_id,
-        name=run.course[1],
-        customer_id=result.grant.customer_id if result.grant else min(customers, default=None),
-        grant=result.grant,
-        user_id=shown.user_id,
-        email=shown.email,
-        shows=comparison.SHOWS[shown.access],
-        since=shown.since,
-        until=shown.until,
+        course_id=number,
+        name=name,
+        customer_id=grant.customer_id if grant else min(differs.customers, default=None),
+        grant=grant,
+        **_as_shown(differs),
     )
 
 

@@ -1,6 +1,7 @@
 """What is compared at a site: the courses that rules or grants give, and who is to have them."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Min
@@ -12,8 +13,8 @@ from integrations.models import Destination, Integration, Marketplace
 from rules import actions
 from rules.models import Rule
 
-# Grants that are listed in one transaction.
-CHUNK = 200
+# Grants that are listed in one transaction: on SQLite nobody else can write meanwhile.
+CHUNK = 50
 
 
 def courses_of_rules(site: Integration) -> dict[int, str]:
@@ -41,30 +42,43 @@ def take_over(site: Integration) -> datetime:
     return max(first or site.created_at, site.created_at)
 
 
-def list_some(run: ComparisonRun) -> bool:
-    """List what the next grants of the site give; False when there are no more."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Some grants of the site up to `last_grant`, and the courses that they give, by name."""
+
+    last_grant: int
+    given: Sequence[tuple[Grant, int]]
+    names: dict[int, str]
+
+
+def list_some(run: ComparisonRun) -> Listed | None:
+    """What the next grants of the site give, None when there are no more. Reads only."""
     active = Grant.objects.active().filter(integration=run.integration, pk__gt=run.last_grant)
     chunk = list(active.order_by("pk")[:CHUNK])
     if not chunk:
-        return False
+        return None
     given = _given_by(run.integration_id, chunk)
-    names = dict(run.courses)
-    new = {number for _, number in given} - names.keys()
-    run.courses = [*run.courses, *map(list, named(run.integration, new).items())]
-    names = dict(run.courses)
+    names = named(run.integration, {number for _, number in given})
+    return Listed(chunk[-1].pk, given, names)
+
+
+def write_listed(run: ComparisonRun, listed: Listed) -> None:
+    """Note who is to have these courses; inside the caller's transaction."""
+    known = dict(run.courses)
+    new = [[number, name] for number, name in listed.names.items() if number not in known]
+    run.courses = [*run.courses, *new]
+    run.last_grant = listed.last_grant
     ComparisonFinding.objects.bulk_create(
         ComparisonFinding(
             comparison=run,
             kind=Kind.UNSEEN,
             course_id=number,
-            name=names[number],
+            name=listed.names[number],
             customer_id=grant.customer_id,
             grant=grant,
         )
-        for grant, number in given
+        for grant, number in listed.given
     )
-    run.last_grant = chunk[-1].pk
-    return True
 
 
 def _given_by(site: int, chunk: Sequence[Grant]) -> list[tuple[Grant, int]]:
