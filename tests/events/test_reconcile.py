@@ -417,6 +417,18 @@ def test_to_start_twice_is_one_comparison(world, course):
     assert comparing.start(world.integration, by="test") == first
 
 
+def test_who_starts_and_who_goes_on_at_the_same_moment_is_one(world, course):
+    def start() -> int:
+        return comparing.start(world.integration, by="test").pk
+
+    assert len(set(queued.at_once(start, start, start))) == 1
+
+    def claim() -> bool:
+        return comparison_lease.claim(ComparisonRun.objects.due()) is not None
+
+    assert sorted(queued.at_once(claim, claim, claim)) == [False, False, True]
+
+
 def test_what_stopped_days_ago_is_begun_again(world, course):
     first = comparing.start(world.integration, by="test")
     ComparisonRun.objects.update(next_at=None, started_at=Now() - timedelta(days=2))

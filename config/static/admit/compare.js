@@ -1,4 +1,4 @@
-// How far a comparison is, by itself: its part of the page is fetched again until it is done.
+// How far a comparison is, by itself: its part of the page is fetched again, and at the end all of it.
 "use strict";
 {
   const look = async () => {
@@ -10,8 +10,12 @@
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const then = page.getElementById("comparison");
       if (!then) return;
-      now.replaceWith(document.adoptNode(then));
-      if (!then.dataset.running) clearInterval(timer);
+      if (then.dataset.running || document.querySelector("input:checked")) {
+        now.replaceWith(document.adoptNode(then));
+      } else {
+        clearInterval(timer);
+        location.reload(); // there is a new list
+      }
     } catch {
       // The next look may find the server again.
     }
