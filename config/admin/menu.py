@@ -61,6 +61,7 @@ MENU: Sequence[tuple[str, Sequence[Entry]]] = (
                 "admin:integrations_customer_changelist",
                 "integrations.view_customer",
             ),
+            Entry("Compare", "admin:compare", "events.view_rulerun"),
             Entry("Simulate", "admin:simulate", "events.simulate_eventlog"),
         ),
     ),

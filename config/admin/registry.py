@@ -5,6 +5,7 @@ from config.admin.pages import (
     actions,
     backfill,
     by_hand,
+    compare,
     coverage,
     customers,
     destinations,
@@ -32,6 +33,7 @@ PAGES: list[Page] = [
     *by_hand.PAGES,
     *coverage.PAGES,
     *simulate.PAGES,
+    *compare.PAGES,
     *queue.PAGES,
 ]
 

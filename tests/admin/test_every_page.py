@@ -87,6 +87,7 @@ PAGES = [
     "/admin/enter-order/?customer={customer}",
     "/admin/simulate/",
     "/admin/simulate/?event={event:done}",
+    "/admin/compare/",
     "/admin/queue/",
     "/admin/auth/user/",
     "/admin/auth/user/add/",

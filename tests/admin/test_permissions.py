@@ -49,6 +49,9 @@ MAY_OPEN: dict[str, set[str]] = {
     "enter-order": HELPS,
     "add-note": HELPS,
     "simulate": HELPS,
+    "compare": EVERYBODY,
+    "compare-start": HELPS,
+    "compare-enroll": HELPS,
     "queue": ALONE,
 }
 # What a row has besides its own page, by model and name.
