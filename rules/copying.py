@@ -23,6 +23,7 @@ def copy(rules: Iterable[Rule], product: Product) -> tuple[int, list[str]]:
             action=rule.action,
             destination=rule.destination,
             ends_all=rule.ends_all,
+            delay_days=rule.delay_days,
             enabled=rule.enabled,
         )
         try:

@@ -9,6 +9,9 @@ from rules import actions
 from rules.actions import ActionSpec
 from rules.triggers import Category, Trigger
 
+# So many days later at most a rule ends access.
+MOST_DAYS = 365
+
 
 class Scope(models.TextChoices):
     PRODUCT = "product", "One product"
@@ -23,7 +26,7 @@ class RuleQuerySet(models.QuerySet["Rule"]):
 
 
 class Rule(models.Model):
-    """One rule; its tuple without `enabled` and `ends_all` is unique."""
+    """One rule; its tuple without `enabled`, `ends_all` and `delay_days` is unique."""
 
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="rules")
     scope = models.CharField(max_length=7, choices=Scope.choices)
@@ -105,6 +108,10 @@ class Rule(models.Model):
             )
         if self.ends_all and not self.spec.ends_access:
             raise ValidationError({"ends_all": f"{self.spec.label} ends no access."})
+        if self.delay_days and not self.spec.ends_access:
+            raise ValidationError({"delay_days": f"{self.spec.label} ends no access."})
+        if self.delay_days > MOST_DAYS:
+            raise ValidationError({"delay_days": f"At most {MOST_DAYS} days."})
         self._clean_destination()
 
     def _clean_destination(self) -> None:
@@ -166,15 +173,19 @@ class Rule(models.Model):
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""
         about = self.product.name if self.product else "any product"
         when = Trigger(self.trigger).wording.when.format(about)
-        whatever = ", whatever gave it" if self.ends_all else ""
-        return f"When {when}, {self.spec.in_words.format(place=self.place)}{whatever}."
+        return f"When {when}, {self.spec.in_words.format(place=self.place)}{self._how}."
 
     def sentence(self) -> str:
         """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """
         about = self.product.name if self.product else "every product"
         trigger = Trigger(self.trigger).label
-        whatever = ", whatever gave it" if self.ends_all else ""
-        return f"{trigger}, {about}: {self.spec.label}, {self.place}{whatever}"
+        return f"{trigger}, {about}: {self.spec.label}, {self.place}{self._how}"
+
+    @property
+    def _how(self) -> str:
+        """ ", whatever gave it, 3 days later" """
+        days = f", {self.delay_days} day{'' if self.delay_days == 1 else 's'} later"
+        return (", whatever gave it" if self.ends_all else "") + (days if self.delay_days else "")
 
 
 class NamedType(models.Model):

@@ -42,6 +42,7 @@ MENU: Sequence[tuple[str, Sequence[Entry]]] = (
                 query="?scope__exact=global",
             ),
             Entry("Products", "admin:integrations_product_changelist", "integrations.view_product"),
+            Entry("Coverage", "admin:coverage", "rules.view_rule"),
             Entry("Help", "admin:help", ""),
         ),
     ),

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger, students
+from events.access import history, ledger, students
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
 from events.queue.wake import wake
@@ -36,6 +36,7 @@ def give(customer: Customer, destination: Destination, author: Author) -> EventL
     """
     if destination.gone_at is not None:
         raise ValueError(f"{destination} is gone from Thinkific. Choose another.")
+    history.check()
     spec = _spec(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():
         lock()
@@ -107,6 +108,7 @@ def end(customer: Customer, key: str, author: Author) -> EventLog:
     It stays ended whatever comes for these purchases later. Raises ValueError with a sentence
     where there is no such access.
     """
+    history.check()
     with transaction.atomic():
         lock()
         holding = next((each for each in holdings(customer) if each.key == key), None)
@@ -133,6 +135,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         raise ValueError(problem if strip_invisible(email) else "Enter the other address.")
     if address == customer.email:
         raise ValueError("This is the address that the customer has already.")
+    history.check()
     with transaction.atomic():
         lock()
         moved = _holdings(Q(customer=customer))

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db.models import Q
+from django.utils import timezone
 
 from events.access import ledger, sentences, students
 from events.access.ledger import Sale
@@ -17,13 +19,15 @@ class Due:
     `kept` are the courses and bundles at the site that the student has, by what gives them:
     {"course:501": "order 1183"}. `only` are the courses of the run's bundle that the student has
     where some of them have ended; None where none has. `gave` are courses of the bundle that
-    its purchase gave, whether Thinkific shows them with the bundle or not.
+    its purchase gave, whether Thinkific shows them with the bundle or not. `until` are the ends
+    that access from before Admit had.
     """
 
     nothing: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()
+    until: Mapping[str, datetime] = field(default_factory=dict)
 
 
 NOTHING_KNOWN = Due()
@@ -41,7 +45,8 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
         if run.spec.ends_access:
             mine = of_student[run.pk]
             gave = _gave(grant, mine) if grant and grant.target.startswith("bundle:") else ()
-            found[run.pk] = Due(kept=_kept(mine), gave=gave)
+            kept = _kept([row for row in mine if row.until is None])
+            found[run.pk] = Due(kept=kept, gave=gave, until=_until(mine, kept))
         elif run.spec.gives_access and grant is not None:
             found[run.pk] = _given(grant, run, of_student.get(run.pk, []))
     return found
@@ -67,6 +72,16 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
     if not held:
         return Due(f"Nothing to do: the access to every course of {grant.name} has ended.")
     return Due(only=tuple(held))
+
+
+def _until(mine: Sequence[Grant], kept: Mapping[str, str]) -> dict[str, datetime]:
+    """The ends to come of access from before Admit, by course; but not of what is kept."""
+    now = timezone.now()
+    return {
+        row.target: row.until
+        for row in mine
+        if row.is_active and row.until and row.until > now and row.target not in kept
+    }
 
 
 def _gave(bundle: Grant, mine: Sequence[Grant]) -> tuple[int, ...]:

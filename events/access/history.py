@@ -12,7 +12,8 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from events.access.decisions import Decisions, logged
+from events.access.book import logged
+from events.access.decisions import Decisions
 from events.access.done_before import DoneBefore
 from events.access.ledger import Sale
 from events.access.lock import try_lock
@@ -34,6 +35,12 @@ WAIT = "Admit is still reading the history; try again in a few minutes"
 def unread() -> History | None:
     """How far the history is read, None where all of it is. Until then nothing is decided."""
     return History.objects.filter(done_at=None).first()
+
+
+def check() -> None:
+    """Raises ValueError with a sentence while some of it is unread: nobody decides before."""
+    if unread() is not None:
+        raise ValueError(f"{WAIT}.")
 
 
 def sentence(history: History) -> str:

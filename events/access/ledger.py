@@ -199,11 +199,17 @@ def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
 def _last(rows: Iterable[Grant], integration: int, part: str) -> Grant | None:
     """Of these rows of one source, the one that was decided last on this course or bundle.
 
-    Product Purchased decides nothing on what anything else has decided, whenever that was.
+    Whenever they were decided, Product Purchased decides nothing on what anything else has decided,
+    and nothing does on what a person has ended.
     """
     about = [row for row in rows if row.integration_id == integration and part in row.parts]
-    bought = Trigger.PRODUCT_PURCHASED
-    return max(about, key=lambda row: (row.because != bought, row.decided_at), default=None)
+    return max(about, key=lambda row: (_weight(row), row.decided_at), default=None)
+
+
+def _weight(row: Grant) -> int:
+    if row.because == BY_HAND and row.state == State.ENDED:
+        return 2
+    return 0 if row.because == Trigger.PRODUCT_PURCHASED else 1
 
 
 def _given(rows: Sequence[Grant], change: Change) -> frozenset[str]:

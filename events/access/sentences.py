@@ -44,6 +44,8 @@ def holds(row: Grant) -> str:
     """What gives access: "order 1183", "the purchase of Watercolor"."""
     if row.source == Grant.Source.HAND:
         return "access given by hand"
+    if row.source == Grant.Source.BEFORE:
+        return "access from before Admit"
     if row.order_id:
         return f"order {row.order_id}"
     return f"the purchase of {row.product_name}" if row.product_name else "another purchase"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
+from events.access import history
 from events.access.by_hand import Author
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
@@ -42,6 +43,7 @@ def enter(order: Order, author: Author) -> EventLog:
     email, problem = examine_email(order.email)
     if problem:
         raise ValueError(problem)
+    history.check()
     account = order.product.marketplace
     book = RuleBook(account)
     sale = _sale(

@@ -42,8 +42,7 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
     email, problem = examine_email(text)
     if problem:
         raise ValueError(problem if text.strip() else "Enter the customer's e-mail address.")
-    if history.unread():
-        raise ValueError(f"{history.WAIT}.")
+    history.check()
     sale = _sale(event)
     held = must_be_held(event, sale.line_status if sale else "")
     with transaction.atomic():

@@ -147,6 +147,7 @@ def _action_input(
         kept=is_due.kept,
         only=is_due.only,
         gave=is_due.gave,
+        until=is_due.until,
         attempt=run.attempts,
         message=messages.of(run),
     )

@@ -117,11 +117,11 @@ def write(ended: Iterable[tuple[RuleRun, Result]]) -> None:
             next_attempt_at=None if result.over else again_at,
             finished_at=Now() if result.over else None,
         )
-    _see(run for result, runs in alike.items() for run in runs if result.status == Status.DONE)
+    see(run for result, runs in alike.items() for run in runs if result.status == Status.DONE)
     show({run.event_id for result, runs in alike.items() for run in runs if result.over})
 
 
-def _see(done: Iterable[RuleRun]) -> None:
+def see(done: Iterable[RuleRun]) -> None:
     """Thinkific was seen to hold what these runs gave."""
     given = {
         run.grant_id: run.customer_id for run in done if run.grant_id and run.spec.gives_access

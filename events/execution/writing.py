@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 
+from events.access import before_admit
 from events.execution import results
 from events.execution.conversation import Conversation, per_site
 from events.execution.loading import NotDue
@@ -22,6 +23,7 @@ from integrations.findings import Finding
 from integrations.models import ApiCall, Intent, SiteAnswer
 from integrations.secrets import SecretUnreadable
 from integrations.thinkific import memory, site_check
+from integrations.thinkific.attempt import FoundOpen, Opened
 from integrations.thinkific.calls import Post
 
 log = logging.getLogger(__name__)
@@ -148,6 +150,9 @@ def _keep(everyone: Many) -> None:
         for note in each.attempt.notes:
             if isinstance(note, Finding):
                 each.app.take_effect(each.integration, note)
+    learned = [(run, note) for each, run in _runs(everyone) for note in each.attempt.notes]
+    before_admit.keep((run, note) for run, note in learned if isinstance(note, FoundOpen))
+    results.see(run for run, note in learned if isinstance(note, Opened))
 
 
 def _tells_of_site(each: Conversation) -> bool:

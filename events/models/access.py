@@ -91,6 +91,8 @@ class Grant(models.Model):
     event = models.ForeignKey(EventLog, models.SET_NULL, null=True, related_name="grants")
     opened_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    # When access from before Admit ends by itself.
+    until = models.DateTimeField(null=True)
     # When Thinkific was last seen to hold it.
     seen_at = models.DateTimeField(null=True)
 
@@ -116,6 +118,11 @@ class Grant(models.Model):
                 fields=["marketplace", "order_id", "subscription_id", "integration", "target"],
                 condition=Q(source="purchase", product=None) & ~Q(order_id="", subscription_id=""),
                 name="grant_once_no_product",
+            ),
+            models.UniqueConstraint(
+                fields=["customer", "integration", "target"],
+                condition=Q(source="before"),
+                name="grant_before_admit_once",
             ),
         ]
         indexes = [

@@ -55,7 +55,8 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
     def lost(self) -> "RuleRunQuerySet":
         """What gave access that is due, but to an account that was deleted in Thinkific since."""
         done = self.filter(status=RuleRun.Status.DONE, action__in=actions.giving_access())
-        return done.filter(grant__in=Grant.objects.active().lost())
+        its_grant = Grant.objects.active().lost().filter(pk=models.OuterRef("grant"))
+        return done.filter(models.Exists(its_grant))
 
     def stranded(self) -> "RuleRunQuerySet":
         """What was last to give access that Thinkific may not hold, and that nothing gives now."""

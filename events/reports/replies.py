@@ -25,7 +25,7 @@ def reply(
     `owed` was paid for and gave nothing. For the events of `besides` something was done that
     gives no access.
     """
-    parts = [*_opens(customer, told), *_looked_after(told), *_ended(told)]
+    parts = [*_opens(customer, told), *_looked_after(told), *_ended(told), *_moved(told)]
     parts += [
         f"We received your payment{_for(event)} and are looking after your access. We will write "
         "again."
@@ -78,6 +78,16 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
                 cause = f"on {sentences.day(row.ended_at or row.decided_at)}"
             causes.setdefault(cause, []).append(each.name)
     return [f"Your access to {_listed(names)} ended {cause}." for cause, names in causes.items()]
+
+
+def _moved(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
+    names = [each.name for each, sentence in told if sentence.code == Code.MOVED]
+    if not names:
+        return []
+    return [
+        f"Your access to {_listed(names)} is under your other e-mail address now. Please sign in "
+        "with that one."
+    ]
 
 
 def _listed(names: list[str]) -> str:

@@ -10,13 +10,13 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from events.access import ledger
+from events.access import ledger, students
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer, ThinkificUser
-from rules.actions.enrollments import KEPT
+from rules.actions.endings import KEPT
 
 Status, Source = RuleRun.Status, Grant.Source
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
@@ -76,12 +76,13 @@ class Standing:
     def undecided(self) -> RuleRun | None:
         """The newest action that is not over, or failed, and is still to change something."""
         owed = set() if self.seen else {row.pk for row in self.given}
+        # What has ended for one purchase is kept where another one gives it.
+        kept = {row.pk for row in self.grants if row.ended_at} if self.seen else set()
         over = False
         for run in reversed(self.runs):
             over = over or run.status == Status.DONE
-            # What has ended for one purchase is kept where another one gives it.
-            kept = run.spec.ends_access and run.grant_id and self.seen
-            if run.status in UNDECIDED and not kept and (not over or run.grant_id in owed):
+            settled = run.spec.ends_access and run.grant_id in kept
+            if run.status in UNDECIDED and not settled and (not over or run.grant_id in owed):
                 return run
         return None
 
@@ -139,16 +140,12 @@ def _given(grants: Iterable[Grant], integration: int | None, part: str) -> list[
 
 def _grants(customer: Customer) -> list[Grant]:
     """The customer's, and what the same Thinkific user holds under other addresses."""
-    users = ThinkificUser.objects.filter(customer=customer)
-    same = Q(pk__in=())
-    for site, user in users.values_list("integration", "user_id"):
-        same |= Q(integration=site, user_id=user)
-    others = ThinkificUser.objects.filter(same).exclude(customer=customer)
-    rows = Grant.objects.select_related("integration", "customer")
+    rows = Grant.objects.select_related("integration", "customer", "event")
     own = list(rows.filter(customer=customer).order_by("-decided_at", "-pk")[:MAX_ROWS])
-    for site, other in others.values_list("integration", "customer"):
-        seen = rows.active().filter(seen_at__isnull=False)
-        own += seen.filter(integration=site, customer=other)[:MAX_ROWS]
+    sites = ThinkificUser.objects.filter(customer=customer).values_list("integration", flat=True)
+    seen = rows.active().filter(seen_at__isnull=False)
+    for (site, who), same in students.same_users((each, customer.pk) for each in sites).items():
+        own += seen.filter(integration=site, customer__in=same - {who})[:MAX_ROWS]
     return own
 
 

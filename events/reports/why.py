@@ -18,7 +18,6 @@ from integrations.models import Customer
 from rules.triggers import Trigger
 
 Status, Source = RuleRun.Status, Grant.Source
-# The codes of actions that found access, and ended it or saw that it had ended.
 CLOSED = {"ended", "had_ended"}
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
 
@@ -35,9 +34,9 @@ class Code(StrEnum):
     LOST = "lost"  # given to an account that was deleted
     ENDED = "ended"
     BARRED = "barred"  # ended before its purchase arrived
+    MOVED = "moved"  # a person moved it to another e-mail
     NOT_GIVEN = "not_given"
     NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
-    # No matter of one course or bundle.
     GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
     RULE_EXISTS = "rule_exists"  # paid for, and a rule gives something now
     BESIDES = "besides"  # an action that changes no access is not done
@@ -50,10 +49,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence; `kind` is good, wait, bad or quiet. At most one of the numbers leads on.
-
-    `enroll` is an event for which the rules are to be run now.
-    """
+    """One sentence; `kind` is good, wait, bad or quiet. At most one of the numbers leads on."""
 
     kind: str
     text: str
@@ -63,7 +59,7 @@ class Sentence:
     product: int | None = None
     integration: int | None = None
     customer: int | None = None
-    enroll: int | None = None
+    enroll: int | None = None  # an event whose rules are to be run now
 
 
 def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
@@ -138,9 +134,11 @@ def _owed(name: str, about: Standing) -> Sentence:
     """What is due and not in Thinkific, and nothing is going on for it."""
     row = about.given[-1]
     if row.seen_at is None:
-        due = f"due {_since(about, [row])}. Run the event's rules again."
-        text = f"{name} does not have {about.name}, {due}"
-        return Sentence(WAIT, text, Code.OWED, event=row.event_id)
+        gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
+        what = "Retry its action." if gave else "Run the event's rules again."
+        text = f"{name} may not have {about.name}, due {_since(about, [row])}. {what}"
+        event = None if gave else row.event_id
+        return Sentence(WAIT, text, Code.OWED, run=gave[-1] if gave else None, event=event)
     text = (
         f"{name} has no access to {about.name}: it was given on {when(row.opened_at)} "
         f"through {_order(about, row)} to an account that was deleted in Thinkific"
@@ -165,7 +163,9 @@ def _ended(name: str, about: Standing, row: Grant) -> Sentence:
         )
     how = f"{sentences.cause(row)} ended it"
     if row.because == BY_HAND:
-        how = f"a person ended it on {sentences.day(row.ended_at or row.decided_at)}"
+        day = sentences.day(row.ended_at or row.decided_at)
+        author = row.event.author if row.event else ""
+        how = f"{author or 'a person'} ended it on {day}"
     text = f"{name} has no access to {about.name}: {how}."
     return Sentence(QUIET, text, Code.ENDED, event=row.event_id)
 
@@ -176,6 +176,11 @@ def _never_given(name: str, about: Standing) -> Sentence:
     run = (done or about.runs or (None,))[-1]
     nothing = f"{name} has no access to {about.name}"
     code, text = Code.NOT_GIVEN, f"{name}: {about.name} was not given. {run.message if run else ''}"
+    moved = [each for each in about.runs if each.event.by_hand == EventLog.ByHand.MOVE_AWAY]
+    if moved:
+        to = f"{moved[-1].event.reason[:1].lower()}{moved[-1].event.reason[1:]}"
+        text = f"{nothing}: on {sentences.day(moved[-1].received_at)} it was {to}"
+        return Sentence(QUIET, text, Code.MOVED, event=moved[-1].event_id)
     if about.ended is not None and any(each.code == Verdict.BARRED for each in about.runs):
         cause = sentences.cause(about.ended)
         code, text = Code.BARRED, f"{nothing}: {cause} was received before its purchase."
@@ -198,9 +203,11 @@ def _since(about: Standing, holders: Sequence[Grant]) -> str:
     known = [row.opened_at for row in holders if row.source != Source.BEFORE]
     orders = dict.fromkeys(_order(about, row) for row in holders if row.source == Source.PURCHASE)
     how = [f"through {' and '.join(orders)}"] if orders else []
-    how += ["by hand"] if any(row.source == Source.HAND for row in holders) else []
+    hands = [row.event for row in holders if row.source == Source.HAND]
+    how += [f"by hand ({hand.author})" if hand and hand.author else "by hand" for hand in hands]
     since = [f"since {when(known[0])}"] if known else []
-    return " ".join([*since, " and ".join(how or ["from before Admit"])])
+    until = f" until {sentences.day(end)}" if (end := holders[0].until) else ""
+    return " ".join([*since, " and ".join(how or [f"from before Admit{until}"])])
 
 
 def _order(about: Standing, row: Grant) -> str:
@@ -212,7 +219,8 @@ def _order(about: Standing, row: Grant) -> str:
 def happening(run: RuleRun) -> str:
     """ "the refund of order 1183 on 3 May" """
     trigger, order = run.event.trigger, run.event.order_id
-    what = Trigger(trigger).wording.happening if trigger else "an event"
+    unnamed = "a person" if run.event.by_hand else "an event"
+    what = Trigger(trigger).wording.happening if trigger else unnamed
     return f"{what}{f' of order {order}' if order else ''} on {sentences.day(run.received_at)}"
 
 

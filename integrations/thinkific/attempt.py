@@ -77,7 +77,24 @@ class Gone:
     gone: bool
 
 
-Note = Remembered | Accepted | Settled | Gone | Finding
+@dataclass(frozen=True, slots=True)
+class FoundOpen:
+    """The student had the course before this attempt gave anything.
+
+    `since` is when the access began, `until` when it ends, None where it does not.
+    """
+
+    course: int
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """This attempt has opened what it was to open."""
+
+
+Note = Remembered | Accepted | Settled | Gone | Finding | FoundOpen | Opened
 
 
 @dataclass(slots=True)

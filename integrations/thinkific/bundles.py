@@ -1,10 +1,11 @@
 """Bundle enrollments: Thinkific keeps one row per course of the bundle."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 from integrations.errors import Refused, Retry
 from integrations.thinkific import calls, courses
-from integrations.thinkific.attempt import Attempt
+from integrations.thinkific.attempt import Attempt, Opened
 from integrations.thinkific.calls import Get, Post, Steps
 from integrations.thinkific.courses import Rows
 from integrations.thinkific.users import User
@@ -25,7 +26,11 @@ def open_up(
         rows = yield from read(user, bundle_id)
         if (yield from _covers(bundle_id, rows, course_ids)):
             attempt.settle(target)
-            return (yield from _widen(attempt, user, bundle_id, rows)) or ours
+            courses.note_open(attempt, rows, ours=ours)
+            opened = yield from _widen(attempt, user, bundle_id, rows)
+            attempt.notes += [Opened()] if opened else []
+            return opened or ours
+        courses.note_open(attempt, rows, ours=ours)
         if attempt.promised(target):
             raise _later()
         attempt.settle(target)
@@ -38,11 +43,12 @@ def close(
     bundle_id: int,
     keep: Mapping[str, str],
     gave: Collection[int] = (),
+    until: Mapping[str, datetime] = courses.NO_ENDS,
 ) -> Steps[courses.Closed]:
     """End the access to the courses of the bundle now, but for those to `keep` ("course:501").
 
     The courses of `gave` are ended as well where the bundle does not show them: they were given one
-    by one, or were taken out of the bundle since.
+    by one, or were taken out of the bundle since. `until` is as for a course.
     """
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
@@ -54,14 +60,14 @@ def close(
     hidden = [n for n in gave if n not in shown and f"course:{n}" not in keep]
     found = {courses.Closed.BEFORE if rows else courses.Closed.NEVER}
     for number in hidden:
-        found.add((yield from courses.close(attempt, user, number)))
+        found.add((yield from courses.close(attempt, user, number, until)))
     running = [row for row in rows if not courses.has_ended(row, attempt.now)]
     ending = [row for row in running if f"course:{row.get('course_id')}" not in keep]
     if not ending:
         return next(each for each in courses.Closed if each in found)
-    if len(ending) < len(running):
+    if len(ending) < len(running) or any(f"course:{row['course_id']}" in until for row in ending):
         for row in ending:
-            yield from courses.end(attempt, user, row)
+            yield from courses.end(attempt, user, row, until)
         return courses.Closed.NOW
     yield from courses.change(
         f"/bundles/{bundle_id}/enrollments",
@@ -106,6 +112,7 @@ def _enroll(
     if not rows and not attempt.user_is_new:
         rows = yield from read(user, bundle_id)
     yield from _widen(attempt, user, bundle_id, rows)
+    attempt.notes.append(Opened())
     return True
 
 

@@ -1,12 +1,13 @@
 """Course enrollments: one per user and course, opened up or closed."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from integrations.errors import Refused, Retry
 from integrations.thinkific import calls
-from integrations.thinkific.attempt import Attempt
+from integrations.thinkific.attempt import Attempt, FoundOpen, Opened
 from integrations.thinkific.calls import Post, Put, Row, Steps
 from integrations.thinkific.users import User
 
@@ -16,6 +17,7 @@ Reread = Callable[[], Steps[Rows]]
 # read back as "never".
 NEVER = "2099-01-01T00:00:00Z"
 FOREVER = datetime(2090, 1, 1, tzinfo=UTC)
+NO_ENDS: Mapping[str, datetime] = MappingProxyType({})
 
 
 NOT_SHOWN = "not_shown"
@@ -48,7 +50,10 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
         rows = yield from read(user, course_id)
         attempt.settle(target)
         if rows:
-            return (yield from _widen(attempt, user, course_id, rows)) or ours
+            note_open(attempt, rows, ours=ours)
+            opened = yield from _widen(attempt, user, course_id, rows)
+            attempt.notes += [Opened()] if opened else []
+            return opened or ours
     body = {"course_id": course_id, "user_id": user.id, "activated_at": just_now(attempt.now)}
     try:
         answer = yield Post("/enrollments", body, target)
@@ -68,11 +73,28 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
     if found != [row] or "activated_at" in row:
         # One may have been there after all, and Thinkific answered with it as it was.
         yield from _widen(attempt, user, course_id, found)
+    attempt.notes.append(Opened())
     return True
 
 
-def close(attempt: Attempt, user: User, course_id: int) -> Steps[Closed]:
-    """End the access now by an expiry date in the past; Thinkific documents no other way."""
+def note_open(attempt: Attempt, rows: Rows, *, ours: bool) -> None:
+    """Note the courses that the student has without us: `ours` says that we may have given them."""
+    for row in rows:
+        if ours or not is_running(row, attempt.now):
+            continue
+        since, end = moment(row.get("activated_at")), moment(row.get("expiry_date"))
+        if since is not None:
+            until = end if end is not None and end < FOREVER else None
+            attempt.notes.append(FoundOpen(row["course_id"], since, until))
+
+
+def close(
+    attempt: Attempt, user: User, course_id: int, until: Mapping[str, datetime] = NO_ENDS
+) -> Steps[Closed]:
+    """End the access now by an expiry date in the past; Thinkific documents no other way.
+
+    `until` are ends that access had before it was given, by course: those are put back instead.
+    """
     rows = yield from read(user, course_id)
     target = f"course:{course_id}"
     if not rows and attempt.just_sent():
@@ -83,16 +105,19 @@ def close(attempt: Attempt, user: User, course_id: int) -> Steps[Closed]:
         return Closed.NEVER
     running = [row for row in rows if not has_ended(row, attempt.now)]
     for row in running:
-        yield from end(attempt, user, row)
+        yield from end(attempt, user, row, until)
     return Closed.NOW if running else Closed.BEFORE
 
 
-def end(attempt: Attempt, user: User, row: Row) -> Steps[None]:
-    """End this one enrollment now."""
+def end(
+    attempt: Attempt, user: User, row: Row, until: Mapping[str, datetime] = NO_ENDS
+) -> Steps[None]:
+    """End this one enrollment now, or when it would have ended before it was given."""
+    at = until.get(f"course:{row['course_id']}")
     yield from change(
         f"/enrollments/{row['id']}",
-        {"expiry_date": yesterday(attempt.now)},
-        took=lambda row: has_ended(row, attempt.now),
+        {"expiry_date": _iso(at) if at else yesterday(attempt.now)},
+        took=lambda row: has_ended(row, at or attempt.now),
         reread=_again(user, row["course_id"], row),
     )
 
@@ -125,14 +150,18 @@ def read(user: User, course_id: int) -> Steps[Rows]:
 
 def is_open(row: Row, now: datetime) -> bool:
     """Full access now and for ever: activated, no free preview, no end."""
-    activated = moment(row.get("activated_at"))
     end = moment(row.get("expiry_date"))
+    return is_running(row, now) and (end is None or end >= FOREVER)
+
+
+def is_running(row: Row, now: datetime) -> bool:
+    """Full access now, whether it will end or not."""
+    activated = moment(row.get("activated_at"))
     return (
         activated is not None
         and activated <= now + timedelta(hours=1)
         and not row.get("is_free_trial")
         and not has_ended(row, now)
-        and (end is None or end >= FOREVER)
     )
 
 

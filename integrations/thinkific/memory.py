@@ -17,8 +17,10 @@ from integrations.thinkific.attempt import (
     Account,
     Attempt,
     Doubt,
+    FoundOpen,
     Gone,
     Note,
+    Opened,
     Person,
     Remembered,
     Settled,
@@ -128,8 +130,8 @@ def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
                     settled.append(memory.intents[target])
                 case Gone():
                     _mark_gone(memory.integration, note)
-                case Finding():
-                    pass  # its app knows what follows
+                case Finding() | FoundOpen() | Opened():
+                    pass  # its app knows what follows, or the ledger
     if users:
         ThinkificUser.objects.bulk_create(
             users.values(),

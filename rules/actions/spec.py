@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -40,7 +41,8 @@ class ActionInput:
     courses and bundles that stay open whatever is ended, by what gives them: {"course:501": "order
     1183"}. `only`, where it is not None, are the courses of the bundle that are given one by one,
     because others of them have ended. `gave` are courses of the bundle that are ended one by one
-    where the bundle does not show them. `message` is for an action that passes it on; None where
+    where the bundle does not show them. `until` are the ends that courses had before they were
+    bought ("course:501"). `message` is for an action that passes it on; None where
     the body is not kept.
     """
 
@@ -52,6 +54,7 @@ class ActionInput:
     kept: Mapping[str, str] = field(default_factory=dict)
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()
+    until: Mapping[str, datetime] = field(default_factory=dict)
     attempt: int = 1
     message: Message | None = None
 

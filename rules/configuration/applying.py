@@ -171,11 +171,14 @@ def _set_rule_switches(rule: Rule, entry: RuleEntry) -> list[str]:
         rule.ends_all = entry.ends_all
         what = "whatever gave it" if rule.ends_all else "only what its purchase gave"
         told.append(f"End {what} by rule: {rule}.")
+    if rule.delay_days != entry.delay_days:
+        rule.delay_days = entry.delay_days
+        told.append(f"End {rule.delay_days or 'no'} days later by rule: {rule}.")
     if rule.enabled != entry.enabled:
         rule.enabled = entry.enabled
         told.append(f"Turn {_switch(rule.enabled)} rule: {rule}.")
     if told:
-        rule.save(update_fields=["enabled", "ends_all"])
+        rule.save(update_fields=["enabled", "ends_all", "delay_days"])
     return told
 
 
@@ -199,6 +202,7 @@ def _new_rule(
         action=entry.action.key,
         destination=destination,
         ends_all=entry.ends_all,
+        delay_days=entry.delay_days,
         enabled=entry.enabled,
     )
     try:

@@ -67,6 +67,7 @@ class RuleEntry:
     action: ActionSpec
     destination: int | None
     ends_all: bool
+    delay_days: int
     enabled: bool
 
     @property

@@ -94,6 +94,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
         entry["destination"] = rule.destination.external_id
     if rule.ends_all:
         entry["ends"] = ANY
+    if rule.delay_days:
+        entry["days_later"] = rule.delay_days
     return entry | {"enabled": rule.enabled}
 
 

@@ -26,6 +26,7 @@ from rules.configuration.entries import (
 )
 from rules.configuration.faults import EntryPosition, Faults
 from rules.configuration.fields import Fields
+from rules.models import MOST_DAYS
 from rules.triggers import Category, Trigger
 
 Read = TypeVar("Read")
@@ -184,6 +185,7 @@ _RULE_KEYS = (
     "action",
     "destination",
     "ends",
+    "days_later",
     "enabled",
 )
 
@@ -196,6 +198,7 @@ def _rule(fields: Fields) -> RuleEntry | None:
     action = fields.choice("action", list(ACTIONS))
     destination = _destination(fields, action)
     ends = _ends(fields, action)
+    delay_days = _delay_days(fields, action)
     enabled = fields.flag("enabled")
     product = _product(fields)
     product_name = fields.text("product_name", longest=255, needed=False)
@@ -215,6 +218,7 @@ def _rule(fields: Fields) -> RuleEntry | None:
         action=ACTIONS[action],
         destination=destination,
         ends_all=ends == ANY,
+        delay_days=delay_days,
         enabled=enabled is not False,
     )
 
@@ -225,6 +229,18 @@ def _destination(fields: Fields, action: str) -> int | None:
     if "destination" in fields.entry:
         fields.fault(f"{action} has no `destination`. Leave the line out.")
     return None
+
+
+def _delay_days(fields: Fields, action: str) -> int:
+    if "days_later" not in fields.entry:
+        return 0
+    if action and not ACTIONS[action].ends_access:
+        fields.fault(f"{action} ends no access. Leave `days_later` out.")
+        return 0
+    days = fields.number("days_later")
+    if days > MOST_DAYS:
+        fields.fault(f"`days_later` is at most {MOST_DAYS}.")
+    return days
 
 
 def _ends(fields: Fields, action: str) -> str:

@@ -59,6 +59,8 @@ PAGES = [
     "/admin/new-rule/?product={product}",
     *(f"/admin/new-rule/?{answers}" for answers in NEW_RULE),
     "/admin/new-rule/added/?rule={rule}",
+    "/admin/coverage/",
+    "/admin/coverage/?q=nobody-has-this",
     "/admin/help/",
     "/admin/events/eventlog/",
     "/admin/events/eventlog/?q=nobody-has-this",

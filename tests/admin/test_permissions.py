@@ -37,6 +37,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "samcart-rename": SETS_UP,
     "samcart-add": SETS_UP,
     "samcart-delete": SETS_UP,
+    "coverage": EVERYBODY,
     "help": EVERYBODY | {STAFF},
     "new-rule": SETS_UP,
     "new-rule-added": SETS_UP,

@@ -10,9 +10,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
 
 from config.staff import roles
+from events.access import by_hand
+from events.access.by_hand import Author
 from events.execution import retry_by_hand
 from events.models import EventLog, Grant, RuleRun
 from events.reports import why
@@ -115,20 +116,42 @@ def dismissed(place: Place) -> None:
     retry_by_hand.dismiss(RuleRun.objects.all(), by="Mia")
 
 
+MIA = Author("Mia", "She asked for it.")
+
+
 def given_by_hand(place: Place) -> None:
+    customer = Customer.objects.create(email=EMAIL, email_as_sent=EMAIL, first_name="Dana")
+    by_hand.give(customer, place.sold, MIA)
+    place.world.settle()
+
+
+def given_beside(place: Place) -> None:
     bought(place)
-    Grant.objects.update(source=Grant.Source.HAND)
+    by_hand.give(Customer.objects.get(), place.sold, MIA)
+    place.world.settle()
+
+
+def moved(place: Place) -> None:
+    bought(place)
+    by_hand.move(Customer.objects.get(), "mia@example.com", MIA)
+    place.world.settle()
+
+
+def ends_on_a_day(place: Place) -> None:
+    Rule.objects.filter(trigger="product_refunded").update(delay_days=3)
+    refunded(place)
 
 
 def from_before(place: Place) -> None:
     bought(place)
-    Grant.objects.update(source=Grant.Source.BEFORE)
+    Grant.objects.update(source=Grant.Source.BEFORE, until="2050-06-09T12:00Z")
 
 
 def ended_by_hand(place: Place) -> None:
     bought(place)
-    now = timezone.now()
-    Grant.objects.update(state="ended", because="by_hand", ended_at=now, decided_at=now)
+    (holding,) = by_hand.holdings(Customer.objects.get())
+    by_hand.end(Customer.objects.get(), holding.key, MIA)
+    place.world.settle()
     place.buy("31_subscription_charged", order__id=1183, product__id=1048001)
 
 
@@ -181,10 +204,13 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (refunded_twice, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
     (refunded_while_it_waits, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
     (dismissed, "not_given", "Course One was not given\\. Dismissed by Mia\\. Before: It broke\\."),
-    (given_by_hand, "has", f"Dana has Course One {SINCE} by hand\\."),
-    (from_before, "has", "Dana has Course One from before Admit\\."),
-    (ended_by_hand, "ended", f"{NONE} a person ended it on {DAY}\\."),
-    (nothing_goes_on, "owed", "through order 1183\\. Run the event's"),
+    (given_by_hand, "has", f"Dana has Course One {SINCE} by hand \\(Mia\\)\\."),
+    (given_beside, "has", f"{SINCE} through order 1183 and by hand \\(Mia\\)\\."),
+    (moved, "moved", f"{NONE} on {DAY} it was moved to mia@example\\.com\\.$"),
+    (ends_on_a_day, "ending", f"still has Course One: .* waiting .*\\. The access ends on {DAY},"),
+    (from_before, "has", "Dana has Course One from before Admit until 9 Jun\\."),
+    (ended_by_hand, "ended", f"{NONE} Mia ended it on {DAY}\\."),
+    (nothing_goes_on, "owed", "through order 1183\\. Retry its action"),
     (event_removed, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
     (one_user_by_two_addresses, "kept", f"{SINCE} through order 1190 of dana\\.new@example\\.com,"),
 ]
@@ -198,8 +224,8 @@ def test_the_sentence_says_who_holds_it_through_what_or_what_ended_it(place, hap
     said = sentence()
     assert said.code == code
     assert re.search(text, said.text), said.text
-    opens = code in {"has", "kept"}
-    if happened not in {nothing_goes_on, ended_by_hand}:
+    opens = code in {"has", "kept", "ending"}
+    if happened is not nothing_goes_on:
         assert place.has_access(place.courses[0]) is opens
 
 

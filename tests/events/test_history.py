@@ -1,5 +1,6 @@
 """What is older than the ledger becomes grants, and nobody loses access by it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from events.access import history
+from events.access import by_hand, history
+from events.deciding import entered_order
 from events.execution import email_correction, rerun, retry_by_hand
 from events.models import Delivery, EventLog, Grant, History, RuleRun
 from events.worker import scheduler, tasks
@@ -368,6 +370,26 @@ def test_nothing_is_decided_by_a_person_before_all_is_read(db):
         email_correction.give_email(nameless, "dana@example.com", by="Eva")
     read()
     assert retry_by_hand.retry([queued.again(failed)]) == (1, {})
+
+
+@pytest.mark.parametrize("what", ["give", "end", "move", "enter"])
+def test_nothing_is_done_by_hand_before_all_is_read(db, what: str):
+    (run,) = write([Past("1")])
+    dana, author = run.customer, by_hand.Author("Eva", "She asked for it")
+    assert dana
+    order = entered_order.Order(factories.ProductFactory.create(), "2", "dana@example.com")
+    do: dict[str, Callable[[], object]] = {
+        "give": lambda: by_hand.give(dana, course("B"), author),
+        "end": lambda: by_hand.end(dana, f"{run.integration_id} course:501", author),
+        "move": lambda: by_hand.move(dana, "new@example.com", author),
+        "enter": lambda: entered_order.enter(order, author),
+    }
+    with pytest.raises(ValueError, match="still reading the history"):
+        do[what]()
+    assert EventLog.objects.count() == 1
+    read()
+    do[what]()
+    assert EventLog.objects.count() > 1
 
 
 def test_what_is_dismissed_after_it_was_read_is_waived(db):

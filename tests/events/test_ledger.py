@@ -160,6 +160,11 @@ def test_an_end_by_hand_stays_one_whatever_ends_it_again(event):
     assert after(f"1 purchase, 2 person, 3 cancel, 4 {event}") == ("ended_by_hand", "")
 
 
+def test_a_course_that_a_person_ended_is_not_opened_by_a_bundle_of_its_purchase():
+    verdict, gives = after("1 purchase bundle, 2 person one, 3 recovery bundle")
+    assert (verdict, gives) == ("open", "two")
+
+
 # Bundles
 
 

@@ -200,6 +200,20 @@ def test_an_old_error_on_an_ended_grant_bars_no_later_one(school):
     assert school.has()
 
 
+def test_what_a_person_dismissed_keeps_nothing_open(school):
+    refused = Fault("status", status=400, method="POST", path="^/enrollments$")
+    school.world.sandbox.faults.add(refused)
+    school.tell("purchased", order=1)
+    school.world.settle()
+    retry_by_hand.dismiss([run_of("product_purchased", 1)], by="Dana")
+    school.tell("purchased", order=2)
+    school.world.settle()
+    assert school.has()
+    school.tell("refunded", order=2)
+    school.world.settle()
+    assert not school.has()
+
+
 def _rule(school: School) -> None:
     Rule.objects.filter(runs=run_of("product_refunded")).delete()
 

@@ -559,6 +559,29 @@ def test_a_fault_in_what_a_rule_ends_is_refused_in_words(school, refused, number
     assert said in refused(FILE.replace(line, f"{line}    ends: {ends}\n"))
 
 
+def test_days_later_are_applied_changed_and_exported(school, apply):
+    def later(line: str) -> str:
+        return FILE.replace("    destination: 801\n", f"    destination: 801\n{line}")
+
+    assert "3 days later" in apply(later("    days_later: 3\n"))
+    assert "  days_later: 3\n" in exported()
+    assert "End no days later by rule: Product Refunded" in apply(later(""))
+    assert not Rule.objects.exclude(delay_days=0).exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "days", "said"),
+    [
+        (801, "soon", "`days_later` must be a whole number"),
+        (801, "400", "`days_later` is at most 365."),
+        (501, "3", "create_course_enrollment ends no access. Leave `days_later` out."),
+    ],
+)
+def test_a_fault_in_days_later_is_refused_in_words(school, refused, number, days, said):
+    line = f"    destination: {number}\n"
+    assert said in refused(FILE.replace(line, f"{line}    days_later: {days}\n"))
+
+
 def test_entries_that_stand_twice_are_refused(school, refused):
     text = add_rule(FILE, product=1048001, enabled="false")
     text = text.replace("integrations:", f"  - {{name: Main shop, webhook_secret: {HOOK}}}\n")

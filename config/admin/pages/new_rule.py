@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.pages.app_pages import APP_PAGES
 from config.admin.pages.integration_messages import refreshed
-from config.admin.pages.rule_draft import GIVEN, MAX_PRODUCTS, Draft, ends_all_help
+from config.admin.pages.rule_draft import DELAY_DAYS, GIVEN, MAX_PRODUCTS, Draft, ends_all_help
 from config.admin.parts.buttons import go_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
@@ -91,6 +91,7 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
         "there": [(rule, before.customers_of(rule)) for rule in there],
         "gives_on_purchase": any(map(backfill.gives_on_purchase, there)),
         "pairs": pairing.by_trigger(pairing.companions(rules)),
+        "delay_days_help": DELAY_DAYS,
         "ends_all_help": ends_all_help(rules[0]) if rules[0].spec.ends_access else "",
     }
 

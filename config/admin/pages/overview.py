@@ -114,6 +114,7 @@ def _facts(
     never_sent: int,
     to_set_up: int,
 ) -> overview_headline.Facts:
+    unread = history.unread()
     on = [site for site in sites if site.enabled]
     closed = [site for site in on if site.connection == Integration.Connection.REFUSED]
     refused = [site for site in closed if app_registry.of(site).has_catalog]
@@ -126,8 +127,8 @@ def _facts(
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
-        history=history.sentence(unread) if (unread := history.unread()) else "",
-        stranded=dashboard.stranded(),
+        history=history.sentence(unread) if unread else "",
+        stranded=0 if unread else dashboard.stranded(),
         failed=dashboard.failed(),
         held=dashboard.held(),
         not_in=not_in,

@@ -12,7 +12,7 @@ from integrations import app_registry
 from integrations.app_registry import APPS, AppSpec
 from integrations.models import Destination, Integration, Marketplace, Product
 from rules.actions import ACTIONS, ActionSpec
-from rules.models import Rule, Scope
+from rules.models import MOST_DAYS, Rule, Scope
 from rules.triggers import Category, Trigger
 
 MAX_PRODUCTS = 100
@@ -20,6 +20,10 @@ NAMED = 5
 ENDS_ALL = (
     "Also ends access that another purchase or a person gave, as SamCart's own rules do. Without "
     "it, the rule ends only what the purchase itself gave."
+)
+DELAY_DAYS = (
+    "0 ends it at once. Otherwise it waits so many days, and falls away if the subscription "
+    "recovers, restarts or is charged by then."
 )
 NEEDS_ENDS_ALL = "Tick this: the event that fires this rule gave no access that it could end."
 # What is dropped where the answer of a step is asked for again.
@@ -29,7 +33,7 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "action": ("integration", "action"),
     "trigger": ("trigger",),
     "destination": ("destination", "number", "name"),
-    "confirm": ("ends_all",),
+    "confirm": ("ends_all", "delay_days"),
 }
 
 
@@ -53,6 +57,7 @@ class Draft:
     trigger: Trigger | None = None
     destination: Destination | None = None
     ends_all: bool = False
+    delay_days: int = 0
     # Set while the destination is none of those offered: the form that takes its number.
     by_number: ByNumberForm | None = None
     # So many products too many were chosen.
@@ -83,7 +88,9 @@ class Draft:
             draft.destination = row_in(draft.offered(), given.get("destination"))
             if draft.destination is None:
                 draft._read_number(given, draft.integration, draft.action)
-        draft.ends_all = bool(draft.action and draft.action.ends_access and given.get("ends_all"))
+        if draft.action and draft.action.ends_access:
+            draft.ends_all = bool(given.get("ends_all"))
+            draft.delay_days = _days(given.get("delay_days", ""))
         return draft
 
     def _read_action(self, given: Any) -> None:
@@ -161,6 +168,7 @@ class Draft:
             ("trigger", self.trigger),
             *self._destination_answers(),
             ("ends_all", "1" if self.ends_all else ""),
+            ("delay_days", self.delay_days),
         ):
             if value:
                 found.append((name, str(value)))
@@ -202,9 +210,15 @@ class Draft:
                 action=self.action.key,
                 destination=self.destination,
                 ends_all=self.ends_all,
+                delay_days=self.delay_days,
             )
             for product in products
         ]
+
+
+def _days(text: str) -> int:
+    """What a person entered, within what a rule allows."""
+    return min(int(text), MOST_DAYS) if text.isdecimal() and len(text) < 6 else 0
 
 
 def _named(products: list[Product]) -> str:

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.pages.by_number_form import ByNumberForm
-from config.admin.pages.rule_draft import ends_all_help
+from config.admin.pages.rule_draft import DELAY_DAYS, ends_all_help
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
@@ -62,6 +62,7 @@ class RuleForm(forms.ModelForm):
             "action",
             "destination",
             "ends_all",
+            "delay_days",
             "enabled",
         )
         labels = {"marketplace": "SamCart account", "scope": "For"}
@@ -84,6 +85,9 @@ class RuleForm(forms.ModelForm):
             ends_all.help_text = ends_all_help(self.instance)
             ending = " ".join(spec.key for spec in same if spec.ends_access)
             ends_all.widget.attrs["data-actions"] = ending
+        if delay_days := self.fields.get("delay_days"):
+            delay_days.help_text = DELAY_DAYS
+            delay_days.required = False
 
     def clean(self) -> None:
         super().clean()
@@ -91,6 +95,8 @@ class RuleForm(forms.ModelForm):
         found = self.cleaned_data
         if found.get("action") and not ACTIONS[found["action"]].ends_access:
             found["ends_all"] = False
+            found["delay_days"] = 0
+        found["delay_days"] = found.get("delay_days") or 0
         if not found.get("number") or not found.get("integration") or not found.get("action"):
             return
         kind = ACTIONS[found["action"]].target
@@ -198,9 +204,11 @@ class RuleAdmin(ListAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         left_out: set[str] = set()
         if not self.has_change_permission(request, obj):
-            left_out |= {*BY_NUMBER, *([] if obj and obj.spec.ends_access else ["ends_all"])}
+            left_out |= {*BY_NUMBER}
+            if not (obj and obj.spec.ends_access):
+                left_out |= {"ends_all", "delay_days"}
         if obj is not None and obj.spec.target is None:
-            left_out |= {"destination", "ends_all", *BY_NUMBER}
+            left_out |= {"destination", "ends_all", "delay_days", *BY_NUMBER}
         return [name for name in super().get_fields(request, obj) if name not in left_out]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -235,9 +243,15 @@ class RuleAdmin(ListAdmin):
 
     @admin.display(description="Do")
     def do(self, rule: Rule) -> SafeString | str:
-        if not rule.ends_all:
+        how = [
+            "Whatever gave it" if rule.ends_all else "",
+            f"{rule.delay_days} days later" if rule.delay_days else "",
+        ]
+        if not any(how):
             return rule.spec.label
-        return format_html('{} <span class="soft">Whatever gave it</span>', rule.spec.label)
+        return format_html(
+            '{} <span class="soft">{}</span>', rule.spec.label, ", ".join(filter(None, how))
+        )
 
     @admin.display(description="Course or bundle")
     def place(self, rule: Rule) -> str:

@@ -19,7 +19,9 @@
     if (!action || !tick) return;
     const show = () => {
       const ends = tick.dataset.actions.split(" ").includes(action.value);
-      tick.closest(".form-row").hidden = !ends;
+      for (const name of ["ends_all", "delay_days"]) {
+        document.getElementById(`id_${name}`).closest(".form-row").hidden = !ends;
+      }
     };
     action.addEventListener("change", show);
     show();

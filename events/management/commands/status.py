@@ -91,7 +91,7 @@ def _history() -> dict[str, int] | None:
         "events": history.events,
         "read": history.read,
         "unclear": history.unclear,
-        "stranded": dashboard.stranded(),
+        "stranded": dashboard.stranded() if history.done_at else 0,
     }
 
 

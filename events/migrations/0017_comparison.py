@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0015_delayed_runs"),
+        ("events", "0016_before_admit"),
         ("integrations", "0010_users_of_site"),
     ]
 

@@ -1,0 +1,58 @@
+"""Access from before Admit: what a student had already when she bought the course."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.utils import timezone
+
+from events.access import students
+from events.models import Grant, RuleRun
+from integrations.thinkific.attempt import FoundOpen
+from rules.triggers import Trigger
+
+BECAUSE = "before_admit"
+Source = Grant.Source
+# What began so shortly before the sale was received was given for it: SamCart's own rules, if they
+# are still on, enroll while Admit does.
+AT_THE_SAME_TIME = timedelta(minutes=10)
+
+
+def keep(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
+    """Keep a grant beside the purchase for each course that was open before it.
+
+    So the refund of the purchase takes nothing that the school had given. Only the run of a
+    Product Purchased can tell: any other event continues a purchase, and Admit may have given the
+    course for it. Inside the caller's transaction.
+    """
+    for run, course in found:
+        if run.customer is None or run.integration is None or run.grant_id is None:
+            continue
+        if run.event.trigger != Trigger.PRODUCT_PURCHASED:
+            continue
+        if course.since > run.received_at - AT_THE_SAME_TIME:
+            continue
+        target = f"course:{course.course}"
+        same = students.same_user(run.integration.pk, run.customer)
+        mine = Grant.objects.filter(integration=run.integration, customer__in=same)
+        if any(row.pk == run.grant_id or target in row.parts for row in mine if _by_us(row)):
+            continue
+        Grant.objects.get_or_create(
+            source=Source.BEFORE,
+            customer=run.customer,
+            integration=run.integration,
+            target=target,
+            defaults={
+                "name": run.destination_name if run.target == target else f"Course {course.course}",
+                "state": Grant.State.ACTIVE,
+                "because": BECAUSE,
+                "decided_at": timezone.now(),
+                "opened_at": timezone.now(),
+                "seen_at": timezone.now(),
+                "until": course.until,
+            },
+        )
+
+
+def _by_us(row: Grant) -> bool:
+    """Whether Admit has opened it in Thinkific, so that what is found may be of that."""
+    return row.source != Source.BEFORE and row.seen_at is not None

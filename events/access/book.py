@@ -1,0 +1,124 @@
+"""The book of grants: finds those that events are about, each as one object, and writes them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from events.access import ledger, students
+from events.access.ledger import Change, Sale
+from events.models import EventLog, Grant
+from integrations.models import Customer
+from rules.triggers import Trigger
+
+# The columns that a decision changes.
+DECIDED = (
+    "subscription_id",
+    "customer",
+    "state",
+    "decided_at",
+    "because",
+    "event",
+    "opened_at",
+    "ended_at",
+)
+
+
+class Book:
+    """The grants of some sales, as they stand in this transaction."""
+
+    def __init__(self, sales: Iterable[Sale]) -> None:
+        named = [sale for sale in sales if sale.is_named]
+        orders = {sale.order_id for sale in named} - {""}
+        subscriptions = {sale.subscription_id for sale in named} - {""}
+        found = (
+            Grant.objects.filter(Q(order_id__in=orders) | Q(subscription_id__in=subscriptions))
+            .select_related("customer")
+            .order_by("pk")
+        )
+        self._rows: list[Grant] = []
+        self._was_active: set[int] = set()
+        self._new: list[Grant] = []
+        self._changed: dict[int, Grant] = {}
+        self.know(found if named else ())
+
+    def of(self, event: EventLog) -> list[Grant]:
+        """The grants of the purchase, or of the purchases, that the event is about."""
+        sale = Sale.of(event)
+        if not sale.is_named:
+            return self._of_product(event)
+        rows = [row for row in self._rows if sale.is_same(Sale.of(row))]
+        if sale.subscription_id and len(ledger.by_source(rows)) == 1:
+            for row in rows:
+                if not row.subscription_id:
+                    row.subscription_id = sale.subscription_id
+                    self.note(row)
+        return rows
+
+    def all_of(self, student: Customer, change: Change, *, without: list[Grant]) -> list[Grant]:
+        """What else gives the student some of this, whatever gave it."""
+        found = Grant.objects.filter(
+            customer__in=students.same_user(change.integration, student),
+            integration=change.integration,
+        )
+        mine = {row.pk for row in without}
+        return [row for row in self.know(found) if row.pk not in mine and change.touches(row)]
+
+    def know(self, found: Iterable[Grant]) -> list[Grant]:
+        """These rows, each as the one object that stands for it here."""
+        found = list(found)
+        known = {row.pk: row for row in self._rows}
+        new = [row for row in found if row.pk not in known]
+        self._rows += new
+        self._was_active |= {row.pk for row in new if row.is_active}
+        known |= {row.pk: row for row in new}
+        return [known[row.pk] for row in found]
+
+    def note(self, row: Grant) -> None:
+        """Remember that this row must be written."""
+        if row.pk is not None:
+            self._changed[row.pk] = row
+        elif row.state and not any(row is each for each in self._new):
+            self._new.append(row)
+            self._rows.append(row)
+
+    def write(self) -> None:
+        """Write the grants that are new or changed; their events must have been written."""
+        Grant.objects.bulk_create(self._new)
+        for row in self._changed.values():
+            # A worker may have seen it in Thinkific meanwhile.
+            opened = row.is_active and row.pk not in self._was_active
+            row.save(update_fields=[*DECIDED, *(["seen_at"] if opened else [])])
+        self._was_active = {row.pk for row in self._rows if row.pk and row.is_active}
+        self._new, self._changed = [], {}
+
+    def _of_product(self, event: EventLog) -> list[Grant]:
+        """An event that names no purchase is about the customer's own of the product."""
+        if event.trigger in {None, Trigger.PRODUCT_PURCHASED} or event.customer is None:
+            return []  # each is a purchase of its own; what is done by hand is about none
+        same = Grant.objects.filter(
+            source=Grant.Source.PURCHASE,
+            customer=event.customer,
+            marketplace=event.marketplace_id,
+            product=event.product_id,
+        ).select_related("customer")
+        return self.know(same)
+
+
+def logged(*which: Q, **facts: Any) -> QuerySet[EventLog]:
+    """These events in receipt order; no repeats, and none of a withdrawn address."""
+    trusted = Q(delivery=None) | Q(delivery__withdrawn=False)
+    events = EventLog.objects.filter(trusted, *which, **facts)
+    events = events.exclude(status=EventLog.Status.REPEAT)
+    return events.select_related("customer").order_by("received_at", "pk")
+
+
+def log_of(sale: Sale) -> list[EventLog]:
+    """The events of a purchase so far, in receipt order; none of a withdrawn address."""
+    ids = Q()
+    if sale.order_id:
+        ids |= Q(order_id=sale.order_id)
+    if sale.subscription_id:
+        ids |= Q(subscription_id=sale.subscription_id)
+    found = logged(ids, marketplace=sale.marketplace) if sale.is_named else ()
+    return [each for each in found if sale.is_same(Sale.of(each))]
