@@ -29,16 +29,43 @@ def holes(product: Product | None, rules: Iterable[Rule], *, subscription: bool)
     subscription = subscription or any(
         Trigger(rule.trigger).of_subscription for rule in rules if rule.product_id == number
     )
-    mine = [rule for rule in rules if rule.enabled]
-    given = [
-        rule
-        for rule in mine
-        if _gives_on_purchase(rule) and rule.product_id == number and not rule.is_gone
-    ]
+    giving = given(product, rules)
     wanted = (*ENDS, *GIVES_BACK) if subscription else MATTERS_ALWAYS
     return [
-        trigger for trigger in wanted if any(not _answered(rule, trigger, mine) for rule in given)
+        trigger
+        for trigger in wanted
+        if any(not is_answered(rule, trigger, rules) for rule in giving)
     ]
+
+
+def given(product: Product | None, rules: Iterable[Rule]) -> list[Rule]:
+    """Those of these rules that give a buyer of this product access now; with None, global ones.
+
+    A rule that is off gives nothing, nor does one whose course has gone.
+    """
+    number = product and product.pk
+    return [
+        rule
+        for rule in rules
+        if rule.product_id == number
+        and rule.enabled
+        and _gives_on_purchase(rule)
+        and not rule.is_gone
+    ]
+
+
+def is_answered(giving: Rule, trigger: Trigger, rules: Iterable[Rule]) -> bool:
+    """Whether one of the rules that are on does on this trigger what the recommendation says.
+
+    That is to end the access that `giving` gives, or to give it back.
+    """
+    return any(
+        rule.trigger == trigger
+        and rule.enabled
+        and (rule.spec.gives_access if trigger in GIVES_BACK else rule.spec.ends_access)
+        and rule.destination_id == giving.destination_id
+        for rule in rules
+    )
 
 
 def companions(rules: Iterable[Rule]) -> list[Rule]:
@@ -92,16 +119,6 @@ def add(rules: Iterable[Rule]) -> int:
 
 def _gives_on_purchase(rule: Rule) -> bool:
     return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.spec.gives_access
-
-
-def _answered(giving: Rule, trigger: Trigger, rules: list[Rule]) -> bool:
-    """Whether one of the rules does on this trigger what the recommendation says."""
-    return any(
-        rule.trigger == trigger
-        and (rule.spec.gives_access if trigger in GIVES_BACK else rule.spec.ends_access)
-        and rule.destination_id == giving.destination_id
-        for rule in rules
-    )
 
 
 def _like(rule: Rule, trigger: Trigger, action: str) -> Rule:

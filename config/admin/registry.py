@@ -5,6 +5,8 @@ from config.admin.pages import (
     actions,
     backfill,
     by_hand,
+    compare,
+    coverage,
     customers,
     destinations,
     event,
@@ -29,7 +31,9 @@ PAGES: list[Page] = [
     *new_rule.PAGES,
     *backfill.PAGES,
     *by_hand.PAGES,
+    *coverage.PAGES,
     *simulate.PAGES,
+    *compare.PAGES,
     *queue.PAGES,
 ]
 

@@ -32,9 +32,11 @@ class Book:
         named = [sale for sale in sales if sale.is_named]
         orders = {sale.order_id for sale in named} - {""}
         subscriptions = {sale.subscription_id for sale in named} - {""}
-        found = Grant.objects.filter(
-            Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
-        ).select_related("customer", "integration")
+        found = (
+            Grant.objects.filter(Q(order_id__in=orders) | Q(subscription_id__in=subscriptions))
+            .select_related("customer", "integration")
+            .order_by("pk")
+        )
         self._rows: list[Grant] = []
         self._was_active: set[int] = set()
         self._new: list[Grant] = []

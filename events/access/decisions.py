@@ -77,8 +77,6 @@ class Decisions:
         if not sure and pending.wait(event, run, self._change(event, run), self._book.of(event)):
             return
         verdict, row = self.change(event, run)
-        if run.spec.gives_access:
-            pending.look_again(self._book.of(event), event)
         if not verdict.is_carried_out:
             run.status, run.code = Status.SKIPPED, verdict.value
             run.message = sentences.nothing_to_do(verdict, run, row)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.access.ledger import Change
+from events.access.book import log_of
+from events.access.ledger import Change, Sale
 from events.access.sentences import day
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
@@ -19,6 +21,12 @@ from rules.triggers import Trigger
 
 Status = RuleRun.Status
 BRAKED = "braked"
+# By these a delayed ending falls away.
+PAID_AGAIN = {
+    Trigger.SUBSCRIPTION_CHARGED,
+    Trigger.SUBSCRIPTION_RECOVERED,
+    Trigger.SUBSCRIPTION_RESTARTED,
+}
 AN_HOUR = timedelta(hours=1)
 
 
@@ -48,12 +56,28 @@ def wait(event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant]) -
     return False
 
 
-def look_again(rows: Sequence[Grant], event: EventLog) -> None:
-    """The purchase is paid for again: what waited to end it is decided now, and falls away."""
-    known = [row.pk for row in rows if row.pk]
-    if event.trigger != Trigger.PRODUCT_PURCHASED and known:
-        waiting = RuleRun.objects.filter(status=Status.WAITING, code=DELAYED, grant__in=known)
-        waiting.update(next_attempt_at=Now())
+def look_again(event: EventLog) -> None:
+    """Where the event pays for its purchase again, have what waits to end it decided now."""
+    sale = Sale.of(event)
+    if event.trigger not in PAID_AGAIN or not sale.is_named:
+        return
+    waiting = RuleRun.objects.filter(status=Status.WAITING, code=DELAYED).select_related("event")
+    same = [run.pk for run in waiting.filter(_names(sale)) if sale.is_same(Sale.of(run.event))]
+    RuleRun.objects.filter(pk__in=same).update(next_attempt_at=Now())
+
+
+def paid_again(event: EventLog) -> str:
+    """What paid for the event's purchase again since it was received, "" where nothing did."""
+    for later in log_of(Sale.of(event)):
+        if later.trigger in PAID_AGAIN and later.received_at > event.received_at:
+            return f"{Trigger(str(later.trigger)).wording.happening} on {day(later.received_at)}"
+    return ""
+
+
+def _names(sale: Sale) -> Q:
+    order = Q(event__order_id=sale.order_id) if sale.order_id else Q()
+    subscription = sale.subscription_id
+    return order | Q(event__subscription_id=subscription) if subscription else order
 
 
 def _lately(run: RuleRun) -> int:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from events.access import pending
 from events.deciding import passing_on, repeats
 from events.deciding.batch import Batch
 from events.deciding.planning import WITHDRAWN, plan_all
@@ -149,6 +150,7 @@ def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int
     """The runs of the event (not saved); its verdicts, status and reason are written into it."""
     verdicts = passing_on.once(line.verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
+    pending.look_again(event)
     runs = plan_all(event, [each.rule for each in verdicts if each.runs], line, batch.decisions)
     event.gave_nothing = all(run.spec.passes_on for run in runs)
     whys = {verdict.why for verdict in verdicts}

@@ -4,13 +4,14 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.access import decisions
+from events.access import decisions, pending
 from events.access.lock import lock
 from events.execution.results import refresh_event
 from events.models import RuleRun
 from events.models.runs import DELAYED, RuleRunQuerySet
 
 AT_ONCE = 100
+PAID_AGAIN = "paid_again"
 
 
 def waiting() -> RuleRunQuerySet:
@@ -29,7 +30,12 @@ def decide_due() -> int:
             for run in waiting().due().filter(pk=pk).select_for_update(of=("self",)):
                 run.code, run.message = "not_started", ""
                 run.grant, run.next_attempt_at = None, timezone.now()
-                decisions.decide_alone(run)
+                if again := pending.paid_again(run.event):
+                    run.status, run.code = RuleRun.Status.SKIPPED, PAID_AGAIN
+                    run.message = f"Nothing was ended: {again} came before its day."
+                    run.finished_at, run.next_attempt_at = timezone.now(), None
+                else:
+                    decisions.decide_alone(run)
                 run.save()
                 refresh_event(run.event_id)
     return len(ready)

@@ -1,6 +1,6 @@
 """What a person does with runs by hand: retry, send once more, dismiss."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -27,13 +27,40 @@ def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[s
     Returns how many were queued, and for the others how many per reason why not.
     `anyway` also carries out what was decided otherwise, refunded or canceled.
     """
-    queued = 0
-    left: dict[str, int] = {}
     runs = list(runs)
     taken_back = {} if anyway else _taken_back(runs)
+    reasons = {run.pk: why_not(run, anyway=anyway) or taken_back.get(run.pk, "") for run in runs}
+    return _queue_all(runs, reasons, anyway=anyway)
+
+
+def give_again(runs: Iterable[RuleRun]) -> tuple[int, dict[str, int]]:
+    """Queue runs whose grants are active, also those that succeeded: Thinkific shows no access.
+
+    Nothing is decided anew. Each looks at what Thinkific shows before it changes anything. Returns
+    what `retry` returns.
+    """
+    runs = list(runs)
+    return _queue_all(runs, {run.pk: why_not_given_again(run) for run in runs}, anyway=False)
+
+
+def why_not_given_again(run: RuleRun) -> str:
+    """Why this run cannot give once more what it gave, "" when it can."""
+    if run.status == Status.HELD:
+        return "it is held: release it if it is right"
+    if run.grant is None or not run.grant.is_active:
+        return "this access is not due any more"
+    return "" if run.status == Status.DONE else why_not(run)
+
+
+def _queue_all(
+    runs: Iterable[RuleRun], reasons: Mapping[int, str], *, anyway: bool
+) -> tuple[int, dict[str, int]]:
+    """Queue those for which there is no reason against it."""
+    queued = 0
+    left: dict[str, int] = {}
     wait = history.WAIT if history.unread() else ""
     for run in runs:
-        reason = wait or why_not(run, anyway=anyway) or taken_back.get(run.pk, "")
+        reason = wait or reasons[run.pk]
         if not reason and not _queue(run, anyway=anyway):
             reason = "it has just changed"
         if reason:

@@ -16,7 +16,7 @@ from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer, ThinkificUser
-from rules.actions.enrollments import KEPT
+from rules.actions.endings import KEPT
 
 Status, Source = RuleRun.Status, Grant.Source
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)

@@ -18,7 +18,6 @@ from integrations.models import Customer
 from rules.triggers import Trigger
 
 Status, Source = RuleRun.Status, Grant.Source
-# The codes of actions that found access, and ended it or saw that it had ended.
 CLOSED = {"ended", "had_ended"}
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
 
@@ -38,7 +37,6 @@ class Code(StrEnum):
     MOVED = "moved"  # a person moved it to another e-mail
     NOT_GIVEN = "not_given"
     NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
-    # No matter of one course or bundle.
     GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
     RULE_EXISTS = "rule_exists"  # paid for, and a rule gives something now
     BESIDES = "besides"  # an action that changes no access is not done
@@ -53,10 +51,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence; `kind` is good, wait, bad or quiet. At most one of the numbers leads on.
-
-    `enroll` is an event for which the rules are to be run now.
-    """
+    """One sentence; `kind` is good, wait, bad or quiet. At most one of the numbers leads on."""
 
     kind: str
     text: str
@@ -66,7 +61,7 @@ class Sentence:
     product: int | None = None
     integration: int | None = None
     customer: int | None = None
-    enroll: int | None = None
+    enroll: int | None = None  # an event whose rules are to be run now
 
 
 def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
@@ -193,8 +188,6 @@ def _never_given(name: str, about: Standing) -> Sentence:
         code, text = Code.BARRED, f"{nothing}: {cause} was received before its purchase."
     elif run is None or not done:
         pass  # it was dismissed, or nothing had to end
-    elif run.event.by_hand and run.spec.ends_access:
-        text = f"{nothing}. {run.event.reason or run.message}"
     elif run.spec.ends_access and run.code in CLOSED:
         code, text = Code.ENDED, f"{nothing}: {happening(run)} ended it."
     elif run.spec.ends_access:
@@ -215,7 +208,8 @@ def _since(about: Standing, holders: Sequence[Grant]) -> str:
     hands = [row.event for row in holders if row.source == Source.HAND]
     how += [f"by hand ({hand.author})" if hand and hand.author else "by hand" for hand in hands]
     since = [f"since {when(known[0])}"] if known else []
-    return " ".join([*since, " and ".join(how or ["from before Admit"])])
+    until = f" until {sentences.day(end)}" if (end := holders[0].until) else ""
+    return " ".join([*since, " and ".join(how or [f"from before Admit{until}"])])
 
 
 def _order(about: Standing, row: Grant) -> str:

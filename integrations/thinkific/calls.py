@@ -61,27 +61,38 @@ def rows(
     found: list[Row] = []
     page = 1
     for _ in range(MAX_PAGES):
-        answer = yield Get(path, {**(params or {}), "page": page, "limit": PAGE_LENGTH})
-        listed = answer.body.get("items") if isinstance(answer.body, dict) else None
-        if not isinstance(listed, list):
-            raise Retry(
-                "Thinkific sent something else than the list that was asked for.",
-                code="not_understood",
-                in_doubt=False,
-            )
+        listed, following = yield from one_page(path, params, page)
         for row in listed:
-            if isinstance(row, dict):
-                found.append(row)
-                if until(row):
-                    return found
-        following = _next_page(answer.body)
-        if following is None or following <= page:
+            found.append(row)
+            if until(row):
+                return found
+        if following is None:
             return found
         page = following
     raise Refused(
         f"Thinkific's list has more than {MAX_PAGES} pages, which is more than Admit reads. "
         "Ask Thinkific's support whether the site is in order."
     )
+
+
+def one_page(
+    path: str, params: Mapping[str, str | int] | None, page: int
+) -> Steps[tuple[list[Row], int | None]]:
+    """The rows of one page of a list, and the number of the page that follows; None after the last.
+
+    What is no object is dropped. A page that names no later one is the last.
+    """
+    answer = yield Get(path, {**(params or {}), "page": page, "limit": PAGE_LENGTH})
+    listed = answer.body.get("items") if isinstance(answer.body, dict) else None
+    if not isinstance(listed, list):
+        raise Retry(
+            "Thinkific sent something else than the list that was asked for.",
+            code="not_understood",
+            in_doubt=False,
+        )
+    following = _next_page(answer.body)
+    advances = following is not None and following > page
+    return [row for row in listed if isinstance(row, dict)], following if advances else None
 
 
 def _next_page(body: dict[str, Any]) -> int | None:

@@ -33,6 +33,15 @@ class Closed(enum.Enum):
     NEVER = "never"
 
 
+class Access(enum.StrEnum):
+    """What an enrollment gives now."""
+
+    FULL = "full"
+    UNTIL = "until"  # full, with an end that is still to come
+    PREVIEW = "preview"
+    ENDED = "ended"
+
+
 def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
     """Full access without an end; False when the user had it already."""
     target = f"course:{course_id}"
@@ -154,6 +163,17 @@ def is_running(row: Row, now: datetime) -> bool:
         and not row.get("is_free_trial")
         and not has_ended(row, now)
     )
+
+
+def access(row: Row, now: datetime) -> Access:
+    """What the enrollment gives now."""
+    if has_ended(row, now):
+        return Access.ENDED
+    if is_open(row, now):
+        return Access.FULL
+    if row.get("is_free_trial") or not row.get("activated_at"):
+        return Access.PREVIEW
+    return Access.UNTIL
 
 
 def has_ended(row: Row, now: datetime) -> bool:

@@ -32,7 +32,9 @@ FOREVER = float("inf")
 class Session:
     """Reads of one site, each sent as soon as the site has a slot for it.
 
-    `until` (monotonic seconds) is when the last call may start. Raises SecretUnreadable.
+    `until` (monotonic seconds) is when the last call may start. `before_call` may hold each call
+    up before it takes its slot; what it raises is raised in place of the call. Raises
+    SecretUnreadable.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class Session:
         customer: Customer | None = None,
         *,
         until: float = FOREVER,
+        before_call: Callable[[], None] = lambda: None,
     ) -> None:
         self.integration = integration
         self._until = until
+        self._before_call = before_call
         self._exchanges: list[ApiCall] = []
         self._client = client_for(
             integration, lambda exchange: self._exchanges.append(kept(exchange, integration))
@@ -92,6 +96,7 @@ class Session:
         return self._send(request, pause=0.0)
 
     def _send(self, call: Call, *, pause: float) -> Answer:
+        self._before_call()
         max_wait = self._until - time.monotonic()
         if max_wait <= 0:
             raise OutOfTime("The time was up before the next call.")

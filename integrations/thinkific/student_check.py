@@ -7,6 +7,7 @@ from datetime import datetime
 from integrations.models import Customer, Destination, Integration
 from integrations.thinkific import calls, courses, users
 from integrations.thinkific.calls import Row
+from integrations.thinkific.courses import Access
 from integrations.thinkific.session import Session
 
 WAIT_SECONDS = 10.0
@@ -51,14 +52,16 @@ def check(integration: Integration, customer: Customer) -> Checked:
 def _enrolled(row: Row, names: dict[int, str], now: datetime) -> Enrolled:
     given = row.get("course_id")
     number = given if isinstance(given, int) else 0
-    if courses.has_ended(row, now):
-        state, opens = f"ended {str(row.get('expiry_date') or '')[:10]}".strip(), False
-    elif courses.is_open(row, now):
-        state, opens = "full access", True
-    elif row.get("is_free_trial") or not row.get("activated_at"):
-        state, opens = "free preview only", False
-    else:
-        state, opens = f"access until {str(row.get('expiry_date') or '')[:10]}", True
+    day = str(row.get("expiry_date") or "")[:10]
+    match courses.access(row, now):
+        case Access.ENDED:
+            state, opens = f"ended {day}".strip(), False
+        case Access.FULL:
+            state, opens = "full access", True
+        case Access.PREVIEW:
+            state, opens = "free preview only", False
+        case Access.UNTIL:
+            state, opens = f"access until {day}", True
     return Enrolled(
         number,
         names.get(number) or str(row.get("course_name") or f"Course {given}")[:255],

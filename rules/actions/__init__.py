@@ -5,6 +5,7 @@ Code that needs to know something about an action asks its spec, and never reads
 
 from enum import StrEnum
 
+from integrations.models import Destination
 from rules.actions import enrollments, notify
 from rules.actions.spec import (
     ActionInput,
@@ -26,6 +27,7 @@ __all__ = [
     "Message",
     "PlannedCall",
     "choices",
+    "giving",
     "giving_access",
     "passing_on",
     "read_target",
@@ -48,6 +50,17 @@ ACTIONS: dict[str, ActionSpec] = {spec.key: spec for spec in (*enrollments.SPECS
 def choices() -> list[tuple[str, str]]:
     """Keys and labels, as a model's field takes them."""
     return [(spec.key, spec.label) for spec in ACTIONS.values()]
+
+
+def giving(destination: Destination) -> ActionSpec:
+    """The action that gives access to this course or bundle."""
+    return next(
+        spec
+        for spec in ACTIONS.values()
+        if spec.gives_access
+        and spec.app == destination.integration.app
+        and spec.target == destination.kind
+    )
 
 
 def giving_access() -> list[str]:

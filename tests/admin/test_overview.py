@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from config.admin.pages import overview
+from config.admin.pages import overview_checklist
 from integrations.models import Destination
 from rules import pairing
 from rules.models import Rule
@@ -23,8 +23,8 @@ def sold(db) -> Destination:
     return course
 
 
-def private() -> overview.Task:
-    return overview._private(connected=True)
+def private() -> overview_checklist.Task:
+    return overview_checklist.private(connected=True)
 
 
 def test_a_course_that_is_not_private_is_named(sold):
@@ -52,7 +52,7 @@ def test_what_is_given_by_a_rule_that_is_off_is_not_sold(sold):
 
 def pairs() -> tuple[bool, str]:
     """Whether the line is ticked, and its words."""
-    text, done, _ = overview._pairs()
+    text, done, _ = overview_checklist.pairs()
     return done, text
 
 
@@ -137,7 +137,7 @@ def test_what_a_global_rule_gives_must_be_ended_too_and_the_rule_for_it_is_one_c
 ):
     course = factories.DestinationFactory.create()
     giving = factories.RuleFactory.create(destination=course)
-    text, done, url = overview._pairs()
+    text, done, url = overview_checklist.pairs()
     assert not done
     assert "not yet for what global rules give: Product Refunded" in text
     client.force_login(admin_user)

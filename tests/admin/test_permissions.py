@@ -37,6 +37,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "samcart-rename": SETS_UP,
     "samcart-add": SETS_UP,
     "samcart-delete": SETS_UP,
+    "coverage": EVERYBODY,
     "help": EVERYBODY | {STAFF},
     "new-rule": SETS_UP,
     "new-rule-added": SETS_UP,
@@ -48,6 +49,9 @@ MAY_OPEN: dict[str, set[str]] = {
     "enter-order": HELPS,
     "add-note": HELPS,
     "simulate": HELPS,
+    "compare": EVERYBODY,
+    "compare-start": HELPS,
+    "compare-enroll": HELPS,
     "queue": ALONE,
 }
 # What a row has besides its own page, by model and name.

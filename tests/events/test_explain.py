@@ -144,7 +144,7 @@ def ends_on_a_day(place: Place) -> None:
 
 def from_before(place: Place) -> None:
     bought(place)
-    Grant.objects.update(source=Grant.Source.BEFORE)
+    Grant.objects.update(source=Grant.Source.BEFORE, until="2050-06-09T12:00Z")
 
 
 def ended_by_hand(place: Place) -> None:
@@ -206,9 +206,9 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (dismissed, "not_given", "Course One was not given\\. Dismissed by Mia\\. Before: It broke\\."),
     (given_by_hand, "has", f"Dana has Course One {SINCE} by hand \\(Mia\\)\\."),
     (given_beside, "has", f"{SINCE} through order 1183 and by hand \\(Mia\\)\\."),
-    (moved, "not_given", "Dana has no access to Course One\\. Moved to mia@example\\.com\\.$"),
+    (moved, "moved", f"{NONE} on {DAY} it was moved to mia@example\\.com\\.$"),
     (ends_on_a_day, "ending", f"still has Course One: .* waiting .*\\. The access ends on {DAY},"),
-    (from_before, "has", "Dana has Course One from before Admit\\."),
+    (from_before, "has", "Dana has Course One from before Admit until 9 Jun\\."),
     (ended_by_hand, "ended", f"{NONE} Mia ended it on {DAY}\\."),
     (nothing_goes_on, "owed", "through order 1183\\. Retry its action"),
     (event_removed, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),

@@ -73,8 +73,30 @@ def test_it_falls_away_when_the_subscription_recovers(shop):
     assert delayed.decide_due() == 1
     shop.settle()
     run = queued.again(run)
-    assert (run.status, run.code, run.event.status) == ("skipped", "late", "skipped")
+    assert (run.status, run.code, run.event.status) == ("skipped", "paid_again", "skipped")
+    assert run.message.startswith("Nothing was ended: the recovered payment on ")
     assert _enrolled(shop)
+
+
+@pytest.mark.parametrize("paid", ["31_subscription", "34a_subscription", "35_subscription"])
+def test_it_falls_away_whether_a_rule_gives_for_what_was_paid_or_not(shop, paid):
+    Rule.objects.filter(trigger="subscription_recovered").delete()
+    run = _buy_and_cancel(shop)
+    shop.sell(paid)
+    assert delayed.decide_due() == 1
+    shop.settle()
+    assert queued.again(run).code == "paid_again"
+    assert _enrolled(shop)
+
+
+def test_the_payment_for_another_subscription_changes_nothing(shop):
+    run = _buy_and_cancel(shop)
+    shop.sell("31_subscription", order__id=77, order__subscription_id=78)
+    assert delayed.decide_due() == 0
+    _let_the_day_come()
+    delayed.decide_due()
+    shop.settle()
+    assert queued.again(run).code == "ended"
 
 
 def test_another_purchase_keeps_the_course_on_the_day(shop):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from events.access.ledger import Verdict
 from tests.support import live
 from tests.support.postgres import binaries
 
@@ -131,8 +132,10 @@ def test_a_backup_of_postgresql_taken_while_it_runs_can_be_restored(tmp_path):
 CODE = re.compile(
     r'\bcode(?:: str)? = "(\w+)"|\bcode="(\w+)"|ActionOutcome\(\s*"(\w+)"|_pause\(\s*"(\w+)"'
     r'|_retry\(\s*run,\s*"(\w+)"|Result\(Status\.\w+, "(\w+)"'
-    r'|\b(?:GONE|NOT_SHOWN|NO_BODY|DISMISSED|STUDENT_EMAIL) = "(\w+)"'
-    r'|\.code = RuleRun\.Status\.\w+, "(\w+)"|\.code, run\.message = RuleRun\.Status\.\w+, "(\w+)"'
+    r'|\b(?:GONE|NOT_SHOWN|NO_BODY|DISMISSED|KEPT|PUT_BACK) = "(\w+)"'
+    r'|\b(?:AMBIGUOUS|BRAKED|DELAYED|PAID_AGAIN|STUDENT_EMAIL) = "(\w+)"'
+    r'|\.code = (?:RuleRun\.)?Status\.\w+, "(\w+)"'
+    r'|\.code, run\.message = (?:RuleRun\.)?Status\.\w+, "(\w+)"'
 )
 
 
@@ -146,5 +149,6 @@ def test_every_code_of_an_action_is_told_and_no_other():
         for code in groups
         if code
     }
+    given |= {verdict.value for verdict in Verdict if not verdict.is_carried_out}
     (told,) = re.findall(r"which stays: (.*?)\. It is empty", GUIDE, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", told)) == given - {"outside"}

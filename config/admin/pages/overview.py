@@ -1,58 +1,39 @@
 """The overview: what is left to set up, how it goes, and what needs somebody."""
 
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
-from django.db.models import Q
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages import overview_headline
+from config.admin.pages import overview_checklist, overview_headline
 from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
 from events.execution import wait_reasons
-from events.models import Delivery, RuleRun
+from events.models import RuleRun
 from events.reports import (
-    backfill,
     backlog,
     dashboard,
     promise,
     queue,
-    subscriptions,
     trigger_coverage,
 )
 from integrations import app_registry, credentials
-from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.models import Integration, Marketplace
 from integrations.thinkific.explain import trouble
-from rules import actions, pairing
-from rules.models import Rule, Scope
-from rules.triggers import Trigger
 
 BAR, GAP, HEIGHT = 26, 10, 120
-NAMED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A line of the checklist; `url` is the very place where it is done."""
-
-    text: str
-    done: bool
-    url: str
 
 
 def show(request: HttpRequest) -> TemplateResponse:
     sites = list(Integration.objects.order_by("name"))
     accounts = list(Marketplace.objects.order_by("name"))
-    tasks = _checklist(sites, accounts)
+    tasks = overview_checklist.tasks(sites, accounts)
     days = dashboard.actions_by_day()
     in_line = backlog.in_line()
     nothing = promise.unfulfilled()
@@ -179,129 +160,6 @@ def _health(site: Integration) -> str:
         return site.connection_message
     warning = credentials.expiry_warning(site, timezone.localdate())
     return warning or trouble(site)
-
-
-def _checklist(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
-    schools = [site for site in sites if app_registry.of(site).has_catalog]
-    first = (
-        reverse("admin:integrations_integration_change", args=[schools[0].pk])
-        if schools
-        else f"{reverse('admin:integrations_integration_add')}?app={app_registry.THINKIFIC.key}"
-    )
-    samcart = reverse("admin:samcart")
-    connected = any(site.connection == Integration.Connection.CONNECTED for site in schools)
-    giving = actions.giving_access()
-    rules = Rule.objects.filter(enabled=True)
-    return [
-        Task("Thinkific connected", connected, first),
-        Task(
-            "Welcome Emails on in Thinkific: Support Your Students > Notifications (you tick it)",
-            bool(schools) and all(site.welcome_emails_on for site in schools),
-            first,
-        ),
-        _private(connected),
-        Task("SamCart knows the address, and sent something", Delivery.objects.exists(), samcart),
-        Task(
-            "A rule that enrolls",
-            rules.filter(action__in=giving).exists(),
-            reverse("admin:new-rule"),
-        ),
-        Task(*_pairs()),
-        Task(
-            "A test order came through to Thinkific",
-            dashboard.an_order_got_through(),
-            reverse("admin:events_eventlog_changelist"),
-        ),
-        Task(
-            "SamCart's own Thinkific rules are off (you tick it)",
-            bool(accounts) and all(account.own_rules_off for account in accounts),
-            f"{samcart}#own-rules",
-        ),
-    ]
-
-
-def _private(connected: bool) -> Task:
-    """Whether the courses that rules give are Private; those that are not are named."""
-    text = "The courses you sell are Private, so that customers cannot cancel inside Thinkific"
-    # Of what is not listed nobody knows how it stands now.
-    public = Destination.objects.filter(_sold(), unlisted_at=None, gone_at=None, private=False)
-    names = list(public.order_by("name").values_list("name", flat=True).distinct()[: NAMED + 1])
-    if names:
-        named = ", ".join(brief(name) for name in names[:NAMED])
-        text += f" (not yet: {named}{' and more' if len(names) > NAMED else ''})"
-    where = f"{reverse('admin:help')}#cancel"
-    return Task(text, connected and not names, where)
-
-
-def _sold() -> Q:
-    """The courses that rules give, those inside of bundles too."""
-    giving = actions.giving_access()
-    given = Destination.objects.filter(rules__enabled=True, rules__action__in=giving)
-    wanted = Q(pk__in=given.values("pk"))
-    bundles = given.filter(kind=Destination.Kind.BUNDLE, gone_at=None).distinct()
-    for site, courses in bundles.values_list("integration", "course_ids"):
-        wanted |= Q(integration=site, external_id__in=courses)
-    return wanted & Q(kind=Destination.Kind.COURSE)
-
-
-def _pairs() -> tuple[str, bool, str]:
-    """Whether rules that give access have rules that end and restore it; names the first missing.
-
-    By the same `pairing.holes` as the hint on a product's page, to which it leads.
-    """
-    text = "Rules that end access and give it back"
-    # Those that are off too: one for a Subscription trigger tells how the product is sold.
-    every = Rule.objects.select_related("destination", "integration", "marketplace")
-    own: dict[int, list[Rule]] = defaultdict(list)
-    everywhere: dict[int, list[Rule]] = defaultdict(list)
-    for rule in every.order_by("pk"):
-        if rule.product_id is None:
-            everywhere[rule.marketplace_id].append(rule)
-        else:
-            own[rule.product_id].append(rule)
-    for rules in everywhere.values():
-        if found := _global_hole(rules):
-            return f"{text} ({found[0]})", False, found[1]
-    products = Product.objects.filter(pk__in=own).order_by("name", "pk")
-
-    def holes(product: Product, *, subscription: bool) -> list[Trigger]:
-        rules = own[product.pk] + everywhere[product.marketplace_id]
-        return pairing.holes(product, rules, subscription=subscription)
-
-    # How it is sold matters only where it would make a difference.
-    unsure = [each for each in products if holes(each, subscription=True)]
-    sold = subscriptions.sold_by_subscription(unsure)
-    for product in unsure:
-        if missing := holes(product, subscription=product.pk in sold):
-            named = ", ".join(trigger.label for trigger in missing)
-            page = reverse("admin:integrations_product_change", args=[product.pk])
-            return f"{text} (not yet for {brief(product)}: {named})", False, page
-    giving = any(
-        backfill.gives_now(rule)
-        for rules in (*own.values(), *everywhere.values())
-        for rule in rules
-    )
-    return text, giving, reverse("admin:integrations_product_changelist")
-
-
-def _global_hole(rules: list[Rule]) -> tuple[str, str] | None:
-    """What does not end what a global rule gives, and where the rule for it is made."""
-    holes = pairing.holes(None, rules, subscription=subscriptions.any_sold())
-    if not holes:
-        return None
-    text = f"not yet for what global rules give: {holes[0].label}"
-    for rule in pairing.companions(filter(backfill.gives_now, rules)):
-        if rule.trigger == holes[0]:
-            answers = {
-                "scope": Scope.GLOBAL.value,
-                "account": rule.marketplace_id,
-                "integration": rule.integration_id,
-                "action": rule.action,
-                "trigger": rule.trigger,
-                "destination": rule.destination_id,
-            }
-            return text, f"{reverse('admin:new-rule')}?{urlencode(answers)}"
-    return text, f"{reverse('admin:rules_rule_changelist')}?scope__exact=global&state=off"
 
 
 def _bars(days: list[dashboard.DayTotals]) -> list[dict[str, Any]]:

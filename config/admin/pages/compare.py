@@ -1,0 +1,159 @@
+"""Compare with Thinkific: what was paid for, what Thinkific shows, and what to do about it."""
+
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.core.paginator import Page as PageOfRows
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST
+
+from config.admin.menu import name_of
+from config.admin.parts.changelist import CappedPaginator
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import page_number, row_ids, row_in
+from events.access import comparing
+from events.execution.retry_by_hand import retried_sentence
+from events.models import ComparisonFinding, ComparisonRun
+from events.queue import wake
+from events.reports import comparison
+from events.reports.comparison import Kind
+from integrations.models import Integration
+
+PER_PAGE = 100
+# A button queues about so many at once; it can be pressed again.
+AT_ONCE = 500
+CHANGES = "events.retry_rulerun"
+# What a person is to know and to do about each kind.
+ADVICE = {
+    Kind.MISSING: (
+        "Thinkific does not show the course as open for these students. Where it was open before, "
+        "somebody may have ended it in Thinkific on purpose: enroll again only those who are to "
+        "have it."
+    ),
+    Kind.ENDS: (
+        "The purchase gives access without an end, but Thinkific ends it. Enroll again takes the "
+        "end away; leave those whose end you have set yourself."
+    ),
+    Kind.UNEXPLAINED: (
+        "Nothing that Admit knows gives these students the course. If they are to keep it, there "
+        "is nothing to do. If not, end the enrollment in Thinkific: Admit ends nothing here."
+    ),
+    Kind.BEFORE: "They were enrolled before Admit took over. There is nothing to do.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The findings of one kind, and what to do about them."""
+
+    kind: ComparisonFinding.Kind
+    count: int
+    advice: str
+    pages: PageOfRows[ComparisonFinding]
+    rows: list[comparison.Row]
+
+    @property
+    def can_enroll(self) -> bool:
+        """Whether enrolling again mends it."""
+        return self.kind in {Kind.MISSING, Kind.ENDS}
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The last comparison of one `site`, and how far one is; `kind` and `p` choose the list."""
+    sites = list(comparison.sites())
+    site = row_in(comparison.sites(), request.GET.get("site")) or next(iter(sites), None)
+    last = comparison.last(site) if site else None
+    running = comparison.under_way(site) if site else None
+    return render(
+        request,
+        "admin/compare.html",
+        title="Compare with Thinkific",
+        sites=sites,
+        site=site,
+        last=last,
+        running=running,
+        progress=comparison.progress(running) if running else "",
+        summary=comparison.summary(last) if last else "",
+        read=comparison.read_sentence(last) if last else "",
+        section=_section(request, last) if last else None,
+        counts=_counts(last) if last else [],
+        at_once=AT_ONCE,
+        may_change=request.user.has_perm(CHANGES),
+    )
+
+
+def _counts(last: ComparisonRun) -> list[tuple[ComparisonFinding.Kind, int]]:
+    found = comparison.counts(last)
+    return [(kind, found[kind]) for kind in comparison.KINDS]
+
+
+def _section(request: HttpRequest, last: ComparisonRun) -> Section:
+    """The list that is asked for; else the first one that is not empty."""
+    found = comparison.counts(last)
+    asked = [kind for kind in comparison.KINDS if kind == request.GET.get("kind")]
+    first = [kind for kind in comparison.KINDS if found[kind]]
+    kind = next(iter([*asked, *first, Kind.MISSING]))
+    number = page_number(request.GET.get("p"))
+    findings = last.findings.filter(kind=kind).select_related("customer").order_by("pk")
+    pages = CappedPaginator(findings, PER_PAGE, most=number * PER_PAGE + 1001).get_page(number)
+    return Section(kind, found[kind], ADVICE[kind], pages, comparison.rows(pages))
+
+
+@require_POST
+def start(request: HttpRequest) -> HttpResponse:
+    """Begin to compare, or go on with what has stopped; the worker does it."""
+    site = row_in(comparison.sites(), request.POST.get("site"))
+    if site is None:
+        messages.error(request, "This integration is not there any more.")
+    elif not site.enabled:
+        messages.warning(request, f"{site} is turned off. Turn it on, then compare.")
+    else:
+        comparing.start(site, by=name_of(request))
+        with transaction.atomic():
+            wake.wake()
+        messages.success(request, f"{site} is being compared. Actions for buyers go first.")
+    return _back(site)
+
+
+@require_POST
+def enroll(request: HttpRequest) -> HttpResponse:
+    """Enroll the selected students again, or all of the kind."""
+    site = row_in(comparison.sites(), request.POST.get("site"))
+    last = comparison.last(site) if site else None
+    if last is None or str(last.pk) != request.POST.get("comparison"):
+        text = "Nobody was enrolled: there is a newer comparison. Choose once more."
+        messages.warning(request, text)
+        return _back(site)
+    kind = request.POST.get("kind", "")
+    findings = comparison.to_approve(last).filter(kind=kind)
+    if "all" not in request.POST:
+        findings = findings.filter(pk__in=row_ids(request.POST.getlist("finding")[:AT_ONCE]))
+    queued, left = comparison.enroll_again(findings, at_most=AT_ONCE)
+    if queued or left:
+        actions = reverse("admin:events_rulerun_changelist")
+        link = format_html('<a href="{}">See the actions</a>', actions) if queued else ""
+        level = messages.SUCCESS if queued else messages.WARNING
+        messages.add_message(
+            request, level, format_html("{} {}", retried_sentence(queued, left), link)
+        )
+    else:
+        messages.warning(request, "Nobody was selected, so nobody was enrolled.")
+    return _back(site, kind)
+
+
+def _back(site: Integration | None, kind: str = "") -> HttpResponse:
+    page = reverse("admin:compare")
+    if site is None:
+        return HttpResponseRedirect(page)
+    known = f"&kind={kind}" if kind in comparison.KINDS else ""
+    return HttpResponseRedirect(f"{page}?site={site.pk}{known}")
+
+
+PAGES = [
+    Page("compare/", "compare", show, "events.view_rulerun"),
+    Page("compare/start/", "compare-start", start, CHANGES),
+    Page("compare/enroll/", "compare-enroll", enroll, CHANGES),
+]

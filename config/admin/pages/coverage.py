@@ -1,0 +1,168 @@
+"""Coverage: what each product gives, what ends that and gives it back; many are set up at once."""
+
+from collections.abc import Iterable
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.pages.coverage_form import Choices, CoverageForm
+from config.admin.parts.page import Page, render
+from events.reports.coverage import Coverage, coverage
+from rules import pairing
+from rules.models import Rule
+
+# Each row sends up to seven fields, and Django takes a thousand.
+MANY = 100
+NAMED = 10
+EVERY = "every"
+AT_ONCE = "Somebody else changed these rules at the same moment. Save again."
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The table by GET; rules are added by POST, to the rows that were sent."""
+    if request.method == "POST":
+        return _save(request)
+    word = _word(request.GET.get("q"))
+    rows = coverage()
+    found = [row for row in rows if word.casefold() in _name(row).casefold()]
+    choices = Choices()
+    forms = [CoverageForm.fresh(row, choices) for row in found[:MANY]]
+    return _page(request, rows, forms, choices, word=word, more=len(found) > MANY)
+
+
+def _page(
+    request: HttpRequest,
+    rows: list[Coverage],
+    forms: list[CoverageForm],
+    choices: Choices,
+    *,
+    word: str,
+    more: bool = False,
+) -> HttpResponse:
+    may_add = request.user.has_perm("rules.add_rule")
+    return render(
+        request,
+        "admin/coverage.html",
+        title="Coverage",
+        q=word,
+        any=bool(rows),
+        forms=forms,
+        more=more,
+        most=MANY,
+        names=choices.names if may_add else [],
+        accounts={row.marketplace.pk for row in rows},
+        nothing=sum(row.gives_nothing_to_buyers for row in rows),
+        without_pairs=sum(bool(row.holes) for row in rows),
+        to_mend=sum(bool(form.row.holes) for form in forms),
+        every=EVERY,
+        may_add=may_add,
+    )
+
+
+def _save(request: HttpRequest) -> HttpResponse:
+    """Add what was entered, or with the button `missing` what is recommended, in one go."""
+    if not request.user.has_perm("rules.add_rule"):
+        raise PermissionDenied
+    word, sent = _word(request.POST.get("q")), set(request.POST.getlist("row"))
+    forms, choices = _read(request, sent)
+    mending = request.POST.get("missing")
+    if mending is not None:
+        mended = [form for form in forms if mending in {EVERY, form.row.key}]
+        if _add(request, mended, mend=True):
+            # What was entered elsewhere is not saved by this button, and stays.
+            forms, choices = _read(request, sent)
+            if not any(form.is_touched for form in forms):
+                return _again(word)
+    elif not any(form.errors for form in forms) and _add(request, forms, mend=False):
+        return _again(word)
+    forms.sort(key=lambda form: not form.errors)
+    marked = " The rows that need a change stand first." if forms and forms[0].errors else ""
+    messages.warning(request, f"What was entered is not saved yet.{marked}")
+    return _page(request, coverage(), forms, choices, word=word)
+
+
+def _again(word: str) -> HttpResponseRedirect:
+    query = f"?{urlencode({'q': word})}" if word else ""
+    return HttpResponseRedirect(reverse("admin:coverage") + query)
+
+
+def _read(request: HttpRequest, sent: set[str]) -> tuple[list[CoverageForm], Choices]:
+    choices = Choices()
+    rows = [row for row in coverage() if row.key in sent]
+    return [CoverageForm.read(row, choices, request.POST) for row in rows], choices
+
+
+def _add(request: HttpRequest, forms: list[CoverageForm], *, mend: bool) -> bool:
+    """Whether all of it could be added; if not, none of it is, and the row has the error."""
+    made: list[tuple[CoverageForm, list[Rule]]] = []
+    left: list[tuple[CoverageForm, list[Rule]]] = []
+    try:
+        with transaction.atomic():
+            for form in forms:
+                left.append((form, [] if mend else form.existing()))
+                rules = form.row.recommended() if mend else form.rules()
+                pairing.add(rules)
+                made.append((form, rules))
+    except ValidationError as error:
+        form.errors += error.messages
+        return False
+    except IntegrityError:
+        form.errors.append(AT_ONCE)
+        return False
+    _say(request, [each for each in made if each[1]], left, mend=mend)
+    return True
+
+
+def _say(
+    request: HttpRequest,
+    made: list[tuple[CoverageForm, list[Rule]]],
+    left: Iterable[tuple[CoverageForm, list[Rule]]],
+    *,
+    mend: bool,
+) -> None:
+    """What was made, for each product, and what was there already."""
+    for form, rules in left:
+        for rule in rules:
+            off = "" if rule.enabled else ", and it is turned off"
+            text = f"{form.name} has a rule for {rule.destination} already{off}."
+            messages.warning(request, text)
+    if not made and mend:
+        text = "The rules that are missing are there, but turned off. Turn them on at the product."
+        messages.warning(request, text)
+    elif not made:
+        messages.warning(request, "Nothing was added.")
+    for form, rules in made[:NAMED]:
+        messages.success(
+            request, f"{form.name}: {_count(len(rules), 'rule')} added. {_told(rules)}"
+        )
+    if len(made) > NAMED:
+        rest = sum(len(rules) for _, rules in made[NAMED:])
+        others = _count(len(made) - NAMED, "more product")
+        messages.success(request, f"{_count(rest, 'rule')} added for {others}.")
+
+
+def _told(rules: list[Rule]) -> str:
+    """ "Product Purchased: Course Two. Product Refunded: Course Two." """
+    return " ".join(
+        f"{trigger.label}: {', '.join(str(rule.destination) for rule in each)}."
+        for trigger, each in pairing.by_trigger(rules)
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _name(row: Coverage) -> str:
+    return "Every product" if row.product is None else row.product.name
+
+
+def _word(text: str | None) -> str:
+    return (text or "").strip()[:100]
+
+
+PAGES = [Page("coverage/", "coverage", show, "rules.view_rule")]

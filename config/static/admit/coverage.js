@@ -1,0 +1,14 @@
+// Another empty field for a course or bundle, as soon as the last one of a row is filled.
+"use strict";
+{
+  document.querySelector(".coverage")?.addEventListener("change", (event) => {
+    const item = event.target.matches("input[list]") && event.target.closest("li");
+    if (!item || !event.target.value.trim() || item.nextElementSibling) return;
+    const next = item.cloneNode(true);
+    const field = next.querySelector("input");
+    field.value = "";
+    field.removeAttribute("value");
+    for (const said of ["aria-invalid", "aria-describedby"]) field.removeAttribute(said);
+    item.after(next);
+  });
+}

@@ -1,0 +1,191 @@
+"""Comparing a site with the ledger: a long read that gives way to buyers and goes on after a crash.
+
+Each step is one look at Thinkific, or none, and one short transaction. Whoever takes the lease
+goes on where the row of the comparison says.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Collection
+from datetime import timedelta
+
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.access import comparison_rows, comparison_scope, history
+from events.access.comparison import Kind
+from events.access.comparison_lease import Lease, LeaseLost, claim
+from events.models import ComparisonFinding, ComparisonRun
+from integrations.errors import Refused
+from integrations.models import Integration
+from integrations.thinkific import enrollment_list
+from integrations.thinkific.explain import FAULTS
+
+log = logging.getLogger(__name__)
+Phase = ComparisonRun.Phase
+# A list that is longer does not come to an end.
+MAX_PAGES = 4000
+# What stopped so long after it was begun is begun again.
+STALE = timedelta(days=1)
+# How often to look whether the history before the ledger is read: what it gave is no grant yet.
+HISTORY_SECONDS = 30.0
+TURNED_OFF = "The integration is turned off. Turn it on, then go on."
+OURS = "Admit itself failed, not Thinkific. Call your technician."
+
+
+def start(site: Integration, *, by: str) -> ComparisonRun:
+    """Begin to compare the site, or let the comparison that was begun go on.
+
+    Nothing is read yet.
+    """
+    with transaction.atomic():
+        stopped = ComparisonRun.objects.filter(integration=site, finished_at=None, next_at=None)
+        stopped.filter(started_at__lt=Now() - STALE).delete()
+        stopped.update(next_at=Now(), failures=0, message="")
+    courses = [[number, name] for number, name in comparison_scope.courses_of_rules(site).items()]
+    begun = {"started_by": by, "courses": courses, "next_at": Now()}
+    found, _ = ComparisonRun.objects.get_or_create(
+        integration=site, finished_at=None, defaults=begun
+    )
+    return found
+
+
+def due() -> bool:
+    """Whether a comparison waits for somebody to go on with it."""
+    return ComparisonRun.objects.due().exists()
+
+
+def go_on(
+    *,
+    until: float = float("inf"),
+    only: Collection[int] | None = None,
+    enough: Callable[[], bool] = lambda: False,
+) -> int:
+    """Go on with what is due, or with `only` these comparisons; how many steps were made.
+
+    Ends at `until` (monotonic seconds), or as soon as `enough` says so.
+    """
+    steps = 0
+
+    def is_time() -> bool:
+        return time.monotonic() >= until or enough()
+
+    while not is_time():
+        chosen = ComparisonRun.objects.due()
+        lease = claim(chosen if only is None else chosen.filter(pk__in=only))
+        if lease is None:
+            break
+        try:
+            while not (lease.is_over or is_time()):
+                _step(lease)
+                steps += 1
+        except LeaseLost:
+            log.warning("comparison_lost", extra={"comparison": lease.run.pk})
+        else:
+            if not lease.is_over:
+                lease.release()
+    return steps
+
+
+def _step(lease: Lease) -> None:
+    """Go one step on. Raises LeaseLost, and what the database raises when it is away."""
+    try:
+        _go_one_step(lease)
+    except FAULTS as error:
+        lease.put_off(error)
+    except (LeaseLost, OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        # What a database says may quote a row.
+        told = None if isinstance(error, DatabaseError) else error
+        log.error("comparison_broke", extra={"comparison": lease.run.pk}, exc_info=told)
+        lease.stop(OURS)
+
+
+def _go_one_step(lease: Lease) -> None:
+    run = lease.run
+    if not run.integration.enabled:
+        lease.stop(TURNED_OFF)
+    elif (unread := history.unread()) is not None:
+        lease.wait(history.sentence(unread), HISTORY_SECONDS)
+    elif run.phase == Phase.LISTING:
+        _list(lease)
+    elif run.position < len(run.courses):
+        _read_page(lease)
+    else:
+        finding = comparison_rows.next_to_ask(run)
+        if finding is None:
+            _finish(lease)
+        else:
+            _ask(lease, finding)
+
+
+def _list(lease: Lease) -> None:
+    listed = comparison_scope.list_some(lease.run)
+    with lease.writing() as run:
+        if listed is None:
+            run.phase = Phase.READING
+        else:
+            comparison_scope.write_listed(run, listed)
+
+
+def _read_page(lease: Lease) -> None:
+    number, name = lease.run.course
+    asked_at = timezone.now()
+    steps = enrollment_list.page(number, lease.run.page, asked_at)
+    try:
+        page = lease.session().carry_out(steps)
+    except Refused as error:
+        with lease.writing() as run:
+            run.left_out = [*run.left_out, [name, error.message]]
+            run.findings.filter(course_id=number, kind=Kind.UNSEEN).delete()
+            _next_course(run)
+        return
+    digest = hashlib.sha256(repr(page.ids).encode()).hexdigest()
+    came_before = digest == lease.run.page_digest
+    result = comparison_rows.compare_page(lease.run, page.enrollments, asked_at)
+    with lease.writing() as run:
+        if not came_before:
+            comparison_rows.write_page(run, result)
+            run.enrollments += len(page.enrollments)
+        if page.following is None or came_before or page.following > MAX_PAGES:
+            _next_course(run)
+        else:
+            run.page, run.page_digest = page.following, digest
+
+
+def _next_course(run: ComparisonRun) -> None:
+    run.position, run.page, run.page_digest = run.position + 1, 1, ""
+    if run.position == len(run.courses):
+        run.phase = Phase.ASKING
+
+
+def _ask(lease: Lease, finding: ComparisonFinding) -> None:
+    """Ask for one student who was not seen: a list may leave somebody out, or have changed."""
+    assert finding.customer is not None
+    if comparison_rows.is_settled(lease.run, finding):
+        with lease.writing():
+            finding.delete()
+        return
+    session = lease.session(finding.customer)
+    steps = enrollment_list.of_student(session.attempt, finding.course_id)
+    try:
+        student = session.carry_out(steps)
+    except Refused as error:
+        with lease.writing() as run:
+            run.left_out = [*run.left_out, [f"{finding.student}, {finding.name}", error.message]]
+            finding.delete()
+        return
+    with lease.writing():
+        comparison_rows.answer(finding, student)
+
+
+def _finish(lease: Lease) -> None:
+    with lease.writing() as run:
+        run.phase, run.finished_at = Phase.DONE, timezone.now()
+        finished = ComparisonRun.objects.exclude(finished_at=None)
+        finished.filter(integration=run.integration, pk__lt=run.pk).delete()
+    lease.is_over = True
+    log.info("compared", extra={"integration": lease.run.integration_id})

@@ -1,0 +1,101 @@
+"""What differs between the ledger and Thinkific. Pure: enrollments and grants in, findings out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from events.access import ledger
+from events.models import ComparisonFinding, Grant
+from integrations.models import Destination
+from integrations.thinkific.courses import Access
+from integrations.thinkific.enrollment_list import Enrollment, Student
+
+Kind, Shows = ComparisonFinding.Kind, ComparisonFinding.Shows
+SHOWS = {
+    Access.FULL: Shows.FULL,
+    Access.UNTIL: Shows.UNTIL,
+    Access.PREVIEW: Shows.PREVIEW,
+    Access.ENDED: Shows.ENDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What an enrollment comes to.
+
+    `kind` is None where nothing differs. `grant` is the one that gives the course, or the last one
+    that gave it. `holds`: the ledger gives the course.
+    """
+
+    kind: ComparisonFinding.Kind | None
+    grant: Grant | None = None
+    holds: bool = False
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the student has in Thinkific what the ledger gives."""
+        return self.holds and self.kind is None
+
+
+def compare(
+    shown: Enrollment, grants: Sequence[Grant], site: int, *, take_over: datetime
+) -> Compared:
+    """Compare an enrollment with the grants of its student at the site, whatever their state.
+
+    What began before `take_over` is from before Admit, unless a purchase gave it since.
+    """
+    part = f"course:{shown.course_id}"
+    holder = ledger.holder(grants, site, part)
+    if holder is not None:
+        return Compared(_of_held(shown), holder, holds=True)
+    if shown.access not in {Access.FULL, Access.UNTIL}:
+        return Compared(None)
+    about = [row for row in grants if row.integration_id == site and part in row.parts]
+    if any(row.state == Grant.State.WAIVED for row in about):
+        return Compared(None)  # it was paid for; a person gave it, or let it be
+    last = max(about, key=lambda row: row.decided_at, default=None)
+    if last is None and shown.since is not None and shown.since < take_over:
+        return Compared(Kind.BEFORE)
+    return Compared(Kind.UNEXPLAINED, last)
+
+
+def compare_asked(
+    student: Student,
+) -> tuple[ComparisonFinding.Kind | None, ComparisonFinding.Shows]:
+    """What a student comes to whom the ledger gives the course, asked for alone."""
+    if student.user_id is None:
+        return Kind.MISSING, Shows.NO_ACCOUNT
+    if student.enrollment is None:
+        return Kind.MISSING, Shows.NOT_ENROLLED
+    return _of_held(student.enrollment), SHOWS[student.enrollment.access]
+
+
+def given_by(grant: Grant, grants: Iterable[Grant]) -> list[int]:
+    """The courses that this grant gives, where `grants` are all of its student at the site.
+
+    A course that several give is one of a single grant.
+    """
+    rows = list(grants)
+    return [
+        number
+        for number in courses_of(grant)
+        if (found := ledger.holder(rows, grant.integration_id, f"course:{number}")) is not None
+        and found.pk == grant.pk
+    ]
+
+
+def courses_of(grant: Grant) -> list[int]:
+    """The numbers of the courses that the grant is for: its own, or those of its bundle."""
+    kind, _, number = grant.target.partition(":")
+    own = [int(number)] if kind == Destination.Kind.COURSE else []
+    return sorted({*own, *grant.course_ids})
+
+
+def _of_held(shown: Enrollment) -> ComparisonFinding.Kind | None:
+    match shown.access:
+        case Access.FULL:
+            return None
+        case Access.UNTIL:
+            return Kind.ENDS
+        case _:
+            return Kind.MISSING

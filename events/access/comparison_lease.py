@@ -1,0 +1,133 @@
+"""The lease on a comparison: who goes on with it, when calls go out, what faults mean."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.models import ComparisonRun, RuleRun
+from integrations import rate_limit
+from integrations.errors import TRIES_AGAIN, KeyRejected, LimitReached, OutOfTime, Retry
+from integrations.models import CallBudget, Customer
+from integrations.thinkific.explain import explain_plainly
+from integrations.thinkific.session import Session
+
+# Whoever has not renewed it within this time has died over it.
+LEASE = timedelta(seconds=90)
+# The calls of one step start within this time; with the last one's deadline it is inside the lease.
+CALLS_SECONDS = 60.0
+# So long a call waits for buyers before somebody else may go on.
+GIVE_WAY_SECONDS = 20.0
+LOOK_SECONDS = 0.2
+# After a fault the same call is sent again, so many seconds later.
+DELAYS = (5, 15, 60, 300)
+# So many times as long as it wrote, the database is left to others on SQLite.
+LEAVE_TIMES = 3
+BUYERS_FIRST = "Actions for buyers go first."
+LIMIT = f"Thinkific's limit of calls is used up. {TRIES_AGAIN}"
+
+
+class LeaseLost(Exception):
+    """Somebody else goes on with the comparison, or it was deleted."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """A comparison that we go on with."""
+
+    run: ComparisonRun
+    is_over: bool = False
+
+    def release(self) -> None:
+        """Let somebody else go on at once."""
+        self._held().update(next_at=Now(), token=None)
+
+    def session(self, customer: Customer | None = None) -> Session:
+        """Calls to the site, for one step. Raises SecretUnreadable."""
+        until = time.monotonic() + CALLS_SECONDS
+        return Session(self.run.integration, customer, until=until, before_call=self._give_way)
+
+    @contextmanager
+    def writing(self) -> Iterator[ComparisonRun]:
+        """The row as it is stored, to be changed in a transaction. Raises LeaseLost."""
+        with transaction.atomic():
+            began = time.monotonic()
+            rows = ComparisonRun.objects.select_for_update(of=("self",))
+            run = rows.select_related("integration").held_by(self.run.pk, self.run.token).first()
+            if run is None:
+                raise LeaseLost
+            run.failures, run.message, run.next_at = 0, "", timezone.now() + LEASE
+            yield run
+            run.save()
+        self.run = run
+        if connection.vendor == "sqlite":
+            # Nobody else could write meanwhile.
+            time.sleep(LEAVE_TIMES * (time.monotonic() - began))
+
+    def put_off(self, error: Exception) -> None:
+        """Go on later, or stop where only a person can help."""
+        match error:
+            case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY) | KeyRejected():
+                self.stop(explain_plainly(error))
+            case LimitReached() | rate_limit.SiteBlocked():
+                self.wait(LIMIT, error.seconds)
+            case rate_limit.NoSlot():
+                self.wait(LIMIT, 1.0)
+            case OutOfTime():
+                self.wait(error.message, 1.0)
+            case Retry() if self.run.failures < len(DELAYS):
+                seconds = max(DELAYS[self.run.failures], error.seconds or 0.0)
+                self.wait(f"{error.message} {TRIES_AGAIN}", seconds, failed=True)
+            case _:
+                self.stop(explain_plainly(error))
+
+    def stop(self, message: str) -> None:
+        """Go on only when a person says so."""
+        self.wait(message, None)
+
+    def wait(self, message: str, seconds: float | None, *, failed: bool = False) -> None:
+        """Go on after so many seconds; None: when a person says so. The message says why."""
+        # Not "now and 0 seconds": written so, SQLite takes it for later than now.
+        later = Now() + timedelta(seconds=seconds) if seconds else Now()
+        again = None if seconds is None else later
+        failures = self.run.failures + failed
+        self._held().update(message=message, next_at=again, token=None, failures=failures)
+        self.is_over = True
+
+    def _give_way(self) -> None:
+        """Hold a call up while actions for buyers are due or under way at the site."""
+        if not self._held().update(next_at=Now() + LEASE):
+            raise LeaseLost
+        give_up = time.monotonic() + GIVE_WAY_SECONDS
+        while _buyers_wait(self.run.integration_id):
+            if time.monotonic() > give_up:
+                raise OutOfTime(BUYERS_FIRST)
+            time.sleep(LOOK_SECONDS)
+
+    def _held(self) -> QuerySet[ComparisonRun]:
+        return ComparisonRun.objects.held_by(self.run.pk, self.run.token)
+
+
+def claim(chosen: QuerySet[ComparisonRun]) -> Lease | None:
+    """Take the lease on one of these that is due, None where there is none."""
+    for pk in chosen.order_by("next_at").values_list("pk", flat=True)[:10]:
+        mine = ComparisonRun.objects.due().filter(pk=pk)
+        if mine.update(token=uuid4(), next_at=Now() + LEASE):
+            return Lease(ComparisonRun.objects.select_related("integration").get(pk=pk))
+    return None
+
+
+def _buyers_wait(site: int) -> bool:
+    """Whether actions at the site are due, or under way."""
+    due = RuleRun.objects.due().filter(integration=site)
+    running = RuleRun.objects.filter(
+        integration=site, status=RuleRun.Status.RUNNING, lease_until__gt=Now()
+    )
+    return due.exists() or running.exists()

@@ -1,0 +1,194 @@
+"""What was read of a site and what it comes to, as rows."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.access import comparison, comparison_scope
+from events.access.comparison import Compared, Kind
+from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
+from events.models.runs import DELAYED, UNFINISHED
+from integrations.models import Customer, ThinkificUser
+from integrations.thinkific.enrollment_list import Enrollment, Student
+
+
+@dataclass(slots=True)
+class People:
+    """Who the students of a page are here: customers by Thinkific user and by e-mail."""
+
+    by_user: dict[int, set[int]]
+    by_email: dict[str, int]
+    administrators: set[int]
+    grants: dict[int, list[Grant]] = field(default_factory=dict)
+
+    def customers_of(self, shown: Enrollment) -> set[int]:
+        mine = {self.by_email[shown.email]} if shown.email in self.by_email else set()
+        return mine | self.by_user.get(shown.user_id, set())
+
+    def grants_of(self, customers: Iterable[int]) -> list[Grant]:
+        return [row for customer in sorted(customers) for row in self.grants.get(customer, ())]
+
+
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """An enrollment that differs from the ledger, and who its student is here."""
+
+    shown: Enrollment
+    result: Compared
+    customers: Collection[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PageResult:
+    """What a page that was asked for at `asked_at` comes to.
+
+    `seen` are the customers who have the course as they are to, by grants of which `alone` give
+    nothing else.
+    """
+
+    asked_at: datetime
+    seen: Collection[int]
+    alone: Collection[int]
+    differing: Sequence[Differs]
+
+
+def compare_page(run: ComparisonRun, page: Iterable[Enrollment], asked_at: datetime) -> PageResult:
+    """What the enrollments of a page come to. Reads only."""
+    shown = list(page)
+    people = _people(run.integration_id, shown)
+    since = comparison_scope.take_over(run.integration)
+    seen: set[int] = set()
+    alone: set[int] = set()
+    differing = []
+    for each in shown:
+        customers = people.customers_of(each)
+        grants = people.grants_of(customers)
+        result = comparison.compare(each, grants, run.integration_id, take_over=since)
+        if result.is_seen and result.grant is not None:
+            seen |= customers
+            # A bundle is seen only as a whole, which no list of one course shows.
+            alone |= {result.grant.pk} if not result.grant.course_ids else set()
+        elif result.kind is not None and each.user_id not in people.administrators:
+            differing.append(Differs(each, result, customers))
+    # What an action changes meanwhile is for the next comparison, or is asked for alone.
+    whom = {customer for each in differing for customer in each.customers}
+    busy = _busy(run.integration_id, whom, asked_at)
+    differing = [each for each in differing if not busy.intersection(each.customers)]
+    return PageResult(asked_at, seen, alone, differing)
+
+
+def write_page(run: ComparisonRun, page: PageResult) -> None:
+    """Note what a page of the course that is read comes to; inside the caller's transaction."""
+    number, _ = run.course
+    _of(run, page.seen, number).delete()
+    owed = Grant.objects.owed().filter(pk__in=page.alone, opened_at__lt=page.asked_at)
+    owed.update(seen_at=page.asked_at)
+    for each in page.differing:
+        if each.result.holds:
+            _note(run, each)
+    new = [_finding(run, each) for each in page.differing if not each.result.holds]
+    ComparisonFinding.objects.bulk_create(new, ignore_conflicts=True)
+
+
+def _people(site: int, shown: Sequence[Enrollment]) -> People:
+    known = ThinkificUser.objects.filter(
+        integration=site, user_id__in={each.user_id for each in shown}
+    )
+    by_user: dict[int, set[int]] = {}
+    administrators = set()
+    for user in known:
+        by_user.setdefault(user.user_id, set()).add(user.customer_id)
+        if user.administrator:
+            administrators.add(user.user_id)
+    emails = Customer.objects.filter(email__in={each.email for each in shown} - {""})
+    people = People(by_user, dict(emails.values_list("email", "pk")), administrators)
+    whom = {*people.by_email.values()}.union(*by_user.values())
+    for row in Grant.objects.filter(integration=site, customer__in=whom):
+        people.grants.setdefault(row.customer_id, []).append(row)
+    return people
+
+
+def _of(run: ComparisonRun, customers: Collection[int], course: int) -> QuerySet[ComparisonFinding]:
+    """The findings of these customers to whom the ledger gives the course."""
+    kinds = [Kind.UNSEEN, Kind.MISSING, Kind.ENDS]
+    return run.findings.filter(course_id=course, customer__in=customers, kind__in=kinds)
+
+
+def _as_shown(differs: Differs) -> dict[str, Any]:
+    """The columns of a finding that say what Thinkific shows."""
+    shown = differs.shown
+    return {
+        "kind": differs.result.kind,
+        "user_id": shown.user_id,
+        "email": shown.email,
+        "shows": comparison.SHOWS[shown.access],
+        "since": shown.since,
+        "until": shown.until,
+    }
+
+
+def _note(run: ComparisonRun, differs: Differs) -> None:
+    """The student was listed, and Thinkific shows something else."""
+    listed = _of(run, differs.customers, differs.shown.course_id).filter(kind=Kind.UNSEEN)
+    listed.update(**_as_shown(differs), found_at=Now())
+
+
+def _finding(run: ComparisonRun, differs: Differs) -> ComparisonFinding:
+    """A finding of a student to whom the ledger gives nothing."""
+    number, name = run.course
+    grant = differs.result.grant
+    return ComparisonFinding(
+        comparison=run,
+        course_id=number,
+        name=name,
+        customer_id=grant.customer_id if grant else min(differs.customers, default=None),
+        grant=grant,
+        **_as_shown(differs),
+    )
+
+
+def _busy(site: int, customers: Collection[int], asked_at: datetime) -> set[int]:
+    """Those for whom an action at the site is not done, or was not yet when the page was read."""
+    if not customers:
+        return set()
+    open_ones = Q(status__in=UNFINISHED) | Q(finished_at__gte=asked_at)
+    runs = RuleRun.objects.filter(open_ones, integration=site, customer__in=customers)
+    runs = runs.exclude(status=RuleRun.Status.WAITING, code=DELAYED)
+    return {customer for customer in runs.values_list("customer", flat=True) if customer}
+
+
+# Asking
+
+
+def next_to_ask(run: ComparisonRun) -> ComparisonFinding | None:
+    """The next student who was not seen, None when there is no more. Reads only."""
+    unseen = run.findings.filter(kind=Kind.UNSEEN)
+    return unseen.select_related("customer", "grant").order_by("pk").first()
+
+
+def is_settled(run: ComparisonRun, finding: ComparisonFinding) -> bool:
+    """Whether what was not seen is no longer due, or was seen since by an action."""
+    grant = finding.grant
+    return (
+        grant is None
+        or not grant.is_active
+        or (grant.seen_at is not None and grant.seen_at >= run.started_at)
+    )
+
+
+def answer(finding: ComparisonFinding, student: Student) -> None:
+    """Note what the student comes to."""
+    kind, shows = comparison.compare_asked(student)
+    if kind is None or student.administrator:
+        finding.delete()
+        return
+    finding.kind, finding.shows, finding.user_id = kind, shows, student.user_id
+    finding.found_at = timezone.now()
+    if student.enrollment is not None:
+        finding.since, finding.until = student.enrollment.since, student.enrollment.until
+    finding.save(update_fields=["kind", "shows", "user_id", "since", "until", "found_at"])

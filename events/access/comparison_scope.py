@@ -1,0 +1,96 @@
+"""What is compared at a site: the courses that rules or grants give, and who is to have them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Min
+
+from events.access import comparison, students
+from events.access.comparison import Kind
+from events.models import ComparisonFinding, ComparisonRun, Grant
+from integrations.models import Destination, Integration, Marketplace
+from rules import actions
+from rules.models import Rule
+
+# Grants that are listed in one transaction: on SQLite nobody else can write meanwhile.
+CHUNK = 50
+
+
+def courses_of_rules(site: Integration) -> dict[int, str]:
+    """The courses that rules give at the site, alone or in a bundle, by number."""
+    giving = Rule.objects.filter(
+        integration=site, enabled=True, action__in=actions.giving_access()
+    ).select_related("destination")
+    given = [rule.destination for rule in giving if rule.destination is not None]
+    numbers = {each.external_id for each in given if each.kind == Destination.Kind.COURSE}
+    return named(site, numbers.union(*(each.course_ids for each in given)))
+
+
+def named(site: Integration, numbers: Collection[int]) -> dict[int, str]:
+    """These courses by number, each with its name."""
+    known = Destination.objects.filter(
+        integration=site, kind=Destination.Kind.COURSE, external_id__in=numbers
+    )
+    names = dict(known.values_list("external_id", "name"))
+    return {number: names.get(number) or f"Course {number}" for number in sorted(numbers)}
+
+
+def take_over(site: Integration) -> datetime:
+    """Since when Admit could give access at the site: it is connected, and sales come."""
+    first: datetime | None = Marketplace.objects.aggregate(at=Min("created_at"))["at"]
+    return max(first or site.created_at, site.created_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Some grants of the site up to `last_grant`, and the courses that they give, by name."""
+
+    last_grant: int
+    given: Sequence[tuple[Grant, int]]
+    names: dict[int, str]
+
+
+def list_some(run: ComparisonRun) -> Listed | None:
+    """What the next grants of the site give, None when there are no more. Reads only."""
+    active = Grant.objects.active().filter(integration=run.integration, pk__gt=run.last_grant)
+    chunk = list(active.order_by("pk")[:CHUNK])
+    if not chunk:
+        return None
+    given = _given_by(run.integration_id, chunk)
+    names = named(run.integration, {number for _, number in given})
+    return Listed(chunk[-1].pk, given, names)
+
+
+def write_listed(run: ComparisonRun, listed: Listed) -> None:
+    """Note who is to have these courses; inside the caller's transaction."""
+    known = dict(run.courses)
+    new = [[number, name] for number, name in listed.names.items() if number not in known]
+    run.courses = [*run.courses, *new]
+    run.last_grant = listed.last_grant
+    ComparisonFinding.objects.bulk_create(
+        ComparisonFinding(
+            comparison=run,
+            kind=Kind.UNSEEN,
+            course_id=number,
+            name=listed.names[number],
+            customer_id=grant.customer_id,
+            grant=grant,
+        )
+        for grant, number in listed.given
+    )
+
+
+def _given_by(site: int, chunk: Sequence[Grant]) -> list[tuple[Grant, int]]:
+    same = students.same_users((site, grant.customer_id) for grant in chunk)
+    whom = set().union(*same.values())
+    rows = list(Grant.objects.filter(integration=site, customer__in=whom))
+    of_customer: dict[int, list[Grant]] = {}
+    for row in rows:
+        of_customer.setdefault(row.customer_id, []).append(row)
+    found = []
+    for grant in chunk:
+        group = same[site, grant.customer_id]
+        mine = [row for customer in sorted(group) for row in of_customer.get(customer, ())]
+        found += [(grant, number) for number in comparison.given_by(grant, mine)]
+    return found

@@ -1,0 +1,213 @@
+"""What a comparison with Thinkific found, what became of it since, and how far one is."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, QuerySet
+
+from events.access import sentences
+from events.execution import retry_by_hand
+from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
+from events.queue import wake
+from integrations import app_registry
+from integrations.models import Integration
+from rules import actions
+
+Kind, Shows = ComparisonFinding.Kind, ComparisonFinding.Shows
+# The kinds that people read, the most urgent first.
+KINDS = (Kind.MISSING, Kind.ENDS, Kind.UNEXPLAINED, Kind.BEFORE)
+CHUNK = 200
+NO_RUN = "no action of this purchase is kept any more: give the access by hand"
+DONE_SINCE = "done since"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A finding, its purchase and the action that gives the access; `why_not` it is given again."""
+
+    finding: ComparisonFinding
+    grant: Grant | None
+    run: RuleRun | None
+    why_not: str = ""
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether Thinkific was seen to hold it before, so that something changed there since."""
+        return self.grant is not None and self.grant.seen_at is not None
+
+    @property
+    def source(self) -> str:
+        """What gives the access, or what ended it; "" where no purchase ever gave it."""
+        if self.grant is None:
+            return ""
+        if self.grant.state == Grant.State.ENDED:
+            return sentences.cause(self.grant)
+        return sentences.holds(self.grant)
+
+    def as_data(self) -> dict[str, Any]:
+        """The finding for JSON; times are ISO 8601, and None or "" is what is not known."""
+        found = self.finding
+        return {
+            "kind": found.kind,
+            "course": found.name,
+            "course_id": found.course_id,
+            "email": found.student,
+            "user_id": found.user_id,
+            "shows": found.shows,
+            "since": _iso(found.since),
+            "until": _iso(found.until),
+            "source": self.source,
+            "was_seen": self.was_seen,
+            "why_not": self.why_not,
+        }
+
+    def sentence(self) -> str:
+        """ "dana@example.com, Watercolor: not enrolled; order 1183 gives it." """
+        shows = self.finding.get_shows_display()
+        if self.finding.until is not None:
+            shows = f"{shows} on {sentences.day(self.finding.until)}"
+        about = f"{self.finding.student}, {self.finding.name}: {shows[:1].lower()}{shows[1:]}"
+        if not self.source:
+            return f"{about}."
+        gives = self.grant is not None and self.grant.is_active
+        then = f"{self.source} gives it" if gives else f"{self.source} ended it"
+        if self.finding.kind == Kind.MISSING and self.was_seen:
+            then += ", and it was seen before"
+        return f"{about}; {then}."
+
+
+def sites() -> QuerySet[Integration]:
+    """Integrations that can be compared."""
+    return Integration.objects.filter(app__in=app_registry.with_catalog()).order_by("name")
+
+
+def last(site: Integration) -> ComparisonRun | None:
+    """The last comparison of the site that was finished."""
+    finished = site.comparisons.exclude(finished_at=None)
+    return finished.select_related("integration").order_by("-pk").first()
+
+
+def under_way(site: Integration) -> ComparisonRun | None:
+    """The comparison of the site that is not finished, if there is one."""
+    found = site.comparisons.filter(finished_at=None)
+    return found.select_related("integration").first()
+
+
+def counts(run: ComparisonRun) -> dict[str, int]:
+    """How many findings there are of each kind."""
+    found = run.findings.values_list("kind").annotate(number=Count("pk")).order_by()
+    of_kind = dict(found)
+    return {kind.value: of_kind.get(kind.value, 0) for kind in KINDS}
+
+
+def rows(findings: Iterable[ComparisonFinding]) -> list[Row]:
+    """These findings as they stand now."""
+    found = list(findings)
+    grants = Grant.objects.in_bulk({each.grant_id for each in found if each.grant_id})
+    runs = _giving_runs(grants)
+    made = []
+    for each in found:
+        grant = grants.get(each.grant_id or 0)
+        run = runs.get(grant.pk) if grant else None
+        given = each.kind in {Kind.MISSING, Kind.ENDS}
+        made.append(Row(each, grant, run, _why_not(each, run) if given else ""))
+    return made
+
+
+def to_approve(run: ComparisonRun) -> QuerySet[ComparisonFinding]:
+    """The findings that can be mended by enrolling the student again."""
+    return run.findings.filter(kind__in=[Kind.MISSING, Kind.ENDS]).select_related("customer")
+
+
+def never_seen(run: ComparisonRun) -> QuerySet[ComparisonFinding]:
+    """Those whose access was never seen in Thinkific: given without being asked for."""
+    return to_approve(run).filter(kind=Kind.MISSING, grant__seen_at=None)
+
+
+def enroll_again(
+    findings: QuerySet[ComparisonFinding], *, at_most: int | None = None
+) -> tuple[int, dict[str, int]]:
+    """Queue the actions that give what these findings miss, about `at_most` of them.
+
+    Returns how many actions were queued, and for the other findings how many per reason why not. An
+    action of a bundle is for all of its courses.
+    """
+    queued, last = 0, 0
+    left: Counter[str] = Counter()
+    tried: set[int] = set()
+    while at_most is None or queued < at_most:
+        chunk = rows(findings.filter(pk__gt=last).order_by("pk")[:CHUNK])
+        if not chunk:
+            break
+        last = chunk[-1].finding.pk
+        others = [row for row in chunk if row.run is None or row.run.pk not in tried]
+        left.update(row.why_not for row in others if row.why_not)
+        runs = {row.run.pk: row.run for row in others if row.run and not row.why_not}
+        number, refused = retry_by_hand.give_again(runs.values())
+        queued += number
+        left.update(refused)
+        tried |= runs.keys()
+    if queued:
+        with transaction.atomic():
+            wake.wake()
+    return queued, dict(left)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
+
+
+def _giving_runs(grants: Mapping[int, Grant]) -> dict[int, RuleRun]:
+    """The newest action of each grant that gives it, by the grant's number."""
+    giving = RuleRun.objects.filter(grant__in=grants, action__in=actions.giving_access())
+    found = giving.select_related("grant", "event", "rule").order_by("received_at", "pk")
+    return {run.grant_id: run for run in found if run.grant_id}
+
+
+def _why_not(finding: ComparisonFinding, run: RuleRun | None) -> str:
+    if run is None:
+        return NO_RUN
+    if run.status == RuleRun.Status.DONE and run.finished_at and run.finished_at > finding.found_at:
+        return DONE_SINCE
+    return retry_by_hand.why_not_given_again(run)
+
+
+# How far it is
+
+
+def progress(run: ComparisonRun) -> str:
+    """ "Course 3 of 12: Watercolor, page 2. 1,250 enrollments read so far." """
+    read = f"{run.enrollments:,} enrollment{'' if run.enrollments == 1 else 's'} read so far."
+    match run.phase:
+        case ComparisonRun.Phase.LISTING:
+            return "Listing what was paid for."
+        case ComparisonRun.Phase.READING if run.position < len(run.courses):
+            course = f"Course {run.position + 1} of {len(run.courses)}: {run.course[1]}"
+            return f"{course}, page {run.page}. {read}"
+    left = run.findings.filter(kind=Kind.UNSEEN).count()
+    students = "1 student" if left == 1 else f"{left:,} students"
+    return f"Asking for {students} not seen in the lists. {read}"
+
+
+def read_sentence(run: ComparisonRun) -> str:
+    """ "Read: 1,250 enrollments in 12 courses." """
+    courses = len(run.courses)
+    enrollments = f"{run.enrollments:,} enrollment{'' if run.enrollments == 1 else 's'}"
+    return f"Read: {enrollments} in {courses:,} course{'' if courses == 1 else 's'}."
+
+
+def summary(run: ComparisonRun) -> str:
+    """ "2 paid without access, 1 access that no purchase explains." """
+    found = counts(run)
+    words = {
+        Kind.MISSING: "paid without access",
+        Kind.ENDS: "with another end date",
+        Kind.UNEXPLAINED: "with access that no purchase explains",
+        Kind.BEFORE: "from before Admit",
+    }
+    told = [f"{found[kind]:,} {words[kind]}" for kind in KINDS if found[kind]]
+    return ", ".join(told) + "." if told else "Nothing differs."

@@ -1,0 +1,191 @@
+"""What a rule that is not saved yet would have done with the events of the last 90 days."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from events.access import ledger
+from events.access.ledger import Change, Sale, Verdict
+from events.models import EventLog, Grant
+from integrations.models import Customer
+from rules.models import Rule
+from rules.triggers import Trigger
+
+LATELY = timedelta(days=90)
+# The newest of them; a preview need not be complete.
+MAX_EVENTS = 1000
+NAMED = 10
+
+
+class Effect(StrEnum):
+    """What the rule would have done for somebody."""
+
+    GIVEN = "given"
+    HAD_IT = "had_it"
+    ENDED = "ended"
+    KEPT = "kept"  # its purchase ended, and another one gives the same
+    NOTHING = "nothing"
+    SENT = "sent"
+
+
+WORDS: dict[Effect, str] = {
+    Effect.GIVEN: "It would have enrolled {}.",
+    Effect.HAD_IT: "Had it already: {}.",
+    Effect.ENDED: "It would have ended the access of {}.",
+    Effect.KEPT: "Would have kept access through another purchase: {}.",
+    Effect.NOTHING: "Nothing would have changed for {}.",
+    Effect.SENT: "It would have sent what SamCart said about {}.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RulePreview:
+    """`people` are the customers by effect, the newest event first, each once for an effect.
+
+    `events` is how many events the rule fits; `more` whether there are older ones in that time.
+    """
+
+    rule: Rule
+    events: int
+    more: bool
+    people: dict[Effect, list[Customer]]
+
+    def sentences(self) -> list[str]:
+        """One for each effect, with up to NAMED names and how many more there are."""
+        if not self.events:
+            return ["No event of the last 90 days fits it."]
+        return [
+            WORDS[effect].format(_names(self.people[effect]))
+            for effect in Effect
+            if self.people.get(effect)
+        ]
+
+
+def preview(rule: Rule) -> RulePreview:
+    """Decide on the ledger as it is now; nothing is written. Three queries."""
+    found = _events(rule)
+    events, more = found[:MAX_EVENTS], len(found) > MAX_EVENTS
+    grants = _grants(rule, events) if rule.target else []
+    effects = [(event, *_effect(rule, event, grants)) for event in reversed(events)]
+    people: dict[Effect, dict[int, Customer]] = defaultdict(dict)
+    for _, effect, customer in reversed(effects):
+        if customer is not None:
+            people[effect].setdefault(customer.pk, customer)
+    return RulePreview(
+        rule, len(events), more, {effect: [*each.values()] for effect, each in people.items()}
+    )
+
+
+def _events(rule: Rule) -> list[EventLog]:
+    """The newest that the rule fits, one more than MAX_EVENTS."""
+    triggers = {rule.trigger}
+    if rule.trigger == Trigger.SUBSCRIPTION_CANCELED and settings.DELINQUENT_IS_CANCELED:
+        triggers.add(Trigger.SUBSCRIPTION_DELINQUENT)
+    events = EventLog.objects.filter(
+        marketplace=rule.marketplace_id,
+        trigger__in=triggers,
+        received_at__gte=timezone.now() - LATELY,
+    ).exclude(status=EventLog.Status.REPEAT)
+    if rule.product_id is not None:
+        events = events.filter(product=rule.product_id)
+    newest = events.order_by("-received_at", "-pk").select_related("customer")
+    return list(newest.defer("verdicts", "custom_fields", "reason")[: MAX_EVENTS + 1])
+
+
+def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
+    """On the rule's site: those of the events' purchases and of their customers."""
+    rows = Grant.objects.filter(
+        Q(customer__in={event.customer_id for event in events} - {None})
+        | Q(order_id__in={event.order_id for event in events} - {""})
+        | Q(subscription_id__in={event.subscription_id for event in events} - {""}),
+        integration=rule.integration_id,
+    )
+    return list(rows.select_related("customer")) if events else []
+
+
+def _effect(rule: Rule, event: EventLog, grants: list[Grant]) -> tuple[Effect, Customer | None]:
+    """What the rule would have come to for an event, and for whom; `grants` follow in memory."""
+    if not rule.target:
+        return Effect.SENT, event.customer
+    purchase = [row for row in grants if _is_of(row, event)]
+    student = purchase[0].customer if purchase else event.customer
+    if student is None:
+        return Effect.NOTHING, None
+    own = [row for row in grants if row.customer_id == student.pk]
+    had = ledger.holder(own, rule.integration_id, rule.target) is not None
+    change = _change(rule, event)
+    new = _row(rule, event, student)
+    if rule.spec.gives_access:
+        verdict, row = ledger.give(change, purchase, new)
+        if row is new:
+            grants.append(new)
+        return _given(verdict, had), student
+    if not _ends(change, own if rule.ends_all else purchase, new):
+        return Effect.NOTHING, student
+    has = ledger.holder(own, rule.integration_id, rule.target) is not None
+    return (Effect.KEPT if has else Effect.ENDED), student
+
+
+def _given(verdict: Verdict, had: bool) -> Effect:
+    if verdict is not Verdict.OPEN:
+        return Effect.NOTHING
+    return Effect.HAD_IT if had else Effect.GIVEN
+
+
+def _ends(change: Change, rows: Iterable[Grant], mark: Grant) -> bool:
+    """Let the change end what each source gives; whether that was anything."""
+    groups = ledger.by_source(rows).values()
+    return Verdict.ENDS in [ledger.end(change, group, mark)[0] for group in groups]
+
+
+def _is_of(row: Grant, event: EventLog) -> bool:
+    """Whether the grant belongs to the purchase that the event is about."""
+    sale = Sale.of(event)
+    if sale.is_named:
+        return Sale.of(row).is_same(sale)
+    if event.trigger == Trigger.PRODUCT_PURCHASED:
+        return False  # each is a purchase of its own
+    return row.customer_id == event.customer_id and row.product_id == event.product_id
+
+
+def _change(rule: Rule, event: EventLog) -> Change:
+    inside = rule.destination.course_ids if rule.destination else []
+    return Change(
+        integration=rule.integration_id,
+        target=rule.target,
+        parts=frozenset([rule.target, *(f"course:{number}" for number in inside)]),
+        trigger=str(event.trigger),
+        at=event.received_at,
+        event=event,
+    )
+
+
+def _row(rule: Rule, event: EventLog, student: Customer) -> Grant:
+    """A grant of the event's purchase that is never saved."""
+    return Grant(
+        marketplace_id=event.marketplace_id,
+        product_id=event.product_id,
+        order_id=event.order_id,
+        subscription_id=event.subscription_id,
+        customer=student,
+        integration_id=rule.integration_id,
+        target=rule.target,
+        course_ids=rule.destination.course_ids if rule.destination else [],
+        decided_at=event.received_at,
+    )
+
+
+def _names(people: Sequence[Customer]) -> str:
+    """ "Dana Whitfield, Joël Marchand and 3 more" """
+    named = [
+        f"{each.first_name} {each.last_name}".strip() or each.readable_email
+        for each in people[:NAMED]
+    ]
+    more = len(people) - NAMED
+    return f"{', '.join(named)} and {more} more" if more > 0 else ", ".join(named)

@@ -1,0 +1,409 @@
+"""The coverage page: what it shows to each role, and many products set up with one Save."""
+
+import html
+import re
+from typing import Any, cast
+
+import django.apps
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import Browser, Page, expect
+
+from config.admin.pages import coverage as page
+from config.staff import roles
+from integrations.models import Destination, Marketplace, Product
+from rules import pairing
+from rules.models import Rule
+from tests.support import browsing, factories
+from tests.support.pages import errors, plain, said, signed_in, words
+from tests.support.queued import event
+from tests.support.shop import Shop
+
+PAGE = "admin:coverage"
+FIVE = [
+    "product_purchased",
+    "product_refunded",
+    "subscription_canceled",
+    "subscription_recovered",
+    "subscription_restarted",
+]
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def course(shop: Shop, name: str, **facts: Any) -> Destination:
+    facts.setdefault("integration", shop.integration)
+    return cast(Destination, factories.DestinationFactory.create(name=name, **facts))
+
+
+def product(shop: Shop, number: int, name: str) -> Product:
+    return Product.objects.named(shop.marketplace.pk, "product", str(number), name)
+
+
+def as_shown(client: Client, **query: str) -> dict[str, list[str]]:
+    """What the form would send if nothing was changed, by the names of its fields."""
+    found: dict[str, list[str]] = {}
+    text = client.get(reverse(PAGE), query).content.decode()
+    for tag in re.findall(r"<input[^>]*>", text):
+        fact = {key: html.unescape(value) for key, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
+        sent = fact.get("type") != "checkbox" or " checked" in tag
+        if sent and fact.get("name", "").partition("-")[0] in {"row", "give", "on"}:
+            found.setdefault(fact["name"], []).append(fact.get("value", ""))
+    return found
+
+
+def save(client: Client, **changes: Any) -> Any:
+    """Save the form as it is shown, with changes such as give_12=["Course Two"]."""
+    sent = as_shown(client) | {name.replace("_", "-", 1): said for name, said in changes.items()}
+    return client.post(reverse(PAGE), sent, follow=True)
+
+
+def triggers(of: Product | None) -> list[str]:
+    return sorted(Rule.objects.filter(product=of).values_list("trigger", flat=True))
+
+
+def row_of(answer: Any, name: str) -> str:
+    """The HTML of the row of this product."""
+    rows: list[str] = re.findall(r"<tr>.*?</tr>", answer.content.decode(), re.DOTALL)
+    (found,) = [each for each in rows if f">{name}<" in each]
+    return found
+
+
+# What it shows
+
+
+def test_it_shows_what_each_product_gives_and_marks_what_is_missing(shop, manager):
+    shop.rule(product="1", destination=course(shop, "Course Two"))
+    product(shop, 1, "Watercolor")
+    product(shop, 2, "Gift Card")
+    event(factories.CustomerFactory.create(), product=product(shop, 3, "Club"), gave_nothing=True)
+    answer = manager.get(reverse(PAGE))
+    text = words(answer)
+    assert "1 row lacks rules that end access or give it back." in text
+    assert "1 product sold in the last 30 days gives nothing." in text
+    assert "Course Two" in plain(row_of(answer, "Watercolor"))
+    assert "Product Refunded of Watercolor Missing" in plain(row_of(answer, "Watercolor"))
+    assert "Gives nothing" in plain(row_of(answer, "Club"))
+    assert "No rule" in plain(row_of(answer, "Gift Card"))
+
+
+def test_buyers_who_got_nothing_can_be_enrolled_once_there_is_a_rule(shop, manager):
+    bought = product(shop, 1, "Club")
+    event(factories.CustomerFactory.create(), product=bought, gave_nothing=True)
+    answer = manager.get(reverse(PAGE))
+    assert "Enroll who got nothing" not in words(answer)
+    (link,) = re.findall(r'href="([^"]*result=not_in)"', answer.content.decode())
+    assert "1 event" in words(manager.get(html.unescape(link)))
+    rule = shop.rule(product="1")
+    answer = manager.get(reverse(PAGE))
+    assert "Enroll who got nothing for Club" in words(answer)
+    (link,) = re.findall(r'href="([^"]*earlier[^"]*)"', answer.content.decode())
+    assert f"rule={rule.pk}" in link
+    assert manager.get(html.unescape(link)).status_code == 200
+
+
+def test_an_empty_shop_is_told_how_products_appear(manager):
+    assert "No product yet. Each appears with its first event" in words(manager.get(reverse(PAGE)))
+
+
+@pytest.mark.parametrize("role", [roles.SUPPORT, roles.VIEWER])
+def test_who_may_not_add_rules_sees_the_same_facts_and_changes_nothing(shop, role):
+    shop.rule(product="1", destination=course(shop, "Course Two"))
+    product(shop, 2, "Gift Card")
+    client = signed_in(role)
+    answer = client.get(reverse(PAGE))
+    assert "Product Refunded Missing" in words(answer)
+    assert "Not on Subscription Canceled" in words(answer)
+    assert as_shown(client) == {}
+    assert "Save" not in words(answer)
+    sent = {"row": ["1"], "give-1": ["Course Two"], "missing": "every"}
+    assert client.post(reverse(PAGE), sent).status_code == 403
+    assert Rule.objects.count() == 1
+
+
+def test_products_are_found_by_a_part_of_their_name_and_no_list_is_endless(
+    shop, manager, monkeypatch
+):
+    monkeypatch.setattr(page, "MANY", 2)
+    for number, name in enumerate(("Watercolor", "Acrylics", "Zen")):
+        product(shop, number, name)
+    assert "There are more than these 2." in words(manager.get(reverse(PAGE)))
+    answer = manager.get(reverse(PAGE), {"q": "ZEN"})
+    assert "Watercolor" not in words(answer)
+    assert row_of(answer, "Zen")
+    assert "No product of that name" in words(manager.get(reverse(PAGE), {"q": "none\x00"}))
+
+
+# Saving
+
+
+def test_one_save_sets_up_every_row_that_was_filled(shop, manager):
+    products = [product(shop, number, f"Product {number}") for number in range(3)]
+    first, second = course(shop, "First"), course(shop, "Second")
+    bundle = course(shop, "Both of them", kind="bundle")
+    answer = save(
+        manager,
+        **{f"give_{products[0].pk}": ["First", "Second", ""]},
+        **{f"give_{products[1].pk}": [" both of  THEM (bundle)"]},
+        **{f"on_{products[1].pk}": ["product_refunded"]},
+    )
+    assert triggers(products[0]) == sorted(FIVE * 2)
+    assert {each.destination for each in products[0].rules.all()} == {first, second}
+    made = products[1].rules.order_by("trigger").values_list("trigger", "action", "destination")
+    assert list(made) == [
+        ("product_purchased", "create_bundle_enrollment", bundle.pk),
+        ("product_refunded", "expire_bundle_enrollment", bundle.pk),
+    ]
+    assert triggers(products[2]) == []
+    assert said(answer) == [
+        "Product 0: 10 rules added. Product Purchased: First, Second. "
+        "Product Refunded: First, Second. Subscription Canceled: First, Second. "
+        "Subscription Recovered: First, Second. Subscription Restarted: First, Second.",
+        "Product 1: 2 rules added. Product Purchased: Both of them. "
+        "Product Refunded: Both of them.",
+    ]
+
+
+def test_what_is_suggested_is_ticked_by_a_person_and_not_by_itself(shop, manager):
+    bought = product(shop, 1, "Watercolor for Beginners")
+    course(shop, "Watercolor for Beginners")
+    answer = manager.get(reverse(PAGE))
+    assert "suggested by its name" in plain(row_of(answer, "Watercolor for Beginners"))
+    assert said(save(manager)) == ["Nothing was added."]
+    save(manager, **{f"give_{bought.pk}": ["Watercolor for Beginners"]})
+    assert triggers(bought) == FIVE
+    assert "suggested" not in words(manager.get(reverse(PAGE)))
+
+
+def test_what_every_product_gives_keeps_no_product_from_being_set_up(shop, manager):
+    shop.rule(destination=course(shop, "Welcome"))
+    bought = product(shop, 1, "Watercolor")
+    course(shop, "Watercolor")
+    text = plain(row_of(manager.get(reverse(PAGE)), "Watercolor"))
+    assert "Welcome (global rule)" in text
+    assert "suggested by its name" in text
+    save(manager, **{f"give_{bought.pk}": ["Watercolor"]})
+    assert triggers(bought) == FIVE
+
+
+def test_a_new_course_is_ended_by_what_ends_the_others(shop, manager):
+    shop.rule(product="1", destination=course(shop, "First"))
+    shop.rule(
+        "product_refunded",
+        "1",
+        destination=Destination.objects.get(),
+        action="expire_course_enrollment",
+    )
+    second = course(shop, "Second")
+    bought = Product.objects.get()
+    save(manager, **{f"give_{bought.pk}": ["Second"]})
+    made = Rule.objects.filter(destination=second).values_list("trigger", flat=True)
+    assert sorted(made) == ["product_purchased", "product_refunded"]
+    assert Rule.objects.count() == 4
+
+
+def test_a_tick_adds_what_is_missing_for_courses_that_are_given_already(shop, manager):
+    given = course(shop, "First")
+    bought = shop.rule(product="1", destination=given).product
+    shop.rule("product_refunded", "1", destination=given, action="expire_course_enrollment")
+    save(manager, **{f"on_{bought.pk}": ["subscription_canceled"]})
+    assert triggers(bought) == ["product_purchased", "product_refunded", "subscription_canceled"]
+
+
+@pytest.mark.parametrize(("enabled", "more"), [(True, ""), (False, ", and it is turned off")])
+def test_a_rule_that_exists_is_left_alone(shop, manager, enabled, more):
+    bought = shop.rule(product="1", destination=course(shop, "First"), enabled=enabled).product
+    pairing.add(pairing.companions(Rule.objects.all()))
+    name = bought.name
+    answer = save(manager, **{f"give_{bought.pk}": ["First"]})
+    assert said(answer) == [f"{name} has a rule for First already{more}.", "Nothing was added."]
+    assert Rule.objects.filter(enabled=enabled, trigger="product_purchased").count() == 1
+    assert Rule.objects.count() == 5
+
+
+def test_a_global_rule_gets_what_ends_it_in_its_own_row(shop, manager):
+    shop.rule(destination=course(shop, "First"))
+    product(shop, 1, "Watercolor")
+    save(manager, **{f"on_all-{shop.marketplace.pk}": ["product_refunded"]})
+    assert triggers(None) == ["product_purchased", "product_refunded"]
+
+
+@pytest.mark.parametrize("button", ["its own", "every"])
+def test_one_click_adds_what_is_recommended(shop, manager, button):
+    bought = shop.rule(product="1", destination=course(shop, "First")).product
+    other = shop.rule(product="2", destination=course(shop, "Second")).product
+    missing = str(bought.pk) if button == "its own" else "every"
+    answer = save(manager, missing=missing)
+    assert triggers(bought) == FIVE
+    assert triggers(other) == (FIVE if button == "every" else ["product_purchased"])
+    assert len(said(answer)) == (2 if button == "every" else 1)
+
+
+def test_the_click_keeps_what_was_entered_in_other_rows(shop, manager):
+    bought = shop.rule(product="1", destination=course(shop, "First")).product
+    other = product(shop, 2, "Club")
+    answer = save(manager, missing=str(bought.pk), **{f"give_{other.pk}": ["First", "Frist"]})
+    assert triggers(bought) == FIVE
+    assert triggers(other) == []
+    assert "What was entered is not saved yet. The rows that need a change stand first." in said(
+        answer
+    )
+    assert 'value="Frist"' in row_of(answer, "Club")
+    assert 'value="First"' in row_of(answer, "Club")
+
+
+def test_where_the_missing_rules_are_only_off_the_click_says_so(shop, manager):
+    bought = shop.rule(product="1", destination=course(shop, "First")).product
+    pairing.add(pairing.companions(Rule.objects.all()))
+    Rule.objects.exclude(trigger="product_purchased").update(enabled=False)
+    (text,) = said(save(manager, missing=str(bought.pk)))
+    assert text.startswith("The rules that are missing are there, but turned off.")
+    assert Rule.objects.count() == 5
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("entered", "sentence"),
+    [
+        ("Watercolour", "No course or bundle is called “Watercolour”. Choose one from the list."),
+        ("Twice", "Several courses or bundles are called “Twice”. Choose from the list."),
+        ("Gone", "No course or bundle is called “Gone”. Choose one from the list."),
+        ("<b>\x00", "No course or bundle is called “&lt;b&gt;\\u0000”. Choose one from the list."),
+    ],
+)
+def test_a_name_that_means_no_course_is_said_beside_its_row_and_nothing_is_lost(
+    shop, manager, entered, sentence
+):
+    first, second = product(shop, 1, "Club"), product(shop, 2, "Watercolor")
+    course(shop, "First")
+    course(shop, "Gone", gone_at="2026-11-01T00:00Z")
+    course(shop, "Twice")
+    course(shop, "Twice", integration=factories.IntegrationFactory.create())
+    answer = save(
+        manager,
+        **{f"give_{first.pk}": ["First on Art Academy"], f"on_{first.pk}": ["product_refunded"]},
+        **{f"give_{second.pk}": [entered]},
+    )
+    assert answer.status_code == 200
+    assert not Rule.objects.exists()
+    assert html.unescape(sentence) in errors(answer)
+    assert "errorlist" in row_of(answer, "Watercolor")
+    assert words(answer).index("Watercolor") < words(answer).index("Club")
+    kept = row_of(answer, "Club")
+    assert "errorlist" not in kept
+    assert 'value="First on Art Academy"' in kept
+    assert re.findall(r'value="(\w+)"[^>]* checked', kept) == ["product_refunded"]
+
+
+def test_a_rule_that_somebody_else_made_meanwhile_undoes_the_whole_save(shop, manager, monkeypatch):
+    first = product(shop, 1, "Acrylics")
+    second = shop.rule(product="2", destination=course(shop, "First")).product
+    monkeypatch.setattr(pairing, "stored", lambda rule: None)  # it was not there a moment ago
+    answer = save(manager, **{f"give_{each.pk}": ["First"] for each in (first, second)})
+    assert Rule.objects.count() == 1
+    assert "This product has this very rule already." in errors(answer)
+    assert 'value="First"' in row_of(answer, "Acrylics")
+
+
+def test_courses_of_one_name_are_told_apart_by_kind_site_and_number(shop, manager):
+    bought = product(shop, 1, "Watercolor")
+    wanted = course(shop, "Twice", external_id=7)
+    course(shop, "Twice", external_id=8)
+    course(shop, "Twice", kind="bundle", external_id=9)
+    text = manager.get(reverse(PAGE)).content.decode()
+    names = [html.unescape(each) for each in re.findall(r'<option value="([^"]*)"', text)]
+    assert names == ["Twice, number 7", "Twice, number 8", "Twice (bundle)"]
+    save(manager, **{f"give_{bought.pk}": [names[0]]})
+    assert set(Rule.objects.values_list("destination", flat=True)) == {wanted.pk}
+
+
+# In a browser
+
+PASSWORD = "only-for-walking"
+SUBJECTS = [
+    "Watercolor",
+    "Acrylics",
+    "Charcoal",
+    "Perspective",
+    "Portraits",
+    "Landscapes",
+    "Calligraphy",
+    "Lettering",
+    "Printmaking",
+    "Ceramics",
+]
+# Each press of the mouse, on whatever page.
+COUNT = """addEventListener("pointerdown", () => {
+  localStorage.pressed = Number(localStorage.pressed ?? 0) + 1;
+}, true);"""
+
+
+@pytest.fixture
+def walk(real_shop: Shop, browser: Browser) -> Any:
+    """Ten products without a rule, ten courses of similar names, and a manager's window."""
+    roles.grant(django.apps.apps)
+    person = get_user_model().objects.create_user("noor", password=PASSWORD, is_staff=True)
+    person.groups.set(Group.objects.filter(name=roles.MANAGER))
+    for number, subject in enumerate(SUBJECTS):
+        product(real_shop, number, f"{subject} for Beginners (lifetime access)")
+        course(real_shop, f"{subject} for Beginners")
+    with browsing.serving() as address, browsing.window(browser, browsing.LOOKS[0]) as context:
+        window = context.new_page()
+        browsing.sign_in(window, address, "noor", PASSWORD)
+        window.add_init_script(COUNT)
+        window.goto(f"{address}/admin/")
+        yield window
+
+
+def pressed(window: Page) -> int:
+    return int(window.evaluate("localStorage.pressed ?? 0"))
+
+
+@pytest.mark.browser
+def test_ten_products_are_set_up_with_twelve_clicks(walk: Page):
+    walk.locator(".menu-side").get_by_role("link", name="Coverage").click()
+    for subject in SUBJECTS:
+        walk.get_by_label(f"{subject} for Beginners for {subject}").check()
+    walk.get_by_role("button", name="Save").click()
+    expect(walk.locator(".messagelist li")).to_have_count(len(SUBJECTS))
+    assert Rule.objects.count() == len(SUBJECTS) * len(FIVE)
+    for bought in Product.objects.all():
+        assert triggers(bought) == FIVE
+        for rule in bought.rules.all():
+            assert rule.destination is not None
+            assert rule.destination.name.split()[0] == bought.name.split()[0]
+    assert pressed(walk) == 12
+    expect(walk.get_by_text("lack")).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_several_courses_are_typed_for_one_product(walk: Page):
+    # Its row has a button of its own, which Enter in another row does not press.
+    factories.RuleFactory.create(
+        product=Product.objects.get(name__startswith="Acrylics"),
+        marketplace=Marketplace.objects.get(),
+        destination=Destination.objects.get(name__startswith="Acrylics"),
+    )
+    walk.locator(".menu-side").get_by_role("link", name="Coverage").click()
+    fields = walk.get_by_label("bundle for Ceramics for Beginners")
+    expect(fields).to_have_count(1)
+    fields.first.fill("charcoal for beginners")
+    fields.first.press("Tab")
+    expect(fields).to_have_count(2)
+    fields.last.fill("Lettering for Beginners")
+    fields.last.press("Enter")  # saves
+    expect(walk.locator(".messagelist li")).to_have_count(1)
+    given = Rule.objects.filter(product__name__startswith="Ceramics").select_related("destination")
+    assert {str(rule.destination) for rule in given} == {
+        "Charcoal for Beginners",
+        "Lettering for Beginners",
+    }
+    assert Rule.objects.count() == 1 + 2 * len(FIVE)
