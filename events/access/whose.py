@@ -48,6 +48,11 @@ def payer(event: EventLog, rows: Sequence[Grant], log: Log) -> Customer | None:
     return next(known, event.customer)
 
 
+def names_another(event: EventLog, integration: Integration) -> bool:
+    """Whether the event's field for the integration is filled: then the payer may not be meant."""
+    return bool(integration.student_field and _entered(event, integration.student_field))
+
+
 def find_or_make(email: str, entered: str) -> Customer:
     """The customer with this address; a new one has no name, for the payer's is another's."""
     customer, _ = Customer.objects.get_or_create(email=email, defaults={"email_as_sent": entered})
@@ -68,10 +73,14 @@ def _before(event: EventLog, log: Log) -> Sequence[EventLog]:
 
 def _address(event: EventLog, name: str) -> tuple[str, str]:
     """The address in the field as it is compared, and as it was entered; "" where it is blank."""
-    entered = strip_invisible(answers(event.custom_fields).get(name.strip().casefold(), ""))
+    entered = _entered(event, name)
     if not entered:
         return "", ""
     email, problem = examine_email(entered)
     if problem:
         raise BadStudentEmail(f'The custom field "{name}" says "{entered[:QUOTED]}". {problem}')
     return email, entered
+
+
+def _entered(event: EventLog, name: str) -> str:
+    return strip_invisible(answers(event.custom_fields).get(name.strip().casefold(), ""))

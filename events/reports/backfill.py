@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from events.access import whose
 from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, RuleRun
@@ -175,6 +176,8 @@ def _has_all(
     rules = [rule for rule in rules if not rule.spec.passes_on]
     for rule in rules:
         if not rule.spec.gives_access or (rule.integration_id, rule.target) not in has:
+            return ""
+        if whose.names_another(event, rule.integration):
             return ""
     names = dict.fromkeys(str(rule.destination) for rule in rules)
     return f"has {', '.join(names)} already" if names else ""

@@ -8,7 +8,7 @@ from django.urls import reverse
 from events.access.whose import STUDENT_EMAIL
 from events.execution import email_correction, rerun
 from events.models import EventLog, Grant, RuleRun
-from events.reports import customer_access
+from events.reports import backfill, customer_access
 from events.reports.simulation import simulate
 from integrations.models import Customer, Destination, ProfileField, SearchTerm
 from integrations.thinkific import catalog
@@ -168,6 +168,34 @@ def test_only_the_site_that_names_a_field_enrolls_another(world, course):
     world.settle()
     assert students(world, course) == set()
     assert [row.user.email for row in other.enrollments if row.active] == []
+
+
+def test_a_site_without_a_field_that_gives_only_later_enrolls_the_payer(world, course):
+    other = world.sandbox.add_school("other", key=factories.KEY)
+    site = factories.connected("other", name="Other school")
+    number = other.add_course("Other course").id
+    second = factories.DestinationFactory(integration=site, external_id=number)
+    world.rule("subscription_charged", GIVE, second)
+    sell(world, sample="12_product")
+    world.settle()
+    world.sell("31_subscription")
+    world.settle()
+    assert students(world, course) == {STUDENT}
+    assert [row.user.email for row in other.enrollments] == [PAYER]
+
+
+def test_an_earlier_purchase_for_a_student_is_no_matter_of_what_the_payer_has(world):
+    site_with_field(world)
+    course = world.course()
+    event = sell(world, order__id=23300099)
+    rule = world.rule("product_purchased", GIVE, course)
+    world.sell("10_product")
+    world.settle()
+    assert students(world, course) == {PAYER}
+    assert [row.event for row in backfill.preview(rule).run] == [event]
+    assert rerun.rerun([event]).queued == 1
+    world.settle()
+    assert students(world, course) == {PAYER, STUDENT}
 
 
 def test_what_was_refunded_first_is_barred_for_the_student(world, course):
