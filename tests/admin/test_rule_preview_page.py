@@ -11,7 +11,7 @@ from tests.support.pages import signed_in, words
 @pytest.mark.parametrize(
     ("trigger", "action", "said"),
     [
-        ("product_purchased", "create_course_enrollment", "It would have enrolled "),
+        ("product_purchased", "create_course_enrollment", "Had it already: "),
         ("product_refunded", "expire_course_enrollment", "No event of the last 90 days fits it."),
     ],
 )
@@ -21,7 +21,7 @@ def test_the_last_step_says_what_the_rule_would_have_done(place, trigger, action
         "integration": Integration.objects.get(name="Art Academy").pk,
         "action": action,
         "trigger": trigger,
-        "destination": Destination.objects.get(name="Course Two").pk,
+        "destination": Destination.objects.get(name="Watercolor for Beginners").pk,
     }
     page = signed_in(roles.MANAGER).get(reverse("admin:new-rule"), answers)
     assert f"In the last 90 days: {said}" in words(page)
