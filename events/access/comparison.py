@@ -45,9 +45,11 @@ def compare(
     What began before `take_over` is from before Admit, unless a purchase gave it since.
     """
     part = f"course:{shown.course_id}"
-    holder = ledger.holder(grants, site, part)
+    holder = ledger.holder(filter(_has_no_end, grants), site, part)
     if holder is not None:
         return Compared(_of_held(shown), holder, holds=True)
+    if ledger.holder(grants, site, part) is not None:
+        return Compared(None)  # it has an end of its own, which the school may have changed
     if shown.access not in {Access.FULL, Access.UNTIL}:
         return Compared(None)
     about = [row for row in grants if row.integration_id == site and part in row.parts]
@@ -75,7 +77,7 @@ def given_by(grant: Grant, grants: Iterable[Grant]) -> list[int]:
 
     A course that several give is one of a single grant.
     """
-    rows = list(grants)
+    rows = list(filter(_has_no_end, grants))
     return [
         number
         for number in courses_of(grant)
@@ -89,6 +91,10 @@ def courses_of(grant: Grant) -> list[int]:
     kind, _, number = grant.target.partition(":")
     own = [int(number)] if kind == Destination.Kind.COURSE else []
     return sorted({*own, *grant.course_ids})
+
+
+def _has_no_end(grant: Grant) -> bool:
+    return grant.until is None
 
 
 def _of_held(shown: Enrollment) -> ComparisonFinding.Kind | None:

@@ -59,9 +59,11 @@ def wait(event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant]) -
 def look_again(event: EventLog) -> None:
     """Where the event pays for its purchase again, have what waits to end it decided now."""
     sale = Sale.of(event)
-    if event.trigger not in PAID_AGAIN or not sale.is_named:
+    if event.trigger not in PAID_AGAIN or event.withdrawn or not sale.is_named:
         return
-    waiting = RuleRun.objects.filter(status=Status.WAITING, code=DELAYED).select_related("event")
+    waiting = RuleRun.objects.filter(
+        status=Status.WAITING, code=DELAYED, received_at__lt=event.received_at
+    ).select_related("event")
     same = [run.pk for run in waiting.filter(_names(sale)) if sale.is_same(Sale.of(run.event))]
     RuleRun.objects.filter(pk__in=same).update(next_attempt_at=Now())
 

@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 from django.urls import reverse
-from playwright.sync_api import expect
 
 from config.staff import roles
 from events.access import comparing
 from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
 from integrations.models import Destination, Integration
-from tests.support import browsing, factories, queued, scenery
+from tests.support import factories, queued
 from tests.support.pages import said, signed_in, words
 
 PAGE, START, ENROLL = (f"admin:{name}" for name in ("compare", "compare-start", "compare-enroll"))
@@ -284,21 +283,3 @@ def test_each_school_has_its_own(support, site, last):
     page = look(support, site=other.pk)
     assert "Zoo was never compared." in page
     assert "Paid without access" not in page
-
-
-@pytest.mark.browser
-def test_the_page_says_by_itself_how_far_it_is_and_what_was_found(place, address, browser):
-    site = place.world.integration
-    run = comparing.start(site, by="Mia")
-    with browsing.window(browser, browsing.LOOKS[0]) as context:
-        page = context.new_page()
-        page.clock.install()
-        browsing.sign_in(page, address, place.people["Support"], scenery.PASSWORD)
-        page.goto(f"{address}/admin/compare/?site={site.pk}")
-        ComparisonRun.objects.update(phase="reading", courses=[[501, "Watercolor"]], page=7)
-        page.clock.run_for(6000)
-        expect(page.locator("#comparison")).to_contain_text("Watercolor, page 7.")
-        finding(run, "unexplained", email="sam@example.com", user_id=9, shows="full")
-        ComparisonRun.objects.update(phase="done", finished_at=Now())
-        page.clock.run_for(6000)
-        expect(page.locator("table")).to_contain_text("sam@example.com")

@@ -6,11 +6,13 @@ import pytest
 from django.db.models.functions import Now
 
 from events.execution import delayed, retry_by_hand
-from events.models import Grant, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
+from integrations import credentials
 from rules.actions import Action
 from rules.models import Rule
 from tests.support import queued
+from tests.support.shop import START
 from tests.support.world import World
 
 EMAIL = "dana@example.com"
@@ -97,6 +99,26 @@ def test_the_payment_for_another_subscription_changes_nothing(shop):
     delayed.decide_due()
     shop.settle()
     assert queued.again(run).code == "ended"
+
+
+def test_a_payment_from_before_the_cancellation_does_not_bring_it_forward(shop):
+    run = _buy_and_cancel(shop)
+    RuleRun.objects.filter(pk=run.pk).update(received_at=Now() + timedelta(hours=1))
+    shop.sell("31_subscription")
+    assert delayed.decide_due() == 0
+    assert _enrolled(shop)
+
+
+def test_someone_who_knows_a_withdrawn_address_cannot_bring_it_forward(shop):
+    run = _buy_and_cancel(shop)
+    credentials.add_webhook_secret(shop.marketplace)
+    oldest = shop.marketplace.webhook_secrets.order_by("pk")[0]
+    oldest.expires_at = START
+    oldest.save()
+    shop.sell("31_subscription")
+    assert EventLog.objects.order_by("-pk")[0].withdrawn
+    assert delayed.decide_due() == 0
+    assert queued.again(run).code == DELAYED
 
 
 def test_another_purchase_keeps_the_course_on_the_day(shop):

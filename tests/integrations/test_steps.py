@@ -16,6 +16,7 @@ from integrations.thinkific.attempt import (
     Attempt,
     Doubt,
     Gone,
+    Opened,
     Person,
     Remembered,
     Settled,
@@ -111,7 +112,7 @@ def test_a_new_buyer_takes_two_calls():
     first = site.calls[0]
     assert isinstance(first, Post)
     assert (first.target, first.body["email"]) == ("user", "dana@example.com")
-    assert state.notes == [Remembered(Account(7), replaces=False)]
+    assert state.notes == [Remembered(Account(7), replaces=False), Opened()]
 
 
 def test_who_has_the_course_takes_one_call():

@@ -21,6 +21,7 @@ from config.admin.parts.buttons import go_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.reports import backfill
+from events.reports.rule_preview import preview
 from integrations import app_registry, catalog_refresh
 from integrations.app_registry import APPS
 from integrations.models import Destination, Integration, Product
@@ -30,6 +31,8 @@ from rules.actions import ACTIONS
 from rules.models import Rule
 from rules.triggers import Category, Trigger
 
+# For so many of the rules of a draft what they would have done is looked up.
+PREVIEWED = 3
 ADDRESS = "new-rule/"
 MANY = 60
 # For each product its rule, and those that end access and give it back.
@@ -87,13 +90,18 @@ def _choices(request: HttpRequest, draft: Draft, step: str) -> dict[str, Any]:
     fresh, there = _told_apart(rules)
     before = backfill.preview(*there)
     return {
-        "sentences": [rule.in_words() for rule in fresh],
+        "sentences": [(rule.in_words(), _would_have(rule, at)) for at, rule in enumerate(fresh)],
         "there": [(rule, before.customers_of(rule)) for rule in there],
         "gives_on_purchase": any(map(backfill.gives_on_purchase, there)),
         "pairs": pairing.by_trigger(pairing.companions(rules)),
         "delay_days_help": DELAY_DAYS,
         "ends_all_help": ends_all_help(rules[0]) if rules[0].spec.ends_access else "",
     }
+
+
+def _would_have(rule: Rule, at: int) -> list[str]:
+    """What the rule would have done lately, for the first of many."""
+    return preview(rule).sentences() if at < PREVIEWED else []
 
 
 def _apps(draft: Draft) -> dict[str, Any]:

@@ -52,9 +52,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         "admin/index.html",
         title="Overview",
         facts=facts,
-        headline=overview_headline.headline(
-            facts, see=_see(), buyers=kept.buyers, on_the_way=kept.on_the_way
-        ),
+        headline=_headline(facts, kept),
         tasks=tasks if facts.to_set_up else [],
         events=dashboard.format_count(came.events),
         events_note=overview_headline.events_note(came),
@@ -75,9 +73,11 @@ def show(request: HttpRequest) -> TemplateResponse:
     )
 
 
-def _see() -> str:
-    """Where those are listed who paid and are not in."""
-    return f"{reverse('admin:events_eventlog_changelist')}?result={NOT_IN}"
+def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview_headline.Headline:
+    see = f"{reverse('admin:events_eventlog_changelist')}?result={NOT_IN}"
+    return overview_headline.headline(
+        facts, see=see, buyers=kept.buyers, on_the_way=kept.on_the_way
+    )
 
 
 def _share(days: list[dashboard.DayTotals]) -> int | None:
