@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With --second-database keep what may come out differently there.
 
+    So goes what is marked as decided by Thinkific's answers, or as told in another way there too.
     pytest-django lets no test without one of these come near the database, so that what is left
     out does the same whatever DATABASE_URL names. What starts a program on it has a marker.
     """
@@ -41,6 +42,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
+        if item.get_closest_marker("first_database"):
+            left_out.append(item)
+            continue
         asks = DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         marks = [mark for mark in DATABASE_MARKS if item.get_closest_marker(mark)]
         (kept if asks or marks else left_out).append(item)

@@ -53,6 +53,8 @@ from tests.support.situations import (
 )
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 
 @dataclass(frozen=True)
 class Case:

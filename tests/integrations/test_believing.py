@@ -16,6 +16,8 @@ from tests.support.place import EMAIL, KINDS, MADE_AGAIN, Place, place_for, shor
 from tests.support.situations import enrolled, known, nobody, on_site
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 # A student who is not known everywhere yet
 
 

@@ -360,6 +360,8 @@ import django
 django.setup()
 from events.execution.loop import Loop
 from events.execution.senders import Senders
+
+pytestmark = pytest.mark.first_database
 worker = Loop(Senders(1))
 while worker.turn():
     pass

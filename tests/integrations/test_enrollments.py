@@ -14,6 +14,8 @@ from tests.support.place import ALREADY, EMAIL, KINDS, MADE_AGAIN, NO_STUDENT, p
 from tests.support.situations import enrolled, expired, known, nobody, on_site, removed
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 # What has gone
 
 

@@ -6,6 +6,8 @@ from integrations.models import Destination
 from tests.support.place import EMAIL, KINDS, place_for
 from tests.support.situations import enrolled, expired, nobody, on_site
 
+pytestmark = pytest.mark.first_database
+
 IDS = ["int", "float", "string"]
 
 

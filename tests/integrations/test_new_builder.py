@@ -19,6 +19,8 @@ from tests.support.pages import said, signed_in, words
 from tests.support.scenery import PUBLIC_URL
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 EMAIL = "dana@example.com"
 EMPTY = (
     "Thinkific lists no courses. Courses of its new course builder are not listed: enter them by "

@@ -14,6 +14,8 @@ from tests.support.place import EMAIL, Place, place_for, shortened
 from tests.support.situations import known, on_site
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 TAKEN = ("taken", "exists", "in_use", "sentence", "conflict")
 SHAPES = ("list", "map", "number", "sentence", "unnamed")
 FIELDS = ("Company", "Nickname", "Parent's e-mail")
