@@ -59,7 +59,7 @@ class RulePreview:
     def sentences(self) -> list[str]:
         """One for each effect, with up to NAMED names and how many more there are."""
         if not self.events:
-            return ["No event of the last 90 days fits it."]
+            return ["No event fits it."]
         return [
             WORDS[effect].format(_names(self.people[effect]))
             for effect in Effect

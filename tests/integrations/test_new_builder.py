@@ -72,7 +72,8 @@ def test_it_sells_refunds_and_sells_again(world: World, manager: Client, course:
     page = step(manager, world, number=pasted, name="Watercolor, the new one")
     assert (
         "When Watercolor is purchased, enroll the customer in Watercolor, the new one on Art "
-        f"Academy. Entered by hand: course {course.id}."
+        "Academy. In the last 90 days: No event fits it. "
+        f"Entered by hand: course {course.id}."
     ) in words(page)
     assert not Destination.objects.exists()  # looking changes nothing
     ticked = re.findall(r'name="pair" value="(\w+)"', page.content.decode())
