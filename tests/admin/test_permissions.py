@@ -86,6 +86,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("rulerun", "run_again"): HELPS,
     ("rulerun", "dismiss"): HELPS,
     ("rulerun", "refresh"): SETS_UP,
+    ("rulerun", "end_now"): HELPS,
     ("rulerun", "turn_rule_off"): SETS_UP,
     ("customer", "ask_thinkific"): HELPS,
     ("user", "new_link"): ALONE,

@@ -13,12 +13,20 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import name_of
 from config.admin.pages import integration_messages
+from config.admin.pages.action_list import RunList, StatusFilter
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
-from events.execution import email_correction, gone_destinations, retry_by_hand, wait_reasons
+from events.execution import (
+    delayed,
+    email_correction,
+    gone_destinations,
+    retry_by_hand,
+    wait_reasons,
+)
 from events.models import RuleRun
+from events.models.runs import DELAYED
 from events.queue import wake
 from events.reports import activity_search, api_calls
 from integrations import catalog_refresh
@@ -26,8 +34,6 @@ from rules.actions.notify import NO_BODY
 from rules.models import Rule
 
 Status = RuleRun.Status
-# What the result filter calls actions whose access may be lost.
-STRANDED = "stranded"
 # Why a message was not sent at all, so that its receiver is not to blame.
 NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "database_busy"}
 
@@ -46,31 +52,6 @@ def _was_not_taken(run: RuleRun) -> bool:
 def _rule_may_end(run: RuleRun) -> bool:
     failed = run.status == Status.FAILED and _was_not_taken(run)
     return failed and run.rule is not None and run.rule.enabled
-
-
-class RunList(ChangeList):
-    """A page of runs, each told why it waits."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        runs = list(self.result_list)
-        told = wait_reasons.reasons(runs)
-        for run in runs:
-            run.told = told[run.pk]
-        self.result_list = runs
-
-
-class StatusFilter(admin.SimpleListFilter):
-    title = "result"
-    parameter_name = "status__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*Status.choices, (STRANDED, "Access may be lost")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[RuleRun]) -> QuerySet[RuleRun]:
-        if self.value() == STRANDED:
-            return queryset.filter(pk__in=RuleRun.objects.stranded().values("pk"))
-        return queryset.filter(status=self.value()) if self.value() else queryset
 
 
 @admin.register(RuleRun)
@@ -120,7 +101,13 @@ class ActionAdmin(ReadOnly):
             "dismiss",
             "Dismiss",
             "events.dismiss_rulerun",
-            fits=lambda run: run.status in {Status.FAILED, Status.HELD},
+            fits=lambda run: run.status in {Status.FAILED, Status.HELD} or run.code == DELAYED,
+        ),
+        Button(
+            "end_now",
+            "End now",
+            "events.retry_rulerun",
+            fits=lambda run: run.code == DELAYED,
         ),
         Button(
             "refresh",
@@ -210,6 +197,14 @@ class ActionAdmin(ReadOnly):
         level = messages.WARNING if reason else messages.SUCCESS
         text = f"Not sent again: {reason}." if reason else "Queued as a new message."
         self.message_user(request, text, level)
+
+    def end_now(self, request: HttpRequest, run: RuleRun) -> None:
+        """For an ending that waits for its day."""
+        with transaction.atomic():
+            waited = delayed.bring_forward(run)
+            wake.wake()
+        text = "Queued." if waited else "It does not wait any more."
+        self.message_user(request, text, messages.SUCCESS if waited else messages.WARNING)
 
     def dismiss(self, request: HttpRequest, run: RuleRun) -> None:
         self._dismiss(request, [run])

@@ -1,0 +1,43 @@
+"""The list of actions: why each waits, and the choice of a result."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from events.execution import wait_reasons
+from events.models import RuleRun
+from events.models.runs import DELAYED
+
+Status = RuleRun.Status
+# What the result filter calls actions whose access may be lost.
+STRANDED = "stranded"
+
+
+class RunList(ChangeList):
+    """A page of runs, each told why it waits."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        runs = list(self.result_list)
+        told = wait_reasons.reasons(runs)
+        for run in runs:
+            run.told = told[run.pk]
+        self.result_list = runs
+
+
+class StatusFilter(admin.SimpleListFilter):
+    title = "result"
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [*Status.choices, (DELAYED, "Ends later"), (STRANDED, "Access may be lost")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[RuleRun]) -> QuerySet[RuleRun]:
+        if self.value() == STRANDED:
+            return queryset.filter(pk__in=RuleRun.objects.stranded().values("pk"))
+        if self.value() == DELAYED:
+            return queryset.filter(code=DELAYED)
+        return queryset.filter(status=self.value()) if self.value() else queryset
