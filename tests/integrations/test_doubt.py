@@ -395,7 +395,7 @@ def worker(world: World) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", WORKER], env=environment)
 
 
-def until(done: Callable[[], bool], seconds: float = 15) -> None:
+def until(done: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for what another thread or process does."""
     give_up = time.monotonic() + seconds
     while not done():
