@@ -54,7 +54,7 @@ def holds(row: Grant) -> str:
 def cause(row: Grant) -> str:
     """What decided the grant's state: "the refund of order 1183 on 3 May"."""
     if row.because == BY_HAND:
-        return f"a person on {day(row.decided_at)}"
+        return f"a person's decision on {day(row.decided_at)}"
     what = Trigger(row.because).wording.happening
     of_order = f" of order {row.order_id}" if row.order_id else ""
     return f"{what}{of_order} on {day(row.ended_at or row.decided_at)}"
