@@ -25,6 +25,8 @@ from tests.support.place import EMAIL, Place, place_for, shortened
 from tests.support.situations import known, nobody
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 # Shorter than this, a slow machine's plain answers would come too late.
 DEADLINE = 0.5
 
@@ -360,8 +362,6 @@ import django
 django.setup()
 from events.execution.loop import Loop
 from events.execution.senders import Senders
-
-pytestmark = pytest.mark.first_database
 worker = Loop(Senders(1))
 while worker.turn():
     pass
