@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With --second-database keep what may come out differently there.
 
-    So goes what is marked as decided by Thinkific's answers, or as told in another way there too.
+    So goes what is marked as decided by something else, or as told in another way there too.
     pytest-django lets no test without one of these come near the database, so that what is left
     out does the same whatever DATABASE_URL names. What starts a program on it has a marker.
     """

@@ -10,6 +10,8 @@ from config.admin.pages.help import QUESTIONS
 from config.staff import roles
 from tests.support.pages import signed_in
 
+pytestmark = pytest.mark.first_database
+
 
 @pytest.fixture(params=[*roles.ROLES])
 def client(request, db) -> Client:

@@ -20,6 +20,8 @@ from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.pages import errors, press, said, save_site, signed_in, words
 
+pytestmark = pytest.mark.first_database
+
 TOKEN = "tok_" + "x1" * 40
 LIST = "admin:integrations_integration_changelist"
 

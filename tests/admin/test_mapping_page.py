@@ -16,6 +16,8 @@ from integrations.thinkific import catalog
 from tests.support import factories, queued
 from tests.support.pages import errors, plain, signed_in
 
+pytestmark = pytest.mark.first_database
+
 HOSTILE = "<img src=x onerror=alert(1)>\u202e" + "x" * 200
 
 

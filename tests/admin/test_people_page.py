@@ -17,6 +17,8 @@ from django.utils import timezone
 from config.staff import people, roles
 from tests.support.pages import client_of, press, said, words
 
+pytestmark = pytest.mark.first_database
+
 LIST = "admin:auth_user_changelist"
 GOOD = "a long and good passphrase"
 

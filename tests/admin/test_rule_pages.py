@@ -28,6 +28,8 @@ from tests.support.pages import bulk, press, said, signed_in, words
 from tests.support.place import place_for
 from tests.support.queued import event
 
+pytestmark = pytest.mark.first_database
+
 
 @pytest.fixture
 def manager(place) -> Client:

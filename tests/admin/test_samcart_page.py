@@ -25,6 +25,8 @@ from tests.support.pages import plain, said, signed_in, words
 from tests.support.queued import event
 from tests.support.samcart import changed
 
+pytestmark = pytest.mark.first_database
+
 PUBLIC = "https://admit.example.com"
 
 

@@ -37,6 +37,8 @@ from rules.models import Rule
 from tests.support import factories
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 KEY = factories.KEY
 OTHER_KEY = "fedcba9876543210fedcba9876543210"
 HOOK = "a-webhook-secret-of-35-characters-x"
