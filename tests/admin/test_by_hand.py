@@ -12,6 +12,8 @@ from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, Product
 from tests.support.pages import CUSTOMERS, LOG, errors, rows, said, signed_in, words
 
+pytestmark = pytest.mark.first_database
+
 DANA = "dana.whitfield@example.com"
 
 

@@ -13,6 +13,8 @@ from integrations.models import Destination, Integration
 from tests.support import factories, queued
 from tests.support.pages import said, signed_in, words
 
+pytestmark = pytest.mark.first_database
+
 PAGE, START, ENROLL = (f"admin:{name}" for name in ("compare", "compare-start", "compare-enroll"))
 Kind = ComparisonFinding.Kind
 

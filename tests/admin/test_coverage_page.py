@@ -22,6 +22,8 @@ from tests.support.pages import errors, plain, said, signed_in, words
 from tests.support.queued import event
 from tests.support.shop import Shop
 
+pytestmark = pytest.mark.first_database
+
 PAGE = "admin:coverage"
 FIVE = [
     "product_purchased",

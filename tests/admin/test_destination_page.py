@@ -15,6 +15,8 @@ from tests.support import factories, queued
 from tests.support.pages import press, said, signed_in, words
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 
 @pytest.fixture
 def manager(db) -> Client:

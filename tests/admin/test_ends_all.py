@@ -13,6 +13,8 @@ from rules.models import Rule
 from tests.support import browsing, scenery
 from tests.support.pages import signed_in, words
 
+pytestmark = pytest.mark.first_database
+
 TICK = 'name="ends_all"'
 HELP = "Without it, the rule ends only what the purchase itself gave."
 NEEDED = "Tick this: the event that fires this rule gave no access that it could end."

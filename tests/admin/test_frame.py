@@ -24,6 +24,8 @@ from rules.triggers import Trigger
 from tests.support import queued
 from tests.support.pages import person
 
+pytestmark = pytest.mark.first_database
+
 
 def asked_by(user, path: str = "/admin/", **data: str) -> HttpRequest:
     request = RequestFactory().post(path, data)

@@ -23,6 +23,8 @@ from tests.support.pages import ACTIONS, errors, press, said, signed_in, words
 from tests.support.receiver import Receiver, answers, gone, redirects
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 SECRET = signature.new_secret()
 LIST = "admin:integrations_integration_changelist"
 ADD = "admin:integrations_integration_add"

@@ -22,6 +22,8 @@ from tests.support.pages import plain, signed_in
 from tests.support.postgres import free_port
 from tests.support.queued import run
 
+pytestmark = pytest.mark.first_database
+
 NOTHING = "Everything that came has been read."
 
 

@@ -20,6 +20,8 @@ from tests.support.place import Place, place_for
 from tests.support.receiver import Receiver, answers
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 
 @pytest.fixture
 def place(world: World) -> Place:
