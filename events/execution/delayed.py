@@ -1,6 +1,8 @@
 """Endings whose day has come: they are decided on as the ledger stands now."""
 
-from django.db import transaction
+import logging
+
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -10,6 +12,7 @@ from events.execution.results import refresh_event
 from events.models import RuleRun
 from events.models.runs import DELAYED, RuleRunQuerySet
 
+log = logging.getLogger(__name__)
 AT_ONCE = 100
 PAID_AGAIN = "paid_again"
 
@@ -25,20 +28,40 @@ def decide_due() -> int:
         waiting().due().order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:AT_ONCE]
     )
     for pk in ready:
-        with transaction.atomic():
-            lock()
-            for run in waiting().due().filter(pk=pk).select_for_update(of=("self",)):
-                run.code, run.message = "not_started", ""
-                run.grant, run.next_attempt_at = None, timezone.now()
-                if again := pending.paid_again(run.event):
-                    run.status, run.code = RuleRun.Status.SKIPPED, PAID_AGAIN
-                    run.message = f"Nothing was ended: {again} came before its day."
-                    run.finished_at, run.next_attempt_at = timezone.now(), None
-                else:
-                    decisions.decide_alone(run)
-                run.save()
-                refresh_event(run.event_id)
+        try:
+            _decide(pk)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # a fault of ours with one of them must not stop the others
+            log.error("action_broke", extra={"run": pk}, exc_info=error)
+            _set_aside(pk, type(error).__name__)
     return len(ready)
+
+
+def _decide(pk: int) -> None:
+    with transaction.atomic():
+        lock()
+        for run in waiting().due().filter(pk=pk).select_for_update(of=("self",)):
+            run.code, run.message = "not_started", ""
+            run.grant, run.next_attempt_at = None, timezone.now()
+            if again := pending.paid_again(run.event):
+                run.status, run.code = RuleRun.Status.SKIPPED, PAID_AGAIN
+                run.message = f"Nothing was ended: {again} came before its day."
+                run.finished_at, run.next_attempt_at = timezone.now(), None
+            else:
+                decisions.decide_alone(run)
+            run.save()
+            refresh_event(run.event_id)
+
+
+def _set_aside(pk: int, kind: str) -> None:
+    with transaction.atomic():
+        for run in waiting().filter(pk=pk):
+            run.status, run.code = RuleRun.Status.FAILED, "broken"
+            run.message = f"Admit itself failed ({kind}). Call your technician, then retry."
+            run.finished_at, run.next_attempt_at = timezone.now(), None
+            run.save(update_fields=["status", "code", "message", "finished_at", "next_attempt_at"])
+            refresh_event(run.event_id)
 
 
 def bring_forward(run: RuleRun) -> bool:

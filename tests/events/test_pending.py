@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
+from events.access import decisions
 from events.execution import delayed, retry_by_hand
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
@@ -157,6 +158,28 @@ def test_a_rule_that_was_deleted_meanwhile_ends_it_nevertheless(shop):
     delayed.decide_due()
     shop.settle()
     assert queued.again(run).code == "ended"
+
+
+def test_one_that_breaks_our_code_ends_alone_and_the_others_go_on(shop, monkeypatch):
+    broken = _buy_and_cancel(shop)
+    shop.sell(
+        "12_product", order__id=77, order__subscription_id=78, customer__email="b@example.com"
+    )
+    shop.sell("30_subscription", order__id=77, order__subscription_id=78)
+    shop.settle()
+    real = decisions.decide_alone
+
+    def decide_alone(run: RuleRun) -> None:
+        if run.pk == broken.pk:
+            raise ZeroDivisionError
+        real(run)
+
+    monkeypatch.setattr(decisions, "decide_alone", decide_alone)
+    _let_the_day_come()
+    assert delayed.decide_due() == 2
+    shop.settle()
+    codes = RuleRun.objects.filter(action=END).order_by("pk").values_list("status", "code")
+    assert list(codes) == [("failed", "broken"), ("done", "ended")]
 
 
 # The brake
