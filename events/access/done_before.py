@@ -36,7 +36,7 @@ class _Done:
 
 
 class DoneBefore:
-    """All that was done for the students of these grants, by whoever is the same Thinkific user.
+    """All that was done for the Thinkific users that the students of these grants are.
 
     `deciding` are the grants of actions whose grant is not written yet: {action's pk: grant}.
     """

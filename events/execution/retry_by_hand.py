@@ -36,8 +36,8 @@ def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[s
 def give_again(runs: Iterable[RuleRun]) -> tuple[int, dict[str, int]]:
     """Queue runs whose grants are active, also those that succeeded: Thinkific shows no access.
 
-    Nothing is decided anew. Each looks at what Thinkific shows before it changes anything. Returns
-    what `retry` returns.
+    Each keeps what was decided, and looks at what Thinkific shows before it changes anything.
+    Returns what `retry` returns.
     """
     runs = list(runs)
     return _queue_all(runs, {run.pk: why_not_given_again(run) for run in runs}, anyway=False)

@@ -19,6 +19,7 @@ from events.execution.rerun import obstacles, payload_removed
 from events.models import EventLog, RuleRun
 from events.reports import api_calls, backfill, review, why
 from events.reports.why import Sentence
+from integrations.models import Customer
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from rules.engine import REASONS, Reason
@@ -35,13 +36,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     return {
         "access": _access(runs),
-        "students": list(
-            {
-                run.customer: None
-                for run in runs
-                if run.target and run.customer and run.customer != event.customer
-            }
-        ),
+        "students": _students(event, runs),
         "steps": [
             {
                 "run": run,
@@ -73,6 +68,12 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }
+
+
+def _students(event: EventLog, runs: list[RuleRun]) -> list[Customer]:
+    """Those whose access these actions change, without the event's own customer."""
+    whose = (run.customer for run in runs if run.target and run.customer != event.customer)
+    return list(dict.fromkeys(customer for customer in whose if customer is not None))
 
 
 def _access(runs: list[RuleRun]) -> list[Sentence]:

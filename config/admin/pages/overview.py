@@ -36,8 +36,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     tasks = overview_checklist.tasks(sites, accounts)
     days = dashboard.actions_by_day()
     in_line = backlog.in_line()
-    nothing = promise.unfulfilled()
-    kept = promise.promise(nothing)
+    kept = promise.promise(nothing := promise.unfulfilled())
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
     facts = _facts(
         sites,
