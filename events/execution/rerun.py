@@ -15,8 +15,8 @@ from events.deciding import entered_order, passing_on, revocations
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, RuleBook, read
 from events.execution import retry_by_hand
-from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
+from events.models.event_status import refresh_event
 from events.queue import wake
 from rules.engine import Reason
 

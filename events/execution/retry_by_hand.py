@@ -13,8 +13,8 @@ from events.access import decisions, history
 from events.access.lock import lock
 from events.deciding import revocations
 from events.execution import gone_destinations, messages
-from events.execution.results import refresh_event
 from events.models import EventLog, RuleRun
+from events.models.event_status import refresh_event
 from events.models.runs import DELAYED, DISMISSED
 
 Status = RuleRun.Status

@@ -17,6 +17,7 @@ from events.execution.conversation import Conversation, per_site
 from events.execution.loading import NotDue
 from events.execution.results import Result
 from events.models import RuleRun
+from events.models.event_status import lock_events
 from integrations import rate_limit, slots
 from integrations.errors import OutOfTime
 from integrations.findings import Finding
@@ -74,7 +75,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
         # Rows are locked in one order everywhere: sites, events, runs.
         limits = {each.site: each.app.calls_per_minute() for each in ready}
         budgets = slots.look(limits)
-        results.lock_events({run.event_id for _, run in _runs(over)})
+        lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
         lost = [each for each, run in _runs(everyone) if _key(run) not in held]
         _keep(everyone)

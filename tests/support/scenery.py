@@ -12,8 +12,8 @@ from django.contrib.auth import get_user_model
 from django.db.models import F
 from django.utils import timezone
 
-from events.execution import results
 from events.models import Delivery, EventLog, RuleRun, Worker
+from events.models.event_status import refresh_event
 from integrations import rate_limit
 from integrations.models import (
     ApiCall,
@@ -233,7 +233,7 @@ def _sent(
         milliseconds=431,
         sent_at=timezone.now(),
     )
-    results.refresh_event(event.pk)
+    refresh_event(event.pk)
 
 
 def _people(scenery: Scenery) -> None:
