@@ -61,9 +61,10 @@ def cause(row: Grant) -> str:
 
 
 def day(moment: datetime) -> str:
-    """ "3 May" """
+    """ "3 May", of a later year "3 May 2031" """
     local = timezone.localtime(moment)
-    return f"{local.day} {local:%b}"
+    year = f" {local.year}" if local.year > timezone.localdate().year else ""
+    return f"{local.day} {local:%b}{year}"
 
 
 def _named(run: RuleRun) -> str:

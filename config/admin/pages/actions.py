@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import name_of
-from config.admin.pages import integration_messages
+from config.admin.pages import by_hand, integration_messages
 from config.admin.pages.action_list import RunList, StatusFilter
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
@@ -26,7 +26,6 @@ from events.execution import (
     wait_reasons,
 )
 from events.models import RuleRun
-from events.models.runs import DELAYED
 from events.queue import wake
 from events.reports import activity_search, api_calls
 from integrations import catalog_refresh
@@ -80,7 +79,9 @@ class ActionAdmin(ReadOnly):
             "release",
             "Release",
             "events.retry_rulerun",
-            fits=lambda run: run.status == Status.HELD and not retry_by_hand.why_not(run),
+            fits=lambda run: (
+                run.status == Status.HELD and not run.is_pending and not retry_by_hand.why_not(run)
+            ),
         ),
         Button(
             "do_anyway",
@@ -101,13 +102,19 @@ class ActionAdmin(ReadOnly):
             "dismiss",
             "Dismiss",
             "events.dismiss_rulerun",
-            fits=lambda run: run.status in {Status.FAILED, Status.HELD} or run.code == DELAYED,
+            fits=lambda run: run.status in {Status.FAILED, Status.HELD} and not run.is_pending,
         ),
         Button(
             "end_now",
-            "End now",
+            "End it now",
             "events.retry_rulerun",
-            fits=lambda run: run.code == DELAYED,
+            fits=lambda run: run.is_pending,
+        ),
+        Button(
+            "keep",
+            "Keep it",
+            "events.dismiss_rulerun",
+            fits=lambda run: run.is_pending,
         ),
         Button(
             "refresh",
@@ -199,12 +206,22 @@ class ActionAdmin(ReadOnly):
         self.message_user(request, text, level)
 
     def end_now(self, request: HttpRequest, run: RuleRun) -> None:
-        """For an ending that waits for its day."""
+        """For an ending that waits for its day, or for a person who releases it."""
+        if run.status == Status.HELD:
+            self._queue(request, [run], anyway=False)
+            return
         with transaction.atomic():
             waited = delayed.bring_forward(run)
             wake.wake()
         text = "Queued." if waited else "It does not wait any more."
         self.message_user(request, text, messages.SUCCESS if waited else messages.WARNING)
+
+    def keep(self, request: HttpRequest, run: RuleRun) -> None:
+        """For the access that such an ending would end."""
+        kept = retry_by_hand.dismiss([run], by=name_of(request)) if run.is_pending else 0
+        text = f"The access to {badges.brief(run.destination_name)} stays."
+        level = messages.SUCCESS if kept else messages.WARNING
+        self.message_user(request, text if kept else "It does not wait any more.", level)
 
     def dismiss(self, request: HttpRequest, run: RuleRun) -> None:
         self._dismiss(request, [run])
@@ -223,7 +240,7 @@ class ActionAdmin(ReadOnly):
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, RuleRun)
-        links = self.row_links(request, thing)
+        links = [*self.row_links(request, thing), *by_hand.links_of(request, thing)]
         edits = request.user.has_perm("integrations.change_integration")
         if edits and thing.integration_id is not None and _was_not_taken(thing):
             page = reverse("admin:integrations_integration_change", args=[thing.integration_id])
