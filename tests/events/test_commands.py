@@ -23,7 +23,7 @@ from tests.support.wire import Wire, always, closed_port
 
 COMMANDS = {
     "config": ["up", "setup", "demo", "new_password"],
-    "events": ["trigger", "status", "events", "explain", "retry"],
+    "events": ["trigger", "status", "events", "explain", "retry", "grant", "end"],
     "integrations": ["sandbox"],
 }
 EVENT_KEYS = [
