@@ -29,6 +29,7 @@ class Promise:
     """How many buyers of this week are in or on their way, and how many paid and are not in."""
 
     buyers: int = 0
+    more_bought: bool = False  # beyond the newest MAX_COUNT purchases, of whom these buyers are
     on_the_way: int = 0
     not_in: int = 0
 
@@ -37,10 +38,12 @@ def promise(gave_nothing: QuerySet[EventLog]) -> Promise:
     """How it is kept; `gave_nothing` are the purchases of `unfulfilled`."""
     since = timezone.now() - WEEK
     bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
-    newest = bought.order_by("-received_at").values("pk")[:MAX_COUNT]
+    in_order = bought.order_by("-received_at").values("pk")
+    newest, more = in_order[:MAX_COUNT], in_order[MAX_COUNT : MAX_COUNT + 1].exists()
     seen = Grant.objects.active().filter(runs__event__in=newest, seen_at__isnull=False)
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
-    return Promise(seen.values("customer").distinct().count(), _buyers(on_the_way), _buyers(not_in))
+    buyers = seen.values("customer").distinct().count()
+    return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in))
 
 
 def not_in() -> list[int]:

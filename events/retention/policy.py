@@ -20,7 +20,17 @@ from django_q.models import OrmQ, Task
 
 from events.access.lock import try_lock
 from events.deciding.repeats import WINDOW
-from events.models import Delivery, EventLog, EventTerm, Grant, RuleRun, RuleTexts
+from events.models import (
+    Batch,
+    ComparisonFinding,
+    ComparisonRun,
+    Delivery,
+    EventLog,
+    EventTerm,
+    Grant,
+    RuleRun,
+    RuleTexts,
+)
 from events.reports.review import NOT_UNDERSTOOD
 from integrations.models import ApiCall
 
@@ -179,6 +189,20 @@ def _exchanges() -> QuerySet[ApiCall]:
     return _older(ApiCall, "sent_at", settings.KEEP_EXCHANGES_DAYS)
 
 
+def _batches() -> QuerySet[Batch]:
+    return _older(Batch, "started_at", settings.KEEP_EXCHANGES_DAYS)
+
+
+def _comparisons() -> QuerySet[ComparisonRun]:
+    """What was found then differs from today's Thinkific."""
+    return _older(ComparisonRun, "finished_at", settings.KEEP_EXCHANGES_DAYS)
+
+
+def _remove_comparisons(pks: Sequence[int]) -> int:
+    ComparisonFinding.objects.filter(comparison__in=pks)._raw_delete(connection.alias)
+    return ComparisonRun.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+
+
 def _unused_texts() -> QuerySet[RuleTexts]:
     used = EventLog.objects.filter(rule_texts=OuterRef("pk"))
     return RuleTexts.objects.filter(~Exists(used))
@@ -242,6 +266,20 @@ TASKS = (
         _remove_grants,
         _grants_that_go,
         "decided_at",
+    ),
+    RetentionTask(
+        "batches",
+        "list of what was done for many",
+        "lists of what was done for many",
+        _batches,
+        _deleting(Batch),
+    ),
+    RetentionTask(
+        "comparisons",
+        "comparison with Thinkific",
+        "comparisons with Thinkific",
+        _comparisons,
+        _remove_comparisons,
     ),
     RetentionTask(
         "texts",

@@ -6,13 +6,13 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import name_of
-from config.admin.pages import by_hand, integration_messages
+from config.admin.pages import by_hand, integration_messages, many
 from config.admin.pages.action_list import RunList, StatusFilter
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
@@ -258,16 +258,28 @@ class ActionAdmin(ReadOnly):
         return request.user.has_perm("events.dismiss_rulerun")
 
     @admin.action(description="Retry", permissions=["retry"])
-    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
-        self._queue(request, chosen.order_by("received_at", "pk"), anyway=False)
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> HttpResponse | None:
+        return self._for_many(request, chosen, anyway=False)
 
     @admin.action(description="Do it anyway", permissions=["retry"])
-    def do_chosen_anyway(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
-        self._queue(request, chosen.order_by("received_at", "pk"), anyway=True)
+    def do_chosen_anyway(
+        self, request: HttpRequest, chosen: QuerySet[RuleRun]
+    ) -> HttpResponse | None:
+        return self._for_many(request, chosen, anyway=True)
 
     @admin.action(description="Dismiss", permissions=["dismiss"])
     def dismiss_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
         self._dismiss(request, chosen)
+
+    def _for_many(
+        self, request: HttpRequest, chosen: QuerySet[RuleRun], *, anyway: bool
+    ) -> HttpResponse | None:
+        """One is done at once, as by its button; for several there is a look first."""
+        in_order = chosen.order_by("received_at", "pk")
+        if len(in_order[:2]) > 1:
+            return many.look_at_runs(request, in_order, anyway=anyway)
+        self._queue(request, in_order, anyway=anyway)
+        return None
 
     def _queue(self, request: HttpRequest, runs: Any, *, anyway: bool) -> None:
         queued, left = retry_by_hand.retry(runs, anyway=anyway)

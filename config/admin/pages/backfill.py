@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
 
+from config.admin.pages import many
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
@@ -28,8 +28,10 @@ def show(request: HttpRequest) -> HttpResponse:
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(rule, product=product)
     if request.method == "POST":
-        _run(request, preview)
-        return HttpResponseRedirect(_address(request, rule, product))
+        batch = many.begin(request, f"For earlier buyers: {rule.in_words()}")
+        came = rerun([each.event for each in preview.run], batch=batch)
+        text = came.sentence() if preview.run else "Nothing was queued: nobody is left."
+        return many.done(request, batch, came.left, text, _address(request, rule, product))
     gives = backfill.gives_on_purchase(rule)
     return render(
         request,
@@ -43,17 +45,6 @@ def show(request: HttpRequest) -> HttpResponse:
         back=way_back(request),
         origin=_origin(request, product or rule.product),
     )
-
-
-def _run(request: HttpRequest, preview: backfill.Preview) -> None:
-    done = rerun([each.event for each in preview.run])
-    if not done.queued and not done.left:
-        messages.warning(request, "Nothing was queued: nobody is left.")
-        return
-    actions = reverse("admin:events_rulerun_changelist")
-    link = format_html('<a href="{}">See the actions</a>', actions) if done.queued else ""
-    level = messages.SUCCESS if done.queued else messages.WARNING
-    messages.add_message(request, level, format_html("{} {}", done.sentence(), link))
 
 
 def _address(request: HttpRequest, rule: Rule, product: Product | None) -> str:
