@@ -9,6 +9,7 @@ from django.utils import timezone
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import backfill, review
+from integrations.models import ThinkificUser
 from rules import actions
 from rules.triggers import Trigger
 
@@ -68,17 +69,24 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     At most so many of each kind, the newest.
     """
     goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
-    owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
     lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on)
     found: tuple[Rows, Rows] = ([], [])
-    waits = owed.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
-    for event, customer, late in waits.values_list("event", "customer", "late")[:most]:
-        found[late].append((event, customer))
+    for grants in (Grant.objects.owed(), _lost()):
+        waits = grants.filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
+        waits = waits.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
+        for event, customer, late in waits.values_list("event", "customer", "late")[:most]:
+            found[late].append((event, customer))
     # Who has no usable e-mail address has no access that could be owed.
     nobodys = RuleRun.objects.without_email().filter(action__in=actions.giving_access())
     found[1].extend(nobodys.order_by("-received_at").values_list("event", "customer")[:most])
     found[1].extend(gave_nothing.order_by("-received_at").values_list("pk", "customer")[:most])
     return found
+
+
+def _lost() -> QuerySet[Grant]:
+    """What an account held that was deleted in Thinkific since: the new one does not have it."""
+    replaced = ThinkificUser.objects.filter(since__isnull=False).values("customer")
+    return Grant.objects.active().lost().filter(customer__in=replaced)
 
 
 def _buyers(rows: Rows) -> int:
