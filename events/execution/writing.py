@@ -12,10 +12,11 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 
 from events.access import before_admit
-from events.execution import results
+from events.execution import results, same_student
 from events.execution.conversation import Conversation, per_site
 from events.execution.loading import NotDue
 from events.execution.results import Result
+from events.execution.same_student import SameStudent
 from events.models import RuleRun
 from events.models.event_status import lock_events
 from integrations import rate_limit, slots
@@ -75,20 +76,25 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
         # Rows are locked in one order everywhere: sites, events, runs.
         limits = {each.site: each.app.calls_per_minute() for each in ready}
         budgets = slots.look(limits)
+        found_out = same_student.found_out(ready)
+        # Of two that find out the same at once, the second one sees the first.
+        slots.lock({each.site: limits[each.site] for each in found_out})
         lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
         lost = [each for each, run in _runs(everyone) if _key(run) not in held]
         _keep(everyone)
+        same_student.begin_again(found_out)
         results.write((run, ended[each]) for each, run in _runs(over) if _key(run) in held)
         _end_questions(each for each in over if each.run is None)
         # What this turn has found out may have paused a site, or opened it.
-        found_out = {each.site for each in everyone if _tells_of_site(each)}
-        budgets |= slots.look({site: limits[site] for site in limits.keys() & found_out})
+        told_of = {each.site for each in everyone if _tells_of_site(each)}
+        budgets |= slots.look({site: limits[site] for site in limits.keys() & told_of})
         waiting = [each for each in ready if each.wants_slot and each not in lost]
         for site, group in per_site(waiting).items():
             _take_slots(group, budgets.get(site), written, room)
         _renew(run.pk for _, run in _runs(written.calls))
         intents = _intend(written.calls)
+    same_student.remember(found_out)
     for each in everyone:
         each.forget()
     for each, intent in intents:
@@ -96,12 +102,16 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     for each, run in _runs(over):
         if _key(run) in held:
             log.info("run_ended", extra={"run": run.pk, "status": ended[each].status.value})
-    for each in lost:
-        # Another worker has taken the run over: whatever is still done here must not be written.
-        each.steps.close()
-        log.warning("lease_lost", extra={"run": each.run_id})
+    _close(lost)
     written.gone = [*over, *lost]
     return written
+
+
+def _close(lost: Many) -> None:
+    """Another worker has taken these over: whatever is still done here must not be written."""
+    for each in lost:
+        each.steps.close()
+        log.warning("lease_lost", extra={"run": each.run_id})
 
 
 def _write_one(over: Many, ready: Many, ended: Results, written: Written) -> None:
@@ -239,6 +249,8 @@ def _result(conversation: Conversation) -> Result:
         return Result(Status.DONE, outcome.code, outcome.message)
     if isinstance(error, NotDue):
         return Result(Status.SKIPPED, "not_due", error.message)
+    if isinstance(error, SameStudent):
+        return Result(Status.WAITING, "same_student", error.message, counts=False)
     calls, seconds = conversation.attempt.calls, conversation.answer_seconds
     return results.of_error(run, error, calls=calls, answer_seconds=seconds)
 
