@@ -133,32 +133,33 @@ class Supervisor:
 
     def __init__(self, *, listener: socket.socket | None, workers: int | None) -> None:
         self._listener = listener
-        heard, rung = wake_pipe.hang()
-        os.environ[wake_pipe.RUNG] = str(
-            rung
-        )  # for the scheduler and, with our environment, for all
+        read_end, write_end = wake_pipe.create()
+        # For the scheduler in this process, and for every program that gets our environment.
+        os.environ[wake_pipe.WRITE_END] = str(write_end)
         self._cluster: Program | None = None
-        self._servers = self._web_servers(listener, rung) if listener else []
+        self._servers = self._web_servers(listener, write_end) if listener else []
         if workers != 0:
             env = {"WORKER_PROCESSES": str(workers)} if workers else {}
             # Without a web server here, what comes in elsewhere reaches no pipe of ours.
-            hears = {wake_pipe.HEARD: str(heard)} if listener else {}
-            self._cluster = Program("cluster", env=env | hears, files=[heard, rung])
+            pipe = {wake_pipe.READ_END: str(read_end)} if listener else {}
+            self._cluster = Program("cluster", env=env | pipe, files=[read_end, write_end])
         self._generation = 0
         self._enlisted = False
         self._reached_at = 0.0
         self._stopping = False
 
-    def _web_servers(self, listener: socket.socket, rung: int) -> list[Program]:
+    def _web_servers(self, listener: socket.socket, write_end: int) -> list[Program]:
         self._hand_over = there, here = child.hand_over()
         env = {
             child.BIND: f"fd://{listener.fileno()}",
             child.HAND_OVER: str(there.fileno()),
         }
         return [
-            Program("web", env=env, files=[listener.fileno(), there.fileno(), rung]),
+            Program("web", env=env, files=[listener.fileno(), there.fileno(), write_end]),
             Program(
-                "pages", env={child.TAKE_OVER: str(here.fileno())}, files=[here.fileno(), rung]
+                "pages",
+                env={child.TAKE_OVER: str(here.fileno())},
+                files=[here.fileno(), write_end],
             ),
         ]
 
