@@ -112,6 +112,8 @@ READY_SECONDS = 1.0
 SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
 # With less room on a disk that Admit writes to, /readyz says so.
 READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
+# Held on the disks that Admit writes to, and given up when one is full; 0 is none.
+BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
