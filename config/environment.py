@@ -78,6 +78,13 @@ class Reader:
             return False
         raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
 
+    def one_of(self, name: str, choices: list[str]) -> str:
+        """One of these words, by default the first."""
+        value = self.text(name, default=choices[0]).casefold()
+        if value not in choices:
+            raise ImproperlyConfigured(f"{name} must be {' or '.join(choices)}, not {value!r}.")
+        return value
+
     def whole(self, name: str, *, default: int, at_least: int) -> int:
         """A whole number of at least `at_least`."""
         value = self.text(name, default=str(default))

@@ -58,7 +58,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # Before all else: a redirect or a 400 by a later one would lose SamCart's only POST.
+    "config.request_log.identify",
+    # Before what follows: a redirect or a 400 by a later one would lose SamCart's only POST.
     "events.receiving.views.receive_first",
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
@@ -111,6 +112,8 @@ READY_SECONDS = 1.0
 SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
 # With less room on a disk that Admit writes to, /readyz says so.
 READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
+# Held on the disks that Admit writes to, and given up when one is full; 0 is none.
+BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -190,15 +193,20 @@ if REDIS_URL:
 else:
     Q_CLUSTER |= {"orm": "default", "broker_class": "events.queue.broker.Broker"}
 
+# "line" for people, "json" for what collects logs: one object a line.
+LOG_FORMAT = env.one_of("LOG_FORMAT", ["line", "json"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"hide_hook_secrets": {"()": "config.logging.HideHookSecrets"}},
-    "formatters": {"line": {"()": "config.logging.LineFormatter"}},
+    "formatters": {
+        "line": {"()": "config.logging.LineFormatter"},
+        "json": {"()": "config.logging.JsonFormatter"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "formatter": "line",
+            "formatter": LOG_FORMAT,
             "filters": ["hide_hook_secrets"],
         }
     },

@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from config.server import child
 from events.models import Worker
 from events.queue import wake_pipe
-from events.receiving import spool
+from events.receiving import disk, spool
 from events.worker import heartbeat, scheduler
 from integrations.database_timeout import DatabaseTimeout
 
@@ -177,6 +177,7 @@ class Supervisor:
             self._watch_web()
             self._drain(FIRST_DRAIN_SECONDS)
             while not self._stopping:
+                disk.keep_ballast()
                 self._watch_web()
                 self._drain(DRAIN_SECONDS)
                 if self._cluster:

@@ -25,6 +25,7 @@ from django.db.models.functions import Least
 from events.models import Delivery
 from events.models.received import ReceiptTime
 from events.queue import wake
+from events.receiving import disk
 from integrations import secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
@@ -176,6 +177,10 @@ def _check_cap(folder: Path, size: int) -> None:
 
 
 def _write(file: Path, content: bytes) -> None:
+    disk.giving_up_ballast(file.parent, lambda: _write_whole(file, content))
+
+
+def _write_whole(file: Path, content: bytes) -> None:
     """The file whole or not at all, and on the disk: its bytes first, then its name."""
     draft = file.with_name(f".{file.name}.tmp")
     try:
