@@ -12,8 +12,7 @@ from django.db.models.functions import Now
 from events.access import comparing, comparison_lease, comparison_scope
 from events.models import ComparisonFinding, ComparisonRun, Delivery, Grant, RuleRun
 from events.reports import comparison
-from events.worker import beside
-from events.worker import scheduler
+from events.worker import beside, scheduler
 from integrations import rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
 from integrations.thinkific import calls
