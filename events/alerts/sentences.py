@@ -10,7 +10,7 @@ from events.alerts.problems import Code, Problem
 
 def sentence(problem: Problem) -> str:
     """What is wrong, to what, and what to do."""
-    return " ".join(filter(None, [_SENTENCES[problem.code](problem), _kept_out(problem)]))
+    return " ".join(filter(None, [SENTENCES[problem.code](problem), _kept_out(problem)]))
 
 
 def _kept_out(problem: Problem) -> str:
@@ -115,7 +115,7 @@ def _name(problem: Problem) -> str:
     return str(problem.facts["name"])
 
 
-_SENTENCES: dict[Code, Callable[[Problem], str]] = {
+SENTENCES: dict[Code, Callable[[Problem], str]] = {
     Code.NO_WORKER: _no_worker,
     Code.KEY_REFUSED: _key_refused,
     Code.SITE_PAUSED: _site_paused,
