@@ -257,7 +257,7 @@ def test_many_failures_are_one_message(shop, owner, inbox):
     look()
     for number in range(5):
         run.pk = run.rule = None
-        run.customer = factories.CustomerFactory(email=f"b{number}@example.com")
+        run.customer = factories.CustomerFactory.create(email=f"b{number}@example.com")
         run.save(force_insert=True)
         look()
     assert len(inbox.mails) == 1
