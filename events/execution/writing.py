@@ -12,11 +12,9 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 
 from events.access import before_admit
-from events.execution import results, same_student
+from events.execution import ending, results, same_student
 from events.execution.conversation import Conversation, per_site
-from events.execution.loading import NotDue
 from events.execution.results import Result
-from events.execution.same_student import SameStudent
 from events.models import RuleRun
 from events.models.event_status import lock_events
 from integrations import rate_limit, slots
@@ -54,7 +52,7 @@ def write(over: Many, ready: Many, *, room: Room) -> Written:
     Raises what the database raises when it is away; then nothing was written, and all of it is
     there for the next turn. What breaks the transaction of all is written alone, and ends alone.
     """
-    ended = {each: _ends(each) for each, _ in _runs(over)}
+    ended = {each: ending.of(each) for each, _ in _runs(over)}
     try:
         return _write_all(over, ready, ended, room)
     except (OperationalError, InterfaceError):
@@ -141,7 +139,7 @@ def _end_bare(over: Many, ended: Results) -> Many:
     except Exception as error:  # what it came to cannot be written either
         for each in over:
             each.error = error
-        broken = {each: _ends(each) for each, _ in _runs(over)}
+        broken = {each: ending.of(each) for each, _ in _runs(over)}
         return _write_all(over, [], broken, room=_none).gone
 
 
@@ -227,32 +225,6 @@ def _end_questions(questions: Iterable[Conversation]) -> None:
             kind = type(each.error).__name__
             log.error("question_broke", extra={"integration": site.pk, "error": kind})
             rate_limit.answered(site.pk, each.asked_at, SiteAnswer.UNKNOWN)
-
-
-def _ends(conversation: Conversation) -> Result:
-    """How the run has ended, whatever is wrong with what its steps came to."""
-    try:
-        return _result(conversation)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:
-        conversation.error = error
-        return _result(conversation)
-
-
-def _result(conversation: Conversation) -> Result:
-    """How the run of a conversation that is over has ended."""
-    error, run = conversation.error, conversation.run
-    assert run is not None
-    if error is None:
-        outcome = conversation.outcome
-        return Result(Status.DONE, outcome.code, outcome.message)
-    if isinstance(error, NotDue):
-        return Result(Status.SKIPPED, "not_due", error.message)
-    if isinstance(error, SameStudent):
-        return Result(Status.WAITING, "same_student", error.message, counts=False)
-    calls, seconds = conversation.attempt.calls, conversation.answer_seconds
-    return results.of_error(run, error, calls=calls, answer_seconds=seconds)
 
 
 def _runs(conversations: Iterable[Conversation]) -> list[tuple[Conversation, RuleRun]]:

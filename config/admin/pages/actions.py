@@ -13,15 +13,14 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import name_of
 from config.admin.pages import by_hand, integration_messages, many
+from config.admin.pages.action_buttons import BUTTONS, misses_its_course, was_not_taken
 from config.admin.pages.action_list import RunList, StatusFilter
 from config.admin.parts import badges
-from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
 from events.execution import (
     delayed,
     email_correction,
-    gone_destinations,
     retry_by_hand,
     wait_reasons,
 )
@@ -29,28 +28,9 @@ from events.models import RuleRun
 from events.queue import wake
 from events.reports import activity_search, api_calls
 from integrations import catalog_refresh
-from rules.actions.notify import NO_BODY
 from rules.models import Rule
 
 Status = RuleRun.Status
-# Why a message was not sent at all, so that its receiver is not to blame.
-NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "database_busy"}
-
-
-def _misses_its_course(run: RuleRun) -> bool:
-    """Whether it failed and the course or bundle that it gives is gone."""
-    return run.status == Status.FAILED and gone_destinations.is_gone(run)
-
-
-def _was_not_taken(run: RuleRun) -> bool:
-    """Whether it passes on what SamCart sent, and its receiver did not take that."""
-    stands = run.status == Status.FAILED or (run.status == Status.WAITING and run.attempts > 0)
-    return run.spec.passes_on and stands and run.code not in NOT_THE_RECEIVER
-
-
-def _rule_may_end(run: RuleRun) -> bool:
-    failed = run.status == Status.FAILED and _was_not_taken(run)
-    return failed and run.rule is not None and run.rule.enabled
 
 
 @admin.register(RuleRun)
@@ -68,69 +48,7 @@ class ActionAdmin(ReadOnly):
     empty = "Nothing was done yet. Actions appear when an event meets a rule."
     nothing_fits = "No action fits."
     actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
-    buttons = (
-        Button(
-            "retry",
-            "Retry",
-            "events.retry_rulerun",
-            fits=lambda run: run.status == Status.FAILED and not retry_by_hand.why_not(run),
-        ),
-        Button(
-            "release",
-            "Release",
-            "events.retry_rulerun",
-            fits=lambda run: (
-                run.status == Status.HELD and not run.is_pending and not retry_by_hand.why_not(run)
-            ),
-        ),
-        Button(
-            "do_anyway",
-            "Do it anyway",
-            "events.retry_rulerun",
-            fits=lambda run: (
-                run.status == Status.SKIPPED and not retry_by_hand.why_not(run, anyway=True)
-            ),
-        ),
-        Button(
-            "run_again",
-            "Run again",
-            "events.retry_rulerun",
-            fits=lambda run: not retry_by_hand.why_not_again(run),
-            in_row=False,
-        ),
-        Button(
-            "dismiss",
-            "Dismiss",
-            "events.dismiss_rulerun",
-            fits=lambda run: run.status in {Status.FAILED, Status.HELD} and not run.is_pending,
-        ),
-        Button(
-            "end_now",
-            "End it now",
-            "events.retry_rulerun",
-            fits=lambda run: run.is_pending,
-        ),
-        Button(
-            "keep",
-            "Keep it",
-            "events.dismiss_rulerun",
-            fits=lambda run: run.is_pending,
-        ),
-        Button(
-            "refresh",
-            "Refresh",
-            "integrations.change_integration",
-            fits=_misses_its_course,
-            in_row=False,
-        ),
-        Button(
-            "turn_rule_off",
-            "Turn the rule off",
-            "rules.change_rule",
-            fits=_rule_may_end,
-            in_row=False,
-        ),
-    )
+    buttons = BUTTONS
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Where a retry cannot help, the way to what can."""
@@ -242,11 +160,11 @@ class ActionAdmin(ReadOnly):
         assert isinstance(thing, RuleRun)
         links = [*self.row_links(request, thing), *by_hand.links_of(request, thing)]
         edits = request.user.has_perm("integrations.change_integration")
-        if edits and thing.integration_id is not None and _was_not_taken(thing):
+        if edits and thing.integration_id is not None and was_not_taken(thing):
             page = reverse("admin:integrations_integration_change", args=[thing.integration_id])
             links.append((page, "", "Edit the address"))
         may = thing.rule_id is not None and request.user.has_perm("rules.change_rule")
-        if may and _misses_its_course(thing):
+        if may and misses_its_course(thing):
             rule = reverse("admin:rules_rule_change", args=[thing.rule_id])
             links.append((rule, "", "Edit the rule"))
         return links
