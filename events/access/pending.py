@@ -23,7 +23,7 @@ from rules.triggers import Trigger
 Status = RuleRun.Status
 # The code of an ending that a person has replaced by another decision.
 REPLACED = "replaced"
-# Nobody plans further ahead, and a slip of the keyboard is found out.
+# A day further ahead is a slip of the keyboard.
 MOST_YEARS = 10
 # By these a delayed ending falls away.
 PAID_AGAIN = {

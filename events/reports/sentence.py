@@ -43,7 +43,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence; `kind` is good, wait, bad or quiet. At most one of the numbers leads on."""
+    """One sentence; `kind` is good, wait, bad or quiet. The others lead on, mostly one of them."""
 
     kind: str
     text: str

@@ -64,7 +64,7 @@ def test_the_customers_page_has_what_is_pending_with_the_same_buttons(waiting, c
     name = waiting.destination_name
     says = f"Access to {name} {'is to end' if code == BRAKED else 'ends on'}"
     assert says in shown
-    assert "End it now Keep it See the action" in shown
+    assert "See the action End it now Keep it" in shown
     assert "End it now" not in words(signed_in(roles.VIEWER).get(page))
 
 
