@@ -25,7 +25,7 @@ class SameStudent(Exception):
 def found_out(conversations: Iterable[Conversation]) -> dict[Conversation, int]:
     """The Thinkific user that each customer has just turned out to be.
 
-    Only of those who are going to send more; an account that was made for one is nobody else's.
+    Only of those who are going to send more; an account that was made for one is no one else's.
     """
     found = {}
     for each in conversations:

@@ -1,4 +1,4 @@
-"""A sentence on somebody's access, with a code that stays, and the words that many of them use."""
+"""A sentence on a student's access, with a code that stays, and the words that many of them use."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -13,7 +13,7 @@ from rules.listing import listed
 
 # Of a run that was to end what something else still gives.
 KEPT = "kept"
-# Of a run that gave the course its end of before the purchase again.
+# Of a run that put back the end date that the course had before the purchase.
 PUT_BACK = "put_back"
 
 
