@@ -20,6 +20,8 @@ WEEK = timedelta(days=7)
 MOMENT = timedelta(minutes=2)
 # Beyond this many the exact number does not matter.
 MAX_COUNT = 10_000
+# Fewer buyers than these do not buy more than MAX_COUNT times a week.
+MANY_BUYERS = 1000
 # So many of them are listed, the newest.
 LISTED = 1000
 Rows = list[tuple[int | None, int | None]]
@@ -40,10 +42,11 @@ def promise(gave_nothing: QuerySet[EventLog]) -> Promise:
     since = timezone.now() - WEEK
     bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
     in_order = bought.order_by("-received_at").values("pk")
-    newest, more = in_order[:MAX_COUNT], in_order[MAX_COUNT : MAX_COUNT + 1].exists()
+    newest = in_order[:MAX_COUNT]
     seen = Grant.objects.active().filter(runs__event__in=newest, seen_at__isnull=False)
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
     buyers = seen.values("customer").distinct().count()
+    more = buyers > MANY_BUYERS and in_order[MAX_COUNT : MAX_COUNT + 1].exists()
     return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in))
 
 
