@@ -22,7 +22,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Model
 
-from integrations.audit_values import Values, shown, stored, values
+from integrations.audit_values import Values, shown, stored, values, whole
 from integrations.models.audit import Act, AuditEntry, AuditUnlock
 
 __all__ = ["Act", "Actor", "Subject", "acting", "record", "stored", "values"]
@@ -117,10 +117,26 @@ def record_all(act: Act, rows: Iterable[Model], *, note: str = "") -> None:
         record(act, subject, after={"numbers": numbers[:MOST_NAMED]}, note=note)
 
 
-def record_each(act: Act, rows: Iterable[Model], *, before: Values, after: Values) -> None:
-    """Add an entry for each row to which the same happened."""
-    for row in rows:
-        record(act, row, before=before, after=after)
+def record_each(
+    act: Act,
+    rows: Iterable[Model],
+    before: Callable[[Any], Values | None] = lambda row: None,
+    after: Callable[[Any], Values | None] = lambda row: None,
+) -> None:
+    """Add an entry for each row, with what these two say of it, all at once."""
+    entries = [_entry(act, row, before=before(row), after=after(row)) for row in rows]
+    for entry in AuditEntry.objects.bulk_create(entries, batch_size=BATCH):
+        _log(entry)
+
+
+def record_added(act: Act, rows: Iterable[Model]) -> None:
+    """Add an entry for each new row, with its values."""
+    record_each(act, rows, after=lambda row: whole(values(row)))
+
+
+def record_deleted(act: Act, rows: Iterable[Model]) -> None:
+    """Add an entry for each row that is about to be deleted, with its values."""
+    record_each(act, rows, before=lambda row: whole(values(row)))
 
 
 def record_change(act: Act, row: Model, before: Values, *, note: str = "") -> AuditEntry | None:
@@ -187,10 +203,10 @@ def _entry(
     act: Act,
     subject: Model | Subject | None,
     *,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
-    note: str,
-    who: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    note: str = "",
+    who: str = "",
 ) -> AuditEntry:
     now = actor()
     about = Subject.of(subject) if isinstance(subject, Model) else subject or Subject()

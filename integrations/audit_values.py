@@ -55,3 +55,8 @@ def shown(found: Values, names: list[str], *, old: bool) -> Values | None:
             value = REPLACED
         kept[name] = value
     return kept
+
+
+def whole(found: Values) -> Values:
+    """All values of a row as they are written, without the secrets."""
+    return {name: value for name, value in found.items() if not isinstance(value, Secret)}

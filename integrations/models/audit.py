@@ -48,6 +48,7 @@ class Act(models.TextChoices):
     ACCESS_GIVEN = "access_given", "gave access by hand"
     ACCESS_ENDED = "access_ended", "ended access by hand"
     ACCESS_MOVED = "access_moved", "moved access to another e-mail"
+    NOTE_ADDED = "note_added", "added a note about a customer"
     ORDER_ENTERED = "order_entered", "entered a missed order"
     STUDENT_CHECKED = "student_checked", "looked a customer up in Thinkific"
     COMPARED = "compared", "had access compared with Thinkific"
