@@ -3,19 +3,22 @@
 Like the inbox, a person decides under the lock of deciding.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import history, holdings, ledger, pending, sentences
+from events.access import history, holdings, ledger, pending
 from events.access.book import DECIDED
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import RuleRunQuerySet
 from events.queue.wake import wake
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Customer, Destination, Integration
 from integrations.samcart.normalize import examine_email, strip_invisible
 from rules import actions
@@ -69,30 +72,10 @@ def give(
         for run in runs:
             run.save()
         pending.replace(replaced, author.name)
+        given = _named([grant]) | _day(runs[-1])
+        audit.record(Act.ACCESS_GIVEN, customer, after=given, note=author.reason)
         wake()
     return event
-
-
-def given_sentence(event: EventLog) -> str:
-    """ "Course Two is given to dana@example.com now, until 5 May." """
-    run, customer = event.runs.order_by("pk")[0], event.customer
-    assert customer is not None
-    until = _last_day(event)
-    given = f"{run.destination_name} is given to {customer.readable_email} now"
-    return f"{given}, until {until}." if until else f"{given}."
-
-
-def ended_sentence(event: EventLog) -> str:
-    """ "The access to Course Two is ended now." """
-    run, until = event.runs.get(), _last_day(event)
-    access = f"The access to {run.destination_name}"
-    return f"{access} ends on {until}." if until else f"{access} is ended now."
-
-
-def _last_day(event: EventLog) -> str:
-    """ "5 May", "" where the access has no last day."""
-    moments = (run.next_attempt_at for run in event.runs.all() if run.is_pending)
-    return next((sentences.day(moment) for moment in moments if moment), "")
 
 
 def _given_before(customer: Customer, destination: Destination, spec: ActionSpec) -> Grant | None:
@@ -117,7 +100,9 @@ def _endings(grant: Grant) -> RuleRunQuerySet:
 
 def note(customer: Customer, author: Author) -> EventLog:
     """Keep what the author has to say about the customer; nothing else happens."""
-    return _event(ByHand.NOTE, customer, author, status=EventLog.Status.NOTED)
+    with transaction.atomic():
+        audit.record(Act.NOTE_ADDED, customer, note=author.reason)
+        return _event(ByHand.NOTE, customer, author, status=EventLog.Status.NOTED)
 
 
 def end(customer: Customer, key: str, author: Author, on: date | None = None) -> EventLog:
@@ -143,6 +128,8 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
             pending.wait_until(run, on)
         run.save()
         pending.replace(replaced, author.name)
+        before, after = _named([first]), _day(run) or None
+        audit.record(Act.ACCESS_ENDED, customer, before=before, after=after, note=author.reason)
         wake()
     return event
 
@@ -179,8 +166,25 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
             _run(here, Effect.GIVES, grant, grant) for holding in moved for grant in holding.grants
         ]
         RuleRun.objects.bulk_create([*ending, *giving])
+        audit.record(
+            Act.ACCESS_MOVED,
+            customer,
+            before={"email": customer.readable_email},
+            after={"email": other.readable_email},
+            note=author.reason,
+        )
         wake()
     return other
+
+
+def _named(grants: Iterable[Grant]) -> dict[str, list[str]]:
+    """What these give, for the audit."""
+    return {"access": [f"{grant.name} on {grant.integration}" for grant in grants]}
+
+
+def _day(ending: RuleRun) -> dict[str, datetime | None]:
+    """When the access ends, for the audit; empty where it ends at once."""
+    return {"ends": ending.next_attempt_at} if ending.is_pending else {}
 
 
 def _spec(integration: Integration, kind: str, effect: Effect) -> ActionSpec:

@@ -18,6 +18,8 @@ from events.execution import retry_by_hand
 from events.models import Batch, Delivery, EventLog, RuleRun, RuleTexts
 from events.models.event_status import refresh_event
 from events.queue import wake
+from integrations import audit
+from integrations.audit import Act
 from rules.engine import Reason
 
 Status = EventLog.Status
@@ -114,6 +116,8 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | No
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         made = _add(event, *found)
         refresh_event(event.pk)
+        if queued or made:
+            audit.record(Act.EVENT_RERUN, event)
     if batch is not None:
         batch.run_ids += [run.pk for run in made]
     return queued + len(made)

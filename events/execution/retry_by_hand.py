@@ -16,6 +16,8 @@ from events.execution import gone_destinations, messages
 from events.models import Batch, EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import DELAYED, DISMISSED
+from integrations import audit
+from integrations.audit import Act
 
 Status = RuleRun.Status
 NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
@@ -31,7 +33,9 @@ def retry(
     refunded or canceled.
     """
     runs = list(runs)
-    return _queue_all(runs, reasons(runs, anyway=anyway), anyway=anyway, batch=batch)
+    act = Act.DONE_ANYWAY if anyway else None
+    found = reasons(runs, anyway=anyway)
+    return _queue_all(runs, found, anyway=anyway, act=act, batch=batch)
 
 
 def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
@@ -54,7 +58,7 @@ def give_again(
     runs = list(runs)
     wait = history.WAIT if history.unread() else ""
     why_not = {run.pk: wait or why_not_given_again(run) for run in runs}
-    return _queue_all(runs, why_not, anyway=False, batch=batch)
+    return _queue_all(runs, why_not, anyway=False, act=Act.REPAIR_APPROVED, batch=batch)
 
 
 def why_not_given_again(run: RuleRun) -> str:
@@ -67,14 +71,19 @@ def why_not_given_again(run: RuleRun) -> str:
 
 
 def _queue_all(
-    runs: Iterable[RuleRun], reasons: Mapping[int, str], *, anyway: bool, batch: Batch | None
+    runs: Iterable[RuleRun],
+    reasons: Mapping[int, str],
+    *,
+    anyway: bool,
+    act: Act | None,
+    batch: Batch | None,
 ) -> tuple[int, dict[str, int]]:
     """Queue those for which there is no reason against it."""
     queued = 0
     left: dict[str, int] = {}
     for run in runs:
         reason = reasons[run.pk]
-        if not reason and not _queue(run, anyway=anyway):
+        if not reason and not _queue(run, anyway=anyway, act=act or _act(run)):
             reason = "it has just changed"
         if reason:
             left[reason] = left.get(reason, 0) + 1
@@ -87,7 +96,10 @@ def _queue_all(
 
 def run_again(run: RuleRun) -> str:
     """Queue what was passed on to be sent once more, as a new message; why not, "" when it is."""
-    return why_not_again(run) or ("" if _queue(run, anyway=False) else "it has just changed")
+    if reason := why_not_again(run):
+        return reason
+    queued = _queue(run, anyway=False, act=Act.RUN_REPEATED)
+    return "" if queued else "it has just changed"
 
 
 def why_not_again(run: RuleRun) -> str:
@@ -109,7 +121,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
                 Q(status__in=[Status.FAILED, Status.HELD]) | Q(status=Status.WAITING, code=DELAYED),
                 pk=run.pk,
             )
-            number += open_runs.update(
+            dismissed = open_runs.update(
                 status=Status.SKIPPED,
                 code=DISMISSED,
                 message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
@@ -118,7 +130,15 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
             )
             decisions.waive([run])
             refresh_event(run.event_id)
+            if dismissed:
+                audit.record(Act.RUN_DISMISSED, run)
+        number += dismissed
     return number
+
+
+def _act(run: RuleRun) -> Act:
+    """What it is called to queue this run again."""
+    return Act.RUN_RELEASED if run.status == Status.HELD else Act.RUN_RETRIED
 
 
 def _taken_back(runs: Sequence[RuleRun]) -> dict[int, str]:
@@ -139,12 +159,13 @@ def retried_sentence(queued: int, left: dict[str, int]) -> str:
     return ", ".join([f"{queued} queued", *others]) + "."
 
 
-def _queue(run: RuleRun, *, anyway: bool) -> bool:
+def _queue(run: RuleRun, *, anyway: bool, act: Act) -> bool:
     with transaction.atomic():
         lock()
         same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=run.status)
         if not same.exists():
             return False
+        audit.record(act, run)
         run.status, run.code, run.message = Status.WAITING, "queued", "Queued again."
         run.attempts = run.crashes = 0
         run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()

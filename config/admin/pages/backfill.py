@@ -15,6 +15,8 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.execution.rerun import rerun
 from events.reports import backfill
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Product
 from rules.models import Rule
 
@@ -35,6 +37,8 @@ def show(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         batch = many.begin(request, f"For earlier buyers: {rules[0].in_words()}")
         came = rerun([each.event for each in preview.run], batch=batch)
+        if came.queued:
+            audit.record(Act.BUYERS_ENROLLED, rules[0], after={"queued": came.queued})
         text = came.sentence() if preview.run else "Nothing was queued: nobody is left."
         back = address(rules, product, back=way_back(request))
         return many.done(request, batch, came.left, text, back)

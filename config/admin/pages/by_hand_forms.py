@@ -87,7 +87,7 @@ class GiveForm(ByHandForm):
     def do(self, author: Author) -> str:
         found: Destination = self.cleaned_data["destination"]
         event = by_hand.give(self.customer, found, author, self.cleaned_data["until"])
-        return by_hand.given_sentence(event)
+        return sentences.given_by_hand(event)
 
     def choices(self, asked: Any) -> dict[str, Any]:
         word = asked.get("q", "").replace("\x00", "").strip()[:100]
@@ -130,7 +130,7 @@ class EndForm(ByHandForm):
     def do(self, author: Author) -> str:
         chosen, on = self.cleaned_data["holding"], self.cleaned_data["on"]
         event = by_hand.end(self.customer, chosen, author, on)
-        return by_hand.ended_sentence(event)
+        return sentences.ended_by_hand(event)
 
 
 class MoveForm(ByHandForm):

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events.access import by_hand, holdings
+from events.access import by_hand, holdings, sentences
 from events.access.by_hand import Author
 from events.access.holdings import Holding
 from events.management.days import a_day
-from integrations import named, search
+from integrations import audit, named, search
 
 
 class Command(BaseCommand):
@@ -31,13 +31,13 @@ class Command(BaseCommand):
         if customer is None:
             raise CommandError(f"Nothing was received for {options['email']}.")
         held = holdings.of_customer(customer)
-        author = Author("manage.py end", options["reason"])
+        author = Author(audit.actor().who, options["reason"])
         try:
             key = _chosen(held, options["course"], options["integration"]).key
             event = by_hand.end(customer, key, author, options["on"])
         except (LookupError, ValueError) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(by_hand.ended_sentence(event))
+        self.stdout.write(sentences.ended_by_hand(event))
 
 
 def _chosen(held: list[Holding], course: str, integration: str) -> Holding:

@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events.access import by_hand, whose
+from events.access import by_hand, sentences, whose
 from events.access.by_hand import Author
 from events.management.days import a_day
-from integrations import named
+from integrations import audit, named
 from integrations.samcart.normalize import examine_email, strip_invisible
 
 
@@ -34,8 +34,8 @@ class Command(BaseCommand):
             site = named.integration(options["integration"])
             course = named.destination(site, options["course"])
             customer = whose.find_or_make(email, strip_invisible(options["email"]))
-            author = Author("manage.py grant", options["reason"])
+            author = Author(audit.actor().who, options["reason"])
             event = by_hand.give(customer, course, author, options["until"])
         except (LookupError, ValueError) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(by_hand.given_sentence(event))
+        self.stdout.write(sentences.given_by_hand(event))

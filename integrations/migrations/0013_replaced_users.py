@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integrations", "0011_student_field"),
+        ("integrations", "0012_audit"),
     ]
 
     operations = [
