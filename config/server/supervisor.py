@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -20,7 +21,7 @@ from django.db.models.functions import Now
 from config.server import child
 from events.models import Worker
 from events.queue import wake_pipe
-from events.receiving import disk, spool
+from events.receiving import answer_counts, disk, spool
 from events.worker import heartbeat, scheduler
 from integrations.database_timeout import DatabaseTimeout
 
@@ -151,14 +152,18 @@ class Supervisor:
 
     def _web_servers(self, listener: socket.socket, rung: int) -> list[Program]:
         self._hand_over = there, here = child.hand_over()
-        env = {
+        self._counts = tempfile.TemporaryDirectory(prefix="admit-")
+        counting = {answer_counts.FOLDER: self._counts.name}
+        env = counting | {
             child.BIND: f"fd://{listener.fileno()}",
             child.HAND_OVER: str(there.fileno()),
         }
         return [
             Program("web", env=env, files=[listener.fileno(), there.fileno(), rung]),
             Program(
-                "pages", env={child.TAKE_OVER: str(here.fileno())}, files=[here.fileno(), rung]
+                "pages",
+                env=counting | {child.TAKE_OVER: str(here.fileno())},
+                files=[here.fileno(), rung],
             ),
         ]
 
@@ -251,6 +256,8 @@ class Supervisor:
             program.ask_to_stop()
         for program in programs:
             program.end(grace=settings.TASK_SECONDS + 15)
+        if self._servers:
+            self._counts.cleanup()
 
     def _drain(self, seconds: float) -> None:
         try:

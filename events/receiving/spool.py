@@ -118,6 +118,16 @@ def drain(*, seconds: float) -> int:
     return landed
 
 
+def files() -> dict[str, int]:
+    """How many files lie in this machine's folder, by what becomes of them. Opens none.
+
+    Raises OSError when it may not look.
+    """
+    names = _names()
+    aside = sum(name.endswith(SET_ASIDE) for name in names)
+    return {"waiting": len(_waiting()), "set_aside": aside}
+
+
 def counts() -> dict[str, int | None]:
     """How many files of this machine wait, were set aside, or cannot be opened by our keys.
 

@@ -178,6 +178,16 @@ def test_tidying_walks_through_nothing_either(old_shop: World, settings):
     assert plans.walks() == []
 
 
+def test_a_scrape_walks_through_nothing(old_shop: World, settings):
+    settings.METRICS_TOKEN = "a-token-of-the-monitor-for-tests"
+    with explained() as plans:
+        headers = {"Authorization": f"Bearer {settings.METRICS_TOKEN}"}
+        shown = old_shop.client.get("/metrics", headers=headers)
+    assert 'admit_actions_open{state="failed"} 400.0' in shown.content.decode()
+    assert plans.walks() == []
+    assert plans.gathered() == []
+
+
 def test_a_walk_would_be_noticed(old_shop: World):
     with explained() as plans, transaction.atomic():
         list(Delivery.objects.filter(query="x"))

@@ -44,6 +44,10 @@ MALFORMED = {
     "DELINQUENT_IS_CANCELED": ["sometimes"],
     "ENDINGS_AN_HOUR": ["-1", "few", ""],
     "BALLAST_MB": ["-1", "much", ""],
+    "METRICS_TOKEN": ["short-token"],
+    "PING_URL": ["watch.example.com/hidden-word", "https:///hidden-word", "https://[hidden-word"],
+    "PING_SECONDS": ["0", "often"],
+    "CANARY": ["hourly"],
     "LOG_FORMAT": ["", "xml"],
     "ALLOW_PRIVATE_NOTIFY_URLS": ["10.0.0.0/8", ""],
 }

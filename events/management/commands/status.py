@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db.models import Count, Min
+from django.db.models import Count
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from events.models import Delivery, History, RuleRun
 from events.receiving import spool
-from events.reports import dashboard
+from events.reports import backlog, dashboard
 from events.worker import scheduler
 from integrations import rate_limit
 from integrations.models import ApiCall, Integration
@@ -67,7 +66,7 @@ class Command(BaseCommand):
 def status() -> dict[str, Any]:
     """What `status --json` tells; seconds are floats, times ISO 8601, the spool this machine's."""
     counts = dict(RuleRun.objects.values_list("status").annotate(Count("pk")).order_by())
-    oldest = RuleRun.objects.due().aggregate(at=Min("next_attempt_at"))["at"]
+    oldest = backlog.oldest_due_seconds()
     silent = scheduler.silence()
     return {
         "worker_seen_seconds": None if silent is None else round(silent, 1),
@@ -75,9 +74,7 @@ def status() -> dict[str, Any]:
         "history": _history(),
         "spool": spool.counts(),
         "runs": {name.value: counts.get(name, 0) for name in RuleRun.Status},
-        "oldest_due_seconds": max(0.0, round((timezone.now() - oldest).total_seconds(), 1))
-        if oldest
-        else None,
+        "oldest_due_seconds": None if oldest is None else round(oldest, 1),
         "integrations": [_site(site) for site in Integration.objects.order_by("name")],
     }
 
