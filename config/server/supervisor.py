@@ -22,7 +22,7 @@ from config.server import child
 from events.models import Worker
 from events.queue import wake_pipe
 from events.receiving import answer_counts, disk, spool
-from events.worker import heartbeat, scheduler
+from events.worker import heartbeat, scheduler, watching
 from integrations.database_timeout import DatabaseTimeout
 
 log = logging.getLogger(__name__)
@@ -175,6 +175,7 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT; then finish what runs and leave no process behind."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
+        watcher = watching.Watcher()
         try:
             if self._servers:
                 spool.prepare()
@@ -186,6 +187,7 @@ class Supervisor:
                 self._drain(DRAIN_SECONDS)
                 if self._cluster:
                     self._watch_cluster(self._cluster)
+                self._note(watcher.tick)
                 self._nap(TICK_SECONDS)
         finally:
             self._end_all()

@@ -4,9 +4,10 @@ from events.models.access import Grant, History
 from events.models.comparison import ComparisonFinding, ComparisonRun
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
-from events.models.worker import Tidying, Worker
+from events.models.worker import Canary, Tidying, Worker
 
 __all__ = [
+    "Canary",
     "ComparisonFinding",
     "ComparisonRun",
     "Delivery",
