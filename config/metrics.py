@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from events.models import Delivery, EventLog, RuleRun
+from events.models import Canary, Delivery, EventLog, RuleRun
 from events.receiving import answer_counts, disk, spool
 from events.reports import backlog
 from events.worker import scheduler
@@ -170,6 +170,14 @@ def _machine() -> Iterator[Metric]:
             "Since when no worker was seen; missing when none ever was.",
             silent,
         )
+    if settings.CANARY:
+        now, rows = timezone.now(), Canary.objects.exclude(passed_at=None)
+        ages = {
+            name: max(0.0, (now - at).total_seconds())
+            for name, at in rows.values_list("marketplace__name", "passed_at")
+            if at is not None
+        }
+        yield _gauge("canary_age_seconds", "Since when no canary has passed.", ages, "account")
     yield _gauge("spool_files", "Files in this machine's spool folder.", spool.files(), "kind")
     disks = disk.disks()
     free = {each.what: each.free for each in disks}

@@ -28,7 +28,7 @@ Step = Canary.Step
 def shop(world: World, settings: Any) -> Iterator[World]:
     """A shop with a rule for each purchase, whose pages and webhook are served."""
     world.rule("product_purchased", "create_course_enrollment", world.course())
-    settings.CANARY, settings.CANARY_SECONDS = True, 0.3
+    settings.CANARY, settings.CANARY_SECONDS = True, 0.1
     with browsing.serving() as settings.PUBLIC_URL:
         yield world
 

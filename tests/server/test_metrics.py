@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from events.models import Worker
+from events.models import Canary, Worker
 from events.receiving import answer_counts
 from integrations import rate_limit
 from integrations.models import ApiCall, CallBudget
@@ -184,6 +184,16 @@ def test_the_workers_sign_of_life_and_this_machine_are_told(client, settings):
     free = [value for key, value in found.items() if key[0] == "disk_free_bytes"]
     assert free
     assert min(free) > 0
+
+
+@pytest.mark.django_db
+def test_how_old_the_last_canary_is_is_told_where_there_are_any(client, shop, settings):
+    passed = Now() - timedelta(minutes=30)
+    Canary.objects.create(marketplace=shop.marketplace, next_at=Now(), passed_at=passed)
+    sample = "canary_age_seconds", shop.marketplace.name
+    assert sample not in scrape(client)
+    settings.CANARY = True
+    assert 1800 <= scrape(client)[sample] < 3600
 
 
 @pytest.mark.first_database
