@@ -159,6 +159,21 @@ class Reader:
             )
         return value
 
+    def mail_server(self, name: str) -> dict[str, Any]:
+        """Django's EMAIL_ settings of an address such as smtp+tls://user:password@host:587."""
+        if not self.text(name, default=""):
+            return {"EMAIL_HOST": ""}
+        try:
+            found = dict(self._env.email_url(name))
+        except (ValueError, environ.ImproperlyConfigured):
+            found = {}
+        if not found.get("EMAIL_HOST"):
+            raise ImproperlyConfigured(
+                f"{name} must be smtp://host:25, smtp+tls://user:password@host:587 or "
+                "smtp+ssl://user:password@host:465."
+            )
+        return found
+
     def time_zone(self, name: str, *, default: str) -> str:
         """The name of a time zone of the IANA database."""
         value = self.text(name, default=default)

@@ -19,6 +19,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from events.alerts import round
+from events.alerts.problems import Code
 from events.models import Canary, Delivery, EventLog, RuleRun
 from events.receiving import answer_counts, disk, spool
 from events.reports import backlog
@@ -67,6 +69,7 @@ class Admit(Collector):
         yield from _received()
         yield from _actions()
         yield from _calls()
+        yield from _alerts()
         yield from _machine()
 
 
@@ -160,6 +163,12 @@ def _outcome(status: int | None) -> str:
     if status is None:
         return "no_answer"
     return "429" if status == 429 else f"{status // 100}xx"
+
+
+def _alerts() -> Iterator[Metric]:
+    opened = Counter(alert.code for alert in round.open_alerts())
+    numbers = {code.value: opened[code] for code in Code}
+    yield _gauge("alerts_open", "What is wrong, by its code.", numbers, "code")
 
 
 def _machine() -> Iterator[Metric]:

@@ -91,6 +91,19 @@ TEMPLATES = [
     }
 ]
 
+# Who is told of problems, and of which, is set on the Alerts page.
+_mail = env.mail_server("EMAIL_URL")
+EMAIL_HOST = _mail["EMAIL_HOST"]
+EMAIL_PORT = _mail.get("EMAIL_PORT") or 25
+EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = bool(_mail.get("EMAIL_USE_TLS"))
+EMAIL_USE_SSL = bool(_mail.get("EMAIL_USE_SSL"))
+EMAIL_SECONDS = 10.0
+DEFAULT_FROM_EMAIL = env.text(
+    "DEFAULT_FROM_EMAIL", default=f"Admit <admit@{urlsplit(PUBLIC_URL).hostname}>"
+)
+
 LEASE_SECONDS = env.whole("LEASE_SECONDS", default=90, at_least=3)
 # One chain of time limits: call < task < lease < queue retry. A short lease, as tests use it,
 # shortens the others in the same proportion.
@@ -110,6 +123,8 @@ STORE_SECONDS = 3.0
 # So long an answer of /readyz stands, however often it is asked for.
 READY_SECONDS = 1.0
 SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
+# Where `manage.py backup` puts its files.
+BACKUP_DIR = env.folder("BACKUP_DIR", default=BASE_DIR / "var" / "backups")
 # With less room on a disk that Admit writes to, /readyz says so.
 READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
 # Held on the disks that Admit writes to, and given up when one is full; 0 is none.

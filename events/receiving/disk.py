@@ -40,11 +40,12 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """`what` is on it, as in "the spool folder and the database"; `free` is in bytes."""
+    """`what` is on it, as in "the spool folder and the database"; sizes are in bytes."""
 
     what: str
     folder: Path
     free: int
+    size: int
 
     @property
     def ballast(self) -> Path:
@@ -83,8 +84,9 @@ def disks() -> list[Disk]:
         with contextlib.suppress(OSError):
             names, _ = found.setdefault(folder.stat().st_dev, ([], folder))
             names.append(what)
+    usage = {folder: shutil.disk_usage(folder) for _, folder in found.values()}
     return [
-        Disk(" and ".join(names), folder, shutil.disk_usage(folder).free)
+        Disk(" and ".join(names), folder, usage[folder].free, usage[folder].total)
         for names, folder in found.values()
     ]
 

@@ -128,6 +128,18 @@ def files() -> dict[str, int]:
     return {"waiting": len(_waiting()), "set_aside": aside}
 
 
+def oldest() -> datetime | None:
+    """When the delivery was received that waits longest in this machine's folder.
+
+    Raises OSError when it may not look.
+    """
+    waiting = _waiting()
+    if not waiting:
+        return None
+    stamp = waiting[0].name.partition("-")[0]
+    return datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+
+
 def counts() -> dict[str, int | None]:
     """How many files of this machine wait, were set aside, or cannot be opened by our keys.
 

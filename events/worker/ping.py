@@ -1,19 +1,34 @@
-"""The dead-man ping: PING_URL is called while all is well, and alarms somebody when it is not."""
+"""The dead-man ping: PING_URL is called while all is well; calls that stay away are the alarm."""
 
 import logging
+import time
 
 from django.conf import settings
 
+from events.alerts import finding
 from integrations import exchanges
 
 log = logging.getLogger(__name__)
 SECONDS = 10.0
 _failing = False
+# In monotonic seconds.
+_next_at = 0.0
+
+
+def due() -> bool:
+    """Whether it is time to look whether all is well, and to say so."""
+    return bool(settings.PING_URL) and time.monotonic() >= _next_at
 
 
 def send() -> None:
-    """Call PING_URL once; the first of several failures is told, and so is their end."""
-    global _failing
+    """Call PING_URL, unless something is wrong that stops sales.
+
+    The first of several failures is told, and so is their end.
+    """
+    global _failing, _next_at
+    _next_at = time.monotonic() + settings.PING_SECONDS
+    if any(problem.kind.stops_sales for problem in finding.lasting()):
+        return
     headers = {"User-Agent": f"Admit/{settings.VERSION}"}
     reply = exchanges.ask("GET", settings.PING_URL, headers=headers, seconds=SECONDS)
     failed = reply.status is None or not 200 <= reply.status < 300

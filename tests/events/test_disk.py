@@ -126,7 +126,7 @@ def test_little_room_is_said(folder, free: int, file: bytes | None, said: str):
     folder.mkdir()
     if file is not None:
         (folder / disk.FILE).write_bytes(file)
-    sentence = disk.Disk("the spool folder", folder, free).sentence()
+    sentence = disk.Disk("the spool folder", folder, free, 10_000 * MB).sentence()
     assert said in sentence
     assert bool(said) == bool(sentence)
 

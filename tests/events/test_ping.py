@@ -1,14 +1,19 @@
 """The dead-man ping: it is sent while all is well, and waited for by nobody here."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models.functions import Now
 
-from events.worker import canary, ping, watching
-from tests.support import live
+from events.alerts import finding
+from events.models import Canary, Worker
+from events.worker import ping, watching
+from tests.support import factories, live
 from tests.support.postgres import free_port
+from tests.support.queued import run
 from tests.support.receiver import Receiver, answers, healthy, silent
 
 pytestmark = [pytest.mark.first_database, pytest.mark.django_db(transaction=True)]
@@ -16,8 +21,12 @@ pytestmark = [pytest.mark.first_database, pytest.mark.django_db(transaction=True
 
 @pytest.fixture
 def watch(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """What is called while all is well."""
+    """What is called while all is well, and it is."""
+    Worker.objects.create(name="one", seen_at=Now())
     monkeypatch.setattr(ping, "_failing", False)
+    monkeypatch.setattr(ping, "_next_at", 0.0)
+    for each in (watching.PING, watching.CANARY):
+        monkeypatch.setattr(each, "_thread", None)
     with Receiver(path="/a-secret-path?status=up") as receiver:
         settings.PING_URL = receiver.url
         yield receiver
@@ -59,33 +68,35 @@ def test_it_is_never_sent_in_a_transaction(watch):
 
 def test_it_is_sent_every_so_often_and_one_that_gets_no_answer_holds_nothing_up(watch, settings):
     settings.PING_SECONDS = 3600
-    watcher = watching.Watcher()
     watch.behavior = silent
     for _ in range(3):
-        watcher.tick()
+        watching.tick()
     live.until(lambda: watch.requests)
-    watcher._ping_at = 0.0
-    watcher.tick()  # the one before is still under way
+    settings.PING_SECONDS = 0
+    watching.tick()  # the one before is still under way
     assert len(watch.requests) == 1
 
 
-def test_nothing_is_called_unless_it_is_wanted(watch, settings, monkeypatch):
+def test_nothing_is_called_unless_it_is_wanted(watch, settings):
     settings.PING_URL, settings.CANARY = "", False
-    watcher = watching.Watcher()
-    watcher.tick()
-    assert watcher._threads == {}
+    watching.tick()
+    assert (watching.PING._thread, watching.CANARY._thread) == (None, None)
 
 
-def test_a_canary_that_breaks_is_told_and_begun_again(settings, monkeypatch, caplog):
-    def broken() -> None:
-        raise KeyError("dana@example.com")
-
-    monkeypatch.setattr(canary, "due", lambda: True)
-    monkeypatch.setattr(canary, "go_on", broken)
-    settings.PING_URL = ""
-    watcher = watching.Watcher()
-    for _ in range(2):
-        watcher.tick()
-        watcher._threads["canary"].join(live.PATIENCE)
-    broke = [record for record in caplog.records if record.msg == "watching_broke_off"]
-    assert [vars(record)["error"] for record in broke] == ["KeyError", "KeyError"]
+@pytest.mark.parametrize(
+    ("wrong", "stays_away"), [("no_worker", True), ("canary", True), ("failed", False)]
+)
+def test_it_stays_away_while_something_is_wrong_that_stops_sales(
+    watch, settings, wrong: str, stays_away: bool
+):
+    settings.CANARY = True
+    account = factories.MarketplaceFactory.create()
+    if wrong == "no_worker":
+        Worker.objects.update(seen_at=Now() - timedelta(minutes=4))
+    elif wrong == "canary":
+        Canary.objects.create(marketplace=account, next_at=Now(), step="dns", failures=2)
+    else:
+        run(factories.DestinationFactory.create(), status="failed")
+    assert finding.lasting()
+    ping.send()
+    assert watch.requests == [] if stays_away else len(watch.requests) == 1

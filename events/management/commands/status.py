@@ -1,6 +1,7 @@
 """`manage.py status`: is anything waiting, does the worker work, are the sites connected?"""
 
 import json
+import sys
 from argparse import ArgumentParser
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,8 @@ from django.core.management.base import BaseCommand
 from django.db.models import Count
 from django.db.models.functions import Now
 
+from events.alerts import finding
+from events.alerts.sentences import sentence
 from events.models import Delivery, History, RuleRun
 from events.receiving import spool
 from events.reports import backlog, dashboard
@@ -22,8 +25,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="as one JSON object")
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="only what is wrong, and then exit code 1; nothing while all is well",
+        )
 
     def handle(self, **options: Any) -> None:
+        if options["check"]:
+            self._check()
+            return
         found = status()
         if options["json"]:
             self.stdout.write(json.dumps(found))
@@ -53,6 +64,13 @@ class Command(BaseCommand):
                 f"{site['calls_last_minute']} calls in the last minute."
             )
 
+    def _check(self) -> None:
+        problems = finding.lasting()
+        for problem in problems:
+            self.stdout.write(sentence(problem))
+        if problems:
+            sys.exit(1)
+
     def _say_history(self, history: dict[str, int] | None) -> None:
         if history is None:
             return
@@ -75,6 +93,10 @@ def status() -> dict[str, Any]:
         "spool": spool.counts(),
         "runs": {name.value: counts.get(name, 0) for name in RuleRun.Status},
         "oldest_due_seconds": None if oldest is None else round(oldest, 1),
+        "problems": [
+            {"code": each.code.value, "subject": each.subject, "sentence": sentence(each)}
+            for each in finding.lasting()
+        ],
         "integrations": [_site(site) for site in Integration.objects.order_by("name")],
     }
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0017_comparison"),
+        ("events", "0018_alerts"),
         ("integrations", "0011_student_field"),
     ]
 
