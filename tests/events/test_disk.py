@@ -11,9 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
+from config.staff import roles
 from events.receiving import disk, spool
 from events.receiving.disk import MB, Step
+from tests.support.pages import signed_in, words
 from tests.support.shop import refusing
 
 pytestmark = pytest.mark.first_database
@@ -77,7 +80,7 @@ def folder(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def test_it_comes_goes_and_returns_with_the_room_on_the_disk(folder, settings, monkeypatch):
     folder.mkdir()
-    room = SimpleNamespace(free=10 * SIZE)
+    room = SimpleNamespace(free=10 * SIZE, total=20 * SIZE)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
 
     def kept() -> tuple[int, bool]:
@@ -100,7 +103,9 @@ def test_it_comes_goes_and_returns_with_the_room_on_the_disk(folder, settings, m
 
 def test_a_disk_that_refuses_it_is_told_and_stops_nothing(folder, monkeypatch, caplog):
     folder.mkdir()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * SIZE))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * SIZE, total=20 * SIZE)
+    )
 
     def refuse(*_: Any) -> None:
         raise OSError(errno.EFBIG, "too large")
@@ -165,3 +170,22 @@ def test_without_ballast_a_full_disk_loses_them_and_says_so(folder, settings, re
         fill(folder)
         with refusing("events_delivery"):
             assert real_shop.post(b"{}").status_code == 503
+
+
+@pytest.mark.django_db
+def test_the_overview_says_how_much_room_is_left_below_a_gigabyte(folder, monkeypatch):
+    folder.mkdir()
+    viewer = signed_in(roles.VIEWER)
+    room = SimpleNamespace(free=1024 * MB, total=2048 * MB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+
+    def overview() -> str:
+        return " ".join(words(viewer.get(reverse("admin:index"))).split())
+
+    assert "the disk of the spool folder" not in overview()
+    room.free = 700 * MB
+    assert "Little room is left on the disk of the spool folder." in overview()
+    assert "700 MB are left on the disk of the spool folder. Make room soon." in overview()
+    (folder / disk.FILE).write_bytes(b"")
+    assert "The disk of the spool folder is full." in overview()
+    assert "gave up its ballast to keep what SamCart sends. 700 MB are left" in overview()

@@ -1,5 +1,6 @@
 """/metrics, as Prometheus reads it."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +11,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from events.models import Canary, Worker
+from events.alerts.problems import Code
+from events.models import Alert, Canary, Worker
 from events.receiving import answer_counts
 from integrations import rate_limit
 from integrations.models import ApiCall, CallBudget
-from tests.support import factories
+from tests.support import factories, live
 from tests.support.queued import START, run
 
 TOKEN = "a-token-of-the-monitor-for-tests"
@@ -187,6 +189,29 @@ def test_the_workers_sign_of_life_and_this_machine_are_told(client, settings):
 
 
 @pytest.mark.django_db
+def test_open_alerts_are_told_by_their_code(client):
+    now = timezone.now()
+    for number, announced, ended in (
+        (1, now, None),
+        (2, now, None),
+        (3, now, now),
+        (4, None, None),
+    ):
+        Alert.objects.create(
+            code="key_refused",
+            subject=str(number),
+            began_at=now,
+            seen_at=now,
+            announced_at=announced,
+            ended_at=ended,
+        )
+    found = scrape(client)
+    alerts = {key[1]: value for key, value in found.items() if key[0] == "alerts_open"}
+    assert set(alerts) == {code.value for code in Code}
+    assert {code: number for code, number in alerts.items() if number} == {"key_refused": 2}
+
+
+@pytest.mark.django_db
 def test_how_old_the_last_canary_is_is_told_where_there_are_any(client, shop, settings):
     passed = Now() - timedelta(minutes=30)
     Canary.objects.create(marketplace=shop.marketplace, next_at=Now(), passed_at=passed)
@@ -194,6 +219,16 @@ def test_how_old_the_last_canary_is_is_told_where_there_are_any(client, shop, se
     assert sample not in scrape(client)
     settings.CANARY = True
     assert 1800 <= scrape(client)[sample] < 3600
+
+
+@pytest.mark.django_db
+def test_each_metric_is_in_the_guide_and_no_other(client, settings):
+    settings.CANARY = True
+    Worker.objects.create(name="one", seen_at=Now())
+    answer = client.get("/metrics", headers=HEADERS).content.decode()
+    guide = (live.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^# TYPE admit_(\w+)", answer, re.MULTILINE))
+    assert told == set(re.findall(r"\| `admit_(\w+)[{`]", guide))
 
 
 @pytest.mark.first_database

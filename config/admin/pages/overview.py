@@ -16,6 +16,7 @@ from config.admin.parts.page import render
 from events.access import history
 from events.execution import wait_reasons
 from events.models import RuleRun
+from events.receiving import disk
 from events.reports import (
     backlog,
     dashboard,
@@ -38,8 +39,10 @@ def show(request: HttpRequest) -> TemplateResponse:
     in_line = backlog.in_line()
     kept = promise.promise(nothing := promise.unfulfilled())
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
+    little = [each for each in disk.disks() if each.sentence()]
     facts = _facts(
         sites,
+        little,
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=len(missing),
@@ -51,6 +54,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         "admin/index.html",
         title="Overview",
         facts=facts,
+        disks=[each.sentence() for each in little],
         headline=_headline(facts, kept),
         tasks=tasks if facts.to_set_up else [],
         events=dashboard.format_count(came.events),
@@ -88,6 +92,7 @@ def _share(days: list[dashboard.DayTotals]) -> int | None:
 
 def _facts(
     sites: list[Integration],
+    little: list[disk.Disk],
     *,
     not_in: int,
     waiting_for_off: int,
@@ -107,6 +112,8 @@ def _facts(
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
+        full=[each.what for each in little if each.given_up],
+        little_room=[each.what for each in little if not each.given_up],
         history=history.sentence(unread) if unread else "",
         stranded=0 if unread else dashboard.stranded(),
         failed=dashboard.failed(),
