@@ -26,6 +26,8 @@ def said(*running: live.Running) -> dict[str, dict[str, object]]:
 
 
 def test_a_real_one_is_watched_from_all_sides(tmp_path):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     with (
         live.school() as (sandbox, acme),
         Receiver() as watch,
@@ -39,6 +41,7 @@ def test_a_real_one_is_watched_from_all_sides(tmp_path):
             "CANARY": "true",
             "BALLAST_MB": "1",
             "LEASE_SECONDS": "3",
+            "TMPDIR": str(temporary),
         }
         web = admit.up("--no-worker")
         live.until(lambda: "canary_failed" in said(web), what=web.output())
@@ -57,6 +60,7 @@ def test_a_real_one_is_watched_from_all_sides(tmp_path):
         # The canary is in no list, and all of it is gone.
         assert [event["email"] for event in admit.events()] == ["dana@example.com"]
         assert (web.terminate(), workers.terminate()) == (0, 0)
+        assert list(temporary.iterdir()) == []
     assert status == 200
     answers = {
         code: float(n) for code, n in re.findall(r'answers_total{code="(\d+)"} (\S+)', metrics)
