@@ -12,12 +12,14 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import make_msgid
+from uuid import uuid4
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from events.alerts import wording
 from events.models import AlertChannel, AlertMessage
 from integrations import secrets
 from integrations.errors import OutsideError
@@ -82,7 +84,7 @@ def _try(pk: int) -> int:
         again = message.attempts <= len(DELAYS) and message.channel.enabled
         delay = DELAYS[message.attempts - 1] if again else None
         message.next_attempt_at = timezone.now() + delay if delay else None
-        log.warning("alert_not_sent", extra={"message": pk, "code": error.code})
+        log.warning("alert_not_sent", extra={"alert_message": pk, "code": error.code})
     else:
         message.sent_at, message.next_attempt_at = timezone.now(), None
         message.code = message.problem = ""
@@ -97,25 +99,41 @@ def send(message: AlertMessage) -> Sent:
     return _post(message)
 
 
+def test_for(channel: AlertChannel) -> AlertMessage:
+    """A test message for the channel, not saved."""
+    text = wording.test()
+    return AlertMessage(
+        channel=channel,
+        what=AlertMessage.What.TEST,
+        subject=text.subject,
+        text=text.body,
+        uuid=uuid4(),
+    )
+
+
 def _mail(message: AlertMessage) -> Sent:
     if not settings.EMAIL_HOST:
         raise NotSent("no_mail_server", NO_SERVER)
     to = message.channel.person.email
     if not to:
         raise NotSent("no_address", "This person has no e-mail address. Enter one under People.")
+    connection = get_connection(timeout=settings.EMAIL_SECONDS)
     mail = EmailMessage(
         message.subject,
         message.text,
         settings.DEFAULT_FROM_EMAIL,
         [to],
         headers={"Message-ID": make_msgid(message.uuid.hex, domain="admit")},
-        connection=get_connection(timeout=settings.EMAIL_SECONDS),
+        connection=connection,
     )
     server = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
     try:
         mail.send()
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise _explained(error, server) from None
+    finally:
+        # Where TLS or the password fails it is still open.
+        connection.close()
     return Sent(f"The mail server {server} took the message for {to}.")
 
 
@@ -124,7 +142,7 @@ def _explained(error: Exception, server: str) -> NotSent:
     for kind, code, text in _MAIL_FAULTS:
         if isinstance(error, kind):
             return NotSent(code, text.format(server=server))
-    return NotSent("mail_failed", f"The mail server {server} did not take the message.")
+    return NotSent("mail_failed", f"No mail could be made of this for {server}.")
 
 
 _MAIL_FAULTS: list[tuple[type[Exception], str, str]] = [
@@ -149,6 +167,11 @@ _MAIL_FAULTS: list[tuple[type[Exception], str, str]] = [
         "The mail server {server} cannot do what EMAIL_URL asks for: TLS, or a password.",
     ),
     (
+        smtplib.SMTPResponseException,
+        "mail_failed",
+        "The mail server {server} did not take the message. Look into its log.",
+    ),
+    (
         ssl.SSLError,
         "mail_tls",
         "No secure connection to the mail server {server} could be made (TLS). Check the port and "
@@ -167,7 +190,8 @@ _MAIL_FAULTS: list[tuple[type[Exception], str, str]] = [
     (
         smtplib.SMTPServerDisconnected,
         "mail_broken_off",
-        "The mail server {server} broke off the connection.",
+        "The mail server {server} broke off the connection, or did not answer in time. Check host, "
+        "port and the beginning of EMAIL_URL.",
     ),
     (
         OSError,

@@ -1,7 +1,7 @@
 """What is wrong now: each cause looked for by cheap queries, all of them together in `find`."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,35 +21,38 @@ from integrations.models import CallBudget, Integration
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
-# People are counted so far.
-MAX_BUYERS = 1000
+# People and actions are counted so far.
+MAX_COUNT = 1000
 # A disk with less than this share free is nearly full.
 LITTLE_ROOM = 0.05
 # So many days before its end, and each time once more, a token is told of.
 TOKEN_STAGES = (14, 7, 1)
 BACKUP_AGE = timedelta(hours=26)
+_UNDONE = RuleRun.objects.filter(status__in=[Status.FAILED, Status.HELD])
+_BRAKED = Q(status=Status.HELD, code=BRAKED)
 
 
-def find(now: datetime | None = None) -> list[Problem]:
-    """Everything that is wrong now, what stops sales first; also what has not lasted yet."""
+def find(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
+    """What is wrong now, of these codes; what stops sales first. Also what has not lasted yet."""
     now = now or timezone.now()
-    found = [problem for look in LOOKS for problem in look(now)]
+    found = [problem for code in codes for problem in LOOKS[code](now)]
     return sorted(found, key=lambda problem: not problem.kind.stops_sales)
 
 
-def lasting(now: datetime | None = None) -> list[Problem]:
-    """What is wrong now, and has been for as long as its kind may last without anybody's notice."""
+def lasting(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
+    """What is wrong now, and has been for longer than its kind may last."""
     now = now or timezone.now()
     alerts = Alert.objects.filter(ended_at=None).values_list("code", "subject", "began_at")
     began = {(code, subject): at for code, subject, at in alerts}
-    return [problem for problem in find(now) if problem.has_lasted(now, began.get(problem.key))]
+    problems = find(now, codes)
+    return [each for each in problems if each.has_lasted(now, began.get(each.key))]
 
 
 def _no_worker(now: datetime) -> Iterator[Problem]:
     seen = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
     if seen is None or now - seen > timedelta(minutes=2):
         waiting = RuleRun.objects.filter(status=Status.WAITING)
-        yield Problem(Code.NO_WORKER, since=seen, buyers=_buyers(waiting))
+        yield Problem(Code.NO_WORKER, since=seen, buyers=_people(waiting))
 
 
 def _keys_refused(now: datetime) -> Iterator[Problem]:
@@ -69,7 +72,7 @@ def _paused(now: datetime) -> Iterator[Problem]:
 
 def _of_site(code: Code, site: Integration) -> Problem:
     waiting = RuleRun.objects.filter(status=Status.WAITING, integration=site)
-    return Problem(code, str(site.pk), buyers=_buyers(waiting), facts={"name": site.name})
+    return Problem(code, str(site.pk), buyers=_people(waiting), facts={"name": site.name})
 
 
 def _overdue(now: datetime) -> Iterator[Problem]:
@@ -82,7 +85,7 @@ def _overdue(now: datetime) -> Iterator[Problem]:
     ]
     since = min((at for at in oldest if at is not None), default=None)
     if since is not None:
-        yield Problem(Code.OVERDUE, since=since, buyers=_buyers(due))
+        yield Problem(Code.OVERDUE, since=since, buyers=_people(due))
 
 
 def _spooled(now: datetime) -> Iterator[Problem]:
@@ -139,17 +142,18 @@ def _nothing_given(now: datetime) -> Iterator[Problem]:
         yield Problem(Code.NOTHING_GIVEN, since=first, buyers=_people(bought))
 
 
-def _need_a_person(now: datetime) -> Iterator[Problem]:
-    runs = RuleRun.objects.filter(status__in=[Status.FAILED, Status.HELD])
-    braked = Q(status=Status.HELD, code=BRAKED)
-    others = runs.exclude(braked)
-    if others.exists():
-        number = others.order_by()[:MAX_BUYERS].count()
-        yield Problem(Code.NEEDS_A_PERSON, buyers=_buyers(others), facts={"actions": number})
-    held = runs.filter(braked)
-    if held.exists():
-        number = held.order_by()[:MAX_BUYERS].count()
-        yield Problem(Code.BRAKE_ON, facts={"actions": number})
+def _needs_a_person(now: datetime) -> Iterator[Problem]:
+    return _by_runs(Code.NEEDS_A_PERSON, _UNDONE.exclude(_BRAKED))
+
+
+def _brake(now: datetime) -> Iterator[Problem]:
+    return _by_runs(Code.BRAKE_ON, _UNDONE.filter(_BRAKED))
+
+
+def _by_runs(code: Code, runs: QuerySet[RuleRun]) -> Iterator[Problem]:
+    number = runs.order_by()[:MAX_COUNT].count()
+    if number:
+        yield Problem(code, buyers=_people(runs), facts={"actions": number})
 
 
 def _tokens(now: datetime) -> Iterator[Problem]:
@@ -178,26 +182,23 @@ def last_backup() -> datetime | None:
         return None
 
 
-def _buyers(runs: QuerySet[RuleRun]) -> int:
-    return _people(runs)
-
-
 def _people(rows: QuerySet[RuleRun] | QuerySet[EventLog]) -> int:
     newest = rows.order_by("-received_at").values_list("customer", flat=True)
-    return len(set(newest[:MAX_BUYERS]))
+    return len(set(newest[:MAX_COUNT]))
 
 
-LOOKS: tuple[Callable[[datetime], Iterator[Problem]], ...] = (
-    _no_worker,
-    _keys_refused,
-    _paused,
-    _overdue,
-    _spooled,
-    _disks,
-    _canaries,
-    _silence,
-    _nothing_given,
-    _need_a_person,
-    _tokens,
-    _backups,
-)
+LOOKS: dict[Code, Callable[[datetime], Iterator[Problem]]] = {
+    Code.NO_WORKER: _no_worker,
+    Code.KEY_REFUSED: _keys_refused,
+    Code.SITE_PAUSED: _paused,
+    Code.OVERDUE: _overdue,
+    Code.SPOOL_WAITS: _spooled,
+    Code.DISK_LOW: _disks,
+    Code.CANARY_FAILED: _canaries,
+    Code.SILENCE: _silence,
+    Code.NOTHING_GIVEN: _nothing_given,
+    Code.NEEDS_A_PERSON: _needs_a_person,
+    Code.BRAKE_ON: _brake,
+    Code.TOKEN_ENDS: _tokens,
+    Code.BACKUP_OLD: _backups,
+}

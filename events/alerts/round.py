@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from uuid import uuid4
 
+from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -40,11 +42,21 @@ def look() -> bool:
     with transaction.atomic():
         # One at a time, should a look last longer than a minute.
         row = AlertRound.objects.select_for_update().get(pk=AlertRound.ONLY)
-        channels = list(AlertChannel.objects.filter(enabled=True, person__is_active=True))
+        channels = _channels()
         _note(problems, channels, now)
         _end(channels, now)
         _digest(row, channels, now)
     return True
+
+
+def _channels() -> list[AlertChannel]:
+    """Of everybody who wants to be told. Owners get mail unless they turned it off."""
+    owners = get_user_model().objects.filter(is_superuser=True, is_active=True)
+    for owner in owners.exclude(alert_channels__kind=AlertChannel.Kind.EMAIL):
+        AlertChannel.objects.create(person=owner, kind=AlertChannel.Kind.EMAIL)
+    found = AlertChannel.objects.filter(enabled=True, person__is_active=True)
+    mail = [AlertChannel.Kind.EMAIL] if not settings.EMAIL_HOST else []
+    return list(found.exclude(kind__in=mail))
 
 
 def _note(problems: Iterable[Problem], channels: list[AlertChannel], now: datetime) -> None:

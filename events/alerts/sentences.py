@@ -11,7 +11,7 @@ from events.models import Canary
 
 def sentence(problem: Problem) -> str:
     """What is wrong, to what, and what to do."""
-    return " ".join(filter(None, [_SENTENCES[problem.code](problem), _kept_out(problem)]))
+    return " ".join(filter(None, [SENTENCES[problem.code](problem), _kept_out(problem)]))
 
 
 def _kept_out(problem: Problem) -> str:
@@ -162,7 +162,7 @@ def _name(problem: Problem) -> str:
     return str(problem.facts["name"])
 
 
-_SENTENCES: dict[Code, Callable[[Problem], str]] = {
+SENTENCES: dict[Code, Callable[[Problem], str]] = {
     Code.NO_WORKER: _no_worker,
     Code.KEY_REFUSED: _key_refused,
     Code.SITE_PAUSED: _site_paused,

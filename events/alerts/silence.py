@@ -24,7 +24,7 @@ TELLS_HOURS = 2 * WEEK
 # Less than one chance in a thousand is unusual.
 UNLIKELY = 0.001
 # Sales are not quite independent: people buy after a newsletter. So no silence is unusual that is
-# short, or not much longer than one that was normal.
+# short, or not much longer than one that was normal, counted in the sales that are usual meanwhile.
 SHORTEST = 3 * HOUR
 LONGER = 1.5
 
@@ -42,23 +42,23 @@ def judge(sales: Sequence[datetime], now: datetime) -> Silence | None:
 
     Times are in the shop's time zone, in ascending order.
     """
-    if len(sales) < FEWEST_SALES or now - sales[-1] < _normal(sales):
+    if len(sales) < FEWEST_SALES or now - sales[-1] < SHORTEST:
         return None
-    usual = _usual(_rates(sales, now), sales[-1], now)
-    return Silence(sales[-1], usual) if math.exp(-usual) < UNLIKELY else None
+    rates = _rates(sales)
+    usual = _usual(rates, sales[-1], now)
+    # The longest silence yet may have been a fault itself.
+    normal = sorted(_usual(rates, sale, later) for sale, later in pairwise(sales))[-2]
+    if math.exp(-usual) >= UNLIKELY or usual < LONGER * normal:
+        return None
+    return Silence(sales[-1], usual)
 
 
-def _normal(sales: Sequence[datetime]) -> timedelta:
-    """How long a silence may always be. The longest one yet may have been a fault itself."""
-    gaps = sorted(later - sale for sale, later in pairwise(sales))
-    return max(SHORTEST, LONGER * gaps[-2])
-
-
-def _rates(sales: Sequence[datetime], now: datetime) -> list[float]:
+def _rates(sales: Sequence[datetime]) -> list[float]:
     """How many sales are usual in each hour of the week, which begins on Monday."""
-    weeks = (now - sales[0]) / WEEK
-    if now - sales[0] < TELLS_HOURS:
-        return [len(sales) / weeks / HOURS_OF_A_WEEK] * HOURS_OF_A_WEEK
+    weeks = (sales[-1] - sales[0]) / WEEK
+    if weeks < TELLS_HOURS / WEEK:
+        # As if it were an hour at least, should all of them have come at once.
+        return [len(sales) / max(weeks * HOURS_OF_A_WEEK, 1)] * HOURS_OF_A_WEEK
     counts = Counter(_hour_of_week(sale) for sale in sales)
     # Each with its neighbors, so that one quiet Tuesday tells little.
     return [

@@ -76,6 +76,13 @@ class AlertChannel(models.Model):
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(db_default=Now())
 
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["person"], condition=Q(kind="email"), name="alert_email_once"
+            )
+        ]
+
     def __str__(self) -> str:
         return f"{self.get_kind_display()} to {self.person}"
 

@@ -6,10 +6,12 @@ import time
 from django.conf import settings
 
 from events.alerts import finding
+from events.alerts.problems import KINDS
 from integrations import exchanges
 
 log = logging.getLogger(__name__)
 SECONDS = 10.0
+STOPPING_SALES = [code for code, kind in KINDS.items() if kind.stops_sales]
 _failing = False
 # In monotonic seconds.
 _next_at = 0.0
@@ -27,7 +29,7 @@ def send() -> None:
     """
     global _failing, _next_at
     _next_at = time.monotonic() + settings.PING_SECONDS
-    if any(problem.kind.stops_sales for problem in finding.lasting()):
+    if finding.lasting(codes=STOPPING_SALES):
         return
     headers = {"User-Agent": f"Admit/{settings.VERSION}"}
     reply = exchanges.ask("GET", settings.PING_URL, headers=headers, seconds=SECONDS)
