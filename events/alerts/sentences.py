@@ -99,12 +99,12 @@ _CANARY_STEPS: dict[Canary.Step, str] = {
         "No connection to {host} could be made. Check that the proxy runs, and the firewall."
     ),
     Canary.Step.ANSWER: (
-        "{host} answered {status} in place of Admit. Check that the proxy passes /hooks/ on to "
-        "manage.py up."
+        "{host} answered {status} in place of 200. Check that PUBLIC_URL leads to this "
+        "installation, and that the proxy passes /hooks/ on to manage.py up."
     ),
     Canary.Step.SECRET: (
-        "{host} does not know the webhook address that Admit shows. Check that PUBLIC_URL leads to "
-        "this installation; then make a new address and give it to SamCart."
+        "Admit does not know the webhook address that it shows. Make a new address on the SamCart "
+        "page, and give it to SamCart. Check that the database is the right one."
     ),
     Canary.Step.ARRIVAL: (
         "{host} took it, but it is not in this database. Check that PUBLIC_URL leads to this "

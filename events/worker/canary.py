@@ -8,6 +8,7 @@ import hashlib
 import logging
 import time
 from datetime import timedelta
+from http import HTTPStatus
 
 from django.conf import settings
 from django.db.models import Q
@@ -16,7 +17,7 @@ from django.db.models.functions import Now
 from events.models import Canary, Delivery
 from events.receiving import canary
 from events.reports import simulation
-from integrations import credentials, exchanges
+from integrations import credentials, exchanges, secrets, webhook_secrets
 from integrations.exchanges import Cut, Reply
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
@@ -72,12 +73,14 @@ def go_on() -> None:
 
 
 def _note_failure(row: Canary, failure: Failed) -> None:
+    is_new = not row.failures or row.step != failure.step
     row.step, row.detail = failure.step, failure.detail[:100]
     row.failures += 1
     row.next_at = Now() + timedelta(seconds=settings.CANARY_SECONDS)
     row.save(update_fields=["step", "detail", "failures", "next_at"])
-    facts = {"account": row.pk, "step": failure.step.value, "detail": failure.detail}
-    log.warning("canary_failed", extra=facts)
+    if is_new:
+        facts = {"account": row.pk, "step": failure.step.value, "detail": failure.detail}
+        log.warning("canary_failed", extra=facts)
 
 
 def _try(account: Marketplace, row: Canary) -> int:
@@ -109,16 +112,23 @@ def _send(account: Marketplace, row: Canary) -> None:
         "User-Agent": f"Admit/{settings.VERSION} (canary)",
         "Content-Type": "application/json",
     }
-    _judge(exchanges.ask("POST", address, headers=headers, body=body, seconds=CALL_SECONDS))
+    reply = exchanges.ask("POST", address, headers=headers, body=body, seconds=CALL_SECONDS)
+    if reply.status == HTTPStatus.NOT_FOUND and not _is_known(account):
+        raise Failed(Step.SECRET)
+    _judge(reply)
+
+
+def _is_known(account: Marketplace) -> bool:
+    """Whether the database has the address that was posted to; else another server said 404."""
+    digest = secrets.digest(credentials.webhook_secret(account))
+    return webhook_secrets.find(digest) is not None
 
 
 def _judge(reply: Reply) -> None:
-    """Raises Failed for anything but Admit's 200."""
+    """Raises Failed for anything but 200."""
     if reply.status is None:
         raise Failed(_STEP_OF_CUT.get(reply.cut or Cut.BROKEN_OFF, Step.CONNECTION), reply.detail)
-    if reply.status == 404 and "Copy it again from Admit" in reply.text:
-        raise Failed(Step.SECRET)
-    if reply.status != 200:
+    if reply.status != HTTPStatus.OK:
         raise Failed(Step.ANSWER, str(reply.status))
 
 

@@ -142,11 +142,13 @@ def test_rules_that_cannot_be_looked_at_are_named(shop, settings, monkeypatch):
     assert not EventLog.objects.exists()
 
 
-def test_while_no_worker_reads_one_waits_and_no_more_are_sent(shop, settings):
+def test_while_no_worker_reads_one_waits_and_no_more_are_sent(shop, settings, caplog):
     for failures in (1, 2, 3):
         Canary.objects.update(next_at=Now())
         row = result()
         assert (row.step, row.failures, Delivery.objects.count()) == (Step.WORKER, failures, 1)
+    # A failure that goes on is told once.
+    assert [record.msg for record in caplog.records].count("canary_failed") == 1
     settings.CANARY_SECONDS = live.PATIENCE
     Canary.objects.update(next_at=Now())
     with live.working():
