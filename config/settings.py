@@ -112,6 +112,8 @@ CALL_DEADLINE_SECONDS = 20 * _scale
 TASK_SECONDS = max(2, round(60 * _scale))
 QUEUE_RETRY_SECONDS = max(LEASE_SECONDS + 1, round(300 * _scale))
 LOCK_SECONDS = max(1.0, 10 * _scale)
+# So often somebody looks for what is wrong.
+ALERT_SECONDS = max(1.0, 60 * _scale)
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.database(

@@ -38,10 +38,8 @@ ORPHANS_SECONDS = 5.0
 # What was spooled goes before new work: at the start as far as this goes, and then at each tick.
 FIRST_DRAIN_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
-# When no worker has looked for problems for so long, `up` has it done.
-ALERTS_LATE = timedelta(minutes=2)
-# How long it may take.
-ALERTS_SECONDS = 120.0
+# How long a look for problems may take that `up` starts because no worker looks.
+LOOK_SECONDS = 120.0
 
 
 class Program:
@@ -154,7 +152,7 @@ class Supervisor:
         self._enlisted = False
         self._reached_at = 0.0
         # A worker that has just been started looks first.
-        self._look_at = time.monotonic() + ALERTS_LATE.total_seconds()
+        self._look_at = time.monotonic() + 2 * settings.ALERT_SECONDS
         self._stopping = False
 
     def _web_servers(self, listener: socket.socket, write_end: int) -> list[Program]:
@@ -228,11 +226,11 @@ class Supervisor:
 
     def _watch_alerts(self, alerts: Program) -> None:
         """Without a worker somebody must still say that there is none."""
-        if alerts.started and (not alerts.alive() or alerts.running_seconds > ALERTS_SECONDS):
+        if alerts.started and (not alerts.alive() or alerts.running_seconds > LOOK_SECONDS):
             alerts.end()
         elif not alerts.started and time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + ALERTS_LATE.total_seconds() / 4
-            self._note(lambda: alerts.start() if round.due(late=ALERTS_LATE) else None)
+            self._look_at = time.monotonic() + settings.ALERT_SECONDS / 2
+            self._note(lambda: alerts.start() if round.overdue() else None)
 
     def _silent(self, cluster: Program) -> bool:
         """Tick; True when the cluster has shown no life for too long."""

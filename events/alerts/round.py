@@ -20,22 +20,26 @@ from events.alerts.problems import KINDS, Problem
 from events.models import Alert, AlertChannel, AlertMessage, AlertRound
 
 log = logging.getLogger(__name__)
-EVERY = timedelta(minutes=1)
 # What comes back within this time was never over.
 QUIET = timedelta(minutes=5)
 # In the time zone of the installation.
 DIGEST_AT = time(8, 0)
 
 
-def due(*, late: timedelta = timedelta()) -> bool:
-    """Whether it is time to look again, or has been for so long."""
-    return not AlertRound.objects.filter(next_at__gt=Now() - late).exists()
+def due() -> bool:
+    """Whether it is time to look again."""
+    return not AlertRound.objects.filter(next_at__gt=Now()).exists()
+
+
+def overdue() -> bool:
+    """Whether two looks were missed, so that no worker can be looking."""
+    return not AlertRound.objects.filter(next_at__gt=Now() - 2 * _every()).exists()
 
 
 def look() -> bool:
     """Look once, if it is time; whether it was."""
     AlertRound.objects.get_or_create(pk=AlertRound.ONLY)
-    if not AlertRound.objects.filter(next_at__lte=Now()).update(next_at=Now() + EVERY):
+    if not AlertRound.objects.filter(next_at__lte=Now()).update(next_at=Now() + _every()):
         return False
     now = timezone.now()
     problems = finding.find(now)
@@ -47,6 +51,10 @@ def look() -> bool:
         _end(channels, now)
         _digest(row, channels, now)
     return True
+
+
+def _every() -> timedelta:
+    return timedelta(seconds=settings.ALERT_SECONDS)
 
 
 def _channels() -> list[AlertChannel]:

@@ -20,8 +20,8 @@ class Facts:
     not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
     unsigned: Sequence[str] = ()  # receivers that are on and whose secret cannot be opened
     unreachable: Sequence[str] = ()  # integrations that are on and do not answer
-    full: Sequence[str] = ()  # what is on disks that were so full that the ballast was given up
-    little_room: Sequence[str] = ()  # what is on other disks with little room
+    problems: Sequence[str] = ()  # titles of what else is wrong with the installation
+    little_room: Sequence[str] = ()  # what is on disks with little room
     stranded: int = 0  # students
     failed: int = 0
     held: int = 0
@@ -88,13 +88,13 @@ def _grave(facts: Facts) -> list[tuple[object, str, str]]:
             f"The signing secret of {_names(facts.unsigned)} cannot be opened.",
             "sites",
         ),
+        (facts.problems, f"{'. '.join(facts.problems)}.", "problems"),
         (facts.unreachable, f"Cannot connect to {_names(facts.unreachable)}.", "sites"),
         (
             facts.stranded,
             f"{_count(facts.stranded, 'student')} paid and may have lost access.",
             "attention",
         ),
-        (facts.full, f"The disk of {_names(facts.full)} is full.", "disks"),
         (facts.failed, f"{_count(facts.failed, 'action')} failed.", "attention"),
     ]
 
