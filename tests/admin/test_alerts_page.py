@@ -47,9 +47,9 @@ def test_what_is_wrong_is_told_with_what_to_do_and_the_way_there(boss):
 
 
 def test_an_owner_is_told_by_mail_and_others_when_they_want(boss):
-    assert "E-mail ada@example.com everything On" in look(boss)
+    assert "E-mail ada@example.com Everything On" in look(boss)
     eve = signed_in(roles.SUPPORT, email="eve@example.com")
-    assert "E-mail eve@example.com everything Off" in look(eve)
+    assert "E-mail eve@example.com Everything Off" in look(eve)
 
 
 def test_what_one_is_told_of_can_be_chosen(boss):
@@ -78,7 +78,7 @@ def test_a_webhook_is_added_tested_and_deleted(boss):
         channel = AlertChannel.objects.get(kind="slack")
         assert secrets.reveal(channel.sealed_address) == address
         page = look(boss)
-        assert "Slack 127.0.0.1 everything On" in page
+        assert "Slack 127.0.0.1 Everything On" in page
         assert "T0KEN" not in page
         AlertChannel.objects.filter(pk=channel.pk).update(sealed_secret=secrets.seal(crm.secret))
         answer = post(boss, "alerts-test", channel=channel.pk)

@@ -60,6 +60,7 @@ class ChannelForm(forms.Form):
 
     def __init__(self, *args: Any, channel: AlertChannel, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.label_suffix = ""
         self.channel = channel
         if channel.pk:
             del self.fields["kind"], self.fields["address"]
@@ -207,9 +208,9 @@ def _where(channel: AlertChannel) -> str:
 
 
 def _of_what(channel: AlertChannel) -> str:
-    """ "everything", "2 of 12 kinds"."""
+    """ "Everything", "2 of 12 kinds"."""
     if not channel.codes:
-        return "everything"
+        return "Everything"
     return f"{len(channel.codes)} of {len(Code)} kinds"
 
 
