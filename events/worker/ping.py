@@ -25,7 +25,7 @@ def due() -> bool:
 def send() -> None:
     """Call PING_URL, unless something is wrong that stops sales.
 
-    The first of several failures is told, and so is their end.
+    Logs the first of several failures, and their end.
     """
     global _failing, _next_at
     _next_at = time.monotonic() + settings.PING_SECONDS

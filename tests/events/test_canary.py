@@ -47,8 +47,8 @@ def test_it_goes_from_the_public_address_to_a_worker_and_leaves_nothing(shop, se
     assert row.passed_at is not None
     assert (row.step, row.failures) == (Step.PASSED, 0)
     assert timedelta(minutes=59) < row.next_at - timezone.now() <= timedelta(hours=1)
-    (told,) = [record for record in caplog.records if record.msg == "canary_passed"]
-    assert vars(told)["would_run"] == 1
+    (line,) = [record for record in caplog.records if record.msg == "canary_passed"]
+    assert vars(line)["would_run"] == 1
     for model in (Delivery, EventLog, RuleRun, Customer, Product):
         assert not model.objects.exists(), model
     assert shop.sandbox.calls == []
@@ -106,9 +106,9 @@ def test_the_step_that_is_broken_is_named(shop, settings, caplog, broken, step):
     broken(shop, settings)
     row = result()
     assert (row.step, row.failures, row.passed_at) == (step, 1, None)
-    (told,) = [record for record in caplog.records if record.msg == "canary_failed"]
-    assert vars(told)["step"] == step.value
-    assert shop.secret not in f"{told.getMessage()} {vars(told)}"
+    (line,) = [record for record in caplog.records if record.msg == "canary_failed"]
+    assert vars(line)["step"] == step.value
+    assert shop.secret not in f"{line.getMessage()} {vars(line)}"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_while_no_worker_reads_one_waits_and_no_more_are_sent(shop, settings, ca
         Canary.objects.update(next_at=Now())
         row = result()
         assert (row.step, row.failures, Delivery.objects.count()) == (Step.WORKER, failures, 1)
-    # A failure that goes on is told once.
+    # A failure that goes on is logged once.
     assert [record.msg for record in caplog.records].count("canary_failed") == 1
     settings.CANARY_SECONDS = live.PATIENCE
     Canary.objects.update(next_at=Now())

@@ -101,7 +101,7 @@ def test_it_comes_goes_and_returns_with_the_room_on_the_disk(folder, settings, m
     assert list(folder.iterdir()) == []
 
 
-def test_a_disk_that_refuses_it_is_told_and_stops_nothing(folder, monkeypatch, caplog):
+def test_a_disk_that_refuses_it_is_logged_and_stops_nothing(folder, monkeypatch, caplog):
     folder.mkdir()
     monkeypatch.setattr(
         shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * SIZE, total=20 * SIZE)

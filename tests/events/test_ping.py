@@ -1,4 +1,4 @@
-"""The dead-man ping: it is sent while all is well, and waited for by nobody here."""
+"""The dead-man ping: it is sent while all is well, and holds nothing up."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -32,7 +32,7 @@ def watch(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
         yield receiver
 
 
-def told(caplog: Any) -> list[str]:
+def logged(caplog: Any) -> list[str]:
     return [record.msg for record in caplog.records if record.msg.startswith("ping")]
 
 
@@ -43,7 +43,7 @@ def test_its_address_is_called_as_it_stands(watch):
     assert request.body == b""
 
 
-def test_failures_are_told_once_and_so_is_their_end(watch, settings, caplog):
+def test_failures_are_logged_once_and_so_is_their_end(watch, settings, caplog):
     caplog.set_level("INFO")
     address = settings.PING_URL
     for _ in range(2):
@@ -52,11 +52,11 @@ def test_failures_are_told_once_and_so_is_their_end(watch, settings, caplog):
         settings.PING_URL = address
         watch.behavior = answers(404)
         ping.send()
-    assert told(caplog) == ["ping_failed"]
+    assert logged(caplog) == ["ping_failed"]
     watch.behavior = healthy
     ping.send()
     ping.send()
-    assert told(caplog) == ["ping_failed", "ping_works_again"]
+    assert logged(caplog) == ["ping_failed", "ping_works_again"]
     assert "a-secret-path" not in "".join(str(vars(record)) for record in caplog.records)
 
 

@@ -50,9 +50,9 @@ def test_each_thing_that_is_wrong_has_a_sentence_and_what_stops_sales_is_first(w
         f"{course.integration.name} does not accept the key",
         "1 action failed or is held for a person",
     ]
-    told = StringIO()
-    call_command("status", "--json", stdout=told)
-    problems = json.loads(told.getvalue())["problems"]
+    out = StringIO()
+    call_command("status", "--json", stdout=out)
+    problems = json.loads(out.getvalue())["problems"]
     assert [each["sentence"] for each in problems] == lines
     assert [each["code"] for each in problems] == ["key_refused", "needs_a_person"]
 

@@ -51,7 +51,7 @@ def scrape(client: Any) -> dict[tuple[str, ...], float]:
 @pytest.mark.parametrize(
     "header", ["", TOKEN, f"Basic {TOKEN}", "Bearer", f"Bearer {TOKEN}x", "Bearer é"]
 )
-def test_without_the_token_nothing_is_told(client, header: str):
+def test_without_the_token_nothing_is_shown(client, header: str):
     answer = client.get("/metrics", headers={"Authorization": header} if header else {})
     assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Bearer")
     assert b"admit_" not in answer.content
@@ -92,10 +92,10 @@ def test_an_empty_admit_has_every_number_at_zero(client):
 
 
 @pytest.mark.django_db
-def test_what_came_in_is_told(client, shop):
+def test_what_came_in_is_counted(client, shop):
     for _ in range(2):
         assert shop.post(b"{}").status_code == 200
-    assert shop.post(b"{}", secret="nobody-knows-this-secret-of-ours").status_code == 404
+    assert shop.post(b"{}", secret="a-secret-that-does-not-exist-here").status_code == 404
     before = scrape(client)
     assert before["webhook_answers_total", "200"] == 2
     assert before["webhook_answers_total", "404"] == 1
@@ -103,7 +103,7 @@ def test_what_came_in_is_told(client, shop):
 
 
 @pytest.mark.django_db
-def test_repeats_are_told(world, client):
+def test_repeats_are_counted(world, client):
     world.rule("product_purchased", "create_course_enrollment", world.course())
     for _ in range(3):
         world.sell("10_product", order__id=4711)
@@ -112,7 +112,7 @@ def test_repeats_are_told(world, client):
 
 
 @pytest.mark.django_db
-def test_actions_are_told_by_state_and_old_ones_only_while_open(client):
+def test_actions_are_counted_by_state_and_old_ones_only_while_open(client):
     course, now = factories.DestinationFactory.create(), timezone.now()
     for status in ("waiting", "failed", "failed", "held", "done"):
         run(course, status=status, next_attempt_at=now)
@@ -128,7 +128,7 @@ def test_actions_are_told_by_state_and_old_ones_only_while_open(client):
 
 
 @pytest.mark.django_db
-def test_calls_are_told_by_integration_and_outcome(client):
+def test_calls_are_counted_by_integration_and_outcome(client):
     site = factories.IntegrationFactory.create(name='Art "Academy"')
     old = timezone.now() - timedelta(minutes=6)
     for status, at in (
@@ -154,7 +154,7 @@ def test_calls_are_told_by_integration_and_outcome(client):
 
 
 @pytest.mark.django_db
-def test_what_is_left_of_each_budget_is_told(client, settings):
+def test_what_is_left_of_each_budget_is_shown(client, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 110
     site = factories.IntegrationFactory.create(name="Art Academy")
     receiver = factories.ReceiverFactory.create(name="My CRM")
@@ -176,7 +176,7 @@ def test_what_is_left_of_each_budget_is_told(client, settings):
 
 
 @pytest.mark.django_db
-def test_the_workers_sign_of_life_and_this_machine_are_told(client, settings):
+def test_the_workers_sign_of_life_and_this_machine_are_shown(client, settings):
     Worker.objects.create(name="one", seen_at=Now() - timedelta(seconds=40))
     (settings.SPOOL_DIR / "1.known").write_bytes(b"")
     (settings.SPOOL_DIR / "2.known.aside").write_bytes(b"")
@@ -189,7 +189,7 @@ def test_the_workers_sign_of_life_and_this_machine_are_told(client, settings):
 
 
 @pytest.mark.django_db
-def test_open_alerts_are_told_by_their_code(client):
+def test_open_alerts_are_counted_by_their_code(client):
     now = timezone.now()
     for number, announced, ended in (
         (1, now, None),
@@ -212,7 +212,7 @@ def test_open_alerts_are_told_by_their_code(client):
 
 
 @pytest.mark.django_db
-def test_how_old_the_last_canary_is_is_told_where_there_are_any(client, shop, settings):
+def test_the_age_of_the_last_canary_is_shown_where_there_are_any(client, shop, settings):
     passed = Now() - timedelta(minutes=30)
     Canary.objects.create(marketplace=shop.marketplace, next_at=Now(), passed_at=passed)
     sample = "canary_age_seconds", shop.marketplace.name
@@ -227,8 +227,8 @@ def test_each_metric_is_in_the_guide_and_no_other(client, settings):
     Worker.objects.create(name="one", seen_at=Now())
     answer = client.get("/metrics", headers=HEADERS).content.decode()
     guide = (live.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"^# TYPE admit_(\w+)", answer, re.MULTILINE))
-    assert told == set(re.findall(r"\| `admit_(\w+)[{`]", guide))
+    shown = set(re.findall(r"^# TYPE admit_(\w+)", answer, re.MULTILINE))
+    assert shown == set(re.findall(r"\| `admit_(\w+)[{`]", guide))
 
 
 @pytest.mark.first_database
