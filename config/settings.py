@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.staff.acting.note_who_acts",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -177,6 +178,7 @@ RETRY_DELAYS = env.seconds(
 KEEP_PAYLOADS_DAYS = env.days("KEEP_PAYLOADS_DAYS", default=180)
 KEEP_EXCHANGES_DAYS = env.days("KEEP_EXCHANGES_DAYS", default=90)
 KEEP_EVENTS_DAYS = env.days("KEEP_EVENTS_DAYS", default=1095)
+KEEP_AUDIT_DAYS = env.days("KEEP_AUDIT_DAYS", default=1095)
 # Called every so many seconds while all is well; it alarms somebody when the calls stay away.
 PING_URL = env.called_address("PING_URL")
 PING_SECONDS = env.whole("PING_SECONDS", default=60, at_least=1)
