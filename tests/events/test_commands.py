@@ -139,7 +139,7 @@ def test_trigger_ends_with_1_when_the_action_failed(served):
     served.rule("product_purchased", "create_course_enrollment", served.course())
     served.sandbox.faults.add(Fault("status", status=422))
     out = StringIO()
-    with pytest.raises(CommandError, match="It failed; the reason stands above") as failed:
+    with pytest.raises(CommandError, match="It failed; the reason is above") as failed:
         call_command("trigger", "product_purchased", product="77", stdout=out)
     assert failed.value.returncode == 1
     assert "Create Course Enrollment, Course Two: Failed." in out.getvalue()
