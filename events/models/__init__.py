@@ -6,7 +6,7 @@ from events.models.batch import Batch
 from events.models.comparison import ComparisonFinding, ComparisonRun
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
-from events.models.worker import Tidying, Worker
+from events.models.worker import Canary, Tidying, Worker
 
 __all__ = [
     "Alert",
@@ -14,6 +14,7 @@ __all__ = [
     "AlertMessage",
     "AlertRound",
     "Batch",
+    "Canary",
     "ComparisonFinding",
     "ComparisonRun",
     "Delivery",
