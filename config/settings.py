@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config import env_file, environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VERSION = "0.5.0"
+VERSION = "0.6.0"
 
 # Databases and spooled events hold customers' data: no other user of the machine may read them.
 # Set here because every command, web process and worker comes by.
