@@ -1,5 +1,6 @@
 """Secrets at rest: sealed with the first of FIELD_ENCRYPTION_KEYS, opened by any of them."""
 
+import functools
 import hashlib
 import secrets
 
@@ -20,7 +21,12 @@ class SecretUnreadable(Exception):
 
 
 def _keys() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.FIELD_ENCRYPTION_KEYS])
+    return _of(tuple(settings.FIELD_ENCRYPTION_KEYS))
+
+
+@functools.lru_cache(maxsize=4)
+def _of(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in keys])
 
 
 def seal(text: str) -> str:
@@ -52,6 +58,15 @@ def reseal(sealed: str) -> str:
         return _keys().rotate(sealed.encode()).decode()
     except InvalidToken:
         raise SecretUnreadable from None
+
+
+def is_current(sealed: bytes) -> bool:
+    """Whether the first key opens it, so that the others are not needed for it."""
+    try:
+        _of(tuple(settings.FIELD_ENCRYPTION_KEYS[:1])).decrypt(sealed)
+    except InvalidToken:
+        return False
+    return True
 
 
 def digest(secret: str) -> str:

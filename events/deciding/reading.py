@@ -11,6 +11,7 @@ from django.db import Error
 from events.models import Delivery
 from integrations.models import Marketplace
 from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type
+from integrations.secrets import SecretUnreadable
 from integrations.sources import READERS
 from rules import engine
 from rules.models import NamedType, Rule
@@ -53,6 +54,7 @@ class Reading:
     lines: Sequence[LineItem] = ()
     unreadable: str = ""
     fault: Exception | None = None  # a mistake of ours, not of the sender
+    is_sealed: bool = False  # our keys do not open it: another worker may have the one that does
 
 
 def read_all(deliveries: Iterable[Delivery]) -> list[Reading]:
@@ -67,11 +69,12 @@ def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
         if delivery.marketplace_id not in books:
             books[delivery.marketplace_id] = RuleBook(delivery.marketplace)
         book = books[delivery.marketplace_id]
-        body = bytes(delivery.body)
-        sales = book.parse(body, delivery.content_type, delivery.content_encoding)
+        sales = book.parse(delivery.body, delivery.content_type, delivery.content_encoding)
         return Reading(delivery, book, [_evaluate_line(delivery, book, sale) for sale in sales])
     except Unreadable as error:
         return Reading(delivery, unreadable=error.reason)
+    except SecretUnreadable:
+        return Reading(delivery, is_sealed=True)
     except Error:
         raise
     except Exception as error:  # a bug of ours must not stop the others

@@ -2,14 +2,17 @@
 
 from events.models.access import Grant, History
 from events.models.comparison import ComparisonFinding, ComparisonRun
+from events.models.erasures import Erasure, ErasureKey
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
-from events.models.worker import Tidying, Worker
+from events.models.worker import Tidying, Unsealed, Worker
 
 __all__ = [
     "ComparisonFinding",
     "ComparisonRun",
     "Delivery",
+    "Erasure",
+    "ErasureKey",
     "EventLog",
     "EventTerm",
     "Grant",
@@ -17,5 +20,6 @@ __all__ = [
     "RuleRun",
     "RuleTexts",
     "Tidying",
+    "Unsealed",
     "Worker",
 ]

@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from events.models import Delivery
 from events.queue import wake
 from events.receiving import addresses, circuit_breaker, grouped_log, spool, store_delivery
-from integrations import secrets, webhook_secrets
+from integrations import sealed, secrets, webhook_secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.webhook_secrets import WebhookAddress
 from rules.triggers import from_address
@@ -202,7 +202,7 @@ def _delivery(request: HttpRequest, address: WebhookAddress, trigger: str, body:
         query=_text(query.decode("utf-8", "replace"), 2000),
         content_type=_text(request.META.get("CONTENT_TYPE", ""), 255),
         content_encoding=_text(request.META.get("HTTP_CONTENT_ENCODING", ""), 100),
-        body=body,
+        sealed_body=sealed.seal(body),
         body_digest=hashlib.sha256(body).hexdigest(),
     )
 

@@ -83,7 +83,7 @@ def _payloads_that_go(pks: Sequence[int]) -> list[int]:
 
 def _remove_payloads(pks: Sequence[int]) -> int:
     read = Delivery.objects.filter(pk__in=pks, state=Delivery.State.READ, body_removed_at=None)
-    return read.update(body=b"", query="", body_removed_at=Now())
+    return read.update(sealed_body=b"", query="", body_removed_at=Now())
 
 
 # Events

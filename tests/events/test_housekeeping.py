@@ -389,7 +389,7 @@ def many(db) -> Iterator[None]:
     Delivery.objects.bulk_create(
         Delivery(
             marketplace=marketplace,
-            body=b"{}",
+            sealed_body=b"{}",
             body_digest=str(number),
             state=Delivery.State.READ,
             received_at=start + timedelta(hours=number),

@@ -49,7 +49,7 @@ def newest(limit: int, *, email: str | None, order: str | None) -> list[EventLog
     read = events.prefetch_related("runs__integration").order_by("-received_at", "-pk")
     found: list[EventLog | Delivery] = list(read[:limit])
     if not email and not order:
-        unread = Delivery.objects.filter(state=Delivery.State.NEW, events=None).defer("body")
+        unread = Delivery.objects.filter(state=Delivery.State.NEW, events=None).defer("sealed_body")
         found += unread.order_by("-received_at", "-pk")[:limit]
         found.sort(key=lambda entry: entry.received_at, reverse=True)
     return found[:limit]

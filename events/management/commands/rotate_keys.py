@@ -1,15 +1,21 @@
-"""`manage.py rotate_keys`: every stored secret under the first encryption key."""
+"""`manage.py rotate_keys`: every stored secret and body under the first encryption key."""
 
 from enum import Enum
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
+from events.models import ErasureKey
+from events.retention import sealing
 from integrations import secrets
 from integrations.app_registry import APPS
 from integrations.models import Integration, WebhookSecret
 
+BODIES: dict[str, str] = {
+    sealing.Table.DELIVERIES.value: "payload of SamCart",
+    sealing.Table.EXCHANGES.value: "exchange with a site",
+}
 # A secret that is replaced at the very moment is read again; more often than this never happens.
 _TRIES = 10
 
@@ -23,7 +29,8 @@ class _End(Enum):
 
 class Command(BaseCommand):
     help = (
-        "Encrypts every stored secret again with the first of FIELD_ENCRYPTION_KEYS. Put the new "
+        "Encrypts every stored secret, and what SamCart and Thinkific sent, again with the first "
+        "of FIELD_ENCRYPTION_KEYS. May be broken off and run again. Put the new "
         "key in front, restart Admit, so that it can read what is written with it, and then "
         "run this; after it the old key may go. Example: manage.py rotate_keys"
     )
@@ -39,9 +46,14 @@ class Command(BaseCommand):
         hooks = WebhookSecret.objects.all()
         done[noun], faults_here = _rotate(hooks, "sealed", name, noun)
         faults += faults_here
+        if ErasureKey.objects.exists():
+            noun = "key of erasures"
+            done[noun], faults_here = _rotate(ErasureKey.objects.all(), "sealed", "Admit", noun)
+            faults += faults_here
         *counted, last = [_counted(number, noun) for noun, number in done.items()]
         total = _counted(sum(done.values()), "secret")
         self.stdout.write(f"Re-encrypted {total}: {', '.join(counted)} and {last}.")
+        faults += self._rotate_bodies()
         if faults:
             raise CommandError(
                 "\n  ".join(
@@ -52,6 +64,21 @@ class Command(BaseCommand):
                     ]
                 )
             )
+
+    def _rotate_bodies(self) -> list[str]:
+        """Re-encrypt the bodies, and say how many; a sentence for each kind that has unreadable."""
+        faults = []
+        for table, (model, _) in sealing.COLUMNS.items():
+            last = model.objects.aggregate(last=Max("pk"))["last"] or 0
+            done = unreadable = 0
+            for _, written, closed in sealing.renew(table, 0, last):
+                done, unreadable = done + written, unreadable + closed
+            noun = BODIES[table]
+            if done:
+                self.stdout.write(f"Re-encrypted {_counted(done, noun)}.")
+            if unreadable:
+                faults.append(f"{_counted(unreadable, noun)}: {_End.UNREADABLE.value}.")
+        return faults
 
 
 def _rotate(rows: QuerySet[Any], field: str, name: str, noun: str) -> tuple[int, list[str]]:
@@ -81,4 +108,5 @@ def _rotate_one(rows: QuerySet[Any], field: str) -> _End:
 
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    first, *rest = noun.split(" ") if " of " in noun or " with " in noun else [noun]
+    return " ".join([f"{number:,} {first}" + ("" if number == 1 else "s"), *rest])
