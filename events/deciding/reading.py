@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.db import Error
 
+from events.access import erasures
+from events.deciding import anonymous
 from events.models import Delivery
 from integrations.models import Marketplace
 from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type
@@ -33,11 +35,16 @@ class RuleBook:
 
 @dataclass(frozen=True, slots=True)
 class LineItem:
-    """One product or course of a delivery, its trigger, and a verdict for every rule."""
+    """One product or course of a delivery, its trigger, and a verdict for every rule.
+
+    `is_erased`: it is about a sale of somebody whose data was erased, whom the sale here does not
+    name any more.
+    """
 
     sale: SaleEvent
     trigger: Trigger | None
     verdicts: Sequence[engine.Verdict] = ()
+    is_erased: bool = False
 
     @property
     def changes_access(self) -> bool:
@@ -60,7 +67,10 @@ class Reading:
 def read_all(deliveries: Iterable[Delivery]) -> list[Reading]:
     """Read each of the deliveries, with the rules as they stand now."""
     books: dict[int, RuleBook] = {}
-    return [read(delivery, books) for delivery in deliveries]
+    readings = [read(delivery, books) for delivery in deliveries]
+    sales = [line.sale for reading in readings for line in reading.lines]
+    erased = erasures.listed({address for sale in sales for address in anonymous.named(sale)})
+    return [_without(erased, reading) for reading in readings] if erased else readings
 
 
 def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
@@ -79,6 +89,22 @@ def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
         raise
     except Exception as error:  # a bug of ours must not stop the others
         return Reading(delivery, fault=error)
+
+
+def _without(erased: set[str], reading: Reading) -> Reading:
+    """The reading without those of the erased whose sale it is; a new sale is another matter."""
+    lines = []
+    for line in reading.lines:
+        ids = anonymous.ids(line.sale, reading.delivery)
+        named = anonymous.named(line.sale) & erased
+        gone = {address for address in named if erasures.has_sale(address, ids)}
+        if gone:
+            # Nothing is passed on of it, and what is done is done for others only.
+            others = [verdict for verdict in line.verdicts if verdict.rule.target]
+            sale = anonymous.without(line.sale, gone)
+            line = replace(line, sale=sale, verdicts=others, is_erased=True)
+        lines.append(line)
+    return replace(reading, lines=lines)
 
 
 def _evaluate_line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineItem:
