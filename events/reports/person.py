@@ -130,4 +130,6 @@ def look_alikes(person: Person) -> list[Customer]:
     for account, number in numbers.values_list("marketplace", "samcart_customer_id").distinct():
         same |= Q(events__marketplace=account, events__samcart_customer_id=number)
     others = Customer.objects.filter(same).exclude(pk__in=[each.pk for each in person.customers])
-    return list(others.distinct().order_by("email")[:MAX_LOOK_ALIKES])
+    found = list(others.distinct().order_by("email")[: MAX_LOOK_ALIKES + 1])
+    # A number that so many share says nothing: test sales have one for all.
+    return found if len(found) <= MAX_LOOK_ALIKES else []

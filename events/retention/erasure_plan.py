@@ -21,9 +21,9 @@ class ErasurePlan:
 
 
 STAYS = (
-    "Of each event and action its type, product, time and outcome stay, with nothing that says "
-    "whose it was, and a keyed hash, by which nothing that SamCart sends again of these sales "
-    "brings the person back. A new purchase is served as anybody's."
+    "The type, product, time and outcome of each event and action stay, without anything that says "
+    "whose they were. Keyed hashes of the address and the sales stay too: if SamCart sends one of "
+    "these sales again, nothing is done. A new purchase is served as usual."
 )
 NO_ACCESS = "Admit knows of no access that this person has now."
 ACCESS = (
@@ -40,15 +40,15 @@ def plan(person: Person) -> ErasurePlan:
     waiting = person.runs().filter(status__in=["waiting", "running", "held", "failed"]).count()
     goes = [
         _counted(person.events().count(), "event", "loses name, address, numbers and notes"),
-        _counted(person.runs().count(), "action", "loses its customer, message and calls"),
+        _counted(person.runs().count(), "action", "loses customer, message and calls"),
         _counted(
             person.deliveries().filter(body_removed_at=None).count(),
             "payload of SamCart",
             "is removed",
         ),
-        _counted(waiting, "action that waits or failed", "is not carried out any more"),
+        _counted(waiting, "open action", "is not carried out any more"),
         _counted(person.grants().count(), "grant", "is forgotten"),
-        _counted(len(person.customers), "customer", "is deleted, with what search finds it by"),
+        _counted(len(person.customers), "customer", "is deleted, with its words in the search"),
     ]
     return ErasurePlan(
         tuple(filter(None, goes)),
@@ -83,7 +83,7 @@ def _counted(number: int, noun: str, fate: str) -> str:
         return ""
     if number == 1:
         return f"1 {noun} {fate}."
-    first, *rest = noun.split(" ")
+    plural = noun.replace("payload", "payloads") if " of " in noun else f"{noun}s"
     verb, _, object_ = fate.partition(" ")
     many = {"is": "are", "loses": "lose"}[verb]
-    return f"{number:,} {' '.join([first + 's', *rest])} {many} {object_}."
+    return f"{number:,} {plural} {many} {object_}."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -20,7 +21,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from events.access import by_hand
+from events.access import by_hand, erasures
 from events.access.by_hand import Author
 from events.models import (
     ComparisonFinding,
@@ -352,6 +353,29 @@ def test_after_a_restored_copy_the_list_of_the_file_erases_again(past: World):
     past.post(sale(order__id=501))
     past.settle()
     assert EventLog.objects.latest("pk").status == "skipped"
+
+
+def test_the_list_outlives_a_change_of_the_keys(past: World, settings):
+    (old,) = settings.FIELD_ENCRYPTION_KEYS
+    new = Fernet.generate_key().decode()
+    erase(HER)
+    settings.FIELD_ENCRYPTION_KEYS = [new, old]
+    call_command("rotate_keys", stdout=io.StringIO())
+    settings.FIELD_ENCRYPTION_KEYS = [new]
+    assert erasures.listed({HER, PAYER}) == {HER}
+    Erasure.objects.all().delete()
+    ErasureKey.objects.all().delete()
+    assert erasures.restore().has(HER)
+    assert erasures.listed({HER}) == {HER}
+
+
+def test_without_the_key_of_the_list_sales_are_served_and_it_is_said(past, settings, caplog):
+    erase(HER)
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    assert erasures.listed({HER}) == set()
+    assert "erasures_not_opened" in caplog.text
+    with pytest.raises(CommandError, match="list of the erased cannot be read"):
+        erase(reapply=True)
 
 
 def _dump() -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Max, QuerySet
 
+from events.access import erasures
 from events.models import ErasureKey
 from events.retention import sealing
 from integrations import secrets
@@ -49,7 +50,7 @@ class Command(BaseCommand):
         if ErasureKey.objects.exists():
             noun = "key of erasures"
             done[noun], faults_here = _rotate(ErasureKey.objects.all(), "sealed", "Admit", noun)
-            faults += faults_here
+            faults += [*faults_here, *_renew_list()]
         *counted, last = [_counted(number, noun) for noun, number in done.items()]
         total = _counted(sum(done.values()), "secret")
         self.stdout.write(f"Re-encrypted {total}: {', '.join(counted)} and {last}.")
@@ -79,6 +80,15 @@ class Command(BaseCommand):
             if unreadable:
                 faults.append(f"{_counted(unreadable, noun)}: {_End.UNREADABLE.value}.")
         return faults
+
+
+def _renew_list() -> list[str]:
+    """Put the renewed key into the file of the erased as well; a sentence when that failed."""
+    try:
+        erasures.restore()
+    except (OSError, secrets.SecretUnreadable) as error:
+        return [f"ERASED_FILE: not renewed ({type(error).__name__})."]
+    return []
 
 
 def _rotate(rows: QuerySet[Any], field: str, name: str, noun: str) -> tuple[int, list[str]]:
