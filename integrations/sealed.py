@@ -20,14 +20,12 @@ UNREADABLE = "(This cannot be opened with FIELD_ENCRYPTION_KEYS of this server.)
 
 def seal(body: bytes) -> bytes:
     """The body sealed; an empty one stays empty."""
-    return _MARK + _token(body) if body else b""
+    return _MARK + _sealed(body) if body else b""
 
 
 def reveal(stored: bytes) -> bytes:
     """The body that was sealed, or `stored` itself where it is not. Raises SecretUnreadable."""
-    if not is_sealed(stored):
-        return stored
-    return _opened(stored[len(_MARK) :])
+    return _opened(stored.removeprefix(_MARK)) if is_sealed(stored) else stored
 
 
 def is_sealed(stored: bytes) -> bool:
@@ -39,18 +37,15 @@ def seal_text(text: str) -> str:
     """The text sealed, as ASCII; an empty one stays empty."""
     if not text:
         return ""
-    sealed = _token(text.encode("utf-8", "surrogatepass"))
+    sealed = _sealed(text.encode("utf-8", "surrogatepass"))
     return _TEXT_MARK + urlsafe_b64encode(sealed).decode()
 
 
 def reveal_text(stored: str) -> str:
     """The text for people to read; UNREADABLE where no key opens it."""
-    if not is_text_sealed(stored):
-        return stored
     try:
-        opened = _opened(urlsafe_b64decode(stored.removeprefix(_TEXT_MARK)))
-        return opened.decode("utf-8", "surrogatepass")
-    except (secrets.SecretUnreadable, ValueError):
+        return _text(stored)
+    except secrets.SecretUnreadable:
         return UNREADABLE
 
 
@@ -61,35 +56,37 @@ def is_text_sealed(stored: str) -> bool:
 
 def renewed(stored: bytes) -> bytes:
     """The stored body under the first key; itself where it is. Raises SecretUnreadable."""
-    if is_sealed(stored) and secrets.is_current(_as_token(stored[len(_MARK) :])):
+    if is_sealed(stored) and secrets.is_body_current(stored.removeprefix(_MARK)):
         return stored
     return seal(reveal(stored))
 
 
 def renewed_text(stored: str) -> str:
     """The stored text under the first key; itself where it is. Raises SecretUnreadable."""
+    if is_text_sealed(stored) and secrets.is_body_current(_bytes(stored)):
+        return stored
+    return seal_text(_text(stored))
+
+
+def _text(stored: str) -> str:
     if not is_text_sealed(stored):
-        return seal_text(stored)
+        return stored
+    return _opened(_bytes(stored)).decode("utf-8", "surrogatepass")
+
+
+def _bytes(stored: str) -> bytes:
     try:
-        sealed = urlsafe_b64decode(stored.removeprefix(_TEXT_MARK))
+        return urlsafe_b64decode(stored.removeprefix(_TEXT_MARK))
     except ValueError:
         raise secrets.SecretUnreadable from None
-    if secrets.is_current(_as_token(sealed)):
-        return stored
-    return seal_text(_opened(sealed).decode("utf-8", "surrogatepass"))
 
 
-def _token(body: bytes) -> bytes:
+def _sealed(body: bytes) -> bytes:
     packed = zlib.compress(body, _FASTEST)
-    clear = _COMPRESSED + packed if len(packed) < len(body) else _AS_IS + body
-    # The token's own bytes: as text it is a third longer.
-    return urlsafe_b64decode(secrets.seal_bytes(clear))
+    smaller = len(packed) < len(body)
+    return secrets.seal_body(_COMPRESSED + packed if smaller else _AS_IS + body)
 
 
 def _opened(sealed: bytes) -> bytes:
-    clear = secrets.reveal_bytes(_as_token(sealed))
+    clear = secrets.reveal_body(sealed)
     return zlib.decompress(clear[1:]) if clear[:1] == _COMPRESSED else clear[1:]
-
-
-def _as_token(sealed: bytes) -> bytes:
-    return urlsafe_b64encode(sealed)
