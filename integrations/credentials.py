@@ -87,7 +87,7 @@ def save(integration: Integration, secret: str = "") -> None:
         if secret:
             integration.set_secret(secret)
         elif moved:
-            # What the site of before still answers says nothing about this one.
+            # What the old site still answers says nothing about this one.
             integration.secret_version += 1
         if secret or moved:
             integration.connection = Integration.Connection.UNKNOWN

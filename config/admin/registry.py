@@ -3,6 +3,7 @@
 from config.admin import unregistered
 from config.admin.pages import (
     actions,
+    alerts,
     backfill,
     by_hand,
     compare,
@@ -37,6 +38,7 @@ PAGES: list[Page] = [
     *simulate.PAGES,
     *compare.PAGES,
     *queue.PAGES,
+    *alerts.PAGES,
 ]
 
 __all__ = [

@@ -16,7 +16,7 @@ def note_what_is_not_sealed(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0017_comparison"),
+        ("events", "0018_alerts"),
         ("integrations", "0011_student_field"),
     ]
 

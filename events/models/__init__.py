@@ -1,6 +1,7 @@
 """What happened (deliveries, events) and what we did about it (runs)."""
 
 from events.models.access import Grant, History
+from events.models.alerts import Alert, AlertChannel, AlertMessage, AlertRound
 from events.models.comparison import ComparisonFinding, ComparisonRun
 from events.models.erasures import Erasure, ErasureKey
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
@@ -8,6 +9,10 @@ from events.models.runs import RuleRun
 from events.models.worker import Tidying, Unsealed, Worker
 
 __all__ = [
+    "Alert",
+    "AlertChannel",
+    "AlertMessage",
+    "AlertRound",
     "ComparisonFinding",
     "ComparisonRun",
     "Delivery",

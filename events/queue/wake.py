@@ -27,7 +27,7 @@ def wake() -> None:
         return
     if not queued():
         async_task(TASK, broker=_broker())
-        transaction.on_commit(wake_pipe.ring)
+        transaction.on_commit(wake_pipe.notify)
 
 
 def queued() -> bool:

@@ -1,7 +1,7 @@
-"""The wake pipe: by it a process tells the cluster beside it that a wake-up was queued.
+"""The wake pipe: through it a process tells the cluster beside it that a wake-up was queued.
 
-A pipe that `manage.py up` makes for its web server and its cluster. It carries no data and may
-be missing, full or broken: a cluster that hears nothing looks into the queue by itself.
+`manage.py up` makes the pipe for its web servers and its cluster. It carries no data and may be
+missing, full or broken: a cluster that reads nothing from it looks into the queue by itself.
 """
 
 import contextlib
@@ -9,45 +9,47 @@ import os
 import select
 import time
 
-# Environment variables with the pipe's ends, as numbers of open files.
-HEARD = "ADMIT_BELL_HEARD"
-RUNG = "ADMIT_BELL_RUNG"
-# So often a cluster looks by itself: seldom where the pipe tells it, often where nobody does.
-LISTENING_SECONDS = 1.0
-DEAF_SECONDS = 0.05
+# Environment variables with the pipe's two ends, as numbers of open files.
+READ_END = "ADMIT_WAKE_PIPE_READ"
+WRITE_END = "ADMIT_WAKE_PIPE_WRITE"
+# How long a cluster waits before it looks by itself, with the pipe and without it.
+WITH_PIPE_SECONDS = 1.0
+WITHOUT_PIPE_SECONDS = 0.05
 
 
-def hang() -> tuple[int, int]:
-    """A new pipe: the end to read and the end to write. Neither ever blocks."""
+def create() -> tuple[int, int]:
+    """A new pipe: its read end and its write end. Neither ever blocks."""
     ends = os.pipe()
     for end in ends:
         os.set_blocking(end, False)
     return ends
 
 
-def ring() -> None:
-    """Have the cluster look now; without effect where there is no pipe."""
-    end = os.environ.get(RUNG)
+def notify() -> None:
+    """Make the cluster look now. Does nothing where there is no pipe."""
+    end = os.environ.get(WRITE_END)
     if end:
-        with contextlib.suppress(OSError):  # full: it rings already; broken: the cluster has ended
+        # A full pipe has notified already; a broken one has no cluster behind it.
+        with contextlib.suppress(OSError):
             os.write(int(end), b"!")
 
 
-def listen() -> bool:
-    """Wait for a byte, at most until it is time to look anyway; True when one came."""
-    end = os.environ.get(HEARD)
+def wait() -> bool:
+    """Wait for a notification, at most until it is time to look anyway. True when one came."""
+    end = os.environ.get(READ_END)
     if not end:
-        time.sleep(DEAF_SECONDS)
+        time.sleep(WITHOUT_PIPE_SECONDS)
         return False
-    rang, _, _ = select.select([int(end)], [], [], LISTENING_SECONDS)
-    if rang and not _take_rings(int(end)):
-        time.sleep(DEAF_SECONDS)  # nobody is left who could ring: `up` has ended, and we shall
+    readable, _, _ = select.select([int(end)], [], [], WITH_PIPE_SECONDS)
+    if readable and not _empty(int(end)):
+        # `up` has ended, and this process is about to. Until then it must not spin.
+        time.sleep(WITHOUT_PIPE_SECONDS)
         return False
-    return bool(rang)
+    return bool(readable)
 
 
-def _take_rings(end: int) -> bool:
-    """Take all rings; False when the other end is closed everywhere."""
+def _empty(end: int) -> bool:
+    """Read all that is in the pipe. False when every write end is closed."""
     try:
         return bool(os.read(end, 65536))
     except BlockingIOError:

@@ -15,7 +15,15 @@ from django.contrib.sessions.models import Session
 from django.db.models import JSONField, Model, Q, TextField
 from django.db.models.functions import Cast, Now
 
-from events.models import ComparisonFinding, ComparisonRun, Delivery, EventLog, RuleRun
+from events.models import (
+    Alert,
+    AlertMessage,
+    ComparisonFinding,
+    ComparisonRun,
+    Delivery,
+    EventLog,
+    RuleRun,
+)
 from integrations import sealed
 from integrations.models import ApiCall, Integration, ThinkificUser
 from integrations.redaction import Redactor
@@ -33,6 +41,8 @@ LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     ComparisonRun: ("message", "left_out"),
     ThinkificUser: ("fields_known",),
     Integration: ("connection_message",),
+    Alert: ("subject", "facts"),
+    AlertMessage: ("subject", "text", "problem"),
     LogEntry: ("object_repr", "change_message"),
 }
 

@@ -131,7 +131,7 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
 def refresh(integration: Integration, *, until: float = float("inf")) -> Changes:
     """Read the site's catalog and store it, because a person asks; raises what `read` raises.
 
-    A pause puts nobody off who wants to know now: the answer makes a new one where it must.
+    A pause does not put off a person who asks: the answer makes a new one where it must.
     """
     rate_limit.unblock(integration.pk)
     changes = store(integration, read(integration, until=until))
@@ -190,7 +190,7 @@ def _store_destinations(
         new[kind] += row.pk is None or not row.listed
         _save_changed(row, values | listed)
     left = [row for key, row in known.items() if key not in found.destinations and row.listed]
-    # Of a bundle nobody tells the courses any more: each action asks for them.
+    # The courses of a bundle are not listed any more: each action asks for them.
     Destination.objects.filter(pk__in=[row.pk for row in left]).update(
         unlisted_at=Now(), course_ids=[]
     )

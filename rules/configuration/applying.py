@@ -1,4 +1,4 @@
-"""Writing what a file says and the database does not; each change is told as one sentence."""
+"""Writes what a file says and the database does not; each change is one sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ Row = TypeVar("Row")
 
 
 class ConcurrentChange(Exception):
-    """Somebody else changed what the check had seen: check again."""
+    """Someone else changed what the check had seen: check again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def write(configuration: Configuration, sites: dict[str, Site], *, prune: bool) 
     """Bring the database up to the file; needs a transaction and a checked configuration.
 
     Rows that are as the file says are not written. Raises ConcurrentChange, and IntegrityError,
-    when somebody else has changed something since the check.
+    when someone else has changed something since the check.
     """
     report = ApplyReport()
     stored = Stored.load(lock=True)
@@ -220,7 +220,7 @@ def _write_products(
 ) -> dict[tuple[str, str], Product]:
     """The products of the file by account and id; those that are missing are made.
 
-    One that is there keeps its name: SamCart tells that with each event.
+    One that is there keeps its name: SamCart sends that with each event.
     """
     there = Product.objects.filter(kind=Product.Kind.PRODUCT).select_related("marketplace")
     products = {(each.marketplace.name, each.external_id): each for each in there}

@@ -90,6 +90,8 @@ PAGES = [
     "/admin/simulate/?event={event:done}",
     "/admin/compare/",
     "/admin/queue/",
+    "/admin/alerts/",
+    "/admin/alerts/channel/",
     "/admin/auth/user/",
     "/admin/auth/user/add/",
     "/admin/auth/user/{user}/change/",
@@ -122,11 +124,12 @@ SAYING = [
 ]
 # Opened before or after somebody is signed in; and the stock list of an app, which is not there.
 ELSEWHERE = {"login", "logout", "app_list"}
-RULES = {
-    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
-    # To describe each element that passed takes longer than to look at it.
-    "resultTypes": ["violations"],
-}
+# To describe each element that passed takes longer than to look at it.
+LESS = {"resultTypes": ["violations"]}
+TAGS = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+ALL_RULES = {"runOnly": TAGS, **LESS}
+# The colors are all that dark differs in.
+COLOR_RULES = {"runOnly": {"type": "rule", "values": ["color-contrast"]}, **LESS}
 CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']"
 # Of a group of radio buttons Tab reaches one; the arrow keys do the rest.
 MARK = """controls => {
@@ -166,9 +169,9 @@ def complaints(page: Page) -> list[str]:
     return found
 
 
-def barriers(page: Page) -> list[str]:
-    """What axe finds against WCAG A and AA, as "rule: element"."""
-    found: list[dict[str, Any]] = Axe().run(page, options=RULES).response["violations"]
+def barriers(page: Page, rules: dict[str, Any]) -> list[str]:
+    """What axe finds against these of its rules, as "rule: element"."""
+    found: list[dict[str, Any]] = Axe().run(page, options=rules).response["violations"]
     return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
 
@@ -179,11 +182,15 @@ EMPTY_CELLS = """() => [...document.querySelectorAll("table.cards td, table.card
 
 
 def of_page(path: str, page: Page, said: list[str]) -> list[str]:
-    """Each fault of the page that is open, as a line."""
+    """Each fault of the page that is open, in light and dark, as a line."""
     wide = browsing.overflow(page)
-    found = [*said, *barriers(page), *([f"overflows by {wide} px"] if wide > 0 else [])]
+    # First what was said until now: axe breaks the policy itself.
+    found = [*said, *([f"overflows by {wide} px"] if wide > 0 else []), *barriers(page, ALL_RULES)]
     # In a card a cell without anything is a gap.
     found += [f"has an empty cell: {cell}" for cell in page.evaluate(EMPTY_CELLS)]
+    page.emulate_media(color_scheme="dark")
+    found += [f"in the dark: {fault}" for fault in barriers(page, COLOR_RULES)]
+    page.emulate_media(color_scheme="light")
     return [f"{path} {fault}" for fault in found]
 
 
@@ -229,11 +236,11 @@ def test_no_page_of_the_admin_is_left_out(place):
     assert not left_out, "\n".join(left_out)
 
 
-@pytest.mark.parametrize("look", browsing.LOOKS, ids=lambda look: look.name)
+@pytest.mark.parametrize("size", [browsing.WIDE, browsing.NARROW], ids=["wide", "narrow"])
 def test_every_page_is_sound_fits_its_window_and_has_no_barriers(
-    place, address, browser, look: browsing.Look
+    place, address, browser, size: tuple[int, int]
 ):
-    with browsing.window(browser, look) as context:
+    with browsing.window(browser, browsing.Look(size)) as context:
         page = context.new_page()
         said = complaints(page)
         page.goto(f"{address}/admin/login/")

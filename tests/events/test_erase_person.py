@@ -454,6 +454,9 @@ OF_HER_ROWS = labels(
 NAMES_NOBODY = labels(
     """
     admin.LogEntry: object_id
+    events.Alert: code
+    events.AlertChannel: codes sealed_address sealed_secret
+    events.AlertMessage: code
     events.ComparisonFinding: name
     events.ComparisonRun: courses page_digest started_by
     events.Delivery: address_trigger

@@ -361,7 +361,7 @@ def test_a_cluster_that_was_started_without_the_database_is_enlisted_later(db, m
         if next(ticks) == 2:
             up.stop()
 
-    monkeypatch.setenv(wake_pipe.RUNG, "")
+    monkeypatch.setenv(wake_pipe.WRITE_END, "")
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(supervisor, "Program", StillCluster)
     monkeypatch.setattr(supervisor, "TICK_SECONDS", 0.0)

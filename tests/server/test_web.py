@@ -178,7 +178,7 @@ def test_killed_processes_of_the_webhook_cost_what_they_held_and_no_more(admit):
         line.sendall(SALE)
         assert line.recv(100).startswith(b"HTTP/1.1 200 ")
     assert admit.sell("eve@example.com", order=2) == 200
-    assert running.program("web") != main
+    live.until(lambda: running.program("web") != main, what="another web server")
     assert len(admit.events()) == 3
     assert running.terminate() == 0
 

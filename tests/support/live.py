@@ -173,6 +173,7 @@ class Installation:
             "SPOOL_DIR": str(self.folder / "spool"),
             "ERASED_FILE": str(self.folder / "erased.jsonl"),
             "WEB_CONCURRENCY": "1",
+            "BALLAST_MB": "0",
         }
         settings = {
             "SECRET_KEY": "only-for-live-tests-" + "x" * 40,

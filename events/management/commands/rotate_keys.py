@@ -7,12 +7,18 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Max, QuerySet
 
 from events.access import erasures
-from events.models import ErasureKey
+from events.models import AlertChannel, ErasureKey
 from events.retention import sealing
 from integrations import secrets
 from integrations.app_registry import APPS
 from integrations.models import Integration, WebhookSecret
 
+# Other sealed columns, which may be empty: (model, column, what it holds).
+MORE: tuple[tuple[Any, str, str], ...] = (
+    (AlertChannel, "sealed_address", "address for alerts"),
+    (AlertChannel, "sealed_secret", "secret for alerts"),
+    (ErasureKey, "sealed", "key of erasures"),
+)
 BODIES: dict[str, str] = {
     sealing.Table.DELIVERIES.value: "payload of SamCart",
     sealing.Table.EXCHANGES.value: "exchange with a site",
@@ -47,10 +53,12 @@ class Command(BaseCommand):
         hooks = WebhookSecret.objects.all()
         done[noun], faults_here = _rotate(hooks, "sealed", name, noun)
         faults += faults_here
-        if ErasureKey.objects.exists():
-            noun = "key of erasures"
-            done[noun], faults_here = _rotate(ErasureKey.objects.all(), "sealed", "Admit", noun)
-            faults += [*faults_here, *_renew_list()]
+        for model, field, noun in MORE:
+            rows = model.objects.exclude(**{field: ""})
+            if rows.exists():
+                done[noun], faults_here = _rotate(rows, field, "{0}", noun)
+                faults += faults_here
+        faults += _renew_list()
         *counted, last = [_counted(number, noun) for noun, number in done.items()]
         total = _counted(sum(done.values()), "secret")
         self.stdout.write(f"Re-encrypted {total}: {', '.join(counted)} and {last}.")
@@ -85,7 +93,8 @@ class Command(BaseCommand):
 def _renew_list() -> list[str]:
     """Put the renewed key into the file of the erased as well; a sentence when that failed."""
     try:
-        erasures.restore()
+        if ErasureKey.objects.exists():
+            erasures.restore()
     except (OSError, secrets.SecretUnreadable) as error:
         return [f"ERASED_FILE: not renewed ({type(error).__name__})."]
     return []
@@ -118,5 +127,11 @@ def _rotate_one(rows: QuerySet[Any], field: str) -> _End:
 
 
 def _counted(number: int, noun: str) -> str:
-    first, *rest = noun.split(" ") if " of " in noun or " with " in noun else [noun]
-    return " ".join([f"{number:,} {first}" + ("" if number == 1 else "s"), *rest])
+    if number == 1:
+        return f"1 {noun}"
+    first, joint, rest = next(
+        (parts for word in (" of ", " for ", " with ") if (parts := noun.partition(word))[1]),
+        (noun, "", ""),
+    )
+    plural = f"{first}es" if first.endswith("s") else f"{first}s"
+    return f"{number:,} {plural}{joint}{rest}"
