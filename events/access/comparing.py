@@ -53,7 +53,7 @@ def start(site: Integration, *, by: str) -> ComparisonRun:
 
 
 def due() -> bool:
-    """Whether a comparison waits for somebody to go on with it."""
+    """Whether a comparison waits to be continued."""
     return ComparisonRun.objects.due().exists()
 
 

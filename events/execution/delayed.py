@@ -1,4 +1,4 @@
-"""Endings whose day has come: they are decided on as the ledger stands now."""
+"""Endings whose day has come: they are decided by the ledger as it is now."""
 
 import logging
 

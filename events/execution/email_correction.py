@@ -92,7 +92,7 @@ def _withdrawn(event: EventLog, came: str) -> str:
 def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:
     """The customer with this address; a new one who pays gets the name that the body tells."""
     names = {}
-    # Someone who only knows a withdrawn address must not name anybody.
+    # Someone who only knows a withdrawn address must not be able to name customers.
     if sale and not event.withdrawn:
         names = {"first_name": sale.first_name, "last_name": sale.last_name}
     customer, _ = Customer.objects.get_or_create(

@@ -1,4 +1,4 @@
-"""What still needs a person, and that somebody has seen to it."""
+"""What still needs a person, and how it is marked as dealt with."""
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -19,12 +19,12 @@ def gave_nothing() -> QuerySet[EventLog]:
 
 
 def not_understood() -> QuerySet[EventLog]:
-    """Events that could not be read, or whose type nobody knows."""
+    """Events that could not be read, or whose type is unknown."""
     return EventLog.objects.filter(NOT_UNDERSTOOD)
 
 
 def needs_a_person(event: EventLog) -> bool:
-    """Whether this event was left undone and nobody has dealt with it."""
+    """Whether this event was left undone and is not marked as dealt with."""
     if event.dealt_with_at is not None:
         return False
     paid = event.gave_nothing and event.trigger == Trigger.PRODUCT_PURCHASED

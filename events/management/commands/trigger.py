@@ -59,7 +59,7 @@ class Command(BaseCommand):
         if any(event.status in sample_sale.UNFINISHED for event in events):
             self.stdout.write("It goes on by itself; see it again with manage.py events.")
         if any(event.status == EventLog.Status.FAILED for event in events):
-            raise CommandError("It failed; the reason stands above.")
+            raise CommandError("It failed; the reason is above.")
 
 
 def webhook(marketplace: str | None, url: str | None) -> str:
