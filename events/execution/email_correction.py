@@ -12,6 +12,8 @@ from events.deciding.reading import read
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun
 from events.queue.wake import wake
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Customer
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.samcart.parser import SaleEvent
@@ -62,6 +64,7 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         message = held or f"Queued for {customer.readable_email}, which {by} gave."
         queued = [_go_on(run, customer, message, held) for run in found]
         refresh_event(event.pk)
+        audit.record(Act.EMAIL_CORRECTED, event, after={"email": customer.readable_email})
         wake()
     return sum(queued)
 

@@ -1,9 +1,12 @@
 """What still needs a person, and how it is marked as dealt with."""
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from events.models import EventLog
+from integrations import audit
+from integrations.audit import Act
 from rules.triggers import Trigger
 
 Status = EventLog.Status
@@ -35,4 +38,6 @@ def mark_reviewed(events: QuerySet[EventLog], *, by: str) -> int:
     """Note that this person has dealt with those that were left undone; how many they were."""
     undone = EventLog.objects.filter(GAVE_NOTHING | NOT_UNDERSTOOD)
     chosen = undone.filter(pk__in=list(events.order_by().values_list("pk", flat=True)))
-    return chosen.update(dealt_with_at=Now(), dealt_with_by=by[:150])
+    with transaction.atomic():
+        audit.record_all(Act.EVENT_DISMISSED, chosen)
+        return chosen.update(dealt_with_at=Now(), dealt_with_by=by[:150])

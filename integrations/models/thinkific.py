@@ -55,6 +55,19 @@ class Integration(models.Model):
     refreshed_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    # What the audit compares. An address to post to may hold a secret of its receiver.
+    audited = (
+        "name",
+        "app",
+        "site",
+        "secret_expires_on",
+        "welcome_emails_on",
+        "send_welcome_email",
+        "student_field",
+        "enabled",
+    )
+    audited_secrets = ("sealed_secret", "url")
+
     class Meta:
         constraints = [
             models.UniqueConstraint(

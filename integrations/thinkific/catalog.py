@@ -8,7 +8,8 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from integrations import rate_limit
+from integrations import audit, rate_limit
+from integrations.audit import Act
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific import explain
@@ -154,9 +155,11 @@ def by_number(integration: Integration, kind: str, number: int, name: str) -> De
 
 def enter(row: Destination) -> None:
     """Keep what `by_number` made of a person's entry; a refresh leaves it as it is."""
-    Destination.objects.bulk_create(
-        [row], update_conflicts=True, unique_fields=_KEY, update_fields=_ENTERED
-    )
+    with transaction.atomic():
+        Destination.objects.bulk_create(
+            [row], update_conflicts=True, unique_fields=_KEY, update_fields=_ENTERED
+        )
+        audit.record(Act.COURSE_ENTERED, row, after={"external_id": row.external_id})
 
 
 def _note_unreachable(integration: Integration, message: str) -> None:

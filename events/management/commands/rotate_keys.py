@@ -9,8 +9,9 @@ from django.db.models import Max, QuerySet
 from events.access import erasures
 from events.models import AlertChannel, ErasureKey
 from events.retention import sealing
-from integrations import secrets
+from integrations import audit, secrets
 from integrations.app_registry import APPS
+from integrations.audit import Act
 from integrations.models import Integration, WebhookSecret
 
 # Other sealed columns, which may be empty: (model, column, what it holds).
@@ -59,6 +60,7 @@ class Command(BaseCommand):
                 done[noun], faults_here = _rotate(rows, field, "{0}", noun)
                 faults += faults_here
         faults += _renew_list()
+        audit.record(Act.KEYS_ROTATED, after={**done, "not re-encrypted": len(faults)})
         *counted, last = [_counted(number, noun) for noun, number in done.items()]
         total = _counted(sum(done.values()), "secret")
         self.stdout.write(f"Re-encrypted {total}: {', '.join(counted)} and {last}.")
