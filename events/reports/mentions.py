@@ -25,7 +25,7 @@ from events.models import (
     RuleRun,
 )
 from integrations import sealed
-from integrations.models import ApiCall, Integration, ThinkificUser
+from integrations.models import ApiCall, AuditEntry, Integration, ThinkificUser
 from integrations.redaction import Redactor
 from integrations.samcart.body import read_object
 from integrations.samcart.encoding import opened
@@ -41,6 +41,8 @@ LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     ComparisonRun: ("message", "left_out"),
     ThinkificUser: ("fields_known",),
     Integration: ("connection_message",),
+    # Changed by `audit.forget` alone.
+    AuditEntry: ("name", "before", "after", "note"),
     Alert: ("subject", "facts"),
     AlertMessage: ("subject", "text", "problem"),
     LogEntry: ("object_repr", "change_message"),

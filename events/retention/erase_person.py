@@ -23,7 +23,9 @@ from events.reports import mentions
 from events.reports.mentions import Closed
 from events.reports.person import Person
 from events.retention import rewriting
-from integrations.models import ApiCall, Customer, ThinkificUser
+from integrations import audit
+from integrations.audit import ERASED, Act, Subject
+from integrations.models import ApiCall, AuditEntry, Customer, ThinkificUser
 from integrations.secrets import SecretUnreadable
 
 log = logging.getLogger(__name__)
@@ -77,11 +79,19 @@ def erase(whom: Person, *, wait: float = WAIT_SECONDS) -> Erased:
         lock()
         _check(whom)
         _erase_rows(whom, done)
+        _record(whom, done)
     _erase_files(whom, done)
     if sentence := rewriting.rewrite():
         done.left.append(sentence)
     log.info("person_erased", extra={"events": done.events, "actions": done.actions})
     return done
+
+
+def _record(whom: Person, done: Erased) -> None:
+    """The audit says that it was done and how much it was, and not of whom."""
+    numbers = ", ".join(str(each.pk) for each in whom.customers)
+    counts = {"events": done.events, "actions": done.actions, "payloads": done.payloads}
+    audit.record(Act.ERASED, Subject("customer", numbers[:40], ERASED), after=counts)
 
 
 def _counted(number: int, noun: str) -> str:
@@ -133,8 +143,15 @@ def _erase_mentions(whom: Person, done: Erased) -> None:
     own = set(whom.events().values_list("pk", flat=True))
     runs = set(whom.runs().values_list("pk", flat=True))
     for found in mentions.mentions(whom.redactor, own=own, own_runs=runs, closed=closed):
+        if isinstance(found.row, AuditEntry):
+            continue
         rows = type(found.row)._default_manager.filter(pk=found.row.pk)
         done.mentions += rows.update(**found.without)
+    done.mentions += audit.forget(
+        whom.redactor.addresses,
+        beside=whom.redactor.words,
+        about=[*whom.customers, *whom.events()],
+    )
     if closed.number:
         what = "1 payload" if closed.number == 1 else f"{closed.number:,} payloads"
         done.left.append(f"{what} could not be looked into: no key of this server opens them.")

@@ -39,7 +39,7 @@ from events.retention import erase_person, returned
 from integrations import sealed
 from integrations.call_log import kept
 from integrations.exchanges import Exchange
-from integrations.models import ApiCall, Customer, Destination
+from integrations.models import ApiCall, AuditEntry, Customer, Destination
 from rules.actions import Action
 from tests.support import factories
 from tests.support.samcart import changed
@@ -223,7 +223,7 @@ def test_each_known_thing_is_in_the_export(past: World):
     assert [each["what_samcart_sent"]["order"]["id"] for each in told["not_read_yet"]] == [900]
     elsewhere = {each["where"] for each in told["elsewhere"]}
     names = {"event", "API call", "comparison run", "comparison finding", "delivery", "session"}
-    assert elsewhere == names | {"integration", "log entry"}
+    assert elsewhere == names | {"integration", "log entry", "change"}
     for word in HERS:
         assert word.casefold() in text.casefold(), word
     # Nothing that is said of others.
@@ -245,6 +245,8 @@ def test_the_command_writes_a_private_file_and_names_who_may_be_the_same(past: W
         call_command("export_person", HER, to=str(file))
     call_command("export_person", HER, stdout=out)
     assert '"customers": [' in out.getvalue()
+    entry = AuditEntry.objects.latest("pk")
+    assert (entry.act, entry.name) == ("exported", HER)
 
 
 # Erase
@@ -263,6 +265,8 @@ def test_erasing_leaves_nothing_of_the_person_anywhere(past: World, caplog):
     assert "Erased: 1 customer, 5 events, " in said
     assert "1 file of the spool" in said
     assert found_of(HERS) == set()
+    entry = AuditEntry.objects.latest("pk")
+    assert (entry.act, entry.name, (entry.after or {})["events"]) == ("erased", "(erased)", 5)
     assert not any(word.casefold() in caplog.text.casefold() for word in HERS)
     assert "person_erased" in caplog.text
     # Type, time and outcome stay.
@@ -380,8 +384,8 @@ def test_without_the_key_of_the_list_sales_are_served_and_it_is_said(past, setti
 
 def _dump() -> str:
     out = io.StringIO()
-    # Without the words of the search, which are made of the rest.
-    but = ["events.EventTerm", "integrations.SearchTerm"]
+    # Without the words of the search, made of the rest, and the audit, which takes no such row.
+    but = ["events.EventTerm", "integrations.SearchTerm", "integrations.AuditEntry"]
     call_command("dumpdata", "events", "integrations", exclude=but, stdout=out)
     return out.getvalue()
 
@@ -455,6 +459,7 @@ NAMES_NOBODY = labels(
     """
     admin.LogEntry: object_id
     events.Alert: code
+    integrations.AuditEntry: act address kind number place who
     events.AlertChannel: codes sealed_address sealed_secret
     events.AlertMessage: code
     events.ComparisonFinding: name

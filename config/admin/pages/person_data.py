@@ -11,6 +11,8 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.reports import person, person_data
 from events.retention import erase_person, erasure_plan
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Customer
 
 EXPORT, ERASE = "events.export_eventlog", "events.erase_eventlog"
@@ -18,6 +20,7 @@ EXPORT, ERASE = "events.export_eventlog", "events.erase_eventlog"
 
 def download(customer: Customer) -> HttpResponse:
     """All that Admit holds of the customer, as a file."""
+    audit.record(Act.EXPORTED, customer)
     return HttpResponse(
         person_data.as_json(person.of([customer])),
         headers={

@@ -8,6 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from events.reports import person, person_data
+from integrations import audit
+from integrations.audit import Act, Subject
 
 
 class Command(BaseCommand):
@@ -23,6 +25,8 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         somebody = person.find(options["email"])
         text = person_data.as_json(somebody)
+        name = ", ".join(sorted(somebody.addresses))
+        audit.record(Act.EXPORTED, Subject("customer", name=name[:500]))
         if options["to"]:
             _write(Path(options["to"]), text)
             self.stdout.write(f"Written to {options['to']}. It holds personal data: keep it safe.")

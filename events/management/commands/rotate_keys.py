@@ -60,11 +60,11 @@ class Command(BaseCommand):
                 done[noun], faults_here = _rotate(rows, field, "{0}", noun)
                 faults += faults_here
         faults += _renew_list()
-        audit.record(Act.KEYS_ROTATED, after={**done, "not re-encrypted": len(faults)})
         *counted, last = [_counted(number, noun) for noun, number in done.items()]
         total = _counted(sum(done.values()), "secret")
         self.stdout.write(f"Re-encrypted {total}: {', '.join(counted)} and {last}.")
         faults += self._rotate_bodies()
+        audit.record(Act.KEYS_ROTATED, after={**done, "not re-encrypted": len(faults)})
         if faults:
             raise CommandError(
                 "\n  ".join(
