@@ -12,9 +12,9 @@ SHORTEST_WORD = 3
 
 
 class Redactor:
-    """Knows a person by e-mail addresses; names and other words count only beside one of these.
+    """Finds a person by e-mail addresses. Names and other words count only beside an address.
 
-    An address within a longer one is another person's.
+    An address that is part of a longer one is another person's.
     """
 
     def __init__(self, addresses: Iterable[str], words: Iterable[str] = ()) -> None:
@@ -35,7 +35,7 @@ class Redactor:
         return "%" in text and bool(self._address.search(unquote_plus(text)))
 
     def text(self, text: str) -> str:
-        """The text, or the JSON in it, without the person; as it is where she is not in it."""
+        """The text, or the JSON in it, without the person; unchanged if it has no address."""
         if not self.mentions(text):
             return text
         try:
@@ -47,7 +47,7 @@ class Redactor:
         return json.dumps(self.data(value), ensure_ascii=False)
 
     def data(self, value: Any) -> Any:
-        """JSON without the person. An object that names her by its e-mail is hers as a whole."""
+        """JSON without the person. Of an object with the person's e-mail, no value stays."""
         if isinstance(value, str):
             return self._plain(value)
         if isinstance(value, list):

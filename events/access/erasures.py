@@ -1,9 +1,9 @@
-"""The list of the erased: keyed hashes of their addresses and sales, so that no replay, and no
-backup that is restored, brings anybody back.
+"""The list of erased persons: keyed hashes of their addresses and sales.
 
-The list is kept twice: in the database, where each delivery is compared with it, and in a file
-beside it, which a restored database does not take back in time. The key is of the list alone. It is
-sealed with FIELD_ENCRYPTION_KEYS, so that those may change while the hashes stay.
+With it neither a replay nor a restored backup brings a person back. The list is kept twice: in the
+database, where each delivery is compared with it, and in a file, because a restored database does
+not know what was erased after the backup. The hashes have a key of their own. It is sealed with
+FIELD_ENCRYPTION_KEYS, which may change while the hashes stay.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from events.models import Erasure, ErasureKey
 from integrations import secrets
 
 log = logging.getLogger(__name__)
-# What the line of the file is that holds the key, and what every other line is.
+# A line of the file holds the sealed key or one hash.
 KEY, ENTRY = "key", "erased"
 
 
 @dataclass(frozen=True, slots=True)
 class SaleIds:
-    """By what a sale is known again: the account, and each number that SamCart gave it."""
+    """What identifies a sale: the account, and each number that SamCart gave it."""
 
     marketplace: int | None
     order_id: str = ""
@@ -92,7 +92,7 @@ def listed(addresses: Iterable[str]) -> set[str]:
     try:
         key = _known_key()
     except secrets.SecretUnreadable:
-        # A sale that is served although its buyer was erased is better than none that is.
+        # Serving a replayed sale of an erased person is better than serving no sale at all.
         log.error("erasures_not_opened")
         return set()
     if key is None:

@@ -1,4 +1,4 @@
-"""A sale without those whose data was erased: what is left to be read of it."""
+"""What is left of a sale when the person's data was erased."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def named(sale: SaleEvent) -> set[str]:
 
 
 def ids(sale: SaleEvent, delivery: Delivery) -> SaleIds:
-    """By what the sale is known again."""
+    """What identifies the sale."""
     return SaleIds(
         delivery.marketplace_id,
         sale.order_id,

@@ -1,4 +1,4 @@
-"""Whom Admit was told to forget, as keyed hashes: so that nobody comes back from a replay."""
+"""Erased persons, as keyed hashes, so that no replay brings them back."""
 
 from django.db import models
 from django.db.models import Q
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 class Erasure(models.Model):
     """A keyed hash of an erased person's address, or of one of that person's sales.
 
-    Who it was cannot be found from it; `events.access.erasures` makes the hash of what comes in.
+    It does not say who that was: `events.access.erasures` compares it with what comes in.
     """
 
     digest = models.CharField(max_length=64, unique=True)

@@ -1,7 +1,7 @@
-"""Where else a person is named: in rows that are of nobody, or of other customers.
+"""Where else a person is named: in rows of other customers, and in rows of no customer.
 
-Every text that may hold an address is looked through. `LOOKED_THROUGH` says which, and a test
-compares it with the models, so that no new one is forgotten.
+Every text that may contain an address is searched. `LOOKED_THROUGH` lists these columns, and a test
+compares it with the models, so that no new column is forgotten.
 """
 
 import json
@@ -51,7 +51,7 @@ LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A row that names the person: what of it is about her, and what it is to be without her."""
+    """A row that names the person: what it says of the person, and its columns without that."""
 
     row: Model
     told: dict[str, Any]
@@ -72,7 +72,7 @@ def mentions(
     own_runs: Collection[int] = (),
     closed: Closed | None = None,
 ) -> Iterator[Mention]:
-    """Each row that names the person, but for the events and runs that are hers anyway."""
+    """Each row that names the person, except the person's own events and runs."""
     if not redactor.addresses:
         return
     closed = closed or Closed()
@@ -176,7 +176,7 @@ def text_of(delivery: Delivery) -> str:
 
 
 def _in_sessions(redactor: Redactor) -> Iterator[Mention]:
-    """Messages that nobody has seen yet may name her."""
+    """A message that was not shown yet may name the person."""
     for session in Session.objects.order_by("pk").iterator(PAGE):
         data = session.get_decoded()
         if any(redactor.mentions(text) for text in _texts(data)):

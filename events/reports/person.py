@@ -1,8 +1,8 @@
-"""One person, by all her addresses: which rows are hers, and what else may be about her.
+"""Which rows are one person's, by all addresses of the person.
 
-A person is the customers with the addresses that somebody names, in each of their spellings, and
-the events that SamCart sent with such an address although it cannot be used. Two customers are
-never taken for one person by themselves: `look_alikes` names those who may be.
+A person is the customers with the given addresses, in each of their spellings, and the events that
+SamCart sent with such an address although it cannot be used. Two customers are never joined
+automatically: `look_alikes` names those who may be the same person.
 """
 
 from collections.abc import Iterable
@@ -12,11 +12,13 @@ from functools import cached_property
 from django.db.models import Q, QuerySet
 
 from events.access.erasures import SaleIds
-from events.models import Delivery, EventLog, Grant, RuleRun
+from events.models import Delivery, EventLog, EventTerm, Grant, RuleRun
 from events.models.access import GrantQuerySet
+from integrations import search
 from integrations.models import Customer, ThinkificUser
 from integrations.redaction import Redactor
 from integrations.samcart.normalize import normalize_email, strip_invisible
+from integrations.search_terms import fold
 
 MAX_LOOK_ALIKES = 5
 
@@ -30,34 +32,44 @@ class Person:
     keys: frozenset[str]
 
     def events(self) -> QuerySet[EventLog]:
-        """Those that name her as the customer."""
-        unusable = Q(pk__in=[])
+        """Those that name the person as the customer."""
+        unusable = Q(pk__in=self._of_no_customer, customer=None)
+        return EventLog.objects.filter(Q(customer__in=self.customers) | unusable)
+
+    @cached_property
+    def _of_no_customer(self) -> list[int]:
+        """The events that SamCart sent with one of the addresses, in a form that cannot be used."""
+        found: list[int] = []
         for address in self.addresses:
-            unusable |= Q(email_as_sent__iexact=address)
-        return EventLog.objects.filter(
-            Q(customer__in=self.customers) | Q(customer=None) & unusable
-        ).distinct()
+            terms = EventTerm.objects.filter(search.begins(fold(address)))
+            sent = EventLog.objects.filter(pk__in=list(terms.values_list("event", flat=True)))
+            same = sent.filter(email_as_sent__iexact=address, customer=None)
+            found += same.values_list("pk", flat=True)
+        return found
 
     def runs(self) -> QuerySet[RuleRun]:
-        """What was done, or is to be, about her access, or with what SamCart sent of her."""
-        nobodys = Q(customer=None, event__in=self.events())
-        return RuleRun.objects.filter(Q(customer__in=self.customers) | nobodys)
+        """The actions on the person's access, and those that pass on sales of the person."""
+        events = list(self.events().values_list("pk", flat=True))
+        for_nobody = Q(customer=None, event__in=events)
+        return RuleRun.objects.filter(Q(customer__in=self.customers) | for_nobody)
 
     def grants(self) -> GrantQuerySet:
-        """What she has or had access to."""
+        """What the person has or had access to."""
         return Grant.objects.filter(customer__in=self.customers)
 
     def deliveries(self) -> QuerySet[Delivery]:
-        """What SamCart sent with her as the customer."""
-        return Delivery.objects.filter(events__in=self.events()).distinct()
+        """What SamCart sent with the person as the customer."""
+        of_events = self.events().exclude(delivery=None).values_list("delivery", flat=True)
+        return Delivery.objects.filter(pk__in=list(of_events))
 
     def student_events(self) -> QuerySet[EventLog]:
-        """Those of other customers about her access."""
-        about = self.runs().values("event")
-        return EventLog.objects.filter(pk__in=about).exclude(pk__in=self.events().values("pk"))
+        """Those of other customers that are about this person's access."""
+        about = set(self.runs().values_list("event", flat=True))
+        own = set(self.events().values_list("pk", flat=True))
+        return EventLog.objects.filter(pk__in=about - own)
 
     def sales(self) -> list[SaleIds]:
-        """Each sale that names her, by all its numbers."""
+        """Each sale that names the person, by all its numbers."""
         found = {
             sale_of(event)
             for events in (self.events(), self.student_events())
@@ -68,7 +80,7 @@ class Person:
 
     @cached_property
     def redactor(self) -> Redactor:
-        """Takes her out of texts."""
+        """Takes the person out of texts."""
         names = [(each.first_name, each.last_name) for each in self.customers]
         sent = self.events().exclude(name_as_sent="").values_list("name_as_sent", flat=True)
         words = [word for name in names for word in (*name, " ".join(name))]
@@ -122,14 +134,17 @@ def _of(customers: list[Customer], addresses: set[str], keys: set[str]) -> Perso
 
 def look_alikes(person: Person) -> list[Customer]:
     """Other customers who may be the same person: one Thinkific user, or one SamCart customer."""
-    same = Q(pk__in=[])
+    same: set[int] = set()
     users = ThinkificUser.objects.filter(customer__in=person.customers)
     for site, user in users.values_list("integration", "user_id"):
-        same |= Q(thinkific_users__integration=site, thinkific_users__user_id=user)
-    numbers = person.events().exclude(samcart_customer_id="")
+        one_user = ThinkificUser.objects.filter(integration=site, user_id=user)
+        same |= set(one_user.values_list("customer", flat=True))
+    numbers = person.events().exclude(samcart_customer_id="").order_by()
     for account, number in numbers.values_list("marketplace", "samcart_customer_id").distinct():
-        same |= Q(events__marketplace=account, events__samcart_customer_id=number)
-    others = Customer.objects.filter(same).exclude(pk__in=[each.pk for each in person.customers])
-    found = list(others.distinct().order_by("email")[: MAX_LOOK_ALIKES + 1])
-    # A number that so many share says nothing: test sales have one for all.
-    return found if len(found) <= MAX_LOOK_ALIKES else []
+        sent = EventLog.objects.filter(marketplace=account, samcart_customer_id=number)
+        customers = sent.order_by().values_list("customer", flat=True).distinct()
+        found = {pk for pk in customers[: MAX_LOOK_ALIKES + 2] if pk}
+        # A number that so many share says nothing: test sales have one for all.
+        same |= found if len(found) <= MAX_LOOK_ALIKES else set()
+    same -= {each.pk for each in person.customers}
+    return list(Customer.objects.filter(pk__in=same).order_by("email"))

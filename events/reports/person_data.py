@@ -18,7 +18,7 @@ from integrations.redaction import Redactor
 from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
 
-# Numbers of ours that say nothing to anybody.
+# Internal numbers that mean nothing to the person.
 LEFT_OUT = {"uuid", "lease_token", "lease_until", "body_digest", "rule_texts", "secret", "line"}
 ABOUT = (
     "This is all that Admit holds of this person. A sale that names two people stands here as far "

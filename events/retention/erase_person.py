@@ -1,7 +1,7 @@
 """Erasing a person: what goes, what stays, and what keeps that person from coming back.
 
 Type, time and outcome of what happened stay, without anything that says whose it was. What SamCart
-sends about one of her old sales afterwards is not carried out; a new sale is served like anybody's.
+sends about one of the old sales afterwards is not carried out. A new sale is served as usual.
 """
 
 import logging
@@ -33,7 +33,7 @@ Status = RuleRun.Status
 # What is said of an event or action whose person was erased, and the code of such an action.
 NOTE = "The data of the person was erased."
 CODE = "erased"
-# So long what waits unread is read first, and so long a running action is waited for.
+# How long unread deliveries are read first, and how long a running action is waited for.
 READ_SECONDS = 10.0
 WAIT_SECONDS = 0.0
 
@@ -88,7 +88,7 @@ def erase(whom: Person, *, wait: float = WAIT_SECONDS) -> Erased:
 
 
 def _record(whom: Person, done: Erased) -> None:
-    """The audit says that it was done and how much it was, and not of whom."""
+    """The audit says that a person was erased, by whom and how much it was, not who it was."""
     numbers = ", ".join(str(each.pk) for each in whom.customers)
     counts = {"events": done.events, "actions": done.actions, "payloads": done.payloads}
     audit.record(Act.ERASED, Subject("customer", numbers[:40], ERASED), after=counts)
@@ -99,7 +99,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _read_what_waits() -> None:
-    """What came in before is read before: afterwards it would be taken for something new."""
+    """Read what came in before, which would count as a new sale afterwards."""
     spool.drain(seconds=READ_SECONDS)
     inbox.process(until=time.monotonic() + READ_SECONDS)
 
@@ -111,7 +111,7 @@ def _wait_for_runs(whom: Person, seconds: float) -> None:
 
 
 def _check(whom: Person) -> None:
-    """Raises ValueError while something of hers is under way."""
+    """Raises ValueError while something of the person is under way."""
     if whom.runs().filter(status=Status.RUNNING).exists():
         raise ValueError("An action for this person is under way. Try again in a minute.")
     for delivery in Delivery.objects.filter(state=Delivery.State.NEW).iterator(100):
@@ -158,7 +158,7 @@ def _erase_mentions(whom: Person, done: Erased) -> None:
 
 
 def _erase_rows(whom: Person, done: Erased) -> None:
-    """All that is hers, inside the caller's transaction."""
+    """Erase the person's own rows, inside the caller's transaction."""
     events = list(whom.events().values_list("pk", flat=True))
     others = RuleRun.objects.filter(event__in=events, customer__isnull=False)
     others = others.exclude(customer__in=whom.customers)
@@ -180,7 +180,7 @@ def _erase_rows(whom: Person, done: Erased) -> None:
 
 
 def _erase_findings(whom: Person) -> None:
-    """Those of nobody's access, by address or as Thinkific numbers the student."""
+    """The findings without a customer, by the address or the student's number in Thinkific."""
     hers = Q(pk__in=[])
     for address in whom.addresses:
         hers |= Q(email__iexact=address)
@@ -209,7 +209,7 @@ def _erase_runs(hers: list[int]) -> int:
 
 
 def _erase_payloads(whom: Person) -> int:
-    """What SamCart sent of her sales. Whose access one was about besides stays with its event."""
+    """Remove what SamCart sent. Another person's access stays with the event and its actions."""
     number = 0
     for delivery in whom.deliveries():
         number += delivery.body_removed_at is None
@@ -249,7 +249,7 @@ def _erase_events(whom: Person, events: list[int], shared: set[int]) -> int:
 
 
 def _erase_files(whom: Person, done: Erased) -> None:
-    """What was set aside in the spool of this machine; what waits there was read before."""
+    """Delete what was set aside in the spool of this machine; the rest of it was read before."""
     try:
         for file, spooled in spool.opened():
             if mentions.names(whom.redactor, spooled.delivery):

@@ -1,4 +1,4 @@
-"""What erasing a person would do, in sentences, for who is about to do it."""
+"""What erasing a person would do, in sentences, to be read first."""
 
 from dataclasses import dataclass
 

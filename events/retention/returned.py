@@ -1,4 +1,4 @@
-"""Who was erased and has come back with a database that was restored from before."""
+"""Erased persons who are back because an older backup of the database was restored."""
 
 from events.access import erasures
 from events.models import EventLog

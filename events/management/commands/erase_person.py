@@ -17,8 +17,8 @@ WAIT_SECONDS = 60.0
 class Command(BaseCommand):
     help = (
         "Erases one person from every table, payload and call, and from the spool of this "
-        "machine. It says first what it will do, and asks. After a database was restored, "
-        "--reapply erases again whom it brought back. Example: manage.py erase_person "
+        "machine. It says first what it will do, and asks. After you restored a database, "
+        "--reapply erases again those who are back with it. Example: manage.py erase_person "
         "dana@example.com"
     )
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         try:
             somebody = self._back() if options["reapply"] else person.find(options["email"])
             if not somebody.addresses:
-                self.stdout.write("Nobody on the list of the erased is here.")
+                self.stdout.write("No erased person is back.")
                 return
             self._say_plan(somebody)
             if not (options["yes"] or self._agrees()):
@@ -52,8 +52,8 @@ class Command(BaseCommand):
         back, again = returned.find()
         for each in again:
             self.stdout.write(
-                f"{each.email} was erased and bought again since, so nothing is erased of that "
-                "one. Name the address to erase all of it."
+                f"{each.email} was erased and has bought again since, so nothing is erased. Name "
+                "the address to erase everything of this person."
             )
         return back
 
