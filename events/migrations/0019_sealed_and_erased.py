@@ -16,7 +16,7 @@ def note_what_is_not_sealed(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0018_alerts"),
+        ("events", "0019_canary"),
         ("integrations", "0011_student_field"),
     ]
 

@@ -6,13 +6,14 @@ from events.models.comparison import ComparisonFinding, ComparisonRun
 from events.models.erasures import Erasure, ErasureKey
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
-from events.models.worker import Tidying, Unsealed, Worker
+from events.models.worker import Canary, Tidying, Unsealed, Worker
 
 __all__ = [
     "Alert",
     "AlertChannel",
     "AlertMessage",
     "AlertRound",
+    "Canary",
     "ComparisonFinding",
     "ComparisonRun",
     "Delivery",
