@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.db.models import JSONField, Model, Q, TextField
+from django.db.models import JSONField, Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Now
 
 from events.models import (
@@ -33,6 +33,8 @@ from integrations.samcart.unreadable import Unreadable
 from integrations.secrets import SecretUnreadable
 
 PAGE = 500
+# So many texts are looked for by one query: SQLite takes no condition of more than 1,000 parts.
+AT_ONCE = 40
 # Texts in the clear, in which the database itself looks for the addresses.
 LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     EventLog: ("reason", "author_note", "email_as_sent", "name_as_sent", "custom_fields"),
@@ -87,16 +89,26 @@ def mentions(
 
 
 def _in_texts(redactor: Redactor, model: Any) -> Iterator[Mention]:
-    fields = LOOKED_THROUGH[model]
+    fields, needles = LOOKED_THROUGH[model], redactor.needles()
+    for at in range(0, len(needles), AT_ONCE):
+        yield from _in_rows(redactor, _holding(model, needles[at : at + AT_ONCE]), fields)
+
+
+def _holding(model: Any, needles: list[str]) -> QuerySet[Any]:
+    """The rows that have one of the texts in a column of LOOKED_THROUGH."""
     rows, some = model._default_manager.all(), Q(pk__in=[])
-    for name in fields:
+    for name in LOOKED_THROUGH[model]:
         column = name
         if isinstance(model._meta.get_field(name), JSONField):
             column = f"{name}_as_text"
             rows = rows.annotate(**{column: Cast(name, TextField())})
-        for needle in redactor.needles():
+        for needle in needles:
             some |= Q(**{f"{column}__icontains": needle})
-    for row in rows.filter(some).order_by("pk").iterator(PAGE):
+    return rows.filter(some)  # type: ignore[no-any-return]
+
+
+def _in_rows(redactor: Redactor, rows: QuerySet[Any], fields: tuple[str, ...]) -> Iterator[Mention]:
+    for row in rows.order_by("pk").iterator(PAGE):
         values = {name: getattr(row, name) for name in fields}
         if any(redactor.parts(value) for value in values.values()):
             without = {name: redactor.data(value) for name, value in values.items()}

@@ -14,6 +14,7 @@ from django.urls import reverse
 from events.deciding import inbox
 from events.models import Delivery, EventLog, Unsealed
 from events.retention import sealing
+from events.worker import tasks
 from integrations import sealed, secrets
 from integrations.models import ApiCall
 from tests.support.pages import words
@@ -201,3 +202,11 @@ def test_a_rotation_seals_the_bodies_again_and_the_old_key_may_go(shop: Shop, se
     settings.FIELD_ENCRYPTION_KEYS = [OLD]
     with pytest.raises(CommandError, match="3 payloads of SamCart: cannot be opened"):
         rotate()
+
+
+def test_a_worker_with_nothing_else_to_do_seals_what_is_old(real_shop: Shop):
+    real_shop.sell()
+    in_the_clear(3)
+    tasks.work()
+    assert all(map(is_sealed, stored()))
+    assert not Unsealed.objects.exists()
