@@ -16,7 +16,7 @@ def note_what_is_not_sealed(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0019_canary"),
+        ("events", "0020_batch"),
         ("integrations", "0011_student_field"),
     ]
 

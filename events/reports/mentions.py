@@ -18,6 +18,7 @@ from django.db.models.functions import Cast, Now
 from events.models import (
     Alert,
     AlertMessage,
+    Batch,
     ComparisonFinding,
     ComparisonRun,
     Delivery,
@@ -46,6 +47,7 @@ LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     # Changed by `audit.forget` alone.
     AuditEntry: ("name", "before", "after", "note"),
     Alert: ("subject", "facts"),
+    Batch: ("title", "left_out"),
     AlertMessage: ("subject", "text", "problem"),
     LogEntry: ("object_repr", "change_message"),
 }

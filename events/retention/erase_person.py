@@ -15,8 +15,15 @@ from django.db.models.functions import Coalesce, Now
 from events.access import erasures, history
 from events.access.lock import lock
 from events.deciding import anonymous, inbox
-from events.execution import results
-from events.models import ComparisonFinding, Delivery, EventLog, EventTerm, Grant, RuleRun
+from events.models import (
+    ComparisonFinding,
+    Delivery,
+    EventLog,
+    EventTerm,
+    Grant,
+    RuleRun,
+    event_status,
+)
 from events.models.runs import UNFINISHED
 from events.receiving import spool
 from events.reports import mentions
@@ -170,7 +177,7 @@ def _erase_rows(whom: Person, done: Erased) -> None:
     done.payloads = _erase_payloads(whom)
     done.events = _erase_events(whom, events, shared)
     EventTerm.objects.filter(event__in=events).delete()
-    results.show(changed)
+    event_status.show(changed)
     undone = EventLog.objects.filter(pk__in=events, status__in=["waiting", "failed", "held"])
     undone.exclude(pk__in=changed).update(status=EventLog.Status.SKIPPED)
     done.grants = whom.grants().count()
