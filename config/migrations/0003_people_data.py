@@ -12,6 +12,6 @@ def let_roles(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("admit", "0002_by_hand"), ("events", "0019_sealed_and_erased")]
+    dependencies = [("admit", "0002_by_hand"), ("events", "0021_sealed_and_erased")]
 
     operations = [migrations.RunPython(let_roles, migrations.RunPython.noop)]
