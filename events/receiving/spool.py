@@ -154,6 +154,12 @@ def counts() -> dict[str, int | None]:
         return {"waiting": None, "set_aside": None, "not_ours": None}
 
 
+def paths() -> list[Path]:
+    """What lies here, for a backup: sealed, and with what was set aside."""
+    folder = Path(settings.SPOOL_DIR)
+    return [folder / name for name in _names() if name.endswith((KNOWN, UNKNOWN, SET_ASIDE))]
+
+
 def _opens(file: Path) -> bool:
     try:
         secrets.reveal_bytes(file.read_bytes())
