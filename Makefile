@@ -79,17 +79,40 @@ format: $(VENV)/.installed-dev ## Write the format that `make check` asks for
 
 # The development lock holds every pin of the other one, so that tests run what is deployed.
 .PHONY: lock
-lock: $(VENV)/.made ## Write both lock files anew from pyproject.toml; ARGS=--upgrade for newer versions
+lock: $(VENV)/.made ## Write the lock files anew from pyproject.toml; ARGS=--upgrade for newer versions
 	@$(PY) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Lock with Python 3.11, the oldest that Admit supports: make clean, then make lock PYTHON=python3.11.")'
 	@# Not by the lock: a lock that cannot be installed must not keep us from writing a better one.
 	@$(PY) -m piptools --version >/dev/null 2>&1 || $(PY) -m pip install --quiet pip-tools
 	@$(LOCK) $(ARGS) --output-file requirements.lock pyproject.toml
 	@$(LOCK) $(ARGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
-	@echo "Wrote requirements.lock and requirements-dev.lock."
+	@$(LOCK) $(ARGS) --extra release --constraint requirements.lock --output-file requirements-release.lock pyproject.toml
+	@echo "Wrote requirements.lock, requirements-dev.lock and requirements-release.lock."
+
+# Each step stops the ones behind it. The times in the archives are those of the commit, so that the
+# same commit gives the same files.
+RELEASE = .venv-release/bin
+.PHONY: release
+release: .venv-release/.installed ## Wheel, source archive, SBOM and audit of the locked packages, in dist/
+	@rm -rf dist && mkdir dist
+	@echo "== Known vulnerabilities of the locked packages"
+	@$(RELEASE)/pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off || { \
+		echo "No release: a package is vulnerable, or the advisory service could not be asked (see above)." >&2; exit 1; }
+	@echo "== Wheel and source archive"
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RELEASE)/python -m build --no-isolation --outdir dist . >/dev/null
+	@echo "== SBOM"
+	@$(RELEASE)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+		--output-format JSON --output-file dist/admit-$$($(RELEASE)/python manage.py --version | cut -d' ' -f2).cdx.json
+	@cd dist && sha256sum * > SHA256SUMS && ls -1
+
+.venv-release/.installed: requirements-release.lock | $(VENV)/.made
+	@echo "Installing the packages of requirements-release.lock ..."
+	@$(PY) -m venv --clear .venv-release
+	@$(RELEASE)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --requirement requirements-release.lock
+	@touch $@
 
 .PHONY: clean
 clean: ## Remove .venv and caches; .env and var/ with your data stay
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) .venv-release dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@rm -f var/check.sqlite3* var/test.sqlite3*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -3,21 +3,14 @@
 
 import os
 import sys
-import tomllib
-from pathlib import Path
 
-from config import env_file
-
-
-def version() -> str:
-    """Admit's own, without settings: it can be asked before there are any."""
-    project = Path(__file__).with_name("pyproject.toml").read_text(encoding="utf-8")
-    return str(tomllib.loads(project)["project"]["version"])
+from config import __version__, env_file
 
 
 def main() -> None:
     if "--version" in sys.argv[1:] or sys.argv[1:] == ["version"]:
-        print(f"Admit {version()}")
+        # Without settings: it can be asked before there are any.
+        print(f"Admit {__version__}")
         return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     # `setup` is the first thing a newcomer runs: without keys no setting could be read. It

@@ -4,8 +4,9 @@ from itertools import pairwise
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from config import health
 from events.execution import claiming
 from integrations import rate_limit
 
@@ -43,3 +44,9 @@ def calls_of_a_run_fit_into_a_task(**_: Any) -> list[CheckMessage]:
             id="admit.W001",
         )
     ]
+
+
+@register(Tags.database)
+def program_is_not_overtaken(**_: Any) -> list[CheckMessage]:
+    """`migrate`, which makes the checks with this tag, does not run on a newer database."""
+    return [Error(health.OVERTAKEN, id="admit.E003")] if health.overtaken() else []

@@ -12,6 +12,19 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / ".env.example"
 
 
+# The environment of this process before the file was read into it.
+given: dict[str, str] = {}
+
+
+def load() -> None:
+    """Add what the file says to the environment; what is set there already stays."""
+    import environ  # not here yet when `make install` runs this file
+
+    if not given:
+        given.update(os.environ)
+    environ.Env.read_env(path())
+
+
 def path() -> Path:
     """Where the settings are read from: ADMIT_ENV_FILE, or `.env` beside manage.py."""
     return Path(os.environ.get("ADMIT_ENV_FILE") or ROOT / ".env")

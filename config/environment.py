@@ -1,5 +1,6 @@
 """Reading one setting at a time, each fault as a sentence that names the setting."""
 
+import datetime
 import ipaddress
 import logging
 import zoneinfo
@@ -123,6 +124,37 @@ class Reader:
             )
         return values
 
+    def clock(self, name: str) -> datetime.time | None:
+        """A time of the day such as 03:30; None when there is none."""
+        value = self.text(name, default="")
+        try:
+            return datetime.datetime.strptime(value, "%H:%M").time() if value else None  # noqa: DTZ007
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"{name} must be a time of the day such as 03:30, not {value!r}."
+            ) from None
+
+    def pair(self, name: str, *, default: str) -> tuple[int, int]:
+        """Two whole numbers of at least 0."""
+        words = self.words(name, default=default)
+        plain = all(word.isascii() and word.isdigit() and len(word) <= 4 for word in words)
+        if len(words) != 2 or not plain:
+            raise ImproperlyConfigured(
+                f"{name} must be two whole numbers with a comma, such as {default}; not {words!r}."
+            )
+        return int(words[0]), int(words[1])
+
+    def recipients(self, name: str) -> list[Any]:
+        """A comma list of public keys, of age or SSH, as pyrage takes them; may be empty."""
+        words = self.words(name, default="")
+        try:
+            return [_recipient(word) for word in words]
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"{name} must be a public key of age (age1...) or SSH (ssh-ed25519 ...), or a "
+                "comma list of them. `age-keygen -o key.txt` makes one and prints it."
+            ) from None
+
     def web_address(self, name: str, *, default: str, path: bool = False) -> str:
         """An http or https address without a slash at its end, and with a path only if `path`."""
         value = self.text(name, default=default).rstrip("/")
@@ -238,3 +270,13 @@ def sqlite_options(entry: dict[str, Any], default: Path, lock_seconds: float) ->
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         },
     }
+
+
+def _recipient(word: str) -> Any:
+    import pyrage  # only for those who name one
+
+    kind = pyrage.ssh if word.startswith("ssh-") else pyrage.x25519
+    try:
+        return kind.Recipient.from_str(word)
+    except pyrage.RecipientError as error:
+        raise ValueError from error

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import DatabaseError, Error, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -20,6 +21,11 @@ from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Integration, WebhookSecret
 
 OUTDATED = "The database is older than the program: run manage.py migrate."
+OVERTAKEN = (
+    "The program is older than the database, which a newer Admit has migrated. Install that "
+    "version again: this one would break what it wrote."
+)
+RECEIVES_ONLY = "Admit is being updated. What SamCart sends is kept, and comes in afterwards."
 UNREACHABLE = "The database cannot be reached."
 WRONG_KEYS = "FIELD_ENCRYPTION_KEYS do not open the stored secrets."
 READ_ONLY = "The database takes no write: it is locked, its disk is full, or it may only be read."
@@ -65,6 +71,33 @@ def outdated() -> bool:
     except DatabaseError:
         connection.close()
         return False
+
+
+def overtaken() -> bool:
+    """Whether the database was migrated by a newer program; False when it cannot be reached."""
+    try:
+        loader = MigrationLoader(connection)
+    except DatabaseError:
+        connection.close()
+        return False
+    newest: dict[str, str] = {}
+    for app, name in loader.disk_migrations or ():
+        newest[app] = max(newest.get(app, ""), name)
+    # An older name that is not known was squashed.
+    return any(name > newest.get(app, name) for app, name in loader.applied_migrations or ())
+
+
+def only_receiving(get_response: GetResponse) -> GetResponse:
+    """Middleware: 503 for everything but the webhook and `/healthz`, without the database."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.path_info == "/healthz":
+            return alive(request)
+        response = HttpResponse(f"{RECEIVES_ONLY}\n", status=503, content_type="text/plain")
+        response["Retry-After"] = "30"
+        return response
+
+    return answer
 
 
 def _lately() -> str:

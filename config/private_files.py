@@ -29,11 +29,12 @@ def tighten() -> None:
 
 
 def _ours() -> Iterator[Path]:
-    spool, var = Path(settings.SPOOL_DIR), settings.BASE_DIR / "var"
     # A folder of the owner's choice may hold other things, and be meant for others.
-    yield from (folder for folder in (var, spool) if folder.is_dir())
-    if spool.is_dir():
-        yield from spool.iterdir()
+    kept = [Path(folder) for folder in (settings.SPOOL_DIR, settings.BACKUP_DIR)]
+    yield from (folder for folder in (settings.BASE_DIR / "var", *kept) if folder.is_dir())
+    for folder in kept:
+        if folder.is_dir():
+            yield from folder.iterdir()
     yield Path(settings.ERASED_FILE)
     database = settings.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:

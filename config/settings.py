@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config import env_file, environment
+from config import __version__, env_file, environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VERSION = "0.6.0"
+VERSION = __version__
 
 # Databases and spooled events hold customers' data: no other user of the machine may read them.
 # Set here because every command, web process and worker comes by.
 os.umask(0o077)
 
-environ.Env.read_env(env_file.path())
+env_file.load()
 env = environment.Reader()
 
 SECRET_KEY = env.text("SECRET_KEY", at_least=20)
@@ -73,6 +72,12 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+
+# While an update migrates, the web server takes the webhook alone and asks no database.
+RECEIVE_ONLY = env.flag("ADMIT_RECEIVE_ONLY", default=False)
+if RECEIVE_ONLY:
+    first = MIDDLEWARE.index("events.receiving.views.receive_first") + 1
+    MIDDLEWARE = [*MIDDLEWARE[:first], "config.health.only_receiving"]
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -130,6 +135,11 @@ SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
 ERASED_FILE = env.folder("ERASED_FILE", default=BASE_DIR / "var" / "erased.jsonl")
 # Where `manage.py backup` puts its files.
 BACKUP_DIR = env.folder("BACKUP_DIR", default=BASE_DIR / "var" / "backups")
+# When `manage.py up` makes one each day, None for never.
+BACKUP_AT = env.clock("BACKUP_AT")
+# For so many days and then weeks the newest one is kept.
+BACKUP_KEEP = env.pair("BACKUP_KEEP", default="7,4")
+BACKUP_RECIPIENT = env.recipients("BACKUP_RECIPIENT")
 # With less room on a disk that Admit writes to, /readyz says so.
 READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
 # Held on the disks that Admit writes to, and given up when one is full; 0 is none.

@@ -44,6 +44,13 @@ def find(digest: str) -> WebhookAddress | None:
     return WebhookAddress(row[0], withdrawn=bool(row[1]))
 
 
+def remember_all() -> None:
+    """Read every address, for a process that will not ask again."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT digest, marketplace_id FROM integrations_webhooksecret")
+        _seen.update(cursor.fetchall())
+
+
 def remembered(digest: str) -> WebhookAddress:
     """What is known of this digest without the database."""
     return WebhookAddress(_seen.get(digest))

@@ -1,10 +1,12 @@
-"""A child of `manage.py up`: a web server, the worker cluster or a look at alerts, on a leash.
+"""A child of `manage.py up`: a web server, the worker cluster or a command, on a leash.
 
-`python -m config.server.child web|pages|cluster|alerts`. The parent holds the other end of a pipe;
-when it dies, however suddenly, the pipe ends and the child takes its whole process group along.
+`python -m config.server.child web|pages|cluster|alerts|backup|migrate`. The parent holds the other
+end of a pipe; when it dies, however suddenly, the pipe ends and the child takes its whole process
+group along.
 """
 
 import gc
+import logging
 import os
 import signal
 import socket
@@ -12,11 +14,22 @@ import sys
 import threading
 from typing import Any
 
+from django.conf import settings
+
+log = logging.getLogger(__name__)
 LEASH = "ADMIT_LEASH"
 BIND = "ADMIT_BIND"
+# Commands that `up` runs beside the servers.
+COMMANDS = {
+    "alerts": ["send_alerts", "--quiet"],
+    "backup": ["backup"],
+    "migrate": ["migrate", "--no-input"],
+}
 # The two ends of `hand_over`, as numbers of open files.
 HAND_OVER = "ADMIT_HAND_OVER"
 TAKE_OVER = "ADMIT_TAKE_OVER"
+# The setting by which the web server asks no database.
+RECEIVE_ONLY = "ADMIT_RECEIVE_ONLY"
 # More than the longest head of a request, of which several wait for a busy program.
 HAND_OVER_BYTES = 256 * 1024
 # Of both web servers.
@@ -40,7 +53,11 @@ def main(program: str) -> None:
     _put_on(leash)
     # Each process watches for itself: the main one may have been killed before the parent.
     os.register_at_fork(after_in_child=lambda: _put_on(leash))
-    {"web": _web, "pages": _pages, "cluster": _cluster, "alerts": _alerts}[program]()
+    programs = {"web": _web, "pages": _pages, "cluster": _cluster}
+    if program in programs:
+        programs[program]()
+    else:
+        _command(*COMMANDS[program])
 
 
 def hand_over() -> tuple[socket.socket, socket.socket]:
@@ -66,8 +83,8 @@ def _die_with_parent(leash: int) -> None:
 
 
 def _web() -> None:
-    from django.conf import settings
-
+    if settings.RECEIVE_ONLY:
+        _remember_addresses()
     _serve(
         bind=os.environ[BIND],
         workers=settings.WEB_CONCURRENCY,
@@ -75,6 +92,25 @@ def _web() -> None:
         threads=4,
         proc_name="admit-web",
     )
+
+
+def _remember_addresses() -> None:
+    """Read all webhook addresses once, before the forks: no process asks the database later."""
+    import django
+
+    django.setup()
+    from django.db import Error, connection
+
+    from integrations import webhook_secrets
+    from integrations.database_timeout import DatabaseTimeout
+
+    try:
+        with DatabaseTimeout(settings.STORE_SECONDS):
+            webhook_secrets.remember_all()
+    except Error as error:
+        log.error("database_out_of_reach", extra={"error": type(error).__name__})
+    finally:
+        connection.close()
 
 
 def _pages() -> None:
@@ -128,18 +164,25 @@ def _cluster() -> None:
     django.setup()
     from django.core.management import call_command
 
+    from config import health
+
+    if health.overtaken():
+        sys.exit(health.OVERTAKEN)
     _set_aside_what_is_loaded()
 
     call_command("qcluster")
 
 
-def _alerts() -> None:
+def _command(*words: str) -> None:
     import django
 
     django.setup()
-    from django.core.management import call_command
+    from django.core.management import CommandError, call_command
 
-    call_command("send_alerts", "--quiet")
+    try:
+        call_command(*words)
+    except CommandError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

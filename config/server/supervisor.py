@@ -1,16 +1,12 @@
 """Web servers, worker cluster and their watchdog: what `manage.py up` runs."""
 
-import contextlib
 import logging
 import os
-import select
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
@@ -18,7 +14,9 @@ from django.db import Error, connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from config.server import child
+from config.server import child, restart
+from config.server.daily_backup import DailyBackup
+from config.server.program import Program
 from events.alerts import round
 from events.models import Worker
 from events.queue import wake_pipe
@@ -30,9 +28,6 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 # A cluster that has just been started loads the program first, on a busy machine slowly.
 FIRST_SIGN_SECONDS = 30.0
-# A program that ran this long has not died at its start: the next restart is quick again.
-STEADY_SECONDS = 10.0
-LONGEST_PAUSE = 30.0
 # Processes whose main one was killed finish the requests that they hold, as long as this.
 ORPHANS_SECONDS = 5.0
 # What was spooled goes before new work: at the start as far as this goes, and then at each tick.
@@ -40,90 +35,6 @@ FIRST_DRAIN_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
 # How long a look for problems may take that `up` starts because no worker looks.
 LOOK_SECONDS = 120.0
-
-
-class Program:
-    """A child in a process group of its own that dies with us."""
-
-    def __init__(self, name: str, *, env: dict[str, str], files: Sequence[int] = ()) -> None:
-        """`files` are the numbers of open files that it gets as they are."""
-        self.name = name
-        self._env = env
-        self._files = files
-        self._process: subprocess.Popen[bytes] | None = None
-        self._leash = -1
-        self._failures = 0
-        self._started_at = 0.0
-        self._start_at = 0.0
-
-    @property
-    def started(self) -> bool:
-        """Whether it was started and not ended since, alive or not."""
-        return self._process is not None
-
-    @property
-    def running_seconds(self) -> float:
-        return time.monotonic() - self._started_at
-
-    def may_start(self) -> bool:
-        """False while the pause after a failure lasts."""
-        return time.monotonic() >= self._start_at
-
-    def start(self, **env: str) -> None:
-        """Start the program with these variables on top of its own."""
-        ours, self._leash = os.pipe()
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "config.server.child", self.name],
-            env=os.environ | self._env | env | {child.LEASH: str(ours)},
-            cwd=settings.BASE_DIR,
-            pass_fds=[ours, *self._files],
-            stdin=subprocess.DEVNULL,
-            process_group=0,
-        )
-        self._started_at = time.monotonic()
-        os.close(ours)
-
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def ask_to_stop(self) -> None:
-        """SIGTERM to the main process alone: to the whole group, the cluster hangs (measured)."""
-        if self._process is not None and self.alive():
-            self._process.terminate()
-
-    def end(self, grace: float = 0.0) -> None:
-        """Wait so long for the end, then kill whatever is left of the group."""
-        if self._process is None:
-            return
-        try:
-            self._process.wait(grace)
-        except subprocess.TimeoutExpired:
-            log.warning("program_killed", extra={"program": self.name})
-        with contextlib.suppress(ProcessLookupError):  # nobody is left, as it should be
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        os.close(self._leash)
-        self._process = None
-
-    def failed(self, why: str, *, orphans: float = 0.0) -> None:
-        """End what is left of it and pause, longer each time: what dies at once must not spin.
-
-        `orphans` is how many seconds the rest of its group has to end by itself.
-        """
-        if self.running_seconds > STEADY_SECONDS:
-            self._failures = 0
-        self._await_orphans(orphans)
-        self.end()
-        self._failures += 1
-        pause = min(LONGEST_PAUSE, 2.0 ** (self._failures - 1))
-        self._start_at = time.monotonic() + pause
-        log.error(why, extra={"restart_in": pause})
-
-    def _await_orphans(self, seconds: float) -> None:
-        # The pipe breaks when the last process that holds its other end has ended.
-        leash = select.poll()
-        leash.register(self._leash, 0)
-        leash.poll(seconds * 1000)
 
 
 class Supervisor:
@@ -148,12 +59,15 @@ class Supervisor:
             pipe = {wake_pipe.READ_END: str(read_end)} if listener else {}
             self._cluster = Program("cluster", env=env | pipe, files=[read_end, write_end])
         self._alerts = Program("alerts", env={})
+        self._backup = DailyBackup()
         self._generation = 0
         self._enlisted = False
         self._reached_at = 0.0
         # A worker that has just been started looks first.
         self._look_at = time.monotonic() + 2 * settings.ALERT_SECONDS
         self._stopping = False
+        self._restart_asked = False
+        self.restarting = False
 
     def _web_servers(self, listener: socket.socket, write_end: int) -> list[Program]:
         self._hand_over = there, here = child.hand_over()
@@ -177,9 +91,14 @@ class Supervisor:
         return f"{socket.gethostname()[:60]}-{os.getpid()}-{self._generation}"
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; then finish what runs and leave no process behind."""
+        """Serve until SIGTERM or SIGINT; then finish what runs and leave no process behind.
+
+        SIGHUP ends it too if the program that is on the disk now can start: `restarting` is true
+        then, and the listener is left open for it.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
+        signal.signal(signal.SIGHUP, self._ask_to_restart)
         try:
             if self._servers:
                 spool.prepare()
@@ -193,6 +112,9 @@ class Supervisor:
                     self._watch_cluster(self._cluster)
                 self._note(watching.tick)
                 self._watch_alerts(self._alerts)
+                self._backup.watch()
+                if self._restart_asked:
+                    self._prepare_restart()
                 self._nap(TICK_SECONDS)
         finally:
             self._end_all()
@@ -200,6 +122,16 @@ class Supervisor:
     def stop(self, *_: object) -> None:
         """End `run` soon; also a signal handler."""
         self._stopping = True
+
+    def _ask_to_restart(self, *_: object) -> None:
+        self._restart_asked = True
+
+    def _prepare_restart(self) -> None:
+        self._restart_asked = False
+        if restart.can_start():
+            self.restarting = self._stopping = True
+        else:
+            log.error("restart_refused")
 
     def _nap(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -263,11 +195,19 @@ class Supervisor:
         self._enlisted = True
 
     def _end_all(self) -> None:
-        if self._listener:
+        if self._listener and not self.restarting:
             self._listener.close()  # a client that connects from now on is refused and tries again
         self._note(lambda: scheduler.ask_to_stop(self.cluster_name))
         self._alerts.end()
-        programs = [*self._servers, *([self._cluster] if self._cluster else [])]
+        self._backup.end()
+        cluster = [self._cluster] if self._cluster else []
+        if self.restarting:
+            # What comes in is received until the workers have finished.
+            self._end(cluster)
+            cluster = []
+        self._end([*self._servers, *cluster])
+
+    def _end(self, programs: list[Program]) -> None:
         for program in programs:
             program.ask_to_stop()
         for program in programs:

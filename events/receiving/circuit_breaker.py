@@ -16,6 +16,8 @@ _rest_until = 0.0
 def allows_request() -> bool:
     """False while the database rests; afterwards True for one caller at a time."""
     global _rest_until
+    if settings.RECEIVE_ONLY:
+        return False
     if not _rest_until:
         return True
     with _lock:

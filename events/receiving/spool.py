@@ -155,18 +155,22 @@ def counts() -> dict[str, int | None]:
         return {"waiting": None, "set_aside": None, "not_ours": None}
 
 
+def paths() -> list[Path]:
+    """What lies here, for a backup: sealed, and with what was set aside."""
+    folder = Path(settings.SPOOL_DIR)
+    return [folder / name for name in _names() if name.endswith((KNOWN, UNKNOWN, SET_ASIDE))]
+
+
 def opened() -> Iterator[tuple[Path, Spooled]]:
     """Each file of this machine that our keys open, also one that was set aside.
 
     Raises OSError when the folder cannot be read.
     """
-    folder = Path(settings.SPOOL_DIR)
-    for name in _names():
-        if name.endswith((KNOWN, UNKNOWN, SET_ASIDE)):
-            with contextlib.suppress(
-                FileNotFoundError, secrets.SecretUnreadable, ValueError, KeyError, TypeError
-            ):
-                yield folder / name, _read(folder / name)
+    for path in paths():
+        with contextlib.suppress(
+            FileNotFoundError, secrets.SecretUnreadable, ValueError, KeyError, TypeError
+        ):
+            yield path, _read(path)
 
 
 def _opens(file: Path) -> bool:

@@ -17,6 +17,7 @@ from tests.faults import (
     passing_on,
     receiving,
     scale,
+    updating,
 )
 from tests.faults.database import Place
 from tests.faults.fault import Fault, FaultResult, strike, table
@@ -24,7 +25,7 @@ from tests.support import postgres
 
 FAULTS = {
     fault.name: fault
-    for part in (receiving, carrying, clusters, answers, one_customer, passing_on, scale)
+    for part in (receiving, carrying, clusters, answers, one_customer, passing_on, scale, updating)
     for fault in part.FAULTS
 }
 

@@ -172,6 +172,7 @@ class Installation:
             "DATABASE_URL": self.database,
             "SPOOL_DIR": str(self.folder / "spool"),
             "ERASED_FILE": str(self.folder / "erased.jsonl"),
+            "BACKUP_DIR": str(self.folder / "backups"),
             "WEB_CONCURRENCY": "1",
             "BALLAST_MB": "0",
         }

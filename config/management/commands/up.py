@@ -8,6 +8,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from config import health
+from config.server import restart
+from config.server.program import Program
+from config.server.receive_only import ReceiveOnly
 from config.server.supervisor import Supervisor
 
 # As many connections may wait while the web server is started again.
@@ -27,6 +30,16 @@ class Command(BaseCommand):
         parser.add_argument(
             "--workers", type=int, help="worker processes (default: 2, on SQLite 1)"
         )
+        parser.add_argument(
+            "--migrate",
+            action="store_true",
+            help="migrate the database first where that is needed, and receive meanwhile",
+        )
+        parser.add_argument(
+            "--receive-only",
+            action="store_true",
+            help="only take SamCart's events into the spool, and ask no database",
+        )
 
     def handle(self, **options: Any) -> None:
         if options["no_web"] and options["no_worker"]:
@@ -34,15 +47,38 @@ class Command(BaseCommand):
         if options["workers"] is not None and options["workers"] < 1:
             raise CommandError("--workers takes a whole number of at least 1.", returncode=2)
         where = None if options["no_web"] else host_and_port(options["bind"])
-        if health.outdated():
-            raise CommandError(health.OUTDATED)
-        listener = listen(*where) if where else None
+        listener = (restart.inherited() or listen(*where)) if where else None
+        if options["receive_only"]:
+            if listener is None:
+                raise CommandError("--receive-only needs the web server.", returncode=2)
+            self._say(f"Admit only receives, on {options['bind']}. Ctrl-C stops it.")
+            ReceiveOnly(listener).run()
+            return
+        if not self._migrated(listener, migrate=options["migrate"]):
+            return
         if listener:
-            self.stdout.write(f"Admit serves {settings.PUBLIC_URL}/admin/ on {options['bind']}.")
-        self.stdout.write("Ctrl-C stops it; nothing received is lost.")
-        self.stdout.flush()
+            self._say(f"Admit serves {settings.PUBLIC_URL}/admin/ on {options['bind']}.")
+        self._say("Ctrl-C stops it; nothing received is lost.")
         workers = 0 if options["no_worker"] else options["workers"]
-        Supervisor(listener=listener, workers=workers).run()
+        supervisor = Supervisor(listener=listener, workers=workers)
+        supervisor.run()
+        if supervisor.restarting:
+            restart.in_place(listener)
+
+    def _migrated(self, listener: socket.socket | None, *, migrate: bool) -> bool:
+        """False when it was stopped before the database was migrated. Raises CommandError."""
+        if health.overtaken():
+            raise CommandError(health.OVERTAKEN)
+        if not health.outdated():
+            return True
+        if not migrate or listener is None:
+            raise CommandError(health.OUTDATED)
+        self._say("Admit receives while it migrates the database.")
+        return ReceiveOnly(listener).run(Program("migrate", env={}))
+
+    def _say(self, sentence: str) -> None:
+        self.stdout.write(sentence)
+        self.stdout.flush()
 
 
 def host_and_port(bind: str) -> tuple[str, int]:

@@ -1,0 +1,5 @@
+"""What a backup may fail at."""
+
+
+class BackupError(Exception):
+    """A backup cannot be made, read or restored; the text says why and what to do."""

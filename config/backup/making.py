@@ -1,0 +1,67 @@
+"""Making a backup while Admit runs."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from config.backup import archive, engines, folder
+from events.receiving import spool
+
+
+def make() -> Path:
+    """Write a new backup, note it, and delete those that have had their time; where it is.
+
+    Raises BackupError or OSError; then the last good one stays the last.
+    """
+    made_at = datetime.now(UTC).replace(microsecond=0)
+    with folder.working() as room:
+        # Before the database: what is brought in meanwhile is then in both, and stored once.
+        spooled = _copy_of_spool(room / archive.SPOOL)
+        engine = engines.ours()
+        database = room / engine.FILE
+        rows = engine.take(database, without=tables_of_sessions())
+        manifest = archive.Manifest(
+            version=settings.VERSION,
+            made_at=made_at.isoformat(),
+            database=connection.vendor,
+            migrations=sorted(f"{app}.{name}" for app, name in _applied()),
+            rows=rows,
+            spooled=len(spooled),
+            keys=archive.fingerprints(made_at.isoformat()),
+        )
+        draft = room / ("draft.age" if settings.BACKUP_RECIPIENT else "draft")
+        archive.write(draft, manifest, database, spooled, settings.BACKUP_RECIPIENT)
+        file = folder.finish(draft, made_at=made_at)
+    folder.rotate()
+    return file
+
+
+def tables_of_sessions() -> list[str]:
+    """The tables whose rows let a browser in: whoever reads a backup must not get in by it."""
+    return [
+        model._meta.db_table
+        for model in apps.get_models()
+        if issubclass(model, AbstractBaseSession)
+    ]
+
+
+def _applied() -> list[tuple[str, str]]:
+    return list(MigrationRecorder(connection).applied_migrations())
+
+
+def _copy_of_spool(target: Path) -> list[Path]:
+    """The spool's files, sealed as they are."""
+    target.mkdir()
+    copies = []
+    for file in spool.paths():
+        try:
+            copies.append(Path(shutil.copy(file, target)))
+        except FileNotFoundError:
+            continue  # it is in the database by now
+    return copies

@@ -1,0 +1,147 @@
+"""The PostgreSQL database: dumped by pg_dump, tried in a database of its own, and put back."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.db import connection
+from psycopg.conninfo import make_conninfo
+
+from config.backup.errors import BackupError
+from config.backup.rows import Query, counts
+
+FILE = "database.dump"
+# Who restores owns what comes of it.
+_OURS = ["--no-owner", "--no-privileges"]
+
+
+def take(target: Path, *, without: list[str]) -> dict[str, int]:
+    """Dump the database as it is at one moment; how many rows each table of the dump has.
+
+    The tables `without` are dumped without their rows. Raises BackupError.
+    """
+    dump = _program("pg_dump")
+    with psycopg.connect(_address(), password=_password()) as own:
+        own.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        query = _query(own)
+        moment = f"--snapshot={query('SELECT pg_export_snapshot()')[0][0]}"
+        leave = [f"--exclude-table-data={table}" for table in without]
+        where = [f"--file={target}", f"--dbname={_address()}"]
+        _run([dump, "--format=custom", *_OURS, moment, *leave, *where])
+        return counts(query, _tables(query)) | dict.fromkeys(without, 0)
+
+
+@contextlib.contextmanager
+def opened(file: Path) -> Iterator[Query]:
+    """Restores the dump into a new database, asks that, and drops it. Raises BackupError."""
+    restore = _program("pg_restore")
+    name = f"admit_check_{secrets.token_hex(6)}"
+    with psycopg.connect(_address(), password=_password(), autocommit=True) as own:
+        try:
+            own.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        except psycopg.errors.InsufficientPrivilege:
+            raise BackupError(
+                "A backup is tried in a database of its own, and this user of PostgreSQL may make "
+                f'none. Allow it: ALTER ROLE "{own.info.user}" CREATEDB.'
+            ) from None
+        try:
+            address = make_conninfo(_address(), dbname=name)
+            _run([restore, "--exit-on-error", *_OURS, f"--dbname={address}", str(file)])
+            with psycopg.connect(address, password=_password()) as copy:
+                yield _query(copy)
+        finally:
+            own.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def problems(query: Query) -> list[str]:
+    """None: what violated a constraint would not have been restored."""
+    return []
+
+
+def replace(file: Path, *, tables: list[str]) -> None:
+    """Put the dump in the place of these tables and of those that we know, in one transaction.
+
+    Raises BackupError; then nothing was changed.
+    """
+    restore = [_program("pg_restore"), *_OURS, "--file=-", str(file)]
+    words = [_program("psql"), "--no-psqlrc", "--quiet", "--single-transaction"]
+    psql = [*words, "--set=ON_ERROR_STOP=1", "--output=/dev/null", f"--dbname={_address()}"]
+    known = connection.introspection.django_table_names(only_existing=True)
+    drop = ", ".join(f'"{table}"' for table in sorted({*tables, *known}))
+    connection.close()
+    with _piped(psql, stdin=subprocess.PIPE) as taking:
+        assert taking.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
+            taking.stdin.write(f"DROP TABLE IF EXISTS {drop} CASCADE;\n".encode())
+            taking.stdin.flush()
+            with _piped(restore, stdout=taking.stdin) as giving:
+                said = _said(giving)
+            if giving.returncode:
+                taking.kill()  # before its input ends, so that it commits nothing
+                raise BackupError(f"pg_restore failed, and nothing was changed: {said}")
+            taking.stdin.close()
+        said = _said(taking)
+    if taking.returncode:
+        raise BackupError(f"The database was not restored, and is as it was: {said}")
+
+
+def _piped(words: list[str], **ends: Any) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(words, env=_env(), stderr=subprocess.PIPE, **ends)  # noqa: S603
+
+
+def _said(program: "subprocess.Popen[bytes]") -> str:
+    """The last line that it wrote about its fault, once it has ended."""
+    assert program.stderr is not None
+    said = program.stderr.read().decode("utf-8", "replace").strip()
+    return said.splitlines()[-1] if said else "it gave no reason."
+
+
+def _address() -> str:
+    """How to reach the database, without the password."""
+    own = connection.settings_dict
+    named = {"dbname": "NAME", "host": "HOST", "port": "PORT", "user": "USER"}
+    words = {word: str(own[name]) for word, name in named.items() if own[name]}
+    # Such as sslmode; not what libpq itself knows, of which older programs know less.
+    return make_conninfo(**words, **{k: v for k, v in own["OPTIONS"].items() if isinstance(v, str)})
+
+
+def _password() -> str:
+    return str(connection.settings_dict["PASSWORD"] or "")
+
+
+def _env() -> dict[str, str]:
+    # Not among the words, which every user of the machine can read.
+    quiet = {"PGOPTIONS": "-c client_min_messages=warning"}
+    return os.environ | quiet | ({"PGPASSWORD": _password()} if _password() else {})
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise BackupError(
+            f"{name} is not here, and PostgreSQL's backups need it. Install the client programs of "
+            "your server's version, on Debian and Ubuntu: sudo apt-get install postgresql-client."
+        )
+    return found
+
+
+def _run(words: list[str]) -> None:
+    with _piped(words, stdin=subprocess.DEVNULL) as program:
+        said = _said(program)
+    if program.returncode:
+        raise BackupError(f"{Path(words[0]).name} failed: {said}")
+
+
+def _query(opened: "psycopg.Connection[Any]") -> Query:
+    return lambda sql: opened.execute(sql.encode()).fetchall()
+
+
+def _tables(query: Query) -> list[str]:
+    named = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    return [str(row[0]) for row in query(named)]

@@ -1,0 +1,54 @@
+"""Putting a backup in the place of the database and of this machine's spool."""
+
+import shutil
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from config.backup import engines
+from config.backup.archive import Backup
+from config.backup.errors import BackupError
+from events.models import EventLog
+from events.worker import scheduler
+
+
+def check_target(backup: Backup, *, replacing: bool) -> None:
+    """Raises BackupError when the database of this installation must not be overwritten."""
+    if backup.manifest.database != connection.vendor:
+        engines.of(backup.manifest.database)
+        raise BackupError(
+            "This is a backup of SQLite, and DATABASE_URL names PostgreSQL. Name a SQLite file."
+        )
+    events, silent = _in_use()
+    if silent is not None and silent < settings.HEARTBEAT_TIMEOUT / 2:
+        raise BackupError(
+            f"A worker showed life {silent:.0f} seconds ago. Stop Admit on all machines, wait half "
+            "a minute, and restore then."
+        )
+    if events and not replacing:
+        raise BackupError(
+            f"The database has {events:,} events, which a restore deletes. Back it up first, then "
+            "add --replace."
+        )
+
+
+def _in_use() -> tuple[int, float | None]:
+    """Its events, and the seconds since a worker was seen; 0 and None of an empty database."""
+    try:
+        return EventLog.objects.count(), scheduler.silence()
+    except DatabaseError:
+        return 0, None  # it has no tables yet
+    finally:
+        connection.close()
+
+
+def restore(backup: Backup) -> None:
+    """Replace the database, and add what waited in the spool. Raises BackupError."""
+    engines.ours().replace(backup.database, tables=list(backup.manifest.rows))
+    spool = Path(settings.SPOOL_DIR)
+    if backup.spooled:
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file in backup.spooled:
+        # What the database has already is not stored again.
+        shutil.copy(file, spool)

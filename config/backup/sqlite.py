@@ -1,0 +1,72 @@
+"""The SQLite file: copied while it is in use, looked through, and put back."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.db import connection
+
+from config.backup.rows import Query, counts
+
+FILE = "database.sqlite3"
+# For another program that writes at the moment at which the old rows are replaced.
+LOCK_SECONDS = 30
+
+
+def take(target: Path, *, without: list[str]) -> dict[str, int]:
+    """Copy the database as it is at one moment; how many rows each table of the copy has.
+
+    VACUUM INTO lets others write meanwhile, needs no second round after they did, and leaves out
+    the pages of deleted rows. The tables `without` are emptied in the copy.
+    """
+    with _opened(Path(str(connection.settings_dict["NAME"])), mode="rw") as source:
+        source.execute("VACUUM INTO ?", [str(target)])
+    with _opened(target, mode="rw") as copy:
+        copy.execute("PRAGMA secure_delete = ON")
+        for table in without:
+            copy.execute(f'DELETE FROM "{table}"')  # noqa: S608 - a table of our own
+        return counts(_query(copy), _tables(copy))
+
+
+@contextlib.contextmanager
+def opened(file: Path) -> Iterator[Query]:
+    """Asks the copy itself."""
+    with _opened(file, mode="ro") as copy:
+        yield _query(copy)
+
+
+def problems(query: Query) -> list[str]:
+    """What SQLite finds wrong with the file, none when it is whole."""
+    try:
+        found = [str(row[0]) for row in query("PRAGMA integrity_check(10)")]
+        orphans = len(query("PRAGMA foreign_key_check"))
+    except sqlite3.DatabaseError as error:
+        return [f"SQLite cannot read the database: {error}."]
+    told = [f"SQLite says: {line}." for line in found if line != "ok"]
+    return told + ([f"{orphans} rows refer to rows that are not there."] if orphans else [])
+
+
+def replace(file: Path, *, tables: list[str]) -> None:
+    """Put the copy in the place of the database, in one transaction."""
+    connection.close()
+    target = sqlite3.connect(str(connection.settings_dict["NAME"]), timeout=LOCK_SECONDS)
+    with contextlib.closing(target), _opened(file, mode="ro") as source:
+        source.backup(target)
+
+
+@contextlib.contextmanager
+def _opened(file: Path, *, mode: str) -> Iterator[sqlite3.Connection]:
+    address = f"{file.resolve().as_uri()}?mode={mode}"
+    opened = sqlite3.connect(address, uri=True, isolation_level=None, timeout=LOCK_SECONDS)
+    with contextlib.closing(opened):
+        yield opened
+
+
+def _query(opened: sqlite3.Connection) -> Query:
+    return lambda sql: opened.execute(sql).fetchall()
+
+
+def _tables(opened: sqlite3.Connection) -> list[str]:
+    named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    return [str(row[0]) for row in opened.execute(named)]
