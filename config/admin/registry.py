@@ -6,6 +6,7 @@ from config.admin.pages import (
     alerts,
     backfill,
     by_hand,
+    changes,
     compare,
     coverage,
     customers,
@@ -42,6 +43,7 @@ PAGES: list[Page] = [
 __all__ = [
     "PAGES",
     "actions",
+    "changes",
     "customers",
     "destinations",
     "event",

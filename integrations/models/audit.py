@@ -74,6 +74,7 @@ class Act(models.TextChoices):
     RECOVERY_CODES_MADE = "recovery_codes_made", "made recovery codes"
     RECOVERY_CODE_USED = "recovery_code_used", "signed in with a recovery code"
     ALERTS_CHANGED = "alerts_changed", "changed who gets which alerts"
+    SILENCE_RIGHT = "silence_right", "said that a silence is right"
     SETTING_CHANGED = "setting_changed", "changed a setting"
     KEYS_ROTATED = "keys_rotated", "sealed all secrets with the newest key"
     TIDIED = "tidied", "removed what is too old"

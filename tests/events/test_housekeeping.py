@@ -503,13 +503,13 @@ def test_tidy_says_first_what_it_would_remove_and_then_removes_it(db):
         "1 delivery with its events and actions would be removed.",
     ]
     assert (Delivery.objects.count(), ApiCall.objects.count()) == (3, 1)
-    assert told()[3:6] == [
+    assert told()[4:7] == [
         "2 payloads of SamCart were removed.",
         "1 exchange with Thinkific was removed.",
         "1 delivery with its events and actions was removed.",
     ]
     assert (Delivery.objects.count(), ApiCall.objects.count()) == (2, 0)
-    assert told()[3] == "0 payloads of SamCart were removed."
+    assert told()[4] == "0 payloads of SamCart were removed."
 
 
 def test_tidy_says_what_is_kept_for_ever(db, settings):

@@ -1,0 +1,21 @@
+"""Who changed a rule or an integration last."""
+
+from django.db.models import Model
+
+from integrations.audit import Act
+from integrations.models import AuditEntry
+
+CHANGES = (
+    Act.RULE_ADDED,
+    Act.RULE_CHANGED,
+    Act.INTEGRATION_ADDED,
+    Act.INTEGRATION_CHANGED,
+    Act.KEY_REPLACED,
+    Act.MAPPING_CHANGED,
+)
+
+
+def last(thing: Model) -> AuditEntry | None:
+    """The newest entry of what changed the row itself; None where none is kept."""
+    found = AuditEntry.objects.filter(kind=thing._meta.model_name, number=str(thing.pk))
+    return found.filter(act__in=CHANGES).order_by("-pk").first()
