@@ -29,7 +29,10 @@ def undo(entry: AuditEntry) -> Rule:
 
     Raises ValueError with a sentence where that cannot be.
     """
+    if reason := why_not(entry):
+        raise ValueError(reason)
     with transaction.atomic():
+        # Locked, and then looked at again: somebody else may just be editing it.
         list(Rule.objects.select_for_update().filter(pk=entry.number))
         now = audit.stored(Rule(pk=int(entry.number)))
         rule = _before(entry)

@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from config.admin.parts import badges
@@ -132,7 +132,7 @@ class ChangesAdmin(ReadOnly):
         lines = differences(entry)
         rest = [("…",)] if len(lines) > SHOWN else []
         shown = [(badges.breakable(str(line)),) for line in lines[:SHOWN]]
-        return format_html_join(format_html("<br>"), "{}", [*shown, *rest])
+        return format_html_join(mark_safe("<br>"), "{}", [*shown, *rest])
 
     # A page of its own
 
