@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -32,7 +32,7 @@ from events.models import (
 from events.queue import wake
 from events.retention import housekeeping, policy
 from events.worker import scheduler, tasks
-from integrations.models import ApiCall, Customer, Marketplace
+from integrations.models import ApiCall, AuditEntry, Customer, Marketplace
 from tests.support import factories, queued
 
 Status = EventLog.Status
@@ -479,6 +479,20 @@ def _assert_found_by(index: str, chore: policy.RetentionTask) -> None:
         assert index in plan, plan
         assert "SCAN integrations" not in plan, plan
         assert "Seq Scan" not in plan, plan
+
+
+def test_who_changed_what_is_kept_for_its_own_time_and_stays_locked(db, settings):
+    settings.KEEP_AUDIT_DAYS = 50
+    for days in (51, 60, 49):
+        at = timezone.now() - timedelta(days=days)
+        AuditEntry.objects.create(at=at, who="ada@example.com", act="exported")
+    assert tidy() == {"audit": 2}
+    (left,) = AuditEntry.objects.all()
+    assert left.at > timezone.now() - timedelta(days=50)
+    with pytest.raises(DatabaseError, match="only added"), transaction.atomic():
+        AuditEntry.objects.all().delete()
+    settings.KEEP_AUDIT_DAYS = 0
+    assert tidy() == {}
 
 
 # The command
