@@ -64,7 +64,8 @@ def last_change(context: RequestContext, thing: Model) -> dict[str, Any]:
     request = context["request"]
     if not request.user.has_perm("integrations.view_auditentry"):
         return {}
-    return {"request": request, "entry": changed.last(thing)}
+    entry = changed.last(thing)
+    return {"request": request, "entry": entry, "ago": changed.ago(entry) if entry else ""}
 
 
 @register.simple_tag(takes_context=True)

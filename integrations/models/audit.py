@@ -26,7 +26,7 @@ class Act(models.TextChoices):
     ACCOUNT_CHANGED = "account_changed", "changed a SamCart account"
     ACCOUNT_DELETED = "account_deleted", "deleted a SamCart account"
     ADDRESS_SHOWN = "address_shown", "looked at the address for SamCart"
-    ADDRESS_REPLACED = "address_replaced", "replaced the address for SamCart"
+    ADDRESS_REPLACED = "address_replaced", "made a new address for SamCart"
     ADDRESSES_ENDED = "addresses_ended", "ended the earlier addresses for SamCart"
     TYPE_NAMED = "type_named", "named an event type"
     TYPE_UNNAMED = "type_unnamed", "took the name of an event type away"

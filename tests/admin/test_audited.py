@@ -119,7 +119,7 @@ def _coverage(here: Place) -> None:
 
 
 def _new_rule(here: Place) -> None:
-    answers = {"product": here.product.pk, "integration": here.site.pk}
+    answers: dict[str, Any] = {"product": here.product.pk, "integration": here.site.pk}
     answers |= {"action": "create_course_enrollment", "trigger": "subscription_restarted"}
     here.post("new-rule", destination=here.course.pk, **answers)
 
@@ -235,8 +235,14 @@ def _give_email(here: Place) -> None:
     here.press(here.event, "give_email", email="eve@example.com")
 
 
-def _gone(here: Place) -> None:
+def _mark_back(here: Place) -> None:
     Destination.objects.update(gone_at=Now())
+    here.press(here.course, "mark_back")
+
+
+def _switch_on(here: Place) -> None:
+    Rule.objects.update(enabled=False)
+    here.press(here.rule, "switch_on")
 
 
 def _remove(here: Place) -> None:
@@ -322,12 +328,12 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ),
     ("destination", "mark_back"): (
         Act.COURSE_BACK,
-        lambda here: (_gone(here), here.press(here.course, "mark_back")),
+        _mark_back,
     ),
     ("destination", "remove"): (Act.COURSE_REMOVED, _remove),
     ("rule", "switch_on"): (
         Act.RULE_CHANGED,
-        lambda here: (Rule.objects.update(enabled=False), here.press(here.rule, "switch_on")),
+        _switch_on,
     ),
     ("rule", "switch_off"): (Act.RULE_CHANGED, lambda here: here.press(here.rule, "switch_off")),
     ("product", "end_access"): (
@@ -533,7 +539,7 @@ def test_every_page_button_and_bulk_action_says_what_it_leaves(rf):
     assert deletes == {model for model, what in SAVED if what == "delete"}
 
 
-CASES = {
+CASES: dict[str, Any] = {
     **{f"post {name}": case for name, case in POSTED.items()},
     **{f"press {' '.join(name)}": case for name, case in PRESSED.items()},
     **{f"bulk {' '.join(name)}": case for name, case in DONE_IN_BULK.items()},

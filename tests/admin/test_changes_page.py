@@ -118,8 +118,8 @@ def test_the_pages_of_a_rule_and_an_integration_say_who_changed_it_last(manager,
     with acting(lambda: ADA):
         record(Act.KEY_REPLACED, rule.integration)
     for row, text in (
-        (rule, "Changed a rule: ada@example.com"),
-        (rule.integration, "Replaced the key of an integration: ada@example.com"),
+        (rule, "Last changed by ada@example.com , just now · All changes Undo"),
+        (rule.integration, "Last changed by ada@example.com , just now · All changes"),
     ):
         meta = row._meta
         page = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
@@ -161,6 +161,16 @@ def test_undo_brings_a_deleted_rule_back_under_its_number(manager, rule):
     assert Rule.objects.get().sentence() == rule.sentence()
     assert Rule.objects.get().pk == rule.pk
     assert AuditEntry.objects.latest("pk").act == "rule_added"
+
+
+def test_who_has_just_deleted_a_rule_is_led_to_undo(manager, rule):
+    page = reverse("admin:rules_rule_delete", args=[rule.pk])
+    answer = manager.post(page, {"post": "yes"}, follow=True)
+    entry = AuditEntry.objects.latest("pk")
+    link = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    assert "Undo is on the page of this change." in said(answer)
+    assert link in answer.content.decode()
+    assert 'type="submit"' in manager.get(link).content.decode()
 
 
 def course_gone(rule: Rule) -> None:

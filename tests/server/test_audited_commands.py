@@ -32,7 +32,7 @@ Way = Callable[[Shop, Path], Any]
 
 def _retry(shop: Shop, folder: Path) -> None:
     run = queued.run(factories.DestinationFactory.create(), status="failed")
-    call_command("retry", str(run.event_id))
+    call_command("retry", event=run.event_id)
 
 
 def _reconcile(shop: Shop, folder: Path) -> None:
@@ -102,7 +102,8 @@ def test_what_a_command_does_is_recorded_with_the_user_of_the_system(
 ):
     monkeypatch.setenv("LOGNAME", "deploy")
     monkeypatch.setattr("sys.argv", ["manage.py", name, "--of", "dana@example.com"])
-    acts, do = LEAVES[name]
+    case: Any = LEAVES[name]
+    acts, do = case
     before = set(AuditEntry.objects.values_list("pk", flat=True))
 
     with contextlib.suppress(CommandError):

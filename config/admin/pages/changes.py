@@ -124,7 +124,7 @@ class ChangesAdmin(ReadOnly):
     def subject(self, entry: AuditEntry) -> SafeString | str:
         return badges.breakable(badges.legible(entry.name, 200)) if entry.name else "–"
 
-    @admin.display(description="Before → after")
+    @admin.display(description="Change")
     def difference(self, entry: AuditEntry) -> SafeString | str:
         # Of what is new or gone the whole row would stand here.
         if entry.before is None or entry.after is None:
