@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from config.admin.parts.buttons import Buttons
 from config.admin.registry import PAGES
-from events.access import by_hand
+from events.access import holdings
 from events.models import AlertChannel, ComparisonFinding, ComparisonRun, EventLog, RuleRun
 from events.models.runs import DELAYED
 from integrations.audit import Act
@@ -37,6 +37,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
 # Why something that can be pressed leaves no entry.
 SHOWS = "It only shows something, or leads to another page."
 READS = "It reads from Thinkific, or sends a sample; nothing that Admit keeps is changed by it."
+LOOKS = "It looks first; the page many-… that follows does it."
 SIGNS = "Signing in is recorded where it happens."
 
 
@@ -139,7 +140,7 @@ def _give_access(here: Place) -> None:
 
 def _end_access(here: Place) -> None:
     _give_access(here)
-    held = by_hand.holdings(here.customer)[0]
+    held = holdings.of_customer(here.customer)[0]
     here.post("end-access", customer=here.customer.pk, holding=held.key, reason="No more.")
 
 
@@ -223,6 +224,11 @@ def _rerun(how: Way) -> Way:
     return do
 
 
+def _many_anyway(here: Place) -> None:
+    here.status(status="skipped")
+    here.post("many-anyway", chosen=here.run.pk)
+
+
 def _undone(here: Place) -> EventLog:
     event = here.shop.sell({"type": "Never heard of"})
     assert event.status == "unknown_type"
@@ -299,6 +305,13 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
         Act.NOTE_ADDED,
         lambda here: here.post("add-note", customer=here.customer.pk, reason="Called."),
     ),
+    "batch": SHOWS,
+    "many-retry": (Act.RUN_RETRIED, lambda here: here.post("many-retry", chosen=here.run.pk)),
+    "many-anyway": (Act.DONE_ANYWAY, _many_anyway),
+    "many-rerun": (
+        Act.EVENT_RERUN,
+        _rerun(lambda here: here.post("many-rerun", chosen=here.event.pk)),
+    ),
     "simulate": SHOWS,
     "compare": SHOWS,
     "compare-start": (Act.COMPARED, lambda here: here.post("compare-start", site=here.site.pk)),
@@ -359,6 +372,7 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("rulerun", "run_again"): (Act.RUN_REPEATED, _run_again),
     ("rulerun", "dismiss"): (Act.RUN_DISMISSED, _run("dismiss")),
     ("rulerun", "end_now"): (Act.ENDED_NOW, _run("end_now", **_ENDS)),
+    ("rulerun", "keep"): (Act.RUN_DISMISSED, _run("keep", **_ENDS)),
     ("rulerun", "refresh"): READS,
     ("rulerun", "turn_rule_off"): (Act.RULE_CHANGED, _run("turn_rule_off")),
     ("customer", "ask_thinkific"): (Act.STUDENT_CHECKED, _ask_thinkific),
@@ -386,7 +400,6 @@ def _bulk(page: str, action: str, thing: Callable[[Place], Any], **facts: Any) -
 
 _OF_RULE = partial(_bulk, "rules_rule", thing=lambda here: here.rule)
 _OF_RUN = partial(_bulk, "events_rulerun", thing=lambda here: here.run)
-_OF_EVENT = partial(_bulk, "events_eventlog", thing=lambda here: here.event)
 
 
 def _turn_on(here: Place) -> None:
@@ -405,18 +418,15 @@ DONE_IN_BULK: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("rule", "turn_on"): (Act.RULE_CHANGED, _turn_on),
     ("rule", "turn_off"): (Act.RULE_CHANGED, _OF_RULE("turn_off")),
     ("rule", "delete_selected"): (Act.RULE_DELETED, _delete_rules),
-    ("eventlog", "retry_chosen"): (Act.RUN_RETRIED, _OF_EVENT("retry_chosen")),
-    ("eventlog", "rerun_chosen"): (Act.EVENT_RERUN, _rerun(_OF_EVENT("rerun_chosen"))),
+    ("eventlog", "retry_chosen"): LOOKS,
+    ("eventlog", "rerun_chosen"): LOOKS,
     ("eventlog", "deal_with_chosen"): (
         Act.EVENT_DISMISSED,
         _bulk("events_eventlog", "deal_with_chosen", _undone),
     ),
-    ("rulerun", "retry_chosen"): (Act.RUN_RETRIED, _OF_RUN("retry_chosen")),
+    ("rulerun", "retry_chosen"): LOOKS,
     ("rulerun", "dismiss_chosen"): (Act.RUN_DISMISSED, _OF_RUN("dismiss_chosen")),
-    ("rulerun", "do_chosen_anyway"): (
-        Act.DONE_ANYWAY,
-        _OF_RUN("do_chosen_anyway", status="skipped"),
-    ),
+    ("rulerun", "do_chosen_anyway"): LOOKS,
 }
 
 

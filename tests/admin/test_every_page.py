@@ -91,6 +91,7 @@ PAGES = [
     "/admin/integrations/auditentry/",
     "/admin/integrations/auditentry/?q=nobody-has-this",
     "/admin/integrations/auditentry/{change}/change/",
+    "/admin/many/?number={batch}",
     "/admin/queue/",
     "/admin/alerts/",
     "/admin/alerts/channel/",

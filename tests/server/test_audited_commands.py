@@ -61,15 +61,27 @@ def _apply(shop: Shop, folder: Path) -> None:
     call_command("apply_config", str(file))
 
 
+def _grant(shop: Shop, folder: Path) -> None:
+    factories.DestinationFactory.create(integration=shop.integration, name="Course Two")
+    call_command("grant", "dana@example.com", "Course Two", reason="Won it")
+
+
+def _end(shop: Shop, folder: Path) -> None:
+    _grant(shop, folder)
+    call_command("end", "dana@example.com", "Course Two", reason="Charged back")
+
+
 LEAVES: dict[str, str | tuple[set[Act], Way]] = {
     "apply_config": (
         {Act.CONFIG_APPLIED, Act.ACCOUNT_ADDED, Act.ADDRESS_REPLACED, Act.ADDRESS_SHOWN},
         _apply,
     ),
     "demo": WORKS,
+    "end": ({Act.ACCESS_ENDED}, _end),
     "events": SHOWS,
     "explain": SHOWS,
     "export_config": SHOWS,
+    "grant": ({Act.ACCESS_GIVEN}, _grant),
     "new_password": ({Act.LINK_MADE}, _new_password),
     "reconcile": ({Act.COMPARED}, _reconcile),
     "refresh": READS,

@@ -12,8 +12,8 @@ from django.contrib.auth import get_user_model
 from django.db.models import F
 from django.utils import timezone
 
-from events.execution import results
-from events.models import Delivery, EventLog, RuleRun, Worker
+from events.models import Batch, Delivery, EventLog, RuleRun, Worker
+from events.models.event_status import refresh_event
 from integrations import audit, rate_limit
 from integrations.audit import Act
 from integrations.models import (
@@ -83,6 +83,8 @@ def build(sandbox: Sandbox) -> Scenery:
     _past(scenery)
     _people(scenery)
     _changes(scenery)
+    runs = RuleRun.objects.exclude(status="waiting").values_list("pk", flat=True)
+    Batch.objects.create(title="Run the rules again", started_by="Sam", run_ids=list(runs))
     Worker.objects.create(name="studio-1-4711", seen_at=timezone.now())
     return scenery
 
@@ -236,7 +238,7 @@ def _sent(
         milliseconds=431,
         sent_at=timezone.now(),
     )
-    results.refresh_event(event.pk)
+    refresh_event(event.pk)
 
 
 def _changes(scenery: Scenery) -> None:
