@@ -89,7 +89,7 @@ class ChangesAdmin(ReadOnly):
     # A rule's or integration's page leads to its own changes.
     also_asked = ("number",)
     search_fields = ("name", "who")
-    search_help_text = "Name of what was changed, or who did it"
+    search_help_text = "Name or person"
     ordering = ("-id",)
     sortable_by = ()
     actions = None
