@@ -12,6 +12,6 @@ def let_roles(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("admit", "0002_by_hand"), ("integrations", "0012_audit")]
+    dependencies = [("admit", "0003_people_data"), ("integrations", "0012_audit")]
 
     operations = [migrations.RunPython(let_roles, migrations.RunPython.noop)]

@@ -312,6 +312,10 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
         Act.EVENT_RERUN,
         _rerun(lambda here: here.post("many-rerun", chosen=here.event.pk)),
     ),
+    "erase-person": (
+        Act.ERASED,
+        lambda here: here.post("erase-person", customer=here.customer.pk),
+    ),
     "simulate": SHOWS,
     "compare": SHOWS,
     "compare-start": (Act.COMPARED, lambda here: here.post("compare-start", site=here.site.pk)),
@@ -376,6 +380,10 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("rulerun", "refresh"): READS,
     ("rulerun", "turn_rule_off"): (Act.RULE_CHANGED, _run("turn_rule_off")),
     ("customer", "ask_thinkific"): (Act.STUDENT_CHECKED, _ask_thinkific),
+    ("customer", "download_data"): (
+        Act.EXPORTED,
+        lambda here: here.press(here.customer, "download_data"),
+    ),
     ("user", "new_link"): (Act.LINK_MADE, lambda here: here.press(here.owner, "new_link")),
     ("user", "switch_off"): (
         Act.PERSON_OFF,

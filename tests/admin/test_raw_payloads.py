@@ -23,7 +23,7 @@ def run() -> RuleRun:
     receiver = factories.ReceiverFactory.create()
     course = factories.DestinationFactory.create(integration=receiver, name="Course Two")
     found = queued.run(course, action="send_http_post", status="failed", message="It failed.")
-    Delivery.objects.update(body=f'{{"note": "{SECRET_OF_BODY}"}}'.encode())
+    Delivery.objects.update(sealed_body=f'{{"note": "{SECRET_OF_BODY}"}}'.encode())
     for number in (found.pk, None):
         ApiCall.objects.create(
             integration=receiver,

@@ -78,9 +78,17 @@ LEAVES: dict[str, str | tuple[set[Act], Way]] = {
     ),
     "demo": WORKS,
     "end": ({Act.ACCESS_ENDED}, _end),
+    "erase_person": (
+        {Act.ERASED},
+        lambda shop, folder: call_command("erase_person", "dana@example.com", yes=True),
+    ),
     "events": SHOWS,
     "explain": SHOWS,
     "export_config": SHOWS,
+    "export_person": (
+        {Act.EXPORTED},
+        lambda shop, folder: call_command("export_person", "dana@example.com"),
+    ),
     "grant": ({Act.ACCESS_GIVEN}, _grant),
     "new_password": ({Act.LINK_MADE}, _new_password),
     "reconcile": ({Act.COMPARED}, _reconcile),
