@@ -151,6 +151,9 @@ def record_difference(
 
     An empty one means that there was nothing before, or that nothing is left.
     """
+    if not (before and after):
+        # There is no secret that was replaced.
+        before, after = whole(before), whole(after)
     names = [name for name in before | after if before.get(name) != after.get(name)]
     if not names:
         return None

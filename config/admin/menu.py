@@ -63,6 +63,11 @@ MENU: Sequence[tuple[str, Sequence[Entry]]] = (
             ),
             Entry("Compare", "admin:compare", "events.view_rulerun"),
             Entry("Simulate", "admin:simulate", "events.simulate_eventlog"),
+            Entry(
+                "Changes",
+                "admin:integrations_auditentry_changelist",
+                "integrations.view_auditentry",
+            ),
         ),
     ),
     (

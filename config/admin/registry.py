@@ -6,6 +6,7 @@ from config.admin.pages import (
     alerts,
     backfill,
     by_hand,
+    changes,
     compare,
     coverage,
     customers,
@@ -46,6 +47,7 @@ PAGES: list[Page] = [
 __all__ = [
     "PAGES",
     "actions",
+    "changes",
     "customers",
     "destinations",
     "event",

@@ -18,11 +18,12 @@ _SEES = {
     "integrations.view_customer": "See the customers",
     "rules.view_rule": "See the rules",
     "rules.view_namedtype": "See the names given to event types",
-    "events.view_delivery": "See what SamCart sent, word for word",
     "events.view_eventlog": "See the log of events",
     "events.view_rulerun": "See the actions",
 }
 _HELPS = {
+    # Names and addresses of customers stand there, also those that no page would show.
+    "events.view_delivery": "See what SamCart sent and what sites answered, word for word",
     "integrations.check_thinkificuser": "Check a customer in Thinkific",
     "events.retry_rulerun": "Retry and release actions, and do skipped ones anyway",
     "events.dismiss_rulerun": "Dismiss actions",
@@ -50,6 +51,7 @@ _SETS_UP = {
     "integrations.add_product": "Add products",
     "integrations.change_product": "Edit products",
     "integrations.delete_product": "Delete products",
+    "integrations.view_auditentry": "See who changed what",
     "rules.add_rule": "Add rules",
     "rules.change_rule": "Edit rules, and turn them on and off",
     "rules.delete_rule": "Delete rules",
@@ -69,7 +71,10 @@ MEANINGS: dict[str, str] = {
         "looks up customers, gives access by hand, retries and simulates; sees the setup without "
         "the address"
     ),
-    VIEWER: "sees everything but the webhook address, and changes nothing",
+    VIEWER: (
+        "sees names and results, but neither the address nor what was sent word for word; "
+        "changes nothing"
+    ),
 }
 
 
@@ -89,6 +94,13 @@ def add(apps: Any, code: str) -> None:
     for group in apps.get_model("auth.Group")._default_manager.all():
         if code in ROLES.get(group.name, ()):
             group.permissions.add(_permission(apps, code))
+
+
+def take(apps: Any, code: str) -> None:
+    """Take this permission from those groups of ROLES that ROLES does not give it to."""
+    for group in apps.get_model("auth.Group")._default_manager.filter(name__in=ROLES):
+        if code not in ROLES[group.name]:
+            group.permissions.remove(_permission(apps, code))
 
 
 def _permission(apps: Any, code: str) -> Any:

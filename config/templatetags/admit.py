@@ -10,7 +10,7 @@ from django.template.context import RequestContext
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
-from config.admin.parts import badges, buttons
+from config.admin.parts import badges, buttons, changed
 
 register = template.Library()
 
@@ -56,6 +56,16 @@ def _labelled(cell: str, name: str) -> SafeString:
 def page_buttons(context: RequestContext, thing: Any) -> SafeString:
     """The buttons of a page that this person may press, as forms that POST."""
     return buttons.for_page(context["request"], thing)
+
+
+@register.inclusion_tag("admin/last_change.html", takes_context=True)
+def last_change(context: RequestContext, thing: Model) -> dict[str, Any]:
+    """Who changed this last, for those who may see it."""
+    request = context["request"]
+    if not request.user.has_perm("integrations.view_auditentry"):
+        return {}
+    entry = changed.last(thing)
+    return {"request": request, "entry": entry, "ago": changed.ago(entry) if entry else ""}
 
 
 @register.simple_tag(takes_context=True)

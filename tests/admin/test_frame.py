@@ -40,8 +40,8 @@ def asked_by(user, path: str = "/admin/", **data: str) -> HttpRequest:
     ("role", "lacks"),
     [
         (roles.MANAGER, {"Queue", "People", "Groups"}),
-        (roles.SUPPORT, {"Queue", "People", "Groups"}),
-        (roles.VIEWER, {"Queue", "People", "Groups", "Simulate"}),
+        (roles.SUPPORT, {"Queue", "People", "Groups", "Changes"}),
+        (roles.VIEWER, {"Queue", "People", "Groups", "Simulate", "Changes"}),
         ("", {line.label for _, lines in menu.MENU for line in lines} - {"Overview", "Help"}),
     ],
 )

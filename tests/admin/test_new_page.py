@@ -34,11 +34,11 @@ def _pages(
     db: None, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
 ) -> Iterator[None]:
     """A page on no model and one on a model, added in the places that the recipe names."""
-    page = Page("tides/", "tide-table", show, "events.simulate_eventlog")
+    page = Page("tides/", "tide-table", show, "events.view_rulerun")
     monkeypatch.setattr(registry, "PAGES", [*registry.PAGES, page])
     admin.site.register(Delivery, DeliveryAdmin)
     entries = (
-        Entry("Tide table", PAGE, "events.simulate_eventlog"),
+        Entry("Tide table", PAGE, "events.view_rulerun"),
         Entry("Deliveries", LIST, "events.view_delivery"),
     )
     monkeypatch.setattr(menu, "MENU", (*menu.MENU, ("Harbor", entries)))
@@ -60,7 +60,7 @@ def _pages(
     [
         (roles.MANAGER, True, True),
         (roles.SUPPORT, True, True),
-        (roles.VIEWER, False, True),
+        (roles.VIEWER, True, False),
         ("", False, False),
     ],
 )

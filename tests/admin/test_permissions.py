@@ -13,7 +13,16 @@ from config.admin.parts.buttons import Buttons
 from config.admin.registry import PAGES
 from config.staff import roles
 from events.models import EventLog, RuleRun
-from integrations.models import Customer, Destination, Integration, Marketplace, Product
+from integrations import audit
+from integrations.models import (
+    Act,
+    AuditEntry,
+    Customer,
+    Destination,
+    Integration,
+    Marketplace,
+    Product,
+)
 from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.pages import client_of, named_addresses, person
@@ -67,7 +76,7 @@ MAY_OPEN: dict[str, set[str]] = {
 # What a row has besides its own page, by model and name.
 MAY_OPEN_OF_ROW: dict[tuple[str, str], set[str]] = {
     ("product", "copy"): SETS_UP,
-    ("eventlog", "download"): EVERYBODY,
+    ("eventlog", "download"): HELPS,
 }
 # Django's own, which ask for themselves, and the link for who cannot sign in yet.
 FOR_THEMSELVES = {
@@ -100,6 +109,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("rulerun", "keep"): HELPS,
     ("rulerun", "turn_rule_off"): SETS_UP,
     ("customer", "ask_thinkific"): HELPS,
+    ("auditentry", "undo"): SETS_UP,
     ("customer", "download_data"): SETS_UP,
     ("user", "new_link"): ALONE,
     ("user", "switch_on"): ALONE,
@@ -127,6 +137,7 @@ LISTS: dict[Any, tuple[set[str], set[str], set[str]]] = {
     EventLog: (EVERYBODY, set(), set()),
     RuleRun: (EVERYBODY, set(), set()),
     Customer: (EVERYBODY, set(), set()),
+    AuditEntry: (SETS_UP, set(), set()),
     get_user_model(): (ALONE, ALONE, set()),
     Group: (ALONE, ALONE, ALONE),
 }
@@ -150,6 +161,7 @@ def things(db) -> dict[Any, Any]:
         EventLog: run.event,
         RuleRun: run,
         Customer: run.customer,
+        AuditEntry: audit.record(Act.RULE_CHANGED, rule, before={"enabled": False}),
         Marketplace: product.marketplace,
         get_user_model(): get_user_model().objects.create_user("somebody"),
         Group: Group.objects.get(name=roles.VIEWER),

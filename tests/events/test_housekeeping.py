@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -35,7 +35,7 @@ from events.models import (
 from events.queue import wake
 from events.retention import housekeeping, policy
 from events.worker import scheduler, tasks
-from integrations.models import ApiCall, Customer, Marketplace, SearchTerm
+from integrations.models import ApiCall, AuditEntry, Customer, Marketplace, SearchTerm
 from tests.support import factories, queued
 
 Status = EventLog.Status
@@ -526,6 +526,20 @@ def _assert_found_by(index: str, chore: policy.RetentionTask) -> None:
         assert "Seq Scan" not in plan, plan
 
 
+def test_who_changed_what_is_kept_for_its_own_time_and_stays_locked(db, settings):
+    settings.KEEP_AUDIT_DAYS = 50
+    for days in (51, 60, 49):
+        at = timezone.now() - timedelta(days=days)
+        AuditEntry.objects.create(at=at, who="ada@example.com", act="exported")
+    assert tidy() == {"audit": 2}
+    (left,) = AuditEntry.objects.all()
+    assert left.at > timezone.now() - timedelta(days=50)
+    with pytest.raises(DatabaseError, match="only added"), transaction.atomic():
+        AuditEntry.objects.all().delete()
+    settings.KEEP_AUDIT_DAYS = 0
+    assert tidy() == {}
+
+
 # The command
 
 
@@ -548,13 +562,13 @@ def test_tidy_says_first_what_it_would_remove_and_then_removes_it(db):
         "1 delivery with its events and actions would be removed.",
     ]
     assert (Delivery.objects.count(), ApiCall.objects.count()) == (3, 1)
-    assert told()[3:6] == [
+    assert told()[4:7] == [
         "2 payloads of SamCart were removed.",
         "1 exchange with Thinkific was removed.",
         "1 delivery with its events and actions was removed.",
     ]
     assert (Delivery.objects.count(), ApiCall.objects.count()) == (2, 0)
-    assert told()[3] == "0 payloads of SamCart were removed."
+    assert told()[4] == "0 payloads of SamCart were removed."
 
 
 def test_tidy_says_what_is_kept_for_ever(db, settings):

@@ -43,6 +43,7 @@ MALFORMED = {
     "BACKUP_RECIPIENT": ["age1nobody", "ssh-rsa nobody", "hidden-word"],
     "KEEP_PAYLOADS_DAYS": ["", "-1", "half a year", "180.5", "36501", "9" * 5000],
     "KEEP_EXCHANGES_DAYS": ["", "90d", "²"],
+    "KEEP_AUDIT_DAYS": ["for ever", "-1"],
     "KEEP_EVENTS_DAYS": ["for ever", "-0", "99999999"],
     "DELINQUENT_IS_CANCELED": ["sometimes"],
     "ENDINGS_AN_HOUR": ["-1", "few", ""],

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from events.models import Batch, Delivery, EventLog, RuleRun, Worker
 from events.models.event_status import refresh_event
-from integrations import rate_limit
+from integrations import audit, rate_limit
+from integrations.audit import Act
 from integrations.models import (
     ApiCall,
     CallBudget,
@@ -27,6 +28,7 @@ from integrations.models import (
 from integrations.notify_url import answers
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Sandbox
+from rules import changing
 from rules.models import Rule, Scope
 from tests.support import factories, world
 
@@ -80,6 +82,7 @@ def build(sandbox: Sandbox) -> Scenery:
     _rules(scenery.world)
     _past(scenery)
     _people(scenery)
+    _changes(scenery)
     runs = RuleRun.objects.exclude(status="waiting").values_list("pk", flat=True)
     Batch.objects.create(title="Run the rules again", started_by="Sam", run_ids=list(runs))
     Worker.objects.create(name="studio-1-4711", seen_at=timezone.now())
@@ -236,6 +239,16 @@ def _sent(
         sent_at=timezone.now(),
     )
     refresh_event(event.pk)
+
+
+def _changes(scenery: Scenery) -> None:
+    """What the owner did lately: a rule was changed, a key was replaced."""
+    audit.record(Act.KEY_REPLACED, scenery.world.integration, after={"sealed_secret": "replaced"})
+    owner = audit.Actor(scenery.people["Owner"], "203.0.113.9", "/admin/rules/rule/1/change/")
+    with audit.acting(lambda: owner):
+        rule = Rule.objects.filter(enabled=True).order_by("pk")[0]
+        changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
+        changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
 
 
 def _people(scenery: Scenery) -> None:

@@ -52,6 +52,7 @@ def fill(path: str) -> str:
         "receiver": "integrations.Integration",
         "message": "events.RuleRun",
         "notify": "rules.Rule",
+        "change": "integrations.AuditEntry",
     }
     passing_on = {"action": "send_http_post"}
     only = {"receiver": {"app": "notify_url"}, "message": passing_on, "notify": passing_on}

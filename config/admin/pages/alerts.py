@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -19,7 +20,8 @@ from events.alerts import delivery, finding, round
 from events.alerts.problems import KINDS, Code, Problem
 from events.alerts.sentences import sentence
 from events.models import AlertChannel, AlertMessage
-from integrations import secrets
+from integrations import audit, secrets
+from integrations.audit import Act
 from integrations.notify_url import signature
 from integrations.notify_url.address_check import check_url
 
@@ -90,7 +92,10 @@ class ChannelForm(forms.Form):
             channel.kind = found["kind"]
             channel.sealed_address = secrets.seal(found["address"])
             channel.sealed_secret = secrets.seal(secret)
-        channel.save()
+        with transaction.atomic():
+            channel.save()
+            said = {name: found[name] for name in ("enabled", "digest", "codes")}
+            audit.record(Act.ALERTS_CHANGED, channel, after=said)
         return secret if channel.kind == Kind.JSON else ""
 
 
@@ -154,7 +159,9 @@ def delete(request: HttpRequest) -> HttpResponse:
     """Delete a webhook of one's own."""
     channel = _own(request)
     if channel is not None and channel.kind != Kind.EMAIL:
-        channel.delete()
+        with transaction.atomic():
+            audit.record(Act.ALERTS_CHANGED, channel, note="Deleted.")
+            channel.delete()
         messages.success(request, "The webhook was deleted. Nothing is sent there any more.")
     return _home()
 
@@ -163,6 +170,7 @@ def delete(request: HttpRequest) -> HttpResponse:
 def silence_is_right(request: HttpRequest) -> HttpResponse:
     """Tell of no silence until the next sale."""
     if round.silence_is_right():
+        audit.record(Act.SILENCE_RIGHT)
         messages.success(request, "Good. The next sale ends this, and then Admit looks again.")
     else:
         messages.info(request, "There is no silence any more.")

@@ -38,7 +38,8 @@ def show(request: HttpRequest) -> HttpResponse:
         batch = many.begin(request, f"For earlier buyers: {rules[0].in_words()}")
         came = rerun([each.event for each in preview.run], batch=batch)
         if came.queued:
-            audit.record(Act.BUYERS_ENROLLED, rules[0], after={"queued": came.queued})
+            queued = {"queued": came.queued}
+            audit.record_each(Act.BUYERS_ENROLLED, rules, after=lambda rule: queued)
         text = came.sentence() if preview.run else "Nothing was queued: nobody is left."
         back = address(rules, product, back=way_back(request))
         return many.done(request, batch, came.left, text, back)

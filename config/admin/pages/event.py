@@ -30,6 +30,8 @@ from rules.triggers import Trigger
 
 # An order is sent when it is placed; one that is older when it comes was held up on its way.
 LATE = timedelta(hours=1)
+# To see bodies word for word, here and wherever the templates show them.
+RAW = "events.view_delivery"
 
 
 def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "since": _since(event),
         "cannot": obstacles([event]).get(event.pk, ""),
         "off": [rule for rule in _were_off(event) if not rule.enabled],
-        "payload": payload(event),
+        "payload": payload(event) if request.user.has_perm(RAW) else "",
         "payload_removed": payload_removed(event.delivery),
         "undone": review.needs_a_person(event),
         "triggers": [(each.value, each.label) for each in Trigger],
@@ -144,7 +146,7 @@ def payload(event: EventLog) -> str:
 def addresses(keeper: ModelAdmin) -> list[URLPattern]:
     def download(request: HttpRequest, object_id: str) -> HttpResponse:
         """The bytes as received, never shown as a page: they are a stranger's."""
-        if not request.user.has_perm("events.view_eventlog"):
+        if not request.user.has_perms(["events.view_eventlog", RAW]):
             raise PermissionDenied
         event = keeper.get_object(request, object_id)
         if event is None or event.delivery is None or payload_removed(event.delivery):

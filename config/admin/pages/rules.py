@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.pages.rule_form import BY_NUMBER, DestinationField, RuleForm
-from config.admin.parts import badges
+from config.admin.parts import badges, changed
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
@@ -140,6 +140,16 @@ class RuleAdmin(Audited, ListAdmin):
         if request.GET.get("scope__exact") == Scope.GLOBAL:
             columns.remove("about")  # it would say the same in each row
         return columns
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
+        """Says besides where the deletion can be undone."""
+        answer = super().response_delete(request, obj_display, obj_id)
+        change = changed.deletion(self.model, obj_id)
+        if change and request.user.has_perm("integrations.view_auditentry"):
+            page = reverse("admin:integrations_auditentry_change", args=[change.pk])
+            text = format_html('<a href="{}">Undo</a> is on the page of this change.', page)
+            self.message_user(request, text)
+        return answer
 
     # Columns
 

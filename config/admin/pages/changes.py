@@ -1,0 +1,164 @@
+"""Changes: who changed what, when and from where; the last change of a rule can be undone."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+
+from config.admin.parts import badges
+from config.admin.parts.buttons import Button
+from config.admin.parts.changelist import ReadOnly
+from config.admin.parts.differences import differences, kind_of, page_of
+from integrations.audit import Act
+from integrations.models import AuditEntry
+from rules import undoing
+
+# So many values of an entry stand in the list; its page has all of them.
+SHOWN = 4
+MANY = 50
+
+
+class _Among(admin.SimpleListFilter):
+    """By what stands in a column, of what the table has there."""
+
+    column: str
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        found = AuditEntry.objects.exclude(**{self.column: ""}).order_by(self.column)
+        values = found.values_list(self.column, flat=True).distinct()[:MANY]
+        return sorted(((value, self.label(value)) for value in values), key=lambda each: each[1])
+
+    def label(self, value: str) -> str:
+        return badges.brief(value)
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
+        value = (self.value() or "").replace("\x00", "")
+        return queryset.filter(**{self.column: value}) if value else queryset
+
+
+class WhoFilter(_Among):
+    title, parameter_name, column = "who", "who", "who"
+
+
+class ActFilter(_Among):
+    title, parameter_name, column = "what", "act", "act"
+
+    def label(self, value: str) -> str:
+        return capfirst(AuditEntry(act=value).sentence)
+
+
+class KindFilter(_Among):
+    title, parameter_name, column = "about", "kind", "kind"
+
+    def label(self, value: str) -> str:
+        return kind_of(AuditEntry(kind=value))
+
+
+class WhenFilter(admin.SimpleListFilter):
+    title, parameter_name = "when", "when"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
+        if self.value() not in {"1", "7", "30"}:
+            return queryset
+        since = timezone.now() - timedelta(days=int(str(self.value())))
+        return queryset.filter(at__gte=since)
+
+
+@admin.register(AuditEntry)
+class ChangesAdmin(ReadOnly):
+    list_title = "Changes"
+    one, many = "change", "changes"
+    list_display = ("when", "shown_who", "what", "subject", "difference")
+    list_display_links = ("when",)
+    list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter)
+    # A rule's or integration's page leads to its own changes.
+    also_asked = ("number",)
+    search_fields = ("name", "who")
+    search_help_text = "Name or person"
+    ordering = ("-id",)
+    sortable_by = ()
+    actions = None
+    intro = "What people and commands did: kept as it was, and never edited."
+    empty = "Nothing was changed yet."
+    nothing_fits = "No change fits."
+    buttons = (
+        Button(
+            "undo",
+            "Undo",
+            "rules.change_rule",
+            fits=lambda entry: entry.act in undoing.UNDONE and not undoing.why_not(entry),
+            in_row=False,
+        ),
+    )
+
+    # Columns
+
+    @admin.display(description="When")
+    def when(self, entry: AuditEntry) -> SafeString:
+        return badges.when(entry.at)
+
+    @admin.display(description="Who")
+    def shown_who(self, entry: AuditEntry) -> SafeString:
+        return badges.breakable(badges.brief(entry.who))
+
+    @admin.display(description="What")
+    def what(self, entry: AuditEntry) -> str:
+        return capfirst(entry.sentence)
+
+    @admin.display(description="About")
+    def subject(self, entry: AuditEntry) -> SafeString | str:
+        return badges.breakable(badges.legible(entry.name, 200)) if entry.name else "–"
+
+    @admin.display(description="Change")
+    def difference(self, entry: AuditEntry) -> SafeString | str:
+        # Of what is new or gone the whole row would stand here.
+        if entry.before is None or entry.after is None:
+            return badges.breakable(badges.brief(entry.note)) if entry.note else "–"
+        lines = differences(entry)
+        rest = [("…",)] if len(lines) > SHOWN else []
+        shown = [(badges.breakable(str(line)),) for line in lines[:SHOWN]]
+        return format_html_join(mark_safe("<br>"), "{}", [*shown, *rest])
+
+    # A page of its own
+
+    def title_of(self, thing: AuditEntry) -> str:
+        return capfirst(thing.sentence)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        entry: AuditEntry = context["original"]
+        told = {
+            "differences": differences(entry),
+            "kind": kind_of(entry),
+            "subject_url": page_of(entry),
+            "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDONE else "",
+        }
+        return super().render_change_form(request, context | told, *args, **kwargs)
+
+    def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
+        """Make the rule what it was before this change."""
+        if entry.act == Act.RULE_DELETED and not request.user.has_perm("rules.add_rule"):
+            raise PermissionDenied
+        try:
+            rule = undoing.undo(entry)
+        except ValueError as error:
+            self.message_user(request, f"Not undone. {error}", messages.WARNING)
+            return None
+        self.message_user(request, f"Undone. The rule is as it was before: {rule.in_words()}")
+        return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))

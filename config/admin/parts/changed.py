@@ -1,0 +1,34 @@
+"""Who changed a rule or an integration last, and who deleted a rule."""
+
+from django.db.models import Model
+from django.utils.timesince import timesince
+
+from integrations.audit import Act
+from integrations.models import AuditEntry
+
+CHANGES = (
+    Act.RULE_ADDED,
+    Act.RULE_CHANGED,
+    Act.INTEGRATION_ADDED,
+    Act.INTEGRATION_CHANGED,
+    Act.KEY_REPLACED,
+    Act.MAPPING_CHANGED,
+)
+
+
+def last(thing: Model) -> AuditEntry | None:
+    """The newest entry of what changed the row itself; None where none is kept."""
+    found = AuditEntry.objects.filter(kind=thing._meta.model_name, number=str(thing.pk))
+    return found.filter(act__in=CHANGES).order_by("-pk").first()
+
+
+def ago(entry: AuditEntry) -> str:
+    """ "5 minutes ago", "just now"."""
+    spoken = timesince(entry.at, depth=1)
+    return "just now" if spoken.startswith("0") else f"{spoken} ago"
+
+
+def deletion(model: type[Model], number: int) -> AuditEntry | None:
+    """The entry of the deletion of this row."""
+    found = AuditEntry.objects.filter(kind=model._meta.model_name, number=str(number))
+    return found.filter(act=Act.RULE_DELETED).order_by("-pk").first()

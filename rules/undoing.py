@@ -1,0 +1,91 @@
+"""Taking back the last change of a rule, by what the audit knows of the rule before it."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from integrations import audit
+from integrations.audit import Act
+from integrations.models import AuditEntry
+from rules.models import Rule
+
+UNDONE = {Act.RULE_CHANGED, Act.RULE_DELETED}
+OF_RULES = {*UNDONE, Act.RULE_ADDED}
+CHANGED_SINCE = "The rule was changed since. Undo the later change first, or edit the rule."
+
+
+def why_not(entry: AuditEntry) -> str:
+    """Why this change cannot be undone, "" when it can."""
+    try:
+        _before(entry)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def undo(entry: AuditEntry) -> Rule:
+    """Make the rule what it was before this change, which is recorded as a change of its own.
+
+    Raises ValueError with a sentence where that cannot be.
+    """
+    if reason := why_not(entry):
+        raise ValueError(reason)
+    with transaction.atomic():
+        # Locked, and then looked at again: somebody else may just be editing it.
+        list(Rule.objects.select_for_update().filter(pk=entry.number))
+        now = audit.stored(Rule(pk=int(entry.number)))
+        rule = _before(entry)
+        is_new = rule._state.adding
+        rule.save(force_insert=is_new)
+        act = Act.RULE_ADDED if is_new else Act.RULE_CHANGED
+        note = f"Undo of change {entry.pk}"
+        audit.record_difference(act, rule, now, audit.values(rule), note=note)
+    return rule
+
+
+def _before(entry: AuditEntry) -> Rule:
+    """The rule as it was, not saved. Raises ValueError with a sentence."""
+    if entry.act not in UNDONE:
+        raise ValueError("Only a change or the deletion of a rule can be undone.")
+    later = AuditEntry.objects.filter(kind=entry.kind, number=entry.number, pk__gt=entry.pk)
+    if later.filter(act__in=OF_RULES).exists():
+        raise ValueError(CHANGED_SINCE)
+    rule = Rule.objects.filter(pk=int(entry.number)).first()
+    if entry.act == Act.RULE_CHANGED and (rule is None or not _is_as_left(rule, entry)):
+        raise ValueError(CHANGED_SINCE)
+    if entry.act == Act.RULE_DELETED:
+        if rule is not None:
+            raise ValueError("This rule is there again.")
+        rule = Rule(pk=int(entry.number))
+    assert rule is not None
+    for name, value in (entry.before or {}).items():
+        setattr(rule, name, _as_it_was(name, value))
+    if rule.is_gone:
+        raise ValueError(f"{rule.destination} is gone from Thinkific. Edit the rule instead.")
+    try:
+        rule.full_clean()
+    except ValidationError as error:
+        raise ValueError(" ".join(error.messages)) from None
+    return rule
+
+
+def _is_as_left(rule: Rule, entry: AuditEntry) -> bool:
+    """Whether the rule is still what this change made of it; names may have changed."""
+    now = audit.values(rule)
+    return all(_plain(now[name]) == _plain(value) for name, value in (entry.after or {}).items())
+
+
+def _plain(value: Any) -> Any:
+    return value["number"] if isinstance(value, dict) else value
+
+
+def _as_it_was(name: str, value: Any) -> Any:
+    """The value for the rule's field. Raises ValueError where the row of then is gone."""
+    if not isinstance(value, dict):
+        return value
+    field: Any = Rule._meta.get_field(name)
+    found = field.related_model._default_manager.filter(pk=value["number"]).first()
+    if found is None:
+        raise ValueError(f"{value['name']} is not there any more, so the rule cannot be as before.")
+    return found

@@ -1,0 +1,225 @@
+"""The page Changes, what a rule's page says of its last change, and Undo."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from integrations.audit import Act, Actor, Subject, acting, record
+from integrations.models import AuditEntry, Destination, Integration
+from rules import changing
+from rules.models import Rule
+from tests.support import factories
+from tests.support.pages import client_of, person, press, said, signed_in, words
+
+pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
+LIST = reverse("admin:integrations_auditentry_changelist")
+ADA = Actor("ada@example.com", "203.0.113.9", "/admin/somewhere/")
+
+
+@pytest.fixture
+def manager() -> Client:
+    return client_of(person(roles.MANAGER))
+
+
+@pytest.fixture
+def rule() -> Rule:
+    made: Rule = factories.RuleFactory.create(destination__name="Course Two")
+    return made
+
+
+def switch_off(rule: Rule) -> AuditEntry:
+    """Ada turns the rule off."""
+    with acting(lambda: ADA):
+        changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
+    return AuditEntry.objects.latest("pk")
+
+
+def edit(client: Client, rule: Rule, **changes: Any) -> AuditEntry:
+    """A manager saves the rule's page with these changes."""
+    page = reverse("admin:rules_rule_change", args=[rule.pk])
+    form = client.get(page).context["adminform"].form
+    sent = {each.html_name: each.value() for each in form if each.value() not in (None, False)}
+    assert client.post(page, sent | changes).status_code == 302
+    return AuditEntry.objects.latest("pk")
+
+
+def delete(client: Client, rule: Rule) -> AuditEntry:
+    client.post(reverse("admin:rules_rule_delete", args=[rule.pk]), {"post": "yes"})
+    return AuditEntry.objects.latest("pk")
+
+
+# The list
+
+
+def test_each_line_says_who_did_what_to_what_and_what_differs(manager, rule):
+    switch_off(rule)
+    page = words(manager.get(LIST))
+    for text in ("ada@example.com", "Changed a rule", rule.sentence(), "On: Yes → No"):
+        assert text in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"who": "ada@example.com"}, {"Changed a rule"}),
+        ({"act": "exported"}, {"Exported a person's data"}),
+        ({"kind": "rule"}, {"Changed a rule"}),
+        ({"q": "dana"}, {"Exported a person's data"}),
+        ({"when": "7"}, {"Changed a rule", "Exported a person's data"}),
+        ({"who": "nobody"}, set()),
+    ],
+)
+def test_the_list_is_filtered_by_who_what_about_what_and_when(manager, rule, asked, found):
+    switch_off(rule)
+    record(Act.EXPORTED, Subject("customer", "1", "dana@example.com"))
+    table = manager.get(LIST, asked).context["cl"].result_list
+    assert {entry.sentence.capitalize() for entry in table} == found
+
+
+def test_the_page_of_an_entry_has_all_of_it_and_escapes_it(manager, rule):
+    with acting(lambda: ADA):
+        entry = record(
+            Act.RULE_CHANGED, rule, before={"delay_days": 0}, after={"delay_days": 3}, note="<b>x"
+        )
+    answer = manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk]))
+    page = words(answer)
+    for text in (
+        "ada@example.com changed a rule.",
+        "203.0.113.9",
+        "/admin/somewhere/",
+        "Days later",
+    ):
+        assert text in page
+    assert "&lt;b&gt;x" in answer.content.decode()
+
+
+def test_an_entry_outlives_what_it_is_about(manager, rule):
+    entry = delete(manager, rule)
+    Integration.objects.all().delete()
+    page = words(manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk])))
+    assert "deleted a rule." in page
+    assert "Course Two" in page
+
+
+@pytest.mark.parametrize("role", [roles.SUPPORT, roles.VIEWER])
+def test_who_only_helps_or_looks_sees_no_changes(rule, role):
+    switch_off(rule)
+    client = signed_in(role)
+    assert client.get(LIST).status_code == 403
+    page = client.get(reverse("admin:rules_rule_change", args=[rule.pk]))
+    assert "ada@example.com" not in words(page)
+
+
+def test_the_pages_of_a_rule_and_an_integration_say_who_changed_it_last(manager, rule):
+    switch_off(rule)
+    with acting(lambda: ADA):
+        record(Act.KEY_REPLACED, rule.integration)
+    for row, text in (
+        (rule, "Last changed by ada@example.com , just now · All changes Undo"),
+        (rule.integration, "Last changed by ada@example.com , just now · All changes"),
+    ):
+        meta = row._meta
+        page = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+        assert text in words(manager.get(page))
+
+
+# Undo
+
+
+def test_undo_turns_a_rule_on_again_and_is_recorded_itself(manager, rule):
+    entry = switch_off(rule)
+    (text,) = said(press(manager, entry, "undo"))
+    assert text.startswith("Undone. The rule is as it was before: When ")
+    rule.refresh_from_db()
+    assert rule.enabled
+    latest = AuditEntry.objects.latest("pk")
+    assert (latest.act, latest.before, latest.after) == (
+        "rule_changed",
+        {"enabled": False},
+        {"enabled": True},
+    )
+    assert latest.note == f"Undo of change {entry.pk}"
+
+
+def test_undo_takes_an_edit_back_with_the_course_and_the_trigger(manager, rule):
+    other = factories.DestinationFactory.create(integration=rule.integration)
+    entry = edit(manager, rule, destination=other.pk, trigger="subscription_recovered")
+    rule.refresh_from_db()
+    assert rule.destination == other
+    press(manager, entry, "undo")
+    rule.refresh_from_db()
+    assert (rule.destination.name, rule.trigger) == ("Course Two", "product_purchased")
+
+
+def test_undo_brings_a_deleted_rule_back_under_its_number(manager, rule):
+    entry = delete(manager, rule)
+    assert not Rule.objects.exists()
+    press(manager, entry, "undo")
+    assert Rule.objects.get().sentence() == rule.sentence()
+    assert Rule.objects.get().pk == rule.pk
+    assert AuditEntry.objects.latest("pk").act == "rule_added"
+
+
+def test_who_has_just_deleted_a_rule_is_led_to_undo(manager, rule):
+    page = reverse("admin:rules_rule_delete", args=[rule.pk])
+    answer = manager.post(page, {"post": "yes"}, follow=True)
+    entry = AuditEntry.objects.latest("pk")
+    link = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    assert "Undo is on the page of this change." in said(answer)
+    assert link in answer.content.decode()
+    assert 'type="submit"' in manager.get(link).content.decode()
+
+
+def course_gone(rule: Rule) -> None:
+    Destination.objects.update(gone_at=rule.created_at)
+
+
+def changed_since(rule: Rule) -> None:
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
+
+
+def changed_past_the_audit(rule: Rule) -> None:
+    Rule.objects.update(enabled=True)
+
+
+def deleted_past_the_audit(rule: Rule) -> None:
+    Rule.objects.all().delete()
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        (course_gone, "Not undone. Course Two is gone from Thinkific. Edit the rule instead."),
+        (changed_since, "Not undone. The rule was changed since."),
+        (changed_past_the_audit, "Not undone. The rule was changed since."),
+        (deleted_past_the_audit, "Not undone. The rule was changed since."),
+    ],
+)
+def test_undo_is_refused_in_words_and_not_offered(manager, rule, meanwhile, why):
+    entry = switch_off(rule)
+    meanwhile(rule)
+    stood = list(Rule.objects.values())
+    (text,) = said(press(manager, entry, "undo"))
+    assert text.startswith(why)
+    assert list(Rule.objects.values()) == stood
+    page = words(manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk])))
+    assert f"This cannot be undone. {why.removeprefix('Not undone. ')}" in page
+
+
+def test_a_deleted_rule_stays_deleted_when_its_integration_or_its_twin_says_so(manager, rule):
+    entry = delete(manager, rule)
+    twin = factories.RuleFactory.create(marketplace=rule.marketplace, destination=rule.destination)
+    text = said(press(manager, entry, "undo"))[-1]
+    assert text == "Not undone. There is this very global rule already."
+    twin.delete()
+    rule.integration.delete()
+    text = said(press(manager, entry, "undo"))[-1]
+    assert "is not there any more, so the rule cannot be as before." in text
+
+
+def test_only_a_change_of_a_rule_can_be_undone(manager, rule):
+    (text,) = said(press(manager, record(Act.EXPORTED), "undo"))
+    assert text == "Not undone. Only a change or the deletion of a rule can be undone."
