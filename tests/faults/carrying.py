@@ -77,7 +77,7 @@ def random_kills(stage: Stage) -> float:
     machines = [stage.up(), stage.up("--no-web")]
     stage.sandbox.switches.latency = 0.05
     kills = 20 if stage.long else 4
-    with stage.selling(every=0.1, sellers=4):
+    with stage.trading(every=0.1, sellers=4):
         for _ in range(kills):
             time.sleep(stage.dice.uniform(0.2, 1.5))
             machine = stage.dice.choice(machines)
@@ -105,7 +105,7 @@ def _wait_for_a_slot(stage: Stage) -> None:
 def _goes_on(stage: Stage) -> float:
     """What was begun is ended, and what comes after is done as well."""
     stage.mended()
-    stage.sell(4)
+    stage.trade(4)
     return stage.heal()
 
 
@@ -137,7 +137,7 @@ def _stand_still(stage: Stage, processes: list[int]) -> float:
     for pid in reversed(processes):
         os.kill(pid, signal.SIGCONT)
     time.sleep(2)
-    stage.sell(4)
+    stage.trade(4)
     stage.heal()
     return seconds
 

@@ -34,6 +34,8 @@ def machines(stage: Stage) -> float:
     stage.up("--no-worker")
     stage.sell(BUYERS, school="quick")
     stage.sell(BUYERS, school="slow")
+    for school in ("quick", "slow"):
+        stage.trade(school=school)
     stage.buy_again("hot@example.com", HOT_EVENTS, school="hot")
     cold = stage.sell(COLD_BUYERS, school="hot")
     for _ in range(MACHINES):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from integrations.notify_url import signature
 from integrations.thinkific.sandbox import Sandbox, School
+from tests.faults import shop
 from tests.faults.database import Database, Place
 from tests.support import live
 from tests.support.live import Installation, Process, Running
@@ -28,6 +29,8 @@ SETTINGS = {
     "WEB_CONCURRENCY": "2",
     "WORKER_PROCESSES": "2",  # on SQLite too, where one is the default
     "ALLOW_PRIVATE_NOTIFY_URLS": "true",
+    # More is refunded here in a minute than elsewhere in a month, and no person releases it.
+    "ENDINGS_AN_HOUR": "0",
 }
 # Nothing that is mended may take longer to heal.
 HEALED_WITHIN = 180.0
@@ -43,6 +46,7 @@ class Sale:
     kind: str
     school: str
     status: int | None
+    product: int = shop.CLASS
 
     @property
     def acknowledged(self) -> bool:
@@ -50,7 +54,7 @@ class Sale:
 
     @property
     def trigger(self) -> str:
-        return {"Order": "product_purchased", "Refund": "product_refunded"}[self.kind]
+        return shop.TRIGGERS[self.kind]
 
 
 @dataclass
@@ -71,6 +75,7 @@ class Stage:
     # What is to be undone when every program has ended.
     after: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _orders: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    _stories: "itertools.count[int]" = field(default_factory=itertools.count)
 
     # What runs
 
@@ -139,16 +144,23 @@ class Stage:
             )
         ]
 
+    def trade(self, customers: int = len(shop.STORIES), *, school: str = "acme") -> list[Sale]:
+        """So many people come, several at once; each has a story, and does one thing at a time."""
+        with ThreadPoolExecutor(SELLERS) as tills:
+            stories = tills.map(lambda _: list(self._story(school)), range(customers))
+            return [sale for story in stories for sale in story]
+
     @contextlib.contextmanager
-    def selling(self, *, every: float = 0.0, sellers: int = SELLERS) -> Iterator[None]:
-        """People buy, one after the other at each of the sellers, while the block lasts."""
+    def trading(self, *, every: float = 0.0, sellers: int = SELLERS) -> Iterator[None]:
+        """People come as to `trade`, one after the other at each seller, while the block lasts."""
         over = threading.Event()
 
         def go_on() -> None:
-            while not over.wait(every):
-                (sale,) = self.sell(1, sellers=1)
-                if not sale.acknowledged:
-                    over.wait(0.1)  # a till that is not served does not try without a pause
+            while not over.is_set():
+                for sale in self._story("acme"):
+                    # A till that is not served does not try without a pause.
+                    if over.wait(every if sale.acknowledged else every + 0.1):
+                        return
 
         threads = [threading.Thread(target=go_on) for _ in range(sellers)]
         for thread in threads:
@@ -160,6 +172,15 @@ class Stage:
             for thread in threads:
                 thread.join()
 
+    def _story(self, school: str) -> Iterator[Sale]:
+        """The next story, by someone who was never here."""
+        story = shop.STORIES[next(self._stories) % len(shop.STORIES)]
+        numbers = {step.purchase for step in story}
+        orders = dict(zip(sorted(numbers), self._next(len(numbers)), strict=True))
+        email = f"buyer{orders[1]}@example.com"
+        for step in story:
+            yield self._post(email, orders[step.purchase], step.kind, school, step.product)
+
     def _next(self, count: int) -> list[int]:
         return [next(self._orders) for _ in range(count)]
 
@@ -169,12 +190,14 @@ class Stage:
         with ThreadPoolExecutor(sellers) as tills:
             return list(tills.map(lambda who: self._post(who[0], who[1], kind, school), buyers))
 
-    def _post(self, email: str, order: int, kind: str, school: str) -> Sale:
+    def _post(
+        self, email: str, order: int, kind: str, school: str, product: int = shop.CLASS
+    ) -> Sale:
         status = None
         with contextlib.suppress(OSError, http.client.HTTPException):
             secret = self.secrets[school]
-            status = self.admit.sell(email, order=order, kind=kind, secret=secret)
-        sale = Sale(order, email, kind, school, status)
+            status = self.admit.sell(email, order=order, kind=kind, product=product, secret=secret)
+        sale = Sale(order, email, kind, school, status, product)
         self.sales.append(sale)
         return sale
 
@@ -196,31 +219,34 @@ class Stage:
         }
         for name in names:
             made = self.sandbox.add_school(name)
-            made.add_course("Watercolor", course_id=live.COURSE)
+            courses = [made.add_course(f"Course {each}", course_id=each) for each in shop.BUNDLED]
+            made.add_bundle("The Painter's Path", courses, bundle_id=live.BUNDLE)
             self.secrets[name] = f"{name}-".ljust(40, "x")
-            shop = {"name": f"Shop {name}", "webhook_secret": self.secrets[name]}
-            document["marketplaces"].append(shop)
+            account = {"name": f"Shop {name}", "webhook_secret": self.secrets[name]}
+            document["marketplaces"].append(account)
             document["integrations"].append(
                 {"name": f"School {name}", "app": "thinkific", "site": name, "secret": made.key}
             )
             document["rules"] += [
                 {
-                    "marketplace": shop["name"],
+                    "marketplace": account["name"],
                     "trigger": trigger,
                     "integration": f"School {name}",
-                    "action": action,
-                    "destination": live.COURSE,
+                    "action": f"{'create' if kind == 'Order' else 'expire'}_{what}_enrollment",
+                    "destination": destination,
+                    **product,
                 }
-                for trigger, action in (
-                    ("product_purchased", "create_course_enrollment"),
-                    ("product_refunded", "expire_course_enrollment"),
+                for kind, trigger in shop.TRIGGERS.items()
+                for what, destination, product in (
+                    ("course", live.COURSE, {}),
+                    ("bundle", live.BUNDLE, {"product": str(shop.PATH)}),
                 )
             ]
         self._configure(document)
         self.sandbox.clear_calls()
 
     def open_receiver(self) -> Receiver:
-        """A receiver to which each purchase and refund is passed on."""
+        """A receiver to which each sale is passed on."""
         secret = signature.new_secret()
         self.receiver = self.after.enter_context(Receiver(secret))
         connected = {"name": "My CRM", "app": "notify_url", "url": self.receiver.url}
@@ -231,7 +257,7 @@ class Stage:
                 "integration": "My CRM",
                 "action": "send_http_post",
             }
-            for trigger in ("product_purchased", "product_refunded")
+            for trigger in shop.TRIGGERS.values()
         ]
         self._configure({"integrations": [connected | {"secret": secret}], "rules": rules})
         return self.receiver
