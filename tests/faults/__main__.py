@@ -15,8 +15,10 @@ from tests.faults import (
     clusters,
     one_customer,
     passing_on,
+    pressure,
     receiving,
     scale,
+    soak,
 )
 from tests.faults.database import Place
 from tests.faults.fault import Fault, FaultResult, strike, table
@@ -24,7 +26,7 @@ from tests.support import postgres
 
 FAULTS = {
     fault.name: fault
-    for part in (receiving, carrying, clusters, answers, one_customer, passing_on, scale)
+    for part in (receiving, pressure, carrying, clusters, answers, one_customer, passing_on, scale)
     for fault in part.FAULTS
 }
 
@@ -46,8 +48,16 @@ def main() -> int:
         metavar="FAULT",
         help="one of " + ", ".join(FAULTS) + "; may be given again",
     )
+    parser.add_argument(
+        "--soak",
+        type=int,
+        metavar="MINUTES",
+        help=f"no fault, but sales for so long (at most {soak.LONGEST}), and a line a minute",
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table there")
     asked = parser.parse_args()
+    if asked.soak is not None and not 1 <= asked.soak <= soak.LONGEST:
+        parser.error(f"--soak takes 1 to {soak.LONGEST} minutes")
     signal.signal(signal.SIGTERM, _leave)
     try:
         with contextlib.ExitStack() as stack:
@@ -79,6 +89,8 @@ def _places(asked: argparse.Namespace, stack: contextlib.ExitStack) -> list[Plac
 
 def _strike_all(places: list[Place], asked: argparse.Namespace) -> Iterator[FaultResult]:
     chosen: list[Fault] = [FAULTS[name] for name in asked.only or FAULTS]
+    if asked.soak:
+        chosen = [soak.of(asked.soak)]
     for place in places:
         for fault in chosen:
             if not fault.meets(place):
