@@ -59,19 +59,20 @@ def main() -> int:
     if asked.soak is not None and not 1 <= asked.soak <= soak.LONGEST:
         parser.error(f"--soak takes 1 to {soak.LONGEST} minutes")
     signal.signal(signal.SIGTERM, _leave)
+    results: list[FaultResult] = []
     try:
         with contextlib.ExitStack() as stack:
-            results = list(_strike_all(_places(asked, stack), asked))
+            for result in _strike_all(_places(asked, stack), asked):
+                results.append(result)
+                if asked.write:  # after each line, for all of them take long
+                    asked.write.write_text(table(results) + "\n", encoding="utf-8")
     except postgres.StartError as error:
         print(f"The faults stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped; every program that was started has ended.", file=sys.stderr)
         return 130
-    report = table(results)
-    print(report)
-    if asked.write:
-        asked.write.write_text(report + "\n", encoding="utf-8")
+    print(table(results))
     return 0 if all(result.good for result in results) else 1
 
 

@@ -48,7 +48,7 @@ def two_machines(stage: Stage) -> float:
     stage.up("--no-web")
     stage.up("--no-web")
     stage.mended()
-    stage.trade(440 if stage.long else 20)
+    stage.trade(200 if stage.long else 20)
     return stage.heal()
 
 
@@ -56,7 +56,7 @@ def queue_emptied(stage: Stage) -> float:
     """All wake-ups vanish, again and again."""
     stage.up()
     until = time.monotonic() + (10 if stage.long else 3)
-    with stage.trading(every=0.05, sellers=4):
+    with stage.trading(every=0.1, sellers=4):
         while time.monotonic() < until:
             stage.database.ask("DELETE FROM django_q_ormq")
             time.sleep(0.02)
@@ -80,7 +80,7 @@ def told_to_stop(stage: Stage) -> float:
     stage.sandbox.switches.latency = 0.05
     for _ in range(6 if stage.long else 2):
         running = stage.up()
-        with stage.trading(every=0.05, sellers=4):
+        with stage.trading(every=0.1, sellers=4):
             time.sleep(stage.dice.uniform(1, 3))
             assert running.terminate() == 0, running.output()
     stage.up()
@@ -93,7 +93,7 @@ def all_killed(stage: Stage) -> float:
     stage.sandbox.switches.latency = 0.05
     for _ in range(6 if stage.long else 2):
         running = stage.up()
-        with stage.trading(every=0.05, sellers=4):
+        with stage.trading(every=0.1, sellers=4):
             time.sleep(stage.dice.uniform(1, 3))
             everybody = live.tree(running.pid)
             running.process.kill()
@@ -111,7 +111,7 @@ def _gone(processes: list[live.Process]) -> bool:
 def backlog(stage: Stage) -> float:
     """A day's deliveries wait when the cluster starts."""
     web = stage.up("--no-worker")
-    stage.trade(800 if stage.long else 40)
+    stage.trade(400 if stage.long else 40)
     count = len(stage.sales)
     ago = f"((SELECT max(id) FROM events_delivery) - id) * 86400.0 / {count}"  # noqa: S608
     earlier = (

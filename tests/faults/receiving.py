@@ -23,9 +23,9 @@ MAIN_TOO = 5
 
 def web_killed(stage: Stage) -> float:
     """SIGKILL at random moments under a burst, to a worker or to the main process."""
-    kills, sales, gap = (25, 5000, 2.0) if stage.long else (5, 60, 0.8)
+    kills, sales, gap = (25, 1500, 2.0) if stage.long else (5, 60, 0.8)
     running = stage.up()
-    with stage.trading():
+    with stage.trading(every=0.05):
         for killed in range(kills):
             time.sleep(stage.dice.uniform(0.05, gap))
             # One that has just been started is left alone until it serves: it may pause for long.
@@ -65,7 +65,7 @@ def postgres_killed(stage: Stage) -> float:
     assert server is not None
     running = stage.up()
     for away in (5, 20) if stage.long else (5,):
-        with stage.trading(every=0.05, sellers=4):
+        with stage.trading(every=0.1, sellers=4):
             time.sleep(1.5)
             server.kill()
             _all_are_taken(stage, away)
@@ -81,7 +81,7 @@ def postgres_frozen(stage: Stage) -> float:
     server = stage.database.server
     assert server is not None
     running = stage.up()
-    with stage.trading(every=0.05, sellers=4):
+    with stage.trading(every=0.1, sellers=4):
         time.sleep(1.5)
         with _frozen(server):
             time.sleep(1)
@@ -148,7 +148,7 @@ def postgres_disk_full(stage: Stage) -> float:
     opened = stage.after.enter_context(live.on_server(other, server.url))
     stage.admit.database = stage.database.url = opened.database
     running = stage.up()
-    with stage.trading(every=0.02, sellers=4):
+    with stage.trading(every=0.05, sellers=4):
         time.sleep(1)
         _fill(disk / "ballast")
         _all_are_taken(stage, 6)
@@ -174,7 +174,7 @@ def disks_full(stage: Stage) -> float:
 
 def _full_for_a_while(stage: Stage, disk: Path) -> float:
     stage.up()
-    with stage.trading(every=0.02, sellers=4):
+    with stage.trading(every=0.05, sellers=4):
         time.sleep(1)
         _fill(disk / "ballast")
         _while_it_lasts(stage, 6)
