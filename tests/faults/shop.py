@@ -7,6 +7,7 @@ those of `tests.support.live`.
 
 from dataclasses import dataclass
 
+from integrations.thinkific.sandbox import Sandbox, School
 from tests.support.live import BUNDLE, BUNDLE_PRODUCT, COURSE
 
 CLASS, KIT, PATH = 1048001, 1048002, BUNDLE_PRODUCT
@@ -60,3 +61,43 @@ STORIES: tuple[tuple[Step, ...], ...] = (
     # A bundle after it was canceled, again.
     (Step("Order", PATH), Step("Cancel", PATH), Step("Order", PATH, 2)),
 )
+
+
+def add_school(sandbox: Sandbox, name: str) -> School:
+    """A school that has what the products give."""
+    school = sandbox.add_school(name)
+    courses = [school.add_course(f"Course {each}", course_id=each) for each in BUNDLED]
+    school.add_bundle("The Painter's Path", courses, bundle_id=BUNDLE)
+    return school
+
+
+def rules_of_access(account: str, integration: str) -> list[dict[str, object]]:
+    """Entries of a configuration file: what `tests.support.live` makes for the first school."""
+    return [
+        {
+            "marketplace": account,
+            "trigger": trigger,
+            "integration": integration,
+            "action": f"{'create' if kind == 'Order' else 'expire'}_{what}_enrollment",
+            "destination": destination,
+            **product,
+        }
+        for kind, trigger in TRIGGERS.items()
+        for what, destination, product in (
+            ("course", COURSE, {}),
+            ("bundle", BUNDLE, {"product": str(PATH)}),
+        )
+    ]
+
+
+def rules_of_messages(account: str, integration: str) -> list[dict[str, object]]:
+    """Entries of a configuration file: each sale is passed on."""
+    return [
+        {
+            "marketplace": account,
+            "trigger": trigger,
+            "integration": integration,
+            "action": "send_http_post",
+        }
+        for trigger in TRIGGERS.values()
+    ]

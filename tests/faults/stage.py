@@ -218,30 +218,14 @@ class Stage:
             "rules": [],
         }
         for name in names:
-            made = self.sandbox.add_school(name)
-            courses = [made.add_course(f"Course {each}", course_id=each) for each in shop.BUNDLED]
-            made.add_bundle("The Painter's Path", courses, bundle_id=live.BUNDLE)
+            made = shop.add_school(self.sandbox, name)
             self.secrets[name] = f"{name}-".ljust(40, "x")
-            account = {"name": f"Shop {name}", "webhook_secret": self.secrets[name]}
-            document["marketplaces"].append(account)
+            account, site = f"Shop {name}", f"School {name}"
+            document["marketplaces"].append({"name": account, "webhook_secret": self.secrets[name]})
             document["integrations"].append(
-                {"name": f"School {name}", "app": "thinkific", "site": name, "secret": made.key}
+                {"name": site, "app": "thinkific", "site": name, "secret": made.key}
             )
-            document["rules"] += [
-                {
-                    "marketplace": account["name"],
-                    "trigger": trigger,
-                    "integration": f"School {name}",
-                    "action": f"{'create' if kind == 'Order' else 'expire'}_{what}_enrollment",
-                    "destination": destination,
-                    **product,
-                }
-                for kind, trigger in shop.TRIGGERS.items()
-                for what, destination, product in (
-                    ("course", live.COURSE, {}),
-                    ("bundle", live.BUNDLE, {"product": str(shop.PATH)}),
-                )
-            ]
+            document["rules"] += shop.rules_of_access(account, site)
         self._configure(document)
         self.sandbox.clear_calls()
 
@@ -250,15 +234,7 @@ class Stage:
         secret = signature.new_secret()
         self.receiver = self.after.enter_context(Receiver(secret))
         connected = {"name": "My CRM", "app": "notify_url", "url": self.receiver.url}
-        rules = [
-            {
-                "marketplace": "Main shop",
-                "trigger": trigger,
-                "integration": "My CRM",
-                "action": "send_http_post",
-            }
-            for trigger in shop.TRIGGERS.values()
-        ]
+        rules = shop.rules_of_messages("Main shop", "My CRM")
         self._configure({"integrations": [connected | {"secret": secret}], "rules": rules})
         return self.receiver
 
