@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults.fault import Fault
-from tests.faults.stage import HEALED_WITHIN, Stage
+from tests.faults.stage import STILL_SECONDS, Stage
 from tests.support import live, postgres
 from tests.support.postgres import Server
 
@@ -35,9 +35,9 @@ def web_killed(stage: Stage) -> float:
         stage.mended()
         # On a machine that is slow or busy it is fewer.
         with contextlib.suppress(AssertionError):
-            live.until(lambda: len(stage.sales) >= sales, seconds=HEALED_WITHIN)
+            live.until(lambda: len(stage.sales) >= sales, seconds=STILL_SECONDS)
     stage.notes.append(f"{kills} kills")
-    return stage.heal(seconds=3 * HEALED_WITHIN)
+    return stage.heal()
 
 
 def _web(running: live.Running) -> list[int]:
