@@ -47,6 +47,10 @@ class Reader:
             raise ImproperlyConfigured(f"{name} is too short: at least {at_least} characters.")
         return str(value)
 
+    def token(self, name: str) -> str:
+        """A secret of at least 20 characters, or "" where none is set."""
+        return self.text(name, default="", at_least=20 if self.text(name, default="") else 0)
+
     def words(self, name: str, *, default: str) -> list[str]:
         """A comma-separated list without spaces and empty entries."""
         return [
@@ -77,6 +81,13 @@ class Reader:
         if value in {"false", "0", "no", "off"}:
             return False
         raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+
+    def one_of(self, name: str, choices: list[str]) -> str:
+        """One of these words, by default the first."""
+        value = self.text(name, default=choices[0]).casefold()
+        if value not in choices:
+            raise ImproperlyConfigured(f"{name} must be {' or '.join(choices)}, not {value!r}.")
+        return value
 
     def whole(self, name: str, *, default: int, at_least: int) -> int:
         """A whole number of at least `at_least`."""
@@ -129,6 +140,39 @@ class Reader:
                 f"{'/path' if path else ', without a path'}; not {value!r}."
             )
         return value
+
+    def called_address(self, name: str) -> str:
+        """An http or https address with all that belongs to it, or "" where none is set.
+
+        It may hold a secret, so no message shows it.
+        """
+        value = self.text(name, default="")
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            good = good and (parts.port or 1) > 0 and not any(sign.isspace() for sign in value)
+        except ValueError:
+            good = False
+        if value and not good:
+            raise ImproperlyConfigured(
+                f"{name} must be an address such as https://watch.example.com/path."
+            )
+        return value
+
+    def mail_server(self, name: str) -> dict[str, Any]:
+        """Django's EMAIL_ settings of an address such as smtp+tls://user:password@host:587."""
+        if not self.text(name, default=""):
+            return {"EMAIL_HOST": ""}
+        try:
+            found = dict(self._env.email_url(name))
+        except (ValueError, environ.ImproperlyConfigured):
+            found = {}
+        if not found.get("EMAIL_HOST"):
+            raise ImproperlyConfigured(
+                f"{name} must be smtp://host:25, smtp+tls://user:password@host:587 or "
+                "smtp+ssl://user:password@host:465."
+            )
+        return found
 
     def time_zone(self, name: str, *, default: str) -> str:
         """The name of a time zone of the IANA database."""

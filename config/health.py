@@ -5,7 +5,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -14,7 +13,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from events.receiving import spool
+from config import metrics
+from events.receiving import disk, spool
 from integrations import secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Integration, WebhookSecret
@@ -33,7 +33,7 @@ _proved = float("-inf"), ""
 
 def answer_first(get_response: GetResponse) -> GetResponse:
     """Middleware: what watches the server calls it by its number, not by an allowed host."""
-    views = {"/healthz": alive, "/readyz": ready}
+    views = {"/healthz": alive, "/readyz": ready, "/metrics": metrics.show}
 
     def answer(request: HttpRequest) -> HttpResponse:
         return views.get(request.path_info, get_response)(request)
@@ -126,11 +126,7 @@ def _of_spool() -> str:
 
 
 def _of_room() -> Iterator[str]:
-    folders = {"the spool folder": Path(settings.SPOOL_DIR)}
-    # The disk of a server for PostgreSQL cannot be seen from here.
-    if connection.vendor == "sqlite":
-        folders["the database"] = Path(str(connection.settings_dict["NAME"])).parent
-    for what, folder in folders.items():
+    for what, folder in disk.folders().items():
         if not folder.is_dir():
             continue  # told already
         if shutil.disk_usage(folder).free < settings.READY_FREE_MB * 1024 * 1024:

@@ -3,6 +3,7 @@
 from config.admin import unregistered
 from config.admin.pages import (
     actions,
+    alerts,
     backfill,
     by_hand,
     compare,
@@ -35,6 +36,7 @@ PAGES: list[Page] = [
     *simulate.PAGES,
     *compare.PAGES,
     *queue.PAGES,
+    *alerts.PAGES,
 ]
 
 __all__ = [

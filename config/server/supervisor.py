@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -18,10 +19,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from config.server import child
+from events.alerts import round
 from events.models import Worker
 from events.queue import wake_pipe
-from events.receiving import spool
-from events.worker import heartbeat, scheduler
+from events.receiving import answer_counts, disk, spool
+from events.worker import heartbeat, scheduler, watching
 from integrations.database_timeout import DatabaseTimeout
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ ORPHANS_SECONDS = 5.0
 # What was spooled goes before new work: at the start as far as this goes, and then at each tick.
 FIRST_DRAIN_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
+# How long a look for problems may take that `up` starts because no worker looks.
+LOOK_SECONDS = 120.0
 
 
 class Program:
@@ -143,14 +147,19 @@ class Supervisor:
             # Without a web server here, what comes in elsewhere reaches no pipe of ours.
             pipe = {wake_pipe.READ_END: str(read_end)} if listener else {}
             self._cluster = Program("cluster", env=env | pipe, files=[read_end, write_end])
+        self._alerts = Program("alerts", env={})
         self._generation = 0
         self._enlisted = False
         self._reached_at = 0.0
+        # A worker that has just been started looks first.
+        self._look_at = time.monotonic() + 2 * settings.ALERT_SECONDS
         self._stopping = False
 
     def _web_servers(self, listener: socket.socket, write_end: int) -> list[Program]:
         self._hand_over = there, here = child.hand_over()
-        env = {
+        self._counts = tempfile.TemporaryDirectory(prefix="admit-")
+        counting = {answer_counts.FOLDER: self._counts.name}
+        env = counting | {
             child.BIND: f"fd://{listener.fileno()}",
             child.HAND_OVER: str(there.fileno()),
         }
@@ -158,7 +167,7 @@ class Supervisor:
             Program("web", env=env, files=[listener.fileno(), there.fileno(), write_end]),
             Program(
                 "pages",
-                env={child.TAKE_OVER: str(here.fileno())},
+                env=counting | {child.TAKE_OVER: str(here.fileno())},
                 files=[here.fileno(), write_end],
             ),
         ]
@@ -177,10 +186,13 @@ class Supervisor:
             self._watch_web()
             self._drain(FIRST_DRAIN_SECONDS)
             while not self._stopping:
+                disk.keep_ballast()
                 self._watch_web()
                 self._drain(DRAIN_SECONDS)
                 if self._cluster:
                     self._watch_cluster(self._cluster)
+                self._note(watching.tick)
+                self._watch_alerts(self._alerts)
                 self._nap(TICK_SECONDS)
         finally:
             self._end_all()
@@ -211,6 +223,14 @@ class Supervisor:
         if why or self._silent(cluster):
             cluster.failed(why or "cluster_silent")
             self._note(lambda: scheduler.deregister(self.cluster_name))
+
+    def _watch_alerts(self, alerts: Program) -> None:
+        """Without a worker somebody must still say that there is none."""
+        if alerts.started and (not alerts.alive() or alerts.running_seconds > LOOK_SECONDS):
+            alerts.end()
+        elif not alerts.started and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + settings.ALERT_SECONDS / 2
+            self._note(lambda: alerts.start() if round.overdue() else None)
 
     def _silent(self, cluster: Program) -> bool:
         """Tick; True when the cluster has shown no life for too long."""
@@ -246,11 +266,14 @@ class Supervisor:
         if self._listener:
             self._listener.close()  # a client that connects from now on is refused and tries again
         self._note(lambda: scheduler.ask_to_stop(self.cluster_name))
+        self._alerts.end()
         programs = [*self._servers, *([self._cluster] if self._cluster else [])]
         for program in programs:
             program.ask_to_stop()
         for program in programs:
             program.end(grace=settings.TASK_SECONDS + 15)
+        if self._servers:
+            self._counts.cleanup()
 
     def _drain(self, seconds: float) -> None:
         try:

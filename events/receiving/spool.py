@@ -25,15 +25,16 @@ from django.db.models.functions import Least
 from events.models import Delivery
 from events.models.received import ReceiptTime
 from events.queue import wake
+from events.receiving import disk
 from integrations import secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
 
 log = logging.getLogger(__name__)
-# For addresses that were never seen in use: anybody can make those up.
+# For addresses that were never seen in use: anyone can make those up.
 MAX_UNKNOWN = 1000
 MAX_UNKNOWN_BYTES = 64 * 1024 * 1024
-# A half-written file was never acknowledged. After so long nobody writes it any more.
+# A half-written file was never acknowledged. After so long nothing writes it any more.
 STALE_SECONDS = 3600
 KNOWN, UNKNOWN, SET_ASIDE = ".known", ".unknown", ".aside"
 # What a file tells of its delivery, beside the body, which comes after the first line.
@@ -117,6 +118,28 @@ def drain(*, seconds: float) -> int:
     return landed
 
 
+def files() -> dict[str, int]:
+    """How many files lie in this machine's folder, by what becomes of them. Opens none.
+
+    Raises OSError when it may not look.
+    """
+    names = _names()
+    aside = sum(name.endswith(SET_ASIDE) for name in names)
+    return {"waiting": len(_waiting()), "set_aside": aside}
+
+
+def oldest() -> datetime | None:
+    """When the delivery was received that waits longest in this machine's folder.
+
+    Raises OSError when it may not look.
+    """
+    waiting = _waiting()
+    if not waiting:
+        return None
+    stamp = waiting[0].name.partition("-")[0]
+    return datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+
+
 def counts() -> dict[str, int | None]:
     """How many files of this machine wait, were set aside, or cannot be opened by our keys.
 
@@ -176,6 +199,10 @@ def _check_cap(folder: Path, size: int) -> None:
 
 
 def _write(file: Path, content: bytes) -> None:
+    disk.giving_up_ballast(file.parent, lambda: _write_whole(file, content))
+
+
+def _write_whole(file: Path, content: bytes) -> None:
     """The file whole or not at all, and on the disk: its bytes first, then its name."""
     draft = file.with_name(f".{file.name}.tmp")
     try:
@@ -268,7 +295,7 @@ def _read(file: Path) -> Spooled:
 
 
 def _find_door(spooled: Spooled) -> bool:
-    """Fill in whose it is, by what the database says now; False when that is nobody.
+    """Fill in whose it is, by what the database says now; False when there is no such account.
 
     An address that was deleted since it was seen in use may have been deleted for a reason:
     what came to it is held for a person, as for one that was withdrawn.

@@ -20,9 +20,19 @@ from django_q.models import OrmQ, Task
 
 from events.access.lock import try_lock
 from events.deciding.repeats import WINDOW
-from events.models import Delivery, EventLog, EventTerm, Grant, RuleRun, RuleTexts
+from events.models import (
+    Alert,
+    AlertMessage,
+    Delivery,
+    EventLog,
+    EventTerm,
+    Grant,
+    RuleRun,
+    RuleTexts,
+)
 from events.reports.review import NOT_UNDERSTOOD
-from integrations.models import ApiCall
+from integrations import audit
+from integrations.models import ApiCall, AuditEntry
 
 Status = EventLog.Status
 # What still waits for Thinkific or for a person is never too old.
@@ -175,6 +185,21 @@ def _remove_grants(pks: Sequence[int]) -> int:
 # What else would pile up
 
 
+def _alerts() -> QuerySet[Alert]:
+    """Alerts that are over for as long as exchanges are kept; their messages go with them."""
+    return _older(Alert, "ended_at", settings.KEEP_EXCHANGES_DAYS)
+
+
+def _remove_alerts(pks: Sequence[int]) -> int:
+    _, removed = Alert.objects.filter(pk__in=pks).delete()
+    return removed.get(Alert._meta.label, 0)
+
+
+def _alert_messages() -> QuerySet[AlertMessage]:
+    old = _older(AlertMessage, "created_at", settings.KEEP_EXCHANGES_DAYS)
+    return old.filter(next_attempt_at=None)
+
+
 def _exchanges() -> QuerySet[ApiCall]:
     return _older(ApiCall, "sent_at", settings.KEEP_EXCHANGES_DAYS)
 
@@ -189,6 +214,10 @@ def _texts_that_go(pks: Sequence[int]) -> list[int]:
     if connection.in_atomic_block and not try_lock():
         return []
     return list(_unused_texts().filter(pk__in=pks).values_list("pk", flat=True))
+
+
+def _audit() -> QuerySet[AuditEntry]:
+    return _older(AuditEntry, "at", settings.KEEP_AUDIT_DAYS)
 
 
 def _stale_wake_ups() -> QuerySet[OrmQ]:
@@ -243,6 +272,14 @@ TASKS = (
         _grants_that_go,
         "decided_at",
     ),
+    RetentionTask("alerts", "alert that is over", "alerts that are over", _alerts, _remove_alerts),
+    RetentionTask(
+        "alert_messages",
+        "message about alerts",
+        "messages about alerts",
+        _alert_messages,
+        _deleting(AlertMessage),
+    ),
     RetentionTask(
         "texts",
         "text of rules that no event uses",
@@ -250,6 +287,9 @@ TASKS = (
         _unused_texts,
         _deleting(RuleTexts),
         _texts_that_go,
+    ),
+    RetentionTask(
+        "audit", "entry of who changed what", "entries of who changed what", _audit, audit.remove
     ),
     RetentionTask(
         "tasks", "result of a task", "results of tasks", Task.objects.all, _deleting(Task)

@@ -17,7 +17,7 @@ from events.execution.loop import PAUSE_SECONDS, Loop
 from events.execution.senders import Senders
 from events.queue import wake
 from events.retention import housekeeping
-from events.worker import comparing, heartbeat, scheduler
+from events.worker import beside, heartbeat, scheduler
 
 log = logging.getLogger(__name__)
 # New runs are begun in the first quarter of a task's time, and calls in so much of it that
@@ -35,7 +35,7 @@ def work() -> None:
     """Read what came in and carry out what is due, until nothing is left or time is up."""
     try:
         heartbeat.record()
-        comparing.begin()
+        beside.begin()
         if history.unread() is not None:
             _read_history()
         elif _drain():
@@ -44,7 +44,7 @@ def work() -> None:
             until = time.monotonic() + TIDY_SHARE * settings.TASK_SECONDS
             housekeeping.go_on(until=until, enough=scheduler.work_due)
     except Exception as error:
-        # A task that raises helps nobody: the scheduler wakes the next one within a second.
+        # A task that raises is no help: the scheduler wakes the next one within a second.
         log.error("work_broke_off", extra={"error": type(error).__name__})
 
 
@@ -87,7 +87,7 @@ def _go_on(loop: Loop, inbox: Inbox) -> bool:
             look_at = began + PAUSE_SECONDS
         if stopping:
             loop.claim_until = 0.0
-        # On SQLite nobody else could write while the inbox did.
+        # On SQLite nothing else could write while the inbox did.
         leave = LEAVE_TIMES * (time.monotonic() - began) if connection.vendor == "sqlite" else 0.0
         busy = loop.turn(wait=leave if read else PAUSE_SECONDS)
         if read and not busy:

@@ -53,6 +53,11 @@ MAY_OPEN: dict[str, set[str]] = {
     "compare-start": HELPS,
     "compare-enroll": HELPS,
     "queue": ALONE,
+    "alerts": EVERYBODY,
+    "alerts-channel": SETS_UP,  # to add one: everybody may edit what they have
+    "alerts-test": EVERYBODY,
+    "alerts-delete": EVERYBODY,
+    "alerts-silence": HELPS,
 }
 # What a row has besides its own page, by model and name.
 MAY_OPEN_OF_ROW: dict[tuple[str, str], set[str]] = {

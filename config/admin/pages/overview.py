@@ -14,8 +14,11 @@ from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
+from events.alerts import finding, sentences
+from events.alerts.problems import Code, Problem
 from events.execution import wait_reasons
 from events.models import RuleRun
+from events.receiving import disk
 from events.reports import (
     backlog,
     dashboard,
@@ -28,6 +31,16 @@ from integrations.models import Integration, Marketplace
 from integrations.thinkific.explain import trouble
 
 BAR, GAP, HEIGHT = 26, 10, 120
+# What alerts tell of and no other part of this page does.
+ELSEWHERE = (
+    Code.SITE_PAUSED,
+    Code.OVERDUE,
+    Code.SPOOL_WAITS,
+    Code.DISK_LOW,
+    Code.CANARY_FAILED,
+    Code.SILENCE,
+    Code.BACKUP_OLD,
+)
 
 
 def show(request: HttpRequest) -> TemplateResponse:
@@ -38,8 +51,13 @@ def show(request: HttpRequest) -> TemplateResponse:
     in_line = backlog.in_line()
     kept = promise.promise(nothing := promise.unfulfilled())
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
+    problems = finding.lasting(codes=ELSEWHERE)
+    told = {each.subject for each in problems if each.code is Code.DISK_LOW}
+    little = [each for each in disk.disks() if each.sentence() and str(each.folder) not in told]
     facts = _facts(
         sites,
+        problems,
+        little_room=[each.what for each in little],
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=len(missing),
@@ -51,7 +69,9 @@ def show(request: HttpRequest) -> TemplateResponse:
         "admin/index.html",
         title="Overview",
         facts=facts,
+        disks=[each.sentence() for each in little],
         headline=_headline(facts, kept),
+        problems=[(each.kind.title, sentences.sentence(each)) for each in problems],
         tasks=tasks if facts.to_set_up else [],
         events=dashboard.format_count(came.events),
         events_note=overview_headline.events_note(came),
@@ -88,7 +108,9 @@ def _share(days: list[dashboard.DayTotals]) -> int | None:
 
 def _facts(
     sites: list[Integration],
+    problems: list[Problem],
     *,
+    little_room: list[str],
     not_in: int,
     waiting_for_off: int,
     never_sent: int,
@@ -107,6 +129,8 @@ def _facts(
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
+        problems=tuple(dict.fromkeys(each.kind.title for each in problems)),
+        little_room=little_room,
         history=history.sentence(unread) if unread else "",
         stranded=0 if unread else dashboard.stranded(),
         failed=dashboard.failed(),
