@@ -84,11 +84,13 @@ def _measure(stage: Stage, when: str, seconds: float) -> None:
 
 def _done(stage: Stage) -> int:
     """How many actions are at their end. The server may end this connection as well."""
-    while True:
+    for _ in range(50):
         with contextlib.suppress(psycopg.OperationalError):
             return stage.database.number(
                 "SELECT count(*) FROM events_rulerun WHERE status IN ('done', 'skipped')"
             )
+        time.sleep(0.1)
+    raise AssertionError("PostgreSQL does not answer")
 
 
 def _all_were_taken(stage: Stage) -> None:
