@@ -52,6 +52,10 @@ MAY_OPEN: dict[str, set[str]] = {
     "compare": EVERYBODY,
     "compare-start": HELPS,
     "compare-enroll": HELPS,
+    "many-retry": HELPS,
+    "many-anyway": HELPS,
+    "many-rerun": HELPS,
+    "batch": EVERYBODY,
     "queue": ALONE,
     "alerts": EVERYBODY,
     "alerts-channel": SETS_UP,  # to add one: everybody may edit what they have
@@ -92,6 +96,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("rulerun", "dismiss"): HELPS,
     ("rulerun", "refresh"): SETS_UP,
     ("rulerun", "end_now"): HELPS,
+    ("rulerun", "keep"): HELPS,
     ("rulerun", "turn_rule_off"): SETS_UP,
     ("customer", "ask_thinkific"): HELPS,
     ("user", "new_link"): ALONE,
