@@ -128,12 +128,13 @@ def away(stage: Stage) -> float:
         stage.sandbox.stop()
         time.sleep(4)
         with _taken_by_nobody(stage.sandbox.port):
-            time.sleep(4)
+            live.until(
+                lambda: _told(stage, "could not be reached in time"),
+                what="a connect that ended at its deadline",
+            )
         stage.sandbox.start()
         stage.mended()
-    seconds = stage.heal()
-    assert _told(stage, "could not be reached in time"), "no connect was ended at its deadline"
-    return seconds
+    return stage.heal()
 
 
 def certificate(stage: Stage) -> float:
