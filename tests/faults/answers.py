@@ -219,7 +219,13 @@ def _taken_by_nobody(port: int) -> Iterator[None]:
 
 
 FAULTS = [
-    Fault("answers", "every fault of Thinkific at every call", every_answer),
+    Fault(
+        "answers",
+        "every fault of Thinkific at every call",
+        every_answer,
+        # No process dies here, and on a busy machine a start takes longer than a few seconds.
+        env={"HEARTBEAT_TIMEOUT": "60"},
+    ),
     Fault("drips", "answers that drip or never come, at the default deadline", drips, env=DEFAULTS),
     Fault("away", "Thinkific refuses connections, then takes none", away),
     Fault("certificate", "Thinkific's certificate is not to be trusted, then is", certificate),
