@@ -65,7 +65,7 @@ bench: $(VENV)/.installed-dev ## Benchmarks
 	@exec $(PY) -m tests.bench $(ARGS)
 
 .PHONY: faults
-faults: $(VENV)/.installed-dev ## Kill, stop and starve Admit; what was lost or done twice (about 25 minutes a database)
+faults: $(VENV)/.installed-dev ## Kill, stop and starve Admit; what was lost or done twice (about half an hour a database)
 	@exec $(PY) -m tests.faults $(ARGS)
 
 .PHONY: screenshots

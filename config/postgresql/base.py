@@ -3,14 +3,19 @@
 Neither the server's time limits nor TCP's help against a server that stands still: it runs no
 clock, and its kernel goes on answering. So the wait itself ends, on our side. What was sent may
 still be carried out later; a caller that sets a limit must be able to tell by a key of its own.
+
+The other way round the server helps: it ends a transaction in which we have stood still for longer
+than a lease, so that a machine that is frozen or cut off in the middle of a write bars no other.
 """
 
 from typing import Any, TypeVar
 
 import psycopg
+from django.conf import settings
 from django.db import OperationalError
 from django.db.backends.postgresql import base
 from django.db.backends.utils import CursorWrapper
+from psycopg import errors
 from psycopg.abc import PQGen
 
 from integrations import database_timeout
@@ -28,7 +33,11 @@ class Connection(psycopg.Connection[Any]):
     def wait(self, gen: PQGen[Found], interval: float = 0.1, timeout: float | None = None) -> Found:
         if timeout is None and database_timeout.limited():
             timeout = database_timeout.left()
-        return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, timeout)
+        except errors.IdleInTransactionSessionTimeout as error:
+            # psycopg calls it an internal error, but it is a connection that was lost.
+            raise psycopg.OperationalError(str(error)) from error
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -45,6 +54,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return self.cursor()
         finally:
             self.connection.cursor_factory = base.Cursor
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        # Not among the connection's options, which a pooler may refuse.
+        self.connection.execute(
+            f"SET idle_in_transaction_session_timeout = '{settings.LEASE_SECONDS}s'"
+        )
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if database_timeout.limited():

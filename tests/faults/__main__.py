@@ -15,8 +15,10 @@ from tests.faults import (
     clusters,
     one_customer,
     passing_on,
+    pressure,
     receiving,
     scale,
+    soak,
     updating,
 )
 from tests.faults.database import Place
@@ -25,7 +27,17 @@ from tests.support import postgres
 
 FAULTS = {
     fault.name: fault
-    for part in (receiving, carrying, clusters, answers, one_customer, passing_on, scale, updating)
+    for part in (
+        receiving,
+        pressure,
+        carrying,
+        clusters,
+        answers,
+        one_customer,
+        passing_on,
+        scale,
+        updating,
+    )
     for fault in part.FAULTS
 }
 
@@ -47,22 +59,31 @@ def main() -> int:
         metavar="FAULT",
         help="one of " + ", ".join(FAULTS) + "; may be given again",
     )
+    parser.add_argument(
+        "--soak",
+        type=int,
+        metavar="MINUTES",
+        help=f"no fault, but sales for so long (at most {soak.LONGEST}), and a line a minute",
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table there")
     asked = parser.parse_args()
+    if asked.soak is not None and not 1 <= asked.soak <= soak.LONGEST:
+        parser.error(f"--soak takes 1 to {soak.LONGEST} minutes")
     signal.signal(signal.SIGTERM, _leave)
+    results: list[FaultResult] = []
     try:
         with contextlib.ExitStack() as stack:
-            results = list(_strike_all(_places(asked, stack), asked))
+            for result in _strike_all(_places(asked, stack), asked):
+                results.append(result)
+                if asked.write:  # after each line, for all of them take long
+                    asked.write.write_text(table(results) + "\n", encoding="utf-8")
     except postgres.StartError as error:
         print(f"The faults stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped; every program that was started has ended.", file=sys.stderr)
         return 130
-    report = table(results)
-    print(report)
-    if asked.write:
-        asked.write.write_text(report + "\n", encoding="utf-8")
+    print(table(results))
     return 0 if all(result.good for result in results) else 1
 
 
@@ -80,6 +101,8 @@ def _places(asked: argparse.Namespace, stack: contextlib.ExitStack) -> list[Plac
 
 def _strike_all(places: list[Place], asked: argparse.Namespace) -> Iterator[FaultResult]:
     chosen: list[Fault] = [FAULTS[name] for name in asked.only or FAULTS]
+    if asked.soak:
+        chosen = [soak.of(asked.soak)]
     for place in places:
         for fault in chosen:
             if not fault.meets(place):

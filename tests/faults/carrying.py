@@ -72,12 +72,42 @@ def machine_stopped(stage: Stage) -> float:
     )
 
 
+def stopped_in_a_transaction(stage: Stage) -> float:
+    """A machine stands still in the middle of a write, with the locks that this has taken."""
+    stopped = stage.up("--no-web")
+    stage.up("--no-worker")
+    with stage.trading(every=0.1, sellers=4):
+        stage.pool(stopped)
+        processes = [stopped.pid, *(each.pid for each in live.tree(stopped.pid))]
+        live.until(lambda: _stopped_writing(stage, processes), what="a write to stop in")
+        stage.up("--no-web")
+        stage.mended()
+    return _woken(stage, processes)
+
+
+def _stopped_writing(stage: Stage, processes: list[int]) -> bool:
+    """Stop them, and let them go on where none of them was in the middle of a write."""
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.3)
+    writing = stage.database.number(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state = 'idle in transaction' AND backend_xid IS NOT NULL"
+        " AND state_change < clock_timestamp() - interval '0.25 s'"
+    )
+    if not writing:
+        for pid in reversed(processes):
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(stage.dice.uniform(0.01, 0.2))
+    return writing > 0
+
+
 def random_kills(stage: Stage) -> float:
     """Workers of two machines killed at random while there is plenty to do."""
     machines = [stage.up(), stage.up("--no-web")]
     stage.sandbox.switches.latency = 0.05
     kills = 20 if stage.long else 4
-    with stage.selling(every=0.1, sellers=4):
+    with stage.trading(every=0.1, sellers=4):
         for _ in range(kills):
             time.sleep(stage.dice.uniform(0.2, 1.5))
             machine = stage.dice.choice(machines)
@@ -105,7 +135,7 @@ def _wait_for_a_slot(stage: Stage) -> None:
 def _goes_on(stage: Stage) -> float:
     """What was begun is ended, and what comes after is done as well."""
     stage.mended()
-    stage.sell(4)
+    stage.trade(4)
     return stage.heal()
 
 
@@ -130,14 +160,21 @@ def _stop_a_machine(
 
 
 def _stand_still(stage: Stage, processes: list[int]) -> float:
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
+    # On SQLite one that stood still in the middle of a write would keep all others from writing.
+    with stage.database.held("events_rulerun"):
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
     stage.mended()
+    return _woken(stage, processes)
+
+
+def _woken(stage: Stage, processes: list[int]) -> float:
+    """Others do all work that there is, and then those that stood still go on."""
     seconds = stage.heal()
     for pid in reversed(processes):
         os.kill(pid, signal.SIGCONT)
     time.sleep(2)
-    stage.sell(4)
+    stage.trade(4)
     stage.heal()
     return seconds
 
@@ -174,6 +211,13 @@ FAULTS = [
         # The watchdog would end the machine that woke up before it could write.
         env={"HEARTBEAT_TIMEOUT": "60"},
         short=True,
+    ),
+    Fault(
+        "stopped-in-a-transaction",
+        "machine stopped in the middle of a write, then continued",
+        stopped_in_a_transaction,
+        env={"HEARTBEAT_TIMEOUT": "60"},
+        only="PostgreSQL",
     ),
     Fault("workers-killed", "workers of two machines killed at random", random_kills),
 ]

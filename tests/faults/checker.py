@@ -1,16 +1,19 @@
 """What counts: nothing that was acknowledged is lost, and nothing is done twice.
 
-It looks at four things and trusts none of them alone: the answers that SamCart got, the events
-and runs that Admit tells of, the enrollments in the school, and every call that the school got.
+It looks at five things and trusts none of them alone: the answers that SamCart got, the events
+and runs that Admit tells of, its ledger, the enrollments in the school, and every call that the
+school got.
 """
 
 import subprocess
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from integrations.thinkific.sandbox import RecordedCall, School
+from tests.faults import access, shop
 from tests.faults.stage import Sale, Stage, strays
 from tests.support import live
 from tests.support.receiver import Receiver
@@ -21,6 +24,15 @@ QUIET_SECONDS = 1.5
 STOP_SECONDS = 150.0
 # Wake-ups that may lie in the queue of an idle installation: one that waits, and one that runs.
 WAKE_UPS = 2
+# What each line must have, so that the equality of ledger and Thinkific means something.
+DEMANDED = {
+    ("Refund", shop.CLASS),
+    ("Cancel", shop.PATH),
+    ("Order", shop.KIT),
+    ("Order", shop.PATH),
+}
+# The path of the call that creates it, e-mail or user, and the course where the path names none.
+Made = tuple[str, str, int]
 
 
 @dataclass(slots=True)
@@ -41,13 +53,16 @@ def check(stage: Stage) -> Found:
     """Look at a stage whose work has ended, then stop it and look what is left of it."""
     found = Found(sum(sale.acknowledged for sale in stage.sales))
     _events(stage, found)
+    granted = access.granted(stage.database)
     for school in stage.sandbox.schools.values():
         sales = [sale for sale in stage.sales if sale.school == school.subdomain]
-        _access(school, sales, found)
+        found.lost += access.wrong(school, sales, granted.get(school.subdomain, set()))
         calls = [call for call in stage.sandbox.calls if call.school == school.subdomain]
         found.twice += done_twice(school, calls)
     if stage.receiver is not None:
         _messages(stage.receiver, stage.sales, found)
+    sent = {(sale.kind, sale.product) for sale in stage.sales if sale.acknowledged}
+    found.stray += [f"this line had no {each}" for each in sorted(DEMANDED - sent)]
     _quiet(stage, found)
     _stop(stage, found)
     return found
@@ -59,7 +74,7 @@ def _events(stage: Stage, found: Found) -> None:
     events: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for event in told:
         events.setdefault((str(event["order"]), str(event["trigger"])), []).append(event)
-    last = {(sale.school, sale.email): sale for sale in stage.sales if sale.acknowledged}
+    sales = Counter((sale.school, sale.email) for sale in stage.sales)
     for sale in stage.sales:
         what = f"{sale.trigger} of order {sale.order}"
         its = events.get((str(sale.order), sale.trigger), [])
@@ -69,9 +84,9 @@ def _events(stage: Stage, found: Found) -> None:
             continue
         if not its:
             found.lost.append(f"{what} was acknowledged and not stored")
-        elif its[0]["status"] not in _ends(sale, last[sale.school, sale.email]):
+        elif its[0]["status"] not in _ends(sales[sale.school, sale.email]):
             found.lost.append(f"{what} ended {its[0]['status']}: {its[0]['runs']}")
-        elif len(its[0]["runs"]) != (1 if stage.receiver is None else 2):
+        elif len(its[0]["runs"]) != shop.RULES[sale.product] + (stage.receiver is not None):
             found.lost.append(f"{what} has {len(its[0]['runs'])} runs")
 
 
@@ -89,21 +104,9 @@ def _messages(receiver: Receiver, sales: list[Sale], found: Found) -> None:
             found.twice.append(f"{sale.trigger} of order {sale.order} has {len(got)} messages")
 
 
-def _ends(sale: Sale, last: Sale) -> set[str]:
-    """How its event may end: only of one that another came after nothing may have been due."""
-    return {"done"} if sale is last else {"done", "skipped"}
-
-
-def _access(school: School, sales: list[Sale], found: Found) -> None:
-    """Each customer has the access that the last acknowledged sale demands.
-
-    Of one whose POST had no good answer we do not know whether it was stored.
-    """
-    unknown = {sale.email for sale in sales if not sale.acknowledged}
-    last = {sale.email: sale for sale in sales if sale.email not in unknown}
-    for email, sale in last.items():
-        if live.has_access(school, email) != (sale.kind == "Order"):
-            found.lost.append(f"{email} has the wrong access after order {sale.order}")
+def _ends(sales: int) -> set[str]:
+    """How an event of a customer with so many may end: of several, not each has work to do."""
+    return {"done"} if sales == 1 else {"done", "skipped"}
 
 
 def done_twice(school: School, calls: list[RecordedCall]) -> list[str]:
@@ -113,31 +116,48 @@ def done_twice(school: School, calls: list[RecordedCall]) -> list[str]:
     Admit had looked in between, and the first had not been carried out yet. A POST for an e-mail
     that the school had before us is no second one, for Admit could not know of it.
     """
-    users: dict[str, list[RecordedCall]] = {}
-    enrollments: dict[str, list[RecordedCall]] = {}
+    creating: dict[Made, list[RecordedCall]] = defaultdict(list)
+    looks: dict[tuple[str, str], list[RecordedCall]] = defaultdict(list)
     found = []
-    for number, call in enumerate(calls):
-        body = call.body or {}
-        if (call.method, call.path) == ("POST", "/users"):
-            who, before, asked = str(body["email"]).lower(), users, "query[email]"
-        elif (call.method, call.path) == ("POST", "/enrollments"):
-            who, before, asked = str(body["user_id"]), enrollments, "query[user_id]"
-        else:
-            if call.method == "PUT" and _was_done(call) and call.path.startswith("/enrollments/"):
-                row = school.rows_by_id[int(call.path.rpartition("/")[2])]
-                enrollments.pop(str(row.user_id), None)
-            continue
-        looks = [
-            each
-            for each in calls[:number]
-            if (each.method, each.path, each.status) == ("GET", call.path, 200)
-            and each.query.get(asked, "").lower() == who
-        ]
-        if not all(_was_absent(first, looks) for first in before.get(who, [])):
-            found.append(f"POST {call.path} for {who} again")
-        if _was_done(call):
-            before.setdefault(who, []).append(call)
+    for call in calls:
+        if call.method == "POST" and (made := _made(call)):
+            if not all(_was_absent(first, looks[made[:2]]) for first in creating[made]):
+                found.append(f"POST {call.path} for {made[1]} again")
+            if _was_done(call):
+                creating[made].append(call)
+        elif call.method == "PUT" and _was_done(call):
+            for made in _ended(school, call):
+                creating.pop(made, None)
+        elif (call.method, call.status) == ("GET", 200):
+            asked = call.query.get("query[email]") or call.query.get("query[user_id]") or ""
+            looks[call.path, asked.lower()].append(call)
     return found
+
+
+def _made(call: RecordedCall) -> Made | None:
+    """What the call creates; None for one that creates nothing."""
+    body = call.body or {}
+    if call.path == "/users":
+        return call.path, str(body["email"]).lower(), 0
+    if call.path.endswith("/enrollments"):
+        return call.path, str(body["user_id"]), int(body.get("course_id", 0))
+    return None
+
+
+def _ended(school: School, call: RecordedCall) -> Iterator[Made]:
+    """What may be created again after this change of one enrollment, or of those of a bundle."""
+    if call.path.startswith("/enrollments/"):
+        row = school.rows_by_id[int(call.path.rpartition("/")[2])]
+        user, courses = str(row.user_id), {row.course_id}
+    elif call.path.startswith("/bundles/"):
+        user = str((call.body or {})["user_id"])
+        courses = {each.id for each in school.bundles[int(call.path.split("/")[2])].courses}
+    else:
+        return
+    yield from (("/enrollments", user, course) for course in courses)
+    for bundle in school.bundles.values():
+        if courses & {each.id for each in bundle.courses}:
+            yield f"/bundles/{bundle.id}/enrollments", user, 0
 
 
 def _was_absent(first: RecordedCall, looks: list[RecordedCall]) -> bool:

@@ -58,7 +58,10 @@ def refuse(answer: Callable[[int], Answer], stage: Stage) -> float:
     stage.mended()
     ended = stage.admit.manage("retry", "--failed")
     assert ended.returncode == 0, ended.stderr
-    return stage.heal()
+    seconds = stage.heal()
+    stage.trade()
+    stage.heal()
+    return seconds
 
 
 FAULTS = [

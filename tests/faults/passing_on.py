@@ -47,7 +47,7 @@ def random_kills(stage: Stage) -> float:
     machines = [stage.up(), stage.up("--no-web")]
     receiver.behavior = _every_other(receivers.answers(500), receivers.healthy)
     kills = 12 if stage.long else 3
-    with stage.selling(every=0.2, sellers=3):
+    with stage.trading(every=0.2, sellers=3):
         for _ in range(kills):
             time.sleep(stage.dice.uniform(0.2, 1.5))
             machine = stage.dice.choice(machines)
@@ -61,7 +61,7 @@ def random_kills(stage: Stage) -> float:
 def _goes_on(stage: Stage) -> float:
     """What was begun is ended, and what comes after is done as well."""
     stage.mended()
-    stage.sell(4)
+    stage.trade(4)
     return stage.heal()
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults.fault import Fault
-from tests.faults.stage import HEALED_WITHIN, Stage
+from tests.faults.stage import STILL_SECONDS, Stage
 from tests.support import live, postgres
 from tests.support.postgres import Server
 
@@ -23,9 +23,9 @@ MAIN_TOO = 5
 
 def web_killed(stage: Stage) -> float:
     """SIGKILL at random moments under a burst, to a worker or to the main process."""
-    kills, sales, gap = (25, 5000, 2.0) if stage.long else (5, 60, 0.8)
+    kills, sales, gap = (25, 1500, 2.0) if stage.long else (5, 60, 0.8)
     running = stage.up()
-    with stage.selling():
+    with stage.trading(every=0.05):
         for killed in range(kills):
             time.sleep(stage.dice.uniform(0.05, gap))
             # One that has just been started is left alone until it serves: it may pause for long.
@@ -35,9 +35,9 @@ def web_killed(stage: Stage) -> float:
         stage.mended()
         # On a machine that is slow or busy it is fewer.
         with contextlib.suppress(AssertionError):
-            live.until(lambda: len(stage.sales) >= sales, seconds=HEALED_WITHIN)
+            live.until(lambda: len(stage.sales) >= sales, seconds=STILL_SECONDS)
     stage.notes.append(f"{kills} kills")
-    return stage.heal(seconds=3 * HEALED_WITHIN)
+    return stage.heal()
 
 
 def _web(running: live.Running) -> list[int]:
@@ -50,7 +50,7 @@ def _web(running: live.Running) -> list[int]:
 def database_held(stage: Stage) -> float:
     """Another program holds the lock that every write needs."""
     stage.up()
-    with stage.selling(every=0.1, sellers=4):
+    with stage.trading(every=0.1, sellers=4):
         time.sleep(1)
         with stage.database.held("events_delivery"):
             _all_are_taken(stage, 10 if stage.long else 5)
@@ -65,7 +65,7 @@ def postgres_killed(stage: Stage) -> float:
     assert server is not None
     running = stage.up()
     for away in (5, 20) if stage.long else (5,):
-        with stage.selling(every=0.05, sellers=4):
+        with stage.trading(every=0.1, sellers=4):
             time.sleep(1.5)
             server.kill()
             _all_are_taken(stage, away)
@@ -81,7 +81,7 @@ def postgres_frozen(stage: Stage) -> float:
     server = stage.database.server
     assert server is not None
     running = stage.up()
-    with stage.selling(every=0.05, sellers=4):
+    with stage.trading(every=0.1, sellers=4):
         time.sleep(1.5)
         with _frozen(server):
             time.sleep(1)
@@ -148,7 +148,7 @@ def postgres_disk_full(stage: Stage) -> float:
     opened = stage.after.enter_context(live.on_server(other, server.url))
     stage.admit.database = stage.database.url = opened.database
     running = stage.up()
-    with stage.selling(every=0.02, sellers=4):
+    with stage.trading(every=0.05, sellers=4):
         time.sleep(1)
         _fill(disk / "ballast")
         _all_are_taken(stage, 6)
@@ -174,7 +174,7 @@ def disks_full(stage: Stage) -> float:
 
 def _full_for_a_while(stage: Stage, disk: Path) -> float:
     stage.up()
-    with stage.selling(every=0.02, sellers=4):
+    with stage.trading(every=0.05, sellers=4):
         time.sleep(1)
         _fill(disk / "ballast")
         _while_it_lasts(stage, 6)

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from integrations.thinkific.sandbox import RecordedCall, School
+from tests.faults import access, shop
 from tests.faults.__main__ import FAULTS
 from tests.faults.checker import done_twice
 from tests.faults.database import Place
 from tests.faults.fault import strike
+from tests.faults.stage import Sale
 from tests.support import live
 
 linux = pytest.mark.skipif(
@@ -85,6 +87,19 @@ def _look_up(at: float) -> RecordedCall:
     return RecordedCall(at, "GET", "/users", asked, None, "acme", "", 200, done=200, done_at=at)
 
 
+def _in_course(at: float, course: int) -> RecordedCall:
+    return _call(at, "POST", "/enrollments", {"user_id": 1000001, "course_id": course}, 201)
+
+
+def _in_bundle(at: float, done: int | None = 201) -> RecordedCall:
+    return _call(at, "POST", "/bundles/801/enrollments", {"user_id": 1000001}, done)
+
+
+def _bundle_ended(at: float) -> RecordedCall:
+    body = {"user_id": 1000001, "expiry_date": "2020-01-01T00:00:00Z"}
+    return _call(at, "PUT", "/bundles/801/enrollments", body, 204)
+
+
 def _ended(at: float) -> RecordedCall:
     return _call(at, "PUT", "/enrollments/2000001", {"expiry_date": "2020-01-01T00:00:00Z"}, 204)
 
@@ -110,7 +125,65 @@ def _ended(at: float) -> RecordedCall:
         ([_look(0), _enrollment(1, 201, took=9), _enrollment(3, 201)], 1),
         ([_enrollment(1, 201), _look(2), _enrollment(3, 201)], 1),
         ([_user(1, 201, took=9), _user(3, 201)], 1),
+        # Another course is no second one, and a bundle is none of its courses.
+        ([_enrollment(1, 201), _in_course(2, 502), _in_bundle(3)], 0),
+        ([_in_bundle(1), _in_bundle(2)], 1),
+        ([_in_bundle(1, None), _in_bundle(2)], 0),
+        ([_in_bundle(1), _bundle_ended(2), _in_bundle(3)], 0),
+        ([_enrollment(1, 201), _bundle_ended(2), _enrollment(3, 201)], 0),
+        ([_in_bundle(1), _ended(2), _in_bundle(3)], 0),
+        ([_in_course(1, 505), _bundle_ended(2), _in_course(3, 505)], 1),
     ],
 )
 def test_a_creating_call_after_one_that_was_done_counts_as_twice(acme, calls, twice):
     assert len(done_twice(acme, calls)) == twice
+
+
+# Thinkific, ledger and model
+
+DANA = "dana@example.com"
+
+
+def _sale(kind: str, order: int, product: int = shop.CLASS, status: int | None = 200) -> Sale:
+    return Sale(order, DANA, kind, "acme", status, product)
+
+
+BOUGHT, REFUNDED = _sale("Order", 1), _sale("Refund", 1)
+PATH = [_sale("Order", 2, shop.PATH), _sale("Cancel", 2, shop.PATH)]
+
+
+@pytest.mark.parametrize(
+    ("sales", "granted", "wrong"),
+    [
+        ([BOUGHT], {501}, []),
+        ([BOUGHT], set(), ["has course 501 in Thinkific, and no grant is active"]),
+        (
+            [BOUGHT],
+            {501, 502},
+            ["has an active grant of course 502, and not the course in Thinkific"],
+        ),
+        (
+            [BOUGHT, REFUNDED],
+            {501},
+            ["has [501] and not [] after Order 1048001 in order 1, Refund 1048001 in order 1"],
+        ),
+        ([BOUGHT, *PATH], {501}, []),
+        (
+            PATH[:1],
+            {501},
+            ["has [501] and not [501, 502, 503] after Order 1048003 in order 2"],
+        ),
+        ([_sale("Order", 1), _sale("Refund", 1, status=None)], {501}, []),
+        (
+            [_sale("Refund", 1, status=None)],
+            set(),
+            ["has course 501 in Thinkific, and no grant is active"],
+        ),
+    ],
+)
+def test_who_has_a_course_against_the_ledger_or_against_what_was_paid_is_found(
+    acme, sales, granted, wrong
+):
+    """Dana has course 501 in Thinkific, and no other."""
+    found = access.wrong(acme, sales, {(DANA, course) for course in granted})
+    assert [line.removeprefix(f"{DANA} ") for line in found] == wrong

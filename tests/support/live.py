@@ -36,6 +36,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HOOK_SECRET = "live-hook-secret-that-only-tests-know"
 ENCRYPTION_KEY = "bGl2ZS1saXZlLWxpdmUtbGl2ZS1saXZlLWxpdmUtMTI="
 COURSE = 501
+# What gives the course as well: a product of the seeded rules, and its bundle.
+BUNDLE_PRODUCT, BUNDLE = 1048003, 801
 # Generous, for two cores may be shared by many: no test waits so long when all is well.
 PATIENCE = 60.0
 
@@ -245,12 +247,20 @@ class Installation:
         except (OSError, http.client.HTTPException):
             return False
 
-    def sell(self, email: str, *, order: int = 0, kind: str = "Order", secret: str = "") -> int:
+    def sell(
+        self,
+        email: str,
+        *,
+        order: int = 0,
+        kind: str = "Order",
+        product: int = 1048001,
+        secret: str = "",
+    ) -> int:
         """POST a sale as SamCart does; the status of the answer. Each person has an order."""
         body = {
             "type": kind,
             "customer": {"first_name": "Dana", "last_name": "Example", "email": email},
-            "product": {"id": 1048001, "name": "Watercolor", "price": "97.00"},
+            "product": {"id": product, "name": f"Watercolor {product}", "price": "97.00"},
             "order": {"id": order or crc32(email.encode()), "total": "97.00"},
         }
         path = f"/hooks/samcart/{secret or HOOK_SECRET}/"
@@ -378,7 +388,7 @@ def _fill() -> None:
     from django.db import connections
 
     from integrations import credentials
-    from integrations.models import Destination, Integration, Marketplace
+    from integrations.models import Destination, Integration, Marketplace, Product
     from rules.actions import Action
     from rules.models import Rule, Scope
     from rules.triggers import Trigger
@@ -391,17 +401,28 @@ def _fill() -> None:
     course = Destination.objects.create(
         integration=site, kind="course", external_id=COURSE, name="Watercolor"
     )
-    for trigger, action in (
-        (Trigger.PRODUCT_PURCHASED, Action.CREATE_COURSE_ENROLLMENT),
-        (Trigger.PRODUCT_REFUNDED, Action.EXPIRE_COURSE_ENROLLMENT),
+    bundle = Destination.objects.create(
+        integration=site, kind="bundle", external_id=BUNDLE, name="The Painter's Path"
+    )
+    path = Product.objects.create(marketplace=shop, external_id=BUNDLE_PRODUCT, name="Path")
+    for trigger, verb in (
+        (Trigger.PRODUCT_PURCHASED, "create"),
+        (Trigger.PRODUCT_REFUNDED, "expire"),
+        (Trigger.SUBSCRIPTION_CANCELED, "expire"),
     ):
+        rule = {"marketplace": shop, "trigger": trigger, "integration": site}
         Rule.objects.create(
-            marketplace=shop,
+            **rule,
             scope=Scope.GLOBAL,
-            trigger=trigger,
-            integration=site,
-            action=action,
+            action=Action(f"{verb}_course_enrollment"),
             destination=course,
+        )
+        Rule.objects.create(
+            **rule,
+            scope=Scope.PRODUCT,
+            product=path,
+            action=Action(f"{verb}_bundle_enrollment"),
+            destination=bundle,
         )
     # The last one to close takes the write-ahead log into the file, which is then copied.
     connections.close_all()
