@@ -1,4 +1,4 @@
-"""Alerts: what is wrong now, and how the signed-in person is told of it."""
+"""Alerts: what is wrong now, and how the signed-in person is notified."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,14 +48,16 @@ class ChannelForm(forms.Form):
     )
     enabled = forms.BooleanField(label="On", required=False, initial=True)
     codes = forms.MultipleChoiceField(
-        label="Tell of",
+        label="Notify me about",
         widget=forms.CheckboxSelectMultiple,
         choices=[(code.value, KINDS[code].title) for code in Code],
         initial=[code.value for code in Code],
         error_messages={"required": "Tick at least one, or turn the channel off."},
     )
     digest = forms.BooleanField(
-        label="Once more each morning while something is wrong", required=False, initial=True
+        label="Also send a summary each morning while something is wrong",
+        required=False,
+        initial=True,
     )
 
     def __init__(self, *args: Any, channel: AlertChannel, **kwargs: Any) -> None:
@@ -95,7 +97,7 @@ class ChannelForm(forms.Form):
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """What is wrong, how one is told, and what one was told."""
+    """What is wrong, how one is notified, and what was sent to one."""
     person = _person(request)
     AlertChannel.objects.get_or_create(
         person=person, kind=Kind.EMAIL, defaults={"enabled": person.is_superuser}
@@ -155,13 +157,13 @@ def delete(request: HttpRequest) -> HttpResponse:
     channel = _own(request)
     if channel is not None and channel.kind != Kind.EMAIL:
         channel.delete()
-        messages.success(request, "The webhook was deleted. Nothing is sent there any more.")
+        messages.success(request, "The webhook was deleted. Nothing more is sent there.")
     return _home()
 
 
 @require_POST
 def silence_is_right(request: HttpRequest) -> HttpResponse:
-    """Tell of no silence until the next sale."""
+    """Send no alert about silence until the next sale."""
     if round.silence_is_right():
         messages.success(request, "Good. The next sale ends this, and then Admit looks again.")
     else:
@@ -178,7 +180,7 @@ def _own(request: HttpRequest) -> AlertChannel | None:
     mine = AlertChannel.objects.filter(person=_person(request))
     channel = row_in(mine, request.POST.get("channel"))
     if channel is None:
-        messages.error(request, "This way of being told is not there any more.")
+        messages.error(request, "This notification channel no longer exists.")
     return channel
 
 
