@@ -56,7 +56,7 @@ def queued(person: Any, **facts: Any) -> AlertMessage:
         subject="Admit: <!channel> & co",
         text="x",
         uuid=uuid4(),
-        next_attempt_at=timezone.now(),
+        next_attempt_at=timezone.now() - HOUR,
         **facts,
     )
 
