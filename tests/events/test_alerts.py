@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from events.alerts import delivery, finding, round, sentences
 from events.alerts.problems import KINDS, Code
+from events.alerts.sent import NotSent
 from events.models import (
     Alert,
     AlertChannel,
@@ -409,7 +410,7 @@ def test_a_mail_server_that_is_set_wrong_is_explained(
     for name, value in mail.items():
         setattr(settings, name, value)
     channel = AlertChannel(person=owner, kind="email")
-    with pytest.raises(delivery.NotSent, match=words) as error:
+    with pytest.raises(NotSent, match=words) as error:
         delivery.send(delivery.test_for(channel))
     assert error.value.code == code
 
@@ -421,7 +422,7 @@ def test_a_mail_server_that_says_nothing_is_left_after_the_deadline(shop, owner,
     with receiver.Receiver(signature.new_secret()) as mute:
         mute.behavior = receiver.silent
         settings.EMAIL_PORT = mute.port
-        with pytest.raises(delivery.NotSent) as error:
+        with pytest.raises(NotSent) as error:
             delivery.send(delivery.test_for(AlertChannel(person=owner, kind="email")))
     assert error.value.code in {"mail_broken_off", "mail_timeout"}
 

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import smtplib
 import socket
+import ssl
 import threading
 import time
 from datetime import timedelta
@@ -11,10 +13,12 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.mail import EmailMessage
 from django.utils import timezone
 
-from events.alerts import delivery, mail, round, sentences, wording
+from events.alerts import delivery, finding, mail, round, sentences, wording
 from events.alerts.problems import Code, Problem
+from events.alerts.sent import NotSent, Sent
 from events.models import Alert, AlertChannel, AlertMessage, AlertRound
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +35,7 @@ def owner() -> Any:
 def quiet(settings, monkeypatch) -> None:
     """A mail server is set, and nothing is wrong."""
     settings.EMAIL_HOST = "mail.example.com"
-    monkeypatch.setattr(round.finding, "find", lambda now: [])
+    monkeypatch.setattr(finding, "find", lambda now: [])
     monkeypatch.setattr(round, "DIGEST_AT", timezone.localtime().min.time())
 
 
@@ -112,9 +116,9 @@ def test_a_message_deleted_while_it_is_sent_stops_no_other(owner, monkeypatch):
     other = get_user_model().objects.create_user("eve", "eve@example.com", "x")
     queued(other)
 
-    def send(message: AlertMessage) -> mail.Sent:
+    def send(message: AlertMessage) -> Sent:
         AlertChannel.objects.filter(pk=message.channel_id, person=owner).delete()
-        return mail.Sent("taken")
+        return Sent("taken")
 
     monkeypatch.setattr(delivery, "send", send)
     assert delivery.send_due(until=until()) == 2
@@ -220,7 +224,7 @@ def test_a_mail_server_of_one_byte_now_and_then_holds_no_caller_and_few_threads(
     caplog.set_level(logging.DEBUG)
     message = queued(owner)
     for _ in range(mail.AT_ONCE + 2):
-        with pytest.raises(delivery.NotSent, match="did not answer in time") as error:
+        with pytest.raises(NotSent, match="did not answer in time") as error:
             delivery.send(message)
         assert error.value.code == "mail_timeout"
     hanging = [thread for thread in threading.enumerate() if thread.name == "mail"]
@@ -232,19 +236,19 @@ def test_a_mail_server_of_one_byte_now_and_then_holds_no_caller_and_few_threads(
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (mail.smtplib.SMTPRecipientsRefused({"a": (451, b"greylisted")}), "mail_later"),
-        (mail.smtplib.SMTPRecipientsRefused({"a": (550, b"no such user")}), "mail_recipient"),
-        (mail.smtplib.SMTPDataError(452, b"full"), "mail_later"),
-        (mail.smtplib.SMTPDataError(554, b"spam"), "mail_failed"),
-        (mail.ssl.SSLCertVerificationError(1, "expired"), "mail_certificate"),
-        (mail.ssl.SSLError(1, "wrong version"), "mail_tls"),
+        (smtplib.SMTPRecipientsRefused({"a": (451, b"greylisted")}), "mail_later"),
+        (smtplib.SMTPRecipientsRefused({"a": (550, b"no such user")}), "mail_recipient"),
+        (smtplib.SMTPDataError(452, b"full"), "mail_later"),
+        (smtplib.SMTPDataError(554, b"spam"), "mail_failed"),
+        (ssl.SSLCertVerificationError(1, "expired"), "mail_certificate"),
+        (ssl.SSLError(1, "wrong version"), "mail_tls"),
     ],
 )
 def test_each_fault_of_a_mail_server_is_named(owner, monkeypatch, error: Exception, code: str):
     def broken(self: Any) -> None:
         raise error
 
-    monkeypatch.setattr(mail.EmailMessage, "send", broken)
-    with pytest.raises(delivery.NotSent) as found:
+    monkeypatch.setattr(EmailMessage, "send", broken)
+    with pytest.raises(NotSent) as found:
         delivery.send(queued(owner))
     assert found.value.code == code

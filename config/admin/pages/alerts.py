@@ -17,6 +17,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.alerts import delivery, finding, round
 from events.alerts.problems import KINDS, Code, Problem
+from events.alerts.sent import NotSent
 from events.alerts.sentences import sentence
 from events.models import AlertChannel, AlertMessage
 from integrations import secrets
@@ -146,7 +147,7 @@ def send_test(request: HttpRequest) -> HttpResponse:
     if channel is not None:
         try:
             messages.success(request, delivery.send(delivery.test_for(channel)).sentence)
-        except delivery.NotSent as error:
+        except NotSent as error:
             messages.error(request, f"The test was not sent. {error}")
     return _home()
 
