@@ -34,6 +34,7 @@ def _ours() -> Iterator[Path]:
     yield from (folder for folder in (var, spool) if folder.is_dir())
     if spool.is_dir():
         yield from spool.iterdir()
+    yield Path(settings.ERASED_FILE)
     database = settings.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:
         file = Path(str(database["NAME"]))

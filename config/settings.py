@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config import env_file, environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VERSION = "0.5.0"
+VERSION = "0.6.0"
 
 # Databases and spooled events hold customers' data: no other user of the machine may read them.
 # Set here because every command, web process and worker comes by.
@@ -126,6 +126,8 @@ STORE_SECONDS = 3.0
 # So long an answer of /readyz stands, however often it is asked for.
 READY_SECONDS = 1.0
 SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
+# Keyed hashes of the erased, kept beside the database: a restored one does not know them.
+ERASED_FILE = env.folder("ERASED_FILE", default=BASE_DIR / "var" / "erased.jsonl")
 # Where `manage.py backup` puts its files.
 BACKUP_DIR = env.folder("BACKUP_DIR", default=BASE_DIR / "var" / "backups")
 # With less room on a disk that Admit writes to, /readyz says so.

@@ -163,22 +163,34 @@ def record_difference(
     )
 
 
-def forget(texts: Iterable[str], instead: str = ERASED) -> int:
+def forget(
+    texts: Iterable[str],
+    instead: str = ERASED,
+    *,
+    beside: Iterable[str] = (),
+    about: Iterable[Model] = (),
+) -> int:
     """Replace these addresses and names in all entries: a person was erased. How many had one.
+
+    The words of `beside` are replaced only in entries that have one of the texts, as a first name
+    is, which others have as well. Of entries about the rows of `about` nothing stays but who did
+    what, and when.
 
     The one change that an entry may see. Capitals do not matter; part of a longer address or
     word is left alone. What was typed as `who` stays: that is a person who signs in. Looks
     through every entry, since an address may be anywhere in them.
     """
-    wanted = "|".join(re.escape(text) for text in sorted(set(texts), key=len, reverse=True) if text)
-    if not wanted:
-        return 0
-    pattern = re.compile(rf"(?<![\w.+%-])(?:{wanted})(?![\w%-]|\.\w)", re.IGNORECASE)
+    pattern, words = _any_of(texts), _any_of(beside)
+    subjects = {(row._meta.model_name, str(row.pk)) for row in about}
     number = 0
     with transaction.atomic(), _unlocked(AuditUnlock.Reason.ERASURE):
         for entry in AuditEntry.objects.order_by("pk").iterator(BATCH):
             old = {name: getattr(entry, name) for name in ("name", "before", "after", "note")}
             new = {name: _without(value, pattern, instead) for name, value in old.items()}
+            if (entry.kind, entry.number) in subjects:
+                new = {"name": instead, "before": None, "after": None, "note": ""}
+            elif new != old:
+                new = {name: _without(value, words, instead) for name, value in new.items()}
             if new != old:
                 number += AuditEntry.objects.filter(pk=entry.pk).update(**new)
     return number
@@ -189,6 +201,11 @@ def remove(pks: Iterable[int]) -> int:
     with _unlocked(AuditUnlock.Reason.RETENTION):
         rows = AuditEntry.objects.filter(pk__in=list(pks))
         return rows._raw_delete(connection.alias)
+
+
+def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
+    wanted = "|".join(re.escape(text) for text in sorted(set(texts), key=len, reverse=True) if text)
+    return re.compile(rf"(?<![\w.+%-])(?:{wanted or '(?!)'})(?![\w%-]|\.\w)", re.IGNORECASE)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""The log of calls: each exchange as a row, for people to read."""
+"""The log of calls: each exchange as a row, its bodies sealed, for people to read."""
 
+from integrations import sealed
 from integrations.exchanges import Exchange
 from integrations.models import ApiCall, Integration
 
@@ -11,9 +12,9 @@ def kept(exchange: Exchange, integration: Integration, *, run_id: int | None = N
         run_id=run_id,
         method=exchange.method,
         url=exchange.url,
-        request_body=exchange.request_body,
+        request_body=sealed.seal_text(exchange.request_body),
         status=exchange.status,
-        response_body=exchange.response_body,
+        response_body=sealed.seal_text(exchange.response_body),
         error=exchange.error,
         milliseconds=exchange.milliseconds,
         sent_at=exchange.sent_at,

@@ -12,6 +12,7 @@ os.environ.update(
         "PUBLIC_URL": "http://127.0.0.1:8000",
         "THINKIFIC_API_URL": "http://127.0.0.1:9/api/public/v1",
         "THINKIFIC_CALLS_PER_MINUTE": "0",
+        "ERASED_FILE": f"{tempfile.gettempdir()}/admit-tests-erased-{os.getpid()}.jsonl",
         # Made when something is spooled, which no test does without a folder of its own.
         "SPOOL_DIR": f"{tempfile.gettempdir()}/admit-tests-spool-{os.getpid()}",
     }

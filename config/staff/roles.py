@@ -31,6 +31,10 @@ _HELPS = {
     "events.simulate_eventlog": "Simulate events",
     "events.by_hand_grant": "Give, end and move access by hand, and enter missed orders",
 }
+_ANSWERS_FOR_DATA = {
+    "events.export_eventlog": "Download all data of a customer",
+    "events.erase_eventlog": "Erase a customer's data for good",
+}
 _SETS_UP = {
     "integrations.add_marketplace": "Add SamCart accounts",
     "integrations.change_marketplace": "Rename SamCart accounts",
@@ -53,7 +57,7 @@ _SETS_UP = {
     "rules.change_namedtype": "Rename event types",
     "rules.delete_namedtype": "Delete the names of event types",
 }
-WORDS: dict[str, str] = _SEES | _HELPS | _SETS_UP
+WORDS: dict[str, str] = _SEES | _HELPS | _ANSWERS_FOR_DATA | _SETS_UP
 ROLES: dict[str, tuple[str, ...]] = {
     MANAGER: (*WORDS,),
     SUPPORT: (*_SEES, *_HELPS),

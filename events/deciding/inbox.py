@@ -20,6 +20,8 @@ BATCH = 50  # deliveries that are parsed with one look at the rules
 AT_ONCE = 16  # that are stored with one commit at most
 # On SQLite one writer goes at a time: a longer hold starves the webhook (measured).
 HOLD_SECONDS = 0.010
+# Deliveries that the keys of this process do not open, as it has found out and said once.
+_not_opened: set[int] = set()
 
 
 class Inbox:
@@ -36,8 +38,7 @@ class Inbox:
         set aside with a sentence, and the rest goes on.
         """
         if not self._rest:
-            waiting = Delivery.objects.filter(state=Delivery.State.NEW)
-            self._rest.extend(read_all(waiting.order_by("received_at", "id")[:BATCH]))
+            self._rest.extend(_read_next())
         if not self._rest:
             return 0
         try:
@@ -69,6 +70,18 @@ class Inbox:
                 break
             done += stored
         return done
+
+
+def _read_next() -> list[Reading]:
+    """The next deliveries that our keys open; the others stay for a worker with their key."""
+    waiting = Delivery.objects.filter(state=Delivery.State.NEW)
+    if _not_opened:
+        waiting = waiting.exclude(pk__in=_not_opened)
+    found = read_all(waiting.order_by("received_at", "id")[:BATCH])
+    if sealed := [reading.delivery.pk for reading in found if reading.is_sealed]:
+        log.error("deliveries_not_opened", extra={"count": len(sealed)})
+        _not_opened.update(sealed)
+    return [reading for reading in found if not reading.is_sealed]
 
 
 def process(*, until: float = float("inf")) -> int:

@@ -3,15 +3,18 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.db import Error
 
+from events.access import erasures
+from events.deciding import anonymous
 from events.models import Delivery
 from events.receiving import canary
 from integrations.models import Marketplace
 from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type
+from integrations.secrets import SecretUnreadable
 from integrations.sources import READERS
 from rules import engine
 from rules.models import NamedType, Rule
@@ -33,11 +36,16 @@ class RuleBook:
 
 @dataclass(frozen=True, slots=True)
 class LineItem:
-    """One product or course of a delivery, its trigger, and a verdict for every rule."""
+    """One product or course of a delivery, its trigger, and a verdict for every rule.
+
+    `is_erased`: it is about a sale of somebody whose data was erased, whom the sale here does not
+    name any more.
+    """
 
     sale: SaleEvent
     trigger: Trigger | None
     verdicts: Sequence[engine.Verdict] = ()
+    is_erased: bool = False
 
     @property
     def changes_access(self) -> bool:
@@ -55,12 +63,16 @@ class Reading:
     unreadable: str = ""
     canary: bool = False
     fault: Exception | None = None  # a mistake of ours, not of the sender
+    is_sealed: bool = False  # our keys do not open it: another worker may have the one that does
 
 
 def read_all(deliveries: Iterable[Delivery]) -> list[Reading]:
     """Read each of the deliveries, with the rules as they stand now."""
     books: dict[int, RuleBook] = {}
-    return [read(delivery, books) for delivery in deliveries]
+    readings = [read(delivery, books) for delivery in deliveries]
+    sales = [line.sale for reading in readings for line in reading.lines]
+    erased = erasures.listed({address for sale in sales for address in anonymous.named(sale)})
+    return [_without(erased, reading) for reading in readings] if erased else readings
 
 
 def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
@@ -69,17 +81,35 @@ def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
         if delivery.marketplace_id not in books:
             books[delivery.marketplace_id] = RuleBook(delivery.marketplace)
         book = books[delivery.marketplace_id]
-        body = bytes(delivery.body)
+        body = delivery.body
         if canary.is_one(delivery, body):
             return _read_canary(delivery, book, body)
         sales = book.parse(body, delivery.content_type, delivery.content_encoding)
         return Reading(delivery, book, [_evaluate_line(delivery, book, sale) for sale in sales])
     except Unreadable as error:
         return Reading(delivery, unreadable=error.reason)
+    except SecretUnreadable:
+        return Reading(delivery, is_sealed=True)
     except Error:
         raise
     except Exception as error:  # a bug of ours must not stop the others
         return Reading(delivery, fault=error)
+
+
+def _without(erased: set[str], reading: Reading) -> Reading:
+    """The reading without those of the erased whose sale it is; a new sale is another matter."""
+    lines = []
+    for line in reading.lines:
+        ids = anonymous.ids(line.sale, reading.delivery)
+        named = anonymous.named(line.sale) & erased
+        gone = {address for address in named if erasures.has_sale(address, ids)}
+        if gone:
+            # Nothing is passed on of it, and what is done is done for others only.
+            others = [verdict for verdict in line.verdicts if verdict.rule.target]
+            sale = anonymous.without(line.sale, gone)
+            line = replace(line, sale=sale, verdicts=others, is_erased=True)
+        lines.append(line)
+    return replace(reading, lines=lines)
 
 
 def _read_canary(delivery: Delivery, book: RuleBook, body: bytes) -> Reading:

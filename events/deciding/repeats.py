@@ -29,7 +29,7 @@ def first_of(delivery: Delivery) -> Delivery | None:
         withdrawn=delivery.withdrawn,
         repeat_of=None,
     )
-    first = same_before.order_by("-received_at", "-id").defer("body").first()
+    first = same_before.order_by("-received_at", "-id").defer("sealed_body").first()
     if first is None or not _goes_on(first):
         return None
     between = EventLog.objects.filter(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from django.db.models.functions import Now
 
 from events.access import pending
-from events.deciding import passing_on, repeats
+from events.deciding import anonymous, passing_on, repeats
 from events.deciding.batch import Batch
 from events.deciding.planning import WITHDRAWN, plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook
@@ -41,6 +41,8 @@ def store(reading: Reading, batch: Batch) -> None:
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
             store_line(event, line, first, reading.book, batch, passed_on)
+    if any(line.is_erased for line in reading.lines):
+        anonymous.remove_payload(delivery)
     if first is None and batch.has_later_repeat(delivery):
         batch.write()
         batch.to_reread |= repeats.reread_later_repeats(delivery)
@@ -118,7 +120,10 @@ def store_line(
     _fill(event, line, batch)
     event.gave_nothing = False
     runs: list[RuleRun] = []
-    if event.trigger is None:
+    if line.is_erased:
+        event.rule_texts = batch.rule_texts(book)
+        runs = _plan_for_others(event, line, batch, passed_on)
+    elif event.trigger is None:
         assert event.delivery is not None
         _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))
     elif first is not None:
@@ -168,6 +173,19 @@ def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int
     if not runs and Reason.OTHER_LINE in whys:
         status = Status.SKIPPED
     _explain(event, status, _reason(runs, whys))
+    return runs
+
+
+def _plan_for_others(
+    event: EventLog, line: LineItem, batch: Batch, passed_on: set[int]
+) -> list[RuleRun]:
+    """The runs for those whom a sale of somebody erased is about as well, as its student is."""
+    runs = _plan_runs(event, line, batch, passed_on) if event.trigger else []
+    runs = [run for run in runs if run.customer is not None]
+    if not runs:
+        _explain(event, Status.SKIPPED, anonymous.NOTHING_DONE)
+        event.order_id = event.subscription_id = event.transaction_id = ""
+    event.gave_nothing = False
     return runs
 
 

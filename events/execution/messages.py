@@ -9,7 +9,7 @@ def of(run: RuleRun) -> Message | None:
     if not run.spec.passes_on:
         return None
     delivery = Delivery.objects.filter(events=run.event_id).first()
-    body = bytes(delivery.body) if delivery else b""
+    body = delivery.body if delivery else b""
     if delivery is None or delivery.body_removed_at is not None or not body:
         return None
     return Message(

@@ -4,9 +4,10 @@ from events.models.access import Grant, History
 from events.models.alerts import Alert, AlertChannel, AlertMessage, AlertRound
 from events.models.batch import Batch
 from events.models.comparison import ComparisonFinding, ComparisonRun
+from events.models.erasures import Erasure, ErasureKey
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
-from events.models.worker import Canary, Tidying, Worker
+from events.models.worker import Canary, Tidying, Unsealed, Worker
 
 __all__ = [
     "Alert",
@@ -18,6 +19,8 @@ __all__ = [
     "ComparisonFinding",
     "ComparisonRun",
     "Delivery",
+    "Erasure",
+    "ErasureKey",
     "EventLog",
     "EventTerm",
     "Grant",
@@ -25,5 +28,6 @@ __all__ = [
     "RuleRun",
     "RuleTexts",
     "Tidying",
+    "Unsealed",
     "Worker",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
-from integrations import search_terms
+from integrations import sealed, search_terms
 from integrations.models import Customer, Marketplace, Product, WebhookSecret
 from rules import actions
 from rules.engine import Reason
@@ -43,7 +43,8 @@ class Delivery(models.Model):
     query = models.CharField(max_length=2000, blank=True)
     content_type = models.CharField(max_length=255, blank=True)
     content_encoding = models.CharField(max_length=100, blank=True)
-    body = models.BinaryField()
+    # What SamCart sent, sealed: read `body`.
+    sealed_body = models.BinaryField(db_column="body")
     body_digest = models.CharField(max_length=64)
     state = models.CharField(max_length=4, choices=State.choices, default=State.NEW)
     repeat_of = models.ForeignKey(
@@ -78,6 +79,11 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"Delivery {self.pk}"
+
+    @property
+    def body(self) -> bytes:
+        """What SamCart sent, byte for byte; b"" once it is removed. Raises SecretUnreadable."""
+        return sealed.reveal(bytes(self.sealed_body))
 
 
 class RuleTexts(models.Model):
@@ -166,6 +172,8 @@ class EventLog(models.Model):
             ("rerun_eventlog", "Can run the rules again"),
             ("dismiss_eventlog", "Can mark an event as dealt with"),
             ("simulate_eventlog", "Can simulate"),
+            ("export_eventlog", "Can download all data of a person"),
+            ("erase_eventlog", "Can erase a person"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["delivery", "line"], name="event_line_once"),

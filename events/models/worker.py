@@ -1,4 +1,4 @@
-"""Worker clusters: which there are, and when each showed life; the round of tidying; canaries."""
+"""Worker clusters, and what they do when idle: tidying, sealing old rows, canaries."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -36,6 +36,25 @@ class Tidying(models.Model):
 
     def __str__(self) -> str:
         return f"Tidying, next at {self.next_at}"
+
+
+class Unsealed(models.Model):
+    """A table with bodies from before they were sealed: how far that has come.
+
+    The row is deleted when all of them are sealed.
+    """
+
+    class Table(models.TextChoices):
+        DELIVERIES = "deliveries", "Deliveries"
+        EXCHANGES = "exchanges", "Exchanges"
+
+    table = models.CharField(max_length=10, choices=Table.choices, unique=True)
+    # All up to this row are sealed, and so is what came after the last one.
+    reached_id = models.BigIntegerField(default=0)
+    last_id = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.get_table_display()} up to {self.last_id}"
 
 
 class Canary(models.Model):

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from events.models import Delivery
 from events.models.received import ReceiptTime
 from events.queue import wake
 from events.receiving import disk
-from integrations import secrets
+from integrations import sealed, secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
 
@@ -71,11 +72,11 @@ def keep(delivery: Delivery, *, secret_digest: str, received_at: datetime) -> No
         "secret": secret_digest,
         "received_at": received_at.isoformat(),
     }
-    sealed = secrets.seal_bytes(json.dumps(facts).encode() + b"\n" + bytes(delivery.body))
+    content = secrets.seal_bytes(json.dumps(facts).encode() + b"\n" + delivery.body)
     if not known:
-        _check_cap(folder, len(sealed))
+        _check_cap(folder, len(content))
     stamp = f"{received_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
-    _write(folder / f"{stamp}-{delivery.uuid}{KNOWN if known else UNKNOWN}", sealed)
+    _write(folder / f"{stamp}-{delivery.uuid}{KNOWN if known else UNKNOWN}", content)
 
 
 def prepare() -> None:
@@ -148,10 +149,24 @@ def counts() -> dict[str, int | None]:
     try:
         aside = [name for name in _names() if name.endswith(SET_ASIDE)]
         waiting = _waiting()
-        sealed = sum(not _opens(file) for file in waiting)
-        return {"waiting": len(waiting) - sealed, "set_aside": len(aside), "not_ours": sealed}
+        closed = sum(not _opens(file) for file in waiting)
+        return {"waiting": len(waiting) - closed, "set_aside": len(aside), "not_ours": closed}
     except OSError:
         return {"waiting": None, "set_aside": None, "not_ours": None}
+
+
+def opened() -> Iterator[tuple[Path, Spooled]]:
+    """Each file of this machine that our keys open, also one that was set aside.
+
+    Raises OSError when the folder cannot be read.
+    """
+    folder = Path(settings.SPOOL_DIR)
+    for name in _names():
+        if name.endswith((KNOWN, UNKNOWN, SET_ASIDE)):
+            with contextlib.suppress(
+                FileNotFoundError, secrets.SecretUnreadable, ValueError, KeyError, TypeError
+            ):
+                yield folder / name, _read(folder / name)
 
 
 def _opens(file: Path) -> bool:
@@ -287,7 +302,7 @@ def _read(file: Path) -> Spooled:
     delivery = Delivery(
         uuid=UUID(facts["uuid"]),
         marketplace_id=facts["marketplace"],
-        body=body,
+        sealed_body=sealed.seal(body),
         # A file of an earlier version tells less.
         **{name: facts.get(name, "") for name in FACTS},
     )

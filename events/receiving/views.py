@@ -23,7 +23,7 @@ from events.receiving import (
     spool,
     store_delivery,
 )
-from integrations import secrets, webhook_secrets
+from integrations import sealed, secrets, webhook_secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.webhook_secrets import WebhookAddress
 from rules.triggers import from_address
@@ -211,7 +211,7 @@ def _delivery(request: HttpRequest, address: WebhookAddress, trigger: str, body:
         query=_text(query.decode("utf-8", "replace"), 2000),
         content_type=_text(request.META.get("CONTENT_TYPE", ""), 255),
         content_encoding=_text(request.META.get("HTTP_CONTENT_ENCODING", ""), 100),
-        body=body,
+        sealed_body=sealed.seal(body),
         body_digest=hashlib.sha256(body).hexdigest(),
     )
 

@@ -176,5 +176,7 @@ def _never(name: str, customer: Customer, *, anything: bool) -> str:
 
 
 def _told(events: QuerySet[EventLog]) -> QuerySet[EventLog]:
-    found = events.select_related("product", "delivery").defer("delivery__body", "delivery__query")
+    found = events.select_related("product", "delivery").defer(
+        "delivery__sealed_body", "delivery__query"
+    )
     return found.order_by("-received_at", "-pk")[:MAX_EVENTS_TOLD]

@@ -4,7 +4,7 @@ Each task finds candidates by an index, says which of them may go, and removes t
 caller's short transaction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -35,7 +35,7 @@ from events.models import (
 )
 from events.reports.review import NOT_UNDERSTOOD
 from integrations import audit
-from integrations.models import ApiCall, AuditEntry
+from integrations.models import ApiCall, AuditEntry, Customer
 
 Status = EventLog.Status
 # What still waits for Thinkific or for a person is never too old.
@@ -96,7 +96,7 @@ def _payloads_that_go(pks: Sequence[int]) -> list[int]:
 
 def _remove_payloads(pks: Sequence[int]) -> int:
     read = Delivery.objects.filter(pk__in=pks, state=Delivery.State.READ, body_removed_at=None)
-    return read.update(body=b"", query="", body_removed_at=Now())
+    return read.update(sealed_body=b"", query="", body_removed_at=Now())
 
 
 # Events
@@ -134,21 +134,29 @@ def _remove_deliveries(pks: Sequence[int]) -> int:
 
 def _remove_events(found: Sequence[int]) -> int:
     """By bare statements: Django's own cascade would first fetch every row."""
-    runs = list(RuleRun.objects.filter(event__in=found).values_list("pk", flat=True))
+    of_runs = RuleRun.objects.filter(event__in=found).values_list("pk", "customer")
+    runs = [pk for pk, _ in of_runs]
+    customers = {customer for _, customer in of_runs}
+    customers |= set(EventLog.objects.filter(pk__in=found).values_list("customer", flat=True))
     alias = connection.alias
     ApiCall.objects.filter(run_id__in=runs)._raw_delete(alias)
     RuleRun.objects.filter(pk__in=runs)._raw_delete(alias)
     EventTerm.objects.filter(event__in=found)._raw_delete(alias)
     Grant.objects.filter(event__in=found).update(event=None)
-    return EventLog.objects.filter(pk__in=found)._raw_delete(alias)
+    number: int = EventLog.objects.filter(pk__in=found)._raw_delete(alias)
+    _remove_unknown(customers)
+    return number
 
 
 def _lock_and_choose(pks: Sequence[int], *, of: str) -> list[int]:
     """Those that may go now, held until the transaction ends: a retry may just have begun.
 
     `of` is the column of an event by which they are chosen: its own number, or its delivery.
-    In the order in which retries take their locks, actions before events.
+    In the order in which retries take their locks, actions before events; and before these the
+    lock of deciding, for the inbox may be about to use one of their customers for a new event.
     """
+    if connection.in_atomic_block and not try_lock():
+        return []
     if connection.features.has_select_for_update and connection.in_atomic_block:
         runs = RuleRun.objects.filter(**{f"event__{of}__in": pks}).order_by("pk")
         list(runs.select_for_update(of=("self",)).values_list("pk"))
@@ -182,7 +190,28 @@ def _grants_that_go(pks: Sequence[int]) -> list[int]:
 
 def _remove_grants(pks: Sequence[int]) -> int:
     RuleRun.objects.filter(grant__in=pks).update(grant=None)
-    return Grant.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+    grants = Grant.objects.filter(pk__in=pks)
+    customers = set(grants.values_list("customer", flat=True))
+    number: int = grants._raw_delete(connection.alias)
+    _remove_unknown(customers)
+    return number
+
+
+# Customers
+
+
+def _remove_unknown(customers: Collection[int | None]) -> None:
+    """Remove those of whom nothing is known any more: no event, no action, and no access.
+
+    With their accounts in Thinkific, as remembered, and their words of the search.
+    """
+    of_customer = {"customer": OuterRef("pk")}
+    Customer.objects.filter(
+        ~Exists(EventLog.objects.filter(**of_customer)),
+        ~Exists(RuleRun.objects.filter(**of_customer)),
+        ~Exists(Grant.objects.filter(**of_customer)),
+        pk__in=[pk for pk in customers if pk],
+    ).delete()
 
 
 # What else would pile up

@@ -16,7 +16,7 @@ from events.execution.conversation import Conversation
 from events.execution.loop import PAUSE_SECONDS, Loop
 from events.execution.senders import Senders
 from events.queue import wake
-from events.retention import housekeeping
+from events.retention import housekeeping, sealing
 from events.worker import beside, heartbeat, scheduler
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def work() -> None:
             wake.wake()
         elif not heartbeat.record():
             until = time.monotonic() + TIDY_SHARE * settings.TASK_SECONDS
+            sealing.go_on(until=until, enough=scheduler.work_due)
             housekeeping.go_on(until=until, enough=scheduler.work_due)
     except Exception as error:
         # A task that raises is no help: the scheduler wakes the next one within a second.

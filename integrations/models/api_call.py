@@ -2,11 +2,15 @@
 
 from django.db import models
 
+from integrations import sealed
 from integrations.models.thinkific import Integration
 
 
 class ApiCall(models.Model):
-    """One exchange with a site, secrets masked."""
+    """One exchange with a site, secrets masked.
+
+    The bodies are sealed: read `request_text` and `response_text`.
+    """
 
     integration = models.ForeignKey(
         Integration, models.SET_NULL, null=True, related_name="api_calls"
@@ -24,6 +28,16 @@ class ApiCall(models.Model):
 
     class Meta:
         verbose_name = "API call"
+
+    @property
+    def request_text(self) -> str:
+        """What was sent, or a sentence where our keys do not open it."""
+        return sealed.reveal_text(self.request_body)
+
+    @property
+    def response_text(self) -> str:
+        """What was answered, or a sentence where our keys do not open it."""
+        return sealed.reveal_text(self.response_body)
 
     def __str__(self) -> str:
         return f"{self.method} {self.url} {self.status or self.error}"

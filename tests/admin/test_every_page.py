@@ -83,6 +83,7 @@ PAGES = [
     "/admin/end-access/?customer={customer}",
     "/admin/move-access/?customer={customer}",
     "/admin/add-note/?customer={customer}",
+    "/admin/erase-person/?customer={customer}",
     "/admin/enter-order/",
     "/admin/enter-order/?customer={customer}",
     "/admin/simulate/",

@@ -587,7 +587,10 @@ def test_a_message_that_will_be_tried_again_says_why_and_where_to_edit(
 def test_an_event_whose_body_is_gone_says_so_and_blames_no_receiver(manager, world, crm, receiver):
     world.notify_rule("product_purchased", crm)
     event = world.sell()
-    event.delivery.body, event.delivery.body_removed_at = b"", timezone.now() + timedelta(days=1)
+    event.delivery.sealed_body, event.delivery.body_removed_at = (
+        b"",
+        timezone.now() + timedelta(days=1),
+    )
     event.delivery.save()
     (run,) = world.settle()
     assert (run.status, run.code) == ("failed", "no_body")

@@ -86,7 +86,7 @@ def fill(events: int) -> None:
         deliveries = Delivery.objects.bulk_create(
             Delivery(
                 marketplace=shop,
-                body=b'{"type": "Order"}',
+                sealed_body=b'{"type": "Order"}',
                 body_digest=str(at),
                 state="read",
                 received_at=at,

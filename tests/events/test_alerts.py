@@ -133,7 +133,7 @@ def overdue(shop: Shop) -> Any:
 
 
 def spool_waits(shop: Shop) -> Any:
-    waiting = Delivery(marketplace=shop.marketplace, body=b"{}")
+    waiting = Delivery(marketplace=shop.marketplace, sealed_body=b"{}")
     spool.keep(waiting, secret_digest="", received_at=timezone.now() - 6 * MINUTE)
     return lambda: spool.drain(seconds=5)
 

@@ -117,7 +117,7 @@ def without_email(world: World) -> None:
 
 def payload_gone(world: World) -> None:
     removed = timezone.now() + timedelta(days=180)
-    Delivery.objects.update(body=b"", body_removed_at=removed)
+    Delivery.objects.update(sealed_body=b"", body_removed_at=removed)
 
 
 def has_it(world: World) -> None:

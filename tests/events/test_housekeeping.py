@@ -35,7 +35,7 @@ from events.models import (
 from events.queue import wake
 from events.retention import housekeeping, policy
 from events.worker import scheduler, tasks
-from integrations.models import ApiCall, Customer, Marketplace
+from integrations.models import ApiCall, Customer, Marketplace, SearchTerm
 from tests.support import factories, queued
 
 Status = EventLog.Status
@@ -211,7 +211,7 @@ def test_an_old_event_goes_with_all_that_belongs_to_it(db):
     assert list(ApiCall.objects.order_by("pk")) == kept
     assert Delivery.objects.get(pk=repeat.pk).repeat_of is None
     assert Delivery.objects.count() == 2
-    assert Customer.objects.count() == 3
+    assert Customer.objects.count() == 2  # theirs was the last that was known of its customer
 
 
 def test_what_was_done_by_hand_goes_with_its_age_and_the_access_stays(db):
@@ -330,6 +330,26 @@ def test_the_grants_of_a_customer_go_with_the_customer(db):
     assert queued.again(run).grant is None
 
 
+def test_a_customer_goes_with_the_last_that_is_known_of_them(db):
+    """So does what the search finds them by, and their remembered account in Thinkific."""
+    gone, bought, given, ended = factories.CustomerFactory.create_batch(4)
+    gone.thinkific_users.create(integration=factories.IntegrationFactory.create(), user_id=5)
+    event(101, customer=gone)
+    event(101, customer=bought)
+    event(1, customer=bought)
+    for customer, state in ((given, "active"), (ended, "ended")):
+        run = queued.run(
+            factories.DestinationFactory.create(), of=event(101, customer=customer), status="done"
+        )
+        queued.grant(run, days=101, state=state)
+    tidy()
+    assert set(Customer.objects.all()) == {bought, given}
+    assert not SearchTerm.objects.filter(customer__in=[gone.pk, ended.pk]).exists()
+    Grant.objects.update(state="ended")
+    tidy()
+    assert set(Customer.objects.all()) == {bought}
+
+
 # What would pile up beside
 
 
@@ -440,7 +460,7 @@ def many(db) -> Iterator[None]:
     Delivery.objects.bulk_create(
         Delivery(
             marketplace=marketplace,
-            body=b"{}",
+            sealed_body=b"{}",
             body_digest=str(number),
             state=Delivery.State.READ,
             received_at=start + timedelta(hours=number),

@@ -178,9 +178,9 @@ def test_the_exchange_is_kept_without_the_secret(world, crm, rule):
         (run,) = world.settle()
     call = ApiCall.objects.get(run_id=run.pk)
     assert (call.method, call.url, call.status) == ("POST", crm.url, 200)
-    assert (call.response_body, call.error) == ("Taken <b>", "")
-    assert call.request_body.encode() == crm.requests[0].body
-    told = f"{call.request_body}{call.response_body}{call.error}{lines}{run.message}"
+    assert (call.response_text, call.error) == ("Taken <b>", "")
+    assert call.request_text.encode() == crm.requests[0].body
+    told = f"{call.request_text}{call.response_text}{call.error}{lines}{run.message}"
     assert SECRET not in told
     assert SECRET.removeprefix("whsec_") not in told
 
@@ -283,7 +283,7 @@ def test_run_again_sends_what_was_sent_as_a_new_message_while_it_is_kept(world, 
     assert crm.requests[0].body == crm.requests[1].body
     (text,) = said(press(support, enrolled, "run_again"))
     assert text == "Not sent again: only what was sent to a receiver can be sent again."
-    Delivery.objects.update(body=b"", body_removed_at=queued.START)
+    Delivery.objects.update(sealed_body=b"", body_removed_at=queued.START)
     (text,) = said(press(support, run, "run_again"))
     assert text == "Not sent again: what SamCart sent is not kept any more."
     run.refresh_from_db()
@@ -316,7 +316,7 @@ def test_each_answer_ends_in_words_and_a_code(world, crm, rule, behavior, status
 
 def test_a_body_that_is_not_kept_any_more_fails_and_sends_nothing(world, crm, rule):
     world.sell()
-    Delivery.objects.update(body=b"", body_removed_at=queued.START)
+    Delivery.objects.update(sealed_body=b"", body_removed_at=queued.START)
     (run,) = world.settle()
     assert (run.status, run.code) == ("failed", "no_body")
     assert "is not kept any more, so nothing was sent to My CRM" in run.message

@@ -49,7 +49,7 @@ def _act(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
 
 def _message(site: Integration) -> RuleRun:
     of = queued.event(factories.CustomerFactory.create())
-    Delivery.objects.filter(events=of).update(body=b'{"a": 1}')
+    Delivery.objects.filter(events=of).update(sealed_body=b'{"a": 1}')
     return RuleRun.objects.create(
         event=of,
         customer=of.customer,

@@ -42,7 +42,7 @@ def read_all(posts: list[Post]) -> None:
     explained = set(EventLog.objects.values_list("delivery", flat=True))
     assert explained == {delivery.pk for delivery in deliveries}
     ours = EventLog.objects.filter(reason__startswith="Admit itself failed")
-    assert list(ours.values_list("reason", "delivery__body")) == []
+    assert list(ours.values_list("reason", "delivery__sealed_body")) == []
 
 
 def forget_all() -> None:

@@ -6,6 +6,7 @@ from django.db import DatabaseError, connection, transaction
 from integrations import audit
 from integrations.models import Act, AuditEntry, Marketplace
 from integrations.models.audit import AppendOnly, AuditUnlock
+from tests.support import factories
 
 pytestmark = pytest.mark.django_db
 ADA = audit.Actor(who="ada@example.com", address="203.0.113.9", place="/admin/samcart/1/rename/")
@@ -104,6 +105,20 @@ def test_an_erased_address_is_nowhere_in_the_entries_and_others_stay():
     assert entry.note == "(erased) wrote; so did joana@example.com and ana@example.com.au."
     assert (entry.kind, entry.number) == ("customer", "7")
     assert audit.forget([]) == 0
+
+
+def test_of_what_is_about_the_erased_only_who_and_when_stay_and_words_go_beside_the_address():
+    ana = factories.CustomerFactory.create(email="ana@example.com")
+    audit.record(Act.NOTE_ADDED, ana, after={"a": 1}, note="Grace walks with a stick.")
+    audit.record(Act.TIDIED, note="Grace of ana@example.com called.")
+    audit.record(Act.RULE_CHANGED, note="Renamed to Grace and Truth.")
+
+    assert audit.forget(["ana@example.com"], beside=["Grace"], about=[ana]) == 2
+
+    about, beside, other = AuditEntry.objects.order_by("pk")
+    assert (about.name, about.after, about.note, about.act) == ("(erased)", None, "", "note_added")
+    assert beside.note == "(erased) of (erased) called."
+    assert other.note == "Renamed to Grace and Truth."
 
 
 def test_one_act_on_several_rows_is_one_entry_that_names_their_numbers():

@@ -365,7 +365,7 @@ def test_each_call_is_kept_with_its_run_and_without_the_key(world: World):
         "/enrollments",
         "/enrollments",
     ]
-    text = " ".join(f"{c.url} {c.request_body} {c.response_body} {c.error}" for c in kept)
+    text = " ".join(f"{c.url} {c.request_text} {c.response_text} {c.error}" for c in kept)
     assert EMAIL in text
     assert factories.KEY not in text
 

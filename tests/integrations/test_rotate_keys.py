@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from events.models import AlertChannel
 from integrations import credentials, secrets
 from integrations.models import Integration, Marketplace, WebhookSecret
 from tests.support import factories
@@ -113,6 +115,17 @@ def test_signing_secrets_of_receivers_go_along(transactional_db, settings):
     settings.FIELD_ENCRYPTION_KEYS = [OLD]
     with pytest.raises(CommandError, match="signing secret of My CRM: cannot be opened"):
         call_command("rotate_keys", stdout=io.StringIO())
+
+
+def test_channels_of_alerts_go_along(transactional_db, settings):
+    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    mia = get_user_model().objects.create_user("mia@example.com")
+    AlertChannel.objects.create(person=mia, kind="slack", sealed_address=secrets.seal("https://x"))
+    AlertChannel.objects.create(person=mia, kind="email")
+    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+    assert "and 1 address for alerts." in rotate()
+    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    assert secrets.reveal(AlertChannel.objects.get(kind="slack").sealed_address) == "https://x"
 
 
 def test_one_that_is_deleted_meanwhile_is_no_fault(shop):

@@ -140,6 +140,6 @@ def test_no_stored_call_tells_the_key(at_work):
 
     assert ApiCall.objects.filter(status__in=[401, 422]).count() >= 2
     for call in ApiCall.objects.all():
-        whole = f"{call.url} {call.request_body} {call.response_body} {call.error}"
+        whole = f"{call.url} {call.request_text} {call.response_text} {call.error}"
         assert factories.KEY not in whole
     assert RuleRun.objects.filter(message__contains=factories.KEY).count() == 0

@@ -126,7 +126,10 @@ def test_what_was_there_is_there_and_what_is_new_is_empty(first_release):
         None,
         "",
     )
-    assert bytes(found("events", "Delivery").objects.get().body) == b"{}"
+    assert bytes(found("events", "Delivery").objects.get().sealed_body) == b"{}"
+    # What is not sealed yet is noted, for the workers.
+    (todo,) = found("events", "Unsealed").objects.all()
+    assert (todo.table, todo.last_id) == ("deliveries", delivery.pk)
     assert found("integrations", "Marketplace").objects.get().own_rules_off is False
     site = found("integrations", "Integration").objects.get()
     assert (site.secret_expires_on, site.welcome_emails_on) == (None, False)

@@ -171,6 +171,7 @@ class Installation:
             "ADMIT_ENV_FILE": str(self.folder / ".env"),
             "DATABASE_URL": self.database,
             "SPOOL_DIR": str(self.folder / "spool"),
+            "ERASED_FILE": str(self.folder / "erased.jsonl"),
             "WEB_CONCURRENCY": "1",
             "BALLAST_MB": "0",
         }

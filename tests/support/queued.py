@@ -32,7 +32,7 @@ def event(customer: Customer | None, *, at: float = 0, order: str = "", **facts:
     received = START + timedelta(seconds=at)
     delivery = Delivery.objects.create(
         marketplace=marketplace,
-        body=b"{}",
+        sealed_body=b"{}",
         body_digest="",
         state=Delivery.State.READ,
         received_at=received,

@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from config.admin.pages import by_hand
+from config.admin.pages import by_hand, person_data
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import CappedPaginator, ReadOnly
@@ -37,6 +37,7 @@ class CustomerAdmin(ReadOnly):
         Button(
             "ask_thinkific", "Check in Thinkific", "integrations.check_thinkificuser", in_row=False
         ),
+        Button("download_data", "Download all data", person_data.EXPORT, in_row=False),
     )
 
     def changelist_view(
@@ -101,10 +102,14 @@ class CustomerAdmin(ReadOnly):
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Customer)
-        return by_hand.links(request, thing)
+        return [*by_hand.links(request, thing), *person_data.links(request, thing)]
 
     def title_of(self, thing: Customer) -> str:
         return f"{thing.first_name} {thing.last_name}".strip() or thing.readable_email
+
+    def download_data(self, request: HttpRequest, customer: Customer) -> HttpResponse:
+        """For the person, who may ask for all that is known of her."""
+        return person_data.download(customer)
 
     # What Thinkific says now
 

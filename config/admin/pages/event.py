@@ -22,6 +22,8 @@ from events.reports.sentence import Sentence
 from integrations.models import Customer
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
+from integrations.sealed import UNREADABLE
+from integrations.secrets import SecretUnreadable
 from rules.engine import REASONS, Reason
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -127,7 +129,10 @@ def payload(event: EventLog) -> str:
     """The body as it came, "" of no delivery; JSON is laid out so that it can be read."""
     if event.delivery is None:
         return ""
-    body = bytes(event.delivery.body)
+    try:
+        body = event.delivery.body
+    except SecretUnreadable:
+        return UNREADABLE
     with contextlib.suppress(Unreadable):
         body = opened(body, event.delivery.content_encoding)
     try:
@@ -144,9 +149,13 @@ def addresses(keeper: ModelAdmin) -> list[URLPattern]:
         event = keeper.get_object(request, object_id)
         if event is None or event.delivery is None or payload_removed(event.delivery):
             raise Http404
+        try:
+            body = event.delivery.body
+        except SecretUnreadable:
+            raise Http404 from None
         name = f"event-{event.pk}.json"
         return HttpResponse(
-            bytes(event.delivery.body),
+            body,
             headers={
                 "Content-Type": "application/octet-stream",
                 "Content-Disposition": f'attachment; filename="{name}"',

@@ -90,6 +90,7 @@ def restart_in_demo(port: int | None) -> None:
         LOCK: str(lock),
         "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
         "SPOOL_DIR": str(folder / "spool"),
+        "ERASED_FILE": str(folder / "erased.jsonl"),
         "REDIS_URL": "",
         "PUBLIC_URL": f"http://127.0.0.1:{web}",
         "ALLOWED_HOSTS": "localhost,127.0.0.1",

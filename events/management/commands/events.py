@@ -51,7 +51,7 @@ def newest(limit: int, *, email: str | None, order: str | None) -> list[EventLog
     )
     found: list[EventLog | Delivery] = list(read[:limit])
     if not email and not order:
-        unread = Delivery.objects.filter(state=Delivery.State.NEW, events=None).defer("body")
+        unread = Delivery.objects.filter(state=Delivery.State.NEW, events=None).defer("sealed_body")
         found += unread.order_by("-received_at", "-pk")[:limit]
         found.sort(key=lambda entry: entry.received_at, reverse=True)
     return found[:limit]

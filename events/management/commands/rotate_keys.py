@@ -1,16 +1,29 @@
-"""`manage.py rotate_keys`: every stored secret under the first encryption key."""
+"""`manage.py rotate_keys`: every stored secret and body under the first encryption key."""
 
 from enum import Enum
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
+from events.access import erasures
+from events.models import AlertChannel, ErasureKey
+from events.retention import sealing
 from integrations import audit, secrets
 from integrations.app_registry import APPS
 from integrations.audit import Act
 from integrations.models import Integration, WebhookSecret
 
+# Other sealed columns, which may be empty: (model, column, what it holds).
+MORE: tuple[tuple[Any, str, str], ...] = (
+    (AlertChannel, "sealed_address", "address for alerts"),
+    (AlertChannel, "sealed_secret", "secret for alerts"),
+    (ErasureKey, "sealed", "key of erasures"),
+)
+BODIES: dict[str, str] = {
+    sealing.Table.DELIVERIES.value: "payload of SamCart",
+    sealing.Table.EXCHANGES.value: "exchange with a site",
+}
 # A secret that is replaced at the very moment is read again; more often than this never happens.
 _TRIES = 10
 
@@ -24,7 +37,8 @@ class _End(Enum):
 
 class Command(BaseCommand):
     help = (
-        "Encrypts every stored secret again with the first of FIELD_ENCRYPTION_KEYS. Put the new "
+        "Encrypts every stored secret, and what SamCart and Thinkific sent, again with the first "
+        "of FIELD_ENCRYPTION_KEYS. May be broken off and run again. Put the new "
         "key in front, restart Admit, so that it can read what is written with it, and then "
         "run this; after it the old key may go. Example: manage.py rotate_keys"
     )
@@ -40,10 +54,17 @@ class Command(BaseCommand):
         hooks = WebhookSecret.objects.all()
         done[noun], faults_here = _rotate(hooks, "sealed", name, noun)
         faults += faults_here
-        audit.record(Act.KEYS_ROTATED, after={**done, "not re-encrypted": len(faults)})
+        for model, field, noun in MORE:
+            rows = model.objects.exclude(**{field: ""})
+            if rows.exists():
+                done[noun], faults_here = _rotate(rows, field, "{0}", noun)
+                faults += faults_here
+        faults += _renew_list()
         *counted, last = [_counted(number, noun) for noun, number in done.items()]
         total = _counted(sum(done.values()), "secret")
         self.stdout.write(f"Re-encrypted {total}: {', '.join(counted)} and {last}.")
+        faults += self._rotate_bodies()
+        audit.record(Act.KEYS_ROTATED, after={**done, "not re-encrypted": len(faults)})
         if faults:
             raise CommandError(
                 "\n  ".join(
@@ -54,6 +75,31 @@ class Command(BaseCommand):
                     ]
                 )
             )
+
+    def _rotate_bodies(self) -> list[str]:
+        """Re-encrypt the bodies, and say how many; a sentence for each kind that has unreadable."""
+        faults = []
+        for table, (model, _) in sealing.COLUMNS.items():
+            last = model.objects.aggregate(last=Max("pk"))["last"] or 0
+            done = unreadable = 0
+            for _, written, closed in sealing.renew(table, 0, last):
+                done, unreadable = done + written, unreadable + closed
+            noun = BODIES[table]
+            if done:
+                self.stdout.write(f"Re-encrypted {_counted(done, noun)}.")
+            if unreadable:
+                faults.append(f"{_counted(unreadable, noun)}: {_End.UNREADABLE.value}.")
+        return faults
+
+
+def _renew_list() -> list[str]:
+    """Put the renewed key into the file of the erased as well; a sentence when that failed."""
+    try:
+        if ErasureKey.objects.exists():
+            erasures.restore()
+    except (OSError, secrets.SecretUnreadable) as error:
+        return [f"ERASED_FILE: not renewed ({type(error).__name__})."]
+    return []
 
 
 def _rotate(rows: QuerySet[Any], field: str, name: str, noun: str) -> tuple[int, list[str]]:
@@ -83,4 +129,11 @@ def _rotate_one(rows: QuerySet[Any], field: str) -> _End:
 
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    if number == 1:
+        return f"1 {noun}"
+    first, joint, rest = next(
+        (parts for word in (" of ", " for ", " with ") if (parts := noun.partition(word))[1]),
+        (noun, "", ""),
+    )
+    plural = f"{first}es" if first.endswith("s") else f"{first}s"
+    return f"{number:,} {plural}{joint}{rest}"

@@ -1,0 +1,68 @@
+"""What is left of a sale when the person's data was erased."""
+
+from dataclasses import replace
+
+from django.db.models.functions import Now
+
+from events.access.erasures import SaleIds
+from events.models import Delivery
+from integrations.redaction import ERASED
+from integrations.samcart.custom_fields import CustomField
+from integrations.samcart.normalize import normalize_email
+from integrations.samcart.parser import SaleEvent
+
+NOTHING_DONE = (
+    "It belongs to a sale of a person whose data was erased, so nothing was done. If something is "
+    "to be done, do it in Thinkific."
+)
+
+
+def named(sale: SaleEvent) -> set[str]:
+    """Each address in the sale as it is compared: the payer's and those in custom fields."""
+    payer = sale.email or sale.email_as_sent.strip().lower()
+    return {payer, *(_address(field) for field in sale.custom_fields)} - {""}
+
+
+def ids(sale: SaleEvent, delivery: Delivery) -> SaleIds:
+    """What identifies the sale."""
+    return SaleIds(
+        delivery.marketplace_id,
+        sale.order_id,
+        sale.subscription_id,
+        sale.transaction_id,
+        delivery.body_digest,
+    )
+
+
+def without(sale: SaleEvent, gone: set[str]) -> SaleEvent:
+    """The sale without these addresses; a payer goes with name, number and answers."""
+    fields = [_without(field, gone) for field in sale.custom_fields]
+    payer = sale.email or sale.email_as_sent.strip().lower()
+    if payer not in gone:
+        return replace(sale, custom_fields=tuple(fields))
+    return replace(
+        sale,
+        email="",
+        email_as_sent="",
+        email_problem=NOTHING_DONE,
+        first_name="",
+        last_name="",
+        customer_id="",
+        # Another one's address says whose access it is about.
+        custom_fields=tuple(field for field in fields if _address(field) or field.value == ERASED),
+    )
+
+
+def remove_payload(delivery: Delivery) -> None:
+    """Remove what was sent; inside the caller's transaction."""
+    Delivery.objects.filter(pk=delivery.pk).update(
+        sealed_body=b"", query="", body_digest="", body_removed_at=Now()
+    )
+
+
+def _address(field: CustomField) -> str:
+    return normalize_email(field.value) if "@" in field.value else ""
+
+
+def _without(field: CustomField, gone: set[str]) -> CustomField:
+    return replace(field, value=ERASED) if _address(field) in gone else field

@@ -1,0 +1,143 @@
+"""All that Admit holds of one person, as JSON that the person can read."""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import BinaryField, ForeignKey, Model
+
+from events.models import ComparisonFinding, Delivery, EventLog, RuleRun
+from events.receiving import spool
+from events.reports import mentions
+from events.reports.mentions import Closed
+from events.reports.person import Person
+from integrations.models import ApiCall, Intent, ThinkificUser
+from integrations.redaction import Redactor
+from integrations.sealed import UNREADABLE
+from integrations.secrets import SecretUnreadable
+
+# Internal numbers that mean nothing to the person.
+LEFT_OUT = {"uuid", "lease_token", "lease_until", "body_digest", "rule_texts", "secret", "line"}
+ABOUT = (
+    "This is all that Admit holds of this person. A sale that names two people stands here as far "
+    "as it is about this person. Words by which search finds people are made of the name and the "
+    "address, and are left out."
+)
+
+
+def collect(person: Person) -> dict[str, Any]:
+    """Everything about the person from every table, sealed or not, and from the spool."""
+    events = person.events().order_by("received_at", "pk")
+    runs = person.runs().order_by("received_at", "pk")
+    own = {event.pk: event for event in events.select_related("delivery", "product")}
+    own_runs = {run.pk: run for run in runs.select_related("integration")}
+    closed = Closed()
+    found = {
+        "about": ABOUT,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_by": f"Admit {settings.VERSION}",
+        "addresses": sorted(person.addresses),
+        "customers": [_facts(each) for each in person.customers],
+        "events": [_event(event) for event in own.values()],
+        "actions": [_action(run) for run in own_runs.values()],
+        "access": [_facts(grant) for grant in person.grants().order_by("pk")],
+        "students_in_thinkific": _of(person, ThinkificUser),
+        "calls_without_answer": _of(person, Intent),
+        "findings_of_comparisons": _of(person, ComparisonFinding),
+        "not_read_yet": list(_not_read_yet(person.redactor)),
+        "elsewhere": [
+            {"where": str(each.row._meta.verbose_name), "id": each.row.pk, **each.told}
+            for each in mentions.mentions(
+                person.redactor, own=own, own_runs=own_runs, closed=closed
+            )
+        ],
+    }
+    if closed.number:
+        found["not_looked_into"] = f"{closed.number} payloads, because no key of Admit opens them."
+    return found
+
+
+def as_json(person: Person) -> str:
+    """The same as text, laid out for reading."""
+    return json.dumps(collect(person), indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def _event(event: EventLog) -> dict[str, Any]:
+    facts = _facts(event) | {"what_happened": event.what_happened}
+    facts["rules"] = [
+        {"rule": sentence, "ran": ran, "reason": why} for sentence, ran, why in event.sentences()
+    ]
+    facts.pop("verdicts", None)
+    if event.delivery is not None:
+        facts["delivery"] = _facts(event.delivery) | {"what_samcart_sent": _sent(event.delivery)}
+    return facts
+
+
+def _action(run: RuleRun) -> dict[str, Any]:
+    calls = ApiCall.objects.filter(run_id=run.pk).order_by("pk")
+    texts = ("request_body", "response_body")
+    return _facts(run) | {
+        "what": run.spec.label,
+        "calls": [
+            {name: value for name, value in _facts(call).items() if name not in texts}
+            | {"sent": _read(call.request_text), "answer": _read(call.response_text)}
+            for call in calls
+        ],
+    }
+
+
+def _of(person: Person, model: Any) -> list[dict[str, Any]]:
+    rows = model.objects.filter(customer__in=person.customers).order_by("pk")
+    return [_facts(row) for row in rows]
+
+
+def _facts(row: Model) -> dict[str, Any]:
+    """Each column of the row by its name, without what is blank; who is named, by name."""
+    found: dict[str, Any] = {}
+    for column in row._meta.concrete_fields:
+        if isinstance(column, BinaryField) or column.name in LEFT_OUT:
+            continue
+        value = getattr(row, column.attname)
+        if value is not None and isinstance(column, ForeignKey) and column.name != "delivery":
+            value = str(getattr(row, column.name))
+        if value not in (None, "", [], {}):
+            found[column.name] = value
+    return found
+
+
+def _sent(delivery: Delivery) -> Any:
+    if delivery.body_removed_at is not None:
+        return "(removed)"
+    try:
+        return _read(mentions.text_of(delivery))
+    except SecretUnreadable:
+        return UNREADABLE
+
+
+def _read(text: str) -> Any:
+    """JSON as it is laid out, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _not_read_yet(redactor: Redactor) -> Iterator[dict[str, Any]]:
+    """What no worker has read yet, in the database and in the spool of this machine."""
+    new = Delivery.objects.filter(state=Delivery.State.NEW).order_by("pk")
+    yield from _naming(redactor, new.iterator(100))
+    try:
+        yield from _naming(redactor, (spooled.delivery for _, spooled in spool.opened()))
+    except OSError as error:
+        yield {"not_looked_into": f"The spool cannot be read ({type(error).__name__})."}
+
+
+def _naming(redactor: Redactor, deliveries: Iterable[Delivery]) -> Iterator[dict[str, Any]]:
+    for delivery in deliveries:
+        try:
+            if mentions.names(redactor, delivery):
+                yield {"what_samcart_sent": _read(mentions.text_of(delivery))}
+        except SecretUnreadable:
+            continue

@@ -1,0 +1,60 @@
+"""Having the database write its files without what was deleted, which stays in them otherwise."""
+
+import time
+from typing import Any
+
+from django.db import Error, connection
+
+from events.models import (
+    ComparisonFinding,
+    ComparisonRun,
+    Delivery,
+    EventLog,
+    EventTerm,
+    Grant,
+    RuleRun,
+)
+from integrations.models import ApiCall, Customer, Intent, SearchTerm, ThinkificUser
+
+TABLES = (
+    *(ApiCall, ComparisonFinding, ComparisonRun, Customer, Delivery, EventLog, EventTerm),
+    *(Grant, Intent, RuleRun, SearchTerm, ThinkificUser),
+)
+
+STILL_IN_LOG = (
+    "The database's -wal file may still hold bytes of deleted rows until Admit is started again: "
+    "it was being read."
+)
+LOG_TRIES, LOG_PAUSE = 20, 0.1
+
+
+def rewrite() -> str:
+    """Clear what deleted rows left behind in the database's files; why that failed, else "".
+
+    SQLite writes its file again, and the spool takes what SamCart sends meanwhile. PostgreSQL gives
+    the room of deleted rows free; its write-ahead log and base backups are the server's matter.
+    """
+    try:
+        with connection.cursor() as cursor:
+            if connection.vendor == "sqlite":
+                cursor.execute("VACUUM")
+                return "" if _write_log_back(cursor) else STILL_IN_LOG
+            names = [connection.ops.quote_name(model._meta.db_table) for model in TABLES]
+            cursor.execute(f"VACUUM {', '.join(names)}")
+    except Error as error:
+        return (
+            f"The database could not be vacuumed now ({type(error).__name__}), so its files may "
+            "still hold bytes of deleted rows. Look at the disk, then run this again."
+        )
+    return ""
+
+
+def _write_log_back(cursor: Any) -> bool:
+    """Empty the -wal file of SQLite; False when somebody has read from it all the time."""
+    for _ in range(LOG_TRIES):
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy, _, _ = cursor.fetchone()
+        if not busy:
+            return True
+        time.sleep(LOG_PAUSE)
+    return False

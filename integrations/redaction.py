@@ -1,0 +1,105 @@
+"""Taking one person out of texts and JSON, and leaving what is said of others."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote_plus
+
+ERASED = "(erased)"
+# A shorter word is part of too much else.
+SHORTEST_WORD = 3
+
+
+class Redactor:
+    """Finds a person by e-mail addresses. Names and other words count only beside an address.
+
+    An address that is part of a longer one is another person's.
+    """
+
+    def __init__(self, addresses: Iterable[str], words: Iterable[str] = ()) -> None:
+        self.addresses = sorted({each.casefold() for each in addresses if each})
+        found = {each.strip() for each in words if len(each.strip()) >= SHORTEST_WORD}
+        self.words = sorted(found, key=len, reverse=True)
+        self._address = _pattern(self.addresses, before=r"(?<![\w.+-])|(?<=%[0-9a-f]{2})")
+        self._word = _pattern(self.words, before=r"(?<!\w)|(?<=%[0-9a-f]{2})")
+
+    def needles(self) -> list[str]:
+        """Each way to write an address of the person, for a database to look for."""
+        return sorted({form for each in self.addresses for form in _forms(each)})
+
+    def mentions(self, text: str) -> bool:
+        """Whether the text holds an address of the person, in whatever encoding."""
+        if self._address.search(text):
+            return True
+        return "%" in text and bool(self._address.search(unquote_plus(text)))
+
+    def text(self, text: str) -> str:
+        """The text, or the JSON in it, without the person; unchanged if it has no address."""
+        if not self.mentions(text):
+            return text
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return self._plain(text)
+        if isinstance(value, str | int | float):
+            return self._plain(text)
+        return json.dumps(self.data(value), ensure_ascii=False)
+
+    def data(self, value: Any) -> Any:
+        """JSON without the person. Of an object with the person's e-mail, no value stays."""
+        if isinstance(value, str):
+            return self._plain(value)
+        if isinstance(value, list):
+            return [self.data(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if any(
+            "mail" in str(key).casefold() and self._is_hers(each) for key, each in value.items()
+        ):
+            return _blank(value)
+        return {key: self.data(each) for key, each in value.items()}
+
+    def parts(self, value: Any) -> list[Any]:
+        """Of JSON the objects and texts that name the person, without what is said of others."""
+        if isinstance(value, str):
+            return [value] if self.mentions(value) else []
+        if isinstance(value, list):
+            return [part for each in value for part in self.parts(each)]
+        if not isinstance(value, dict):
+            return []
+        if any(self._is_hers(each) for each in value.values()):
+            return [value]
+        return [part for each in value.values() for part in self.parts(each)]
+
+    def _is_hers(self, value: Any) -> bool:
+        return isinstance(value, str) and bool(self._address.search(value))
+
+    def _plain(self, text: str) -> str:
+        if self._address.search(text):
+            return self._word.sub(ERASED, self._address.sub(ERASED, text))
+        if self.mentions(text):
+            return ERASED  # in an encoding that cannot be taken apart
+        return self._word.sub(ERASED, text)
+
+
+def _blank(value: Any) -> Any:
+    """The same shape without what stands in it."""
+    if isinstance(value, dict):
+        return {key: _blank(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_blank(each) for each in value]
+    return value if value is None or isinstance(value, bool) else ERASED
+
+
+def _pattern(texts: Iterable[str], *, before: str) -> re.Pattern[str]:
+    forms = sorted({form for text in texts for form in _forms(text)}, key=len, reverse=True)
+    if not forms:
+        return re.compile(r"(?!)")
+    either = "|".join(map(re.escape, forms))
+    return re.compile(rf"(?:{before})(?:{either})(?![\w-]|\.\w)", re.IGNORECASE)
+
+
+def _forms(text: str) -> set[str]:
+    """The text as JSON, addresses and forms write it."""
+    return {text, json.dumps(text)[1:-1], quote(text, safe=""), quote(text), quote_plus(text)}
