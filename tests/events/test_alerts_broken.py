@@ -137,9 +137,6 @@ def test_the_page_may_make_the_mail_channel_of_an_owner_while_somebody_looks(own
     assert AlertChannel.objects.count() == 1
 
 
-# What is sent
-
-
 def test_a_message_has_the_same_id_at_each_attempt(owner, mailoutbox):
     message = queued(owner)
     for _ in range(2):
@@ -174,9 +171,6 @@ def test_webhooks_do_not_wait_behind_mail(owner, monkeypatch):
     monkeypatch.setattr(delivery, "send", lambda message: sent.append(message.channel.kind))
     delivery.send_due(until=until())
     assert sent == ["slack", "json", "email"]
-
-
-# A mail server that never ends
 
 
 @pytest.fixture
