@@ -90,11 +90,11 @@ def _overdue(now: datetime) -> Iterator[Problem]:
 
 def _spooled(now: datetime) -> Iterator[Problem]:
     try:
-        since = spool.oldest()
+        since, files = spool.oldest(), spool.files()["waiting"]
     except OSError:
         return  # /readyz says so
     if since is not None:
-        yield Problem(Code.SPOOL_WAITS, since=since, facts={"files": spool.files()["waiting"]})
+        yield Problem(Code.SPOOL_WAITS, since=since, facts={"files": files})
 
 
 def _disks(now: datetime) -> Iterator[Problem]:

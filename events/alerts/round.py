@@ -12,6 +12,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -46,7 +47,8 @@ def look() -> bool:
     AlertRound.objects.get_or_create(pk=AlertRound.ONLY)
     if not AlertRound.objects.filter(next_at__lte=Now()).update(next_at=Now() + _every()):
         return False
-    now = timezone.now()
+    # By the database's clock, as machines may disagree about what is 3 minutes ago.
+    now = AlertRound.objects.values_list(Now(), flat=True).get(pk=AlertRound.ONLY)
     problems = finding.find(now)
     with transaction.atomic():
         # One at a time, should a look last longer than a minute.
@@ -65,8 +67,12 @@ def _every() -> timedelta:
 def _channels() -> list[AlertChannel]:
     """Of everybody who wants to be told. Owners get mail unless they turned it off."""
     owners = get_user_model().objects.filter(is_superuser=True, is_active=True)
-    for owner in owners.exclude(alert_channels__kind=AlertChannel.Kind.EMAIL):
-        AlertChannel.objects.create(person=owner, kind=AlertChannel.Kind.EMAIL)
+    without = owners.exclude(alert_channels__kind=AlertChannel.Kind.EMAIL)
+    # The Alerts page may make the same row at this moment.
+    AlertChannel.objects.bulk_create(
+        [AlertChannel(person=owner, kind=AlertChannel.Kind.EMAIL) for owner in without],
+        ignore_conflicts=True,
+    )
     found = AlertChannel.objects.filter(enabled=True, person__is_active=True)
     mail = [AlertChannel.Kind.EMAIL] if not settings.EMAIL_HOST else []
     return list(found.exclude(kind__in=mail))
@@ -93,7 +99,7 @@ def _note(problems: Iterable[Problem], channels: list[AlertChannel], now: dateti
 
 def _end(channels: list[AlertChannel], now: datetime) -> None:
     """End what was not seen for a while. What nobody was told of ends without a word."""
-    gone = Alert.objects.filter(ended_at=None, seen_at__lt=now)
+    gone = _open().filter(seen_at__lt=now)
     gone.filter(announced_at=None).delete()
     for alert in gone.filter(seen_at__lt=now - QUIET):
         alert.ended_at = alert.seen_at
@@ -109,7 +115,7 @@ def _digest(row: AlertRound, channels: list[AlertChannel], now: datetime) -> Non
         return
     row.digest_on = today.date()
     row.save(update_fields=["digest_on"])
-    announced = Alert.objects.filter(ended_at=None, announced_at__isnull=False).order_by("began_at")
+    announced = _open().filter(announced_at__isnull=False).order_by("began_at")
     # What was told in the last hour needs no second message.
     if not announced.filter(announced_at__lt=now - timedelta(hours=1)).exists():
         return
@@ -138,12 +144,12 @@ def _write(
         subject=text.subject,
         text=text.body,
         uuid=uuid4(),
-        next_attempt_at=timezone.now(),
+        next_attempt_at=Now(),
     )
 
 
 def silence_is_right() -> bool:
-    """Tell of no silence until the next sale; whether there was one."""
+    """Send no alert about silence until the next sale; whether there was one."""
     now = timezone.now()
     found = finding.silent_shop(now)
     if found is None:
@@ -156,5 +162,9 @@ def silence_is_right() -> bool:
 
 def open_alerts() -> list[Alert]:
     """What was announced and is not over."""
-    found = Alert.objects.filter(ended_at=None, announced_at__isnull=False, code__in=KINDS)
-    return list(found.order_by("began_at"))
+    return list(_open().filter(announced_at__isnull=False).order_by("began_at"))
+
+
+def _open() -> QuerySet[Alert]:
+    """What is not over. A later version's codes are left to it, should it come back."""
+    return Alert.objects.filter(ended_at=None, code__in=KINDS)

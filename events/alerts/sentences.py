@@ -11,14 +11,19 @@ from events.models import Canary
 
 def sentence(problem: Problem) -> str:
     """What is wrong, to what, and what to do."""
-    return " ".join(filter(None, [SENTENCES[problem.code](problem), _kept_out(problem)]))
+    try:
+        said = SENTENCES[problem.code](problem)
+    except (KeyError, TypeError, ValueError):
+        # An alert of another version, whose facts were others.
+        said = f"{problem.kind.title}."
+    return f"{said} {_kept_out(problem)}".rstrip()
 
 
 def _kept_out(problem: Problem) -> str:
     if not problem.buyers:
         return ""
     waiting = "1 buyer is" if problem.buyers == 1 else f"{problem.buyers:,} buyers are"
-    return f"{waiting} concerned."
+    return f"{waiting} affected."
 
 
 def _when(at: datetime | str | None) -> str:

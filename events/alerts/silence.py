@@ -19,6 +19,8 @@ LOOKED_BACK = 8 * WEEK
 MOST_SALES = 20_000
 # Fewer tell no habit.
 FEWEST_SALES = 20
+# Nor does a shop that is younger: its first nights would look like faults.
+YOUNGEST = timedelta(days=7)
 # From so long on the hours of the week are told apart.
 TELLS_HOURS = 2 * WEEK
 # Less than one chance in a thousand is unusual.
@@ -44,7 +46,9 @@ def judge(sales: Sequence[datetime], now: datetime) -> Silence | None:
     """
     if len(sales) < FEWEST_SALES or now - sales[-1] < SHORTEST:
         return None
-    rates = _rates(sales)
+    if sales[-1] - sales[0] < YOUNGEST:
+        return None
+    rates = _lately(_rates(sales), sales)
     usual = _usual(rates, sales[-1], now)
     # The longest silence yet may have been a fault itself.
     normal = sorted(_usual(rates, sale, later) for sale, later in pairwise(sales))[-2]
@@ -65,6 +69,16 @@ def _rates(sales: Sequence[datetime]) -> list[float]:
         sum(counts[(hour + beside) % HOURS_OF_A_WEEK] for beside in (-1, 0, 1)) / 3 / weeks
         for hour in range(HOURS_OF_A_WEEK)
     ]
+
+
+def _lately(rates: Sequence[float], sales: Sequence[datetime]) -> list[float]:
+    """The rates as far as the last week bears them out: after a launch they are lower again."""
+    last = sales[-1]
+    since = max(last - WEEK, sales[0])
+    usual = _usual(rates, since, last)
+    came = sum(sale >= since for sale in sales)
+    share = min(1.0, came / usual) if usual else 1.0
+    return [rate * share for rate in rates]
 
 
 def _usual(rates: Sequence[float], since: datetime, until: datetime) -> float:

@@ -86,6 +86,11 @@ class AlertChannel(models.Model):
     def __str__(self) -> str:
         return f"{self.get_kind_display()} to {self.person}"
 
+    @property
+    def on(self) -> bool:
+        """Whether anything may be sent: neither it nor the person is turned off."""
+        return self.enabled and self.person.is_active
+
     def wants(self, code: str) -> bool:
         return self.enabled and (not self.codes or code in self.codes)
 

@@ -87,7 +87,7 @@ def test_a_webhook_is_added_tested_and_deleted(boss):
     answer = post(boss, "alerts-test", channel=channel.pk)
     assert "The test was not sent. 127.0.0.1 refused the connection" in said(answer)[0]
     answer = post(boss, "alerts-delete", channel=channel.pk)
-    assert said(answer) == ["The webhook was deleted. Nothing is sent there any more."]
+    assert said(answer) == ["The webhook was deleted. Nothing more is sent there."]
     assert not AlertChannel.objects.filter(kind="slack").exists()
     assert not AlertMessage.objects.exists()
 
@@ -122,7 +122,7 @@ def test_the_channels_of_others_are_out_of_reach(boss):
     mia = signed_in(roles.MANAGER, email="mia@example.com")
     for name in ("alerts-test", "alerts-delete"):
         answer = post(mia, name, channel=channel.pk)
-        assert said(answer) == ["This way of being told is not there any more."]
+        assert said(answer) == ["This notification channel no longer exists."]
     answer = post(mia, "alerts-channel", channel=channel.pk, codes=CODES[:1])
     channel.refresh_from_db()
     assert channel.codes == []

@@ -17,6 +17,8 @@ from django.utils import timezone
 
 from config.admin.parts.changelist import COUNTED
 from config.staff import roles
+from events.alerts import finding, silence
+from events.alerts.problems import Code
 from events.execution import retry_by_hand, wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun, Tidying
 from events.reports import activity_search, customer_search, promise
@@ -170,6 +172,20 @@ def test_no_hot_query_walks_through_history(old_shop: World, settings):
         scrape = world.client.get("/metrics", headers=monitor)
     assert 'admit_actions_open{state="failed"} 400.0' in scrape.content.decode()
     assert len(plans.asked) > 30
+    assert plans.walks() == []
+
+
+def test_looking_for_problems_walks_through_nothing(old_shop: World):
+    now = timezone.now()
+    with explained() as plans:
+        found = {problem.code for problem in finding.find(now)}
+    assert {Code.NEEDS_A_PERSON, Code.NOTHING_GIVEN} <= found
+    assert plans.walks() == []
+    # The habit is read once the shop has been silent for long, and then of its last weeks alone.
+    assert not [sql for sql in plans.asked if f"LIMIT {silence.MOST_SALES}" in sql]
+    with explained() as plans:
+        finding.silent_shop(now + 2 * silence.WEEK)
+    assert len(plans.asked) == 3
     assert plans.walks() == []
 
 

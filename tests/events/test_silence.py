@@ -30,8 +30,8 @@ def by_day(*, last: datetime, weeks: int) -> list[datetime]:
     [
         pytest.param([], 100 * HOUR, False, id="no sale yet"),
         pytest.param(every(HOUR, until=NOON, days=1)[:19], 100 * HOUR, False, id="few sales"),
-        pytest.param(every(HOUR / 60, until=NOON, days=1), 2.9 * HOUR, False, id="under 3 hours"),
-        pytest.param(every(HOUR / 60, until=NOON, days=1), 3 * HOUR, True, id="busy, 3 hours"),
+        pytest.param(every(HOUR / 60, until=NOON, days=8), 2.9 * HOUR, False, id="under 3 hours"),
+        pytest.param(every(HOUR / 60, until=NOON, days=8), 3 * HOUR, True, id="busy, 3 hours"),
         pytest.param(every(HOUR, until=NOON, days=30), 5 * HOUR, False, id="hourly, 5 hours"),
         pytest.param(every(HOUR, until=NOON, days=30), 9 * HOUR, True, id="hourly, 9 hours"),
         pytest.param(every(48 * HOUR, until=NOON, days=56), 300 * HOUR, False, id="rare, 12 days"),
@@ -61,6 +61,20 @@ def test_a_long_silence_of_before_makes_one_as_long_usual_but_the_longest_is_for
     sales += every(HOUR, until=NOON, days=7)
     assert silence.judge(sales, NOON + 55 * HOUR) is None
     assert silence.judge(sales, NOON + 90 * HOUR)
+
+
+def test_the_first_nights_of_a_shop_are_no_silence():
+    evening = NOON.replace(hour=19, minute=30)
+    sales = [sale for sale in every(HOUR / 4, until=evening, days=1) if 8 <= sale.hour < 20]
+    assert silence.judge(sales, evening + 12 * HOUR) is None
+
+
+def test_after_a_launch_few_sales_are_usual_again():
+    launch = NOON.replace(hour=0) - 14 * 24 * HOUR
+    two_a_day = every(12 * HOUR, until=NOON, days=35)
+    sales = sorted([*two_a_day, *(launch + number * HOUR / 10 for number in range(480))])
+    assert silence.judge(sales, NOON + 24 * HOUR) is None
+    assert silence.judge(sales, NOON + 10 * 24 * HOUR)
 
 
 def test_an_hour_that_a_clock_skips_or_repeats_breaks_nothing():

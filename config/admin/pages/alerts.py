@@ -1,4 +1,4 @@
-"""Alerts: what is wrong now, and how the signed-in person is told of it."""
+"""Alerts: what is wrong now, and how the signed-in person is notified."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.alerts import delivery, finding, round
 from events.alerts.problems import KINDS, Code, Problem
+from events.alerts.sent import NotSent
 from events.alerts.sentences import sentence
 from events.models import AlertChannel, AlertMessage
 from integrations import audit, secrets
@@ -50,14 +51,16 @@ class ChannelForm(forms.Form):
     )
     enabled = forms.BooleanField(label="On", required=False, initial=True)
     codes = forms.MultipleChoiceField(
-        label="Tell of",
+        label="Notify me about",
         widget=forms.CheckboxSelectMultiple,
         choices=[(code.value, KINDS[code].title) for code in Code],
         initial=[code.value for code in Code],
         error_messages={"required": "Tick at least one, or turn the channel off."},
     )
     digest = forms.BooleanField(
-        label="Once more each morning while something is wrong", required=False, initial=True
+        label="Also send a summary each morning while something is wrong",
+        required=False,
+        initial=True,
     )
 
     def __init__(self, *args: Any, channel: AlertChannel, **kwargs: Any) -> None:
@@ -100,7 +103,7 @@ class ChannelForm(forms.Form):
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """What is wrong, how one is told, and what one was told."""
+    """What is wrong, how one is notified, and what was sent to one."""
     person = _person(request)
     AlertChannel.objects.get_or_create(
         person=person, kind=Kind.EMAIL, defaults={"enabled": person.is_superuser}
@@ -149,7 +152,7 @@ def send_test(request: HttpRequest) -> HttpResponse:
     if channel is not None:
         try:
             messages.success(request, delivery.send(delivery.test_for(channel)).sentence)
-        except delivery.NotSent as error:
+        except NotSent as error:
             messages.error(request, f"The test was not sent. {error}")
     return _home()
 
@@ -162,13 +165,13 @@ def delete(request: HttpRequest) -> HttpResponse:
         with transaction.atomic():
             audit.record(Act.ALERTS_CHANGED, channel, note="Deleted.")
             channel.delete()
-        messages.success(request, "The webhook was deleted. Nothing is sent there any more.")
+        messages.success(request, "The webhook was deleted. Nothing more is sent there.")
     return _home()
 
 
 @require_POST
 def silence_is_right(request: HttpRequest) -> HttpResponse:
-    """Tell of no silence until the next sale."""
+    """Send no alert about silence until the next sale."""
     if round.silence_is_right():
         audit.record(Act.SILENCE_RIGHT)
         messages.success(request, "Good. The next sale ends this, and then Admit looks again.")
@@ -186,7 +189,7 @@ def _own(request: HttpRequest) -> AlertChannel | None:
     mine = AlertChannel.objects.filter(person=_person(request))
     channel = row_in(mine, request.POST.get("channel"))
     if channel is None:
-        messages.error(request, "This way of being told is not there any more.")
+        messages.error(request, "This notification channel no longer exists.")
     return channel
 
 
