@@ -21,6 +21,8 @@ from config.admin.pages import (
     queue,
     rules,
     samcart,
+    second_factor,
+    sessions,
     simulate,
 )
 from config.admin.parts.page import Page
@@ -35,6 +37,8 @@ PAGES: list[Page] = [
     *simulate.PAGES,
     *compare.PAGES,
     *queue.PAGES,
+    *sessions.PAGES,
+    *second_factor.PAGES,
 ]
 
 __all__ = [
