@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
+from config.models import Authenticator
 from integrations import secrets
 from integrations.app_registry import APPS
 from integrations.models import Integration, WebhookSecret
@@ -39,6 +40,10 @@ class Command(BaseCommand):
         hooks = WebhookSecret.objects.all()
         done[noun], faults_here = _rotate(hooks, "sealed", name, noun)
         faults += faults_here
+        if Authenticator.objects.exists():
+            noun, factors = "second factor", Authenticator.objects.all()
+            done[noun], faults_here = _rotate(factors, "sealed_key", "{0.user}", noun)
+            faults += faults_here
         *counted, last = [_counted(number, noun) for noun, number in done.items()]
         total = _counted(sum(done.values()), "secret")
         self.stdout.write(f"Re-encrypted {total}: {', '.join(counted)} and {last}.")
