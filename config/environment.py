@@ -78,6 +78,13 @@ class Reader:
             return False
         raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
 
+    def one_of(self, name: str, choices: list[str]) -> str:
+        """One of these words, by default the first."""
+        value = self.text(name, default=choices[0]).casefold()
+        if value not in choices:
+            raise ImproperlyConfigured(f"{name} must be {' or '.join(choices)}, not {value!r}.")
+        return value
+
     def whole(self, name: str, *, default: int, at_least: int) -> int:
         """A whole number of at least `at_least`."""
         value = self.text(name, default=str(default))
@@ -129,6 +136,21 @@ class Reader:
                 f"{'/path' if path else ', without a path'}; not {value!r}."
             )
         return value
+
+    def mail_server(self, name: str) -> dict[str, Any]:
+        """Django's EMAIL_ settings of an address such as smtp+tls://user:password@host:587."""
+        if not self.text(name, default=""):
+            return {"EMAIL_HOST": ""}
+        try:
+            found = dict(self._env.email_url(name))
+        except (ValueError, environ.ImproperlyConfigured):
+            found = {}
+        if not found.get("EMAIL_HOST"):
+            raise ImproperlyConfigured(
+                f"{name} must be smtp://host:25, smtp+tls://user:password@host:587 or "
+                "smtp+ssl://user:password@host:465."
+            )
+        return found
 
     def time_zone(self, name: str, *, default: str) -> str:
         """The name of a time zone of the IANA database."""

@@ -5,7 +5,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -14,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from events.receiving import spool
+from events.receiving import disk, spool
 from integrations import secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Integration, WebhookSecret
@@ -126,11 +125,7 @@ def _of_spool() -> str:
 
 
 def _of_room() -> Iterator[str]:
-    folders = {"the spool folder": Path(settings.SPOOL_DIR)}
-    # The disk of a server for PostgreSQL cannot be seen from here.
-    if connection.vendor == "sqlite":
-        folders["the database"] = Path(str(connection.settings_dict["NAME"])).parent
-    for what, folder in folders.items():
+    for what, folder in disk.folders().items():
         if not folder.is_dir():
             continue  # told already
         if shutil.disk_usage(folder).free < settings.READY_FREE_MB * 1024 * 1024:

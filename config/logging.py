@@ -4,13 +4,19 @@ import json
 import logging
 import re
 import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from gunicorn import glogging
 
 HOOK_PATH = re.compile(r"((?<!/admin)/(?:(?:web)?hooks?|sam-?cart)/)[^\s\"'?]+", re.IGNORECASE)
 # What a LogRecord has of its own; everything else was passed as `extra`.
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request", "status_code"}
+# Says what each line tells of the request that is being answered: see `config.request_log`.
+of_request: ContextVar[Callable[[], dict[str, str]]] = ContextVar("of_request", default=dict)
 
 
 def hide(text: str) -> str:
@@ -35,20 +41,13 @@ def _on_one_line(value: object) -> str:
     return text if plain or not isinstance(value, str) else json.dumps(text)
 
 
-class LineFormatter(logging.Formatter):
-    """`2026-11-23T14:02:00Z INFO events.deciding.inbox deliveries_read read=3`"""
+class _Formatter(logging.Formatter):
+    """What both formats have in common."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
-
-    def format(self, record: logging.LogRecord) -> str:
-        facts = " ".join(
-            f"{key}={_on_one_line(value)}" for key, value in vars(record).items() if key not in OWN
-        )
-        line = super().format(record)
-        first, _, rest = line.partition("\n")
-        # Tracebacks and facts may quote an address too, and no filter sees those.
-        return hide("\n".join(part for part in (f"{first} {facts}".rstrip(), rest) if part))
+    def facts(self, record: logging.LogRecord) -> dict[str, Any]:
+        """What the line says beside its name: its own facts, then those of the request."""
+        own = {key: value for key, value in vars(record).items() if key not in OWN}
+        return own | of_request.get()()
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
         """Where it broke and what kind of error it was.
@@ -59,9 +58,62 @@ class LineFormatter(logging.Formatter):
         return "".join(traceback.format_tb(trace)) + (kind.__name__ if kind else "")
 
 
+class LineFormatter(_Formatter):
+    """`2026-11-23T14:02:00Z INFO events.deciding.inbox deliveries_read read=3`"""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(
+            f"{key}={_on_one_line(value)}" for key, value in self.facts(record).items()
+        )
+        line = super().format(record)
+        first, _, rest = line.partition("\n")
+        # Tracebacks and facts may quote an address too, and no filter sees those.
+        return hide("\n".join(part for part in (f"{first} {facts}".rstrip(), rest) if part))
+
+
+class JsonFormatter(_Formatter):
+    """`{"time": "2026-11-23T14:02:00.000+00:00", "level": "INFO", "logger": ..., "event": ...}`
+
+    One object a line; its other keys are the facts, and `trace` where our code broke.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
+        fixed = {
+            "time": at.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        if record.exc_info:
+            fixed["trace"] = self.formatException(record.exc_info)
+        # In this order, and no fact of that name takes the place of a fixed one.
+        said = fixed | self.facts(record) | fixed
+        return json.dumps({key: _in_json(value) for key, value in said.items()})
+
+
+def _in_json(value: object) -> object:
+    """The value as JSON has it, and without the rest of a webhook address."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return hide(str(value))
+
+
+# By LOG_FORMAT.
+FORMATTERS: dict[str, type[logging.Formatter]] = {"line": LineFormatter, "json": JsonFormatter}
+
+
 class GunicornLogger(glogging.Logger):
-    """Gunicorn logs the request's path when it breaks; hide our webhook secret there too."""
+    """Gunicorn's own lines, in our format.
+
+    It logs the request's path when it breaks; our webhook secret is hidden there too.
+    """
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         self.error_log.addFilter(HideHookSecrets())
+        for handler in self.error_log.handlers:
+            handler.setFormatter(FORMATTERS[settings.LOG_FORMAT]())

@@ -75,7 +75,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # Before all else: a redirect or a 400 by a later one would lose SamCart's only POST.
+    "config.request_log.identify",
+    # Before what follows: a redirect or a 400 by a later one would lose SamCart's only POST.
     "events.receiving.views.receive_first",
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
@@ -109,6 +110,19 @@ TEMPLATES = [
     }
 ]
 
+# Who is told of problems, and of which, is set on the Alerts page.
+_mail = env.mail_server("EMAIL_URL")
+EMAIL_HOST = _mail["EMAIL_HOST"]
+EMAIL_PORT = _mail.get("EMAIL_PORT") or 25
+EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = bool(_mail.get("EMAIL_USE_TLS"))
+EMAIL_USE_SSL = bool(_mail.get("EMAIL_USE_SSL"))
+EMAIL_SECONDS = 10.0
+DEFAULT_FROM_EMAIL = env.text(
+    "DEFAULT_FROM_EMAIL", default=f"Admit <admit@{urlsplit(PUBLIC_URL).hostname}>"
+)
+
 LEASE_SECONDS = env.whole("LEASE_SECONDS", default=90, at_least=3)
 # One chain of time limits: call < task < lease < queue retry. A short lease, as tests use it,
 # shortens the others in the same proportion.
@@ -117,6 +131,8 @@ CALL_DEADLINE_SECONDS = 20 * _scale
 TASK_SECONDS = max(2, round(60 * _scale))
 QUEUE_RETRY_SECONDS = max(LEASE_SECONDS + 1, round(300 * _scale))
 LOCK_SECONDS = max(1.0, 10 * _scale)
+# So often somebody looks for what is wrong.
+ALERT_SECONDS = max(1.0, 60 * _scale)
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.database(
@@ -128,8 +144,12 @@ STORE_SECONDS = 3.0
 # So long an answer of /readyz stands, however often it is asked for.
 READY_SECONDS = 1.0
 SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
+# Where `manage.py backup` puts its files.
+BACKUP_DIR = env.folder("BACKUP_DIR", default=BASE_DIR / "var" / "backups")
 # With less room on a disk that Admit writes to, /readyz says so.
 READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
+# Held on the disks that Admit writes to, and given up when one is full; 0 is none.
+BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # As NIST SP 800-63B-4 and OWASP ASVS 5.0 have it: long, known to nobody, and of any signs.
@@ -216,15 +236,20 @@ if REDIS_URL:
 else:
     Q_CLUSTER |= {"orm": "default", "broker_class": "events.queue.broker.Broker"}
 
+# "line" for people, "json" for what collects logs: one object a line.
+LOG_FORMAT = env.one_of("LOG_FORMAT", ["line", "json"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"hide_hook_secrets": {"()": "config.logging.HideHookSecrets"}},
-    "formatters": {"line": {"()": "config.logging.LineFormatter"}},
+    "formatters": {
+        "line": {"()": "config.logging.LineFormatter"},
+        "json": {"()": "config.logging.JsonFormatter"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "formatter": "line",
+            "formatter": LOG_FORMAT,
             "filters": ["hide_hook_secrets"],
         }
     },

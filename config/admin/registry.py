@@ -3,6 +3,7 @@
 from config.admin import unregistered
 from config.admin.pages import (
     actions,
+    alerts,
     backfill,
     by_hand,
     compare,
@@ -39,6 +40,7 @@ PAGES: list[Page] = [
     *queue.PAGES,
     *sessions.PAGES,
     *second_factor.PAGES,
+    *alerts.PAGES,
 ]
 
 __all__ = [

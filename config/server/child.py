@@ -1,7 +1,7 @@
-"""A child of `manage.py up`: a web server or the worker cluster, on a leash.
+"""A child of `manage.py up`: a web server, the worker cluster or a look at alerts, on a leash.
 
-`python -m config.server.child web|pages|cluster`. The parent holds the other end of a pipe; when it
-dies, however suddenly, the pipe ends and the child takes its whole process group along.
+`python -m config.server.child web|pages|cluster|alerts`. The parent holds the other end of a pipe;
+when it dies, however suddenly, the pipe ends and the child takes its whole process group along.
 """
 
 import gc
@@ -40,7 +40,7 @@ def main(program: str) -> None:
     _put_on(leash)
     # Each process watches for itself: the main one may have been killed before the parent.
     os.register_at_fork(after_in_child=lambda: _put_on(leash))
-    {"web": _web, "pages": _pages, "cluster": _cluster}[program]()
+    {"web": _web, "pages": _pages, "cluster": _cluster, "alerts": _alerts}[program]()
 
 
 def hand_over() -> tuple[socket.socket, socket.socket]:
@@ -131,6 +131,15 @@ def _cluster() -> None:
     _set_aside_what_is_loaded()
 
     call_command("qcluster")
+
+
+def _alerts() -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("send_alerts", "--quiet")
 
 
 if __name__ == "__main__":

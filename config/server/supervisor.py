@@ -18,9 +18,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from config.server import child
+from events.alerts import round
 from events.models import Worker
 from events.queue import wake_pipe
-from events.receiving import spool
+from events.receiving import disk, spool
 from events.worker import heartbeat, scheduler
 from integrations.database_timeout import DatabaseTimeout
 
@@ -36,6 +37,8 @@ ORPHANS_SECONDS = 5.0
 # What was spooled goes before new work: at the start as far as this goes, and then at each tick.
 FIRST_DRAIN_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
+# How long a look for problems may take that `up` starts because no worker looks.
+LOOK_SECONDS = 120.0
 
 
 class Program:
@@ -143,9 +146,12 @@ class Supervisor:
             # Without a web server here, what comes in elsewhere reaches no pipe of ours.
             pipe = {wake_pipe.READ_END: str(read_end)} if listener else {}
             self._cluster = Program("cluster", env=env | pipe, files=[read_end, write_end])
+        self._alerts = Program("alerts", env={})
         self._generation = 0
         self._enlisted = False
         self._reached_at = 0.0
+        # A worker that has just been started looks first.
+        self._look_at = time.monotonic() + 2 * settings.ALERT_SECONDS
         self._stopping = False
 
     def _web_servers(self, listener: socket.socket, write_end: int) -> list[Program]:
@@ -177,10 +183,12 @@ class Supervisor:
             self._watch_web()
             self._drain(FIRST_DRAIN_SECONDS)
             while not self._stopping:
+                disk.keep_ballast()
                 self._watch_web()
                 self._drain(DRAIN_SECONDS)
                 if self._cluster:
                     self._watch_cluster(self._cluster)
+                self._watch_alerts(self._alerts)
                 self._nap(TICK_SECONDS)
         finally:
             self._end_all()
@@ -211,6 +219,14 @@ class Supervisor:
         if why or self._silent(cluster):
             cluster.failed(why or "cluster_silent")
             self._note(lambda: scheduler.deregister(self.cluster_name))
+
+    def _watch_alerts(self, alerts: Program) -> None:
+        """Without a worker somebody must still say that there is none."""
+        if alerts.started and (not alerts.alive() or alerts.running_seconds > LOOK_SECONDS):
+            alerts.end()
+        elif not alerts.started and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + settings.ALERT_SECONDS / 2
+            self._note(lambda: alerts.start() if round.overdue() else None)
 
     def _silent(self, cluster: Program) -> bool:
         """Tick; True when the cluster has shown no life for too long."""
@@ -246,6 +262,7 @@ class Supervisor:
         if self._listener:
             self._listener.close()  # a client that connects from now on is refused and tries again
         self._note(lambda: scheduler.ask_to_stop(self.cluster_name))
+        self._alerts.end()
         programs = [*self._servers, *([self._cluster] if self._cluster else [])]
         for program in programs:
             program.ask_to_stop()

@@ -1,12 +1,17 @@
 """What happened (deliveries, events) and what we did about it (runs)."""
 
 from events.models.access import Grant, History
+from events.models.alerts import Alert, AlertChannel, AlertMessage, AlertRound
 from events.models.comparison import ComparisonFinding, ComparisonRun
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
 from events.models.worker import Tidying, Worker
 
 __all__ = [
+    "Alert",
+    "AlertChannel",
+    "AlertMessage",
+    "AlertRound",
     "ComparisonFinding",
     "ComparisonRun",
     "Delivery",

@@ -25,6 +25,7 @@ from django.db.models.functions import Least
 from events.models import Delivery
 from events.models.received import ReceiptTime
 from events.queue import wake
+from events.receiving import disk
 from integrations import secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
@@ -117,6 +118,28 @@ def drain(*, seconds: float) -> int:
     return landed
 
 
+def files() -> dict[str, int]:
+    """How many files lie in this machine's folder, by what becomes of them. Opens none.
+
+    Raises OSError when it may not look.
+    """
+    names = _names()
+    aside = sum(name.endswith(SET_ASIDE) for name in names)
+    return {"waiting": len(_waiting()), "set_aside": aside}
+
+
+def oldest() -> datetime | None:
+    """When the delivery was received that waits longest in this machine's folder.
+
+    Raises OSError when it may not look.
+    """
+    waiting = _waiting()
+    if not waiting:
+        return None
+    stamp = waiting[0].name.partition("-")[0]
+    return datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+
+
 def counts() -> dict[str, int | None]:
     """How many files of this machine wait, were set aside, or cannot be opened by our keys.
 
@@ -176,6 +199,10 @@ def _check_cap(folder: Path, size: int) -> None:
 
 
 def _write(file: Path, content: bytes) -> None:
+    disk.giving_up_ballast(file.parent, lambda: _write_whole(file, content))
+
+
+def _write_whole(file: Path, content: bytes) -> None:
     """The file whole or not at all, and on the disk: its bytes first, then its name."""
     draft = file.with_name(f".{file.name}.tmp")
     try:

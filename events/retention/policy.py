@@ -20,7 +20,16 @@ from django_q.models import OrmQ, Task
 
 from events.access.lock import try_lock
 from events.deciding.repeats import WINDOW
-from events.models import Delivery, EventLog, EventTerm, Grant, RuleRun, RuleTexts
+from events.models import (
+    Alert,
+    AlertMessage,
+    Delivery,
+    EventLog,
+    EventTerm,
+    Grant,
+    RuleRun,
+    RuleTexts,
+)
 from events.reports.review import NOT_UNDERSTOOD
 from integrations.models import ApiCall
 
@@ -175,6 +184,21 @@ def _remove_grants(pks: Sequence[int]) -> int:
 # What else would pile up
 
 
+def _alerts() -> QuerySet[Alert]:
+    """Alerts that are over for as long as exchanges are kept; their messages go with them."""
+    return _older(Alert, "ended_at", settings.KEEP_EXCHANGES_DAYS)
+
+
+def _remove_alerts(pks: Sequence[int]) -> int:
+    _, removed = Alert.objects.filter(pk__in=pks).delete()
+    return removed.get(Alert._meta.label, 0)
+
+
+def _alert_messages() -> QuerySet[AlertMessage]:
+    old = _older(AlertMessage, "created_at", settings.KEEP_EXCHANGES_DAYS)
+    return old.filter(next_attempt_at=None)
+
+
 def _exchanges() -> QuerySet[ApiCall]:
     return _older(ApiCall, "sent_at", settings.KEEP_EXCHANGES_DAYS)
 
@@ -247,6 +271,14 @@ TASKS = (
         _remove_grants,
         _grants_that_go,
         "decided_at",
+    ),
+    RetentionTask("alerts", "alert that is over", "alerts that are over", _alerts, _remove_alerts),
+    RetentionTask(
+        "alert_messages",
+        "message about alerts",
+        "messages about alerts",
+        _alert_messages,
+        _deleting(AlertMessage),
     ),
     RetentionTask(
         "texts",

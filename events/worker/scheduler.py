@@ -3,11 +3,12 @@
 from django.db.models import DurationField, ExpressionWrapper, F, Max
 from django.db.models.functions import Now
 
-from events.access import comparing, history
+from events.access import history
 from events.execution import due_work
 from events.models import Delivery, Worker
 from events.queue import wake
 from events.retention import housekeeping
+from events.worker import beside
 
 
 def register(cluster: str) -> None:
@@ -40,7 +41,7 @@ def tick(cluster: str, *, beat_after: float) -> float | None:
 
 def anything_due() -> bool:
     """Whether a worker would find something to do now."""
-    return work_due() or housekeeping.due() or comparing.due()
+    return work_due() or housekeeping.due() or beside.due()
 
 
 def work_due() -> bool:

@@ -89,6 +89,8 @@ PAGES = [
     "/admin/simulate/?event={event:done}",
     "/admin/compare/",
     "/admin/queue/",
+    "/admin/alerts/",
+    "/admin/alerts/channel/",
     "/admin/auth/user/",
     "/admin/auth/user/add/",
     "/admin/auth/user/{user}/change/",

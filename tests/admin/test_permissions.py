@@ -58,6 +58,11 @@ MAY_OPEN: dict[str, set[str]] = {
     "second-factor": EVERYBODY | {STAFF},
     "second-factor-new-codes": EVERYBODY | {STAFF},
     "second-factor-remove": EVERYBODY | {STAFF},
+    "alerts": EVERYBODY,
+    "alerts-channel": SETS_UP,  # to add one: everybody may edit what they have
+    "alerts-test": EVERYBODY,
+    "alerts-delete": EVERYBODY,
+    "alerts-silence": HELPS,
 }
 # What a row has besides its own page, by model and name.
 MAY_OPEN_OF_ROW: dict[tuple[str, str], set[str]] = {

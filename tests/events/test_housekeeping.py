@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
+from uuid import uuid4
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
@@ -16,7 +18,17 @@ from config.models import Session
 from events.access import by_hand
 from events.deciding import inbox, naming
 from events.execution.rerun import rerun
-from events.models import Delivery, EventLog, Grant, RuleRun, RuleTexts, Tidying
+from events.models import (
+    Alert,
+    AlertChannel,
+    AlertMessage,
+    Delivery,
+    EventLog,
+    Grant,
+    RuleRun,
+    RuleTexts,
+    Tidying,
+)
 from events.queue import wake
 from events.retention import housekeeping, policy
 from events.worker import scheduler, tasks
@@ -270,6 +282,20 @@ def test_what_has_ended_stays_while_an_open_event_is_decided_by_it(db, whose: st
     assert not RuleRun.objects.exclude(grant=None).exists()
 
 
+def test_alerts_that_are_over_go_with_their_messages_and_old_messages_of_none(db):
+    owner = get_user_model().objects.create_superuser("ada")
+    channel = AlertChannel.objects.create(person=owner, kind="email")
+    old = timezone.now() - timedelta(days=21)
+    for ended in (old, timezone.now(), None):
+        alert = Alert.objects.create(
+            code="no_worker", subject=str(ended), began_at=old, seen_at=old, ended_at=ended
+        )
+        AlertMessage.objects.create(channel=channel, alert=alert, uuid=uuid4(), what="began")
+    AlertMessage.objects.create(channel=channel, uuid=uuid4(), what="digest", created_at=old)
+    assert tidy() == {"alerts": 1, "alert_messages": 1}
+    assert (Alert.objects.count(), AlertMessage.objects.count()) == (2, 2)
+
+
 def test_the_grants_of_a_customer_go_with_the_customer(db):
     run = queued.run(factories.DestinationFactory.create(), status="done")
     queued.grant(run)
@@ -308,11 +334,11 @@ def test_the_first_round_comes_an_hour_after_the_first_start_and_then_once_an_ho
     assert not housekeeping.due()
     scheduler.register("one")
     (first,) = Tidying.objects.all()
-    assert not scheduler.anything_due()
+    assert not housekeeping.due()
     scheduler.register("two")
     assert Tidying.objects.get().next_at == first.next_at
     Tidying.objects.update(next_at=Now())
-    assert scheduler.anything_due()
+    assert housekeeping.due()
     event(31)
     assert housekeeping.go_on(leave=leave) == {"payloads": 1}
     assert Tidying.objects.get().next_at > timezone.now() + timedelta(minutes=30)

@@ -12,8 +12,7 @@ from django.db.models.functions import Now
 from events.access import comparing, comparison_lease, comparison_scope
 from events.models import ComparisonFinding, ComparisonRun, Delivery, Grant, RuleRun
 from events.reports import comparison
-from events.worker import comparing as thread
-from events.worker import scheduler
+from events.worker import beside
 from integrations import rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
 from integrations.thinkific import calls
@@ -436,16 +435,16 @@ def test_what_stopped_days_ago_is_begun_again(world, course):
 
 
 def test_the_worker_goes_on_with_what_is_due_beside_its_other_work(world, course):
-    assert thread.begin() is None
-    assert not scheduler.anything_due()
+    assert beside.COMPARING.begin() is None
+    assert not beside.COMPARING.due()
     run = comparing.start(world.integration, by="test")
-    assert scheduler.anything_due()
-    working = thread.begin()
+    assert beside.COMPARING.due()
+    working = beside.COMPARING.begin()
     assert working
     working.join(10)
     run.refresh_from_db()
     assert run.finished_at
-    assert not scheduler.anything_due()
+    assert not beside.COMPARING.due()
 
 
 # What is done about it

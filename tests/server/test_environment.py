@@ -43,6 +43,9 @@ MALFORMED = {
     "KEEP_EVENTS_DAYS": ["for ever", "-0", "99999999"],
     "DELINQUENT_IS_CANCELED": ["sometimes"],
     "ENDINGS_AN_HOUR": ["-1", "few", ""],
+    "EMAIL_URL": ["mail.example.com", "imap://mail.example.com", "smtp://:hidden-word@"],
+    "BALLAST_MB": ["-1", "much", ""],
+    "LOG_FORMAT": ["", "xml"],
     "ALLOW_PRIVATE_NOTIFY_URLS": ["10.0.0.0/8", ""],
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -279,3 +280,14 @@ def test_a_bracketed_address_is_of_ip_version_6():
             assert listener.family == socket.AF_INET6
     except CommandError:
         pytest.skip("no IPv6 here")
+
+
+def test_without_a_worker_up_itself_looks_for_what_is_wrong(admit):
+    running = admit.up("--no-worker", LEASE_SECONDS="3")
+
+    def looked() -> int:
+        with sqlite3.connect(admit.database.removeprefix("sqlite:///")) as database:
+            return int(database.execute("SELECT count(*) FROM events_alertround").fetchone()[0])
+
+    live.until(looked, what=running.output())
+    assert running.terminate() == 0

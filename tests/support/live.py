@@ -172,6 +172,7 @@ class Installation:
             "DATABASE_URL": self.database,
             "SPOOL_DIR": str(self.folder / "spool"),
             "WEB_CONCURRENCY": "1",
+            "BALLAST_MB": "0",
         }
         settings = {
             "SECRET_KEY": "only-for-live-tests-" + "x" * 40,

@@ -14,6 +14,8 @@ from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
+from events.alerts import finding, sentences
+from events.alerts.problems import Code, Problem
 from events.execution import wait_reasons
 from events.models import RuleRun
 from events.reports import (
@@ -28,6 +30,15 @@ from integrations.models import Integration, Marketplace
 from integrations.thinkific.explain import trouble
 
 BAR, GAP, HEIGHT = 26, 10, 120
+# What alerts tell of and no other part of this page does.
+ELSEWHERE = (
+    Code.SITE_PAUSED,
+    Code.OVERDUE,
+    Code.SPOOL_WAITS,
+    Code.DISK_LOW,
+    Code.SILENCE,
+    Code.BACKUP_OLD,
+)
 
 
 def show(request: HttpRequest) -> TemplateResponse:
@@ -38,8 +49,10 @@ def show(request: HttpRequest) -> TemplateResponse:
     in_line = backlog.in_line()
     kept = promise.promise(nothing := promise.unfulfilled())
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
+    problems = finding.lasting(codes=ELSEWHERE)
     facts = _facts(
         sites,
+        problems,
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=len(missing),
@@ -52,6 +65,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         title="Overview",
         facts=facts,
         headline=_headline(facts, kept),
+        problems=[(each.kind.title, sentences.sentence(each)) for each in problems],
         tasks=tasks if facts.to_set_up else [],
         events=dashboard.format_count(came.events),
         events_note=overview_headline.events_note(came),
@@ -88,6 +102,7 @@ def _share(days: list[dashboard.DayTotals]) -> int | None:
 
 def _facts(
     sites: list[Integration],
+    problems: list[Problem],
     *,
     not_in: int,
     waiting_for_off: int,
@@ -107,6 +122,7 @@ def _facts(
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
+        problems=tuple(dict.fromkeys(each.kind.title for each in problems)),
         history=history.sentence(unread) if unread else "",
         stranded=0 if unread else dashboard.stranded(),
         failed=dashboard.failed(),

@@ -20,6 +20,7 @@ class Facts:
     not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
     unsigned: Sequence[str] = ()  # receivers that are on and whose secret cannot be opened
     unreachable: Sequence[str] = ()  # integrations that are on and do not answer
+    problems: Sequence[str] = ()  # titles of what else is wrong with the installation
     stranded: int = 0  # students
     failed: int = 0
     held: int = 0
@@ -86,6 +87,7 @@ def _grave(facts: Facts) -> list[tuple[object, str, str]]:
             f"The signing secret of {_names(facts.unsigned)} cannot be opened.",
             "sites",
         ),
+        (facts.problems, f"{'. '.join(facts.problems)}.", "problems"),
         (facts.unreachable, f"Cannot connect to {_names(facts.unreachable)}.", "sites"),
         (
             facts.stranded,

@@ -98,6 +98,7 @@ def restart_in_demo(port: int | None) -> None:
         "ALLOW_PRIVATE_NOTIFY_URLS": "true",  # the sample receiver is on loopback
         "RETRY_DELAYS": "0,5,30,120,600",
         "WEB_CONCURRENCY": "1",
+        "BALLAST_MB": "0",
     }
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | env)  # noqa: S606

@@ -1,0 +1,222 @@
+"""Alerts: what is wrong now, and how the signed-in person is told of it."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from config.admin.menu import allowed
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_in
+from events.alerts import delivery, finding, round
+from events.alerts.problems import KINDS, Code, Problem
+from events.alerts.sentences import sentence
+from events.models import AlertChannel, AlertMessage
+from integrations import secrets
+from integrations.notify_url import signature
+from integrations.notify_url.address_check import check_url
+
+SEES = "events.view_rulerun"
+MAY_SAY = "events.dismiss_eventlog"
+# A person who may connect a receiver of events may also name one of alerts.
+MAY_ADD = "integrations.add_integration"
+SHOWN = 20
+Kind = AlertChannel.Kind
+
+
+class ChannelForm(forms.Form):
+    """What a channel is for; a new one also says where it leads."""
+
+    kind = forms.ChoiceField(
+        label="Kind",
+        widget=forms.RadioSelect,
+        choices=[(Kind.SLACK, "Slack, or what takes its messages"), (Kind.JSON, "JSON, signed")],
+        initial=Kind.SLACK,
+    )
+    address = forms.CharField(
+        label="Address",
+        max_length=500,
+        help_text="Of an incoming webhook; it begins with https://.",
+        widget=forms.URLInput(attrs={"autocomplete": "off"}),
+    )
+    enabled = forms.BooleanField(label="On", required=False, initial=True)
+    codes = forms.MultipleChoiceField(
+        label="Tell of",
+        widget=forms.CheckboxSelectMultiple,
+        choices=[(code.value, KINDS[code].title) for code in Code],
+        initial=[code.value for code in Code],
+        error_messages={"required": "Tick at least one, or turn the channel off."},
+    )
+    digest = forms.BooleanField(
+        label="Once more each morning while something is wrong", required=False, initial=True
+    )
+
+    def __init__(self, *args: Any, channel: AlertChannel, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        self.channel = channel
+        if channel.pk:
+            del self.fields["kind"], self.fields["address"]
+            self.initial = {
+                "enabled": channel.enabled,
+                "digest": channel.digest,
+                "codes": channel.codes or [code.value for code in Code],
+            }
+
+    def clean_address(self) -> str:
+        try:
+            return check_url(
+                self.cleaned_data["address"], allow_private=settings.ALLOW_PRIVATE_NOTIFY_URLS
+            )
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+    def save(self) -> str:
+        """Keep the channel; the signing secret of a new one that signs for people, else ""."""
+        found, channel = self.cleaned_data, self.channel
+        channel.enabled, channel.digest = found["enabled"], found["digest"]
+        # All of them stands for those of a later version too.
+        channel.codes = [] if len(found["codes"]) == len(Code) else found["codes"]
+        secret = ""
+        if not channel.pk:
+            secret = signature.new_secret()
+            channel.kind = found["kind"]
+            channel.sealed_address = secrets.seal(found["address"])
+            channel.sealed_secret = secrets.seal(secret)
+        channel.save()
+        return secret if channel.kind == Kind.JSON else ""
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """What is wrong, how one is told, and what one was told."""
+    person = _person(request)
+    AlertChannel.objects.get_or_create(
+        person=person, kind=Kind.EMAIL, defaults={"enabled": person.is_superuser}
+    )
+    mine = AlertChannel.objects.filter(person=person).order_by("pk")
+    told = AlertMessage.objects.filter(channel__person=person).select_related("channel")
+    return render(
+        request,
+        "admin/alerts.html",
+        title="Alerts",
+        problems=[_shown(problem) for problem in finding.lasting()],
+        channels=[(channel, _where(channel), _of_what(channel)) for channel in mine],
+        told=told.order_by("-created_at")[:SHOWN],
+        no_mail_server=not settings.EMAIL_HOST,
+        may_add=allowed(request, MAY_ADD),
+        may_say=allowed(request, MAY_SAY),
+    )
+
+
+def edit(request: HttpRequest) -> HttpResponse:
+    """A channel of one's own, or a new one."""
+    asked = request.POST if request.method == "POST" else request.GET
+    person = _person(request)
+    channel = row_in(AlertChannel.objects.filter(person=person), asked.get("channel"))
+    if channel is None:
+        if not allowed(request, MAY_ADD):
+            raise PermissionDenied
+        channel = AlertChannel(person=person)
+    title = f"Alerts by {channel.get_kind_display()}" if channel.pk else "New webhook for alerts"
+    form = ChannelForm(request.POST or None, channel=channel)
+    if request.method == "POST" and form.is_valid():
+        secret = form.save()
+        if secret:
+            return render(
+                request, "admin/alerts_secret.html", title="Signing secret", secret=secret
+            )
+        messages.success(request, "Saved. Send a test to see that it arrives.")
+        return _home()
+    return render(request, "admin/alerts_channel.html", title=title, form=form, channel=channel)
+
+
+@require_POST
+def send_test(request: HttpRequest) -> HttpResponse:
+    """Send a test by one of one's own channels, and say what came back."""
+    channel = _own(request)
+    if channel is not None:
+        try:
+            messages.success(request, delivery.send(delivery.test_for(channel)).sentence)
+        except delivery.NotSent as error:
+            messages.error(request, f"The test was not sent. {error}")
+    return _home()
+
+
+@require_POST
+def delete(request: HttpRequest) -> HttpResponse:
+    """Delete a webhook of one's own."""
+    channel = _own(request)
+    if channel is not None and channel.kind != Kind.EMAIL:
+        channel.delete()
+        messages.success(request, "The webhook was deleted. Nothing is sent there any more.")
+    return _home()
+
+
+@require_POST
+def silence_is_right(request: HttpRequest) -> HttpResponse:
+    """Tell of no silence until the next sale."""
+    if round.silence_is_right():
+        messages.success(request, "Good. The next sale ends this, and then Admit looks again.")
+    else:
+        messages.info(request, "There is no silence any more.")
+    return _home()
+
+
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _own(request: HttpRequest) -> AlertChannel | None:
+    mine = AlertChannel.objects.filter(person=_person(request))
+    channel = row_in(mine, request.POST.get("channel"))
+    if channel is None:
+        messages.error(request, "This way of being told is not there any more.")
+    return channel
+
+
+def _home() -> HttpResponse:
+    return HttpResponseRedirect(reverse("admin:alerts"))
+
+
+def _shown(problem: Problem) -> dict[str, Any]:
+    return {
+        "title": problem.kind.title,
+        "sentence": sentence(problem),
+        "grave": problem.kind.stops_sales,
+        "since": problem.since,
+        "where": reverse(problem.kind.page),
+        "silence": problem.code is Code.SILENCE,
+    }
+
+
+def _where(channel: AlertChannel) -> str:
+    """Where it leads. Of a webhook the host alone: the rest may be a secret."""
+    if channel.kind == Kind.EMAIL:
+        return channel.person.email
+    try:
+        return urlsplit(secrets.reveal(channel.sealed_address)).hostname or ""
+    except secrets.SecretUnreadable:
+        return "an address that cannot be opened"
+
+
+def _of_what(channel: AlertChannel) -> str:
+    """ "Everything", "2 of 12 kinds"."""
+    if not channel.codes:
+        return "Everything"
+    return f"{len(channel.codes)} of {len(Code)} kinds"
+
+
+PAGES = [
+    Page("alerts/", "alerts", show, SEES),
+    Page("alerts/channel/", "alerts-channel", edit, SEES),
+    Page("alerts/test/", "alerts-test", send_test, SEES),
+    Page("alerts/delete/", "alerts-delete", delete, SEES),
+    Page("alerts/silence/", "alerts-silence", silence_is_right, MAY_SAY),
+]

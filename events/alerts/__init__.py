@@ -1,0 +1,1 @@
+"""What is wrong now, and the messages about it to the people who want them."""

@@ -1,0 +1,193 @@
+"""What is wrong now: each cause looked for by cheap queries, all of them together in `find`."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db.models import Max, Min, Q, QuerySet
+from django.utils import timezone
+
+from events.access.pending import BRAKED
+from events.alerts import silence
+from events.alerts.problems import Code, Problem
+from events.models import Alert, AlertRound, Delivery, EventLog, RuleRun, Worker
+from events.receiving import disk, spool
+from events.reports import promise
+from integrations import rate_limit
+from integrations.models import CallBudget, Integration
+from rules.triggers import Trigger
+
+Status = RuleRun.Status
+# People and actions are counted so far.
+MAX_COUNT = 1000
+# A disk with less than this share free is nearly full.
+LITTLE_ROOM = 0.05
+# So many days before its end, and each time once more, a token is told of.
+TOKEN_STAGES = (14, 7, 1)
+BACKUP_AGE = timedelta(hours=26)
+_UNDONE = RuleRun.objects.filter(status__in=[Status.FAILED, Status.HELD])
+_BRAKED = Q(status=Status.HELD, code=BRAKED)
+
+
+def find(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
+    """What is wrong now, of these codes; what stops sales first. Also what has not lasted yet."""
+    now = now or timezone.now()
+    found = [problem for code in codes for problem in LOOKS[code](now)]
+    return sorted(found, key=lambda problem: not problem.kind.stops_sales)
+
+
+def lasting(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
+    """What is wrong now, and has been for longer than its kind may last."""
+    now = now or timezone.now()
+    alerts = Alert.objects.filter(ended_at=None).values_list("code", "subject", "began_at")
+    began = {(code, subject): at for code, subject, at in alerts}
+    problems = find(now, codes)
+    return [each for each in problems if each.has_lasted(now, began.get(each.key))]
+
+
+def _no_worker(now: datetime) -> Iterator[Problem]:
+    seen = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
+    if seen is None or now - seen > timedelta(minutes=2):
+        waiting = RuleRun.objects.filter(status=Status.WAITING)
+        yield Problem(Code.NO_WORKER, since=seen, buyers=_people(waiting))
+
+
+def _keys_refused(now: datetime) -> Iterator[Problem]:
+    refused = Integration.objects.filter(enabled=True, connection=Integration.Connection.REFUSED)
+    for site in refused:
+        yield _of_site(Code.KEY_REFUSED, site)
+
+
+def _paused(now: datetime) -> Iterator[Problem]:
+    paused = Integration.objects.filter(enabled=True).exclude(
+        connection=Integration.Connection.REFUSED
+    )
+    closed = CallBudget.objects.exclude(blocked__in=["", CallBudget.Blocked.KEY])
+    for site in paused.filter(pk__in=closed.values("pk")):
+        yield _of_site(Code.SITE_PAUSED, site)
+
+
+def _of_site(code: Code, site: Integration) -> Problem:
+    waiting = RuleRun.objects.filter(status=Status.WAITING, integration=site)
+    return Problem(code, str(site.pk), buyers=_people(waiting), facts={"name": site.name})
+
+
+def _overdue(now: datetime) -> Iterator[Problem]:
+    # What waits for a site that is off or paused has a problem of its own.
+    due = RuleRun.objects.due().filter(integration__in=rate_limit.open_sites())
+    unread = Delivery.objects.filter(state=Delivery.State.NEW)
+    oldest = [
+        due.aggregate(at=Min("next_attempt_at"))["at"],
+        unread.aggregate(at=Min("received_at"))["at"],
+    ]
+    since = min((at for at in oldest if at is not None), default=None)
+    if since is not None:
+        yield Problem(Code.OVERDUE, since=since, buyers=_people(due))
+
+
+def _spooled(now: datetime) -> Iterator[Problem]:
+    try:
+        since = spool.oldest()
+    except OSError:
+        return  # /readyz says so
+    if since is not None:
+        yield Problem(Code.SPOOL_WAITS, since=since, facts={"files": spool.files()["waiting"]})
+
+
+def _disks(now: datetime) -> Iterator[Problem]:
+    for each in disk.disks():
+        if each.given_up or each.free < LITTLE_ROOM * each.size:
+            facts = {"what": each.what, "free_mb": each.free // disk.MB, "given_up": each.given_up}
+            yield Problem(Code.DISK_LOW, str(each.folder)[:200], stage=each.given_up, facts=facts)
+
+
+def _silence(now: datetime) -> Iterator[Problem]:
+    found = silent_shop(now)
+    if found:
+        facts = {"usual": round(found.usual, 1), "last": found.last.isoformat()}
+        yield Problem(Code.SILENCE, since=found.last, facts=facts)
+
+
+def silent_shop(now: datetime) -> silence.Silence | None:
+    """The shop's silence while it is unusual, unless the owner said that it is right."""
+    sales = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, by_hand="")
+    times = sales.order_by("-received_at").values_list("received_at", flat=True)
+    last = times.first()
+    # While the shop sells nothing more is read.
+    if last is None or now - last < silence.SHORTEST:
+        return None
+    right = AlertRound.objects.values_list("silence_is_right_since", flat=True).first()
+    if right is not None and right >= last:
+        return None
+    habit = times.filter(received_at__gte=now - silence.LOOKED_BACK)[: silence.MOST_SALES]
+    local = [timezone.localtime(at) for at in reversed(habit)]
+    return silence.judge(local, timezone.localtime(now))
+
+
+def _nothing_given(now: datetime) -> Iterator[Problem]:
+    bought = promise.unfulfilled()
+    if first := bought.aggregate(at=Min("received_at"))["at"]:
+        yield Problem(Code.NOTHING_GIVEN, since=first, buyers=_people(bought))
+
+
+def _needs_a_person(now: datetime) -> Iterator[Problem]:
+    return _by_runs(Code.NEEDS_A_PERSON, _UNDONE.exclude(_BRAKED))
+
+
+def _brake(now: datetime) -> Iterator[Problem]:
+    return _by_runs(Code.BRAKE_ON, _UNDONE.filter(_BRAKED))
+
+
+def _by_runs(code: Code, runs: QuerySet[RuleRun]) -> Iterator[Problem]:
+    number = runs.order_by()[:MAX_COUNT].count()
+    if number:
+        yield Problem(code, buyers=_people(runs), facts={"actions": number})
+
+
+def _tokens(now: datetime) -> Iterator[Problem]:
+    today = timezone.localdate(now)
+    sites = Integration.objects.filter(enabled=True, secret_expires_on__isnull=False)
+    for site in sites.filter(secret_expires_on__lte=today + timedelta(days=TOKEN_STAGES[0])):
+        assert site.secret_expires_on
+        days = (site.secret_expires_on - today).days
+        stage = sum(days <= each for each in TOKEN_STAGES)
+        facts = {"name": site.name, "on": site.secret_expires_on.isoformat(), "days": days}
+        yield Problem(Code.TOKEN_ENDS, str(site.pk), stage=stage, facts=facts)
+
+
+def _backups(now: datetime) -> Iterator[Problem]:
+    made = last_backup()
+    if made is not None and now - made > BACKUP_AGE:
+        yield Problem(Code.BACKUP_OLD, since=made, facts={"made_at": made.isoformat()})
+
+
+def last_backup() -> datetime | None:
+    """When the last good backup was made; None where `manage.py backup` was never used."""
+    try:
+        told = json.loads((Path(settings.BACKUP_DIR) / "last.json").read_text())
+        return datetime.fromisoformat(told["made_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _people(rows: QuerySet[RuleRun] | QuerySet[EventLog]) -> int:
+    newest = rows.order_by("-received_at").values_list("customer", flat=True)
+    return len(set(newest[:MAX_COUNT]))
+
+
+LOOKS: dict[Code, Callable[[datetime], Iterator[Problem]]] = {
+    Code.NO_WORKER: _no_worker,
+    Code.KEY_REFUSED: _keys_refused,
+    Code.SITE_PAUSED: _paused,
+    Code.OVERDUE: _overdue,
+    Code.SPOOL_WAITS: _spooled,
+    Code.DISK_LOW: _disks,
+    Code.SILENCE: _silence,
+    Code.NOTHING_GIVEN: _nothing_given,
+    Code.NEEDS_A_PERSON: _needs_a_person,
+    Code.BRAKE_ON: _brake,
+    Code.TOKEN_ENDS: _tokens,
+    Code.BACKUP_OLD: _backups,
+}

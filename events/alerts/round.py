@@ -1,0 +1,155 @@
+"""One look at what is wrong: alerts begin, go on and end, and messages about them are queued.
+
+Nothing is sent here. Whoever looks takes the round's row first, so that of several workers and
+`up`s one looks each minute.
+"""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, time, timedelta
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.alerts import finding, wording
+from events.alerts.problems import KINDS, Problem
+from events.models import Alert, AlertChannel, AlertMessage, AlertRound
+
+log = logging.getLogger(__name__)
+# What comes back within this time was never over.
+QUIET = timedelta(minutes=5)
+# In the time zone of the installation.
+DIGEST_AT = time(8, 0)
+
+
+def due() -> bool:
+    """Whether it is time to look again."""
+    return not AlertRound.objects.filter(next_at__gt=Now()).exists()
+
+
+def overdue() -> bool:
+    """Whether two looks were missed, so that no worker can be looking."""
+    return not AlertRound.objects.filter(next_at__gt=Now() - 2 * _every()).exists()
+
+
+def look() -> bool:
+    """Look once, if it is time; whether it was."""
+    AlertRound.objects.get_or_create(pk=AlertRound.ONLY)
+    if not AlertRound.objects.filter(next_at__lte=Now()).update(next_at=Now() + _every()):
+        return False
+    now = timezone.now()
+    problems = finding.find(now)
+    with transaction.atomic():
+        # One at a time, should a look last longer than a minute.
+        row = AlertRound.objects.select_for_update().get(pk=AlertRound.ONLY)
+        channels = _channels()
+        _note(problems, channels, now)
+        _end(channels, now)
+        _digest(row, channels, now)
+    return True
+
+
+def _every() -> timedelta:
+    return timedelta(seconds=settings.ALERT_SECONDS)
+
+
+def _channels() -> list[AlertChannel]:
+    """Of everybody who wants to be told. Owners get mail unless they turned it off."""
+    owners = get_user_model().objects.filter(is_superuser=True, is_active=True)
+    for owner in owners.exclude(alert_channels__kind=AlertChannel.Kind.EMAIL):
+        AlertChannel.objects.create(person=owner, kind=AlertChannel.Kind.EMAIL)
+    found = AlertChannel.objects.filter(enabled=True, person__is_active=True)
+    mail = [AlertChannel.Kind.EMAIL] if not settings.EMAIL_HOST else []
+    return list(found.exclude(kind__in=mail))
+
+
+def _note(problems: Iterable[Problem], channels: list[AlertChannel], now: datetime) -> None:
+    opened = {(each.code, each.subject): each for each in Alert.objects.filter(ended_at=None)}
+    for problem in problems:
+        alert = opened.get(problem.key) or Alert(
+            code=problem.code, subject=problem.subject, began_at=problem.since or now
+        )
+        worse = problem.stage > alert.stage
+        alert.seen_at, alert.facts, alert.buyers = now, problem.facts, problem.buyers
+        alert.stage = problem.stage
+        announce = problem.has_lasted(now, alert.began_at)
+        if announce and (worse or alert.announced_at is None):
+            alert.announced_at = now
+            alert.save()
+            log.warning("alert_began", extra={"code": alert.code, "subject": alert.subject})
+            _queue(AlertMessage.What.BEGAN, alert, channels, wording.began(problem))
+        else:
+            alert.save()
+
+
+def _end(channels: list[AlertChannel], now: datetime) -> None:
+    """End what was not seen for a while. What nobody was told of ends without a word."""
+    gone = Alert.objects.filter(ended_at=None, seen_at__lt=now)
+    gone.filter(announced_at=None).delete()
+    for alert in gone.filter(seen_at__lt=now - QUIET):
+        alert.ended_at = alert.seen_at
+        alert.save(update_fields=["ended_at"])
+        log.info("alert_over", extra={"code": alert.code, "subject": alert.subject})
+        _queue(AlertMessage.What.OVER, alert, channels, wording.over(alert))
+
+
+def _digest(row: AlertRound, channels: list[AlertChannel], now: datetime) -> None:
+    """Once a day, what is open; nothing where nothing is."""
+    today = timezone.localtime(now)
+    if row.digest_on == today.date() or today.time() < DIGEST_AT:
+        return
+    row.digest_on = today.date()
+    row.save(update_fields=["digest_on"])
+    announced = Alert.objects.filter(ended_at=None, announced_at__isnull=False).order_by("began_at")
+    # What was told in the last hour needs no second message.
+    if not announced.filter(announced_at__lt=now - timedelta(hours=1)).exists():
+        return
+    found = list(announced)
+    for channel in channels:
+        mine = [alert for alert in found if channel.wants(alert.code)]
+        if channel.digest and mine:
+            _write(AlertMessage.What.DIGEST, None, channel, wording.digest(mine))
+
+
+def _queue(
+    what: AlertMessage.What, alert: Alert, channels: list[AlertChannel], text: wording.Text
+) -> None:
+    for channel in channels:
+        if channel.wants(alert.code):
+            _write(what, alert, channel, text)
+
+
+def _write(
+    what: AlertMessage.What, alert: Alert | None, channel: AlertChannel, text: wording.Text
+) -> None:
+    AlertMessage.objects.create(
+        what=what,
+        alert=alert,
+        channel=channel,
+        subject=text.subject,
+        text=text.body,
+        uuid=uuid4(),
+        next_attempt_at=timezone.now(),
+    )
+
+
+def silence_is_right() -> bool:
+    """Tell of no silence until the next sale; whether there was one."""
+    now = timezone.now()
+    found = finding.silent_shop(now)
+    if found is None:
+        return False
+    AlertRound.objects.update_or_create(
+        pk=AlertRound.ONLY, defaults={"silence_is_right_since": found.last}
+    )
+    return True
+
+
+def open_alerts() -> list[Alert]:
+    """What was announced and is not over."""
+    found = Alert.objects.filter(ended_at=None, announced_at__isnull=False, code__in=KINDS)
+    return list(found.order_by("began_at"))

@@ -1,0 +1,128 @@
+"""Alerts: what was or is wrong, who wants to be told, and the messages to them."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class AlertRound(models.Model):
+    """The one row that says when somebody looks again for what is wrong."""
+
+    ONLY = 1
+
+    next_at = models.DateTimeField(db_default=Now())
+    # The day whose digest was made last, in the time zone of the installation.
+    digest_on = models.DateField(null=True)
+    # The owner said that the silence since this sale is right.
+    silence_is_right_since = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="alert_round_only_one")]
+
+    def __str__(self) -> str:
+        return f"Looks for problems, next at {self.next_at}"
+
+
+class Alert(models.Model):
+    """One problem from its beginning to its end; `code` and `subject` are the problem's.
+
+    It is announced when it has lasted long enough for its kind. It is over when it was not seen
+    for a while: one that comes and goes is one alert.
+    """
+
+    code = models.CharField(max_length=20)
+    subject = models.CharField(max_length=200, blank=True)
+    stage = models.PositiveSmallIntegerField(default=0)
+    buyers = models.PositiveIntegerField(default=0)
+    facts = models.JSONField(default=dict)
+    began_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    announced_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["code", "subject"], condition=Q(ended_at=None), name="alert_open_once"
+            )
+        ]
+        indexes = [models.Index(fields=["-began_at"], name="alert_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.code} since {self.began_at}"
+
+
+class AlertChannel(models.Model):
+    """How one person is told, and of what. `address` is sealed: a webhook's may hold a token.
+
+    `codes` are those of problems; an empty list stands for all of them.
+    """
+
+    class Kind(models.TextChoices):
+        EMAIL = "email", "E-mail"
+        SLACK = "slack", "Slack"
+        JSON = "json", "Webhook (JSON)"
+
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="alert_channels"
+    )
+    kind = models.CharField(max_length=5, choices=Kind.choices)
+    # "" for an e-mail: it goes to the person's own address.
+    sealed_address = models.TextField(blank=True)
+    sealed_secret = models.TextField(blank=True)
+    codes = models.JSONField(default=list, blank=True)
+    digest = models.BooleanField("a digest in the morning while something is wrong", default=True)
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["person"], condition=Q(kind="email"), name="alert_email_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} to {self.person}"
+
+    def wants(self, code: str) -> bool:
+        return self.enabled and (not self.codes or code in self.codes)
+
+
+class AlertMessage(models.Model):
+    """One message to one channel; sent at least once, and tried again like everything else."""
+
+    class What(models.TextChoices):
+        BEGAN = "began", "It began"
+        OVER = "over", "It is over"
+        DIGEST = "digest", "Digest"
+        TEST = "test", "Test"
+
+    channel = models.ForeignKey(AlertChannel, models.CASCADE, related_name="messages")
+    alert = models.ForeignKey(Alert, models.CASCADE, null=True, related_name="messages")
+    what = models.CharField(max_length=6, choices=What.choices)
+    subject = models.CharField(max_length=200)
+    text = models.TextField()
+    uuid = models.UUIDField(unique=True)
+    created_at = models.DateTimeField(db_default=Now())
+    attempts = models.PositiveSmallIntegerField(default=0)
+    # None: it was sent, or given up.
+    next_attempt_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    # Why the last attempt failed: a code, and a sentence for the page.
+    code = models.CharField(max_length=30, blank=True)
+    problem = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(next_attempt_at__isnull=False),
+                name="alert_message_due",
+            ),
+            models.Index(fields=["-created_at"], name="alert_message_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject

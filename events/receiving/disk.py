@@ -1,0 +1,159 @@
+"""The disks that receiving writes to, and the ballast that is given up when one of them is full.
+
+The ballast is a file of BALLAST_MB on each of these disks. `manage.py up` keeps it. When the disk
+is full it is emptied, so that receiving goes on while somebody makes room. An empty file says that
+the ballast was given up; no file, that there is none.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+log = logging.getLogger(__name__)
+MB = 1024 * 1024
+# The Overview says how much room is left below this.
+LITTLE_MB = 1024
+FILE = "ballast"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# In parts of the ballast: it is given up with less room than this, and made with more than that.
+GIVE_UP_BELOW = 0.25
+MAKE_FROM = 3
+
+
+class Step(Enum):
+    """What is to be done about a ballast."""
+
+    NOTHING = auto()
+    GIVE_UP = auto()
+    MAKE = auto()
+    REMOVE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """`what` is on it, as in "the spool folder and the database"; sizes are in bytes."""
+
+    what: str
+    folder: Path
+    free: int
+    size: int
+
+    @property
+    def ballast(self) -> Path:
+        return self.folder / FILE
+
+    @property
+    def given_up(self) -> bool:
+        return _size(self.ballast) == 0
+
+    def sentence(self) -> str:
+        """How little room is left and what to do; "" while there is enough."""
+        left = self.free // MB
+        if self.given_up:
+            return (
+                f"The disk of {self.what} was full, so Admit gave up its ballast to keep what "
+                f"SamCart sends. {left} MB are left: make room now, or sales will be lost."
+            )
+        if left < LITTLE_MB:
+            return f"{left} MB are left on the disk of {self.what}. Make room soon."
+        return ""
+
+
+def folders() -> dict[str, Path]:
+    """The folders that Admit writes to, by what is in them; one may not exist yet."""
+    found = {"the spool folder": Path(settings.SPOOL_DIR)}
+    # The disk of a server for PostgreSQL cannot be seen from here.
+    if connection.vendor == "sqlite":
+        found["the database"] = Path(str(connection.settings_dict["NAME"])).parent
+    return found
+
+
+def disks() -> list[Disk]:
+    """The disks of these folders, each once."""
+    found: dict[int, tuple[list[str], Path]] = {}
+    for what, folder in folders().items():
+        with contextlib.suppress(OSError):
+            names, _ = found.setdefault(folder.stat().st_dev, ([], folder))
+            names.append(what)
+    usage = {folder: shutil.disk_usage(folder) for _, folder in found.values()}
+    return [
+        Disk(" and ".join(names), folder, usage[folder].free, usage[folder].total)
+        for names, folder in found.values()
+    ]
+
+
+def step(*, free: int, held: int | None, wanted: int) -> Step:
+    """What is to be done, by the bytes that are free, held by a ballast (None: no file), wanted."""
+    if not wanted:
+        return Step.NOTHING if held is None else Step.REMOVE
+    if held and free < wanted * GIVE_UP_BELOW:
+        return Step.GIVE_UP
+    if held != wanted and free + (held or 0) >= wanted * MAKE_FROM:
+        return Step.MAKE
+    return Step.NOTHING
+
+
+def keep_ballast() -> None:
+    """Make the ballast of each disk, or give it up, as there is room."""
+    wanted = settings.BALLAST_MB * MB
+    for disk in disks():
+        todo = step(free=disk.free, held=_size(disk.ballast), wanted=wanted)
+        try:
+            if todo is Step.GIVE_UP:
+                give_up(disk.folder)
+            elif todo is Step.MAKE:
+                _make(disk.ballast, wanted)
+            elif todo is Step.REMOVE:
+                disk.ballast.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("ballast_not_kept", extra={"error": type(error).__name__})
+
+
+def giving_up_ballast(folder: Path, write: Callable[[], None]) -> None:
+    """Write into the folder; where its disk is full, once more without the ballast."""
+    try:
+        write()
+    except OSError as error:
+        if error.errno not in FULL or not give_up(folder):
+            raise
+        write()
+
+
+def give_up(folder: Path) -> bool:
+    """Empty the ballast in this folder; False when there is nothing to be had of it."""
+    ballast = folder / FILE
+    if not _size(ballast):
+        return False
+    os.truncate(ballast, 0)
+    log.error("ballast_given_up", extra={"folder": folder})
+    return True
+
+
+def _size(ballast: Path) -> int | None:
+    try:
+        return ballast.stat().st_size
+    except OSError:
+        return None
+
+
+def _make(ballast: Path, size: int) -> None:
+    number = os.open(ballast, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.ftruncate(number, 0)
+        # A file with a hole in it would hold no room.
+        os.posix_fallocate(number, 0, size)
+    except OSError:
+        ballast.unlink()
+        raise
+    finally:
+        os.close(number)
+    log.info("ballast_made", extra={"folder": ballast.parent})

@@ -1,0 +1,82 @@
+"""What a worker does in threads beside its loop, because it may last: it must hold no buyer up.
+
+Comparing with Thinkific, and telling people what is wrong. Each may die with its process: what it
+has written, another one goes on with.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import connections
+
+from events.access import comparing
+from events.alerts import delivery, round
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Beside:
+    """One such thing: `due` says whether there is something to do, `go_on(until)` does it.
+
+    It has `tasks` times as long as a task. A thread that is not back after twice that time hangs,
+    and another one takes its place.
+    """
+
+    name: str
+    due: Callable[[], bool]
+    go_on: Callable[[float], object]
+    tasks: float
+    _thread: threading.Thread | None = None
+    _until: float = 0.0
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self) -> threading.Thread | None:
+        """Go on beside the caller if something is due; the thread, if there is one."""
+        with self._guard:
+            if self._thread and self._thread.is_alive() and time.monotonic() < self._until:
+                return self._thread
+            self._thread = None
+            if self.due():
+                lasts = self.tasks * settings.TASK_SECONDS
+                until = time.monotonic() + lasts
+                self._until = until + lasts
+                self._thread = threading.Thread(
+                    target=self._run, args=[until], daemon=True, name=self.name
+                )
+                self._thread.start()
+            return self._thread
+
+    def _run(self, until: float) -> None:
+        try:
+            self.go_on(until)
+        except Exception as error:
+            # A lease ends by itself, and another thread goes on.
+            log.error(f"{self.name}_broke_off", extra={"error": type(error).__name__})
+        finally:
+            connections.close_all()
+
+
+def _alert(until: float) -> None:
+    round.look()
+    delivery.send_due(until=until)
+
+
+COMPARING = Beside("comparing", comparing.due, lambda until: comparing.go_on(until=until), tasks=10)
+ALERTING = Beside("alerting", lambda: round.due() or delivery.due(), _alert, tasks=1)
+ALL = (COMPARING, ALERTING)
+
+
+def begin() -> None:
+    """Go on with each of them that has something to do."""
+    for each in ALL:
+        each.begin()
+
+
+def due() -> bool:
+    """Whether one of them has something to do."""
+    return any(each.due() for each in ALL)

@@ -1,0 +1,145 @@
+"""The Alerts page: what is wrong, and how the person who looks is told of it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from config.staff import roles
+from events.alerts.problems import Code
+from events.models import AlertChannel, AlertMessage, AlertRound, Worker
+from integrations import secrets
+from integrations.notify_url import signature
+from tests.support import receiver
+from tests.support.pages import errors, plain, said, signed_in
+
+pytestmark = [pytest.mark.first_database, pytest.mark.django_db]
+CODES = [code.value for code in Code]
+
+
+@pytest.fixture
+def boss(settings) -> Client:
+    settings.ALLOW_PRIVATE_NOTIFY_URLS = True
+    return signed_in(is_superuser=True, email="ada@example.com")
+
+
+def look(client: Client) -> str:
+    answer = client.get(reverse("admin:alerts"))
+    assert answer.status_code == 200
+    return plain(answer.content.decode().partition('<div class="page">')[2])
+
+
+def post(client: Client, name: str, **data: Any) -> Any:
+    return client.post(reverse(f"admin:{name}"), data, follow=True)
+
+
+def test_what_is_wrong_is_told_with_what_to_do_and_the_way_there(boss):
+    worker = Worker.objects.create(name="studio", seen_at=timezone.now() - timedelta(minutes=5))
+    page = look(boss)
+    assert "No worker runs" in page
+    assert "Start Admit again (manage.py up), or call your technician." in page
+    worker.seen_at = timezone.now()
+    worker.save()
+    assert "Nothing is wrong." in look(boss)
+
+
+def test_an_owner_is_told_by_mail_and_others_when_they_want(boss):
+    assert "E-mail ada@example.com Everything On" in look(boss)
+    eve = signed_in(roles.SUPPORT, email="eve@example.com")
+    assert "E-mail eve@example.com Everything Off" in look(eve)
+
+
+def test_what_one_is_told_of_can_be_chosen(boss):
+    look(boss)
+    channel = AlertChannel.objects.get()
+    answer = post(boss, "alerts-channel", channel=channel.pk, enabled="on", codes=CODES[:2])
+    assert said(answer) == ["Saved. Send a test to see that it arrives."]
+    channel.refresh_from_db()
+    assert (channel.enabled, channel.digest, channel.codes) == (True, False, CODES[:2])
+    assert "2 of 12 kinds" in look(boss)
+    post(boss, "alerts-channel", channel=channel.pk, codes=CODES)
+    channel.refresh_from_db()
+    assert (channel.enabled, channel.codes) == (False, [])
+    answer = post(boss, "alerts-channel", channel=channel.pk)
+    assert "Tick at least one" in errors(answer)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_webhook_is_added_tested_and_deleted(boss):
+    with receiver.Receiver(signature.new_secret()) as crm:
+        address = f"{crm.url}/hooks/T0KEN"
+        answer = post(
+            boss, "alerts-channel", kind="slack", address=address, enabled="on", codes=CODES
+        )
+        assert said(answer) == ["Saved. Send a test to see that it arrives."]
+        channel = AlertChannel.objects.get(kind="slack")
+        assert secrets.reveal(channel.sealed_address) == address
+        page = look(boss)
+        assert "Slack 127.0.0.1 Everything On" in page
+        assert "T0KEN" not in page
+        AlertChannel.objects.filter(pk=channel.pk).update(sealed_secret=secrets.seal(crm.secret))
+        answer = post(boss, "alerts-test", channel=channel.pk)
+        assert said(answer) == ["The receiver answered 200 and took the message."]
+        assert b"Admit: a test" in crm.requests[0].body
+    answer = post(boss, "alerts-test", channel=channel.pk)
+    assert "The test was not sent. 127.0.0.1 refused the connection" in said(answer)[0]
+    answer = post(boss, "alerts-delete", channel=channel.pk)
+    assert said(answer) == ["The webhook was deleted. Nothing is sent there any more."]
+    assert not AlertChannel.objects.filter(kind="slack").exists()
+    assert not AlertMessage.objects.exists()
+
+
+def test_the_secret_of_a_signed_webhook_is_shown_once(boss):
+    address = "http://127.0.0.1:9/x"
+    answer = post(boss, "alerts-channel", kind="json", address=address, enabled="on", codes=CODES)
+    secret = secrets.reveal(AlertChannel.objects.get(kind="json").sealed_secret)
+    assert secret in answer.content.decode()
+    assert secret not in look(boss)
+
+
+def test_an_address_inside_of_the_network_is_refused(boss, settings):
+    settings.ALLOW_PRIVATE_NOTIFY_URLS = False
+    answer = post(boss, "alerts-channel", kind="slack", address="https://127.0.0.1/x", codes=CODES)
+    assert "is not on the public internet" in errors(answer)
+    assert not AlertChannel.objects.exists()
+
+
+def test_a_test_by_mail_says_what_is_missing(boss):
+    look(boss)
+    answer = post(boss, "alerts-test", channel=AlertChannel.objects.get().pk)
+    assert said(answer) == [
+        "The test was not sent. No mail server is set. Set EMAIL_URL in .env, as "
+        "docs/operations.md says."
+    ]
+
+
+def test_the_channels_of_others_are_out_of_reach(boss):
+    look(boss)
+    channel = AlertChannel.objects.get()
+    mia = signed_in(roles.MANAGER, email="mia@example.com")
+    for name in ("alerts-test", "alerts-delete"):
+        answer = post(mia, name, channel=channel.pk)
+        assert said(answer) == ["This way of being told is not there any more."]
+    answer = post(mia, "alerts-channel", channel=channel.pk, codes=CODES[:1])
+    channel.refresh_from_db()
+    assert channel.codes == []
+
+
+def test_only_who_may_connect_integrations_may_add_a_webhook():
+    eve = signed_in(roles.SUPPORT)
+    assert "New webhook" not in look(eve)
+    assert post(eve, "alerts-channel", kind="slack", address="https://x/").status_code == 403
+    assert "New webhook" in look(signed_in(roles.MANAGER))
+
+
+def test_a_silence_that_is_over_is_said_to_be(boss):
+    assert said(post(boss, "alerts-silence")) == ["There is no silence any more."]
+    assert not AlertRound.objects.exclude(silence_is_right_since=None).exists()
+
+
+def test_nothing_is_changed_by_looking(boss):
+    for name in ("alerts-test", "alerts-delete", "alerts-silence"):
+        assert boss.get(reverse(f"admin:{name}")).status_code == 405
