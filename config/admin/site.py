@@ -58,9 +58,8 @@ class SignIn(AdminAuthenticationForm):
         try:
             found = super().clean()
         except ValidationError:
-            # Without what was typed as e-mail: it may be a password.
             known = User.objects.filter(username=account).first()
-            sign_in_events.record("sign_in_failed", self.request, known)
+            sign_in_events.failed(self.request, known, step="password")
             raise
         tries.succeeded(account, address)
         return found

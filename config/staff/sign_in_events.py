@@ -11,11 +11,17 @@ from config.staff.sign_in import client_address
 log = logging.getLogger(__name__)
 
 
-def record(code: str, request: HttpRequest, person: User | None, **facts: str | int) -> None:
-    """Note that this happened to the person; None where it is not known who that is."""
-    level = logging.WARNING if code.endswith("_failed") else logging.INFO
-    who = {} if person is None else {"user": person.pk}
-    log.log(level, code, extra={**who, "address": client_address(request), **facts})
+def record(code: str, request: HttpRequest, person: User, **facts: str | int) -> None:
+    """Note that this happened to the person."""
+    log.info(code, extra=_known(request, person) | facts)
+
+
+def failed(request: HttpRequest, person: User | None, *, step: str) -> None:
+    """Note that somebody gave a wrong "password", "code" or "confirmation".
+
+    `person` is None where nobody is known by the e-mail: what was typed may be a password.
+    """
+    log.warning("sign_in_failed", extra=_known(request, person) | {"step": step})
 
 
 def signed_in(request: HttpRequest, person: User) -> None:
@@ -23,3 +29,8 @@ def signed_in(request: HttpRequest, person: User) -> None:
     sessions.begin(request)
     confirmation.note(request)
     record("signed_in", request, person)
+
+
+def _known(request: HttpRequest, person: User | None) -> dict[str, str | int]:
+    who: dict[str, str | int] = {} if person is None else {"user": person.pk}
+    return who | {"address": client_address(request)}

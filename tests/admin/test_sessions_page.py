@@ -100,8 +100,9 @@ def test_use_is_written_down_once_a_minute_and_not_with_every_click(mia):
     assert writes(client) == 0
     age(client, 61, SEEN)
     before = row_of(client).seen_at
+    assert before
     assert writes(client) == 1
-    assert row_of(client).seen_at > before
+    assert (row_of(client).seen_at or before) > before
 
 
 def test_a_page_that_loads_itself_again_keeps_no_session_alive(mia):

@@ -93,7 +93,7 @@ def _enter(request: HttpRequest, person: User) -> str:
         return str(error)
     except SecretUnreadable:
         return UNREADABLE
-    sign_in_events.record("second_factor_failed", request, person)
+    sign_in_events.failed(request, person, step="code")
     return WRONG
 
 

@@ -38,7 +38,7 @@ def _check(request: HttpRequest) -> str:
             return ""
     except (TooManyTries, SecretUnreadable) as error:
         return str(error)
-    sign_in_events.record("confirmation_failed", request, request.user)
+    sign_in_events.failed(request, request.user, step="confirmation")
     return "That was not right. Try again."
 
 
