@@ -88,6 +88,7 @@ MIDDLEWARE = [
     "config.staff.sessions.watch",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
+    "config.staff.acting.note_who_acts",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -201,6 +202,7 @@ RETRY_DELAYS = env.seconds(
 KEEP_PAYLOADS_DAYS = env.days("KEEP_PAYLOADS_DAYS", default=180)
 KEEP_EXCHANGES_DAYS = env.days("KEEP_EXCHANGES_DAYS", default=90)
 KEEP_EVENTS_DAYS = env.days("KEEP_EVENTS_DAYS", default=1095)
+KEEP_AUDIT_DAYS = env.days("KEEP_AUDIT_DAYS", default=1095)
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", default=2, at_least=1)
 HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
 # On SQLite two workers would only wait for each other: one carries out more (measured).

@@ -21,7 +21,7 @@ class Client(Protocol):
 
 
 class Checked(Protocol):
-    """Looks into each answer to steps, for what it tells of the integration as a whole."""
+    """Checks each answer to steps for what it says about the integration as a whole."""
 
     def __call__(self, attempt: Any, steps: Steps[T], /) -> Steps[T]: ...
 

@@ -48,7 +48,7 @@ class RefreshOutcome:
 
 @dataclass(slots=True)
 class _Reading:
-    """One reading that runs, of an integration of its own; `over` tells that it has ended."""
+    """One reading that runs, of an integration of its own; `over` is set when it has ended."""
 
     integration: Integration
     over: threading.Event = field(default_factory=threading.Event)
@@ -80,7 +80,7 @@ def refresh_all(
 
 
 def _begin(integration: Integration) -> _Reading:
-    # A reading with the key of before tells nothing about a new one.
+    # A reading with the old key says nothing about the new one.
     key = integration.pk, integration.secret_version
     with _guard:
         if key in _readings:

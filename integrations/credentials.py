@@ -8,7 +8,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from integrations import rate_limit, secrets
+from integrations import audit, rate_limit, secrets
+from integrations.audit import Act
 from integrations.models import CallBudget, Integration, Marketplace, WebhookSecret
 
 # How long an address goes on working after it was replaced: SamCart is changed by hand.
@@ -46,6 +47,7 @@ def add_webhook_secret(marketplace: Marketplace, secret: str = "") -> str:
         sealed = secrets.seal(secret)
         if not known.filter(digest=digest).update(expires_at=None, sealed=sealed):
             WebhookSecret.objects.create(marketplace=marketplace, digest=digest, sealed=sealed)
+        audit.record(Act.ADDRESS_REPLACED, marketplace)
     return secret
 
 
@@ -54,7 +56,11 @@ def end_old_addresses(marketplace: Marketplace) -> int:
 
     What is sent there from now on is kept and held for a person. The current address stays.
     """
-    return marketplace.webhook_secrets.filter(expires_at__gt=Now()).update(expires_at=Now())
+    with transaction.atomic():
+        ended = marketplace.webhook_secrets.filter(expires_at__gt=Now()).update(expires_at=Now())
+        if ended:
+            audit.record(Act.ADDRESSES_ENDED, marketplace)
+    return ended
 
 
 def current_secret(marketplace: Marketplace) -> WebhookSecret | None:
@@ -82,12 +88,13 @@ def save(integration: Integration, secret: str = "") -> None:
     at once.
     """
     with transaction.atomic():
+        before = audit.stored(integration)
         stored = Integration.objects.filter(pk=integration.pk)
         moved = stored.exclude(site=integration.site, url=integration.url).exists()
         if secret:
             integration.set_secret(secret)
         elif moved:
-            # What the site of before still answers says nothing about this one.
+            # What the old site still answers says nothing about this one.
             integration.secret_version += 1
         if secret or moved:
             integration.connection = Integration.Connection.UNKNOWN
@@ -96,6 +103,8 @@ def save(integration: Integration, secret: str = "") -> None:
         CallBudget.objects.get_or_create(integration=integration)
         if secret or moved:
             rate_limit.start_over(integration.pk)
+        act = Act.KEY_REPLACED if secret else Act.INTEGRATION_CHANGED
+        audit.record_change(act if before else Act.INTEGRATION_ADDED, integration, before)
 
 
 def expires(secret: str) -> bool:

@@ -51,7 +51,7 @@ _here = threading.local()  # .call: the call under way; .adapter and .pid: see a
 
 
 class Stage(StrEnum):
-    """How far a call has come."""
+    """How far a call has got."""
 
     START = "start"
     LOOK_UP = "look up"
@@ -94,7 +94,7 @@ def look_up(host: str, port: int, seconds: float) -> Addresses:
 
 @dataclass(slots=True)
 class CallDeadline:
-    """A call under way: when it ends (monotonic seconds) and how far it has come.
+    """A call under way: when it ends (monotonic seconds) and how far it has got.
 
     `may_connect` gets each IP address before it is used, `look_up` finds a host's addresses.
     """

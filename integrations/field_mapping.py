@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from django.db import transaction
 
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import FieldMapping, Integration
 
 
@@ -14,6 +16,7 @@ def fill(integration: Integration, wanted: Mapping[int, str]) -> int:
     their rows.
     """
     with transaction.atomic():
+        before = by_label(integration)
         known = {row.profile_field_id: row for row in integration.field_mappings.all()}
         gone = [row.pk for key, row in known.items() if key not in wanted]
         integration.field_mappings.filter(pk__in=gone).delete()
@@ -24,4 +27,17 @@ def fill(integration: Integration, wanted: Mapping[int, str]) -> int:
                 row.samcart_field = samcart_field
                 row.save()
                 changed += 1
+        note(integration, before)
     return changed
+
+
+def by_label(integration: Integration) -> dict[str, str]:
+    """{label of the signup field: SamCart name or slug}, as people read the mappings."""
+    rows = integration.field_mappings.select_related("profile_field")
+    return {str(row.profile_field): row.samcart_field for row in rows}
+
+
+def note(integration: Integration, before: dict[str, str]) -> None:
+    """Record how the site's mappings differ from before."""
+    after = by_label(integration)
+    audit.record_difference(Act.MAPPING_CHANGED, integration, before, after)

@@ -1,4 +1,4 @@
-"""What an answer told of an integration as a whole: that it is open, or what stops it."""
+"""What an answer says about an integration as a whole: that it is open, or what stops it."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +9,7 @@ from integrations.models import SiteAnswer
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How the integration stands; `error` is what stops it, or why nothing is known.
+    """The state of the integration; `error` is what stops it, or why nothing is known.
 
     `neutral`: it was found out by a call that concerns no customer.
     """
@@ -25,4 +25,4 @@ class Learning(Protocol):
     connected: bool
 
     def found(self, finding: Finding) -> None:
-        """An answer told how the integration as a whole stands."""
+        """Note what an answer said about the integration as a whole."""

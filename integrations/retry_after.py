@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 SHORTEST = 1.0
-LONGEST = 900.0  # nobody stops us for longer than 15 minutes
+LONGEST = 900.0  # no one may stop us for longer than 15 minutes
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 

@@ -1,4 +1,4 @@
-"""Finding customers by what somebody types: an e-mail or a part of it, names, in any script."""
+"""Finding customers by what a person types: an e-mail or a part of it, names, in any script."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ def customers(text: str, *, most: int) -> list[Customer]:
     """At most so many customers, by e-mail, for whom each word of the text begins a term.
 
     If there are none, those whose terms contain each word anywhere; that reads all terms. So an
-    empty answer means that nobody's e-mail and names contain these words.
+    empty answer means that no customer's e-mail and names contain these words.
     """
     pks = owners(SearchTerm.objects.all(), "customer", text, most=most)
     return list(Customer.objects.filter(pk__in=pks).order_by("email"))

@@ -14,7 +14,7 @@ from integrations.rate_limit import EpochNow, spacing
 
 @dataclass(slots=True)
 class Budget:
-    """A site's budget as it stands; times are seconds from now."""
+    """A site's budget now; times are seconds from now."""
 
     site: int
     blocked: str
@@ -46,7 +46,7 @@ class Budget:
 def lock(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
     """The budgets of these sites, locked inside the caller's transaction; none of a deleted site.
 
-    `calls_per_minute` tells the limit of each site; 0 is none.
+    `calls_per_minute` gives the limit of each site; 0 is none.
     """
     found = _locked(calls_per_minute)
     missing = calls_per_minute.keys() - found.keys()

@@ -22,7 +22,7 @@ MAX_CACHED = 1000
 class WebhookAddress:
     """An address of an account; `withdrawn` when its time was over as the database was asked.
 
-    `marketplace_id` is None when nobody knows whether the address is one.
+    `marketplace_id` is None when it is not known whether there is such an address.
     """
 
     marketplace_id: int | None
@@ -30,7 +30,7 @@ class WebhookAddress:
 
 
 def find(digest: str) -> WebhookAddress | None:
-    """The address with the secret of this digest, withdrawn or not; None when it is nobody's."""
+    """The address with the secret of this digest, withdrawn or not; None when there is none."""
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [now, digest])
@@ -50,5 +50,5 @@ def remembered(digest: str) -> WebhookAddress:
 
 
 def forget(digest: str) -> None:
-    """The address is nobody's any more."""
+    """The address does not exist any more."""
     _seen.pop(digest, None)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 
 from integrations.models import Product
+from rules import changing
 from rules.models import Rule, Scope
 
 
@@ -27,9 +27,7 @@ def copy(rules: Iterable[Rule], product: Product) -> tuple[int, list[str]]:
             enabled=rule.enabled,
         )
         try:
-            with transaction.atomic():
-                twin.full_clean()
-                twin.save()
+            changing.add(twin)
         except ValidationError as error:
             left.append(f"{rule.sentence()}: {' '.join(error.messages)}")
         else:

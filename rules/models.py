@@ -53,6 +53,19 @@ class Rule(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = RuleQuerySet.as_manager()
+    # What the audit compares, and what Undo restores.
+    audited = (
+        "marketplace",
+        "scope",
+        "product",
+        "trigger",
+        "integration",
+        "action",
+        "destination",
+        "ends_all",
+        "delay_days",
+        "enabled",
+    )
 
     class Meta:
         constraints = [
@@ -194,6 +207,8 @@ class NamedType(models.Model):
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="named_types")
     type = models.CharField(max_length=100)  # normalized
     trigger = models.CharField(max_length=40, choices=Trigger.choices)
+
+    audited = ("marketplace", "type", "trigger")
 
     class Meta:
         constraints = [

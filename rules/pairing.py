@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from integrations.models import Product
+from rules import changing
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -111,8 +112,7 @@ def add(rules: Iterable[Rule]) -> int:
     number = 0
     with transaction.atomic():
         for rule in rules:
-            rule.full_clean()
-            rule.save()
+            changing.add(rule)
             number += 1
     return number
 

@@ -30,7 +30,7 @@ class Trigger(models.TextChoices):
 
     @property
     def category(self) -> Category:
-        """The tab of SamCart's own rule form in which the trigger stands."""
+        """The tab of SamCart's own rule form that lists the trigger."""
         return Category.COURSES if self.value.startswith("course_") else Category.ECOMMERCE
 
     @property
@@ -151,7 +151,7 @@ OWN_NAMES: dict[str, Trigger] = {normalize_type(trigger.value): trigger for trig
 
 
 def from_type(text: str) -> Trigger | None:
-    """The trigger that a payload's `type` names, or None when nobody knows it."""
+    """The trigger that a payload's `type` names, or None for an unknown one."""
     word = normalize_type(text)
     return _BY_TYPE.get(word) or OWN_NAMES.get(word)
 

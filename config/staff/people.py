@@ -13,6 +13,8 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from config.staff import roles
+from integrations import audit
+from integrations.audit import Act
 
 OWNER = "Owner"
 # Each role with its meaning, the one with the least rights first.
@@ -81,6 +83,7 @@ def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
         person.first_name, _, person.last_name = name.partition(" ")
         person.username = person.email = email.lower()
         person.is_staff, person.is_superuser = True, role == OWNER
+        before = stored(person)
         if person.pk is None:
             person.set_unusable_password()
         person.save()
@@ -88,6 +91,16 @@ def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
         person.groups.remove(*Group.objects.filter(name__in=roles.ROLES))
         if role != OWNER:
             person.groups.add(Group.objects.get(name=role))
+        act = Act.PERSON_CHANGED if before else Act.PERSON_ADDED
+        audit.record_difference(act, person, before, stored(person))
+
+
+def stored(person: User) -> dict[str, str]:
+    """What the audit keeps of a person; nothing for somebody new."""
+    found = User.objects.filter(pk=person.pk).first() if person.pk else None
+    if found is None:
+        return {}
+    return {"name": found.get_full_name(), "email": found.email, "role": role_of(found)}
 
 
 def switch_off(person: User, *, by: User) -> None:
@@ -96,12 +109,15 @@ def switch_off(person: User, *, by: User) -> None:
         raise ValueError("You cannot switch yourself off. Ask another owner to do it.")
     with transaction.atomic():
         _stays_owned(person, by=by)
-        User.objects.filter(pk=person.pk).update(is_active=False)
+        if User.objects.filter(pk=person.pk, is_active=True).update(is_active=False):
+            audit.record(Act.PERSON_OFF, person)
 
 
 def switch_on(person: User) -> None:
     """Let the person in again, with the role and the password from before."""
-    User.objects.filter(pk=person.pk).update(is_active=True)
+    with transaction.atomic():
+        if User.objects.filter(pk=person.pk, is_active=False).update(is_active=True):
+            audit.record(Act.PERSON_ON, person)
 
 
 def new_link(person: User) -> Link:
@@ -119,6 +135,7 @@ def new_link(person: User) -> Link:
     token = default_token_generator.make_token(person)
     number = urlsafe_base64_encode(force_bytes(person.pk))
     until = timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
+    audit.record(Act.LINK_MADE, person, after={"until": until})
     return Link(reverse("admin:welcome", args=[number, token]), until)
 
 

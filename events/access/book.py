@@ -66,7 +66,7 @@ class Book:
         return [row for row in self.know(found) if row.pk not in mine and change.touches(row)]
 
     def know(self, found: Iterable[Grant]) -> list[Grant]:
-        """These rows, each as the one object that stands for it here."""
+        """These rows, each as the one object that is used for it here."""
         found = list(found)
         known = {row.pk: row for row in self._rows}
         new = [row for row in found if row.pk not in known]

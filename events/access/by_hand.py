@@ -3,6 +3,7 @@
 Like the inbox, a person decides under the lock of deciding.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -13,6 +14,8 @@ from events.access import history, ledger, students
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
 from events.queue.wake import wake
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Customer, Destination, Integration, ThinkificUser
 from integrations.samcart.normalize import examine_email, strip_invisible
 from rules import actions
@@ -60,13 +63,16 @@ def give(customer: Customer, destination: Destination, author: Author) -> EventL
         ledger.open_it(grant, ledger.Change.by_hand(grant, event))
         grant.save()
         _run(event, Effect.GIVES, grant, grant).save()
+        audit.record(Act.ACCESS_GIVEN, customer, after=_named([grant]), note=author.reason)
         wake()
     return event
 
 
 def note(customer: Customer, author: Author) -> EventLog:
     """Keep what the author has to say about the customer; nothing else happens."""
-    return _event(ByHand.NOTE, customer, author, status=EventLog.Status.NOTED)
+    with transaction.atomic():
+        audit.record(Act.NOTE_ADDED, customer, note=author.reason)
+        return _event(ByHand.NOTE, customer, author, status=EventLog.Status.NOTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,7 @@ def end(customer: Customer, key: str, author: Author) -> EventLog:
             grant.save(update_fields=["state", "ended_at", "decided_at", "because", "event"])
         first = holding.grants[0]
         _run(event, Effect.ENDS, first, first).save()
+        audit.record(Act.ACCESS_ENDED, customer, before=_named([first]), note=author.reason)
         wake()
     return event
 
@@ -155,8 +162,20 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
             _run(here, Effect.GIVES, grant, grant) for holding in moved for grant in holding.grants
         ]
         RuleRun.objects.bulk_create([*ending, *giving])
+        audit.record(
+            Act.ACCESS_MOVED,
+            customer,
+            before={"email": customer.readable_email},
+            after={"email": other.readable_email},
+            note=author.reason,
+        )
         wake()
     return other
+
+
+def _named(grants: Iterable[Grant]) -> dict[str, list[str]]:
+    """What these give, for the audit."""
+    return {"access": [f"{grant.name} on {grant.integration}" for grant in grants]}
 
 
 def _spec(integration: Integration, kind: str, effect: Effect) -> ActionSpec:

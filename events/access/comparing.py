@@ -18,6 +18,8 @@ from events.access import comparison_rows, comparison_scope, history
 from events.access.comparison import Kind
 from events.access.comparison_lease import Lease, LeaseLost, claim
 from events.models import ComparisonFinding, ComparisonRun
+from integrations import audit
+from integrations.audit import Act
 from integrations.errors import Refused
 from integrations.models import Integration
 from integrations.thinkific import enrollment_list
@@ -49,11 +51,12 @@ def start(site: Integration, *, by: str) -> ComparisonRun:
     found, _ = ComparisonRun.objects.get_or_create(
         integration=site, finished_at=None, defaults=begun
     )
+    audit.record(Act.COMPARED, site)
     return found
 
 
 def due() -> bool:
-    """Whether a comparison waits for somebody to go on with it."""
+    """Whether a comparison waits to be continued."""
     return ComparisonRun.objects.due().exists()
 
 

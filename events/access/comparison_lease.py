@@ -19,11 +19,11 @@ from integrations.models import CallBudget, Customer
 from integrations.thinkific.explain import explain_plainly
 from integrations.thinkific.session import Session
 
-# Whoever has not renewed it within this time has died over it.
+# A holder who has not renewed it within this time has died.
 LEASE = timedelta(seconds=90)
 # The calls of one step start within this time; with the last one's deadline it is inside the lease.
 CALLS_SECONDS = 60.0
-# So long a call waits for buyers before somebody else may go on.
+# A call waits this long for buyers before another process may go on.
 GIVE_WAY_SECONDS = 20.0
 LOOK_SECONDS = 0.2
 # After a fault the same call is sent again, so many seconds later.
@@ -35,7 +35,7 @@ LIMIT = f"Thinkific's limit of calls is used up. {TRIES_AGAIN}"
 
 
 class LeaseLost(Exception):
-    """Somebody else goes on with the comparison, or it was deleted."""
+    """Another process goes on with the comparison, or it was deleted."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Lease:
     is_over: bool = False
 
     def release(self) -> None:
-        """Let somebody else go on at once."""
+        """Let another process go on at once."""
         self._held().update(next_at=Now(), token=None)
 
     def session(self, customer: Customer | None = None) -> Session:
@@ -68,7 +68,7 @@ class Lease:
             run.save()
         self.run = run
         if connection.vendor == "sqlite":
-            # Nobody else could write meanwhile.
+            # Nothing else could write in the meantime.
             time.sleep(LEAVE_TIMES * (time.monotonic() - began))
 
     def put_off(self, error: Exception) -> None:

@@ -13,7 +13,7 @@ from integrations.models import Destination, Integration, Marketplace
 from rules import actions
 from rules.models import Rule
 
-# Grants that are listed in one transaction: on SQLite nobody else can write meanwhile.
+# Grants that are listed in one transaction: on SQLite nothing else can write in the meantime.
 CHUNK = 50
 
 

@@ -1,4 +1,4 @@
-"""What the actions of before the ledger left in Thinkific."""
+"""What the actions from before the ledger left in Thinkific."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is due when a run begins, by the ledger as it stands then."""
+"""What is due when a run begins, by the ledger at that moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

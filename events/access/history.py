@@ -40,7 +40,7 @@ def unread() -> History | None:
 
 
 def check() -> None:
-    """Raises ValueError with a sentence while some of it is unread: nobody decides before."""
+    """Raises ValueError with a sentence while some of it is unread: nothing is decided before."""
     if unread() is not None:
         raise ValueError(f"{WAIT}.")
 
@@ -117,7 +117,7 @@ def _decide_all(events: Sequence[int]) -> int:
 
 
 def _runs(events: Sequence[int]) -> Iterator[RuleRun]:
-    """The actions that changed somebody's access, or are going to, in the order of receipt."""
+    """The actions that changed a customer's access, or are going to, in the order of receipt."""
     runs = RuleRun.objects.filter(event__in=events, integration__isnull=False)
     runs = runs.exclude(Q(target="") | Q(customer=None) | Q(status=Status.HELD))
     runs = runs.exclude(code=DISMISSED, started_at=None)  # it was held

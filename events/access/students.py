@@ -13,7 +13,7 @@ def same_user(site: int, customer: Customer) -> set[int]:
 
 
 def same_users(whom: Iterable[Key]) -> Mapping[Key, set[int]]:
-    """The same for many: by site and customer, by their ids. Nobody for no customer."""
+    """The same for many: by site and customer, by their ids. None for no customer."""
     pairs = set(whom)
     known = ThinkificUser.objects.filter(
         integration__in={site for site, _ in pairs}, customer__in={who for _, who in pairs}

@@ -15,6 +15,8 @@ from events.deciding.batch import Batch
 from events.deciding.reading import LineItem, RuleBook
 from events.models import EventLog
 from events.queue.wake import wake
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Customer, Product
 from integrations.samcart.normalize import NO_EMAIL, examine_email, strip_invisible
 from integrations.samcart.parser import SaleEvent
@@ -70,6 +72,8 @@ def enter(order: Order, author: Author) -> EventLog:
         )
         storing.store_line(event, _line(sale, book), None, book, batch, set())
         batch.write()
+        entered = {"product": str(order.product), "order": order.order_id, "email": order.email}
+        audit.record(Act.ORDER_ENTERED, event, after=entered, note=author.reason)
         wake()
     return event
 

@@ -9,6 +9,8 @@ from django.db import transaction
 from events.deciding import inbox
 from events.models import EventLog
 from events.queue import wake
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Marketplace
 from integrations.samcart.parser import normalize_type
 from rules.models import NamedType
@@ -37,16 +39,25 @@ def name_type(marketplace: Marketplace, raw_type: str, trigger: str) -> int:
     if trigger not in Trigger.values:
         raise ValueError("Choose the trigger that this type means.")
     with transaction.atomic():
-        named, _ = NamedType.objects.get_or_create(
+        named, is_new = NamedType.objects.get_or_create(
             marketplace=marketplace, type=word, defaults={"trigger": trigger}
         )
         if named.trigger != trigger:
             label = Trigger(named.trigger).label
             raise ValueError(f"“{word}” is named {label} already. Delete that name first.")
+        if is_new:
+            audit.record_added(Act.TYPE_NAMED, [named])
         found = inbox.reread(marketplace.pk, word)
         if found:
             wake.wake()
     return found
+
+
+def forget(named: NamedType) -> None:
+    """Take the name away; what was decided because of it stays as it is."""
+    with transaction.atomic():
+        audit.record_deleted(Act.TYPE_UNNAMED, [named])
+        named.delete()
 
 
 def read_again_sentence(raw_type: str, trigger: str, found: int) -> str:

@@ -23,7 +23,7 @@ NOBODY = "So nobody could be enrolled or removed."
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """For whom a rule runs; `problem` says why nobody is known, where the order names a student."""
+    """For whom a rule runs; `problem` says why no one is known where the order names a student."""
 
     customer: Customer | None
     problem: str = ""
@@ -40,7 +40,7 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
         next_attempt_at=event.received_at + timedelta(seconds=settings.RETRY_DELAYS[0]),
         **RuleRun.copy_of(rule),
     )
-    # Of what is passed on, the receiver reads itself how the line stands.
+    # The receiver of what is passed on reads the state of the line itself.
     held = must_be_held(event, "" if rule.spec.passes_on else line.line_status)
     if whom.problem:
         run.status, run.code = RuleRun.Status.FAILED, STUDENT_EMAIL
@@ -91,7 +91,7 @@ def must_be_held(event: EventLog, line_status: str) -> str:
             "Release it if the customer has paid."
         )
     if event.trigger in REFUNDS and status in PAID - {""}:
-        # A body that repeats all lines of the order tells of each how it stands.
+        # A body that repeats all lines of the order has the state of each.
         return (
             f"SamCart sent a refund, and reports this line as {line_status}: it may be paid for as "
             "before. Release it if this line was refunded."

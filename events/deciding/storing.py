@@ -136,7 +136,7 @@ def _fill(event: EventLog, line: LineItem, batch: Batch) -> None:
     event.ordered_at = sale.ordered_at
     event.custom_fields = [asdict(each) for each in sale.custom_fields]
     # Read again, it may be months old: names are taken from it the first time only. And someone
-    # who only knows a withdrawn address must not rename anybody.
+    # who only knows a withdrawn address must not be able to rename customers.
     trusted = event.pk is None and not event.withdrawn
     event.customer = batch.customer(sale, rename=trusted)
     if event.customer is None:

@@ -20,7 +20,7 @@ from integrations.thinkific.site_check import Ask
 class Conversation:
     """The steps of a run, or (`run` is None) the question to a site whether it is open.
 
-    `request` is what the steps wait for: a call, or to know how the site stands. Once they have
+    `request` is what the steps wait for: a call, or the state of the site. Once they have
     ended, `outcome` or `error` says how.
     """
 

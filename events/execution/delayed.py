@@ -1,4 +1,4 @@
-"""Endings whose day has come: they are decided on as the ledger stands now."""
+"""Endings whose day has come: they are decided by the ledger as it is now."""
 
 import logging
 
@@ -11,6 +11,8 @@ from events.access.lock import lock
 from events.execution.results import refresh_event
 from events.models import RuleRun
 from events.models.runs import DELAYED, RuleRunQuerySet
+from integrations import audit
+from integrations.audit import Act
 
 log = logging.getLogger(__name__)
 AT_ONCE = 100
@@ -66,4 +68,8 @@ def _set_aside(pk: int, kind: str) -> None:
 
 def bring_forward(run: RuleRun) -> bool:
     """End the access now instead; whether it was still waiting."""
-    return bool(waiting().filter(pk=run.pk).update(next_attempt_at=Now()))
+    with transaction.atomic():
+        waited = bool(waiting().filter(pk=run.pk).update(next_attempt_at=Now()))
+        if waited:
+            audit.record(Act.ENDED_NOW, run)
+    return waited

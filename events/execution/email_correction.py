@@ -12,6 +12,8 @@ from events.deciding.reading import read
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun
 from events.queue.wake import wake
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Customer
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.samcart.parser import SaleEvent
@@ -62,6 +64,7 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         message = held or f"Queued for {customer.readable_email}, which {by} gave."
         queued = [_go_on(run, customer, message, held) for run in found]
         refresh_event(event.pk)
+        audit.record(Act.EMAIL_CORRECTED, event, after={"email": customer.readable_email})
         wake()
     return sum(queued)
 
@@ -92,7 +95,7 @@ def _withdrawn(event: EventLog, came: str) -> str:
 def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:
     """The customer with this address; a new one who pays gets the name that the body tells."""
     names = {}
-    # Someone who only knows a withdrawn address must not name anybody.
+    # Someone who only knows a withdrawn address must not be able to name customers.
     if sale and not event.withdrawn:
         names = {"first_name": sale.first_name, "last_name": sale.last_name}
     customer, _ = Customer.objects.get_or_create(

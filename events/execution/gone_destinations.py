@@ -10,8 +10,10 @@ from django.db.models.functions import Now
 
 from events.execution.results import refresh_event
 from events.models import RuleRun
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Destination
-from rules import actions
+from rules import actions, changing
 from rules.actions.enrollments import GONE
 from rules.models import Rule
 
@@ -30,8 +32,9 @@ def mark(destination: Destination, *, by: str) -> tuple[int, int]:
     Thinkific's answer, and rules that end access go on.
     """
     with transaction.atomic():
-        Destination.objects.filter(pk=destination.pk, gone_at=None).update(gone_at=Now())
-        rules = rules_giving(destination).filter(enabled=True).update(enabled=False)
+        if Destination.objects.filter(pk=destination.pk, gone_at=None).update(gone_at=Now()):
+            audit.record(Act.COURSE_GONE, destination)
+        rules = changing.switch(rules_giving(destination), on=False)
     message = (
         f"{destination} was marked as gone from Thinkific by {by}, so nobody is enrolled in it. "
         "Edit the rule, then retry."
@@ -56,7 +59,10 @@ def mark(destination: Destination, *, by: str) -> tuple[int, int]:
 
 def unmark(destination: Destination) -> None:
     """Mark it as there again. Its rules stay as they are."""
-    Destination.objects.filter(pk=destination.pk).update(gone_at=None)
+    with transaction.atomic():
+        gone = Destination.objects.filter(pk=destination.pk, gone_at__isnull=False)
+        if gone.update(gone_at=None):
+            audit.record(Act.COURSE_BACK, destination)
 
 
 def remove(destination: Destination) -> bool:
@@ -66,6 +72,7 @@ def remove(destination: Destination) -> bool:
         entry = Destination.objects.select_for_update().filter(pk=destination.pk, by_hand=True)
         unused = [row for row in entry if not row.rules.exists()]
         for row in unused:
+            audit.record(Act.COURSE_REMOVED, row)
             row.delete()
     return bool(unused)
 

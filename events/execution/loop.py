@@ -125,7 +125,7 @@ class Loop:
                 each.answer(rate_limit.NoSlot(AWAITED_SECONDS))
 
     def ask_paused(self, integration: Integration) -> None:
-        """Ask a site whose pause is over whether it is open, unless somebody does already."""
+        """Ask a site whose pause is over whether it is open, unless another process is asking."""
         if app_registry.of(integration).question is None:
             rate_limit.end_pause(integration.pk)
         elif not self._question(integration.pk):

@@ -18,6 +18,8 @@ from events.execution import retry_by_hand
 from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun, RuleTexts
 from events.queue import wake
+from integrations import audit
+from integrations.audit import Act
 from rules.engine import Reason
 
 Status = EventLog.Status
@@ -112,6 +114,8 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         made = _add(event, *found)
         refresh_event(event.pk)
+        if queued or made:
+            audit.record(Act.EVENT_RERUN, event)
     return queued + made
 
 

@@ -16,6 +16,8 @@ from events.execution import gone_destinations, messages
 from events.execution.results import refresh_event
 from events.models import EventLog, RuleRun
 from events.models.runs import DELAYED, DISMISSED
+from integrations import audit
+from integrations.audit import Act
 
 Status = RuleRun.Status
 NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
@@ -30,7 +32,7 @@ def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[s
     runs = list(runs)
     taken_back = {} if anyway else _taken_back(runs)
     reasons = {run.pk: why_not(run, anyway=anyway) or taken_back.get(run.pk, "") for run in runs}
-    return _queue_all(runs, reasons, anyway=anyway)
+    return _queue_all(runs, reasons, anyway=anyway, act=Act.DONE_ANYWAY if anyway else None)
 
 
 def give_again(runs: Iterable[RuleRun]) -> tuple[int, dict[str, int]]:
@@ -40,7 +42,8 @@ def give_again(runs: Iterable[RuleRun]) -> tuple[int, dict[str, int]]:
     Returns what `retry` returns.
     """
     runs = list(runs)
-    return _queue_all(runs, {run.pk: why_not_given_again(run) for run in runs}, anyway=False)
+    reasons = {run.pk: why_not_given_again(run) for run in runs}
+    return _queue_all(runs, reasons, anyway=False, act=Act.REPAIR_APPROVED)
 
 
 def why_not_given_again(run: RuleRun) -> str:
@@ -53,7 +56,7 @@ def why_not_given_again(run: RuleRun) -> str:
 
 
 def _queue_all(
-    runs: Iterable[RuleRun], reasons: Mapping[int, str], *, anyway: bool
+    runs: Iterable[RuleRun], reasons: Mapping[int, str], *, anyway: bool, act: Act | None
 ) -> tuple[int, dict[str, int]]:
     """Queue those for which there is no reason against it."""
     queued = 0
@@ -61,7 +64,7 @@ def _queue_all(
     wait = history.WAIT if history.unread() else ""
     for run in runs:
         reason = wait or reasons[run.pk]
-        if not reason and not _queue(run, anyway=anyway):
+        if not reason and not _queue(run, anyway=anyway, act=act or _act(run)):
             reason = "it has just changed"
         if reason:
             left[reason] = left.get(reason, 0) + 1
@@ -72,7 +75,10 @@ def _queue_all(
 
 def run_again(run: RuleRun) -> str:
     """Queue what was passed on to be sent once more, as a new message; why not, "" when it is."""
-    return why_not_again(run) or ("" if _queue(run, anyway=False) else "it has just changed")
+    if reason := why_not_again(run):
+        return reason
+    queued = _queue(run, anyway=False, act=Act.RUN_REPEATED)
+    return "" if queued else "it has just changed"
 
 
 def why_not_again(run: RuleRun) -> str:
@@ -94,7 +100,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
                 Q(status__in=[Status.FAILED, Status.HELD]) | Q(status=Status.WAITING, code=DELAYED),
                 pk=run.pk,
             )
-            number += open_runs.update(
+            dismissed = open_runs.update(
                 status=Status.SKIPPED,
                 code=DISMISSED,
                 message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
@@ -103,7 +109,15 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
             )
             decisions.waive([run])
             refresh_event(run.event_id)
+            if dismissed:
+                audit.record(Act.RUN_DISMISSED, run)
+        number += dismissed
     return number
+
+
+def _act(run: RuleRun) -> Act:
+    """What it is called to queue this run again."""
+    return Act.RUN_RELEASED if run.status == Status.HELD else Act.RUN_RETRIED
 
 
 def _taken_back(runs: list[RuleRun]) -> dict[int, str]:
@@ -124,12 +138,13 @@ def retried_sentence(queued: int, left: dict[str, int]) -> str:
     return ", ".join([f"{queued} queued", *others]) + "."
 
 
-def _queue(run: RuleRun, *, anyway: bool) -> bool:
+def _queue(run: RuleRun, *, anyway: bool, act: Act) -> bool:
     with transaction.atomic():
         lock()
         same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=run.status)
         if not same.exists():
             return False
+        audit.record(act, run)
         run.status, run.code, run.message = Status.WAITING, "queued", "Queued again."
         run.attempts = run.crashes = 0
         run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()

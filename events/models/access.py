@@ -12,7 +12,7 @@ OVER = ("ended", "waived")
 
 
 def _word(state: str) -> RawSQL:
-    """The state as it stands in the statement.
+    """The state, written into the statement.
 
     Of what is only given with the statement SQLite does not know that a partial index holds it.
     """

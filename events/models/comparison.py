@@ -12,7 +12,7 @@ from integrations.models import Customer, Integration
 
 class ComparisonQuerySet(models.QuerySet["ComparisonRun"]):
     def due(self) -> "ComparisonQuerySet":
-        """Those that somebody may go on with now."""
+        """Those that may be continued now."""
         return self.filter(finished_at=None, next_at__lte=Now())
 
     def held_by(self, pk: int, token: UUID | None) -> "ComparisonQuerySet":
@@ -21,7 +21,7 @@ class ComparisonQuerySet(models.QuerySet["ComparisonRun"]):
 
 
 class ComparisonRun(models.Model):
-    """A comparison of one site. What it needs to go on after a crash stands in its row.
+    """A comparison of one site. What it needs to go on after a crash is in its row.
 
     It lists what the ledger gives, reads the enrollments of each course, and then asks for each
     student who was not seen with access.

@@ -28,7 +28,7 @@ class ReceiptTime(Now):
 
 
 class Delivery(models.Model):
-    """One POST, as raw bytes. It is kept before anybody looks into it."""
+    """One POST, as raw bytes. It is kept before anything looks into it."""
 
     class State(models.TextChoices):
         NEW = "new", "Not read yet"
@@ -156,7 +156,7 @@ class EventLog(models.Model):
     by_hand = models.CharField(max_length=9, choices=ByHand.choices, blank=True, editable=False)
     author = models.CharField(max_length=150, blank=True, editable=False)
     author_note = models.TextField(blank=True, editable=False)
-    # A person has seen to what this event left undone: it needs nobody any more.
+    # A person has dealt with what this event left undone.
     dealt_with_at = models.DateTimeField(null=True, editable=False)
     dealt_with_by = models.CharField(max_length=150, blank=True, editable=False)
 

@@ -28,11 +28,11 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return self.filter(status=RuleRun.Status.WAITING, next_attempt_at__lte=Now())
 
     def lapsed(self) -> "RuleRunQuerySet":
-        """Running runs whose worker has not renewed the lease: it died or stands still."""
+        """Running runs whose worker has not renewed the lease: it died or hangs."""
         return self.filter(status=RuleRun.Status.RUNNING, lease_until__lt=Now())
 
     def orphaned(self) -> "RuleRunQuerySet":
-        """Waiting runs that nobody can ever carry out: their site or customer was deleted."""
+        """Waiting runs that can never be carried out: their site or customer was deleted."""
         gone = Q(integration=None) | self._without_a_needed_customer()
         return self.filter(gone, status=RuleRun.Status.WAITING)
 
@@ -137,7 +137,7 @@ class RuleRun(models.Model):
     message_id = models.UUIDField(null=True, default=uuid4, editable=False)
 
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.WAITING)
-    # Why it stands so: for scripts and for our own logic, the same whatever the message says.
+    # Why it has this status: for scripts and for our own logic, the same whatever the message says.
     code = models.CharField(max_length=40, blank=True)
     message = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)

@@ -64,7 +64,7 @@ def wait_for(delivery: Delivery, seconds: float) -> list[EventLog]:
 
 
 def _stuck(run: RuleRun) -> bool:
-    """Whether it waits for longer than anybody wants to look on."""
+    """Whether it waits for longer than a person wants to watch."""
     if run.status != RuleRun.Status.WAITING or run.integration is None:
         return False
     _, pause = rate_limit.blocked_for(run.integration.pk)

@@ -31,10 +31,10 @@ from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
 
 log = logging.getLogger(__name__)
-# For addresses that were never seen in use: anybody can make those up.
+# For addresses that were never seen in use: anyone can make those up.
 MAX_UNKNOWN = 1000
 MAX_UNKNOWN_BYTES = 64 * 1024 * 1024
-# A half-written file was never acknowledged. After so long nobody writes it any more.
+# A half-written file was never acknowledged. After so long nothing writes it any more.
 STALE_SECONDS = 3600
 KNOWN, UNKNOWN, SET_ASIDE = ".known", ".unknown", ".aside"
 # What a file tells of its delivery, beside the body, which comes after the first line.
@@ -295,7 +295,7 @@ def _read(file: Path) -> Spooled:
 
 
 def _find_door(spooled: Spooled) -> bool:
-    """Fill in whose it is, by what the database says now; False when that is nobody.
+    """Fill in whose it is, by what the database says now; False when there is no such account.
 
     An address that was deleted since it was seen in use may have been deleted for a reason:
     what came to it is held for a person, as for one that was withdrawn.

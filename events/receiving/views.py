@@ -116,7 +116,7 @@ def _whose(
 def _address_of(
     digest: str, timeout: DatabaseTimeout, *, posted: bool
 ) -> tuple[WebhookAddress | None, bool]:
-    """Whose address it is, None for nobody's, and whether the database is within reach.
+    """Whose address it is, None for an unknown one, and whether the database is within reach.
 
     It is not asked of an address that it has found before: when it stores what was posted there,
     it looks it up anyway. Of another one not even the body is read before it has answered.
@@ -160,7 +160,7 @@ def _give_up(error: Exception, timeout: DatabaseTimeout) -> None:
 
 
 def _has_no_length(request: HttpRequest) -> bool:
-    """Whether a body may follow that nobody reads: HTTP/1.0 may end it by closing."""
+    """Whether a body may follow that is not read: HTTP/1.0 may end it by closing."""
     headers = request.META
     told = headers.get("CONTENT_LENGTH") or headers.get("HTTP_TRANSFER_ENCODING")
     return headers.get("SERVER_PROTOCOL") == "HTTP/1.0" and not told

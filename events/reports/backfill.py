@@ -79,7 +79,7 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     """
     found = matched_nothing(*rules, product=product)
     found = found.select_related("customer", "product", "delivery")
-    # The bodies may be large, and nobody reads them here.
+    # The bodies may be large, and are not needed here.
     events = list(found.defer("delivery__body", "delivery__query")[: MAX_EVENTS + 1])
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)

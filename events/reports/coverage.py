@@ -166,7 +166,7 @@ def _row(
 
 
 def _place(row: Coverage) -> tuple[bool, bool, str, int]:
-    """Where it stands: what needs a person, global rules, then by name."""
+    """Its place: what needs a person, global rules, then by name."""
     product = row.product
     if product is None:
         return not row.needs_a_person, False, row.marketplace.name, row.marketplace.pk

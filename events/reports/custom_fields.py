@@ -11,7 +11,7 @@ def seen_lately() -> list[str]:
     """Names of custom fields in the latest events, in the order of the alphabet.
 
     A field without a name is suggested by its slug. Names that differ only in capitals are one
-    name, and those that nobody could type are left out.
+    name, and those that cannot be typed are left out.
     """
     newest = EventLog.objects.order_by("-received_at", "-pk")
     found: dict[str, str] = {}

@@ -116,7 +116,7 @@ def _nothing_goes_on(
 
 
 def _of_others(customer: Customer) -> list[Sentence]:
-    """Whose access the customer's events were about, where that is somebody else."""
+    """Whose access the customer's events were about, where that is someone else."""
     events = EventLog.objects.filter(customer=customer).order_by("-received_at", "-pk")
     runs = RuleRun.objects.filter(event__in=list(events.values_list("pk", flat=True)[:MAX_ROWS]))
     runs = runs.exclude(customer=customer).exclude(customer=None).exclude(target="")
@@ -143,7 +143,7 @@ def _about(run: RuleRun, student: Customer) -> str:
 
 
 def _paid_by_others(customer: Customer) -> list[Sentence]:
-    """Who paid for what the customer was to get, where that is somebody else."""
+    """Who paid for what the customer was to get, where that is someone else."""
     runs = RuleRun.objects.filter(
         customer=customer, event__trigger=Trigger.PRODUCT_PURCHASED, event__customer__isnull=False
     )
@@ -163,7 +163,7 @@ def _paid_by_others(customer: Customer) -> list[Sentence]:
 
 
 def _without_student(customer: Customer) -> list[Sentence]:
-    """What the customer paid for and nobody got, because the student's address cannot be used."""
+    """What the customer paid for and no one got, because the student's address cannot be used."""
     runs = RuleRun.objects.filter(
         event__customer=customer, status=RuleRun.Status.FAILED, code=STUDENT_EMAIL
     )

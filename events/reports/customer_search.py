@@ -1,4 +1,4 @@
-"""Finding a customer by whatever somebody knows: e-mail or a part of it, name, order number."""
+"""Finding a customer by what a person knows: e-mail or a part of it, name, order number."""
 
 import difflib
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ LONGEST = 320
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What fits: customers, and events of nobody, because their e-mail address cannot be used.
+    """What fits: customers, and events without one, because their e-mail address cannot be used.
 
     When nothing does, `similar` ones have an address that looks like what was typed, and `unseen`
     tells what the search cannot see into. `only` is the one person the term can mean.
@@ -53,7 +53,7 @@ class Unseen:
 
 
 def find(term: str) -> SearchResult:
-    """At most fifty of each; an exact e-mail or order number stands for itself."""
+    """At most fifty of each; an exact e-mail or order number is the only result."""
     word = visible(term[:LONGEST])
     if not word:
         return SearchResult()

@@ -197,7 +197,7 @@ def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rul
 
 
 def not_understood() -> int:
-    """Events that nobody could read, or whose type nobody knows, and nobody has dealt with."""
+    """Events that could not be read or whose type is unknown, and that wait for a person."""
     return _at_most(review.not_understood())
 
 

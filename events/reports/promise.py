@@ -17,7 +17,7 @@ LATELY = timedelta(days=30)
 WEEK = timedelta(days=7)
 # What was bought a moment ago is on its way.
 MOMENT = timedelta(minutes=2)
-# Beyond this many nobody asks for the exact number.
+# Beyond this many the exact number does not matter.
 MAX_COUNT = 10_000
 # So many of them are listed, the newest.
 LISTED = 1000

@@ -20,7 +20,7 @@ def reply(
     owed: Collection[EventLog],
     besides: Collection[EventLog] = (),
 ) -> str:
-    """A letter that can be sent as it stands.
+    """A letter that can be sent as it is.
 
     `owed` was paid for and gave nothing. For the events of `besides` something was done that
     gives no access.

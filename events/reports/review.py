@@ -1,9 +1,12 @@
-"""What still needs a person, and that somebody has seen to it."""
+"""What still needs a person, and how it is marked as dealt with."""
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from events.models import EventLog
+from integrations import audit
+from integrations.audit import Act
 from rules.triggers import Trigger
 
 Status = EventLog.Status
@@ -19,12 +22,12 @@ def gave_nothing() -> QuerySet[EventLog]:
 
 
 def not_understood() -> QuerySet[EventLog]:
-    """Events that could not be read, or whose type nobody knows."""
+    """Events that could not be read, or whose type is unknown."""
     return EventLog.objects.filter(NOT_UNDERSTOOD)
 
 
 def needs_a_person(event: EventLog) -> bool:
-    """Whether this event was left undone and nobody has dealt with it."""
+    """Whether this event was left undone and is not marked as dealt with."""
     if event.dealt_with_at is not None:
         return False
     paid = event.gave_nothing and event.trigger == Trigger.PRODUCT_PURCHASED
@@ -35,4 +38,6 @@ def mark_reviewed(events: QuerySet[EventLog], *, by: str) -> int:
     """Note that this person has dealt with those that were left undone; how many they were."""
     undone = EventLog.objects.filter(GAVE_NOTHING | NOT_UNDERSTOOD)
     chosen = undone.filter(pk__in=list(events.order_by().values_list("pk", flat=True)))
-    return chosen.update(dealt_with_at=Now(), dealt_with_by=by[:150])
+    with transaction.atomic():
+        audit.record_all(Act.EVENT_DISMISSED, chosen)
+        return chosen.update(dealt_with_at=Now(), dealt_with_by=by[:150])

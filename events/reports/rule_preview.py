@@ -24,7 +24,7 @@ NAMED = 10
 
 
 class Effect(StrEnum):
-    """What the rule would have done for somebody."""
+    """What the rule would have done for one customer."""
 
     GIVEN = "given"
     HAD_IT = "had_it"

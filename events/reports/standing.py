@@ -1,6 +1,6 @@
-"""How each course and bundle stands for a student: read from the grants, and the actions on them.
+"""The state of each course and bundle for a student: read from the grants, and the actions on them.
 
-What somebody changed by hand in Thinkific is only known by asking there.
+What a person changed by hand in Thinkific is only known by asking there.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from rules.actions.endings import KEPT
 
 Status, Source = RuleRun.Status, Grant.Source
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
-# The newest of them decide; nobody has so many.
+# The newest of them decide; no one has so many.
 MAX_ROWS = 500
 
 

@@ -65,7 +65,7 @@ class Sentence:
 
 
 def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
-    """How each course and bundle stands for the customer, and why, the newest first."""
+    """The state of each course and bundle for the customer, and why, newest first."""
     found = standings(customer)
     undecided = [each.undecided for each in found]
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])

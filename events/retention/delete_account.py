@@ -7,7 +7,10 @@ from django.db import transaction
 
 from events.models import Delivery, EventLog, Grant
 from events.retention.batches import in_batches
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Marketplace
+from rules import changing
 
 # Nothing on the page is counted further.
 MAX_COUNT = 10_000
@@ -56,8 +59,9 @@ def delete(marketplace: Marketplace) -> bool:
     """
     until = time.monotonic() + SECONDS
     with transaction.atomic():
-        marketplace.webhook_secrets.all().delete()
-        marketplace.rules.all().delete()
+        changing.delete(marketplace.rules.all())
+        if marketplace.webhook_secrets.all().delete()[0]:
+            audit.record(Act.ADDRESSES_ENDED, marketplace, note="The account is being deleted.")
     deliveries = Delivery.objects.filter(marketplace=marketplace)
     grants = Grant.objects.filter(marketplace=marketplace)
     over = in_batches(
@@ -66,7 +70,9 @@ def delete(marketplace: Marketplace) -> bool:
         grants, lambda some: some.update(marketplace=None, product=None), size=BATCH, until=until
     )
     if over:
-        marketplace.delete()
+        with transaction.atomic():
+            audit.record_deleted(Act.ACCOUNT_DELETED, [marketplace])
+            marketplace.delete()
     return over
 
 

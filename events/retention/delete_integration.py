@@ -11,7 +11,10 @@ from django.db.models import QuerySet
 from events.models import Grant, RuleRun
 from events.reports import backlog
 from events.retention.batches import in_batches
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import ApiCall, Integration, Intent, ThinkificUser
+from rules import changing
 
 # Changed in one transaction: on SQLite nothing can be received as long as it lasts.
 BATCH = 500
@@ -68,7 +71,7 @@ def delete(integration: Integration) -> bool:
     until = time.monotonic() + SECONDS
     with transaction.atomic():
         Integration.objects.filter(pk=integration.pk).update(enabled=False)
-        integration.rules.update(enabled=False)
+        changing.switch(integration.rules.all(), on=False)
 
     def change_all(model: Any, change: Callable[[QuerySet[Any]], object]) -> bool:
         rows = model._default_manager.filter(integration=integration)
@@ -82,5 +85,8 @@ def delete(integration: Integration) -> bool:
         and change_all(Intent, lambda intents: intents.delete())
     )
     if over:
-        integration.delete()
+        with transaction.atomic():
+            changing.note_deleted(integration.rules.all())
+            audit.record_deleted(Act.INTEGRATION_DELETED, [integration])
+            integration.delete()
     return over

@@ -86,7 +86,7 @@ def work_off(
             after = page[-1]
         yield after, number
         if not (number or task.time):
-            return  # somebody else needs what is left
+            return  # what is left is still needed
 
 
 def would_remove(task: RetentionTask) -> int:
@@ -112,7 +112,7 @@ def _remove(task: RetentionTask, pks: list[Any], leave: Callable[[float], object
                 number += task.remove(few) if few else 0
                 if time.monotonic() - began > HOLD_SECONDS / 2:
                     break
-        # On SQLite nobody else can write meanwhile; PostgreSQL is only spared the load.
+        # On SQLite nothing else can write in the meantime; PostgreSQL is only spared the load.
         times = LEAVE_TIMES if connection.vendor == "sqlite" else 1
         leave(times * (time.monotonic() - began))
     return number

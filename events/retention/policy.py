@@ -31,7 +31,8 @@ from events.models import (
     RuleTexts,
 )
 from events.reports.review import NOT_UNDERSTOOD
-from integrations.models import ApiCall
+from integrations import audit
+from integrations.models import ApiCall, AuditEntry
 
 Status = EventLog.Status
 # What still waits for Thinkific or for a person is never too old.
@@ -215,6 +216,10 @@ def _texts_that_go(pks: Sequence[int]) -> list[int]:
     return list(_unused_texts().filter(pk__in=pks).values_list("pk", flat=True))
 
 
+def _audit() -> QuerySet[AuditEntry]:
+    return _older(AuditEntry, "at", settings.KEEP_AUDIT_DAYS)
+
+
 def _stale_wake_ups() -> QuerySet[OrmQ]:
     return OrmQ.objects.filter(lock__lt=Now() - WAKE_UP_KEPT)  # type: ignore[no-any-return]
 
@@ -287,6 +292,9 @@ TASKS = (
         _unused_texts,
         _deleting(RuleTexts),
         _texts_that_go,
+    ),
+    RetentionTask(
+        "audit", "entry of who changed what", "entries of who changed what", _audit, audit.remove
     ),
     RetentionTask(
         "tasks", "result of a task", "results of tasks", Task.objects.all, _deleting(Task)

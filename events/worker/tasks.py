@@ -44,7 +44,7 @@ def work() -> None:
             until = time.monotonic() + TIDY_SHARE * settings.TASK_SECONDS
             housekeeping.go_on(until=until, enough=scheduler.work_due)
     except Exception as error:
-        # A task that raises helps nobody: the scheduler wakes the next one within a second.
+        # A task that raises is no help: the scheduler wakes the next one within a second.
         log.error("work_broke_off", extra={"error": type(error).__name__})
 
 
@@ -87,7 +87,7 @@ def _go_on(loop: Loop, inbox: Inbox) -> bool:
             look_at = began + PAUSE_SECONDS
         if stopping:
             loop.claim_until = 0.0
-        # On SQLite nobody else could write while the inbox did.
+        # On SQLite nothing else could write while the inbox did.
         leave = LEAVE_TIMES * (time.monotonic() - began) if connection.vendor == "sqlite" else 0.0
         busy = loop.turn(wait=leave if read else PAUSE_SECONDS)
         if read and not busy:

@@ -1,6 +1,7 @@
 """Everything Admit knows of the outside: SamCart's side, Thinkific's side, and the calls."""
 
 from integrations.models.api_call import ApiCall
+from integrations.models.audit import Act, AuditEntry
 from integrations.models.call_budget import CallBudget, SiteAnswer
 from integrations.models.samcart import (
     Customer,
@@ -19,7 +20,9 @@ from integrations.models.thinkific import (
 )
 
 __all__ = [
+    "Act",
     "ApiCall",
+    "AuditEntry",
     "CallBudget",
     "Customer",
     "Destination",

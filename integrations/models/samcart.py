@@ -19,6 +19,8 @@ class Marketplace(models.Model):
     own_rules_off = models.BooleanField("SamCart's own Thinkific rules are off", default=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    audited = ("name", "own_rules_off")
+
     class Meta:
         verbose_name = "SamCart account"
         permissions = [("see_address_marketplace", "Can see and renew the webhook address")]
@@ -69,6 +71,7 @@ class Product(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = ProductQuerySet.as_manager()
+    audited = ("marketplace", "kind", "external_id", "name")
 
     class Meta:
         constraints = [

@@ -13,7 +13,7 @@ from integrations.samcart.custom_fields import answers
 class Integration(models.Model):
     """What a rule acts on: a Thinkific site with its key, or a URL that is notified.
 
-    `integrations.app_registry` tells what differs between the apps.
+    `integrations.app_registry` has what differs between the apps.
     """
 
     class App(models.TextChoices):
@@ -54,6 +54,19 @@ class Integration(models.Model):
     connection_message = models.TextField(blank=True, editable=False)
     refreshed_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    # What the audit compares. An address to post to may hold a secret of its receiver.
+    audited = (
+        "name",
+        "app",
+        "site",
+        "secret_expires_on",
+        "welcome_emails_on",
+        "send_welcome_email",
+        "student_field",
+        "enabled",
+    )
+    audited_secrets = ("sealed_secret", "url")
 
     class Meta:
         constraints = [
@@ -119,7 +132,7 @@ class Destination(models.Model):
     name = models.CharField(max_length=255)
     published = models.BooleanField(default=True)
     private = models.BooleanField(null=True)
-    # Of a bundle: the ids of its courses, as far as Thinkific told them.
+    # Of a bundle: the ids of its courses, as far as Thinkific named them.
     course_ids = models.JSONField(default=list, blank=True)
     # Entered by a person by its number, and not listed since.
     by_hand = models.BooleanField(default=False)

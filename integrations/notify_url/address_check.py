@@ -27,7 +27,7 @@ EMPTY = "Enter the address of the receiver, for example https://example.com/hook
 UNUSABLE = "That is not an address on the web. Copy it once more, from https:// to its end."
 NO_HTTP = (
     "The address must begin with https://. What SamCart sends holds personal data, "
-    "which anybody on the way could read otherwise."
+    "which anyone on the way could read otherwise."
 )
 WITH_USER = (
     "The address must not contain a user name or a password. "

@@ -26,7 +26,7 @@ _HEADER = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 def _nothing(*_: object) -> None:
-    """What happens before and after a call when nobody asked for more."""
+    """The default for what happens before and after a call."""
 
 
 class Client:

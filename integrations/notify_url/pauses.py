@@ -24,7 +24,7 @@ AWAY_SECONDS = 30.0
 def checked(
     attempt: Learning, steps: Generator[HttpPost, Answer, T], /
 ) -> Generator[HttpPost, Answer, T]:
-    """The steps, noting in the attempt what each answer tells of the receiver.
+    """The steps, noting in the attempt what each answer says about the receiver.
 
     A receiver that asks for a pause gets it from all; the message itself counts the attempt and
     comes back by its schedule, or else a receiver that asks each time would never end it.
@@ -33,7 +33,7 @@ def checked(
 
 
 def found(error: OutsideError) -> Finding:
-    """What an error tells of its receiver: LIMITED, UNKNOWN when it gave no answer, else OPEN."""
+    """What an error says about its receiver: LIMITED, UNKNOWN when it gave no answer, else OPEN."""
     if isinstance(error, LimitReached) or (isinstance(error, Retry) and error.seconds is not None):
         return Finding(SiteAnswer.LIMITED, error)
     if error.status is None:
@@ -44,7 +44,7 @@ def found(error: OutsideError) -> Finding:
 def take_effect(integration: Integration, finding: Finding) -> None:
     """Note whether the receiver can be reached, and pause it where it is to be left alone.
 
-    What the address of before did, or one with another secret, pauses nothing.
+    What the old address did, or the same one with another secret, pauses nothing.
     """
     error = finding.error
     reached = finding.state != SiteAnswer.UNKNOWN

@@ -19,7 +19,7 @@ TEST_HEADER = "admit-test"
 def send(integration: Integration, body: bytes, *, trigger: str) -> Answer:
     """Post `body`, JSON, signed like any message and marked as a test; the receiver's answer.
 
-    It also tells whether the receiver can be reached: a success ends its pause, and what
+    It also shows whether the receiver can be reached: a success ends its pause, and what
     `pauses.found` says of an error takes effect. Raises what a client raises, and SecretUnreadable.
     """
     sent: list[Exchange] = []

@@ -75,7 +75,7 @@ def read_object(body: bytes, content_type: str = "") -> JsonObject:
 def needed(found: JsonObject, key: str) -> object:
     """Return `found[key]`, None when absent. Raises Unreadable when the key came twice.
 
-    Which of two values the sender meant cannot be known, and a wrong guess enrolls somebody else.
+    Which of two values was meant cannot be known, and a wrong guess enrolls the wrong person.
     """
     if isinstance(found, DoubledObject) and key in found.doubled:
         raise Unreadable(f'The body names "{key[:40]}" twice in one place; which one holds?')

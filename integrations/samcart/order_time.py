@@ -10,7 +10,7 @@ _MILLISECONDS = 1e11  # as seconds this would be the year 5138
 def read_moment(value: object) -> datetime | None:
     """An aware time between the years 2000 and 2100; None for everything else.
 
-    A time without an offset is none: nobody says in which zone it is meant.
+    A time without an offset is not used: nothing says which zone it is in.
     """
     found: datetime | None = None
     try:

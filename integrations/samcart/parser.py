@@ -1,6 +1,6 @@
 """One SamCart webhook body -> the sale events in it.
 
-What is known of these bodies, and how surely, stands with the samples in `tests/payloads/`:
+What is known of these bodies, and how surely, is noted beside the samples in `tests/payloads/`:
 `products` as a list was seen in a real log, one `product` and the comma-joined form are read by
 public consumers, the Courses bodies are inferred. Hence both product keys are read, in any mix.
 """
@@ -64,7 +64,7 @@ class SaleEvent:
     transaction_id: str = ""
     custom_fields: tuple[CustomField, ...] = ()
     line_status: str = ""  # as sent ("Charged", "Declined"); "" when the body gives none
-    ordered_at: datetime | None = None  # aware; None when the order tells no usable time
+    ordered_at: datetime | None = None  # aware; None when the order has no usable time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def parse(body: bytes, content_type: str = "", content_encoding: str = "") -> li
     """Return the sale events of a webhook body, one per product or course, at least one.
 
     Raises Unreadable, and nothing else, when the body is damaged or a part that decides who gets
-    what is missing its meaning. A missing or unusable e-mail address is told in the event.
+    what is missing its meaning. A missing or unusable e-mail address is noted in the event.
     """
     found = read_object(opened(body, content_encoding), content_type)
     whole = _without_product(found)
@@ -171,7 +171,7 @@ def _part(found: JsonObject, key: str) -> JsonObject:
 def _lines(found: JsonObject) -> list[_Line]:
     """Return one line per distinct product or course.
 
-    The same id on two lines gives one: nobody needs to be enrolled twice.
+    The same id on two lines gives one: no one needs to be enrolled twice.
     """
     lines: dict[tuple[str, str, str], _Line] = {}
     for key, kind in (("product", "product"), ("products", "product"), ("course", "course")):

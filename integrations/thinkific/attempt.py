@@ -159,7 +159,7 @@ class Attempt:
         self.former, self.account = self.account, None
 
     def found(self, finding: Finding) -> None:
-        """An answer told how the site as a whole stands."""
+        """Note what an answer said about the site as a whole."""
         self.connected = finding.state == SiteAnswer.OPEN
         self.notes.append(finding)
 

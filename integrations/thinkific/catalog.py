@@ -8,7 +8,8 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from integrations import rate_limit
+from integrations import audit, rate_limit
+from integrations.audit import Act
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.thinkific import explain
@@ -131,7 +132,7 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
 def refresh(integration: Integration, *, until: float = float("inf")) -> Changes:
     """Read the site's catalog and store it, because a person asks; raises what `read` raises.
 
-    A pause puts nobody off who wants to know now: the answer makes a new one where it must.
+    A pause does not put off a person who asks: the answer makes a new one where it must.
     """
     rate_limit.unblock(integration.pk)
     changes = store(integration, read(integration, until=until))
@@ -154,9 +155,11 @@ def by_number(integration: Integration, kind: str, number: int, name: str) -> De
 
 def enter(row: Destination) -> None:
     """Keep what `by_number` made of a person's entry; a refresh leaves it as it is."""
-    Destination.objects.bulk_create(
-        [row], update_conflicts=True, unique_fields=_KEY, update_fields=_ENTERED
-    )
+    with transaction.atomic():
+        Destination.objects.bulk_create(
+            [row], update_conflicts=True, unique_fields=_KEY, update_fields=_ENTERED
+        )
+        audit.record(Act.COURSE_ENTERED, row, after={"external_id": row.external_id})
 
 
 def _note_unreachable(integration: Integration, message: str) -> None:
@@ -190,7 +193,7 @@ def _store_destinations(
         new[kind] += row.pk is None or not row.listed
         _save_changed(row, values | listed)
     left = [row for key, row in known.items() if key not in found.destinations and row.listed]
-    # Of a bundle nobody tells the courses any more: each action asks for them.
+    # The courses of a bundle are not listed any more: each action asks for them.
     Destination.objects.filter(pk__in=[row.pk for row in left]).update(
         unlisted_at=Now(), course_ids=[]
     )

@@ -28,7 +28,7 @@ _SHORTEST_HIDDEN = 6  # hiding every "a" would hide nothing and spoil everything
 
 
 def _nothing(*_: object) -> None:
-    """What happens before and after a call when nobody asked for more."""
+    """The default for what happens before and after a call."""
 
 
 class Client:

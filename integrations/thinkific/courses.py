@@ -58,7 +58,7 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
     try:
         answer = yield Post("/enrollments", body, target)
     except Refused as error:
-        # Somebody else enrolled the user meanwhile: then there is a row to widen.
+        # Someone else enrolled the user in the meantime: then there is a row to widen.
         if error.status not in {409, 422} or error.says("could not be found"):
             raise
         rows = yield from read(user, course_id)

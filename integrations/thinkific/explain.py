@@ -1,4 +1,4 @@
-"""Why a site could not be read, told to a person who asked for it and waits."""
+"""Why a site could not be read, for a person who asked and is waiting."""
 
 import math
 

@@ -55,7 +55,7 @@ def _from_address(pasted: str, kind: Kind, site: str) -> str:
 def _check_school(pasted: str, site: str) -> None:
     host = host_of(pasted)
     if not host.endswith(".thinkific.com"):
-        return  # the school's own domain, which nobody tells us
+        return  # the school's own domain, which we have no way to know
     try:
         school = subdomain(host)
     except ValueError:

@@ -1,6 +1,6 @@
 """What is sent of a person, and what is left of it when Thinkific refuses a part.
 
-Thinkific does not say which names and values it takes, and tells what it refused in many shapes:
+Thinkific does not say which names and values it takes, and reports what it refused in many shapes:
 by name, by a field's label or number, in a sentence, or not at all.
 """
 

@@ -1,7 +1,7 @@
 """Reads Thinkific's rate-limit headers: how many seconds to pause.
 
 Thinkific's documents call `RateLimit-Reset` an epoch time in one place and a duration in another,
-and in practice it holds epoch milliseconds; what stands before it (Cloudflare) sends
+and in practice it holds epoch milliseconds; what is in front of it (Cloudflare) sends
 `Retry-After`. So every form is read, and none of them can stop a site for longer than 15 minutes.
 """
 

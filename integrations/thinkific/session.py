@@ -1,4 +1,4 @@
-"""Carries steps out while somebody waits for them: a person at a page, or a command.
+"""Carries steps out while someone waits for them: a person at a page, or a command.
 
 What the worker does for customers is in `events.execution.loop`; both take the same slots.
 """

@@ -41,7 +41,7 @@ BELIEVED_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Wants to know how the site stands; the answer is a SiteAnswer.
+    """A question to the site about its state; the answer is a SiteAnswer.
 
     An answer is believed when it is at most `max_age` seconds old; None: when it came after the
     last call was begun.
@@ -130,7 +130,7 @@ def ask() -> Steps[Finding]:
 
 
 def what_it_tells(error: OutsideError) -> Finding:
-    """What the answer to one call that concerns no customer tells of the site."""
+    """What the answer to one call that concerns no customer says about the site."""
     match error:
         case KeyRejected(status=403):  # it may be the role's, for this path alone
             return Finding(SiteAnswer.UNKNOWN, error)
@@ -144,7 +144,7 @@ def what_it_tells(error: OutsideError) -> Finding:
 
 
 def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
-    """What the refusal of a customer's call is, now that it is known how the site stands.
+    """What the refusal of a customer's call is, now that the site's state is known.
 
     What stops the whole site is KeyRejected, LimitReached or rate_limit.SiteBlocked; what concerns
     this call alone is Refused or Retry.

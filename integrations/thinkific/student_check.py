@@ -16,7 +16,7 @@ Kind = Destination.Kind
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """One course of the student: whether it opens now, and a word on how it stands."""
+    """One course of the student: whether it opens now, and its state in a word."""
 
     course_id: int
     name: str

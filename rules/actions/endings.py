@@ -12,7 +12,7 @@ from rules.actions.spec import ActionInput, ActionOutcome
 
 # Of a run that was to end what something else still gives.
 KEPT = "kept"
-# Of a run that gave the course its end of before the purchase again.
+# Of a run that put back the end date that the course had before the purchase.
 PUT_BACK = "put_back"
 
 

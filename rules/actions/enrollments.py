@@ -163,7 +163,7 @@ def _gone(effect: Effect, action_input: ActionInput) -> str:
 def _planned_calls(
     effect: Effect, target: Destination.Kind, *, known: bool, fills_fields: bool = False, **_: str
 ) -> list[PlannedCall]:
-    """The calls in order, as far as can be told without asking Thinkific.
+    """The calls in order, as far as they are known without asking Thinkific.
 
     `known`: whether Admit remembers the customer's student on that site. `fills_fields`:
     whether the order brings signup fields that a known student does not have yet.

@@ -61,7 +61,7 @@ class ActionInput:
 
 @dataclass(frozen=True, slots=True)
 class ActionOutcome:
-    """What an action has come to: a code that stays the same, and one sentence."""
+    """What came of an action: a code that stays the same, and one sentence."""
 
     code: str
     message: str

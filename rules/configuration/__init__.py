@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from django.db import IntegrityError, transaction
 
+from integrations import audit
+from integrations.audit import Act
 from rules.configuration import applying, checking, reading, sites
 from rules.configuration.applying import ApplyReport
 from rules.configuration.exporting import export
@@ -37,6 +39,8 @@ def apply(
     try:
         with transaction.atomic():
             report = applying.write(configuration, found, prune=prune)
+            if report.changes:
+                audit.record(Act.CONFIG_APPLIED, after={"changes": report.changes})
             if dry_run:
                 transaction.set_rollback(True)
     except (IntegrityError, applying.ConcurrentChange):

@@ -1,4 +1,4 @@
-"""Writing what a file says and the database does not; each change is told as one sentence."""
+"""Writes what a file says and the database does not; each change is one sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
-from integrations import credentials, secrets
+from integrations import audit, credentials, field_mapping, secrets
+from integrations.audit import Act
 from integrations.models import Destination, FieldMapping, Integration, Marketplace, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.site_check import accept_key
+from rules import changing
 from rules.configuration import entered
 from rules.configuration.entries import Configuration, IntegrationEntry, MarketplaceEntry, RuleEntry
 from rules.configuration.faults import Faulty
@@ -23,7 +25,7 @@ Row = TypeVar("Row")
 
 
 class ConcurrentChange(Exception):
-    """Somebody else changed what the check had seen: check again."""
+    """Someone else changed what the check had seen: check again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def write(configuration: Configuration, sites: dict[str, Site], *, prune: bool) 
     """Bring the database up to the file; needs a transaction and a checked configuration.
 
     Rows that are as the file says are not written. Raises ConcurrentChange, and IntegrityError,
-    when somebody else has changed something since the check.
+    when someone else has changed something since the check.
     """
     report = ApplyReport()
     stored = Stored.load(lock=True)
@@ -64,6 +66,7 @@ def _write_marketplace(entry: MarketplaceEntry, stored: Stored, report: ApplyRep
     row = stored.marketplaces.get(entry.name)
     if row is None:
         row = stored.marketplaces[entry.name] = Marketplace.objects.create(name=entry.name)
+        audit.record_added(Act.ACCOUNT_ADDED, [row])
         report.changes.append(f"Add SamCart account {row}.")
     current = credentials.current_secret(row)
     if not entry.webhook_secret:
@@ -138,6 +141,7 @@ def _write_mappings(
 ) -> None:
     fields = {each.external_id: each for each in row.profile_fields.all()}
     there = {each.profile_field_id: each for each in row.field_mappings.all()}
+    before = field_mapping.by_label(row)
     for wanted in entry.mappings:
         target = _there(fields, site.chosen[wanted])
         mapping = there.get(target.pk) or FieldMapping(integration=row, profile_field=target)
@@ -147,6 +151,7 @@ def _write_mappings(
         mapping.samcart_field = wanted.samcart
         mapping.save()
         report.changes.append(f"{verb} field mapping {mapping} on {row}.")
+    field_mapping.note(row, before)
 
 
 def _write_rules(configuration: Configuration, stored: Stored, report: ApplyReport) -> None:
@@ -165,11 +170,12 @@ def _write_rules(configuration: Configuration, stored: Stored, report: ApplyRepo
             report.changes.append(f"Add rule: {new[-1]}{off}.")
         else:
             report.changes.extend(_set_rule_switches(rule, entry))
-    Rule.objects.bulk_create(new)
+    changing.add_all(new)
 
 
 def _set_rule_switches(rule: Rule, entry: RuleEntry) -> list[str]:
     told = []
+    before = audit.values(rule)
     if rule.ends_all != entry.ends_all:
         rule.ends_all = entry.ends_all
         what = "whatever gave it" if rule.ends_all else "only what its purchase gave"
@@ -182,6 +188,7 @@ def _set_rule_switches(rule: Rule, entry: RuleEntry) -> list[str]:
         told.append(f"Turn {_switch(rule.enabled)} rule: {rule}.")
     if told:
         rule.save(update_fields=["enabled", "ends_all", "delay_days"])
+        audit.record_change(Act.RULE_CHANGED, rule, before)
     return told
 
 
@@ -220,7 +227,7 @@ def _write_products(
 ) -> dict[tuple[str, str], Product]:
     """The products of the file by account and id; those that are missing are made.
 
-    One that is there keeps its name: SamCart tells that with each event.
+    One that is there keeps its name: SamCart sends that with each event.
     """
     there = Product.objects.filter(kind=Product.Kind.PRODUCT).select_related("marketplace")
     products = {(each.marketplace.name, each.external_id): each for each in there}
@@ -234,6 +241,7 @@ def _write_products(
             _there(stored.marketplaces, marketplace).pk, Product.Kind.PRODUCT.value, number, name
         )
         products[marketplace, number] = product
+        audit.record_added(Act.PRODUCT_ADDED, [product])
         report.changes.append(f"Add product {number} to {marketplace}: {product}.")
     return products
 
@@ -264,14 +272,18 @@ def _leave_or_delete(
     if not prune:
         report.left.extend(told + [f"entered by hand: {entered.described(each)}" for each in left])
         return
-    Rule.objects.filter(pk__in=[rule.pk for rule in rules]).delete()
-    FieldMapping.objects.filter(pk__in=[each.pk for each in mappings]).delete()
+    changing.delete(Rule.objects.filter(pk__in=[rule.pk for rule in rules]))
+    for mapping in mappings:
+        gone = {str(mapping.profile_field): mapping.samcart_field}
+        audit.record(Act.MAPPING_CHANGED, mapping.integration, before=gone)
+        mapping.delete()
     report.changes.extend(f"Delete {text}." for text in told)
     for each in left:
         if each.rules.exists():
             report.kept.append(f"entered by hand: {entered.described(each)}")
         else:
             report.changes.append(f"Delete {entered.described(each)}, which was entered by hand.")
+            audit.record(Act.COURSE_REMOVED, each)
             each.delete()
 
 

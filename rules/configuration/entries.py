@@ -95,7 +95,7 @@ class RuleEntry:
 class Configuration:
     """The sound entries of a file.
 
-    `unsound` has (section, name) of the others, so that nobody is told that there is no such
+    `unsound` has (section, name) of the others, so that no one is told that there is no such
     account only because its entry has a fault of its own; "" is a name that cannot be read.
     """
 

@@ -14,7 +14,7 @@ class Faulty(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EntryPosition:
-    """Where an entry stands: `rules[3] (Main shop, product_purchased)`, counted from 1.
+    """Where an entry is: `rules[3] (Main shop, product_purchased)`, counted from 1.
 
     Without a section it is the file as a whole.
     """

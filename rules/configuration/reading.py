@@ -1,4 +1,4 @@
-"""The configuration file read into values; what can be told from the file alone is checked here."""
+"""Reads the configuration file into values, and checks what the file alone can show."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace

@@ -493,10 +493,11 @@ def test_tidy_says_first_what_it_would_remove_and_then_removes_it(db):
         call_command("tidy", *options, stdout=out)
         return out.getvalue().splitlines()
 
-    assert told("--dry-run")[:6] == [
+    assert told("--dry-run")[:7] == [
         "What SamCart sent: kept for 30 days (KEEP_PAYLOADS_DAYS).",
         "Exchanges with Thinkific: kept for 20 days (KEEP_EXCHANGES_DAYS).",
         "Events with their actions: kept for 100 days (KEEP_EVENTS_DAYS).",
+        "Who changed what: kept for 1095 days (KEEP_AUDIT_DAYS).",
         "2 payloads of SamCart would be removed.",
         "1 exchange with Thinkific would be removed.",
         "1 delivery with its events and actions would be removed.",

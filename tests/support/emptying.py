@@ -10,6 +10,9 @@ from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
+from integrations import audit
+from integrations.models import AuditEntry
+
 KEPT = {ContentType._meta.db_table, Permission._meta.db_table}
 # The content types and permissions that Django has made last.
 made: list[tuple[Any, ...]] = []
@@ -24,8 +27,16 @@ def empty() -> None:
     """Empty all other tables."""
     # Whoever refers to whom: foreign keys are looked at when all tables are empty.
     with transaction.atomic(), connection.cursor() as cursor:
+        empty_audit()
         for table in tables():
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+
+
+def empty_audit() -> None:
+    """Delete the audit entries, which the database refuses without being asked in its way."""
+    if found := list(AuditEntry.objects.values_list("pk", flat=True)):
+        with transaction.atomic():
+            audit.remove(found)
 
 
 def remember() -> None:

@@ -14,7 +14,8 @@ from config.admin.parts.badges import brief
 from config.admin.parts.page import Page, render
 from events.deciding import naming
 from events.retention import delete_account
-from integrations import credentials
+from integrations import audit, credentials
+from integrations.audit import Act
 from integrations.models import Marketplace
 
 View = Callable[..., HttpResponseBase]
@@ -60,6 +61,7 @@ def add(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:samcart"))
     with transaction.atomic():
         account = form.save()
+        audit.record_added(Act.ACCOUNT_ADDED, [account])
         credentials.add_webhook_secret(account)
     messages.success(request, f"{account}: added. Press Show, and give SamCart its address.")
     return to_account(account)
@@ -67,11 +69,13 @@ def add(request: HttpRequest) -> HttpResponse:
 
 @posted
 def rename(request: HttpRequest, account: Marketplace) -> HttpResponse:
-    before = account.name
+    name, before = account.name, audit.values(account)
     form = NameForm(request.POST, instance=account)
     if form.is_valid():
-        form.save()
-        messages.success(request, f"{before} is called {account} now. Its address stays the same.")
+        with transaction.atomic():
+            form.save()
+            audit.record_change(Act.ACCOUNT_CHANGED, account, before)
+        messages.success(request, f"{name} is called {account} now. Its address stays the same.")
     else:
         _say_errors(request, form)
     return to_account(account)
@@ -81,7 +85,10 @@ def rename(request: HttpRequest, account: Marketplace) -> HttpResponse:
 def set_own_rules(request: HttpRequest, account: Marketplace) -> HttpResponse:
     """Note whether SamCart's own Thinkific rules are off; Admit cannot see them."""
     off = bool(request.POST.get("own_rules_off"))
-    Marketplace.objects.filter(pk=account.pk).update(own_rules_off=off)
+    before, account.own_rules_off = audit.values(account), off
+    with transaction.atomic():
+        account.save(update_fields=["own_rules_off"])
+        audit.record_change(Act.ACCOUNT_CHANGED, account, before)
     text = (
         "Noted: SamCart's own Thinkific rules are off. Admit alone enrolls now."
         if off
@@ -129,7 +136,7 @@ def forget_type(request: HttpRequest, account: Marketplace, named: int) -> HttpR
     """Take the name away; what was decided because of it stays as it is."""
     found = account.named_types.filter(pk=named).first()
     if found is not None:
-        found.delete()
+        naming.forget(found)
         messages.success(
             request,
             f"“{found.type}” has no name any more. What was done stays; "

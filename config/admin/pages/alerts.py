@@ -59,7 +59,8 @@ class ChannelForm(forms.Form):
     )
 
     def __init__(self, *args: Any, channel: AlertChannel, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
         self.channel = channel
         if channel.pk:
             del self.fields["kind"], self.fields["address"]

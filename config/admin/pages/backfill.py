@@ -13,6 +13,8 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.execution.rerun import rerun
 from events.reports import backfill
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import Product
 from rules.models import Rule
 
@@ -28,7 +30,7 @@ def show(request: HttpRequest) -> HttpResponse:
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(rule, product=product)
     if request.method == "POST":
-        _run(request, preview)
+        _run(request, rule, preview)
         return HttpResponseRedirect(_address(request, rule, product))
     gives = backfill.gives_on_purchase(rule)
     return render(
@@ -45,8 +47,10 @@ def show(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _run(request: HttpRequest, preview: backfill.Preview) -> None:
+def _run(request: HttpRequest, rule: Rule, preview: backfill.Preview) -> None:
     done = rerun([each.event for each in preview.run])
+    if done.queued:
+        audit.record(Act.BUYERS_ENROLLED, rule, after={"queued": done.queued})
     if not done.queued and not done.left:
         messages.warning(request, "Nothing was queued: nobody is left.")
         return

@@ -19,7 +19,8 @@ from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.reports import customer_access, customer_search
 from events.reports.standing import standings
-from integrations import app_registry
+from integrations import app_registry, audit
+from integrations.audit import Act
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
@@ -113,6 +114,7 @@ class CustomerAdmin(ReadOnly):
         touched = schools.filter(runs__customer=customer).distinct()
         sites = list(touched.order_by("name")) or list(schools.order_by("name")[:3])
         for site in sites:
+            audit.record(Act.STUDENT_CHECKED, customer, after={"site": str(site)})
             self._check(request, site, customer)
         if not sites:
             self.message_user(request, "No Thinkific site is connected yet.", messages.WARNING)

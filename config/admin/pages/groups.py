@@ -10,6 +10,8 @@ from django.http import HttpRequest
 
 from config.admin.parts.changelist import ListAdmin
 from config.staff import roles
+from integrations import audit
+from integrations.audit import Act
 
 admin.site.unregister(Group)
 
@@ -39,6 +41,12 @@ class GroupForm(forms.ModelForm):
         field.queryset = found.exclude(place=None).order_by("place")
 
 
+def _told(group: Group) -> dict[str, Any]:
+    """What the audit keeps of a group."""
+    may = group.permissions.values_list("content_type__app_label", "codename")
+    return {"name": group.name, "may": sorted(f"{app}.{code}" for app, code in may)}
+
+
 def _is(code: str) -> Q:
     app, codename = code.split(".")
     return Q(content_type__app_label=app, codename=codename)
@@ -53,6 +61,20 @@ class GroupAdmin(ListAdmin):
     add_label = "New group"
     actions = None
     sortable_by = ()
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Its permissions are saved here, after its name."""
+        before = _told(form.instance)
+        if "name" in form.initial and before:
+            before["name"] = form.initial["name"]
+        super().save_related(request, form, formsets, change)
+        audit.record_difference(
+            Act.GROUP_CHANGED, form.instance, before if change else {}, _told(form.instance)
+        )
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        audit.record(Act.GROUP_DELETED, obj, before=_told(obj))
+        super().delete_model(request, obj)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)

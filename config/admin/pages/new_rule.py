@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -26,7 +25,7 @@ from integrations import app_registry, catalog_refresh
 from integrations.app_registry import APPS
 from integrations.models import Destination, Integration, Product
 from integrations.thinkific import catalog
-from rules import pairing
+from rules import changing, pairing
 from rules.actions import ACTIONS
 from rules.models import Rule
 from rules.triggers import Category, Trigger
@@ -163,9 +162,7 @@ def _add(request: HttpRequest) -> HttpResponse:
     made = []
     for rule in fresh:
         try:
-            with transaction.atomic():
-                rule.full_clean()
-                rule.save()
+            changing.add(rule)
         except ValidationError as error:
             messages.warning(request, f"Not added: {rule.in_words()} {' '.join(error.messages)}")
         else:

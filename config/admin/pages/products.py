@@ -15,14 +15,16 @@ from django.utils.safestring import SafeString
 
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
+from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
 from events.reports import backfill, subscriptions
+from integrations.audit import Act
 from integrations.models import Marketplace, Product
-from rules import copying, pairing
+from rules import changing, copying, pairing
 from rules.models import Rule, Scope
 
 COUNTED = 1000
@@ -56,7 +58,8 @@ class NumberOf(Subquery):
 
 
 @admin.register(Product)
-class ProductAdmin(ListAdmin):
+class ProductAdmin(Audited, ListAdmin):
+    acts = Acts(Act.PRODUCT_ADDED, Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED)
     form = ProductForm
     list_title = "Products"
     one, many = "product", "products"
@@ -117,6 +120,11 @@ class ProductAdmin(ListAdmin):
         shown = f"{COUNTED:,}+" if number > COUNTED else str(number)
         address = reverse("admin:events_eventlog_changelist")
         return format_html('<a href="{}?product={}&received=30">{}</a>', address, product.pk, shown)
+
+    def delete_model(self, request: HttpRequest, obj: Product) -> None:
+        """The product, and its rules with it."""
+        changing.note_deleted(Rule.objects.filter(product=obj))
+        super().delete_model(request, obj)
 
     # The page of one product
 

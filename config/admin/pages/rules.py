@@ -12,9 +12,12 @@ from django.utils.safestring import SafeString
 
 from config.admin.pages.rule_form import BY_NUMBER, DestinationField, RuleForm
 from config.admin.parts import badges
+from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
+from integrations.audit import Act
+from rules import changing
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
@@ -53,7 +56,8 @@ def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
 
 
 @admin.register(Rule)
-class RuleAdmin(ListAdmin):
+class RuleAdmin(Audited, ListAdmin):
+    acts = Acts(Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED)
     form = RuleForm
     list_title = "Rules"
     one, many = "rule", "rules"
@@ -193,8 +197,10 @@ class RuleAdmin(ListAdmin):
         self._switch(request, chosen, on=False)
 
     def _switch(self, request: HttpRequest, chosen: QuerySet[Rule], *, on: bool) -> None:
-        rules = Rule.objects.filter(pk__in=list(chosen.order_by().values_list("pk", flat=True)))
-        number = rules.exclude(enabled=on).update(enabled=on)
+        numbers = list(chosen.order_by().values_list("pk", flat=True))
+        rules = Rule.objects.filter(pk__in=numbers)
+        known = rules.select_related("product", "integration", "destination")
+        number = changing.switch(known, on=on)
         what = "1 rule" if number == 1 else f"{number} rules"
         text = f"{what} turned {'on' if on else 'off'}, from the next event on."
         if on and number:

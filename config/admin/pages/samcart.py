@@ -17,7 +17,8 @@ from config.admin.parts.page import Page, render
 from events.deciding import naming
 from events.receiving.samples import has_type
 from events.reports import trigger_coverage
-from integrations import credentials
+from integrations import audit, credentials
+from integrations.audit import Act
 from integrations.models import Marketplace, WebhookSecret
 from integrations.secrets import SecretUnreadable
 from rules import pairing
@@ -109,6 +110,8 @@ def end_old_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
 def _page(request: HttpRequest, account: Marketplace, *, reveal: bool = False) -> HttpResponse:
     unreachable = public_url.problem()
     address, fault = _address(account) if reveal and not unreachable else ("", "")
+    if address:
+        audit.record(Act.ADDRESS_SHOWN, account)
     rows = _rows(account, address)
     return render(
         request,

@@ -7,8 +7,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
 from config.models import Authenticator
-from integrations import secrets
+from integrations import audit, secrets
 from integrations.app_registry import APPS
+from integrations.audit import Act
 from integrations.models import Integration, WebhookSecret
 
 # A secret that is replaced at the very moment is read again; more often than this never happens.
@@ -44,6 +45,7 @@ class Command(BaseCommand):
             noun, factors = "second factor", Authenticator.objects.all()
             done[noun], faults_here = _rotate(factors, "sealed_key", "{0.user}", noun)
             faults += faults_here
+        audit.record(Act.KEYS_ROTATED, after={**done, "not re-encrypted": len(faults)})
         *counted, last = [_counted(number, noun) for noun, number in done.items()]
         total = _counted(sum(done.values()), "secret")
         self.stdout.write(f"Re-encrypted {total}: {', '.join(counted)} and {last}.")

@@ -14,10 +14,12 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
+from django.db import transaction
 
 from config import env_file
 from config.staff import people
-from integrations import credentials
+from integrations import audit, credentials
+from integrations.audit import Act
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
 
@@ -105,18 +107,23 @@ class Command(BaseCommand):
             self.stdout.write(f"{email} can sign in already; the password stays as it is.")
             return
         password = secrets.token_urlsafe(12)
-        users.create_superuser(email, email=email, password=password)
+        with transaction.atomic():
+            person = users.create_superuser(email, email=email, password=password)
+            audit.record(Act.PERSON_ADDED, person, after=people.stored(person))
         self.stdout.write(f"{email} can sign in with the password {password}")
         self.stdout.write("It is shown this once; change it after the first sign-in.")
 
     def _account(self, name: str, url: str) -> None:
-        account, _ = Marketplace.objects.get_or_create(name=name)
+        account, is_new = Marketplace.objects.get_or_create(name=name)
+        if is_new:
+            audit.record_added(Act.ACCOUNT_ADDED, [account])
         try:
             if not credentials.webhook_secret(account):
                 credentials.add_webhook_secret(account)
             path = urlsplit(credentials.webhook_address(account)).path
         except SecretUnreadable as error:
             raise CommandError(str(error)) from None
+        audit.record(Act.ADDRESS_SHOWN, account)
         self.stdout.write(f"The address for {account} (keep it secret): {url}{path}")
 
     def _next_steps(self, url: str) -> None:

@@ -8,11 +8,14 @@ from django.core.management.base import BaseCommand
 
 from events.retention import housekeeping
 from events.retention.policy import TASKS
+from integrations import audit
+from integrations.audit import Act
 
 KEPT = (
     ("What SamCart sent", "KEEP_PAYLOADS_DAYS"),
     ("Exchanges with Thinkific", "KEEP_EXCHANGES_DAYS"),
     ("Events with their actions", "KEEP_EVENTS_DAYS"),
+    ("Who changed what", "KEEP_AUDIT_DAYS"),
 )
 
 
@@ -29,11 +32,15 @@ class Command(BaseCommand):
         for what, setting in KEPT:
             self.stdout.write(f"{what}: {_kept(getattr(settings, setting))} ({setting}).")
         dry = options["dry_run"]
+        removed = {}
         for task in TASKS:
             number = housekeeping.would_remove(task) if dry else self._remove(task)
+            removed[task.name] = number
             be = "would be" if dry else ("was" if number == 1 else "were")
             what = task.one if number == 1 else task.many
             self.stdout.write(f"{number:,} {what} {be} removed.")
+        if not dry and any(removed.values()):
+            audit.record(Act.TIDIED, after={name: each for name, each in removed.items() if each})
 
     def _remove(self, task: Any) -> int:
         number = 0

@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from events.models import EventLog
 from events.receiving import sample_sale, samples
 from events.reports import serializers
-from integrations import credentials
+from integrations import audit, credentials
+from integrations.audit import Act, Subject
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
 from rules.triggers import Trigger, from_address
@@ -46,6 +47,7 @@ class Command(BaseCommand):
         address = webhook(options["marketplace"], options["url"])
         if not samples.has_type(trigger):
             address = f"{address}{trigger.value}/"
+        audit.record(Act.EVENT_MADE, Subject("trigger", name=trigger.label))
         try:
             events = sample_sale.wait_for(sample_sale.send(address, body), WAIT_SECONDS)
         except sample_sale.NotReceived as error:
@@ -59,7 +61,7 @@ class Command(BaseCommand):
         if any(event.status in sample_sale.UNFINISHED for event in events):
             self.stdout.write("It goes on by itself; see it again with manage.py events.")
         if any(event.status == EventLog.Status.FAILED for event in events):
-            raise CommandError("It failed; the reason stands above.")
+            raise CommandError("It failed; the reason is above.")
 
 
 def webhook(marketplace: str | None, url: str | None) -> str:

@@ -89,7 +89,7 @@ def _over_limit(school: School) -> Reply | None:
 
 
 def reset_headers(switches: Switches, free_at: float) -> dict[str, str]:
-    """The header that tells when calls are let through again, as `reset_header` has it."""
+    """The header that says when calls are let through again, as `reset_header` has it."""
     left = max(free_at - time.time(), 0.0)
     by_name: dict[str, dict[str, str]] = {
         "epoch_ms": {"RateLimit-Reset": str(math.ceil(free_at * 1000))},

@@ -70,7 +70,7 @@ class Switches:
     reset_header: Literal[
         "epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"
     ] = "epoch_ms"
-    """How a 429 tells its end: RateLimit-Reset in three ways, Retry-After in two, or not."""
+    """How a 429 says when it ends: RateLimit-Reset in three ways, Retry-After in two, or not."""
     refused_fields: frozenset[str] = frozenset()
     """Labels of signup fields whose values are answered 422, at create and at update."""
     field_answer: Literal["list", "map", "number", "sentence", "unnamed"] = "list"

@@ -177,7 +177,7 @@ class School:
                 del self.rows_by_id[row.id]
 
     def change_email(self, user: User, email: str) -> None:
-        """Gives a user another e-mail, which nobody else may have."""
+        """Gives a user another e-mail, which no one else may have."""
         with self.lock:
             del self._by_email[user.email.strip().lower()]
             user.email = email

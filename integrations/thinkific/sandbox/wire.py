@@ -62,7 +62,7 @@ def html_reply(status: int, headers: Mapping[str, str] = _NO_HEADERS) -> Reply:
 
 
 def head_of(reply: Reply, *, length: int | None = None) -> tuple[bytes, bytes]:
-    """Status line and headers of an answer; `length` tells a Content-Length that is not true."""
+    """Status line and headers of an answer; `length` is a Content-Length that is not true."""
     line = f"HTTP/1.1 {reply.status} {reason(reply.status)}\r\n".encode()
     usual = {"Date": _date()}
     if reply.status not in (204, 304):

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from integrations import credentials
+from integrations import audit, credentials
+from integrations.audit import Act
 from rules import configuration
 from rules.configuration.document import LARGEST
 
@@ -65,6 +66,7 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"Done: {counted}.")
         for marketplace in () if dry_run else report.new_addresses:
+            audit.record(Act.ADDRESS_SHOWN, marketplace)
             self.stdout.write(f"Give SamCart this address as Notify URL of {marketplace}:")
             self.stdout.write(f"  {credentials.webhook_address(marketplace)}")
 

@@ -13,5 +13,6 @@ class Command(flush.Command):
             emptying.empty()
         else:
             # Before the first time, and after a test that changed them: a migration, for example.
+            emptying.empty_audit()
             super().handle(**options)
             emptying.remember()

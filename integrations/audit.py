@@ -1,0 +1,241 @@
+"""The audit: who changed what, when and from where, with the values before and after.
+
+Everything that changes something on a person's behalf calls `record`, in the transaction of the
+change. Whose behalf that is, is said once for each request and command by `acting`.
+
+Written by ourselves and not by django-simple-history: that keeps a copy of each row of a model by
+signals, which bulk updates pass by, and knows no act that leaves no row, such as a retry, a
+look at an address or a sign-in.
+"""
+
+import getpass
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Model
+
+from integrations.audit_values import Values, shown, stored, values, whole
+from integrations.models.audit import Act, AuditEntry, AuditUnlock
+
+__all__ = ["Act", "Actor", "Subject", "acting", "record", "stored", "values"]
+
+log = logging.getLogger(__name__)
+
+ERASED = "(erased)"
+# Of many rows that one act is about, so many are named.
+MOST_NAMED = 1000
+BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: the name to sign in with, the network address, and the page or command."""
+
+    who: str
+    address: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an act is about, in words that outlive the row."""
+
+    kind: str = ""
+    number: str = ""
+    name: str = ""
+
+    @classmethod
+    def of(cls, row: Model) -> "Subject":
+        return cls(str(row._meta.model_name), str(row.pk), str(row)[:500])
+
+
+_acting: ContextVar[Callable[[], Actor] | None] = ContextVar("acting", default=None)
+
+
+@contextmanager
+def acting(actor: Callable[[], Actor]) -> Iterator[None]:
+    """Inside, this is who acts. It is asked when something is recorded: one may sign in by then."""
+    token = _acting.set(actor)
+    try:
+        yield
+    finally:
+        _acting.reset(token)
+
+
+def actor() -> Actor:
+    """Who acts now; outside of `acting` the user of the operating system, by this command."""
+    found = _acting.get()
+    return found() if found else _of_process()
+
+
+def _of_process() -> Actor:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user without a name
+        user = "unknown"
+    # Without what follows the command: that may be a person's address.
+    command = [Path(sys.argv[0]).name, *sys.argv[1:2]] if sys.argv else []
+    return Actor(who=f"{user} (command line)", place=" ".join(command)[:200])
+
+
+def record(
+    act: Act,
+    subject: Model | Subject | None = None,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    note: str = "",
+    who: str = "",
+) -> AuditEntry:
+    """Add an entry, in the caller's transaction. Never give it a secret or the webhook's address.
+
+    `before` and `after` hold {field: value} of what differs. `who` is for the few acts of
+    somebody else than the one who is signed in, such as a failed sign-in.
+    """
+    entry = _entry(act, subject, before=before, after=after, note=note, who=who)
+    entry.save()
+    _log(entry)
+    return entry
+
+
+def record_all(act: Act, rows: Iterable[Model], *, note: str = "") -> None:
+    """Add one entry for an act on several rows of one model; none when there are no rows."""
+    found = list(rows)
+    if len(found) == 1:
+        record(act, found[0], note=note)
+    elif found:
+        meta, numbers = found[0]._meta, [row.pk for row in found]
+        subject = Subject(str(meta.model_name), name=f"{len(found)} {meta.verbose_name_plural}")
+        record(act, subject, after={"numbers": numbers[:MOST_NAMED]}, note=note)
+
+
+def record_each(
+    act: Act,
+    rows: Iterable[Model],
+    before: Callable[[Any], Values | None] = lambda row: None,
+    after: Callable[[Any], Values | None] = lambda row: None,
+) -> None:
+    """Add an entry for each row, with what these two say of it, all at once."""
+    entries = [_entry(act, row, before=before(row), after=after(row)) for row in rows]
+    for entry in AuditEntry.objects.bulk_create(entries, batch_size=BATCH):
+        _log(entry)
+
+
+def record_added(act: Act, rows: Iterable[Model]) -> None:
+    """Add an entry for each new row, with its values."""
+    record_each(act, rows, after=lambda row: whole(values(row)))
+
+
+def record_deleted(act: Act, rows: Iterable[Model]) -> None:
+    """Add an entry for each row that is about to be deleted, with its values."""
+    record_each(act, rows, before=lambda row: whole(values(row)))
+
+
+def record_change(act: Act, row: Model, before: Values, *, note: str = "") -> AuditEntry | None:
+    """Add an entry for what differs from `before`; none when nothing does."""
+    return record_difference(act, row, before, values(row), note=note)
+
+
+def record_difference(
+    act: Act, subject: Model | Subject, before: Values, after: Values, *, note: str = ""
+) -> AuditEntry | None:
+    """Add an entry for what differs between the two; none when nothing does.
+
+    An empty one means that there was nothing before, or that nothing is left.
+    """
+    names = [name for name in before | after if before.get(name) != after.get(name)]
+    if not names:
+        return None
+    return record(
+        act,
+        subject,
+        before=shown(before, names, old=True),
+        after=shown(after, names, old=False),
+        note=note,
+    )
+
+
+def forget(texts: Iterable[str], instead: str = ERASED) -> int:
+    """Replace these addresses and names in all entries: a person was erased. How many had one.
+
+    The one change that an entry may see. Capitals do not matter; part of a longer address or
+    word is left alone. What was typed as `who` stays: that is a person who signs in. Looks
+    through every entry, since an address may be anywhere in them.
+    """
+    wanted = "|".join(re.escape(text) for text in sorted(set(texts), key=len, reverse=True) if text)
+    if not wanted:
+        return 0
+    pattern = re.compile(rf"(?<![\w.+%-])(?:{wanted})(?![\w%-]|\.\w)", re.IGNORECASE)
+    number = 0
+    with transaction.atomic(), _unlocked(AuditUnlock.Reason.ERASURE):
+        for entry in AuditEntry.objects.order_by("pk").iterator(BATCH):
+            old = {name: getattr(entry, name) for name in ("name", "before", "after", "note")}
+            new = {name: _without(value, pattern, instead) for name, value in old.items()}
+            if new != old:
+                number += AuditEntry.objects.filter(pk=entry.pk).update(**new)
+    return number
+
+
+def remove(pks: Iterable[int]) -> int:
+    """Delete entries that are too old, for the housekeeping alone. Inside a transaction."""
+    with _unlocked(AuditUnlock.Reason.RETENTION):
+        rows = AuditEntry.objects.filter(pk__in=list(pks))
+        return rows._raw_delete(connection.alias)
+
+
+@contextmanager
+def _unlocked(reason: AuditUnlock.Reason) -> Iterator[None]:
+    """Inside, the database allows what the reason names; for use in a transaction."""
+    key = AuditUnlock.objects.create(reason=reason)
+    yield
+    key.delete()
+
+
+def _entry(
+    act: Act,
+    subject: Model | Subject | None,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    note: str = "",
+    who: str = "",
+) -> AuditEntry:
+    now = actor()
+    about = Subject.of(subject) if isinstance(subject, Model) else subject or Subject()
+    return AuditEntry(
+        who=(who or now.who)[:320],
+        address=now.address[:45],
+        place=now.place[:200],
+        act=act.value,
+        kind=about.kind,
+        number=about.number,
+        name=about.name,
+        before=None if before is None else dict(before),
+        after=None if after is None else dict(after),
+        note=note,
+    )
+
+
+def _log(entry: AuditEntry) -> None:
+    """A line without names or values: a log kept elsewhere shows which entries are missing."""
+    facts = {"entry": entry.pk, "act": entry.act, "kind": entry.kind, "subject": entry.number}
+    log.info("audit", extra=facts)
+
+
+def _without(value: Any, pattern: re.Pattern[str], instead: str) -> Any:
+    """The same without what the pattern finds, however deep it lies."""
+    if isinstance(value, str):
+        return pattern.sub(instead, value)
+    if isinstance(value, list):
+        return [_without(one, pattern, instead) for one in value]
+    if isinstance(value, dict):
+        return {key: _without(one, pattern, instead) for key, one in value.items()}
+    return value

@@ -1,0 +1,49 @@
+"""Changing rules: whoever does it, each change leaves an entry in the audit."""
+
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from integrations import audit
+from integrations.audit import Act
+from rules.models import Rule
+
+
+def add(rule: Rule, *, note: str = "") -> None:
+    """Save a new rule. Raises ValidationError where something does not fit together."""
+    with transaction.atomic():
+        rule.full_clean()
+        rule.save()
+        audit.record_difference(Act.RULE_ADDED, rule, {}, audit.values(rule), note=note)
+
+
+def add_all(rules: Iterable[Rule]) -> None:
+    """Save these new rules, which were checked, all at once."""
+    audit.record_added(Act.RULE_ADDED, Rule.objects.bulk_create(rules))
+
+
+def switch(rules: QuerySet[Rule], *, on: bool) -> int:
+    """Turn on, or off, those that are not; how many they were."""
+    with transaction.atomic():
+        chosen = list(rules.exclude(enabled=on))
+        Rule.objects.filter(pk__in=[rule.pk for rule in chosen]).update(enabled=on)
+        audit.record_each(
+            Act.RULE_CHANGED,
+            chosen,
+            before=lambda rule: {"enabled": not on},
+            after=lambda rule: {"enabled": on},
+        )
+    return len(chosen)
+
+
+def note_deleted(rules: QuerySet[Rule]) -> None:
+    """Record that these are about to go, by themselves or with what they belong to."""
+    known = rules.select_related("marketplace", "product", "integration", "destination")
+    audit.record_deleted(Act.RULE_DELETED, known)
+
+
+def delete(rules: QuerySet[Rule]) -> None:
+    with transaction.atomic():
+        note_deleted(rules)
+        rules.delete()
