@@ -18,6 +18,17 @@ TOLERANCE = 1
 CODE_DIGITS = 6
 
 
+def app_code(token: str) -> int | None:
+    """What is written like a code of an app, as a number; None for all else."""
+    plain = _plain(token)
+    digits = plain.isascii() and plain.isdigit() and len(plain) == CODE_DIGITS
+    return int(plain) if digits else None
+
+
+def _plain(token: str) -> str:
+    return "".join(token.split()).replace("-", "").casefold()
+
+
 class Session(AbstractBaseSession):
     """A browser that is signed in, or about to be; written by config.staff.session_store."""
 
@@ -55,10 +66,11 @@ class Authenticator(Device):  # type: ignore[misc]  # django-otp carries no type
 
         Inside a transaction that holds the row. Raises SecretUnreadable for a code of the app.
         """
-        plain = "".join(token.split()).replace("-", "").casefold()
-        if plain.isascii() and plain.isdigit() and len(plain) == CODE_DIGITS:
-            return self._take_code(int(plain))
-        used, _ = self.recovery_codes.filter(digest=secrets.digest(plain)).delete()
+        code = app_code(token)
+        if code is not None:
+            return self._take_code(code)
+        digest = secrets.digest(_plain(token))
+        used, _ = self.recovery_codes.filter(digest=digest).delete()
         return bool(used)
 
     def _take_code(self, code: int) -> bool:

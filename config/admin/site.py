@@ -22,6 +22,7 @@ from config.admin.parts import badges
 from config.staff import people, second_factor, sessions, sign_in_events
 from config.staff.sign_in import TooManyTries, client_address, tries
 from events.receiving.grouped_log import GroupedLog
+from integrations.audit import Act
 from integrations.models import Destination
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class SignIn(AdminAuthenticationForm):
             found = super().clean()
         except ValidationError:
             known = User.objects.filter(username=account).first()
-            sign_in_events.failed(self.request, known, step="password")
+            sign_in_events.failed(Act.SIGN_IN_FAILED, self.request, known)
             raise
         tries.succeeded(account, address)
         return found
@@ -101,7 +102,7 @@ class AdmitSite(admin.AdminSite):
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if request.method == "POST":
-            sign_in_events.record("signed_out", request, _person(request))
+            sign_in_events.record(Act.SIGNED_OUT, request, _person(request))
         return super().logout(request, extra_context)
 
     def password_change(
@@ -112,7 +113,7 @@ class AdmitSite(admin.AdminSite):
         if answer.status_code == 302:
             person = _person(request)
             sessions.end_all(person, but=request)
-            sign_in_events.record("password_changed", request, person)
+            sign_in_events.record(Act.PASSWORD_CHANGED, request, person)
         return answer
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:

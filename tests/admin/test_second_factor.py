@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from config.models import Authenticator, RecoveryCode
 from config.staff import second_factor
+from integrations.models import Act, AuditEntry
 from tests.support import browsing
 from tests.support.pages import client_of, confirmed, person, press, said, words
 from tests.support.second_factor import add, code
@@ -132,6 +133,8 @@ def test_a_recovery_code_works_once_however_it_is_written(mia):
     client, _ = with_password(mia)
     assert give(client, f" {written.upper().replace(' ', '-')} ")["Location"] == LOG
     assert RecoveryCode.objects.count() == 9
+    (text,) = said(client.get(LOG))
+    assert text.startswith("Recovery codes left: 9.")
     again, _ = with_password(mia)
     give(again, written)
     assert not is_in(again)
@@ -179,6 +182,29 @@ def test_a_secret_that_cannot_be_opened_is_said_and_a_recovery_code_still_works(
     assert "cannot be opened with FIELD_ENCRYPTION_KEYS" in words(give(client, "123456"))
     give(client, recovery[0])
     assert is_in(client)
+
+
+def test_each_step_stands_in_the_audit(mia):
+    client = client_of(mia)
+    client.get(PAGE)
+    client.post(PAGE, {"code": "000000"})
+    client.post(PAGE, {"code": code(mia)})
+    client.post(reverse("admin:second-factor-new-codes"))
+    client.post("/admin/logout/")
+    client, _ = with_password(mia)
+    give(client, "000000")
+    give(client, code(mia, seconds=30))
+    press(client, mia, "remove_second_factor")
+    acts = AuditEntry.objects.filter(kind="user", number=str(mia.pk)).order_by("pk")
+    assert list(acts.values_list("act", flat=True)) == [
+        Act.SECOND_FACTOR_FAILED,
+        Act.SECOND_FACTOR_ON,
+        Act.RECOVERY_CODES_MADE,
+        Act.SIGNED_OUT,
+        Act.SECOND_FACTOR_FAILED,
+        Act.SIGNED_IN,
+        Act.SECOND_FACTOR_OFF,
+    ]
 
 
 # Setting it up

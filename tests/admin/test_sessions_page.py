@@ -17,6 +17,7 @@ from django.utils import timezone
 from config.models import Session
 from config.staff import browsers
 from config.staff.session_store import BEGAN, SEEN
+from integrations.models import Act, AuditEntry
 from integrations.secrets import digest
 from tests.support.pages import client_of, person, press, said, words
 
@@ -219,3 +220,21 @@ def test_signing_in_and_out_is_logged_with_the_address(mia, caplog):
     assert [line.message for line in lines] == ["signed_in", "signed_out"]
     assert {getattr(line, "address", "") for line in lines} == {"198.51.100.9"}
     assert {getattr(line, "user", 0) for line in lines} == {mia.pk}
+
+
+def test_the_page_says_what_happened_at_sign_in_lately_and_from_where(mia):
+    sign_in(address="198.51.100.9").post("/admin/logout/")
+    stranger = Client(REMOTE_ADDR="192.0.2.5")
+    for account in ("MIA@example.com", "nobody@example.com"):
+        stranger.post("/admin/login/", {"username": account, "password": "wrong"})
+    _, _, lately = words(sign_in().get(PAGE)).partition("Lately")
+    for line in (
+        "mia@example.com Signed in 203.0.113.7",
+        "Somebody not signed in Failed to sign in 192.0.2.5",
+        "mia@example.com Signed out 198.51.100.9",
+        "mia@example.com Signed in 198.51.100.9",
+    ):
+        assert line in lately
+    assert lately.count("Failed to sign in") == 1
+    assert AuditEntry.objects.filter(act=Act.SIGN_IN_FAILED).count() == 2
+    assert "nobody@example.com" not in str(list(AuditEntry.objects.values()))

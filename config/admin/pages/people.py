@@ -21,6 +21,7 @@ from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
 from config.models import Authenticator
 from config.staff import people, second_factor, sessions, sign_in_events
+from integrations.audit import Act
 
 NO_FACTOR_LEFT = (
     "The password alone lets the person in then, until another second factor is set up. "
@@ -50,7 +51,7 @@ class Welcome(PasswordResetConfirmView):
     def form_valid(self, form: Any) -> HttpResponse:
         sessions.end_all(form.user)
         answer = super().form_valid(form)
-        sign_in_events.record("password_chosen", self.request, form.user)
+        sign_in_events.record(Act.PASSWORD_CHANGED, self.request, form.user)
         if second_factor.passed(self.request):
             sign_in_events.signed_in(self.request, form.user)
             messages.success(self.request, "Your password is set, and you are signed in.")
@@ -232,7 +233,7 @@ class People(ListAdmin):
         if second_factor.remove(person):
             own = request if person.pk == request.user.pk else None
             sessions.end_all(person, but=own)
-            sign_in_events.record("second_factor_removed", request, person)
+            sign_in_events.record(Act.SECOND_FACTOR_OFF, request, person)
             text = "has no second factor any more, and is signed out everywhere."
             self.message_user(request, f"{people.shown(person)} {text}")
         return None

@@ -10,6 +10,7 @@ from config.admin.pages import second_step
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from config.staff import second_factor, sessions, sign_in_events
+from integrations.audit import Act
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -39,7 +40,7 @@ def new_codes(request: HttpRequest) -> HttpResponse:
     if page := ask(request):
         return page
     codes = second_factor.new_recovery_codes(authenticator)
-    sign_in_events.record("second_factor_codes_made", request, request.user)
+    sign_in_events.record(Act.RECOVERY_CODES_MADE, request, request.user)
     return second_step.recovery_codes(request, codes, then=home)
 
 
@@ -53,7 +54,7 @@ def remove(request: HttpRequest) -> HttpResponse:
         return page
     if second_factor.remove(request.user):
         sessions.end_all(request.user, but=request)
-        sign_in_events.record("second_factor_removed", request, request.user)
+        sign_in_events.record(Act.SECOND_FACTOR_OFF, request, request.user)
         text = "Your second factor is removed. From now on the password alone lets you in."
         if settings.REQUIRE_SECOND_FACTOR:
             text = "Your second factor is removed. Set up another one now."

@@ -1,14 +1,16 @@
 """The step after the password: the code, or setting up the app that shows codes."""
 
-from django.contrib import auth
+from django.contrib import auth, messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from config.admin.parts.page import render
+from config.models import app_code
 from config.staff import second_factor, sign_in_events
 from config.staff.sign_in import TooManyTries
+from integrations.audit import Act
 from integrations.secrets import SecretUnreadable
 
 WRONG = (
@@ -55,12 +57,14 @@ def set_up(
             codes = second_factor.set_up(request, person, request.POST["code"])
         except TooManyTries as error:
             codes, fault = [], str(error)
+        if not codes and not fault:
+            fault = WRONG
+            sign_in_events.failed(Act.SECOND_FACTOR_FAILED, request, person)
         if codes:
-            sign_in_events.record("second_factor_set_up", request, person)
+            sign_in_events.record(Act.SECOND_FACTOR_ON, request, person)
             if signing_in:
                 sign_in_events.signed_in(request, person)
             return recovery_codes(request, codes, then=then)
-        fault = fault or WRONG
     return render(
         request,
         "admin/second_factor/set_up.html",
@@ -88,13 +92,25 @@ def _enter(request: HttpRequest, person: User) -> str:
     """Why the code does not do, as a sentence; "" when it is right."""
     try:
         if second_factor.enter(request, person, request.POST["code"]):
+            _note_recovery_code(request, person)
             return ""
     except TooManyTries as error:
         return str(error)
     except SecretUnreadable:
         return UNREADABLE
-    sign_in_events.failed(request, person, step="code")
+    sign_in_events.failed(Act.SECOND_FACTOR_FAILED, request, person)
     return WRONG
+
+
+def _note_recovery_code(request: HttpRequest, person: User) -> None:
+    """Say how many recovery codes are left when one was used."""
+    authenticator = second_factor.of(person)
+    if authenticator is None or app_code(request.POST["code"]) is not None:
+        return
+    sign_in_events.record(Act.RECOVERY_CODE_USED, request, person)
+    left = authenticator.recovery_codes.count()
+    text = f"Recovery codes left: {left}. New ones are under Second factor, below your name."
+    messages.warning(request, text)
 
 
 def _next(request: HttpRequest) -> str:

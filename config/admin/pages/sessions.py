@@ -11,6 +11,7 @@ from config.admin.menu import SUPERUSER
 from config.admin.parts.badges import brief
 from config.admin.parts.page import Page, render
 from config.staff import people, second_factor, sessions, sign_in_events
+from integrations.audit import Act
 
 ALL = "all"
 
@@ -37,6 +38,7 @@ def _page(request: HttpRequest, person: User) -> HttpResponse:
         person=person,
         own=own,
         sessions=sessions.open_of(person, request, by_code=second_factor.needed(person)),
+        events=sign_in_events.latest(person),
         idle_hours=settings.SESSION_COOKIE_AGE // 3600,
         days=settings.SESSION_MAX_AGE // 86400,
     )
@@ -55,7 +57,7 @@ def _end(request: HttpRequest, person: User, *, own: bool) -> HttpResponse:
         number = int(sessions.end(person, asked))
         text = "That session has ended." if number else "That session had ended already."
     if number or here:
-        sign_in_events.record("sessions_ended", request, person, sessions=number + here)
+        sign_in_events.record(Act.SESSIONS_ENDED, request, person)
     if here:
         auth.logout(request)
     messages.success(request, text)

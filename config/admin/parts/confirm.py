@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from config.admin.parts.page import render
 from config.staff import confirmation, second_factor, sign_in_events
 from config.staff.sign_in import TooManyTries
+from integrations.audit import Act
 from integrations.secrets import SecretUnreadable
 
 ANSWER = "confirm_answer"
@@ -38,7 +39,7 @@ def _check(request: HttpRequest) -> str:
             return ""
     except (TooManyTries, SecretUnreadable) as error:
         return str(error)
-    sign_in_events.failed(request, request.user, step="confirmation")
+    sign_in_events.failed(Act.CONFIRM_FAILED, request, request.user)
     return "That was not right. Try again."
 
 

@@ -9,6 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from config.staff import people, second_factor, sessions
+from integrations import audit
+from integrations.audit import Act
 
 
 class Command(BaseCommand):
@@ -44,6 +46,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{person} has no second factor.")
             return
         sessions.end_all(person)
+        audit.record(Act.SECOND_FACTOR_OFF, person)
         self.stdout.write(f"{person} has no second factor any more, and is signed out everywhere.")
 
     def _person(self, email: str) -> User:
