@@ -21,7 +21,7 @@ from tests.support.second_factor import add, code
 pytestmark = pytest.mark.first_database
 
 PASSWORD = "correct horse battery staple"
-ASKS = "Is it you?"
+ASKS = "Confirm that it is you"
 
 
 @pytest.fixture

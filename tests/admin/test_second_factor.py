@@ -258,7 +258,7 @@ def test_where_everybody_needs_one_it_is_set_up_after_the_password(mia, settings
     settings.REQUIRE_SECOND_FACTOR = True
     client, answer = with_password(mia)
     assert SETS_UP in words(answer)
-    assert "This Admit asks it of everybody." in words(answer)
+    assert "Everybody here needs one." in words(answer)
     for page in (LOG, "/admin/", PAGE, "/admin/password_change/"):
         assert client.get(page)["Location"].startswith(SIGN_IN), page
     answer = give(client, code(mia))

@@ -54,7 +54,7 @@ def _page(request: HttpRequest, fault: str) -> HttpResponse:
     return render(
         request,
         "admin/confirm.html",
-        title="Is it you?",
+        title="Confirm that it is you",
         answer=ANSWER,
         method_name=_METHOD,
         method=request.POST.get(_METHOD) or request.method,
