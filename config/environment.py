@@ -47,6 +47,10 @@ class Reader:
             raise ImproperlyConfigured(f"{name} is too short: at least {at_least} characters.")
         return str(value)
 
+    def token(self, name: str) -> str:
+        """A secret of at least 20 characters, or "" where none is set."""
+        return self.text(name, default="", at_least=20 if self.text(name, default="") else 0)
+
     def words(self, name: str, *, default: str) -> list[str]:
         """A comma-separated list without spaces and empty entries."""
         return [
@@ -134,6 +138,24 @@ class Reader:
             raise ImproperlyConfigured(
                 f"{name} must be an address such as https://admit.example.com"
                 f"{'/path' if path else ', without a path'}; not {value!r}."
+            )
+        return value
+
+    def called_address(self, name: str) -> str:
+        """An http or https address with all that belongs to it, or "" where none is set.
+
+        It may hold a secret, so no message shows it.
+        """
+        value = self.text(name, default="")
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            good = good and (parts.port or 1) > 0 and not any(sign.isspace() for sign in value)
+        except ValueError:
+            good = False
+        if value and not good:
+            raise ImproperlyConfigured(
+                f"{name} must be an address such as https://watch.example.com/path."
             )
         return value
 

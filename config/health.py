@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from config import metrics
 from events.receiving import disk, spool
 from integrations import secrets
 from integrations.database_timeout import DatabaseTimeout
@@ -32,7 +33,7 @@ _proved = float("-inf"), ""
 
 def answer_first(get_response: GetResponse) -> GetResponse:
     """Middleware: what watches the server calls it by its number, not by an allowed host."""
-    views = {"/healthz": alive, "/readyz": ready}
+    views = {"/healthz": alive, "/readyz": ready, "/metrics": metrics.show}
 
     def answer(request: HttpRequest) -> HttpResponse:
         return views.get(request.path_info, get_response)(request)

@@ -15,7 +15,7 @@ from gunicorn import glogging
 HOOK_PATH = re.compile(r"((?<!/admin)/(?:(?:web)?hooks?|sam-?cart)/)[^\s\"'?]+", re.IGNORECASE)
 # What a LogRecord has of its own; everything else was passed as `extra`.
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request", "status_code"}
-# Says what each line tells of the request that is being answered: see `config.request_log`.
+# Returns the facts of the request that is being answered: see `config.request_log`.
 of_request: ContextVar[Callable[[], dict[str, str]]] = ContextVar("of_request", default=dict)
 
 

@@ -151,6 +151,8 @@ BACKUP_DIR = env.folder("BACKUP_DIR", default=BASE_DIR / "var" / "backups")
 READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
 # Held on the disks that Admit writes to, and given up when one is full; 0 is none.
 BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
+# Who shows it may read /metrics; without one there is no such page.
+METRICS_TOKEN = env.token("METRICS_TOKEN")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # As NIST SP 800-63B-4 and OWASP ASVS 5.0 have it: long, known to nobody, and of any signs.
@@ -179,7 +181,7 @@ STATIC_URL = "static/"
 # Files are served from where they lie, so that no collectstatic step can be forgotten.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 
 # The webhook accepts bodies up to 1 MiB; Django's own reading of forms stays at its default.
@@ -203,6 +205,12 @@ KEEP_PAYLOADS_DAYS = env.days("KEEP_PAYLOADS_DAYS", default=180)
 KEEP_EXCHANGES_DAYS = env.days("KEEP_EXCHANGES_DAYS", default=90)
 KEEP_EVENTS_DAYS = env.days("KEEP_EVENTS_DAYS", default=1095)
 KEEP_AUDIT_DAYS = env.days("KEEP_AUDIT_DAYS", default=1095)
+# Called every so many seconds while all is well; it alarms somebody when the calls stay away.
+PING_URL = env.called_address("PING_URL")
+PING_SECONDS = env.whole("PING_SECONDS", default=60, at_least=1)
+# Once an hour Admit posts an event to its own public address, and looks what comes of it.
+CANARY = env.flag("CANARY", default=False)
+CANARY_SECONDS = 60 * _scale
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", default=2, at_least=1)
 HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
 # On SQLite two workers would only wait for each other: one carries out more (measured).

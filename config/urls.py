@@ -4,16 +4,17 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from config import health
+from config import health, metrics
 from events.receiving.views import receive
 
 urlpatterns = [
-    # All four are answered before any routing, by events.receiving.views.receive_first and
+    # All five are answered before any routing, by events.receiving.views.receive_first and
     # config.health.answer_first; they stand here so that their addresses can be built by name.
     path("hooks/samcart/<str:secret>/", receive, name="hook"),
     path("hooks/samcart/<str:secret>/<str:trigger>/", receive, name="hook-trigger"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", metrics.show, name="metrics"),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

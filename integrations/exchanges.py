@@ -160,6 +160,28 @@ def carry_out(
     return outcome
 
 
+def ask(
+    method: str, url: str, *, headers: Mapping[str, str], seconds: float, body: bytes = b""
+) -> Reply:
+    """One request that is no app's: nothing of it is recorded.
+
+    Raises RuntimeError inside a database transaction.
+    """
+    refuse_in_transaction()
+    return _send(
+        Request(
+            method=method,
+            url=url,
+            headers=headers,
+            body=body,
+            body_text="",
+            seconds=seconds,
+            largest=_CHUNK,
+            kept=0,
+        )
+    )
+
+
 def text_of(body: bytes | bytearray) -> str:
     """Any bytes as text that a database can hold."""
     return body.decode("utf-8-sig", "replace").replace("\0", "\ufffd")

@@ -9,6 +9,7 @@ site a neutral question (see `integrations.thinkific.site_check`), and its answe
 or makes a new one.
 """
 
+import math
 from typing import Any
 
 from django.conf import settings
@@ -229,6 +230,20 @@ def blocked_for(site: int) -> tuple[str, float]:
     """Why the site is blocked ("" when it is not) and for how many seconds yet."""
     row = _run(_LOOK, {"site": site, "tolerance": 0.0})
     return (str(row[0]), max(float(row[1]), 0.0)) if row else ("", 0.0)
+
+
+def calls_left(budget: CallBudget, *, now: float, calls_per_minute: int) -> int | None:
+    """How many calls may go out within the next minute; None where there is no limit.
+
+    `now` is by the database's clock, as `EpochNow`.
+    """
+    gap, tolerance = spacing(calls_per_minute)
+    if budget.blocked:
+        return 0
+    if not gap:
+        return None
+    first = max(budget.next_slot, now) - tolerance - now
+    return max(0, math.floor((60 - first) / gap) + 1)
 
 
 class EpochNow(Func):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -21,8 +22,8 @@ from config.server import child
 from events.alerts import round
 from events.models import Worker
 from events.queue import wake_pipe
-from events.receiving import disk, spool
-from events.worker import heartbeat, scheduler
+from events.receiving import answer_counts, disk, spool
+from events.worker import heartbeat, scheduler, watching
 from integrations.database_timeout import DatabaseTimeout
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,9 @@ class Supervisor:
 
     def _web_servers(self, listener: socket.socket, write_end: int) -> list[Program]:
         self._hand_over = there, here = child.hand_over()
-        env = {
+        self._counts = tempfile.TemporaryDirectory(prefix="admit-")
+        counting = {answer_counts.FOLDER: self._counts.name}
+        env = counting | {
             child.BIND: f"fd://{listener.fileno()}",
             child.HAND_OVER: str(there.fileno()),
         }
@@ -164,7 +167,7 @@ class Supervisor:
             Program("web", env=env, files=[listener.fileno(), there.fileno(), write_end]),
             Program(
                 "pages",
-                env={child.TAKE_OVER: str(here.fileno())},
+                env=counting | {child.TAKE_OVER: str(here.fileno())},
                 files=[here.fileno(), write_end],
             ),
         ]
@@ -188,6 +191,7 @@ class Supervisor:
                 self._drain(DRAIN_SECONDS)
                 if self._cluster:
                     self._watch_cluster(self._cluster)
+                self._note(watching.tick)
                 self._watch_alerts(self._alerts)
                 self._nap(TICK_SECONDS)
         finally:
@@ -268,6 +272,8 @@ class Supervisor:
             program.ask_to_stop()
         for program in programs:
             program.end(grace=settings.TASK_SECONDS + 15)
+        if self._servers:
+            self._counts.cleanup()
 
     def _drain(self, seconds: float) -> None:
         try:

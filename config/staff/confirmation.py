@@ -33,6 +33,8 @@ def check(request: HttpRequest, person: User, answer: str) -> bool:
     else:
         right = _password(request, person, answer)
     if right:
+        # As whenever somebody has shown who they are: a key known before is worth nothing after.
+        request.session.cycle_key()
         note(request)
     return right
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db.models import Max, Min, Q, QuerySet
@@ -12,7 +13,7 @@ from django.utils import timezone
 from events.access.pending import BRAKED
 from events.alerts import silence
 from events.alerts.problems import Code, Problem
-from events.models import Alert, AlertRound, Delivery, EventLog, RuleRun, Worker
+from events.models import Alert, AlertRound, Canary, Delivery, EventLog, RuleRun, Worker
 from events.receiving import disk, spool
 from events.reports import promise
 from integrations import rate_limit
@@ -103,6 +104,15 @@ def _disks(now: datetime) -> Iterator[Problem]:
             yield Problem(Code.DISK_LOW, str(each.folder)[:200], stage=each.given_up, facts=facts)
 
 
+def _canaries(now: datetime) -> Iterator[Problem]:
+    # One may fail by chance; it is tried again after a minute.
+    failing = Canary.objects.filter(failures__gte=2).select_related("marketplace")
+    for each in failing if settings.CANARY else ():
+        host = urlsplit(settings.PUBLIC_URL).hostname
+        facts = {"name": each.marketplace.name, "host": host, "step": each.step}
+        yield Problem(Code.CANARY_FAILED, str(each.pk), facts=facts | {"detail": each.detail})
+
+
 def _silence(now: datetime) -> Iterator[Problem]:
     found = silent_shop(now)
     if found:
@@ -184,6 +194,7 @@ LOOKS: dict[Code, Callable[[datetime], Iterator[Problem]]] = {
     Code.OVERDUE: _overdue,
     Code.SPOOL_WAITS: _spooled,
     Code.DISK_LOW: _disks,
+    Code.CANARY_FAILED: _canaries,
     Code.SILENCE: _silence,
     Code.NOTHING_GIVEN: _nothing_given,
     Code.NEEDS_A_PERSON: _needs_a_person,

@@ -17,6 +17,7 @@ class Code(StrEnum):
     OVERDUE = "overdue"
     SPOOL_WAITS = "spool_waits"
     DISK_LOW = "disk_low"
+    CANARY_FAILED = "canary_failed"
     SILENCE = "silence"
     NOTHING_GIVEN = "nothing_given"
     NEEDS_A_PERSON = "needs_a_person"
@@ -50,6 +51,7 @@ KINDS: dict[Code, Kind] = {
         "Sales wait outside of the database", "admin:queue", stops_sales=True, lasts=5 * MINUTES
     ),
     Code.DISK_LOW: Kind("A disk is nearly full", "admin:index", stops_sales=True),
+    Code.CANARY_FAILED: Kind("The canary does not get through", "admin:samcart", stops_sales=True),
     Code.SILENCE: Kind("No sale for unusually long", "admin:samcart", stops_sales=True),
     Code.NOTHING_GIVEN: Kind("Paid, and nothing given", "admin:index"),
     Code.NEEDS_A_PERSON: Kind("Actions need a person", "admin:events_rulerun_changelist"),

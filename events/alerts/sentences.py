@@ -6,6 +6,7 @@ from datetime import date, datetime
 from django.utils import timezone
 
 from events.alerts.problems import Code, Problem
+from events.models import Canary
 
 
 def sentence(problem: Problem) -> str:
@@ -73,6 +74,52 @@ def _disk_low(problem: Problem) -> str:
     )
 
 
+def _canary_failed(problem: Problem) -> str:
+    facts = problem.facts
+    detail = f" ({facts['detail']})" if facts["detail"] else ""
+    broken = _CANARY_STEPS[Canary.Step(facts["step"])]
+    return f"The canary of {_name(problem)} did not get through. " + broken.format(
+        host=facts["host"], status=facts["detail"], detail=detail
+    )
+
+
+_CANARY_STEPS: dict[Canary.Step, str] = {
+    Canary.Step.PASSED: "It is tried again.",
+    Canary.Step.ADDRESS: (
+        "Its webhook address cannot be opened with FIELD_ENCRYPTION_KEYS: put the old key back."
+    ),
+    Canary.Step.DNS: (
+        "{host} was not found (DNS), so SamCart cannot reach Admit either. Check the records of "
+        "the name."
+    ),
+    Canary.Step.CERTIFICATE: (
+        "No secure connection to {host} could be made{detail}. Check the certificate in the proxy."
+    ),
+    Canary.Step.CONNECTION: (
+        "No connection to {host} could be made. Check that the proxy runs, and the firewall."
+    ),
+    Canary.Step.ANSWER: (
+        "{host} answered {status} in place of 200. Check that PUBLIC_URL leads to this "
+        "installation, and that the proxy passes /hooks/ on to manage.py up."
+    ),
+    Canary.Step.SECRET: (
+        "Admit does not know the webhook address that it shows. Make a new address on the SamCart "
+        "page, and give it to SamCart. Check that the database is the right one."
+    ),
+    Canary.Step.ARRIVAL: (
+        "{host} took it, but it is not in this database. Check that PUBLIC_URL leads to this "
+        "installation, and that nothing waits in the spool."
+    ),
+    Canary.Step.WORKER: (
+        "It arrived, but no worker read it in time. Check that the workers run: look at the Queue "
+        "page and the log."
+    ),
+    Canary.Step.RULES: (
+        "It was read, but Admit's own code failed on the rules{detail}. Call your technician."
+    ),
+}
+
+
 def _silence(problem: Problem) -> str:
     usual = problem.facts["usual"]
     return (
@@ -122,6 +169,7 @@ SENTENCES: dict[Code, Callable[[Problem], str]] = {
     Code.OVERDUE: _overdue,
     Code.SPOOL_WAITS: _spool_waits,
     Code.DISK_LOW: _disk_low,
+    Code.CANARY_FAILED: _canary_failed,
     Code.SILENCE: _silence,
     Code.NOTHING_GIVEN: _nothing_given,
     Code.NEEDS_A_PERSON: _needs_a_person,

@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from events.access.lock import try_lock
 from events.deciding.batch import Batch
 from events.deciding.reading import Reading, read_all
-from events.deciding.storing import set_aside, store
+from events.deciding.storing import note_canary, set_aside, store
 from events.models import Delivery, EventLog
 from integrations.samcart.parser import normalize_type
 
@@ -117,7 +117,9 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
                 break
             if reading.delivery.pk not in new:
                 break  # it was taken meanwhile
-            if reading.fault is None:
+            if reading.canary:
+                note_canary(reading)
+            elif reading.fault is None:
                 store(reading, batch)
             else:
                 set_aside(reading.delivery, reading.fault)

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from django.db.models.functions import Now
+
 from events.access import pending
 from events.deciding import passing_on, repeats
 from events.deciding.batch import Batch
 from events.deciding.planning import WITHDRAWN, plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook
-from events.models import Delivery, EventLog, RuleRun
+from events.models import Canary, Delivery, EventLog, RuleRun
 from integrations.samcart.parser import SaleEvent
 from rules.engine import Reason
 
@@ -42,6 +44,14 @@ def store(reading: Reading, batch: Batch) -> None:
     if first is None and batch.has_later_repeat(delivery):
         batch.write()
         batch.to_reread |= repeats.reread_later_repeats(delivery)
+
+
+def note_canary(reading: Reading) -> None:
+    """Note that a worker read the canary, inside the caller's transaction; no event comes of it."""
+    ours = Canary.objects.filter(digest=reading.delivery.body_digest)
+    step = Canary.Step.RULES if reading.fault else Canary.Step.PASSED
+    ours.update(read_at=Now(), step=step)
+    reading.delivery.delete()
 
 
 def set_aside(delivery: Delivery, error: Exception) -> None:

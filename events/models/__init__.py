@@ -5,13 +5,14 @@ from events.models.alerts import Alert, AlertChannel, AlertMessage, AlertRound
 from events.models.comparison import ComparisonFinding, ComparisonRun
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
-from events.models.worker import Tidying, Worker
+from events.models.worker import Canary, Tidying, Worker
 
 __all__ = [
     "Alert",
     "AlertChannel",
     "AlertMessage",
     "AlertRound",
+    "Canary",
     "ComparisonFinding",
     "ComparisonRun",
     "Delivery",

@@ -56,16 +56,11 @@ class Disk:
         return _size(self.ballast) == 0
 
     def sentence(self) -> str:
-        """How little room is left and what to do; "" while there is enough."""
+        """How little room is left; "" while there is enough."""
         left = self.free // MB
-        if self.given_up:
-            return (
-                f"The disk of {self.what} was full, so Admit gave up its ballast to keep what "
-                f"SamCart sends. {left} MB are left: make room now, or sales will be lost."
-            )
-        if left < LITTLE_MB:
-            return f"{left} MB are left on the disk of {self.what}. Make room soon."
-        return ""
+        if left >= LITTLE_MB:
+            return ""
+        return f"{left:,} MB are left on the disk of {self.what}. Make room soon."
 
 
 def folders() -> dict[str, Path]:

@@ -15,7 +15,14 @@ from django.views.decorators.csrf import csrf_exempt
 
 from events.models import Delivery
 from events.queue import wake
-from events.receiving import addresses, circuit_breaker, grouped_log, spool, store_delivery
+from events.receiving import (
+    addresses,
+    answer_counts,
+    circuit_breaker,
+    grouped_log,
+    spool,
+    store_delivery,
+)
 from integrations import secrets, webhook_secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.webhook_secrets import WebhookAddress
@@ -61,11 +68,13 @@ def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpRespons
     What the database does not take in time goes to the spool, and is stored later.
     """
     try:
-        return _receive(request, secret, trigger)
+        answer = _receive(request, secret, trigger)
     except Exception as error:  # whatever it was: the event is not kept, and must be told so
         # The text of a database error may quote the body, so only its kind is told.
         log.error("delivery_not_stored", extra={"error": type(error).__name__})
-        return _later("The event could not be stored. Send it again.")
+        answer = _later("The event could not be stored. Send it again.")
+    answer_counts.add(answer.status_code)
+    return answer
 
 
 def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:

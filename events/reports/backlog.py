@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db.models import Min
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from events.models import RuleRun
 from events.queue.wake import wake
@@ -27,6 +29,12 @@ def waiting(integration: Integration | None = None) -> int:
     if integration is not None:
         runs = runs.filter(integration=integration)
     return runs.order_by()[:MAX_COUNT].count()
+
+
+def oldest_due_seconds() -> float | None:
+    """For how long the action has been due that is due for longest; None where none is."""
+    oldest = RuleRun.objects.due().aggregate(at=Min("next_attempt_at"))["at"]
+    return None if oldest is None else max(0.0, (timezone.now() - oldest).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)

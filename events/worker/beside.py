@@ -56,7 +56,7 @@ class Beside:
             self.go_on(until)
         except Exception as error:
             # A lease ends by itself, and another thread goes on.
-            log.error(f"{self.name}_broke_off", extra={"error": type(error).__name__})
+            log.error("beside_broke_off", extra={"what": self.name, "error": type(error).__name__})
         finally:
             connections.close_all()
 

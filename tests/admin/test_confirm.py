@@ -89,7 +89,7 @@ def test_an_integration_is_deleted_after_the_password_alone(client):
     assert not Integration.objects.exists()
 
 
-def test_an_owner_is_made_after_the_password_and_what_was_typed_is_kept(client):
+def test_a_person_is_added_after_the_password_and_what_was_typed_is_kept(client):
     place = reverse("admin:auth_user_add")
     form = {"name": 'Dana "<b>" Sample', "email": "dana@example.com", "role": people.OWNER}
     page = client.post(place, form)

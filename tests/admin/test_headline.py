@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from config.admin.pages.overview_headline import CALM, Facts, events_note, headline, waiting_note
 from config.staff import roles
-from events.alerts import finding
 from events.execution import retry_by_hand
-from events.models import EventLog, Grant, RuleRun, Worker
+from events.models import Canary, EventLog, Grant, RuleRun, Worker
+from events.receiving import disk
 from events.reports import backlog, review
 from events.reports.backlog import InLine
 from events.reports.dashboard import EventCounts
@@ -34,6 +34,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "unsigned": (("My CRM",), "The signing secret of My CRM cannot be opened", True),
     "unreachable": (("Art Academy", "Zoo"), "Cannot connect to Art Academy, Zoo", True),
     "problems": (("A disk is nearly full",), "A disk is nearly full.", True),
+    "little_room": (("the spool folder",), "Little room is left on the disk of the spool", False),
     "stranded": (2, "2 students paid and may have lost access", True),
     "failed": (1, "1 action failed", True),
     "held": (2, "2 actions held", False),
@@ -61,9 +62,14 @@ def test_it_is_calm_only_where_nothing_needs_somebody():
             assert said.kind == ("bad" if grave else "wait" if names else "good"), names
 
 
-def test_each_part_leads_to_the_section_that_tells_more(client: Client, admin_user, monkeypatch):
+def test_each_part_leads_to_the_section_that_tells_more(
+    client: Client, admin_user, settings, monkeypatch
+):
     """A page with every alarm has a section for each."""
-    monkeypatch.setattr(finding, "LITTLE_ROOM", 1.0)
+    monkeypatch.setattr(disk, "LITTLE_MB", 10**9)
+    settings.CANARY = True
+    account = factories.MarketplaceFactory.create()
+    Canary.objects.create(marketplace=account, next_at=timezone.now(), step="dns", failures=2)
     course = factories.DestinationFactory.create()
     run(course, status="failed")
     unsold = event(factories.CustomerFactory.create())

@@ -14,7 +14,16 @@ from django.utils import timezone
 
 from events.alerts import delivery, finding, round, sentences
 from events.alerts.problems import KINDS, Code
-from events.models import Alert, AlertChannel, AlertMessage, AlertRound, Delivery, RuleRun, Worker
+from events.models import (
+    Alert,
+    AlertChannel,
+    AlertMessage,
+    AlertRound,
+    Canary,
+    Delivery,
+    RuleRun,
+    Worker,
+)
 from events.receiving import spool
 from integrations import rate_limit, secrets
 from integrations.models import CallBudget, Integration
@@ -64,6 +73,7 @@ def owner(transactional_db: None) -> Any:
 def shop(real_shop: Shop, settings, tmp_path) -> Shop:
     """A shop where nothing is wrong."""
     settings.SPOOL_DIR = str(tmp_path / "spool")
+    settings.CANARY = False
     settings.BACKUP_DIR = tmp_path / "backups"
     Worker.objects.create(name="studio", seen_at=timezone.now())
     return real_shop
@@ -179,6 +189,14 @@ def disk_low(shop: Shop) -> Any:
     return patch.undo
 
 
+def canary_failed(shop: Shop) -> Any:
+    shop_settings().CANARY = True
+    Canary.objects.create(
+        marketplace=shop.marketplace, next_at=timezone.now(), step="dns", failures=2
+    )
+    return lambda: Canary.objects.update(step="", failures=0)
+
+
 def shop_settings() -> Any:
     from django.conf import settings
 
@@ -192,6 +210,7 @@ CAUSES = {
     Code.OVERDUE: overdue,
     Code.SPOOL_WAITS: spool_waits,
     Code.DISK_LOW: disk_low,
+    Code.CANARY_FAILED: canary_failed,
     Code.SILENCE: silence,
     Code.NOTHING_GIVEN: nothing_given,
     Code.NEEDS_A_PERSON: needs_a_person,

@@ -387,6 +387,7 @@ def test_status_of_a_fresh_installation(db):
         "spool": {"waiting": 0, "set_aside": 0, "not_ours": 0},
         "runs": dict.fromkeys(["waiting", "running", "done", "skipped", "failed", "held"], 0),
         "oldest_due_seconds": None,
+        "problems": [],
         "integrations": [],
     }
     assert "The worker was never seen: start it with manage.py up." in run("status")
@@ -414,6 +415,7 @@ def test_status_counts_what_is_there(world):
         "spool",
         "runs",
         "oldest_due_seconds",
+        "problems",
         "integrations",
     ]
     assert 5 <= found["worker_seen_seconds"] < 60

@@ -154,8 +154,10 @@ def old_shop(world: World) -> World:
     return world
 
 
-def test_no_hot_query_walks_through_history(old_shop: World):
+def test_no_hot_query_walks_through_history(old_shop: World, settings):
     world = old_shop
+    settings.METRICS_TOKEN = "a-token-of-the-monitor-for-tests"
+    monitor = {"Authorization": f"Bearer {settings.METRICS_TOKEN}"}
     with explained() as plans:
         world.sell("10_product", order__id=7001)
         world.sell("10_product", order__id=7001)  # a repeat
@@ -165,6 +167,8 @@ def test_no_hot_query_walks_through_history(old_shop: World):
         scheduler.tick("nobody", beat_after=60.0)
         retry_by_hand.retry(RuleRun.objects.filter(pk=RuleRun.objects.latest("pk").pk))
         list(Grant.objects.stranded())
+        scrape = world.client.get("/metrics", headers=monitor)
+    assert 'admit_actions_open{state="failed"} 400.0' in scrape.content.decode()
     assert len(plans.asked) > 30
     assert plans.walks() == []
 

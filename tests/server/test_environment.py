@@ -45,6 +45,10 @@ MALFORMED = {
     "ENDINGS_AN_HOUR": ["-1", "few", ""],
     "EMAIL_URL": ["mail.example.com", "imap://mail.example.com", "smtp://:hidden-word@"],
     "BALLAST_MB": ["-1", "much", ""],
+    "METRICS_TOKEN": ["short-token"],
+    "PING_URL": ["watch.example.com/hidden-word", "https:///hidden-word", "https://[hidden-word"],
+    "PING_SECONDS": ["0", "often"],
+    "CANARY": ["hourly"],
     "LOG_FORMAT": ["", "xml"],
     "ALLOW_PRIVATE_NOTIFY_URLS": ["10.0.0.0/8", ""],
 }

@@ -1,4 +1,4 @@
-"""Log lines in both formats: whose request they are about, and nothing that must not be told."""
+"""Log lines in both formats: the request that they are about, and nothing secret."""
 
 import json
 import logging

@@ -18,6 +18,7 @@ from events.alerts import finding, sentences
 from events.alerts.problems import Code, Problem
 from events.execution import wait_reasons
 from events.models import RuleRun
+from events.receiving import disk
 from events.reports import (
     backlog,
     dashboard,
@@ -36,6 +37,7 @@ ELSEWHERE = (
     Code.OVERDUE,
     Code.SPOOL_WAITS,
     Code.DISK_LOW,
+    Code.CANARY_FAILED,
     Code.SILENCE,
     Code.BACKUP_OLD,
 )
@@ -50,9 +52,12 @@ def show(request: HttpRequest) -> TemplateResponse:
     kept = promise.promise(nothing := promise.unfulfilled())
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
     problems = finding.lasting(codes=ELSEWHERE)
+    told = {each.subject for each in problems if each.code is Code.DISK_LOW}
+    little = [each for each in disk.disks() if each.sentence() and str(each.folder) not in told]
     facts = _facts(
         sites,
         problems,
+        little_room=[each.what for each in little],
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=len(missing),
@@ -64,6 +69,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         "admin/index.html",
         title="Overview",
         facts=facts,
+        disks=[each.sentence() for each in little],
         headline=_headline(facts, kept),
         problems=[(each.kind.title, sentences.sentence(each)) for each in problems],
         tasks=tasks if facts.to_set_up else [],
@@ -104,6 +110,7 @@ def _facts(
     sites: list[Integration],
     problems: list[Problem],
     *,
+    little_room: list[str],
     not_in: int,
     waiting_for_off: int,
     never_sent: int,
@@ -123,6 +130,7 @@ def _facts(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
         problems=tuple(dict.fromkeys(each.kind.title for each in problems)),
+        little_room=little_room,
         history=history.sentence(unread) if unread else "",
         stranded=0 if unread else dashboard.stranded(),
         failed=dashboard.failed(),

@@ -161,12 +161,12 @@ class People(ListAdmin):
         return form
 
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return _asked_for_owner(request) or super().add_view(request, *args, **kwargs)
+        return _asked(request) or super().add_view(request, *args, **kwargs)
 
     def change_view(
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        page = _asked_for_owner(request)
+        page = _asked(request)
         return page or super().change_view(request, object_id, *args, **kwargs)
 
     def render_change_form(
@@ -271,10 +271,9 @@ class People(ListAdmin):
         return badges.switch_badge(person.is_active)
 
 
-def _asked_for_owner(request: HttpRequest) -> HttpResponse | None:
-    """The page that asks once more, where somebody is about to be made an owner."""
-    wanted = allowed(request, SUPERUSER) and request.POST.get("role") == people.OWNER
-    return ask(request) if wanted else None
+def _asked(request: HttpRequest) -> HttpResponse | None:
+    """The page that asks once more before a person is added or changed."""
+    return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None
 
 
 # Django registered its own page, with every permission that there is.

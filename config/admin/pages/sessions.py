@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from config.admin.menu import SUPERUSER
 from config.admin.parts.badges import brief
+from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from config.staff import people, second_factor, sessions, sign_in_events
 from integrations.audit import Act
@@ -30,7 +31,7 @@ def of_person(request: HttpRequest, person: int) -> HttpResponse:
 def _page(request: HttpRequest, person: User) -> HttpResponse:
     own = person.pk == request.user.pk
     if request.method == "POST":
-        return _end(request, person, own=own)
+        return ask(request) or _end(request, person, own=own)
     return render(
         request,
         "admin/sessions.html",

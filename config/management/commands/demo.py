@@ -99,6 +99,8 @@ def restart_in_demo(port: int | None) -> None:
         "RETRY_DELAYS": "0,5,30,120,600",
         "WEB_CONCURRENCY": "1",
         "BALLAST_MB": "0",
+        "PING_URL": "",
+        "CANARY": "false",
     }
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | env)  # noqa: S606

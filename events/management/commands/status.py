@@ -1,18 +1,20 @@
 """`manage.py status`: is anything waiting, does the worker work, are the sites connected?"""
 
 import json
+import sys
 from argparse import ArgumentParser
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db.models import Count, Min
+from django.db.models import Count
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from events.alerts import finding
+from events.alerts.sentences import sentence
 from events.models import Delivery, History, RuleRun
 from events.receiving import spool
-from events.reports import dashboard
+from events.reports import backlog, dashboard
 from events.worker import scheduler
 from integrations import rate_limit
 from integrations.models import ApiCall, Integration
@@ -23,8 +25,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="as one JSON object")
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="only what is wrong, and then exit code 1; nothing while all is well",
+        )
 
     def handle(self, **options: Any) -> None:
+        if options["check"]:
+            self._check()
+            return
         found = status()
         if options["json"]:
             self.stdout.write(json.dumps(found))
@@ -54,6 +64,13 @@ class Command(BaseCommand):
                 f"{site['calls_last_minute']} calls in the last minute."
             )
 
+    def _check(self) -> None:
+        problems = finding.lasting()
+        for problem in problems:
+            self.stdout.write(sentence(problem))
+        if problems:
+            sys.exit(1)
+
     def _say_history(self, history: dict[str, int] | None) -> None:
         if history is None:
             return
@@ -67,7 +84,7 @@ class Command(BaseCommand):
 def status() -> dict[str, Any]:
     """What `status --json` tells; seconds are floats, times ISO 8601, the spool this machine's."""
     counts = dict(RuleRun.objects.values_list("status").annotate(Count("pk")).order_by())
-    oldest = RuleRun.objects.due().aggregate(at=Min("next_attempt_at"))["at"]
+    oldest = backlog.oldest_due_seconds()
     silent = scheduler.silence()
     return {
         "worker_seen_seconds": None if silent is None else round(silent, 1),
@@ -75,9 +92,11 @@ def status() -> dict[str, Any]:
         "history": _history(),
         "spool": spool.counts(),
         "runs": {name.value: counts.get(name, 0) for name in RuleRun.Status},
-        "oldest_due_seconds": max(0.0, round((timezone.now() - oldest).total_seconds(), 1))
-        if oldest
-        else None,
+        "oldest_due_seconds": None if oldest is None else round(oldest, 1),
+        "problems": [
+            {"code": each.code.value, "subject": each.subject, "sentence": sentence(each)}
+            for each in finding.lasting()
+        ],
         "integrations": [_site(site) for site in Integration.objects.order_by("name")],
     }
 

@@ -1,0 +1,146 @@
+"""Sending the canary of an account through its public address, and following it to its end.
+
+By the way that SamCart's events take: name, certificate, proxy, webhook, database, worker. Nothing
+is given to anybody. One that fails is tried again after a minute.
+"""
+
+import hashlib
+import logging
+import time
+from datetime import timedelta
+from http import HTTPStatus
+
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from events.models import Canary, Delivery
+from events.receiving import canary
+from events.reports import simulation
+from integrations import credentials, exchanges, secrets, webhook_secrets
+from integrations.exchanges import Cut, Reply
+from integrations.models import Marketplace
+from integrations.secrets import SecretUnreadable
+from rules.triggers import Trigger
+
+log = logging.getLogger(__name__)
+Step = Canary.Step
+EVERY = timedelta(hours=1)
+CALL_SECONDS = 20.0
+LOOK_SECONDS = 0.1
+_STEP_OF_CUT = {
+    Cut.NO_ADDRESS: Step.DNS,
+    Cut.NO_CERTIFICATE: Step.CERTIFICATE,
+    Cut.NO_TLS: Step.CERTIFICATE,
+}
+
+
+class Failed(Exception):
+    """The step at which it failed; `detail` is the answer's status, or what OpenSSL says."""
+
+    def __init__(self, step: Canary.Step, detail: str = "") -> None:
+        super().__init__(step.label)
+        self.step = step
+        self.detail = detail
+
+
+def due() -> Marketplace | None:
+    """An account whose canary is to go now; None also when none is wanted."""
+    if not settings.CANARY:
+        return None
+    accounts = Marketplace.objects.exclude(webhook_secrets=None)
+    return accounts.filter(Q(canary=None) | Q(canary__next_at__lte=Now())).order_by("pk").first()
+
+
+def go_on() -> None:
+    """Send the canaries that are due, one after the other, and note what became of each."""
+    while (account := due()) is not None:
+        Canary.objects.get_or_create(marketplace=account, defaults={"next_at": Now()})
+        lease = timedelta(seconds=2 * (CALL_SECONDS + settings.CANARY_SECONDS))
+        mine = Canary.objects.filter(pk=account.pk, next_at__lte=Now())
+        if not mine.update(next_at=Now() + lease):
+            continue  # another machine has it
+        row = Canary.objects.get(pk=account.pk)
+        try:
+            would_run = _try(account, row)
+        except Failed as failure:
+            _note_failure(row, failure)
+        else:
+            again = Now() + EVERY
+            mine = Canary.objects.filter(pk=account.pk)
+            mine.update(passed_at=Now(), next_at=again, step=Step.PASSED, detail="", failures=0)
+            log.info("canary_passed", extra={"account": account.pk, "would_run": would_run})
+
+
+def _note_failure(row: Canary, failure: Failed) -> None:
+    is_new = not row.failures or row.step != failure.step
+    row.step, row.detail = failure.step, failure.detail[:100]
+    row.failures += 1
+    row.next_at = Now() + timedelta(seconds=settings.CANARY_SECONDS)
+    row.save(update_fields=["step", "detail", "failures", "next_at"])
+    if is_new:
+        facts = {"account": row.pk, "step": failure.step.value, "detail": failure.detail}
+        log.warning("canary_failed", extra=facts)
+
+
+def _try(account: Marketplace, row: Canary) -> int:
+    """How many actions a purchase would start. Raises Failed."""
+    if not _unread(row):
+        _send(account, row)
+    _follow(row)
+    try:
+        return len(simulation.simulate(account, Trigger.PRODUCT_PURCHASED).runs)
+    except Exception as error:
+        raise Failed(Step.RULES, type(error).__name__) from error
+
+
+def _unread(row: Canary) -> bool:
+    """Whether the one before arrived and still waits for a worker: then there is no use in more."""
+    waiting = Delivery.objects.filter(body_digest=row.digest, state=Delivery.State.NEW)
+    return bool(row.digest) and waiting.exists()
+
+
+def _send(account: Marketplace, row: Canary) -> None:
+    try:
+        address = credentials.webhook_address(account)
+    except SecretUnreadable:
+        raise Failed(Step.ADDRESS) from None
+    body = canary.body(account.pk)
+    row.digest, row.read_at = hashlib.sha256(body).hexdigest(), None
+    row.save(update_fields=["digest", "read_at"])
+    headers = {
+        "User-Agent": f"Admit/{settings.VERSION} (canary)",
+        "Content-Type": "application/json",
+    }
+    reply = exchanges.ask("POST", address, headers=headers, body=body, seconds=CALL_SECONDS)
+    if reply.status == HTTPStatus.NOT_FOUND and not _is_known(account):
+        raise Failed(Step.SECRET)
+    _judge(reply)
+
+
+def _is_known(account: Marketplace) -> bool:
+    """Whether the database has the address that was posted to; else another server said 404."""
+    digest = secrets.digest(credentials.webhook_secret(account))
+    return webhook_secrets.find(digest) is not None
+
+
+def _judge(reply: Reply) -> None:
+    """Raises Failed for anything but 200."""
+    if reply.status is None:
+        raise Failed(_STEP_OF_CUT.get(reply.cut or Cut.BROKEN_OFF, Step.CONNECTION), reply.detail)
+    if reply.status != HTTPStatus.OK:
+        raise Failed(Step.ANSWER, str(reply.status))
+
+
+def _follow(row: Canary) -> None:
+    """Wait until a worker has read it. Raises Failed."""
+    until = time.monotonic() + settings.CANARY_SECONDS
+    while True:
+        row.refresh_from_db()
+        if row.read_at is not None:
+            break
+        if time.monotonic() >= until:
+            raise Failed(Step.WORKER if _unread(row) else Step.ARRIVAL)
+        time.sleep(LOOK_SECONDS)
+    if row.step == Step.RULES:
+        raise Failed(Step.RULES)
