@@ -104,7 +104,7 @@ def test_setup_asks_at_a_terminal_until_it_can_use_the_answer(fresh):
         ("Your e-mail address: ", "me"),
         ("me is no e-mail address.", "me@example.com"),
         ("a second factor at sign-in, a code of an app? (yes): ", "perhaps"),
-        ("perhaps is neither yes nor no.", "yes"),
+        ("perhaps is neither yes nor no.", "no"),
         ("Next:", ""),
     ]
     said = ""
@@ -123,7 +123,7 @@ def test_setup_asks_at_a_terminal_until_it_can_use_the_answer(fresh):
     assert process.returncode == 0
     written = values(fresh.folder / ".env")
     assert written["PUBLIC_URL"] == "https://admit.example.com"
-    assert written["REQUIRE_SECOND_FACTOR"] == "true"
+    assert written["REQUIRE_SECOND_FACTOR"] == "false"
 
 
 def _drained(terminal: int) -> bool:
@@ -146,13 +146,6 @@ def test_a_bad_value_ends_with_2_and_writes_nothing(fresh):
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "CommandError: SamCart needs an https address.\n"
     assert list(fresh.folder.iterdir()) == []
-
-
-def test_setup_leaves_the_second_factor_to_each_person_where_it_is_told_to(fresh):
-    given = ["--public-url", fresh.address, *GIVEN]
-    assert fresh.manage("setup", *given, "--second-factor", "no").returncode == 0
-    assert fresh.manage("setup", *given).returncode == 0
-    assert values(fresh.folder / ".env")["REQUIRE_SECOND_FACTOR"] == "false"
 
 
 def test_help_needs_no_installation_and_makes_none(fresh):
