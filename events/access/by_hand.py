@@ -5,18 +5,21 @@ Like the inbox, a person decides under the lock of deciding.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, datetime
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import history, ledger, students
+from events.access import history, holdings, ledger, pending
+from events.access.book import DECIDED
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
+from events.models.runs import RuleRunQuerySet
 from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
-from integrations.models import Customer, Destination, Integration, ThinkificUser
+from integrations.models import Customer, Destination, Integration
 from integrations.samcart.normalize import examine_email, strip_invisible
 from rules import actions
 from rules.actions import ActionSpec, Effect
@@ -32,10 +35,13 @@ class Author:
     reason: str
 
 
-def give(customer: Customer, destination: Destination, author: Author) -> EventLog:
-    """Give access to a course or bundle, beside whatever else gives it.
+def give(
+    customer: Customer, destination: Destination, author: Author, until: date | None = None
+) -> EventLog:
+    """Give access to a course or bundle, beside whatever else gives it; `until` is its last day.
 
-    Raises ValueError with a sentence where that cannot be done.
+    Of what was given by hand before, this changes the last day. Raises ValueError with a sentence
+    where that cannot be done.
     """
     if destination.gone_at is not None:
         raise ValueError(f"{destination} is gone from Thinkific. Choose another.")
@@ -43,7 +49,7 @@ def give(customer: Customer, destination: Destination, author: Author) -> EventL
     spec = _spec(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():
         lock()
-        grant = Grant(
+        grant = _given_before(customer, destination, spec) or Grant(
             source=Grant.Source.HAND,
             customer=customer,
             integration=destination.integration,
@@ -51,21 +57,45 @@ def give(customer: Customer, destination: Destination, author: Author) -> EventL
             name=destination.name,
             course_ids=destination.course_ids,
         )
-        same = Grant.objects.active().filter(
-            source=Grant.Source.HAND,
-            customer=customer,
-            integration=grant.integration,
-            target=grant.target,
-        )
-        if same.exists():
-            raise ValueError(f"This customer was given {destination.name} by hand before.")
         event = _event(ByHand.GIVE, customer, author)
-        ledger.open_it(grant, ledger.Change.by_hand(grant, event))
-        grant.save()
-        _run(event, Effect.GIVES, grant, grant).save()
-        audit.record(Act.ACCESS_GIVEN, customer, after=_named([grant]), note=author.reason)
+        replaced = list(_endings(grant)) if grant.pk else []
+        runs = [_run(event, Effect.GIVES, grant, grant)]
+        if until is not None:
+            runs.append(_run(event, Effect.ENDS, grant, grant))
+            pending.wait_until(runs[-1], until)
+        if grant.pk and {run.next_attempt_at for run in replaced} == {
+            run.next_attempt_at for run in runs[1:]
+        }:
+            raise ValueError(f"This customer was given {destination.name} by hand before.")
+        ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
+        grant.save(update_fields=DECIDED if grant.pk else None)
+        for run in runs:
+            run.save()
+        pending.replace(replaced, author.name)
+        given = _named([grant]) | _day(runs[-1])
+        audit.record(Act.ACCESS_GIVEN, customer, after=given, note=author.reason)
         wake()
     return event
+
+
+def _given_before(customer: Customer, destination: Destination, spec: ActionSpec) -> Grant | None:
+    """The grant by which the customer has this by hand, if any."""
+    return (
+        Grant.objects.active()
+        .filter(
+            source=Grant.Source.HAND,
+            customer=customer,
+            integration=destination.integration,
+            target=spec.concerns(destination.external_id),
+        )
+        .first()
+    )
+
+
+def _endings(grant: Grant) -> RuleRunQuerySet:
+    """The ends on a day that persons have set for this grant alone."""
+    same = pending.by_hand([grant.customer_id], grant.integration_id, grant.target)
+    return same.filter(grant=grant, event__by_hand=ByHand.GIVE)
 
 
 def note(customer: Customer, author: Author) -> EventLog:
@@ -75,58 +105,31 @@ def note(customer: Customer, author: Author) -> EventLog:
         return _event(ByHand.NOTE, customer, author, status=EventLog.Status.NOTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """A course or bundle that a student has access to, with all the grants that give it."""
-
-    grants: tuple[Grant, ...]
-
-    @property
-    def key(self) -> str:
-        """ "3 course:501": the integration, and what it is there."""
-        return f"{self.grants[0].integration_id} {self.grants[0].target}"
-
-
-def holdings(customer: Customer) -> list[Holding]:
-    """What the customer has access to by the ledger, in the order of the names.
-
-    That is also what another customer has who is the same Thinkific user.
-    """
-    sites = ThinkificUser.objects.filter(customer=customer).values_list("integration", flat=True)
-    same = students.same_users((site, customer.pk) for site in sites)
-    whom = Q(customer=customer)
-    for (site, _), customers in same.items():
-        whom |= Q(integration=site, customer__in=customers)
-    return _holdings(whom)
-
-
-def _holdings(whom: Q) -> list[Holding]:
-    active = Grant.objects.active().filter(whom).select_related("integration")
-    found: dict[tuple[int, str], list[Grant]] = {}
-    for grant in active.order_by("name", "integration", "target", "pk"):
-        found.setdefault((grant.integration_id, grant.target), []).append(grant)
-    return [Holding(tuple(grants)) for grants in found.values()]
-
-
-def end(customer: Customer, key: str, author: Author) -> EventLog:
+def end(customer: Customer, key: str, author: Author, on: date | None = None) -> EventLog:
     """End the customer's access to the course or bundle of this holding, whatever gave it.
 
-    It stays ended whatever comes for these purchases later. Raises ValueError with a sentence
-    where there is no such access.
+    That is now, or at the end of the day `on`. It stays ended whatever comes for these purchases
+    later. Raises ValueError with a sentence where there is no such access or day.
     """
     history.check()
     with transaction.atomic():
         lock()
-        holding = next((each for each in holdings(customer) if each.key == key), None)
+        holding = next((each for each in holdings.of_customer(customer) if each.key == key), None)
         if holding is None:
             raise ValueError("This customer does not have this access any more.")
-        event = _event(ByHand.END, customer, author)
-        for grant in holding.grants:
-            ledger.end_it(grant, ledger.Change.by_hand(grant, event))
-            grant.save(update_fields=["state", "ended_at", "decided_at", "because", "event"])
         first = holding.grants[0]
-        _run(event, Effect.ENDS, first, first).save()
-        audit.record(Act.ACCESS_ENDED, customer, before=_named([first]), note=author.reason)
+        whose = {customer.pk, *(grant.customer_id for grant in holding.grants)}
+        replaced = list(pending.by_hand(whose, first.integration_id, first.target))
+        event = _event(ByHand.END, customer, author)
+        run = _run(event, Effect.ENDS, first, first)
+        if on is None:
+            holdings.end(holding.grants, event, event.received_at)
+        else:
+            pending.wait_until(run, on)
+        run.save()
+        pending.replace(replaced, author.name)
+        before, after = _named([first]), _day(run) or None
+        audit.record(Act.ACCESS_ENDED, customer, before=before, after=after, note=author.reason)
         wake()
     return event
 
@@ -145,7 +148,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
     history.check()
     with transaction.atomic():
         lock()
-        moved = _holdings(Q(customer=customer))
+        moved = holdings.of_grants(Q(customer=customer))
         if not moved:
             raise ValueError("Admit knows of no access that this customer has now.")
         names = {"first_name": customer.first_name, "last_name": customer.last_name}
@@ -156,6 +159,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         here = _event(ByHand.MOVE_HERE, other, author, f"Moved from {customer.readable_email}.")
         # What has ended goes along: a purchase has one student.
         Grant.objects.filter(customer=customer).update(customer=other, seen_at=None)
+        RuleRun.objects.pending().filter(customer=customer).update(customer=other)
         # The ending ones change no grant: there is none of this customer any more.
         ending = [_run(away, Effect.ENDS, holding.grants[0], None) for holding in moved]
         giving = [
@@ -176,6 +180,11 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
 def _named(grants: Iterable[Grant]) -> dict[str, list[str]]:
     """What these give, for the audit."""
     return {"access": [f"{grant.name} on {grant.integration}" for grant in grants]}
+
+
+def _day(ending: RuleRun) -> dict[str, datetime | None]:
+    """When the access ends, for the audit; empty where it ends at once."""
+    return {"ends": ending.next_attempt_at} if ending.is_pending else {}
 
 
 def _spec(integration: Integration, kind: str, effect: Effect) -> ActionSpec:

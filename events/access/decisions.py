@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from events.access import ambiguity, ledger, lock, pending, sentences, whose
+from events.access import ambiguity, holdings, ledger, lock, pending, sentences, whose
 from events.access.book import Book, courses_of, log_of
 from events.access.ledger import Change, Sale, Verdict
 from events.models import EventLog, Grant, History, RuleRun
@@ -217,8 +217,9 @@ def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
     """
     lock.lock()
     event = EventLog.objects.select_related("customer", "product").get(pk=run.event_id)
-    if event.trigger is None and run.grant_id is None:
-        return  # done by hand, and it changes no grant of this student
+    if event.trigger is None:
+        holdings.decide(run, event, anyway=anyway)
+        return
     decisions = Decisions([Sale.of(event)])
     assert run.integration is not None
     with suppress(whose.BadStudentEmail):  # a person has given another

@@ -86,11 +86,9 @@ class Change:
     of_purchase: bool = True
 
     @classmethod
-    def by_hand(cls, grant: Grant, event: EventLog) -> "Change":
-        """A person's decision on this grant."""
-        return cls(
-            grant.integration_id, grant.target, grant.parts, BY_HAND, event.received_at, event
-        )
+    def by_hand(cls, grant: Grant, event: EventLog, at: datetime) -> "Change":
+        """A person's decision on this grant, which takes effect at this time."""
+        return cls(grant.integration_id, grant.target, grant.parts, BY_HAND, at, event)
 
     def is_of(self, grant: Grant) -> bool:
         """Whether the grant is for this very course or bundle."""

@@ -3,8 +3,8 @@
 Nothing is decided on them before, so the access stays and whatever is paid meanwhile counts.
 """
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime, time, timedelta
 
 from django.conf import settings
 from django.db.models import Q
@@ -15,12 +15,16 @@ from events.access.book import log_of
 from events.access.ledger import Change, Sale
 from events.access.sentences import day
 from events.models import EventLog, Grant, RuleRun
-from events.models.runs import DELAYED
+from events.models.event_status import refresh_event
+from events.models.runs import BRAKED, DELAYED, RuleRunQuerySet
 from rules.actions import ACTIONS
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
-BRAKED = "braked"
+# The code of an ending that a person has replaced by another decision.
+REPLACED = "replaced"
+# A day further ahead is a slip of the keyboard.
+MOST_YEARS = 10
 # By these a delayed ending falls away.
 PAID_AGAIN = {
     Trigger.SUBSCRIPTION_CHARGED,
@@ -54,6 +58,43 @@ def wait(event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant]) -
         )
         return True
     return False
+
+
+def wait_until(run: RuleRun, last: date) -> None:
+    """Let an ending that a person decides on wait until the end of this day in TIME_ZONE.
+
+    Raises ValueError with a sentence where no such day can be chosen.
+    """
+    today = timezone.localdate()
+    if last < today:
+        raise ValueError(f"{last:%d %b %Y} is over. Choose today or a later day.")
+    if last.year > today.year + MOST_YEARS:
+        raise ValueError(f"Choose a day within the next {MOST_YEARS} years.")
+    ends_at = timezone.make_aware(datetime.combine(last, time(23, 59, 59)))
+    run.code, run.next_attempt_at = DELAYED, ends_at
+    run.message = f"The access ends on {day(ends_at)}, as a person decided."
+
+
+def by_hand(customers: Collection[int], integration: int, target: str) -> RuleRunQuerySet:
+    """The endings of this access that persons have set for a day."""
+    return RuleRun.objects.filter(
+        customer__in=customers,
+        integration=integration,
+        target=target,
+        status=Status.WAITING,
+        code=DELAYED,
+        event__trigger=None,
+    )
+
+
+def replace(runs: Iterable[RuleRun], author: str) -> None:
+    """Drop these endings: a person has decided otherwise. Inside the lock of deciding."""
+    for run in runs:
+        run.status, run.code, run.next_attempt_at = Status.SKIPPED, REPLACED, None
+        run.message = f"Nothing was ended: {author} has decided otherwise since."
+        run.finished_at = timezone.now()
+        run.save(update_fields=["status", "code", "message", "next_attempt_at", "finished_at"])
+        refresh_event(run.event_id)
 
 
 def look_again(event: EventLog) -> None:

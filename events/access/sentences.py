@@ -5,7 +5,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from events.access.ledger import BY_HAND, Verdict
-from events.models import Grant, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from rules.triggers import Trigger
 
 MOVED = "Nothing to do: a person moved this access to another e-mail."
@@ -51,6 +51,28 @@ def holds(row: Grant) -> str:
     return f"the purchase of {row.product_name}" if row.product_name else "another purchase"
 
 
+def given_by_hand(event: EventLog) -> str:
+    """ "Course Two is given to dana@example.com now, until 5 May." """
+    run, customer = event.runs.order_by("pk")[0], event.customer
+    assert customer is not None
+    until = _last_day(event)
+    given = f"{run.destination_name} is given to {customer.readable_email} now"
+    return f"{given}, until {until}." if until else f"{given}."
+
+
+def ended_by_hand(event: EventLog) -> str:
+    """ "The access to Course Two is ended now." """
+    run, until = event.runs.get(), _last_day(event)
+    access = f"The access to {run.destination_name}"
+    return f"{access} ends on {until}." if until else f"{access} is ended now."
+
+
+def _last_day(event: EventLog) -> str:
+    """ "5 May", "" where the access has no last day."""
+    moments = (run.next_attempt_at for run in event.runs.all() if run.is_pending)
+    return next((day(moment) for moment in moments if moment), "")
+
+
 def cause(row: Grant) -> str:
     """What decided the grant's state: "the refund of order 1183 on 3 May"."""
     if row.because == BY_HAND:
@@ -61,9 +83,10 @@ def cause(row: Grant) -> str:
 
 
 def day(moment: datetime) -> str:
-    """ "3 May" """
+    """ "3 May", of a later year "3 May 2031" """
     local = timezone.localtime(moment)
-    return f"{local.day} {local:%b}"
+    year = f" {local.year}" if local.year > timezone.localdate().year else ""
+    return f"{local.day} {local:%b}{year}"
 
 
 def _named(run: RuleRun) -> str:

@@ -10,10 +10,10 @@ from django.conf import settings
 from django.db.models import Max, Min, Q, QuerySet
 from django.utils import timezone
 
-from events.access.pending import BRAKED
 from events.alerts import silence
 from events.alerts.problems import Code, Problem
 from events.models import Alert, AlertRound, Canary, Delivery, EventLog, RuleRun, Worker
+from events.models.runs import BRAKED
 from events.receiving import disk, spool
 from events.reports import promise
 from integrations import rate_limit

@@ -26,9 +26,14 @@ QUIET = timedelta(minutes=5)
 DIGEST_AT = time(8, 0)
 
 
+def begin() -> None:
+    """Have the first look come soon after the first start; without effect when there was one."""
+    AlertRound.objects.get_or_create(pk=AlertRound.ONLY, defaults={"next_at": Now() + _every()})
+
+
 def due() -> bool:
     """Whether it is time to look again."""
-    return not AlertRound.objects.filter(next_at__gt=Now()).exists()
+    return AlertRound.objects.filter(next_at__lte=Now()).exists()
 
 
 def overdue() -> bool:

@@ -31,6 +31,7 @@ class Conversation:
     client: Client | None = None
     run: RuleRun | None = None
     run_id: int | None = None  # the run that its calls are kept with
+    user: int | None = None  # the Thinkific user that its customer turned out to be
     asked_at: float = 0.0  # the token of a question; see rate_limit.begin_asking
     request: Any = None
     under_way: bool = False  # the call is being sent

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from events.access import decisions, pending
 from events.access.lock import lock
-from events.execution.results import refresh_event
 from events.models import RuleRun
+from events.models.event_status import refresh_event
 from events.models.runs import DELAYED, RuleRunQuerySet
 from integrations import audit
 from integrations.audit import Act
@@ -45,7 +45,7 @@ def _decide(pk: int) -> None:
         lock()
         for run in waiting().due().filter(pk=pk).select_for_update(of=("self",)):
             run.code, run.message = "not_started", ""
-            run.grant, run.next_attempt_at = None, timezone.now()
+            run.next_attempt_at = timezone.now()
             if again := pending.paid_again(run.event):
                 run.status, run.code = RuleRun.Status.SKIPPED, PAID_AGAIN
                 run.message = f"Nothing was ended: {again} came before its day."

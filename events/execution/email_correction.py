@@ -9,8 +9,8 @@ from events.access.lock import lock
 from events.access.whose import STUDENT_EMAIL
 from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
-from events.execution.results import refresh_event
 from events.models import Delivery, EventLog, RuleRun
+from events.models.event_status import refresh_event
 from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from events.execution.results import refresh_event
 from events.models import RuleRun
+from events.models.event_status import refresh_event
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import Destination

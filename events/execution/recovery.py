@@ -6,8 +6,8 @@ from django.db import transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Now
 
-from events.execution.results import refresh_event
 from events.models import RuleRun
+from events.models.event_status import refresh_event
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status

@@ -15,14 +15,15 @@ from events.deciding import entered_order, passing_on, revocations
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, RuleBook, read
 from events.execution import retry_by_hand
-from events.execution.results import refresh_event
-from events.models import Delivery, EventLog, RuleRun, RuleTexts
+from events.models import Batch, Delivery, EventLog, RuleRun, RuleTexts
+from events.models.event_status import refresh_event
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
 from rules.engine import Reason
 
 Status = EventLog.Status
+NOTHING_NEW = "no rule fits it that has not run yet"
 CANNOT: dict[str, str] = {
     Status.REPEAT: "it repeats an event that was decided already",
     Status.UNKNOWN_TYPE: "its type has not been named yet",
@@ -47,11 +48,11 @@ class Rerun:
         return ", ".join([actions, *others]) + "."
 
 
-def rerun(events: Iterable[EventLog]) -> Rerun:
+def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
     """Decide these events again; what fits now and has not run yet is queued, and what failed.
 
     What is done stays done, but for what went with a deleted account. An event that was refunded
-    or canceled since is left out.
+    or canceled since is left out. The batch gets the numbers of what was queued.
     """
     events = list(events)
     reasons = obstacles(events)
@@ -60,10 +61,10 @@ def rerun(events: Iterable[EventLog]) -> Rerun:
     queued = 0
     for event in events:
         reason = reasons.get(event.pk, "")
-        made = 0 if reason else _decide_again(event, books)
+        made = 0 if reason else _decide_again(event, books, batch)
         queued += made
         if not made:
-            left[reason or "no rule fits it that has not run yet"] += 1
+            left[reason or NOTHING_NEW] += 1
     if queued:
         with transaction.atomic():
             wake.wake()
@@ -100,12 +101,13 @@ def payload_removed(delivery: Delivery | None) -> str:
     return f"what SamCart sent was removed after {days} day{'' if days == 1 else 's'}"
 
 
-def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
+def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | None) -> int:
     found = _line(event, books)
     if found is None:
         return 0
     runs = RuleRun.objects.filter(event=event)
-    queued, _ = retry_by_hand.retry([*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()])
+    again = [*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()]
+    queued, _ = retry_by_hand.retry(again, batch=batch)
     with transaction.atomic():
         lock.lock()
         # Another one that runs the rules for this event, or for another line of the delivery, waits
@@ -116,7 +118,9 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook]) -> int:
         refresh_event(event.pk)
         if queued or made:
             audit.record(Act.EVENT_RERUN, event)
-    return queued + made
+    if batch is not None:
+        batch.run_ids += [run.pk for run in made]
+    return queued + len(made)
 
 
 def _line(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBook] | None:
@@ -133,7 +137,7 @@ def _line(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBo
     return reading.lines[event.line], reading.book
 
 
-def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:
+def _add(event: EventLog, line: LineItem, book: RuleBook) -> list[RuleRun]:
     """Queue the rules that fit and have no run; note every verdict as it is now."""
     verdicts = passing_on.once(line.verdicts, passing_on.rules_that_did(event.delivery_id))
     ran = set(event.runs.values_list("rule", flat=True))
@@ -141,7 +145,7 @@ def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:
     decisions = Decisions([Sale.of(event)])
     new = plan_all(event, fitting, line, decisions)
     if not new:
-        return 0
+        return []
     decisions.write()
     RuleRun.objects.bulk_create(new)
     texts = (event.rule_texts.sentences if event.rule_texts else {}) | book.sentences
@@ -154,7 +158,7 @@ def _add(event: EventLog, line: LineItem, book: RuleBook) -> int:
     event.reason = ""
     event.gave_nothing = event.gave_nothing and all(run.spec.passes_on for run in new)
     event.save(update_fields=["verdicts", "rule_texts", "reason", "gave_nothing"])
-    return len(new)
+    return new
 
 
 def _texts(sentences: dict[str, str]) -> RuleTexts:

@@ -2,18 +2,19 @@
 
 import logging
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.db.models import F
 from django.db.models.functions import Now
 
 from events.execution import wait_reasons
-from events.models import EventLog, Grant, RuleRun
+from events.models import Grant, RuleRun
+from events.models.event_status import show
 from integrations import app_registry, rate_limit
 from integrations.errors import (
     TRIES_AGAIN,
@@ -131,33 +132,6 @@ def see(done: Iterable[RuleRun]) -> None:
         students = set(given.values())
         seen = Grant.objects.active().filter(pk__in=given, customer__in=students)
         seen.update(seen_at=Now())
-
-
-def refresh_event(event_id: int) -> None:
-    """Bring the event's status up to its runs; inside the caller's transaction."""
-    lock_events([event_id])
-    show([event_id])
-
-
-def show(event_ids: Collection[int]) -> None:
-    """Bring the status of each of these events, which are locked, up to its runs."""
-    if not event_ids:
-        return
-    statuses: dict[int, list[str]] = {pk: [] for pk in event_ids}
-    for pk, status in RuleRun.objects.filter(event__in=event_ids).values_list("event", "status"):
-        statuses[pk].append(status)
-    alike: dict[str, list[int]] = {}
-    for pk, found in statuses.items():
-        alike.setdefault(EventLog.status_of(found), []).append(pk)
-    for status, pks in alike.items():
-        EventLog.objects.filter(pk__in=pks).update(status=status)
-
-
-def lock_events(event_ids: Collection[int]) -> None:
-    """Lock the events: two runs of one may end at once, and the second one sees the first."""
-    if event_ids and connection.features.has_select_for_update:
-        events = EventLog.objects.select_for_update().filter(pk__in=event_ids)
-        list(events.order_by("pk").values_list("pk"))
 
 
 def _broke(run: RuleRun, error: Exception) -> Result:

@@ -1,6 +1,6 @@
 """What a person does with runs by hand: retry, send once more, dismiss."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +13,8 @@ from events.access import decisions, history
 from events.access.lock import lock
 from events.deciding import revocations
 from events.execution import gone_destinations, messages
-from events.execution.results import refresh_event
-from events.models import EventLog, RuleRun
+from events.models import Batch, EventLog, RuleRun
+from events.models.event_status import refresh_event
 from events.models.runs import DELAYED, DISMISSED
 from integrations import audit
 from integrations.audit import Act
@@ -23,27 +23,42 @@ Status = RuleRun.Status
 NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
 
 
-def retry(runs: Iterable[RuleRun], *, anyway: bool = False) -> tuple[int, dict[str, int]]:
+def retry(
+    runs: Iterable[RuleRun], *, anyway: bool = False, batch: Batch | None = None
+) -> tuple[int, dict[str, int]]:
     """Queue failed, held or skipped runs again, and done ones whose account was deleted since.
 
-    Returns how many were queued, and for the others how many per reason why not.
-    `anyway` also carries out what was decided otherwise, refunded or canceled.
+    Returns how many were queued, and for the others how many per reason why not. The batch gets
+    the numbers of those that were queued. `anyway` also carries out what was decided otherwise,
+    refunded or canceled.
     """
     runs = list(runs)
+    act = Act.DONE_ANYWAY if anyway else None
+    found = reasons(runs, anyway=anyway)
+    return _queue_all(runs, found, anyway=anyway, act=act, batch=batch)
+
+
+def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
+    """Why each of these runs, by pk, cannot be queued again, "" where it can."""
     taken_back = {} if anyway else _taken_back(runs)
-    reasons = {run.pk: why_not(run, anyway=anyway) or taken_back.get(run.pk, "") for run in runs}
-    return _queue_all(runs, reasons, anyway=anyway, act=Act.DONE_ANYWAY if anyway else None)
+    wait = history.WAIT if history.unread() else ""
+    return {
+        run.pk: wait or why_not(run, anyway=anyway) or taken_back.get(run.pk, "") for run in runs
+    }
 
 
-def give_again(runs: Iterable[RuleRun]) -> tuple[int, dict[str, int]]:
+def give_again(
+    runs: Iterable[RuleRun], *, batch: Batch | None = None
+) -> tuple[int, dict[str, int]]:
     """Queue runs whose grants are active, also those that succeeded: Thinkific shows no access.
 
     Each keeps what was decided, and looks at what Thinkific shows before it changes anything.
     Returns what `retry` returns.
     """
     runs = list(runs)
-    reasons = {run.pk: why_not_given_again(run) for run in runs}
-    return _queue_all(runs, reasons, anyway=False, act=Act.REPAIR_APPROVED)
+    wait = history.WAIT if history.unread() else ""
+    why_not = {run.pk: wait or why_not_given_again(run) for run in runs}
+    return _queue_all(runs, why_not, anyway=False, act=Act.REPAIR_APPROVED, batch=batch)
 
 
 def why_not_given_again(run: RuleRun) -> str:
@@ -56,20 +71,26 @@ def why_not_given_again(run: RuleRun) -> str:
 
 
 def _queue_all(
-    runs: Iterable[RuleRun], reasons: Mapping[int, str], *, anyway: bool, act: Act | None
+    runs: Iterable[RuleRun],
+    reasons: Mapping[int, str],
+    *,
+    anyway: bool,
+    act: Act | None,
+    batch: Batch | None,
 ) -> tuple[int, dict[str, int]]:
     """Queue those for which there is no reason against it."""
     queued = 0
     left: dict[str, int] = {}
-    wait = history.WAIT if history.unread() else ""
     for run in runs:
-        reason = wait or reasons[run.pk]
+        reason = reasons[run.pk]
         if not reason and not _queue(run, anyway=anyway, act=act or _act(run)):
             reason = "it has just changed"
         if reason:
             left[reason] = left.get(reason, 0) + 1
         else:
             queued += 1
+            if batch is not None:
+                batch.run_ids.append(run.pk)
     return queued, left
 
 
@@ -120,7 +141,7 @@ def _act(run: RuleRun) -> Act:
     return Act.RUN_RELEASED if run.status == Status.HELD else Act.RUN_RETRIED
 
 
-def _taken_back(runs: list[RuleRun]) -> dict[int, str]:
+def _taken_back(runs: Sequence[RuleRun]) -> dict[int, str]:
     """For runs that give access: why not, where the event was refunded or canceled since."""
     giving = [run for run in runs if run.spec.gives_access]
     events = EventLog.objects.filter(pk__in={run.event_id for run in giving})

@@ -12,11 +12,11 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 
 from events.access import before_admit
-from events.execution import results
+from events.execution import ending, results, same_student
 from events.execution.conversation import Conversation, per_site
-from events.execution.loading import NotDue
 from events.execution.results import Result
 from events.models import RuleRun
+from events.models.event_status import lock_events
 from integrations import rate_limit, slots
 from integrations.errors import OutOfTime
 from integrations.findings import Finding
@@ -52,7 +52,7 @@ def write(over: Many, ready: Many, *, room: Room) -> Written:
     Raises what the database raises when it is away; then nothing was written, and all of it is
     there for the next turn. What breaks the transaction of all is written alone, and ends alone.
     """
-    ended = {each: _ends(each) for each, _ in _runs(over)}
+    ended = {each: ending.of(each) for each, _ in _runs(over)}
     try:
         return _write_all(over, ready, ended, room)
     except (OperationalError, InterfaceError):
@@ -74,20 +74,25 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
         # Rows are locked in one order everywhere: sites, events, runs.
         limits = {each.site: each.app.calls_per_minute() for each in ready}
         budgets = slots.look(limits)
-        results.lock_events({run.event_id for _, run in _runs(over)})
+        found_out = same_student.found_out(ready)
+        # Of two that find out the same at once, the second one sees the first.
+        slots.lock({each.site: limits[each.site] for each in found_out})
+        lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
         lost = [each for each, run in _runs(everyone) if _key(run) not in held]
         _keep(everyone)
+        same_student.begin_again(found_out)
         results.write((run, ended[each]) for each, run in _runs(over) if _key(run) in held)
         _end_questions(each for each in over if each.run is None)
         # What this turn has found out may have paused a site, or opened it.
-        found_out = {each.site for each in everyone if _tells_of_site(each)}
-        budgets |= slots.look({site: limits[site] for site in limits.keys() & found_out})
+        told_of = {each.site for each in everyone if _tells_of_site(each)}
+        budgets |= slots.look({site: limits[site] for site in limits.keys() & told_of})
         waiting = [each for each in ready if each.wants_slot and each not in lost]
         for site, group in per_site(waiting).items():
             _take_slots(group, budgets.get(site), written, room)
         _renew(run.pk for _, run in _runs(written.calls))
         intents = _intend(written.calls)
+    same_student.remember(found_out)
     for each in everyone:
         each.forget()
     for each, intent in intents:
@@ -95,12 +100,16 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     for each, run in _runs(over):
         if _key(run) in held:
             log.info("run_ended", extra={"run": run.pk, "status": ended[each].status.value})
-    for each in lost:
-        # Another worker has taken the run over: whatever is still done here must not be written.
-        each.steps.close()
-        log.warning("lease_lost", extra={"run": each.run_id})
+    _close(lost)
     written.gone = [*over, *lost]
     return written
+
+
+def _close(lost: Many) -> None:
+    """Another worker has taken these over: whatever is still done here must not be written."""
+    for each in lost:
+        each.steps.close()
+        log.warning("lease_lost", extra={"run": each.run_id})
 
 
 def _write_one(over: Many, ready: Many, ended: Results, written: Written) -> None:
@@ -130,7 +139,7 @@ def _end_bare(over: Many, ended: Results) -> Many:
     except Exception as error:  # what it came to cannot be written either
         for each in over:
             each.error = error
-        broken = {each: _ends(each) for each, _ in _runs(over)}
+        broken = {each: ending.of(each) for each, _ in _runs(over)}
         return _write_all(over, [], broken, room=_none).gone
 
 
@@ -216,30 +225,6 @@ def _end_questions(questions: Iterable[Conversation]) -> None:
             kind = type(each.error).__name__
             log.error("question_broke", extra={"integration": site.pk, "error": kind})
             rate_limit.answered(site.pk, each.asked_at, SiteAnswer.UNKNOWN)
-
-
-def _ends(conversation: Conversation) -> Result:
-    """How the run has ended, whatever is wrong with what its steps came to."""
-    try:
-        return _result(conversation)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:
-        conversation.error = error
-        return _result(conversation)
-
-
-def _result(conversation: Conversation) -> Result:
-    """How the run of a conversation that is over has ended."""
-    error, run = conversation.error, conversation.run
-    assert run is not None
-    if error is None:
-        outcome = conversation.outcome
-        return Result(Status.DONE, outcome.code, outcome.message)
-    if isinstance(error, NotDue):
-        return Result(Status.SKIPPED, "not_due", error.message)
-    calls, seconds = conversation.attempt.calls, conversation.answer_seconds
-    return results.of_error(run, error, calls=calls, answer_seconds=seconds)
 
 
 def _runs(conversations: Iterable[Conversation]) -> list[tuple[Conversation, RuleRun]]:

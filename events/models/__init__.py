@@ -2,6 +2,7 @@
 
 from events.models.access import Grant, History
 from events.models.alerts import Alert, AlertChannel, AlertMessage, AlertRound
+from events.models.batch import Batch
 from events.models.comparison import ComparisonFinding, ComparisonRun
 from events.models.received import Delivery, EventLog, EventTerm, RuleTexts
 from events.models.runs import RuleRun
@@ -12,6 +13,7 @@ __all__ = [
     "AlertChannel",
     "AlertMessage",
     "AlertRound",
+    "Batch",
     "Canary",
     "ComparisonFinding",
     "ComparisonRun",

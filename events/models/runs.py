@@ -18,6 +18,8 @@ from rules.models import Rule
 UNFINISHED = ("waiting", "running")
 # The code of an ending that waits for its day. Nothing is decided on it before.
 DELAYED = "delayed"
+# The code of an ending that a person must release, because there were too many at once.
+BRAKED = "braked"
 # The code of what a person has dismissed.
 DISMISSED = "dismissed"
 
@@ -39,6 +41,11 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
     def decided(self) -> "RuleRunQuerySet":
         """Without the endings that wait for their day, or whose day has just come."""
         return self.exclude(code=DELAYED)
+
+    def pending(self) -> "RuleRunQuerySet":
+        """Endings that wait for their day, or for a person who releases them."""
+        delayed = Q(status=RuleRun.Status.WAITING, code=DELAYED)
+        return self.filter(delayed | Q(status=RuleRun.Status.HELD, code=BRAKED))
 
     def with_customer(self) -> "RuleRunQuerySet":
         """Those that have the customer whom they need."""
@@ -195,6 +202,17 @@ class RuleRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.spec.label}: {self.destination_name}"
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is an ending that waits for its day, or for a person who releases it.
+
+        Nothing is decided on it, so the access stays.
+        """
+        return (self.status, self.code) in {
+            (self.Status.WAITING, DELAYED),
+            (self.Status.HELD, BRAKED),
+        }
 
     @property
     def spec(self) -> ActionSpec:

@@ -11,7 +11,7 @@ from django.db.models import Count, QuerySet
 
 from events.access import sentences
 from events.execution import retry_by_hand
-from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
+from events.models import Batch, ComparisonFinding, ComparisonRun, Grant, RuleRun
 from events.queue import wake
 from integrations import app_registry
 from integrations.models import Integration
@@ -129,12 +129,15 @@ def never_seen(run: ComparisonRun) -> QuerySet[ComparisonFinding]:
 
 
 def enroll_again(
-    findings: QuerySet[ComparisonFinding], *, at_most: int | None = None
+    findings: QuerySet[ComparisonFinding],
+    *,
+    at_most: int | None = None,
+    batch: Batch | None = None,
 ) -> tuple[int, dict[str, int]]:
     """Queue the actions that give what these findings miss, about `at_most` of them.
 
     Returns how many actions were queued, and for the other findings how many per reason why not. An
-    action of a bundle is for all of its courses.
+    action of a bundle is for all of its courses. The batch gets the numbers of what was queued.
     """
     queued, last = 0, 0
     left: Counter[str] = Counter()
@@ -147,7 +150,7 @@ def enroll_again(
         others = [row for row in chunk if row.run is None or row.run.pk not in tried]
         left.update(row.why_not for row in others if row.why_not)
         runs = {row.run.pk: row.run for row in others if row.run and not row.why_not}
-        number, refused = retry_by_hand.give_again(runs.values())
+        number, refused = retry_by_hand.give_again(runs.values(), batch=batch)
         queued += number
         left.update(refused)
         tried |= runs.keys()

@@ -10,18 +10,25 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events.access.whose import STUDENT_EMAIL
 from events.deciding import revocations
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import backfill, dashboard, replies, review, why
+from events.reports import backfill, dashboard, payers, pending_endings, replies, review, why
+from events.reports.sentence import (
+    BAD,
+    GOOD,
+    QUIET,
+    WAIT,
+    Code,
+    Sentence,
+    of_order,
+    when,
+)
 from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
-from events.reports.why import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order, when
 from integrations.models import Customer, ThinkificUser
 from rules import actions
 from rules.models import Rule
-from rules.triggers import Trigger
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
 # So many events of one kind are told, the newest first.
@@ -46,14 +53,13 @@ def describe(customer: Customer) -> AccessReport:
     now = backfill.rules_now(nothing)
     lines = [
         *(sentence for _, sentence in told),
+        *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
         *(_gave_nothing(each, back.get(each.pk), now.get(each.pk, [])) for each in nothing),
         *_not_understood(customer),
         *_administrators(customer),
-        *_of_others(customer),
-        *_paid_by_others(customer),
-        *_without_student(customer),
+        *payers.sentences(customer),
     ]
     lines.sort(key=lambda line: ORDER.index(line.kind))
     if not lines:
@@ -113,71 +119,6 @@ def _nothing_goes_on(
     text = "Nothing is being carried out: no worker has been seen for two minutes."
     text = f"{text} Nothing received is lost. Call your technician."
     return [Sentence(WAIT, text, Code.NO_WORKER)]
-
-
-def _of_others(customer: Customer) -> list[Sentence]:
-    """Whose access the customer's events were about, where that is someone else."""
-    events = EventLog.objects.filter(customer=customer).order_by("-received_at", "-pk")
-    runs = RuleRun.objects.filter(event__in=list(events.values_list("pk", flat=True)[:MAX_ROWS]))
-    runs = runs.exclude(customer=customer).exclude(customer=None).exclude(target="")
-    found = {
-        (run.event.order_id, run.customer): run
-        for run in runs.select_related("event", "customer").order_by("received_at", "pk")
-    }
-    return [
-        Sentence(
-            QUIET,
-            _about(run, run.customer),
-            Code.OF_ANOTHER,
-            customer=run.customer.pk,
-        )
-        for run in list(found.values())[-MAX_EVENTS_TOLD:]
-        if run.customer
-    ]
-
-
-def _about(run: RuleRun, student: Customer) -> str:
-    if run.event.trigger == Trigger.PRODUCT_PURCHASED:
-        return f"Bought for {student.readable_email}{of_order(run.event)}."
-    return f"{why.upper(why.happening(run))} is about {student.readable_email}."
-
-
-def _paid_by_others(customer: Customer) -> list[Sentence]:
-    """Who paid for what the customer was to get, where that is someone else."""
-    runs = RuleRun.objects.filter(
-        customer=customer, event__trigger=Trigger.PRODUCT_PURCHASED, event__customer__isnull=False
-    )
-    runs = runs.exclude(target="").exclude(event__customer=customer)
-    newest = runs.select_related("event__customer").order_by("-received_at", "-pk")
-    payers = {(run.event.order_id, run.event.customer): run.event for run in newest[:MAX_ROWS]}
-    return [
-        Sentence(
-            QUIET,
-            f"{payer.readable_email} paid{of_order(event)}.",
-            Code.PAID_BY,
-            customer=payer.pk,
-        )
-        for (_, payer), event in list(payers.items())[:MAX_EVENTS_TOLD]
-        if payer
-    ]
-
-
-def _without_student(customer: Customer) -> list[Sentence]:
-    """What the customer paid for and no one got, because the student's address cannot be used."""
-    runs = RuleRun.objects.filter(
-        event__customer=customer, status=RuleRun.Status.FAILED, code=STUDENT_EMAIL
-    )
-    newest = runs.select_related("event").order_by("-received_at", "-pk")[:MAX_ROWS]
-    events = {run.event: run for run in newest}
-    return [
-        Sentence(
-            BAD,
-            f"{why.upper(why.happening(run))}: {run.message}",
-            Code.STUDENT_EMAIL,
-            event=event.pk,
-        )
-        for event, run in list(events.items())[:MAX_EVENTS_TOLD]
-    ]
 
 
 def _not_understood(customer: Customer) -> list[Sentence]:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import backfill, review
+from integrations.models import ThinkificUser
 from rules import actions
 from rules.triggers import Trigger
 
@@ -19,6 +20,8 @@ WEEK = timedelta(days=7)
 MOMENT = timedelta(minutes=2)
 # Beyond this many the exact number does not matter.
 MAX_COUNT = 10_000
+# Fewer buyers than these do not buy more than MAX_COUNT times a week.
+MANY_BUYERS = 1000
 # So many of them are listed, the newest.
 LISTED = 1000
 Rows = list[tuple[int | None, int | None]]
@@ -29,6 +32,7 @@ class Promise:
     """How many buyers of this week are in or on their way, and how many paid and are not in."""
 
     buyers: int = 0
+    more_bought: bool = False  # beyond the newest MAX_COUNT purchases, of whom these buyers are
     on_the_way: int = 0
     not_in: int = 0
 
@@ -37,10 +41,13 @@ def promise(gave_nothing: QuerySet[EventLog]) -> Promise:
     """How it is kept; `gave_nothing` are the purchases of `unfulfilled`."""
     since = timezone.now() - WEEK
     bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
-    newest = bought.order_by("-received_at").values("pk")[:MAX_COUNT]
+    in_order = bought.order_by("-received_at").values("pk")
+    newest = in_order[:MAX_COUNT]
     seen = Grant.objects.active().filter(runs__event__in=newest, seen_at__isnull=False)
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
-    return Promise(seen.values("customer").distinct().count(), _buyers(on_the_way), _buyers(not_in))
+    buyers = seen.values("customer").distinct().count()
+    more = buyers > MANY_BUYERS and in_order[MAX_COUNT : MAX_COUNT + 1].exists()
+    return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in))
 
 
 def not_in() -> list[int]:
@@ -65,17 +72,24 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     At most so many of each kind, the newest.
     """
     goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
-    owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
     lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on)
     found: tuple[Rows, Rows] = ([], [])
-    waits = owed.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
-    for event, customer, late in waits.values_list("event", "customer", "late")[:most]:
-        found[late].append((event, customer))
+    for grants in (Grant.objects.owed(), _lost()):
+        waits = grants.filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
+        waits = waits.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
+        for event, customer, late in waits.values_list("event", "customer", "late")[:most]:
+            found[late].append((event, customer))
     # Who has no usable e-mail address has no access that could be owed.
     nobodys = RuleRun.objects.without_email().filter(action__in=actions.giving_access())
     found[1].extend(nobodys.order_by("-received_at").values_list("event", "customer")[:most])
     found[1].extend(gave_nothing.order_by("-received_at").values_list("pk", "customer")[:most])
     return found
+
+
+def _lost() -> QuerySet[Grant]:
+    """What an account held that was deleted in Thinkific since: the new one does not have it."""
+    replaced = ThinkificUser.objects.filter(since__isnull=False).values("customer")
+    return Grant.objects.active().lost().filter(customer__in=replaced)
 
 
 def _buyers(rows: Rows) -> int:

@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterable
 
 from events.access import ledger, sentences
 from events.models import EventLog
+from events.reports import pending_endings
+from events.reports.sentence import Code, Sentence, of_order
 from events.reports.standing import Standing
-from events.reports.why import Code, Sentence, of_order
 from integrations.models import Customer
+from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
 HAS = {Code.HAS, Code.KEPT, Code.GIVING_AGAIN}
@@ -51,9 +53,11 @@ def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> lis
     schools: dict[str, list[str]] = {}
     for each, sentence in told:
         if sentence.code in HAS:
-            schools.setdefault(each.site, []).append(each.name)
+            end = pending_endings.ends_at(each)
+            until = f" until {sentences.day(end)}" if end else ""
+            schools.setdefault(each.site, []).append(f"{each.name}{until}")
     return [
-        f"You have access to {_listed(names)}. Please sign in at https://{site}.thinkific.com with "
+        f"You have access to {listed(names)}. Please sign in at https://{site}.thinkific.com with "
         f'{customer.readable_email}. If you have no password yet, or forgot it, press "Forgot '
         'password?" there.'
         for site, names in schools.items()
@@ -64,7 +68,7 @@ def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
     names = [each.name for each, sentence in told if sentence.code in LOOKED_AFTER]
     if not names:
         return []
-    return [f"We are looking after your access to {_listed(names)}, and will write again."]
+    return [f"We are looking after your access to {listed(names)}, and will write again."]
 
 
 def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
@@ -77,7 +81,7 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
             if row.because == ledger.BY_HAND:
                 cause = f"on {sentences.day(row.ended_at or row.decided_at)}"
             causes.setdefault(cause, []).append(each.name)
-    return [f"Your access to {_listed(names)} ended {cause}." for cause, names in causes.items()]
+    return [f"Your access to {listed(names)} ended {cause}." for cause, names in causes.items()]
 
 
 def _moved(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
@@ -85,14 +89,9 @@ def _moved(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
     if not names:
         return []
     return [
-        f"Your access to {_listed(names)} is under your other e-mail address now. Please sign in "
+        f"Your access to {listed(names)} is under your other e-mail address now. Please sign in "
         "with that one."
     ]
-
-
-def _listed(names: list[str]) -> str:
-    """ "Course One, Course Two and Course Three" """
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _for(event: EventLog) -> str:

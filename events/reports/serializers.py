@@ -44,6 +44,7 @@ def _run(run: RuleRun) -> dict[str, Any]:
         "code": run.code,
         "message": wait_reasons.reason(run),
         "next_attempt_at": run.next_attempt_at.isoformat() if run.next_attempt_at else None,
+        "student": run.customer.email if run.customer else None,
     }
 
 

@@ -73,6 +73,12 @@ class Standing:
         )
 
     @property
+    def pending(self) -> list[RuleRun]:
+        """Endings that wait for their day or for a person, as long as there is something to end."""
+        waiting = [run for run in self.runs if run.is_pending]
+        return [run for run in waiting if self.given or run.grant_id is None]
+
+    @property
     def undecided(self) -> RuleRun | None:
         """The newest action that is not over, or failed, and is still to change something."""
         owed = set() if self.seen else {row.pk for row in self.given}
@@ -82,6 +88,8 @@ class Standing:
         for run in reversed(self.runs):
             over = over or run.status == Status.DONE
             settled = run.spec.ends_access and run.grant_id in kept
+            if run.is_pending:
+                continue
             if run.status in UNDECIDED and not settled and (not over or run.grant_id in owed):
                 return run
         return None

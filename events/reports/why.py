@@ -1,11 +1,6 @@
 """Why a student has a course or bundle, or has not: one sentence, with a code that stays."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-
-from django.utils import timezone
 
 from events.access import sentences
 from events.access.ledger import BY_HAND, Verdict
@@ -13,55 +8,25 @@ from events.deciding import revocations
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DISMISSED
+from events.reports import pending_endings
+from events.reports.sentence import (
+    BAD,
+    GOOD,
+    QUIET,
+    WAIT,
+    Code,
+    Sentence,
+    happening,
+    of_order,
+    upper,
+    when,
+)
 from events.reports.standing import Standing, standings
-from integrations.models import Customer
-from rules.triggers import Trigger
+from integrations.models import Customer, Destination
+from rules.listing import listed
 
 Status, Source = RuleRun.Status, Grant.Source
 CLOSED = {"ended", "had_ended"}
-GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
-
-
-class Code(StrEnum):
-    """What a sentence says, however it is worded."""
-
-    HAS = "has"
-    KEPT = "kept"  # has it, though another purchase that gave it has ended
-    GIVING_AGAIN = "giving_again"  # has it, and an action that gives it once more is not done
-    NOT_ENDED = "not_ended"  # has it, though what gave it was refunded or canceled
-    ENDING = "ending"  # has it, and the action that ends it is not done
-    OWED = "owed"  # paid for, and not in Thinkific yet
-    LOST = "lost"  # given to an account that was deleted
-    ENDED = "ended"
-    BARRED = "barred"  # ended before its purchase arrived
-    MOVED = "moved"  # a person moved it to another e-mail
-    NOT_GIVEN = "not_given"
-    NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
-    GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
-    RULE_EXISTS = "rule_exists"  # paid for, and a rule gives something now
-    BESIDES = "besides"  # an action that changes no access is not done
-    NO_WORKER = "no_worker"
-    NOT_UNDERSTOOD = "not_understood"
-    ADMINISTRATOR = "administrator"
-    OF_ANOTHER = "of_another"  # an event that is about another student's access
-    PAID_BY = "paid_by"  # what another customer paid for
-    STUDENT_EMAIL = "student_email"  # paid for, and the student's address cannot be used
-    NOTHING = "nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """One sentence; `kind` is good, wait, bad or quiet. At most one of the numbers leads on."""
-
-    kind: str
-    text: str
-    code: str
-    run: int | None = None
-    event: int | None = None
-    product: int | None = None
-    integration: int | None = None
-    customer: int | None = None
-    enroll: int | None = None  # an event whose rules are to be run now
 
 
 def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
@@ -85,6 +50,8 @@ def besides(run: RuleRun) -> Sentence:
 
 def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
     name, run = called(about.customer), about.undecided
+    if about.pending and not about.grants:
+        return pending_endings.lines(about)[0]  # of access from before Admit
     if run is not None:
         return _undecided(name, about, run, waiting[run.pk])
     if about.seen:
@@ -110,8 +77,8 @@ def _has(name: str, about: Standing) -> Sentence:
     paid = [row for row in about.seen if row.pk not in about.unpaid]
     holders = paid or about.seen
     since = f"{name} has {about.name} {_since(about, holders)}"
-    if not paid:
-        left = about.unpaid[holders[-1].pk]
+    left = None if paid else about.unpaid[holders[-1].pk]
+    if left is not None and not any(run.event_id == left.pk for run in about.pending):
         return Sentence(
             WAIT,
             f"{since}, though {revocations.sentence(left)}: nothing ended the access. If it shall "
@@ -168,8 +135,19 @@ def _ended(name: str, about: Standing, row: Grant) -> Sentence:
         day = sentences.day(row.ended_at or row.decided_at)
         author = row.event.author if row.event else ""
         how = f"{author or 'a person'} ended it on {day}"
+        if row.event and row.event.by_hand == EventLog.ByHand.GIVE:
+            how = f"{author or 'a person'} had given it until {day}"
     text = f"{name} has no access to {about.name}: {how}."
-    return Sentence(QUIET, text, Code.ENDED, event=row.event_id)
+    give = _to_give(about, row) if row.because == BY_HAND else None
+    return Sentence(QUIET, text, Code.ENDED, event=row.event_id, give=give)
+
+
+def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
+    """What [Give access] gives, where no event opens it again by itself."""
+    kind, _, number = row.target.partition(":")
+    same = Destination.objects.filter(integration=row.integration_id, kind=kind, gone_at=None)
+    found = same.filter(external_id=number).values_list("pk", flat=True).first()
+    return (about.customer.pk, found) if found else None
 
 
 def _never_given(name: str, about: Standing) -> Sentence:
@@ -204,26 +182,25 @@ def _since(about: Standing, holders: Sequence[Grant]) -> str:
     """ "since 3 May 12:28 through order 1183 and order 1190" """
     known = [row.opened_at for row in holders if row.source != Source.BEFORE]
     orders = dict.fromkeys(_order(about, row) for row in holders if row.source == Source.PURCHASE)
-    how = [f"through {' and '.join(orders)}"] if orders else []
-    hands = [row.event for row in holders if row.source == Source.HAND]
-    how += [f"by hand ({hand.author})" if hand and hand.author else "by hand" for hand in hands]
+    how = [f"through {listed([*orders])}"] if orders else []
+    how += [_by_hand(about, row) for row in holders if row.source == Source.HAND]
     since = [f"since {when(known[0])}"] if known else []
     until = f" until {sentences.day(end)}" if (end := holders[0].until) else ""
     return " ".join([*since, " and ".join(how or [f"from before Admit{until}"])])
+
+
+def _by_hand(about: Standing, row: Grant) -> str:
+    """ "by hand until 5 May (mia@example.com)" """
+    ends_at = pending_endings.last_moment(about, row)
+    until = f" until {sentences.day(ends_at)}" if ends_at else ""
+    author = f" ({row.event.author})" if row.event and row.event.author else ""
+    return f"by hand{until}{author}"
 
 
 def _order(about: Standing, row: Grant) -> str:
     """What gives it; of another customer, who is the same student, with the address."""
     other = f" of {row.customer.readable_email}" if row.customer_id != about.customer.pk else ""
     return f"{sentences.holds(row)}{other}"
-
-
-def happening(run: RuleRun) -> str:
-    """ "the refund of order 1183 on 3 May" """
-    trigger, order = run.event.trigger, run.event.order_id
-    unnamed = "a person" if run.event.by_hand else "an event"
-    what = Trigger(trigger).wording.happening if trigger else unnamed
-    return f"{what}{f' of order {order}' if order else ''} on {sentences.day(run.received_at)}"
 
 
 def _open(run: RuleRun, code: Code, what: str, waiting: str) -> Sentence:
@@ -233,19 +210,3 @@ def _open(run: RuleRun, code: Code, what: str, waiting: str) -> Sentence:
     kind = BAD if run.status == Status.FAILED else WAIT
     text = f"{what} {state}{of_order(run.event)}. {waiting}".strip()
     return Sentence(kind, text, code, run=run.pk)
-
-
-def upper(text: str) -> str:
-    """The text as the beginning of a sentence."""
-    return f"{text[:1].upper()}{text[1:]}"
-
-
-def of_order(event: EventLog) -> str:
-    """ " (order 1183)" """
-    return f" (order {event.order_id})" if event.order_id else ""
-
-
-def when(moment: datetime | None) -> str:
-    """ "3 May 12:28" """
-    local = timezone.localtime(moment)
-    return f"{local.day} {local:%b %H:%M}"

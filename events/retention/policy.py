@@ -23,6 +23,9 @@ from events.deciding.repeats import WINDOW
 from events.models import (
     Alert,
     AlertMessage,
+    Batch,
+    ComparisonFinding,
+    ComparisonRun,
     Delivery,
     EventLog,
     EventTerm,
@@ -204,6 +207,20 @@ def _exchanges() -> QuerySet[ApiCall]:
     return _older(ApiCall, "sent_at", settings.KEEP_EXCHANGES_DAYS)
 
 
+def _batches() -> QuerySet[Batch]:
+    return _older(Batch, "started_at", settings.KEEP_EXCHANGES_DAYS)
+
+
+def _comparisons() -> QuerySet[ComparisonRun]:
+    """What was found then differs from today's Thinkific."""
+    return _older(ComparisonRun, "finished_at", settings.KEEP_EXCHANGES_DAYS)
+
+
+def _remove_comparisons(pks: Sequence[int]) -> int:
+    ComparisonFinding.objects.filter(comparison__in=pks)._raw_delete(connection.alias)
+    return ComparisonRun.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+
+
 def _unused_texts() -> QuerySet[RuleTexts]:
     used = EventLog.objects.filter(rule_texts=OuterRef("pk"))
     return RuleTexts.objects.filter(~Exists(used))
@@ -284,6 +301,20 @@ TASKS = (
         "messages about alerts",
         _alert_messages,
         _deleting(AlertMessage),
+    ),
+    RetentionTask(
+        "batches",
+        "list of what was done for many",
+        "lists of what was done for many",
+        _batches,
+        _deleting(Batch),
+    ),
+    RetentionTask(
+        "comparisons",
+        "comparison with Thinkific",
+        "comparisons with Thinkific",
+        _comparisons,
+        _remove_comparisons,
     ),
     RetentionTask(
         "texts",

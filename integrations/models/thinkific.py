@@ -248,7 +248,14 @@ class ThinkificUser(models.Model):
             models.UniqueConstraint(fields=["integration", "customer"], name="thinkific_user_once"),
         ]
         # Two customers may be one user.
-        indexes = [models.Index(fields=["integration", "user_id"], name="thinkific_user_of_site")]
+        indexes = [
+            models.Index(fields=["integration", "user_id"], name="thinkific_user_of_site"),
+            models.Index(
+                fields=["customer"],
+                condition=models.Q(since__isnull=False),  # which few are
+                name="thinkific_user_replaced",
+            ),
+        ]
         permissions = [("check_thinkificuser", "Can look a student up in Thinkific")]
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Steps
 from rules.actions.spec import ActionInput, ActionOutcome
+from rules.listing import listed
 
 # Of a run that was to end what something else still gives.
 KEPT = "kept"
@@ -94,4 +95,4 @@ def _kept(action_input: ActionInput, by: Collection[str]) -> ActionOutcome:
 def _by(by: Collection[str]) -> str:
     """ "order 1183 and order 1190 still give it" """
     several = len(by) > 1
-    return f"{' and '.join(sorted(by))} still {'give' if several else 'gives'} it"
+    return f"{listed(sorted(by))} still {'give' if several else 'gives'} it"

@@ -1,16 +1,21 @@
 """What Support does by hand on a customer's page, as it looks there and in the log."""
 
+import re
+from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from config.staff import roles
-from events.access import by_hand
+from events.access import holdings
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, Product
-from tests.support.pages import CUSTOMERS, LOG, errors, rows, said, signed_in, words
+from tests.support.pages import CUSTOMERS, LOG, errors, press, rows, said, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -29,6 +34,11 @@ def dana(place) -> Customer:
 
 def page_of(customer: Customer) -> str:
     return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+def html(answer: Any) -> str:
+    text: str = answer.content.decode()
+    return text
 
 
 def fill_in(client: Client, page: str, customer: Customer, **answers: Any) -> Any:
@@ -108,7 +118,7 @@ def test_access_is_ended_by_choosing_among_what_the_customer_has(support, dana):
     fill_in(support, "give-access", dana, destination=course().pk)
     page = support.get(reverse("admin:end-access"), {"customer": dana.pk})
     assert "Perspective on Art Academy (access given by hand)" in words(page)
-    (held,) = [each for each in by_hand.holdings(dana) if each.grants[0].name == "Perspective"]
+    (held,) = [each for each in holdings.of_customer(dana) if each.grants[0].name == "Perspective"]
     answer = fill_in(support, "end-access", dana, holding=held.key)
     assert said(answer) == ["The access to Perspective is ended now."]
     run = RuleRun.objects.latest("pk")
@@ -118,6 +128,59 @@ def test_access_is_ended_by_choosing_among_what_the_customer_has(support, dana):
         fill_in(support, "end-access", dana, holding=held.key)
     )
     assert "Choose a course or bundle." in errors(fill_in(support, "end-access", dana))
+
+
+def test_access_is_given_until_a_day_that_can_be_moved_and_dropped(support, place, dana):
+    page = words(support.get(reverse("admin:give-access"), {"customer": dana.pk}))
+    assert f"The access ends at the end of that day ({settings.TIME_ZONE})." in page
+    until = timezone.localdate() + timedelta(days=9)
+    answer = fill_in(support, "give-access", dana, destination=course().pk, until=str(until))
+    assert said(answer) == [f"Perspective is given to {DANA} now, until {until.day} {until:%b}."]
+    place.world.settle()
+    shown = support.get(page_of(dana)).content.decode()
+    assert "End it now" in shown
+    (link,) = re.findall(r'<a href="([^"]+)" class="button ">Another day</a>', shown)
+    assert f'value="{course().pk}" id="d{course().pk}" required checked' in (
+        support.get(unescape(link)).content.decode()
+    )
+    pending = RuleRun.objects.pending().get()
+    assert said(press(support, pending, "keep")) == ["The access to Perspective stays."]
+    assert "End it now" not in words(support.get(page_of(dana)))
+
+
+@pytest.mark.parametrize(
+    ("until", "says"), [("soon", "Enter a valid date."), ("2020-01-01", "01 Jan 2020 is over.")]
+)
+def test_a_last_day_that_cannot_be_is_refused(support, dana, until, says):
+    answer = fill_in(support, "give-access", dana, destination=course().pk, until=until)
+    assert says in errors(answer)
+    assert not RuleRun.objects.pending().exists()
+
+
+def test_access_is_ended_on_a_day_and_the_day_is_chosen_again(support, place, dana):
+    fill_in(support, "give-access", dana, destination=course().pk)
+    place.world.settle()
+    (held,) = [each for each in holdings.of_customer(dana) if each.grants[0].name == "Perspective"]
+    on = timezone.localdate() + timedelta(days=9)
+    answer = fill_in(support, "end-access", dana, holding=held.key, on=str(on))
+    assert said(answer) == [f"The access to Perspective ends on {on.day} {on:%b}."]
+    (link,) = re.findall(r'<a href="([^"]+)" class="button ">Another day</a>', html(answer))
+    form = html(support.get(unescape(link)))
+    assert re.search(f'value="{held.key}"[^>]* checked', form)
+
+
+def test_what_was_ended_by_hand_offers_to_give_it_again(support, place, dana):
+    closed = course("Watercolor for Beginners")
+    fill_in(support, "give-access", dana, destination=closed.pk)
+    (held,) = [each for each in holdings.of_customer(dana) if each.grants[0].name == closed.name]
+    fill_in(support, "end-access", dana, holding=held.key)
+    place.world.settle()
+    link = f"{reverse('admin:give-access')}?customer={dana.pk}&amp;destination={closed.pk}"
+    assert f'<a href="{link}">Give access</a>' in html(support.get(page_of(dana)))
+    run = RuleRun.objects.latest("pk")
+    RuleRun.objects.filter(pk=run.pk).update(status="skipped", code="ended_by_hand")
+    page = support.get(reverse("admin:events_rulerun_change", args=[run.pk]))
+    assert f'<a href="{link}" class="button ">Give access</a>' in html(page)
 
 
 def test_where_there_is_no_access_there_is_nothing_to_end(support, dana):

@@ -174,16 +174,18 @@ def test_no_button_ends_access(support, last, kind):
 def test_the_selected_are_enrolled_again(support, last):
     first, second = paid(last), paid(last, "1184")
     answer = enroll(support, last, second)
-    assert said(answer) == ["1 queued. See the actions"]
+    assert said(answer) == ["1 queued."]
     assert statuses() == ["done", "waiting"]
-    assert "Goes on by itself" in words(answer)
-    assert first.student in words(answer)
+    assert "0 of 1 done." in words(answer)
+    page = words(support.get(reverse(PAGE)))
+    assert "Goes on by itself" in page
+    assert first.student in page
 
 
 def test_all_are_enrolled_again(support, last):
     for order in range(3):
         paid(last, str(order))
-    assert said(enroll(support, last, all="1")) == ["3 queued. See the actions"]
+    assert said(enroll(support, last, all="1")) == ["3 queued."]
     assert statuses() == ["waiting"] * 3
 
 

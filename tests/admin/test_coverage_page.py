@@ -110,6 +110,22 @@ def test_buyers_who_got_nothing_can_be_enrolled_once_there_is_a_rule(shop, manag
     assert manager.get(html.unescape(link)).status_code == 200
 
 
+def test_buyers_from_before_all_rules_of_one_save_are_looked_at_together(shop, manager):
+    for number, name in ((1, "Club"), (2, "Set")):
+        bought = product(shop, number, name)
+        event(factories.CustomerFactory.create(), product=bought, gave_nothing=True)
+    course(shop, "Course Two")
+    found = {each.name: each.pk for each in Product.objects.all()}
+    changes = {f"give_{pk}": ["Course Two"] for pk in found.values()}
+    answer = save(manager, **changes)
+    assert "2 buyers paid before and got nothing: See and enroll them" in said(answer)
+    (link,) = re.findall(r'href="([^"]*earlier[^"]*)">See and', answer.content.decode())
+    look = manager.get(html.unescape(link))
+    assert "Buyers from before 2 rules" in words(look)
+    assert "Enroll these 2 customers now" in words(look)
+    assert look.content.count(b'name="rule"') == 2
+
+
 def test_an_empty_shop_is_told_how_products_appear(manager):
     assert "No product yet. Each appears with its first event" in words(manager.get(reverse(PAGE)))
 

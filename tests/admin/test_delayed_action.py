@@ -9,7 +9,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.execution import delayed
 from events.models import RuleRun
-from events.models.runs import DELAYED
+from events.models.runs import BRAKED, DELAYED
 from rules.actions import Action
 from tests.support import factories, queued
 from tests.support.pages import press, said, signed_in, words
@@ -34,7 +34,8 @@ def test_endings_that_wait_for_their_day_are_a_choice_of_the_list(waiting):
     page = signed_in(roles.SUPPORT).get(LIST, {"status__exact": DELAYED})
     assert "1 action" in words(page)
     assert waiting.message in words(page)
-    assert "End now" in words(page)
+    assert "End it now" in words(page)
+    assert "Keep it" in words(page)
 
 
 def test_end_now_lets_the_worker_decide_at_once(waiting):
@@ -43,7 +44,31 @@ def test_end_now_lets_the_worker_decide_at_once(waiting):
     assert delayed.waiting().due().exists()
 
 
-def test_dismiss_drops_it(waiting):
-    press(signed_in(roles.SUPPORT), waiting, "dismiss")
+def test_keep_it_drops_it(waiting):
+    name = waiting.destination_name
+    said_of = said(press(signed_in(roles.SUPPORT), waiting, "keep"))
+    assert said_of == [f"The access to {name} stays."]
     assert queued.again(waiting).code == "dismissed"
     assert not delayed.waiting().exists()
+    again = said(press(signed_in(roles.SUPPORT), waiting, "keep"))
+    assert again == ["It does not wait any more."]
+
+
+@pytest.mark.parametrize("code", [DELAYED, BRAKED])
+def test_the_customers_page_has_what_is_pending_with_the_same_buttons(waiting, code):
+    queued.grant(waiting)
+    status = "held" if code == BRAKED else "waiting"
+    RuleRun.objects.filter(pk=waiting.pk).update(code=code, status=status)
+    page = reverse("admin:integrations_customer_change", args=[waiting.customer_id])
+    shown = words(signed_in(roles.SUPPORT).get(page))
+    name = waiting.destination_name
+    says = f"Access to {name} {'is to end' if code == BRAKED else 'ends on'}"
+    assert says in shown
+    assert "See the action End it now Keep it" in shown
+    assert "End it now" not in words(signed_in(roles.VIEWER).get(page))
+
+
+def test_end_it_now_releases_what_the_brake_holds(waiting):
+    RuleRun.objects.filter(pk=waiting.pk).update(code=BRAKED, status="held")
+    assert said(press(signed_in(roles.SUPPORT), waiting, "end_now")) == ["1 queued."]
+    assert queued.again(waiting).status != "held"

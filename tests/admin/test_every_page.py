@@ -88,6 +88,7 @@ PAGES = [
     "/admin/simulate/",
     "/admin/simulate/?event={event:done}",
     "/admin/compare/",
+    "/admin/many/?number={batch}",
     "/admin/queue/",
     "/admin/alerts/",
     "/admin/alerts/channel/",

@@ -19,7 +19,7 @@ from events.reports import backlog, review
 from events.reports.backlog import InLine
 from events.reports.dashboard import EventCounts
 from integrations import rate_limit
-from integrations.models import CallBudget, Integration
+from integrations.models import CallBudget, Integration, ThinkificUser
 from tests.support import factories
 from tests.support.pages import LOG, signed_in, words
 from tests.support.queued import event, run
@@ -105,6 +105,11 @@ def test_it_begins_with_the_promise(buyers: int, on_the_way: int, says: str):
     assert broken.parts == (("1 buyer paid and is not in.", ""), ("See them.", "/log/"))
 
 
+def test_it_says_when_it_counts_the_newest_purchases_only():
+    said = headline(Facts(), see="/log/", buyers=9120, more_bought=True)
+    assert said.parts[0][0] == "All 9,120 buyers of the newest 10,000 purchases are in."
+
+
 # The promise
 
 
@@ -162,6 +167,14 @@ def test_who_failed_got_nothing_or_has_no_address_is_not_in(shop: World):
     buy(shop, 3, "nobody at")
     buy(shop, 4, "mia", product__id=78)
     assert promised(shop) == ("3 buyers paid and are not in.", ["1", "2", "3", "4"])
+
+
+def test_who_lost_it_with_a_deleted_account_is_not_in(shop: World):
+    buy(shop, 1)
+    shop.settle()
+    ThinkificUser.objects.update(since=timezone.now())
+    Grant.objects.update(decided_at=timezone.now() - timedelta(minutes=3))
+    assert promised(shop) == ("1 buyer paid and is not in.", ["1"])
 
 
 def test_who_was_refunded_or_is_dealt_with_is_not_said_to_be_out(shop: World):

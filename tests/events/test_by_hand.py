@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from events.access import by_hand
+from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import results, retry_by_hand
 from events.execution.rerun import rerun
@@ -150,20 +150,20 @@ def test_access_ended_by_hand_ends_whatever_gave_it(world, dana):
     buy(world)
     by_hand.give(dana, course, SUPPORT)
     world.settle()
-    (holding,) = by_hand.holdings(dana)
+    (holding,) = holdings.of_customer(dana)
     assert len(holding.grants) == 2
     event = by_hand.end(dana, holding.key, Author("mia@example.com", "Charged back"))
     run = world.settle()[-1]
     assert (run.event, *ends_of(run)) == (event, "done", "ended")
     assert not world.access(DANA, course)
     assert {(each.state, each.because) for each in Grant.objects.all()} == {("ended", "by_hand")}
-    assert by_hand.holdings(dana) == []
+    assert holdings.of_customer(dana) == []
 
 
 def test_what_was_ended_by_hand_stays_ended_until_a_new_purchase(world, dana):
     course = world.course()
     subscribed(world, course)
-    by_hand.end(dana, by_hand.holdings(dana)[0].key, SUPPORT)
+    by_hand.end(dana, holdings.of_customer(dana)[0].key, SUPPORT)
     world.settle()
     assert ends_of(renew(world)) == ("skipped", "ended_by_hand")
     assert not world.access(DANA, course)
@@ -178,7 +178,7 @@ def test_a_bundle_keeps_its_course_when_the_course_alone_is_ended_by_hand(world,
     by_hand.give(dana, course, SUPPORT)
     by_hand.give(dana, bundle, SUPPORT)
     world.settle()
-    (key,) = [each.key for each in by_hand.holdings(dana) if "course" in each.key]
+    (key,) = [each.key for each in holdings.of_customer(dana) if "course" in each.key]
     by_hand.end(dana, key, SUPPORT)
     assert ends_of(world.settle()[-1]) == ("done", "kept")
     assert world.access(DANA, course)
@@ -195,7 +195,7 @@ def test_the_end_by_hand_is_for_all_customers_who_are_the_same_thinkific_user(wo
     )
     by_hand.give(other, course, SUPPORT)
     world.settle()
-    (holding,) = by_hand.holdings(dana)
+    (holding,) = holdings.of_customer(dana)
     by_hand.end(dana, holding.key, SUPPORT)
     assert ends_of(world.settle()[-1]) == ("done", "ended")
     assert not world.access(DANA, course)
@@ -223,7 +223,7 @@ def test_a_move_leaves_what_another_customer_has_who_is_the_same_thinkific_user(
 def test_a_gift_that_waits_is_not_given_after_it_was_ended(world, dana):
     course = world.course()
     by_hand.give(dana, course, SUPPORT)
-    by_hand.end(dana, by_hand.holdings(dana)[0].key, SUPPORT)
+    by_hand.end(dana, holdings.of_customer(dana)[0].key, SUPPORT)
     given, ended = world.settle()
     assert ends_of(given) == ("skipped", "not_due")
     assert ended.status == "done"
@@ -232,7 +232,7 @@ def test_a_gift_that_waits_is_not_given_after_it_was_ended(world, dana):
 
 def test_what_the_customer_does_not_have_is_not_ended(world, dana):
     by_hand.give(dana, world.course(), SUPPORT)
-    key = by_hand.holdings(dana)[0].key
+    key = holdings.of_customer(dana)[0].key
     by_hand.end(dana, key, SUPPORT)
     with pytest.raises(ValueError, match="does not have this access any more"):
         by_hand.end(dana, key, SUPPORT)

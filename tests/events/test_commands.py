@@ -23,7 +23,7 @@ from tests.support.wire import Wire, always, closed_port
 
 COMMANDS = {
     "config": ["up", "setup", "demo", "new_password"],
-    "events": ["trigger", "status", "events", "explain", "retry"],
+    "events": ["trigger", "status", "events", "explain", "retry", "grant", "end"],
     "integrations": ["sandbox"],
 }
 EVENT_KEYS = [
@@ -53,6 +53,7 @@ RUN_KEYS = [
     "code",
     "message",
     "next_attempt_at",
+    "student",
 ]
 
 
@@ -139,7 +140,7 @@ def test_trigger_ends_with_1_when_the_action_failed(served):
     served.rule("product_purchased", "create_course_enrollment", served.course())
     served.sandbox.faults.add(Fault("status", status=422))
     out = StringIO()
-    with pytest.raises(CommandError, match="It failed; the reason stands above") as failed:
+    with pytest.raises(CommandError, match="It failed; the reason is above") as failed:
         call_command("trigger", "product_purchased", product="77", stdout=out)
     assert failed.value.returncode == 1
     assert "Create Course Enrollment, Course Two: Failed." in out.getvalue()
@@ -290,6 +291,7 @@ def test_events_are_told_with_exactly_these_keys(world):
             "code": "enrolled",
             "message": "Enrolled in Course Two.",
             "next_attempt_at": None,
+            "student": found["email"],
         }
     ]
     assert [list(verdict) for verdict in found["verdicts"]] == [["rule", "runs", "reason"]] * 2

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from events.access import by_hand
+from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.deciding import entered_order
 from events.deciding.entered_order import Order
@@ -155,7 +155,7 @@ def test_what_was_ended_by_hand_stays_ended_when_the_order_arrives(world, course
     event = entered_order.enter(order(world), SUPPORT)
     world.settle()
     assert event.customer is not None
-    by_hand.end(event.customer, by_hand.holdings(event.customer)[0].key, SUPPORT)
+    by_hand.end(event.customer, holdings.of_customer(event.customer)[0].key, SUPPORT)
     world.settle()
     run = send(world)
     assert (run.status, run.code) == ("skipped", "ended_by_hand")

@@ -22,6 +22,9 @@ from events.models import (
     Alert,
     AlertChannel,
     AlertMessage,
+    Batch,
+    ComparisonFinding,
+    ComparisonRun,
     Delivery,
     EventLog,
     Grant,
@@ -164,6 +167,28 @@ def test_old_exchanges_go_and_the_pages_say_so(admin_client):
     for address in (f"eventlog/{run.event_id}", f"rulerun/{run.pk}"):
         page = admin_client.get(f"/admin/events/{address}/change/").content.decode()
         assert "Calls are kept for 20 days; those of this action are gone." in page
+
+
+# What was done for many, and comparisons
+
+
+def test_old_lists_and_comparisons_go_with_what_they_found(db):
+    site = factories.DestinationFactory.create().integration
+    for days in (21, 19):
+        at = timezone.now() - timedelta(days=days)
+        Batch.objects.create(title="Retry", started_by="Mia", started_at=at)
+        made = ComparisonRun.objects.create(
+            integration=site, started_by="Mia", started_at=at, finished_at=at
+        )
+        ComparisonFinding.objects.create(
+            comparison=made, kind="unexplained", course_id=501, user_id=days, name="Course Two"
+        )
+    ComparisonRun.objects.create(
+        integration=site, started_by="Mia", started_at=timezone.now() - timedelta(days=30)
+    )
+    assert tidy() == {"batches": 1, "comparisons": 1}
+    assert Batch.objects.count() == ComparisonFinding.objects.count() == 1
+    assert ComparisonRun.objects.count() == 2
 
 
 # Events

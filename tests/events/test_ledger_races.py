@@ -354,6 +354,56 @@ def test_what_another_customer_of_the_same_thinkific_user_pays_for_is_kept(schoo
     assert not school.has()
 
 
+def learns_of(school: School) -> None:
+    """The user of the first customer has the second one's address now, and Admit does not know."""
+    user = school.world.school.user(BUYER)
+    assert user is not None
+    school.world.school.change_email(user, SECOND)
+
+
+# How far the first worker is when the second one begins.
+AHEAD = (3, 7, 10)
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_a_refund_ends_nothing_of_another_who_turns_out_to_be_the_same_student(school, ahead):
+    school.tell("purchased", order=1)
+    school.world.settle()
+    learns_of(school)
+    school.tell("refunded", order=1)
+    school.tell("purchased", order=2, email=SECOND)
+    _go(ahead)
+    assert run_of("product_purchased", 2).status == "done"
+    assert school.has(SECOND)
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_a_refund_that_turns_out_to_be_of_the_same_student_ends_nothing_of_the_other(school, ahead):
+    school.tell("purchased", order=1)
+    school.world.settle()
+    learns_of(school)
+    school.tell("purchased", order=2, email=SECOND)
+    school.tell("refunded", order=1)
+    school.world.settle()
+    ThinkificUser.objects.filter(customer__email=SECOND).delete()
+    school.tell("refunded", order=2, email=SECOND)
+    school.tell("purchased", order=3)
+    _go(ahead)
+    assert run_of("product_refunded", 2).code == "kept"
+    assert school.has(SECOND)
+
+
+def _go(ahead: int) -> None:
+    """One worker begins with the oldest action, and after so many steps another one joins it."""
+    first, second = Worker(at_most=1), Worker(at_most=1)
+    for _ in range(ahead):
+        first.step()
+    for _ in range(40):
+        second.step()
+    first.finish()
+    second.finish()
+
+
 # Any interleaving
 
 COURSES = (frozenset({0}), frozenset({0, 1}))  # of each product

@@ -14,8 +14,9 @@ from django.conf import settings as live_settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.execution import due_work, recovery, results, retry_by_hand, wait_reasons
+from events.execution import due_work, recovery, retry_by_hand, wait_reasons
 from events.models import EventLog, RuleRun
+from events.models.event_status import refresh_event
 from events.worker import scheduler
 from integrations import rate_limit
 from integrations.models import ApiCall, CallBudget
@@ -515,7 +516,7 @@ def test_the_events_status_follows_from_its_runs(db, statuses, expected):
     event = queued.event(factories.CustomerFactory.create())
     for status in statuses:
         queued.run(factories.DestinationFactory.create(), of=event, status=status)
-    results.refresh_event(event.pk)
+    refresh_event(event.pk)
     event.refresh_from_db()
     assert event.status == expected
 
@@ -574,7 +575,7 @@ def test_retry_begins_anew_at_once(db, status):
         next_attempt_at=None,
         finished_at=timezone.now(),
     )
-    results.refresh_event(made.event_id)
+    refresh_event(made.event_id)
     assert retry_by_hand.retry(RuleRun.objects.all()) == (1, {})
     stored = queued.again(made)
     assert (stored.status, stored.attempts, stored.crashes) == ("waiting", 0, 0)

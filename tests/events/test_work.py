@@ -343,7 +343,7 @@ class StillCluster:
     def ask_to_stop(self) -> None:
         pass
 
-    def end(self, grace: float) -> None:
+    def end(self, grace: float = 0.0) -> None:
         pass
 
 

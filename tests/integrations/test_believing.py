@@ -8,7 +8,7 @@ from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import RuleRun
 from events.reports import customer_access
-from events.reports.why import Sentence
+from events.reports.sentence import Sentence
 from integrations.models import Customer, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
 from rules.models import Rule

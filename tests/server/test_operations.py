@@ -134,7 +134,7 @@ CODE = re.compile(
     r'\bcode(?:: str)? = "(\w+)"|\bcode="(\w+)"|ActionOutcome\(\s*"(\w+)"|_pause\(\s*"(\w+)"'
     r'|_retry\(\s*run,\s*"(\w+)"|Result\(Status\.\w+, "(\w+)"'
     r'|\b(?:GONE|NOT_SHOWN|NO_BODY|DISMISSED|KEPT|PUT_BACK) = "(\w+)"'
-    r'|\b(?:AMBIGUOUS|BRAKED|DELAYED|PAID_AGAIN|STUDENT_EMAIL) = "(\w+)"'
+    r'|\b(?:AMBIGUOUS|BRAKED|DELAYED|PAID_AGAIN|REPLACED|STUDENT_EMAIL) = "(\w+)"'
     r'|\.code = (?:RuleRun\.)?Status\.\w+, "(\w+)"'
     r'|\.code, run\.message = (?:RuleRun\.)?Status\.\w+, "(\w+)"'
 )

@@ -12,8 +12,8 @@ from django.contrib.auth import get_user_model
 from django.db.models import F
 from django.utils import timezone
 
-from events.execution import results
-from events.models import Delivery, EventLog, RuleRun, Worker
+from events.models import Batch, Delivery, EventLog, RuleRun, Worker
+from events.models.event_status import refresh_event
 from integrations import rate_limit
 from integrations.models import (
     ApiCall,
@@ -80,6 +80,8 @@ def build(sandbox: Sandbox) -> Scenery:
     _rules(scenery.world)
     _past(scenery)
     _people(scenery)
+    runs = RuleRun.objects.exclude(status="waiting").values_list("pk", flat=True)
+    Batch.objects.create(title="Run the rules again", started_by="Sam", run_ids=list(runs))
     Worker.objects.create(name="studio-1-4711", seen_at=timezone.now())
     return scenery
 
@@ -233,7 +235,7 @@ def _sent(
         milliseconds=431,
         sent_at=timezone.now(),
     )
-    results.refresh_event(event.pk)
+    refresh_event(event.pk)
 
 
 def _people(scenery: Scenery) -> None:

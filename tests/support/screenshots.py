@@ -46,6 +46,7 @@ def fill(path: str) -> str:
         "integration": "integrations.Integration",
         "destination": "integrations.Destination",
         "marketplace": "integrations.Marketplace",
+        "batch": "events.Batch",
         "user": "auth.User",
         "group": "auth.Group",
         "receiver": "integrations.Integration",

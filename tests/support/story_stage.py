@@ -1,11 +1,16 @@
 """The shop and the school of a story, and what people change in them."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
-from events.execution import rerun, retry_by_hand
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.access import by_hand
+from events.execution import delayed, rerun, retry_by_hand
 from events.models import EventLog, RuleRun
-from integrations.models import Destination, Product
+from integrations.models import Customer, Destination, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Course, User
 from rules.models import Rule
@@ -22,6 +27,10 @@ from tests.support.storybook import (
     one_of,
 )
 from tests.support.world import World
+
+MIA = by_hand.Author("mia@example.com", "The customer asked for it")
+# The days of a story, from today.
+DAYS = {"a day": timedelta(days=10), "a later day": timedelta(days=20)}
 
 
 class Stage:
@@ -58,6 +67,27 @@ class Stage:
 
     def run_rules_again(self, number: str) -> None:
         rerun.rerun(EventLog.objects.filter(order_id=number).order_by("pk"))
+
+    def give(self, who: str, target: str, day: str | None = None) -> None:
+        email = email_of(who)
+        customer, _ = Customer.objects.get_or_create(email=email, defaults={"first_name": who})
+        until = timezone.localdate() + DAYS[day] if day else None
+        by_hand.give(customer, self._target(target), MIA, until)
+
+    def end(self, who: str, target: str, day: str | None = None) -> None:
+        customer = Customer.objects.get(email=email_of(who))
+        found = self._target(target)
+        key = f"{found.integration_id} {found.kind}:{found.external_id}"
+        on = timezone.localdate() + DAYS[day] if day else None
+        by_hand.end(customer, key, MIA, on)
+
+    def keep(self) -> None:
+        retry_by_hand.dismiss(delayed.waiting(), by="Mia")
+
+    def let_it_come(self, day: str) -> None:
+        over = timezone.now() + DAYS[f"a {day}"] + timedelta(days=1)
+        delayed.waiting().filter(next_attempt_at__lt=over).update(next_attempt_at=Now())
+        delayed.decide_due()
 
     def add_rule(self, **words: Any) -> None:
         self._make_rule(ShopRule(**words))
@@ -153,6 +183,10 @@ WHEN_DONE: dict[str, Callable[..., None]] = {
     r"a person releases what is held": Stage.release,
     r"a person dismisses what is held": Stage.dismiss,
     r"a person gives what order (?P<number>\d+) bought anyway": Stage.give_anyway,
+    rf"a person gives {WHO} (?P<target>.+?)(?: until (?P<day>a(?: later)? day))?": Stage.give,
+    rf"a person ends {WHO}'s (?P<target>.+?)(?: on (?P<day>a(?: later)? day))?": Stage.end,
+    r"a person keeps what was to end": Stage.keep,
+    r"the (?P<day>(?:later )?day) comes": Stage.let_it_come,
     r"the rules run again for order (?P<number>\d+)": Stage.run_rules_again,
     r"Admit reads the catalog again": Stage.refresh,
     rf"{WHO}'s account is deleted in Thinkific": Stage.delete_account,

@@ -63,7 +63,7 @@ class Storyteller:
             if self._works is Works.EACH_TIME:
                 self._work()
         self._work()
-        unfinished = RuleRun.objects.filter(status__in=("waiting", "running", "failed"))
+        unfinished = RuleRun.objects.decided().filter(status__in=("waiting", "running", "failed"))
         came = [self._came(number) for number in range(len(self._story.steps))]
         return End(
             codes=[tuple(code for code, _ in each) for each in came],
@@ -132,12 +132,12 @@ class Storyteller:
             self._carry_out_backwards()
         self._world.settle()
         for _ in range(MOST_ATTEMPTS):
-            if RuleRun.objects.filter(status="waiting").exists():
+            if RuleRun.objects.decided().filter(status="waiting").exists():
                 self._world.later()
 
     def _carry_out_backwards(self) -> None:
         """Let the newest of what waits be due alone, one after the other."""
-        waiting = RuleRun.objects.filter(status="waiting")
+        waiting = RuleRun.objects.decided().filter(status="waiting")
         for pk in list(waiting.order_by("-received_at", "-pk").values_list("pk", flat=True)):
             waiting.exclude(pk=pk).update(next_attempt_at=Now() + timedelta(days=1))
             waiting.filter(pk=pk).update(next_attempt_at=Now() - timedelta(seconds=1))

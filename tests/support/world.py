@@ -111,8 +111,8 @@ class World(Account):
         return list(RuleRun.objects.order_by("pk"))
 
     def later(self) -> list[RuleRun]:
-        """As `settle`, after whatever waits for its time has reached it."""
-        RuleRun.objects.filter(status="waiting").update(
+        """As `settle`, when all that waits has come due, but for delayed endings."""
+        RuleRun.objects.decided().filter(status="waiting").update(
             next_attempt_at=Now() - timedelta(seconds=1)
         )
         return self.settle()

@@ -6,52 +6,31 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import name_of
-from config.admin.pages import integration_messages
+from config.admin.pages import by_hand, integration_messages, many
+from config.admin.pages.action_buttons import BUTTONS, misses_its_course, was_not_taken
 from config.admin.pages.action_list import RunList, StatusFilter
 from config.admin.parts import badges
-from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
 from events.execution import (
     delayed,
     email_correction,
-    gone_destinations,
     retry_by_hand,
     wait_reasons,
 )
 from events.models import RuleRun
-from events.models.runs import DELAYED
 from events.queue import wake
 from events.reports import activity_search, api_calls
 from integrations import catalog_refresh
-from rules.actions.notify import NO_BODY
 from rules.models import Rule
 
 Status = RuleRun.Status
-# Why a message was not sent at all, so that its receiver is not to blame.
-NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "database_busy"}
-
-
-def _misses_its_course(run: RuleRun) -> bool:
-    """Whether it failed and the course or bundle that it gives is gone."""
-    return run.status == Status.FAILED and gone_destinations.is_gone(run)
-
-
-def _was_not_taken(run: RuleRun) -> bool:
-    """Whether it passes on what SamCart sent, and its receiver did not take that."""
-    stands = run.status == Status.FAILED or (run.status == Status.WAITING and run.attempts > 0)
-    return run.spec.passes_on and stands and run.code not in NOT_THE_RECEIVER
-
-
-def _rule_may_end(run: RuleRun) -> bool:
-    failed = run.status == Status.FAILED and _was_not_taken(run)
-    return failed and run.rule is not None and run.rule.enabled
 
 
 @admin.register(RuleRun)
@@ -69,61 +48,7 @@ class ActionAdmin(ReadOnly):
     empty = "Nothing was done yet. Actions appear when an event meets a rule."
     nothing_fits = "No action fits."
     actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
-    buttons = (
-        Button(
-            "retry",
-            "Retry",
-            "events.retry_rulerun",
-            fits=lambda run: run.status == Status.FAILED and not retry_by_hand.why_not(run),
-        ),
-        Button(
-            "release",
-            "Release",
-            "events.retry_rulerun",
-            fits=lambda run: run.status == Status.HELD and not retry_by_hand.why_not(run),
-        ),
-        Button(
-            "do_anyway",
-            "Do it anyway",
-            "events.retry_rulerun",
-            fits=lambda run: (
-                run.status == Status.SKIPPED and not retry_by_hand.why_not(run, anyway=True)
-            ),
-        ),
-        Button(
-            "run_again",
-            "Run again",
-            "events.retry_rulerun",
-            fits=lambda run: not retry_by_hand.why_not_again(run),
-            in_row=False,
-        ),
-        Button(
-            "dismiss",
-            "Dismiss",
-            "events.dismiss_rulerun",
-            fits=lambda run: run.status in {Status.FAILED, Status.HELD} or run.code == DELAYED,
-        ),
-        Button(
-            "end_now",
-            "End now",
-            "events.retry_rulerun",
-            fits=lambda run: run.code == DELAYED,
-        ),
-        Button(
-            "refresh",
-            "Refresh",
-            "integrations.change_integration",
-            fits=_misses_its_course,
-            in_row=False,
-        ),
-        Button(
-            "turn_rule_off",
-            "Turn the rule off",
-            "rules.change_rule",
-            fits=_rule_may_end,
-            in_row=False,
-        ),
-    )
+    buttons = BUTTONS
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Where a retry cannot help, the way to what can."""
@@ -199,12 +124,22 @@ class ActionAdmin(ReadOnly):
         self.message_user(request, text, level)
 
     def end_now(self, request: HttpRequest, run: RuleRun) -> None:
-        """For an ending that waits for its day."""
+        """For an ending that waits for its day, or for a person who releases it."""
+        if run.status == Status.HELD:
+            self._queue(request, [run], anyway=False)
+            return
         with transaction.atomic():
             waited = delayed.bring_forward(run)
             wake.wake()
         text = "Queued." if waited else "It does not wait any more."
         self.message_user(request, text, messages.SUCCESS if waited else messages.WARNING)
+
+    def keep(self, request: HttpRequest, run: RuleRun) -> None:
+        """For the access that such an ending would end."""
+        kept = retry_by_hand.dismiss([run], by=name_of(request)) if run.is_pending else 0
+        text = f"The access to {badges.brief(run.destination_name)} stays."
+        level = messages.SUCCESS if kept else messages.WARNING
+        self.message_user(request, text if kept else "It does not wait any more.", level)
 
     def dismiss(self, request: HttpRequest, run: RuleRun) -> None:
         self._dismiss(request, [run])
@@ -223,13 +158,13 @@ class ActionAdmin(ReadOnly):
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, RuleRun)
-        links = self.row_links(request, thing)
+        links = [*self.row_links(request, thing), *by_hand.links_of(request, thing)]
         edits = request.user.has_perm("integrations.change_integration")
-        if edits and thing.integration_id is not None and _was_not_taken(thing):
+        if edits and thing.integration_id is not None and was_not_taken(thing):
             page = reverse("admin:integrations_integration_change", args=[thing.integration_id])
             links.append((page, "", "Edit the address"))
         may = thing.rule_id is not None and request.user.has_perm("rules.change_rule")
-        if may and _misses_its_course(thing):
+        if may and misses_its_course(thing):
             rule = reverse("admin:rules_rule_change", args=[thing.rule_id])
             links.append((rule, "", "Edit the rule"))
         return links
@@ -241,16 +176,28 @@ class ActionAdmin(ReadOnly):
         return request.user.has_perm("events.dismiss_rulerun")
 
     @admin.action(description="Retry", permissions=["retry"])
-    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
-        self._queue(request, chosen.order_by("received_at", "pk"), anyway=False)
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> HttpResponse | None:
+        return self._for_many(request, chosen, anyway=False)
 
     @admin.action(description="Do it anyway", permissions=["retry"])
-    def do_chosen_anyway(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
-        self._queue(request, chosen.order_by("received_at", "pk"), anyway=True)
+    def do_chosen_anyway(
+        self, request: HttpRequest, chosen: QuerySet[RuleRun]
+    ) -> HttpResponse | None:
+        return self._for_many(request, chosen, anyway=True)
 
     @admin.action(description="Dismiss", permissions=["dismiss"])
     def dismiss_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
         self._dismiss(request, chosen)
+
+    def _for_many(
+        self, request: HttpRequest, chosen: QuerySet[RuleRun], *, anyway: bool
+    ) -> HttpResponse | None:
+        """One is done at once, as by its button; for several there is a look first."""
+        in_order = chosen.order_by("received_at", "pk")
+        if len(in_order[:2]) > 1:
+            return many.look_at_runs(request, in_order, anyway=anyway)
+        self._queue(request, in_order, anyway=anyway)
+        return None
 
     def _queue(self, request: HttpRequest, runs: Any, *, anyway: bool) -> None:
         queued, left = retry_by_hand.retry(runs, anyway=anyway)

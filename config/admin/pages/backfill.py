@@ -1,16 +1,18 @@
 """Buyers from before a rule: who they are and what each would get, before anything runs."""
 
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
 
+from config.admin.pages import many
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
-from config.admin.parts.params import row_in
+from config.admin.parts.params import row_ids, row_in
 from events.execution.rerun import rerun
 from events.reports import backfill
 from integrations import audit
@@ -18,53 +20,51 @@ from integrations.audit import Act
 from integrations.models import Product
 from rules.models import Rule
 
+# The rules that are saved at once are as many as the rows of a page with their courses.
+MOST_RULES = 500
+
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The list by GET, of a `rule` and maybe of one `product`; by POST it is carried out."""
+    """The list by GET, of one or several `rule` and maybe of a `product`; by POST it is done."""
     asked = request.POST if request.method == "POST" else request.GET
     found = Rule.objects.select_related("product", "integration", "destination")
-    rule = row_in(found, asked.get("rule"))
-    if rule is None:
+    rules = list(found.filter(pk__in=row_ids(asked.getlist("rule"))[:MOST_RULES]).order_by("pk"))
+    if not rules:
         messages.error(request, "This rule is not there any more.")
         return HttpResponseRedirect(way_back(request) or reverse("admin:index"))
     product = row_in(Product.objects.all(), asked.get("product"))
-    preview = backfill.preview(rule, product=product)
+    preview = backfill.preview(*rules, product=product)
     if request.method == "POST":
-        _run(request, rule, preview)
-        return HttpResponseRedirect(_address(request, rule, product))
-    gives = backfill.gives_on_purchase(rule)
+        batch = many.begin(request, f"For earlier buyers: {rules[0].in_words()}")
+        came = rerun([each.event for each in preview.run], batch=batch)
+        if came.queued:
+            audit.record(Act.BUYERS_ENROLLED, rules[0], after={"queued": came.queued})
+        text = came.sentence() if preview.run else "Nothing was queued: nobody is left."
+        back = address(rules, product, back=way_back(request))
+        return many.done(request, batch, came.left, text, back)
+    gives = all(map(backfill.gives_on_purchase, rules))
+    several = f"{len(rules)} rules" if len(rules) > 1 else "the rule"
     return render(
         request,
         "admin/earlier.html",
-        title=f"{'Buyers' if gives else 'Customers'} from before the rule",
-        rule=rule,
+        title=f"{'Buyers' if gives else 'Customers'} from before {several}",
+        rules=rules,
+        off=[rule for rule in rules if not rule.enabled],
         product=product,
         gives=gives,
         preview=preview,
         most=backfill.MAX_EVENTS,
         back=way_back(request),
-        origin=_origin(request, product or rule.product),
+        origin=_origin(request, product or rules[0].product),
     )
 
 
-def _run(request: HttpRequest, rule: Rule, preview: backfill.Preview) -> None:
-    done = rerun([each.event for each in preview.run])
-    if done.queued:
-        audit.record(Act.BUYERS_ENROLLED, rule, after={"queued": done.queued})
-    if not done.queued and not done.left:
-        messages.warning(request, "Nothing was queued: nobody is left.")
-        return
-    actions = reverse("admin:events_rulerun_changelist")
-    link = format_html('<a href="{}">See the actions</a>', actions) if done.queued else ""
-    level = messages.SUCCESS if done.queued else messages.WARNING
-    messages.add_message(request, level, format_html("{} {}", done.sentence(), link))
-
-
-def _address(request: HttpRequest, rule: Rule, product: Product | None) -> str:
-    """This page once more, which then says who is left."""
-    asked = {"rule": rule.pk, "product": product and product.pk, BACK: way_back(request)}
-    query = urlencode({name: value for name, value in asked.items() if value})
-    return f"{reverse('admin:earlier')}?{query}"
+def address(rules: Sequence[Rule], product: Product | None = None, *, back: str = "") -> str:
+    """Of this page, which says who is left."""
+    asked: dict[str, Any] = {"rule": [rule.pk for rule in rules]}
+    asked |= {"product": product.pk} if product else {}
+    asked |= {BACK: back} if back else {}
+    return f"{reverse('admin:earlier')}?{urlencode(asked, doseq=True)}"
 
 
 def _origin(request: HttpRequest, product: Product | None) -> tuple[str, str]:

@@ -1,15 +1,22 @@
 """What a person does by hand with a customer's access: a page for each form."""
 
+from typing import Any
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages.by_hand_forms import FORMS, ByHandForm, OrderForm
+from config.admin.pages.by_hand_forms import FORMS, ByHandForm, EndForm, GiveForm
+from config.admin.pages.entered_order_form import OrderForm
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
 from events.access.by_hand import Author
-from integrations.models import Customer
+from events.access.ledger import Verdict
+from events.models import EventLog, RuleRun
+from integrations.models import Customer, Destination
+from rules.actions import read_target
 
 PERMISSION = "events.by_hand_grant"
 
@@ -23,7 +30,7 @@ def _page(form: type[ByHandForm]) -> Page:
         if customer is None:
             messages.error(request, "This customer is not there any more.")
             return HttpResponseRedirect(reverse("admin:integrations_customer_changelist"))
-        return _show(request, form(request.POST or None, customer=customer))
+        return _show(request, form(request.POST or None, customer=customer, asked=request.GET))
 
     view: View = show
     return Page(f"{form.name}/", form.name, view, PERMISSION)
@@ -81,3 +88,24 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
     return [
         (f"{reverse(f'admin:{name}')}?customer={customer.pk}", "", title) for name, title in titles
     ]
+
+
+def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
+    """The way to the form that decides otherwise on the access that this action is about."""
+    if not allowed(request, PERMISSION) or run.customer_id is None:
+        return []
+    asked: dict[str, Any] = {"customer": run.customer_id}
+    what = run.event.by_hand if run.is_pending else ""
+    if what == EventLog.ByHand.END:
+        asked["holding"] = f"{run.integration_id} {run.target}"
+        return [_link(EndForm, asked, "Another day")]
+    if what == EventLog.ByHand.GIVE or run.code == Verdict.ENDED_BY_HAND:
+        kind, number = read_target(run.target)
+        same = Destination.objects.filter(integration=run.integration_id, kind=kind)
+        asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()
+        return [_link(GiveForm, asked, "Another day" if what else "Give access")]
+    return []
+
+
+def _link(form: type[ByHandForm], asked: dict[str, Any], label: str) -> tuple[str, str, str]:
+    return f"{reverse(f'admin:{form.name}')}?{urlencode(asked)}", "", label

@@ -3,20 +3,30 @@
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.db.models import F, QuerySet
 
 from config.admin.parts import badges
 from config.admin.parts.params import row_in
-from events.access import by_hand, sentences
+from events.access import by_hand, holdings, sentences
 from events.access.by_hand import Author
-from events.deciding import entered_order
 from integrations import app_registry
-from integrations.models import Customer, Destination, Integration, Product
-from integrations.samcart.normalize import normalize_id
-from integrations.samcart.unreadable import Unreadable
+from integrations.models import Customer, Destination, Integration
 
 NO_ACCESS = "Admit knows of no access that this customer has now."
 MANY = 60
+
+
+class LastDayField(forms.DateField):
+    """A day that may be left empty; `otherwise` says what that means."""
+
+    def __init__(self, otherwise: str) -> None:
+        super().__init__(
+            required=False,
+            label="Last day",
+            widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+            help_text=f"The access ends at the end of that day ({settings.TIME_ZONE}). {otherwise}",
+        )
 
 
 class ReasonForm(forms.Form):
@@ -46,8 +56,9 @@ class ReasonForm(forms.Form):
 class ByHandForm(ReasonForm):
     """What is done for a customer, and why."""
 
-    def __init__(self, data: Any = None, *, customer: Customer) -> None:
-        super().__init__(data)
+    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
+        """`asked` is what the address has chosen already."""
+        super().__init__(data, initial={"holding": (asked or {}).get("holding", "")})
         self.customer = customer
 
 
@@ -56,7 +67,7 @@ class GiveForm(ByHandForm):
     title, name = "Give access", "give-access"
     lead = (
         "The customer gets this course or bundle beside what the purchases give. No refund or "
-        "cancellation ends it: a person does, with End access."
+        "cancellation ends it: its last day does, or a person with End access."
     )
 
     destination = forms.ModelChoiceField(
@@ -64,18 +75,19 @@ class GiveForm(ByHandForm):
         label="Course or bundle",
         error_messages={"required": "Choose a course or bundle."},
     )
-    field_order = ("destination", "reason")
+    until = LastDayField("Leave it empty to give it without an end.")
+    field_order = ("destination", "until", "reason")
 
-    def __init__(self, data: Any = None, *, customer: Customer) -> None:
-        super().__init__(data, customer=customer)
+    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
+        super().__init__(data, customer=customer, asked=asked)
         field = self.fields["destination"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = _offered()
 
     def do(self, author: Author) -> str:
         found: Destination = self.cleaned_data["destination"]
-        by_hand.give(self.customer, found, author)
-        return f"{found.name} is given to {self.customer.readable_email} now."
+        event = by_hand.give(self.customer, found, author, self.cleaned_data["until"])
+        return sentences.given_by_hand(event)
 
     def choices(self, asked: Any) -> dict[str, Any]:
         word = asked.get("q", "").replace("\x00", "").strip()[:100]
@@ -96,7 +108,7 @@ class GiveForm(ByHandForm):
 class EndForm(ByHandForm):
     title, name = "End access", "end-access"
     lead = (
-        "It ends now, whatever gave it, and stays ended: no later payment for the same purchase "
+        "It ends, whatever gave it, and stays ended: no later payment for the same purchase "
         "opens it again. A new purchase does, and so does Give access."
     )
 
@@ -105,19 +117,20 @@ class EndForm(ByHandForm):
         widget=forms.RadioSelect,
         error_messages={"required": "Choose a course or bundle."},
     )
-    field_order = ("holding", "reason")
+    on = LastDayField("Leave it empty to end it now.")
+    field_order = ("holding", "on", "reason")
 
-    def __init__(self, data: Any = None, *, customer: Customer) -> None:
-        super().__init__(data, customer=customer)
+    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
+        super().__init__(data, customer=customer, asked=asked)
         field = self.fields["holding"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [(each.key, _described(each)) for each in by_hand.holdings(customer)]
+        field.choices = [(each.key, _described(each)) for each in holdings.of_customer(customer)]
         self.none = "" if field.choices else NO_ACCESS
 
     def do(self, author: Author) -> str:
-        event = by_hand.end(self.customer, self.cleaned_data["holding"], author)
-        run = event.runs.get()
-        return f"The access to {run.destination_name} is ended now."
+        chosen, on = self.cleaned_data["holding"], self.cleaned_data["on"]
+        event = by_hand.end(self.customer, chosen, author, on)
+        return sentences.ended_by_hand(event)
 
 
 class MoveForm(ByHandForm):
@@ -134,9 +147,9 @@ class MoveForm(ByHandForm):
     )
     field_order = ("email", "reason")
 
-    def __init__(self, data: Any = None, *, customer: Customer) -> None:
-        super().__init__(data, customer=customer)
-        self.none = "" if by_hand.holdings(customer) else NO_ACCESS
+    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
+        super().__init__(data, customer=customer, asked=asked)
+        self.none = "" if holdings.of_customer(customer) else NO_ACCESS
 
     def do(self, author: Author) -> str:
         other = by_hand.move(self.customer, self.cleaned_data["email"], author)
@@ -147,8 +160,8 @@ class NoteForm(ByHandForm):
     title, name = "Add a note", "add-note"
     lead = "It stands on the customer's page and in the log. Nothing else happens."
 
-    def __init__(self, data: Any = None, *, customer: Customer) -> None:
-        super().__init__(data, customer=customer)
+    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
+        super().__init__(data, customer=customer, asked=asked)
         self.fields["reason"].label = "Note"
         self.fields["reason"].help_text = "It is kept with your name."
 
@@ -157,77 +170,7 @@ class NoteForm(ByHandForm):
         return "The note is added."
 
 
-class ProductField(forms.ModelChoiceField):
-    def label_from_instance(self, obj: Any) -> str:
-        return f"{badges.brief(obj.name)} ({badges.brief(obj.external_id)})"
-
-
-class OrderForm(ReasonForm):
-    title, name = "Enter a missed order", "enter-order"
-    lead = (
-        "SamCart did not send this order, so you enter it. The rules for Product Purchased decide "
-        "on it as if it came now. If SamCart sends it later after all, nothing is given twice."
-    )
-
-    product = ProductField(
-        Product.objects.filter(kind=Product.Kind.PRODUCT).order_by("name", "pk"),
-        empty_label="Choose a product",
-        help_text="Not there? Add it under Products, by its SamCart ID.",
-    )
-    order_id = forms.CharField(max_length=100, label="Order number")
-    subscription_id = forms.CharField(
-        max_length=100,
-        required=False,
-        label="Subscription number",
-        help_text="Only of a product that is sold by subscription.",
-    )
-    email = forms.CharField(
-        max_length=320, label="E-mail", widget=forms.TextInput(attrs={"inputmode": "email"})
-    )
-    first_name = forms.CharField(max_length=255, required=False)
-    last_name = forms.CharField(max_length=255, required=False)
-    field_order = (
-        "product",
-        "order_id",
-        "subscription_id",
-        "email",
-        "first_name",
-        "last_name",
-        "reason",
-    )
-
-    def __init__(self, data: Any = None, *, customer: Customer | None) -> None:
-        known = ("email", "first_name", "last_name")
-        super().__init__(data, initial={name: getattr(customer, name, "") for name in known})
-        self.customer = customer
-
-    def clean_order_id(self) -> str:
-        return self._id("order_id", "order number")
-
-    def clean_subscription_id(self) -> str:
-        return self._id("subscription_id", "subscription number")
-
-    def _id(self, name: str, what: str) -> str:
-        typed = self.cleaned_data[name]
-        try:
-            number = normalize_id(typed, what=what)
-        except Unreadable as error:
-            raise forms.ValidationError(error.reason) from None
-        if typed and not number:
-            raise forms.ValidationError(f"0 is no {what}.")
-        return number
-
-    def do(self, author: Author) -> str:
-        fields = {name: self.cleaned_data[name] for name in self.fields if name != "reason"}
-        event = entered_order.enter(entered_order.Order(**fields), author)
-        self.customer = event.customer
-        actions = event.runs.count()
-        if not actions:
-            return "The order is entered, but no rule that is on fits it."
-        return f"The order is entered: {actions} action{'' if actions == 1 else 's'} queued."
-
-
-def _described(holding: by_hand.Holding) -> str:
+def _described(holding: holdings.Holding) -> str:
     """ "Course Two on Art Academy (order 1183, access given by hand)" """
     first = holding.grants[0]
     held_by = ", ".join(map(sentences.holds, holding.grants))

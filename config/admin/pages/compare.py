@@ -7,10 +7,10 @@ from django.core.paginator import Page as PageOfRows
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import name_of
+from config.admin.pages import many
 from config.admin.parts.changelist import CappedPaginator
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import page_number, row_ids, row_in
@@ -131,25 +131,24 @@ def enroll(request: HttpRequest) -> HttpResponse:
     findings = comparison.to_approve(last).filter(kind=kind)
     if "all" not in request.POST:
         findings = findings.filter(pk__in=row_ids(request.POST.getlist("finding")[:AT_ONCE]))
-    queued, left = comparison.enroll_again(findings, at_most=AT_ONCE)
+    batch = many.begin(request, f"Enroll again: {site}")
+    queued, left = comparison.enroll_again(findings, at_most=AT_ONCE, batch=batch)
+    text = "Nobody was selected, so nobody was enrolled."
     if queued or left:
-        actions = reverse("admin:events_rulerun_changelist")
-        link = format_html('<a href="{}">See the actions</a>', actions) if queued else ""
-        level = messages.SUCCESS if queued else messages.WARNING
-        messages.add_message(
-            request, level, format_html("{} {}", retried_sentence(queued, left), link)
-        )
-    else:
-        messages.warning(request, "Nobody was selected, so nobody was enrolled.")
-    return _back(site, kind)
+        text = retried_sentence(queued, left)
+    return many.done(request, batch, left, text, _address(site, kind))
 
 
 def _back(site: Integration | None, kind: str = "") -> HttpResponse:
+    return HttpResponseRedirect(_address(site, kind))
+
+
+def _address(site: Integration | None, kind: str = "") -> str:
     page = reverse("admin:compare")
     if site is None:
-        return HttpResponseRedirect(page)
+        return page
     known = f"&kind={kind}" if kind in comparison.KINDS else ""
-    return HttpResponseRedirect(f"{page}?site={site.pk}{known}")
+    return f"{page}?site={site.pk}{known}"
 
 
 PAGES = [

@@ -8,9 +8,12 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.html import format_html
 
+from config.admin.pages import backfill
 from config.admin.pages.coverage_form import Choices, CoverageForm
 from config.admin.parts.page import Page, render
+from events.reports import backfill as earlier
 from events.reports.coverage import Coverage, coverage
 from rules import pairing
 from rules.models import Rule
@@ -143,6 +146,20 @@ def _say(
         rest = sum(len(rules) for _, rules in made[NAMED:])
         others = _count(len(made) - NAMED, "more product")
         messages.success(request, f"{_count(rest, 'rule')} added for {others}.")
+    _offer_earlier(request, [rule for _, rules in made for rule in rules])
+
+
+def _offer_earlier(request: HttpRequest, rules: list[Rule]) -> None:
+    """Lead to those who paid before these rules were made: one look at all of them."""
+    giving = [rule for rule in rules if earlier.gives_now(rule)]
+    if not giving or not request.user.has_perm("events.rerun_eventlog"):
+        return
+    number = earlier.preview(*giving).customers
+    if number:
+        address = backfill.address(giving, back=reverse("admin:coverage"))
+        link = format_html('<a href="{}">See and enroll them</a>', address)
+        buyers = f"{_count(number, 'buyer')} paid before and got nothing:"
+        messages.success(request, format_html("{} {}", buyers, link))
 
 
 def _told(rules: list[Rule]) -> str:

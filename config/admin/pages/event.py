@@ -18,7 +18,7 @@ from events.execution import email_correction, wait_reasons
 from events.execution.rerun import obstacles, payload_removed
 from events.models import EventLog, RuleRun
 from events.reports import api_calls, backfill, review, why
-from events.reports.why import Sentence
+from events.reports.sentence import Sentence
 from integrations.models import Customer
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable

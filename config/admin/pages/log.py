@@ -6,13 +6,14 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.menu import name_of
 from config.admin.pages import event as event_page
+from config.admin.pages import many
 from config.admin.pages.log_filters import (
     PRODUCT_NAME,
     ProductFilter,
@@ -222,20 +223,27 @@ class LogAdmin(ReadOnly):
         return request.user.has_perm("events.dismiss_eventlog")
 
     @admin.action(description="Retry failed actions", permissions=["retry"])
-    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> None:
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
         failed = RuleRun.objects.filter(
             event__in=list(chosen.values_list("pk", flat=True)), status=RuleRun.Status.FAILED
         )
+        if len(failed[:2]) > 1:
+            return many.look_at_runs(request, failed.order_by("received_at", "pk"))
         queued, left = retry_by_hand.retry(failed.order_by("received_at", "pk"))
         if queued:
             with transaction.atomic():
                 wake.wake()
         level = messages.SUCCESS if queued else messages.WARNING
         self.message_user(request, retry_by_hand.retried_sentence(queued, left), level)
+        return None
 
     @admin.action(description="Run the rules again", permissions=["rerun"])
-    def rerun_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> None:
-        self._rerun(request, chosen.order_by("received_at", "pk"))
+    def rerun_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
+        in_order = chosen.order_by("received_at", "pk")
+        if len(in_order[:2]) > 1:
+            return many.look_at_events(request, in_order)
+        self._rerun(request, in_order)
+        return None
 
     @admin.action(description="Mark as dealt with", permissions=["deal"])
     def deal_with_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> None:

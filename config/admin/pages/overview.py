@@ -95,7 +95,11 @@ def show(request: HttpRequest) -> TemplateResponse:
 def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview_headline.Headline:
     see = f"{reverse('admin:events_eventlog_changelist')}?result={NOT_IN}"
     return overview_headline.headline(
-        facts, see=see, buyers=kept.buyers, on_the_way=kept.on_the_way
+        facts,
+        see=see,
+        buyers=kept.buyers,
+        on_the_way=kept.on_the_way,
+        more_bought=kept.more_bought,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from config.admin.parts.badges import AMBER, GREEN, RED
 from events.reports import backlog
 from events.reports.dashboard import EventCounts, format_count
+from events.reports.promise import MAX_COUNT
 
 CALM = "Nothing needs you."
 
@@ -41,10 +42,13 @@ class Headline:
     parts: tuple[tuple[str, str], ...]
 
 
-def headline(facts: Facts, *, see: str, buyers: int = 0, on_the_way: int = 0) -> Headline:
+def headline(
+    facts: Facts, *, see: str, buyers: int = 0, on_the_way: int = 0, more_bought: bool = False
+) -> Headline:
     """How the promise is kept, then what needs a person, the gravest first.
 
-    `buyers` are those of this week who are in, `see` is the address of the list of those who paid
+    `buyers` are those of this week who are in, or with `more_bought` those of the newest
+    MAX_COUNT purchases, `see` is the address of the list of those who paid
     and are not in. Calm only where nothing needs anybody.
     """
     grave, others = _grave(facts), _others(facts)
@@ -54,18 +58,21 @@ def headline(facts: Facts, *, see: str, buyers: int = 0, on_the_way: int = 0) ->
         promise = [(f"{_count(facts.not_in, 'buyer')} paid and {are} not in.", "")]
         promise.append(("See them.", see))
     else:
-        promise = [(text, "") for text in [_all_in(buyers, on_the_way)] if text]
+        promise = [
+            (text, "") for text in [_all_in(buyers, on_the_way, more_bought=more_bought)] if text
+        ]
     if not alarms and not facts.not_in:
         return Headline(GREEN, (*promise, (CALM, "")))
     kind = RED if any(true for true, _, _ in grave) else AMBER
     return Headline(kind, (*promise, *alarms))
 
 
-def _all_in(buyers: int, on_the_way: int) -> str:
+def _all_in(buyers: int, on_the_way: int, *, more_bought: bool) -> str:
     """ "All 43 buyers of this week are in, 2 are on their way." """
     found = []
     if buyers:
-        all_in = f"All {format_count(buyers)} buyers of this week are in"
+        whose = f"the newest {MAX_COUNT:,} purchases" if more_bought else "this week"
+        all_in = f"All {format_count(buyers)} buyers of {whose} are in"
         found.append(all_in if buyers > 1 else "The one buyer of this week is in")
     if on_the_way:
         are = "is on the way" if on_the_way == 1 else "are on their way"

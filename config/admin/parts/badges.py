@@ -78,6 +78,8 @@ def gave_nothing(event: EventLog) -> bool:
 def run_badge(run: RuleRun) -> SafeString:
     """The state of an action; one that has been tried already "will retry"."""
     status = RuleRun.Status(run.status)
+    if run.is_pending and status == RuleRun.Status.WAITING:
+        return badge("Ends later", AMBER)
     again = status == RuleRun.Status.WAITING and run.attempts > 0
     return badge("Will retry" if again else status.label, RUN_COLORS[status])
 

@@ -46,7 +46,9 @@ def newest(limit: int, *, email: str | None, order: str | None) -> list[EventLog
         events = events.filter(customer__email=normalize_email(email) or email.strip().casefold())
     if order:
         events = events.filter(order_id=order.strip())
-    read = events.prefetch_related("runs__integration").order_by("-received_at", "-pk")
+    read = events.prefetch_related("runs__integration", "runs__customer").order_by(
+        "-received_at", "-pk"
+    )
     found: list[EventLog | Delivery] = list(read[:limit])
     if not email and not order:
         unread = Delivery.objects.filter(state=Delivery.State.NEW, events=None).defer("body")

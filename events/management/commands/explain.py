@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events.reports import customer_access, serializers, why
-from events.reports.why import QUIET, Code, Sentence
+from events.reports import customer_access, pending_endings, serializers, why
+from events.reports.sentence import QUIET, Code, Sentence
 from integrations import search
 from integrations.models import Customer
 
@@ -43,9 +43,10 @@ def _lines(customer: Customer, course: str | None) -> list[Sentence]:
         return list(customer_access.describe(customer).lines)
     word = course.strip().casefold()
     found = [
-        sentence
+        line
         for each, sentence in why.of_customer(customer)
         if word in each.name.casefold() or each.target.endswith(f":{word}")
+        for line in (sentence, *(pending_endings.lines(each) if each.grants else ()))
     ]
     text = f"Nothing that was received for {customer.readable_email} names {course}."
     return found or [Sentence(QUIET, text, Code.NOTHING)]

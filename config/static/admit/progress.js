@@ -1,20 +1,20 @@
-// How far a comparison is, by itself: its part of the page is fetched again, and at the end all of it.
+// How far something is, by itself: its part of the page is fetched again, and at the end all of it.
 "use strict";
 {
   const look = async () => {
-    const now = document.getElementById("comparison");
+    const now = document.getElementById("progress");
     if (document.hidden || now.contains(document.activeElement)) return;
     try {
       const answer = await fetch(location.href, { credentials: "same-origin" });
       if (!answer.ok || answer.redirected) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const then = page.getElementById("comparison");
+      const then = page.getElementById("progress");
       if (!then) return;
       if (then.dataset.running || document.querySelector("input:checked")) {
         now.replaceWith(document.adoptNode(then));
       } else {
         clearInterval(timer);
-        location.reload(); // there is a new list
+        location.reload(); // what came of it
       }
     } catch {
       // The next look may find the server again.

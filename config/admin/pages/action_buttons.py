@@ -1,0 +1,91 @@
+"""The buttons of an action, and for which actions each stands there."""
+
+from config.admin.parts.buttons import Button
+from events.execution import gone_destinations, retry_by_hand
+from events.models import RuleRun
+from rules.actions.notify import NO_BODY
+
+Status = RuleRun.Status
+# Why a message was not sent at all, so that its receiver is not to blame.
+NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "database_busy"}
+
+
+def misses_its_course(run: RuleRun) -> bool:
+    """Whether it failed and the course or bundle that it gives is gone."""
+    return run.status == Status.FAILED and gone_destinations.is_gone(run)
+
+
+def was_not_taken(run: RuleRun) -> bool:
+    """Whether it passes on what SamCart sent, and its receiver did not take that."""
+    stands = run.status == Status.FAILED or (run.status == Status.WAITING and run.attempts > 0)
+    return run.spec.passes_on and stands and run.code not in NOT_THE_RECEIVER
+
+
+def _rule_may_end(run: RuleRun) -> bool:
+    failed = run.status == Status.FAILED and was_not_taken(run)
+    return failed and run.rule is not None and run.rule.enabled
+
+
+BUTTONS = (
+    Button(
+        "retry",
+        "Retry",
+        "events.retry_rulerun",
+        fits=lambda run: run.status == Status.FAILED and not retry_by_hand.why_not(run),
+    ),
+    Button(
+        "release",
+        "Release",
+        "events.retry_rulerun",
+        fits=lambda run: (
+            run.status == Status.HELD and not run.is_pending and not retry_by_hand.why_not(run)
+        ),
+    ),
+    Button(
+        "do_anyway",
+        "Do it anyway",
+        "events.retry_rulerun",
+        fits=lambda run: (
+            run.status == Status.SKIPPED and not retry_by_hand.why_not(run, anyway=True)
+        ),
+    ),
+    Button(
+        "run_again",
+        "Run again",
+        "events.retry_rulerun",
+        fits=lambda run: not retry_by_hand.why_not_again(run),
+        in_row=False,
+    ),
+    Button(
+        "dismiss",
+        "Dismiss",
+        "events.dismiss_rulerun",
+        fits=lambda run: run.status in {Status.FAILED, Status.HELD} and not run.is_pending,
+    ),
+    Button(
+        "end_now",
+        "End it now",
+        "events.retry_rulerun",
+        fits=lambda run: run.is_pending,
+    ),
+    Button(
+        "keep",
+        "Keep it",
+        "events.dismiss_rulerun",
+        fits=lambda run: run.is_pending,
+    ),
+    Button(
+        "refresh",
+        "Refresh",
+        "integrations.change_integration",
+        fits=misses_its_course,
+        in_row=False,
+    ),
+    Button(
+        "turn_rule_off",
+        "Turn the rule off",
+        "rules.change_rule",
+        fits=_rule_may_end,
+        in_row=False,
+    ),
+)

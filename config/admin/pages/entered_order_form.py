@@ -1,0 +1,83 @@
+"""The form for an order that SamCart did not send."""
+
+from typing import Any
+
+from django import forms
+
+from config.admin.pages.by_hand_forms import ReasonForm
+from config.admin.parts import badges
+from events.access.by_hand import Author
+from events.deciding import entered_order
+from integrations.models import Customer, Product
+from integrations.samcart.normalize import normalize_id
+from integrations.samcart.unreadable import Unreadable
+
+
+class ProductField(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{badges.brief(obj.name)} ({badges.brief(obj.external_id)})"
+
+
+class OrderForm(ReasonForm):
+    title, name = "Enter a missed order", "enter-order"
+    lead = (
+        "SamCart did not send this order, so you enter it. The rules for Product Purchased decide "
+        "on it as if it came now. If SamCart sends it later after all, nothing is given twice."
+    )
+
+    product = ProductField(
+        Product.objects.filter(kind=Product.Kind.PRODUCT).order_by("name", "pk"),
+        empty_label="Choose a product",
+        help_text="Not there? Add it under Products, by its SamCart ID.",
+    )
+    order_id = forms.CharField(max_length=100, label="Order number")
+    subscription_id = forms.CharField(
+        max_length=100,
+        required=False,
+        label="Subscription number",
+        help_text="Only of a product that is sold by subscription.",
+    )
+    email = forms.CharField(
+        max_length=320, label="E-mail", widget=forms.TextInput(attrs={"inputmode": "email"})
+    )
+    first_name = forms.CharField(max_length=255, required=False)
+    last_name = forms.CharField(max_length=255, required=False)
+    field_order = (
+        "product",
+        "order_id",
+        "subscription_id",
+        "email",
+        "first_name",
+        "last_name",
+        "reason",
+    )
+
+    def __init__(self, data: Any = None, *, customer: Customer | None) -> None:
+        known = ("email", "first_name", "last_name")
+        super().__init__(data, initial={name: getattr(customer, name, "") for name in known})
+        self.customer = customer
+
+    def clean_order_id(self) -> str:
+        return self._id("order_id", "order number")
+
+    def clean_subscription_id(self) -> str:
+        return self._id("subscription_id", "subscription number")
+
+    def _id(self, name: str, what: str) -> str:
+        typed = self.cleaned_data[name]
+        try:
+            number = normalize_id(typed, what=what)
+        except Unreadable as error:
+            raise forms.ValidationError(error.reason) from None
+        if typed and not number:
+            raise forms.ValidationError(f"0 is no {what}.")
+        return number
+
+    def do(self, author: Author) -> str:
+        fields = {name: self.cleaned_data[name] for name in self.fields if name != "reason"}
+        event = entered_order.enter(entered_order.Order(**fields), author)
+        self.customer = event.customer
+        actions = event.runs.count()
+        if not actions:
+            return "The order is entered, but no rule that is on fits it."
+        return f"The order is entered: {actions} action{'' if actions == 1 else 's'} queued."

@@ -1,0 +1,92 @@
+"""What a student has access to, and what a person's decision on it ends."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q
+from django.utils import timezone
+
+from events.access import ledger, students
+from events.access.book import DECIDED
+from events.access.ledger import Change, Verdict
+from events.models import EventLog, Grant, RuleRun
+from integrations.models import Customer, ThinkificUser
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A course or bundle that a student has access to, with all the grants that give it."""
+
+    grants: tuple[Grant, ...]
+
+    @property
+    def key(self) -> str:
+        """ "3 course:501": the integration, and what it is there."""
+        return f"{self.grants[0].integration_id} {self.grants[0].target}"
+
+
+def of_customer(customer: Customer) -> list[Holding]:
+    """What the customer has access to by the ledger, in the order of the names.
+
+    That is also what another customer has who is the same Thinkific user.
+    """
+    sites = ThinkificUser.objects.filter(customer=customer).values_list("integration", flat=True)
+    same = students.same_users((site, customer.pk) for site in sites)
+    whom = Q(customer=customer)
+    for (site, _), customers in same.items():
+        whom |= Q(integration=site, customer__in=customers)
+    return of_grants(whom)
+
+
+def of_grants(whom: Q) -> list[Holding]:
+    """The same for these grants."""
+    active = Grant.objects.active().filter(whom).select_related("integration")
+    found: dict[tuple[int, str], list[Grant]] = {}
+    for grant in active.order_by("name", "integration", "target", "pk"):
+        found.setdefault((grant.integration_id, grant.target), []).append(grant)
+    return [Holding(tuple(grants)) for grants in found.values()]
+
+
+def end(grants: Iterable[Grant], event: EventLog, at: datetime) -> None:
+    """End these grants by the event of a person, inside the lock of deciding."""
+    for grant in grants:
+        ledger.end_it(grant, Change.by_hand(grant, event, at))
+        grant.save(update_fields=DECIDED)
+
+
+def decide(run: RuleRun, event: EventLog, *, anyway: bool) -> None:
+    """Let what a person had set for a day, or wants `anyway`, change the ledger now.
+
+    Inside the lock of deciding. The run is changed, and not saved.
+    """
+    grant, now = run.grant, timezone.now()
+    if event.by_hand not in {EventLog.ByHand.GIVE, EventLog.ByHand.END}:
+        return  # it changes no grant of this student
+    if run.spec.gives_access:
+        if grant is not None and not grant.is_active:
+            ledger.open_it(grant, Change.by_hand(grant, event, now))
+            grant.save(update_fields=[*DECIDED, "seen_at"])
+        return
+    ending = [row for row in _meant(run, event) if row.is_active]
+    end(ending, event, now)
+    if not ending and not anyway:
+        run.status, run.code = RuleRun.Status.SKIPPED, Verdict.ENDED_BEFORE.value
+        run.message = "Nothing was ended: the access that it was about had ended before."
+        run.finished_at, run.next_attempt_at = now, None
+
+
+def _meant(run: RuleRun, event: EventLog) -> list[Grant]:
+    """The grants that a person decided to end: of a gift its own, else what was open then.
+
+    What was given or bought since is not meant.
+    """
+    if event.by_hand == EventLog.ByHand.GIVE:
+        return [run.grant] if run.grant else []
+    if run.integration_id is None or run.customer is None:
+        return []
+    same = students.same_user(run.integration_id, run.customer)
+    open_then = Grant.objects.filter(
+        customer__in=same, integration=run.integration_id, target=run.target
+    )
+    return list(open_then.filter(opened_at__lte=run.received_at))

@@ -1,0 +1,38 @@
+"""How an attempt has ended, from what its steps came to."""
+
+from django.db import InterfaceError, OperationalError
+
+from events.execution import results
+from events.execution.conversation import Conversation
+from events.execution.loading import NotDue
+from events.execution.results import Result
+from events.execution.same_student import SameStudent
+from events.models import RuleRun
+
+Status = RuleRun.Status
+
+
+def of(conversation: Conversation) -> Result:
+    """How the run has ended, whatever is wrong with what its steps came to."""
+    try:
+        return _result(conversation)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        conversation.error = error
+        return _result(conversation)
+
+
+def _result(conversation: Conversation) -> Result:
+    """How the run of a conversation that is over has ended."""
+    error, run = conversation.error, conversation.run
+    assert run is not None
+    if error is None:
+        outcome = conversation.outcome
+        return Result(Status.DONE, outcome.code, outcome.message)
+    if isinstance(error, NotDue):
+        return Result(Status.SKIPPED, "not_due", error.message)
+    if isinstance(error, SameStudent):
+        return Result(Status.WAITING, "same_student", error.message, counts=False)
+    calls, seconds = conversation.attempt.calls, conversation.answer_seconds
+    return results.of_error(run, error, calls=calls, answer_seconds=seconds)

@@ -1,0 +1,41 @@
+"""`manage.py grant`: give a customer access by hand."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from events.access import by_hand, sentences, whose
+from events.access.by_hand import Author
+from events.management.days import a_day
+from integrations import audit, named
+from integrations.samcart.normalize import examine_email, strip_invisible
+
+
+class Command(BaseCommand):
+    help = (
+        "Gives a customer a course or bundle beside what the purchases give. "
+        "Example: manage.py grant dana@example.com 'Course Two' --reason 'Won it' "
+        "--until 2026-12-31"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument("course", help="course or bundle: its name, or its ID in Thinkific")
+        parser.add_argument("--integration", default="", help="its name, if there are several")
+        parser.add_argument("--reason", required=True, help="why; it is kept in the log")
+        parser.add_argument("--until", type=a_day, metavar="DAY", help="the last day: 2026-12-31")
+
+    def handle(self, **options: Any) -> None:
+        email, problem = examine_email(options["email"])
+        if problem:
+            raise CommandError(problem)
+        try:
+            site = named.integration(options["integration"])
+            course = named.destination(site, options["course"])
+            customer = whose.find_or_make(email, strip_invisible(options["email"]))
+            author = Author(audit.actor().who, options["reason"])
+            event = by_hand.give(customer, course, author, options["until"])
+        except (LookupError, ValueError) as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(sentences.given_by_hand(event))

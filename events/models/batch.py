@@ -1,0 +1,23 @@
+"""What a person started for many at once."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Batch(models.Model):
+    """The actions that were queued together, and what was left out.
+
+    The actions are named by number only: what became of them is read from them.
+    """
+
+    title = models.CharField(max_length=200)
+    started_by = models.CharField(max_length=150)
+    started_at = models.DateTimeField(db_default=Now(), editable=False)
+    run_ids = models.JSONField(default=list)
+    left_out = models.JSONField(default=dict)  # {why: how many}
+
+    class Meta:
+        verbose_name_plural = "batches"
+
+    def __str__(self) -> str:
+        return self.title

@@ -1,0 +1,35 @@
+"""The status of an event follows from its runs."""
+
+from collections.abc import Collection
+
+from django.db import connection
+
+from events.models.received import EventLog
+from events.models.runs import RuleRun
+
+
+def refresh_event(event_id: int) -> None:
+    """Bring the event's status up to its runs; inside the caller's transaction."""
+    lock_events([event_id])
+    show([event_id])
+
+
+def show(event_ids: Collection[int]) -> None:
+    """Bring the status of each of these events, which are locked, up to its runs."""
+    if not event_ids:
+        return
+    statuses: dict[int, list[str]] = {pk: [] for pk in event_ids}
+    for pk, status in RuleRun.objects.filter(event__in=event_ids).values_list("event", "status"):
+        statuses[pk].append(status)
+    alike: dict[str, list[int]] = {}
+    for pk, found in statuses.items():
+        alike.setdefault(EventLog.status_of(found), []).append(pk)
+    for status, pks in alike.items():
+        EventLog.objects.filter(pk__in=pks).update(status=status)
+
+
+def lock_events(event_ids: Collection[int]) -> None:
+    """Lock the events: two runs of one may end at once, and the second one sees the first."""
+    if event_ids and connection.features.has_select_for_update:
+        events = EventLog.objects.select_for_update().filter(pk__in=event_ids)
+        list(events.order_by("pk").values_list("pk"))

@@ -1,0 +1,91 @@
+"""What was started for many at once: how far it is, and what came of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from events.execution import wait_reasons
+from events.models import Batch, RuleRun
+from events.models.runs import UNFINISHED
+
+Status = RuleRun.Status
+# So many of those that failed are listed.
+LISTED = 50
+# How the codes are counted; of any other the status says it.
+BY_CODE = {
+    "enrolled": "enrolled",
+    "already_enrolled": "had it already",
+    "ended": "ended",
+    "had_ended": "had ended already",
+    "was_not_enrolled": "had nothing to end",
+    "no_student": "had nothing to end",
+    "kept": "kept, because something else gives it",
+    "posted": "sent",
+}
+BY_STATUS = {
+    Status.DONE: "done",
+    Status.SKIPPED: "had nothing to do",
+    Status.HELD: "held for you",
+    Status.FAILED: "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a batch is. `outcomes` are (how many, what), `waits` (why, how many)."""
+
+    total: int
+    over: int
+    outcomes: Sequence[tuple[int, str]]
+    waits: Sequence[tuple[str, int]]
+    failed: Sequence[RuleRun]
+    number_failed: int
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it goes on by itself."""
+        return self.over >= self.total
+
+    def sentence(self) -> str:
+        """ "24 enrolled · 2 had it already · 1 failed" """
+        return " · ".join(f"{number:,} {what}" for number, what in self.outcomes)
+
+
+def progress(batch: Batch) -> Progress:
+    """How far the actions of the batch are."""
+    runs = RuleRun.objects.filter(pk__in=batch.run_ids)
+    states = list(runs.values_list("status", "code"))
+    goes_on = runs.decided().filter(status__in=UNFINISHED)
+    number = goes_on.count()
+    found = Counter(_what(status, code) for status, code in states)
+    found.pop("", None)
+    found["removed since"] = len(batch.run_ids) - len(states)
+    number_failed = sum(status == Status.FAILED for status, _ in states)
+    failed = runs.filter(status=Status.FAILED).select_related("customer", "event", "integration")
+    waits = Counter(
+        wait_reasons.reasons(list(goes_on.select_related("integration")[:LISTED])).values()
+    )
+    return Progress(
+        total=len(batch.run_ids),
+        over=len(batch.run_ids) - number,
+        outcomes=[(count, what) for what, count in _in_order(found) if count],
+        waits=waits.most_common(3),
+        failed=list(failed.order_by("pk")[:LISTED]),
+        number_failed=number_failed,
+    )
+
+
+def _what(status: str, code: str) -> str:
+    """How an action is counted, "" while it goes on."""
+    if status in UNFINISHED:
+        return "end on a day to come" if code == "delayed" else ""
+    if status == Status.DONE and code in BY_CODE:
+        return BY_CODE[code]
+    return BY_STATUS[Status(status)]
+
+
+def _in_order(found: "Counter[str]") -> list[tuple[str, int]]:
+    """What went well first."""
+    order = [*BY_CODE.values(), *BY_STATUS.values()]
+    known = {what: place for place, what in reversed(list(enumerate(order)))}
+    return sorted(found.items(), key=lambda each: known.get(each[0], len(order)))

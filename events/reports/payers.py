@@ -1,0 +1,81 @@
+"""Where the payer is not the student: who paid for whom."""
+
+from events.access.whose import STUDENT_EMAIL
+from events.models import EventLog, RuleRun
+from events.reports.sentence import BAD, QUIET, Code, Sentence, happening, of_order, upper
+from events.reports.standing import MAX_ROWS
+from integrations.models import Customer
+from rules.triggers import Trigger
+
+# So many orders of one kind are told, the newest.
+MAX_TOLD = 5
+
+
+def sentences(customer: Customer) -> list[Sentence]:
+    """For whom the customer paid, and who paid for the customer."""
+    return [*_of_others(customer), *_paid_by_others(customer), *_without_student(customer)]
+
+
+def _of_others(customer: Customer) -> list[Sentence]:
+    """Whose access the customer's events were about, where that is someone else."""
+    events = EventLog.objects.filter(customer=customer).order_by("-received_at", "-pk")
+    runs = RuleRun.objects.filter(event__in=list(events.values_list("pk", flat=True)[:MAX_ROWS]))
+    runs = runs.exclude(customer=customer).exclude(customer=None).exclude(target="")
+    found = {
+        (run.event.order_id, run.customer): run
+        for run in runs.select_related("event", "customer").order_by("received_at", "pk")
+    }
+    return [
+        Sentence(
+            QUIET,
+            _about(run, run.customer),
+            Code.OF_ANOTHER,
+            customer=run.customer.pk,
+        )
+        for run in list(found.values())[-MAX_TOLD:]
+        if run.customer
+    ]
+
+
+def _about(run: RuleRun, student: Customer) -> str:
+    if run.event.trigger == Trigger.PRODUCT_PURCHASED:
+        return f"Bought for {student.readable_email}{of_order(run.event)}."
+    return f"{upper(happening(run))} is about {student.readable_email}."
+
+
+def _paid_by_others(customer: Customer) -> list[Sentence]:
+    """Who paid for what the customer was to get, where that is someone else."""
+    runs = RuleRun.objects.filter(
+        customer=customer, event__trigger=Trigger.PRODUCT_PURCHASED, event__customer__isnull=False
+    )
+    runs = runs.exclude(target="").exclude(event__customer=customer)
+    newest = runs.select_related("event__customer").order_by("-received_at", "-pk")
+    payers = {(run.event.order_id, run.event.customer): run.event for run in newest[:MAX_ROWS]}
+    return [
+        Sentence(
+            QUIET,
+            f"{payer.readable_email} paid{of_order(event)}.",
+            Code.PAID_BY,
+            customer=payer.pk,
+        )
+        for (_, payer), event in list(payers.items())[:MAX_TOLD]
+        if payer
+    ]
+
+
+def _without_student(customer: Customer) -> list[Sentence]:
+    """What the customer paid for and no one got, because the student's address cannot be used."""
+    runs = RuleRun.objects.filter(
+        event__customer=customer, status=RuleRun.Status.FAILED, code=STUDENT_EMAIL
+    )
+    newest = runs.select_related("event").order_by("-received_at", "-pk")[:MAX_ROWS]
+    events = {run.event: run for run in newest}
+    return [
+        Sentence(
+            BAD,
+            f"{upper(happening(run))}: {run.message}",
+            Code.STUDENT_EMAIL,
+            event=event.pk,
+        )
+        for event, run in list(events.items())[:MAX_TOLD]
+    ]

@@ -1,0 +1,82 @@
+"""What is pending for a student: endings that wait for their day, or for a person."""
+
+from datetime import datetime
+
+from events.access import sentences
+from events.models import EventLog, Grant, RuleRun
+from events.models.runs import BRAKED, DELAYED
+from events.reports.sentence import WAIT, Code, Sentence, happening, upper
+from events.reports.standing import Standing
+from rules.listing import listed
+
+ByHand = EventLog.ByHand
+
+
+def lines(about: Standing) -> list[Sentence]:
+    """ "Access to Course Two ends on 5 May because ...", a sentence for each."""
+    return [
+        Sentence(WAIT, _text(about, run), Code.ENDS_LATER, run=run.pk, pending=run)
+        for run in about.pending
+    ]
+
+
+def ends_at(about: Standing) -> datetime | None:
+    """The last moment in which it opens, None where no end is planned."""
+    ends = [_day(run) for run in about.pending if run.code == DELAYED and not _left(about, run)]
+    return min(ends, default=None)
+
+
+def last_moment(about: Standing, grant: Grant) -> datetime | None:
+    """The end of what was given by hand until a day."""
+    mine = (run for run in about.pending if run.grant_id == grant.pk and _gave(run))
+    return next(map(_day, mine), None)
+
+
+def _text(about: Standing, run: RuleRun) -> str:
+    access = f"Access to {about.name}"
+    if run.code == BRAKED:
+        return f"{access} is to end because of {happening(run)}. {run.message}"
+    text = f"{access} ends on {sentences.day(_day(run))} because {_reason(run)}."
+    left = _left(about, run)
+    if not left:
+        return text
+    gives = "gives" if len(left) == 1 else "give"
+    return f"{text} {upper(listed(left))} still {gives} it then, so it stays open."
+
+
+def _reason(run: RuleRun) -> str:
+    who = run.event.author or "a person"
+    if _gave(run):
+        return f"{who} gave it until then"
+    if run.event.by_hand == ByHand.END:
+        return f"{who} decided so"
+    return f"of {happening(run)}, unless it is paid for again by then"
+
+
+def _left(about: Standing, run: RuleRun) -> list[str]:
+    """What still gives it when this ending has come: "order 1183"."""
+    if run.ends_all:
+        return []
+    before = [each for each in about.pending if each.code == DELAYED and _day(each) <= _day(run)]
+    over = {each.grant_id for each in before}
+    return list(
+        dict.fromkeys(
+            sentences.holds(row)
+            for row in about.given
+            if row.pk not in over and not any(_is_meant(each, row) for each in [*before, run])
+        )
+    )
+
+
+def _is_meant(run: RuleRun, row: Grant) -> bool:
+    """Whether a person decided to end this, as everything that gave it then."""
+    ends_all = run.ends_all or run.event.by_hand == ByHand.END
+    return ends_all and row.opened_at is not None and row.opened_at <= run.received_at
+
+
+def _gave(run: RuleRun) -> bool:
+    return run.event.by_hand == ByHand.GIVE
+
+
+def _day(run: RuleRun) -> datetime:
+    return run.next_attempt_at or run.received_at

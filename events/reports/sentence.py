@@ -1,0 +1,82 @@
+"""A sentence on a student's access, with a code that stays, and the words that many of them use."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from django.utils import timezone
+
+from events.access import sentences
+from events.models import EventLog, RuleRun
+from rules.triggers import Trigger
+
+GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
+
+
+class Code(StrEnum):
+    """What a sentence says, however it is worded."""
+
+    HAS = "has"
+    KEPT = "kept"  # has it, though another purchase that gave it has ended
+    GIVING_AGAIN = "giving_again"  # has it, and an action that gives it once more is not done
+    NOT_ENDED = "not_ended"  # has it, though what gave it was refunded or canceled
+    ENDS_LATER = "ends_later"  # has it, and an ending waits for its day or for a person
+    ENDING = "ending"  # has it, and the action that ends it is not done
+    OWED = "owed"  # paid for, and not in Thinkific yet
+    LOST = "lost"  # given to an account that was deleted
+    ENDED = "ended"
+    BARRED = "barred"  # ended before its purchase arrived
+    MOVED = "moved"  # a person moved it to another e-mail
+    NOT_GIVEN = "not_given"
+    NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
+    GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
+    RULE_EXISTS = "rule_exists"  # paid for, and a rule gives something now
+    BESIDES = "besides"  # an action that changes no access is not done
+    NO_WORKER = "no_worker"
+    NOT_UNDERSTOOD = "not_understood"
+    ADMINISTRATOR = "administrator"
+    OF_ANOTHER = "of_another"  # an event that is about another student's access
+    PAID_BY = "paid_by"  # what another customer paid for
+    STUDENT_EMAIL = "student_email"  # paid for, and the student's address cannot be used
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence; `kind` is good, wait, bad or quiet. The others lead on, mostly one of them."""
+
+    kind: str
+    text: str
+    code: str
+    run: int | None = None
+    event: int | None = None
+    product: int | None = None
+    integration: int | None = None
+    customer: int | None = None
+    enroll: int | None = None  # an event whose rules are to be run now
+    pending: RuleRun | None = None  # an ending that can be had now, or dropped
+    give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
+
+
+def happening(run: RuleRun) -> str:
+    """ "the refund of order 1183 on 3 May" """
+    trigger, order = run.event.trigger, run.event.order_id
+    unnamed = "a person" if run.event.by_hand else "an event"
+    what = Trigger(trigger).wording.happening if trigger else unnamed
+    return f"{what}{f' of order {order}' if order else ''} on {sentences.day(run.received_at)}"
+
+
+def upper(text: str) -> str:
+    """The text as the beginning of a sentence."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def of_order(event: EventLog) -> str:
+    """ " (order 1183)" """
+    return f" (order {event.order_id})" if event.order_id else ""
+
+
+def when(moment: datetime | None) -> str:
+    """ "3 May 12:28" """
+    local = timezone.localtime(moment)
+    return f"{local.day} {local:%b %H:%M}"

@@ -1,0 +1,165 @@
+"""For many: a look first, then how far it is, then what came of it."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.models import Batch, EventLog, RuleRun
+from events.reports import batches, many
+from integrations.thinkific.sandbox import Fault
+from rules.actions import Action
+from tests.support import factories, queued
+from tests.support.pages import ACTIONS, LOG, bulk, press, said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+GIVES = Action.CREATE_COURSE_ENROLLMENT
+
+
+@pytest.fixture
+def support(db) -> Client:
+    return signed_in(roles.SUPPORT)
+
+
+def go(client: Client, look: Any) -> Any:
+    """Press the button of a look; the page that follows."""
+    page = look.content.decode()
+    (form,) = re.findall(
+        r'<form method="post" action="(/admin/many/[^"]+)">(.*?)</form>', page, re.S
+    )
+    hidden = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form[1])
+    return client.post(form[0], {name: unescape(value) for name, value in hidden}, follow=True)
+
+
+@pytest.fixture
+def sold(world: World) -> list[EventLog]:
+    """Three purchases of a product that no rule gave anything for, and a rule since."""
+    course = world.course()
+    events = [
+        world.sell(customer__email=f"b{number}@example.com", order__id=1180 + number)
+        for number in range(3)
+    ]
+    world.sell("20_product", customer__email="b2@example.com", order__id=1182)
+    world.rule("product_purchased", GIVES, course)
+    return events
+
+
+def test_rules_are_run_again_for_many_after_a_look_and_the_page_tells_what_came_of_it(
+    support, world, sold
+):
+    look = bulk(support, LOG, "rerun_chosen", *sold)
+    text = words(look)
+    assert "Run the rules again for 2" in text
+    assert re.search(
+        r"What will be done .*b0@example.com .*order 1180 .*Create Course Enrollment, Course Two"
+        r".* Left out .*b2@example.com .*order 1182 .*Order 1182 was refunded",
+        text,
+    )
+    assert not RuleRun.objects.exists()
+    page = go(support, look)
+    assert said(page) == [f"2 actions queued, 1 event left out: {_reason(text)}."]
+    assert "0 of 2 done." in words(page)
+    assert "progress.js" in page.content.decode()
+    world.settle()
+    batch = Batch.objects.get()
+    page = support.get(reverse("admin:batch"), {"number": batch.pk})
+    assert "2 enrolled" in words(page)
+    assert "Left out 1: order 1182 was refunded" in words(page)
+    assert "progress.js" not in page.content.decode()
+
+
+def _reason(text: str) -> str:
+    (reason,) = re.findall(r"(rder 1182 was refunded on \d+ \w+)", text)
+    return f"o{reason}"
+
+
+def test_what_failed_is_listed_and_retried_from_there(support, world, sold):
+    world.sandbox.faults.add(Fault("status", status=400, method="POST", path="^/users$"))
+    page = go(support, bulk(support, LOG, "rerun_chosen", *sold))
+    world.settle()
+    batch = Batch.objects.get()
+    address = f"{reverse('admin:batch')}?number={batch.pk}"
+    text = words(support.get(address))
+    assert "1 enrolled · 1 failed" in text
+    failed = RuleRun.objects.get(status="failed")
+    assert f'href="{reverse("admin:events_rulerun_change", args=[failed.pk])}"' in (
+        support.get(address).content.decode()
+    )
+    again = press(support, failed, "retry", back=address)
+    assert "1 of 2 done." in words(again)
+    world.settle()
+    assert "2 enrolled" in words(support.get(address))
+    assert page.status_code == 200
+
+
+@pytest.mark.parametrize(("action", "number"), [("retry_chosen", 1), ("do_chosen_anyway", 2)])
+def test_actions_are_looked_at_before_they_are_queued_again(support, action, number):
+    course = factories.DestinationFactory.create()
+    chosen = [
+        queued.run(course, status="failed"),
+        queued.run(course, status="done"),
+        queued.run(course, status="skipped", code="dismissed"),
+    ]
+    look = bulk(support, ACTIONS, action, *chosen)
+    assert "It had succeeded" in words(look)
+    assert queued.again(chosen[0]).status == "failed"
+    page = go(support, look)
+    assert said(page)[0].startswith(f"{number} queued, 1 skipped: it had succeeded")
+    queued_now = [run.pk for run in chosen if queued.again(run).status == "waiting"]
+    assert Batch.objects.get().run_ids == queued_now
+    assert len(queued_now) == number
+
+
+def test_one_that_is_ticked_alone_is_done_at_once(support):
+    run = queued.run(factories.DestinationFactory.create(), status="failed")
+    assert said(bulk(support, ACTIONS, "retry_chosen", run)) == ["1 queued."]
+
+
+def test_where_nothing_can_be_done_nothing_can_be_pressed(support):
+    course = factories.DestinationFactory.create()
+    chosen = [queued.run(course, status="done") for _ in range(2)]
+    look = bulk(support, ACTIONS, "retry_chosen", *chosen)
+    assert "There is nothing to do for any of these." in words(look)
+    assert 'action="/admin/many/' not in look.content.decode()
+
+
+def test_more_than_go_at_once_are_said_to_be_there(support, monkeypatch):
+    monkeypatch.setattr(many, "AT_ONCE", 1)
+    course = factories.DestinationFactory.create()
+    runs = [queued.run(course, status="failed") for _ in range(2)]
+    look = many.of_retry(runs, anyway=False)
+    assert (len(look.lines), look.more) == (1, True)
+
+
+@pytest.mark.parametrize("number", ["0", "x", "9" * 30])
+def test_a_batch_that_is_not_there_leads_to_the_actions(support, number):
+    page = support.get(reverse("admin:batch"), {"number": number}, follow=True)
+    assert said(page) == ["What came of this is not kept any more. The actions are here."]
+
+
+def test_each_way_that_an_action_ends_is_counted_in_words(db):
+    course = factories.DestinationFactory.create()
+    states = [
+        ("done", "enrolled"),
+        ("done", "enrolled"),
+        ("done", "already_enrolled"),
+        ("done", "kept"),
+        ("skipped", "not_due"),
+        ("held", "braked"),
+        ("waiting", "delayed"),
+        ("waiting", "no_slot"),
+    ]
+    runs = [queued.run(course, status=status, code=code) for status, code in states]
+    found = batches.progress(Batch(run_ids=[*(run.pk for run in runs), 0]))
+    assert found.sentence() == (
+        "2 enrolled · 1 had it already · 1 kept, because something else gives it · "
+        "1 had nothing to do · 1 held for you · 1 end on a day to come · 1 removed since"
+    )
+    assert (found.over, found.total, found.is_over) == (8, 9, False)
+    assert [number for _, number in found.waits] == [1]
