@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db import DatabaseError, Error, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from config import metrics
+from config.models import Session
 from events.receiving import disk, spool
 from integrations import secrets
 from integrations.database_timeout import DatabaseTimeout
