@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db import DatabaseError, Error, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
@@ -15,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from config import metrics
+from config.models import Session
 from events.receiving import disk, spool
 from integrations import secrets
 from integrations.database_timeout import DatabaseTimeout

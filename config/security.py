@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 POLICY = "; ".join(
     [
         "default-src 'self'",
-        "base-uri 'self'",
+        "base-uri 'none'",
         "form-action 'self'",
         "frame-ancestors 'none'",
         "object-src 'none'",

@@ -36,9 +36,25 @@ if PUBLIC_URL.startswith("https://"):
     CSRF_TRUSTED_ORIGINS.append(PUBLIC_URL)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    # Browsers take a cookie of such a name by https only, and from this very host.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+    # What a proxy passes on as http goes to the public address; webhooks and probes never do.
+    SECURE_SSL_REDIRECT, SECURE_SSL_HOST = True, urlsplit(PUBLIC_URL).netloc
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("HSTS_SUBDOMAINS", default=True)
+# Whether browsers carry the name in their own lists is for the owner of the domain to say.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 # Whose X-Forwarded-For tells the address of who signs in.
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", default="127.0.0.0/8,::1")
+# A session ends when nobody has used it for so long, and at the latest so long after signing in.
+SESSION_COOKIE_AGE = 3600 * env.whole("SESSION_IDLE_HOURS", default=8, at_least=1)
+SESSION_MAX_AGE = 24 * 3600 * env.whole("SESSION_MAX_DAYS", default=14, at_least=1)
+SESSION_ENGINE = "config.staff.session_store"
+# In no cookie: what they say names customers.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+# Everybody then sets one up after the first password, and does nothing before.
+REQUIRE_SECOND_FACTOR = env.flag("REQUIRE_SECOND_FACTOR", default=False)
 
 INSTALLED_APPS = [
     "events",
@@ -50,6 +66,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django_otp",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     # Last, so that it can take back what others registered with the admin.
@@ -67,7 +84,9 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "config.staff.sessions.watch",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "config.staff.acting.note_who_acts",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -148,15 +167,22 @@ BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
 METRICS_TOKEN = env.token("METRICS_TOKEN")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+# As NIST SP 800-63B-4 and OWASP ASVS 5.0 have it: long, known to nobody, and of any signs.
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12 if REQUIRE_SECOND_FACTOR else 15},
+    },
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "config.staff.passwords.OwnWordsValidator"},
+    {"NAME": "config.staff.passwords.BreachedPasswordValidator"},
 ]
+# A new password is then looked up there, by the first five characters of its digest.
+CHECK_BREACHED_PASSWORDS = env.flag("CHECK_BREACHED_PASSWORDS", default=False)
+BREACHED_PASSWORDS_URL = env.web_address(
+    "BREACHED_PASSWORDS_URL", default="https://api.pwnedpasswords.com", path=True
+)
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.time_zone("TIME_ZONE", default="UTC")
@@ -167,7 +193,7 @@ STATIC_URL = "static/"
 # Files are served from where they lie, so that no collectstatic step can be forgotten.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 
 # The webhook accepts bodies up to 1 MiB; Django's own reading of forms stays at its default.

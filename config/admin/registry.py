@@ -25,6 +25,8 @@ from config.admin.pages import (
     queue,
     rules,
     samcart,
+    second_factor,
+    sessions,
     simulate,
 )
 from config.admin.parts.page import Page
@@ -41,6 +43,8 @@ PAGES: list[Page] = [
     *simulate.PAGES,
     *compare.PAGES,
     *queue.PAGES,
+    *sessions.PAGES,
+    *second_factor.PAGES,
     *alerts.PAGES,
 ]
 

@@ -8,17 +8,21 @@ from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.forms import UsernameField
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
 
 from config.admin import menu
 from config.admin.parts import badges
-from config.staff import people
+from config.staff import people, second_factor, sessions, sign_in_events
 from config.staff.sign_in import TooManyTries, client_address, tries
 from events.receiving.grouped_log import GroupedLog
+from integrations.audit import Act
 from integrations.models import Destination
 
 log = logging.getLogger(__name__)
@@ -55,11 +59,10 @@ class SignIn(AdminAuthenticationForm):
         try:
             found = super().clean()
         except ValidationError:
-            # Without what was typed as e-mail: it may be a password.
-            log.warning("sign_in_failed", extra={"address": address})
+            known = User.objects.filter(username=account).first()
+            sign_in_events.failed(Act.SIGN_IN_FAILED, self.request, known)
             raise
         tries.succeeded(account, address)
-        log.info("signed_in", extra={"user": self.get_user().pk, "address": address})
         return found
 
 
@@ -79,6 +82,39 @@ class AdmitSite(admin.AdminSite):
     site_url = None
     # Our menu takes its place.
     enable_nav_sidebar = False
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Who has a second factor, or has to have one, comes in by it alone."""
+        return super().has_permission(request) and second_factor.passed(request)
+
+    @method_decorator(never_cache)
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """The password, and after it the code, or setting up what shows codes."""
+        from config.admin.pages import second_step
+
+        if super().has_permission(request) and not second_factor.passed(request):
+            return second_step.show(request, _person(request))
+        answer = super().login(request, extra_context)
+        by_form = request.method == "POST" and answer.status_code == 302
+        if by_form and second_factor.passed(request):
+            sign_in_events.signed_in(request, _person(request))
+        return answer
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if request.method == "POST":
+            sign_in_events.record(Act.SIGNED_OUT, request, _person(request))
+        return super().logout(request, extra_context)
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Django's page; the person's other sessions end with the old password."""
+        answer = super().password_change(request, extra_context)
+        if answer.status_code == 302:
+            person = _person(request)
+            sessions.end_all(person, but=request)
+            sign_in_events.record(Act.PASSWORD_CHANGED, request, person)
+        return answer
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)
@@ -105,3 +141,9 @@ class AdmitSite(admin.AdminSite):
         from config.admin.registry import PAGES
 
         return [page.url(self) for page in PAGES] + super().get_urls()
+
+
+def _person(request: HttpRequest) -> User:
+    """Who is signed in; only for views that nobody else comes to."""
+    assert isinstance(request.user, User)
+    return request.user

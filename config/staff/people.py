@@ -46,6 +46,11 @@ def user_name(typed: str) -> str:
     return next((name for name in (typed, typed.lower(), *meant) if name in meant), typed)
 
 
+def shown(person: User) -> str:
+    """The person's name, or what one signs in with."""
+    return person.get_full_name() or person.get_username()
+
+
 def role_of(person: User) -> str:
     """The person's role as it is shown; "" for somebody who may sign in and see nothing."""
     if person.is_superuser:

@@ -1,4 +1,4 @@
-"""Tries of passwords: who may try now, told before any password is hashed.
+"""Tries of passwords and codes: who may try now, told before any password is hashed.
 
 The counts are kept in memory by the one process that serves the pages; a restart forgets them.
 """
@@ -53,10 +53,11 @@ class Tries:
 
     An account can be tried from one address only a few times. All addresses together have a
     limit as well, but not those from which the account was signed in to before: strangers who
-    keep failing must not lock its owner out.
+    keep failing must not lock its owner out. `otherwise` says what else helps who has to wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, otherwise: str) -> None:
+        self._otherwise = otherwise
         self._lock = threading.Lock()
         self.forget()
 
@@ -75,10 +76,10 @@ class Tries:
             known = both in self._known
             wait = max(self._both.wait(both), 0.0 if known else self._account.wait(name))
             if wait:
-                raise TooManyTries(f"Too many tries for this account. {_again_in(wait)}")
+                raise self._too_many("for this account", wait)
             wait = self._address.wait(place)
             if wait:
-                raise TooManyTries(f"Too many tries from your address. {_again_in(wait)}")
+                raise self._too_many("from your address", wait)
             self._both.count(both)
             self._address.count(place)
             if not known:
@@ -97,8 +98,13 @@ class Tries:
             if len(self._known) > MAX_KEYS:
                 self._known.popitem(last=False)
 
+    def _too_many(self, where: str, seconds: float) -> TooManyTries:
+        minutes = math.ceil(seconds / 60)
+        when = "a minute" if minutes == 1 else f"{minutes} minutes"
+        return TooManyTries(f"Too many tries {where}. Try again in {when}, or {self._otherwise}.")
 
-tries = Tries()
+
+tries = Tries("ask an owner for a new link")
 
 
 def client_address(request: HttpRequest) -> str:
@@ -135,9 +141,3 @@ def _network(address: str) -> str:
 
 def _account(name: str) -> str:
     return name.strip().casefold()[:254]
-
-
-def _again_in(seconds: float) -> str:
-    minutes = math.ceil(seconds / 60)
-    when = "a minute" if minutes == 1 else f"{minutes} minutes"
-    return f"Try again in {when}, or ask an owner for a new link."

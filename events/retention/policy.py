@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db import connection
 from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
@@ -270,6 +270,11 @@ def _stale_wake_ups() -> QuerySet[OrmQ]:
     return OrmQ.objects.filter(lock__lt=Now() - WAKE_UP_KEPT)  # type: ignore[no-any-return]
 
 
+def _sessions() -> Any:
+    """The model of the engine that SESSION_ENGINE names, as `clearsessions` finds it."""
+    return import_module(settings.SESSION_ENGINE).SessionStore.get_model_class()
+
+
 def _deleting(model: Any) -> Callable[[Sequence[Any]], int]:
     return lambda pks: model.objects.filter(pk__in=pks)._raw_delete(connection.alias)
 
@@ -365,7 +370,7 @@ TASKS = (
         "sessions",
         "session that has ended",
         "sessions that have ended",
-        lambda: Session.objects.filter(expire_date__lt=Now()),
-        _deleting(Session),
+        lambda: _sessions().objects.filter(expire_date__lt=Now()),
+        lambda pks: _deleting(_sessions())(pks),
     ),
 )

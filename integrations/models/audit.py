@@ -66,7 +66,7 @@ class Act(models.TextChoices):
     SIGNED_OUT = "signed_out", "signed out"
     SIGN_IN_FAILED = "sign_in_failed", "failed to sign in"
     CONFIRM_FAILED = "confirm_failed", "failed to confirm the password"
-    SESSIONS_ENDED = "sessions_ended", "signed out everywhere"
+    SESSIONS_ENDED = "sessions_ended", "ended sessions"
     PASSWORD_CHANGED = "password_changed", "changed the password"
     SECOND_FACTOR_ON = "second_factor_on", "turned the second factor on"
     SECOND_FACTOR_OFF = "second_factor_off", "turned the second factor off"

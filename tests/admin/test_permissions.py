@@ -67,6 +67,11 @@ MAY_OPEN: dict[str, set[str]] = {
     "many-rerun": HELPS,
     "batch": EVERYBODY,
     "queue": ALONE,
+    "sessions": EVERYBODY | {STAFF},
+    "person-sessions": ALONE,
+    "second-factor": EVERYBODY | {STAFF},
+    "second-factor-new-codes": EVERYBODY | {STAFF},
+    "second-factor-remove": EVERYBODY | {STAFF},
     "alerts": EVERYBODY,
     "alerts-channel": SETS_UP,  # to add one: everybody may edit what they have
     "alerts-test": EVERYBODY,
@@ -114,6 +119,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("user", "new_link"): ALONE,
     ("user", "switch_on"): ALONE,
     ("user", "switch_off"): ALONE,
+    ("user", "remove_second_factor"): ALONE,
 }
 # Bulk actions, by model and name.
 MAY_DO_IN_BULK: dict[tuple[str, str], set[str]] = {
@@ -207,6 +213,7 @@ def test_each_role_opens_what_the_table_says_and_nothing_else(things, who):
     wrong = []
     for page in PAGES:
         arguments = [things[Marketplace].pk] if "<int:account>" in page.address else []
+        arguments += [things[User].pk] if "<int:person>" in page.address else []
         arguments += [1] * page.address.count("<int:named>")
         status = client.get(reverse(f"admin:{page.name}", args=arguments)).status_code
         if (status != 403) is not (who in MAY_OPEN[page.name]):

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from django.contrib.sessions.models import Session
 from django.db import DatabaseError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
 from config import health
+from config.models import Session
 from integrations.models import Integration, WebhookSecret
 from tests.support import factories, live
 

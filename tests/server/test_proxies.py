@@ -160,7 +160,7 @@ def test_who_asks_by_http_is_sent_to_https(proxy):
 def test_a_browser_stays_with_https_and_signs_in_from_its_own_address(proxy, running):
     answer, page = proxy.ask("GET", "/admin/login/")
     assert answer.status == 200
-    assert answer.getheader("Strict-Transport-Security") == "max-age=31536000"
+    assert answer.getheader("Strict-Transport-Security") == "max-age=31536000; includeSubDomains"
     cookie = str(answer.getheader("Set-Cookie"))
     assert "Secure" in cookie
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)

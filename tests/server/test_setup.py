@@ -45,6 +45,7 @@ def test_setup_makes_an_installation_that_works_and_a_second_run_leaves_it_alone
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     written = values(file)
     assert (written["PUBLIC_URL"], written["TIME_ZONE"]) == (fresh.address, "Europe/Berlin")
+    assert written["REQUIRE_SECOND_FACTOR"] == "true"
     assert len(written["SECRET_KEY"]) > 40
     password = found(r"me@example\.com can sign in with the password (\S+)", first.stdout)
     address = found(r"The address for SamCart \(keep it secret\): (\S+)", first.stdout)
@@ -79,7 +80,9 @@ def _signs_in(admin: str, name: str, password: str) -> None:
             "csrfmiddlewaretoken": browser.cookies["csrftoken"],
             "next": "/admin/",
         }
-        assert 'id="user-tools"' in browser.post(f"{admin}login/", form, timeout=20).text
+        answer = browser.post(f"{admin}login/", form, timeout=20).text
+        # Which everybody needs, unless setup was told otherwise.
+        assert "Set up your second factor" in answer
 
 
 def test_setup_asks_at_a_terminal_until_it_can_use_the_answer(fresh):
@@ -100,6 +103,8 @@ def test_setup_asks_at_a_terminal_until_it_can_use_the_answer(fresh):
         ("SamCart needs an https address", " https://admit.example.com/ "),
         ("Your e-mail address: ", "me"),
         ("me is no e-mail address.", "me@example.com"),
+        ("a second factor at sign-in, a code of an app? (yes): ", "perhaps"),
+        ("perhaps is neither yes nor no.", "no"),
         ("Next:", ""),
     ]
     said = ""
@@ -116,7 +121,9 @@ def test_setup_asks_at_a_terminal_until_it_can_use_the_answer(fresh):
         process.wait()
         os.close(ours)
     assert process.returncode == 0
-    assert values(fresh.folder / ".env")["PUBLIC_URL"] == "https://admit.example.com"
+    written = values(fresh.folder / ".env")
+    assert written["PUBLIC_URL"] == "https://admit.example.com"
+    assert written["REQUIRE_SECOND_FACTOR"] == "false"
 
 
 def _drained(terminal: int) -> bool:

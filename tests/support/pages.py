@@ -7,10 +7,11 @@ from typing import Any
 
 import django.apps
 from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 
-from config.staff import roles
+from config.staff import confirmation, roles
 from integrations.models import Integration
 
 LOG = "admin:events_eventlog_changelist"
@@ -31,10 +32,19 @@ def person(role: str = "", **facts: Any) -> User:
 
 
 def client_of(someone: User) -> Client:
-    """The browser of a person who has signed in."""
+    """The browser of a person who has just signed in."""
     client = Client()
     client.force_login(someone)
+    confirmed(client)
     return client
+
+
+def confirmed(client: Client) -> None:
+    """As if the password had been given a moment ago."""
+    request = HttpRequest()
+    request.session = client.session
+    confirmation.note(request)
+    request.session.save()
 
 
 def signed_in(role: str = "", **facts: Any) -> Client:

@@ -18,6 +18,7 @@ from config.admin.pages.app_pages import APP_PAGES, offers
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
+from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
 from events.reports import backlog
 from events.retention import delete_integration
@@ -262,6 +263,8 @@ class IntegrationAdmin(ListAdmin):
                 has_catalog=_has_catalog(integration),
                 lines=delete_integration.summarize(integration).lines(),
             )
+        if page := ask(request):
+            return page
         name = str(integration)
         if not delete_integration.delete(integration):
             text = "it is off, and many of its actions were let go. Delete it once more."

@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordResetConfirmView
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse, reverse_lazy
 from django.utils.html import format_html
@@ -17,14 +17,21 @@ from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
+from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
-from config.staff import people
+from config.models import Authenticator
+from config.staff import people, second_factor, sessions, sign_in_events
+from integrations.audit import Act
 
+NO_FACTOR_LEFT = (
+    "The password alone lets the person in then, until another second factor is set up. "
+    "Do it when the phone is lost, and you know that it is the person who asks."
+)
 ROLE = '<strong>{}</strong><span class="meaning">{}.</span>'
 
 
 class Welcome(PasswordResetConfirmView):
-    """Where a one-time link leads: choose a password, and be signed in."""
+    """Where a one-time link leads: choose a password, and be signed in, but for the code."""
 
     template_name = "admin/people/welcome.html"
     title = "Choose your password"
@@ -42,8 +49,12 @@ class Welcome(PasswordResetConfirmView):
         return frame | super().get_context_data(**kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
+        sessions.end_all(form.user)
         answer = super().form_valid(form)
-        messages.success(self.request, "Your password is set, and you are signed in.")
+        sign_in_events.record(Act.PASSWORD_CHANGED, self.request, form.user)
+        if second_factor.passed(self.request):
+            sign_in_events.signed_in(self.request, form.user)
+            messages.success(self.request, "Your password is set, and you are signed in.")
         return answer
 
 
@@ -97,7 +108,7 @@ class People(ListAdmin):
     intro = "Who may sign in, and what each may do. Admit sends no e-mail: you pass the link on."
     empty = "Nobody."
     add_label = "New person"
-    list_display = ("shown_name", "shown_email", "role", "last_sign_in", "state")
+    list_display = ("shown_name", "shown_email", "role", "last_sign_in", "by_code", "state")
     sortable_by = ()
     ordering = ("first_name", "last_name", "pk")
     actions = None
@@ -105,6 +116,14 @@ class People(ListAdmin):
         Button("new_link", "New link", SUPERUSER, fits=lambda person: person.is_active),
         Button("switch_off", "Switch off", SUPERUSER, fits=lambda person: person.is_active),
         Button("switch_on", "Switch on", SUPERUSER, fits=lambda person: not person.is_active),
+        Button(
+            "remove_second_factor",
+            "Remove second factor",
+            SUPERUSER,
+            fits=lambda person: second_factor.of(person) is not None,
+            in_row=False,
+            confirm=lambda _: NO_FACTOR_LEFT,
+        ),
     )
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -129,12 +148,26 @@ class People(ListAdmin):
         return [welcome, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).prefetch_related("groups")
+        factor = Authenticator.objects.filter(user=OuterRef("pk"), confirmed=True)
+        found: QuerySet[User] = super().get_queryset(request).prefetch_related("groups")
+        return found.annotate(has_factor=Exists(factor))
+
+    def page_links(self, request: HttpRequest, thing: Any) -> list[tuple[str, str, str]]:
+        return [(reverse("admin:person-sessions", args=[thing.pk]), "", "Sessions")]
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, *args, **kwargs)
         form.by = request.user  # the class is made again for each request
         return form
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return _asked(request) or super().add_view(request, *args, **kwargs)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        page = _asked(request)
+        return page or super().change_view(request, object_id, *args, **kwargs)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -143,7 +176,9 @@ class People(ListAdmin):
             context["save_label"] = "Add, and make the link"
         answer = super().render_change_form(request, context, *args, **kwargs)
         person = context.get("original")
-        answer.context_data["title"] = badges.brief(shown(person)) if person else self.add_label
+        answer.context_data["title"] = (
+            badges.brief(people.shown(person)) if person else self.add_label
+        )
         return answer
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
@@ -154,7 +189,9 @@ class People(ListAdmin):
         return self.new_link(request, obj)
 
     def new_link(self, request: HttpRequest, person: User) -> HttpResponse:
-        """A page that shows the link this once; a message would be kept in a cookie."""
+        """A page that shows the link this once; a message would be kept with the session."""
+        if person.is_superuser and (page := ask(request)):
+            return page
         try:
             link = people.new_link(person)
         except ValueError as error:
@@ -163,7 +200,7 @@ class People(ListAdmin):
         return render(
             request,
             "admin/people/link.html",
-            title=f"Link for {badges.brief(shown(person))}",
+            title=f"Link for {badges.brief(people.shown(person))}",
             person=person,
             address=request.build_absolute_uri(link.path),
             until=link.until,
@@ -177,14 +214,29 @@ class People(ListAdmin):
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            self.message_user(request, f"{shown(person)} is off and cannot sign in any more.")
+            sessions.end_all(person)
+            self.message_user(
+                request, f"{people.shown(person)} is off and cannot sign in any more."
+            )
         return HttpResponseRedirect(self.home())
 
     def switch_on(self, request: HttpRequest, person: User) -> HttpResponse:
         people.switch_on(person)
         role = people.role_of(person) or "nobody who sees anything"
-        self.message_user(request, f"{shown(person)} is on again, as {role}.")
+        self.message_user(request, f"{people.shown(person)} is on again, as {role}.")
         return HttpResponseRedirect(self.home())
+
+    def remove_second_factor(self, request: HttpRequest, person: User) -> HttpResponse | None:
+        """For who lost the phone and the recovery codes; the person's sessions end."""
+        if page := ask(request):
+            return page
+        if second_factor.remove(person):
+            own = request if person.pk == request.user.pk else None
+            sessions.end_all(person, but=own)
+            sign_in_events.record(Act.SECOND_FACTOR_OFF, request, person)
+            text = "has no second factor any more, and is signed out everywhere."
+            self.message_user(request, f"{people.shown(person)} {text}")
+        return None
 
     def home(self) -> str:
         return reverse("admin:auth_user_changelist")
@@ -196,7 +248,7 @@ class People(ListAdmin):
 
     @admin.display(description="Name", ordering="first_name")
     def shown_name(self, person: User) -> SafeString:
-        return badges.breakable(badges.brief(shown(person)))
+        return badges.breakable(badges.brief(people.shown(person)))
 
     @admin.display(description="E-mail")
     def shown_email(self, person: User) -> SafeString:
@@ -210,14 +262,18 @@ class People(ListAdmin):
     def last_sign_in(self, person: User) -> SafeString:
         return badges.when(person.last_login, "Never")
 
+    @admin.display(description="Second factor", boolean=False)
+    def by_code(self, person: Any) -> str | SafeString:
+        return badges.badge("On", badges.GREEN) if person.has_factor else "–"
+
     @admin.display(description="State")
     def state(self, person: User) -> SafeString:
         return badges.switch_badge(person.is_active)
 
 
-def shown(person: User) -> str:
-    """The name, or what one signs in with."""
-    return person.get_full_name() or person.get_username()
+def _asked(request: HttpRequest) -> HttpResponse | None:
+    """The page that asks once more before a person is added or changed."""
+    return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None
 
 
 # Django registered its own page, with every permission that there is.

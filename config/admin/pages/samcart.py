@@ -12,6 +12,7 @@ from django.utils import timezone
 from config import public_url
 from config.admin.pages import accounts
 from config.admin.pages.accounts import posted, to_account
+from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from events.deciding import naming
 from events.receiving.samples import has_type
@@ -72,12 +73,14 @@ def show(request: HttpRequest, account: int | None = None) -> HttpResponse:
 @posted
 def show_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
     """The same page with the address in it: an answer to a POST, kept by nobody."""
-    return _page(request, account, reveal=True)
+    return ask(request) or _page(request, account, reveal=True)
 
 
 @posted
 def new_secret(request: HttpRequest, account: Marketplace) -> HttpResponse:
     """Another address; the old one works for another week."""
+    if page := ask(request):
+        return page
     before = account.webhook_secrets.exists()
     credentials.add_webhook_secret(account)
     until = timezone.localtime(timezone.now() + credentials.OVERLAP)

@@ -102,6 +102,8 @@ def restart_in_demo(port: int | None) -> None:
         "BALLAST_MB": "0",
         "PING_URL": "",
         "CANARY": "false",
+        "REQUIRE_SECOND_FACTOR": "false",
+        "CHECK_BREACHED_PASSWORDS": "false",
     }
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | env)  # noqa: S606

@@ -37,13 +37,18 @@ class Command(BaseCommand):
         parser.add_argument("--public-url", help="the https address of this server")
         parser.add_argument("--time-zone", help="such as America/New_York")
         parser.add_argument("--email", help="of the first person, who may do everything")
+        parser.add_argument(
+            "--second-factor",
+            metavar="yes|no",
+            help="whether everybody who signs in needs a code of an app as well (default: yes)",
+        )
         parser.add_argument("--samcart", default="SamCart", help="a name for the SamCart account")
 
     def handle(self, **options: Any) -> None:
         url = self._answer("--public-url", options, "This server's address, https://…", public_url)
         zone = self._answer("--time-zone", options, "Time zone, as America/New_York", time_zone)
         email = self._answer("--email", options, "Your e-mail address", email_address)
-        self._write_down(PUBLIC_URL=url, TIME_ZONE=zone)
+        self._write_down(PUBLIC_URL=url, TIME_ZONE=zone, **self._second_factor(options))
         call_command("migrate", verbosity=0)
         self.stdout.write("The database is ready.")
         self._person(email)
@@ -69,6 +74,17 @@ class Command(BaseCommand):
                 self.stdout.write(str(error))
             except EOFError:
                 raise CommandError("Nothing was changed.") from None
+
+    def _second_factor(self, options: dict[str, Any]) -> dict[str, str]:
+        """Asked at the first run alone; a later one changes it only when the option is given."""
+        option, name = "--second-factor", "REQUIRE_SECOND_FACTOR"
+        if options["second_factor"] is None:
+            if env_file.path().exists():
+                return {}
+            if not sys.stdin.isatty():
+                return {name: "true"}
+        question = "Ask everybody for a second factor at sign-in, a code of an app? (yes)"
+        return {name: self._answer(option, options, question, yes_or_no)}
 
     def _write_down(self, **values: str) -> None:
         keys = {
@@ -142,6 +158,16 @@ def time_zone(text: str) -> str:
     if zone not in available_timezones():
         raise ValueError(f"{zone} is no time zone. Example: America/New_York")
     return zone
+
+
+def yes_or_no(text: str) -> str:
+    """ "true" or "false" for .env; nothing typed is yes. Raises ValueError with a sentence."""
+    word = text.strip().casefold()
+    if word in {"", "y", "yes"}:
+        return "true"
+    if word in {"n", "no"}:
+        return "false"
+    raise ValueError(f"{word} is neither yes nor no.")
 
 
 def email_address(text: str) -> str:

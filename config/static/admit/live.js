@@ -31,7 +31,10 @@
     const look = async () => {
       if (busy()) return;
       try {
-        const answer = await fetch(location.href, { credentials: "same-origin" });
+        const answer = await fetch(location.href, {
+          credentials: "same-origin",
+          headers: { "Admit-Reload": "1" }, // by itself: it keeps no session alive
+        });
         if (!answer.ok || answer.redirected) return;
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (busy()) return;

@@ -5,7 +5,10 @@
     const now = document.getElementById("progress");
     if (document.hidden || now.contains(document.activeElement)) return;
     try {
-      const answer = await fetch(location.href, { credentials: "same-origin" });
+      const answer = await fetch(location.href, {
+        credentials: "same-origin",
+        headers: { "Admit-Reload": "1" }, // by itself: it keeps no session alive
+      });
       if (!answer.ok || answer.redirected) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const then = page.getElementById("progress");

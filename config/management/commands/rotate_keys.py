@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Max, QuerySet
 
+from config.models import Authenticator
 from events.access import erasures
 from events.models import AlertChannel, ErasureKey
 from events.retention import sealing
@@ -19,6 +20,7 @@ MORE: tuple[tuple[Any, str, str], ...] = (
     (AlertChannel, "sealed_address", "address for alerts"),
     (AlertChannel, "sealed_secret", "secret for alerts"),
     (ErasureKey, "sealed", "key of erasures"),
+    (Authenticator, "sealed_key", "second factor"),
 )
 BODIES: dict[str, str] = {
     sealing.Table.DELIVERIES.value: "payload of SamCart",

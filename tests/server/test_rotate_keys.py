@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from config.staff import second_factor
 from events.models import AlertChannel
 from integrations import credentials, secrets
 from integrations.models import Integration, Marketplace, WebhookSecret
@@ -145,3 +147,13 @@ def test_without_any_secret_there_is_nothing_to_do(transactional_db):
     assert (
         rotate() == "Re-encrypted 0 secrets: 0 API keys, 0 signing secrets and 0 webhook secrets.\n"
     )
+
+
+def test_the_secret_of_a_second_factor_opens_with_the_new_key_alone(shop, settings):
+    person = User.objects.create_user("mia@example.com")
+    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    before = second_factor.begin(person).key()
+    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+    assert rotate().endswith(" and 1 second factor.\n")
+    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    assert second_factor.begin(person).key() == before

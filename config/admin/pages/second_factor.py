@@ -1,0 +1,69 @@
+"""One's own second factor: setting it up, new recovery codes, and taking it away."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.pages import second_step
+from config.admin.parts.confirm import ask
+from config.admin.parts.page import Page, render
+from config.staff import second_factor, sessions, sign_in_events
+from integrations.audit import Act
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """What is set up; or, after the password once more, what the app scans."""
+    assert isinstance(request.user, User)
+    authenticator = second_factor.of(request.user)
+    home = reverse("admin:second-factor")
+    if authenticator is None:
+        return ask(request) or second_step.set_up(request, request.user, then=home)
+    return render(
+        request,
+        "admin/second_factor/state.html",
+        title="Second factor",
+        authenticator=authenticator,
+        left=authenticator.recovery_codes.count(),
+        required=settings.REQUIRE_SECOND_FACTOR,
+    )
+
+
+def new_codes(request: HttpRequest) -> HttpResponse:
+    """Other recovery codes, shown this once."""
+    assert isinstance(request.user, User)
+    home = reverse("admin:second-factor")
+    authenticator = second_factor.of(request.user)
+    if request.method != "POST" or authenticator is None:
+        return HttpResponseRedirect(home)
+    if page := ask(request):
+        return page
+    codes = second_factor.new_recovery_codes(authenticator)
+    sign_in_events.record(Act.RECOVERY_CODES_MADE, request, request.user)
+    return second_step.recovery_codes(request, codes, then=home)
+
+
+def remove(request: HttpRequest) -> HttpResponse:
+    """Take it away; the person's other sessions end."""
+    assert isinstance(request.user, User)
+    home = HttpResponseRedirect(reverse("admin:second-factor"))
+    if request.method != "POST":
+        return home
+    if page := ask(request):
+        return page
+    if second_factor.remove(request.user):
+        sessions.end_all(request.user, but=request)
+        sign_in_events.record(Act.SECOND_FACTOR_OFF, request, request.user)
+        text = "Your second factor is removed. From now on the password alone lets you in."
+        if settings.REQUIRE_SECOND_FACTOR:
+            text = "Your second factor is removed. Set up another one now."
+        messages.success(request, text)
+    return HttpResponseRedirect(reverse("admin:index"))
+
+
+PAGES = [
+    Page("second-factor/", "second-factor", show, ""),
+    Page("second-factor/new-codes/", "second-factor-new-codes", new_codes, ""),
+    Page("second-factor/remove/", "second-factor-remove", remove, ""),
+]

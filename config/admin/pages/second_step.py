@@ -1,0 +1,122 @@
+"""The step after the password: the code, or setting up the app that shows codes."""
+
+from django.contrib import auth, messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from config.admin.parts.page import render
+from config.models import app_code
+from config.staff import second_factor, sign_in_events
+from config.staff.sign_in import TooManyTries
+from integrations.audit import Act
+from integrations.secrets import SecretUnreadable
+
+WRONG = (
+    "This code is wrong, or was used already. Wait for the next one; "
+    "the clock of the phone must be right."
+)
+UNREADABLE = (
+    "Your second factor cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
+    "Use a recovery code, or ask an owner to remove your second factor."
+)
+
+
+def show(request: HttpRequest, person: User) -> HttpResponse:
+    """What is shown at the address of sign-in to somebody who has given the password alone."""
+    if "leave" in request.POST:
+        auth.logout(request)
+        return HttpResponseRedirect(reverse("admin:login"))
+    if second_factor.of(person) is None:
+        return set_up(request, person, then=_next(request), signing_in=True)
+    fault = _enter(request, person) if "code" in request.POST else ""
+    if second_factor.passed(request):
+        sign_in_events.signed_in(request, person)
+        return HttpResponseRedirect(_next(request))
+    return render(
+        request,
+        "admin/second_factor/code.html",
+        title="Enter a code",
+        fault=fault,
+        next=_next(request),
+    )
+
+
+def set_up(
+    request: HttpRequest, person: User, *, then: str, signing_in: bool = False
+) -> HttpResponse:
+    """A page with what the app scans; after its first code, the recovery codes, this once.
+
+    For a person without a second factor. `then` is where the codes lead on to.
+    """
+    authenticator = second_factor.begin(person)
+    fault = ""
+    if "code" in request.POST:
+        try:
+            codes = second_factor.set_up(request, person, request.POST["code"])
+        except TooManyTries as error:
+            codes, fault = [], str(error)
+        if not codes and not fault:
+            fault = WRONG
+            sign_in_events.failed(Act.SECOND_FACTOR_FAILED, request, person)
+        if codes:
+            sign_in_events.record(Act.SECOND_FACTOR_ON, request, person)
+            if signing_in:
+                sign_in_events.signed_in(request, person)
+            return recovery_codes(request, codes, then=then)
+    return render(
+        request,
+        "admin/second_factor/set_up.html",
+        title="Set up your second factor",
+        qr_code=second_factor.qr_code(authenticator),
+        secret=second_factor.secret_text(authenticator),
+        fault=fault,
+        next=then,
+    )
+
+
+def recovery_codes(request: HttpRequest, codes: list[str], *, then: str) -> HttpResponse:
+    """The page that shows them; an answer to a POST, kept by nobody."""
+    return render(
+        request,
+        "admin/second_factor/codes.html",
+        title="Your recovery codes",
+        codes="\n".join(codes),
+        count=len(codes),
+        next=then,
+    )
+
+
+def _enter(request: HttpRequest, person: User) -> str:
+    """Why the code does not do, as a sentence; "" when it is right."""
+    try:
+        if second_factor.enter(request, person, request.POST["code"]):
+            _note_recovery_code(request, person)
+            return ""
+    except TooManyTries as error:
+        return str(error)
+    except SecretUnreadable:
+        return UNREADABLE
+    sign_in_events.failed(Act.SECOND_FACTOR_FAILED, request, person)
+    return WRONG
+
+
+def _note_recovery_code(request: HttpRequest, person: User) -> None:
+    """Say how many recovery codes are left when one was used."""
+    authenticator = second_factor.of(person)
+    if authenticator is None or app_code(request.POST["code"]) is not None:
+        return
+    sign_in_events.record(Act.RECOVERY_CODE_USED, request, person)
+    left = authenticator.recovery_codes.count()
+    text = f"Recovery codes left: {left}. New ones are under Second factor, below your name."
+    messages.warning(request, text)
+
+
+def _next(request: HttpRequest) -> str:
+    """The page of ours that was asked for before signing in."""
+    asked = request.POST.get("next") or request.GET.get("next", "")
+    ours = url_has_allowed_host_and_scheme(
+        asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return asked if ours else reverse("admin:index")

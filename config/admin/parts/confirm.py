@@ -1,0 +1,64 @@
+"""Asks for the password or a code once more, and then goes on with what was wanted."""
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from config.admin.parts.page import render
+from config.staff import confirmation, second_factor, sign_in_events
+from config.staff.sign_in import TooManyTries
+from integrations.audit import Act
+from integrations.secrets import SecretUnreadable
+
+ANSWER = "confirm_answer"
+_METHOD = "confirm_method"
+_OWN = (ANSWER, _METHOD, "csrfmiddlewaretoken")
+
+
+def ask(request: HttpRequest) -> HttpResponse | None:
+    """None when the view may go on; else the page to answer with, which asks.
+
+    `if page := ask(request): return page` at the head of a view is all that it takes: the page
+    posts to the same address, with what was posted there, and the view is run again.
+    """
+    if confirmation.is_fresh(request) and _METHOD not in request.POST:
+        return None
+    fault = ""
+    if ANSWER in request.POST:
+        fault = _check(request)
+        if not fault:
+            posted = request.POST.get(_METHOD) == "POST"
+            return None if posted else HttpResponseRedirect(request.get_full_path())
+    return _page(request, fault)
+
+
+def _check(request: HttpRequest) -> str:
+    """Why the answer does not do, as a sentence; "" when it is right."""
+    assert isinstance(request.user, User)
+    try:
+        if confirmation.check(request, request.user, request.POST[ANSWER]):
+            return ""
+    except (TooManyTries, SecretUnreadable) as error:
+        return str(error)
+    sign_in_events.failed(Act.CONFIRM_FAILED, request, request.user)
+    return "That was not right. Try again."
+
+
+def _page(request: HttpRequest, fault: str) -> HttpResponse:
+    assert isinstance(request.user, User)
+    kept = [
+        (name, value)
+        for name, values in request.POST.lists()
+        if name not in _OWN
+        for value in values
+    ]
+    return render(
+        request,
+        "admin/confirm.html",
+        title="Confirm that it is you",
+        answer=ANSWER,
+        method_name=_METHOD,
+        method=request.POST.get(_METHOD) or request.method,
+        kept=kept,
+        fault=fault,
+        by_code=second_factor.of(request.user) is not None,
+    )

@@ -1,0 +1,61 @@
+"""Which passwords are refused, beside those that Django's own validators refuse."""
+
+import logging
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+
+from integrations import breached_passwords
+from integrations.errors import OutsideError
+
+log = logging.getLogger(__name__)
+# What somebody tries first who knows where the password is for.
+OWN_WORDS = ("admit", "samcart", "thinkific", "password", "course", "owner")
+LEFT = 8  # so many characters must be of the person's own making
+
+
+class OwnWordsValidator:
+    """Refuses a password that is little more than words of this place."""
+
+    def validate(self, password: str, user: User | None = None) -> None:
+        """Raises ValidationError when too little is left without those words."""
+        left = password.casefold()
+        host = urlsplit(settings.PUBLIC_URL).hostname or ""
+        for word in (*OWN_WORDS, *host.split(".")):
+            left = left.replace(word, "") if len(word) > 3 else left
+        if len(left) < min(LEFT, len(password)):
+            raise ValidationError(
+                "This password is made of words that are easy to guess here.", code="own_words"
+            )
+
+    def get_help_text(self) -> str:
+        return "Your password can’t be made of words such as Admit, SamCart or Thinkific."
+
+
+class BreachedPasswordValidator:
+    """Refuses a password that was in a breach, where CHECK_BREACHED_PASSWORDS says so.
+
+    A service that does not answer refuses nothing.
+    """
+
+    def validate(self, password: str, user: User | None = None) -> None:
+        """Raises ValidationError when the password is in the service's list."""
+        if not settings.CHECK_BREACHED_PASSWORDS:
+            return
+        try:
+            found = breached_passwords.times_seen(password, url=settings.BREACHED_PASSWORDS_URL)
+        except OutsideError as error:
+            log.warning("breached_passwords_not_asked", extra={"error": error.message})
+            return
+        if found:
+            raise ValidationError(
+                "This password was stolen somewhere else, and strangers try it. Choose another.",
+                code="breached",
+            )
+
+    def get_help_text(self) -> str:
+        if not settings.CHECK_BREACHED_PASSWORDS:
+            return ""
+        return "Your password can’t be one that was stolen somewhere else."

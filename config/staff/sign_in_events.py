@@ -1,0 +1,64 @@
+"""What happens around signing in: in the audit, and in the log with the address it came from."""
+
+import logging
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from config.staff import confirmation, sessions
+from config.staff.sign_in import client_address
+from integrations import audit
+from integrations.audit import Act
+from integrations.models import AuditEntry
+
+log = logging.getLogger(__name__)
+
+ACTS = (
+    Act.SIGNED_IN,
+    Act.SIGNED_OUT,
+    Act.SIGN_IN_FAILED,
+    Act.CONFIRM_FAILED,
+    Act.SESSIONS_ENDED,
+    Act.LINK_MADE,
+    Act.PASSWORD_CHANGED,
+    Act.SECOND_FACTOR_ON,
+    Act.SECOND_FACTOR_OFF,
+    Act.SECOND_FACTOR_FAILED,
+    Act.RECOVERY_CODES_MADE,
+    Act.RECOVERY_CODE_USED,
+)
+LATEST = 20
+
+
+def record(act: Act, request: HttpRequest, person: User, *, note: str = "") -> None:
+    """Note that this happened to the person."""
+    audit.record(act, person, note=note)
+    log.info(act.value, extra=_known(request, person))
+
+
+def failed(act: Act, request: HttpRequest, person: User | None) -> None:
+    """Note that a password, a code or a confirmation was wrong.
+
+    `person` is None where nobody is known by the e-mail: what was typed may be a password.
+    """
+    audit.record(act, person)
+    log.warning("sign_in_failed", extra=_known(request, person) | {"act": act.value})
+
+
+def signed_in(request: HttpRequest, person: User) -> None:
+    """The person has given all that is asked for: the session begins now."""
+    sessions.begin(request)
+    confirmation.note(request)
+    record(Act.SIGNED_IN, request, person)
+
+
+def latest(person: User) -> QuerySet[AuditEntry]:
+    """What happened around signing in as this person, the latest first."""
+    about = AuditEntry.objects.filter(kind="user", number=str(person.pk), act__in=ACTS)
+    return about.order_by("-pk")[:LATEST]
+
+
+def _known(request: HttpRequest, person: User | None) -> dict[str, str | int]:
+    who: dict[str, str | int] = {} if person is None else {"user": person.pk}
+    return who | {"address": client_address(request)}

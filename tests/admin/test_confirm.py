@@ -1,0 +1,179 @@
+"""Before what a thief of a session would do, the password or a code is asked for once more."""
+
+import html
+import re
+import time
+from typing import Any
+
+import django.apps
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import confirmation, people, roles
+from integrations import credentials
+from integrations.models import Integration, Marketplace
+from tests.support import factories
+from tests.support.pages import confirmed, person, words
+from tests.support.second_factor import add, code
+
+pytestmark = pytest.mark.first_database
+
+PASSWORD = "correct horse battery staple"
+ASKS = "Confirm that it is you"
+
+
+@pytest.fixture
+def mia(db) -> User:
+    roles.grant(django.apps.apps)
+    return User.objects.create_superuser("mia@example.com", "mia@example.com", PASSWORD)
+
+
+@pytest.fixture
+def client(mia) -> Client:
+    """A browser in which somebody signed in a while ago."""
+    client = Client()
+    client.force_login(mia)
+    return client
+
+
+@pytest.fixture
+def account(db) -> Marketplace:
+    account = Marketplace.objects.create(name="Main shop")
+    credentials.add_webhook_secret(account)
+    return account
+
+
+def hidden(page: Any) -> dict[str, str]:
+    """What the page that asks sends along."""
+    fields = re.findall(
+        r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.content.decode()
+    )
+    return {name: html.unescape(value) for name, value in fields if "csrf" not in name}
+
+
+def answered(client: Client, page: Any, address: str, answer: str = PASSWORD) -> Any:
+    return client.post(address, hidden(page) | {"confirm_answer": answer}, follow=True)
+
+
+def test_the_address_is_shown_after_the_password_alone(client, account, settings):
+    settings.PUBLIC_URL = "https://admit.example.com"
+    secret = credentials.webhook_secret(account)
+    place = reverse("admin:samcart-address", args=[account.pk])
+    page = client.post(place)
+    assert ASKS in words(page)
+    assert secret not in page.content.decode()
+    wrong = answered(client, page, place, "wrong")
+    assert "That was not right. Try again." in words(wrong)
+    assert secret not in wrong.content.decode()
+    assert secret in answered(client, wrong, place).content.decode()
+    assert secret in client.post(place).content.decode()
+
+
+def test_an_address_is_replaced_after_the_password_alone(client, account):
+    place = reverse("admin:samcart-new-secret", args=[account.pk])
+    page = client.post(place)
+    assert account.webhook_secrets.count() == 1
+    answered(client, page, place)
+    assert account.webhook_secrets.count() == 2
+
+
+def test_an_integration_is_deleted_after_the_password_alone(client):
+    integration = factories.connected("acme", name="Art Academy")
+    place = reverse("admin:integrations_integration_delete", args=[integration.pk])
+    assert ASKS not in words(client.get(place))
+    page = client.post(place)
+    assert Integration.objects.exists()
+    answered(client, page, place)
+    assert not Integration.objects.exists()
+
+
+def test_a_person_is_added_after_the_password_and_what_was_typed_is_kept(client):
+    place = reverse("admin:auth_user_add")
+    form = {"name": 'Dana "<b>" Sample', "email": "dana@example.com", "role": people.OWNER}
+    page = client.post(place, form)
+    assert ASKS in words(page)
+    assert User.objects.count() == 1
+    assert "link-field" in answered(client, page, place).content.decode()
+    made = User.objects.get(username="dana@example.com")
+    assert (made.is_superuser, made.get_full_name()) == (True, form["name"])
+
+
+def test_a_link_for_an_owner_is_made_after_the_password_and_others_without(client):
+    for one, asks in ((person(is_superuser=True), True), (person("Viewer"), False)):
+        place = reverse("admin:auth_user_do_new_link", args=[one.pk])
+        page = client.post(place)
+        assert (ASKS in words(page)) is asks
+        page = answered(client, page, place) if asks else page
+        assert "link-field" in page.content.decode()
+        client.session.flush()
+        client.force_login(User.objects.get(username="mia@example.com"))
+
+
+def test_a_person_becomes_an_owner_after_the_password_alone(client):
+    sam = person("Viewer", email="sam@example.com")
+    place = reverse("admin:auth_user_change", args=[sam.pk])
+    form = {"name": "Sam", "email": "sam@example.com", "role": people.OWNER}
+    page = client.post(place, form)
+    assert not User.objects.get(pk=sam.pk).is_superuser
+    answered(client, page, place)
+    assert User.objects.get(pk=sam.pk).is_superuser
+
+
+def test_who_opens_a_page_comes_to_it_after_the_password(client):
+    place = reverse("admin:second-factor")
+    page = client.get(place)
+    assert ASKS in words(page)
+    assert "Set up your second factor" in words(answered(client, page, place))
+
+
+def test_who_has_a_second_factor_gives_a_code_and_not_the_password(mia, account):
+    add(mia)
+    client = Client()
+    client.post("/admin/login/", {"username": mia.username, "password": PASSWORD})
+    client.post("/admin/login/", {"code": code(mia)})
+    session = client.session
+    session["confirmed"] -= confirmation.SECONDS
+    session.save()
+    place = reverse("admin:samcart-new-secret", args=[account.pk])
+    page = client.post(place)
+    assert "The code that your app shows now, or a recovery code" in words(page)
+    answered(client, page, place)
+    assert account.webhook_secrets.count() == 1
+    answered(client, page, place, code(mia, seconds=30))
+    assert account.webhook_secrets.count() == 2
+
+
+def test_it_holds_for_a_quarter_of_an_hour(client, account, monkeypatch):
+    place = reverse("admin:samcart-new-secret", args=[account.pk])
+    confirmed(client)
+    now = time.time()
+    for later, asks in ((15 * 60 - 5, False), (15 * 60 + 5, True)):
+        monkeypatch.setattr(time, "time", lambda later=later: now + later)
+        assert (ASKS in words(client.post(place, follow=True))) is asks
+
+
+def test_signing_in_counts(mia, account):
+    client = Client()
+    client.post("/admin/login/", {"username": mia.username, "password": PASSWORD})
+    client.post(reverse("admin:samcart-new-secret", args=[account.pk]))
+    assert account.webhook_secrets.count() == 2
+
+
+def test_the_password_is_tried_a_few_times_only(client, account):
+    place = reverse("admin:samcart-new-secret", args=[account.pk])
+    page = client.post(place)
+    for _ in range(5):
+        answered(client, page, place, "wrong")
+    assert "Too many tries for this account." in words(answered(client, page, place))
+    assert account.webhook_secrets.count() == 1
+
+
+def test_what_is_kept_meanwhile_is_escaped_and_carries_no_token(client, account):
+    place = reverse("admin:samcart-new-secret", args=[account.pk])
+    page = client.post(place, {"x": '"><script>alert(1)</script>', "csrfmiddlewaretoken": "abc"})
+    text = page.content.decode()
+    assert "<script>alert" not in text
+    assert 'value="abc"' not in text
+    assert hidden(page)["x"] == '"><script>alert(1)</script>'
