@@ -18,7 +18,7 @@ def updated(stage: Stage) -> float:
         next_release.SECONDS: "10" if stage.long else "3",
     }
     running = stage.up("--migrate", **env)
-    with stage.selling(every=0.05, sellers=4):
+    with stage.trading(every=0.05, sellers=4):
         time.sleep(1)
         marker.touch()
         os.kill(running.pid, signal.SIGHUP)
