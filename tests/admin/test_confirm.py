@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from config.staff import confirmation, people, roles
 from integrations import credentials
-from integrations.models import Integration, Marketplace
+from integrations.models import Customer, Integration, Marketplace
 from tests.support import factories
 from tests.support.pages import confirmed, person, words
 from tests.support.second_factor import add, code
@@ -177,3 +177,21 @@ def test_what_is_kept_meanwhile_is_escaped_and_carries_no_token(client, account)
     assert "<script>alert" not in text
     assert 'value="abc"' not in text
     assert hidden(page)["x"] == '"><script>alert(1)</script>'
+
+
+def test_a_person_is_erased_after_the_password_alone(client, account):
+    customer = factories.CustomerFactory.create()
+    place = reverse("admin:erase-person")
+    page = client.post(place, {"customer": customer.pk})
+    assert ASKS in words(page)
+    assert Customer.objects.filter(pk=customer.pk).exists()
+    answered(client, page, place)
+    assert not Customer.objects.filter(pk=customer.pk).exists()
+
+
+def test_all_data_of_a_person_is_handed_out_after_the_password_alone(client, account):
+    customer = factories.CustomerFactory.create(email="dana@example.com")
+    place = reverse("admin:integrations_customer_do_download_data", args=[customer.pk])
+    page = client.post(place)
+    assert ASKS in words(page)
+    assert "dana@example.com" in answered(client, page, place).content.decode()

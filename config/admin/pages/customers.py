@@ -13,6 +13,7 @@ from config.admin.pages import by_hand, person_data
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import CappedPaginator, ReadOnly
+from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
 from config.admin.parts.params import page_number
 from events.execution import wait_reasons
@@ -109,7 +110,7 @@ class CustomerAdmin(ReadOnly):
 
     def download_data(self, request: HttpRequest, customer: Customer) -> HttpResponse:
         """For the person, who may ask for all that is known of her."""
-        return person_data.download(customer)
+        return ask(request) or person_data.download(customer)
 
     # What Thinkific says now
 

@@ -7,6 +7,7 @@ from django.urls import reverse
 from config.admin.menu import allowed
 from config.admin.pages.by_hand import PERMISSION as BY_HAND
 from config.admin.pages.by_hand import page_of
+from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.reports import person, person_data
@@ -40,7 +41,7 @@ def erase(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:integrations_customer_changelist"))
     somebody = person.of([customer])
     if request.method == "POST":
-        return _erased(request, customer, somebody)
+        return ask(request) or _erased(request, customer, somebody)
     return render(
         request,
         "admin/integrations/customer/erase.html",
