@@ -1,5 +1,6 @@
 """System checks of our own: relations between settings that no single value shows."""
 
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +48,10 @@ def calls_of_a_run_fit_into_a_task(**_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.database)
-def program_is_not_overtaken(**_: Any) -> list[CheckMessage]:
-    """`migrate`, which makes the checks with this tag, does not run on a newer database."""
-    return [Error(health.OVERTAKEN, id="admit.E003")] if health.overtaken() else []
+def program_is_not_overtaken(
+    *, databases: Collection[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """`migrate`, which has its databases checked, does not run on a newer one."""
+    # Any other command has none checked: it must not open one, nor make an empty file of SQLite.
+    overtaken = databases and health.overtaken()
+    return [Error(health.OVERTAKEN, id="admit.E003")] if overtaken else []

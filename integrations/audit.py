@@ -246,6 +246,8 @@ def _entry(
 
 def _log(entry: AuditEntry) -> None:
     """A line without names or values: a log kept elsewhere shows which entries are missing."""
+    if _acting.get() is None:
+        return  # a command: its terminal is no log
     facts = {"entry": entry.pk, "act": entry.act, "kind": entry.kind, "subject": entry.number}
     log.info("audit", extra=facts)
 

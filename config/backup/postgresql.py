@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,22 +74,39 @@ def replace(file: Path, *, tables: list[str]) -> None:
     words = [_program("psql"), "--no-psqlrc", "--quiet", "--single-transaction"]
     psql = [*words, "--set=ON_ERROR_STOP=1", "--output=/dev/null", f"--dbname={_address()}"]
     known = connection.introspection.django_table_names(only_existing=True)
-    drop = ", ".join(f'"{table}"' for table in sorted({*tables, *known}))
+    every = sorted({*tables, *known})
+    drop = ", ".join(f'"{table}"' for table in every)
+    # The functions of triggers do not go with their tables.
+    functions = "".join(f"DROP FUNCTION {each} CASCADE;\n" for each in _trigger_functions(every))
     connection.close()
     with _piped(psql, stdin=subprocess.PIPE) as taking:
         assert taking.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
-            taking.stdin.write(f"DROP TABLE IF EXISTS {drop} CASCADE;\n".encode())
+            taking.stdin.write(f"DROP TABLE IF EXISTS {drop} CASCADE;\n{functions}".encode())
             taking.stdin.flush()
             with _piped(restore, stdout=taking.stdin) as giving:
                 said = _said(giving)
-            if giving.returncode:
+            # By SIGPIPE it ends because psql has; that one knows why.
+            if giving.returncode not in (0, -signal.SIGPIPE):
                 taking.kill()  # before its input ends, so that it commits nothing
                 raise BackupError(f"pg_restore failed, and nothing was changed: {said}")
-            taking.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                taking.stdin.close()
         said = _said(taking)
     if taking.returncode:
         raise BackupError(f"The database was not restored, and is as it was: {said}")
+
+
+def _trigger_functions(tables: list[str]) -> list[str]:
+    """The functions that triggers of these tables call, with their arguments."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT pg_trigger.tgfoid::regprocedure::text FROM pg_trigger "
+            "JOIN pg_class ON pg_class.oid = pg_trigger.tgrelid "
+            "WHERE NOT pg_trigger.tgisinternal AND pg_class.relname = ANY(%s)",
+            [tables],
+        )
+        return [name for (name,) in cursor.fetchall()]
 
 
 def _piped(words: list[str], **ends: Any) -> "subprocess.Popen[bytes]":

@@ -79,7 +79,6 @@ class Act(models.TextChoices):
     KEYS_ROTATED = "keys_rotated", "sealed all secrets with the newest key"
     TIDIED = "tidied", "removed what is too old"
     BACKED_UP = "backed_up", "made a backup"
-    RESTORED = "restored", "restored a backup"
 
 
 class AppendOnly(Exception):

@@ -29,6 +29,7 @@ from integrations.models import AuditEntry, Customer, Destination, Integration, 
 from rules.actions import Action
 from rules.models import NamedType, Rule
 from tests.support import factories, queued
+from tests.support import second_factor as second_factor_of
 from tests.support import shop as shops
 from tests.support.pages import client_of, person
 
@@ -39,6 +40,7 @@ SHOWS = "It only shows something, or leads to another page."
 READS = "It reads from Thinkific, or sends a sample; nothing that Admit keeps is changed by it."
 LOOKS = "It looks first; the page many-… that follows does it."
 # It needs transactions that really commit.
+BY_CODE = "tests/admin/test_second_factor.py signs in by a code and looks at its entry."
 ERASES = "tests/events/test_erase_person.py looks at its entry."
 
 
@@ -196,6 +198,12 @@ def _silence(here: Place) -> None:
     here.post("alerts-silence")
 
 
+def _remove_of_another(here: Place) -> None:
+    eve = person(email="eve@example.com")
+    second_factor_of.add(eve)
+    here.press(eve, "remove_second_factor")
+
+
 def _run(button: str, **facts: Any) -> Way:
     def do(here: Place) -> None:
         here.status(**facts)
@@ -314,6 +322,14 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
         _rerun(lambda here: here.post("many-rerun", chosen=here.event.pk)),
     ),
     "erase-person": ERASES,
+    "second-factor": SHOWS,
+    "second-factor-new-codes": BY_CODE,
+    "second-factor-remove": BY_CODE,
+    "sessions": (Act.SESSIONS_ENDED, lambda here: here.post("sessions", end="all")),
+    "person-sessions": (
+        Act.SESSIONS_ENDED,
+        lambda here: here.post("person-sessions", here.owner.pk, end="all"),
+    ),
     "simulate": SHOWS,
     "compare": SHOWS,
     "compare-start": (Act.COMPARED, lambda here: here.post("compare-start", site=here.site.pk)),
@@ -382,6 +398,7 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
         Act.EXPORTED,
         lambda here: here.press(here.customer, "download_data"),
     ),
+    ("user", "remove_second_factor"): (Act.SECOND_FACTOR_OFF, _remove_of_another),
     ("user", "new_link"): (Act.LINK_MADE, lambda here: here.press(here.owner, "new_link")),
     ("user", "switch_off"): (
         Act.PERSON_OFF,

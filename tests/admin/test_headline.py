@@ -63,11 +63,12 @@ def test_it_is_calm_only_where_nothing_needs_somebody():
 
 
 def test_each_part_leads_to_the_section_that_tells_more(
-    client: Client, admin_user, settings, monkeypatch
+    client: Client, admin_user, settings, monkeypatch, tmp_path
 ):
     """A page with every alarm has a section for each."""
     monkeypatch.setattr(disk, "LITTLE_MB", 10**9)
     settings.CANARY = True
+    settings.SPOOL_DIR = str(tmp_path)
     account = factories.MarketplaceFactory.create()
     Canary.objects.create(marketplace=account, next_at=timezone.now(), step="dns", failures=2)
     course = factories.DestinationFactory.create()

@@ -132,7 +132,8 @@ def test_one_act_on_several_rows_is_one_entry_that_names_their_numbers():
 
 
 def test_the_log_line_of_an_entry_has_no_names_and_no_values(caplog):
-    with caplog.at_level("INFO"):
+    who = audit.Actor("mia@example.com")
+    with caplog.at_level("INFO"), audit.acting(lambda: who):
         audit.record(Act.ERASED, audit.Subject("customer", "7", "ana@example.com"), note="ana")
     line = caplog.records[-1]
     assert (line.message, line.act, line.subject) == ("audit", "erased", "7")

@@ -7,6 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from config.backup import making
 from config.backup.errors import BackupError
+from integrations import audit
+from integrations.audit import Act
 
 
 class Command(BaseCommand):
@@ -25,6 +27,7 @@ class Command(BaseCommand):
                 f"The backup could not be written ({error.strerror or error}). Look at the disk of "
                 f"{settings.BACKUP_DIR}."
             ) from None
+        audit.record(Act.BACKED_UP, note=file.name)
         self.stdout.write(f"{file} ({file.stat().st_size:,} bytes)")
         if not settings.BACKUP_RECIPIENT:
             self.stdout.write("It is not encrypted: BACKUP_RECIPIENT is not set.")

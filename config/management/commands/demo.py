@@ -162,6 +162,8 @@ def free_port(wanted: int = 0) -> int:
 
 def fresh_database() -> None:
     """The sandbox forgets at each start, so what we remember of it must go too."""
+    # A connection that is open would go on writing into the file that is deleted.
+    connections.close_all()
     file = Path(str(settings.DATABASES["default"]["NAME"]))
     for old in file.parent.glob(f"{file.name}*"):
         old.unlink()
