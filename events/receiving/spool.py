@@ -9,7 +9,6 @@ brings its own into the database; the delivery's UUID keeps that from happening 
 import contextlib
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,27 +25,18 @@ from django.db.models.functions import Least
 from events.models import Delivery
 from events.models.received import ReceiptTime
 from events.queue import wake
-from events.receiving import disk
+from events.receiving import spool_folder
+from events.receiving.spool_folder import KNOWN, SET_ASIDE, UNKNOWN
 from integrations import sealed, secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
 
 log = logging.getLogger(__name__)
-# For addresses that were never seen in use: anyone can make those up.
-MAX_UNKNOWN = 1000
-MAX_UNKNOWN_BYTES = 64 * 1024 * 1024
-# A half-written file was never acknowledged. After so long nothing writes it any more.
-STALE_SECONDS = 3600
-KNOWN, UNKNOWN, SET_ASIDE = ".known", ".unknown", ".aside"
 # What a file tells of its delivery, beside the body, which comes after the first line.
 FACTS = ("address_trigger", "query", "content_type", "content_encoding", "body_digest")
 
 # Files that our keys do not open, as this process has found out and told once.
 _not_ours: set[str] = set()
-
-
-class Full(Exception):
-    """The spool takes no more deliveries for addresses that were never seen in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,7 @@ def keep(delivery: Delivery, *, secret_digest: str, received_at: datetime) -> No
     Raises OSError, or Full for one of an unknown address beyond the cap.
     """
     # The time is this machine's, not the database's: that one cannot be asked.
-    folder = _folder()
+    folder = spool_folder.path()
     known = delivery.marketplace_id is not None
     facts = {name: getattr(delivery, name) for name in FACTS} | {
         "uuid": str(delivery.uuid),
@@ -74,9 +64,9 @@ def keep(delivery: Delivery, *, secret_digest: str, received_at: datetime) -> No
     }
     content = secrets.seal_bytes(json.dumps(facts).encode() + b"\n" + delivery.body)
     if not known:
-        _check_cap(folder, len(content))
+        spool_folder.check_cap(folder, len(content))
     stamp = f"{received_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
-    _write(folder / f"{stamp}-{delivery.uuid}{KNOWN if known else UNKNOWN}", content)
+    spool_folder.write(folder / f"{stamp}-{delivery.uuid}{KNOWN if known else UNKNOWN}", content)
 
 
 def prepare() -> None:
@@ -89,8 +79,9 @@ def prepare() -> None:
 
 def prove() -> None:
     """Write a file of no delivery to the disk, and delete it. Raises OSError."""
-    file = _folder() / f".{uuid4()}.tmp"  # one that a crash leaves is swept with the drafts
-    _write(file, b"proof")
+    # One that a crash leaves is swept with the drafts.
+    file = spool_folder.path() / f".{uuid4()}.tmp"
+    spool_folder.write(file, b"proof")
     file.unlink()
 
 
@@ -104,14 +95,14 @@ def drain(*, seconds: float) -> int:
     landed = 0
     until = time.monotonic() + seconds
     try:
-        files = [file for file in _waiting() if file.name not in _not_ours]
+        files = [file for file in spool_folder.waiting() if file.name not in _not_ours]
         for file in files:
             if time.monotonic() >= until:
                 break
             with DatabaseTimeout(settings.STORE_SECONDS):
                 landed += _bring_in(file)
         if files:
-            _sweep()
+            spool_folder.sweep()
     except OSError as error:
         log.error("spool_out_of_reach", extra={"error": type(error).__name__})
     if landed:
@@ -124,9 +115,9 @@ def files() -> dict[str, int]:
 
     Raises OSError when it may not look.
     """
-    names = _names()
+    names = spool_folder.names()
     aside = sum(name.endswith(SET_ASIDE) for name in names)
-    return {"waiting": len(_waiting()), "set_aside": aside}
+    return {"waiting": len(spool_folder.waiting()), "set_aside": aside}
 
 
 def oldest() -> datetime | None:
@@ -134,7 +125,7 @@ def oldest() -> datetime | None:
 
     Raises OSError when it may not look.
     """
-    waiting = _waiting()
+    waiting = spool_folder.waiting()
     if not waiting:
         return None
     stamp = waiting[0].name.partition("-")[0]
@@ -147,8 +138,8 @@ def counts() -> dict[str, int | None]:
     None: may not look.
     """
     try:
-        aside = [name for name in _names() if name.endswith(SET_ASIDE)]
-        waiting = _waiting()
+        aside = [name for name in spool_folder.names() if name.endswith(SET_ASIDE)]
+        waiting = spool_folder.waiting()
         closed = sum(not _opens(file) for file in waiting)
         return {"waiting": len(waiting) - closed, "set_aside": len(aside), "not_ours": closed}
     except OSError:
@@ -157,8 +148,8 @@ def counts() -> dict[str, int | None]:
 
 def paths() -> list[Path]:
     """What lies here, for a backup: sealed, and with what was set aside."""
-    folder = Path(settings.SPOOL_DIR)
-    return [folder / name for name in _names() if name.endswith((KNOWN, UNKNOWN, SET_ASIDE))]
+    folder, kinds = Path(settings.SPOOL_DIR), (KNOWN, UNKNOWN, SET_ASIDE)
+    return [folder / name for name in spool_folder.names() if name.endswith(kinds)]
 
 
 def opened() -> Iterator[tuple[Path, Spooled]]:
@@ -183,81 +174,6 @@ def _opens(file: Path) -> bool:
     return True
 
 
-# The folder
-
-
-def _folder() -> Path:
-    folder = Path(settings.SPOOL_DIR)
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(folder.parent)
-    return folder
-
-
-def _names() -> list[str]:
-    try:
-        return sorted(os.listdir(settings.SPOOL_DIR))  # noqa: PTH208 - names alone, and quickly
-    except FileNotFoundError:
-        return []  # nothing was ever spooled here
-
-
-def _waiting() -> list[Path]:
-    folder = Path(settings.SPOOL_DIR)
-    return [folder / name for name in _names() if name.endswith((KNOWN, UNKNOWN))]
-
-
-def _check_cap(folder: Path, size: int) -> None:
-    count, total = 1, size
-    for entry in os.scandir(folder):
-        if entry.name.endswith(UNKNOWN):
-            with contextlib.suppress(FileNotFoundError):  # brought in at this moment
-                total += entry.stat().st_size
-                count += 1
-    if count > MAX_UNKNOWN or total > MAX_UNKNOWN_BYTES:
-        raise Full
-
-
-def _write(file: Path, content: bytes) -> None:
-    disk.giving_up_ballast(file.parent, lambda: _write_whole(file, content))
-
-
-def _write_whole(file: Path, content: bytes) -> None:
-    """The file whole or not at all, and on the disk: its bytes first, then its name."""
-    draft = file.with_name(f".{file.name}.tmp")
-    try:
-        number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(number, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.rename(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
-    _sync(file.parent)
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _sweep() -> None:
-    for draft in Path(settings.SPOOL_DIR).glob(".*.tmp"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - draft.stat().st_mtime > STALE_SECONDS:
-                draft.unlink()
-
-
-def _set_aside(file: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):  # another `up` was faster
-        file.rename(file.with_name(file.name + SET_ASIDE))
-
-
 # Into the database
 
 
@@ -276,7 +192,7 @@ def _bring_in(file: Path) -> int:
     except (ValueError, KeyError, TypeError) as error:
         kind = type(error).__name__
         log.error("spooled_delivery_unreadable", extra={"file": file.name, "error": kind})
-        _set_aside(file)
+        spool_folder.set_aside(file)
         return 0
     if not _find_door(spooled):
         if spooled.delivery.marketplace_id is None:
@@ -284,7 +200,7 @@ def _bring_in(file: Path) -> int:
             file.unlink(missing_ok=True)
         else:
             log.error("spooled_delivery_refused", extra={"file": file.name, "error": "no account"})
-            _set_aside(file)
+            spool_folder.set_aside(file)
         return 0
     try:
         _store(spooled)
@@ -293,7 +209,7 @@ def _bring_in(file: Path) -> int:
             raise  # the database is away, which is no fault of this file's
         kind = type(error).__name__
         log.error("spooled_delivery_refused", extra={"file": file.name, "error": kind})
-        _set_aside(file)
+        spool_folder.set_aside(file)
         return 0
     file.unlink(missing_ok=True)
     return 1

@@ -33,7 +33,7 @@ from events.models import (
     Grant,
     RuleRun,
 )
-from events.receiving import spool
+from events.receiving import spool, spool_folder
 from events.reports import mentions, person, person_data
 from events.retention import erase_person, returned
 from integrations import sealed
@@ -156,7 +156,7 @@ def spooled(body: dict[str, Any]) -> None:
     )
     spool.keep(delivery, secret_digest="none", received_at=timezone.now())
     (file,) = Path(django_settings.SPOOL_DIR).glob("*.unknown")
-    file.rename(file.with_name(file.name + spool.SET_ASIDE))
+    file.rename(file.with_name(file.name + spool_folder.SET_ASIDE))
 
 
 def everything_stored() -> Iterator[tuple[str, str]]:

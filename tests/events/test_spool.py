@@ -19,7 +19,7 @@ from django_q.models import OrmQ
 
 from events.deciding import inbox
 from events.models import Delivery, EventLog
-from events.receiving import circuit_breaker, spool
+from events.receiving import circuit_breaker, spool, spool_folder
 from integrations import secrets, webhook_secrets
 from integrations.models import Destination, Marketplace, WebhookSecret
 from tests.support import live
@@ -215,7 +215,7 @@ def test_while_nobody_can_tell_an_unknown_address_is_spooled_and_checked_on_arri
 def test_unknown_addresses_fill_the_disk_only_up_to_a_cap_and_known_ones_go_on(
     shop, folder, monkeypatch, cap
 ):
-    monkeypatch.setattr(spool, cap, {"MAX_UNKNOWN": 2, "MAX_UNKNOWN_BYTES": 1500}[cap])
+    monkeypatch.setattr(spool_folder, cap, {"MAX_UNKNOWN": 2, "MAX_UNKNOWN_BYTES": 1500}[cap])
     with away():
         answers = [shop.post(b"{}", secret=STRANGER).status_code for _ in range(9)]
     taken = answers.count(200)
@@ -248,7 +248,7 @@ def test_a_disk_that_fails_on_the_way_leaves_no_file_and_no_200(shop, folder, mo
         raise OSError(28, "No space left on device")
 
     owner = os if step == "fsync" else Path
-    spool._folder()  # its own making is synchronised too
+    spool_folder.path()  # its own making is synchronised too
     monkeypatch.setattr(owner, step, fail)
     with away():
         assert shop.post(b"{}").status_code == 503

@@ -12,7 +12,7 @@ from django.test import Client
 
 from config import health
 from events.models import Delivery
-from events.receiving import spool
+from events.receiving import spool, spool_folder
 from integrations import webhook_secrets
 from tests.support import live
 
@@ -45,7 +45,7 @@ def test_an_event_goes_to_the_spool_without_any_query(world, receive_only):
     assert Client().get("/readyz").status_code == 503
     (file,) = spool.paths()
     # Its address is known, so that no cap for strangers holds it up.
-    assert file.suffix == spool.KNOWN
+    assert file.suffix == spool_folder.KNOWN
     assert b"{}" not in file.read_bytes()
     assert spool.drain(seconds=10) == 1
     assert Delivery.objects.count() == 1
@@ -70,7 +70,7 @@ def test_receive_only_serves_the_webhook_alone_and_up_brings_it_in(tmp_path):
         assert admit.sell("dana@example.com") == 200
         (tmp_path / "away").rename(file)
         assert running.terminate() == 0, running.output()
-        assert [kept.suffix for kept in (tmp_path / "spool").iterdir()] == [spool.KNOWN]
+        assert [kept.suffix for kept in (tmp_path / "spool").iterdir()] == [spool_folder.KNOWN]
 
 
 @pytest.mark.django_db

@@ -1,0 +1,168 @@
+"""What is too old of sales: payloads, events with their actions, grants, and customers.
+
+Rows are found by an index; those that are still needed stay; the rest is removed inside the
+caller's short transaction.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.access.lock import try_lock
+from events.deciding.repeats import WINDOW
+from events.models import Delivery, EventLog, EventTerm, Grant, RuleRun
+from events.reports.review import NOT_UNDERSTOOD
+from integrations.models import ApiCall, Customer
+
+Status = EventLog.Status
+# What still waits for Thinkific or for a person is never too old.
+OPEN = Q(status__in=[Status.WAITING, Status.FAILED, Status.HELD]) | NOT_UNDERSTOOD
+
+
+def older(model: Any, field: str, days: int) -> QuerySet[Any]:
+    """The rows whose `field` is more than so many days ago; none for 0 days."""
+    if not days:
+        return model.objects.none()  # type: ignore[no-any-return]
+    return model.objects.filter(  # type: ignore[no-any-return]
+        **{f"{field}__lt": timezone.now() - timedelta(days=days)}
+    )
+
+
+# What SamCart sent
+
+
+def payloads() -> QuerySet[Delivery]:
+    """Deliveries that were read and whose body is too old."""
+    old = older(Delivery, "received_at", settings.KEEP_PAYLOADS_DAYS)
+    return old.filter(state=Delivery.State.READ, body_removed_at=None)
+
+
+def payloads_that_go(pks: Sequence[int]) -> list[int]:
+    needed = EventLog.objects.filter(OPEN, delivery__in=pks).values_list("delivery", flat=True)
+    return sorted(set(pks) - set(needed))
+
+
+def remove_payloads(pks: Sequence[int]) -> int:
+    read = Delivery.objects.filter(pk__in=pks, state=Delivery.State.READ, body_removed_at=None)
+    return read.update(sealed_body=b"", query="", body_removed_at=Now())
+
+
+# Events
+
+
+def events() -> QuerySet[Delivery]:
+    """Deliveries that are too old as a whole, with their events and actions.
+
+    Skips those that an unread delivery may still be compared with: whether it repeats one, or
+    whether a subscription was canceled too.
+    """
+    old = older(Delivery, "received_at", settings.KEEP_EVENTS_DAYS)
+    unread = Delivery.objects.filter(state=Delivery.State.NEW).aggregate(at=Min("received_at"))
+    if unread["at"] is not None:
+        old = old.filter(received_at__lt=unread["at"] - WINDOW)
+    return old.filter(state=Delivery.State.READ)
+
+
+def _events_that_go(pks: Sequence[int], of: str) -> list[int]:
+    """Nothing of a customer goes as long as any event of that customer is open.
+
+    A held action is decided when a person releases it: by what came before and after it.
+    """
+    of_customer = EventLog.objects.filter(OPEN, customer=OuterRef("customer"))
+    kept = EventLog.objects.filter(OPEN | Exists(of_customer), **{f"{of}__in": pks})
+    return sorted(set(pks) - set(kept.values_list(of, flat=True)))
+
+
+def remove_deliveries(pks: Sequence[int]) -> int:
+    found = EventLog.objects.filter(delivery__in=pks)
+    remove_events(list(found.values_list("pk", flat=True)))
+    Delivery.objects.filter(repeat_of__in=pks).update(repeat_of=None)
+    return Delivery.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+
+
+def remove_events(found: Sequence[int]) -> int:
+    """By bare statements: Django's own cascade would first fetch every row."""
+    of_runs = RuleRun.objects.filter(event__in=found).values_list("pk", "customer")
+    runs = [pk for pk, _ in of_runs]
+    customers = {customer for _, customer in of_runs}
+    customers |= set(EventLog.objects.filter(pk__in=found).values_list("customer", flat=True))
+    alias = connection.alias
+    ApiCall.objects.filter(run_id__in=runs)._raw_delete(alias)
+    RuleRun.objects.filter(pk__in=runs)._raw_delete(alias)
+    EventTerm.objects.filter(event__in=found)._raw_delete(alias)
+    Grant.objects.filter(event__in=found).update(event=None)
+    number: int = EventLog.objects.filter(pk__in=found)._raw_delete(alias)
+    _remove_unknown(customers)
+    return number
+
+
+def lock_and_choose(pks: Sequence[int], *, of: str) -> list[int]:
+    """Those that may go now, held until the transaction ends: a retry may just have begun.
+
+    `of` is the column of an event by which they are chosen: its own number, or its delivery.
+    In the order in which retries take their locks, actions before events; and before these the
+    lock of deciding, for the inbox may be about to use one of their customers for a new event.
+    """
+    if connection.in_atomic_block and not try_lock():
+        return []
+    if connection.features.has_select_for_update and connection.in_atomic_block:
+        runs = RuleRun.objects.filter(**{f"event__{of}__in": pks}).order_by("pk")
+        list(runs.select_for_update(of=("self",)).values_list("pk"))
+        events_ = EventLog.objects.filter(**{f"{of}__in": pks}).order_by("pk")
+        list(events_.select_for_update(of=("self",)).values_list("pk"))
+    return _events_that_go(pks, of)
+
+
+def by_hand() -> QuerySet[EventLog]:
+    return older(EventLog, "received_at", settings.KEEP_EVENTS_DAYS).filter(delivery=None)
+
+
+# Grants
+
+
+def grants() -> QuerySet[Grant]:
+    """Those that are over. What is active stays, however old it is."""
+    return older(Grant, "decided_at", settings.KEEP_EVENTS_DAYS) & Grant.objects.over()
+
+
+def grants_that_go(pks: Sequence[int]) -> list[int]:
+    """Without those by which an open event or action is decided, for one at a time decides."""
+    if connection.in_atomic_block and not try_lock():
+        return []
+    open_events = EventLog.objects.filter(OPEN)
+    of_customer = open_events.filter(customer=OuterRef("customer"))
+    by_action = open_events.filter(runs__grant=OuterRef("pk"))
+    over = grants().filter(~Exists(of_customer), ~Exists(by_action), pk__in=pks)
+    return list(over.values_list("pk", flat=True))
+
+
+def remove_grants(pks: Sequence[int]) -> int:
+    RuleRun.objects.filter(grant__in=pks).update(grant=None)
+    rows = Grant.objects.filter(pk__in=pks)
+    customers = set(rows.values_list("customer", flat=True))
+    number: int = rows._raw_delete(connection.alias)
+    _remove_unknown(customers)
+    return number
+
+
+# Customers
+
+
+def _remove_unknown(customers: Collection[int | None]) -> None:
+    """Remove those of whom nothing is known any more: no event, no action, and no access.
+
+    With their accounts in Thinkific, as remembered, and their words of the search.
+    """
+    of_customer = {"customer": OuterRef("pk")}
+    Customer.objects.filter(
+        ~Exists(EventLog.objects.filter(**of_customer)),
+        ~Exists(RuleRun.objects.filter(**of_customer)),
+        ~Exists(Grant.objects.filter(**of_customer)),
+        pk__in=[pk for pk in customers if pk],
+    ).delete()
