@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from events.access import by_hand, holdings, sentences
 from events.access.by_hand import Author
 from events.access.holdings import Holding
-from events.management.days import a_day
+from events.management import by_hand_arguments
 from integrations import audit, named, search
 
 
@@ -20,11 +20,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email")
-        parser.add_argument("course", help="course or bundle: its name, or its ID in Thinkific")
-        parser.add_argument("--integration", default="", help="its name, if there are several")
-        parser.add_argument("--reason", required=True, help="why; it is kept in the log")
-        parser.add_argument("--on", type=a_day, metavar="DAY", help="the last day: 2026-12-31")
+        by_hand_arguments.add_arguments(parser, last_day="--on")
 
     def handle(self, **options: Any) -> None:
         customer = search.exact(options["email"])
