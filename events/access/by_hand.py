@@ -6,6 +6,7 @@ Like the inbox, a person decides under the lock of deciding.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -49,14 +50,7 @@ def give(
     spec = _spec(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():
         lock()
-        grant = _given_before(customer, destination, spec) or Grant(
-            source=Grant.Source.HAND,
-            customer=customer,
-            integration=destination.integration,
-            target=spec.concerns(destination.external_id),
-            name=destination.name,
-            course_ids=destination.course_ids,
-        )
+        grant = _grant_by_hand(customer, destination, spec)
         event = _event(ByHand.GIVE, customer, author)
         replaced = list(_endings(grant)) if grant.pk else []
         runs = [_run(event, Effect.GIVES, grant, grant)]
@@ -78,18 +72,16 @@ def give(
     return event
 
 
-def _given_before(customer: Customer, destination: Destination, spec: ActionSpec) -> Grant | None:
-    """The grant by which the customer has this by hand, if any."""
-    return (
-        Grant.objects.active()
-        .filter(
-            source=Grant.Source.HAND,
-            customer=customer,
-            integration=destination.integration,
-            target=spec.concerns(destination.external_id),
-        )
-        .first()
-    )
+def _grant_by_hand(customer: Customer, destination: Destination, spec: ActionSpec) -> Grant:
+    """The grant by which the customer has this by hand; a new one, not saved, where none does."""
+    what: dict[str, Any] = {
+        "source": Grant.Source.HAND,
+        "customer": customer,
+        "integration": destination.integration,
+        "target": spec.concerns(destination.external_id),
+    }
+    copied = {"name": destination.name, "course_ids": destination.course_ids}
+    return Grant.objects.active().filter(**what).first() or Grant(**what, **copied)
 
 
 def _endings(grant: Grant) -> RuleRunQuerySet:
@@ -162,9 +154,8 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         RuleRun.objects.pending().filter(customer=customer).update(customer=other)
         # The ending ones change no grant: there is none of this customer any more.
         ending = [_run(away, Effect.ENDS, holding.grants[0], None) for holding in moved]
-        giving = [
-            _run(here, Effect.GIVES, grant, grant) for holding in moved for grant in holding.grants
-        ]
+        given = [grant for holding in moved for grant in holding.grants]
+        giving = [_run(here, Effect.GIVES, grant, grant) for grant in given]
         RuleRun.objects.bulk_create([*ending, *giving])
         audit.record(
             Act.ACCESS_MOVED,

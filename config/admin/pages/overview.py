@@ -52,8 +52,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     kept = promise.promise(nothing := promise.unfulfilled())
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
     problems = finding.lasting(codes=ELSEWHERE)
-    told = {each.subject for each in problems if each.code is Code.DISK_LOW}
-    little = [each for each in disk.disks() if each.sentence() and str(each.folder) not in told]
+    little = _little_room(problems)
     facts = _facts(
         sites,
         problems,
@@ -63,7 +62,6 @@ def show(request: HttpRequest) -> TemplateResponse:
         never_sent=len(missing),
         to_set_up=sum(not task.done for task in tasks),
     )
-    came = dashboard.events_in_a_day()
     return render(
         request,
         "admin/index.html",
@@ -73,14 +71,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         headline=_headline(facts, kept),
         problems=[(each.kind.title, sentences.sentence(each)) for each in problems],
         tasks=tasks if facts.to_set_up else [],
-        events=dashboard.format_count(came.events),
-        events_note=overview_headline.events_note(came),
-        done=dashboard.format_count(sum(day.done for day in days)),
-        share=_share(days),
-        failed=dashboard.format_count(facts.failed),
-        held=dashboard.format_count(facts.held),
-        waiting=dashboard.format_count(in_line.waiting),
-        waiting_note=overview_headline.waiting_note(in_line, silent=facts.silent),
+        **_figures(facts, days, in_line),
         bars=_bars(days),
         days=days,
         sites=_shown(sites),
@@ -90,6 +81,29 @@ def show(request: HttpRequest) -> TemplateResponse:
         missing=missing,
         unread=dashboard.unread(),
     )
+
+
+def _figures(
+    facts: overview_headline.Facts, days: list[dashboard.DayTotals], in_line: backlog.InLine
+) -> dict[str, Any]:
+    """What the four boxes show."""
+    came = dashboard.events_in_a_day()
+    return {
+        "events": dashboard.format_count(came.events),
+        "events_note": overview_headline.events_note(came),
+        "done": dashboard.format_count(sum(day.done for day in days)),
+        "share": _share(days),
+        "failed": dashboard.format_count(facts.failed),
+        "held": dashboard.format_count(facts.held),
+        "waiting": dashboard.format_count(in_line.waiting),
+        "waiting_note": overview_headline.waiting_note(in_line, silent=facts.silent),
+    }
+
+
+def _little_room(problems: list[Problem]) -> list[disk.Disk]:
+    """The disks with little room that are no problem of their own yet."""
+    low = {each.subject for each in problems if each.code is Code.DISK_LOW}
+    return [each for each in disk.disks() if each.sentence() and str(each.folder) not in low]
 
 
 def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview_headline.Headline:
