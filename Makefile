@@ -79,7 +79,7 @@ format: $(VENV)/.installed-dev ## Write the format that `make check` asks for
 
 # The development lock holds every pin of the other one, so that tests run what is deployed.
 .PHONY: lock
-lock: $(VENV)/.made ## Write the lock files anew from pyproject.toml; ARGS=--upgrade for newer versions
+lock: $(VENV)/.made ## Write the lock files again from pyproject.toml; ARGS=--upgrade for newer versions
 	@$(PY) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Lock with Python 3.11, the oldest that Admit supports: make clean, then make lock PYTHON=python3.11.")'
 	@# Not by the lock: a lock that cannot be installed must not keep us from writing a better one.
 	@$(PY) -m piptools --version >/dev/null 2>&1 || $(PY) -m pip install --quiet pip-tools

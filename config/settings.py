@@ -47,7 +47,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 # Whose X-Forwarded-For tells the address of who signs in.
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", default="127.0.0.0/8,::1")
-# A session ends when nobody has used it for so long, and at the latest so long after signing in.
+# A session ends after so long without use, and at the latest so long after signing in.
 SESSION_COOKIE_AGE = 3600 * env.whole("SESSION_IDLE_HOURS", default=8, at_least=1)
 SESSION_MAX_AGE = 24 * 3600 * env.whole("SESSION_MAX_DAYS", default=14, at_least=1)
 SESSION_ENGINE = "config.staff.session_store"

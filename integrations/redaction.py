@@ -84,7 +84,7 @@ class Redactor:
 
 
 def _blank(value: Any) -> Any:
-    """The same shape without what stands in it."""
+    """The same shape without its contents."""
     if isinstance(value, dict):
         return {key: _blank(each) for key, each in value.items()}
     if isinstance(value, list):

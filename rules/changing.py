@@ -1,4 +1,4 @@
-"""Changing rules: whoever does it, each change leaves an entry in the audit."""
+"""Changing rules: each change leaves an entry in the audit, from a page or a file."""
 
 from collections.abc import Iterable
 

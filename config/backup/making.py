@@ -43,7 +43,7 @@ def make() -> Path:
 
 
 def tables_of_sessions() -> list[str]:
-    """The tables whose rows let a browser in: whoever reads a backup must not get in by it."""
+    """The tables whose rows let a browser in: a person who reads a backup must not get in by it."""
     return [
         model._meta.db_table
         for model in apps.get_models()

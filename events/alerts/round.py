@@ -1,7 +1,7 @@
 """One look at what is wrong: alerts begin, go on and end, and messages about them are queued.
 
-Nothing is sent here. Whoever looks takes the round's row first, so that of several workers and
-`up`s one looks each minute.
+Nothing is sent here. A process that looks takes the round's row first, so that one of several
+workers and `up`s looks each minute.
 """
 
 import logging

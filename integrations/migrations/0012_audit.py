@@ -5,7 +5,7 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 # What may change an entry, and only inside the transaction in which AuditUnlock has a row. On
-# SQLite a later migration that alters the table makes it anew: it has to run `add` again.
+# SQLite a later migration that alters the table makes it again: it has to run `add` again.
 ALLOWED = {"UPDATE": "erasure", "DELETE": "retention"}
 SQLITE = """
 CREATE TRIGGER integrations_audit_{name} BEFORE {what} ON integrations_auditentry

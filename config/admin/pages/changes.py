@@ -21,13 +21,13 @@ from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import undoing
 
-# So many values of an entry stand in the list; its page has all of them.
+# The list shows this many values of an entry; its page has all of them.
 SHOWN = 4
 MANY = 50
 
 
 class _Among(admin.SimpleListFilter):
-    """By what stands in a column, of what the table has there."""
+    """By the values that the table has in a column."""
 
     column: str
 
