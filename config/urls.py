@@ -1,4 +1,4 @@
-"""Addresses: the webhook, the admin, and two for what watches the server."""
+"""Addresses: the webhook, the admin, and those for monitors."""
 
 from django.contrib import admin
 from django.urls import path

@@ -90,7 +90,7 @@ def allowed(request: HttpRequest, permission: str) -> bool:
 
 
 def name_of(request: HttpRequest) -> str:
-    """How the signed-in person is called in what others read."""
+    """The name under which others see the signed-in person."""
     user = request.user
     return (user.get_short_name() if user.is_authenticated else "") or user.get_username()
 

@@ -1,4 +1,4 @@
-"""How things look wherever they stand: badges, times, and what strangers sent."""
+"""How things look on every page: badges, times, and what strangers sent."""
 
 import re
 from collections.abc import Collection
@@ -70,7 +70,7 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
 
 
 def gave_nothing(event: EventLog) -> bool:
-    """Whether somebody paid, no rule gave anything for it, and nobody has dealt with that."""
+    """Whether a paid purchase gave nothing and no person has dealt with it."""
     paid = event.trigger == Trigger.PRODUCT_PURCHASED
     return paid and event.gave_nothing and event.dealt_with_at is None
 
@@ -85,7 +85,7 @@ def run_badge(run: RuleRun) -> SafeString:
 
 
 def connection_badge(integration: Integration) -> SafeString:
-    """Whether the site can be reached; one that was turned off says that first."""
+    """Whether the site can be reached; for one that is off, that it is off."""
     if not integration.enabled:
         return badge("Off", GREY)
     connection = Integration.Connection(integration.connection)

@@ -1,7 +1,7 @@
 """Buttons that do one thing to one row: by POST only, each with its own permission.
 
 A ModelAdmin lists its buttons in `buttons`; each names a method `(request, thing)` that does the
-work and may return a response. Afterwards the person is back on the page from where she came.
+work and may return a response. Afterward the person is back on the page from where she came.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +29,7 @@ BACK = "back"
 class Button:
     """`name` is the method and the last part of the address; `style` is "", "primary" or "danger".
 
-    `fits` tells for which rows it stands there; who posts it for another row does no harm,
+    `fits` tells for which rows it stands there; posting it for another row does no harm,
     because the service behind it looks again. `on_page` and `in_row`: where it stands. `confirm`
     gives the sentences that a person reads before the button itself can be pressed; on pages only.
     """
@@ -153,7 +153,7 @@ def address_name(model: type[Model], name: str) -> str:
 
 
 def address(thing: Model, name: str) -> str:
-    """Where a button of this row posts to."""
+    """The address that a button of this row posts to."""
     return reverse(f"admin:{address_name(type(thing), name)}", args=[thing.pk])
 
 
