@@ -123,7 +123,7 @@ def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
         trigger__in={event.trigger for event in events},
         marketplace__in={event.marketplace_id for event in events},
     ).select_related("product", "integration", "destination")
-    by_place: dict[tuple[int, str, int | None], list[Rule]] = defaultdict(list)
+    by_place: dict[tuple[int | None, str | None, int | None], list[Rule]] = defaultdict(list)
     for rule in rules.order_by("pk") if events else ():
         by_place[rule.marketplace_id, rule.trigger, rule.product_id].append(rule)
     passes_on = {rule.pk for each in by_place.values() for rule in each if rule.spec.passes_on}
