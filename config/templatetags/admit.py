@@ -24,6 +24,7 @@ register.filter("connection_badge", badges.connection_badge)
 register.filter("switch_badge", badges.switch_badge)
 register.filter("destination", badges.destination)
 register.filter("outside", badges.outside)
+register.filter("rule_line", badges.rule_line)
 
 
 @register.filter

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.html import escape, format_html
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from events.models import EventLog, RuleRun
 from integrations.app_registry import APPS, of
 from integrations.models import Destination, Integration
+from rules.models import Rule
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
@@ -105,6 +106,22 @@ def destination(found: Destination | None) -> str:
         return "–"
     special = "" if found.gone_at else found.standing
     return brief(found.name) + (f" ({special})" if special else "")
+
+
+def rule_line(rule: Rule) -> SafeString:
+    """A rule as one line of a list: "Product Purchased → enroll in Course Two · Art Academy"."""
+    what = format_html(rule.spec.in_short, name=breakable(destination(rule.destination)))
+    more = [brief(rule.integration)]
+    if rule.ends_all:
+        more.append("whatever gave it")
+    if rule.delay_days:
+        more.append("1 day later" if rule.delay_days == 1 else f"{rule.delay_days} days later")
+    return format_html(
+        '{} → {} <span class="soft">· {}</span>',
+        Trigger(rule.trigger).label,
+        what,
+        format_html_join(" · ", "{}", ((breakable(each),) for each in more)),
+    )
 
 
 def outside(run: RuleRun) -> str:

@@ -48,6 +48,8 @@ class Buttons(admin.ModelAdmin):
     """A ModelAdmin with buttons."""
 
     buttons: Sequence[Button] = ()
+    # Whether those of a row are behind one button, because they are many.
+    row_menu = False
 
     def get_urls(self) -> list[Any]:
         return self._button_urls() + super().get_urls()
@@ -97,6 +99,15 @@ class Buttons(admin.ModelAdmin):
             '<a href="{}" class="button small {}">{}<span class="visually-hidden"> {}</span></a>',
             ((*link, name) for link in self.row_links(request, thing)),
         )
+        if self.row_menu and (presses or links):
+            return format_html(
+                '<details class="row-menu" name="row-menu"><summary class="button small">'
+                '<span aria-hidden="true">⋯</span><span class="visually-hidden">Actions for {}'
+                '</span></summary><div class="sheet">{} {}</div></details>',
+                name,
+                presses,
+                links,
+            )
         return format_html("{} {}", presses, links)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
