@@ -71,8 +71,8 @@ def replace(file: Path, *, tables: list[str]) -> None:
     Raises BackupError; then nothing was changed.
     """
     restore = [_program("pg_restore"), *_OURS, "--file=-", str(file)]
-    words = [_program("psql"), "--no-psqlrc", "--quiet", "--single-transaction"]
-    psql = [*words, "--set=ON_ERROR_STOP=1", "--output=/dev/null", f"--dbname={_address()}"]
+    words = [_program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
+    psql = [*words, "--output=/dev/null", f"--dbname={_address()}"]
     known = connection.introspection.django_table_names(only_existing=True)
     every = sorted({*tables, *known})
     drop = ", ".join(f'"{table}"' for table in every)
@@ -82,7 +82,9 @@ def replace(file: Path, *, tables: list[str]) -> None:
     with _piped(psql, stdin=subprocess.PIPE) as taking:
         assert taking.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
-            taking.stdin.write(f"DROP TABLE IF EXISTS {drop} CASCADE;\n{functions}".encode())
+            # The end of the input alone, as after a kill of this process, commits nothing.
+            begin = f"BEGIN;\nDROP TABLE IF EXISTS {drop} CASCADE;\n{functions}"
+            taking.stdin.write(begin.encode())
             taking.stdin.flush()
             with _piped(restore, stdout=taking.stdin) as giving:
                 said = _said(giving)
@@ -91,6 +93,7 @@ def replace(file: Path, *, tables: list[str]) -> None:
                 taking.kill()  # before its input ends, so that it commits nothing
                 raise BackupError(f"pg_restore failed, and nothing was changed: {said}")
             with contextlib.suppress(BrokenPipeError):
+                taking.stdin.write(b"COMMIT;\n")
                 taking.stdin.close()
         said = _said(taking)
     if taking.returncode:
