@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import io
 import json
+import re
+import shutil
 import tarfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,12 +15,21 @@ from typing import Any
 
 from django.conf import settings
 
-from config.backup import sealing
+from config.backup import postgresql, sealing, sqlite
 from config.backup.errors import BackupError
 
 MANIFEST = "manifest.json"
 SPOOL = "spool"
 COMPRESSION = 6
+# What lies in a backup, and nothing else. The spool's names are taken over as they are.
+PARTS = re.compile(
+    "|".join(map(re.escape, (MANIFEST, sqlite.FILE, postgresql.FILE))) + rf"|{SPOOL}/[\w-][\w.-]*",
+    re.ASCII,
+)
+# Such a manifest would be of a million tables.
+MOST_MANIFEST = 10_000_000
+# The disk may be that of the database, which a restore must not fill.
+LEFT_FREE = 100_000_000
 NOT_OURS = "is not a backup of Admit, or it is damaged. Use another one."
 
 
@@ -97,8 +108,22 @@ def _decrypted(file: Path, folder: Path, identity: Path | None) -> Path:
 def _unpacked(file: Path, folder: Path) -> Backup:
     parts = folder / "parts"
     with tarfile.open(file, mode="r:gz") as tar:
-        # The filter refuses anything that would land outside the folder.
-        tar.extractall(parts, filter="data")
+        for part in tar:
+            _check(part, shutil.disk_usage(folder).free)
+            tar.extract(part, parts, filter="data")
     manifest = Manifest(**json.loads((parts / MANIFEST).read_text(encoding="utf-8")))
     (database,) = parts.glob("database.*")
     return Backup(manifest, database, sorted((parts / SPOOL).glob("*")))
+
+
+def _check(part: tarfile.TarInfo, free: int) -> None:
+    """Raises before it is written: BackupError for what finds no room, ValueError for no part."""
+    if not part.isreg() or not PARTS.fullmatch(part.name):
+        raise ValueError(part.name)
+    if part.name == MANIFEST and part.size > MOST_MANIFEST:
+        raise ValueError(part.size)
+    if part.size > free - LEFT_FREE:
+        raise BackupError(
+            f"{part.name} of this backup is {part.size:,} bytes, and the disk of BACKUP_DIR has "
+            f"{free:,} bytes left. Make room there, or set BACKUP_DIR to another disk."
+        )
