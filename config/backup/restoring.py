@@ -1,8 +1,5 @@
 """Putting a backup in the place of the database and of this machine's spool."""
 
-import shutil
-from pathlib import Path
-
 from django.conf import settings
 from django.db import DatabaseError, connection
 
@@ -10,6 +7,7 @@ from config.backup import engines
 from config.backup.archive import Backup
 from config.backup.errors import BackupError
 from events.models import EventLog
+from events.receiving import spool_folder
 from events.worker import scheduler
 
 
@@ -46,9 +44,6 @@ def _in_use() -> tuple[int, float | None]:
 def restore(backup: Backup) -> None:
     """Replace the database, and add what waited in the spool. Raises BackupError."""
     engines.ours().replace(backup.database, tables=list(backup.manifest.rows))
-    spool = Path(settings.SPOOL_DIR)
-    if backup.spooled:
-        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in backup.spooled:
-        # What the database has already is not stored again.
-        shutil.copy(file, spool)
+        # Each whole or not at all. What the database has already is not stored again.
+        spool_folder.write(spool_folder.path() / file.name, file.read_bytes())

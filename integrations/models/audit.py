@@ -72,13 +72,14 @@ class Act(models.TextChoices):
     SECOND_FACTOR_OFF = "second_factor_off", "turned the second factor off"
     SECOND_FACTOR_FAILED = "second_factor_failed", "gave a wrong code of the second factor"
     RECOVERY_CODES_MADE = "recovery_codes_made", "made recovery codes"
-    RECOVERY_CODE_USED = "recovery_code_used", "signed in with a recovery code"
+    RECOVERY_CODE_USED = "recovery_code_used", "used a recovery code"
     ALERTS_CHANGED = "alerts_changed", "changed who gets which alerts"
     SILENCE_RIGHT = "silence_right", "said that a silence is right"
     SETTING_CHANGED = "setting_changed", "changed a setting"
     KEYS_ROTATED = "keys_rotated", "sealed all secrets with the newest key"
     TIDIED = "tidied", "removed what is too old"
     BACKED_UP = "backed_up", "made a backup"
+    RESTORED = "restored", "restored a backup"
 
 
 class AppendOnly(Exception):

@@ -98,7 +98,7 @@ LEAVES: dict[str, str | tuple[set[Act], Way]] = {
     "new_password": ({Act.LINK_MADE}, _new_password),
     "reconcile": ({Act.COMPARED}, _reconcile),
     "refresh": READS,
-    "restore": "What it puts in place may be too old to have a table for entries.",
+    "restore": "tests/server/test_backup.py looks at its entry.",
     "retry": ({Act.RUN_RETRIED}, _retry),
     "rotate_keys": ({Act.KEYS_ROTATED}, lambda shop, folder: call_command("rotate_keys")),
     "sandbox": WORKS,

@@ -1,13 +1,17 @@
 """A backup made while rows are written comes back whole, and nothing else passes for one."""
 
+import io
 import json
 import os
+import shutil
+import signal
 import stat
 import tarfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyrage
@@ -120,6 +124,33 @@ def test_what_is_restored_is_what_was_there(admit, tmp_path):
     assert "manage.py erase_person --reapply" in done.stdout
     assert ask(admit, "SELECT name FROM integrations_marketplace") == "Main shop"
     assert spooled.read_bytes() == b"sealed"
+    assert (
+        ask(admit, "SELECT note FROM integrations_auditentry WHERE act = 'restored'") == file.name
+    )
+
+
+KILLS = """\
+#!/bin/sh
+case "$*" in *--file=-*) kill -9 $PPID; exit 0;; esac
+exec {program} "$@"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.each_database
+@pytest.mark.skipif(not SERVER.startswith("postgres"), reason="only PostgreSQL needs programs")
+def test_a_restore_that_is_killed_in_the_middle_changes_nothing(admit, tmp_path):
+    assert admit.manage("backup").returncode == 0
+    (file,) = (tmp_path / "backups").glob("admit-*")
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "pg_restore"
+    program.write_text(KILLS.format(program=shutil.which("pg_restore")))
+    program.chmod(0o700)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    assert admit.manage("restore", str(file), PATH=path).returncode == -signal.SIGKILL
+    others = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'"
+    live.until(lambda: ask(admit, others) == 0, what="the end of psql")
+    assert ask(admit, "SELECT name FROM integrations_marketplace") == "Main shop"
 
 
 def ask(admit: live.Installation, sql: str) -> Any:
@@ -203,6 +234,53 @@ def test_what_is_no_backup_is_said_to_be_none(backups, tmp_path, content: bytes)
         call_command("restore", str(file), "--check")
     with pytest.raises(CommandError, match="does not exist"):
         call_command("restore", str(tmp_path / "none"), "--check")
+
+
+def part(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.size, made.type, made.linkname = size, kind, "manifest.json"
+    return made
+
+
+def with_parts(file: Path, *parts: tarfile.TarInfo) -> Path:
+    """An archive of these alone, each of zeros."""
+    with tarfile.open(file, "w:gz") as tar:
+        for each in parts:
+            tar.addfile(each, io.BytesIO(bytes(each.size)))
+    return file
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        part("../outside"),
+        part("/tmp/outside"),
+        part("other.txt"),
+        part("spool/../manifest.json"),
+        part("spool/a/b.known"),
+        part("spool/.hidden"),
+        part("spool/a.known", kind=tarfile.SYMTYPE),
+        part("spool/a.known", kind=tarfile.LNKTYPE),
+        part("spool/a.known", kind=tarfile.DIRTYPE),
+        part("spool/a.known", kind=tarfile.FIFOTYPE),
+    ],
+    ids=lambda wrong: f"{wrong.name} {wrong.type.decode()}",
+)
+def test_what_is_no_part_of_a_backup_is_not_even_unpacked(tmp_path, wrong):
+    file, room = with_parts(tmp_path / "other.tar.gz", part("manifest.json"), wrong), tmp_path / "x"
+    room.mkdir()
+    with pytest.raises(BackupError, match="is not a backup of Admit"):
+        archive.read(file, room, identity=None)
+    assert [each.name for each in room.rglob("*") if each.is_file()] == ["manifest.json"]
+
+
+def test_a_backup_that_the_disk_has_no_room_for_is_not_unpacked(tmp_path, monkeypatch):
+    file = with_parts(tmp_path / "large.tar.gz", part("database.dump", 5_000_000))
+    free = archive.LEFT_FREE + 4_000_000
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    with pytest.raises(BackupError, match="5,000,000 bytes, and the disk of BACKUP_DIR"):
+        archive.read(file, tmp_path, identity=None)
+    assert not list(tmp_path.glob("**/database.dump"))
 
 
 @pytest.mark.django_db(transaction=True)

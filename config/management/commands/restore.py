@@ -5,14 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, transaction
 
 from config.backup import archive, examining, folder, restoring
 from config.backup.errors import BackupError
+from integrations import audit
+from integrations.audit import Act
 
 NEXT = """Restored. Now:
 1. manage.py migrate
 2. manage.py erase_person --reapply, so that no person erased since comes back
-3. Start Admit, and compare with SamCart's orders since {made_at}: later ones are not in it."""
+3. Start Admit, and look at People: roles, passwords, second factors and who is switched off are
+   those of then.
+4. Compare with SamCart's orders since {made_at}: later ones are not in it."""
 
 
 class Command(BaseCommand):
@@ -55,4 +60,13 @@ class Command(BaseCommand):
             self.stdout.write("It can be restored.")
             return
         restoring.restore(backup)
+        self._record(options["file"].name)
         self.stdout.write(NEXT.format(made_at=backup.manifest.made_at))
+
+    def _record(self, file: str) -> None:
+        """An entry in the audit of the restored database, which ends where the backup was made."""
+        try:
+            with transaction.atomic():
+                audit.record(Act.RESTORED, note=file)
+        except DatabaseError:
+            self.stdout.write("This backup is too old to have an audit: the restore is not in it.")
