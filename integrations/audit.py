@@ -249,7 +249,8 @@ def _log(entry: AuditEntry) -> None:
     if _acting.get() is None:
         return  # a command: its terminal is no log
     facts = {"entry": entry.pk, "act": entry.act, "kind": entry.kind, "subject": entry.number}
-    log.info("audit", extra=facts)
+    # One that is rolled back is not missing.
+    transaction.on_commit(lambda: log.info("audit", extra=facts))
 
 
 def _without(value: Any, pattern: re.Pattern[str], instead: str) -> Any:

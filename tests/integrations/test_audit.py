@@ -1,5 +1,7 @@
 """The audit: entries that are only added, with what differs and without secrets."""
 
+import contextlib
+
 import pytest
 from django.db import DatabaseError, connection, transaction
 
@@ -131,10 +133,25 @@ def test_one_act_on_several_rows_is_one_entry_that_names_their_numbers():
     assert entry.after == {"numbers": [shop.pk for shop in shops]}
 
 
-def test_the_log_line_of_an_entry_has_no_names_and_no_values(caplog):
+def test_the_log_line_of_an_entry_has_no_names_and_no_values(
+    caplog, django_capture_on_commit_callbacks
+):
     who = audit.Actor("mia@example.com")
-    with caplog.at_level("INFO"), audit.acting(lambda: who):
+    commit = django_capture_on_commit_callbacks(execute=True)
+    with caplog.at_level("INFO"), audit.acting(lambda: who), commit:
         audit.record(Act.ERASED, audit.Subject("customer", "7", "ana@example.com"), note="ana")
     line = caplog.records[-1]
     assert (line.message, line.act, line.subject) == ("audit", "erased", "7")
     assert "ana" not in str(vars(line))
+
+
+def test_an_entry_that_is_rolled_back_leaves_no_log_line(
+    caplog, django_capture_on_commit_callbacks
+):
+    commit = django_capture_on_commit_callbacks(execute=True)
+    broken = contextlib.suppress(ZeroDivisionError)
+    with caplog.at_level("INFO"), audit.acting(lambda: ADA), commit, broken, transaction.atomic():
+        audit.record(Act.ERASED)
+        1 / 0  # noqa: B018 - what breaks off the change
+    assert not AuditEntry.objects.exists()
+    assert "audit" not in caplog.messages
