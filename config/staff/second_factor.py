@@ -21,6 +21,7 @@ RECOVERY_CODES = 10
 RECOVERY_BYTES = 15  # 24 letters; a digest of 112 bits or more needs no salt
 ISSUER = "Admit"
 
+_BEGUN = "second_factor_begun"  # in the session: a digest of the key that it was shown
 _PASSED = "_second_factor_passed"  # on the request: of whom, and whether
 
 code_tries = Tries("ask an owner to remove your second factor")
@@ -52,12 +53,20 @@ def needed(person: User | AnonymousUser) -> bool:
 # Setting it up
 
 
-def begin(person: User) -> Authenticator:
-    """The person's authenticator that waits for its first code; the same until that is given."""
+def begin(request: HttpRequest, person: User) -> Authenticator:
+    """The person's authenticator that waits for its first code; the same for this session.
+
+    Another session gets another key: somebody else may have seen the first one.
+    """
     sealed = secrets.seal_bytes(random.token_bytes(KEY_BYTES)).decode()
     fresh = {"sealed_key": sealed, "name": "app", "confirmed": False}
     found: Authenticator
-    found, _ = Authenticator.objects.get_or_create(user=person, defaults=fresh)
+    found, is_new = Authenticator.objects.get_or_create(user=person, defaults=fresh)
+    if not is_new and request.session.get(_BEGUN) != secrets.digest(found.sealed_key):
+        waits = Authenticator.objects.filter(pk=found.pk, confirmed=False)
+        waits.update(sealed_key=sealed, last_step=-1)
+        found.refresh_from_db()
+    request.session[_BEGUN] = secrets.digest(found.sealed_key)
     return found
 
 
@@ -80,10 +89,13 @@ def set_up(request: HttpRequest, person: User, token: str) -> list[str]:
 
     The person's other sessions end. Raises TooManyTries and SecretUnreadable.
     """
-    authenticator = begin(person)
-    if not _verify(request, person, authenticator, token):
+    authenticator = begin(request, person)
+    if authenticator.confirmed or not _verify(request, person, authenticator, token):
         return []
-    Authenticator.objects.filter(pk=authenticator.pk).update(confirmed=True)
+    # Not when another session has begun since: its key would be confirmed by a code of this one.
+    waits = Authenticator.objects.filter(pk=authenticator.pk, confirmed=False)
+    if not waits.filter(sealed_key=authenticator.sealed_key).update(confirmed=True):
+        return []
     sessions.end_all(person, but=request)
     _let_in(request, authenticator)
     return new_recovery_codes(authenticator)
@@ -96,6 +108,8 @@ def new_recovery_codes(authenticator: Authenticator) -> list[str]:
         for _ in range(RECOVERY_CODES)
     ]
     with transaction.atomic():
+        # Of two requests at once, the codes of the first end as well.
+        list(Authenticator.objects.select_for_update().filter(pk=authenticator.pk))
         authenticator.recovery_codes.all().delete()
         RecoveryCode.objects.bulk_create(
             RecoveryCode(authenticator=authenticator, digest=secrets.digest(code)) for code in fresh

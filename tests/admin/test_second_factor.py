@@ -241,6 +241,29 @@ def test_the_secret_is_the_same_until_it_is_confirmed_and_never_shown_after(mia)
     assert 'class="qr"' not in again
 
 
+def test_a_secret_that_another_session_was_shown_lets_no_one_in(mia, settings):
+    settings.REQUIRE_SECOND_FACTOR = True
+    thief, _ = with_password(mia)
+    seen = Authenticator.objects.get().key()
+    client, page = with_password(mia)
+    assert second_factor.secret_text(Authenticator.objects.get()) in words(page)
+    assert Authenticator.objects.get().key() != seen
+    give(client, code(mia))
+    assert is_in(client)
+    assert not is_in(thief)
+
+
+def test_a_code_of_a_secret_that_is_no_longer_the_one_sets_nothing_up(mia):
+    first, second = client_of(mia), client_of(mia)
+    first.get(PAGE)
+    earlier = code(mia)
+    second.get(PAGE)
+    page = first.post(PAGE, {"code": earlier})
+    assert "This code is wrong" in words(page)
+    assert second_factor.secret_text(Authenticator.objects.get()) in words(page)
+    assert second_factor.of(mia) is None
+
+
 def test_nothing_of_it_lies_readable_in_the_database(mia):
     client = client_of(mia)
     client.get(PAGE)

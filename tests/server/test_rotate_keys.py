@@ -10,11 +10,12 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from config.staff import second_factor
+from config.models import Authenticator
 from events.models import AlertChannel
 from integrations import credentials, secrets
 from integrations.models import Integration, Marketplace, WebhookSecret
 from tests.support import factories
+from tests.support.second_factor import begun
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 HOOK = "a-webhook-secret-of-35-characters-x"
@@ -152,8 +153,8 @@ def test_without_any_secret_there_is_nothing_to_do(transactional_db):
 def test_the_secret_of_a_second_factor_opens_with_the_new_key_alone(shop, settings):
     person = User.objects.create_user("mia@example.com")
     settings.FIELD_ENCRYPTION_KEYS = [OLD]
-    before = second_factor.begin(person).key()
+    before = begun(person).key()
     settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
     assert rotate().endswith(" and 1 second factor.\n")
     settings.FIELD_ENCRYPTION_KEYS = [NEW]
-    assert second_factor.begin(person).key() == before
+    assert Authenticator.objects.get(user=person).key() == before

@@ -1,13 +1,13 @@
 """The step after the password: the code, or setting up the app that shows codes."""
 
-from django.contrib import auth, messages
+from django.contrib import auth
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from config.admin.parts.confirm import note_recovery_code
 from config.admin.parts.page import render
-from config.models import app_code
 from config.staff import second_factor, sign_in_events
 from config.staff.sign_in import TooManyTries
 from integrations.audit import Act
@@ -50,7 +50,6 @@ def set_up(
 
     For a person without a second factor. `then` is where the codes lead on to.
     """
-    authenticator = second_factor.begin(person)
     fault = ""
     if "code" in request.POST:
         try:
@@ -65,6 +64,9 @@ def set_up(
             if signing_in:
                 sign_in_events.signed_in(request, person)
             return recovery_codes(request, codes, then=then)
+    authenticator = second_factor.begin(request, person)
+    if authenticator.confirmed:  # in another session, a moment ago
+        return HttpResponseRedirect(then)
     return render(
         request,
         "admin/second_factor/set_up.html",
@@ -92,7 +94,7 @@ def _enter(request: HttpRequest, person: User) -> str:
     """Why the code does not do, as a sentence; "" when it is right."""
     try:
         if second_factor.enter(request, person, request.POST["code"]):
-            _note_recovery_code(request, person)
+            note_recovery_code(request, person, request.POST["code"])
             return ""
     except TooManyTries as error:
         return str(error)
@@ -100,17 +102,6 @@ def _enter(request: HttpRequest, person: User) -> str:
         return UNREADABLE
     sign_in_events.failed(Act.SECOND_FACTOR_FAILED, request, person)
     return WRONG
-
-
-def _note_recovery_code(request: HttpRequest, person: User) -> None:
-    """Say how many recovery codes are left when one was used."""
-    authenticator = second_factor.of(person)
-    if authenticator is None or app_code(request.POST["code"]) is not None:
-        return
-    sign_in_events.record(Act.RECOVERY_CODE_USED, request, person)
-    left = authenticator.recovery_codes.count()
-    text = f"Recovery codes left: {left}. New ones are under Second factor, below your name."
-    messages.warning(request, text)
 
 
 def _next(request: HttpRequest) -> str:

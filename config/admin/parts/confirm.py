@@ -1,9 +1,11 @@
 """Asks for the password or a code once more, then goes on with the request."""
 
+from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from config.admin.parts.page import render
+from config.models import app_code
 from config.staff import confirmation, second_factor, sign_in_events
 from config.staff.sign_in import TooManyTries
 from integrations.audit import Act
@@ -31,11 +33,23 @@ def ask(request: HttpRequest) -> HttpResponse | None:
     return _page(request, fault)
 
 
+def note_recovery_code(request: HttpRequest, person: User, given: str) -> None:
+    """Say how many recovery codes are left when the code that was right is one of them."""
+    authenticator = second_factor.of(person)
+    if authenticator is None or app_code(given) is not None:
+        return
+    sign_in_events.record(Act.RECOVERY_CODE_USED, request, person)
+    left = authenticator.recovery_codes.count()
+    text = f"Recovery codes left: {left}. New ones are under Second factor, below your name."
+    messages.warning(request, text)
+
+
 def _check(request: HttpRequest) -> str:
     """Why the answer is refused, as a sentence; "" when it is right."""
     assert isinstance(request.user, User)
     try:
         if confirmation.check(request, request.user, request.POST[ANSWER]):
+            note_recovery_code(request, request.user, request.POST[ANSWER])
             return ""
     except (TooManyTries, SecretUnreadable) as error:
         return str(error)
