@@ -1,25 +1,27 @@
 """The admin site: its names, its menu, its overview, and the pages of no single model."""
 
 import logging
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.forms import UsernameField
 from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
 from config.admin import menu
 from config.admin.parts import badges
-from config.staff import people, second_factor, sessions, sign_in_events
+from config.staff import confirmation, people, second_factor, sessions, sign_in_events
 from config.staff.sign_in import TooManyTries, client_address, tries
 from events.receiving.grouped_log import GroupedLog
 from integrations.audit import Act
@@ -66,6 +68,24 @@ class SignIn(AdminAuthenticationForm):
         return found
 
 
+class NewPassword(AdminPasswordChangeForm):
+    """One's own new password. Tries of the present one are counted as at sign-in."""
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        person, old = self.user, str(self.cleaned_data["old_password"])
+        try:
+            if confirmation.is_password(self.request, person, old):
+                return old
+        except TooManyTries as error:
+            raise ValidationError(str(error), code="too_many_tries") from None
+        sign_in_events.failed(Act.CONFIRM_FAILED, self.request, person)
+        raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+
+
 class TypeAhead(AutocompleteJsonView):
     """What is offered while one types; a course or bundle says what is special about it."""
 
@@ -109,7 +129,12 @@ class AdmitSite(admin.AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         """Django's page; the person's other sessions end with the old password."""
-        answer = super().password_change(request, extra_context)
+        view = PasswordChangeView.as_view(
+            form_class=partial(NewPassword, request=request),
+            success_url=reverse("admin:password_change_done"),
+            extra_context=self.each_context(request) | (extra_context or {}),
+        )
+        answer = view(request)
         if answer.status_code == 302:
             person = _person(request)
             sessions.end_all(person, but=request)

@@ -31,7 +31,7 @@ def check(request: HttpRequest, person: User, answer: str) -> bool:
     if second_factor.of(person):
         right = second_factor.check(request, person, answer)
     else:
-        right = _password(request, person, answer)
+        right = is_password(request, person, answer)
     if right:
         # As after every proof of identity: a session key known before must not work after.
         request.session.cycle_key()
@@ -39,7 +39,8 @@ def check(request: HttpRequest, person: User, answer: str) -> bool:
     return right
 
 
-def _password(request: HttpRequest, person: User, answer: str) -> bool:
+def is_password(request: HttpRequest, person: User, answer: str) -> bool:
+    """Whether this is the person's password. Raises TooManyTries, counted as at sign-in."""
     account, address = person.get_username(), client_address(request)
     tries.begin(account, address)
     right = person.check_password(answer)

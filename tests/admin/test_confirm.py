@@ -7,13 +7,15 @@ from typing import Any
 
 import django.apps
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
+from django_otp import DEVICE_ID_SESSION_KEY
 
+from config.models import Authenticator
 from config.staff import confirmation, people, roles
 from integrations import credentials
-from integrations.models import Customer, Integration, Marketplace
+from integrations.models import Act, AuditEntry, Customer, Integration, Marketplace
 from tests.support import factories
 from tests.support.pages import confirmed, person, words
 from tests.support.second_factor import add, code
@@ -100,15 +102,64 @@ def test_a_person_is_added_after_the_password_and_what_was_typed_is_kept(client)
     assert (made.is_superuser, made.get_full_name()) == (True, form["name"])
 
 
-def test_a_link_for_an_owner_is_made_after_the_password_and_others_without(client):
-    for one, asks in ((person(is_superuser=True), True), (person("Viewer"), False)):
-        place = reverse("admin:auth_user_do_new_link", args=[one.pk])
-        page = client.post(place)
-        assert (ASKS in words(page)) is asks
-        page = answered(client, page, place) if asks else page
-        assert "link-field" in page.content.decode()
-        client.session.flush()
-        client.force_login(User.objects.get(username="mia@example.com"))
+@pytest.mark.parametrize("owner", [True, False])
+def test_a_link_is_made_after_the_password_alone(client, owner: bool):
+    one = person("" if owner else "Viewer", is_superuser=owner)
+    place = reverse("admin:auth_user_do_new_link", args=[one.pk])
+    page = client.post(place)
+    assert ASKS in words(page)
+    assert "link-field" in answered(client, page, place).content.decode()
+
+
+def test_a_person_is_switched_on_again_after_the_password_alone(client):
+    sam = person("Viewer", is_active=False)
+    place = reverse("admin:auth_user_do_switch_on", args=[sam.pk])
+    page = client.post(place)
+    assert not User.objects.get(pk=sam.pk).is_active
+    answered(client, page, place)
+    assert User.objects.get(pk=sam.pk).is_active
+
+
+def test_what_a_group_may_do_is_changed_after_the_password_alone(client):
+    viewer = Group.objects.get(name="Viewer")
+    before = set(viewer.permissions.all())
+    may = Permission.objects.get(codename="erase_eventlog")
+    place = reverse("admin:auth_group_change", args=[viewer.pk])
+    page = client.post(place, {"name": "Viewer", "permissions": [may.pk]})
+    assert ASKS in words(page)
+    assert set(viewer.permissions.all()) == before
+    answered(client, page, place)
+    assert set(viewer.permissions.all()) == {may}
+    client.logout()
+    client.force_login(User.objects.get(username="mia@example.com"))
+    place = reverse("admin:auth_group_delete", args=[viewer.pk])
+    page = client.post(place, {"post": "yes"})
+    assert Group.objects.filter(pk=viewer.pk).exists()
+    answered(client, page, place)
+    assert not Group.objects.filter(pk=viewer.pk).exists()
+
+
+def test_a_recovery_code_that_confirms_is_recorded_and_said(client, mia, account):
+    recovery = add(mia)[0]
+    session = client.session
+    session[DEVICE_ID_SESSION_KEY] = Authenticator.objects.get().persistent_id
+    session.save()
+    place = reverse("admin:samcart-address", args=[account.pk])
+    page = answered(client, client.post(place), place, recovery)
+    assert "Recovery codes left: 9." in words(page)
+    assert AuditEntry.objects.filter(act=Act.RECOVERY_CODE_USED).count() == 1
+
+
+def test_the_present_password_cannot_be_found_by_trying_to_change_it(client, mia):
+    place = reverse("admin:password_change")
+    form = {"new_password1": "another good one 77", "new_password2": "another good one 77"}
+    for _ in range(5):
+        assert "was entered incorrectly" in words(client.post(place, form | {"old_password": "x"}))
+    page = client.post(place, form | {"old_password": PASSWORD})
+    assert "Too many tries for this account." in words(page)
+    assert User.objects.get().check_password(PASSWORD)
+    failed = AuditEntry.objects.filter(act=Act.CONFIRM_FAILED, number=str(mia.pk))
+    assert failed.count() == 5
 
 
 def test_a_person_becomes_an_owner_after_the_password_alone(client):

@@ -6,9 +6,11 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Case, Q, When
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
+from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts.changelist import ListAdmin
+from config.admin.parts.confirm import ask
 from config.staff import roles
 from integrations import audit
 from integrations.audit import Act
@@ -62,6 +64,12 @@ class GroupAdmin(ListAdmin):
     actions = None
     sortable_by = ()
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return _asked(request) or super().changeform_view(request, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return _asked(request) or super().delete_view(request, *args, **kwargs)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Its permissions are saved here, after its name."""
         before = _told(form.instance)
@@ -82,3 +90,8 @@ class GroupAdmin(ListAdmin):
     @admin.display(description="What its people do")
     def meaning(self, group: Group) -> str:
         return roles.MEANINGS.get(group.name, "").capitalize() or "–"
+
+
+def _asked(request: HttpRequest) -> HttpResponse | None:
+    """The page that asks once more before a group is added, changed or deleted."""
+    return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None

@@ -190,7 +190,7 @@ class People(ListAdmin):
 
     def new_link(self, request: HttpRequest, person: User) -> HttpResponse:
         """A page that shows the link this once; a message would be kept with the session."""
-        if person.is_superuser and (page := ask(request)):
+        if page := ask(request):
             return page
         try:
             link = people.new_link(person)
@@ -221,6 +221,9 @@ class People(ListAdmin):
         return HttpResponseRedirect(self.home())
 
     def switch_on(self, request: HttpRequest, person: User) -> HttpResponse:
+        """With the password and the role that the person had."""
+        if page := ask(request):
+            return page
         people.switch_on(person)
         role = people.role_of(person) or "nobody who sees anything"
         self.message_user(request, f"{people.shown(person)} is on again, as {role}.")
