@@ -104,7 +104,13 @@ LEAVES: dict[str, str | tuple[set[Act], Way]] = {
     "sandbox": WORKS,
     "send_alerts": BY_ITSELF,
     "setup": (
-        {Act.PERSON_ADDED, Act.ACCOUNT_ADDED, Act.ADDRESS_REPLACED, Act.ADDRESS_SHOWN},
+        {
+            Act.PERSON_ADDED,
+            Act.LINK_MADE,
+            Act.ACCOUNT_ADDED,
+            Act.ADDRESS_REPLACED,
+            Act.ADDRESS_SHOWN,
+        },
         _setup,
     ),
     "status": SHOWS,

@@ -1,6 +1,5 @@
 """`manage.py setup`: the first run of a real installation."""
 
-import secrets
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -9,12 +8,13 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.utils import timezone
 
 from config import env_file
 from config.staff import people
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         self._write_down(PUBLIC_URL=url, TIME_ZONE=zone, **self._second_factor(options))
         call_command("migrate", verbosity=0)
         self.stdout.write("The database is ready.")
-        self._person(email)
+        self._person(email, url)
         self._account(options["samcart"], url)
         self._next_steps(url)
 
@@ -101,17 +101,26 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{file} cannot be written ({error.strerror or error}).") from None
 
-    def _person(self, email: str) -> None:
-        users = get_user_model().objects
-        if users.filter(username=people.user_name(email)).exists():
+    def _person(self, email: str, url: str) -> None:
+        person = User.objects.filter(username=people.user_name(email)).first()
+        if person is not None and person.has_usable_password():
             self.stdout.write(f"{email} can sign in already; the password stays as it is.")
             return
-        password = secrets.token_urlsafe(12)
         with transaction.atomic():
-            person = users.create_superuser(email, email=email, password=password)
-            audit.record(Act.PERSON_ADDED, person, after=people.stored(person))
-        self.stdout.write(f"{email} can sign in with the password {password}")
-        self.stdout.write("It is shown this once; change it after the first sign-in.")
+            if person is None:
+                # Without a password: one that is printed would stay the password.
+                person = User.objects.create_superuser(email, email=email)
+                audit.record(Act.PERSON_ADDED, person, after=people.stored(person))
+            try:
+                link = people.new_link(person)
+            except ValueError as error:
+                raise CommandError(str(error)) from None
+        self.stdout.write(f"{email} chooses a password, and signs in, under {url}{link.path}")
+        until = timezone.localtime(link.until)
+        self.stdout.write(
+            f"The link works once, until {until:%d %b %H:%M}, and nobody else should see it. "
+            "Another one: manage.py new_password"
+        )
 
     def _account(self, name: str, url: str) -> None:
         account, is_new = Marketplace.objects.get_or_create(name=name)
@@ -130,7 +139,8 @@ class Command(BaseCommand):
         self.stdout.write(
             "\nNext:\n"
             "1. Start Admit: .venv/bin/python manage.py up\n"
-            f"2. Sign in at {url}/admin/ and add your Thinkific site under Integrations.\n"
+            "2. Open the link above, choose a password, and add your Thinkific site under "
+            "Integrations.\n"
             "3. In SamCart add a webhook (Notify URL) with the address above, for Product "
             "Purchased,\n   Product Refunded, Subscription Canceled, Recovered and Restarted."
         )
