@@ -100,8 +100,13 @@ release: .venv-release/.installed ## Wheel, source archive, SBOM and audit of th
 	@echo "== Wheel and source archive"
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RELEASE)/python -m build --no-isolation --outdir dist . >/dev/null
 	@echo "== SBOM"
-	@$(RELEASE)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
-		--output-format JSON --output-file dist/admit-$$($(RELEASE)/python manage.py --version | cut -d' ' -f2).cdx.json
+	@# The version of pyproject.toml is dynamic, which cyclonedx-py leaves out.
+	@version=$$($(RELEASE)/python manage.py --version | cut -d' ' -f2) && \
+	sed "s/^dynamic = \[\"version\"\]/version = \"$$version\"/" pyproject.toml > .venv-release/pyproject.toml && \
+	$(RELEASE)/cyclonedx-py requirements requirements.lock --pyproject .venv-release/pyproject.toml --output-reproducible \
+		--output-format JSON --output-file dist/admit-$$version.cdx.json && \
+	$(RELEASE)/python -c 'import json, sys; sys.exit(json.load(open(sys.argv[1]))["metadata"]["component"].get("version") != sys.argv[2])' \
+		dist/admit-$$version.cdx.json $$version
 	@cd dist && sha256sum * > SHA256SUMS && ls -1
 
 .venv-release/.installed: requirements-release.lock | $(VENV)/.made
