@@ -107,7 +107,10 @@ class RequestReader(ThreadWorker):
         if data and not conn.lingering:
             self._take(conn, data)
         elif not data and conn.incoming.head_complete and not conn.lingering:
-            self._start(conn)  # broken off: the view answers so
+            before = len(conn.incoming.data)
+            conn.incoming.break_off()
+            self._bytes += len(conn.incoming.data) - before
+            self._start(conn)  # the view answers that it was broken off
         elif not data:
             self.leave(conn)
             self.end(conn)

@@ -15,14 +15,22 @@ COMPLETE = {
     "an empty body": HEAD + b"content-length: 0\r\n\r\n",
     "chunks": CHUNKED + b"3\r\nabc\r\n2;name=value\r\nde\r\n0\r\n\r\n",
     "chunks that hold what ends chunks": CHUNKED + b"5\r\n0\r\n\r\n\r\n0\r\n\r\n",
-    "chunks of another encoding": HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "chunks with trailers": CHUNKED + b"1\r\na\r\n0\r\nA: b\r\nC: d\r\n\r\n",
+    "no chunk but the last": CHUNKED + b"0\r\n\r\n",
+}
+# A body in chunks is handed on by its length.
+PLAIN = {
+    "chunks": HEAD + b"Content-Length: 5\r\n\r\nabcde",
+    "chunks that hold what ends chunks": HEAD + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
+    "chunks with trailers": HEAD + b"Content-Length: 1\r\n\r\na",
+    "no chunk but the last": HEAD + b"Content-Length: 0\r\n\r\n",
 }
 
 
-@pytest.mark.parametrize("request_", COMPLETE.values(), ids=COMPLETE)
+@pytest.mark.parametrize("name", COMPLETE)
 @pytest.mark.parametrize("step", [1, 2, 7, 10_000])
-def test_a_request_is_complete_with_its_last_byte_and_not_before(request_: bytes, step: int):
+def test_a_request_is_complete_with_its_last_byte_and_not_before(name: str, step: int):
+    request_ = COMPLETE[name]
     incoming = IncomingRequest(MOST)
     for at in range(0, len(request_) - 1, step):
         incoming.add(request_[at : min(at + step, len(request_) - 1)])
@@ -31,7 +39,7 @@ def test_a_request_is_complete_with_its_last_byte_and_not_before(request_: bytes
     incoming.add(request_[-1:])
     assert incoming.complete
     assert incoming.all_read
-    assert bytes(incoming.data) == request_
+    assert bytes(incoming.data) == PLAIN.get(name, request_)
 
 
 # The parser or the view refuses them; what matters is that nobody waits for more.
@@ -43,7 +51,14 @@ REFUSED = {
     "two lengths": HEAD + b"Content-Length: 9\r\nContent-Length: 8\r\n\r\n",
     "a length beside chunks": HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 8\r\n\r\n",
     "a body too large by its length": HEAD + b"Content-Length: 1001\r\n\r\n",
+    "chunks of another encoding": HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunks said twice": CHUNKED[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks with a space before the colon": HEAD + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": CHUNKED.replace(b"1.1", b"1.0") + b"0\r\n\r\n",
     "a chunk that is no number": CHUNKED + b"zz\r\n",
+    "a chunk with a sign before its size": CHUNKED + b"+1\r\na\r\n0\r\n\r\n",
+    "a chunk with an underscore in its size": CHUNKED + b"1_0\r\n" + b"a" * 16 + b"\r\n0\r\n\r\n",
+    "a chunk that is longer than it says": CHUNKED + b"1\r\naa\r\n0\r\n\r\n",
     "a chunk of negative size": CHUNKED + b"-5\r\n",
     "too much in one chunk": CHUNKED + b"fffff\r\n" + b"a" * 1001,
     "too much in many chunks": CHUNKED + b"200\r\n" + b"a" * 512 + b"\r\n200\r\n" + b"a" * 512,
@@ -60,11 +75,26 @@ def test_what_will_be_refused_is_waited_for_no_longer(request_: bytes):
     assert not incoming.all_read
 
 
-def test_a_second_request_behind_the_first_is_seen():
+@pytest.mark.parametrize("first", ["a body by its length", "chunks"])
+def test_a_second_request_behind_the_first_is_seen(first: str):
     incoming = IncomingRequest(MOST)
-    incoming.add(COMPLETE["a body by its length"] + b"GET / HTTP/1.1\r\n")
+    incoming.add(COMPLETE[first] + b"GET / HTTP/1.1\r\n")
     assert incoming.complete
     assert not incoming.all_read
+
+
+@pytest.mark.parametrize("end", [b"zz\r\n", b"1\r\naa\r\n", b"1\r", b""])
+def test_of_many_small_chunks_none_is_left_to_a_parser_that_copies_the_rest_for_each(end: bytes):
+    incoming = IncomingRequest(MOST)
+    incoming.add(CHUNKED + b"1\r\na\r\n" * 300 + end)
+    incoming.break_off()
+    assert bytes(incoming.data) == CHUNKED + end
+
+
+def test_chunks_that_are_too_much_are_refused_by_a_length_alone():
+    incoming = IncomingRequest(MOST)
+    incoming.add(CHUNKED + b"1\r\na\r\n" * (MOST + 1))
+    assert bytes(incoming.data) == HEAD + b"Content-Length: 1001\r\n\r\n"
 
 
 def test_a_sender_that_waits_for_a_word_is_seen_and_its_header_is_taken_out():
