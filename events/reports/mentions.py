@@ -7,11 +7,11 @@ compares it with the models, so that no new column is forgotten.
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
-from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
 from django.db.models import JSONField, Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Now
 
@@ -191,11 +191,12 @@ def text_of(delivery: Delivery) -> str:
 
 def _in_sessions(redactor: Redactor) -> Iterator[Mention]:
     """A message that was not shown yet may name the person."""
-    for session in Session.objects.order_by("pk").iterator(PAGE):
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    for session in store.get_model_class().objects.order_by("pk").iterator(PAGE):
         data = session.get_decoded()
         if any(redactor.mentions(text) for text in _texts(data)):
             cleared = {key: value for key, value in data.items() if key != "_messages"}
-            without = {"session_data": SessionStore().encode(redactor.data(cleared))}
+            without = {"session_data": store().encode(redactor.data(cleared))}
             yield Mention(session, {"session": redactor.parts(data)}, without)
 
 

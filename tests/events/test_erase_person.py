@@ -15,12 +15,12 @@ from django.conf import settings as django_settings
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.contrib.sessions.backends.db import SessionStore
 from django.core import serializers
 from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
 from django.utils import timezone
 
+from config.staff.session_store import SessionStore
 from events.access import by_hand, erasures
 from events.access.by_hand import Author
 from events.models import (
