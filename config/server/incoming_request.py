@@ -123,7 +123,7 @@ class IncomingRequest:
         end = self.data.find(b"\r\n\r\n", line)
         if end < 0:
             return len(self.data) > line + LONGEST_HEAD and self._is_malformed()
-        self._become_plain(len(self._body), self._body + self.data[end + 4 :])
+        self._become_plain(len(self._body), bytes(self._body + self.data[end + 4 :]))
         return True
 
     def _is_too_large(self) -> bool:
