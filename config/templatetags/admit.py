@@ -15,6 +15,7 @@ from config.admin.parts import badges, buttons, changed
 register = template.Library()
 
 register.filter("when", badges.when)
+register.filter("ago", badges.ago)
 register.filter("breakable", badges.breakable)
 register.filter("as_text", badges.legible)
 register.filter("badge", badges.badge)

@@ -73,7 +73,7 @@ class ActionAdmin(ReadOnly):
     @admin.display(description="Received")
     def received(self, run: RuleRun) -> SafeString:
         # What the list is sorted and filtered by: each log has an index for it.
-        return badges.when(run.received_at)
+        return badges.ago(run.received_at)
 
     @admin.display(description="Action")
     def what(self, run: RuleRun) -> SafeString:
@@ -85,14 +85,7 @@ class ActionAdmin(ReadOnly):
 
     @admin.display(description="Customer")
     def who(self, run: RuleRun) -> SafeString | str:
-        if run.customer is None:
-            return "–"
-        address = reverse("admin:integrations_customer_change", args=[run.customer.pk])
-        return format_html(
-            '<a href="{}">{}</a>',
-            address,
-            badges.breakable(badges.brief(run.customer.readable_email)),
-        )
+        return badges.person(run.customer) if run.customer else "–"
 
     @admin.display(description="Result")
     def result(self, run: RuleRun) -> SafeString:

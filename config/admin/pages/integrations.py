@@ -146,7 +146,7 @@ class IntegrationAdmin(ListAdmin):
         )
 
     def last_refreshed(self, integration: Integration) -> SafeString:
-        return badges.when(integration.refreshed_at, "Never" if _has_catalog(integration) else NONE)
+        return badges.ago(integration.refreshed_at, "Never" if _has_catalog(integration) else NONE)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Integration)
