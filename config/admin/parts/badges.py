@@ -136,6 +136,13 @@ def rule_line(rule: Rule) -> SafeString:
     )
 
 
+def run_line(run: RuleRun) -> SafeString:
+    """What an action does: "Enroll in Course Two"."""
+    what = run.spec.in_short
+    name = breakable(brief(run.destination_name))
+    return format_html(what[:1].upper() + what[1:], name=name)
+
+
 def outside(run: RuleRun) -> str:
     """How sentences name what the run calls: "Thinkific", "the receiver"."""
     return APPS[run.spec.app].outside
