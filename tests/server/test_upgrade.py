@@ -139,9 +139,12 @@ def test_what_was_there_is_there_and_what_is_new_is_empty(first_release):
         assert (there.unlisted_at, there.gone_at, there.by_hand) == (unlisted_at, None, False)
 
 
-def test_the_roles_are_made_and_made_again_without_harm(first_release):
+@pytest.mark.first_database
+def test_an_empty_installation_gets_its_roles_and_has_no_history(first_release):
     Group.objects.all().delete()
     upgrade()
+    assert history.unread() is None
+    assert not History.objects.exists()
     held = {
         group.name: {
             f"{each.content_type.app_label}.{each.codename}"
@@ -178,6 +181,7 @@ def test_an_old_event_without_a_usable_address_is_found_by_what_was_sent(first_r
         assert list(activity_search.events(EventLog.objects.all(), typed)) == [found], typed
 
 
+@pytest.mark.first_database
 def test_who_is_known_on_a_site_and_who_may_look_there_stay_when_the_model_is_renamed(
     first_release,
 ):
@@ -326,12 +330,7 @@ def test_the_ledger_reads_what_happened_before_it_and_changes_nothing_else(befor
     assert [grant.order_id for grant in Grant.objects.stranded()] == ["2"]
 
 
-def test_an_installation_without_events_has_no_history(before_the_ledger):
-    upgrade()
-    assert history.unread() is None
-    assert not History.objects.exists()
-
-
+@pytest.mark.first_database
 def test_a_rule_that_ended_access_with_a_purchase_or_a_course_still_ends_all_of_it(
     before_the_ledger,
 ):
