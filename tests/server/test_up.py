@@ -16,8 +16,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from config.management.commands import up
-from config.server.supervisor import forget_old_clusters
 from events.models import Worker
+from events.worker import scheduler
 from integrations.thinkific.sandbox import SAMPLE_KEY, Fault, Sandbox, School
 from tests.support import live
 from tests.support.postgres import free_port
@@ -214,7 +214,7 @@ def test_clusters_of_long_ago_are_forgotten_and_later_ones_tell_when_a_worker_wa
         ago = now - timedelta(hours=hours)
         Worker.objects.create(name=f"seen {hours}", seen_at=ago, started_at=ago)
         Worker.objects.create(name=f"never seen {hours}", started_at=ago)
-    forget_old_clusters()
+    scheduler.forget_old()
     assert set(Worker.objects.values_list("name", flat=True)) == {
         "seen 1",
         "seen 23",
