@@ -1,4 +1,4 @@
-"""What the demo shows: a school, a shop, a receiver, their rules, a purchase and a refund."""
+"""The demo's contents: a school, a shop, a receiver, their rules, a purchase and a refund."""
 
 import http.client
 import os
@@ -35,7 +35,7 @@ PAIRS = [
 class Story:
     """The demo, step by step.
 
-    `right` tells whether the school and the receiver ended up as they must, None before the end of
+    `right` is whether the school and the receiver ended up as they must, None before the end of
     the story.
     """
 
@@ -73,7 +73,9 @@ class Story:
             )
         self._connect_receiver()
         get_user_model().objects.create_superuser("admin", password=self._password)
-        self._say("This is a demo: Thinkific is a sandbox on this machine, nobody is enrolled.")
+        self._say(
+            "This is a demo: Thinkific is a sandbox on this machine, no real student is enrolled."
+        )
         self._say(f"1. Art Academy is connected: {changes.sentence()}")
         self._say(f"   Refund desk, a Notify URL, is connected: {self._receiver.url}")
         for rule in Rule.objects.order_by("pk"):
@@ -90,7 +92,7 @@ class Story:
         self._say("All of it is right." if self.right else "Something went wrong.")
 
     def invite(self) -> None:
-        """Where to look at it."""
+        """Where to see it."""
         self._say("")
         self._say(f"Look at it: {settings.PUBLIC_URL}/admin/")
         self._say(f"   user admin, password {self._password}")

@@ -1,4 +1,4 @@
-"""Reading one setting at a time, each fault as a sentence that names the setting."""
+"""Reads one setting at a time; each fault is a sentence that names the setting."""
 
 import datetime
 import ipaddress
@@ -101,7 +101,7 @@ class Reader:
         return int(value)
 
     def days(self, name: str, *, default: int) -> int:
-        """For how many days something is kept; 0 is for ever."""
+        """The number of days that something is kept; 0 is forever."""
         value = self.text(name, default=str(default))
         digits = value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER
         if not digits or int(value) > MAX_DAYS:

@@ -33,12 +33,12 @@ NO_SPOOL = "The spool folder takes no file: what the database cannot take would 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 _one_at_a_time = threading.Lock()
-# When it was proved last, in monotonic seconds, and with what answer.
+# When it was last checked, in monotonic seconds, and the answer.
 _proved = float("-inf"), ""
 
 
 def answer_first(get_response: GetResponse) -> GetResponse:
-    """Middleware: what watches the server calls it by its number, not by an allowed host."""
+    """Middleware: monitors call the server by its IP address, which is not an allowed host."""
     views = {"/healthz": alive, "/readyz": ready, "/metrics": metrics.show}
 
     def answer(request: HttpRequest) -> HttpResponse:
@@ -161,6 +161,6 @@ def _of_spool() -> str:
 def _of_room() -> Iterator[str]:
     for what, folder in disk.folders().items():
         if not folder.is_dir():
-            continue  # told already
+            continue  # reported already
         if shutil.disk_usage(folder).free < settings.READY_FREE_MB * 1024 * 1024:
             yield f"Less than {settings.READY_FREE_MB} MB are free on the disk of {what}."

@@ -1,4 +1,4 @@
-"""Customers' data on the disk: for the user that runs Admit, and for nobody else.
+"""Customers' data on the disk: readable by the user that runs Admit alone.
 
 New files are private by the umask that config.settings sets for every command. Those that an
 earlier version left open to others are closed here.
@@ -16,7 +16,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def tighten() -> None:
-    """Take the rights of other users away; what cannot be changed is told in the log."""
+    """Take away other users' rights; logs what cannot be changed."""
     for path in _ours():
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -29,7 +29,7 @@ def tighten() -> None:
 
 
 def _ours() -> Iterator[Path]:
-    # A folder of the owner's choice may hold other things, and be meant for others.
+    # A folder that the owner chose may hold other things for other users.
     kept = [Path(folder) for folder in (settings.SPOOL_DIR, settings.BACKUP_DIR)]
     yield from (folder for folder in (settings.BASE_DIR / "var", *kept) if folder.is_dir())
     for folder in kept:
@@ -39,5 +39,5 @@ def _ours() -> Iterator[Path]:
     database = settings.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:
         file = Path(str(database["NAME"]))
-        # With what SQLite keeps beside it, and copies that were named after it.
+        # With SQLite's files beside it, and copies that carry its name.
         yield from file.parent.glob(f"{file.name}*")

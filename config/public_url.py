@@ -5,14 +5,14 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-# Names that mean this machine or its own network wherever they are asked for.
+# Names that mean this machine or its own network on every machine.
 LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan")
 
 
 def problem() -> str:
     """Why SamCart cannot reach PUBLIC_URL, as a sentence; "" when it can, and in the demo.
 
-    It is told by the address alone: nothing is called.
+    Judged by the address alone: nothing is called.
     """
     url = settings.PUBLIC_URL
     host = urlsplit(url).hostname or ""

@@ -1,4 +1,4 @@
-"""What each log line says of the request that is being answered: its id, and who asks."""
+"""What each log line says about its request: the id, and the client's address."""
 
 import secrets
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def identify(get_response: GetResponse) -> GetResponse:
 
     def answer(request: HttpRequest) -> HttpResponse:
         number = secrets.token_hex(8)
-        # Found out when a line is written: most requests write none.
+        # Worked out when a line is written: most requests write none.
         token = of_request.set(lambda: {"request_id": number, "client": client_address(request)})
         try:
             response = get_response(request)

@@ -1,10 +1,10 @@
-"""What a browser may do with our pages: load from this server alone, and be framed by nobody."""
+"""What a browser may do with our pages: load from this server alone, and never be framed."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-# Strangers' text is escaped everywhere; should that fail once, no script of theirs runs.
+# Strangers' text is escaped everywhere; if that fails once, still no script of theirs runs.
 POLICY = "; ".join(
     [
         "default-src 'self'",

@@ -16,7 +16,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = __version__
 
 # Databases and spooled events hold customers' data: no other user of the machine may read them.
-# Set here because every command, web process and worker comes by.
+# Set here because every command, web process and worker loads this file.
 os.umask(0o077)
 
 env_file.load()
@@ -31,29 +31,31 @@ DEMO = env.flag("ADMIT_DEMO", default=False)
 PUBLIC_URL = env.web_address("PUBLIC_URL", default="http://127.0.0.1:8000")
 ALLOWED_HOSTS = [*env.words("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")]
 ALLOWED_HOSTS.append(urlsplit(PUBLIC_URL).hostname or "")
+# A form whose token does not fit gets a page in our frame.
+CSRF_FAILURE_VIEW = "config.admin.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", default="")
 if PUBLIC_URL.startswith("https://"):
     CSRF_TRUSTED_ORIGINS.append(PUBLIC_URL)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    # Browsers take a cookie of such a name by https only, and from this very host.
+    # Browsers accept a cookie with this prefix over https only, and from this host alone.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
-    # What a proxy passes on as http goes to the public address; webhooks and probes never do.
+    # Requests that came by http are redirected to the public address; webhooks and probes never.
     SECURE_SSL_REDIRECT, SECURE_SSL_HOST = True, urlsplit(PUBLIC_URL).netloc
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("HSTS_SUBDOMAINS", default=True)
-# Whether browsers carry the name in their own lists is for the owner of the domain to say.
+# Preloading into browsers' own lists is the domain owner's decision.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
-# Whose X-Forwarded-For tells the address of who signs in.
+# Proxies whose X-Forwarded-For is believed for the address of a sign-in.
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", default="127.0.0.0/8,::1")
-# A session ends after so long without use, and at the latest so long after signing in.
+# A session ends after this long without use, and at the latest this long after sign-in.
 SESSION_COOKIE_AGE = 3600 * env.whole("SESSION_IDLE_HOURS", default=8, at_least=1)
 SESSION_MAX_AGE = 24 * 3600 * env.whole("SESSION_MAX_DAYS", default=14, at_least=1)
 SESSION_ENGINE = "config.staff.session_store"
-# In no cookie: what they say names customers.
+# Not in a cookie: messages name customers.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
-# Everybody then sets one up after the first password, and does nothing before.
+# When on, each person sets one up right after the first password, before anything else.
 REQUIRE_SECOND_FACTOR = env.flag("REQUIRE_SECOND_FACTOR", default=False)
 
 INSTALLED_APPS = [
@@ -75,7 +77,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.request_log.identify",
-    # Before what follows: a redirect or a 400 by a later one would lose SamCart's only POST.
+    # First: a redirect or a 400 by a later one would lose SamCart's only POST.
     "events.receiving.views.receive_first",
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
@@ -92,7 +94,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-# While an update migrates, the web server takes the webhook alone and asks no database.
+# While an update migrates, the web server takes the webhook alone, without the database.
 RECEIVE_ONLY = env.flag("ADMIT_RECEIVE_ONLY", default=False)
 if RECEIVE_ONLY:
     first = MIDDLEWARE.index("events.receiving.views.receive_first") + 1
@@ -116,7 +118,7 @@ TEMPLATES = [
     }
 ]
 
-# Who is told of problems, and of which, is set on the Alerts page.
+# The Alerts page sets who hears of which problems.
 _mail = env.mail_server("EMAIL_URL")
 EMAIL_HOST = _mail["EMAIL_HOST"]
 EMAIL_PORT = _mail.get("EMAIL_PORT") or 25
@@ -137,7 +139,7 @@ CALL_DEADLINE_SECONDS = 20 * _scale
 TASK_SECONDS = max(2, round(60 * _scale))
 QUEUE_RETRY_SECONDS = max(LEASE_SECONDS + 1, round(300 * _scale))
 LOCK_SECONDS = max(1.0, 10 * _scale)
-# So often somebody looks for what is wrong.
+# Seconds between looks for problems.
 ALERT_SECONDS = max(1.0, 60 * _scale)
 
 DATABASES: dict[str, dict[str, Any]] = {
@@ -145,29 +147,29 @@ DATABASES: dict[str, dict[str, Any]] = {
         "DATABASE_URL", default=BASE_DIR / "var" / "admit.sqlite3", lock_seconds=LOCK_SECONDS
     )
 }
-# What the database does not take within so many seconds in all goes to the spool.
+# A delivery that the database does not store within this many seconds goes to the spool.
 STORE_SECONDS = 3.0
-# So long an answer of /readyz stands, however often it is asked for.
+# Seconds for which /readyz repeats its last answer.
 READY_SECONDS = 1.0
 SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
-# Keyed hashes of the erased, kept beside the database: a restored one does not know them.
+# Keyed hashes of erased people, outside the database: a restored one does not have them.
 ERASED_FILE = env.folder("ERASED_FILE", default=BASE_DIR / "var" / "erased.jsonl")
 # Where `manage.py backup` puts its files.
 BACKUP_DIR = env.folder("BACKUP_DIR", default=BASE_DIR / "var" / "backups")
-# When `manage.py up` makes one each day, None for never.
+# The time at which `manage.py up` makes one each day; None for never.
 BACKUP_AT = env.clock("BACKUP_AT")
-# For so many days and then weeks the newest one is kept.
+# The newest of each of this many days, and then weeks, is kept.
 BACKUP_KEEP = env.pair("BACKUP_KEEP", default="7,4")
 BACKUP_RECIPIENT = env.recipients("BACKUP_RECIPIENT")
-# With less room on a disk that Admit writes to, /readyz says so.
+# With less room on a disk that Admit writes to, /readyz reports it.
 READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
-# Held on the disks that Admit writes to, and given up when one is full; 0 is none.
+# Reserved on the disks that Admit writes to, and freed when one is full; 0 is none.
 BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
-# Who shows it may read /metrics; without one there is no such page.
+# Callers with this token may read /metrics; without one there is no such page.
 METRICS_TOKEN = env.token("METRICS_TOKEN")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# As NIST SP 800-63B-4 and OWASP ASVS 5.0 have it: long, known to nobody, and of any signs.
+# As NIST SP 800-63B-4 and OWASP ASVS 5.0 ask: long, not known to be stolen, any characters.
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
@@ -178,7 +180,7 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": "config.staff.passwords.OwnWordsValidator"},
     {"NAME": "config.staff.passwords.BreachedPasswordValidator"},
 ]
-# A new password is then looked up there, by the first five characters of its digest.
+# New passwords are looked up there, by the first five characters of their digest.
 CHECK_BREACHED_PASSWORDS = env.flag("CHECK_BREACHED_PASSWORDS", default=False)
 BREACHED_PASSWORDS_URL = env.web_address(
     "BREACHED_PASSWORDS_URL", default="https://api.pwnedpasswords.com", path=True
@@ -190,7 +192,7 @@ USE_TZ = True
 USE_I18N = True
 
 STATIC_URL = "static/"
-# Files are served from where they lie, so that no collectstatic step can be forgotten.
+# Files are served in place, so that no collectstatic step can be forgotten.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
@@ -204,31 +206,31 @@ THINKIFIC_API_URL = env.web_address(
 )
 THINKIFIC_CALLS_PER_MINUTE = env.whole("THINKIFIC_CALLS_PER_MINUTE", default=110, at_least=0)
 THINKIFIC_TEXT_FIELD_TYPES = env.words("THINKIFIC_TEXT_FIELD_TYPES", default="text")
-# A Notify URL may then begin with http:// and lead into a private network or to this machine.
+# When on, a Notify URL may use http:// and point to a private network or this machine.
 ALLOW_PRIVATE_NOTIFY_URLS = env.flag("ALLOW_PRIVATE_NOTIFY_URLS", default=False)
-# More accesses than this that are to end at one site within an hour wait for a person; 0: none do.
+# When more accesses than this are to end at one site in an hour, they wait for a person; 0: off.
 ENDINGS_AN_HOUR = env.whole("ENDINGS_AN_HOUR", default=100, at_least=0)
 DELINQUENT_IS_CANCELED = env.flag("DELINQUENT_IS_CANCELED", default=True)
 RETRY_DELAYS = env.seconds(
     "RETRY_DELAYS", default="0,30,120,600,1800,3600,10800,21600,43200,43200,86400,86400"
 )
-# What is older is removed, a little at a time. Chargebacks come for up to half a year.
+# Older rows are removed in small steps. Chargebacks come for up to half a year.
 KEEP_PAYLOADS_DAYS = env.days("KEEP_PAYLOADS_DAYS", default=180)
 KEEP_EXCHANGES_DAYS = env.days("KEEP_EXCHANGES_DAYS", default=90)
 KEEP_EVENTS_DAYS = env.days("KEEP_EVENTS_DAYS", default=1095)
 KEEP_AUDIT_DAYS = env.days("KEEP_AUDIT_DAYS", default=1095)
-# Called every so many seconds while all is well; it alarms somebody when the calls stay away.
+# Called at this interval while all is well; the service behind it alarms when the calls stop.
 PING_URL = env.called_address("PING_URL")
 PING_SECONDS = env.whole("PING_SECONDS", default=60, at_least=1)
-# Once an hour Admit posts an event to its own public address, and looks what comes of it.
+# Once an hour Admit posts an event to its own public address and follows it.
 CANARY = env.flag("CANARY", default=False)
 CANARY_SECONDS = 60 * _scale
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", default=2, at_least=1)
 HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
-# On SQLite two workers would only wait for each other: one carries out more (measured).
+# On SQLite two workers only wait for each other: one is faster (measured).
 _on_sqlite = "sqlite" in DATABASES["default"]["ENGINE"]
 WORKER_PROCESSES = env.whole("WORKER_PROCESSES", default=1 if _on_sqlite else 2, at_least=1)
-# So many calls may be under way in one process: a site that drips must not keep others waiting.
+# Calls in flight in one process: a slow site must not keep others waiting.
 WORKER_THREADS = 64
 # django-q2 carries wake-ups only. Each value is one that was measured to serve them best:
 # no second delivery of a task that runs, no endless repeat of one that fails, no stored
@@ -275,15 +277,15 @@ LOGGING = {
             "filters": ["hide_hook_secrets"],
         }
     },
-    # The demo tells its story itself.
+    # The demo prints its own story.
     "root": {"handlers": ["stderr"], "level": "WARNING" if DEMO else "INFO"},
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "django.request": {"level": "ERROR"},
-        # It tells each call's path, and a page's path may hold a search for an e-mail.
+        # It logs each call's path, and a page's path may hold a search for an e-mail.
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        # It quotes whole addresses, and an address may hold an e-mail.
+        # It quotes whole URLs, and a URL may hold an e-mail.
         "urllib3": {"level": "ERROR"},
     },
 }

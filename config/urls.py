@@ -1,4 +1,4 @@
-"""Addresses: the webhook, the admin, and two for what watches the server."""
+"""Addresses: the webhook, the admin, and those for monitors."""
 
 from django.contrib import admin
 from django.urls import path
@@ -6,6 +6,11 @@ from django.views.generic import RedirectView
 
 from config import health, metrics
 from events.receiving.views import receive
+
+handler400 = "config.admin.errors.bad_request"
+handler403 = "config.admin.errors.forbidden"
+handler404 = "config.admin.errors.not_found"
+handler500 = "config.admin.errors.broken"
 
 urlpatterns = [
     # All five are answered before any routing, by events.receiving.views.receive_first and

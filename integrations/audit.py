@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Model
 
 from integrations.audit_values import Values, shown, stored, values, whole
@@ -202,8 +202,8 @@ def forget(
 def remove(pks: Iterable[int]) -> int:
     """Delete entries that are too old, for the housekeeping alone. Inside a transaction."""
     with _unlocked(AuditUnlock.Reason.RETENTION):
-        rows = AuditEntry.objects.filter(pk__in=list(pks))
-        return rows._raw_delete(connection.alias)
+        _, removed = AuditEntry.objects.filter(pk__in=list(pks)).delete()
+        return removed.get(AuditEntry._meta.label, 0)
 
 
 def _any_of(texts: Iterable[str]) -> re.Pattern[str]:

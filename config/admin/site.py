@@ -30,7 +30,7 @@ _refused = GroupedLog(lambda count: log.warning("sign_ins_refused", extra={"coun
 
 
 class SignIn(AdminAuthenticationForm):
-    """By e-mail, which is the user name of everybody here."""
+    """By e-mail, which is everyone's user name here."""
 
     username = UsernameField(
         label="E-mail", widget=forms.TextInput(attrs={"autofocus": True, "inputmode": "email"})
@@ -78,13 +78,13 @@ class AdmitSite(admin.AdminSite):
     login_form = SignIn
     site_header = site_title = "Admit"
     index_title = "Overview"
-    # The admin is the product itself: there is no other site to view.
+    # The admin is the product: there is no other site to view.
     site_url = None
     # Our menu takes its place.
     enable_nav_sidebar = False
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Who has a second factor, or has to have one, comes in by it alone."""
+        """A person who has a second factor, or must have one, gets in with it alone."""
         return super().has_permission(request) and second_factor.passed(request)
 
     @method_decorator(never_cache)
@@ -144,6 +144,6 @@ class AdmitSite(admin.AdminSite):
 
 
 def _person(request: HttpRequest) -> User:
-    """Who is signed in; only for views that nobody else comes to."""
+    """The signed-in person; only for views that require one."""
     assert isinstance(request.user, User)
     return request.user

@@ -19,7 +19,7 @@ from config.backup.errors import BackupError
 MANIFEST = "manifest.json"
 SPOOL = "spool"
 COMPRESSION = 6
-NOT_OURS = "is no backup of Admit, or it is damaged. Take another one."
+NOT_OURS = "is not a backup of Admit, or it is damaged. Use another one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Backup:
 
 
 def fingerprints(made_at: str) -> list[str]:
-    """One for each of FIELD_ENCRYPTION_KEYS, which tells whether a backup of that time knew it."""
+    """One for each of FIELD_ENCRYPTION_KEYS, to see whether a backup of that time knew it."""
     text = f"Admit's backup of {made_at}".encode()
     keys = settings.FIELD_ENCRYPTION_KEYS
     return [hmac.new(key.encode(), text, hashlib.sha256).hexdigest()[:32] for key in keys]
@@ -57,7 +57,7 @@ def fingerprints(made_at: str) -> list[str]:
 def write(
     file: Path, manifest: Manifest, database: Path, spooled: Iterable[Path], recipients: list[Any]
 ) -> None:
-    """Write the new file. The size of its parts does not matter to the memory that this takes."""
+    """Write the new file. Uses the same memory however large the parts are."""
     with (
         sealing.writing(file, recipients) as out,
         gzip.GzipFile(fileobj=out, mode="wb", compresslevel=COMPRESSION) as compressed,
@@ -97,7 +97,7 @@ def _decrypted(file: Path, folder: Path, identity: Path | None) -> Path:
 def _unpacked(file: Path, folder: Path) -> Backup:
     parts = folder / "parts"
     with tarfile.open(file, mode="r:gz") as tar:
-        # The filter refuses whatever would end up outside of the folder.
+        # The filter refuses anything that would land outside the folder.
         tar.extractall(parts, filter="data")
     manifest = Manifest(**json.loads((parts / MANIFEST).read_text(encoding="utf-8")))
     (database,) = parts.glob("database.*")

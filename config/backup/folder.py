@@ -30,7 +30,7 @@ class Kept:
 
 @contextlib.contextmanager
 def working() -> Iterator[Path]:
-    """A private folder on the disk of the backups, for one process at a time; gone afterwards.
+    """A private folder on the disk of the backups, for one process at a time; removed afterward.
 
     What a killed process left in one goes as well. Raises BackupError while another one works.
     """
@@ -41,7 +41,7 @@ def working() -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BackupError(
-                "Another backup or restore is under way. Try again when it is done."
+                "Another backup or restore is running. Try again when it is done."
             ) from None
         for left in folder.glob(f"{WORK}*"):
             shutil.rmtree(left, ignore_errors=True)

@@ -21,7 +21,7 @@ def make() -> Path:
     """
     made_at = datetime.now(UTC).replace(microsecond=0)
     with folder.working() as room:
-        # Before the database: what is brought in meanwhile is then in both, and stored once.
+        # Before the database: a file read in meanwhile is then in both, and stored once.
         spooled = _copy_of_spool(room / archive.SPOOL)
         engine = engines.ours()
         database = room / engine.FILE

@@ -18,7 +18,7 @@ from config.backup.errors import BackupError
 from config.backup.rows import Query, counts
 
 FILE = "database.dump"
-# Who restores owns what comes of it.
+# The user that restores owns the tables.
 _OURS = ["--no-owner", "--no-privileges"]
 
 
@@ -86,7 +86,7 @@ def replace(file: Path, *, tables: list[str]) -> None:
             taking.stdin.flush()
             with _piped(restore, stdout=taking.stdin) as giving:
                 said = _said(giving)
-            # By SIGPIPE it ends because psql has; that one knows why.
+            # SIGPIPE means that psql ended first; psql knows why.
             if giving.returncode not in (0, -signal.SIGPIPE):
                 taking.kill()  # before its input ends, so that it commits nothing
                 raise BackupError(f"pg_restore failed, and nothing was changed: {said}")
@@ -134,7 +134,7 @@ def _password() -> str:
 
 
 def _env() -> dict[str, str]:
-    # Not among the words, which every user of the machine can read.
+    # Not among the arguments, which every user of the machine can read.
     quiet = {"PGOPTIONS": "-c client_min_messages=warning"}
     return os.environ | quiet | ({"PGPASSWORD": _password()} if _password() else {})
 

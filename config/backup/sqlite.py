@@ -37,7 +37,7 @@ def opened(file: Path) -> Iterator[Query]:
 
 
 def problems(query: Query) -> list[str]:
-    """What SQLite finds wrong with the file, none when it is whole."""
+    """What SQLite finds wrong with the file; none when it is intact."""
     try:
         found = [str(row[0]) for row in query("PRAGMA integrity_check(10)")]
         orphans = len(query("PRAGMA foreign_key_check"))

@@ -1,12 +1,12 @@
-"""The database engine for PostgreSQL: a thread with limited patience does not wait for ever.
+"""The database engine for PostgreSQL: a thread may set a limit on how long it waits.
 
-Neither the server's time limits nor TCP's help against a server that stands still: it runs no
-clock, and its kernel goes on answering. So the wait itself ends, on our side. What was sent may
-still be carried out later; a caller that sets a limit must be able to tell by a key of its own.
+A frozen server enforces no time limit of its own, and TCP does not notice it, because its kernel
+still answers. So the wait ends on our side. The statement may still be carried out later: a caller
+that sets a limit needs a key of its own to find out.
 
-The other way round the server helps: it ends a transaction in which we have stood still for longer
-than a lease, so that a machine that is frozen or cut off in the middle of a write bars no other.
-A migration may compute for longer than that between two statements, and is not ended.
+The server in turn ends a transaction that has been idle for longer than a lease, so that a machine
+that is frozen or cut off in the middle of a write does not block the others. A migration may
+compute for longer than that between two statements, and is not ended.
 """
 
 from typing import Any, Self, TypeVar
@@ -21,15 +21,15 @@ from psycopg.abc import PQGen
 
 from integrations import database_timeout
 
-# psycopg and libpq wait at least so long for a new connection, whatever they are told.
+# psycopg and libpq wait at least this long for a new connection, whatever is set.
 SHORTEST_CONNECT = 2
-# A plan is kept from the third time on; before, each asking of a new connection would cost more.
+# Plans are kept from the third use on; earlier, each first use on a new connection costs more.
 KEPT_AFTER = 2
 Found = TypeVar("Found")
 
 
 class Connection(psycopg.Connection[Any]):
-    """Each wait for the server ends with the patience of the thread."""
+    """Each wait for the server ends at the thread's limit."""
 
     def wait(self, gen: PQGen[Found], interval: float = 0.1, timeout: float | None = None) -> Found:
         if timeout is None and database_timeout.limited():
@@ -37,7 +37,7 @@ class Connection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, timeout)
         except errors.IdleInTransactionSessionTimeout as error:
-            # psycopg calls it an internal error, but it is a connection that was lost.
+            # psycopg calls it an internal error; it is a lost connection.
             raise psycopg.OperationalError(str(error)) from error
 
 
@@ -52,7 +52,7 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's, with such connections, which also keep the plans of what is asked often."""
+    """Django's, with such connections, which also keep the plans of frequent statements."""
 
     SchemaEditorClass = SchemaEditor
 
@@ -81,6 +81,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 raise OperationalError("no time is left to connect again")
             conn_params = {**conn_params, "connect_timeout": int(database_timeout.left())}
         connection = super().get_new_connection(conn_params)
-        connection.__class__ = Connection  # Django does not ask which class it shall make
+        connection.__class__ = Connection  # Django offers no way to choose the class
         connection.prepare_threshold = KEPT_AFTER
         return connection

@@ -1,8 +1,8 @@
-"""A child of `manage.py up`: a web server, the worker cluster or a command, on a leash.
+"""A child of `manage.py up`: a web server, the worker cluster or a command, tied to its parent.
 
 `python -m config.server.child web|pages|cluster|alerts|backup|migrate`. The parent holds the other
-end of a pipe; when it dies, however suddenly, the pipe ends and the child takes its whole process
-group along.
+end of a pipe. When the parent dies, even by SIGKILL, the pipe ends, and the child ends with its
+whole process group.
 """
 
 import gc
@@ -28,18 +28,18 @@ COMMANDS = {
 # The two ends of `hand_over`, as numbers of open files.
 HAND_OVER = "ADMIT_HAND_OVER"
 TAKE_OVER = "ADMIT_TAKE_OVER"
-# The setting by which the web server asks no database.
+# With this setting the web server does not use the database.
 RECEIVE_ONLY = "ADMIT_RECEIVE_ONLY"
-# More than the longest head of a request, of which several wait for a busy program.
+# More than the longest request head; several of them wait for a busy program.
 HAND_OVER_BYTES = 256 * 1024
-# Of both web servers.
+# For both web servers.
 COMMON: dict[str, Any] = {
-    "preload_app": True,  # the workers share the memory of what is imported once
+    "preload_app": True,  # the workers share the memory of modules imported before the fork
     # config.server.web_workers has limits of its own, which keep accepting.
     "worker_connections": 4000,
     "timeout": 60,
     "graceful_timeout": 15,
-    # Newer versions open a socket for commands in the home folder; nobody here uses it.
+    # Newer versions open a command socket in the home folder; Admit does not use it.
     "control_socket_disable": True,
     "loglevel": "warning",
     "logger_class": "config.logging.GunicornLogger",
@@ -51,7 +51,7 @@ def main(program: str) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     leash = int(os.environ.pop(LEASH))
     _put_on(leash)
-    # Each process watches for itself: the main one may have been killed before the parent.
+    # Each process watches the pipe itself: the main one may have been killed before the parent.
     os.register_at_fork(after_in_child=lambda: _put_on(leash))
     programs = {"web": _web, "pages": _pages, "cluster": _cluster}
     if program in programs:
@@ -78,7 +78,7 @@ def _put_on(leash: int) -> None:
 
 
 def _die_with_parent(leash: int) -> None:
-    os.read(leash, 1)  # nothing is ever written: it returns when the parent is gone
+    os.read(leash, 1)  # nothing is ever written: this returns when the parent is gone
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
@@ -121,7 +121,7 @@ def _pages() -> None:
         workers=1,
         worker_class="config.server.web_workers.PageWorker",
         threads=8,
-        # The next request may be for the webhook, and must not come to this process.
+        # The next request may be for the webhook, which this process must not take.
         keepalive=0,
         proc_name="admit-pages",
     )
@@ -149,7 +149,7 @@ def _serve(**options: Any) -> None:
 
 
 def _set_aside_what_is_loaded() -> None:
-    """Whatever is loaded now stays for ever: keep it out of each round of garbage collection.
+    """Keep everything loaded so far out of garbage collection: it stays anyway.
 
     Walking over all of it cost tens of milliseconds a time (measured), and made each forked
     process write into, and so copy, the memory that it shares with the others.

@@ -1,8 +1,8 @@
 """The backup that `manage.py up` makes each day at BACKUP_AT.
 
-Here and not by cron, because it then cannot be forgotten, runs in a container as well, and is made
-up for when the machine was off at that time. It is a program of its own: neither its duration nor
-its memory matters to the workers.
+Unlike a cron job it cannot be forgotten, runs in a container as well, and is made up for when the
+machine was off at that time. It is a program of its own, so that its time and memory do not burden
+the workers.
 """
 
 import logging
@@ -39,7 +39,7 @@ class DailyBackup:
             self._program.start()
 
     def end(self) -> None:
-        """Break off what runs; the next start makes up for it."""
+        """Stop a running backup; the next start makes up for it."""
         self._program.end()
 
 

@@ -1,14 +1,14 @@
 """The bytes of one HTTP request as they arrive, and whether all of them are here.
 
-Only what decides where a request ends is looked at. What is malformed counts as complete:
-gunicorn's parser then refuses it.
+It reads only what decides where a request ends. A malformed request counts as complete: gunicorn's
+parser then refuses it.
 """
 
 import re
 
-# Longer heads are handed over as they are, and refused.
+# Longer heads are passed on and refused.
 LONGEST_HEAD = 64 * 1024
-# Chunked bodies may carry framing of several times their own size; nobody honest exceeds this.
+# Framing may make a chunked body several times larger; no honest sender exceeds this.
 FRAMING = 2
 HEADER = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:([^\r\n]*)", re.I)
 EXPECT = re.compile(rb"\r\nexpect[ \t]*:[^\r\n]*", re.I)
@@ -21,7 +21,7 @@ class IncomingRequest:
     def __init__(self, most: int) -> None:
         self.data = bytearray()
         self.complete = False
-        # Whether the sender waits for a word before it sends the body.
+        # Whether the sender waits for "100 Continue" before it sends the body.
         self.awaits_continue = False
         self._most = most
         self._body_at = 0
@@ -61,7 +61,7 @@ class IncomingRequest:
         found = [(name.lower(), value.strip().lower()) for name, value in HEADER.findall(head)]
         self.awaits_continue = (b"expect", b"100-continue") in found
         if self.awaits_continue:
-            # Answered while the body is awaited, so that gunicorn must not answer it again.
+            # Already answered while waiting for the body: gunicorn must not answer it again.
             head = EXPECT.sub(b"", head)
             self.data[:end] = head
         self._body_at = self._next_chunk = len(head) + 4
@@ -73,7 +73,7 @@ class IncomingRequest:
             self._length = 0
         elif len(lengths) == 1 and lengths[0].isdigit() and len(lengths[0]) < 20:
             self._length = int(lengths[0])
-            # The view refuses it by this number alone.
+            # The view refuses it by this length alone.
             self.complete = self._length > self._most
         else:
             self.complete = True

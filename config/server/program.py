@@ -15,7 +15,7 @@ from django.conf import settings
 from config.server import child
 
 log = logging.getLogger(__name__)
-# A program that ran this long has not died at its start: the next restart is quick again.
+# A program that ran this long did not fail at its start: the next restart is quick again.
 STEADY_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
 
@@ -24,7 +24,7 @@ class Program:
     """A child in a process group of its own that dies with us."""
 
     def __init__(self, name: str, *, env: dict[str, str], files: Sequence[int] = ()) -> None:
-        """`files` are the numbers of open files that it gets as they are."""
+        """`files` are the open file descriptors that it inherits."""
         self.name = name
         self._env = env
         self._files = files
@@ -81,21 +81,21 @@ class Program:
             self._process.terminate()
 
     def end(self, grace: float = 0.0) -> None:
-        """Wait so long for the end, then kill whatever is left of the group."""
+        """Wait this many seconds for the end, then kill what is left of the group."""
         if self._process is None:
             return
         try:
             self._process.wait(grace)
         except subprocess.TimeoutExpired:
             log.warning("program_killed", extra={"program": self.name})
-        with contextlib.suppress(ProcessLookupError):  # nobody is left, as it should be
+        with contextlib.suppress(ProcessLookupError):  # no process is left, as intended
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._leash)
         self._process = None
 
     def failed(self, why: str, *, orphans: float = 0.0) -> None:
-        """End what is left of it and pause, longer each time: what dies at once must not spin.
+        """End what is left of it and pause, longer each time: a failing start must not spin.
 
         `orphans` is how many seconds the rest of its group has to end by itself.
         """

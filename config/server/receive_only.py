@@ -1,4 +1,4 @@
-"""The web server alone: SamCart's events go sealed to the spool, and no database is asked."""
+"""The web server alone: SamCart's events go sealed to the spool, without the database."""
 
 import http.client
 import signal
@@ -26,7 +26,7 @@ class ReceiveOnly:
     def run(self, migrate: Program | None = None) -> bool:
         """Serve until SIGTERM or SIGINT, or until `migrate` has migrated; whether it has.
 
-        While that fails, events are received and it is tried again.
+        While that fails, it goes on receiving and tries again.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)

@@ -1,6 +1,6 @@
 """A web process that reads each request to its end before a thread sees it.
 
-It does so in its event loop and under a deadline, so that slow senders occupy no thread.
+It reads in its event loop and under a deadline, so that slow senders occupy no thread.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 # From the first byte to the last of a request, and of an answer.
 READ_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
-# What a sender still sends after its answer is read so long, or the answer would be lost.
+# How long we read on after an answer: a sender that is still sending would lose the answer.
 LINGER_SECONDS = 2.0
-# More unfinished requests, or more bytes of requests in all, cut the oldest unfinished one.
+# With more unfinished requests, or more bytes in all, the oldest unfinished one is cut off.
 MAX_UNFINISHED = 500
 MAX_BYTES = 32 * 1024 * 1024
 AT_ONCE = 64 * 1024
@@ -42,7 +42,7 @@ _cut = grouped_log.GroupedLog(
 
 
 class Connection(TConn):
-    """A connection with what has been received of its request."""
+    """A connection with the part of its request received so far."""
 
     incoming: IncomingRequest
     until: float
@@ -107,7 +107,7 @@ class RequestReader(ThreadWorker):
         if data and not conn.lingering:
             self._take(conn, data)
         elif not data and conn.incoming.head_complete and not conn.lingering:
-            self._start(conn)  # broken off: the view tells the sender so
+            self._start(conn)  # broken off: the view answers so
         elif not data:
             self.leave(conn)
             self.end(conn)
@@ -135,12 +135,12 @@ class RequestReader(ThreadWorker):
         self.enqueue_req(conn)
 
     def leave(self, conn: Connection) -> None:
-        """Wait for no more of this connection."""
+        """Stop waiting for data on this connection."""
         del self.unfinished[conn]
         self.poller.unregister(conn.sock)
 
     def end(self, conn: Connection) -> None:
-        """Close our side of a connection that nobody waits for."""
+        """Close our side of a connection that no one is waiting on."""
         self._bytes -= len(conn.incoming.data)
         self.nr_conns -= 1
         conn.sock.close()
@@ -193,7 +193,7 @@ class RequestReader(ThreadWorker):
         try:
             super().run()
         finally:
-            grouped_log.flush_all(at_once=True)  # nobody would tell it later
+            grouped_log.flush_all(at_once=True)  # no later moment would log it
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
@@ -209,7 +209,7 @@ class RequestReader(ThreadWorker):
     # In a thread
 
     def handle(self, conn: Any) -> bool:
-        # From memory: there is nothing for which a thread could be made to wait.
+        # From memory: a sender cannot make the thread wait.
         conn.parser = http.get_parser(self.cfg, [bytes(conn.incoming.data)], conn.client)
         conn.initialized = conn.data_ready = True
         answered: bool = super().handle(conn)
@@ -220,6 +220,6 @@ class RequestReader(ThreadWorker):
         try:
             answered: bool = super().handle_request(req, conn)
         except TimeoutError:
-            # A client that does not read its answer is treated as one that has gone.
+            # A client that does not read its answer is treated as gone.
             raise ConnectionResetError(errno.ECONNRESET, "not read in time") from None
         return answered

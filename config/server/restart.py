@@ -1,6 +1,6 @@
-"""Starting `manage.py up` again in its own process, with the program that is on the disk now.
+"""Restarts `manage.py up` in its own process, with the program that is now on the disk.
 
-The socket of the web server stays open all the while: who connects waits, and is not refused.
+The socket of the web server stays open: clients that connect wait and are not refused.
 """
 
 import os
@@ -12,12 +12,12 @@ from django.conf import settings
 
 from config import env_file
 
-# The number of the open socket that the program before us left.
+# The file descriptor of the socket that the earlier program left open.
 LISTENER = "ADMIT_LISTENER"
 
 
 def can_start() -> bool:
-    """Whether the program on the disk loads, with the settings of now; it says itself why not."""
+    """Whether the program on the disk loads with the current settings; it prints why not."""
     words = [sys.executable, "manage.py", "check"]
     ended = subprocess.run(  # noqa: S603 - our own program
         words,
@@ -31,7 +31,7 @@ def can_start() -> bool:
 
 
 def in_place(listener: socket.socket | None) -> None:
-    """Become that program, with the words and the environment that we were started with."""
+    """Become that program, with our own arguments and environment."""
     env = dict(env_file.given)
     if listener is not None:
         listener.set_inheritable(True)
@@ -40,7 +40,7 @@ def in_place(listener: socket.socket | None) -> None:
 
 
 def inherited() -> socket.socket | None:
-    """The socket of the program before us, None when there was none."""
+    """The earlier program's socket, None when there was none."""
     number = os.environ.pop(LISTENER, "")
     env_file.given.pop(LISTENER, None)
     if not number:

@@ -23,14 +23,14 @@ from integrations.database_timeout import DatabaseTimeout
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
-# A cluster that has just been started loads the program first, on a busy machine slowly.
+# A new cluster loads the program first, slowly on a busy machine.
 FIRST_SIGN_SECONDS = 30.0
-# Processes whose main one was killed finish the requests that they hold, as long as this.
+# Seconds for processes whose main process was killed to finish their requests.
 ORPHANS_SECONDS = 5.0
-# What was spooled goes before new work: at the start as far as this goes, and then at each tick.
+# Spooled files go before new work: up to this many seconds at the start, then at each tick.
 FIRST_DRAIN_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
-# How long a look for problems may take that `up` starts because no worker looks.
+# The time limit for a look for problems that `up` starts because no worker looks.
 LOOK_SECONDS = 120.0
 
 
@@ -46,13 +46,13 @@ class Supervisor:
     def __init__(self, *, listener: socket.socket | None, workers: int | None) -> None:
         self._listener = listener
         read_end, write_end = wake_pipe.create()
-        # For the scheduler in this process, and for every program that gets our environment.
+        # For the scheduler in this process, and for every child, which gets our environment.
         os.environ[wake_pipe.WRITE_END] = str(write_end)
         self._cluster: Program | None = None
         self._servers = self._web_servers(listener, write_end) if listener else []
         if workers != 0:
             env = {"WORKER_PROCESSES": str(workers)} if workers else {}
-            # Without a web server here, what comes in elsewhere reaches no pipe of ours.
+            # Without a web server here, events received elsewhere reach no pipe of ours.
             pipe = {wake_pipe.READ_END: str(read_end)} if listener else {}
             self._cluster = Program("cluster", env=env | pipe, files=[read_end, write_end])
         self._alerts = Program("alerts", env={})
@@ -155,7 +155,7 @@ class Supervisor:
             self._note(lambda: scheduler.deregister(self.cluster_name))
 
     def _watch_alerts(self, alerts: Program) -> None:
-        """Without a worker somebody must still say that there is none."""
+        """With no worker, `up` must say so itself."""
         if alerts.started and (not alerts.alive() or alerts.running_seconds > LOOK_SECONDS):
             alerts.end()
         elif not alerts.started and time.monotonic() >= self._look_at:
@@ -163,7 +163,7 @@ class Supervisor:
             self._note(lambda: alerts.start() if round.overdue() else None)
 
     def _silent(self, cluster: Program) -> bool:
-        """Tick; True when the cluster has shown no life for too long."""
+        """Tick; True when the cluster has been silent for too long."""
         timeout = settings.HEARTBEAT_TIMEOUT
         try:
             with _patience():
@@ -171,7 +171,7 @@ class Supervisor:
                     self._enlist()
                 silent = scheduler.tick(self.cluster_name, beat_after=timeout / 6)
         except Error as error:
-            # Without the database nobody can show life: that is no fault of the cluster's.
+            # Without the database no worker can report: that is not the cluster's fault.
             self._out_of_reach(error)
             self._reached_at = time.monotonic()
             return self._bars_all(cluster)
@@ -203,13 +203,13 @@ class Supervisor:
 
     def _end_all(self) -> None:
         if self._listener and not self.restarting:
-            self._listener.close()  # a client that connects from now on is refused and tries again
+            self._listener.close()  # clients that connect from now on are refused and try again
         self._note(lambda: scheduler.ask_to_stop(self.cluster_name))
         self._alerts.end()
         self._backup.end()
         cluster = [self._cluster] if self._cluster else []
         if self.restarting:
-            # What comes in is received until the workers have finished.
+            # Keep receiving until the workers have finished.
             self._end(cluster)
             cluster = []
         self._end([*self._servers, *cluster])
@@ -229,7 +229,7 @@ class Supervisor:
             self._out_of_reach(error)
 
     def _note(self, step: Callable[[], object]) -> None:
-        """Write to the database if it can be reached; the programs do without."""
+        """Write to the database if it can be reached; the programs do not depend on it."""
         try:
             with _patience():
                 step()
@@ -242,5 +242,5 @@ class Supervisor:
 
 
 def _patience() -> DatabaseTimeout:
-    # One that hangs must not keep us from the web server, the watchdog and the signal to stop.
+    # A hanging one must not keep us from the web server, the watchdog and the stop signal.
     return DatabaseTimeout(settings.STORE_SECONDS)

@@ -1,7 +1,7 @@
 """The two kinds of web processes: one takes every connection and the webhook, one the pages.
 
-Processes for the webhook hand connections that ask for anything else over to the one for the
-pages, which may be flooded without the webhook noticing.
+Processes for the webhook hand all other connections to the one for the pages, so that a flood of
+page requests does not touch the webhook.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from config.server.request_reader import (
 from events.receiving import grouped_log
 
 log = logging.getLogger(__name__)
-# While there is no descriptor for another connection.
+# The pause while no descriptor is free for another connection.
 PAUSE_SECONDS = 0.05
 _lost = grouped_log.GroupedLog(
     lambda count: log.warning("page_connections_lost", extra={"count": count})
@@ -65,7 +65,7 @@ class HookWorker(RequestReader):
         self._leaving.append(conn)
         if not self._blocked:
             self._hand_over()
-        # What waits for the pages must not take the room of what is sent to the webhook.
+        # Connections waiting for pages must not crowd out those for the webhook.
         while len(self._leaving) > MAX_UNFINISHED or self._leaving_bytes() > MAX_BYTES // 2:
             self._refuse_oldest()
         return True
@@ -85,7 +85,7 @@ class HookWorker(RequestReader):
         return sum(len(conn.incoming.data) for conn in self._leaving)
 
     def _hand_over(self, _: object = None) -> None:
-        """Send what is leaving; when nobody takes it at the other end, go on later."""
+        """Send what is queued; when the other end does not read it, go on later."""
         pages = self._pages
         assert pages is not None
         while self._leaving:
@@ -93,7 +93,7 @@ class HookWorker(RequestReader):
             try:
                 socket.send_fds(pages, [bytes(conn.incoming.data)], [conn.sock.fileno()])
             except OSError as error:
-                if error.errno == errno.EMSGSIZE:  # it would hold up all behind it
+                if error.errno == errno.EMSGSIZE:  # it would block the ones behind it
                     self._refuse_oldest()
                     continue
                 break
@@ -116,7 +116,7 @@ def _has_free_descriptor() -> bool:
 
 
 class PageWorker(RequestReader):
-    """Answers what it is handed over: pages, sign-in and health."""
+    """Answers the connections handed to it: pages, sign-in and health."""
 
     most_body = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 

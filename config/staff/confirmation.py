@@ -19,7 +19,7 @@ def is_fresh(request: HttpRequest) -> bool:
 
 
 def note(request: HttpRequest) -> None:
-    """The person has just shown to be who signed in."""
+    """The person has just proved to be the one who signed in."""
     request.session[_CONFIRMED] = time.time()
 
 
@@ -33,7 +33,7 @@ def check(request: HttpRequest, person: User, answer: str) -> bool:
     else:
         right = _password(request, person, answer)
     if right:
-        # As whenever somebody has shown who they are: a key known before is worth nothing after.
+        # As after every proof of identity: a session key known before must not work after.
         request.session.cycle_key()
         note(request)
     return right

@@ -11,13 +11,13 @@ from integrations import breached_passwords
 from integrations.errors import OutsideError
 
 log = logging.getLogger(__name__)
-# What somebody tries first who knows where the password is for.
+# What a person tries first who knows which site the password is for.
 OWN_WORDS = ("admit", "samcart", "thinkific", "password", "course", "owner")
 LEFT = 8  # so many characters must be of the person's own making
 
 
 class OwnWordsValidator:
-    """Refuses a password that is little more than words of this place."""
+    """Refuses a password that is little more than words of this site."""
 
     def validate(self, password: str, user: User | None = None) -> None:
         """Raises ValidationError when too little is left without those words."""
@@ -27,7 +27,8 @@ class OwnWordsValidator:
             left = left.replace(word, "") if len(word) > 3 else left
         if len(left) < min(LEFT, len(password)):
             raise ValidationError(
-                "This password is made of words that are easy to guess here.", code="own_words"
+                "This password is made of words that are easy to guess on this site.",
+                code="own_words",
             )
 
     def get_help_text(self) -> str:
@@ -51,11 +52,11 @@ class BreachedPasswordValidator:
             return
         if found:
             raise ValidationError(
-                "This password was stolen somewhere else, and strangers try it. Choose another.",
+                "This password was stolen from another site, and strangers try it. Choose another.",
                 code="breached",
             )
 
     def get_help_text(self) -> str:
         if not settings.CHECK_BREACHED_PASSWORDS:
             return ""
-        return "Your password can’t be one that was stolen somewhere else."
+        return "Your password can’t be one that was stolen from another site."

@@ -87,7 +87,7 @@ def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
         if person.pk is None:
             person.set_unusable_password()
         person.save()
-        # Groups of the owner's own making stay.
+        # Groups that the owner made stay.
         person.groups.remove(*Group.objects.filter(name__in=roles.ROLES))
         if role != OWNER:
             person.groups.add(Group.objects.get(name=role))
@@ -106,7 +106,7 @@ def stored(person: User) -> dict[str, str]:
 def switch_off(person: User, *, by: User) -> None:
     """End the person's sign-in. Raises ValueError for oneself and for the last owner."""
     if person.pk == by.pk:
-        raise ValueError("You cannot switch yourself off. Ask another owner to do it.")
+        raise ValueError("You cannot turn your own sign-in off. Ask another owner to do it.")
     with transaction.atomic():
         _stays_owned(person, by=by)
         if User.objects.filter(pk=person.pk, is_active=True).update(is_active=False):
@@ -114,7 +114,7 @@ def switch_off(person: User, *, by: User) -> None:
 
 
 def switch_on(person: User) -> None:
-    """Let the person in again, with the role and the password from before."""
+    """Let the person in again, with the earlier role and password."""
     with transaction.atomic():
         if User.objects.filter(pk=person.pk, is_active=False).update(is_active=True):
             audit.record(Act.PERSON_ON, person)
@@ -148,4 +148,4 @@ def _stays_owned(person: User, *, by: User) -> None:
     if person.pk == by.pk:
         raise ValueError("You cannot take away your own ownership. Ask another owner to do it.")
     if found == {person.pk}:
-        raise ValueError("This is the last owner. Make somebody else an owner first.")
+        raise ValueError("This is the last owner. Make another person an owner first.")

@@ -18,7 +18,7 @@ from integrations import secrets
 
 KEY_BYTES = 20  # as RFC 4226 recommends
 RECOVERY_CODES = 10
-RECOVERY_BYTES = 15  # 24 letters; from 112 bits on a digest needs no salt
+RECOVERY_BYTES = 15  # 24 letters; a digest of 112 bits or more needs no salt
 ISSUER = "Admit"
 
 _PASSED = "_second_factor_passed"  # on the request: of whom, and whether
@@ -136,7 +136,7 @@ def _verify(request: HttpRequest, person: User, authenticator: Authenticator, to
 
 
 def _let_in(request: HttpRequest, authenticator: Authenticator) -> None:
-    # A key that somebody knew before the code was given must not be worth more after it.
+    # A session key known before the code was given must not gain rights by it.
     request.session.cycle_key()
     django_otp.login(request, authenticator)
     setattr(request, _PASSED, (authenticator.user_id, True))

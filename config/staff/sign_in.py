@@ -1,4 +1,4 @@
-"""Tries of passwords and codes: who may try now, told before any password is hashed.
+"""Tries of passwords and codes: who may try now, decided before any password is hashed.
 
 The counts are kept in memory by the one process that serves the pages; a restart forgets them.
 """
@@ -18,12 +18,12 @@ MAX_KEYS = 10_000
 
 
 class TooManyTries(Exception):
-    """Nobody may try now; the text says who is meant and when it goes on."""
+    """No more tries now; the text says for whom and until when."""
 
 
 @dataclass(slots=True)
 class Limit:
-    """At most `most` tries a key in `seconds`, counted from the first of them."""
+    """At most `most` tries a key in `seconds`, from the first of them."""
 
     most: int
     seconds: float
@@ -62,14 +62,14 @@ class Tries:
         self.forget()
 
     def forget(self) -> None:
-        """Start as after a restart."""
+        """Forget everything, as a restart does."""
         self._address = Limit(most=30, seconds=300)
         self._account = Limit(most=20, seconds=900)
         self._both = Limit(most=5, seconds=300)
         self._known: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, account: str, address: str) -> None:
-        """Count a try before it is made. Raises TooManyTries, and then counts nothing."""
+        """Count a try before it is made. Raises TooManyTries, and counts nothing then."""
         name, place = _account(account), _network(address)
         both = f"{name} {place}"
         with self._lock:
@@ -86,7 +86,7 @@ class Tries:
                 self._account.count(name)
 
     def succeeded(self, account: str, address: str) -> None:
-        """The try was right: it does not count, and the address is known from now on."""
+        """The try was right: take it back, and know the address from now on."""
         name, place = _account(account), _network(address)
         both = f"{name} {place}"
         with self._lock:
@@ -128,12 +128,12 @@ def _read(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         address = ipaddress.ip_address(text.strip().strip("[]"))
     except ValueError:
         return None
-    # A socket for both families writes those of version 4 as ones of version 6.
+    # A socket for both families writes IPv4 addresses as IPv6 ones.
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def _network(address: str) -> str:
-    """What one stranger has: an address of version 4, or a whole /64 of version 6."""
+    """What one stranger controls: an IPv4 address, or a whole IPv6 /64."""
     if ":" not in address:
         return address
     return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))

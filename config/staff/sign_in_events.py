@@ -40,7 +40,7 @@ def record(act: Act, request: HttpRequest, person: User, *, note: str = "") -> N
 def failed(act: Act, request: HttpRequest, person: User | None) -> None:
     """Note that a password, a code or a confirmation was wrong.
 
-    `person` is None where nobody is known by the e-mail: what was typed may be a password.
+    `person` is None where no account has the e-mail: what was typed may be a password.
     """
     audit.record(act, person)
     log.warning("sign_in_failed", extra=_known(request, person) | {"act": act.value})

@@ -21,6 +21,8 @@ GIVING_BACK = {
     Trigger.SUBSCRIPTION_RESTARTED,
 }
 
+_READ = ("customer", "product", "trigger", "order_id", "subscription_id", "received_at")
+
 
 def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
     """The later event that refunded or canceled each of these; those still paid for are not in it.
@@ -30,12 +32,13 @@ def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
     """
     asked = [event for event in events if event.customer_id and event.pk]
     # Not the bare column: SQLite would go by its index, through all that was ever bought.
-    later = EventLog.objects.alias(what=Coalesce("trigger", Value(""))).filter(
-        customer__in={event.customer_id for event in asked}, what__in=[*ENDING, *GIVING_BACK]
-    )
+    known = EventLog.objects.alias(what=Coalesce("trigger", Value("")))
+    endings = known.filter(customer__in={each.customer_id for each in asked}, what__in=[*ENDING])
+    # Most customers never had one, so that nothing more of theirs is read.
+    customers = set(endings.values_list("customer", flat=True)) if asked else set()
+    later = known.filter(customer__in=customers, what__in=[*ENDING, *GIVING_BACK])
     of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
-    later = later.order_by("received_at", "pk").defer("verdicts", "custom_fields", "reason")
-    for event in later if asked else ():
+    for event in later.order_by("received_at", "pk").only(*_READ) if customers else ():
         of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
     return {pk: ending for pk, ending in found.items() if ending is not None}

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from events.access import whose
@@ -123,17 +123,26 @@ def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
         trigger__in={event.trigger for event in events},
         marketplace__in={event.marketplace_id for event in events},
     ).select_related("product", "integration", "destination")
-    in_order = list(rules.order_by(F("product").asc(nulls_last=True), "pk")) if events else []
-    passed_on = _passed_on(events) if any(rule.spec.passes_on for rule in in_order) else set()
-    found: dict[int, list[Rule]] = defaultdict(list)
+    by_place: dict[tuple[int | None, str | None, int | None], list[Rule]] = defaultdict(list)
+    for rule in rules.order_by("pk") if events else ():
+        by_place[rule.marketplace_id, rule.trigger, rule.product_id].append(rule)
+    passes_on = {rule.pk for each in by_place.values() for rule in each if rule.spec.passes_on}
+    passed_on = _passed_on(events) if passes_on else set()
+    found: dict[int, list[Rule]] = {}
     for event in events:
-        for rule in in_order:
-            same = rule.trigger == event.trigger and rule.marketplace_id == event.marketplace_id
-            if (event.delivery_id, rule.pk) in passed_on or (rule.spec.passes_on and event.by_hand):
-                continue
-            if same and rule.product_id in {None, event.product_id}:
-                found[event.pk].append(rule)
-    return dict(found)
+        own, everywhere = (
+            by_place.get((event.marketplace_id, event.trigger, product), [])
+            for product in (event.product_id, None)
+        )
+        fitting = [
+            rule
+            for rule in (*own, *(everywhere if own is not everywhere else ()))
+            if (event.delivery_id, rule.pk) not in passed_on
+            and not (event.by_hand and rule.pk in passes_on)
+        ]
+        if fitting:
+            found[event.pk] = fitting
+    return found
 
 
 def _passed_on(events: Sequence[EventLog]) -> set[tuple[int, int | None]]:

@@ -34,6 +34,12 @@ def older(model: Any, field: str, days: int) -> QuerySet[Any]:
     )
 
 
+def delete(rows: QuerySet[Any]) -> int:
+    """Delete rows; how many, without what goes along with them."""
+    _, removed = rows.delete()
+    return removed.get(rows.model._meta.label, 0)
+
+
 # What SamCart sent
 
 
@@ -83,21 +89,20 @@ def remove_deliveries(pks: Sequence[int]) -> int:
     found = EventLog.objects.filter(delivery__in=pks)
     remove_events(list(found.values_list("pk", flat=True)))
     Delivery.objects.filter(repeat_of__in=pks).update(repeat_of=None)
-    return Delivery.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+    return delete(Delivery.objects.filter(pk__in=pks))
 
 
 def remove_events(found: Sequence[int]) -> int:
-    """By bare statements: Django's own cascade would first fetch every row."""
+    """Delete events after what refers to them: the cascade would fetch all of that first."""
     of_runs = RuleRun.objects.filter(event__in=found).values_list("pk", "customer")
     runs = [pk for pk, _ in of_runs]
     customers = {customer for _, customer in of_runs}
     customers |= set(EventLog.objects.filter(pk__in=found).values_list("customer", flat=True))
-    alias = connection.alias
-    ApiCall.objects.filter(run_id__in=runs)._raw_delete(alias)
-    RuleRun.objects.filter(pk__in=runs)._raw_delete(alias)
-    EventTerm.objects.filter(event__in=found)._raw_delete(alias)
+    delete(ApiCall.objects.filter(run_id__in=runs))
+    delete(RuleRun.objects.filter(pk__in=runs))
+    delete(EventTerm.objects.filter(event__in=found))
     Grant.objects.filter(event__in=found).update(event=None)
-    number: int = EventLog.objects.filter(pk__in=found)._raw_delete(alias)
+    number = delete(EventLog.objects.filter(pk__in=found))
     _remove_unknown(customers)
     return number
 
@@ -146,7 +151,7 @@ def remove_grants(pks: Sequence[int]) -> int:
     RuleRun.objects.filter(grant__in=pks).update(grant=None)
     rows = Grant.objects.filter(pk__in=pks)
     customers = set(rows.values_list("customer", flat=True))
-    number: int = rows._raw_delete(connection.alias)
+    number = delete(rows)
     _remove_unknown(customers)
     return number
 

@@ -28,7 +28,7 @@ from events.models import (
     RuleTexts,
 )
 from events.retention import old_sales
-from events.retention.old_sales import older
+from events.retention.old_sales import delete, older
 from integrations import audit
 from integrations.models import ApiCall, AuditEntry
 
@@ -73,8 +73,7 @@ def _alerts() -> QuerySet[Alert]:
 
 
 def _remove_alerts(pks: Sequence[int]) -> int:
-    _, removed = Alert.objects.filter(pk__in=pks).delete()
-    return removed.get(Alert._meta.label, 0)
+    return delete(Alert.objects.filter(pk__in=pks))
 
 
 def _alert_messages() -> QuerySet[AlertMessage]:
@@ -96,8 +95,8 @@ def _comparisons() -> QuerySet[ComparisonRun]:
 
 
 def _remove_comparisons(pks: Sequence[int]) -> int:
-    ComparisonFinding.objects.filter(comparison__in=pks)._raw_delete(connection.alias)
-    return ComparisonRun.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+    delete(ComparisonFinding.objects.filter(comparison__in=pks))
+    return delete(ComparisonRun.objects.filter(pk__in=pks))
 
 
 def _unused_texts() -> QuerySet[RuleTexts]:
@@ -126,7 +125,7 @@ def _sessions() -> Any:
 
 
 def _deleting(model: Any) -> Callable[[Sequence[Any]], int]:
-    return lambda pks: model.objects.filter(pk__in=pks)._raw_delete(connection.alias)
+    return lambda pks: delete(model.objects.filter(pk__in=pks))
 
 
 TASKS = (

@@ -202,6 +202,7 @@ def _spec(
         in_words="enroll the customer in {place}"
         if gives
         else "end the customer's access to {place}",
+        in_short="enroll in {name}" if gives else "end access to {name}",
         planned_calls=partial(_planned_calls, effect, target),
         opposite=opposite,
     )

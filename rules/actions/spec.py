@@ -81,7 +81,8 @@ class ActionSpec:
 
     `target` is what its destination must be; None: it has none. `run` are its steps, which yield
     the calls of its app and end in an outcome. `in_words` follows "When ..., " in the rule
-    as a person would say it; {place} is the destination with its site. `planned_calls` gets
+    as a person would say it; {place} is the destination with its site. `in_short` is the same for a
+    line of a list, where {name} is the destination alone. `planned_calls` gets
     `known` and `fills_fields`, see `enrollments`, and the `site`. `opposite` is the key of the
     action that undoes this one. `passes_on`: it hands on what SamCart sent and does nothing for
     the customer. So it runs once for a delivery, however many lines that has, also for one
@@ -95,6 +96,7 @@ class ActionSpec:
     target: Destination.Kind | None
     run: Callable[[Attempt, ActionInput], Generator[Any, Any, ActionOutcome]]
     in_words: str
+    in_short: str
     planned_calls: Callable[..., list[PlannedCall]]
     opposite: str = ""
     passes_on: bool = False

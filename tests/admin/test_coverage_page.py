@@ -60,10 +60,26 @@ def as_shown(client: Client, **query: str) -> dict[str, list[str]]:
     return found
 
 
-def save(client: Client, **changes: Any) -> Any:
-    """Save the form as it is shown, with changes such as give_12=["Course Two"]."""
+def look(client: Client, **changes: Any) -> Any:
+    """Send the form as it is shown, with changes such as give_12=["Course Two"]."""
     sent = as_shown(client) | {name.replace("_", "-", 1): said for name, said in changes.items()}
     return client.post(reverse(PAGE), sent, follow=True)
+
+
+def press(client: Client, looked: Any, button: str) -> Any:
+    """Press a button of the page that shows the rules before they are added."""
+    tags = re.findall(r'<input type="hidden"[^>]*>', looked.content.decode())
+    sent: dict[str, list[str]] = {button: ["yes"]}
+    for tag in tags:
+        fact = {key: html.unescape(value) for key, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
+        sent.setdefault(fact["name"], []).append(fact["value"])
+    return client.post(reverse(PAGE), sent, follow=True)
+
+
+def save(client: Client, **changes: Any) -> Any:
+    """Save the form with these changes, and go on where a look comes first."""
+    answer = look(client, **changes)
+    return press(client, answer, "looked") if b'name="looked"' in answer.content else answer
 
 
 def triggers(of: Product | None) -> list[str]:
@@ -186,6 +202,32 @@ def test_one_save_sets_up_every_row_that_was_filled(shop, manager):
         "Product 1: 2 rules added. Product Purchased: Both of them. "
         "Product Refunded: Both of them.",
     ]
+
+
+def test_rules_of_several_products_are_shown_before_they_are_added(shop, manager):
+    first, second = product(shop, 1, "Club"), product(shop, 2, "<b>Set</b>")
+    course(shop, "Course Two")
+    bought = shop.rule(product="3", destination=course(shop, "First")).product
+    changes = {f"give_{each.pk}": ["Course Two"] for each in (first, second)}
+    shown = look(manager, **changes, **{f"give_{bought.pk}": ["First"]})
+    assert Rule.objects.count() == 1
+    text = words(shown)
+    assert "Add 10 rules" in text
+    assert "Club Product Purchased: Course Two Product Refunded: Course Two" in text
+    assert "<b>Set</b>" not in shown.content.decode()
+    assert f"{bought.name} has a rule for First already." in text
+    changed = press(manager, shown, "change")
+    assert Rule.objects.count() == 1
+    assert 'value="Course Two"' in row_of(changed, "Club")
+    press(manager, shown, "looked")
+    assert triggers(first) == triggers(second) == FIVE
+
+
+def test_rules_of_one_product_are_added_without_a_look(shop, manager):
+    bought = product(shop, 1, "Club")
+    course(shop, "Course Two")
+    look(manager, **{f"give_{bought.pk}": ["Course Two"]})
+    assert triggers(bought) == FIVE
 
 
 def test_what_is_suggested_is_ticked_by_a_person_and_not_by_itself(shop, manager):
@@ -386,11 +428,12 @@ def pressed(window: Page) -> int:
 
 
 @pytest.mark.browser
-def test_ten_products_are_set_up_with_twelve_clicks(walk: Page):
+def test_ten_products_are_set_up_with_thirteen_clicks(walk: Page):
     walk.locator(".menu-side").get_by_role("link", name="Coverage").click()
     for subject in SUBJECTS:
         walk.get_by_label(f"{subject} for Beginners for {subject}").check()
     walk.get_by_role("button", name="Save").click()
+    walk.get_by_role("button", name="Add 50 rules").click()
     expect(walk.locator(".messagelist li")).to_have_count(len(SUBJECTS))
     assert Rule.objects.count() == len(SUBJECTS) * len(FIVE)
     for bought in Product.objects.all():
@@ -398,7 +441,7 @@ def test_ten_products_are_set_up_with_twelve_clicks(walk: Page):
         for rule in bought.rules.all():
             assert rule.destination is not None
             assert rule.destination.name.split()[0] == bought.name.split()[0]
-    assert pressed(walk) == 12
+    assert pressed(walk) == 13
     expect(walk.get_by_text("lack")).to_have_count(0)
 
 

@@ -89,9 +89,9 @@ def test_it_is_ticked_on_the_page_of_a_rule_and_shown_in_the_lists(manager):
     rule.refresh_from_db()
     assert rule.ends_all
     listed = words(manager.get(reverse("admin:rules_rule_changelist")))
-    assert "Expire Course Enrollment Whatever gave it" in listed
+    assert "· Art Academy · whatever gave it" in listed
     of_product = reverse("admin:integrations_product_change", args=[rule.product_id])
-    assert "Expire Course Enrollment Whatever gave it" in words(manager.get(of_product))
+    assert "· Art Academy · whatever gave it" in words(manager.get(of_product))
     simulated = manager.get(
         reverse("admin:simulate"), {"trigger": "product_refunded", "product": rule.product_id}
     )

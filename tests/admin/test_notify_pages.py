@@ -431,7 +431,7 @@ def test_with_one_app_its_step_is_left_out_and_the_other_is_offered(manager, wor
 def test_a_rule_without_a_course_is_listed_edited_switched_and_deleted(manager, world, crm):
     rule = world.notify_rule("product_refunded", crm)
     listed = words(manager.get(reverse("admin:rules_rule_changelist")))
-    assert "Product Refunded Every product Send HTTP POST – My CRM On" in listed
+    assert "Product Refunded → send HTTP POST · My CRM Every product On" in listed
     page = manager.get(page_of(rule))
     assert "When any product is refunded, send an HTTP POST to My CRM." in words(page)
     for hidden in ("Course or bundle", "Or by its number", "Art Academy", "Create Course"):
@@ -470,7 +470,7 @@ def test_a_products_page_and_the_copying_of_its_rules_know_rules_without_a_cours
     rule = world.notify_rule("product_purchased", crm, "1048001")
     assert rule.product
     text = words(manager.get(page_of(rule.product)))
-    assert "Product Purchased Send HTTP POST – My CRM On" in text
+    assert "Product Purchased → send HTTP POST · My CRM On" in text
     assert "Nothing takes access away" not in text
     other = factories.ProductFactory.create(marketplace=world.marketplace)
     copy = reverse("admin:integrations_product_copy", args=[other.pk])

@@ -241,7 +241,7 @@ def test_nobody_switches_themselves_off_nor_is_offered_to(boss, owner):
     path = reverse("admin:auth_user_do_switch_off", args=[owner.pk])
     assert path not in boss.get(reverse(LIST)).content.decode()
     assert said(press(boss, owner, "switch_off")) == [
-        "You cannot switch yourself off. Ask another owner to do it."
+        "You cannot turn your own sign-in off. Ask another owner to do it."
     ]
     assert User.objects.get(pk=owner.pk).is_active
 

@@ -178,6 +178,10 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "integrations", reverse("admin:integrations_integration_changelist")
     yield "SamCart", reverse("admin:samcart")
     yield "simulate", f"{reverse('admin:simulate')}?event={event.pk}"
+    yield "coverage", reverse("admin:coverage")
+    yield "compare", reverse("admin:compare")
+    yield "alerts", reverse("admin:alerts")
+    yield "changes", reverse("admin:integrations_auditentry_changelist")
     yield "queue", reverse("admin:queue")
 
 

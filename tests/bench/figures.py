@@ -4,13 +4,14 @@ import os
 import platform
 import sqlite3
 import sys
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+
+import config
 
 _PACKAGES = ("Django", "django-q2", "gunicorn", "requests", "psycopg")
 
@@ -76,14 +77,10 @@ def conditions(*, database: str, took: float, load_before: float) -> str:
             f"- {datetime.now(UTC):%Y-%m-%d}, `{command}`, {took:.0f} s",
             f"- {os.cpu_count()} cores ({_processor()}), {platform.system()} {platform.release()}, "
             f"load of the minute before {load_before:.1f}",
-            f"- Admit {_admit()}, {database}, Python {platform.python_version()}, {packages}",
+            f"- Admit {config.__version__}, {database}, "
+            f"Python {platform.python_version()}, {packages}",
         ]
     )
-
-
-def _admit() -> str:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    return str(project["project"]["version"])
 
 
 def sqlite() -> str:

@@ -134,7 +134,7 @@ def test_what_is_ticked_and_no_row_is_said_and_nothing_is_changed(
         answer = owner.post(page, ticked, follow=True)
         assert answer.status_code == 200
         assert said(answer) == [
-            "Nothing was done, for one of what was chosen is no row of this list. Choose again."
+            "Nothing was done: one of the chosen lines is not in this list. Choose again."
         ]
     assert everything() == before
 

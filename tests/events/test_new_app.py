@@ -90,6 +90,7 @@ def printer(world: World, monkeypatch: pytest.MonkeyPatch) -> Printer:
         target=None,
         run=print_label,
         in_words="print a label on {place}",
+        in_short="print a label",
         planned_calls=lambda **_: [PlannedCall("Print the label", "PRINT")],
     )
     monkeypatch.setitem(ACTIONS, PRINT, action)

@@ -31,7 +31,7 @@ def service(settings) -> Iterator[Receiver]:
 
 
 def test_a_breached_password_is_refused_and_the_service_learns_five_characters(service):
-    with pytest.raises(ValidationError, match="This password was stolen somewhere else"):
+    with pytest.raises(ValidationError, match="This password was stolen from another site"):
         validate_password(BREACHED)
     (request,) = service.requests
     assert request.target.endswith(f"/range/{digest(BREACHED)[:5]}")

@@ -47,6 +47,7 @@ SPEC = ActionSpec(
     target=Destination.Kind.COURSE,
     run=send_certificate,
     in_words="send the customer a certificate of {place}",
+    in_short="send a certificate of {name}",
     planned_calls=lambda **_: [PlannedCall("Send the certificate", "GET /courses")],
 )
 

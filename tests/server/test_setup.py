@@ -137,7 +137,7 @@ def _drained(terminal: int) -> bool:
 def test_what_is_missing_without_a_terminal_ends_with_2_and_writes_nothing(fresh):
     ended = fresh.manage("setup", *GIVEN)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "CommandError: Give --public-url: there is nobody to ask.\n"
+    assert ended.stderr == "CommandError: Give --public-url: there is no terminal to ask at.\n"
     assert list(fresh.folder.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""POSTs that nobody would think of: bytes, JSON, and samples of `payloads/` gone wrong.
+"""POSTs that no one would think of: bytes, JSON, and samples of `payloads/` gone wrong.
 
 Each drawn number picks a place in a sample or a value from a list, so that a body costs
 Hypothesis few choices and a batch of them fits into one example.

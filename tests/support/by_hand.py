@@ -11,7 +11,7 @@ from events.models import RuleRun
 
 
 class HeldCalls(Senders[Conversation]):
-    """Calls that go out when they are told to, in the order in which they were handed out."""
+    """Calls that are sent on demand, in the order in which they were handed out."""
 
     def __init__(self) -> None:
         super().__init__(1)

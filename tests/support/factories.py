@@ -64,7 +64,7 @@ class IntegrationFactory(factory.django.DjangoModelFactory):
 
 
 class ReceiverFactory(IntegrationFactory):
-    """A Notify URL that nobody serves."""
+    """A Notify URL that no server answers."""
 
     name = factory.Sequence(lambda n: f"My CRM {n}")
     app = Integration.App.NOTIFY_URL

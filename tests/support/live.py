@@ -231,7 +231,7 @@ class Installation:
     def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[int, str]:
-        """Status and text; raises OSError when nobody answers."""
+        """Status and text; raises OSError when nothing answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request(method, path, body, dict(headers or {}))

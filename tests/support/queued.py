@@ -148,7 +148,7 @@ def work() -> int:
 
 
 def ask(site: Integration) -> None:
-    """Ask a paused site whether it is open, if its pause is over and nobody else is asking."""
+    """Ask a paused site whether it is open, if its pause is over and no one else is asking."""
     worker = loop()
     worker.ask_paused(site)
     worker.finish()

@@ -117,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=["/admin/"], metavar="PATH")
     parser.add_argument("--to", type=Path, default=Path("var/screenshots"), help="the folder")
-    parser.add_argument("--readme", action="store_true", help="take those of the README anew")
+    parser.add_argument("--readme", action="store_true", help="take those of the README again")
     parser.add_argument("--person", default="Owner", help="Owner, Manager, Support or Viewer")
     parser.add_argument("--fold", action="store_true", help="only what is seen without scrolling")
     parser.add_argument("--widths", type=int, nargs="+", help="instead of 1440 and 390 pixels")

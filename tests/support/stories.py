@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.support.access_model import Event
 
-# The sample that tells of each kind. The last two have no rule, as most shops have none.
+# The sample of each kind. The last two have no rule, as most shops have none.
 SAMPLES = {
     "purchased": "12_product",
     "refunded": "20_product",
@@ -21,7 +21,7 @@ SAMPLES = {
 # Minutes since the one before. A negative one was received earlier and comes late: it waited
 # on disk while the database was away.
 GAPS = [0, 0, 0, 1, 4, 11, -3]
-# What the next call of that method meets; `applied`: its work is done all the same.
+# What the next call of that method meets; `applied`: its work is done anyway.
 FAULTS: list[dict[str, Any]] = [
     {"kind": kind, "method": method, "path": path, "applied": applied, **more}
     for kind, more in (
@@ -38,7 +38,7 @@ FAULTS: list[dict[str, Any]] = [
         ("GET", ""),
     )
     for applied in (False, True)
-    # A refusal that did its work all the same is none that Thinkific knows.
+    # Thinkific has no refusal that did its work.
     if not (applied and more == {"status": 400})
 ]
 

@@ -147,7 +147,7 @@ class Stage:
         )
 
     def _facts(self, rule: ShopRule) -> dict[str, Any]:
-        """What tells a rule from any other, as fields of the row."""
+        """What distinguishes a rule from the others, as fields of the row."""
         one_of(rule.happening, HAPPENINGS, f"no rule is for {rule.happening}.")
         found = self._target(rule.target)
         deed = {"give": "create", "end": "expire"}[rule.verb]

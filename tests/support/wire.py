@@ -241,7 +241,7 @@ def side_by_side(names: Collection[T], check: Callable[[T], object]) -> None:
 
 
 def closed_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

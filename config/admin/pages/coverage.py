@@ -1,6 +1,7 @@
 """Coverage: what each product gives, what ends that and gives it back; many are set up at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -22,6 +23,9 @@ from rules.models import Rule
 MANY = 100
 NAMED = 10
 EVERY = "every"
+# The buttons of the page that shows the rules first: add them, or go back to what was entered.
+LOOKED, CHANGE = "looked", "change"
+CSRF = "csrfmiddlewaretoken"
 AT_ONCE = "Somebody else changed these rules at the same moment. Save again."
 
 
@@ -67,25 +71,47 @@ def _page(
 
 
 def _save(request: HttpRequest) -> HttpResponse:
-    """Add what was entered, or with the button `missing` what is recommended, in one go."""
+    """Add what was entered, or with the button `missing` what is recommended, in one go.
+
+    When several products would get rules, a page shows them before they are added.
+    """
     if not request.user.has_perm("rules.add_rule"):
         raise PermissionDenied
     word, sent = _word(request.POST.get("q")), set(request.POST.getlist("row"))
     forms, choices = _read(request, sent)
-    mending = request.POST.get("missing")
-    if mending is not None:
-        mended = [form for form in forms if mending in {EVERY, form.row.key}]
-        if _add(request, mended, mend=True):
-            # What was entered elsewhere is not saved by this button, and stays.
-            forms, choices = _read(request, sent)
+    missing = request.POST.get("missing")
+    mend = missing is not None
+    wanted = [form for form in forms if not mend or missing in {EVERY, form.row.key}]
+    if CHANGE not in request.POST and (mend or not any(form.errors for form in forms)):
+        added = _add(wanted, mend=mend, look=LOOKED not in request.POST)
+        if added and added.only_looked:
+            return _look(request, added)
+        if added:
+            _say(request, added, mend=mend)
+            # What was entered elsewhere is not saved by `missing`, and stays.
+            forms, choices = _read(request, sent) if mend else ([], choices)
             if not any(form.is_touched for form in forms):
                 return _again(word)
-    elif not any(form.errors for form in forms) and _add(request, forms, mend=False):
-        return _again(word)
     forms.sort(key=lambda form: not form.errors)
     marked = " The rows that need a change stand first." if forms and forms[0].errors else ""
     messages.warning(request, f"What was entered is not saved yet.{marked}")
     return _page(request, coverage(), forms, choices, word=word)
+
+
+def _look(request: HttpRequest, added: "_Added") -> HttpResponse:
+    """The page that shows the rules of several products before they are added."""
+    sent = {name: values for name, values in request.POST.lists() if name != CSRF}
+    return render(
+        request,
+        "admin/coverage_look.html",
+        title="Look before these rules are added",
+        number=sum(len(rules) for _, rules in added.made),
+        lines=[(form.name, pairing.by_trigger(rules)) for form, rules in added.made],
+        existing=[sentence for form, rules in added.left for sentence in _existing(form, rules)],
+        fields=[(name, value) for name, values in sent.items() for value in values],
+        looked=LOOKED,
+        change=CHANGE,
+    )
 
 
 def _again(word: str) -> HttpResponseRedirect:
@@ -99,40 +125,49 @@ def _read(request: HttpRequest, sent: set[str]) -> tuple[list[CoverageForm], Cho
     return [CoverageForm.read(row, choices, request.POST) for row in rows], choices
 
 
-def _add(request: HttpRequest, forms: list[CoverageForm], *, mend: bool) -> bool:
-    """Whether all of it could be added; if not, none of it is, and the row has the error."""
-    made: list[tuple[CoverageForm, list[Rule]]] = []
-    left: list[tuple[CoverageForm, list[Rule]]] = []
+@dataclass
+class _Added:
+    """The rules that were made for each row, and those that were there already.
+
+    `only_looked`: they were taken back, for a person to look at them first.
+    """
+
+    made: list[tuple[CoverageForm, list[Rule]]] = field(default_factory=list)
+    left: list[tuple[CoverageForm, list[Rule]]] = field(default_factory=list)
+    only_looked: bool = False
+
+
+def _add(forms: list[CoverageForm], *, mend: bool, look: bool) -> _Added | None:
+    """Add all of it; None when one of them cannot be added, and then its row has the error.
+
+    With `look`, rules of several products are taken back again.
+    """
+    added = _Added()
     try:
         with transaction.atomic():
             for form in forms:
-                left.append((form, [] if mend else form.existing()))
+                added.left.append((form, [] if mend else form.existing()))
                 rules = form.row.recommended() if mend else form.rules()
                 pairing.add(rules)
-                made.append((form, rules))
+                if rules:
+                    added.made.append((form, rules))
+            added.only_looked = look and len(added.made) > 1
+            transaction.set_rollback(added.only_looked)
     except ValidationError as error:
         form.errors += error.messages
-        return False
+        return None
     except IntegrityError:
         form.errors.append(AT_ONCE)
-        return False
-    _say(request, [each for each in made if each[1]], left, mend=mend)
-    return True
+        return None
+    return added
 
 
-def _say(
-    request: HttpRequest,
-    made: list[tuple[CoverageForm, list[Rule]]],
-    left: Iterable[tuple[CoverageForm, list[Rule]]],
-    *,
-    mend: bool,
-) -> None:
+def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
     """What was made, for each product, and what was there already."""
-    for form, rules in left:
-        for rule in rules:
-            off = "" if rule.enabled else ", and it is turned off"
-            text = f"{form.name} has a rule for {rule.destination} already{off}."
-            messages.warning(request, text)
+    for form, rules in added.left:
+        for sentence in _existing(form, rules):
+            messages.warning(request, sentence)
+    made = added.made
     if not made and mend:
         text = "The rules that are missing are there, but turned off. Turn them on at the product."
         messages.warning(request, text)
@@ -147,6 +182,12 @@ def _say(
         others = _count(len(made) - NAMED, "more product")
         messages.success(request, f"{_count(rest, 'rule')} added for {others}.")
     _offer_earlier(request, [rule for _, rules in made for rule in rules])
+
+
+def _existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[str]:
+    for rule in rules:
+        off = "" if rule.enabled else ", and it is turned off"
+        yield f"{form.name} has a rule for {rule.destination} already{off}."
 
 
 def _offer_earlier(request: HttpRequest, rules: list[Rule]) -> None:

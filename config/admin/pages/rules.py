@@ -61,14 +61,15 @@ class RuleAdmin(Audited, ListAdmin):
     form = RuleForm
     list_title = "Rules"
     one, many = "rule", "rules"
-    list_display = ("when", "about", "do", "place", "integration", "state", "last_run")
-    list_display_links = ("when",)
+    list_display = ("line", "about", "state", "last_run")
+    list_display_links = ("line",)
     list_filter = (ScopeFilter, "integration", "trigger", "action", StateFilter)
     list_select_related = ("product", "destination", "integration")
     ordering = ("product__name", "pk")
     sortable_by = ()
     autocomplete_fields = ("product", "destination")
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
+    row_menu = True
     add_label = "New rule"
     nothing_fits = "No rule fits. A global rule runs for every product."
     empty = "No rule yet. A rule says what Admit does when SamCart sells something."
@@ -153,25 +154,9 @@ class RuleAdmin(Audited, ListAdmin):
 
     # Columns
 
-    @admin.display(description="Do")
-    def do(self, rule: Rule) -> SafeString | str:
-        how = [
-            "Whatever gave it" if rule.ends_all else "",
-            f"{rule.delay_days} days later" if rule.delay_days else "",
-        ]
-        if not any(how):
-            return rule.spec.label
-        return format_html(
-            '{} <span class="soft">{}</span>', rule.spec.label, ", ".join(filter(None, how))
-        )
-
-    @admin.display(description="Course or bundle")
-    def place(self, rule: Rule) -> str:
-        return badges.destination(rule.destination)
-
-    @admin.display(description="When")
-    def when(self, rule: Rule) -> str:
-        return Trigger(rule.trigger).label
+    @admin.display(description="Rule")
+    def line(self, rule: Rule) -> SafeString:
+        return badges.rule_line(rule)
 
     @admin.display(description="Product")
     def about(self, rule: Rule) -> SafeString | str:
@@ -188,7 +173,7 @@ class RuleAdmin(Audited, ListAdmin):
 
     @admin.display(description="Last run")
     def last_run(self, rule: Any) -> SafeString:
-        return badges.when(rule.last_run, "Never")
+        return badges.ago(rule.last_run, "Never")
 
     # Buttons and bulk
 

@@ -1,20 +1,24 @@
-"""How things look wherever they stand: badges, times, and what strangers sent."""
+"""How things look on every page: badges, times, and what strangers sent."""
 
 import re
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import escape, format_html
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from events.models import EventLog, RuleRun
 from integrations.app_registry import APPS, of
-from integrations.models import Destination, Integration
+from integrations.models import Customer, Destination, Integration
+from rules.models import Rule
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
+DAY = 24 * 60  # minutes
 # Without a space and longer than a line of a small phone: an e-mail, an address, a code.
 IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Not before the last few letters: "example.com" stays together.
@@ -50,9 +54,18 @@ CONNECTION_COLORS: dict[Integration.Connection, str] = {
 }
 
 
+def icon(name: str) -> SafeString:
+    """A drawing of static/admit/icons.svg; the words beside it say the same."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        static("admit/icons.svg"),
+        name,
+    )
+
+
 def badge(text: str, color: str) -> SafeString:
     """A small label; `color` is GREEN, AMBER, RED or GREY, and never says it alone."""
-    return format_html('<span class="badge badge-{}">{}</span>', color, text)
+    return format_html('<span class="badge badge-{}">{}{}</span>', color, icon(color), text)
 
 
 def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
@@ -70,7 +83,7 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
 
 
 def gave_nothing(event: EventLog) -> bool:
-    """Whether somebody paid, no rule gave anything for it, and nobody has dealt with that."""
+    """Whether a paid purchase gave nothing and no person has dealt with it."""
     paid = event.trigger == Trigger.PRODUCT_PURCHASED
     return paid and event.gave_nothing and event.dealt_with_at is None
 
@@ -85,7 +98,7 @@ def run_badge(run: RuleRun) -> SafeString:
 
 
 def connection_badge(integration: Integration) -> SafeString:
-    """Whether the site can be reached; one that was turned off says that first."""
+    """Whether the site can be reached; for one that is off, that it is off."""
     if not integration.enabled:
         return badge("Off", GREY)
     connection = Integration.Connection(integration.connection)
@@ -94,6 +107,16 @@ def connection_badge(integration: Integration) -> SafeString:
     if integration.not_let_in:
         return badge("Never connected", RED)
     return badge(connection.label, CONNECTION_COLORS[connection])
+
+
+def person(customer: Customer) -> SafeString:
+    """The name of a customer, which leads to the customer's page, and the address below it."""
+    address = breakable(brief(customer.readable_email))
+    page = reverse("admin:integrations_customer_change", args=[customer.pk])
+    if not customer.name:
+        return format_html('<a href="{}">{}</a>', page, address)
+    name = breakable(brief(customer.name))
+    return format_html('<a href="{}">{}</a> <span class="soft line">{}</span>', page, name, address)
 
 
 def destination(found: Destination | None) -> str:
@@ -107,6 +130,29 @@ def destination(found: Destination | None) -> str:
     return brief(found.name) + (f" ({special})" if special else "")
 
 
+def rule_line(rule: Rule) -> SafeString:
+    """A rule as one line of a list: "Product Purchased → enroll in Course Two · Art Academy"."""
+    what = format_html(rule.spec.in_short, name=breakable(destination(rule.destination)))
+    more = [brief(rule.integration)]
+    if rule.ends_all:
+        more.append("whatever gave it")
+    if rule.delay_days:
+        more.append("1 day later" if rule.delay_days == 1 else f"{rule.delay_days} days later")
+    return format_html(
+        '{} → {} <span class="soft">· {}</span>',
+        Trigger(rule.trigger).label,
+        what,
+        format_html_join(" · ", "{}", ((breakable(each),) for each in more)),
+    )
+
+
+def run_line(run: RuleRun) -> SafeString:
+    """What an action does: "Enroll in Course Two"."""
+    what = run.spec.in_short
+    name = breakable(brief(run.destination_name))
+    return format_html(what[:1].upper() + what[1:], name=name)
+
+
 def outside(run: RuleRun) -> str:
     """How sentences name what the run calls: "Thinkific", "the receiver"."""
     return APPS[run.spec.app].outside
@@ -117,12 +163,28 @@ def switch_badge(on: bool) -> SafeString:
 
 
 def when(moment: datetime | None, nothing: str = "–") -> SafeString:
-    """ "23 Nov 14:02" in the server's time zone; full time and zone on hover, year if not this."""
+    """ "23 Nov 14:02" in the current time zone; full time and zone on hover, year if not this."""
     if moment is None:
         return format_html("{}", nothing)
     local = timezone.localtime(moment)
     this_year = local.year == timezone.localtime().year
     short = f"{local.day} {local:%b %H:%M}" if this_year else f"{local.day} {local:%b %Y %H:%M}"
+    return _time(local, short)
+
+
+def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
+    """ "5 min ago" of the last day, before that as `when`; for lists, which are read by it."""
+    if moment is None:
+        return when(moment, nothing)
+    minutes = (timezone.now() - moment) // timedelta(minutes=1)
+    if not 0 <= minutes < DAY:
+        return when(moment)
+    hours = minutes // 60
+    short = f"{hours} h ago" if hours else f"{minutes} min ago" if minutes else "just now"
+    return _time(timezone.localtime(moment), short)
+
+
+def _time(local: datetime, short: str) -> SafeString:
     full = f"{local.day} {local:%B %Y, %H:%M:%S %Z}"
     return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), full, short)
 

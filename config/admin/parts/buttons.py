@@ -1,7 +1,7 @@
 """Buttons that do one thing to one row: by POST only, each with its own permission.
 
 A ModelAdmin lists its buttons in `buttons`; each names a method `(request, thing)` that does the
-work and may return a response. Afterwards the person is back on the page from where she came.
+work and may return a response. Afterward the person is back on the page from where she came.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,15 +23,18 @@ from config.admin.menu import allowed
 from config.admin.parts.badges import brief
 
 BACK = "back"
+# On a page; the others are behind a menu.
+MOST_BUTTONS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Button:
     """`name` is the method and the last part of the address; `style` is "", "primary" or "danger".
 
-    `fits` tells for which rows it stands there; who posts it for another row does no harm,
+    `fits` tells for which rows it stands there; posting it for another row does no harm,
     because the service behind it looks again. `on_page` and `in_row`: where it stands. `confirm`
     gives the sentences that a person reads before the button itself can be pressed; on pages only.
+    `last`: on pages it stands behind the links.
     """
 
     name: str
@@ -42,12 +45,15 @@ class Button:
     on_page: bool = True
     in_row: bool = True
     confirm: Callable[[Any], str] | None = None
+    last: bool = False
 
 
 class Buttons(admin.ModelAdmin):
     """A ModelAdmin with buttons."""
 
     buttons: Sequence[Button] = ()
+    # Whether those of a row are behind one button, because they are many.
+    row_menu = False
 
     def get_urls(self) -> list[Any]:
         return self._button_urls() + super().get_urls()
@@ -97,6 +103,15 @@ class Buttons(admin.ModelAdmin):
             '<a href="{}" class="button small {}">{}<span class="visually-hidden"> {}</span></a>',
             ((*link, name) for link in self.row_links(request, thing)),
         )
+        if self.row_menu and (presses or links):
+            return format_html(
+                '<details class="row-menu" name="row-menu"><summary class="button small">'
+                '<span aria-hidden="true">⋯</span><span class="visually-hidden">Actions for {}'
+                '</span></summary><div class="sheet">{} {}</div></details>',
+                name,
+                presses,
+                links,
+            )
         return format_html("{} {}", presses, links)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
@@ -108,17 +123,27 @@ class Buttons(admin.ModelAdmin):
         return []
 
     def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
-        """Each a form of its own, for a page that has no other around it."""
+        """Each a form of its own, for a page that has no other around it.
+
+        Where they are many, the first ones stand there and a menu holds the others.
+        """
         on_page = (button for button in self.buttons if button.on_page)
-        presses = format_html_join(
-            " ",
-            "{}",
-            ((_form(request, thing, button),) for button in self._shown(request, thing, on_page)),
+        shown = self._shown(request, thing, on_page)
+        every = [_form(request, thing, button) for button in shown if not button.last]
+        every += [
+            format_html('<a href="{}" class="button {}">{}</a>', *link)
+            for link in self.page_links(request, thing)
+        ]
+        every += [_form(request, thing, button) for button in shown if button.last]
+        if len(every) <= MOST_BUTTONS:
+            return format_html_join(" ", "{}", ((each,) for each in every))
+        first, others = every[: MOST_BUTTONS - 1], every[MOST_BUTTONS - 1 :]
+        return format_html(
+            '{} <details class="row-menu"><summary class="button">More</summary>'
+            '<div class="sheet">{}</div></details>',
+            format_html_join(" ", "{}", ((each,) for each in first)),
+            format_html_join(" ", "{}", ((each,) for each in others)),
         )
-        links = format_html_join(
-            " ", '<a href="{}" class="button {}">{}</a>', self.page_links(request, thing)
-        )
-        return format_html("{} {}", presses, links)
 
     def _shown(self, request: HttpRequest, thing: Model, buttons: Iterable[Button]) -> list[Button]:
         # Whether one fits may cost a query, so only those that this place has are asked.
@@ -153,7 +178,7 @@ def address_name(model: type[Model], name: str) -> str:
 
 
 def address(thing: Model, name: str) -> str:
-    """Where a button of this row posts to."""
+    """The address that a button of this row posts to."""
     return reverse(f"admin:{address_name(type(thing), name)}", args=[thing.pk])
 
 

@@ -75,7 +75,7 @@ class ListAdmin(Buttons):
         return CappedPaginator(queryset, per_page, most=most)
 
     def get_urls(self) -> list[Any]:
-        """Without Django's history: it tells little, and no page leads to it."""
+        """Without Django's history: it says little, and no page links to it."""
         mine = f"{self.opts.app_label}_{self.opts.model_name}_history"
         return [each for each in super().get_urls() if each.name != mine]
 
@@ -103,7 +103,7 @@ class ListAdmin(Buttons):
                 known |= {f"{chip}__exact": self.opts.get_field(chip), f"{chip}__id__exact": None}
             else:
                 known[getattr(chip, "parameter_name", "")] = None
-        # Of a field with choices one of them: for another one the whole table would be walked.
+        # A field with choices takes one of them: any other value would scan the whole table.
         choices = dict(getattr(known.get(lookup), "flatchoices", ()))
         if lookup not in known or "\x00" in value or (choices and value not in choices):
             # The list is shown without it; Django would answer with a bare 400.
@@ -119,12 +119,10 @@ class ListAdmin(Buttons):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
-        """An action for what is ticked; for none of it when something there cannot be a row."""
+        """An action for the ticked rows; refuses them all when one of them cannot be a row."""
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if len(row_ids(ticked)) != len(ticked):
-            text = (
-                "Nothing was done, for one of what was chosen is no row of this list. Choose again."
-            )
+            text = "Nothing was done: one of the chosen lines is not in this list. Choose again."
             self.message_user(request, text, messages.WARNING)
             return None
         return super().response_action(request, queryset, *args, **kwargs)
@@ -155,7 +153,7 @@ class ListAdmin(Buttons):
 
 
 class ReadOnly(ListAdmin):
-    """A log: it is looked at, never written."""
+    """A log: read, never edited."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

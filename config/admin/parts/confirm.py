@@ -1,4 +1,4 @@
-"""Asks for the password or a code once more, and then goes on with what was wanted."""
+"""Asks for the password or a code once more, then goes on with the request."""
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -32,7 +32,7 @@ def ask(request: HttpRequest) -> HttpResponse | None:
 
 
 def _check(request: HttpRequest) -> str:
-    """Why the answer does not do, as a sentence; "" when it is right."""
+    """Why the answer is refused, as a sentence; "" when it is right."""
     assert isinstance(request.user, User)
     try:
         if confirmation.check(request, request.user, request.POST[ANSWER]):

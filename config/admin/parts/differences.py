@@ -12,7 +12,7 @@ from django.utils.text import capfirst
 from config.admin.parts import badges
 from integrations.models import AuditEntry
 
-# What the fields of a model are not called on pages.
+# Fields that pages call by another name.
 LABELS = {"sealed_secret": "Key", "url": "Address"}
 NOTHING = "–"
 

@@ -11,7 +11,7 @@ from config.backup.errors import BackupError
 
 NEXT = """Restored. Now:
 1. manage.py migrate
-2. manage.py erase_person --reapply, so that nobody who was erased since comes back
+2. manage.py erase_person --reapply, so that no person erased since comes back
 3. Start Admit, and compare with SamCart's orders since {made_at}: later ones are not in it."""
 
 

@@ -66,7 +66,7 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error), returncode=2) from None
         if not sys.stdin.isatty():
-            raise CommandError(f"Give {option}: there is nobody to ask.", returncode=2)
+            raise CommandError(f"Give {option}: there is no terminal to ask at.", returncode=2)
         while True:
             try:
                 return read(input(f"{question}: "))

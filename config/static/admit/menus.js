@@ -1,7 +1,7 @@
 // Menus close by a choice, by a click outside and by Escape, and nobody remembers which was open.
 "use strict";
 {
-  const opened = () => document.querySelectorAll(":is(.chip, #header details)[open]");
+  const opened = () => document.querySelectorAll(":is(.chip, .row-menu, #header details)[open]");
 
   document.addEventListener("click", (event) => {
     for (const menu of opened()) {
