@@ -5,15 +5,16 @@ still answers. So the wait ends on our side. The statement may still be carried 
 that sets a limit needs a key of its own to find out.
 
 The server in turn ends a transaction that has been idle for longer than a lease, so that a machine
-that is frozen or cut off in the middle of a write does not block the others.
+that is frozen or cut off in the middle of a write does not block the others. A migration may
+compute for longer than that between two statements, and is not ended.
 """
 
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 from django.conf import settings
 from django.db import OperationalError
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, schema
 from django.db.backends.utils import CursorWrapper
 from psycopg import errors
 from psycopg.abc import PQGen
@@ -40,8 +41,20 @@ class Connection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(str(error)) from error
 
 
+class SchemaEditor(schema.DatabaseSchemaEditor):
+    """Django's, with all the time that a migration needs."""
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        with self.connection.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = 0")
+        return self
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's, with such connections, which also keep the plans of frequent statements."""
+
+    SchemaEditorClass = SchemaEditor
 
     def keeping_cursor(self) -> CursorWrapper:
         """As `cursor`, but what it executes is prepared by the server and its plan is kept.

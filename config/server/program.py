@@ -64,6 +64,12 @@ class Program:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def has(self, pid: int) -> bool:
+        """Whether that process is of its group."""
+        with contextlib.suppress(ProcessLookupError):
+            return self._process is not None and pid > 0 and os.getpgid(pid) == self._process.pid
+        return False
+
     @property
     def exit_code(self) -> int | None:
         """None while it runs, and when it was not started."""

@@ -7,18 +7,15 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.conf import settings
 from django.db import Error, connection
-from django.db.models import Q
-from django.db.models.functions import Now
 
 from config.server import child, restart
 from config.server.daily_backup import DailyBackup
 from config.server.program import Program
+from config.sqlite import writer
 from events.alerts import round
-from events.models import Worker
 from events.queue import wake_pipe
 from events.receiving import answer_counts, disk, spool
 from events.worker import heartbeat, scheduler, watching
@@ -63,6 +60,7 @@ class Supervisor:
         self._generation = 0
         self._enlisted = False
         self._reached_at = 0.0
+        self._barred_at: float | None = None
         # A worker that has just been started looks first.
         self._look_at = time.monotonic() + 2 * settings.ALERT_SECONDS
         self._stopping = False
@@ -176,18 +174,27 @@ class Supervisor:
             # Without the database no worker can report: that is not the cluster's fault.
             self._out_of_reach(error)
             self._reached_at = time.monotonic()
-            return False
+            return self._bars_all(cluster)
+        self._barred_at = None
         reached = time.monotonic() - self._reached_at
         if silent is None:
             return min(cluster.running_seconds, reached) > max(timeout, FIRST_SIGN_SECONDS)
         return min(silent, reached) > timeout
+
+    def _bars_all(self, cluster: Program) -> bool:
+        """Whether a process of the cluster hangs in the middle of a write to SQLite."""
+        if not cluster.has(writer.process()):
+            self._barred_at = None
+            return False
+        self._barred_at = self._barred_at or time.monotonic()
+        return time.monotonic() - self._barred_at > settings.HEARTBEAT_TIMEOUT
 
     def _start_cluster(self, cluster: Program) -> None:
         self._generation += 1
         self._enlisted = False
         self._reached_at = time.monotonic()
         self._note(self._enlist)
-        self._note(forget_old_clusters)
+        self._note(scheduler.forget_old)
         cluster.start(**{heartbeat.CLUSTER: self.cluster_name})
 
     def _enlist(self) -> None:
@@ -237,11 +244,3 @@ class Supervisor:
 def _patience() -> DatabaseTimeout:
     # A hanging one must not keep us from the web server, the watchdog and the stop signal.
     return DatabaseTimeout(settings.STORE_SECONDS)
-
-
-def forget_old_clusters() -> None:
-    """Delete rows of clusters that ended a day ago; newer ones show when a worker was last seen."""
-    Worker.objects.filter(
-        Q(seen_at__lt=Now() - timedelta(days=1))
-        | Q(seen_at=None, started_at__lt=Now() - timedelta(days=1))
-    ).delete()

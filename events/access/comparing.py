@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -55,9 +56,9 @@ def start(site: Integration, *, by: str) -> ComparisonRun:
     return found
 
 
-def due() -> bool:
-    """Whether a comparison waits to be continued."""
-    return ComparisonRun.objects.due().exists()
+def due() -> QuerySet[ComparisonRun]:
+    """The comparisons that wait to be continued."""
+    return ComparisonRun.objects.due()
 
 
 def go_on(

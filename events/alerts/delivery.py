@@ -11,6 +11,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from events.alerts import mail, wording
@@ -29,9 +30,9 @@ LEASE = timedelta(minutes=2)
 AT_ONCE = 20
 
 
-def due() -> bool:
-    """Whether a message waits to be sent."""
-    return AlertMessage.objects.filter(next_attempt_at__lte=Now()).exists()
+def due() -> QuerySet[AlertMessage]:
+    """The messages that wait to be sent."""
+    return AlertMessage.objects.filter(next_attempt_at__lte=Now())
 
 
 def send_due(*, until: float) -> int:
@@ -40,8 +41,7 @@ def send_due(*, until: float) -> int:
     while time.monotonic() < until:
         # Webhooks first: they must not wait for a mail server that hangs.
         order = "-channel__kind", "next_attempt_at"
-        pks = AlertMessage.objects.filter(next_attempt_at__lte=Now()).order_by(*order)
-        waiting = list(pks.values_list("pk", flat=True)[:AT_ONCE])
+        waiting = list(due().order_by(*order).values_list("pk", flat=True)[:AT_ONCE])
         if not waiting:
             break
         for pk in waiting:

@@ -32,9 +32,9 @@ def begin() -> None:
     AlertRound.objects.get_or_create(pk=AlertRound.ONLY, defaults={"next_at": Now() + _every()})
 
 
-def due() -> bool:
-    """Whether it is time to look again."""
-    return AlertRound.objects.filter(next_at__lte=Now()).exists()
+def due() -> QuerySet[AlertRound]:
+    """The one row, when it is time to look again."""
+    return AlertRound.objects.filter(next_at__lte=Now())
 
 
 def overdue() -> bool:

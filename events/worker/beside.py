@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.conf import settings
 from django.db import connections
+from django.db.models import QuerySet
 
 from events.access import comparing
 from events.alerts import delivery, round
@@ -66,8 +68,18 @@ def _alert(until: float) -> None:
     delivery.send_due(until=until)
 
 
-COMPARING = Beside("comparing", comparing.due, lambda until: comparing.go_on(until=until), tasks=10)
-ALERTING = Beside("alerting", lambda: round.due() or delivery.due(), _alert, tasks=1)
+def _compare(until: float) -> None:
+    comparing.go_on(until=until)
+
+
+def _found(*due: Callable[[], QuerySet[Any]]) -> bool:
+    """Whether one of them finds a row, by one query: it is asked once a second."""
+    first, *others = (find().order_by() for find in due)
+    return first.union(*others, all=True).exists()
+
+
+COMPARING = Beside("comparing", lambda: _found(comparing.due), _compare, tasks=10)
+ALERTING = Beside("alerting", lambda: _found(round.due, delivery.due), _alert, tasks=1)
 ALL = (COMPARING, ALERTING)
 
 
@@ -79,4 +91,4 @@ def begin() -> None:
 
 def due() -> bool:
     """Whether one of them has something to do."""
-    return any(each.due() for each in ALL)
+    return _found(comparing.due, round.due, delivery.due)

@@ -1,6 +1,8 @@
 """Once a second: is anything due, and does the cluster beside us still work?"""
 
-from django.db.models import DurationField, ExpressionWrapper, F, Max
+from datetime import timedelta
+
+from django.db.models import DurationField, ExpressionWrapper, F, Max, Q
 from django.db.models.functions import Now
 
 from events.access import history
@@ -22,6 +24,14 @@ def register(cluster: str) -> None:
 def deregister(cluster: str) -> None:
     """Forget a cluster that has ended."""
     Worker.objects.filter(name=cluster).delete()
+
+
+def forget_old() -> None:
+    """Forget clusters that ended a day ago; younger ones say when a worker was last seen."""
+    long_ago = Now() - timedelta(days=1)
+    Worker.objects.filter(
+        Q(seen_at__lt=long_ago) | Q(seen_at=None, started_at__lt=long_ago)
+    ).delete()
 
 
 def ask_to_stop(cluster: str) -> None:

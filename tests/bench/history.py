@@ -22,7 +22,7 @@ def measure(bench: Bench, school: School) -> list[Figure]:
     old, new = (bench.database(name) | school.environment for name in ("old", "new"))
     for database in (old, new):
         bench.call("tests.bench.scene", "0", env=database)
-    bench.call("tests.bench.past", str(events), env=old, patience=900.0)
+    bench.call("tests.support.past", str(events), env=old, patience=900.0)
     drains: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds):
         for name, found in zip(("old", "new"), drains, strict=True):

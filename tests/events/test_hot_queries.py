@@ -1,17 +1,15 @@
 """What Admit asks for each event costs the same however long its history is: no walk, ever."""
 
-import itertools
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.core.management import call_command
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import override_settings
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,160 +17,33 @@ from config.admin.parts.changelist import COUNTED
 from config.staff import roles
 from events.alerts import finding, silence
 from events.alerts.problems import Code
-from events.execution import retry_by_hand, wait_reasons
+from events.execution import wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun, Tidying
-from events.reports import activity_search, customer_search, promise
+from events.reports import activity_search, customer_search
 from events.retention import housekeeping
-from events.worker import scheduler, tasks
 from integrations.models import Customer, Integration, ThinkificUser
-from tests.bench import past
+from integrations.thinkific.sandbox import Sandbox
+from tests.support import world as worlds
 from tests.support.pages import signed_in
+from tests.support.plans import explained, live_for_long
 from tests.support.world import World
 
-EVENTS = 20_000
-# So many rows that were looked at for nothing are a part of the history.
-MANY = EVENTS // 20
 
-
-@dataclass
-class Plans:
-    """What the database would do for each statement, taken down just before it does it."""
-
-    asked: dict[str, str] = field(default_factory=dict)
-
-    def __call__(
-        self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
-    ) -> Any:
-        if sql not in self.asked and sql.startswith(("SELECT", "UPDATE", "DELETE")):
-            self.asked[sql] = ""  # so that this very statement is not explained
-            kept = type(context["cursor"].cursor).__name__ == "ServerBindingCursor"
-            self.asked[sql] = _kept_plan(sql, params) if kept else _plan(sql, params)
-        return execute(sql, params, many, context)
-
-    def walks(self) -> list[str]:
-        """Plans that go through the whole of a table that grows with history."""
-        return [
-            f"{sql}\n{plan}\n"
-            for sql, plan in self.asked.items()
-            if any(_walks(line, sql) for line in plan.splitlines())
-        ]
-
-    def gathered(self) -> list[str]:
-        """Plans that fetch a long history and sort it, where only its newest rows are wanted."""
-        return [
-            f"{sql}\n{plan}\n"
-            for sql, plan in self.asked.items()
-            if " LIMIT " in sql
-            and any(f'"{table}"' in sql for table in past.TABLES)
-            and ("TEMP B-TREE FOR ORDER BY" in plan or _most_rows(plan) > 2 * MANY)
-        ]
-
-    def by_other_than_customers(self) -> list[str]:
-        """Plans that look for what concerns some customers among that of all others too."""
-        return [
-            f"{sql}\n{plan}\n"
-            for sql, plan in self.asked.items()
-            if re.search(r'"events_\w+"."customer_id" IN \(', sql)
-            and connection.vendor == "sqlite"
-            and "(customer_id=?)" not in plan
-        ]
-
-
-def _most_rows(plan: str) -> int:
-    return max(map(int, re.findall(r"actual rows=(\d+)", plan)), default=0)
-
-
-def _plan(sql: str, params: Any) -> str:
-    how = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else _explain(sql)
-    with connection.cursor() as cursor:
-        cursor.cursor.execute(f"{how} {sql}", params)
-        return "\n".join(str(row[-1]) for row in cursor.fetchall())
-
-
-def _explain(sql: str) -> str:
-    # What only asks can be carried out as well, which tells what it looked at.
-    return "EXPLAIN (ANALYZE, TIMING OFF)" if sql.startswith("SELECT") else "EXPLAIN"
-
-
-def _kept_plan(sql: str, params: Any) -> str:
-    """What PostgreSQL does once it has kept the plan, made without knowing what is given."""
-    numbers = itertools.count(1)
-    numbered = re.sub(r"%(?:[(]\w+[)])?s", lambda mark: f"${next(numbers)}", sql)
-    marks = re.findall(r"%(?:[(]\w+[)])?s", sql)
-    with connection.cursor() as cursor:
-        cursor.cursor.execute("SET plan_cache_mode = force_generic_plan")
-        cursor.cursor.execute(f"PREPARE hot AS {numbered}".replace("%%", "%"))
-        try:
-            values = f"({', '.join(marks)})" if marks else ""
-            cursor.cursor.execute(f"{_explain(sql)} EXECUTE hot {values}", params)
-            return "\n".join(str(row[-1]) for row in cursor.fetchall())
-        finally:
-            cursor.cursor.execute("DEALLOCATE hot")
-            cursor.cursor.execute("RESET plan_cache_mode")
-
-
-def _walks(line: str, sql: str) -> bool:
-    for_nothing = re.search(r"Rows Removed by .*: (\d+)", line)
-    if for_nothing and int(for_nothing[1]) > MANY:
-        return True
-    scan = re.match(r"[ ->]*(?:SCAN|(?:Parallel )?Seq Scan on) (\w+)", line)
-    if scan is None:
-        return False
-    # PostgreSQL tells how many rows it went through: a scan that a LIMIT ends early is none.
-    read = re.search(r"actual rows=(\d+) loops=(\d+)", line)
-    if read and int(read[1]) * int(read[2]) <= MANY:
-        return False
-    aliases = re.findall(r'"(\w+)" ([A-Z]\w*\d)\b', sql)  # SQLite tells these alone
-    table = {alias: name for name, alias in aliases}.get(scan[1], scan[1])
-    # SQLite says SCAN as well of what is read in its order up to a LIMIT, and of an index that
-    # holds only what is open.
-    by = re.search(r" USING (?:COVERING )?INDEX (\w+)", line)
-    ends = " LIMIT " in sql and (by or " WHERE " not in sql)
-    return table in past.TABLES and not (ends or (by and by[1] in _partial()))
-
-
-def _partial() -> set[str]:
-    models = (Delivery, EventLog, Grant, RuleRun)
-    found = (index for model in models for index in model._meta.indexes)
-    return {index.name for index in found if index.condition}
-
-
-@contextmanager
-def explained() -> Iterator[Plans]:
-    plans = Plans()
-    with connection.execute_wrapper(plans):
-        yield plans
+@pytest.fixture(scope="module")
+def kept_shop(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """A shop with a long history for all tests here, because making one takes seconds."""
+    with django_db_blocker.unblock(), Sandbox() as sandbox:
+        with override_settings(THINKIFIC_API_URL=sandbox.url):
+            world = worlds.build(sandbox)
+            live_for_long(world)
+        yield world
+        call_command("flush", interactive=False, verbosity=0)
 
 
 @pytest.fixture
-def old_shop(world: World) -> World:
-    """A shop with two rules and a long history."""
-    course = world.course()
-    world.rule("product_purchased", "create_course_enrollment", course)
-    world.rule("product_refunded", "expire_course_enrollment", course)
-    world.sell("10_product", customer__email="first@example.com")
-    world.settle()
-    past.fill(EVENTS)
-    return world
-
-
-def test_no_hot_query_walks_through_history(old_shop: World, settings):
-    world = old_shop
-    settings.METRICS_TOKEN = "a-token-of-the-monitor-for-tests"
-    monitor = {"Authorization": f"Bearer {settings.METRICS_TOKEN}"}
-    with explained() as plans:
-        world.sell("10_product", order__id=7001)
-        world.sell("10_product", order__id=7001)  # a repeat
-        world.sell("20_product", order__id=7001)
-        world.sell("33_subscription", order__id=7002)
-        tasks.work()
-        scheduler.tick("nobody", beat_after=60.0)
-        retry_by_hand.retry(RuleRun.objects.filter(pk=RuleRun.objects.latest("pk").pk))
-        list(Grant.objects.stranded())
-        scrape = world.client.get("/metrics", headers=monitor)
-    assert 'admit_actions_open{state="failed"} 400.0' in scrape.content.decode()
-    assert len(plans.asked) > 30
-    assert plans.walks() == []
+def old_shop(kept_shop: World, db: None) -> World:
+    """The same, in a transaction: what a test changes is undone."""
+    return kept_shop
 
 
 def test_looking_for_problems_walks_through_nothing(old_shop: World):
@@ -245,29 +116,6 @@ def test_why_an_action_waits_is_not_looked_for_among_all_that_was_done_at_its_si
         assert wait_reasons.reason(run) == "Enrolled."
     assert [sql for sql, plan in plans.asked.items() if "run_of_site" in plan] == []
     assert plans.walks() == []
-
-
-def test_the_overview_asks_no_more_of_a_long_history_and_walks_through_none_of_it(world: World):
-    course = world.course()
-    owner = signed_in(roles.MANAGER, is_superuser=True)
-    world.sell("10_product", customer__email="first@example.com")
-    world.sell("10_product", customer__email="second@example.com", order__id=2)
-    world.rule("product_purchased", "create_course_enrollment", course)
-    world.sell("10_product", customer__email="first@example.com", order__id=3)
-    world.settle()
-    with CaptureQueriesContext(connection) as young:
-        owner.get(reverse("admin:index"))
-    past.fill(EVENTS)
-    with CaptureQueriesContext(connection) as old, explained() as plans:
-        shown = owner.get(reverse("admin:index"))
-    # The second one alone: the first has the course by another order.
-    (row,) = shown.context["nothing_given"]
-    long_ago = EventLog.objects.filter(status="no_rule", customer__email__startswith="old")
-    lately = long_ago.filter(received_at__gte=timezone.now() - promise.LATELY)
-    assert row.buyers == 1 + lately.values("customer").distinct().count() > 1
-    assert len(old) == len(young)
-    assert plans.walks() == []
-    assert plans.by_other_than_customers() == []
 
 
 def test_why_somebody_has_a_course_is_read_by_an_index(old_shop: World):

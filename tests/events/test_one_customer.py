@@ -82,6 +82,7 @@ def _assert_only_one_failed(world: World, poisoned: RuleRun, others: list[RuleRu
     return ended
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_a_new_buyer_whose_calls_fail_for_good_fails_alone(world, kind):
     course = world.course()
@@ -92,6 +93,7 @@ def test_a_new_buyer_whose_calls_fail_for_good_fails_alone(world, kind):
     _assert_only_one_failed(world, poisoned, others)
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("kind", ANSWERS)
 @pytest.mark.parametrize("call", ["GET", "POST"])
 def test_a_known_buyer_whose_enrollment_fails_for_good_fails_alone(world, kind, call):
@@ -105,6 +107,7 @@ def test_a_known_buyer_whose_enrollment_fails_for_good_fails_alone(world, kind, 
     _assert_only_one_failed(world, poisoned, others)
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("kind", ANSWERS)
 @pytest.mark.parametrize("call", ["GET /enrollments", "PUT /enrollments/"])
 def test_a_known_buyer_whose_refund_fails_for_good_fails_alone(world, kind, call):

@@ -292,7 +292,7 @@ def test_a_run_that_this_process_took_again_is_not_ended_by_its_first_try(
 def test_a_site_that_cannot_be_asked_in_time_is_not_tried_to_be_asked_again_and_again(
     world: World, settings, monkeypatch
 ):
-    settings.THINKIFIC_CALLS_PER_MINUTE = 5  # a slot each 12 seconds
+    settings.THINKIFIC_CALLS_PER_MINUTE = 12  # a slot each 5 seconds
     made = queued.run(world.course())
     world.school.change_key("f" * 32)
     begin, asked = rate_limit.begin_asking, []

@@ -223,8 +223,9 @@ FAULTS = [
         "answers",
         "every fault of Thinkific at every call",
         every_answer,
-        # No process dies here, and on a busy machine a start takes longer than a few seconds.
-        env={"HEARTBEAT_TIMEOUT": "60"},
+        # No process dies here. On a busy machine a start takes longer than a few seconds, and an
+        # action of several calls longer than a short lease leaves it.
+        env={"HEARTBEAT_TIMEOUT": "60", "LEASE_SECONDS": "12"},
     ),
     Fault("drips", "answers that drip or never come, at the default deadline", drips, env=DEFAULTS),
     Fault("away", "Thinkific refuses connections, then takes none", away),

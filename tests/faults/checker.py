@@ -193,8 +193,10 @@ def _stop(stage: Stage, found: Found) -> None:
     lost = [each for each in left if each.pid not in ours and each.alive()]
     found.stray += [f"process {each.pid} belongs to nobody" for each in lost]
     for running in serving:
+        running.process.terminate()
+    for running in serving:
         try:
-            code: int | str = running.terminate(seconds=STOP_SECONDS)
+            code: int | str = running.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             code = "nothing"
         if code != 0:

@@ -150,9 +150,9 @@ def postgres_disk_full(stage: Stage) -> float:
     running = stage.up()
     with stage.trading(every=0.05, sellers=4):
         time.sleep(1)
-        _fill(disk / "ballast")
+        _fill(disk / "filling")
         _all_are_taken(stage, 6)
-        (disk / "ballast").unlink()
+        (disk / "filling").unlink()
         assert server.process is not None
         if server.process.poll() is not None:
             server.start()
@@ -176,9 +176,9 @@ def _full_for_a_while(stage: Stage, disk: Path) -> float:
     stage.up()
     with stage.trading(every=0.05, sellers=4):
         time.sleep(1)
-        _fill(disk / "ballast")
+        _fill(disk / "filling")
         _while_it_lasts(stage, 6)
-        (disk / "ballast").unlink()
+        (disk / "filling").unlink()
         stage.mended()
         time.sleep(1)
     return stage.heal()

@@ -4,6 +4,7 @@ Three schools have plenty to do at once: one answers at once, one takes two seco
 call, and at the third one customer has far more events than all others.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,10 @@ CALLS = 110  # a minute and site, as Admit is set; Thinkific allows 120
 WATCHED_SECONDS = 120.0
 # Those who start together need a moment until each knows what is due.
 START_SECONDS = 5.0
+# How much of the budget must be used; and where other programs take the processors away.
+ASKED, ASKED_BESIDE_OTHERS = 0.95, 0.80
+# More programs than this want each processor then.
+BUSY = 3.0
 BUYERS = 150
 HOT_EVENTS = 150
 COLD_BUYERS = 20
@@ -47,13 +52,21 @@ def machines(stage: Stage) -> float:
         time.sleep(1)
         _note_when_done(stage, [sale.email for sale in cold])
     used = {school: _weigh(stage, school, start) for school in ("quick", "slow", "hot")}
+    asked = _asked(stage)
     in_time = any("who bought once" in note for note in stage.notes)
     seconds = stage.heal()  # first of all, for what is left undone would count as lost
     for school, share in used.items():
         # One customer's events go one at a time, and then there may be no other work.
-        assert share >= 0.95 or school == "hot", f"only {share:.1%} of {school} were used"
+        assert share >= asked or school == "hot", f"only {share:.1%} of {school} were used"
     assert in_time, "the hot customer held them up"
     return seconds
+
+
+def _asked(stage: Stage) -> float:
+    """The share of the budget that must be used on this machine, as busy as it was."""
+    load = os.getloadavg()[0]
+    stage.notes.append(f"load {load:.0f}")
+    return ASKED_BESIDE_OTHERS if load > BUSY * (os.cpu_count() or 1) else ASKED
 
 
 def _note_when_done(stage: Stage, emails: Sequence[str]) -> None:

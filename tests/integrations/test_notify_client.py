@@ -20,7 +20,15 @@ from integrations.notify_url import signature
 from integrations.notify_url.client import LARGEST_ANSWER, Client, Exchange, HttpPost
 from tests.support import receiver as receivers
 from tests.support.receiver import Behavior, Receiver
-from tests.support.wire import Peer, Wire, certificate, closed_port, head, in_a_new_thread
+from tests.support.wire import (
+    Peer,
+    Wire,
+    certificate,
+    closed_port,
+    head,
+    in_a_new_thread,
+    side_by_side,
+)
 
 SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 SOON = 1.5  # the deadline of calls that must run into it
@@ -358,46 +366,52 @@ SLOW: dict[str, Behavior] = {
 }
 
 
-@pytest.mark.parametrize("name", SLOW)
-def test_an_answer_that_drips_ends_at_the_deadline(name):
-    with Receiver(SECRET, SLOW[name]) as receiver, ends_in_time():
-        error = Posting(receiver.url, deadline=SOON).error()
+def test_an_answer_that_drips_ends_at_the_deadline():
+    def check(name: str) -> None:
+        with Receiver(SECRET, SLOW[name]) as receiver, ends_in_time():
+            error = Posting(receiver.url, deadline=SOON).error()
 
-    assert isinstance(error, Retry)
-    assert (error.code, error.status) == ("timed_out", None)
-    assert error.message.startswith("127.0.0.1 did not answer within 1.5 seconds.")
-    assert error.goes_on == "Admit tries again by itself."
-    assert receiver.verified() == [MESSAGE.message_id]
+        assert isinstance(error, Retry)
+        assert (error.code, error.status) == ("timed_out", None)
+        assert error.message.startswith("127.0.0.1 did not answer within 1.5 seconds.")
+        assert error.goes_on == "Admit tries again by itself."
+        assert receiver.verified() == [MESSAGE.message_id]
 
-
-@pytest.mark.parametrize(
-    ("status", "code"), [(200, ""), (410, "receiver_gone"), (500, "receiver_failed")]
-)
-def test_a_body_that_drips_ends_at_the_deadline_and_its_status_counts(status, code):
-    with Receiver(SECRET, receivers.drips_body(status)) as receiver, ends_in_time():
-        posting = Posting(receiver.url, deadline=SOON)
-        if code:
-            assert posting.error().code == code
-        else:
-            assert posting.client.send(MESSAGE).status == 200
-
-    (exchange,) = posting.exchanges
-    assert exchange.status == status
-    assert set(exchange.response_body) <= {"x"}
+    side_by_side(SLOW, check)
 
 
-@pytest.mark.parametrize("greeting", [b"", b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03"])
-def test_a_tls_handshake_that_drips_ends_at_the_deadline(greeting):
-    def script(peer: Peer) -> None:
-        peer.send(greeting)
-        peer.drip(b"\x00") if greeting else peer.wait()
+def test_a_body_that_drips_ends_at_the_deadline_and_its_status_counts():
+    codes = {200: "", 410: "receiver_gone", 500: "receiver_failed"}
 
-    with Wire(script) as server, ends_in_time():
-        error = Posting(f"https://127.0.0.1:{server.port}/", deadline=SOON).error()
+    def check(status: int) -> None:
+        with Receiver(SECRET, receivers.drips_body(status)) as receiver, ends_in_time():
+            posting = Posting(receiver.url, deadline=SOON)
+            if codes[status]:
+                assert posting.error().code == codes[status]
+            else:
+                assert posting.client.send(MESSAGE).status == 200
 
-    assert isinstance(error, Retry)
-    assert error.code == "timed_out"
-    assert "127.0.0.1 could not be reached in time" in error.message
+        (exchange,) = posting.exchanges
+        assert exchange.status == status
+        assert set(exchange.response_body) <= {"x"}
+
+    side_by_side(codes, check)
+
+
+def test_a_tls_handshake_that_drips_ends_at_the_deadline():
+    def check(greeting: bytes) -> None:
+        def script(peer: Peer) -> None:
+            peer.send(greeting)
+            peer.drip(b"\x00") if greeting else peer.wait()
+
+        with Wire(script) as server, ends_in_time():
+            error = Posting(f"https://127.0.0.1:{server.port}/", deadline=SOON).error()
+
+        assert isinstance(error, Retry)
+        assert error.code == "timed_out"
+        assert "127.0.0.1 could not be reached in time" in error.message
+
+    side_by_side([b"", b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03"], check)
 
 
 def test_a_message_that_is_not_taken_ends_at_the_deadline():

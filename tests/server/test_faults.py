@@ -23,7 +23,13 @@ PLACE = Place(SERVER if SERVER.startswith("postgres") else "")
 SHORT = [name for name, fault in FAULTS.items() if fault.short]
 # What happens to the processes or at Thinkific: a second database adds nothing to these here.
 # `make faults` strikes with each on both.
-OUTSIDE = {"idle-workers-killed", "message-worker-killed", "one-denied", "sigterm"}
+OUTSIDE = {
+    "before-the-answer",
+    "idle-workers-killed",
+    "message-worker-killed",
+    "one-denied",
+    "sigterm",
+}
 
 
 @linux

@@ -1,7 +1,6 @@
 """Receivers that are ill, beside a healthy one and a school: real workers, real sockets."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from tests.support import receiver as receivers
 from tests.support.receiver import Receiver
 from tests.support.wire import closed_port
 
-SERVER = os.environ.get("DATABASE_URL", "")
 BUYERS = 10
 SECRET = signature.new_secret()
 SETTINGS = {
@@ -49,11 +47,7 @@ def admit(tmp_path: Path) -> Iterator[tuple[live.Installation, School]]:
     with contextlib.ExitStack() as stack:
         sandbox, acme = stack.enter_context(live.school())
         settings: dict[str, Any] = SETTINGS | {"THINKIFIC_API_URL": sandbox.url}
-        if SERVER.startswith("postgres"):
-            opened = live.on_server(tmp_path, SERVER, **settings)
-        else:
-            opened = live.installation(tmp_path, **settings)
-        yield stack.enter_context(opened), acme
+        yield stack.enter_context(live.installation(tmp_path, **settings)), acme
 
 
 def configuration(urls: dict[str, str]) -> str:
@@ -81,7 +75,6 @@ def codes(admit: live.Installation) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.each_database
 def test_neither_a_school_nor_a_healthy_receiver_waits_for_those_that_are_ill(
     admit, running, tmp_path
 ):

@@ -80,21 +80,19 @@ def received(admit: live.Installation) -> None:
     live.until(lambda: [e for e in admit.events() if e["id"]], what=running.output())
 
 
-@pytest.mark.parametrize("way", ["VACUUM INTO", ".backup"])
-def test_a_backup_of_sqlite_taken_while_it_runs_can_be_restored(tmp_path, way: str):
-    for name in ("a", "b"):
+def test_a_backup_of_sqlite_taken_while_it_runs_can_be_restored(tmp_path):
+    for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
     with live.installation(tmp_path / "a") as admit:
         received(admit)
-        copy = tmp_path / "b" / "live.sqlite3"
         with closing(sqlite3.connect(tmp_path / "a" / "live.sqlite3")) as source:
-            if way == "VACUUM INTO":
-                source.execute(f"VACUUM INTO '{copy}'")
-            else:
-                with closing(sqlite3.connect(copy)) as target:
-                    source.backup(target)
-    with live.installation(tmp_path / "b", seeded=False) as restored:
-        is_whole(restored)
+            source.execute(f"VACUUM INTO '{tmp_path}/b/live.sqlite3'")
+            # What the program sqlite3 calls `.backup`.
+            with closing(sqlite3.connect(tmp_path / "c" / "live.sqlite3")) as target:
+                source.backup(target)
+    for copy in ("b", "c"):
+        with live.installation(tmp_path / copy, seeded=False) as restored:
+            is_whole(restored)
 
 
 @pytest.mark.each_database

@@ -97,6 +97,7 @@ def caddy(folder: Path, admit: live.Installation, proxy: Proxy) -> list[str]:
         "{\n\tservers {": own,
         f"{NAME} {{": f"{NAME} {{\n\ttls {folder}/server.pem {folder}/server.pem",
         "127.0.0.1:8000": f"127.0.0.1:{admit.port}",
+        "read_body 30s": "read_body 12s",  # still longer than Admit waits
     }.items():
         assert old in text
         text = text.replace(old, new, 1)

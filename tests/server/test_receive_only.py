@@ -52,7 +52,6 @@ def test_an_event_goes_to_the_spool_without_any_query(world, receive_only):
 
 
 @pytest.mark.slow
-@pytest.mark.each_database
 def test_receive_only_serves_the_webhook_alone_and_up_brings_it_in(tmp_path):
     with live.installation(tmp_path) as admit:
         running = admit.start("up", "--bind", f"127.0.0.1:{admit.port}", "--receive-only")

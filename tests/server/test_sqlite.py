@@ -1,6 +1,7 @@
 """Writers of SQLite wait for each other: not longer than they must, and not for ever."""
 
 import os
+import signal
 import sqlite3
 import threading
 import time
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
+from config.server import supervisor
+from config.sqlite import writer
+from events.queue import wake_pipe
 from integrations.models import Marketplace
 from tests.support import queued
 
@@ -131,3 +135,81 @@ def test_a_forked_process_is_not_kept_by_a_turn_of_its_parent(transactional_db):
         if child == 0:  # only what a fork may do: look, and leave without cleaning up
             os._exit(len(base._turns))
     assert os.waitpid(child, 0)[1] == 0
+
+
+# A writer that hangs
+
+
+linux = pytest.mark.skipif(not writer.LOCKS.exists(), reason="Linux lists who holds a lock")
+
+
+@linux
+def test_the_process_that_writes_is_known(transactional_db):
+    Marketplace.objects.create(name="before")
+    assert writer.process() == 0
+    with another_process_writes():
+        assert writer.process() == os.getpid()
+    assert writer.process() == 0
+
+
+class HangingCluster:
+    """A cluster of which this process is one, until it has failed."""
+
+    running_seconds = 0.0
+    started = False
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.ended_for: list[str] = []
+        self.is_over = threading.Event()
+
+    def start(self, **_: str) -> None:
+        self.started = True
+
+    def may_start(self) -> bool:
+        return not self.ended_for
+
+    def alive(self) -> bool:
+        return True
+
+    def has(self, pid: int) -> bool:
+        return pid == os.getpid()
+
+    def failed(self, why: str) -> None:
+        self.ended_for.append(why)
+        self.started = False
+        self.is_over.set()
+
+    def ask_to_stop(self) -> None:
+        pass
+
+    def end(self, grace: float = 0.0) -> None:
+        pass
+
+
+@linux
+@pytest.mark.parametrize(("hangs", "ended_for"), [(True, ["cluster_silent"]), (False, [])])
+def test_a_cluster_that_hangs_in_the_middle_of_a_write_is_ended(
+    transactional_db, settings, monkeypatch, tmp_path, hangs, ended_for
+):
+    settings.STORE_SECONDS = settings.HEARTBEAT_TIMEOUT = 0.2
+    settings.SPOOL_DIR = tmp_path
+    monkeypatch.setenv(wake_pipe.WRITE_END, "")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(supervisor, "Program", HangingCluster)
+    monkeypatch.setattr(supervisor, "TICK_SECONDS", 0.0)
+    up = supervisor.Supervisor(listener=None, workers=1)
+    cluster = up._cluster
+    assert isinstance(cluster, HangingCluster)
+    if not hangs:
+        monkeypatch.setattr(cluster, "has", lambda pid: False)
+
+    def stop() -> None:
+        cluster.is_over.wait(20.0 if hangs else 1.0)
+        up.stop()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    with another_process_writes():
+        up.run()
+    stopping.join()
+    assert cluster.ended_for == ended_for

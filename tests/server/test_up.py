@@ -16,8 +16,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from config.management.commands import up
-from config.server.supervisor import forget_old_clusters
 from events.models import Worker
+from events.worker import scheduler
 from integrations.thinkific.sandbox import SAMPLE_KEY, Fault, Sandbox, School
 from tests.support import live
 from tests.support.postgres import free_port
@@ -118,13 +118,13 @@ def test_sigterm_finishes_the_run_under_way(admit, school):
         admit.sell("too.late@example.com")
 
 
-@pytest.mark.parametrize("also", ["", "web", "pages", "cluster"])
-def test_sigkill_of_up_takes_everybody_along(admit, also: str):
+@pytest.mark.parametrize("first", [[], ["web", "pages", "cluster"]])
+def test_sigkill_of_up_takes_everybody_along(admit, first: list[str]):
     running = admit.up()
     live.until(lambda: len(live.tree(running.pid)) >= 9, what="the cluster")
     everybody = live.tree(running.pid)
-    # Even when the main process that held the leash went first.
-    for pid in [running.program(also)] if also else []:
+    # Even when the main processes that held the leash went first.
+    for pid in [running.program(name) for name in first]:
         os.kill(pid, signal.SIGKILL)
     running.process.kill()
     live.until(lambda: not any(each.alive() for each in everybody), seconds=2, what="the end")
@@ -160,7 +160,12 @@ def test_web_and_workers_may_be_two_commands(admit, school):
 @pytest.mark.slow
 def test_a_cluster_that_lost_a_process_is_healed_and_goes_on(admit, school):
     sandbox, acme = school
-    running = admit.up(HEARTBEAT_TIMEOUT="3", LEASE_SECONDS="3", WORKER_PROCESSES="2")
+    running = admit.up(
+        HEARTBEAT_TIMEOUT="3",
+        LEASE_SECONDS="3",
+        RETRY_DELAYS="1,1,1,1,1",
+        WORKER_PROCESSES="2",
+    )
 
     def buys(name: str) -> None:
         assert admit.sell(f"{name}@example.com") == 200
@@ -209,7 +214,7 @@ def test_clusters_of_long_ago_are_forgotten_and_later_ones_tell_when_a_worker_wa
         ago = now - timedelta(hours=hours)
         Worker.objects.create(name=f"seen {hours}", seen_at=ago, started_at=ago)
         Worker.objects.create(name=f"never seen {hours}", started_at=ago)
-    forget_old_clusters()
+    scheduler.forget_old()
     assert set(Worker.objects.values_list("name", flat=True)) == {
         "seen 1",
         "seen 23",

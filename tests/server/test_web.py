@@ -33,6 +33,14 @@ def admit(tmp_path) -> Iterator[live.Installation]:
         yield installed
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory) -> Iterator[live.Installation]:
+    """One that runs, for tests that only ask it something."""
+    with live.installation(tmp_path_factory.mktemp("serving")) as installed:
+        installed.up("--no-worker")
+        yield installed
+
+
 def ask(admit: live.Installation, raw: bytes) -> bytes:
     """Everything that is answered to these bytes until the server ends the connection."""
     with socket.create_connection(("127.0.0.1", admit.port), timeout=20) as line:
@@ -85,9 +93,8 @@ def test_a_flood_of_passwords_and_slow_requests_keeps_no_sale_waiting(admit):
     assert running.terminate() == 0
 
 
-def test_one_connection_may_ask_for_the_webhook_and_then_for_a_page(admit):
-    admit.up("--no-worker")
-    line = http.client.HTTPConnection("127.0.0.1", admit.port, timeout=20)
+def test_one_connection_may_ask_for_the_webhook_and_then_for_a_page(serving):
+    line = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20)
     for _ in range(2):
         line.request("POST", HOOK, SALE)
         answer = line.getresponse()
@@ -100,13 +107,12 @@ def test_one_connection_may_ask_for_the_webhook_and_then_for_a_page(admit):
     assert b"</html>" in answer.read()
 
 
-def test_a_request_arrives_whole_however_it_is_cut_into_pieces(admit):
-    admit.up("--no-worker")
+def test_a_request_arrives_whole_however_it_is_cut_into_pieces(serving):
     form = b"csrfmiddlewaretoken=x&username=a&password=" + b"b" * 300_000
     for path, body in ((HOOK, b'"' + b"a" * 300_000 + b'"'), ("/admin/login/", form)):
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
         whole = head.encode() + b"Connection: close\r\n\r\n" + body
-        with socket.create_connection(("127.0.0.1", admit.port), timeout=20) as line:
+        with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as line:
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for piece in (whole[:3], whole[3:9], whole[9:70], whole[70:200_000], whole[200_000:]):
                 line.sendall(piece)
@@ -117,26 +123,24 @@ def test_a_request_arrives_whole_however_it_is_cut_into_pieces(admit):
 
 
 @pytest.mark.parametrize("path", [HOOK, "/admin/login/"])
-def test_a_sender_that_waits_for_a_word_gets_it_once(admit, path):
-    admit.up("--no-worker")
+def test_a_sender_that_waits_for_a_word_gets_it_once(serving, path):
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nExpect: 100-continue"
-    with socket.create_connection(("127.0.0.1", admit.port), timeout=20) as line:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as line:
         line.sendall(head.encode() + b"\r\nContent-Length: 17\r\n\r\n")
         assert line.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         line.sendall(SALE)
         assert not line.recv(100).startswith(b"HTTP/1.1 100 ")
     much = head.encode() + b"\r\nContent-Length: 99999999\r\n\r\n"
     refused = b"HTTP/1.1 413 " if path == HOOK else b"HTTP/1.1 4"
-    assert ask(admit, much).startswith(refused)
+    assert ask(serving, much).startswith(refused)
 
 
-def test_an_answer_arrives_although_more_was_sent_than_is_read(admit):
-    admit.up("--no-worker")
+def test_an_answer_arrives_although_more_was_sent_than_is_read(serving):
     head = f"POST {HOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n".encode()
-    assert ask(admit, head + b"a" * 3_000_000).startswith(b"HTTP/1.1 413 ")
+    assert ask(serving, head + b"a" * 3_000_000).startswith(b"HTTP/1.1 413 ")
     # A second request behind the first is not answered: the connection ends.
     twice = f"GET {HOOK} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * 2
-    assert ask(admit, twice).count(b"HTTP/1.1 ") == 1
+    assert ask(serving, twice).count(b"HTTP/1.1 ") == 1
 
 
 def test_a_killed_page_process_costs_the_webhook_nothing_and_pages_wait(admit):
@@ -183,13 +187,12 @@ def test_killed_processes_of_the_webhook_cost_what_they_held_and_no_more(admit):
     assert running.terminate() == 0
 
 
-def test_the_oldest_of_too_many_unfinished_requests_is_cut_off_and_sales_go_on(admit):
-    admit.up("--no-worker")
+def test_the_oldest_of_too_many_unfinished_requests_is_cut_off_and_sales_go_on(serving):
     head = f"POST {HOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode()
     with contextlib.ExitStack() as stack:
 
         def begin(data: bytes) -> socket.socket:
-            line = stack.enter_context(socket.create_connection(("127.0.0.1", admit.port)))
+            line = stack.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
             line.settimeout(20)
             with contextlib.suppress(OSError):  # it is cut off while it is sent
                 line.sendall(data)
@@ -202,7 +205,7 @@ def test_the_oldest_of_too_many_unfinished_requests_is_cut_off_and_sales_go_on(a
         ):
             with contextlib.suppress(ConnectionResetError):
                 assert first.recv(100).startswith(b"HTTP/1.1 503 ")
-            assert admit.sell("dana@example.com") == 200
+            assert serving.sell("dana@example.com") == 200
 
 
 def pages_answer(admit: live.Installation) -> bool:

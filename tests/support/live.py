@@ -309,13 +309,11 @@ def installation(
 def on_server(folder: Path, server: str, **env: str) -> Iterator[Installation]:
     """The same with a new database on the PostgreSQL server of the URL `server`."""
     name = f"live_{secrets.token_hex(6)}"
-    url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_seed_database(server)}")
     try:
         with installation(folder, seeded=False) as admit:
-            admit.database, admit.env = url, env
-            _seed(url)
+            admit.database, admit.env = _on(server, name), env
             yield admit
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
@@ -371,6 +369,29 @@ def _seed_file() -> Path:
     file = folder / "seed.sqlite3"
     _seed(f"sqlite:///{file}")
     return file
+
+
+@functools.cache
+def _seed_database(server: str) -> str:
+    name = f"live_seed_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    atexit.register(_drop, server, name)
+    _seed(_on(server, name))
+    return name
+
+
+def _drop(server: str, name: str) -> None:
+    with (
+        contextlib.suppress(psycopg.OperationalError),  # the server has gone
+        psycopg.connect(server, autocommit=True) as connection,
+    ):
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _on(server: str, database: str) -> str:
+    """The address of that database there."""
+    return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
 
 
 def _seed(database: str) -> None:

@@ -15,7 +15,8 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -220,6 +221,23 @@ def in_a_new_thread(work: Callable[[], T]) -> T:
     thread.start()
     thread.join(_LONGEST_LIFE)
     return results[0]
+
+
+def side_by_side(names: Collection[T], check: Callable[[T], object]) -> None:
+    """Check each of them in a thread of its own, at once, for each of them lasts.
+
+    Raises what one of them raised, with its name.
+    """
+
+    def named(name: T) -> None:
+        try:
+            check(name)
+        except BaseException as error:
+            error.add_note(f"in the case of {name!r}")
+            raise
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(named, names))
 
 
 def closed_port() -> int:

@@ -1,4 +1,4 @@
-"""A long history beside what is there already: `python -m tests.bench.past EVENTS`.
+"""A long history beside what is there already: `python -m tests.support.past EVENTS`.
 
 Fills the database of DATABASE_URL with so many old events of three years, their deliveries,
 buyers, actions, grants and exchanges, by statements that the database carries out itself. All of

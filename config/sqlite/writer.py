@@ -1,0 +1,28 @@
+"""Who writes to SQLite's file at this moment. All others wait for that process, however long."""
+
+from pathlib import Path
+
+from django.db import connection
+
+LOCKS = Path("/proc/locks")
+# The byte of the -shm file that a writer locks: WAL_WRITE_LOCK in SQLite's wal.c.
+WRITE_LOCK = "120"
+
+
+def process() -> int:
+    """Its id; 0 when there is none, on another database, and where Linux does not say it."""
+    return of(connection.settings_dict["NAME"]) if connection.vendor == "sqlite" else 0
+
+
+def of(database: str | Path) -> int:
+    """The same for this file."""
+    try:
+        inode = Path(f"{database}-shm").stat().st_ino
+        lines = LOCKS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        words = line.split()
+        if words[3:4] == ["WRITE"] and words[5].endswith(f":{inode}") and words[6] == WRITE_LOCK:
+            return int(words[4])
+    return 0

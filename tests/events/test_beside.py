@@ -1,0 +1,37 @@
+"""What a worker does beside its buyers: it is asked once a second whether there is something."""
+
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from events.access import comparing
+from events.models import AlertChannel, AlertMessage, AlertRound
+from events.worker import beside
+from tests.support.world import World
+
+
+def _a_comparison(world: World) -> None:
+    comparing.start(world.integration, by="test")
+
+
+def _a_look(world: World) -> None:
+    AlertRound.objects.create(pk=AlertRound.ONLY, next_at=timezone.now())
+
+
+def _a_message(world: World) -> None:
+    person = User.objects.create(username="me@example.com")
+    channel = AlertChannel.objects.create(person=person, kind=AlertChannel.Kind.EMAIL)
+    AlertMessage.objects.create(channel=channel, uuid=uuid4(), next_attempt_at=timezone.now())
+
+
+@pytest.mark.parametrize("make", [_a_comparison, _a_look, _a_message])
+def test_whether_there_is_any_is_asked_with_one_query(world, make):
+    assert not beside.due()
+    make(world)
+    with CaptureQueriesContext(connection) as asked:
+        assert beside.due()
+    assert len(asked) == 1

@@ -1,0 +1,138 @@
+"""What the database would do for each statement, and whether it walks through a long history."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+
+from events.models import Delivery, EventLog, Grant, RuleRun
+from tests.support import past
+from tests.support.world import World
+
+EVENTS = 20_000
+# So many rows that were looked at for nothing are a part of the history.
+MANY = EVENTS // 20
+
+
+@dataclass
+class Plans:
+    """What the database would do for each statement, taken down just before it does it."""
+
+    asked: dict[str, str] = field(default_factory=dict)
+
+    def __call__(
+        self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
+        if sql not in self.asked and sql.startswith(("SELECT", "UPDATE", "DELETE")):
+            self.asked[sql] = ""  # so that this very statement is not explained
+            kept = type(context["cursor"].cursor).__name__ == "ServerBindingCursor"
+            self.asked[sql] = _kept_plan(sql, params) if kept else _plan(sql, params)
+        return execute(sql, params, many, context)
+
+    def walks(self) -> list[str]:
+        """Plans that go through the whole of a table that grows with history."""
+        return [
+            f"{sql}\n{plan}\n"
+            for sql, plan in self.asked.items()
+            if any(_walks(line, sql) for line in plan.splitlines())
+        ]
+
+    def gathered(self) -> list[str]:
+        """Plans that fetch a long history and sort it, where only its newest rows are wanted."""
+        return [
+            f"{sql}\n{plan}\n"
+            for sql, plan in self.asked.items()
+            if " LIMIT " in sql
+            and any(f'"{table}"' in sql for table in past.TABLES)
+            and ("TEMP B-TREE FOR ORDER BY" in plan or _most_rows(plan) > 2 * MANY)
+        ]
+
+    def by_other_than_customers(self) -> list[str]:
+        """Plans that look for what concerns some customers among that of all others too."""
+        return [
+            f"{sql}\n{plan}\n"
+            for sql, plan in self.asked.items()
+            if re.search(r'"events_\w+"."customer_id" IN \(', sql)
+            and connection.vendor == "sqlite"
+            and "(customer_id=?)" not in plan
+        ]
+
+
+def _most_rows(plan: str) -> int:
+    return max(map(int, re.findall(r"actual rows=(\d+)", plan)), default=0)
+
+
+def _plan(sql: str, params: Any) -> str:
+    how = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else _explain(sql)
+    with connection.cursor() as cursor:
+        cursor.cursor.execute(f"{how} {sql}", params)
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+
+def _explain(sql: str) -> str:
+    # What only asks can be carried out as well, which tells what it looked at.
+    return "EXPLAIN (ANALYZE, TIMING OFF)" if sql.startswith("SELECT") else "EXPLAIN"
+
+
+def _kept_plan(sql: str, params: Any) -> str:
+    """What PostgreSQL does once it has kept the plan, made without knowing what is given."""
+    numbers = itertools.count(1)
+    numbered = re.sub(r"%(?:[(]\w+[)])?s", lambda mark: f"${next(numbers)}", sql)
+    marks = re.findall(r"%(?:[(]\w+[)])?s", sql)
+    with connection.cursor() as cursor:
+        cursor.cursor.execute("SET plan_cache_mode = force_generic_plan")
+        cursor.cursor.execute(f"PREPARE hot AS {numbered}".replace("%%", "%"))
+        try:
+            values = f"({', '.join(marks)})" if marks else ""
+            cursor.cursor.execute(f"{_explain(sql)} EXECUTE hot {values}", params)
+            return "\n".join(str(row[-1]) for row in cursor.fetchall())
+        finally:
+            cursor.cursor.execute("DEALLOCATE hot")
+            cursor.cursor.execute("RESET plan_cache_mode")
+
+
+def _walks(line: str, sql: str) -> bool:
+    for_nothing = re.search(r"Rows Removed by .*: (\d+)", line)
+    if for_nothing and int(for_nothing[1]) > MANY:
+        return True
+    scan = re.match(r"[ ->]*(?:SCAN|(?:Parallel )?Seq Scan on) (\w+)", line)
+    if scan is None:
+        return False
+    # PostgreSQL tells how many rows it went through: a scan that a LIMIT ends early is none.
+    read = re.search(r"actual rows=(\d+) loops=(\d+)", line)
+    if read and int(read[1]) * int(read[2]) <= MANY:
+        return False
+    aliases = re.findall(r'"(\w+)" ([A-Z]\w*\d)\b', sql)  # SQLite tells these alone
+    table = {alias: name for name, alias in aliases}.get(scan[1], scan[1])
+    # SQLite says SCAN as well of what is read in its order up to a LIMIT, and of an index that
+    # holds only what is open.
+    by = re.search(r" USING (?:COVERING )?INDEX (\w+)", line)
+    ends = " LIMIT " in sql and (by or " WHERE " not in sql)
+    return table in past.TABLES and not (ends or (by and by[1] in _partial()))
+
+
+def _partial() -> set[str]:
+    models = (Delivery, EventLog, Grant, RuleRun)
+    found = (index for model in models for index in model._meta.indexes)
+    return {index.name for index in found if index.condition}
+
+
+@contextmanager
+def explained() -> Iterator[Plans]:
+    plans = Plans()
+    with connection.execute_wrapper(plans):
+        yield plans
+
+
+def live_for_long(world: World) -> None:
+    """Two rules and a long history."""
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.rule("product_refunded", "expire_course_enrollment", course)
+    world.sell("10_product", customer__email="first@example.com")
+    world.settle()
+    past.fill(EVENTS)
