@@ -186,16 +186,16 @@ class Rule(models.Model):
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""
         about = self.product.name if self.product else "any product"
         when = Trigger(self.trigger).wording.when.format(about)
-        return f"When {when}, {self.spec.in_words.format(place=self.place)}{self._how}."
+        return f"When {when}, {self.spec.in_words.format(place=self.place)}{self.how}."
 
     def sentence(self) -> str:
         """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """
         about = self.product.name if self.product else "every product"
         trigger = Trigger(self.trigger).label
-        return f"{trigger}, {about}: {self.spec.label}, {self.place}{self._how}"
+        return f"{trigger}, {about}: {self.spec.label}, {self.place}{self.how}"
 
     @property
-    def _how(self) -> str:
+    def how(self) -> str:
         """ ", whatever gave it, 3 days later" """
         days = f", {self.delay_days} day{'' if self.delay_days == 1 else 's'} later"
         return (", whatever gave it" if self.ends_all else "") + (days if self.delay_days else "")

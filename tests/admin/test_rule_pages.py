@@ -459,34 +459,108 @@ def step(client: Client, **answers: Any) -> Any:
     return client.get(reverse("admin:new-rule"), answers)
 
 
-def test_each_step_asks_for_what_is_missing_and_says_what_is_known(manager):
+def test_the_sentence_grows_as_one_chooses(manager):
     gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
-    assert "For which products?" in words(step(manager))
+    text = words(step(manager))
+    assert "When … is purchased, enroll the customer in … on Art Academy." in text
+    assert "4. Course" in text
     known: dict[str, Any] = {"product": gift.pk}
-    assert "1. Integration and action" in words(step(manager, **known))
+    assert "When Gift Card is purchased, enroll the customer in …" in words(step(manager, **known))
     known |= {"integration": site.pk, "action": "create_bundle_enrollment"}
     text = words(step(manager, **known))
-    assert "2. Trigger" in text
-    assert "So far: Gift Card · Create Bundle Enrollment on Art Academy" in text
     assert "Course Started" not in text
-    known |= {"trigger": "product_purchased"}
-    text = words(step(manager, **known))
-    assert "3. Bundle" in text
+    assert "4. Bundle" in text
     assert "Urban Sketching, Drawing Foundations, Perspective" in text
-    assert "None of that name." in words(step(manager, q="zzz", **known))
+    assert "None of that name." in words(step(manager, courses_like="zzz", **known))
     known |= {"destination": Destination.objects.get(name="Drawing Bundle").pk}
-    text = words(step(manager, **known))
+    page = step(manager, **known)
+    sentence = "When Gift Card is purchased, enroll the customer in Drawing Bundle on Art Academy."
+    assert words(page).count(sentence) == 1
+    assert "Add the rule and what is ticked" in words(page)
+    # What is left out takes what is usual.
+    assert "Add the rule" not in words(step(manager, product=gift.pk))
+    course = Destination.objects.get(name="Course Two")
+    assert "Add the rule" in words(step(manager, product=gift.pk, destination=course.pk))
+
+
+@pytest.mark.parametrize(
+    ("sold", "subscription", "ticked"),
+    [
+        (None, "yes", BY_SUBSCRIPTION),  # never sold: nobody can know
+        ("", "no", BY_SUBSCRIPTION[:1]),
+        ("9", "yes", BY_SUBSCRIPTION),
+    ],
+)
+def test_whether_it_is_a_subscription_decides_which_pairs_are_ticked(
+    manager, sold, subscription, ticked
+):
+    new = factories.ProductFactory.create(marketplace=product("1048004").marketplace)
+    if sold is not None:
+        event(None, product=new, subscription_id=sold, trigger="product_purchased")
+    known: dict[str, Any] = {"product": new.pk}
+    known |= {"destination": Destination.objects.get(name="Course Two").pk}
+    page = step(manager, **known)
     assert (
-        "When Gift Card is purchased, enroll the customer in Drawing Bundle on Art Academy." in text
+        f'value="{subscription}" id="subscription-{subscription}" checked' in page.content.decode()
     )
-    assert "Add rule, and the rules that end access and give it back" in text
-    assert offered(step(manager, **known)) == BY_SUBSCRIPTION
+    assert offered(page) == ticked
+    other = {"yes": "no", "no": "yes"}[subscription]
+    changed = offered(step(manager, **known, subscription=other, ticked_for=subscription))
+    assert changed == (BY_SUBSCRIPTION if other == "yes" else BY_SUBSCRIPTION[:1])
+    # What a person ticked stays.
+    kept = {"subscription": other, "ticked_for": other, "pair": BY_SUBSCRIPTION[1:2]}
+    assert offered(step(manager, **known, **kept)) == BY_SUBSCRIPTION[1:2]
+
+
+def test_several_products_and_courses_make_a_rule_each_in_one_go(manager):
+    courses = Destination.objects.filter(name__in=["Course Two", "Perspective"])
+    data = {
+        "product": [product("1048003").pk, product("1048004").pk],
+        "destination": [course.pk for course in courses],
+    }
+    Rule.objects.filter(product__external_id="1048003").delete()
+    page = words(step(manager, **data))
+    assert "enroll the customer in Course Two and Perspective on Art Academy." in page
+    assert "4 rules" in page
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert "4 rules added" in words(answer)
+    made = product("1048004").rules.values_list("trigger", "destination__name")
+    assert set(made) == {("product_purchased", name) for name in ("Course Two", "Perspective")}
+
+
+def test_a_duplicate_is_told_beside_the_course_before_it_is_chosen(manager):
+    rule = Rule.objects.filter(product__external_id="1048001", trigger="product_purchased")[0]
+    assert rule.destination is not None
+    exists = f"{rule.destination.name} This rule exists already."
+    assert exists in words(step(manager, product=rule.product_id))
+    two = [rule.product_id, product("1048004").pk]
+    assert "exists already for 1 of these 2 products." in words(step(manager, product=two))
+    assert "exists already" not in words(step(manager))
+
+
+def test_too_many_rules_at_once_are_refused_in_words(manager, monkeypatch):
+    monkeypatch.setattr("config.admin.pages.rule_draft.MAX_RULES", 1)
+    numbers = [product("1048003").pk, product("1048004").pk]
+    data = {"product": numbers, "destination": Destination.objects.get(name="Course Two").pk}
+    page = words(step(manager, **data))
+    assert "This would make 2 rules at once, which is too many." in page
+    assert "Add the rules" not in page
+
+
+def test_without_script_go_on_comes_back_with_what_is_chosen(manager):
+    data = {"product": product("1048004").pk, "trigger": "product_refunded", "go_on": "1"}
+    answer = manager.post(reverse("admin:new-rule"), data | {"csrfmiddlewaretoken": "x"})
+    assert (
+        answer.url
+        == f"{reverse('admin:new-rule')}?product={data['product']}&trigger=product_refunded"
+    )
+    assert "When Gift Card is refunded, enroll" in words(manager.get(answer.url))
 
 
 def test_only_those_that_are_ticked_are_added_with_the_rule(manager):
     gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
     data = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
-    data |= {"trigger": "product_purchased", "with_pairs": "1"}
+    data |= {"trigger": "product_purchased"}
     data |= {"destination": Destination.objects.get(name="Course Two").pk}
     data |= {"pair": ["subscription_canceled", "charge_failed"]}
     manager.post(reverse("admin:new-rule"), data)
@@ -500,11 +574,10 @@ def ticked(answer: Any) -> list[str]:
 
 def test_products_that_are_ticked_stay_so_while_others_are_looked_for(manager):
     gift = product("1048004")
-    found = step(manager, product=gift.pk, q="water", find="1")
-    assert "For which products?" in words(found)
+    found = step(manager, product=gift.pk, products_like="water")
     assert ticked(found) == [str(gift.pk)]
     assert 'type="hidden" name="product"' not in found.content.decode()
-    assert ticked(step(manager, q="water", find="1")) == []
+    assert ticked(step(manager, products_like="water")) == []
 
 
 def test_a_list_that_is_cut_says_so(manager, monkeypatch):
@@ -513,7 +586,7 @@ def test_a_list_that_is_cut_says_so(manager, monkeypatch):
     known |= {"trigger": "product_purchased"}
     assert "There are more than" not in words(step(manager))
     assert "There are more than" not in words(step(manager, **known))
-    monkeypatch.setattr("config.admin.pages.new_rule.MANY", 2)
+    monkeypatch.setattr("config.admin.pages.rule_parts.MANY", 2)
     assert "There are more than these 2." in words(step(manager))
     assert "There are more than these 2." in words(step(manager, **known))
 
@@ -536,7 +609,7 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     course = Destination.objects.get(name="Perspective")
     known = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
     known |= {"trigger": "product_purchased", "destination": course.pk}
-    data = known | {"pair": BY_SUBSCRIPTION} | ({"with_pairs": "1"} if with_pairs else {})
+    data = known | ({"pair": BY_SUBSCRIPTION} if with_pairs else {})
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)
     assert said(answer) == []  # the page itself says it
     text = words(answer)
@@ -551,7 +624,7 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     preview = manager.get(html.unescape(see[1]))
     came = answer.redirect_chain[-1][0]
     assert f'<a href="{html.escape(came)}">Back</a>' in preview.content.decode()
-    # The wizard says the same of them, asked for the rule once more.
+    # The page of a new rule says the same of them, asked for the rule once more.
     assert "2 buyers paid before it and got nothing: See and enroll them" in words(
         step(manager, **known)
     )
@@ -576,36 +649,21 @@ def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
     rule = gift.rules.get()
     page = step(manager, **known)
     assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}"' in page.content.decode()
-    assert "Add rule" not in words(page)
-    assert "Add the rules that end access and give it back" in words(page)
-    assert offered(page) == BY_SUBSCRIPTION
-    data = known | {"with_pairs": "1", "pair": BY_SUBSCRIPTION}
+    assert "Add the rule " not in words(page)
+    assert "Add the ticked rules" in words(page)
+    assert offered(step(manager, **known, subscription="yes")) == BY_SUBSCRIPTION
+    data = known | {"pair": BY_SUBSCRIPTION}
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)
     assert said(answer) == []
     assert "4 rules added" in words(answer)
     text = words(step(manager, **known))
     assert "This rule exists since" in text
-    assert "Add " not in text
+    assert "Add the" not in text
     # Only what is new of several is offered.
     other = product("1048002")
     page = step(manager, **known | {"product": [gift.pk, other.pk]})
     assert words(page).count("This rule exists since") == 1
-    assert f"When {other.name} is purchased" in words(page)
-    assert page.content.decode().count('class="sentence"') == 1
-
-
-def test_several_products_get_a_rule_each(manager):
-    site = Integration.objects.get(name="Art Academy")
-    data = {
-        "product": [product("1048003").pk, product("1048004").pk],
-        "integration": site.pk,
-        "action": "create_course_enrollment",
-        "trigger": "product_purchased",
-        "destination": Destination.objects.get(name="Course Two").pk,
-    }
-    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
-    assert "2 rules added" in words(answer)
-    assert product("1048004").rules.count() == 1
+    assert "The rule" in words(page)
 
 
 def test_what_has_gone_meanwhile_is_asked_again(manager):
@@ -616,7 +674,7 @@ def test_what_has_gone_meanwhile_is_asked_again(manager):
     data |= {"trigger": "product_purchased", "destination": gone.pk}
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)
     assert said(answer) == ["Something was missing or has gone meanwhile. Choose it again."]
-    assert "3. Course" in words(answer)
+    assert "4. Course Choose" in words(answer)
 
 
 def test_the_catalog_is_refreshed_from_the_last_step(manager, place):

@@ -10,7 +10,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin.pages.rule_form import BY_NUMBER, DestinationField, RuleForm
+from config.admin.pages import rule_parts
+from config.admin.pages.rule_draft import Draft, answers_of
+from config.admin.pages.rule_form import BY_NUMBER, RuleForm
 from config.admin.parts import badges, changed
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import Button
@@ -67,7 +69,6 @@ class RuleAdmin(Audited, ListAdmin):
     list_select_related = ("product", "destination", "integration")
     ordering = ("product__name", "pk")
     sortable_by = ()
-    autocomplete_fields = ("product", "destination")
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
     row_menu = True
     add_label = "New rule"
@@ -80,9 +81,6 @@ class RuleAdmin(Audited, ListAdmin):
         Button("switch_off", "Turn off", "rules.change_rule", fits=lambda rule: rule.enabled),
         Button("switch_on", "Turn on", "rules.change_rule", fits=lambda rule: not rule.enabled),
     )
-
-    class Media:
-        js = ("admin/js/jquery.init.js", "admit/rules.js")
 
     @property
     def add_url(self) -> str:  # type: ignore[override]
@@ -99,30 +97,38 @@ class RuleAdmin(Audited, ListAdmin):
         return super().changelist_view(request, title | (extra_context or {}))
 
     def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
-        """Rules are made step by step, on a page of their own."""
+        """Rules are made on a page of their own."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        left_out: set[str] = set()
-        if not self.has_change_permission(request, obj):
-            left_out |= {*BY_NUMBER}
-            if not (obj and obj.spec.ends_access):
-                left_out |= {"ends_all", "delay_days"}
+        if self.has_change_permission(request, obj):
+            return self.fields
+        left_out: set[str] = {*BY_NUMBER}
+        if not (obj and obj.spec.ends_access):
+            left_out |= {"ends_all", "delay_days"}
         if obj is not None and obj.spec.target is None:
-            left_out |= {"destination", "ends_all", "delay_days", *BY_NUMBER}
-        return [name for name in super().get_fields(request, obj) if name not in left_out]
+            left_out.add("destination")
+        return [name for name in self.fields if name not in left_out]
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "destination":
-            kwargs["form_class"] = DestinationField
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None and hasattr(field.widget, "can_add_related"):
-            # One does not make courses, sites or accounts from here.
-            for what in ("add", "change", "delete", "view"):
-                setattr(field.widget, f"can_{what}_related", False)
-        return field
+    # A page of its own
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        if request.method == "POST" and "go_on" in request.POST:
+            return HttpResponseRedirect(f"{request.path}?{rule_parts.choices(request.POST)}")
+        return super().change_view(request, object_id, *args, **kwargs)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        rule: Rule = context["original"]
+        if self.has_change_permission(request, rule):
+            given: Any = request.POST if request.method == "POST" else request.GET
+            given = given if "trigger" in given else answers_of(rule)
+            draft = Draft.read(given, rule)
+            context |= rule_parts.context(request, draft, given) | {"on": given.get("enabled")}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def title_of(self, thing: Rule) -> str:
         # The whole sentence stands below it: as a heading it fills a phone.
