@@ -4,6 +4,7 @@ import html
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
@@ -18,6 +19,7 @@ from config.admin.pages import products
 from config.staff import roles
 from events.models import EventLog, RuleRun
 from events.reports import simulation, subscriptions
+from integrations import audit
 from integrations.models import Customer, Destination, Integration, Product, ThinkificUser
 from rules import copying, pairing
 from rules.actions import ACTIONS
@@ -422,7 +424,7 @@ def test_a_rule_is_edited_on_one_page_and_deleted(manager):
     assert rule.destination == other
     delete = reverse("admin:rules_rule_delete", args=[rule.pk])
     page = words(manager.get(delete))
-    assert "Students keep the access they have. What was done stays in the log. Yes, delete" in page
+    assert "Students keep the access they have. What was done stays in the log." in page
     assert "With it goes" not in page
     manager.post(delete, {"post": "yes"})
     assert not Rule.objects.filter(pk=rule.pk).exists()
@@ -754,3 +756,95 @@ def test_the_calls_that_are_told_are_those_that_are_made(world, kind, known):
     planned = ACTIONS[f"expire_{kind}_enrollment"].planned_calls(known=True)
     shape = [call.technical.replace("/ID", "/*") for call in planned]
     assert place.calls() == shape
+
+
+# Where rules are listed, added to and deleted
+
+
+def test_all_rules_are_searched_and_grouped_by_product(manager):
+    page = reverse("admin:rules_rule_changelist")
+    answer = manager.get(page)
+    assert "All rules" in words(answer)
+    groups = re.findall(r'<th scope="colgroup".*?</th>', answer.content.decode())
+    products = {rule.product_id for rule in answer.context["cl"].result_list}
+    assert len(groups) == len(products) > 1
+    assert "Every product" in groups[0]
+    found = manager.get(page, {"q": "gouache"}).context["cl"].result_list
+    assert not found
+    found = manager.get(page, {"q": "urban"}).context["cl"].result_list
+    assert {rule.product.name for rule in found} == {"Urban Sketching Club"}
+    assert 'colspan="' not in manager.get(page, {"scope__exact": "global"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "here"), [("", "All rules"), ("?scope__exact=global", "Global rules")]
+)
+def test_the_menu_marks_the_list_that_is_open_alone(manager, query, here):
+    page = manager.get(reverse("admin:rules_rule_changelist") + query).content.decode()
+    side = page.partition("menu-side")[2]
+    assert re.findall(r'aria-current="page">([^<]+)<', side) == [here]
+
+
+def test_a_new_rule_from_the_global_rules_is_global_already(manager):
+    page = reverse("admin:rules_rule_changelist")
+    link = f'href="{reverse("admin:new-rule")}?scope=global"'
+    assert link in manager.get(page, {"scope__exact": "global"}).content.decode()
+    assert link not in manager.get(page).content.decode()
+    assert "When any product is purchased" in words(step(manager, scope="global"))
+
+
+def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
+    rule = Rule.objects.get(product__external_id="1048001", trigger="product_purchased")
+    before = audit.values(rule)
+    delete = reverse("admin:rules_rule_delete", args=[rule.pk])
+    page = manager.post(delete, {"post": "yes"}, follow=True)
+    (undo,) = re.findall(r'action="([^"]+/do/undo/)"', page.content.decode())
+    assert "Deleted a moment ago" not in words(
+        signed_in(roles.MANAGER).get(page.request["PATH_INFO"])
+    )
+    assert said(manager.post(undo, follow=True))[0].startswith("Undone.")
+    assert audit.values(Rule.objects.get(pk=rule.pk)) == before
+    assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
+    manager.post(delete, {"post": "yes"})
+    assert "Deleted a moment ago" in words(manager.get(page.request["PATH_INFO"]))
+    monkeypatch.setattr("config.admin.pages.rules.UNDO_OFFERED", timedelta(0))
+    assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
+
+
+@pytest.mark.parametrize(
+    ("trigger", "action", "enabled", "says"),
+    [
+        ("product_purchased", "create_course_enrollment", True, "No other rule gives anything"),
+        ("product_purchased", "create_course_enrollment", False, "turned off, so nothing changes"),
+        ("product_refunded", "expire_course_enrollment", True, "Nothing ends the access to"),
+        ("subscription_restarted", "create_course_enrollment", True, "Nothing gives access to"),
+    ],
+)
+def test_deleting_says_what_stops(db, trigger, action, enabled, says):
+    sold = factories.ProductFactory.create()
+    facts = {"product": sold, "marketplace": sold.marketplace}
+    giving = factories.RuleFactory.create(**facts)
+    facts |= {"destination": giving.destination, "enabled": enabled}
+    if trigger == giving.trigger:
+        rule = giving
+        Rule.objects.filter(pk=rule.pk).update(enabled=enabled)
+        rule.refresh_from_db()
+    else:
+        rule = factories.RuleFactory.create(trigger=trigger, action=action, **facts)
+    page = signed_in(roles.MANAGER).get(reverse("admin:rules_rule_delete", args=[rule.pk]))
+    assert says in words(page)
+
+
+def test_a_product_is_added_from_a_new_rule_and_is_chosen_then(manager, place):
+    back = f"{reverse('admin:new-rule')}?trigger=product_refunded"
+    add = f"{reverse('admin:integrations_product_add')}?{urlencode({'back': back})}"
+    page = manager.get(add)
+    asked = re.findall(r'<input type="(\w+)" name="(\w+)"', page.content.decode())
+    assert {name for kind, name in asked if kind == "text"} == {"external_id", "name"}
+    assert "<select" not in page.content.decode()
+    hidden = {"marketplace": place.world.marketplace.pk, "kind": "product"}
+    answer = manager.post(add, hidden | {"external_id": "77", "name": "New"}, follow=True)
+    assert "When New is refunded" in words(answer)
+    elsewhere = add.partition("?")[0] + "?back=https://example.com/"
+    answer = manager.post(elsewhere, hidden | {"external_id": "78", "name": "Newer"})
+    assert answer.url.startswith("/admin/")

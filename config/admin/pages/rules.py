@@ -1,27 +1,33 @@
 """Rules: the list of global ones, and the page on which one rule is edited."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.db.models import F, Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from config.admin.pages import rule_parts
 from config.admin.pages.rule_draft import Draft, answers_of
 from config.admin.pages.rule_form import BY_NUMBER, RuleForm
-from config.admin.parts import badges, changed
+from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
 from integrations.audit import Act
-from rules import changing
+from integrations.models import AuditEntry
+from rules import changing, stopping, undoing
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
+
+# So long after a deletion the list offers to undo it; Changes does so later too.
+UNDO_OFFERED = timedelta(minutes=1)
+UNDO_SHOWN = 5
 
 
 class ScopeFilter(admin.SimpleListFilter):
@@ -63,15 +69,17 @@ class RuleAdmin(Audited, ListAdmin):
     form = RuleForm
     list_title = "Rules"
     one, many = "rule", "rules"
-    list_display = ("line", "about", "state", "last_run")
+    list_display = ("line", "state", "last_run")
     list_display_links = ("line",)
     list_filter = (ScopeFilter, "integration", "trigger", "action", StateFilter)
     list_select_related = ("product", "destination", "integration")
-    ordering = ("product__name", "pk")
+    # Those of a product together, behind the global ones.
+    ordering = (F("product__name").asc(nulls_first=True), "product_id", "pk")
+    search_fields = ("product__name", "destination__name", "integration__name")
+    search_help_text = "Product, course or integration"
     sortable_by = ()
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
     row_menu = True
-    add_label = "New rule"
     nothing_fits = "No rule fits. A global rule runs for every product."
     empty = "No rule yet. A rule says what Admit does when SamCart sells something."
     actions = ("turn_on", "turn_off")
@@ -82,10 +90,6 @@ class RuleAdmin(Audited, ListAdmin):
         Button("switch_on", "Turn on", "rules.change_rule", fits=lambda rule: not rule.enabled),
     )
 
-    @property
-    def add_url(self) -> str:  # type: ignore[override]
-        return reverse("admin:new-rule")
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
         return with_last_run(super().get_queryset(request))
 
@@ -93,8 +97,23 @@ class RuleAdmin(Audited, ListAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         only_global = request.GET.get("scope__exact") == Scope.GLOBAL
-        title = {"title": "Global rules"} if only_global else {}
-        return super().changelist_view(request, title | (extra_context or {}))
+        told = {
+            "title": "Global rules" if only_global else "All rules",
+            "only_global": only_global,
+            "undoable": self._undoable(request),
+        }
+        return super().changelist_view(request, told | (extra_context or {}))
+
+    def _undoable(self, request: HttpRequest) -> list[AuditEntry]:
+        """What this person deleted a moment ago, and can have back as it was."""
+        if not request.user.has_perms(["rules.change_rule", "rules.add_rule"]):
+            return []
+        lately = AuditEntry.objects.filter(
+            act=Act.RULE_DELETED,
+            who=request.user.get_username(),
+            at__gte=timezone.now() - UNDO_OFFERED,
+        ).order_by("-pk")
+        return [entry for entry in lately[:UNDO_SHOWN] if not undoing.why_not(entry)]
 
     def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
         """Rules are made on a page of their own."""
@@ -142,34 +161,15 @@ class RuleAdmin(Audited, ListAdmin):
             links.append((reverse("admin:rules_rule_delete", args=[thing.pk]), "danger", "Delete"))
         return links
 
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
-        columns = super().get_list_display(request)
-        if request.GET.get("scope__exact") == Scope.GLOBAL:
-            columns.remove("about")  # it would say the same in each row
-        return columns
-
-    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
-        """Says besides where the deletion can be undone."""
-        answer = super().response_delete(request, obj_display, obj_id)
-        change = changed.deletion(self.model, obj_id)
-        if change and request.user.has_perm("integrations.view_auditentry"):
-            page = reverse("admin:integrations_auditentry_change", args=[change.pk])
-            text = format_html('<a href="{}">Undo</a> is on the page of this change.', page)
-            self.message_user(request, text)
-        return answer
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        told = {"stops": stopping.what_stops(context["object"])}
+        return super().render_delete_form(request, context | told)
 
     # Columns
 
     @admin.display(description="Rule")
     def line(self, rule: Rule) -> SafeString:
         return badges.rule_line(rule)
-
-    @admin.display(description="Product")
-    def about(self, rule: Rule) -> SafeString | str:
-        if rule.product is None:
-            return "Every product"
-        address = reverse("admin:integrations_product_change", args=[rule.product.pk])
-        return format_html('<a href="{}">{}</a>', address, badges.brief(rule.product.name))
 
     @admin.display(description="State")
     def state(self, rule: Rule) -> SafeString:
