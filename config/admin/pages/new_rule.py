@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
@@ -21,7 +21,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.reports import backfill
 from integrations import app_registry, catalog_refresh
-from integrations.models import Integration
+from integrations.models import Integration, Product
 from integrations.thinkific import catalog
 from rules import changing, pairing
 from rules.models import Rule
@@ -35,15 +35,27 @@ def show(request: HttpRequest) -> HttpResponse:
     """The page by GET; the rules are made by POST."""
     if request.method == "POST":
         return _back(request.POST) if "go_on" in request.POST else _add(request)
-    draft = Draft.read(request.GET)
+    given = _begun(request.GET)
+    draft = Draft.read(given)
     if draft.marketplace is None or not draft.integrations:
         return render(request, "admin/new_rule/before.html", title="New rule", draft=draft)
     return render(
         request,
         "admin/new_rule/page.html",
         title="New global rule" if draft.everywhere else "New rule",
-        **rule_parts.context(request, draft, request.GET),
+        **rule_parts.context(request, draft, given),
     )
+
+
+def _begun(given: QueryDict) -> QueryDict:
+    """What is chosen at first: the product, where there is only one."""
+    if any(name in given for name in ("product", "scope", "trigger")):
+        return given
+    some = list(Product.objects.values_list("pk", flat=True)[:2])
+    if len(some) == 1:
+        given = given.copy()
+        given["product"] = str(some[0])
+    return given
 
 
 def _back(given: Any) -> HttpResponse:
