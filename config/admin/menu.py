@@ -24,6 +24,11 @@ class Entry:
     query: str = ""
     counts_failed: bool = False
 
+    @property
+    def icon(self) -> str:
+        """Its symbol in static/admit/icons.svg: the last word of the label."""
+        return self.label.split()[-1].lower()
+
 
 MENU: Sequence[tuple[str, Sequence[Entry]]] = (
     ("", (Entry("Overview", "admin:index", ""),)),
@@ -110,6 +115,7 @@ def for_person(request: HttpRequest) -> list[dict[str, Any]]:
 def _line(request: HttpRequest, entry: Entry) -> dict[str, Any]:
     return {
         "label": entry.label,
+        "icon": entry.icon,
         "url": reverse(entry.url) + entry.query,
         "here": _is_here(request, entry),
         "failed": _failed() if entry.counts_failed else "",
