@@ -76,7 +76,7 @@ class RuleAdmin(Audited, ListAdmin):
     # Those of a product together, behind the global ones.
     ordering = (F("product__name").asc(nulls_first=True), "product_id", "pk")
     search_fields = ("product__name", "destination__name", "integration__name")
-    search_help_text = "Product, course or integration"
+    search_help_text = "Product or course"
     sortable_by = ()
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
     row_menu = True
