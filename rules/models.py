@@ -186,27 +186,32 @@ class Rule(models.Model):
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""
         about = self.product.name if self.product else "any product"
         when = Trigger(self.trigger).wording.when.format(about)
-        return f"When {when}, {self.spec.in_words.format(place=self.place)}{self._how}."
+        return f"When {when}, {self.spec.in_words.format(place=self.place)}{self.how}."
 
     def sentence(self) -> str:
         """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """
         about = self.product.name if self.product else "every product"
         trigger = Trigger(self.trigger).label
-        return f"{trigger}, {about}: {self.spec.label}, {self.place}{self._how}"
+        return f"{trigger}, {about}: {self.spec.label}, {self.place}{self.how}"
 
     @property
-    def _how(self) -> str:
+    def how(self) -> str:
         """ ", whatever gave it, 3 days later" """
         days = f", {self.delay_days} day{'' if self.delay_days == 1 else 's'} later"
         return (", whatever gave it" if self.ends_all else "") + (days if self.delay_days else "")
 
 
+# What a person says of a type that is none of the triggers.
+NOTHING = "nothing"
+MEANINGS = [*Trigger.choices, (NOTHING, "Nothing: never ask again")]
+
+
 class NamedType(models.Model):
-    """A raw `type` that Admit does not know, given its trigger by a person."""
+    """A raw `type` that Admit does not know, given its trigger, or NOTHING, by a person."""
 
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="named_types")
     type = models.CharField(max_length=100)  # normalized
-    trigger = models.CharField(max_length=40, choices=Trigger.choices)
+    trigger = models.CharField(max_length=40, choices=MEANINGS)
 
     audited = ("marketplace", "type", "trigger")
 
@@ -216,4 +221,8 @@ class NamedType(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.type} is {Trigger(self.trigger).label}"
+        return f"{self.type} is {'nothing' if self.is_nothing else self.get_trigger_display()}"
+
+    @property
+    def is_nothing(self) -> bool:
+        return self.trigger == NOTHING

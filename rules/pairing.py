@@ -1,8 +1,9 @@
 """Rules that belong together: what gives access should be ended, and given back, by others."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db import transaction
+from django.db.models import Q
 
 from integrations.models import Product
 from rules import changing
@@ -85,18 +86,39 @@ def companions(rules: Iterable[Rule]) -> list[Rule]:
         )
         for trigger in (triggers if action else ())
     ]
-    known = {_key(rule) for rule in rules}
+    known = {key(rule) for rule in rules} | set(stored_among(proposed))
     fresh: dict[tuple[object, ...], Rule] = {}
     for rule in proposed:
-        if _key(rule) not in known and stored(rule) is None:
-            fresh.setdefault(_key(rule), rule)
+        if key(rule) not in known:
+            fresh.setdefault(key(rule), rule)
     return list(fresh.values())
 
 
 def stored(rule: Rule) -> Rule | None:
     """The rule that is there already and does the same as this unsaved one, on or off."""
-    names = ("marketplace", "product", "trigger", "integration", "action", "destination")
-    return Rule.objects.filter(**dict(zip(names, _key(rule), strict=True))).first()
+    return stored_among([rule]).get(key(rule))
+
+
+def stored_among(rules: Iterable[Rule]) -> dict[tuple[object, ...], Rule]:
+    """The stored rules that do the same as one of these unsaved ones, by `key`; in one query."""
+    wanted = {key(rule): rule for rule in rules}
+    if not wanted:
+        return {}
+    # What a course by its number is not yet is in no rule.
+    targets = {rule.destination_id for rule in wanted.values()}
+    products = {rule.product_id for rule in wanted.values()}
+    same = Rule.objects.filter(
+        _one_of("destination", targets),
+        _one_of("product", products),
+        integration__in={rule.integration_id for rule in wanted.values()},
+        trigger__in={rule.trigger for rule in wanted.values()},
+    ).select_related("marketplace", "product", "integration", "destination")
+    return {key(rule): rule for rule in same.order_by("-pk") if key(rule) in wanted}
+
+
+def _one_of(name: str, numbers: Collection[int | None]) -> Q:
+    named = Q(**{f"{name}__in": [number for number in numbers if number is not None]})
+    return named | Q(**{name: None}) if None in numbers else named
 
 
 def by_trigger(rules: Iterable[Rule]) -> list[tuple[Trigger, list[Rule]]]:
@@ -133,7 +155,8 @@ def _like(rule: Rule, trigger: Trigger, action: str) -> Rule:
     )
 
 
-def _key(rule: Rule) -> tuple[object, ...]:
+def key(rule: Rule) -> tuple[object, ...]:
+    """What makes a rule the same as another, on or off."""
     return (
         rule.marketplace_id,
         rule.product_id,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -40,6 +41,7 @@ MENU: Sequence[tuple[str, Sequence[Entry]]] = (
                 "admin:integrations_integration_changelist",
                 "integrations.view_integration",
             ),
+            Entry("All rules", "admin:rules_rule_changelist", "rules.view_rule"),
             Entry(
                 "Global rules",
                 "admin:rules_rule_changelist",
@@ -111,17 +113,26 @@ def for_person(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _line(request: HttpRequest, entry: Entry) -> dict[str, Any]:
-    address = reverse(entry.url)
-    here = (
-        request.path == address if entry.url == "admin:index" else request.path.startswith(address)
-    )
     return {
         "label": entry.label,
         "icon": entry.icon,
-        "url": address + entry.query,
-        "here": here,
+        "url": reverse(entry.url) + entry.query,
+        "here": _is_here(request, entry),
         "failed": _failed() if entry.counts_failed else "",
     }
+
+
+def _is_here(request: HttpRequest, entry: Entry) -> bool:
+    """Whether the page is this entry's, and not that of one that asks for a part of the same."""
+    address = reverse(entry.url)
+    if entry.url == "admin:index":
+        return request.path == address
+    if not request.path.startswith(address):
+        return False
+    if entry.query:
+        return all(request.GET.get(k) == v for k, v in parse_qsl(entry.query.lstrip("?")))
+    same = (each for _, entries in MENU for each in entries if each.url == entry.url)
+    return not any(_is_here(request, each) for each in same if each.query)
 
 
 def _failed() -> str:

@@ -43,6 +43,12 @@ def brief(text: Any) -> SafeString:
 
 
 @register.filter
+def with_rows(results: Any, cl: Any) -> list[tuple[Any, Any]]:
+    """The rows of a list, each before its cells."""
+    return list(zip(cl.result_list, results, strict=True))
+
+
+@register.filter
 def labeled(cells: Any, headers: list[dict[str, Any]]) -> list[SafeString]:
     """The cells of a row, each told the heading of its column: on phones rows become cards."""
     names = [str(header["text"]) for header in headers]

@@ -93,12 +93,17 @@ def process(*, until: float = float("inf")) -> int:
     return done
 
 
-def reread(marketplace_id: int, raw_type: str) -> int:
-    """Have events of a type that was just named read again; how many deliveries that are."""
+def reread(marketplace_id: int, raw_type: str, *, was_nothing: bool = False) -> int:
+    """Have events of a type that was just named read again; how many deliveries that are.
+
+    `was_nothing`: not those that wait for a name, but those that were said to mean nothing.
+    """
     word = normalize_type(raw_type)
+    status = EventLog.Status.SKIPPED if was_nothing else EventLog.Status.UNKNOWN_TYPE
     unknown = EventLog.objects.filter(
         marketplace=marketplace_id,
-        status=EventLog.Status.UNKNOWN_TYPE,
+        status=status,
+        trigger=None,
         delivery__address_trigger="",  # else the type is not asked
         delivery__body_removed_at=None,
     )

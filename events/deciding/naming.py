@@ -13,7 +13,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.models import Marketplace
 from integrations.samcart.parser import normalize_type
-from rules.models import NamedType
+from rules.models import MEANINGS, NOTHING, NamedType
 from rules.triggers import Trigger, from_type
 
 LONGEST_TYPE = 100
@@ -31,18 +31,20 @@ class Unnamed:
 
 
 def name_type(marketplace: Marketplace, raw_type: str, trigger: str) -> int:
-    """Say once which trigger a type means; how many deliveries are read again because of it.
+    """Say once which trigger a type means, or NOTHING; how many deliveries are read again.
 
     Raises ValueError with a sentence for a type that needs no name, or has another one.
     """
     word = _word(raw_type)
-    if trigger not in Trigger.values:
+    if trigger not in dict(MEANINGS):
         raise ValueError("Choose the trigger that this type means.")
     with transaction.atomic():
         named, is_new = NamedType.objects.get_or_create(
             marketplace=marketplace, type=word, defaults={"trigger": trigger}
         )
         if named.trigger != trigger:
+            if named.is_nothing:
+                raise ValueError(f"You said that “{word}” means nothing. Delete that first.")
             label = Trigger(named.trigger).label
             raise ValueError(f"“{word}” is named {label} already. Delete that name first.")
         if is_new:
@@ -54,14 +56,21 @@ def name_type(marketplace: Marketplace, raw_type: str, trigger: str) -> int:
 
 
 def forget(named: NamedType) -> None:
-    """Take the name away; what was decided because of it stays as it is."""
+    """Take the name away; what was decided because of it stays as it is.
+
+    What meant nothing waits for a name again.
+    """
     with transaction.atomic():
         audit.record_deleted(Act.TYPE_UNNAMED, [named])
         named.delete()
+        if named.is_nothing and inbox.reread(named.marketplace_id, named.type, was_nothing=True):
+            wake.wake()
 
 
 def read_again_sentence(raw_type: str, trigger: str, found: int) -> str:
     """What naming a type did, for the person who named it."""
+    if trigger == NOTHING:
+        return f"“{raw_type.strip()}” means nothing to Admit, and you are not asked about it again."
     what = f"“{raw_type.strip()}” now means {Trigger(trigger).label}."
     if not found:
         return f"{what} No event waited for this name; the next one will be understood."

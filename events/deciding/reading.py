@@ -17,7 +17,7 @@ from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type
 from integrations.secrets import SecretUnreadable
 from integrations.sources import READERS
 from rules import engine
-from rules.models import NamedType, Rule
+from rules.models import NOTHING, NamedType, Rule
 from rules.triggers import Trigger, from_address, from_type
 
 
@@ -46,6 +46,8 @@ class LineItem:
     trigger: Trigger | None
     verdicts: Sequence[engine.Verdict] = ()
     is_erased: bool = False
+    # A person said that events of its type mean nothing.
+    is_nothing: bool = False
 
     @property
     def changes_access(self) -> bool:
@@ -125,7 +127,8 @@ def _read_canary(delivery: Delivery, book: RuleBook, body: bytes) -> Reading:
 def _evaluate_line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineItem:
     trigger = _trigger(delivery, book, sale)
     if trigger is None:
-        return LineItem(sale, None)
+        named = "" if delivery.address_trigger else book.names.get(normalize_type(sale.type))
+        return LineItem(sale, None, is_nothing=named == NOTHING)
     product = (sale.kind, sale.product_id) if sale.product_id else None
     fired = {trigger}
     if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
@@ -142,4 +145,4 @@ def _trigger(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> Trigger | N
     if delivery.address_trigger:
         return from_address(delivery.address_trigger)
     named = book.names.get(normalize_type(sale.type))
-    return from_type(sale.type) or (Trigger(named) if named else None)
+    return from_type(sale.type) or (Trigger(named) if named and named != NOTHING else None)

@@ -123,6 +123,13 @@ def store_line(
     if line.is_erased:
         event.rule_texts = batch.rule_texts(book)
         runs = _plan_for_others(event, line, batch, passed_on)
+    elif line.is_nothing:
+        _explain(
+            event,
+            Status.SKIPPED,
+            f'SamCart calls this "{line.sale.type}". A person said that this means nothing to '
+            "Admit, so nothing is done.",
+        )
     elif event.trigger is None:
         assert event.delivery is not None
         _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))

@@ -1,10 +1,11 @@
 """What SamCart was heard to send: each trigger's last event, and the triggers that are missing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Count, OuterRef, Subquery
+from django.utils import timezone
 
 from events.models import Delivery, EventLog
 from events.receiving.samples import has_type
@@ -17,11 +18,61 @@ LATEST = 500
 
 
 @dataclass(frozen=True, slots=True)
+class Likely:
+    """After `number` events of `of`, each `days` days old or older, one should have come."""
+
+    of: Trigger
+    number: int
+    days: int
+
+
+# By these SamCart would almost surely have sent one: a shop has a refund in a hundred sales, and a
+# card that fails in two hundred charges. A trigger that is not here may never come in a sound shop.
+LIKELY: dict[Trigger, tuple[Likely, ...]] = {
+    Trigger.PRODUCT_PURCHASED: (
+        # A few may be of what was sold before Admit.
+        Likely(Trigger.PRODUCT_REFUNDED, 10, 0),
+        Likely(Trigger.SUBSCRIPTION_CHARGED, 200, 0),
+    ),
+    Trigger.PRODUCT_REFUNDED: (Likely(Trigger.PRODUCT_PURCHASED, 150, 14),),
+    Trigger.SUBSCRIPTION_CANCELED: (
+        Likely(Trigger.SUBSCRIPTION_CHARGED, 200, 14),
+        Likely(Trigger.SUBSCRIPTION_DELINQUENT, 1, 1),
+    ),
+    Trigger.SUBSCRIPTION_CHARGED: (Likely(Trigger.SUBSCRIPTION_CHARGE_FAILED, 5, 14),),
+    Trigger.SUBSCRIPTION_CHARGE_FAILED: (Likely(Trigger.SUBSCRIPTION_CHARGED, 200, 14),),
+    Trigger.SUBSCRIPTION_DELINQUENT: (Likely(Trigger.SUBSCRIPTION_CHARGE_FAILED, 50, 45),),
+    Trigger.SUBSCRIPTION_RECOVERED: (Likely(Trigger.SUBSCRIPTION_CHARGE_FAILED, 20, 30),),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class MissingTrigger:
-    """A trigger for which `rules` rules wait and of which nothing ever came."""
+    """A trigger for which `rules` rules wait and of which nothing ever came.
+
+    `because` says why one should have come; None where none may simply have happened yet.
+    """
 
     trigger: Trigger
     rules: int
+    because: Likely | None = None
+
+    @property
+    def is_gap(self) -> bool:
+        return self.because is not None
+
+    @property
+    def reason(self) -> str:
+        """Why one should have come, in a sentence."""
+        if self.because is None:
+            return ""
+        number, label = self.because.number, self.because.of.label
+        if number == 1:
+            return f"SamCart has sent {label}, and sends this one with it."
+        return (
+            f"SamCart has sent {label} at least {number} times: by now one of these should have "
+            "come too."
+        )
 
     @property
     def needs_own(self) -> bool:
@@ -60,11 +111,31 @@ def missing(marketplace: Marketplace) -> list[MissingTrigger]:
     """The triggers that rules wait for and SamCart never sent, in the order of Trigger."""
     waited_for = needed(marketplace)
     heard = last_received(marketplace, waited_for)
-    return [
-        MissingTrigger(trigger, waited_for[trigger])
+    never = {
+        trigger: waited_for[trigger]
         for trigger in Trigger
         if trigger in waited_for and heard[trigger] is None
+    }
+    return judged(marketplace, never)
+
+
+def judged(marketplace: Marketplace, never: Mapping[Trigger, int]) -> list[MissingTrigger]:
+    """Of each trigger that never came, with how many rules wait, whether it should have come."""
+    return [
+        MissingTrigger(trigger, rules, _why_expected(marketplace, trigger))
+        for trigger, rules in never.items()
     ]
+
+
+def _why_expected(marketplace: Marketplace, trigger: Trigger) -> Likely | None:
+    sent = EventLog.objects.filter(marketplace=marketplace, by_hand="")
+    now = timezone.now()
+    for likely in LIKELY.get(trigger, ()):
+        old = sent.filter(trigger=likely.of, received_at__lte=now - timedelta(days=likely.days))
+        # No aggregate over more rows than it takes.
+        if len(old.order_by().values_list("pk")[: likely.number]) == likely.number:
+            return likely
+    return None
 
 
 def last_through(marketplace: Marketplace) -> dict[int, datetime]:

@@ -122,9 +122,10 @@ def test_the_page_shows_it_only_while_the_chosen_action_ends_access(place, addre
         page.goto(address + page_of(refund_rule()))
         tick = page.get_by_label("End it whatever gave it")
         expect(tick).to_be_visible()
-        page.get_by_label("Action").select_option("create_course_enrollment")
-        expect(tick).to_be_hidden()
-        page.get_by_label("Action").select_option("expire_bundle_enrollment")
+        page.locator("#part-what summary").click()
+        page.get_by_label("Create Course Enrollment").check()
+        expect(tick).to_have_count(0)
+        page.get_by_label("Expire Bundle Enrollment").check()
         expect(tick).to_be_visible()
 
 

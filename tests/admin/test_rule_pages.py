@@ -4,6 +4,7 @@ import html
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
@@ -18,6 +19,7 @@ from config.admin.pages import products
 from config.staff import roles
 from events.models import EventLog, RuleRun
 from events.reports import simulation, subscriptions
+from integrations import audit
 from integrations.models import Customer, Destination, Integration, Product, ThinkificUser
 from rules import copying, pairing
 from rules.actions import ACTIONS
@@ -422,7 +424,7 @@ def test_a_rule_is_edited_on_one_page_and_deleted(manager):
     assert rule.destination == other
     delete = reverse("admin:rules_rule_delete", args=[rule.pk])
     page = words(manager.get(delete))
-    assert "Students keep the access they have. What was done stays in the log. Yes, delete" in page
+    assert "Students keep the access they have. What was done stays in the log." in page
     assert "With it goes" not in page
     manager.post(delete, {"post": "yes"})
     assert not Rule.objects.filter(pk=rule.pk).exists()
@@ -436,22 +438,6 @@ def test_the_page_that_deletes_a_product_counts_its_rules(manager):
     assert "With it goes: 1 rule Students" in words(manager.get(delete))
 
 
-def test_the_type_ahead_offers_what_fits_the_form(manager):
-    site = Integration.objects.get(name="Art Academy")
-    Destination.objects.filter(name="Urban Sketching").update(gone_at=timezone.now())
-    asked = {"app_label": "rules", "model_name": "rule", "field_name": "destination", "term": ""}
-    for action, expects in (
-        ("create_bundle_enrollment", {"Drawing Bundle"}),
-        (
-            "expire_course_enrollment",
-            {"Watercolor for Beginners", "Course Two", "Drawing Foundations", "Perspective"},
-        ),
-    ):
-        form = {"integration": site.pk, "action_chosen": action}
-        found = manager.get(reverse("admin:autocomplete"), asked | form).json()["results"]
-        assert {each["text"] for each in found} == expects
-
-
 # New rule
 
 
@@ -459,34 +445,108 @@ def step(client: Client, **answers: Any) -> Any:
     return client.get(reverse("admin:new-rule"), answers)
 
 
-def test_each_step_asks_for_what_is_missing_and_says_what_is_known(manager):
+def test_the_sentence_grows_as_one_chooses(manager):
     gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
-    assert "For which products?" in words(step(manager))
+    text = words(step(manager))
+    assert "When … is purchased, enroll the customer in … on Art Academy." in text
+    assert "4. Course" in text
     known: dict[str, Any] = {"product": gift.pk}
-    assert "1. Integration and action" in words(step(manager, **known))
+    assert "When Gift Card is purchased, enroll the customer in …" in words(step(manager, **known))
     known |= {"integration": site.pk, "action": "create_bundle_enrollment"}
     text = words(step(manager, **known))
-    assert "2. Trigger" in text
-    assert "So far: Gift Card · Create Bundle Enrollment on Art Academy" in text
     assert "Course Started" not in text
-    known |= {"trigger": "product_purchased"}
-    text = words(step(manager, **known))
-    assert "3. Bundle" in text
+    assert "4. Bundle" in text
     assert "Urban Sketching, Drawing Foundations, Perspective" in text
-    assert "None of that name." in words(step(manager, q="zzz", **known))
+    assert "None of that name." in words(step(manager, courses_like="zzz", **known))
     known |= {"destination": Destination.objects.get(name="Drawing Bundle").pk}
-    text = words(step(manager, **known))
+    page = step(manager, **known)
+    sentence = "When Gift Card is purchased, enroll the customer in Drawing Bundle on Art Academy."
+    assert words(page).count(sentence) == 1
+    assert "Add the rule and what is ticked" in words(page)
+    # What is left out takes what is usual.
+    assert "Add the rule" not in words(step(manager, product=gift.pk))
+    course = Destination.objects.get(name="Course Two")
+    assert "Add the rule" in words(step(manager, product=gift.pk, destination=course.pk))
+
+
+@pytest.mark.parametrize(
+    ("sold", "subscription", "ticked"),
+    [
+        (None, "yes", BY_SUBSCRIPTION),  # never sold: nobody can know
+        ("", "no", BY_SUBSCRIPTION[:1]),
+        ("9", "yes", BY_SUBSCRIPTION),
+    ],
+)
+def test_whether_it_is_a_subscription_decides_which_pairs_are_ticked(
+    manager, sold, subscription, ticked
+):
+    new = factories.ProductFactory.create(marketplace=product("1048004").marketplace)
+    if sold is not None:
+        event(None, product=new, subscription_id=sold, trigger="product_purchased")
+    known: dict[str, Any] = {"product": new.pk}
+    known |= {"destination": Destination.objects.get(name="Course Two").pk}
+    page = step(manager, **known)
     assert (
-        "When Gift Card is purchased, enroll the customer in Drawing Bundle on Art Academy." in text
+        f'value="{subscription}" id="subscription-{subscription}" checked' in page.content.decode()
     )
-    assert "Add rule, and the rules that end access and give it back" in text
-    assert offered(step(manager, **known)) == BY_SUBSCRIPTION
+    assert offered(page) == ticked
+    other = {"yes": "no", "no": "yes"}[subscription]
+    changed = offered(step(manager, **known, subscription=other, ticked_for=subscription))
+    assert changed == (BY_SUBSCRIPTION if other == "yes" else BY_SUBSCRIPTION[:1])
+    # What a person ticked stays.
+    kept = {"subscription": other, "ticked_for": other, "pair": BY_SUBSCRIPTION[1:2]}
+    assert offered(step(manager, **known, **kept)) == BY_SUBSCRIPTION[1:2]
+
+
+def test_several_products_and_courses_make_a_rule_each_in_one_go(manager):
+    courses = Destination.objects.filter(name__in=["Course Two", "Perspective"])
+    data = {
+        "product": [product("1048003").pk, product("1048004").pk],
+        "destination": [course.pk for course in courses],
+    }
+    Rule.objects.filter(product__external_id="1048003").delete()
+    page = words(step(manager, **data))
+    assert "enroll the customer in Course Two and Perspective on Art Academy." in page
+    assert "4 rules" in page
+    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
+    assert "4 rules added" in words(answer)
+    made = product("1048004").rules.values_list("trigger", "destination__name")
+    assert set(made) == {("product_purchased", name) for name in ("Course Two", "Perspective")}
+
+
+def test_a_duplicate_is_told_beside_the_course_before_it_is_chosen(manager):
+    rule = Rule.objects.filter(product__external_id="1048001", trigger="product_purchased")[0]
+    assert rule.destination is not None
+    exists = f"{rule.destination.name} This rule exists already."
+    assert exists in words(step(manager, product=rule.product_id))
+    two = [rule.product_id, product("1048004").pk]
+    assert "exists already for 1 of these 2 products." in words(step(manager, product=two))
+    assert "exists already" not in words(step(manager))
+
+
+def test_too_many_rules_at_once_are_refused_in_words(manager, monkeypatch):
+    monkeypatch.setattr("config.admin.pages.rule_draft.MAX_RULES", 1)
+    numbers = [product("1048003").pk, product("1048004").pk]
+    data = {"product": numbers, "destination": Destination.objects.get(name="Course Two").pk}
+    page = words(step(manager, **data))
+    assert "This would make 2 rules at once, which is too many." in page
+    assert "Add the rules" not in page
+
+
+def test_without_script_go_on_comes_back_with_what_is_chosen(manager):
+    data = {"product": product("1048004").pk, "trigger": "product_refunded", "go_on": "1"}
+    answer = manager.post(reverse("admin:new-rule"), data | {"csrfmiddlewaretoken": "x"})
+    assert (
+        answer.url
+        == f"{reverse('admin:new-rule')}?product={data['product']}&trigger=product_refunded"
+    )
+    assert "When Gift Card is refunded, enroll" in words(manager.get(answer.url))
 
 
 def test_only_those_that_are_ticked_are_added_with_the_rule(manager):
     gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
     data = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
-    data |= {"trigger": "product_purchased", "with_pairs": "1"}
+    data |= {"trigger": "product_purchased"}
     data |= {"destination": Destination.objects.get(name="Course Two").pk}
     data |= {"pair": ["subscription_canceled", "charge_failed"]}
     manager.post(reverse("admin:new-rule"), data)
@@ -500,11 +560,10 @@ def ticked(answer: Any) -> list[str]:
 
 def test_products_that_are_ticked_stay_so_while_others_are_looked_for(manager):
     gift = product("1048004")
-    found = step(manager, product=gift.pk, q="water", find="1")
-    assert "For which products?" in words(found)
+    found = step(manager, product=gift.pk, products_like="water")
     assert ticked(found) == [str(gift.pk)]
     assert 'type="hidden" name="product"' not in found.content.decode()
-    assert ticked(step(manager, q="water", find="1")) == []
+    assert ticked(step(manager, products_like="water")) == []
 
 
 def test_a_list_that_is_cut_says_so(manager, monkeypatch):
@@ -513,7 +572,7 @@ def test_a_list_that_is_cut_says_so(manager, monkeypatch):
     known |= {"trigger": "product_purchased"}
     assert "There are more than" not in words(step(manager))
     assert "There are more than" not in words(step(manager, **known))
-    monkeypatch.setattr("config.admin.pages.new_rule.MANY", 2)
+    monkeypatch.setattr("config.admin.pages.rule_parts.MANY", 2)
     assert "There are more than these 2." in words(step(manager))
     assert "There are more than these 2." in words(step(manager, **known))
 
@@ -536,7 +595,7 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     course = Destination.objects.get(name="Perspective")
     known = {"product": gift.pk, "integration": site.pk, "action": "create_course_enrollment"}
     known |= {"trigger": "product_purchased", "destination": course.pk}
-    data = known | {"pair": BY_SUBSCRIPTION} | ({"with_pairs": "1"} if with_pairs else {})
+    data = known | ({"pair": BY_SUBSCRIPTION} if with_pairs else {})
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)
     assert said(answer) == []  # the page itself says it
     text = words(answer)
@@ -551,7 +610,7 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     preview = manager.get(html.unescape(see[1]))
     came = answer.redirect_chain[-1][0]
     assert f'<a href="{html.escape(came)}">Back</a>' in preview.content.decode()
-    # The wizard says the same of them, asked for the rule once more.
+    # The page of a new rule says the same of them, asked for the rule once more.
     assert "2 buyers paid before it and got nothing: See and enroll them" in words(
         step(manager, **known)
     )
@@ -576,36 +635,21 @@ def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
     rule = gift.rules.get()
     page = step(manager, **known)
     assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}"' in page.content.decode()
-    assert "Add rule" not in words(page)
-    assert "Add the rules that end access and give it back" in words(page)
-    assert offered(page) == BY_SUBSCRIPTION
-    data = known | {"with_pairs": "1", "pair": BY_SUBSCRIPTION}
+    assert "Add the rule " not in words(page)
+    assert "Add the ticked rules" in words(page)
+    assert offered(step(manager, **known, subscription="yes")) == BY_SUBSCRIPTION
+    data = known | {"pair": BY_SUBSCRIPTION}
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)
     assert said(answer) == []
     assert "4 rules added" in words(answer)
     text = words(step(manager, **known))
     assert "This rule exists since" in text
-    assert "Add " not in text
+    assert "Add the" not in text
     # Only what is new of several is offered.
     other = product("1048002")
     page = step(manager, **known | {"product": [gift.pk, other.pk]})
     assert words(page).count("This rule exists since") == 1
-    assert f"When {other.name} is purchased" in words(page)
-    assert page.content.decode().count('class="sentence"') == 1
-
-
-def test_several_products_get_a_rule_each(manager):
-    site = Integration.objects.get(name="Art Academy")
-    data = {
-        "product": [product("1048003").pk, product("1048004").pk],
-        "integration": site.pk,
-        "action": "create_course_enrollment",
-        "trigger": "product_purchased",
-        "destination": Destination.objects.get(name="Course Two").pk,
-    }
-    answer = manager.post(reverse("admin:new-rule"), data, follow=True)
-    assert "2 rules added" in words(answer)
-    assert product("1048004").rules.count() == 1
+    assert "The rule" in words(page)
 
 
 def test_what_has_gone_meanwhile_is_asked_again(manager):
@@ -616,7 +660,7 @@ def test_what_has_gone_meanwhile_is_asked_again(manager):
     data |= {"trigger": "product_purchased", "destination": gone.pk}
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)
     assert said(answer) == ["Something was missing or has gone meanwhile. Choose it again."]
-    assert "3. Course" in words(answer)
+    assert "4. Course Choose" in words(answer)
 
 
 def test_the_catalog_is_refreshed_from_the_last_step(manager, place):
@@ -696,3 +740,95 @@ def test_the_calls_that_are_told_are_those_that_are_made(world, kind, known):
     planned = ACTIONS[f"expire_{kind}_enrollment"].planned_calls(known=True)
     shape = [call.technical.replace("/ID", "/*") for call in planned]
     assert place.calls() == shape
+
+
+# Where rules are listed, added to and deleted
+
+
+def test_all_rules_are_searched_and_grouped_by_product(manager):
+    page = reverse("admin:rules_rule_changelist")
+    answer = manager.get(page)
+    assert "All rules" in words(answer)
+    groups = re.findall(r'<th scope="colgroup".*?</th>', answer.content.decode())
+    products = {rule.product_id for rule in answer.context["cl"].result_list}
+    assert len(groups) == len(products) > 1
+    assert "Every product" in groups[0]
+    found = manager.get(page, {"q": "zzz"}).context["cl"].result_list
+    assert not found
+    found = manager.get(page, {"q": "urban"}).context["cl"].result_list
+    assert {rule.product.name for rule in found} == {"Urban Sketching Club"}
+    assert 'colspan="' not in manager.get(page, {"scope__exact": "global"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "here"), [("", "All rules"), ("?scope__exact=global", "Global rules")]
+)
+def test_the_menu_marks_the_list_that_is_open_alone(manager, query, here):
+    page = manager.get(reverse("admin:rules_rule_changelist") + query).content.decode()
+    side = page.partition("menu-side")[2]
+    assert re.findall(r'aria-current="page">([^<]+)<', side) == [here]
+
+
+def test_a_new_rule_from_the_global_rules_is_global_already(manager):
+    page = reverse("admin:rules_rule_changelist")
+    link = f'href="{reverse("admin:new-rule")}?scope=global"'
+    assert link in manager.get(page, {"scope__exact": "global"}).content.decode()
+    assert link not in manager.get(page).content.decode()
+    assert "When any product is purchased" in words(step(manager, scope="global"))
+
+
+def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
+    rule = Rule.objects.get(product__external_id="1048001", trigger="product_purchased")
+    before = audit.values(rule)
+    delete = reverse("admin:rules_rule_delete", args=[rule.pk])
+    page = manager.post(delete, {"post": "yes"}, follow=True)
+    (undo,) = re.findall(r'action="([^"]+/do/undo/)"', page.content.decode())
+    assert "Deleted a moment ago" not in words(
+        signed_in(roles.MANAGER).get(page.request["PATH_INFO"])
+    )
+    assert said(manager.post(undo, follow=True))[0].startswith("Undone.")
+    assert audit.values(Rule.objects.get(pk=rule.pk)) == before
+    assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
+    manager.post(delete, {"post": "yes"})
+    assert "Deleted a moment ago" in words(manager.get(page.request["PATH_INFO"]))
+    monkeypatch.setattr("config.admin.pages.rules.UNDO_OFFERED", timedelta(0))
+    assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
+
+
+@pytest.mark.parametrize(
+    ("trigger", "action", "enabled", "says"),
+    [
+        ("product_purchased", "create_course_enrollment", True, "No other rule gives anything"),
+        ("product_purchased", "create_course_enrollment", False, "turned off, so nothing changes"),
+        ("product_refunded", "expire_course_enrollment", True, "Nothing ends the access to"),
+        ("subscription_restarted", "create_course_enrollment", True, "Nothing gives access to"),
+    ],
+)
+def test_deleting_says_what_stops(db, trigger, action, enabled, says):
+    sold = factories.ProductFactory.create()
+    facts = {"product": sold, "marketplace": sold.marketplace}
+    giving = factories.RuleFactory.create(**facts)
+    facts |= {"destination": giving.destination, "enabled": enabled}
+    if trigger == giving.trigger:
+        rule = giving
+        Rule.objects.filter(pk=rule.pk).update(enabled=enabled)
+        rule.refresh_from_db()
+    else:
+        rule = factories.RuleFactory.create(trigger=trigger, action=action, **facts)
+    page = signed_in(roles.MANAGER).get(reverse("admin:rules_rule_delete", args=[rule.pk]))
+    assert says in words(page)
+
+
+def test_a_product_is_added_from_a_new_rule_and_is_chosen_then(manager, place):
+    back = f"{reverse('admin:new-rule')}?trigger=product_refunded"
+    add = f"{reverse('admin:integrations_product_add')}?{urlencode({'back': back})}"
+    page = manager.get(add)
+    asked = re.findall(r'<input type="(\w+)" name="(\w+)"', page.content.decode())
+    assert {name for kind, name in asked if kind == "text"} == {"external_id", "name"}
+    assert "<select" not in page.content.decode()
+    hidden = {"marketplace": place.world.marketplace.pk, "kind": "product"}
+    answer = manager.post(add, hidden | {"external_id": "77", "name": "New"}, follow=True)
+    assert "When New is refunded" in words(answer)
+    elsewhere = add.partition("?")[0] + "?back=https://example.com/"
+    answer = manager.post(elsewhere, hidden | {"external_id": "78", "name": "Newer"})
+    assert answer.url.startswith("/admin/")

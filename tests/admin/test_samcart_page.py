@@ -14,6 +14,7 @@ from config import public_url
 from config.staff import roles
 from events.deciding import inbox
 from events.models import Delivery, EventLog, Grant, RuleRun
+from events.reports import review, trigger_coverage
 from events.retention import delete_account
 from integrations import credentials
 from integrations.models import Marketplace, Product, WebhookSecret
@@ -218,12 +219,35 @@ def test_all_that_was_never_sent_is_one_list_below_the_address(boss, shop):
     for trigger in every:
         shop.rule(trigger, action="expire_course_enrollment")
     page = boss.get(place("")).content.decode()
-    assert page.index('id="address"') < page.index("Rules wait for what SamCart has never sent.")
+    assert page.index('id="address"') < page.index(
+        "SamCart has sent none of these yet, which may simply be so"
+    )
     assert page.count('class="note note-wait"') == 1
     assert page.count(": 1 rule waits for it") == len(every)
     text = "Subscription Completed: 1 rule waits for it. Send it to its own address"
     assert text in words(boss.get(place("")))
     assert text in words(boss.get(reverse("admin:index")))
+
+
+@pytest.mark.parametrize(("sold", "is_gap"), [(0, False), (3, False), (4, True)])
+def test_no_refund_yet_is_a_gap_only_where_one_should_have_come(
+    boss, shop, monkeypatch, sold, is_gap
+):
+    likely = trigger_coverage.Likely(Trigger.PRODUCT_PURCHASED, 4, 14)
+    monkeypatch.setitem(trigger_coverage.LIKELY, Trigger.PRODUCT_REFUNDED, (likely,))
+    shop.rule("product_refunded", action="expire_course_enrollment")
+    for _ in range(sold):
+        event(None, trigger="product_purchased")
+    lately = timezone.now() - timedelta(days=13)
+    EventLog.objects.update(received_at=lately)
+    (one,) = trigger_coverage.missing(shop.marketplace)
+    assert not one.is_gap
+    EventLog.objects.update(received_at=lately - timedelta(days=2))
+    (one,) = trigger_coverage.missing(shop.marketplace)
+    assert one.is_gap == is_gap
+    page = words(boss.get(place("")))
+    assert ("has sent Product Purchased at least 4 times" in page) == is_gap
+    assert ("which may simply be so" in page) != is_gap
 
 
 def test_each_trigger_has_a_row_with_its_meaning_its_rules_and_when_it_was_heard(boss, shop):
@@ -435,6 +459,36 @@ def test_a_type_that_cannot_be_named_is_refused_in_words(boss, shop, word, trigg
     assert not NamedType.objects.exists()
 
 
+def test_a_type_that_means_nothing_is_never_asked_about_again(boss, shop):
+    shop.rule("product_purchased", product="1048001")
+    shop.sell(changed("10_product", type="Survey"))
+    data = {"type": "Survey", "trigger": "nothing"}
+    answer = boss.post(place("-name-type", shop.marketplace.pk), data, follow=True)
+    assert said(answer) == [
+        "“Survey” means nothing to Admit, and you are not asked about it again."
+    ]
+    assert "survey Nothing: never ask again" in words(answer)
+    inbox.process()
+    shop.sell(changed("10_product", type="survey", order__id=2))
+    found = EventLog.objects.values_list("status", "trigger")
+    assert set(found) == {("skipped", None)}
+    assert "means nothing to Admit" in EventLog.objects.earliest("pk").reason
+    assert "waits for a name" not in words(boss.get(place("")))
+    assert not review.not_understood().exists()
+    other = data | {"trigger": "product_refunded"}
+    refused = boss.post(place("-name-type", shop.marketplace.pk), other, follow=True)
+    assert said(refused) == ["You said that “survey” means nothing. Delete that first."]
+    # A mistake loses nothing.
+    named = NamedType.objects.get()
+    answer = boss.post(place("-forget-type", shop.marketplace.pk, named.pk), follow=True)
+    assert said(answer) == ["“survey” has no name any more. Its events wait for a name again."]
+    inbox.process()
+    assert set(EventLog.objects.values_list("status", flat=True)) == {"unknown_type"}
+    boss.post(place("-name-type", shop.marketplace.pk), data | {"trigger": "product_purchased"})
+    inbox.process()
+    assert RuleRun.objects.count() == 2
+
+
 def test_a_name_of_another_account_is_not_deleted(boss, shop):
     second = shops.another(shop).marketplace
     named = NamedType.objects.create(marketplace=second, type="x", trigger="product_purchased")
@@ -507,6 +561,6 @@ def test_the_page_asks_few_questions_however_much_there_is(
         shop.rule("product_purchased", product=str(number))
         shop.sell(changed("10_product", type=f"kind{number}", order__id=number))
         boss.post(place("-new-secret", shop.marketplace.pk))
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         page = boss.get(place(""))
     assert page.content.decode().count("waits for a name") == 30

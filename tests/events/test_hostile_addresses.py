@@ -84,7 +84,10 @@ def addresses(text: str) -> list[str]:
             "trigger": "product_purchased",
         }
     )
-    found += [f"{reverse('admin:new-rule')}?{begun}&{key}={text}" for key in ("destination", "q")]
+    found += [
+        f"{reverse('admin:new-rule')}?{begun}&{key}={text}"
+        for key in ("destination", "courses_like")
+    ]
     typed = f"{reverse('admin:autocomplete')}?app_label=rules&model_name=rule&field_name="
     found += [f"{typed}{field}&term={text}" for field in ("product", "destination")]
     return found + [f"{typed}destination&{key}={text}" for key in ("integration", "action_chosen")]

@@ -137,11 +137,12 @@ def forget_type(request: HttpRequest, account: Marketplace, named: int) -> HttpR
     found = account.named_types.filter(pk=named).first()
     if found is not None:
         naming.forget(found)
-        messages.success(
-            request,
-            f"“{found.type}” has no name any more. What was done stays; "
-            "the next event of this type waits for a name.",
+        text = f"“{found.type}” has no name any more. " + (
+            "Its events wait for a name again."
+            if found.is_nothing
+            else "What was done stays; the next event of this type waits for a name."
         )
+        messages.success(request, text)
     return to_account(account, "types")
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -15,12 +14,10 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.filters import IntegrationFilter
-from config.admin.parts.params import row_id
 from events.execution import gone_destinations
 from events.reports import backlog
 from integrations import app_registry
 from integrations.models import Destination, Integration
-from rules.actions import ACTIONS
 
 SETS_UP = "integrations.change_integration"
 
@@ -99,21 +96,6 @@ class DestinationAdmin(ReadOnly):
     @admin.display(description="Name")
     def shown_name(self, destination: Destination) -> str:
         return badges.destination(destination)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Destination], search_term: str
-    ) -> tuple[QuerySet[Destination], bool]:
-        """For a type-ahead: only of the site and kind that the form is set to, nothing gone."""
-        found, doubled = super().get_search_results(request, queryset, search_term)
-        if "app_label" not in request.GET:
-            return found, doubled
-        found = found.filter(gone_at=None)
-        site, action = row_id(request.GET.get("integration")), request.GET.get("action_chosen", "")
-        if site is not None:
-            found = found.filter(integration=site)
-        if action in ACTIONS:
-            found = found.filter(kind=ACTIONS[action].target)
-        return found, doubled
 
     # Buttons
 

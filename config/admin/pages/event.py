@@ -25,8 +25,7 @@ from integrations.samcart.unreadable import Unreadable
 from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
 from rules.engine import REASONS, Reason
-from rules.models import Rule
-from rules.triggers import Trigger
+from rules.models import MEANINGS, Rule
 
 # An order is sent when it is placed; one that is older when it comes was held up on its way.
 LATE = timedelta(hours=1)
@@ -60,7 +59,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "payload": payload(event) if request.user.has_perm(RAW) else "",
         "payload_removed": payload_removed(event.delivery),
         "undone": review.needs_a_person(event),
-        "triggers": [(each.value, each.label) for each in Trigger],
+        "triggers": MEANINGS,
         "can_name": event.status == EventLog.Status.UNKNOWN_TYPE
         and bool(event.raw_type)
         and event.delivery is not None

@@ -30,7 +30,6 @@ from events.execution.rerun import rerun, why_never
 from events.models import Delivery, EventLog, RuleRun
 from events.queue import wake
 from events.reports import activity_search, review
-from rules.triggers import Trigger
 
 MANY_UNREAD = 1000
 
@@ -205,7 +204,7 @@ class LogAdmin(ReadOnly):
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            trigger = Trigger(request.POST["trigger"])
+            trigger = request.POST["trigger"]
             text = naming.read_again_sentence(event.raw_type, trigger, found)
             self.message_user(request, text)
 

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
-from config.admin.parts.buttons import Button
+from config.admin.parts.buttons import Button, way_back
 from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
@@ -34,7 +34,7 @@ SHOWN_EVENTS = 10
 class ProductForm(forms.ModelForm):
     class Meta:
         model = Product
-        fields = ("marketplace", "external_id", "name", "kind")
+        fields = ("external_id", "name", "marketplace", "kind")
         labels = {"marketplace": "SamCart account"}
         help_texts = {
             "external_id": "In SamCart open the product; its ID is in the page's address.",
@@ -44,8 +44,14 @@ class ProductForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not self.instance.pk:
-            self.initial.setdefault("marketplace", Marketplace.objects.order_by("pk").first())
+        if self.instance.pk or "kind" not in self.fields:
+            return
+        # Of a new one only what Admit cannot know is asked.
+        accounts = list(Marketplace.objects.order_by("pk")[:2])
+        self.initial.setdefault("marketplace", accounts[0] if accounts else None)
+        self.fields["kind"].widget = forms.HiddenInput()
+        if len(accounts) == 1:
+            self.fields["marketplace"].widget = forms.HiddenInput()
 
     def clean_external_id(self) -> str:
         return str(self.cleaned_data["external_id"]).strip()
@@ -95,6 +101,20 @@ class ProductAdmin(Audited, ListAdmin):
             rules_made=Subquery(rules.annotate(number=Count("pk")).values("number")),
         )
         return counted
+
+    # Adding
+
+    def response_add(
+        self, request: HttpRequest, obj: Product, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Back to where it was called from; a new rule has the product chosen then."""
+        back = way_back(request)
+        if not back:
+            return super().response_add(request, obj, post_url_continue)
+        self.message_user(request, f"Product added: {badges.brief(obj.name)}.")
+        if back.startswith(reverse("admin:new-rule")):
+            back += f"{'&' if '?' in back else '?'}product={obj.pk}"
+        return HttpResponseRedirect(back)
 
     # Columns
 

@@ -1,22 +1,27 @@
-"""The answers given so far to the steps of a new rule, and the rules that they make."""
+"""What is chosen so far on the page of a rule, and the rules that it makes."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
+from django.http import QueryDict
 
 from config.admin.pages.by_number_form import ByNumberForm
 from config.admin.parts import badges
 from config.admin.parts.params import row_ids, row_in
 from integrations import app_registry
-from integrations.app_registry import APPS, AppSpec
 from integrations.models import Destination, Integration, Marketplace, Product
 from rules.actions import ACTIONS, ActionSpec
+from rules.listing import listed
 from rules.models import MOST_DAYS, Rule, Scope
 from rules.triggers import Category, Trigger
 
 MAX_PRODUCTS = 100
+MAX_DESTINATIONS = 20
+# So many rules at most are made at once, without those that end access and give it back.
+MAX_RULES = 100
 NAMED = 5
+NOT_CHOSEN = "…"
 ENDS_ALL = (
     "Also ends access that another purchase or a person gave, as SamCart's own rules do. Without "
     "it, the rule ends only what the purchase itself gave."
@@ -26,180 +31,167 @@ DELAY_DAYS = (
     "recovers, restarts or is charged by then."
 )
 NEEDS_ENDS_ALL = "Tick this: the event that fires this rule gave no access that it could end."
-# What is dropped where the answer of a step is asked for again.
-GIVEN: dict[str, tuple[str, ...]] = {
-    "for": ("product", "scope"),
-    "app": ("app", "integration", "action"),
-    "action": ("integration", "action"),
-    "trigger": ("trigger",),
-    "destination": ("destination", "number", "name"),
-    "confirm": ("ends_all", "delay_days"),
-}
-
-
-def ends_all_help(rule: Rule) -> str:
-    """What it means to end access whatever gave it, and whether this rule can do without."""
-    return f"{NEEDS_ENDS_ALL} {ENDS_ALL}" if rule.has_nothing_of_its_own else ENDS_ALL
 
 
 @dataclass
 class Draft:
-    """The answers so far; what does not fit together is dropped and asked again."""
+    """What is chosen; what does not fit together is dropped, and what is usual is the default."""
 
     marketplace: Marketplace | None = None
     products: list[Product] = field(default_factory=list)
     everywhere: bool = False
-    # Those that have an integration; which one is asked where there are several.
-    apps: list[AppSpec] = field(default_factory=list)
-    app: AppSpec | None = None
+    integrations: list[Integration] = field(default_factory=list)
     integration: Integration | None = None
     action: ActionSpec | None = None
-    trigger: Trigger | None = None
-    destination: Destination | None = None
+    trigger: Trigger = Trigger.PRODUCT_PURCHASED
+    destinations: list[Destination] = field(default_factory=list)
     ends_all: bool = False
     delay_days: int = 0
-    # Set while the destination is none of those offered: the form that takes its number.
+    # The form that takes a course or bundle by its number, where the action is about one.
     by_number: ByNumberForm | None = None
+    # The one that was entered so; it may not be stored yet.
+    entered: Destination | None = None
     # So many products too many were chosen.
     left_out: int = 0
     most: int = MAX_PRODUCTS
+    # Something that was chosen does not fit, or has gone: it may not be replaced unseen.
+    is_other: bool = False
+    # The stored rule that is edited.
+    rule: Rule | None = None
 
     @classmethod
-    def read(cls, given: Any) -> "Draft":
+    def read(cls, given: Any, rule: Rule | None = None) -> "Draft":
         """From a query or a form; never raises for what people put into an address."""
-        draft = cls(everywhere=given.get("scope") == Scope.GLOBAL)
-        numbers = row_ids(given.getlist("product"))
-        draft.left_out = max(0, len(numbers) - MAX_PRODUCTS)
-        numbers = numbers[:MAX_PRODUCTS]
-        if not draft.everywhere and numbers:
-            draft.products = list(Product.objects.filter(pk__in=numbers).order_by("name", "pk"))
-        accounts = Marketplace.objects.order_by("pk")
-        if draft.products:
-            draft.marketplace = draft.products[0].marketplace
-        else:
-            draft.marketplace = row_in(accounts, given.get("account"))
-        draft.marketplace = draft.marketplace or accounts.first()
+        draft = cls(everywhere=given.get("scope") == Scope.GLOBAL, rule=rule)
+        draft._read_products(given)
         draft._read_action(given)
-        if given.get("trigger") in Trigger.values:
-            draft.trigger = Trigger(given["trigger"])
-            if draft.trigger.category is Category.COURSES and not draft.everywhere:
-                draft.trigger = None
-        if draft.integration and draft.action and draft.action.target:
-            draft.destination = row_in(draft.offered(), given.get("destination"))
-            if draft.destination is None:
-                draft._read_number(given, draft.integration, draft.action)
+        trigger = given.get("trigger")
+        if trigger in draft.triggers():
+            draft.trigger = Trigger(trigger)
+        elif trigger:
+            draft.is_other = True
+        draft._read_destinations(given)
         if draft.action and draft.action.ends_access:
             draft.ends_all = bool(given.get("ends_all"))
             draft.delay_days = _days(given.get("delay_days", ""))
         return draft
 
-    def _read_action(self, given: Any) -> None:
-        """App, integration and action, as far as they fit together."""
-        used = set(Integration.objects.values_list("app", flat=True))
-        self.apps = [spec for key, spec in APPS.items() if key in used]
-        self.integration = row_in(Integration.objects.all(), given.get("integration"))
-        self.action = ACTIONS.get(given.get("action", ""))
-        if self.integration is not None:
-            self.app = app_registry.of(self.integration)
-        elif given.get("app") in used:
-            self.app = APPS[given["app"]]
-        elif len(self.apps) == 1:
-            self.app = self.apps[0]
-        if self.action and (self.app is None or self.action.app != self.app.key):
-            self.action = None
+    def _read_products(self, given: Any) -> None:
+        numbers = row_ids(given.getlist("product"))
+        self.left_out = max(0, len(numbers) - MAX_PRODUCTS)
+        if numbers:
+            chosen = Product.objects.filter(pk__in=numbers[:MAX_PRODUCTS])
+            self.products = list(chosen.select_related("marketplace").order_by("name", "pk"))
+        accounts = Marketplace.objects.order_by("pk")
+        if self.products and not self.everywhere:
+            self.marketplace = self.products[0].marketplace
+        elif self.rule is not None:
+            self.marketplace = self.rule.marketplace
+        else:
+            self.marketplace = row_in(accounts, given.get("account"))
+        self.marketplace = self.marketplace or accounts.first()
 
-    def _read_number(self, given: Any, integration: Integration, action: ActionSpec) -> None:
-        asked = given if "number" in given else None
-        assert action.target is not None
-        form = ByNumberForm(asked, integration=integration, kind=action.target)
+    def _read_action(self, given: Any) -> None:
+        """Integration and action, as far as they fit together; a school comes first."""
+        sites = list(Integration.objects.order_by("name", "pk"))
+        self.integrations = sorted(sites, key=lambda site: not app_registry.of(site).has_catalog)
+        asked = row_in(Integration.objects.all(), given.get("integration"))
+        action = ACTIONS.get(given.get("action", ""))
+        fits = (site for site in self.integrations if action and site.app == action.app)
+        self.integration = asked or next(fits, None) or next(iter(self.integrations), None)
+        offered = self.actions()
+        self.action = action if action in offered else next(iter(offered), None)
+        if (given.get("integration") and asked is None) or (given.get("action") and not action):
+            self.is_other = True
+        if action and action != self.action:
+            self.is_other = True
+
+    def _read_destinations(self, given: Any) -> None:
+        if not (self.integration and self.action and self.action.target):
+            return
+        numbers = row_ids(given.getlist("destination"))[:MAX_DESTINATIONS]
+        self.destinations = list(self.offered().filter(pk__in=numbers)) if numbers else []
+        if len(self.destinations) != len(set(numbers)):
+            self.is_other = True
+        asked = given if given.get("number") else None
+        form = ByNumberForm(asked, integration=self.integration, kind=self.action.target)
         self.by_number = form
         if form.is_valid():
-            self.destination = form.destination()
+            self.entered = form.destination()
+            others = [] if self.rule is not None else self.destinations
+            others = [each for each in others if each.pk != self.entered.pk]
+            self.destinations = [*others, self.entered]
 
-    def offered(self) -> Any:
+    def actions(self) -> list[ActionSpec]:
+        """Those of the chosen integration's app."""
+        site = self.integration
+        return [spec for spec in ACTIONS.values() if site and spec.app == site.app]
+
+    def triggers(self) -> list[Trigger]:
+        """Those that fit: Courses triggers carry no product."""
+        return [each for each in Trigger if self.everywhere or each.category is Category.ECOMMERCE]
+
+    def offered(self) -> QuerySet[Destination]:
         """The courses or bundles that the action can be about, listed ones first.
 
-        Those that Thinkific said are gone are left out.
+        Those that Thinkific said are gone are left out, but not the one of an edited rule.
         """
         assert self.integration is not None
         assert self.action is not None
-        kind = self.action.target
-        offered = self.integration.destinations.filter(kind=kind, gone_at=None)
+        there = Q(gone_at=None)
+        if self.rule is not None:
+            there |= Q(pk=self.rule.destination_id)
+        offered = self.integration.destinations.filter(there, kind=self.action.target)
         return offered.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
 
-    def step(self) -> str:
-        """What is to be asked next."""
-        answered = {
-            "for": bool(self.products or self.everywhere),
-            "app": self.app is not None,
-            "action": self.integration is not None and self.action is not None,
-            "trigger": self.trigger is not None,
-            "destination": self.destination is not None,
-        }
-        return next((step for step in self.steps() if not answered.get(step)), "confirm")
+    @property
+    def is_for_some(self) -> bool:
+        """Whether it is known for which products it is."""
+        return bool(self.everywhere or self.products)
 
-    def steps(self) -> list[str]:
-        """What is asked for this rule, in order."""
-        steps = ["for", "app", "action", "trigger", "destination", "confirm"]
-        if len(self.apps) < 2:
-            steps.remove("app")
-        if self.action is not None and self.action.target is None:
-            steps.remove("destination")
-        return steps
+    @property
+    def needs_destination(self) -> bool:
+        return self.action is not None and self.action.target is not None
 
-    def before(self, step: str) -> list[tuple[str, str]] | None:
-        """The answers with which the step before this one is asked again; None at the first."""
-        steps = self.steps()
-        at = steps.index(step)
-        if at == 0:
-            return None
-        return self.answers(without=GIVEN[steps[at - 1]])
+    @property
+    def number(self) -> int:
+        """How many rules it makes."""
+        products = 1 if self.everywhere else len(self.products)
+        return products * (len(self.destinations) if self.needs_destination else 1)
 
-    def answers(self, *, without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-        """As hidden fields or a query."""
-        found = [("scope", Scope.GLOBAL.value)] if self.everywhere else []
-        found += [("product", str(product.pk)) for product in self.products]
-        if self.everywhere and self.marketplace:
-            found.append(("account", str(self.marketplace.pk)))
-        for name, value in (
-            ("app", self.app and self.app.key),
-            ("integration", self.integration and self.integration.pk),
-            ("action", self.action and self.action.key),
-            ("trigger", self.trigger),
-            *self._destination_answers(),
-            ("ends_all", "1" if self.ends_all else ""),
-            ("delay_days", self.delay_days),
-        ):
-            if value:
-                found.append((name, str(value)))
-        return [(name, value) for name, value in found if name not in without]
+    @property
+    def is_too_large(self) -> bool:
+        return self.number > MAX_RULES
 
-    def _destination_answers(self) -> list[tuple[str, str]]:
-        if self.destination is None:
-            return []
-        if self.by_number is None:
-            return [("destination", str(self.destination.pk))]
-        return [("number", str(self.destination.external_id)), ("name", self.destination.name)]
+    @property
+    def is_complete(self) -> bool:
+        wrong = self.by_number is not None and self.by_number.is_bound and self.by_number.errors
+        return bool(self.action and self.number and not self.is_too_large and not wrong)
 
-    def so_far(self) -> list[str]:
-        said = []
-        if self.everywhere:
-            said.append("Every product")
-        elif self.products:
-            said.append(_named(self.products))
-        if self.integration and self.action:
-            said.append(f"{self.action.label} on {self.integration}")
-        elif self.app and len(self.apps) > 1:
-            said.append(self.app.label)
-        if self.trigger:
-            said.append(self.trigger.label)
-        return said
+    def for_whom(self) -> str:
+        """ "Gift Card and Watercolor", "Every product"; "" before any is chosen."""
+        return "Every product" if self.everywhere else _named(self.products)
+
+    def courses(self) -> str:
+        return _named(self.destinations)
+
+    def sentence(self) -> str:
+        """What is chosen as a person would say it, with a gap for what is not."""
+        if self.action is None:
+            return ""
+        about = "any product" if self.everywhere else _named(self.products) or NOT_CHOSEN
+        when = self.trigger.wording.when.format(about)
+        place = str(self.integration)
+        if self.needs_destination:
+            place = f"{self.courses() or NOT_CHOSEN} on {place}"
+        how = Rule(ends_all=self.ends_all, delay_days=self.delay_days).how
+        return f"When {when}, {self.action.in_words.format(place=place)}{how}."
 
     def rules(self) -> list[Rule]:
-        """The rules that it makes, not saved: one for each product, or a global one."""
-        assert self.trigger is not None
+        """The rules that it makes, not saved: of each product for each course, or global ones."""
         assert self.action is not None
-        products: list[Product | None] = [*self.products] or [None]
+        products: list[Product | None] = [None] if self.everywhere else [*self.products]
+        targets: list[Destination | None] = [*self.destinations]
         return [
             Rule(
                 marketplace=self.marketplace if product is None else product.marketplace,
@@ -208,12 +200,33 @@ class Draft:
                 trigger=self.trigger,
                 integration=self.integration,
                 action=self.action.key,
-                destination=self.destination,
+                destination=destination,
                 ends_all=self.ends_all,
                 delay_days=self.delay_days,
             )
             for product in products
+            for destination in (targets if self.needs_destination else [None])
         ]
+
+    @property
+    def ends_all_help(self) -> str:
+        """What it means to end access whatever gave it, and whether this rule can do without."""
+        nothing = Rule(trigger=self.trigger).has_nothing_of_its_own
+        return f"{NEEDS_ENDS_ALL} {ENDS_ALL}" if nothing else ENDS_ALL
+
+
+def answers_of(rule: Rule) -> QueryDict:
+    """What would have been chosen for this rule."""
+    found = QueryDict(mutable=True)
+    found["scope"] = rule.scope
+    for name in ("product", "integration", "destination"):
+        if (number := getattr(rule, f"{name}_id")) is not None:
+            found[name] = str(number)
+    found["action"], found["trigger"] = rule.action, rule.trigger
+    found["ends_all"] = "1" if rule.ends_all else ""
+    found["delay_days"] = str(rule.delay_days)
+    found["enabled"] = "1" if rule.enabled else ""
+    return found
 
 
 def _days(text: str) -> int:
@@ -221,7 +234,7 @@ def _days(text: str) -> int:
     return min(int(text), MOST_DAYS) if text.isdecimal() and len(text) < 6 else 0
 
 
-def _named(products: list[Product]) -> str:
-    names = ", ".join(badges.brief(product.name) for product in products[:NAMED])
-    more = len(products) - NAMED
-    return f"{names} and {more} more" if more > 0 else names
+def _named(things: list[Any]) -> str:
+    names = [badges.brief(thing.name) for thing in things[:NAMED]]
+    more = len(things) - NAMED
+    return listed([*names, f"{more} more"] if more > 0 else names)

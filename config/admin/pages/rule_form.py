@@ -1,4 +1,4 @@
-"""The form of a rule's own page."""
+"""What is posted by a rule's own page, which is the page of a new rule filled in."""
 
 from typing import Any
 
@@ -6,39 +6,19 @@ from django import forms
 from django.db import transaction
 
 from config.admin.pages.by_number_form import ByNumberForm
-from config.admin.pages.rule_draft import DELAY_DAYS, ends_all_help
-from config.admin.parts import badges
-from integrations.models import Destination, Integration
+from integrations.models import Destination
 from integrations.thinkific import catalog
 from rules.actions import ACTIONS
-from rules.models import Rule
+from rules.models import Rule, Scope
 
 BY_NUMBER = ("number", "name")
-
-
-class DestinationField(forms.ModelChoiceField):
-    def label_from_instance(self, obj: Any) -> str:
-        return badges.destination(obj)
 
 
 class RuleForm(forms.ModelForm):
     """A rule; its course or bundle is chosen, or entered by its number and a name."""
 
-    number = forms.CharField(
-        max_length=2000,
-        required=False,
-        label="Or by its number",
-        help_text="For a course or bundle that Thinkific does not list: the number, or the address "
-        "of its page in Thinkific's admin. Leave it empty to keep the one above.",
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
-    name = forms.CharField(
-        max_length=255,
-        required=False,
-        label="Its name",
-        help_text="Only for one entered by its number.",
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
+    number = forms.CharField(max_length=2000, required=False)
+    name = forms.CharField(max_length=255, required=False)
 
     class Meta:
         model = Rule
@@ -58,39 +38,30 @@ class RuleForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "action" not in self.fields:
-            return  # only looked at
-        # For another app, a new rule is made.
-        mine = self.instance.spec
-        same = [spec for spec in ACTIONS.values() if spec.app == mine.app]
-        integration, action = self.fields["integration"], self.fields["action"]
-        assert isinstance(integration, forms.ModelChoiceField)
-        assert isinstance(action, forms.ChoiceField)
-        integration.queryset = Integration.objects.filter(app=mine.app)
-        action.choices = [
-            (spec.key, spec.label) for spec in same if bool(spec.target) is bool(mine.target)
-        ]
-        if ends_all := self.fields.get("ends_all"):
-            ends_all.help_text = ends_all_help(self.instance)
-            ending = " ".join(spec.key for spec in same if spec.ends_access)
-            ends_all.widget.attrs["data-actions"] = ending
-        if delay_days := self.fields.get("delay_days"):
-            delay_days.help_text = DELAY_DAYS
-            delay_days.required = False
+        for name in ("marketplace", "delay_days"):
+            if name in self.fields:  # else only looked at
+                self.fields[name].required = False
 
     def clean(self) -> None:
         super().clean()
         self._entered: Destination | None = None
         found = self.cleaned_data
-        if found.get("action") and not ACTIONS[found["action"]].ends_access:
-            found["ends_all"] = False
-            found["delay_days"] = 0
+        if found.get("scope") == Scope.GLOBAL:
+            found["product"] = None
+        product = found.get("product")
+        found["marketplace"] = product.marketplace if product else self.instance.marketplace
         found["delay_days"] = found.get("delay_days") or 0
-        if not found.get("number") or not found.get("integration") or not found.get("action"):
+        spec = ACTIONS.get(found.get("action", ""))
+        if spec is None:
             return
-        kind = ACTIONS[found["action"]].target
-        if kind is None:
-            return
+        if not spec.ends_access:
+            found["ends_all"], found["delay_days"] = False, 0
+        if spec.target is None:
+            found["destination"] = None
+        elif found.get("number") and found.get("integration"):
+            self._read_number(found, spec.target)
+
+    def _read_number(self, found: dict[str, Any], kind: Destination.Kind) -> None:
         entry = ByNumberForm(found, integration=found["integration"], kind=kind)
         if entry.is_valid():
             self._entered = entry.destination()

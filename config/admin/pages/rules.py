@@ -1,25 +1,33 @@
 """Rules: the list of global ones, and the page on which one rule is edited."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.db.models import F, Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from config.admin.pages.rule_form import BY_NUMBER, DestinationField, RuleForm
-from config.admin.parts import badges, changed
+from config.admin.pages import rule_parts
+from config.admin.pages.rule_draft import Draft, answers_of
+from config.admin.pages.rule_form import BY_NUMBER, RuleForm
+from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
 from integrations.audit import Act
-from rules import changing
+from integrations.models import AuditEntry
+from rules import changing, stopping, undoing
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
+
+# So long after a deletion the list offers to undo it; Changes does so later too.
+UNDO_OFFERED = timedelta(minutes=1)
+UNDO_SHOWN = 5
 
 
 class ScopeFilter(admin.SimpleListFilter):
@@ -61,16 +69,17 @@ class RuleAdmin(Audited, ListAdmin):
     form = RuleForm
     list_title = "Rules"
     one, many = "rule", "rules"
-    list_display = ("line", "about", "state", "last_run")
+    list_display = ("line", "state", "last_run")
     list_display_links = ("line",)
     list_filter = (ScopeFilter, "integration", "trigger", "action", StateFilter)
     list_select_related = ("product", "destination", "integration")
-    ordering = ("product__name", "pk")
+    # Those of a product together, behind the global ones.
+    ordering = (F("product__name").asc(nulls_first=True), "product_id", "pk")
+    search_fields = ("product__name", "destination__name", "integration__name")
+    search_help_text = "Product or course"
     sortable_by = ()
-    autocomplete_fields = ("product", "destination")
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
     row_menu = True
-    add_label = "New rule"
     nothing_fits = "No rule fits. A global rule runs for every product."
     empty = "No rule yet. A rule says what Admit does when SamCart sells something."
     actions = ("turn_on", "turn_off")
@@ -81,13 +90,6 @@ class RuleAdmin(Audited, ListAdmin):
         Button("switch_on", "Turn on", "rules.change_rule", fits=lambda rule: not rule.enabled),
     )
 
-    class Media:
-        js = ("admin/js/jquery.init.js", "admit/rules.js")
-
-    @property
-    def add_url(self) -> str:  # type: ignore[override]
-        return reverse("admin:new-rule")
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
         return with_last_run(super().get_queryset(request))
 
@@ -95,34 +97,57 @@ class RuleAdmin(Audited, ListAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         only_global = request.GET.get("scope__exact") == Scope.GLOBAL
-        title = {"title": "Global rules"} if only_global else {}
-        return super().changelist_view(request, title | (extra_context or {}))
+        told = {
+            "title": "Global rules" if only_global else "All rules",
+            "only_global": only_global,
+            "undoable": self._undoable(request),
+        }
+        return super().changelist_view(request, told | (extra_context or {}))
+
+    def _undoable(self, request: HttpRequest) -> list[AuditEntry]:
+        """What this person deleted a moment ago, and can have back as it was."""
+        if not request.user.has_perms(["rules.change_rule", "rules.add_rule"]):
+            return []
+        lately = AuditEntry.objects.filter(
+            act=Act.RULE_DELETED,
+            who=request.user.get_username(),
+            at__gte=timezone.now() - UNDO_OFFERED,
+        ).order_by("-pk")
+        return [entry for entry in lately[:UNDO_SHOWN] if not undoing.why_not(entry)]
 
     def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
-        """Rules are made step by step, on a page of their own."""
+        """Rules are made on a page of their own."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        left_out: set[str] = set()
-        if not self.has_change_permission(request, obj):
-            left_out |= {*BY_NUMBER}
-            if not (obj and obj.spec.ends_access):
-                left_out |= {"ends_all", "delay_days"}
+        if self.has_change_permission(request, obj):
+            return self.fields
+        left_out: set[str] = {*BY_NUMBER}
+        if not (obj and obj.spec.ends_access):
+            left_out |= {"ends_all", "delay_days"}
         if obj is not None and obj.spec.target is None:
-            left_out |= {"destination", "ends_all", "delay_days", *BY_NUMBER}
-        return [name for name in super().get_fields(request, obj) if name not in left_out]
+            left_out.add("destination")
+        return [name for name in self.fields if name not in left_out]
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "destination":
-            kwargs["form_class"] = DestinationField
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None and hasattr(field.widget, "can_add_related"):
-            # One does not make courses, sites or accounts from here.
-            for what in ("add", "change", "delete", "view"):
-                setattr(field.widget, f"can_{what}_related", False)
-        return field
+    # A page of its own
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        if request.method == "POST" and "go_on" in request.POST:
+            return HttpResponseRedirect(f"{request.path}?{rule_parts.choices(request.POST)}")
+        return super().change_view(request, object_id, *args, **kwargs)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        rule: Rule = context["original"]
+        if self.has_change_permission(request, rule):
+            given: Any = request.POST if request.method == "POST" else request.GET
+            given = given if "trigger" in given else answers_of(rule)
+            draft = Draft.read(given, rule)
+            context |= rule_parts.context(request, draft, given) | {"on": given.get("enabled")}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def title_of(self, thing: Rule) -> str:
         # The whole sentence stands below it: as a heading it fills a phone.
@@ -136,34 +161,15 @@ class RuleAdmin(Audited, ListAdmin):
             links.append((reverse("admin:rules_rule_delete", args=[thing.pk]), "danger", "Delete"))
         return links
 
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
-        columns = super().get_list_display(request)
-        if request.GET.get("scope__exact") == Scope.GLOBAL:
-            columns.remove("about")  # it would say the same in each row
-        return columns
-
-    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
-        """Says besides where the deletion can be undone."""
-        answer = super().response_delete(request, obj_display, obj_id)
-        change = changed.deletion(self.model, obj_id)
-        if change and request.user.has_perm("integrations.view_auditentry"):
-            page = reverse("admin:integrations_auditentry_change", args=[change.pk])
-            text = format_html('<a href="{}">Undo</a> is on the page of this change.', page)
-            self.message_user(request, text)
-        return answer
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        told = {"stops": stopping.what_stops(context["object"])}
+        return super().render_delete_form(request, context | told)
 
     # Columns
 
     @admin.display(description="Rule")
     def line(self, rule: Rule) -> SafeString:
         return badges.rule_line(rule)
-
-    @admin.display(description="Product")
-    def about(self, rule: Rule) -> SafeString | str:
-        if rule.product is None:
-            return "Every product"
-        address = reverse("admin:integrations_product_change", args=[rule.product.pk])
-        return format_html('<a href="{}">{}</a>', address, badges.brief(rule.product.name))
 
     @admin.display(description="State")
     def state(self, rule: Rule) -> SafeString:

@@ -22,6 +22,7 @@ from integrations.audit import Act
 from integrations.models import Marketplace, WebhookSecret
 from integrations.secrets import SecretUnreadable
 from rules import pairing
+from rules.models import MEANINGS
 from rules.triggers import Category, Trigger
 
 SEE = "integrations.view_marketplace"
@@ -126,15 +127,15 @@ def _page(request: HttpRequest, account: Marketplace, *, reveal: bool = False) -
         older=(older := _older(account)),
         older_works=sum(one.works for one in older),
         overlap_days=credentials.OVERLAP.days,
-        missing=[
-            trigger_coverage.MissingTrigger(row.trigger, row.rules) for row in rows if row.missing
-        ],
+        missing=trigger_coverage.judged(
+            account, {row.trigger: row.rules for row in rows if row.missing}
+        ),
         tables=[
             (category.label, [row for row in rows if row.trigger.category is category])
             for category in Category
         ],
         shortest=SHORTEST,
-        triggers=Trigger.choices,
+        triggers=MEANINGS,
         unnamed=naming.unnamed(account),
         named=account.named_types.order_by("type"),
     )

@@ -26,9 +26,3 @@ def ago(entry: AuditEntry) -> str:
     """ "5 minutes ago", "just now"."""
     spoken = timesince(entry.at, depth=1)
     return "just now" if spoken.startswith("0") else f"{spoken} ago"
-
-
-def deletion(model: type[Model], number: int) -> AuditEntry | None:
-    """The entry of the deletion of this row."""
-    found = AuditEntry.objects.filter(kind=model._meta.model_name, number=str(number))
-    return found.filter(act=Act.RULE_DELETED).order_by("-pk").first()

@@ -1,23 +1,66 @@
-// Courses and bundles appear while one types; without script the Find button does the same.
+// What is chosen makes the sentence grow and opens the next part: the same page is asked for with
+// the choice in its address, and its parts take the place of those that differ. Without script the
+// buttons Find and Go on do the same.
 "use strict";
 {
-  const form = document.getElementById("find");
-  const field = document.getElementById("q");
-  let waiting = 0;
-  const look = async () => {
+  const form = document.getElementById("rule-form");
+  const SENT_ALONE = ["csrfmiddlewaretoken", "back", "go_on", "_save"];
+  const chosen = () => {
     const query = new URLSearchParams(new FormData(form));
-    const answer = await fetch(`?${query}`, { credentials: "same-origin" });
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const then = fresh.getElementById("choices");
-    if (then && fresh.getElementById("q").value === field.value.trim()) {
-      document.getElementById("choices").replaceWith(document.adoptNode(then));
-    }
+    for (const name of SENT_ALONE) query.delete(name);
+    return query.toString();
   };
-  field?.addEventListener("input", () => {
+  const typing = () => document.activeElement?.matches("input:not([type=checkbox], [type=radio])");
+
+  // Of a part of the same kind only the parts inside of it change, so that fields keep their text.
+  const swap = (now, then) => {
+    if (now.dataset.kind && now.dataset.kind === then.dataset.kind) {
+      for (const inner of now.querySelectorAll("[data-part]")) {
+        const fresh = then.querySelector(`#${inner.id}`);
+        if (fresh) swap(inner, fresh);
+      }
+      const part = now.querySelector("details.part");
+      if (part && then.querySelector("details.part[open]")) part.open = true;
+      return;
+    }
+    const focused = now.contains(document.activeElement) ? document.activeElement.id : "";
+    if (now.innerHTML === then.innerHTML || (focused && typing())) return;
+    const list = now.querySelector(".choices");
+    const scrolled = list ? list.scrollTop : 0;
+    now.replaceWith(document.adoptNode(then));
+    const fresh = then.querySelector(".choices");
+    if (fresh) fresh.scrollTop = scrolled;
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  };
+
+  const look = async () => {
+    const query = chosen();
+    const answer = await fetch(`?${query}`, { credentials: "same-origin" });
+    // What was chosen meanwhile is asked for by itself.
+    if (!answer.ok || answer.redirected || query !== chosen()) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (query !== chosen()) return;
+    const parts = form.querySelectorAll("[data-part]:not([data-part] [data-part])");
+    for (const now of parts) {
+      const then = fresh.getElementById(now.id);
+      if (then) swap(now, then);
+    }
+    history.replaceState(null, "", `?${query}`);
+  };
+
+  let waiting = 0;
+  const soon = (after) => {
     clearTimeout(waiting);
-    waiting = setTimeout(look, 200);
+    waiting = setTimeout(look, after);
+  };
+  form?.addEventListener("change", () => soon(0));
+  form?.addEventListener("input", (event) => {
+    if (!event.target.matches("[type=checkbox], [type=radio]")) soon(200);
   });
-  // Whoever types fast has begun before this script was there.
-  if (field && field.value !== field.defaultValue) look();
+  form?.addEventListener("submit", (event) => {
+    if (event.submitter?.name !== "go_on") return;
+    event.preventDefault();
+    soon(0);
+  });
+  form?.classList.add("with-script");
 }

@@ -1,0 +1,189 @@
+"""The parts of a rule's page: what is offered in each, and what the choice comes to."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.http import urlencode
+
+from config.admin.pages.app_pages import APP_PAGES
+from config.admin.pages.rule_draft import DELAY_DAYS, Draft
+from events.models import EventLog
+from events.reports import backfill, subscriptions
+from events.reports.rule_preview import preview
+from integrations.app_registry import APPS
+from integrations.models import Destination, Product
+from integrations.thinkific import catalog
+from rules import pairing
+from rules.models import Rule
+from rules.triggers import Category, Trigger
+
+# For so many of the rules of a draft what they would have done is looked up.
+PREVIEWED = 3
+SPELLED_OUT = 20
+MANY = 60
+# What the form sends besides what is chosen.
+NOT_CHOICES = ("csrfmiddlewaretoken", "back", "go_on")
+
+
+def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
+    """What the templates of the parts need; `given` is the query or form that the draft is of."""
+    groups = [
+        (each.label, [t for t in draft.triggers() if t.category is each]) for each in Category
+    ]
+    found: dict[str, Any] = {
+        "draft": draft,
+        "most": MANY,
+        "groups": [group for group in groups if group[1]],
+        "sites": [(site, APP_PAGES[site.app].meaning) for site in draft.integrations],
+        "actions": draft.actions(),
+        "others": [a for k, a in APPS.items() if k not in {s.app for s in draft.integrations}],
+        "delay_days_help": DELAY_DAYS,
+        "here": _here(request, given),
+        "open_products": not draft.is_for_some or "products_like" in given,
+    }
+    found |= _products(draft, _word(given, "products_like"))
+    if draft.needs_destination:
+        found |= _destinations(draft, _word(given, "courses_like"))
+    return found | (_outcome(draft, given) if draft.rule is None and draft.is_complete else {})
+
+
+def choices(given: Any) -> str:
+    """What is chosen, as a query."""
+    return urlencode([(k, v) for k, vs in given.lists() if k not in NOT_CHOICES for v in vs if v])
+
+
+def _here(request: HttpRequest, given: Any) -> str:
+    query = choices(given)
+    return f"{request.path}?{query}" if query else request.path
+
+
+def _word(given: Any, name: str) -> str:
+    return str(given.get(name, "")).replace("\x00", "")[:100]
+
+
+def _products(draft: Draft, word: str) -> dict[str, Any]:
+    named = Product.objects.filter(name__icontains=word.strip()).order_by("name", "pk")
+    found = list(named.exclude(pk__in=[product.pk for product in draft.products])[: MANY + 1])
+    return {"products": found[:MANY], "more_products": len(found) > MANY, "products_like": word}
+
+
+def _destinations(draft: Draft, word: str) -> dict[str, Any]:
+    """What is chosen first, then what is found; each with its courses and the rule that exists."""
+    offered = draft.offered()
+    chosen = [each for each in draft.destinations if each.pk is not None]
+    named = offered.filter(name__icontains=word.strip()).exclude(pk__in=[d.pk for d in chosen])
+    found = list(named[: MANY + 1])
+    shown = [*chosen, *found[:MANY]]
+    inside, there = _inside(draft, shown), _there(draft, shown)
+    return {
+        "courses_like": word,
+        "shown": [(each, inside.get(each.pk, ""), there.get(each.pk)) for each in shown],
+        "chosen_courses": {each.pk for each in chosen},
+        "more_courses": len(found) > MANY,
+        "any_course": bool(shown) or offered.exists(),
+        "none_listed": catalog.NONE_LISTED,
+    }
+
+
+def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
+    """{bundle: the names of its courses}"""
+    wanted = {course for bundle in shown for course in bundle.course_ids}
+    if not wanted:
+        return {}
+    rows = Destination.objects.filter(
+        integration=draft.integration, kind=Destination.Kind.COURSE, external_id__in=wanted
+    )
+    names = dict(rows.values_list("external_id", "name"))
+    return {
+        bundle.pk: ", ".join(names[course] for course in bundle.course_ids if course in names)
+        for bundle in shown
+    }
+
+
+def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
+    """{course: of how many of the chosen products the same rule exists, in words}"""
+    if not draft.is_for_some or draft.action is None:
+        return {}
+    same = Rule.objects.filter(
+        integration=draft.integration,
+        action=draft.action.key,
+        trigger=draft.trigger,
+        destination__in=shown,
+    )
+    if draft.everywhere:
+        same = same.filter(marketplace=draft.marketplace, product=None)
+    else:
+        same = same.filter(product__in=draft.products)
+    if draft.rule is not None:
+        same = same.exclude(pk=draft.rule.pk)
+    counted: dict[int, int] = {}
+    for number in same.values_list("destination", flat=True):
+        counted[number] = counted.get(number, 0) + 1
+    every = 1 if draft.everywhere else len(draft.products)
+    return {
+        number: "This rule exists already."
+        if every == 1
+        else f"This rule exists already for {count} of these {every} products."
+        for number, count in counted.items()
+    }
+
+
+def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
+    """The rules that would be made, those that exist, and those that belong to them."""
+    rules = draft.rules()
+    fresh, there = told_apart(rules)
+    before = backfill.preview(*there)
+    companions = pairing.companions(rules)
+    return {
+        "fresh": [rule.in_words() for rule in fresh[:SPELLED_OUT]],
+        "more_fresh": len(fresh) - SPELLED_OUT,
+        "number_fresh": len(fresh),
+        "lately": [(rule.in_words(), preview(rule).sentences()) for rule in fresh[:PREVIEWED]],
+        "there": [(rule, before.customers_of(rule)) for rule in there[:SPELLED_OUT]],
+        "gives_on_purchase": any(map(backfill.gives_on_purchase, there)),
+        "pairs": pairing.by_trigger(companions),
+    } | _ticks(draft, given, companions)
+
+
+def told_apart(rules: list[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """Those that are still to be made, and the stored ones that do the same as the others."""
+    known = pairing.stored_among(rules)
+    found = [(rule, known.get(pairing.key(rule))) for rule in rules]
+    return (
+        [rule for rule, stored in found if stored is None],
+        [stored for _, stored in found if stored is not None],
+    )
+
+
+def _ticks(draft: Draft, given: Any, companions: Iterable[Rule]) -> dict[str, Any]:
+    """Whether it is a subscription, and which of the rules that belong to it are ticked.
+
+    The answer decides what is ticked until the person ticks otherwise.
+    """
+    offered = {rule.trigger for rule in companions}
+    if not offered:
+        return {}
+    asked = given.get("subscription")
+    sold = asked if asked in {"yes", "no"} else "yes" if _may_be_subscription(draft) else "no"
+    if given.get("ticked_for") == sold:
+        ticked = offered & set(given.getlist("pair"))
+    else:
+        ticked = {each for each in offered if sold == "yes" or _matters(each)}
+    return {"subscription": sold, "ticked": ticked}
+
+
+def _matters(trigger: str) -> bool:
+    return Trigger(trigger) in pairing.MATTERS_ALWAYS
+
+
+def _may_be_subscription(draft: Draft) -> bool:
+    """Whether one of them was seen as a subscription, or may be one because it was never sold."""
+    if draft.everywhere or draft.trigger.of_subscription:
+        return True
+    if subscriptions.sold_by_subscription(draft.products):
+        return True
+    sold = EventLog.objects.filter(
+        product__in=draft.products, trigger=Trigger.PRODUCT_PURCHASED
+    ).values_list("product", flat=True)
+    return len(set(sold.distinct())) < len(draft.products)
