@@ -24,6 +24,7 @@ class Code(StrEnum):
     BRAKE_ON = "brake_on"
     TOKEN_ENDS = "token_ends"  # noqa: S105 - no password
     BACKUP_OLD = "backup_old"
+    NOT_CHECKED = "not_checked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,10 @@ KINDS: dict[Code, Kind] = {
     Code.BRAKE_ON: Kind("Too many endings at once", "admin:events_rulerun_changelist"),
     Code.TOKEN_ENDS: Kind("An access token ends", "admin:integrations_integration_changelist"),
     Code.BACKUP_OLD: Kind("No recent backup", "admin:index"),
+    # What is not looked at may be what stops sales.
+    Code.NOT_CHECKED: Kind(
+        "Not everything can be checked", "admin:alerts", stops_sales=True, lasts=3 * MINUTES
+    ),
 }
 
 

@@ -18,7 +18,6 @@ from events.alerts import finding, sentences
 from events.alerts.problems import Code, Problem
 from events.execution import wait_reasons
 from events.models import RuleRun
-from events.receiving import disk
 from events.reports import (
     backlog,
     dashboard,
@@ -40,6 +39,7 @@ ELSEWHERE = (
     Code.CANARY_FAILED,
     Code.SILENCE,
     Code.BACKUP_OLD,
+    Code.NOT_CHECKED,
 )
 
 
@@ -52,11 +52,9 @@ def show(request: HttpRequest) -> TemplateResponse:
     kept = promise.promise(nothing := promise.unfulfilled())
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
     problems = finding.lasting(codes=ELSEWHERE)
-    little = _little_room(problems)
     facts = _facts(
         sites,
         problems,
-        little_room=[each.what for each in little],
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=len(missing),
@@ -67,7 +65,6 @@ def show(request: HttpRequest) -> TemplateResponse:
         "admin/index.html",
         title="Overview",
         facts=facts,
-        disks=[each.sentence() for each in little],
         headline=_headline(facts, kept),
         problems=[(each.kind.title, sentences.sentence(each)) for each in problems],
         tasks=tasks if facts.to_set_up else [],
@@ -100,12 +97,6 @@ def _figures(
     }
 
 
-def _little_room(problems: list[Problem]) -> list[disk.Disk]:
-    """The disks with little room that are no problem of their own yet."""
-    low = {each.subject for each in problems if each.code is Code.DISK_LOW}
-    return [each for each in disk.disks() if each.sentence() and str(each.folder) not in low]
-
-
 def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview_headline.Headline:
     see = f"{reverse('admin:events_eventlog_changelist')}?result={NOT_IN}"
     return overview_headline.headline(
@@ -128,7 +119,6 @@ def _facts(
     sites: list[Integration],
     problems: list[Problem],
     *,
-    little_room: list[str],
     not_in: int,
     waiting_for_off: int,
     never_sent: int,
@@ -148,7 +138,6 @@ def _facts(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
         problems=tuple(dict.fromkeys(each.kind.title for each in problems)),
-        little_room=little_room,
         history=history.sentence(unread) if unread else "",
         stranded=0 if unread else dashboard.stranded(),
         failed=dashboard.failed(),

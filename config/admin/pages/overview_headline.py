@@ -22,7 +22,6 @@ class Facts:
     unsigned: Sequence[str] = ()  # receivers that are on and whose secret cannot be opened
     unreachable: Sequence[str] = ()  # integrations that are on and do not answer
     problems: Sequence[str] = ()  # titles of what else is wrong with the installation
-    little_room: Sequence[str] = ()  # what is on disks with little room
     stranded: int = 0  # students
     failed: int = 0
     held: int = 0
@@ -110,11 +109,6 @@ def _others(facts: Facts) -> list[tuple[object, str, str]]:
     """What may wait for a while, in the same form."""
     return [
         (facts.history, facts.history, "attention"),
-        (
-            facts.little_room,
-            f"Little room is left on the disk of {_names(facts.little_room)}.",
-            "disks",
-        ),
         (facts.held, f"{_count(facts.held, 'action')} held for you.", "attention"),
         (
             facts.waiting_for_off,
