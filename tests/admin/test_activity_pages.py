@@ -122,7 +122,7 @@ def test_the_page_of_an_event_opens_in_every_state(support, status):
     if status == "unreadable":
         assert "find the order in SamCart and enroll the customer in Thinkific by hand" in text
     if status == "failed":
-        assert "edit the rule and retry" in text
+        assert "Choose another course for its rules, and retry what failed" in text
         assert "It is for another product." in text
         assert "POST" in text
 

@@ -51,6 +51,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "new-rule": SETS_UP,
     "new-rule-added": SETS_UP,
     "new-rule-refresh": SETS_UP,
+    "another-course": SETS_UP,
     "earlier": HELPS,
     "give-access": HELPS,
     "end-access": HELPS,
