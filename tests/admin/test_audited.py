@@ -360,6 +360,10 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("integration", "refresh"): READS,
     ("integration", "try_now"): READS,
     ("integration", "send_test"): READS,
+    ("integration", "note_welcome_emails"): (
+        Act.INTEGRATION_CHANGED,
+        lambda here: here.press(here.site, "note_welcome_emails"),
+    ),
     ("integration", "new_secret"): (Act.KEY_REPLACED, _new_secret),
     ("destination", "mark_gone"): (
         Act.COURSE_GONE,

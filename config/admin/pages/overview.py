@@ -9,7 +9,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages import overview_checklist, overview_headline
+from config.admin.menu import allowed
+from config.admin.pages import overview_chart, overview_checklist, overview_headline
 from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
@@ -17,7 +18,7 @@ from events.access import history
 from events.alerts import finding, sentences
 from events.alerts.problems import Code, Problem
 from events.execution import wait_reasons
-from events.models import RuleRun
+from events.models import Delivery, RuleRun
 from events.reports import (
     backlog,
     dashboard,
@@ -29,7 +30,6 @@ from integrations import app_registry, credentials
 from integrations.models import Integration, Marketplace
 from integrations.thinkific.explain import trouble
 
-BAR, GAP, HEIGHT = 26, 10, 120
 # What alerts tell of and no other part of this page does.
 ELSEWHERE = (
     Code.SITE_PAUSED,
@@ -47,6 +47,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     sites = list(Integration.objects.order_by("name"))
     accounts = list(Marketplace.objects.order_by("name"))
     tasks = overview_checklist.tasks(sites, accounts)
+    path = overview_checklist.path(tasks)
     days = dashboard.actions_by_day()
     in_line = backlog.in_line()
     kept = promise.promise(nothing := promise.unfulfilled())
@@ -60,20 +61,30 @@ def show(request: HttpRequest) -> TemplateResponse:
         never_sent=len(missing),
         to_set_up=sum(not task.done for task in tasks),
     )
+    shown = _shown(sites)
+    only_path = overview_headline.Facts(to_set_up=facts.to_set_up)
+    # While nothing came and nothing was done, there is nothing to look at beside what to set up.
+    has_begun = path is None or Delivery.objects.exists() or any(day.total for day in days)
     return render(
         request,
         "admin/index.html",
         title="Overview",
         facts=facts,
-        headline=_headline(facts, kept),
+        headline=_headline(facts, kept) if has_begun or facts != only_path else None,
+        path=path,
+        may_tick=allowed(request, "integrations.change_integration"),
+        has_begun=has_begun,
         problems=[(each.kind.title, sentences.sentence(each)) for each in problems],
-        tasks=tasks if facts.to_set_up else [],
         **_figures(facts, days, in_line),
-        bars=_bars(days),
+        chart=overview_chart.draw(days),
         days=days,
-        sites=_shown(sites),
+        sites=shown,
+        sites_need=any(health or until for _, health, until in shown),
         with_catalog=app_registry.with_catalog(),
         attention=_told(dashboard.needing_somebody()),
+        needs_you=any(
+            (facts.history, facts.stranded, facts.failed, facts.held, facts.not_understood)
+        ),
         nothing_given=dashboard.unfulfilled_products(nothing),
         missing=missing,
         unread=dashboard.unread(),
@@ -88,7 +99,7 @@ def _figures(
     return {
         "events": dashboard.format_count(came.events),
         "events_note": overview_headline.events_note(came),
-        "done": dashboard.format_count(sum(day.done for day in days)),
+        "done": dashboard.format_count(days[-1].done),
         "share": _share(days),
         "failed": dashboard.format_count(facts.failed),
         "held": dashboard.format_count(facts.held),
@@ -190,20 +201,3 @@ def _health(site: Integration) -> str:
         return site.connection_message
     warning = credentials.expiry_warning(site, timezone.localdate())
     return warning or trouble(site)
-
-
-def _bars(days: list[dashboard.DayTotals]) -> list[dict[str, Any]]:
-    """Where each part of each bar stands, in the units of the picture."""
-    most = max((day.total for day in days), default=0) or 1
-    bars = []
-    for i, day in enumerate(days):
-        top = float(HEIGHT)
-        parts = []
-        for kind, number in (("good", day.done), ("wait", day.other), ("bad", day.failed)):
-            height = round(number / most * (HEIGHT - 10), 1)
-            if number:
-                height = max(height, 2.0)
-                top -= height
-                parts.append({"kind": kind, "y": round(top, 1), "height": height})
-        bars.append({"x": GAP + i * (BAR + GAP), "parts": parts, "day": day})
-    return bars
