@@ -201,7 +201,8 @@ def _shown(problem: Problem) -> dict[str, Any]:
         "sentence": sentence(problem),
         "grave": problem.kind.stops_sales,
         "since": problem.since,
-        "where": reverse(problem.kind.page),
+        "where": problem.address,
+        "button": problem.kind.button,
         "silence": problem.code is Code.SILENCE,
     }
 

@@ -74,7 +74,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         path=path,
         may_tick=allowed(request, "integrations.change_integration"),
         has_begun=has_begun,
-        problems=[(each.kind.title, sentences.sentence(each)) for each in problems],
+        problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, days, in_line),
         chart=overview_chart.draw(days),
         days=days,

@@ -7,7 +7,7 @@ from datetime import date
 from events.reports.dashboard import DayTotals
 
 # In units of the picture: the room for the numbers on the left, the plot, and the bars in it.
-LEFT, TOP, HEIGHT = 44, 10, 150
+LEFT, TOP, HEIGHT = 64, 12, 150
 STEP, WIDTH = 44, 28
 LINES = 4
 
