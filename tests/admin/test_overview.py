@@ -1,5 +1,6 @@
 """The checklist of the overview is ticked only for what really holds."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.utils import timezone
 
 from config.admin.pages import overview_chart, overview_checklist
 from events.models import RuleRun, Worker
-from integrations.models import Destination
+from integrations.models import Destination, Integration
 from rules import pairing
 from rules.models import Rule
 from tests.support import factories
@@ -259,3 +260,30 @@ def test_the_chart_shows_what_succeeded_and_failed_by_day_and_says_it_in_words(
     day = timezone.localdate()
     assert f"<title>{day.day} {day:%B}: 2 succeeded, 1 failed</title>" in answer.content.decode()
     assert f"{day.day} {day:%b} 2 1 1" in words(answer)
+
+
+@pytest.mark.parametrize(
+    ("facts", "run_facts", "offers"),
+    [
+        ({"connection": "refused"}, {"status": "waiting"}, {"Enter the key"}),
+        (
+            {"connection": "unreachable", "connection_message": "Down."},
+            {"status": "waiting"},
+            set(),
+        ),
+        ({"connection": "refused", "enabled": False}, {"status": "waiting"}, set()),
+        ({}, {"status": "failed"}, set()),
+    ],
+)
+def test_an_action_offers_in_its_row_what_its_reason_says_to_do(
+    sold, client: Client, admin_user, facts: dict[str, Any], run_facts, offers: set[str]
+):
+    Integration.objects.update(**facts)
+    run(sold, **run_facts)
+    client.force_login(admin_user)
+    page = reverse("admin:integrations_integration_change", args=[sold.integration_id])
+    shown = client.get(reverse("admin:events_rulerun_changelist")).content.decode()
+    assert set(re.findall(rf'href="{page}#id_secret"[^>]*>([^<]*)', shown)) == offers
+    overview = client.get("/admin/").content.decode()
+    refresh = reverse("admin:integrations_integration_do_refresh", args=[sold.integration_id])
+    assert (refresh in overview) == (facts.get("connection") == "unreachable")

@@ -61,7 +61,20 @@ class ActionAdmin(ReadOnly):
         if failed_as_gone(thing) and request.user.has_perm(another_course.EDITS):
             page = another_course.address(thing, back=request.get_full_path())
             return [(page, "", f"Choose another {thing.spec.target}")]
-        return self._correction(request, thing)
+        return [*self._correction(request, thing), *self._integration(request, thing)]
+
+    def _integration(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
+        """To what has to be changed before it can go on: a refused key, a receiver's address."""
+        site = run.integration
+        if site is None or not request.user.has_perm("integrations.change_integration"):
+            return []
+        page = reverse("admin:integrations_integration_change", args=[site.pk])
+        if was_not_taken(run):
+            return [(page, "", "Edit the address")]
+        waits = run.status == Status.WAITING and not run.spec.passes_on
+        if waits and site.enabled and site.connection == site.Connection.REFUSED:
+            return [(f"{page}#id_secret", "", "Enter the key")]
+        return []
 
     def _correction(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
         if not email_correction.lacks_email(run) or not request.user.has_perm(
@@ -170,10 +183,7 @@ class ActionAdmin(ReadOnly):
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, RuleRun)
         links = [*self._correction(request, thing), *by_hand.links_of(request, thing)]
-        edits = request.user.has_perm("integrations.change_integration")
-        if edits and thing.integration_id is not None and was_not_taken(thing):
-            page = reverse("admin:integrations_integration_change", args=[thing.integration_id])
-            links.append((page, "", "Edit the address"))
+        links += self._integration(request, thing)
         may = thing.rule_id is not None and request.user.has_perm(another_course.EDITS)
         if may and misses_its_course(thing):
             page = another_course.address(thing, back=request.get_full_path())
