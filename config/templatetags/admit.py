@@ -15,6 +15,7 @@ from config.admin.parts import badges, buttons, changed
 register = template.Library()
 
 register.filter("when", badges.when)
+register.filter("ago", badges.ago)
 register.filter("breakable", badges.breakable)
 register.filter("as_text", badges.legible)
 register.filter("badge", badges.badge)
@@ -25,6 +26,9 @@ register.filter("switch_badge", badges.switch_badge)
 register.filter("destination", badges.destination)
 register.filter("outside", badges.outside)
 register.filter("rule_line", badges.rule_line)
+
+
+register.simple_tag(badges.icon, name="icon")
 
 
 @register.filter

@@ -98,6 +98,11 @@ class Customer(models.Model):
         return self.readable_email
 
     @property
+    def name(self) -> str:
+        """ "Dana Reyes", "" when SamCart never sent one."""
+        return f"{self.first_name} {self.last_name}".strip()
+
+    @property
     def readable_email(self) -> str:
         """The e-mail as people read it; `email` itself holds its domain in punycode."""
         return readable_email(self.email)

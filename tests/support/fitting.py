@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-WIDTHS = (320, 360, 375, 390, 768, 834, 1024, 1280, 1440, 1920)
+WIDTHS = (320, 360, 375, 390, 412, 768, 834, 1024, 1280, 1440, 1920)
 HEIGHT = 900
 MEASURE = Path(__file__).with_suffix(".js").read_text()
 # The folds of the page and the menus around it; each would shut the others of its name. How many

@@ -42,7 +42,7 @@ Status = RuleRun.Status
 class ActionAdmin(ReadOnly):
     list_title = "Actions"
     one, many = "action", "actions"
-    list_display = ("received", "what", "who", "integration", "result", "happened")
+    list_display = ("what", "who", "result", "happened")
     list_display_links = ("what",)
     list_filter = (StatusFilter, IntegrationFilter, "action", ReceivedFilter)
     list_select_related = ("customer", "integration", "event")
@@ -94,29 +94,17 @@ class ActionAdmin(ReadOnly):
 
     # Columns
 
-    @admin.display(description="Received")
-    def received(self, run: RuleRun) -> SafeString:
-        # What the list is sorted and filtered by: each log has an index for it.
-        return badges.when(run.received_at)
-
     @admin.display(description="Action")
     def what(self, run: RuleRun) -> SafeString:
-        return format_html(
-            '{}<br><span class="soft">{}</span>',
-            run.get_action_display(),
-            badges.brief(run.destination_name),
-        )
+        where = badges.breakable(badges.brief(run.integration)) if run.integration else "–"
+        # What the list is sorted and filtered by: each log has an index for it.
+        at = badges.ago(run.received_at)
+        done = badges.run_line(run)
+        return format_html('{} <span class="soft line">{} · {}</span>', done, where, at)
 
     @admin.display(description="Customer")
     def who(self, run: RuleRun) -> SafeString | str:
-        if run.customer is None:
-            return "–"
-        address = reverse("admin:integrations_customer_change", args=[run.customer.pk])
-        return format_html(
-            '<a href="{}">{}</a>',
-            address,
-            badges.breakable(badges.brief(run.customer.readable_email)),
-        )
+        return badges.person(run.customer) if run.customer else "–"
 
     @admin.display(description="Result")
     def result(self, run: RuleRun) -> SafeString:

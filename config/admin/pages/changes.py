@@ -110,7 +110,7 @@ class ChangesAdmin(ReadOnly):
 
     @admin.display(description="When")
     def when(self, entry: AuditEntry) -> SafeString:
-        return badges.when(entry.at)
+        return badges.ago(entry.at)
 
     @admin.display(description="Who")
     def shown_who(self, entry: AuditEntry) -> SafeString:

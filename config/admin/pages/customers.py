@@ -38,7 +38,7 @@ class CustomerAdmin(ReadOnly):
         Button(
             "ask_thinkific", "Check in Thinkific", "integrations.check_thinkificuser", in_row=False
         ),
-        Button("download_data", "Download all data", person_data.EXPORT, in_row=False),
+        Button("download_data", "Download all data", person_data.EXPORT, in_row=False, last=True),
     )
 
     def changelist_view(
@@ -106,7 +106,7 @@ class CustomerAdmin(ReadOnly):
         return [*by_hand.links(request, thing), *person_data.links(request, thing)]
 
     def title_of(self, thing: Customer) -> str:
-        return f"{thing.first_name} {thing.last_name}".strip() or thing.readable_email
+        return thing.name or thing.readable_email
 
     def download_data(self, request: HttpRequest, customer: Customer) -> HttpResponse:
         """For the person, who may ask for all that is known of her."""

@@ -84,7 +84,6 @@ class IntegrationAdmin(ListAdmin):
         Button(
             "send_test", "Send a test", "integrations.change_integration", fits=offers("send_test")
         ),
-        # Not in the row, which has no room for a fourth button.
         Button(
             "try_now",
             "Try now",
@@ -109,6 +108,8 @@ class IntegrationAdmin(ListAdmin):
             confirm=lambda _: OLD_ONE_ENDS,
         ),
     )
+
+    row_menu = True
 
     # The list
 
@@ -154,7 +155,7 @@ class IntegrationAdmin(ListAdmin):
         )
 
     def last_refreshed(self, integration: Integration) -> SafeString:
-        return badges.when(integration.refreshed_at, "Never" if _has_catalog(integration) else NONE)
+        return badges.ago(integration.refreshed_at, "Never" if _has_catalog(integration) else NONE)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Integration)

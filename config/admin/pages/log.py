@@ -7,7 +7,6 @@ from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -59,8 +58,8 @@ class EventList(ChangeList):
 class LogAdmin(ReadOnly):
     list_title = "Log"
     one, many = "event", "events"
-    list_display = ("received", "what", "who", "sold", "order", "result", "done")
-    list_display_links = ("received",)
+    list_display = ("what", "who", "sold", "result", "done")
+    list_display_links = ("what",)
     list_filter = (ResultFilter, TriggerFilter, ProductFilter, SiteFilter, ReceivedFilter)
     also_asked = (PRODUCT_NAME,)
     list_select_related = ("customer", "product")
@@ -124,39 +123,32 @@ class LogAdmin(ReadOnly):
 
     # Columns
 
-    @admin.display(description="Received")
-    def received(self, event: EventLog) -> SafeString:
-        return badges.when(event.received_at)
-
-    @admin.display(description="Trigger")
+    @admin.display(description="Event")
     def what(self, event: EventLog) -> SafeString:
-        named = event.what_happened or badges.brief(event.raw_type)
-        return badges.breakable(named or "Unknown")
+        named = badges.breakable(event.what_happened or badges.brief(event.raw_type) or "Unknown")
+        return format_html(
+            '{} <span class="soft line">{}</span>', named, badges.ago(event.received_at)
+        )
 
     @admin.display(description="Customer")
     def who(self, event: EventLog) -> SafeString | str:
         if event.customer is None:
             return badges.breakable(badges.brief(event.as_sent) or "–")
-        address = reverse("admin:integrations_customer_change", args=[event.customer.pk])
-        return format_html(
-            '<a href="{}">{}</a>',
-            address,
-            badges.breakable(badges.brief(event.customer.readable_email)),
-        )
+        return badges.person(event.customer)
 
-    @admin.display(description="Product")
-    def sold(self, event: EventLog) -> str:
-        return badges.brief(event.product.name) if event.product else "–"
-
-    @admin.display(description="Order")
-    def order(self, event: EventLog) -> str:
-        return badges.brief(event.order_id) or "–"
+    @admin.display(description="Bought")
+    def sold(self, event: EventLog) -> SafeString | str:
+        product = badges.breakable(badges.brief(event.product.name) if event.product else "–")
+        if not event.order_id:
+            return product
+        order = badges.breakable(badges.brief(event.order_id))
+        return format_html('{} <span class="soft line">Order {}</span>', product, order)
 
     @admin.display(description="Result")
     def result(self, event: EventLog) -> SafeString:
         return badges.event_badge(event)
 
-    @admin.display(description="Actions run")
+    @admin.display(description="Actions")
     def done(self, event: EventLog) -> SafeString | str:
         runs = list(event.runs.all())
         if not runs:
@@ -171,10 +163,14 @@ class LogAdmin(ReadOnly):
             )
             for run in runs
         )
+        names = list(
+            dict.fromkeys(run.destination_name or run.get_action_display() for run in runs)
+        )
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         return format_html(
-            '<details class="fold runs"><summary>{} action{}</summary><ul>{}</ul></details>',
-            len(runs),
-            "" if len(runs) == 1 else "s",
+            '<details class="fold runs"><summary>{}{}</summary><ul>{}</ul></details>',
+            badges.breakable(badges.brief(names[0])),
+            more,
             format_html_join("", "<li>{} {}, {}<br><span>{}</span></li>", rows),
         )
 

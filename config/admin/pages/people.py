@@ -267,7 +267,7 @@ class People(ListAdmin):
 
     @admin.display(description="Last sign-in")
     def last_sign_in(self, person: User) -> SafeString:
-        return badges.when(person.last_login, "Never")
+        return badges.ago(person.last_login, "Never")
 
     @admin.display(description="Second factor", boolean=False)
     def by_code(self, person: Any) -> str | SafeString:

@@ -110,7 +110,7 @@ class ProductAdmin(Audited, ListAdmin):
 
     @admin.display(description="Last event")
     def last_event(self, product: Any) -> SafeString:
-        return badges.when(product.seen, "Never")
+        return badges.ago(product.seen, "Never")
 
     @admin.display(description="Events in 30 days")
     def recent(self, product: Any) -> SafeString | str:

@@ -173,7 +173,7 @@ class RuleAdmin(Audited, ListAdmin):
 
     @admin.display(description="Last run")
     def last_run(self, rule: Any) -> SafeString:
-        return badges.when(rule.last_run, "Never")
+        return badges.ago(rule.last_run, "Never")
 
     # Buttons and bulk
 

@@ -2,20 +2,23 @@
 
 import re
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from events.models import EventLog, RuleRun
 from integrations.app_registry import APPS, of
-from integrations.models import Destination, Integration
+from integrations.models import Customer, Destination, Integration
 from rules.models import Rule
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
+DAY = 24 * 60  # minutes
 # Without a space and longer than a line of a small phone: an e-mail, an address, a code.
 IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Not before the last few letters: "example.com" stays together.
@@ -51,9 +54,18 @@ CONNECTION_COLORS: dict[Integration.Connection, str] = {
 }
 
 
+def icon(name: str) -> SafeString:
+    """A drawing of static/admit/icons.svg; the words beside it say the same."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        static("admit/icons.svg"),
+        name,
+    )
+
+
 def badge(text: str, color: str) -> SafeString:
     """A small label; `color` is GREEN, AMBER, RED or GREY, and never says it alone."""
-    return format_html('<span class="badge badge-{}">{}</span>', color, text)
+    return format_html('<span class="badge badge-{}">{}{}</span>', color, icon(color), text)
 
 
 def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
@@ -97,6 +109,16 @@ def connection_badge(integration: Integration) -> SafeString:
     return badge(connection.label, CONNECTION_COLORS[connection])
 
 
+def person(customer: Customer) -> SafeString:
+    """The name of a customer, which leads to the customer's page, and the address below it."""
+    address = breakable(brief(customer.readable_email))
+    page = reverse("admin:integrations_customer_change", args=[customer.pk])
+    if not customer.name:
+        return format_html('<a href="{}">{}</a>', page, address)
+    name = breakable(brief(customer.name))
+    return format_html('<a href="{}">{}</a> <span class="soft line">{}</span>', page, name, address)
+
+
 def destination(found: Destination | None) -> str:
     """The name of a course or bundle, and what is special about it: "Course Two (entered by hand)".
 
@@ -124,6 +146,13 @@ def rule_line(rule: Rule) -> SafeString:
     )
 
 
+def run_line(run: RuleRun) -> SafeString:
+    """What an action does: "Enroll in Course Two"."""
+    what = run.spec.in_short
+    name = breakable(brief(run.destination_name))
+    return format_html(what[:1].upper() + what[1:], name=name)
+
+
 def outside(run: RuleRun) -> str:
     """How sentences name what the run calls: "Thinkific", "the receiver"."""
     return APPS[run.spec.app].outside
@@ -134,12 +163,28 @@ def switch_badge(on: bool) -> SafeString:
 
 
 def when(moment: datetime | None, nothing: str = "–") -> SafeString:
-    """ "23 Nov 14:02" in the server's time zone; full time and zone on hover, year if not this."""
+    """ "23 Nov 14:02" in the current time zone; full time and zone on hover, year if not this."""
     if moment is None:
         return format_html("{}", nothing)
     local = timezone.localtime(moment)
     this_year = local.year == timezone.localtime().year
     short = f"{local.day} {local:%b %H:%M}" if this_year else f"{local.day} {local:%b %Y %H:%M}"
+    return _time(local, short)
+
+
+def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
+    """ "5 min ago" of the last day, before that as `when`; for lists, which are read by it."""
+    if moment is None:
+        return when(moment, nothing)
+    minutes = (timezone.now() - moment) // timedelta(minutes=1)
+    if not 0 <= minutes < DAY:
+        return when(moment)
+    hours = minutes // 60
+    short = f"{hours} h ago" if hours else f"{minutes} min ago" if minutes else "just now"
+    return _time(timezone.localtime(moment), short)
+
+
+def _time(local: datetime, short: str) -> SafeString:
     full = f"{local.day} {local:%B %Y, %H:%M:%S %Z}"
     return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), full, short)
 
