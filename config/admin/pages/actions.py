@@ -60,7 +60,7 @@ class ActionAdmin(ReadOnly):
         assert isinstance(thing, RuleRun)
         if failed_as_gone(thing) and request.user.has_perm(another_course.EDITS):
             page = another_course.address(thing, back=request.get_full_path())
-            return [(page, "", f"Choose another {thing.spec.target}")]
+            return [(page, "", "Choose another")]
         return [*self._correction(request, thing), *self._integration(request, thing)]
 
     def _integration(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
@@ -175,7 +175,7 @@ class ActionAdmin(ReadOnly):
         may = thing.rule_id is not None and request.user.has_perm(another_course.EDITS)
         if may and misses_its_course(thing):
             page = another_course.address(thing, back=request.get_full_path())
-            links.insert(0, (page, "", another_course.label(thing)))
+            links.append((page, "primary", another_course.label(thing)))
         return links
 
     def has_retry_permission(self, request: HttpRequest) -> bool:

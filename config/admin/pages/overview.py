@@ -9,7 +9,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.menu import allowed
 from config.admin.pages import overview_chart, overview_checklist, overview_headline
 from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.badges import brief
@@ -43,6 +42,10 @@ ELSEWHERE = (
 )
 
 
+# What a person needs to tick what Admit cannot see.
+TICKS = ("integrations.change_integration", "integrations.change_marketplace")
+
+
 def show(request: HttpRequest) -> TemplateResponse:
     sites = list(Integration.objects.order_by("name"))
     accounts = list(Marketplace.objects.order_by("name"))
@@ -61,34 +64,37 @@ def show(request: HttpRequest) -> TemplateResponse:
         never_sent=len(missing),
         to_set_up=sum(not task.done for task in tasks),
     )
-    shown = _shown(sites)
-    only_path = overview_headline.Facts(to_set_up=facts.to_set_up)
     # While nothing came and nothing was done, there is nothing to look at beside what to set up.
     has_begun = path is None or Delivery.objects.exists() or any(day.total for day in days)
+    only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     return render(
         request,
         "admin/index.html",
         title="Overview",
         facts=facts,
-        headline=_headline(facts, kept) if has_begun or facts != only_path else None,
+        headline=_headline(facts, kept) if has_begun or not only_path else None,
         path=path,
-        may_tick=allowed(request, "integrations.change_integration"),
+        may_tick=request.user.has_perms(TICKS),
         has_begun=has_begun,
         problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, days, in_line),
         chart=overview_chart.draw(days),
         days=days,
-        sites=shown,
-        sites_need=any(health or until for _, health, until in shown),
-        with_catalog=app_registry.with_catalog(),
+        **_integrations(sites),
         attention=_told(dashboard.needing_somebody()),
-        needs_you=any(
-            (facts.history, facts.stranded, facts.failed, facts.held, facts.not_understood)
-        ),
         nothing_given=dashboard.unfulfilled_products(nothing),
         missing=missing,
         unread=dashboard.unread(),
     )
+
+
+def _integrations(sites: list[Integration]) -> dict[str, Any]:
+    shown = _shown(sites)
+    return {
+        "sites": shown,
+        "sites_need": any(health or until for _, health, until in shown),
+        "with_catalog": app_registry.with_catalog(),
+    }
 
 
 def _figures(

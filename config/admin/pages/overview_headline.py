@@ -32,6 +32,13 @@ class Facts:
     expiring: int = 0  # access tokens
     to_set_up: int = 0  # lines of the checklist
 
+    @property
+    def needs_attention(self) -> bool:
+        """Whether the section of actions and events that need a person has anything in it."""
+        return bool(
+            self.history or self.stranded or self.failed or self.held or self.not_understood
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Headline:
