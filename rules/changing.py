@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 
 from integrations import audit
 from integrations.audit import Act
+from integrations.models import Destination
 from rules.models import Rule
 
 
@@ -35,6 +36,20 @@ def switch(rules: QuerySet[Rule], *, on: bool) -> int:
             after=lambda rule: {"enabled": on},
         )
     return len(chosen)
+
+
+def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -> None:
+    """Have these rules use another course or bundle, and turn on those that are off if `on`.
+
+    All of them or none: raises ValidationError where one does not fit, or exists already.
+    """
+    with transaction.atomic():
+        for rule in rules:
+            before = audit.values(rule)
+            rule.destination, rule.enabled = destination, rule.enabled or on
+            rule.full_clean()
+            rule.save()
+            audit.record_change(Act.RULE_CHANGED, rule, before)
 
 
 def note_deleted(rules: QuerySet[Rule]) -> None:

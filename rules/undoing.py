@@ -62,7 +62,9 @@ def _before(entry: AuditEntry) -> Rule:
     for name, value in (entry.before or {}).items():
         setattr(rule, name, _as_it_was(name, value))
     if rule.is_gone:
-        raise ValueError(f"{rule.destination} is gone from Thinkific. Edit the rule instead.")
+        raise ValueError(
+            f"{rule.destination} is gone from Thinkific. Choose another course for it."
+        )
     try:
         rule.full_clean()
     except ValidationError as error:

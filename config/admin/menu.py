@@ -83,7 +83,6 @@ MENU: Sequence[tuple[str, Sequence[Entry]]] = (
             Entry("Alerts", "admin:alerts", "events.view_rulerun"),
             Entry("Queue", "admin:queue", SUPERUSER),
             Entry("People", "admin:auth_user_changelist", SUPERUSER),
-            Entry("Groups", "admin:auth_group_changelist", SUPERUSER),
         ),
     ),
 )

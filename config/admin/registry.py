@@ -4,6 +4,7 @@ from config.admin import unregistered
 from config.admin.pages import (
     actions,
     alerts,
+    another_course,
     backfill,
     by_hand,
     changes,
@@ -35,6 +36,7 @@ PAGES: list[Page] = [
     *samcart.PAGES,
     *help.PAGES,
     *new_rule.PAGES,
+    *another_course.PAGES,
     *backfill.PAGES,
     *many.PAGES,
     *by_hand.PAGES,

@@ -70,7 +70,7 @@ def check(person: User, *, email: str, role: str, by: User) -> None:
     if role != OWNER:
         _stays_owned(person, by=by)
         if not Group.objects.filter(name=role).exists():
-            raise ValueError(f"There is no group {role} any more. Make it again under Groups.")
+            raise ValueError(f"There is no role {role} any more. Make it again under Roles.")
 
 
 def save(person: User, *, name: str, email: str, role: str, by: User) -> None:

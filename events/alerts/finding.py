@@ -1,6 +1,7 @@
 """What is wrong now: each cause looked for by cheap queries, all of them together in `find`."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,11 +21,10 @@ from integrations import rate_limit
 from integrations.models import CallBudget, Integration
 from rules.triggers import Trigger
 
+log = logging.getLogger(__name__)
 Status = RuleRun.Status
 # People and actions are counted so far.
 MAX_COUNT = 1000
-# A disk with less than this share free is nearly full.
-LITTLE_ROOM = 0.05
 # So many days before its end, and each time once more, a token is told of.
 TOKEN_STAGES = (14, 7, 1)
 BACKUP_AGE = timedelta(hours=26)
@@ -33,10 +33,21 @@ _BRAKED = Q(status=Status.HELD, code=BRAKED)
 
 
 def find(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
-    """What is wrong now, of these codes; what stops sales first. Also what has not lasted yet."""
+    """What is wrong now, of these codes; what stops sales first. Also what has not lasted yet.
+
+    A look that fails stops no other: in its place is a problem NOT_CHECKED about its code.
+    """
     now = now or timezone.now()
-    found = [problem for code in codes for problem in LOOKS[code](now)]
+    found = [problem for code in codes if code in LOOKS for problem in _look(code, now)]
     return sorted(found, key=lambda problem: not problem.kind.stops_sales)
+
+
+def _look(code: Code, now: datetime) -> list[Problem]:
+    try:
+        return list(LOOKS[code](now))
+    except Exception:
+        log.exception("look_failed", extra={"code": code.value})
+        return [Problem(Code.NOT_CHECKED, code.value)]
 
 
 def lasting(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
@@ -99,7 +110,7 @@ def _spooled(now: datetime) -> Iterator[Problem]:
 
 def _disks(now: datetime) -> Iterator[Problem]:
     for each in disk.disks():
-        if each.given_up or each.free < LITTLE_ROOM * each.size:
+        if each.is_low:
             facts = {"what": each.what, "free_mb": each.free // disk.MB, "given_up": each.given_up}
             yield Problem(Code.DISK_LOW, str(each.folder)[:200], stage=each.given_up, facts=facts)
 

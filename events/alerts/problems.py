@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from django.urls import reverse
+
 MINUTES = timedelta(minutes=1)
 
 
@@ -24,6 +26,7 @@ class Code(StrEnum):
     BRAKE_ON = "brake_on"
     TOKEN_ENDS = "token_ends"  # noqa: S105 - no password
     BACKUP_OLD = "backup_old"
+    NOT_CHECKED = "not_checked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +34,76 @@ class Kind:
     """What holds for every problem of one code.
 
     A shorter one than `lasts` is nobody's business. One that `stops_sales` keeps buyers out.
-    `page` is the name of the admin page to go to.
+    `page` is the name of the admin page where it is mended, `place` is where on it, and `button`
+    leads there; with `of_subject` it is the page of the row that the problem's subject numbers.
+    Without a button it is mended outside of Admit.
     """
 
     title: str
     page: str
+    button: str = ""
+    place: str = ""
+    of_subject: bool = False
     stops_sales: bool = False
     lasts: timedelta = timedelta()
 
 
+INTEGRATION = "admin:integrations_integration_change"
 KINDS: dict[Code, Kind] = {
-    Code.NO_WORKER: Kind("No worker runs", "admin:queue", stops_sales=True, lasts=3 * MINUTES),
-    Code.KEY_REFUSED: Kind(
-        "A key is refused", "admin:integrations_integration_changelist", stops_sales=True
+    Code.NO_WORKER: Kind(
+        "No worker runs", "admin:queue", "See the queue", stops_sales=True, lasts=3 * MINUTES
     ),
-    Code.SITE_PAUSED: Kind("A site is paused", "admin:queue", stops_sales=True, lasts=10 * MINUTES),
-    Code.OVERDUE: Kind("Actions are overdue", "admin:queue", stops_sales=True, lasts=10 * MINUTES),
+    Code.KEY_REFUSED: Kind(
+        "A key is refused",
+        INTEGRATION,
+        "Enter a new key",
+        "#id_secret",
+        of_subject=True,
+        stops_sales=True,
+    ),
+    Code.SITE_PAUSED: Kind(
+        "A site is paused",
+        INTEGRATION,
+        "See it, and try now",
+        of_subject=True,
+        stops_sales=True,
+        lasts=10 * MINUTES,
+    ),
+    Code.OVERDUE: Kind(
+        "Actions are overdue", "admin:queue", "See the queue", stops_sales=True, lasts=10 * MINUTES
+    ),
     Code.SPOOL_WAITS: Kind(
-        "Sales wait outside of the database", "admin:queue", stops_sales=True, lasts=5 * MINUTES
+        "Sales wait outside of the database",
+        "admin:queue",
+        "See the queue",
+        stops_sales=True,
+        lasts=5 * MINUTES,
     ),
     Code.DISK_LOW: Kind("A disk is nearly full", "admin:index", stops_sales=True),
-    Code.CANARY_FAILED: Kind("The canary does not get through", "admin:samcart", stops_sales=True),
-    Code.SILENCE: Kind("No sale for unusually long", "admin:samcart", stops_sales=True),
-    Code.NOTHING_GIVEN: Kind("Paid, and nothing given", "admin:index"),
-    Code.NEEDS_A_PERSON: Kind("Actions need a person", "admin:events_rulerun_changelist"),
-    Code.BRAKE_ON: Kind("Too many endings at once", "admin:events_rulerun_changelist"),
-    Code.TOKEN_ENDS: Kind("An access token ends", "admin:integrations_integration_changelist"),
+    Code.CANARY_FAILED: Kind(
+        "The canary does not get through", "admin:samcart", "See the address", stops_sales=True
+    ),
+    Code.SILENCE: Kind(
+        "No sale for unusually long", "admin:samcart", "See the address", stops_sales=True
+    ),
+    Code.NOTHING_GIVEN: Kind(
+        "Paid, and nothing given", "admin:index", "See the products", "#nothing"
+    ),
+    Code.NEEDS_A_PERSON: Kind("Actions need a person", "admin:index", "See them", "#attention"),
+    Code.BRAKE_ON: Kind(
+        "Too many endings at once",
+        "admin:events_rulerun_changelist",
+        "See the names",
+        "?status__exact=held",
+    ),
+    Code.TOKEN_ENDS: Kind(
+        "An access token ends", INTEGRATION, "Enter a new token", "#id_secret", of_subject=True
+    ),
     Code.BACKUP_OLD: Kind("No recent backup", "admin:index"),
+    # What is not looked at may be what stops sales.
+    Code.NOT_CHECKED: Kind(
+        "Not everything can be checked", "admin:alerts", stops_sales=True, lasts=3 * MINUTES
+    ),
 }
 
 
@@ -81,6 +127,12 @@ class Problem:
     @property
     def kind(self) -> Kind:
         return KINDS[self.code]
+
+    @property
+    def address(self) -> str:
+        """Of the page of the admin where it is mended, at the very place."""
+        args = [self.subject] if self.kind.of_subject else []
+        return reverse(self.kind.page, args=args) + self.kind.place
 
     @property
     def key(self) -> tuple[str, str]:

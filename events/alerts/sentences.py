@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 from django.utils import timezone
 
-from events.alerts.problems import Code, Problem
+from events.alerts.problems import KINDS, Code, Problem
 from events.models import Canary
 
 
@@ -167,6 +167,13 @@ def _name(problem: Problem) -> str:
     return str(problem.facts["name"])
 
 
+def _not_checked(problem: Problem) -> str:
+    return (
+        f"Admit could not find out about “{KINDS[Code(problem.subject)].title}”. "
+        "Its log says why: search it for look_failed, or call your technician."
+    )
+
+
 SENTENCES: dict[Code, Callable[[Problem], str]] = {
     Code.NO_WORKER: _no_worker,
     Code.KEY_REFUSED: _key_refused,
@@ -181,4 +188,5 @@ SENTENCES: dict[Code, Callable[[Problem], str]] = {
     Code.BRAKE_ON: _brake_on,
     Code.TOKEN_ENDS: _token_ends,
     Code.BACKUP_OLD: _backup_old,
+    Code.NOT_CHECKED: _not_checked,
 }

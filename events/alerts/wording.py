@@ -24,7 +24,7 @@ class Text:
 
 def began(problem: Problem) -> Text:
     """That a problem has begun, or has become worse."""
-    where = settings.PUBLIC_URL + reverse(problem.kind.page)
+    where = settings.PUBLIC_URL + problem.address
     return Text(f"Admit: {problem.kind.title}", f"{sentence(problem)}\n\n{where}\n")
 
 

@@ -37,7 +37,7 @@ def mark(destination: Destination, *, by: str) -> tuple[int, int]:
         rules = changing.switch(rules_giving(destination), on=False)
     message = (
         f"{destination} was marked as gone from Thinkific by {by}, so nobody is enrolled in it. "
-        "Edit the rule, then retry."
+        "Choose another course for its rules, and retry what failed."
     )
     runs = 0
     for pk, event in list(open_runs(destination).values_list("pk", "event")):
@@ -77,25 +77,33 @@ def remove(destination: Destination) -> bool:
     return bool(unused)
 
 
+def given_by(run: RuleRun) -> QuerySet[Destination]:
+    """The course or bundle that this action gives, if it gives one."""
+    if not run.spec.gives_access or run.destination_id is None:
+        return Destination.objects.none()
+    return Destination.objects.filter(
+        integration=run.integration_id, kind=run.spec.target, external_id=run.destination_id
+    )
+
+
 def is_gone(run: RuleRun) -> bool:
     """Whether the course or bundle that this action gives is marked as gone."""
-    return (
-        run.spec.gives_access
-        and run.destination_id is not None
-        and Destination.objects.filter(
-            integration=run.integration_id,
-            kind=run.spec.target,
-            external_id=run.destination_id,
-            gone_at__isnull=False,
-        ).exists()
-    )
+    return given_by(run).filter(gone_at__isnull=False).exists()
 
 
 def open_runs(destination: Destination) -> QuerySet[RuleRun]:
     """The waiting and held actions that would give it."""
+    return _giving(destination).filter(status__in=[Status.WAITING, Status.HELD])
+
+
+def failed_by(destination: Destination) -> QuerySet[RuleRun]:
+    """The failed actions that would have given it."""
+    return _giving(destination).filter(status=Status.FAILED)
+
+
+def _giving(destination: Destination) -> QuerySet[RuleRun]:
     return RuleRun.objects.filter(
         integration=destination.integration_id,
         target=f"{destination.kind}:{destination.external_id}",
         action__in=actions.giving_access(),
-        status__in=[Status.WAITING, Status.HELD],
     )

@@ -73,7 +73,8 @@ class AlertChannel(models.Model):
     sealed_secret = models.TextField(blank=True)
     codes = models.JSONField(default=list, blank=True)
     digest = models.BooleanField("a digest in the morning while something is wrong", default=True)
-    enabled = models.BooleanField(default=True)
+    # None: the person has not chosen. Owners are then told, and others are not.
+    enabled = models.BooleanField(null=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -89,10 +90,15 @@ class AlertChannel(models.Model):
     @property
     def on(self) -> bool:
         """Whether anything may be sent: neither it nor the person is turned off."""
-        return self.enabled and self.person.is_active
+        return self.is_on and self.person.is_active
+
+    @property
+    def is_on(self) -> bool:
+        """What the person chose; until then it goes by the role that the person has now."""
+        return self.person.is_superuser if self.enabled is None else self.enabled
 
     def wants(self, code: str) -> bool:
-        return self.enabled and (not self.codes or code in self.codes)
+        return self.is_on and (not self.codes or code in self.codes)
 
 
 class AlertMessage(models.Model):

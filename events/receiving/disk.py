@@ -20,8 +20,9 @@ from django.db import connection
 
 log = logging.getLogger(__name__)
 MB = 1024 * 1024
-# The Overview says how much room is left below this.
+# Less room than this, or than this share of the disk, is little.
 LITTLE_MB = 1024
+LITTLE_SHARE = 0.05
 FILE = "ballast"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # In parts of the ballast: it is given up with less room than this, and made with more than that.
@@ -55,12 +56,10 @@ class Disk:
     def given_up(self) -> bool:
         return _size(self.ballast) == 0
 
-    def sentence(self) -> str:
-        """How little room is left; "" while there is enough."""
-        left = self.free // MB
-        if left >= LITTLE_MB:
-            return ""
-        return f"{left:,} MB are left on the disk of {self.what}. Make room soon."
+    @property
+    def is_low(self) -> bool:
+        """Whether somebody must make room."""
+        return self.given_up or self.free < max(LITTLE_MB * MB, LITTLE_SHARE * self.size)
 
 
 def folders() -> dict[str, Path]:

@@ -1,10 +1,39 @@
 """The custom fields that orders brought lately: suggestions for the person who maps them."""
 
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.utils import timezone
+
 from events.models import EventLog
 
 # How many of the newest events are looked into, and how many names are suggested.
 LATEST = 500
 MAX_FIELDS = 50
+# How far back, and in how many of the newest orders, a name is looked for.
+DAYS = 90
+MOST_ORDERS = 5000
+
+
+def never_carried(names: Iterable[str]) -> list[str]:
+    """Those of these names that none of the newest orders had as a field's name or slug.
+
+    The newest are those of the last DAYS days, at most MOST_ORDERS; none where there are none.
+    """
+    wanted = {name.strip().casefold(): name for name in names if name.strip()}
+    if not wanted:
+        return []
+    since = timezone.now() - timedelta(days=DAYS)
+    newest = EventLog.objects.filter(received_at__gte=since).order_by("-received_at", "-pk")
+    some = False
+    for fields in newest.values_list("custom_fields", flat=True)[:MOST_ORDERS].iterator():
+        some = True
+        for field in fields:
+            for key in (field["name"], field["slug"]):
+                wanted.pop(key.strip().casefold(), None)
+        if not wanted:
+            break
+    return list(wanted.values()) if some else []
 
 
 def seen_lately() -> list[str]:

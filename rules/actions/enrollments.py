@@ -152,7 +152,7 @@ def _gone(effect: Effect, action_input: ActionInput) -> str:
     if effect is Effect.GIVES:
         return (
             f"{action_input.destination} is gone from Thinkific, so nobody can be enrolled in it. "
-            "Refresh the integration, then edit the rule and retry."
+            "Choose another course for its rules, and retry what failed."
         )
     return (
         f"{action_input.destination} is gone from Thinkific, so Admit cannot end the access to it. "

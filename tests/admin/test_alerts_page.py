@@ -9,11 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.staff import roles
-from events.alerts.problems import Code
+from events.alerts import finding
+from events.alerts.problems import Code, Problem
 from events.models import AlertChannel, AlertMessage, AlertRound, Worker
 from integrations import secrets
 from integrations.notify_url import signature
-from tests.support import receiver
+from tests.support import factories, queued, receiver
 from tests.support.pages import errors, plain, said, signed_in
 
 pytestmark = [pytest.mark.first_database, pytest.mark.django_db]
@@ -44,6 +45,22 @@ def test_what_is_wrong_is_told_with_what_to_do_and_the_way_there(boss):
     worker.seen_at = timezone.now()
     worker.save()
     assert "Nothing is wrong." in look(boss)
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_what_is_wrong_leads_to_the_very_place_where_it_is_mended(boss, monkeypatch, code):
+    site = factories.IntegrationFactory.create()
+    queued.run(factories.DestinationFactory.create(integration=site), status="failed")
+    problem = Problem(code, str(site.pk))
+    page = boss.get(problem.address)
+    assert page.status_code == 200
+    place = problem.kind.place
+    if place.startswith("#") and place != "#nothing":
+        assert f'id="{place[1:]}"' in page.content.decode()
+    monkeypatch.setattr(finding, "lasting", lambda *_, **__: [problem])
+    for where in ("alerts", "index"):
+        shown = boss.get(reverse(f"admin:{where}")).content.decode()
+        assert not problem.kind.button or f'href="{problem.address}">{problem.kind.button}' in shown
 
 
 def test_an_owner_is_told_by_mail_and_others_when_they_want(boss):

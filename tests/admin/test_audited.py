@@ -233,6 +233,13 @@ def _rerun(how: Way) -> Way:
     return do
 
 
+def _another_course(here: Place) -> None:
+    other = factories.DestinationFactory.create(integration=here.site)
+    Destination.objects.exclude(pk=other.pk).update(gone_at=Now())
+    gone = here.rule.destination_id
+    here.post("another-course", course=gone, rule=here.rule.pk, destination=other.pk)
+
+
 def _many_anyway(here: Place) -> None:
     here.status(status="skipped")
     here.post("many-anyway", chosen=here.run.pk)
@@ -305,6 +312,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "new-rule": (Act.RULE_ADDED, _new_rule),
     "new-rule-added": SHOWS,
     "new-rule-refresh": READS,
+    "another-course": (Act.RULE_CHANGED, _another_course),
     "earlier": (Act.BUYERS_ENROLLED, _earlier),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
     "end-access": (Act.ACCESS_ENDED, _end_access),
@@ -352,6 +360,10 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("integration", "refresh"): READS,
     ("integration", "try_now"): READS,
     ("integration", "send_test"): READS,
+    ("integration", "note_welcome_emails"): (
+        Act.INTEGRATION_CHANGED,
+        lambda here: here.press(here.site, "note_welcome_emails"),
+    ),
     ("integration", "new_secret"): (Act.KEY_REPLACED, _new_secret),
     ("destination", "mark_gone"): (
         Act.COURSE_GONE,

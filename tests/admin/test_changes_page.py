@@ -192,7 +192,10 @@ def deleted_past_the_audit(rule: Rule) -> None:
 @pytest.mark.parametrize(
     ("meanwhile", "why"),
     [
-        (course_gone, "Not undone. Course Two is gone from Thinkific. Edit the rule instead."),
+        (
+            course_gone,
+            "Not undone. Course Two is gone from Thinkific. Choose another course for it.",
+        ),
         (changed_since, "Not undone. The rule was changed since."),
         (changed_past_the_audit, "Not undone. The rule was changed since."),
         (deleted_past_the_audit, "Not undone. The rule was changed since."),

@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.models import RuleRun
-from integrations.models import Destination
+from integrations.audit import Act
+from integrations.models import AuditEntry, Destination
 from integrations.thinkific import catalog
 from rules.actions import Action
 from rules.models import Rule
@@ -125,7 +126,7 @@ def test_what_a_person_calls_gone_is_given_to_nobody_without_asking_thinkific(
         run.refresh_from_db()
         assert (run.status, run.event.status) == ("failed", "failed")
         assert run.message.startswith("Course Two was marked as gone from Thinkific by ")
-        assert run.message.endswith("Edit the rule, then retry.")
+        assert run.message.endswith("for its rules, and retry what failed.")
     assert {queued.again(run).status for run in (ends, elsewhere)} == {"waiting"}
     world.sell("10_product")
     world.settle()
@@ -165,10 +166,10 @@ def test_a_refresh_that_lists_it_takes_a_persons_word_back(world: World, manager
 
 
 def offers(client: Client, page: str, run: RuleRun) -> set[str]:
-    """What stands beside the reason: the ways to edit the rule and to refresh."""
+    """What stands beside the reason: the ways to choose another course and to refresh."""
     shown = client.get(page).content.decode()
     found = {
-        "Edit the rule": reverse("admin:rules_rule_change", args=[run.rule_id]) + '" class="button',
+        "Another": f"{reverse('admin:another-course')}?action={run.pk}&",
         "Refresh": reverse("admin:events_rulerun_do_refresh", args=[run.pk]),
     }
     return {label for label, where in found.items() if where in shown}
@@ -183,10 +184,10 @@ def test_what_failed_because_its_course_is_gone_offers_what_its_reason_tells_to_
     taken = world.school.courses.pop(course.external_id)
     world.sell("10_product")
     (run,) = world.settle()
-    assert "Refresh the integration, then edit the rule and retry." in run.message
+    assert "Choose another course for its rules, and retry what failed." in run.message
     row = run.pk if page == "rulerun" else run.event_id
     where = reverse(f"admin:events_{page}_change", args=[row])
-    assert offers(manager, where, run) == {"Edit the rule", "Refresh"}
+    assert offers(manager, where, run) == {"Another", "Refresh"}
     assert offers(signed_in(roles.SUPPORT), where, run) == set()
     # Once a refresh lists it again, a retry is enough.
     world.school.courses[course.external_id] = taken
@@ -210,12 +211,86 @@ def test_any_other_action_offers_neither(manager, facts, is_gone):
     assert offers(manager, where, run) == set()
 
 
-def test_a_deleted_rule_is_not_offered_for_editing(manager):
+def test_an_action_without_its_rule_offers_no_other_course(manager):
     course = factories.DestinationFactory.create(gone_at=timezone.now())
     run = queued.run(course, status="failed")
     shown = manager.get(reverse("admin:events_rulerun_change", args=[run.pk])).content.decode()
-    assert "Edit the rule" not in shown
+    assert "Choose another course" not in shown
     assert reverse("admin:events_rulerun_do_refresh", args=[run.pk]) in shown
+
+
+# Another course in place of it
+
+
+def fails_as_gone(world: World, *buyers: str) -> Rule:
+    """Purchases whose course Thinkific does not have any more, and the rule that gives it."""
+    course = world.course()
+    world.course("Course Three")
+    rule = world.rule("product_purchased", "create_course_enrollment", course)
+    world.school.courses.pop(course.external_id)
+    for buyer in buyers:
+        world.sell("10_product", customer__email=buyer)
+    world.settle()
+    return rule
+
+
+def test_another_course_is_chosen_once_for_the_rules_and_all_that_failed(world: World, manager):
+    rule = fails_as_gone(world, "ada@example.com", "eve@example.com")
+    other = Destination.objects.get(name="Course Three")
+    run = RuleRun.objects.filter(status="failed").latest("pk")
+    shown = manager.get(reverse("admin:events_rulerun_change", args=[run.pk])).content.decode()
+    assert "Choose another course and retry the 2 that failed by it" in shown
+    where = reverse("admin:another-course")
+    page = words(manager.get(where, {"action": run.pk}))
+    assert "Change the rules and retry the 2 that failed" in page
+    assert "Course Three" not in words(manager.get(where, {"action": run.pk, "q": "zzz"}))
+    chosen = {"course": rule.destination_id, "rule": rule.pk, "destination": other.pk}
+    answer = manager.post(where, chosen, follow=True)
+    assert said(answer) == ["1 rule uses Course Three from now on. 2 queued."]
+    assert "0 of 2 done." in words(answer)
+    world.settle()
+    rule.refresh_from_db()
+    assert rule.destination == other
+    done = RuleRun.objects.filter(status="done", destination_id=other.external_id)
+    assert done.count() == 2
+    acts = set(AuditEntry.objects.values_list("act", flat=True))
+    assert {Act.RULE_CHANGED, Act.RUN_RETRIED} <= acts
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"destination": ""}, "Choose the course to give instead."),
+        ({"rule": ""}, "Tick at least one rule."),
+        ({}, "already"),
+    ],
+)
+def test_what_does_not_fit_changes_no_rule(manager, given, says):
+    gone = factories.DestinationFactory.create(gone_at=timezone.now())
+    rule = factories.RuleFactory.create(destination=gone)
+    other = factories.DestinationFactory.create(integration=gone.integration)
+    same = {"product": rule.product, "marketplace": rule.marketplace, "trigger": rule.trigger}
+    factories.RuleFactory.create(destination=other, integration=rule.integration, **same)
+    chosen = {"course": gone.pk, "rule": rule.pk, "destination": other.pk} | given
+    answer = manager.post(reverse("admin:another-course"), chosen)
+    assert says in words(answer)
+    rule.refresh_from_db()
+    assert rule.destination == gone
+
+
+def test_where_its_rules_were_changed_already_what_failed_is_retried(world: World, manager):
+    rule = fails_as_gone(world, "ada@example.com")
+    gone = rule.destination_id
+    Rule.objects.update(destination=Destination.objects.get(name="Course Three"))
+    page = manager.get(reverse("admin:another-course"), {"course": gone})
+    assert "No rule uses it any more. A retry gives what the rule gives now." in words(page)
+    assert "Retry the one that failed" in words(page)
+
+
+def test_a_course_that_is_there_again_needs_no_other(manager):
+    course = factories.DestinationFactory.create()
+    answer = manager.get(reverse("admin:another-course"), {"course": course.pk}, follow=True)
+    assert said(answer) == ["This course or bundle is there again. What failed can be retried."]
 
 
 # What was entered by hand

@@ -60,6 +60,7 @@ PAGES = [
     "/admin/new-rule/?product={product}",
     *(f"/admin/new-rule/?{answers}" for answers in NEW_RULE),
     "/admin/new-rule/added/?rule={rule}",
+    "/admin/another-course/?course={gone}",
     "/admin/coverage/",
     "/admin/coverage/?q=nobody-has-this",
     "/admin/help/",

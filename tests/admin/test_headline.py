@@ -34,7 +34,6 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "unsigned": (("My CRM",), "The signing secret of My CRM cannot be opened", True),
     "unreachable": (("Art Academy", "Zoo"), "Cannot connect to Art Academy, Zoo", True),
     "problems": (("A disk is nearly full",), "A disk is nearly full.", True),
-    "little_room": (("the spool folder",), "Little room is left on the disk of the spool", False),
     "stranded": (2, "2 students paid and may have lost access", True),
     "failed": (1, "1 action failed", True),
     "held": (2, "2 actions held", False),

@@ -224,9 +224,12 @@ def test_a_site_that_connected_stays_itself_though_its_key_is_rejected_later(bos
     press_refresh(boss, world.integration)
     world.school.key = "f" * 32
     answer = press_refresh(boss, world.integration)
-    page_of_it = boss.get(page("change", world.integration))
-    assert marked(page_of_it) == set()
     assert "not refreshed" in said(answer)[0]
+    page_of_it = boss.get(page("change", world.integration))
+    assert marked(page_of_it) == {"secret"}
+    assert "This key is refused. Enter the one that Thinkific shows" in errors(page_of_it)
+    key = f"{page('change', world.integration)}#id_secret"
+    assert f'href="{key}">Enter the key' in boss.get("/admin/").content.decode()
     assert "Another school" in errors(save_site(boss, world.integration, site="other"))
 
 
@@ -365,7 +368,9 @@ def test_a_token_that_has_ended_does_not_keep_one_from_saving_the_rest(boss, wor
     answer = save_site(
         boss, world.integration, name="Renamed", secret_expires_on=days(-3).isoformat()
     )
-    assert not errors(answer)
+    # It is the token that Thinkific refuses now, and not what was saved.
+    assert "Nothing is saved yet" not in words(answer)
+    assert marked(answer) == {"secret"}
     assert Integration.objects.get().name == "Renamed"
 
 
@@ -639,7 +644,7 @@ def test_the_pages_ask_few_questions_however_much_there_is(
         queued.run(rule.destination, at=number)
     with django_assert_max_num_queries(8):
         assert boss.get(reverse(LIST)).status_code == 200
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         assert boss.get(page("change", world.integration)).status_code == 200
     with django_assert_max_num_queries(9):
         assert boss.get(page("delete", world.integration)).status_code == 200

@@ -77,6 +77,20 @@ def mapped() -> dict[str, str]:
 # Mapping
 
 
+def test_a_name_that_no_order_carried_is_warned_of_with_those_that_they_did(boss, world, fields):
+    save(boss, world.integration, ("T-shirt", fields["Company"]))
+    assert "No order of the last" not in plain(look(boss, world.integration)), "there is none"
+    size = {"name": "T-Shirt size", "slug": "t_shirt", "value": "M"}
+    world.sell("10_product", order__custom_fields=[size])
+    assert (
+        "No order of the last 90 days carried “T-shirt”. Orders carried: “T-Shirt size”."
+    ) in plain(look(boss, world.integration))
+    # Its name or its slug will do, in any case.
+    for name in ("T_SHIRT", "t-shirt size"):
+        save(boss, world.integration, (name, fields["Company"]), known=1)
+        assert "No order of the last" not in plain(look(boss, world.integration))
+
+
 def test_a_signup_field_of_type_text_can_be_mapped(boss, world, fields):
     factories.ProfileFieldFactory(label="Of another school")
     form = look(boss, world.integration)

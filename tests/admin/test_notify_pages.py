@@ -373,8 +373,11 @@ def test_the_checklist_asks_for_a_school_and_a_notify_url_is_none(manager, crm):
     Integration.objects.exclude(pk=crm.pk).delete()
     Integration.objects.update(connection="connected")
     page = manager.get(reverse("admin:index"))
-    connected = page.context["tasks"][0]
-    assert (connected.done, connected.url) == (False, f"{reverse(ADD)}?app=thinkific")
+    connected = page.context["path"].now
+    assert (connected.text, connected.url) == (
+        "Thinkific connected",
+        f"{reverse(ADD)}?app=thinkific",
+    )
 
 
 # Rules

@@ -1,16 +1,20 @@
 """The checklist of the overview is ticked only for what really holds."""
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages import overview_checklist
-from integrations.models import Destination
+from config.admin.pages import overview_chart, overview_checklist
+from events.models import RuleRun, Worker
+from integrations.models import Destination, Integration
 from rules import pairing
 from rules.models import Rule
 from tests.support import factories
+from tests.support.pages import said, words
 from tests.support.queued import event, run
 
 
@@ -52,8 +56,8 @@ def test_what_is_given_by_a_rule_that_is_off_is_not_sold(sold):
 
 def pairs() -> tuple[bool, str]:
     """Whether the line is ticked, and its words."""
-    text, done, _ = overview_checklist.pairs()
-    return done, text
+    task = overview_checklist.pairs()
+    return task.done, task.text
 
 
 def ending(trigger: str, course: Destination, **facts: Any) -> Rule:
@@ -137,11 +141,11 @@ def test_what_a_global_rule_gives_must_be_ended_too_and_the_rule_for_it_is_one_c
 ):
     course = factories.DestinationFactory.create()
     giving = factories.RuleFactory.create(destination=course)
-    text, done, url = overview_checklist.pairs()
-    assert not done
-    assert "not yet for what global rules give: Product Refunded" in text
+    task = overview_checklist.pairs()
+    assert not task.done
+    assert "not yet for what global rules give: Product Refunded" in task.text
     client.force_login(admin_user)
-    shown = " ".join(client.get(url).content.decode().split())
+    shown = " ".join(client.get(task.url).content.decode().split())
     assert f"When any product is refunded, end the customer&#x27;s access to {course}" in shown
     ending("product_refunded", course, marketplace=giving.marketplace)
     assert pairs()[0]
@@ -168,3 +172,118 @@ def test_of_many_that_succeeded_and_one_that_failed_not_all_succeeded(
     run(sold, status="failed")
     client.force_login(admin_user)
     assert "99% succeeded" in client.get("/admin/").content.decode()
+
+
+# The path
+
+
+def test_the_path_goes_one_step_at_a_time_and_what_admit_cannot_see_is_ticked_there(
+    db, client: Client, admin_user
+):
+    client.force_login(admin_user)
+    school = factories.IntegrationFactory.create(connection="connected", welcome_emails_on=False)
+    home = reverse("admin:index")
+
+    def now() -> overview_checklist.Task:
+        task: overview_checklist.Task = client.get(home).context["path"].now
+        return task
+
+    assert "Welcome Emails" in now().text
+    page = words(client.get(home))
+    assert "2 of 8 done ✓ Thinkific connected" in page
+    assert "Step 2 of 8" in page
+    assert "See where" not in page, "one button a step"
+    answer = client.post(now().tick, {"back": home}, follow=True)
+    assert said(answer) == [f"Noted: the Welcome Emails of {school} are on in Thinkific."]
+    school.refresh_from_db()
+    assert school.welcome_emails_on
+    assert now().text == "SamCart knows the address, and sent something"
+
+
+def test_samcarts_own_rules_are_ticked_on_the_path_and_it_ends_by_itself(
+    db, client: Client, admin_user, monkeypatch
+):
+    client.force_login(admin_user)
+    account = factories.MarketplaceFactory.create()
+    done = overview_checklist.Task("Done", True, "/", "See")
+    own = overview_checklist._own_rules([account], "/admin/samcart/")
+    monkeypatch.setattr(overview_checklist, "tasks", lambda *_: [done, own])
+    home = reverse("admin:index")
+    assert "Step 2 of 2" in words(client.get(home))
+    answer = client.post(own.tick, {"own_rules_off": "on", "back": home}, follow=True)
+    assert answer.redirect_chain[-1][0] == home
+    account.refresh_from_db()
+    assert account.own_rules_off
+    assert overview_checklist.path([done]) is None
+
+
+# What it shows when all is set up
+
+
+def test_it_is_calm_only_where_no_box_needs_a_person(sold, client: Client, admin_user):
+    client.force_login(admin_user)
+    Worker.objects.create(name="studio", seen_at=timezone.now())
+    run(sold, status="done")
+    page = words(client.get("/admin/"))
+    for empty in ("Needs you", "No action failed", "Paid, nothing given"):
+        assert empty not in page
+    run(sold, status="failed")
+    assert "Needs you" in words(client.get("/admin/"))
+
+
+@pytest.mark.parametrize(
+    ("most", "lines"),
+    [
+        (0, [0, 1]),
+        (1, [0, 1]),
+        (4, [0, 1, 2, 3, 4]),
+        (5, [0, 2, 4, 6]),
+        (43, [0, 20, 40, 60]),
+        (80, [0, 20, 40, 60, 80]),
+        (99_999, [0, 50_000, 100_000]),
+    ],
+)
+def test_the_lines_of_the_chart_are_at_round_numbers(most: int, lines: list[int]):
+    assert overview_chart.gridlines(most) == lines
+
+
+def test_the_chart_shows_what_succeeded_and_failed_by_day_and_says_it_in_words(
+    sold, client: Client, admin_user
+):
+    for status in ("done", "done", "failed", "held"):
+        run(sold, status=status)
+    RuleRun.objects.update(received_at=timezone.now())
+    client.force_login(admin_user)
+    answer = client.get("/admin/")
+    today = answer.context["chart"].days[-1]
+    assert [(bar.kind, bar.height) for bar in today.bars] == [("good", 100.0), ("bad", 50.0)]
+    day = timezone.localdate()
+    assert f"<title>{day.day} {day:%B}: 2 succeeded, 1 failed</title>" in answer.content.decode()
+    assert f"{day.day} {day:%b} 2 1 1" in words(answer)
+
+
+@pytest.mark.parametrize(
+    ("facts", "run_facts", "offers"),
+    [
+        ({"connection": "refused"}, {"status": "waiting"}, {"Enter the key"}),
+        (
+            {"connection": "unreachable", "connection_message": "Down."},
+            {"status": "waiting"},
+            set(),
+        ),
+        ({"connection": "refused", "enabled": False}, {"status": "waiting"}, set()),
+        ({}, {"status": "failed"}, set()),
+    ],
+)
+def test_an_action_offers_in_its_row_what_its_reason_says_to_do(
+    sold, client: Client, admin_user, facts: dict[str, Any], run_facts, offers: set[str]
+):
+    Integration.objects.update(**facts)
+    run(sold, **run_facts)
+    client.force_login(admin_user)
+    page = reverse("admin:integrations_integration_change", args=[sold.integration_id])
+    shown = client.get(reverse("admin:events_rulerun_changelist")).content.decode()
+    assert set(re.findall(rf'href="{page}#id_secret"[^>]*>([^<]*)', shown)) == offers
+    overview = client.get("/admin/").content.decode()
+    refresh = reverse("admin:integrations_integration_do_refresh", args=[sold.integration_id])
+    assert (refresh in overview) == (facts.get("connection") == "unreachable")

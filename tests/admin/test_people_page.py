@@ -222,7 +222,7 @@ def test_a_person_who_cannot_be_is_refused_in_words(boss, changes, says: str):
 
 def test_a_role_whose_group_was_deleted_is_refused_in_words(boss):
     Group.objects.get(name="Support").delete()
-    assert "There is no group Support any more." in words(add(boss))
+    assert "There is no role Support any more." in words(add(boss))
     assert User.objects.count() == 1
 
 
@@ -326,8 +326,11 @@ def test_the_pages_show_no_wall_of_permissions_and_no_password(boss, owner):
     assert {"name", "email", "role"} <= set(re.findall(r'name="(\w+)"', page))
 
 
-def test_owners_see_the_groups(boss):
-    assert "Manager" in words(boss.get(reverse("admin:auth_group_changelist")))
+def test_owners_come_from_the_people_to_what_each_role_may_do(boss):
+    roles_page = reverse("admin:auth_group_changelist")
+    people = boss.get(reverse("admin:auth_user_changelist")).content.decode()
+    assert f'<a href="{roles_page}">What each role may do</a>' in people
+    assert "Manager" in words(boss.get(roles_page))
 
 
 def test_the_list_asks_few_questions_however_many_there_are(

@@ -139,7 +139,7 @@ def test_a_retry_gives_what_the_edited_rule_names_when_the_course_is_gone(
     taken = world.school.courses.pop(one.external_id)
     world.sell("10_product")
     (run,) = world.settle()
-    assert (run.status, "edit the rule and retry" in run.message) == ("failed", True)
+    assert (run.status, "Choose another course" in run.message) == ("failed", True)
     world.school.courses[one.external_id] = taken
     Rule.objects.filter(pk=rule.pk).update(
         **edited | ({"destination": two} if "destination" in edited else {})

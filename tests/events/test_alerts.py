@@ -10,6 +10,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.db import OperationalError
 from django.utils import timezone
 
 from events.alerts import delivery, finding, round, sentences
@@ -25,7 +26,7 @@ from events.models import (
     RuleRun,
     Worker,
 )
-from events.receiving import spool
+from events.receiving import disk, spool
 from integrations import rate_limit, secrets
 from integrations.models import CallBudget, Integration
 from integrations.notify_url import signature
@@ -186,7 +187,7 @@ def silence(shop: Shop) -> Any:
 def disk_low(shop: Shop) -> Any:
     patch = pytest.MonkeyPatch()
     Path(shop_settings().SPOOL_DIR).mkdir(exist_ok=True)
-    patch.setattr(finding, "LITTLE_ROOM", 1.0)
+    patch.setattr(disk, "LITTLE_SHARE", 1.0)
     return patch.undo
 
 
@@ -196,6 +197,19 @@ def canary_failed(shop: Shop) -> Any:
         marketplace=shop.marketplace, next_at=timezone.now(), step="dns", failures=2
     )
     return lambda: Canary.objects.update(step="", failures=0)
+
+
+def fails(now: Any) -> Any:
+    raise OperationalError("disk I/O error")
+
+
+def not_checked(shop: Shop) -> Any:
+    """The look for old backups fails, and has for three minutes."""
+    patch = pytest.MonkeyPatch()
+    patch.setitem(finding.LOOKS, Code.BACKUP_OLD, fails)
+    look()
+    Alert.objects.update(began_at=timezone.now() - 4 * MINUTE)
+    return patch.undo
 
 
 def shop_settings() -> Any:
@@ -218,11 +232,13 @@ CAUSES = {
     Code.BRAKE_ON: brake_on,
     Code.TOKEN_ENDS: token_ends,
     Code.BACKUP_OLD: backup_old,
+    Code.NOT_CHECKED: not_checked,
 }
 
 
 def test_every_cause_is_looked_for_and_has_words_and_a_test():
-    assert set(Code) == set(KINDS) == set(finding.LOOKS) == set(sentences.SENTENCES) == set(CAUSES)
+    assert set(Code) == set(KINDS) == set(sentences.SENTENCES) == set(CAUSES)
+    assert set(Code) == {*finding.LOOKS, Code.NOT_CHECKED}
 
 
 @pytest.mark.parametrize("code", list(CAUSES))
@@ -315,6 +331,36 @@ def test_owners_are_told_of_all_by_mail_until_they_turn_it_off(shop, owner, inbo
     look()
     assert len(inbox.mails) == 1
     assert AlertChannel.objects.count() == 1
+
+
+def test_who_becomes_an_owner_is_told_and_who_chose_keeps_to_it(shop, owner, inbox):
+    people = get_user_model().objects
+    for name, enabled in (("new", None), ("quiet", False)):
+        manager = people.create_user(f"{name}@example.com", f"{name}@example.com", "x")
+        AlertChannel.objects.create(person=manager, kind="email", enabled=enabled)
+    needs_a_person(shop)
+    look()
+    assert len(inbox.mails) == 1
+    people.update(is_superuser=True)
+    no_worker(shop)
+    look()
+    told = AlertMessage.objects.exclude(channel__person=owner)
+    assert [message.channel.person.username for message in told] == ["new@example.com"]
+
+
+def test_a_look_that_fails_stops_no_other_and_ends_no_alert(shop, owner, inbox, monkeypatch):
+    over = backup_old(shop)
+    look()
+    over()
+    Alert.objects.update(seen_at=timezone.now() - 6 * MINUTE)
+    with monkeypatch.context() as patch:
+        patch.setitem(finding.LOOKS, Code.BACKUP_OLD, fails)
+        needs_a_person(shop)
+        look()
+    assert inbox.subjects() == ["Admit: No recent backup", "Admit: Actions need a person"]
+    Alert.objects.filter(code=Code.BACKUP_OLD).update(seen_at=timezone.now() - 6 * MINUTE)
+    look()
+    assert inbox.subjects()[2:] == ["Admit: over: No recent backup"]
 
 
 def test_a_channel_gets_only_what_it_is_for(shop, owner, inbox):

@@ -53,7 +53,9 @@ def alert(code: str, **facts: Any) -> Alert:
 
 
 def queued(person: Any, **facts: Any) -> AlertMessage:
-    channel = AlertChannel.objects.create(person=person, kind=facts.pop("kind", "email"))
+    channel = AlertChannel.objects.create(
+        person=person, kind=facts.pop("kind", "email"), enabled=True
+    )
     return AlertMessage.objects.create(
         channel=channel,
         what="began",

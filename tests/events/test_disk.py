@@ -153,20 +153,21 @@ def test_without_ballast_a_full_disk_loses_them_and_says_so(folder, settings, re
 
 
 @pytest.mark.django_db
-def test_the_overview_says_how_much_room_is_left_below_a_gigabyte(folder, monkeypatch):
+def test_little_room_is_said_with_the_same_words_wherever_it_is_said(folder, monkeypatch):
     folder.mkdir()
     viewer = signed_in(roles.VIEWER)
-    room = SimpleNamespace(free=1024 * MB, total=2048 * MB)
+    room = SimpleNamespace(free=1024 * MB, total=20480 * MB)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
 
-    def overview() -> str:
-        return " ".join(words(viewer.get(reverse("admin:index"))).split())
+    def pages() -> list[str]:
+        asked = (viewer.get(reverse(f"admin:{name}")) for name in ("index", "alerts"))
+        return [" ".join(words(answer).split()) for answer in asked]
 
-    assert "the disk of the spool folder" not in overview()
-    room.free = 1023 * MB
-    assert "Little room is left on the disk of the spool folder." in overview()
-    assert "1,023 MB are left on the disk of the spool folder. Make room soon." in overview()
+    assert not any("the disk of the spool folder" in page for page in pages())
+    told = "MB are left on the disk of the spool folder."
+    # Less than a gigabyte, or than a twentieth of the disk.
+    for free, total in ((1023, 10240), (2000, 50000)):
+        room.free, room.total = free * MB, total * MB
+        assert all(f"{free:,} {told} Make room: once it is full" in page for page in pages())
     (folder / disk.FILE).write_bytes(b"")
-    full = overview()
-    assert "1,023 MB are left on the disk of the spool folder. Admit gave up its ballast" in full
-    assert "Little room" not in full
+    assert all(f"2,000 {told} Admit gave up its ballast" in page for page in pages())

@@ -29,7 +29,7 @@ def test_a_destination_that_has_gone_fails_in_plain_words(world: World, kind, ar
     assert (run.status, run.message) == (
         "failed",
         f"{place.sold.name} is gone from Thinkific, so nobody can be enrolled in it. "
-        "Refresh the integration, then edit the rule and retry.",
+        "Choose another course for its rules, and retry what failed.",
     )
     assert len(place.calls()) <= 4
     assert [user.email for user in world.school.users] == [EMAIL]

@@ -45,6 +45,7 @@ def fill(path: str) -> str:
         "rule": "rules.Rule",
         "integration": "integrations.Integration",
         "destination": "integrations.Destination",
+        "gone": "integrations.Destination",
         "marketplace": "integrations.Marketplace",
         "batch": "events.Batch",
         "user": "auth.User",
@@ -55,7 +56,12 @@ def fill(path: str) -> str:
         "change": "integrations.AuditEntry",
     }
     passing_on = {"action": "send_http_post"}
-    only = {"receiver": {"app": "notify_url"}, "message": passing_on, "notify": passing_on}
+    only: dict[str, dict[str, Any]] = {
+        "gone": {"gone_at__isnull": False},
+        "receiver": {"app": "notify_url"},
+        "message": passing_on,
+        "notify": passing_on,
+    }
 
     def number(match: re.Match[str]) -> str:
         if match[3] == "giving":

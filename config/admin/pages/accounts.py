@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from config.admin.parts.badges import brief
+from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
 from events.deciding import naming
 from events.retention import delete_account
@@ -95,7 +96,8 @@ def set_own_rules(request: HttpRequest, account: Marketplace) -> HttpResponse:
         else "Noted: SamCart's own Thinkific rules are still on. Turn them off there."
     )
     messages.success(request, text)
-    return to_account(account, "own-rules")
+    back = way_back(request)
+    return HttpResponseRedirect(back) if back else to_account(account, "own-rules")
 
 
 def delete(request: HttpRequest, account: int) -> HttpResponse:

@@ -3,6 +3,7 @@
 from config.admin.parts.buttons import Button
 from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
+from rules.actions.enrollments import GONE
 from rules.actions.notify import NO_BODY
 
 Status = RuleRun.Status
@@ -13,6 +14,12 @@ NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "d
 def misses_its_course(run: RuleRun) -> bool:
     """Whether it failed and the course or bundle that it gives is gone."""
     return run.status == Status.FAILED and gone_destinations.is_gone(run)
+
+
+def failed_as_gone(run: RuleRun) -> bool:
+    """The same by the action's own code, without a query for each row of a list."""
+    failed = run.status == Status.FAILED and run.code == GONE
+    return failed and run.spec.gives_access and run.rule_id is not None
 
 
 def was_not_taken(run: RuleRun) -> bool:

@@ -12,8 +12,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import name_of
-from config.admin.pages import by_hand, integration_messages, many
-from config.admin.pages.action_buttons import BUTTONS, misses_its_course, was_not_taken
+from config.admin.pages import another_course, by_hand, integration_messages, many
+from config.admin.pages.action_buttons import (
+    BUTTONS,
+    failed_as_gone,
+    misses_its_course,
+    was_not_taken,
+)
 from config.admin.pages.action_list import RunList, StatusFilter
 from config.admin.parts import badges
 from config.admin.parts.changelist import ReadOnly
@@ -53,11 +58,30 @@ class ActionAdmin(ReadOnly):
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Where a retry cannot help, the way to what can."""
         assert isinstance(thing, RuleRun)
-        if not email_correction.lacks_email(thing) or not request.user.has_perm(
+        if failed_as_gone(thing) and request.user.has_perm(another_course.EDITS):
+            page = another_course.address(thing, back=request.get_full_path())
+            return [(page, "", "Choose another")]
+        return [*self._correction(request, thing), *self._integration(request, thing)]
+
+    def _integration(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
+        """To what has to be changed before it can go on: a refused key, a receiver's address."""
+        site = run.integration
+        if site is None or not request.user.has_perm("integrations.change_integration"):
+            return []
+        page = reverse("admin:integrations_integration_change", args=[site.pk])
+        if was_not_taken(run):
+            return [(page, "", "Edit the address")]
+        waits = run.status == Status.WAITING and not run.spec.passes_on
+        if waits and site.enabled and site.connection == site.Connection.REFUSED:
+            return [(f"{page}#id_secret", "", "Enter the key")]
+        return []
+
+    def _correction(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
+        if not email_correction.lacks_email(run) or not request.user.has_perm(
             "events.rerun_eventlog"
         ):
             return []
-        page = reverse("admin:events_eventlog_change", args=[thing.event_id])
+        page = reverse("admin:events_eventlog_change", args=[run.event_id])
         return [(f"{page}#give-email", "", "Give the right e-mail")]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -146,15 +170,12 @@ class ActionAdmin(ReadOnly):
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, RuleRun)
-        links = [*self.row_links(request, thing), *by_hand.links_of(request, thing)]
-        edits = request.user.has_perm("integrations.change_integration")
-        if edits and thing.integration_id is not None and was_not_taken(thing):
-            page = reverse("admin:integrations_integration_change", args=[thing.integration_id])
-            links.append((page, "", "Edit the address"))
-        may = thing.rule_id is not None and request.user.has_perm("rules.change_rule")
+        links = [*self._correction(request, thing), *by_hand.links_of(request, thing)]
+        links += self._integration(request, thing)
+        may = thing.rule_id is not None and request.user.has_perm(another_course.EDITS)
         if may and misses_its_course(thing):
-            rule = reverse("admin:rules_rule_change", args=[thing.rule_id])
-            links.append((rule, "", "Edit the rule"))
+            page = another_course.address(thing, back=request.get_full_path())
+            links.append((page, "primary", another_course.label(thing)))
         return links
 
     def has_retry_permission(self, request: HttpRequest) -> bool:

@@ -70,7 +70,7 @@ class ChannelForm(forms.Form):
         if channel.pk:
             del self.fields["kind"], self.fields["address"]
             self.initial = {
-                "enabled": channel.enabled,
+                "enabled": channel.is_on,
                 "digest": channel.digest,
                 "codes": channel.codes or [code.value for code in Code],
             }
@@ -105,10 +105,8 @@ class ChannelForm(forms.Form):
 def show(request: HttpRequest) -> HttpResponse:
     """What is wrong, how one is notified, and what was sent to one."""
     person = _person(request)
-    AlertChannel.objects.get_or_create(
-        person=person, kind=Kind.EMAIL, defaults={"enabled": person.is_superuser}
-    )
-    mine = AlertChannel.objects.filter(person=person).order_by("pk")
+    AlertChannel.objects.get_or_create(person=person, kind=Kind.EMAIL)
+    mine = AlertChannel.objects.filter(person=person).select_related("person").order_by("pk")
     told = AlertMessage.objects.filter(channel__person=person).select_related("channel")
     return render(
         request,
@@ -203,7 +201,8 @@ def _shown(problem: Problem) -> dict[str, Any]:
         "sentence": sentence(problem),
         "grave": problem.kind.stops_sales,
         "since": problem.since,
-        "where": reverse(problem.kind.page),
+        "where": problem.address,
+        "button": problem.kind.button,
         "silence": problem.code is Code.SILENCE,
     }
 

@@ -3,13 +3,14 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import name_of
-from config.admin.pages import integration_messages
+from config.admin.pages import another_course, integration_messages
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
@@ -92,6 +93,14 @@ class DestinationAdmin(ReadOnly):
             ),
         ),
     )
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        assert isinstance(thing, Destination)
+        may = request.user.has_perm(another_course.EDITS)
+        if not may or thing.gone_at is None or not thing.rules.exists():
+            return []
+        page = f"{reverse('admin:another-course')}?course={thing.pk}"
+        return [(page, "primary", f"Choose another {thing.kind}")]
 
     @admin.display(description="Name")
     def shown_name(self, destination: Destination) -> str:

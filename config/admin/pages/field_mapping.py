@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from config.admin.parts.badges import brief
-from events.reports.custom_fields import seen_lately
+from events.reports.custom_fields import DAYS, never_carried, seen_lately
 from integrations import field_mapping
 from integrations.models import FieldMapping, Integration, ProfileField
 
@@ -95,6 +95,7 @@ class Section:
     mappable: list[ProfileField]
     others: list[ProfileField]
     seen: list[str]
+    unseen: str
 
     def save(self) -> int:
         """How many mappings were changed; only after the rows were found valid."""
@@ -120,7 +121,22 @@ def section(integration: Integration, data: Mapping[str, Any] | None = None) -> 
         },
     )
     others = [field for field in fields if not field.mappable and field.gone_at is None]
-    return Section(integration, rows, known, mappable, others, seen_lately())
+    seen = seen_lately()
+    names = [row.samcart_field for row in known] + [integration.student_field]
+    return Section(integration, rows, known, mappable, others, seen, _unseen(names, seen))
+
+
+def _unseen(names: list[str], seen: list[str]) -> str:
+    """A warning of names that orders do not have, which is how one mistyped shows itself."""
+    missing = never_carried(names)
+    if not missing:
+        return ""
+    named = ", ".join(f"“{brief(name)}”" for name in missing)
+    carried = ", ".join(f"“{brief(name)}”" for name in seen) or "no custom field"
+    return (
+        f"No order of the last {DAYS} days carried {named}. Orders carried: {carried}. "
+        "Correct the name, or see in SamCart that the checkout has this field."
+    )
 
 
 def why_not(field: ProfileField) -> str:

@@ -1,4 +1,4 @@
-"""Groups: what each role may do. The three that come with Admit can be changed, others made."""
+"""Roles: what each may do, as Django's groups. The three of Admit can be changed, others made."""
 
 from typing import Any
 
@@ -57,10 +57,11 @@ def _is(code: str) -> Q:
 @admin.register(Group)
 class GroupAdmin(ListAdmin):
     form = GroupForm
-    list_title = "Groups"
+    list_title = "Roles"
+    one, many = "role", "roles"
     list_display = ("name", "meaning")
     ordering = ("name",)
-    add_label = "New group"
+    add_label = "New role"
     actions = None
     sortable_by = ()
 

@@ -27,7 +27,7 @@ def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOu
     say = messages.error if outcome.fault else messages.success
     say = messages.info if outcome.goes_on else say
     none_listed = outcome.changes is not None and outcome.changes.none_listed
-    more = _none_listed(integration) if none_listed else ""
+    more = _none_listed(integration) if none_listed else _key_field(integration, outcome)
     say(request, format_html("{}: {}{}", integration, outcome.sentence(), more))
     if outcome.changes is None:
         return
@@ -94,6 +94,15 @@ def pause_sentence(integration: Integration) -> str:
     away = why == CallBudget.Blocked.AWAY
     what = "could not be reached" if away else "asked for a pause"
     return f"Paused: {integration} {what}. Messages wait, and go out by themselves in {left}."
+
+
+def _key_field(integration: Integration, outcome: RefreshOutcome) -> SafeString | str:
+    """Behind a refusal: where another key is entered."""
+    refused = Integration.objects.filter(pk=integration.pk, connection=Connection.REFUSED)
+    if not outcome.fault or not refused.exists():
+        return ""
+    page = reverse("admin:integrations_integration_change", args=[integration.pk])
+    return format_html(' <a href="{}#id_secret">Enter the key</a>', page)
 
 
 def _none_listed(integration: Integration) -> SafeString:

@@ -92,6 +92,14 @@ class IntegrationAdmin(ListAdmin):
             in_row=False,
         ),
         Button(
+            "note_welcome_emails",
+            "The Welcome Emails are on",
+            "integrations.change_integration",
+            fits=lambda integration: not integration.welcome_emails_on,
+            on_page=False,
+            in_row=False,
+        ),
+        Button(
             "new_secret",
             "New secret",
             "integrations.change_integration",
@@ -186,6 +194,13 @@ class IntegrationAdmin(ListAdmin):
             return
         integration.refresh_from_db()
         integration_messages.tried(request, integration, answer, waiting)
+
+    def note_welcome_emails(self, request: HttpRequest, integration: Integration) -> None:
+        """Note that they are on in Thinkific, which Admit cannot see."""
+        integration.welcome_emails_on = True
+        credentials.save(integration)
+        text = f"Noted: the Welcome Emails of {integration} are on in Thinkific."
+        self.message_user(request, text)
 
     # Notify URLs
 

@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages import overview_checklist, overview_headline
+from config.admin.pages import overview_chart, overview_checklist, overview_headline
 from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
@@ -17,8 +17,7 @@ from events.access import history
 from events.alerts import finding, sentences
 from events.alerts.problems import Code, Problem
 from events.execution import wait_reasons
-from events.models import RuleRun
-from events.receiving import disk
+from events.models import Delivery, RuleRun
 from events.reports import (
     backlog,
     dashboard,
@@ -30,7 +29,6 @@ from integrations import app_registry, credentials
 from integrations.models import Integration, Marketplace
 from integrations.thinkific.explain import trouble
 
-BAR, GAP, HEIGHT = 26, 10, 120
 # What alerts tell of and no other part of this page does.
 ELSEWHERE = (
     Code.SITE_PAUSED,
@@ -40,47 +38,63 @@ ELSEWHERE = (
     Code.CANARY_FAILED,
     Code.SILENCE,
     Code.BACKUP_OLD,
+    Code.NOT_CHECKED,
 )
+
+
+# What a person needs to tick what Admit cannot see.
+TICKS = ("integrations.change_integration", "integrations.change_marketplace")
 
 
 def show(request: HttpRequest) -> TemplateResponse:
     sites = list(Integration.objects.order_by("name"))
     accounts = list(Marketplace.objects.order_by("name"))
     tasks = overview_checklist.tasks(sites, accounts)
+    path = overview_checklist.path(tasks)
     days = dashboard.actions_by_day()
     in_line = backlog.in_line()
     kept = promise.promise(nothing := promise.unfulfilled())
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
     problems = finding.lasting(codes=ELSEWHERE)
-    little = _little_room(problems)
     facts = _facts(
         sites,
         problems,
-        little_room=[each.what for each in little],
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=len(missing),
         to_set_up=sum(not task.done for task in tasks),
     )
+    # While nothing came and nothing was done, there is nothing to look at beside what to set up.
+    has_begun = path is None or Delivery.objects.exists() or any(day.total for day in days)
+    only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     return render(
         request,
         "admin/index.html",
         title="Overview",
         facts=facts,
-        disks=[each.sentence() for each in little],
-        headline=_headline(facts, kept),
-        problems=[(each.kind.title, sentences.sentence(each)) for each in problems],
-        tasks=tasks if facts.to_set_up else [],
+        headline=_headline(facts, kept) if has_begun or not only_path else None,
+        path=path,
+        may_tick=request.user.has_perms(TICKS),
+        has_begun=has_begun,
+        problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, days, in_line),
-        bars=_bars(days),
+        chart=overview_chart.draw(days),
         days=days,
-        sites=_shown(sites),
-        with_catalog=app_registry.with_catalog(),
+        **_integrations(sites),
         attention=_told(dashboard.needing_somebody()),
         nothing_given=dashboard.unfulfilled_products(nothing),
         missing=missing,
         unread=dashboard.unread(),
     )
+
+
+def _integrations(sites: list[Integration]) -> dict[str, Any]:
+    shown = _shown(sites)
+    return {
+        "sites": shown,
+        "sites_need": any(health or until for _, health, until in shown),
+        "with_catalog": app_registry.with_catalog(),
+    }
 
 
 def _figures(
@@ -91,19 +105,13 @@ def _figures(
     return {
         "events": dashboard.format_count(came.events),
         "events_note": overview_headline.events_note(came),
-        "done": dashboard.format_count(sum(day.done for day in days)),
+        "done": dashboard.format_count(days[-1].done),
         "share": _share(days),
         "failed": dashboard.format_count(facts.failed),
         "held": dashboard.format_count(facts.held),
         "waiting": dashboard.format_count(in_line.waiting),
         "waiting_note": overview_headline.waiting_note(in_line, silent=facts.silent),
     }
-
-
-def _little_room(problems: list[Problem]) -> list[disk.Disk]:
-    """The disks with little room that are no problem of their own yet."""
-    low = {each.subject for each in problems if each.code is Code.DISK_LOW}
-    return [each for each in disk.disks() if each.sentence() and str(each.folder) not in low]
 
 
 def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview_headline.Headline:
@@ -128,7 +136,6 @@ def _facts(
     sites: list[Integration],
     problems: list[Problem],
     *,
-    little_room: list[str],
     not_in: int,
     waiting_for_off: int,
     never_sent: int,
@@ -148,7 +155,6 @@ def _facts(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
         problems=tuple(dict.fromkeys(each.kind.title for each in problems)),
-        little_room=little_room,
         history=history.sentence(unread) if unread else "",
         stranded=0 if unread else dashboard.stranded(),
         failed=dashboard.failed(),
@@ -201,20 +207,3 @@ def _health(site: Integration) -> str:
         return site.connection_message
     warning = credentials.expiry_warning(site, timezone.localdate())
     return warning or trouble(site)
-
-
-def _bars(days: list[dashboard.DayTotals]) -> list[dict[str, Any]]:
-    """Where each part of each bar stands, in the units of the picture."""
-    most = max((day.total for day in days), default=0) or 1
-    bars = []
-    for i, day in enumerate(days):
-        top = float(HEIGHT)
-        parts = []
-        for kind, number in (("good", day.done), ("wait", day.other), ("bad", day.failed)):
-            height = round(number / most * (HEIGHT - 10), 1)
-            if number:
-                height = max(height, 2.0)
-                top -= height
-                parts.append({"kind": kind, "y": round(top, 1), "height": height})
-        bars.append({"x": GAP + i * (BAR + GAP), "parts": parts, "day": day})
-    return bars

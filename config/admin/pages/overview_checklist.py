@@ -1,6 +1,7 @@
 """The overview's checklist: what is left to set up, and where that is done."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -8,6 +9,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from config.admin.parts.badges import brief
+from config.admin.parts.buttons import address
 from events.models import Delivery
 from events.reports import (
     backfill,
@@ -25,11 +27,39 @@ NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A line of the checklist; `url` is the very place where it is done."""
+    """A line of the checklist; `url` is the very place where it is done.
+
+    `how` says more while it is the next one, with `button` below. What Admit cannot see is ticked
+    by the person: `ticked` is what is said by that, and `tick` where it is posted.
+    """
 
     text: str
     done: bool
     url: str
+    button: str
+    how: str = ""
+    ticked: str = ""
+    tick: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """What is left to set up, one step at a time; `later` are (number, what comes after that)."""
+
+    done: Sequence[Task]
+    number: int
+    total: int
+    now: Task
+    later: Sequence[tuple[int, Task]]
+
+
+def path(tasks: Sequence[Task]) -> Path | None:
+    """The way through these, from the first that is not done; None where all are."""
+    left = [(number, task) for number, task in enumerate(tasks, 1) if not task.done]
+    if not left:
+        return None
+    (number, now), *later = left
+    return Path([task for task in tasks if task.done], number, len(tasks), now, later)
 
 
 def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
@@ -45,31 +75,62 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
     giving = actions.giving_access()
     rules = Rule.objects.filter(enabled=True)
     return [
-        Task("Thinkific connected", connected, first),
-        Task(
-            "Welcome Emails on in Thinkific: Support Your Students > Notifications (you tick it)",
-            bool(schools) and all(site.welcome_emails_on for site in schools),
-            first,
-        ),
+        Task("Thinkific connected", connected, first, "Connect Thinkific"),
+        _welcome_emails(schools, first),
         private(connected),
-        Task("SamCart knows the address, and sent something", Delivery.objects.exists(), samcart),
+        Task(
+            "SamCart knows the address, and sent something",
+            Delivery.objects.exists(),
+            samcart,
+            "See the address and where to enter it",
+        ),
         Task(
             "A rule that enrolls",
             rules.filter(action__in=giving).exists(),
             reverse("admin:new-rule"),
+            "New rule",
         ),
-        Task(*pairs()),
+        pairs(),
         Task(
             "A test order came through to Thinkific",
             dashboard.an_order_got_through(),
             reverse("admin:events_eventlog_changelist"),
+            "Watch the log",
+            how="Place a Sandbox order in SamCart with an e-mail address that is not your own in "
+            "Thinkific. It enrolls a real student.",
         ),
-        Task(
-            "SamCart's own Thinkific rules are off (you tick it)",
-            bool(accounts) and all(account.own_rules_off for account in accounts),
-            f"{samcart}#own-rules",
-        ),
+        _own_rules(accounts, f"{samcart}#own-rules"),
     ]
+
+
+def _welcome_emails(schools: list[Integration], url: str) -> Task:
+    left = [site for site in schools if not site.welcome_emails_on]
+    which = f" of {brief(left[0])}" if len(schools) > 1 and left else ""
+    return Task(
+        "Welcome Emails on in Thinkific (you tick it)",
+        bool(schools) and not left,
+        url,
+        "See where",
+        how=f"In Thinkific open Support Your Students > Notifications, and turn on the Welcome "
+        f"Emails{which}: they tell a new student how to sign in.",
+        ticked=f"The Welcome Emails{which} are on",
+        tick=address(left[0], "note_welcome_emails") if left else "",
+    )
+
+
+def _own_rules(accounts: list[Marketplace], url: str) -> Task:
+    left = [account for account in accounts if not account.own_rules_off]
+    which = f" of {brief(left[0])}" if len(accounts) > 1 and left else ""
+    return Task(
+        "SamCart's own Thinkific rules are off (you tick it)",
+        bool(accounts) and not left,
+        url,
+        "See which",
+        how="If Thinkific is connected inside SamCart too, delete SamCart's rules for it: under "
+        "Integrations of each product, and under Global Rules.",
+        ticked=f"SamCart's own Thinkific rules{which} are off",
+        tick=reverse("admin:samcart-own-rules", args=[left[0].pk]) if left else "",
+    )
 
 
 def private(connected: bool) -> Task:
@@ -82,7 +143,7 @@ def private(connected: bool) -> Task:
         named = ", ".join(brief(name) for name in names[:NAMED])
         text += f" (not yet: {named}{' and more' if len(names) > NAMED else ''})"
     where = f"{reverse('admin:help')}#cancel"
-    return Task(text, connected and not names, where)
+    return Task(text, connected and not names, where, "See how to make them Private")
 
 
 def _sold() -> Q:
@@ -96,7 +157,7 @@ def _sold() -> Q:
     return wanted & Q(kind=Destination.Kind.COURSE)
 
 
-def pairs() -> tuple[str, bool, str]:
+def pairs() -> Task:
     """Whether rules that give access have rules that end and restore it; names the first missing.
 
     By the same `pairing.holes` as the hint on a product's page, to which it leads.
@@ -113,7 +174,7 @@ def pairs() -> tuple[str, bool, str]:
             own[rule.product_id].append(rule)
     for rules in everywhere.values():
         if found := _global_hole(rules):
-            return f"{text} ({found[0]})", False, found[1]
+            return Task(f"{text} ({found[0]})", False, found[1], "Add them")
     products = Product.objects.filter(pk__in=own).order_by("name", "pk")
 
     def holes(product: Product, *, subscription: bool) -> list[Trigger]:
@@ -127,13 +188,14 @@ def pairs() -> tuple[str, bool, str]:
         if missing := holes(product, subscription=product.pk in sold):
             named = ", ".join(trigger.label for trigger in missing)
             page = reverse("admin:integrations_product_change", args=[product.pk])
-            return f"{text} (not yet for {brief(product)}: {named})", False, page
+            text = f"{text} (not yet for {brief(product)}: {named})"
+            return Task(text, False, page, "Add them")
     giving = any(
         backfill.gives_now(rule)
         for rules in (*own.values(), *everywhere.values())
         for rule in rules
     )
-    return text, giving, reverse("admin:integrations_product_changelist")
+    return Task(text, giving, reverse("admin:integrations_product_changelist"), "See the products")
 
 
 def _global_hole(rules: list[Rule]) -> tuple[str, str] | None:

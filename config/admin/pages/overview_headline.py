@@ -22,7 +22,6 @@ class Facts:
     unsigned: Sequence[str] = ()  # receivers that are on and whose secret cannot be opened
     unreachable: Sequence[str] = ()  # integrations that are on and do not answer
     problems: Sequence[str] = ()  # titles of what else is wrong with the installation
-    little_room: Sequence[str] = ()  # what is on disks with little room
     stranded: int = 0  # students
     failed: int = 0
     held: int = 0
@@ -32,6 +31,13 @@ class Facts:
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
     to_set_up: int = 0  # lines of the checklist
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether the section of actions and events that need a person has anything in it."""
+        return bool(
+            self.history or self.stranded or self.failed or self.held or self.not_understood
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +116,6 @@ def _others(facts: Facts) -> list[tuple[object, str, str]]:
     """What may wait for a while, in the same form."""
     return [
         (facts.history, facts.history, "attention"),
-        (
-            facts.little_room,
-            f"Little room is left on the disk of {_names(facts.little_room)}.",
-            "disks",
-        ),
         (facts.held, f"{_count(facts.held, 'action')} held for you.", "attention"),
         (
             facts.waiting_for_off,

@@ -105,7 +105,6 @@ class People(ListAdmin):
     fields = ("name", "email", "role")
     list_title = "People"
     one, many = "person", "people"
-    intro = "Who may sign in, and what each may do. Admit sends no e-mail: you pass the link on."
     empty = "Nobody."
     add_label = "New person"
     list_display = ("shown_name", "shown_email", "role", "last_sign_in", "by_code", "state")
@@ -125,6 +124,14 @@ class People(ListAdmin):
             confirm=lambda _: NO_FACTOR_LEFT,
         ),
     )
+
+    @property
+    def intro(self) -> SafeString:  # type: ignore[override]
+        return format_html(
+            "Who may sign in, and as what. Admit sends no e-mail: you pass the link on. "
+            '<a href="{}">What each role may do</a>',
+            reverse("admin:auth_group_changelist"),
+        )
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return allowed(request, SUPERUSER)

@@ -37,6 +37,7 @@ FIRST_REFUSAL: dict[int, dict[str, str]] = {
         f"{WHERE}.",
     },
 }
+KEY_REFUSED = f"This key is refused. Enter the one that Thinkific shows, {WHERE}."
 OTHER_SITE = "Another school: make a new integration for it. Its rules would not fit this one."
 
 
@@ -106,9 +107,13 @@ class ThinkificForm(forms.ModelForm):
         )
 
     def mark_refusal(self) -> None:
-        """Mark what was refused at the first connect; a site that was read once is not wrong."""
+        """Mark what was refused: of a site that was read once, only its key can be wrong."""
         here = self.instance
-        if self.is_bound or not here.pk or self.site_is_settled:
+        if self.is_bound or not here.pk:
+            return
+        if self.site_is_settled:
+            if here.connection == Integration.Connection.REFUSED:
+                self.errors["secret"] = self.error_class([KEY_REFUSED])
             return
         for name, text in FIRST_REFUSAL.get(here.last_status() or 0, {}).items():
             self.errors[name] = self.error_class([text])

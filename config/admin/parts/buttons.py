@@ -125,15 +125,17 @@ class Buttons(admin.ModelAdmin):
     def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Each a form of its own, for a page that has no other around it.
 
-        Where they are many, the first ones stand there and a menu holds the others.
+        Where they are many, the first ones stand there and a menu holds the others. A primary link
+        is the first.
         """
         on_page = (button for button in self.buttons if button.on_page)
         shown = self._shown(request, thing, on_page)
-        every = [_form(request, thing, button) for button in shown if not button.last]
-        every += [
-            format_html('<a href="{}" class="button {}">{}</a>', *link)
-            for link in self.page_links(request, thing)
-        ]
+        links = sorted(self.page_links(request, thing), key=lambda link: link[1] != "primary")
+        number = sum(style == "primary" for _, style, _ in links)
+        ways = [format_html('<a href="{}" class="button {}">{}</a>', *link) for link in links]
+        every = ways[:number]
+        every += [_form(request, thing, button) for button in shown if not button.last]
+        every += ways[number:]
         every += [_form(request, thing, button) for button in shown if button.last]
         if len(every) <= MOST_BUTTONS:
             return format_html_join(" ", "{}", ((each,) for each in every))

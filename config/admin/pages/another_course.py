@@ -1,0 +1,162 @@
+"""Another course or bundle in place of one that is gone: for its rules and what failed by it."""
+
+from collections import Counter
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.menu import allowed
+from config.admin.pages import many
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_ids, row_in
+from events.execution import gone_destinations, retry_by_hand
+from events.models import RuleRun
+from events.reports.many import AT_ONCE
+from integrations.models import Destination
+from rules import changing
+from rules.models import Rule
+
+EDITS, RETRIES = "rules.change_rule", "events.retry_rulerun"
+MOST = 50
+
+
+@dataclass(slots=True)
+class Form:
+    """What was posted: the ticked rules, and the other course; `error` says what is missing."""
+
+    rules: list[Rule]
+    chosen: Destination | None
+    turn_on: bool
+    error: str = ""
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The rules and failed actions of a course that is gone, and which course they get instead."""
+    asked = request.POST if request.method == "POST" else request.GET
+    gone = _gone(asked.get("course"), asked.get("action"))
+    if gone is None:
+        messages.info(request, "This course or bundle is there again. What failed can be retried.")
+        failed = f"{reverse('admin:events_rulerun_changelist')}?status__exact=failed"
+        return HttpResponseRedirect(way_back(request) or failed)
+    rules = list(_rules(gone))
+    failed_runs = _failed(request, gone, rules)
+    form = Form(rules, None, not any(rule.enabled for rule in rules))
+    if request.method == "POST":
+        form = _save(request, gone, rules)
+        if not form.error:
+            return _retry(request, form, failed_runs)
+    return _page(request, gone, rules, form, failed_runs)
+
+
+def address(run: RuleRun, *, back: str = "") -> str:
+    """Of this page, for the course that this action could not give."""
+    asked = {"action": run.pk} | ({BACK: back} if back else {})
+    return f"{reverse('admin:another-course')}?{urlencode(asked)}"
+
+
+def label(run: RuleRun) -> str:
+    """ "Choose another course and retry the 7 that failed by it" """
+    gone = gone_destinations.given_by(run).first()
+    failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
+    number = failed.order_by()[:AT_ONCE].count()
+    what = f"Choose another {run.spec.target}"
+    return f"{what} and retry the {number:,} that failed by it" if number > 1 else what
+
+
+def _gone(course: object, action: object) -> Destination | None:
+    """What the address names, by itself or by an action; None where that is not gone."""
+    lost = Destination.objects.filter(gone_at__isnull=False).select_related("integration")
+    if run := row_in(RuleRun.objects.all(), action):
+        return gone_destinations.given_by(run).filter(pk__in=lost).first()
+    return row_in(lost, course)
+
+
+def _rules(gone: Destination) -> QuerySet[Rule]:
+    return gone.rules.select_related("product", "integration", "destination").order_by("pk")
+
+
+def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[RuleRun]:
+    """What failed by it and can be retried by this person."""
+    if not allowed(request, RETRIES):
+        return []
+    runs = gone_destinations.failed_by(gone).filter(rule__isnull=False)
+    # Where no rule uses it any more, what failed gets what its rule gives now.
+    runs = runs.filter(rule__in=rules) if rules else runs
+    return list(runs.order_by("received_at", "pk")[:AT_ONCE])
+
+
+def _others(gone: Destination) -> QuerySet[Destination]:
+    same = Destination.objects.filter(integration=gone.integration_id, kind=gone.kind)
+    return same.filter(gone_at=None).order_by("name", "pk")
+
+
+def _save(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
+    """Change the rules as was posted; where that cannot be, the form has the error."""
+    ticked = set(row_ids(request.POST.getlist("rule")))
+    form = Form(
+        [rule for rule in rules if rule.pk in ticked],
+        row_in(_others(gone), request.POST.get("destination")),
+        "turn_on" in request.POST,
+    )
+    if not form.rules:
+        form.error = "Tick at least one rule."
+    elif form.chosen is None:
+        form.error = f"Choose the {gone.kind} to give instead."
+    else:
+        try:
+            changing.give_instead(form.rules, form.chosen, on=form.turn_on)
+        except ValidationError as error:
+            form.error = " ".join(error.messages)
+    return form
+
+
+def _retry(request: HttpRequest, form: Form, failed: list[RuleRun]) -> HttpResponse:
+    assert form.chosen is not None
+    number, chosen = len(form.rules), brief(form.chosen.name)
+    changed = "1 rule uses" if number == 1 else f"{number} rules use"
+    text = f"{changed} {chosen} from now on."
+    back = way_back(request)
+    mine = {rule.pk for rule in form.rules}
+    runs = RuleRun.objects.filter(pk__in=[run.pk for run in failed if run.rule_id in mine])
+    if not runs:
+        messages.success(request, text)
+        page = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={form.chosen.pk}"
+        return HttpResponseRedirect(back or page)
+    batch = many.begin(request, f"Retry with {chosen}")
+    queued, left = retry_by_hand.retry(runs.order_by("received_at", "pk"), batch=batch)
+    sentence = f"{text} {retry_by_hand.retried_sentence(queued, left)}"
+    return many.done(request, batch, left, sentence, back)
+
+
+def _page(
+    request: HttpRequest, gone: Destination, rules: list[Rule], form: Form, failed: list[RuleRun]
+) -> HttpResponse:
+    word = request.GET.get("q", "").strip()
+    found = list(_others(gone).filter(name__icontains=word)[: MOST + 1])
+    of_rule = Counter(run.rule_id for run in failed)
+    return render(
+        request,
+        "admin/another_course.html",
+        title=f"Another {gone.kind} in place of {brief(gone.name)}",
+        gone=gone,
+        rules=[(rule, rule in form.rules, of_rule[rule.pk]) for rule in rules],
+        off=[rule for rule in rules if not rule.enabled],
+        form=form,
+        number=len(failed),
+        failed=",".join(str(run.pk) for run in failed),
+        shown=found[:MOST],
+        more=len(found) > MOST,
+        most=MOST,
+        q=word,
+        back=way_back(request),
+    )
+
+
+PAGES = [Page("another-course/", "another-course", show, EDITS)]

@@ -1,0 +1,96 @@
+"""The overview's chart: succeeded and failed actions by day, as places in a picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from events.reports.dashboard import DayTotals
+
+# In units of the picture: the room for the numbers on the left, the plot, and the bars in it.
+LEFT, TOP, HEIGHT = 64, 12, 150
+STEP, WIDTH = 44, 28
+LINES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One kind of actions of a day: `top` is where it begins."""
+
+    kind: str
+    top: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day at its place: `x` of its bars, `middle` of its date; the month stands where it is new.
+
+    On a narrow screen only the `main` dates have room.
+    """
+
+    day: date
+    x: int
+    middle: int
+    bars: Sequence[Bar]
+    says: str
+    new_month: bool
+    main: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """`lines` are (y, number), the lowest first."""
+
+    lines: Sequence[tuple[float, int]]
+    days: Sequence[Day]
+    left: int
+    width: int
+    bottom: int
+
+
+def gridlines(most: int) -> list[int]:
+    """Round numbers from 0 to at least `most`: at most five of them, steps of 1, 2 or 5 by tens."""
+    size = 1
+    while True:
+        for step in (size, 2 * size, 5 * size):
+            if step * LINES >= most:
+                lines = -(-most // step) or 1
+                return [step * number for number in range(lines + 1)]
+        size *= 10
+
+
+def draw(totals: Sequence[DayTotals]) -> Chart:
+    """The chart of these days, the oldest first."""
+    numbers = gridlines(max((day.done + day.failed for day in totals), default=0))
+    scale = HEIGHT / numbers[-1]
+    bottom = TOP + HEIGHT
+    return Chart(
+        lines=[(round(bottom - number * scale, 1), number) for number in numbers],
+        days=[_day(i, totals, scale) for i in range(len(totals))],
+        left=LEFT,
+        width=LEFT + STEP * len(totals),
+        bottom=bottom,
+    )
+
+
+def _day(i: int, totals: Sequence[DayTotals], scale: float) -> Day:
+    day = totals[i]
+    x = LEFT + i * STEP + (STEP - WIDTH) // 2
+    top = float(TOP + HEIGHT)
+    bars = []
+    for kind, number in (("good", day.done), ("bad", day.failed)):
+        if number:
+            # What happened is seen, however little it is beside the others.
+            height = max(round(number * scale, 1), 2.0)
+            top = round(top - height, 1)
+            bars.append(Bar(kind, top, height))
+    new_month = i == 0 or day.day.day == 1
+    return Day(
+        day.day,
+        x,
+        x + WIDTH // 2,
+        bars,
+        says=f"{day.day:%-d %B}: {day.done:,} succeeded, {day.failed:,} failed",
+        new_month=new_month,
+        main=(len(totals) - 1 - i) % 3 == 0,
+    )
