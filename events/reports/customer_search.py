@@ -88,7 +88,10 @@ def _events(pks: list[int]) -> list[EventLog]:
 def _unseen() -> Unseen:
     """What was received and could not be searched, on this machine's disk as well."""
     new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()[:COMPARED].count()
-    spooled = spool.counts()["waiting"] or 0
+    try:
+        spooled = spool.files()["waiting"]
+    except OSError:
+        spooled = 0
     unreadable = EventLog.objects.filter(
         status=EventLog.Status.UNREADABLE, dealt_with_at=None
     ).order_by()
