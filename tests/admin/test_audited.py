@@ -301,6 +301,10 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "samcart-add": (Act.ACCOUNT_ADDED, lambda here: here.post("samcart-add", name="Another")),
     "samcart-delete": (Act.ACCOUNT_DELETED, _account("samcart-delete")),
     "coverage": (Act.RULE_ADDED, _coverage),
+    **{
+        f"csv-{name}": (Act.LIST_DOWNLOADED, lambda here, name=name: here.post(f"csv-{name}"))
+        for name in ("log", "actions", "customers", "coverage")
+    },
     "help": SHOWS,
     "new-rule": (Act.RULE_ADDED, _new_rule),
     "new-rule-added": SHOWS,

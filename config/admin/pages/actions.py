@@ -37,6 +37,7 @@ Status = RuleRun.Status
 class ActionAdmin(ReadOnly):
     list_title = "Actions"
     one, many = "action", "actions"
+    csv = "admin:csv-actions"
     list_display = ("what", "who", "result", "happened")
     list_display_links = ("what",)
     list_filter = (StatusFilter, IntegrationFilter, "action", ReceivedFilter)

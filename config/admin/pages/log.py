@@ -58,6 +58,7 @@ class EventList(ChangeList):
 class LogAdmin(ReadOnly):
     list_title = "Log"
     one, many = "event", "events"
+    csv = "admin:csv-log"
     list_display = ("what", "who", "sold", "result", "done")
     list_display_links = ("what",)
     list_filter = (ResultFilter, TriggerFilter, ProductFilter, SiteFilter, ReceivedFilter)

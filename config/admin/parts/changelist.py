@@ -62,6 +62,8 @@ class ListAdmin(Buttons):
     also_asked: tuple[str, ...] = ()
     # What its rows are called in "1 event", "20 events"; the model's own names when empty.
     one, many = "", ""
+    # The name of the page that gives the list as a CSV file.
+    csv = ""
 
     def get_paginator(
         self,
