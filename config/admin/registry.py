@@ -26,6 +26,7 @@ from config.admin.pages import (
     queue,
     rules,
     samcart,
+    search,
     second_factor,
     sessions,
     simulate,
@@ -35,6 +36,7 @@ from config.admin.parts.page import Page
 PAGES: list[Page] = [
     *samcart.PAGES,
     *help.PAGES,
+    *search.PAGES,
     *new_rule.PAGES,
     *backfill.PAGES,
     *many.PAGES,

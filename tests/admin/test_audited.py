@@ -306,6 +306,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
         for name in ("log", "actions", "customers", "coverage")
     },
     "help": SHOWS,
+    "search": SHOWS,
     "new-rule": (Act.RULE_ADDED, _new_rule),
     "new-rule-added": SHOWS,
     "new-rule-refresh": READS,

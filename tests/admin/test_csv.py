@@ -44,13 +44,14 @@ def test_a_cell_that_begins_a_formula_is_disarmed(sign):
 def test_the_log_is_downloaded_whole_as_filtered(manager):
     shop = shops.build()
     for number in range(12):
-        shop.sell(changed("10_product", order__id=2000 + number, customer__first_name="=cmd()"))
+        shop.sell(changed("10_product", order__id=2000 + number))
     shop.sell("20_product", minutes=1)
+    Customer.objects.update(first_name="=cmd()")
     lines = download(manager, "log", "trigger__exact=product_purchased")
     assert len(lines) == 12
     assert {line["Event"] for line in lines} == {"Product Purchased"}
     assert {line["Order"] for line in lines} == {str(2000 + number) for number in range(12)}
-    assert {line["Name"] for line in lines} == {"x"}
+    assert {line["Name"] for line in lines} == {"'=cmd() Example"}
     entry = AuditEntry.objects.latest("pk")
     assert entry.act == "list_downloaded"
     assert entry.after == {"rows": 12, "filter": {"trigger__exact": "product_purchased"}}

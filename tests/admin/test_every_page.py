@@ -63,6 +63,8 @@ PAGES = [
     "/admin/coverage/",
     "/admin/coverage/?q=nobody-has-this",
     "/admin/help/",
+    "/admin/search/?q=nobody-has-this",
+    "/admin/search/?q=course",
     "/admin/events/eventlog/",
     "/admin/events/eventlog/?q=nobody-has-this",
     "/admin/events/eventlog/{event:done}/change/",

@@ -52,6 +52,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "csv-customers": SETS_UP,
     "csv-coverage": SETS_UP,
     "help": EVERYBODY | {STAFF},
+    "search": EVERYBODY | {STAFF},
     "new-rule": SETS_UP,
     "new-rule-added": SETS_UP,
     "new-rule-refresh": SETS_UP,
