@@ -2,6 +2,7 @@
 
 from config.admin import unregistered
 from config.admin.pages import (
+    account,
     actions,
     alerts,
     backfill,
@@ -47,6 +48,7 @@ PAGES: list[Page] = [
     *simulate.PAGES,
     *compare.PAGES,
     *queue.PAGES,
+    *account.PAGES,
     *sessions.PAGES,
     *second_factor.PAGES,
     *alerts.PAGES,

@@ -327,6 +327,10 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
         _rerun(lambda here: here.post("many-rerun", chosen=here.event.pk)),
     ),
     "erase-person": ERASES,
+    "account": (
+        Act.PERSON_CHANGED,
+        lambda here: here.post("account", time_zone="Europe/Berlin"),
+    ),
     "second-factor": SHOWS,
     "second-factor-new-codes": BY_CODE,
     "second-factor-remove": BY_CODE,

@@ -107,6 +107,7 @@ PAGES = [
     "/admin/auth/group/add/",
     "/admin/auth/group/{group}/change/",
     "/admin/auth/group/{group}/delete/",
+    "/admin/account/",
     "/admin/sessions/",
     "/admin/people/{user}/sessions/",
     "/admin/second-factor/",

@@ -72,6 +72,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "many-rerun": HELPS,
     "batch": EVERYBODY,
     "queue": ALONE,
+    "account": EVERYBODY | {STAFF},
     "sessions": EVERYBODY | {STAFF},
     "person-sessions": ALONE,
     "second-factor": EVERYBODY | {STAFF},
