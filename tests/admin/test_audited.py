@@ -327,6 +327,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
         _rerun(lambda here: here.post("many-rerun", chosen=here.event.pk)),
     ),
     "erase-person": ERASES,
+    "letter": (Act.LETTER_CHANGED, lambda here: here.post("letter", text="Hi {first name}")),
     "account": (
         Act.PERSON_CHANGED,
         lambda here: here.post("account", time_zone="Europe/Berlin"),

@@ -87,6 +87,7 @@ PAGES = [
     "/admin/move-access/?customer={customer}",
     "/admin/add-note/?customer={customer}",
     "/admin/erase-person/?customer={customer}",
+    "/admin/letter/",
     "/admin/enter-order/",
     "/admin/enter-order/?customer={customer}",
     "/admin/simulate/",

@@ -63,6 +63,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "enter-order": HELPS,
     "add-note": HELPS,
     "erase-person": SETS_UP,
+    "letter": SETS_UP,
     "simulate": HELPS,
     "compare": EVERYBODY,
     "compare-start": HELPS,
