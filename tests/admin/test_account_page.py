@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
@@ -20,7 +21,8 @@ ACCOUNT = "admin:account"
 
 def title_of_first_time(client) -> str:
     page = client.get(reverse("admin:events_eventlog_changelist")).content.decode()
-    return re.findall(r'<time datetime="[^"]*" title="([^"]*)"', page)[0]
+    found: list[str] = re.findall(r'<time datetime="[^"]*" title="([^"]*)"', page)
+    return found[0]
 
 
 def test_times_are_shown_in_the_zone_of_the_person_and_say_it_on_hover():
@@ -59,8 +61,13 @@ def test_a_zone_that_this_machine_does_not_know_any_more_breaks_no_page():
 def test_what_a_form_means_is_a_day_of_the_settings():
     someone = person(roles.SUPPORT)
     Preference.objects.create(user=someone, time_zone="Asia/Tokyo")
-    seen = []
-    answer = use_time_zone(lambda request: seen.append(timezone.get_current_timezone_name()))
+    seen: list[str] = []
+
+    def look(request: HttpRequest) -> HttpResponse:
+        seen.append(timezone.get_current_timezone_name())
+        return HttpResponse()
+
+    answer = use_time_zone(look)
     for method in ("get", "post"):
         request = getattr(RequestFactory(), method)("/admin/")
         request.user = someone

@@ -302,7 +302,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "samcart-delete": (Act.ACCOUNT_DELETED, _account("samcart-delete")),
     "coverage": (Act.RULE_ADDED, _coverage),
     **{
-        f"csv-{name}": (Act.LIST_DOWNLOADED, lambda here, name=name: here.post(f"csv-{name}"))
+        f"csv-{name}": (Act.LIST_DOWNLOADED, partial(Place.post, page=f"csv-{name}"))
         for name in ("log", "actions", "customers", "coverage")
     },
     "help": SHOWS,
@@ -325,6 +325,14 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "many-rerun": (
         Act.EVENT_RERUN,
         _rerun(lambda here: here.post("many-rerun", chosen=here.event.pk)),
+    ),
+    "many-dismiss": (
+        Act.RUN_DISMISSED,
+        lambda here: here.post("many-dismiss", chosen=here.run.pk),
+    ),
+    "many-deal": (
+        Act.EVENT_DISMISSED,
+        lambda here: here.post("many-deal", chosen=_undone(here).pk),
     ),
     "erase-person": ERASES,
     "letter": (Act.LETTER_CHANGED, lambda here: here.post("letter", text="Hi {first name}")),

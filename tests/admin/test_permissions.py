@@ -71,6 +71,8 @@ MAY_OPEN: dict[str, set[str]] = {
     "many-retry": HELPS,
     "many-anyway": HELPS,
     "many-rerun": HELPS,
+    "many-dismiss": HELPS,
+    "many-deal": HELPS,
     "batch": EVERYBODY,
     "queue": ALONE,
     "account": EVERYBODY | {STAFF},

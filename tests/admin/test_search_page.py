@@ -26,9 +26,10 @@ def groups(client, term: str) -> list[str]:
 def shop(db):
     shop = shops.build()
     event = shop.sell(changed("10_product", order__id=4711))
-    event.product.name = "Drawing"
-    event.product.save()
-    shop.rule(product=event.product.external_id, destination__name="Drawing Faces")
+    product = shops.product_of(event)
+    product.name = "Drawing"
+    product.save()
+    shop.rule(product=product.external_id, destination__name="Drawing Faces")
     return shop
 
 

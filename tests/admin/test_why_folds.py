@@ -34,7 +34,7 @@ def test_a_rule_nearly_ran_when_it_is_off_or_for_the_same_product(why, same_prod
 @pytest.mark.parametrize("page", ["why", "simulate"])
 def test_what_does_not_concern_an_event_is_counted_and_folded(page):
     shop = shops.build()
-    number = shop.sell().product.external_id
+    number = shops.product_of(shop.sell()).external_id
     shop.rule("product_refunded", number, destination__name="Same Product")
     shop.rule("product_purchased", number, enabled=False, destination__name="Turned Off")
     shop.rule("product_purchased", number, destination__name="It Ran")

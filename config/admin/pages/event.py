@@ -92,7 +92,9 @@ def _why(event: EventLog) -> dict[str, Any]:
     """The rules that ran and those that nearly did, as `why`; all others, as `unconcerned`."""
     of_product = Rule.objects.filter(product=event.product_id).exclude(product=None)
     same = set(of_product.values_list("pk", flat=True)) if event.product_id else set()
-    ran, nearly, others = [], [], []
+    ran: list[dict[str, Any]] = []
+    nearly: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
     for (rule, _), (sentence, has_run, code) in zip(event.verdicts, event.sentences(), strict=True):
         why = Reason(code)
         row = {"rule": sentence, "ran": has_run, "reason": REASONS[why]}

@@ -22,6 +22,11 @@ CHOOSE = [("", "Choose…")]
 BUTTONS_HEADING = mark_safe('<span class="visually-hidden">Buttons</span>')
 
 
+def takes_all(request: HttpRequest) -> bool:
+    """Whether a bulk action is for all that the list's filters find, on every page."""
+    return request.POST.get("select_across") == "1"
+
+
 class CappedPaginator(Paginator):
     """Counts to 1,000 rows past the page that is asked for, and then says "1,000+"."""
 
@@ -62,6 +67,9 @@ class ListAdmin(Buttons):
     also_asked: tuple[str, ...] = ()
     # What its rows are called in "1 event", "20 events"; the model's own names when empty.
     one, many = "", ""
+    # Whether its bulk actions also take all that fit, of every page; they go through config's
+    # look-first page, which takes them 1,000 at a time.
+    across = False
     # The name of the page that gives the list as a CSV file.
     csv = ""
 
@@ -132,6 +140,10 @@ class ListAdmin(Buttons):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
+        if self.across and takes_all(request) and ACTION_CHECKBOX_NAME not in request.POST:
+            # Django wants a tick, also where it then takes all rows instead.
+            request.POST = request.POST.copy()
+            request.POST[ACTION_CHECKBOX_NAME] = "0"
         if ERROR_FLAG in request.GET:
             text = (
                 "This list cannot be filtered as the address asked, so nothing is left out of it."
