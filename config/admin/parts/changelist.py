@@ -67,8 +67,7 @@ class ListAdmin(Buttons):
     also_asked: tuple[str, ...] = ()
     # What its rows are called in "1 event", "20 events"; the model's own names when empty.
     one, many = "", ""
-    # Whether its bulk actions also take all that fit, of every page; they go through config's
-    # look-first page, which takes them 1,000 at a time.
+    # Whether its bulk actions also take all that fit, of every page, by the look-first page.
     across = False
     # The name of the page that gives the list as a CSV file.
     csv = ""
@@ -142,8 +141,9 @@ class ListAdmin(Buttons):
     ) -> Any:
         if self.across and takes_all(request) and ACTION_CHECKBOX_NAME not in request.POST:
             # Django wants a tick, also where it then takes all rows instead.
-            request.POST = request.POST.copy()
-            request.POST[ACTION_CHECKBOX_NAME] = "0"
+            posted = request.POST.copy()
+            posted[ACTION_CHECKBOX_NAME] = "0"
+            request.POST = posted  # type: ignore[assignment]  # Django itself puts others there
         if ERROR_FLAG in request.GET:
             text = (
                 "This list cannot be filtered as the address asked, so nothing is left out of it."
