@@ -130,3 +130,10 @@ def test_what_was_removed_meanwhile_is_left_out():
         list(csv_file.in_chunks(EventLog.objects.all(), pks, lambda found: [["x"] for _ in found]))
         == []
     )
+
+
+def test_a_search_for_customers_is_downloaded_beyond_what_its_page_shows(manager):
+    for number in range(60):
+        factories.CustomerFactory.create(email=f"many{number}@example.com")
+    factories.CustomerFactory.create(email="other@example.com")
+    assert len(download(manager, "customers", "q=many")) == 60
