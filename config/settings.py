@@ -31,6 +31,8 @@ DEMO = env.flag("ADMIT_DEMO", default=False)
 PUBLIC_URL = env.web_address("PUBLIC_URL", default="http://127.0.0.1:8000")
 ALLOWED_HOSTS = [*env.words("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")]
 ALLOWED_HOSTS.append(urlsplit(PUBLIC_URL).hostname or "")
+# A form whose token does not fit gets a page in our frame.
+CSRF_FAILURE_VIEW = "config.admin.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", default="")
 if PUBLIC_URL.startswith("https://"):
     CSRF_TRUSTED_ORIGINS.append(PUBLIC_URL)

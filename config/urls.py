@@ -7,6 +7,11 @@ from django.views.generic import RedirectView
 from config import health, metrics
 from events.receiving.views import receive
 
+handler400 = "config.admin.errors.bad_request"
+handler403 = "config.admin.errors.forbidden"
+handler404 = "config.admin.errors.not_found"
+handler500 = "config.admin.errors.broken"
+
 urlpatterns = [
     # All five are answered before any routing, by events.receiving.views.receive_first and
     # config.health.answer_first; they stand here so that their addresses can be built by name.

@@ -23,6 +23,11 @@ class Entry:
     query: str = ""
     counts_failed: bool = False
 
+    @property
+    def icon(self) -> str:
+        """Its symbol in static/admit/icons.svg: the last word of the label."""
+        return self.label.split()[-1].lower()
+
 
 MENU: Sequence[tuple[str, Sequence[Entry]]] = (
     ("", (Entry("Overview", "admin:index", ""),)),
@@ -112,6 +117,7 @@ def _line(request: HttpRequest, entry: Entry) -> dict[str, Any]:
     )
     return {
         "label": entry.label,
+        "icon": entry.icon,
         "url": address + entry.query,
         "here": here,
         "failed": _failed() if entry.counts_failed else "",

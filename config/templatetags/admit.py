@@ -28,6 +28,9 @@ register.filter("outside", badges.outside)
 register.filter("rule_line", badges.rule_line)
 
 
+register.simple_tag(badges.icon, name="icon")
+
+
 @register.filter
 def legible(text: Any, longest: int = badges.LONGEST_TEXT) -> SafeString:
     """What a stranger sent, for a page; a <textarea>, where tags are not read, takes `as_text`."""

@@ -1,18 +1,23 @@
 """The frame of every page: menu, buttons, lists, badges, and what strangers sent."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 
 from config.admin import menu
+from config.admin.pages import overview
 from config.admin.parts import badges
 from config.admin.parts.buttons import go_back
 from config.admin.parts.changelist import CappedPaginator
@@ -22,7 +27,7 @@ from events.models import EventLog, RuleRun
 from integrations.models import Customer, Integration
 from rules.triggers import Trigger
 from tests.support import queued
-from tests.support.pages import person
+from tests.support.pages import person, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -192,6 +197,78 @@ def test_the_cells_of_a_card_tell_their_column_escaped():
 # Looks
 
 
+def shown(badge: str) -> tuple[str, ...]:
+    """The color and the text of a badge, whose icon is that of its color."""
+    found = re.fullmatch(
+        r'<span class="badge badge-(\w+)"><svg class="icon" aria-hidden="true">'
+        r'<use href="/static/admit/icons.svg#\1"></use></svg>(.*)</span>',
+        badge,
+    )
+    assert found
+    return found.groups()
+
+
+def test_every_place_and_state_has_an_icon():
+    drawn = set(
+        re.findall(r'<symbol id="(\w+)"', Path("config/static/admit/icons.svg").read_text())
+    )
+    places = {line.icon for _, lines in menu.MENU for line in lines}
+    assert drawn == places | {badges.GREEN, badges.AMBER, badges.RED, badges.GREY}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "title"),
+    [
+        ("/admin/nothing-here/", 404, "This page is not here"),
+        ("/admin/queue/", 403, "You may not open this page"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_the_frame_with_a_way_on(db, path, status, title):
+    answer = signed_in(roles.VIEWER).get(path)
+    assert answer.status_code == status
+    assert f"<h1>{title}</h1>" in answer.content.decode()
+    assert "Log out" in words(answer)
+    assert f'class="button primary" href="{reverse("admin:index")}"' in answer.content.decode()
+
+
+def test_strangers_get_the_same_without_the_menu(db):
+    answer = Client().get("/nothing-here/")
+    assert answer.status_code == 404
+    assert "Sign in" in words(answer)
+    assert "SamCart" not in words(answer)
+
+
+def test_a_form_that_was_open_for_too_long_is_refused_with_a_way_on(db):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(person(roles.MANAGER))
+    answer = client.post(reverse("admin:coverage"))
+    assert answer.status_code == 403
+    assert "Go back, load the page again and repeat what you did." in words(answer)
+
+
+def test_a_request_that_cannot_be_read_is_answered_in_the_frame(db):
+    client = signed_in(roles.MANAGER)
+    fields = {f"field{number}": "" for number in range(1001)}
+    answer = client.post(reverse("admin:coverage"), fields)
+    assert answer.status_code == 400
+    assert "Nothing was changed." in words(answer)
+
+
+def test_a_page_that_breaks_says_so_without_the_database(db, monkeypatch):
+    def breaks(request: HttpRequest) -> None:
+        raise RuntimeError
+
+    client = signed_in(roles.VIEWER)
+    client.raise_request_exception = False
+    monkeypatch.setattr(overview, "show", breaks)
+    with CaptureQueriesContext(connection) as asked:
+        answer = client.get(reverse("admin:index"))
+    assert answer.status_code == 500
+    assert "Something broke" in words(answer)
+    assert f"under {answer.headers['X-Request-ID']}" in words(answer)
+    assert "rulerun" not in str(asked.captured_queries)  # which the menu would ask
+
+
 def test_every_state_has_a_colour_and_a_word():
     assert set(badges.EVENT_COLORS) == set(EventLog.Status)
     assert set(badges.RUN_COLORS) == set(RuleRun.Status)
@@ -217,16 +294,14 @@ def test_a_paid_purchase_that_gave_nothing_is_never_grey(trigger, status, dealt,
         gave_nothing=status == "no_rule",
         dealt_with_at=moment if dealt else None,
     )
-    assert badges.event_badge(event) == '<span class="badge badge-{}">{}</span>'.format(*badge)
+    assert shown(badges.event_badge(event)) == badge
 
 
 @pytest.mark.parametrize("holes", [(), (Trigger.SUBSCRIPTION_CANCELED,)])
 def test_what_was_left_undone_for_want_of_a_rule_is_not_grey(holes):
     event = EventLog(trigger="subscription_canceled", status="no_rule", gave_nothing=True)
     badge = ("wait", "Rule missing") if holes else ("quiet", "No rule")
-    assert badges.event_badge(event, holes) == '<span class="badge badge-{}">{}</span>'.format(
-        *badge
-    )
+    assert shown(badges.event_badge(event, holes)) == badge
     # A receiver was told of it, which fills no hole; and what failed is told first.
     event.status = EventLog.Status.DONE
     assert ("Rule missing" in badges.event_badge(event, holes)) is bool(holes)
@@ -281,4 +356,4 @@ def test_signs_that_hide_or_turn_text_are_spelled_out():
     assert badges.legible("a\u202egnp.exe\x00\tb\n") == "a\\u202egnp.exe\\u0000\tb\n"
     assert badges.legible("x" * 20, 5) == "xxxxx…"
     assert len(badges.brief("word " * 500)) < 130
-    assert badges.badge("<b>", badges.RED) == '<span class="badge badge-bad">&lt;b&gt;</span>'
+    assert shown(badges.badge("<b>", badges.RED)) == ("bad", "&lt;b&gt;")

@@ -39,7 +39,7 @@ class CustomerAdmin(ReadOnly):
         Button(
             "ask_thinkific", "Check in Thinkific", "integrations.check_thinkificuser", in_row=False
         ),
-        Button("download_data", "Download all data", person_data.EXPORT, in_row=False),
+        Button("download_data", "Download all data", person_data.EXPORT, in_row=False, last=True),
     )
 
     def changelist_view(

@@ -84,7 +84,6 @@ class IntegrationAdmin(ListAdmin):
         Button(
             "send_test", "Send a test", "integrations.change_integration", fits=offers("send_test")
         ),
-        # Not in the row, which has no room for a fourth button.
         Button(
             "try_now",
             "Try now",
@@ -101,6 +100,8 @@ class IntegrationAdmin(ListAdmin):
             confirm=lambda _: OLD_ONE_ENDS,
         ),
     )
+
+    row_menu = True
 
     # The list
 

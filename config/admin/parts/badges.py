@@ -5,6 +5,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
@@ -53,9 +54,18 @@ CONNECTION_COLORS: dict[Integration.Connection, str] = {
 }
 
 
+def icon(name: str) -> SafeString:
+    """A drawing of static/admit/icons.svg; the words beside it say the same."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        static("admit/icons.svg"),
+        name,
+    )
+
+
 def badge(text: str, color: str) -> SafeString:
     """A small label; `color` is GREEN, AMBER, RED or GREY, and never says it alone."""
-    return format_html('<span class="badge badge-{}">{}</span>', color, text)
+    return format_html('<span class="badge badge-{}">{}{}</span>', color, icon(color), text)
 
 
 def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:

@@ -23,6 +23,8 @@ from config.admin.menu import allowed
 from config.admin.parts.badges import brief
 
 BACK = "back"
+# On a page; the others are behind a menu.
+MOST_BUTTONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Button:
     `fits` tells for which rows it stands there; posting it for another row does no harm,
     because the service behind it looks again. `on_page` and `in_row`: where it stands. `confirm`
     gives the sentences that a person reads before the button itself can be pressed; on pages only.
+    `last`: on pages it stands behind the links.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Button:
     on_page: bool = True
     in_row: bool = True
     confirm: Callable[[Any], str] | None = None
+    last: bool = False
 
 
 class Buttons(admin.ModelAdmin):
@@ -119,17 +123,27 @@ class Buttons(admin.ModelAdmin):
         return []
 
     def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
-        """Each a form of its own, for a page that has no other around it."""
+        """Each a form of its own, for a page that has no other around it.
+
+        Where they are many, the first ones stand there and a menu holds the others.
+        """
         on_page = (button for button in self.buttons if button.on_page)
-        presses = format_html_join(
-            " ",
-            "{}",
-            ((_form(request, thing, button),) for button in self._shown(request, thing, on_page)),
+        shown = self._shown(request, thing, on_page)
+        every = [_form(request, thing, button) for button in shown if not button.last]
+        every += [
+            format_html('<a href="{}" class="button {}">{}</a>', *link)
+            for link in self.page_links(request, thing)
+        ]
+        every += [_form(request, thing, button) for button in shown if button.last]
+        if len(every) <= MOST_BUTTONS:
+            return format_html_join(" ", "{}", ((each,) for each in every))
+        first, others = every[: MOST_BUTTONS - 1], every[MOST_BUTTONS - 1 :]
+        return format_html(
+            '{} <details class="row-menu"><summary class="button">More</summary>'
+            '<div class="sheet">{}</div></details>',
+            format_html_join(" ", "{}", ((each,) for each in first)),
+            format_html_join(" ", "{}", ((each,) for each in others)),
         )
-        links = format_html_join(
-            " ", '<a href="{}" class="button {}">{}</a>', self.page_links(request, thing)
-        )
-        return format_html("{} {}", presses, links)
 
     def _shown(self, request: HttpRequest, thing: Model, buttons: Iterable[Button]) -> list[Button]:
         # Whether one fits may cost a query, so only those that this place has are asked.

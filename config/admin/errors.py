@@ -1,0 +1,57 @@
+"""Pages for what cannot be shown: in the frame, with the reason and a way on."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from config.logging import of_request
+
+NOT_FOUND = (
+    "This page is not here",
+    "The address is wrong, or what it showed was deleted.",
+)
+FORBIDDEN = (
+    "You may not open this page",
+    "Your role does not include it. An owner can change your role under People.",
+)
+BAD = (
+    "The browser sent something that Admit cannot read",
+    "Nothing was changed. Go back, load the page again and repeat what you did.",
+)
+TOO_OLD = (
+    "Nothing was changed",
+    "The page was open for too long, you signed in again meanwhile, or this browser refuses "
+    "cookies. Go back, load the page again and repeat what you did.",
+)
+
+
+def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    return _page(request, 404, *NOT_FOUND)
+
+
+def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    return _page(request, 403, *FORBIDDEN)
+
+
+def bad_request(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    return _page(request, 400, *BAD)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """For a form whose token does not fit: Django's own page speaks to developers."""
+    return _page(request, 403, *TOO_OLD)
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    """What broke may be the database, so nothing is asked here."""
+    facts = of_request.get()()
+    return render(request, "500.html", {"number": facts.get("request_id")}, status=500)
+
+
+def _page(request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
+    """Strangers get the page without the menu."""
+    frame = admin.site.each_context(request)
+    context = frame | {"title": title, "sentence": sentence}
+    return render(request, "admin/error.html", context, status=status)
