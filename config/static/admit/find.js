@@ -7,8 +7,8 @@
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (typing(event.target) || document.querySelector("dialog[open]")) return;
-    const field = document.getElementById("find");
-    const keys = document.getElementById("keys");
+    const field = document.getElementById("find-all");
+    const keys = document.getElementById("find-keys");
     if (event.key === "/" && field) {
       event.preventDefault();
       field.focus();
