@@ -88,3 +88,13 @@ class RecoveryCode(models.Model):
 
     authenticator = models.ForeignKey(Authenticator, models.CASCADE, related_name="recovery_codes")
     digest = models.CharField(max_length=64)
+
+
+class Preference(models.Model):
+    """How a person who signs in wants the pages; "" is as the settings say."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
+    time_zone = models.CharField(max_length=60, blank=True)
+
+    def __str__(self) -> str:
+        return f"Preferences of {self.user}"

@@ -32,23 +32,26 @@ def exact(text: str) -> Customer | None:
     return Customer.objects.filter(email=email).first() if email else None
 
 
-def customers(text: str, *, most: int) -> list[Customer]:
+def customers(text: str, *, most: int, anywhere: bool = True) -> list[Customer]:
     """At most so many customers, by e-mail, for whom each word of the text begins a term.
 
-    If there are none, those whose terms contain each word anywhere; that reads all terms. So an
-    empty answer means that no customer's e-mail and names contain these words.
+    If there are none, `anywhere` finds those whose terms contain each word; that reads all terms.
+    So an empty answer means that no customer's e-mail and names contain these words.
     """
-    pks = owners(SearchTerm.objects.all(), "customer", text, most=most)
+    pks = owners(SearchTerm.objects.all(), "customer", text, most=most, anywhere=anywhere)
     return list(Customer.objects.filter(pk__in=pks).order_by("email"))
 
 
-def owners(terms: QuerySet[Any], owner: str, text: str, *, most: int) -> list[int]:
+def owners(
+    terms: QuerySet[Any], owner: str, text: str, *, most: int, anywhere: bool = True
+) -> list[int]:
     """The same for any table of terms: by number, whom they belong to by the field `owner`."""
     # The longest is mostly the rarest.
     found = sorted(words(text), key=len, reverse=True)
     if not found:
         return []
-    return _pks(terms, owner, found, begins, most) or _pks(terms, owner, found, _holds, most)
+    pks = _pks(terms, owner, found, begins, most)
+    return _pks(terms, owner, found, _holds, most) if anywhere and not pks else pks
 
 
 def begins(word: str) -> Q:

@@ -31,6 +31,15 @@ REASONS: dict[Reason, str] = {
 }
 
 
+# Only a switch, or how the event came, kept these from running.
+_CLOSE = {Reason.OFF, Reason.OTHER_LINE, Reason.NOT_SENT}
+
+
+def nearly_ran(why: Reason, *, same_product: bool) -> bool:
+    """Whether a rule that did not run is worth a look: it is off, or for this very product."""
+    return why in _CLOSE or (why is Reason.OTHER_TRIGGER and same_product)
+
+
 @dataclass(frozen=True, slots=True)
 class EventFacts:
     """What a rule looks at: the triggers an event fires (one, rarely two) and its product."""

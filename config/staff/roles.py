@@ -34,6 +34,8 @@ _HELPS = {
 }
 _ANSWERS_FOR_DATA = {
     "events.export_eventlog": "Download all data of a customer",
+    # Everybody's names and addresses at once.
+    "events.csv_eventlog": "Download lists as CSV files",
     "events.erase_eventlog": "Erase a customer's data for good",
 }
 _SETS_UP = {

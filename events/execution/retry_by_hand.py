@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import F, Q, Value
+from django.db.models import F, Value
 from django.db.models.functions import Concat, Now
 from django.utils import timezone
 
@@ -15,7 +15,7 @@ from events.deciding import revocations
 from events.execution import gone_destinations, messages
 from events.models import Batch, EventLog, RuleRun
 from events.models.event_status import refresh_event
-from events.models.runs import DELAYED, DISMISSED
+from events.models.runs import DISMISSED
 from integrations import audit
 from integrations.audit import Act
 
@@ -117,10 +117,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
     for run in runs:
         with transaction.atomic():
             lock()
-            open_runs = RuleRun.objects.filter(
-                Q(status__in=[Status.FAILED, Status.HELD]) | Q(status=Status.WAITING, code=DELAYED),
-                pk=run.pk,
-            )
+            open_runs = RuleRun.objects.dismissible().filter(pk=run.pk)
             dismissed = open_runs.update(
                 status=Status.SKIPPED,
                 code=DISMISSED,

@@ -174,6 +174,7 @@ class EventLog(models.Model):
             ("simulate_eventlog", "Can simulate"),
             ("export_eventlog", "Can download all data of a person"),
             ("erase_eventlog", "Can erase a person"),
+            ("csv_eventlog", "Can download lists"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["delivery", "line"], name="event_line_once"),

@@ -47,6 +47,11 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         delayed = Q(status=RuleRun.Status.WAITING, code=DELAYED)
         return self.filter(delayed | Q(status=RuleRun.Status.HELD, code=BRAKED))
 
+    def dismissible(self) -> "RuleRunQuerySet":
+        """What a person may end: failed or held runs, and endings that wait for their day."""
+        delayed = Q(status=RuleRun.Status.WAITING, code=DELAYED)
+        return self.filter(delayed | Q(status__in=[RuleRun.Status.FAILED, RuleRun.Status.HELD]))
+
     def with_customer(self) -> "RuleRunQuerySet":
         """Those that have the customer whom they need."""
         return self.filter(Q(customer__isnull=False) | Q(action__in=actions.passing_on()))

@@ -1,7 +1,7 @@
 """The API calls of runs, as they were, secrets masked."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from integrations.models import ApiCall
 
 # Of one run; one that was tried for three days made a few dozen.
 MAX_CALLS = 100
+BODIES = ("request_body", "response_body")
 
 
 def removed(run: RuleRun) -> str:
@@ -27,9 +28,19 @@ def removed(run: RuleRun) -> str:
 
 def of_runs(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:
     """{run's pk: its calls, oldest first}; at most a hundred for each run asked for."""
+    return _calls(list(runs))
+
+
+def _calls(runs: Sequence[RuleRun], without: Sequence[str] = ()) -> dict[int, list[ApiCall]]:
     asked = [run.pk for run in runs]
-    calls = ApiCall.objects.filter(run_id__in=asked).order_by("-pk")[: MAX_CALLS * len(asked)]
+    rows = ApiCall.objects.filter(run_id__in=asked).defer(*without)
+    calls = rows.order_by("-pk")[: MAX_CALLS * len(asked)]
     found: dict[int, list[ApiCall]] = defaultdict(list)
     for call in reversed(list(calls) if asked else []):
         found[call.run_id or 0].append(call)
     return found
+
+
+def in_short(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:
+    """The same without what was sent and answered word for word; of what is passed on, none."""
+    return _calls([run for run in runs if not run.spec.passes_on], without=BODIES)

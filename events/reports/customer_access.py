@@ -66,15 +66,15 @@ def describe(customer: Customer) -> AccessReport:
         lines = _nothing(why.called(customer), customer)
     # What is passed on is no matter of the customer's access, and so comes last.
     passed_on = [run for run in others if run.spec.passes_on and run.status in UNDECIDED]
-    return AccessReport(
-        (*lines, *map(why.besides, passed_on)),
-        replies.reply(
+    # A letter names days in the settings' time zone, whoever reads this page.
+    with timezone.override(None):
+        reply = replies.reply(
             customer,
             told,
             owed=[event for event in nothing if event.pk not in back],
             besides=dict.fromkeys(run.event for run in besides),
-        ),
-    )
+        )
+    return AccessReport((*lines, *map(why.besides, passed_on)), reply)
 
 
 def _without_target(customer: Customer) -> QuerySet[RuleRun]:

@@ -52,16 +52,16 @@ class Unseen:
     days: int
 
 
-def find(term: str) -> SearchResult:
-    """At most fifty of each; an exact e-mail or order number is the only result."""
+def find(term: str, *, most: int = MAX_RESULTS) -> SearchResult:
+    """At most so many of each; an exact e-mail or order number is the only result."""
     word = visible(term[:LONGEST])
     if not word:
         return SearchResult()
     meant = search.exact(word)
-    events = [] if meant else list(activity_search.of_order(word).order_by("-pk")[:MAX_RESULTS])
+    events = [] if meant else list(activity_search.of_order(word).order_by("-pk")[:most])
     by_number = bool(events)
     if not by_number:
-        events = _events(activity_search.as_sent(word, most=MAX_RESULTS))
+        events = _events(activity_search.as_sent(word, most=most))
     nobodys = [event for event in events if event.customer_id is None]
     if meant is not None:
         return SearchResult([meant], nobodys, only=None if nobodys else meant)
@@ -69,7 +69,7 @@ def find(term: str) -> SearchResult:
         Customer.objects.filter(pk__in={event.customer_id for event in events}).order_by("email")
     )
     if not by_number:
-        customers = list(dict.fromkeys([*search.customers(word, most=MAX_RESULTS), *customers]))
+        customers = list(dict.fromkeys([*search.customers(word, most=most), *customers]))
     if not (customers or nobodys):
         similar, similar_events = _similar(word)
         return SearchResult(similar=similar, similar_events=similar_events, unseen=_unseen())
@@ -88,7 +88,10 @@ def _events(pks: list[int]) -> list[EventLog]:
 def _unseen() -> Unseen:
     """What was received and could not be searched, on this machine's disk as well."""
     new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()[:COMPARED].count()
-    spooled = spool.counts()["waiting"] or 0
+    try:
+        spooled = spool.files()["waiting"]
+    except OSError:
+        spooled = 0
     unreadable = EventLog.objects.filter(
         status=EventLog.Status.UNREADABLE, dealt_with_at=None
     ).order_by()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from events.execution import rerun, retry_by_hand
 from events.models import EventLog, RuleRun
-from events.reports import backfill
+from events.reports import backfill, review
 from integrations.models import Customer
 from rules.models import Rule
 
@@ -47,6 +47,39 @@ def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> Look:
         for run in runs[:AT_ONCE]
     ]
     return Look(lines, more=len(runs) > AT_ONCE)
+
+
+def of_dismissal(runs: Sequence[RuleRun]) -> Look:
+    """What dismissing these actions would do."""
+    can = set(
+        RuleRun.objects.dismissible()
+        .filter(pk__in=[r.pk for r in runs[:AT_ONCE]])
+        .values_list("pk", flat=True)
+    )
+    lines = [
+        Line(
+            run.event,
+            run.customer,
+            f"{run.spec.label}, {run.destination_name}",
+            "" if run.pk in can else "only what failed, is held or ends later can be dismissed",
+        )
+        for run in runs[:AT_ONCE]
+    ]
+    return Look(lines, more=len(runs) > AT_ONCE)
+
+
+def of_review(events: Sequence[EventLog]) -> Look:
+    """What marking these events as dealt with would do."""
+    lines = [
+        Line(
+            event,
+            event.customer,
+            "Mark as dealt with",
+            "" if review.needs_a_person(event) else "it was not left undone",
+        )
+        for event in events[:AT_ONCE]
+    ]
+    return Look(lines, more=len(events) > AT_ONCE)
 
 
 def of_rerun(events: Sequence[EventLog]) -> Look:

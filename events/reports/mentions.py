@@ -23,6 +23,7 @@ from events.models import (
     ComparisonRun,
     Delivery,
     EventLog,
+    LetterTemplate,
     RuleRun,
 )
 from integrations import sealed
@@ -49,6 +50,8 @@ LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     Alert: ("subject", "facts"),
     Batch: ("title", "left_out"),
     AlertMessage: ("subject", "text", "problem"),
+    # An owner may have tried it with a customer's name.
+    LetterTemplate: ("text",),
     LogEntry: ("object_repr", "change_message"),
 }
 

@@ -4,10 +4,11 @@ from collections.abc import Collection, Iterable
 
 from events.access import ledger, sentences
 from events.models import EventLog
-from events.reports import pending_endings
+from events.reports import letter, pending_endings
 from events.reports.sentence import Code, Sentence, of_order
 from events.reports.standing import Standing
-from integrations.models import Customer
+from integrations import app_registry
+from integrations.models import Customer, Integration
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
@@ -22,7 +23,7 @@ def reply(
     owed: Collection[EventLog],
     besides: Collection[EventLog] = (),
 ) -> str:
-    """A letter that can be sent as it is.
+    """A letter that can be sent as it is, by the template of `letter`.
 
     `owed` was paid for and gave nothing. For the events of `besides` something was done that
     gives no access.
@@ -43,9 +44,26 @@ def reply(
             f"We found no course for {customer.readable_email}. Could it be that you ordered with "
             "another e-mail address?"
         ]
-    greeting = f"Hi {customer.first_name.strip()[:60] or 'there'},"
-    ending = "If anything is not as you expect, just reply to this e-mail."
-    return "\n\n".join([greeting, *parts, ending, "Kind regards"])
+    names = [each.name for each, _ in told]
+    names += [event.product.name for event in [*owed, *besides] if event.product]
+    values = {
+        "first name": customer.first_name.strip()[:60] or "there",
+        "email": customer.readable_email,
+        "course": listed([*dict.fromkeys(names)]) if names else "your course",
+        "school": _school(told),
+        "what happened": "\n\n".join(parts),
+    }
+    return letter.fill(letter.current(), values)
+
+
+def _school(told: Iterable[tuple[Standing, Sentence]]) -> str:
+    """The names of the schools that the letter is about, or of the only one that there is."""
+    schools = Integration.objects.filter(app__in=app_registry.with_catalog())
+    names = dict(schools.order_by("pk").values_list("pk", "name"))
+    meant = [names[each.integration] for each, _ in told if each.integration in names]
+    if meant:
+        return listed([*dict.fromkeys(meant)])
+    return next(iter(names.values())) if len(names) == 1 else ""
 
 
 def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[str]:

@@ -30,10 +30,14 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """Nothing of it was done. `skipped` are the other rules with the reason why not."""
+    """Nothing of it was done. `nearly` and `others` would not run, each with the reason.
+
+    Those of `nearly` are turned off, or for the same product.
+    """
 
     runs: list[PlannedRun]
-    skipped: list[tuple[Rule, str]]
+    nearly: list[tuple[Rule, str]]
+    others: list[tuple[Rule, str]]
     notes: list[str]
 
 
@@ -69,8 +73,14 @@ def simulate(
             "leaves this event out."
         )
     would = [_would(each.rule, customer, event) for each in verdicts if each.runs]
-    skipped = [(each.rule, engine.REASONS[each.why]) for each in verdicts if not each.runs]
-    return Simulation(would, skipped, notes)
+    nearly: list[tuple[Rule, str]] = []
+    others: list[tuple[Rule, str]] = []
+    for each in verdicts:
+        if not each.runs:
+            same = product is not None and each.rule.product_id == product.pk
+            near = engine.nearly_ran(each.why, same_product=same)
+            (nearly if near else others).append((each.rule, engine.REASONS[each.why]))
+    return Simulation(would, nearly, others, notes)
 
 
 def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> PlannedRun:

@@ -54,6 +54,8 @@ class Act(models.TextChoices):
     COMPARED = "compared", "had access compared with Thinkific"
     REPAIR_APPROVED = "repair_approved", "approved what comparing proposed"
     EXPORTED = "exported", "exported a person's data"
+    LIST_DOWNLOADED = "list_downloaded", "downloaded a list"
+    LETTER_CHANGED = "letter_changed", "changed the letter to customers"
     ERASED = "erased", "erased a person's data"
     PERSON_ADDED = "person_added", "added a person"
     PERSON_CHANGED = "person_changed", "changed a person"

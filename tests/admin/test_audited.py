@@ -308,7 +308,12 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "samcart-add": (Act.ACCOUNT_ADDED, lambda here: here.post("samcart-add", name="Another")),
     "samcart-delete": (Act.ACCOUNT_DELETED, _account("samcart-delete")),
     "coverage": (Act.RULE_ADDED, _coverage),
+    **{
+        f"csv-{name}": (Act.LIST_DOWNLOADED, partial(Place.post, page=f"csv-{name}"))
+        for name in ("log", "actions", "customers", "coverage")
+    },
     "help": SHOWS,
+    "search": SHOWS,
     "new-rule": (Act.RULE_ADDED, _new_rule),
     "new-rule-added": SHOWS,
     "new-rule-refresh": READS,
@@ -329,7 +334,20 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
         Act.EVENT_RERUN,
         _rerun(lambda here: here.post("many-rerun", chosen=here.event.pk)),
     ),
+    "many-dismiss": (
+        Act.RUN_DISMISSED,
+        lambda here: here.post("many-dismiss", chosen=here.run.pk),
+    ),
+    "many-deal": (
+        Act.EVENT_DISMISSED,
+        lambda here: here.post("many-deal", chosen=_undone(here).pk),
+    ),
     "erase-person": ERASES,
+    "letter": (Act.LETTER_CHANGED, lambda here: here.post("letter", text="Hi {first name}")),
+    "account": (
+        Act.PERSON_CHANGED,
+        lambda here: here.post("account", time_zone="Europe/Berlin"),
+    ),
     "second-factor": SHOWS,
     "second-factor-new-codes": BY_CODE,
     "second-factor-remove": BY_CODE,

@@ -315,3 +315,14 @@ def test_what_is_not_read_yet_may_be_what_is_looked_for(world: World):
 )
 def test_an_address_is_shown_in_its_own_script_unless_that_could_deceive(email: str, shown: str):
     assert readable_email(email) == shown
+
+
+@pytest.mark.first_database
+def test_a_search_that_finds_nobody_counts_spooled_files_without_opening_them(
+    db, settings, tmp_path
+):
+    settings.SPOOL_DIR = tmp_path
+    (tmp_path / "20260301T120000.000000Z-x.known").write_bytes(b"no key of ours opens this")
+    unseen = customer_search.find("nobody@example.com").unseen
+    assert unseen is not None
+    assert unseen.unread == 1

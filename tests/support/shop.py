@@ -52,6 +52,12 @@ class Shop(Account):
         )
 
 
+def product_of(event: EventLog) -> Product:
+    """What was sold."""
+    assert event.product is not None
+    return event.product
+
+
 def build() -> Shop:
     """A SamCart account with one address and one site, and no rule yet."""
     marketplace = Marketplace.objects.create(name="Main shop")

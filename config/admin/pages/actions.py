@@ -21,7 +21,7 @@ from config.admin.pages.action_buttons import (
 )
 from config.admin.pages.action_list import RunList, StatusFilter
 from config.admin.parts import badges
-from config.admin.parts.changelist import ReadOnly
+from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
 from events.execution import (
     delayed,
@@ -42,6 +42,8 @@ Status = RuleRun.Status
 class ActionAdmin(ReadOnly):
     list_title = "Actions"
     one, many = "action", "actions"
+    across = True
+    csv = "admin:csv-actions"
     list_display = ("what", "who", "result", "happened")
     list_display_links = ("what",)
     list_filter = (StatusFilter, IntegrationFilter, "action", ReceivedFilter)
@@ -195,8 +197,13 @@ class ActionAdmin(ReadOnly):
         return self._for_many(request, chosen, anyway=True)
 
     @admin.action(description="Dismiss", permissions=["dismiss"])
-    def dismiss_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> None:
+    def dismiss_chosen(
+        self, request: HttpRequest, chosen: QuerySet[RuleRun]
+    ) -> HttpResponse | None:
+        if takes_all(request):
+            return many.look_at_runs(request, chosen.order_by("received_at", "pk"), many.DISMISS)
         self._dismiss(request, chosen)
+        return None
 
     def _for_many(
         self, request: HttpRequest, chosen: QuerySet[RuleRun], *, anyway: bool
@@ -204,7 +211,8 @@ class ActionAdmin(ReadOnly):
         """One is done at once, as by its button; for several there is a look first."""
         in_order = chosen.order_by("received_at", "pk")
         if len(in_order[:2]) > 1:
-            return many.look_at_runs(request, in_order, anyway=anyway)
+            what = many.ANYWAY if anyway else many.RETRY
+            return many.look_at_runs(request, in_order, what)
         self._queue(request, in_order, anyway=anyway)
         return None
 

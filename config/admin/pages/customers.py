@@ -8,6 +8,7 @@ from django.db.models import Model, Prefetch, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 
 from config.admin.pages import by_hand, person_data
 from config.admin.parts import badges
@@ -18,7 +19,7 @@ from config.admin.parts.page import render
 from config.admin.parts.params import page_number
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
-from events.reports import customer_access, customer_search
+from events.reports import api_calls, customer_access, customer_search
 from events.reports.standing import standings
 from integrations import app_registry, audit
 from integrations.audit import Act
@@ -85,7 +86,8 @@ class CustomerAdmin(ReadOnly):
         )
         pages = CappedPaginator(events, PER_PAGE, most=number * PER_PAGE + 1001)
         shown = pages.get_page(number)
-        told = wait_reasons.reasons([run for event in shown for run in event.runs.all()])
+        of_page = [run for event in shown for run in event.runs.all()]
+        told, calls = wait_reasons.reasons(of_page), api_calls.in_short(of_page)
         thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
             "integration"
         )
@@ -96,7 +98,12 @@ class CustomerAdmin(ReadOnly):
             original=customer,
             answer=customer_access.describe(customer),
             thinkific_users=thinkific_users,
-            steps=[(event, [(run, told[run.pk]) for run in event.runs.all()]) for event in shown],
+            steps=[
+                (event, [(run, told[run.pk], calls.get(run.pk, [])) for run in event.runs.all()])
+                for event in shown
+            ],
+            now=timezone.now(),
+            zone=timezone.get_current_timezone_name(),
             pages=shown,
             samcart_id=next((e.samcart_customer_id for e in shown if e.samcart_customer_id), ""),
         )

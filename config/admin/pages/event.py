@@ -24,7 +24,7 @@ from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
-from rules.engine import REASONS, Reason
+from rules.engine import REASONS, Reason, nearly_ran
 from rules.models import MEANINGS, Rule
 
 # An order is sent when it is placed; one that is older when it comes was held up on its way.
@@ -49,10 +49,7 @@ def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
             }
             for run in runs
         ],
-        "why": [
-            {"rule": sentence, "ran": ran, "reason": REASONS[Reason(code)]}
-            for sentence, ran, code in sorted(event.sentences(), key=_telling)
-        ],
+        **_why(event),
         "since": _since(event),
         "cannot": obstacles([event]).get(event.pk, ""),
         "off": [rule for rule in _were_off(event) if not rule.enabled],
@@ -90,10 +87,24 @@ def _access(runs: list[RuleRun]) -> list[Sentence]:
     ]
 
 
-def _telling(row: tuple[str, bool, str]) -> int:
-    """What ran stands first, then what would have run if it were on."""
-    _, ran, code = row
-    return 0 if ran else 1 if code == Reason.OFF else 2
+def _why(event: EventLog) -> dict[str, Any]:
+    """The rules that ran and those that nearly did, as `why`; all others, as `unconcerned`."""
+    of_product = Rule.objects.filter(product=event.product_id).exclude(product=None)
+    same = set(of_product.values_list("pk", flat=True)) if event.product_id else set()
+    ran: list[dict[str, Any]] = []
+    nearly: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for (rule, _), (sentence, has_run, code) in zip(event.verdicts, event.sentences(), strict=True):
+        why = Reason(code)
+        row = {"rule": sentence, "ran": has_run, "reason": REASONS[why]}
+        if row["ran"]:
+            ran.append(row)
+        elif nearly_ran(why, same_product=rule in same):
+            # What would have run if it were on stands first.
+            nearly.insert(0 if why is Reason.OFF else len(nearly), row)
+        else:
+            others.append(row)
+    return {"why": ran + nearly, "unconcerned": others}
 
 
 def _since(event: EventLog) -> str:

@@ -22,7 +22,7 @@ from config.admin.pages.log_filters import (
 )
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
-from config.admin.parts.changelist import ReadOnly
+from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
 from events.execution import email_correction, retry_by_hand, wait_reasons
@@ -57,6 +57,8 @@ class EventList(ChangeList):
 class LogAdmin(ReadOnly):
     list_title = "Log"
     one, many = "event", "events"
+    across = True
+    csv = "admin:csv-log"
     list_display = ("what", "who", "sold", "result", "done")
     list_display_links = ("what",)
     list_filter = (ResultFilter, TriggerFilter, ProductFilter, SiteFilter, ReceivedFilter)
@@ -219,8 +221,9 @@ class LogAdmin(ReadOnly):
 
     @admin.action(description="Retry failed actions", permissions=["retry"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
+        # By a subquery: these may be all events of the log.
         failed = RuleRun.objects.filter(
-            event__in=list(chosen.values_list("pk", flat=True)), status=RuleRun.Status.FAILED
+            event__in=chosen.order_by().values("pk"), status=RuleRun.Status.FAILED
         )
         if len(failed[:2]) > 1:
             return many.look_at_runs(request, failed.order_by("received_at", "pk"))
@@ -241,8 +244,13 @@ class LogAdmin(ReadOnly):
         return None
 
     @admin.action(description="Mark as dealt with", permissions=["deal"])
-    def deal_with_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> None:
+    def deal_with_chosen(
+        self, request: HttpRequest, chosen: QuerySet[EventLog]
+    ) -> HttpResponse | None:
+        if takes_all(request):
+            return many.look_at_events(request, chosen.order_by("received_at", "pk"), many.DEAL)
         self._deal_with(request, chosen)
+        return None
 
     def _rerun(self, request: HttpRequest, events: Any) -> None:
         done = rerun(events)

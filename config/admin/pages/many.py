@@ -1,57 +1,89 @@
 """What is done for many at once: a look first, then how far it is, then what came of it."""
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import name_of
 from config.admin.parts import badges
 from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
-from config.admin.parts.params import row_ids, row_in
+from config.admin.parts.params import row_id, row_ids, row_in
 from events.execution import rerun, retry_by_hand
 from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
-from events.reports import batches, many
+from events.reports import batches, many, review
 from events.reports.many import AT_ONCE, Look
 
-RETRY, ANYWAY, RERUN = "retry", "anyway", "rerun"
-TITLES = {RETRY: "Retry", ANYWAY: "Do it anyway", RERUN: "Run the rules again"}
+Row = TypeVar("Row", RuleRun, EventLog)
+RETRY, ANYWAY, RERUN, DISMISS, DEAL = "retry", "anyway", "rerun", "dismiss", "deal"
+TITLES = {
+    RETRY: "Retry",
+    ANYWAY: "Do it anyway",
+    RERUN: "Run the rules again",
+    DISMISS: "Dismiss",
+    DEAL: "Mark as dealt with",
+}
 PERMISSIONS = {
     RETRY: "events.retry_rulerun",
     ANYWAY: "events.retry_rulerun",
     RERUN: "events.rerun_eventlog",
+    DISMISS: "events.dismiss_rulerun",
+    DEAL: "events.dismiss_eventlog",
 }
 SHOWN = 200
+# Of all that a list finds, what comes after the row of this number is next.
+AFTER = "after"
+# The bulk action of a list that was chosen, kept for the next ones.
+ACTION = "action"
+KNOWN_ACTION = re.compile(r"[a-z_]{1,40}")
 
 
-def look_at_runs(request: HttpRequest, runs: Any, *, anyway: bool = False) -> HttpResponse:
-    """The page that says what queuing these actions again would do."""
-    chosen = list(runs.select_related("event", "customer", "integration")[: AT_ONCE + 1])
-    found = many.of_retry(chosen, anyway=anyway)
-    return _look(request, ANYWAY if anyway else RETRY, found, chosen)
+def look_at_runs(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> HttpResponse:
+    """The page that says what doing this for these actions would do."""
+    with_facts = _next(request, runs).select_related("event", "customer", "integration")
+    chosen = list(with_facts[: AT_ONCE + 1])
+    if what == DISMISS:
+        return _look(request, what, many.of_dismissal(chosen), chosen)
+    return _look(request, what, many.of_retry(chosen, anyway=what == ANYWAY), chosen)
 
 
-def look_at_events(request: HttpRequest, events: Any) -> HttpResponse:
-    """The page that says what running the rules again for these events would do."""
-    chosen = list(events.select_related("customer", "delivery")[: AT_ONCE + 1])
-    return _look(request, RERUN, many.of_rerun(chosen), chosen)
+def look_at_events(
+    request: HttpRequest, events: QuerySet[EventLog], what: str = RERUN
+) -> HttpResponse:
+    """The page that says what doing this for these events would do."""
+    chosen = list(_next(request, events).select_related("customer", "delivery")[: AT_ONCE + 1])
+    found = many.of_review(chosen) if what == DEAL else many.of_rerun(chosen)
+    return _look(request, what, found, chosen)
+
+
+def _next(request: HttpRequest, rows: QuerySet[Row]) -> QuerySet[Row]:
+    """Those that come after what was looked at already; `rows` are by time and number."""
+    last = row_in(rows.model._default_manager.all(), request.POST.get(AFTER))
+    if last is None:
+        return rows
+    at = last.received_at
+    return rows.filter(Q(received_at__gt=at) | Q(received_at=at, pk__gt=last.pk))
 
 
 def _look(
     request: HttpRequest, what: str, found: Look, chosen: Sequence[RuleRun | EventLog]
 ) -> HttpResponse:
+    goes_on = found.more and takes_all(request)
     return render(
         request,
         "admin/many/look.html",
         title=TITLES[what],
-        action=reverse(f"admin:many-{what}"),
+        form_action=reverse(f"admin:many-{what}"),
         more=found.more,
         number=len(found.done),
         lists=[
@@ -61,7 +93,15 @@ def _look(
         chosen=[each.pk for each in chosen[:AT_ONCE]],
         at_once=AT_ONCE,
         back=request.get_full_path(),
+        action=_action(request.POST) if goes_on else "",
+        after=chosen[AT_ONCE - 1].pk if goes_on else "",
     )
+
+
+def _action(asked: QueryDict) -> str:
+    """The name of the list's bulk action, "" for none."""
+    name = (asked.getlist(ACTION) or [""])[0]
+    return name if KNOWN_ACTION.fullmatch(name) else ""
 
 
 def _doing(what: str) -> Page:
@@ -70,17 +110,40 @@ def _doing(what: str) -> Page:
     @require_POST
     def do(request: HttpRequest) -> HttpResponse:
         numbers = row_ids(request.POST.get("chosen", "").split(","))[:AT_ONCE]
+        back = way_back(request)
+        events = EventLog.objects.filter(pk__in=numbers).order_by("received_at", "pk")
+        runs = RuleRun.objects.filter(pk__in=numbers).order_by("received_at", "pk")
+        if what in {DISMISS, DEAL}:
+            by = name_of(request)
+            number = (
+                retry_by_hand.dismiss(runs, by=by)
+                if what == DISMISS
+                else review.mark_reviewed(events, by=by)
+            )
+            return _marked(request, what, number, back)
         batch = begin(request, TITLES[what])
         if what == RERUN:
-            events = EventLog.objects.filter(pk__in=numbers).order_by("received_at", "pk")
             came = rerun.rerun(events, batch=batch)
-            return done(request, batch, came.left, came.sentence(), way_back(request))
-        runs = RuleRun.objects.filter(pk__in=numbers).order_by("received_at", "pk")
+            return done(request, batch, came.left, came.sentence(), back)
         queued, left = retry_by_hand.retry(runs, anyway=what == ANYWAY, batch=batch)
-        sentence = retry_by_hand.retried_sentence(queued, left)
-        return done(request, batch, left, sentence, way_back(request))
+        return done(request, batch, left, retry_by_hand.retried_sentence(queued, left), back)
 
     return Page(f"many/{what}/", f"many-{what}", do, PERMISSIONS[what])
+
+
+def _marked(request: HttpRequest, what: str, number: int, back: str) -> HttpResponse:
+    """What no worker has to carry out is done now; the next ones are offered, or the list."""
+    messages.success(request, f"{TITLES[what]}: done for {number:,}.")
+    if not (back and request.POST.get(AFTER)):
+        return HttpResponseRedirect(back or reverse("admin:index"))
+    return render(
+        request,
+        "admin/many/marked.html",
+        title=TITLES[what],
+        back=back,
+        action=_action(request.POST),
+        after=row_id(request.POST[AFTER]) or "",
+    )
 
 
 def begin(request: HttpRequest, title: str) -> Batch:
@@ -103,7 +166,9 @@ def done(
         batch.save()
         wake.wake()
     messages.success(request, sentence)
-    asked = {"number": batch.pk} | ({BACK: back} if back else {})
+    asked: dict[str, Any] = {"number": batch.pk} | ({BACK: back} if back else {})
+    if after := row_id(request.POST.get(AFTER)):
+        asked |= {AFTER: after, ACTION: _action(request.POST)}
     return HttpResponseRedirect(f"{reverse('admin:batch')}?{urlencode(asked)}")
 
 
@@ -122,6 +187,8 @@ def show(request: HttpRequest) -> HttpResponse:
         progress=found,
         failed=",".join(str(run.pk) for run in found.failed),
         back=way_back(request),
+        action=_action(request.GET),
+        after=row_id(request.GET.get(AFTER)) or "",
     )
 
 

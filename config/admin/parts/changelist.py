@@ -22,6 +22,11 @@ CHOOSE = [("", "Choose…")]
 BUTTONS_HEADING = mark_safe('<span class="visually-hidden">Buttons</span>')
 
 
+def takes_all(request: HttpRequest) -> bool:
+    """Whether a bulk action is for all that the list's filters find, on every page."""
+    return request.POST.get("select_across") == "1"
+
+
 class CappedPaginator(Paginator):
     """Counts to 1,000 rows past the page that is asked for, and then says "1,000+"."""
 
@@ -62,6 +67,10 @@ class ListAdmin(Buttons):
     also_asked: tuple[str, ...] = ()
     # What its rows are called in "1 event", "20 events"; the model's own names when empty.
     one, many = "", ""
+    # Whether its bulk actions also take all that fit, of every page, by the look-first page.
+    across = False
+    # The name of the page that gives the list as a CSV file.
+    csv = ""
 
     def get_paginator(
         self,
@@ -130,6 +139,11 @@ class ListAdmin(Buttons):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
+        if self.across and takes_all(request) and ACTION_CHECKBOX_NAME not in request.POST:
+            # Django wants a tick, also where it then takes all rows instead.
+            posted = request.POST.copy()
+            posted[ACTION_CHECKBOX_NAME] = "0"
+            request.POST = posted  # type: ignore[assignment]  # Django itself puts others there
         if ERROR_FLAG in request.GET:
             text = (
                 "This list cannot be filtered as the address asked, so nothing is left out of it."

@@ -1,0 +1,201 @@
+"""Lists as CSV files: the log, the actions, the customers and the coverage, as filtered."""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from config.admin.pages.actions import ActionAdmin
+from config.admin.pages.log import LogAdmin
+from config.admin.parts import csv_file
+from config.admin.parts.confirm import ask
+from config.admin.parts.page import Page
+from events.execution import wait_reasons
+from events.models import EventLog, Grant, RuleRun
+from events.reports import customer_search
+from events.reports.coverage import Coverage, State, coverage
+from integrations import audit
+from integrations.audit import Act, Subject
+from integrations.models import Customer
+from rules.triggers import Trigger
+
+PERMISSION = "events.csv_eventlog"
+# So many customers that a search finds; without one all are written, however many.
+MOST_FOUND = 10_000
+Lines = Iterable[Sequence[Any]]
+# A table, and the numbers of those of its rows that were asked for.
+Asked = tuple[QuerySet[Any], "array[int]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A list as a file: `lines` makes the cells of some of its rows."""
+
+    name: str
+    headings: Sequence[str]
+    lines: Callable[[list[Any]], Lines]
+
+
+def _events(events: list[EventLog]) -> Lines:
+    for event in events:
+        customer = event.customer
+        done = [
+            f"{run.get_action_display()}, {run.destination_name}: {run.get_status_display()}"
+            for run in event.runs.all()
+        ]
+        yield (
+            event.received_at,
+            event.what_happened or event.raw_type,
+            event.get_status_display(),
+            event.reason,
+            customer.readable_email if customer else event.email_as_sent,
+            customer.name if customer else event.name_as_sent,
+            event.product.name if event.product else "",
+            event.product.external_id if event.product else "",
+            event.order_id,
+            "; ".join(done),
+        )
+
+
+def _actions(runs: list[RuleRun]) -> Lines:
+    told = wait_reasons.reasons(runs)
+    for run in runs:
+        yield (
+            run.received_at,
+            run.finished_at,
+            run.get_action_display(),
+            run.destination_name,
+            str(run.integration or ""),
+            run.customer.readable_email if run.customer else "",
+            run.customer.name if run.customer else "",
+            run.event.order_id,
+            run.get_status_display(),
+            told[run.pk],
+            run.attempts,
+        )
+
+
+def _customers(customers: list[Customer]) -> Lines:
+    held: dict[int, list[str]] = defaultdict(list)
+    rows = Grant.objects.active().filter(customer__in=customers).select_related("integration")
+    for grant in rows.order_by("pk"):
+        held[grant.customer_id].append(grant.name)
+    for each in customers:
+        has = "; ".join(dict.fromkeys(held[each.pk]))
+        yield each.readable_email, each.first_name, each.last_name, each.created_at, has
+
+
+def _coverage(rows: list[Coverage]) -> Lines:
+    def covered(states: list[tuple[Trigger, State]], wanted: State) -> str:
+        return "; ".join(trigger.label for trigger, state in states if state is wanted)
+
+    for row in rows:
+        states = [*row.ended_by, *row.given_back_by]
+        yield (
+            str(row.marketplace),
+            row.product.name if row.product else "Every product",
+            row.product.external_id if row.product else "",
+            "; ".join(str(rule.destination) for rule in [*row.given, *row.given_everywhere]),
+            covered(row.ended_by, State.COVERED),
+            covered(row.given_back_by, State.COVERED),
+            covered(states, State.MISSING),
+            row.sales,
+            row.without_access,
+        )
+
+
+_EVENT = "Received,Event,Result,Reason,E-mail,Name,Product,SamCart product ID,Order,Actions"
+_ACTION = (
+    "Received,Finished,Action,Course or bundle,Integration,E-mail,Name,Order,Result,"
+    "What happened,Attempts"
+)
+_COVERAGE = (
+    "SamCart account,Product,SamCart product ID,Gives,Ended by,Given back by,Rule missing for,"
+    "Sales in 30 days,Buyers without access"
+)
+LOG = Sheet("log", _EVENT.split(","), _events)
+ACTIONS = Sheet("actions", _ACTION.split(","), _actions)
+CUSTOMERS = Sheet(
+    "customers", ["E-mail", "First name", "Last name", "Known since", "Has now"], _customers
+)
+COVERAGE = Sheet("coverage", _COVERAGE.split(","), _coverage)
+
+
+def _of_list(sheet: Sheet, model: type[Model]) -> Page:
+    """The rows of a list of Django's admin, by the filters and the search of its address."""
+
+    def rows(request: HttpRequest) -> Asked:
+        keeper = admin.site.get_model_admin(model)
+        assert isinstance(keeper, LogAdmin | ActionAdmin)
+        if not keeper.has_view_permission(request):
+            raise PermissionDenied
+        table = keeper.get_queryset(request).select_related(*keeper.list_select_related)
+        found = keeper.get_changelist_instance(request).get_queryset(request)
+        return table, csv_file.numbers(found)
+
+    return _page(sheet, rows)
+
+
+def _searched(request: HttpRequest) -> Asked:
+    """All customers, or those that the search on their page finds."""
+    if not request.user.has_perm("integrations.view_customer"):
+        raise PermissionDenied
+    everybody = Customer.objects.order_by("email", "pk")
+    term = request.GET.get("q", "").strip()
+    if not term:
+        return everybody, csv_file.numbers(everybody)
+    found = customer_search.find(term, most=MOST_FOUND).customers
+    return everybody, array("q", [customer.pk for customer in found])
+
+
+def _page(sheet: Sheet, rows: Callable[[HttpRequest], Asked]) -> Page:
+    @require_POST
+    def show(request: HttpRequest) -> HttpResponseBase:
+        if page := ask(request):
+            return page
+        try:
+            table, pks = rows(request)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(reverse("admin:index"))
+        _record(request, sheet, len(pks))
+        lines = csv_file.in_chunks(table.order_by(), pks, sheet.lines)
+        return csv_file.response(sheet.name, sheet.headings, lines)
+
+    return Page(f"csv/{sheet.name}/", f"csv-{sheet.name}", show, PERMISSION)
+
+
+@require_POST
+def _coverage_file(request: HttpRequest) -> HttpResponseBase:
+    if not request.user.has_perm("rules.view_rule"):
+        raise PermissionDenied
+    if page := ask(request):
+        return page
+    word = request.GET.get("q", "").strip().casefold()
+    named = [(row, row.product.name if row.product else "Every product") for row in coverage()]
+    rows = [row for row, name in named if word in name.casefold()]
+    _record(request, COVERAGE, len(rows))
+    return csv_file.response(COVERAGE.name, COVERAGE.headings, COVERAGE.lines(rows))
+
+
+def _record(request: HttpRequest, sheet: Sheet, number: int) -> None:
+    """Before the first line is sent, so that none leaves without an entry."""
+    asked = {name: value for name, value in request.GET.items() if value}
+    after: dict[str, Any] = {"rows": number} | ({"filter": asked} if asked else {})
+    audit.record(Act.LIST_DOWNLOADED, Subject(name=sheet.name), after=after)
+
+
+PAGES = [
+    _of_list(LOG, EventLog),
+    _of_list(ACTIONS, RuleRun),
+    _page(CUSTOMERS, _searched),
+    Page("csv/coverage/", "csv-coverage", _coverage_file, PERMISSION),
+]

@@ -1,0 +1,52 @@
+"""The letter to customers: its template, with the fields that it may have and a preview."""
+
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_in
+from events.reports import letter
+from integrations.models import Customer
+
+PERMISSION = "integrations.change_integration"
+# The buttons beside Save.
+PREVIEW, OURS = "preview", "ours"
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The template and how a letter looks by it; saved, shown or reset by POST."""
+    customer = row_in(Customer.objects.all(), request.GET.get("customer"))
+    text, fault = letter.current(), ""
+    if request.method == "POST":
+        text = letter.OURS if OURS in request.POST else request.POST.get("text", "")
+        try:
+            letter.check(text) if PREVIEW in request.POST else letter.save(text)
+        except ValueError as error:
+            fault = str(error)
+        else:
+            if PREVIEW not in request.POST:
+                messages.success(request, "Saved. The letter on each customer's page follows it.")
+                return HttpResponseRedirect(_back(customer))
+    return render(
+        request,
+        "admin/letter.html",
+        title="The letter to customers",
+        text=text,
+        fault=fault,
+        fields=[(f"{{{name}}}", what) for name, what in letter.FIELDS.items()],
+        sample="" if fault else letter.fill(text, letter.EXAMPLE),
+        is_ours=text == letter.OURS,
+        customer=customer,
+    )
+
+
+def _back(customer: Customer | None) -> str:
+    """To the customer from whose page the person came, or to this page."""
+    page = reverse("admin:letter")
+    return f"{page}?{urlencode({'customer': customer.pk})}" if customer else page
+
+
+PAGES = [Page("letter/", "letter", show, PERMISSION)]

@@ -1,0 +1,80 @@
+"""A list as a CSV file: streamed with flat memory, and safe to open in a spreadsheet."""
+
+import csv
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+
+from config.admin.parts.badges import legible
+
+CHUNK = 500
+LONGEST_CELL = 2000
+# A spreadsheet takes a cell that begins so for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# So that Excel reads UTF-8.
+BYTE_ORDER_MARK = "\ufeff"
+
+
+class _Line:
+    """What csv.writer takes for a file: it hands each line back instead of keeping it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def cell(value: Any) -> str:
+    """The value as a text that no spreadsheet carries out; times in ISO 8601 with their offset."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return timezone.localtime(value).isoformat(timespec="seconds")
+    # The first sign counts before and after those that hide are spelled out.
+    text, raw = legible(value, LONGEST_CELL), str(value)
+    disarmed = isinstance(value, str) and (raw.startswith(FORMULA) or text.startswith(FORMULA))
+    return f"'{text}" if disarmed else text
+
+
+def numbers(rows: QuerySet[Any]) -> "array[int]":
+    """The numbers of these rows in their order: eight bytes each."""
+    pks = rows.prefetch_related(None).values_list("pk", flat=True)
+    return array("q", pks.iterator(CHUNK))
+
+
+def in_chunks(
+    rows: QuerySet[Any], pks: "array[int]", lines: Callable[[list[Any]], Iterable[Sequence[Any]]]
+) -> Iterator[Sequence[Any]]:
+    """What `lines` makes of the rows of these numbers, 500 at a time, in this order.
+
+    `rows` is their table, with what the lines need beside it. One that was removed is left out.
+
+    No cursor stays open between the chunks: one would hold a snapshot of the database for as long
+    as the person's network takes.
+    """
+    for start in range(0, len(pks), CHUNK):
+        wanted = pks[start : start + CHUNK].tolist()
+        found = rows.in_bulk(wanted)
+        yield from lines([found[pk] for pk in wanted if pk in found])
+
+
+def response(
+    name: str, headings: Sequence[str], lines: Iterable[Sequence[Any]]
+) -> StreamingHttpResponse:
+    """The file NAME.csv, made line by line while it is sent."""
+    writer = csv.writer(_Line())
+    first = BYTE_ORDER_MARK + str(writer.writerow(headings))
+    rest = (str(writer.writerow([cell(each) for each in line])) for line in lines)
+    return StreamingHttpResponse(
+        chain([first], rest),
+        headers={
+            "Content-Type": "text/csv; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="{name}.csv"',
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+        },
+    )

@@ -1,0 +1,18 @@
+"""The owner's own words of the letter to a customer who asks where the course is."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class LetterTemplate(models.Model):
+    """The one template; where there is no row, `events.reports.letter.OURS` is used."""
+
+    ONLY = 1
+
+    text = models.TextField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="letter_only_one")]
+
+    def __str__(self) -> str:
+        return "The letter to customers"

@@ -1,0 +1,75 @@
+"""My account: each person sees all times in the time zone that this person chose."""
+
+import re
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.urls import reverse
+from django.utils import timezone
+
+from config.models import Preference
+from config.staff import roles
+from config.staff.preferences import use_time_zone
+from integrations.models import AuditEntry
+from tests.support import shop as shops
+from tests.support.pages import person, said, signed_in, words
+
+pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
+ACCOUNT = "admin:account"
+
+
+def title_of_first_time(client) -> str:
+    page = client.get(reverse("admin:events_eventlog_changelist")).content.decode()
+    found: list[str] = re.findall(r'<time datetime="[^"]*" title="([^"]*)"', page)
+    return found[0]
+
+
+def test_times_are_shown_in_the_zone_of_the_person_and_say_it_on_hover():
+    shops.build().sell()  # received at 12:00 UTC
+    one, other = signed_in(roles.VIEWER), signed_in(roles.VIEWER)
+    page = one.post(reverse(ACCOUNT), {"time_zone": "Asia/Tokyo"}, follow=True)
+    assert said(page) == ["Saved. Pages show you all times in Asia/Tokyo."]
+    assert title_of_first_time(one).endswith("21:00:00 JST")
+    assert title_of_first_time(other).endswith("12:00:00 UTC")
+    one.post(reverse(ACCOUNT), {"time_zone": ""})
+    assert title_of_first_time(one).endswith("12:00:00 UTC")
+
+
+def test_the_change_of_a_zone_is_in_the_audit_once():
+    client = signed_in(roles.VIEWER)
+    for _ in range(2):
+        client.post(reverse(ACCOUNT), {"time_zone": "Europe/Berlin"})
+    (entry,) = AuditEntry.objects.filter(act="person_changed")
+    assert (entry.before, entry.after) == ({"time zone": ""}, {"time zone": "Europe/Berlin"})
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc/passwd", "x" * 500])
+def test_a_zone_that_does_not_exist_is_refused(zone):
+    page = signed_in(roles.VIEWER).post(reverse(ACCOUNT), {"time_zone": zone})
+    assert "Choose one from the list." in words(page)
+    assert not Preference.objects.exists()
+
+
+def test_a_zone_that_this_machine_does_not_know_any_more_breaks_no_page():
+    client = signed_in(roles.VIEWER)
+    client.post(reverse(ACCOUNT), {"time_zone": "Europe/Berlin"})
+    Preference.objects.update(time_zone="Gone/Away")
+    assert client.get(reverse(ACCOUNT)).status_code == 200
+
+
+def test_what_a_form_means_is_a_day_of_the_settings():
+    someone = person(roles.SUPPORT)
+    Preference.objects.create(user=someone, time_zone="Asia/Tokyo")
+    seen: list[str] = []
+
+    def look(request: HttpRequest) -> HttpResponse:
+        seen.append(timezone.get_current_timezone_name())
+        return HttpResponse()
+
+    answer = use_time_zone(look)
+    for method in ("get", "post"):
+        request = getattr(RequestFactory(), method)("/admin/")
+        request.user = someone
+        answer(request)
+    assert seen == ["Asia/Tokyo", "UTC"]

@@ -1,0 +1,139 @@
+"""Lists as CSV files: all of it as filtered, safe to open, by permission, and in the audit."""
+
+import csv
+import io
+import tracemalloc
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from config.admin.parts import csv_file
+from config.staff import roles
+from events.models import EventLog
+from integrations.models import AuditEntry, Customer
+from tests.support import factories
+from tests.support import shop as shops
+from tests.support.pages import client_of, person, signed_in
+from tests.support.samcart import changed
+
+pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
+
+
+@pytest.fixture
+def manager() -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def download(client: Any, name: str, query: str = "") -> list[dict[str, str]]:
+    answer: Any = client.post(f"{reverse(f'admin:csv-{name}')}?{query}")
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    text = b"".join(answer.streaming_content).decode()
+    assert text.startswith("\ufeff")
+    return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_a_cell_that_begins_a_formula_is_disarmed(sign):
+    assert csv_file.cell(f"{sign}1+1").startswith("'")
+    assert csv_file.cell("plain") == "plain"
+    assert csv_file.cell(-1) == "-1"
+
+
+def test_the_log_is_downloaded_whole_as_filtered(manager):
+    shop = shops.build()
+    for number in range(12):
+        shop.sell(changed("10_product", order__id=2000 + number))
+    shop.sell("20_product", minutes=1)
+    Customer.objects.update(first_name="=cmd()")
+    lines = download(manager, "log", "trigger__exact=product_purchased")
+    assert len(lines) == 12
+    assert {line["Event"] for line in lines} == {"Product Purchased"}
+    assert {line["Order"] for line in lines} == {str(2000 + number) for number in range(12)}
+    assert {line["Name"] for line in lines} == {"'=cmd() Example"}
+    entry = AuditEntry.objects.latest("pk")
+    assert entry.act == "list_downloaded"
+    assert entry.after == {"rows": 12, "filter": {"trigger__exact": "product_purchased"}}
+
+
+def test_actions_customers_and_coverage_are_downloaded(manager):
+    shop = shops.build()
+    number = shops.product_of(shop.sell()).external_id
+    shop.rule(product=number, destination__name="Course Two")
+    customer_of = shop.sell(changed("10_product", order__id=4711)).customer
+    assert customer_of is not None
+    (action,) = download(manager, "actions")
+    assert (action["Course or bundle"], action["Order"]) == ("Course Two", "4711")
+    factories.CustomerFactory.create(email="someone.else@example.com")
+    assert len(download(manager, "customers")) == 2
+    (customer,) = download(manager, "customers", f"q={customer_of.email}")
+    assert customer["E-mail"] == customer_of.readable_email
+    assert customer["Has now"] == "Course Two"
+    (product,) = download(manager, "coverage")
+    assert product["Gives"] == "Course Two"
+    assert "Product Refunded" in product["Rule missing for"]
+    assert download(manager, "coverage", "q=nothing-like-it") == []
+
+
+def test_a_list_offers_its_file_to_who_may_download_it():
+    button, page = "Download CSV", reverse("admin:events_eventlog_changelist")
+    assert button in signed_in(roles.MANAGER).get(f"{page}?result=failed").content.decode()
+    assert button not in signed_in(roles.SUPPORT).get(page).content.decode()
+
+
+def test_a_download_asks_for_the_password_first():
+    client = Client()
+    client.force_login(person(roles.MANAGER))
+    answer: Any = client.post(reverse("admin:csv-customers"))
+    assert "Confirm that it is you" in answer.content.decode()
+    assert not AuditEntry.objects.filter(act="list_downloaded").exists()
+
+
+def test_a_group_that_sees_no_list_downloads_none():
+    somebody = person()
+    somebody.user_permissions.add(Permission.objects.get(codename="csv_eventlog"))
+    client = client_of(somebody)
+    for name in ("log", "actions", "customers", "coverage"):
+        assert client.post(reverse(f"admin:csv-{name}")).status_code == 403
+
+
+def test_the_memory_of_a_file_does_not_grow_with_its_rows():
+    made = [Customer(email=f"c{number}@example.com") for number in range(2000)]
+    Customer.objects.bulk_create(made)
+    del made
+
+    def peak(number: int) -> int:
+        rows = Customer.objects.filter(pk__in=Customer.objects.order_by("pk")[:number].values("pk"))
+        pks = csv_file.numbers(rows)
+        lines = csv_file.in_chunks(
+            Customer.objects.all(), pks, lambda found: [[each.email] for each in found]
+        )
+        answer: Any = csv_file.response("x", ["E-mail"], lines)
+        tracemalloc.start()
+        try:
+            assert len([*map(len, answer.streaming_content)]) == number + 1
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(2000) < 1.5 * peak(1000)
+
+
+def test_what_was_removed_meanwhile_is_left_out():
+    shop = shops.build()
+    event = shop.sell()
+    pks = csv_file.numbers(EventLog.objects.all())
+    event.delete()
+    assert (
+        list(csv_file.in_chunks(EventLog.objects.all(), pks, lambda found: [["x"] for _ in found]))
+        == []
+    )
+
+
+def test_a_search_for_customers_is_downloaded_beyond_what_its_page_shows(manager):
+    for number in range(60):
+        factories.CustomerFactory.create(email=f"many{number}@example.com")
+    factories.CustomerFactory.create(email="other@example.com")
+    assert len(download(manager, "customers", "q=many")) == 60

@@ -1,0 +1,85 @@
+"""The letter to a customer: by a template that the owner edits, with fields and a preview."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.models import LetterTemplate
+from events.reports import customer_access, letter
+from integrations.models import AuditEntry, Customer
+from tests.support import shop as shops
+from tests.support.pages import said, signed_in, words
+
+pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
+LETTER = "admin:letter"
+
+
+@pytest.fixture
+def manager() -> Client:
+    return signed_in(roles.MANAGER)
+
+
+@pytest.fixture
+def buyer() -> Customer:
+    shop = shops.build()
+    shop.rule(destination__name="Course Two")
+    customer = shop.sell().customer
+    assert customer is not None
+    return customer
+
+
+def test_the_letter_is_complete_and_signed_by_the_school(buyer):
+    reply = customer_access.describe(buyer).reply
+    assert reply.startswith("Hi Dana,")
+    assert "Course Two" in reply
+    assert reply.endswith("Kind regards\nArt Academy")
+
+
+def test_an_edited_letter_is_used_at_once_and_the_change_is_in_the_audit(manager, buyer):
+    text = "Dear {First  name} ({email}),\n\n{course} at {school}: {what happened}"
+    page = manager.post(reverse(LETTER), {"text": text}, follow=True)
+    assert said(page) == ["Saved. The letter on each customer's page follows it."]
+    reply = customer_access.describe(buyer).reply
+    assert reply.startswith(f"Dear Dana ({buyer.readable_email}),\n\nCourse Two at Art Academy: We")
+    entry = AuditEntry.objects.latest("pk")
+    assert entry.act == "letter_changed"
+    assert (entry.before, entry.after) == ({"text": letter.OURS}, {"text": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Hi {firstname}", "There is no field {firstname}. Did you mean {first name}?"),
+        ("Hi {secret key}", "The fields are {first name}, {email}, {course}, {school}"),
+        ("Hi {first name", "A brace is open or left over."),
+        ("Hi {{first name}}", "A brace is open or left over."),
+        ("  ", "The letter is empty."),
+        ("x" * 5001, "longer than 5,000 characters"),
+    ],
+)
+def test_what_cannot_be_filled_in_is_refused_and_kept_for_editing(manager, text, sentence):
+    page = manager.post(reverse(LETTER), {"text": text})
+    assert sentence in words(page)
+    assert page.context["text"] == text
+    assert not LetterTemplate.objects.exists()
+
+
+def test_a_preview_saves_nothing_and_ours_comes_back(manager):
+    page = manager.post(reverse(LETTER), {"text": "Dear {first name}", "preview": "1"})
+    assert "Dear Dana" in words(page)
+    assert not LetterTemplate.objects.exists()
+    manager.post(reverse(LETTER), {"text": "Dear {first name}"})
+    manager.post(reverse(LETTER), {"text": "Dear {first name}", "ours": "1"})
+    assert letter.current() == letter.OURS
+    assert not LetterTemplate.objects.exists()
+
+
+def test_what_a_customer_is_called_is_never_read_as_a_field():
+    values = letter.EXAMPLE | {"first name": "{email} <b>"}
+    assert letter.fill("Hi {first name}", values) == "Hi {email} <b>"
+
+
+def test_a_field_without_a_value_leaves_no_gap():
+    values = letter.EXAMPLE | {"school": ""}
+    assert letter.fill(letter.OURS, values).endswith("Kind regards")

@@ -1,0 +1,39 @@
+"""A customer's page prints as one clean sheet: what was bought, given and sent to Thinkific."""
+
+import pytest
+from django.urls import reverse
+
+from config.staff import roles
+from events.models import RuleRun
+from integrations.models import Customer
+from tests.support import browsing, scenery
+from tests.support.pages import signed_in, words
+
+
+@pytest.mark.first_database
+def test_the_sheet_says_what_thinkific_was_sent_and_answered_and_no_body(place):
+    run = RuleRun.objects.filter(status="done", target__startswith="course").latest("pk")
+    page = reverse("admin:integrations_customer_change", args=[run.customer_id])
+    answer = signed_in(roles.VIEWER).get(page)
+    text = words(answer)
+    assert "sent to Thinkific: POST" in text
+    assert "Its answer: 201." in text
+    assert "All times are in UTC." in text
+    assert "user_id" not in text
+
+
+@pytest.mark.browser
+def test_what_is_printed_has_the_facts_and_nothing_to_press(place, address, browser, tmp_path):
+    customer = Customer.objects.filter(runs__status="done").latest("pk")
+    with browsing.window(browser, browsing.Look(browsing.WIDE)) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.goto(address + reverse("admin:integrations_customer_change", args=[customer.pk]))
+        assert page.locator("[data-print]").is_visible()
+        assert not page.locator(".on-paper").first.is_visible()
+        page.emulate_media(media="print")
+        assert page.locator(".on-paper").first.is_visible()
+        assert page.get_by_role("heading", level=1).is_visible()
+        for hidden in ("button", "nav a", "#header", "textarea", "input"):
+            shown = [each for each in page.locator(hidden).all() if each.is_visible()]
+            assert shown == [], hidden

@@ -1,0 +1,112 @@
+"""One search: each kind that the person may see, exact hits first, in a few queries."""
+
+import re
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from config.staff import roles
+from integrations.models import Customer
+from tests.support import browsing, factories, scenery
+from tests.support import shop as shops
+from tests.support.pages import signed_in, words
+from tests.support.samcart import changed
+
+SEARCH = "admin:search"
+
+
+def groups(client, term: str) -> list[str]:
+    page = client.get(reverse(SEARCH), {"q": term}).content.decode()
+    return re.findall(r"<h2>([^<]*)</h2>\s*<ul class=\"hits\">", page)
+
+
+@pytest.fixture
+def shop(db):
+    shop = shops.build()
+    event = shop.sell(changed("10_product", order__id=4711))
+    product = shops.product_of(event)
+    product.name = "Drawing"
+    product.save()
+    shop.rule(product=product.external_id, destination__name="Drawing Faces")
+    return shop
+
+
+@pytest.mark.first_database
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [
+        ("4711", "Orders"),
+        ("#4711", "Orders"),
+        ("Dana", "Customers"),
+        ("Drawing Faces", "Courses and bundles"),
+        ("drawing", "Products"),
+        ("Actions", "Pages"),
+    ],
+)
+def test_each_kind_is_found_and_the_exact_one_stands_first(shop, term, found):
+    assert groups(signed_in(roles.VIEWER), term)[0] == found
+
+
+@pytest.mark.first_database
+def test_an_exact_address_is_the_only_customer(shop):
+    customer = Customer.objects.get()
+    page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": customer.email})
+    assert (
+        reverse("admin:integrations_customer_change", args=[customer.pk]) in page.content.decode()
+    )
+    assert "Exact" in words(page)
+
+
+@pytest.mark.first_database
+def test_what_a_person_may_not_see_is_not_found(shop):
+    nobody = signed_in()
+    for term in ("4711", "Dana", "Drawing", "Actions"):
+        assert groups(nobody, term) == []
+    assert groups(nobody, "Help") == ["Pages"]
+
+
+@pytest.mark.first_database
+@pytest.mark.parametrize("term", ["", "\x00", "%", "'", "<b>x</b>", "x" * 5000, "٣"])
+def test_odd_terms_break_nothing_and_are_escaped(shop, term):
+    answer = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": term})
+    assert answer.status_code == 200
+    assert "<b>x</b>" not in answer.content.decode()
+
+
+def test_a_search_costs_few_queries_and_reads_no_table_of_customers(shop):
+    for number in range(30):
+        factories.CustomerFactory.create(email=f"dana{number}@example.com")
+    viewer = signed_in(roles.VIEWER)
+    viewer.get(reverse("admin:help"))
+    with CaptureQueriesContext(
+        connection,
+    ) as frame:
+        viewer.get(reverse("admin:help"))
+    with CaptureQueriesContext(connection) as search:
+        viewer.get(reverse(SEARCH), {"q": "dana"})
+    assert len(search) - len(frame) <= 8
+    sql = " ".join(each["sql"] for each in search)
+    assert "INSTR" not in sql
+    assert "position" not in sql
+
+
+@pytest.mark.browser
+def test_a_slash_goes_to_the_search_and_a_question_mark_shows_the_keys(place, address, browser):
+    with browsing.window(browser, browsing.Look(browsing.WIDE)) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.goto(f"{address}/admin/help/")
+        page.keyboard.press("?")
+        assert page.locator("#find-keys").is_visible()
+        page.keyboard.press("Escape")
+        assert not page.locator("#find-keys").is_visible()
+        page.keyboard.press("/")
+        page.keyboard.type("1183/?")
+        assert page.locator("#find-all").input_value() == "1183/?"
+        assert not page.locator("#find-keys").is_visible()
+        page.locator("#find-all").fill("1183")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/admin/search/?q=1183")
+        assert page.get_by_role("heading", name="Orders").is_visible()
