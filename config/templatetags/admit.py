@@ -26,6 +26,8 @@ register.filter("switch_badge", badges.switch_badge)
 register.filter("destination", badges.destination)
 register.filter("outside", badges.outside)
 register.filter("rule_line", badges.rule_line)
+register.filter("run_line", badges.run_line)
+register.filter("person", badges.person)
 
 
 register.simple_tag(badges.icon, name="icon")

@@ -158,8 +158,7 @@ class LogAdmin(ReadOnly):
         rows = (
             (
                 badges.run_badge(run),
-                run.get_action_display(),
-                badges.brief(run.destination_name),
+                badges.run_line(run),
                 badges.breakable(badges.legible(told.get(run.pk, run.message), 300)),
             )
             for run in runs
@@ -172,7 +171,7 @@ class LogAdmin(ReadOnly):
             '<details class="fold runs"><summary>{}{}</summary><ul>{}</ul></details>',
             badges.breakable(badges.brief(names[0])),
             more,
-            format_html_join("", "<li>{} {}, {}<br><span>{}</span></li>", rows),
+            format_html_join("", "<li>{} {}<br><span>{}</span></li>", rows),
         )
 
     # Buttons and bulk
