@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page
 from django.db.models import Model, Prefetch, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -75,17 +76,7 @@ class CustomerAdmin(ReadOnly):
         customer = self.get_object(request, object_id)
         if customer is None:
             raise Http404
-        number = page_number(request.GET.get("p"))
-        runs = RuleRun.objects.select_related("integration").order_by("pk")
-        events = (
-            _about(customer)
-            .select_related("product")
-            .defer("verdicts", "custom_fields")
-            .prefetch_related(Prefetch("runs", runs))
-            .order_by("-received_at", "-pk")
-        )
-        pages = CappedPaginator(events, PER_PAGE, most=number * PER_PAGE + 1001)
-        shown = pages.get_page(number)
+        shown = _events_of(customer, page_number(request.GET.get("p")))
         of_page = [run for event in shown for run in event.runs.all()]
         told, calls = wait_reasons.reasons(of_page), api_calls.in_short(of_page)
         thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
@@ -149,6 +140,19 @@ class CustomerAdmin(ReadOnly):
         )
         for text in _differences(site, customer, checked):
             self.message_user(request, text, messages.WARNING)
+
+
+def _events_of(customer: Customer, number: int) -> Page[EventLog]:
+    """One page of everything that happened, newest first, with the actions."""
+    runs = RuleRun.objects.select_related("integration").order_by("pk")
+    events = (
+        _about(customer)
+        .select_related("product")
+        .defer("verdicts", "custom_fields")
+        .prefetch_related(Prefetch("runs", runs))
+        .order_by("-received_at", "-pk")
+    )
+    return CappedPaginator(events, PER_PAGE, most=number * PER_PAGE + 1001).get_page(number)
 
 
 def _about(customer: Customer) -> QuerySet[EventLog]:

@@ -1,4 +1,4 @@
-"""What a person reads after an integration was saved or refreshed."""
+"""What a person reads about integrations: before the first, and after one was saved or refreshed."""
 
 import math
 
@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from config.admin.parts import badges
 from events.reports import backlog
@@ -20,6 +20,17 @@ from rules import broken_rules
 from rules.broken_rules import BrokenRules
 
 Connection = Integration.Connection
+EMPTY = mark_safe(
+    "<p><strong>Connect your Thinkific site.</strong></p>"
+    "<p>You need a Thinkific plan of Grow or higher. In Thinkific open "
+    "<strong>Settings &gt; Code &amp; Analytics &gt; API</strong>. There you find the "
+    "<strong>Subdomain</strong> and the <strong>API Key</strong>, or can create an API access "
+    "token. Then press New integration, choose Thinkific and paste both.</p>"
+)
+OLD_ONE_ENDS = (
+    "The old secret ends at once. A receiver that checks signatures refuses messages until it has "
+    "the new one; Admit sends them again by itself."
+)
 
 
 def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOutcome) -> None:

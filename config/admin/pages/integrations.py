@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from config.admin.pages import integration_messages, notify_page
 from config.admin.pages.app_pages import APP_PAGES, offers
@@ -28,17 +28,6 @@ from integrations.models import CallBudget, Destination, Integration
 from integrations.thinkific.explain import FAULTS, explain_plainly
 from rules.models import Rule
 
-EMPTY = mark_safe(
-    "<p><strong>Connect your Thinkific site.</strong></p>"
-    "<p>You need a Thinkific plan of Grow or higher. In Thinkific open "
-    "<strong>Settings &gt; Code &amp; Analytics &gt; API</strong>. There you find the "
-    "<strong>Subdomain</strong> and the <strong>API Key</strong>, or can create an API access "
-    "token. Then press New integration, choose Thinkific and paste both.</p>"
-)
-OLD_ONE_ENDS = (
-    "The old secret ends at once. A receiver that checks signatures refuses messages until it has "
-    "the new one; Admit sends them again by itself."
-)
 NONE = "–"
 
 
@@ -65,7 +54,7 @@ def _has_catalog(integration: Integration) -> bool:
 class IntegrationAdmin(ListAdmin):
     list_title = "Integrations"
     add_label = "New integration"
-    empty = EMPTY
+    empty = integration_messages.EMPTY
     list_display = (
         "name",
         "app",
@@ -105,7 +94,7 @@ class IntegrationAdmin(ListAdmin):
             "integrations.change_integration",
             fits=offers("new_secret"),
             in_row=False,
-            confirm=lambda _: OLD_ONE_ENDS,
+            confirm=lambda _: integration_messages.OLD_ONE_ENDS,
         ),
     )
 
