@@ -1,4 +1,4 @@
-"""What a person reads about integrations: before the first, and after one was saved or refreshed."""
+"""What a person reads of integrations: before the first, and after one was saved or refreshed."""
 
 import math
 
