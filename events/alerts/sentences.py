@@ -140,8 +140,9 @@ def _nothing_given(problem: Problem) -> str:
 
 def _needs_a_person(problem: Problem) -> str:
     number = problem.facts["actions"]
-    what = "1 action failed or is" if number == 1 else f"{number:,} actions failed or are"
-    return f"{what} held for a person. See why, and retry or dismiss."
+    if number == 1:
+        return "1 action failed or waits for a person. See why, and retry or dismiss."
+    return f"{number:,} actions failed or wait for a person. See why, and retry or dismiss."
 
 
 def _brake_on(problem: Problem) -> str:

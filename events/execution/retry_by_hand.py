@@ -64,7 +64,7 @@ def give_again(
 def why_not_given_again(run: RuleRun) -> str:
     """Why this run cannot give once more what it gave, "" when it can."""
     if run.status == Status.HELD:
-        return "it is held: release it if it is right"
+        return "it waits for you: release it if it is right"
     if run.grant is None or not run.grant.is_active:
         return "this access is not due any more"
     return "" if run.status == Status.DONE else why_not(run)

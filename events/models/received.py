@@ -115,7 +115,7 @@ class EventLog(models.Model):
         WAITING = "waiting", "Waiting"
         DONE = "done", "Succeeded"
         FAILED = "failed", "Failed"
-        HELD = "held", "Held"
+        HELD = "held", "Waits for you"
         NO_RULE = "no_rule", "No rule"
         SKIPPED = "skipped", "Skipped"
         REPEAT = "repeat", "Repeat"

@@ -122,7 +122,7 @@ class RuleRun(models.Model):
         DONE = "done", "Done"
         SKIPPED = "skipped", "Skipped"
         FAILED = "failed", "Failed"
-        HELD = "held", "Held"
+        HELD = "held", "Waits for you"
 
     # Where `db_index` is False, an index of Meta begins with the column.
     event = models.ForeignKey(EventLog, models.CASCADE, related_name="runs", db_index=False)

@@ -25,7 +25,7 @@ BY_CODE = {
 BY_STATUS = {
     Status.DONE: "done",
     Status.SKIPPED: "had nothing to do",
-    Status.HELD: "held for you",
+    Status.HELD: "waiting for you",
     Status.FAILED: "failed",
 }
 

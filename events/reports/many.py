@@ -61,7 +61,9 @@ def of_dismissal(runs: Sequence[RuleRun]) -> Look:
             run.event,
             run.customer,
             f"{run.spec.label}, {run.destination_name}",
-            "" if run.pk in can else "only what failed, is held or ends later can be dismissed",
+            ""
+            if run.pk in can
+            else "only what failed, waits for you or ends later can be dismissed",
         )
         for run in runs[:AT_ONCE]
     ]

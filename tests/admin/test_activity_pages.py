@@ -259,7 +259,7 @@ def test_actions_tell_in_words_what_happened(support):
         ("retry", "failed", "waiting", "1 queued."),
         ("release", "held", "waiting", "1 queued."),
         ("dismiss", "failed", "skipped", "1 action dismissed. No further action is needed."),
-        ("dismiss", "done", "done", "Nothing dismissed: only what failed or is held can be."),
+        ("dismiss", "done", "done", "Nothing dismissed: only what failed or waits for you can be."),
         ("do_anyway", "done", "done", "0 queued, 1 skipped: it had succeeded."),
     ],
 )
@@ -361,7 +361,7 @@ def test_the_overview_says_what_needs_somebody(support):
     assert "Nothing is being carried out" not in text
     assert (
         "3 buyers paid and are not in. See them. Thinkific rejects the key of Studio Nord. "
-        "1 action failed. 1 action held for you. 2 events not understood. 1 trigger never sent. "
+        "1 action failed. 1 action waits for you. 2 events not understood. 1 trigger never sent. "
         "4 steps left"
     ) in text
     assert "Nothing needs you." not in text

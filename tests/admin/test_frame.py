@@ -283,7 +283,7 @@ def test_every_state_has_a_colour_and_a_word():
         ("subscription_charged", "no_rule", False, ("quiet", "No rule")),
         (None, "unreadable", False, ("bad", "Unreadable")),
         ("product_purchased", "done", False, ("good", "Succeeded")),
-        ("product_purchased", "held", False, ("wait", "Held")),
+        ("product_purchased", "held", False, ("wait", "Waits for you")),
     ],
 )
 def test_a_paid_purchase_that_gave_nothing_is_never_grey(trigger, status, dealt, badge):

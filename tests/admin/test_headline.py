@@ -36,7 +36,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "problems": (("A disk is nearly full",), "A disk is nearly full.", True),
     "stranded": (2, "2 students paid and may have lost access", True),
     "failed": (1, "1 action failed", True),
-    "held": (2, "2 actions held", False),
+    "held": (2, "2 actions wait for you", False),
     "not_in": (3, "3 buyers paid and are not in. See them.", False),
     "not_understood": (3, "3 events not understood", False),
     "waiting_for_off": (4, "4 actions waiting for an integration that is turned off", False),
@@ -267,5 +267,5 @@ def test_what_is_only_held_is_not_said_to_be_nothing(db, client: Client, admin_u
     run(factories.DestinationFactory.create(), status="held")
     client.force_login(admin_user)
     shown = client.get("/admin/").content.decode()
-    assert "and 1 held" in shown
+    assert "1 more waits for you" in shown
     assert "?status__exact=held" in shown

@@ -159,7 +159,7 @@ def test_each_way_that_an_action_ends_is_counted_in_words(db):
     found = batches.progress(Batch(run_ids=[*(run.pk for run in runs), 0]))
     assert found.sentence() == (
         "2 enrolled · 1 had it already · 1 kept, because something else gives it · "
-        "1 had nothing to do · 1 held for you · 1 end on a day to come · 1 removed since"
+        "1 had nothing to do · 1 waiting for you · 1 end on a day to come · 1 removed since"
     )
     assert (found.over, found.total, found.is_over) == (8, 9, False)
     assert [number for _, number in found.waits] == [1]

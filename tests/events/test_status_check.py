@@ -48,7 +48,7 @@ def test_each_thing_that_is_wrong_has_a_sentence_and_what_stops_sales_is_first(w
     assert code == 1
     assert [line.partition(".")[0] for line in lines] == [
         f"{course.integration.name} does not accept the key",
-        "1 action failed or is held for a person",
+        "1 action failed or waits for a person",
     ]
     out = StringIO()
     call_command("status", "--json", stdout=out)

@@ -98,11 +98,12 @@ class ActionAdmin(ReadOnly):
 
     @admin.display(description="Action")
     def what(self, run: RuleRun) -> SafeString:
-        where = badges.breakable(badges.brief(run.integration)) if run.integration else "–"
+        # An action without a course or bundle names its integration already.
+        where = run.integration if run.destination_id is not None else None
         # What the list is sorted and filtered by: each log has an index for it.
         at = badges.ago(run.received_at)
-        done = badges.run_line(run)
-        return format_html('{} <span class="soft line">{} · {}</span>', done, where, at)
+        below = format_html("{} · {}", badges.breakable(badges.brief(where)), at) if where else at
+        return format_html('{} <span class="soft line">{}</span>', badges.run_line(run), below)
 
     @admin.display(description="Customer")
     def who(self, run: RuleRun) -> SafeString | str:
@@ -230,7 +231,7 @@ class ActionAdmin(ReadOnly):
             what = "1 action" if number == 1 else f"{number} actions"
             self.message_user(request, f"{what} dismissed. No further action is needed.")
         else:
-            text = "Nothing dismissed: only what failed or is held can be."
+            text = "Nothing dismissed: only what failed or waits for you can be."
             self.message_user(request, text, messages.WARNING)
 
     # A page of its own

@@ -116,7 +116,7 @@ def _others(facts: Facts) -> list[tuple[object, str, str]]:
     """What may wait for a while, in the same form."""
     return [
         (facts.history, facts.history, "attention"),
-        (facts.held, f"{_count(facts.held, 'action')} held for you.", "attention"),
+        (facts.held, _waiting_for_you(facts.held), "attention"),
         (
             facts.waiting_for_off,
             f"{_count(facts.waiting_for_off, 'action')} waiting for an integration that is "
@@ -168,6 +168,10 @@ def waiting_note(line: backlog.InLine, *, silent: bool) -> str:
 
 def _names(sites: Sequence[str]) -> str:
     return ", ".join(sites)
+
+
+def _waiting_for_you(number: int) -> str:
+    return f"{_count(number, 'action')} {'waits' if number == 1 else 'wait'} for you."
 
 
 def _count(number: int, what: str) -> str:
