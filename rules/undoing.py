@@ -1,4 +1,4 @@
-"""Taking back the last change of a rule, by what the audit knows of the rule before it."""
+"""Undoing the last change of a rule, by what the audit knows of the rule before it."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from django.db import transaction
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
+from rules import changing
 from rules.models import Rule
 
-UNDONE = {Act.RULE_CHANGED, Act.RULE_DELETED}
-OF_RULES = {*UNDONE, Act.RULE_ADDED}
+UNDONE = {Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED}
 CHANGED_SINCE = "The rule was changed since. Undo the later change first, or edit the rule."
 
 
@@ -24,10 +24,11 @@ def why_not(entry: AuditEntry) -> str:
     return ""
 
 
-def undo(entry: AuditEntry) -> Rule:
+def undo(entry: AuditEntry) -> Rule | None:
     """Make the rule what it was before this change, which is recorded as a change of its own.
 
-    Raises ValueError with a sentence where that cannot be.
+    None when it did not exist before, and so is deleted. Raises ValueError with a sentence where
+    the change cannot be undone.
     """
     if reason := why_not(entry):
         raise ValueError(reason)
@@ -36,6 +37,9 @@ def undo(entry: AuditEntry) -> Rule:
         list(Rule.objects.select_for_update().filter(pk=entry.number))
         now = audit.stored(Rule(pk=int(entry.number)))
         rule = _before(entry)
+        if rule is None:
+            changing.delete(Rule.objects.filter(pk=entry.number))
+            return None
         is_new = rule._state.adding
         rule.save(force_insert=is_new)
         act = Act.RULE_ADDED if is_new else Act.RULE_CHANGED
@@ -44,16 +48,18 @@ def undo(entry: AuditEntry) -> Rule:
     return rule
 
 
-def _before(entry: AuditEntry) -> Rule:
-    """The rule as it was, not saved. Raises ValueError with a sentence."""
+def _before(entry: AuditEntry) -> Rule | None:
+    """The rule as it was, not saved; None when it did not exist. Raises ValueError."""
     if entry.act not in UNDONE:
-        raise ValueError("Only a change or the deletion of a rule can be undone.")
+        raise ValueError("Only what was done to a rule can be undone.")
     later = AuditEntry.objects.filter(kind=entry.kind, number=entry.number, pk__gt=entry.pk)
-    if later.filter(act__in=OF_RULES).exists():
+    if later.filter(act__in=UNDONE).exists():
         raise ValueError(CHANGED_SINCE)
     rule = Rule.objects.filter(pk=int(entry.number)).first()
-    if entry.act == Act.RULE_CHANGED and (rule is None or not _is_as_left(rule, entry)):
+    if entry.act != Act.RULE_DELETED and (rule is None or not _is_as_left(rule, entry)):
         raise ValueError(CHANGED_SINCE)
+    if entry.act == Act.RULE_ADDED:
+        return None
     if entry.act == Act.RULE_DELETED:
         if rule is not None:
             raise ValueError("This rule is there again.")

@@ -50,6 +50,7 @@ MENU: Sequence[tuple[str, Sequence[Entry]]] = (
             ),
             Entry("Products", "admin:integrations_product_changelist", "integrations.view_product"),
             Entry("Coverage", "admin:coverage", "rules.view_rule"),
+            Entry("Letter", "admin:letter", "integrations.change_integration"),
             Entry("Help", "admin:help", ""),
         ),
     ),

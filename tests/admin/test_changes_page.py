@@ -225,4 +225,32 @@ def test_a_deleted_rule_stays_deleted_when_its_integration_or_its_twin_says_so(m
 
 def test_only_a_change_of_a_rule_can_be_undone(manager, rule):
     (text,) = said(press(manager, record(Act.EXPORTED), "undo"))
-    assert text == "Not undone. Only a change or the deletion of a rule can be undone."
+    assert text == "Not undone. Only what was done to a rule can be undone."
+
+
+def add(rule: Rule) -> AuditEntry:
+    """Ada adds the rule; it must not be there yet."""
+    with acting(lambda: ADA):
+        changing.add(rule)
+    return AuditEntry.objects.latest("pk")
+
+
+def test_a_rule_that_was_added_is_deleted_by_undo(manager, rule):
+    rule.delete()
+    rule.pk = None
+    rule._state.adding = True
+    entry = add(rule)
+    texts = said(press(manager, entry, "undo"))
+    assert texts == ["Undone: the rule is deleted. Access that it gave stays."]
+    assert not Rule.objects.exists()
+
+
+def test_an_added_rule_that_was_changed_since_is_not_undone(manager, rule):
+    rule.delete()
+    rule.pk = None
+    rule._state.adding = True
+    entry = add(rule)
+    switch_off(rule)
+    (text,) = said(press(manager, entry, "undo"))
+    assert text.startswith("Not undone. The rule was changed since.")
+    assert Rule.objects.exists()

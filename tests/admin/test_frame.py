@@ -45,8 +45,8 @@ def asked_by(user, path: str = "/admin/", **data: str) -> HttpRequest:
     ("role", "lacks"),
     [
         (roles.MANAGER, {"Queue", "People"}),
-        (roles.SUPPORT, {"Queue", "People", "Changes"}),
-        (roles.VIEWER, {"Queue", "People", "Simulate", "Changes"}),
+        (roles.SUPPORT, {"Queue", "People", "Changes", "Letter"}),
+        (roles.VIEWER, {"Queue", "People", "Simulate", "Changes", "Letter"}),
         ("", {line.label for _, lines in menu.MENU for line in lines} - {"Overview", "Help"}),
     ],
 )

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from config.admin.pages.help import QUESTIONS
 from config.staff import roles
-from tests.support.pages import signed_in
+from tests.support.pages import signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -66,3 +66,9 @@ def test_a_stranger_is_asked_to_sign_in(db):
 def test_help_asks_few_questions(client, django_assert_max_num_queries):
     with django_assert_max_num_queries(7):
         client.get(reverse("admin:help"))
+
+
+def test_the_words_of_the_pages_are_explained(db):
+    text = words(signed_in(roles.VIEWER).get(reverse("admin:help")))
+    for word in ("Purchase", "Customer", "Student", "School", "Rule", "Trigger", "Action", "Event"):
+        assert f" {word} " in text.partition("Words")[2]

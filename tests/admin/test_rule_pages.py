@@ -209,7 +209,26 @@ def test_a_product_is_added_by_its_id_before_its_first_event(manager, place):
     manager.post(reverse("admin:integrations_product_add"), data)
     assert product("77").name == "New course"
     answer = manager.post(reverse("admin:integrations_product_add"), data)
-    assert "already exists" in words(answer)
+    assert "Another product has this SamCart ID already." in words(answer)
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("https://app.samcart.com/products/2002/edit", "2002"),
+        ("app.samcart.com/product?id=2002", "2002"),
+        ("https://app.samcart.com/products", ""),
+        ("https://app.samcart.com/1/products/2002", ""),
+    ],
+)
+def test_of_an_address_only_its_number_is_taken_for_a_products_id(manager, place, typed, taken):
+    data = {"marketplace": place.world.marketplace.pk, "kind": "product"}
+    answer = manager.post(
+        reverse("admin:integrations_product_add"), data | {"external_id": typed, "name": "New"}
+    )
+    found = Product.objects.filter(name="New").values_list("external_id", flat=True)
+    assert list(found) == ([taken] if taken else [])
+    assert ("Enter the ID alone" in words(answer)) is not bool(taken)
 
 
 def offered(answer: Any) -> list[str]:
@@ -371,7 +390,8 @@ def test_rules_are_found_by_their_state(manager):
 def test_rules_are_turned_off_and_on(manager):
     rule = Rule.objects.filter(enabled=True).earliest("pk")
     assert said(press(manager, rule, "switch_off")) == [
-        "1 rule turned off, from the next event on."
+        "1 rule turned off, from the next event on.",
+        f"No other rule gives anything to a buyer of {rule.product.name}.",
     ]
     rule.refresh_from_db()
     assert not rule.enabled
@@ -832,3 +852,26 @@ def test_a_product_is_added_from_a_new_rule_and_is_chosen_then(manager, place):
     elsewhere = add.partition("?")[0] + "?back=https://example.com/"
     answer = manager.post(elsewhere, hidden | {"external_id": "78", "name": "Newer"})
     assert answer.url.startswith("/admin/")
+
+
+def test_another_course_in_a_rule_names_the_rules_that_keep_the_old_one(manager):
+    rule = Rule.objects.filter(
+        trigger="product_purchased", action="create_course_enrollment", product__isnull=False
+    ).earliest("pk")
+    pairing.add(each for each in pairing.companions([rule]) if not pairing.stored(each))
+    others = Rule.objects.filter(product=rule.product, destination=rule.destination)
+    number = others.exclude(pk=rule.pk).count()
+    other = factories.DestinationFactory.create(integration=rule.integration, name="Course Nine")
+    page = reverse("admin:rules_rule_change", args=[rule.pk])
+    answers = {
+        "scope": "product",
+        "product": rule.product_id,
+        "trigger": rule.trigger,
+        "integration": rule.integration_id,
+        "action": rule.action,
+        "destination": other.pk,
+        "enabled": "on",
+    }
+    texts = said(manager.post(page, answers, follow=True))
+    assert number > 1
+    assert f"{number} other rules still name {rule.destination}. See them" in texts

@@ -153,12 +153,17 @@ class ChangesAdmin(ReadOnly):
 
     def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
         """Make the rule what it was before this change."""
-        if entry.act == Act.RULE_DELETED and not request.user.has_perm("rules.add_rule"):
+        needed = {Act.RULE_DELETED: "rules.add_rule", Act.RULE_ADDED: "rules.delete_rule"}
+        if entry.act in needed and not request.user.has_perm(needed[Act(entry.act)]):
             raise PermissionDenied
         try:
             rule = undoing.undo(entry)
         except ValueError as error:
             self.message_user(request, f"Not undone. {error}", messages.WARNING)
             return None
+        if rule is None:
+            text = "Undone: the rule is deleted. Access that it gave stays."
+            self.message_user(request, text)
+            return HttpResponseRedirect(reverse("admin:rules_rule_changelist"))
         self.message_user(request, f"Undone. The rule is as it was before: {rule.in_words()}")
         return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))

@@ -21,7 +21,7 @@ from rules.models import Rule
 
 # Each row sends up to seven fields, and Django takes a thousand.
 MANY = 100
-NAMED = 10
+NAMED = 3
 EVERY = "every"
 # The buttons of the page that shows the rules first: add them, or go back to what was entered.
 LOOKED, CHANGE = "looked", "change"

@@ -1,11 +1,12 @@
 """Products: what is sold in SamCart, and the rules of each."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
@@ -31,6 +32,11 @@ COUNTED = 1000
 SHOWN_EVENTS = 10
 
 
+# What is an address and no ID, and a number that stands alone in it.
+ADDRESS = re.compile(r"[/\\?#\s]|www\.")
+NUMBER = re.compile(r"(?<=[/=])\d+(?=[/?&#]|$)")
+
+
 class ProductForm(forms.ModelForm):
     class Meta:
         model = Product
@@ -40,6 +46,9 @@ class ProductForm(forms.ModelForm):
             "external_id": "In SamCart open the product; its ID is in the page's address.",
             "name": "The first event brings SamCart's own name.",
             "kind": "A course of SamCart's own Courses app is not a product.",
+        }
+        error_messages = {
+            NON_FIELD_ERRORS: {"unique_together": "Another product has this SamCart ID already."}
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -54,7 +63,14 @@ class ProductForm(forms.ModelForm):
             self.fields["marketplace"].widget = forms.HiddenInput()
 
     def clean_external_id(self) -> str:
-        return str(self.cleaned_data["external_id"]).strip()
+        """The ID; of a pasted address the number in it."""
+        typed = str(self.cleaned_data["external_id"]).strip()
+        if not ADDRESS.search(typed):
+            return typed
+        numbers = NUMBER.findall(typed)
+        if len(numbers) != 1:
+            raise forms.ValidationError("Enter the ID alone: it is the number in the address.")
+        return str(numbers[0])
 
 
 class NumberOf(Subquery):

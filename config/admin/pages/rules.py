@@ -9,6 +9,7 @@ from django.db.models import F, Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.pages import rule_parts
@@ -149,6 +150,26 @@ class RuleAdmin(Audited, ListAdmin):
             context |= rule_parts.context(request, draft, given) | {"on": given.get("enabled")}
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "destination" in form.changed_data and form.initial.get("destination"):
+            self._name_partners(request, obj, form.initial["destination"])
+
+    def _name_partners(self, request: HttpRequest, rule: Rule, before: int) -> None:
+        """Rules that end access or give it back do not follow to another course by themselves."""
+        account = Rule.objects.filter(marketplace=rule.marketplace_id, product=rule.product_id)
+        left = account.filter(destination=before).exclude(pk=rule.pk).select_related("destination")
+        if not left:
+            return
+        text = (
+            "1 other rule still names" if len(left) == 1 else f"{len(left)} other rules still name"
+        )
+        page = reverse("admin:rules_rule_changelist") + "?scope__exact=global"
+        if rule.product_id:
+            page = reverse("admin:integrations_product_change", args=[rule.product_id])
+        sentence = format_html('{} {}. <a href="{}">See them</a>', text, left[0].destination, page)
+        self.message_user(request, sentence, messages.WARNING)
+
     def title_of(self, thing: Rule) -> str:
         # The whole sentence stands below it: as a heading it fills a phone.
         return f"Rule: {Trigger(thing.trigger).label}"
@@ -187,7 +208,11 @@ class RuleAdmin(Audited, ListAdmin):
         self._switch(request, Rule.objects.filter(pk=rule.pk), on=True)
 
     def switch_off(self, request: HttpRequest, rule: Rule) -> None:
+        # What this very rule did is in its name: the rest is what a person may not expect.
+        stops = stopping.what_stops(rule)[1:]
         self._switch(request, Rule.objects.filter(pk=rule.pk), on=False)
+        for sentence in stops:
+            self.message_user(request, sentence, messages.WARNING)
 
     @admin.action(description="Turn on", permissions=["change"])
     def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:

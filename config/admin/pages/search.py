@@ -133,8 +133,18 @@ KINDS: Sequence[tuple[str, Callable[[str], Group]]] = (
 )
 
 
+# Pages of the person's own, which the menu at the top right leads to.
+OWN = (
+    ("My account: time zone", "admin:account"),
+    ("Sessions", "admin:sessions"),
+    ("Second factor", "admin:second-factor"),
+    ("Change password", "admin:password_change"),
+)
+
+
 def _pages(request: HttpRequest, word: str) -> Group:
     lines = [line for part in menu.for_person(request) for line in part["lines"]]
+    lines += [{"label": label, "url": reverse(name)} for label, name in OWN]
     hits = [
         Hit(line["url"], line["label"], exact=_is(word, line["label"]))
         for line in lines
