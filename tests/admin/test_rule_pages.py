@@ -389,6 +389,7 @@ def test_rules_are_found_by_their_state(manager):
 
 def test_rules_are_turned_off_and_on(manager):
     rule = Rule.objects.filter(enabled=True).earliest("pk")
+    assert rule.product
     assert said(press(manager, rule, "switch_off")) == [
         "1 rule turned off, from the next event on.",
         f"No other rule gives anything to a buyer of {rule.product.name}.",
