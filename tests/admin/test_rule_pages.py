@@ -876,3 +876,15 @@ def test_another_course_in_a_rule_names_the_rules_that_keep_the_old_one(manager)
     texts = said(manager.post(page, answers, follow=True))
     assert number > 1
     assert f"{number} other rules still name {rule.destination}. See them" in texts
+
+
+def test_several_rules_are_deleted_after_a_page_that_lists_them(manager):
+    chosen = list(Rule.objects.order_by("pk")[:2])
+    data = {"action": "delete_selected", "_selected_action": [rule.pk for rule in chosen]}
+    page = manager.post(reverse("admin:rules_rule_changelist"), data)
+    assert "Delete 2 rules?" in words(page)
+    for rule in chosen:
+        assert rule.sentence() in words(page)
+    answer = manager.post(reverse("admin:rules_rule_changelist"), data | {"post": "yes"})
+    assert answer.status_code == 302
+    assert not Rule.objects.filter(pk__in=[rule.pk for rule in chosen]).exists()
