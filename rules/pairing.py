@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable
 
-from django.db import transaction
 from django.db.models import Q
 
 from integrations.models import Product
@@ -132,7 +131,7 @@ def by_trigger(rules: Iterable[Rule]) -> list[tuple[Trigger, list[Rule]]]:
 def add(rules: Iterable[Rule]) -> int:
     """Save these rules together; how many. Raises ValidationError for one that cannot be."""
     number = 0
-    with transaction.atomic():
+    with changing.all_or_none():
         for rule in rules:
             changing.add(rule)
             number += 1
