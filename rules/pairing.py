@@ -45,14 +45,12 @@ def given(product: Product | None, rules: Iterable[Rule]) -> list[Rule]:
     A rule that is off gives nothing, nor does one whose course has gone.
     """
     number = product and product.pk
-    return [
-        rule
-        for rule in rules
-        if rule.product_id == number
-        and rule.enabled
-        and _gives_on_purchase(rule)
-        and not rule.is_gone
-    ]
+    return [rule for rule in rules if rule.product_id == number and gives_now(rule)]
+
+
+def gives_now(rule: Rule) -> bool:
+    """Whether a purchase gives something by it: it is on, and its course is there."""
+    return rule.enabled and _gives_on_purchase(rule) and not rule.is_gone
 
 
 def is_answered(giving: Rule, trigger: Trigger, rules: Iterable[Rule]) -> bool:
