@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -13,8 +15,8 @@ from events.models import LetterTemplate
 from integrations.models import AuditEntry, Destination
 from rules import changing
 from rules.models import Rule
-from tests.support import factories
-from tests.support.pages import press, said, signed_in, words
+from tests.support import factories, queued
+from tests.support.pages import ACTIONS, press, said, signed_in, words
 
 pytestmark = pytest.mark.django_db
 LONG = "%" * 60_000
@@ -226,3 +228,32 @@ def test_a_text_that_no_address_holds_is_refused_on_the_page(manager, rule):
     page = add(manager, answers(rule, number="7", name="x" * 60_000))
     assert page.status_code == 200
     assert "at most 255 characters" in words(page)
+
+
+@pytest.mark.first_database
+def test_what_a_colleague_retried_meanwhile_is_still_owed_when_it_is_dismissed():
+    course = factories.DestinationFactory.create()
+    run = queued.run(course, factories.CustomerFactory.create(), status="waiting")
+    grant = queued.grant(run)
+    support = signed_in(roles.SUPPORT)
+    page = support.post(reverse("admin:many-dismiss"), {"chosen": str(run.pk)}, follow=True)
+    assert said(page) == ["Dismiss: done for 0."]
+    run.refresh_from_db()
+    grant.refresh_from_db()
+    assert (run.status, grant.state) == ("waiting", "active")
+
+
+@pytest.mark.first_database
+def test_a_look_at_many_that_succeeded_costs_no_question_for_each():
+    course = factories.DestinationFactory.create()
+    support = signed_in(roles.SUPPORT)
+    asked = []
+    for number in (2, 20):
+        for order in range(number):
+            queued.run(course, factories.CustomerFactory.create(), order=str(order), status="done")
+        with CaptureQueriesContext(connection) as queries:
+            form = {"action": "retry_chosen", "select_across": "1"}
+            page = support.post(reverse(ACTIONS), form)
+        assert "It had succeeded" in words(page)
+        asked.append(len(queries))
+    assert asked[1] <= asked[0] + 1
