@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from config.admin.parts import csv_file
 from config.staff import roles
+from config.wsgi import Request
 from events.models import LetterTemplate
 from integrations.models import AuditEntry, Destination
 from rules import changing
@@ -257,3 +258,13 @@ def test_a_look_at_many_that_succeeded_costs_no_question_for_each():
         assert "It had succeeded" in words(page)
         asked.append(len(queries))
     assert asked[1] <= asked[0] + 1
+
+
+@pytest.mark.first_database
+@pytest.mark.parametrize("charset", ["idna", "unicode_escape", "utf-7", "utf-16", "hex"])
+def test_no_charset_brings_what_no_page_can_show(rf, charset):
+    part = b'--X\r\nContent-Disposition: form-data; name="text"\r\n\r\n\\ud800+2AA-\r\n--X--\r\n'
+    environ = rf.post("/?q=%5Cud800%2B2AA-", part, content_type="multipart/form-data").environ
+    environ["CONTENT_TYPE"] = f"multipart/form-data; boundary=X; charset={charset}"
+    request = Request(environ)
+    assert request.GET["q"] == request.POST["text"] == "\\ud800+2AA-"
