@@ -1,6 +1,6 @@
 """Odd values in addresses and forms, rows that go away meanwhile, and two people at once."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.db import connection
@@ -32,7 +32,8 @@ def manager() -> Client:
 def rule() -> Rule:
     """A rule of one product, in the only account."""
     sold = factories.ProductFactory.create(name="Drawing")
-    return factories.RuleFactory.create(product=sold, marketplace=sold.marketplace)
+    facts = {"product": sold, "marketplace": sold.marketplace}
+    return cast(Rule, factories.RuleFactory.create(**facts))
 
 
 def answers(rule: Rule, **changes: Any) -> dict[str, Any]:
@@ -59,8 +60,8 @@ def add(client: Client, data: dict[str, Any]) -> Any:
 def test_no_text_to_look_for_breaks_a_page(manager, rule, text):
     gone = factories.DestinationFactory.create(gone_at=timezone.now())
     addresses = [reverse(f"admin:{name}") for name in ("new-rule", "search", "coverage")]
-    models = ("rules_rule", "integrations_product", "integrations_destination")
-    models += ("integrations_auditentry", "integrations_customer", "events_eventlog")
+    models = ["rules_rule", "integrations_product", "integrations_destination"]
+    models += ["integrations_auditentry", "integrations_customer", "events_eventlog"]
     addresses += [reverse(f"admin:{name}_changelist") for name in models]
     another = f"{reverse('admin:another-course')}?course={gone.pk}"
     for address in [*addresses, another]:
@@ -172,7 +173,7 @@ def test_another_course_chosen_twice_is_said_to_have_changed_nothing(manager, ru
     assert "No rule uses it any more, so nothing was changed." in words(manager.post(where, data))
     # What is in no list any more is not said to be there.
     Destination.objects.filter(pk=course.pk).delete()
-    assert "or was removed from the list" in said(manager.get(where, data, follow=True))[0]
+    assert "was removed from Admit's list" in said(manager.get(where, data, follow=True))[0]
 
 
 # Two people at once: the other one saves between the look and the insert

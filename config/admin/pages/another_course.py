@@ -42,11 +42,7 @@ def show(request: HttpRequest) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     gone = _gone(asked.get("course"), asked.get("action"))
     if gone is None:
-        messages.info(
-            request,
-            "This course or bundle is not gone any more, or was removed from the list. What failed "
-            "can be retried.",
-        )
+        messages.info(request, _there_again(asked.get("course"), asked.get("action")))
         failed = f"{reverse('admin:events_rulerun_changelist')}?status__exact=failed"
         return HttpResponseRedirect(way_back(request) or failed)
     rules = list(_rules(gone))
@@ -76,10 +72,20 @@ def label(run: RuleRun) -> str:
 
 def _gone(course: object, action: object) -> Destination | None:
     """What the address names, by itself or by an action; None where that is not gone."""
-    lost = Destination.objects.filter(gone_at__isnull=False).select_related("integration")
+    found = _named(course, action)
+    return found if found and found.gone_at else None
+
+
+def _named(course: object, action: object) -> Destination | None:
     if run := row_in(RuleRun.objects.all(), action):
-        return gone_destinations.given_by(run).filter(pk__in=lost).first()
-    return row_in(lost, course)
+        return gone_destinations.given_by(run).select_related("integration").first()
+    return row_in(Destination.objects.select_related("integration"), course)
+
+
+def _there_again(course: object, action: object) -> str:
+    if _named(course, action) is None:
+        return "This course or bundle was removed from Admit's list, so no rule uses it any more."
+    return "This course or bundle is there again. What failed can be retried."
 
 
 def _rules(gone: Destination) -> QuerySet[Rule]:
