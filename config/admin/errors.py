@@ -51,7 +51,9 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
-    """Strangers get the page without the menu."""
-    frame = admin.site.each_context(request)
+    """Strangers get the page without the menu; so does a request that ends before it is known who
+    asks, as one for another host name does.
+    """
+    frame = admin.site.each_context(request) if hasattr(request, "user") else {}
     context = frame | {"title": title, "sentence": sentence}
     return render(request, "admin/error.html", context, status=status)

@@ -45,7 +45,7 @@ SPEC = ActionSpec(
     target=None,
     run=send_http_post,
     in_words="send an HTTP POST to {place}",
-    in_short="send HTTP POST",
+    in_short="send HTTP POST to {name}",
     planned_calls=_planned_calls,
     passes_on=True,
 )

@@ -64,5 +64,5 @@ def test_a_stranger_is_asked_to_sign_in(db):
 
 
 def test_help_asks_few_questions(client, django_assert_max_num_queries):
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         client.get(reverse("admin:help"))

@@ -171,7 +171,10 @@ def test_the_list_shows_both_apps_and_only_what_each_has(manager, world, crm):
     world.notify_rule("product_purchased", crm)
     page = manager.get(reverse(LIST))
     text = words(page)
-    assert "My CRM Notify URL 127.0.0.1 Not checked yet – – 1 – Send a test" in text
+    assert (
+        "My CRM Notify URL 127.0.0.1 Not checked yet – – 1 – ⋯ Actions for My CRM Send a test"
+        in text
+    )
     assert "Art Academy Thinkific acme" in text
     buttons = page.content.decode()
     assert page_of(crm, "do_refresh") not in buttons
@@ -436,7 +439,7 @@ def test_with_one_app_the_other_is_offered(manager, world):
 def test_a_rule_without_a_course_is_listed_edited_switched_and_deleted(manager, world, crm):
     rule = world.notify_rule("product_refunded", crm)
     listed = words(manager.get(reverse("admin:rules_rule_changelist")))
-    assert "Product Refunded → send HTTP POST · My CRM Every product On" in listed
+    assert "Product Refunded → send HTTP POST to My CRM On" in listed
     page = manager.get(page_of(rule))
     assert "When any product is refunded, send an HTTP POST to My CRM." in words(page)
     for hidden in ("4. Course", "by its number", "Create Course"):
@@ -475,11 +478,11 @@ def test_a_products_page_and_the_copying_of_its_rules_know_rules_without_a_cours
     rule = world.notify_rule("product_purchased", crm, "1048001")
     assert rule.product
     text = words(manager.get(page_of(rule.product)))
-    assert "Product Purchased → send HTTP POST · My CRM On" in text
+    assert "Product Purchased → send HTTP POST to My CRM On" in text
     assert "Nothing takes access away" not in text
     other = factories.ProductFactory.create(marketplace=world.marketplace)
     copy = reverse("admin:integrations_product_copy", args=[other.pk])
-    assert "Send HTTP POST, My CRM" in words(manager.get(copy, {"from": rule.product.pk}))
+    assert "end HTTP POST to My CRM" in words(manager.get(copy, {"from": rule.product.pk}))
     manager.post(f"{copy}?from={rule.product.pk}", {"rule": [rule.pk]})
     assert other.rules.get().destination is None
 
@@ -525,7 +528,7 @@ def test_a_message_that_arrived_is_told_on_the_pages_of_event_and_action(
     assert "Code posted" in text
     assert receiver.requests[0].headers["webhook-id"] in text
     assert "Edit the address" not in text
-    assert "Send HTTP POST My CRM" in words(manager.get(reverse(ACTIONS)))
+    assert "Send HTTP POST to My CRM" in words(manager.get(reverse(ACTIONS)))
 
 
 def test_a_receiver_that_is_gone_is_said_with_what_to_do_beside_it(manager, world, crm, receiver):
@@ -653,7 +656,7 @@ def test_a_message_does_not_hide_that_the_customer_has_her_course(
     world.settle()
     assert "has Course Two since" in first_line(manager, event)
     page = manager.get(page_of(event.customer))
-    assert "Send HTTP POST, My CRM" in words(page)
+    assert "end HTTP POST to My CRM" in words(page)
 
 
 def test_checking_in_thinkific_asks_no_receiver(manager, world, crm, receiver):
@@ -679,7 +682,7 @@ def test_actions_and_events_are_filtered_by_receiver_and_by_action(manager, worl
     for query in ({"integration": crm.pk}, {"action__exact": "send_http_post"}):
         page = manager.get(reverse(ACTIONS), query)
         assert "1 action" in words(page)
-        assert "Send HTTP POST My CRM" in words(page)
+        assert "Send HTTP POST to My CRM" in words(page)
     log = manager.get(reverse("admin:events_eventlog_changelist"), {"integration": crm.pk})
     assert "Product Refunded" in words(log).partition("1 action")[0]
     assert "1 event" in words(log)

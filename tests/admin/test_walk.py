@@ -77,6 +77,7 @@ def _connect(page: Page, walk: World) -> None:
     expect(page.locator(".messagelist")).to_contain_text("1 course, 0 bundles, 1 signup field")
     walk.school.add_course("Urban Sketching", private=True)
     menu(page, "Integrations")
+    page.locator("summary", has_text="Actions for Art Academy").click()
     page.get_by_role("button", name="Refresh Art Academy").click()
     expect(page.locator(".messagelist")).to_contain_text("2 courses")
     expect(page.locator(".messagelist")).to_contain_text("1 new course")
@@ -163,7 +164,7 @@ def _failed_and_mended(page: Page, walk: World) -> None:
 
 def _customer(page: Page) -> None:
     menu(page, "Customers")
-    page.get_by_role("searchbox").fill("priya")
+    page.locator("main").get_by_role("searchbox").fill("priya")
     page.get_by_role("button", name="Search").click()
     expect(page.locator(".note").first).to_contain_text("has Watercolor since")
     page.get_by_role("button", name="Check in Thinkific").click()

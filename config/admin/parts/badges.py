@@ -132,18 +132,19 @@ def destination(found: Destination | None) -> str:
 
 def rule_line(rule: Rule) -> SafeString:
     """A rule as one line of a list: "Product Purchased → enroll in Course Two · Art Academy"."""
-    what = format_html(rule.spec.in_short, name=breakable(destination(rule.destination)))
-    more = [brief(rule.integration)]
+    site = brief(rule.integration)
+    place = destination(rule.destination) if rule.destination else site
+    what = format_html(rule.spec.in_short, name=breakable(place))
+    more = [site] if rule.destination else []
     if rule.ends_all:
         more.append("whatever gave it")
     if rule.delay_days:
         more.append("1 day later" if rule.delay_days == 1 else f"{rule.delay_days} days later")
-    return format_html(
-        '{} → {} <span class="soft">· {}</span>',
-        Trigger(rule.trigger).label,
-        what,
-        format_html_join(" · ", "{}", ((breakable(each),) for each in more)),
-    )
+    line = format_html("{} → {}", Trigger(rule.trigger).label, what)
+    if not more:
+        return line
+    rest = format_html_join(" · ", "{}", ((breakable(each),) for each in more))
+    return format_html('{} <span class="soft">· {}</span>', line, rest)
 
 
 def run_line(run: RuleRun) -> SafeString:

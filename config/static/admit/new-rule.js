@@ -63,4 +63,7 @@
     soon(0);
   });
   form?.classList.add("with-script");
+  // What was chosen before this script ran, or is restored by the browser's way back.
+  const differs = (each) => each.checked !== undefined && each.checked !== each.defaultChecked;
+  if (form && [...form.elements].some(differs)) soon(0);
 }
