@@ -23,6 +23,19 @@ class Request(WSGIRequest):
         except ValueError:
             self.content_type, self.content_params = "", {}
 
+    @property
+    def encoding(self) -> str:
+        """Forms and addresses are UTF-8, whatever the Content-Type says.
+
+        Other codecs of Python break on a query, or bring lone surrogates that no page can show.
+        What SamCart sends is read by `integrations.samcart.body`, with its own charset.
+        """
+        return "utf-8"
+
+    @encoding.setter
+    def encoding(self, charset: object) -> None:
+        pass
+
 
 class Application(WSGIHandler):
     request_class = Request

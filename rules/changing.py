@@ -1,8 +1,10 @@
 """Changing rules: each change leaves an entry in the audit, from a page or a file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from integrations import audit
@@ -10,10 +12,22 @@ from integrations.audit import Act
 from integrations.models import Destination
 from rules.models import Rule
 
+AT_ONCE = "Somebody else changed these rules at the same moment. Look again, then save again."
+
+
+@contextmanager
+def all_or_none() -> Iterator[None]:
+    """A transaction; raises ValidationError where somebody else was faster than it."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        raise ValidationError(AT_ONCE) from None
+
 
 def add(rule: Rule, *, note: str = "") -> None:
     """Save a new rule. Raises ValidationError where something does not fit together."""
-    with transaction.atomic():
+    with all_or_none():
         rule.full_clean()
         rule.save()
         audit.record_difference(Act.RULE_ADDED, rule, {}, audit.values(rule), note=note)
@@ -43,7 +57,7 @@ def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -
 
     All of them or none: raises ValidationError where one does not fit, or exists already.
     """
-    with transaction.atomic():
+    with all_or_none():
         for rule in rules:
             before = audit.values(rule)
             rule.destination, rule.enabled = destination, rule.enabled or on

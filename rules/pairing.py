@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable
 
-from django.db import transaction
 from django.db.models import Q
 
 from integrations.models import Product
@@ -46,14 +45,12 @@ def given(product: Product | None, rules: Iterable[Rule]) -> list[Rule]:
     A rule that is off gives nothing, nor does one whose course has gone.
     """
     number = product and product.pk
-    return [
-        rule
-        for rule in rules
-        if rule.product_id == number
-        and rule.enabled
-        and _gives_on_purchase(rule)
-        and not rule.is_gone
-    ]
+    return [rule for rule in rules if rule.product_id == number and gives_now(rule)]
+
+
+def gives_now(rule: Rule) -> bool:
+    """Whether a purchase gives something by it: it is on, and its course is there."""
+    return rule.enabled and _gives_on_purchase(rule) and not rule.is_gone
 
 
 def is_answered(giving: Rule, trigger: Trigger, rules: Iterable[Rule]) -> bool:
@@ -132,7 +129,7 @@ def by_trigger(rules: Iterable[Rule]) -> list[tuple[Trigger, list[Rule]]]:
 def add(rules: Iterable[Rule]) -> int:
     """Save these rules together; how many. Raises ValidationError for one that cannot be."""
     number = 0
-    with transaction.atomic():
+    with changing.all_or_none():
         for rule in rules:
             changing.add(rule)
             number += 1

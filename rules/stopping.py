@@ -1,5 +1,7 @@
 """What stops when a rule is deleted."""
 
+from django.db.models import Q
+
 from rules import pairing
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -10,8 +12,7 @@ def what_stops(rule: Rule) -> list[str]:
     if not rule.enabled:
         return ["The rule is turned off, so nothing changes."]
     said = [f"From the next event on, this stops: {rule.in_words()}"]
-    account = Rule.objects.filter(marketplace=rule.marketplace_id, enabled=True)
-    others = list(account.exclude(pk=rule.pk).select_related("product", "destination"))
+    others = _beside(rule)
     if rule.trigger == Trigger.PRODUCT_PURCHASED and rule.spec.gives_access:
         if not rule.product:
             said.append("What only global rules gave is not given any more.")
@@ -26,19 +27,36 @@ def _is_given_more(rule: Rule, others: list[Rule]) -> bool:
     return bool(given)
 
 
+def _beside(rule: Rule) -> list[Rule]:
+    """The other rules that are on and can do what this one does, or need it."""
+    need = Q(destination=rule.destination_id) if rule.product is None else Q(product=rule.product)
+    account = Rule.objects.filter(marketplace=rule.marketplace_id, enabled=True)
+    beside = account.filter(Q(product=None) | need).exclude(pk=rule.pk)
+    return list(beside.select_related("product", "integration", "destination"))
+
+
 def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:
-    """The rules that give what only this one ends, or gives back, on its trigger."""
+    """The rules that give what only this one ends, or gives back, on its trigger.
+
+    A global rule does so for those of all products.
+    """
     trigger = Trigger(rule.trigger)
     if trigger not in (*pairing.ENDS, *pairing.GIVES_BACK):
         return []
-    mine = [each for each in others if each.product_id in {None, rule.product_id}]
-    giving = pairing.given(rule.product, others)
-    return [
+    giving = [
         each
-        for each in giving
-        if pairing.is_answered(each, trigger, [rule])
-        and not pairing.is_answered(each, trigger, mine)
-    ][:1]
+        for each in others
+        if rule.product_id in {None, each.product_id}
+        and pairing.gives_now(each)
+        and pairing.is_answered(each, trigger, [rule])
+    ]
+    # All of them give the same.
+    still = {
+        each.product_id
+        for each in others
+        if giving and pairing.is_answered(giving[0], trigger, [each])
+    }
+    return [each for each in giving if still.isdisjoint({None, each.product_id})][:1]
 
 
 def _left_open(rule: Rule, giving: Rule) -> str:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 
 from integrations import audit
 from integrations.audit import Act
@@ -32,7 +31,14 @@ def undo(entry: AuditEntry) -> Rule | None:
     """
     if reason := why_not(entry):
         raise ValueError(reason)
-    with transaction.atomic():
+    try:
+        return _undo(entry)
+    except ValidationError as error:
+        raise ValueError(" ".join(error.messages)) from None
+
+
+def _undo(entry: AuditEntry) -> Rule:
+    with changing.all_or_none():
         # Locked, and then looked at again: somebody else may just be editing it.
         list(Rule.objects.select_for_update().filter(pk=entry.number))
         now = audit.stored(Rule(pk=int(entry.number)))

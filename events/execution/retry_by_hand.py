@@ -1,6 +1,6 @@
 """What a person does with runs by hand: retry, send once more, dismiss."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -42,8 +42,10 @@ def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
     """Why each of these runs, by pk, cannot be queued again, "" where it can."""
     taken_back = {} if anyway else _taken_back(runs)
     wait = history.WAIT if history.unread() else ""
+    lost = _lost(runs)
     return {
-        run.pk: wait or why_not(run, anyway=anyway) or taken_back.get(run.pk, "") for run in runs
+        run.pk: wait or _why_not(run, lost, anyway=anyway) or taken_back.get(run.pk, "")
+        for run in runs
     }
 
 
@@ -125,9 +127,9 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
                 finished_at=Now(),
                 next_attempt_at=None,
             )
-            decisions.waive([run])
-            refresh_event(run.event_id)
-            if dismissed:
+            if dismissed:  # else what it gives may be on its way: somebody retried it meanwhile
+                decisions.waive([run])
+                refresh_event(run.event_id)
                 audit.record(Act.RUN_DISMISSED, run)
         number += dismissed
     return number
@@ -193,19 +195,27 @@ def _given_instead(run: RuleRun) -> dict[str, Any]:
     )
 
 
-def _may_be_lost(run: RuleRun) -> bool:
-    """Whether what it gave was lost since, or taken away for another purchase."""
-    same = RuleRun.objects.filter(pk=run.pk)
-    return same.lost().exists() or same.stranded().exists()
-
-
 def why_not(run: RuleRun, *, anyway: bool = False) -> str:
     """Why this run cannot be queued again, "" when it can unless its event was taken back."""
+    return _why_not(run, _lost([run]), anyway=anyway)
+
+
+def _lost(runs: Iterable[RuleRun]) -> set[int]:
+    """Of these runs those whose access was lost since, or taken away for another purchase."""
+    over = [run.pk for run in runs if run.status in {Status.DONE, Status.SKIPPED}]
+    if not over:
+        return set()
+    same = RuleRun.objects.filter(pk__in=over).order_by()
+    found = (same.lost(), same.stranded())
+    return {pk for rows in found for pk in rows.values_list("pk", flat=True)}
+
+
+def _why_not(run: RuleRun, lost: Collection[int], *, anyway: bool) -> str:
     if run.status in {Status.WAITING, Status.RUNNING}:
         return "goes on by itself"
-    if run.status == Status.DONE and not _may_be_lost(run):
+    if run.status == Status.DONE and run.pk not in lost:
         return "it had succeeded"
-    if run.status == Status.SKIPPED and not anyway and not _may_be_lost(run):
+    if run.status == Status.SKIPPED and not anyway and run.pk not in lost:
         return "somebody has dismissed it" if run.code == DISMISSED else "nothing is due by it"
     if run.customer_id is None and not run.spec.passes_on:
         return NO_EMAIL

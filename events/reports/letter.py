@@ -73,7 +73,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 def save(text: str) -> None:
     """Use this template from now on; ours where it says the same. Raises ValueError."""
-    text = text.replace("\r\n", "\n").strip()
+    text = text.replace("\r\n", "\n").replace("\x00", "").strip()
     check(text)
     with transaction.atomic():
         before = current()

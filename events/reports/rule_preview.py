@@ -19,7 +19,7 @@ from rules.triggers import Trigger
 
 LATELY = timedelta(days=90)
 # The newest of them; a preview need not be complete.
-MAX_EVENTS = 1000
+MAX_EVENTS = 400
 NAMED = 10
 
 
@@ -44,6 +44,9 @@ WORDS: dict[Effect, str] = {
 }
 
 
+MORE = "There are older events too: only the newest {most} were looked at."
+
+
 @dataclass(frozen=True, slots=True)
 class RulePreview:
     """`people` are the customers by effect, the newest event first, each once for an effect.
@@ -60,18 +63,19 @@ class RulePreview:
         """One for each effect, with up to NAMED names and how many more there are."""
         if not self.events:
             return ["No event fits it."]
-        return [
+        said = [
             WORDS[effect].format(_names(self.people[effect]))
             for effect in Effect
             if self.people.get(effect)
         ]
+        return [*said, MORE.format(most=self.events)] if self.more else said
 
 
 def preview(rule: Rule) -> RulePreview:
     """Decide on the ledger as it is now; nothing is written. Three queries."""
     found = _events(rule)
     events, more = found[:MAX_EVENTS], len(found) > MAX_EVENTS
-    grants = _grants(rule, events) if rule.target else []
+    grants = _Grants(_grants(rule, events) if rule.target else [])
     effects = [(event, *_effect(rule, event, grants)) for event in reversed(events)]
     people: dict[Effect, dict[int, Customer]] = defaultdict(dict)
     for _, effect, customer in reversed(effects):
@@ -109,22 +113,55 @@ def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
     return list(rows.select_related("customer")) if events else []
 
 
-def _effect(rule: Rule, event: EventLog, grants: list[Grant]) -> tuple[Effect, Customer | None]:
+class _Grants:
+    """Grants in memory, found by what names them: a walk over all for each event takes seconds."""
+
+    def __init__(self, rows: Iterable[Grant]) -> None:
+        self._named: dict[tuple[str, object], list[Grant]] = defaultdict(list)
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Grant) -> None:
+        self._named["customer", row.customer_id].append(row)
+        self._named["order", row.order_id].append(row)
+        self._named["subscription", row.subscription_id].append(row)
+
+    def of_customer(self, number: int) -> list[Grant]:
+        return [*self._named.get(("customer", number), [])]
+
+    def of_purchase(self, event: EventLog) -> list[Grant]:
+        """Those that belong to the purchase that the event is about."""
+        sale = Sale.of(event)
+        if sale.is_named:
+            near = [
+                row
+                for key in (("order", sale.order_id), ("subscription", sale.subscription_id))
+                for row in (self._named.get(key, []) if key[1] else [])
+                if Sale.of(row).is_same(sale)
+            ]
+            return list({id(row): row for row in near}.values())  # one may have both
+        if event.trigger == Trigger.PRODUCT_PURCHASED:
+            return []  # each is a purchase of its own
+        rows = self._named.get(("customer", event.customer_id), [])
+        return [row for row in rows if row.product_id == event.product_id]
+
+
+def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[Effect, Customer | None]:
     """What the rule would have come to for an event, and for whom; `grants` follow in memory."""
     if not rule.target:
         return Effect.SENT, event.customer
-    purchase = [row for row in grants if _is_of(row, event)]
+    purchase = grants.of_purchase(event)
     student = purchase[0].customer if purchase else event.customer
     if student is None:
         return Effect.NOTHING, None
-    own = [row for row in grants if row.customer_id == student.pk]
+    own = grants.of_customer(student.pk)
     had = ledger.holder(own, rule.integration_id, rule.target) is not None
     change = _change(rule, event)
     new = _row(rule, event, student)
     if rule.spec.gives_access:
         verdict, row = ledger.give(change, purchase, new)
         if row is new:
-            grants.append(new)
+            grants.add(new)
         return _given(verdict, had), student
     if not _ends(change, own if rule.ends_all else purchase, new):
         return Effect.NOTHING, student
@@ -142,16 +179,6 @@ def _ends(change: Change, rows: Iterable[Grant], mark: Grant) -> bool:
     """Let the change end what each source gives; whether that was anything."""
     groups = ledger.by_source(rows).values()
     return Verdict.ENDS in [ledger.end(change, group, mark)[0] for group in groups]
-
-
-def _is_of(row: Grant, event: EventLog) -> bool:
-    """Whether the grant belongs to the purchase that the event is about."""
-    sale = Sale.of(event)
-    if sale.is_named:
-        return Sale.of(row).is_same(sale)
-    if event.trigger == Trigger.PRODUCT_PURCHASED:
-        return False  # each is a purchase of its own
-    return row.customer_id == event.customer_id and row.product_id == event.product_id
 
 
 def _change(rule: Rule, event: EventLog) -> Change:

@@ -840,6 +840,19 @@ def test_deleting_says_what_stops(db, trigger, action, enabled, says):
     assert says in words(page)
 
 
+def test_deleting_a_global_rule_says_what_stops_for_a_product(db):
+    sold = factories.ProductFactory.create()
+    facts = {"marketplace": sold.marketplace, "destination": factories.DestinationFactory.create()}
+    ends = {"trigger": "product_refunded", "action": "expire_course_enrollment"}
+    factories.RuleFactory.create(product=sold, **facts)
+    rule = factories.RuleFactory.create(**ends, **facts)
+    page = reverse("admin:rules_rule_delete", args=[rule.pk])
+    manager = signed_in(roles.MANAGER)
+    assert "Nothing ends the access to" in words(manager.get(page))
+    factories.RuleFactory.create(product=sold, **ends, **facts)
+    assert "Nothing ends the access to" not in words(manager.get(page))
+
+
 def test_a_product_is_added_from_a_new_rule_and_is_chosen_then(manager, place):
     back = f"{reverse('admin:new-rule')}?trigger=product_refunded"
     add = f"{reverse('admin:integrations_product_add')}?{urlencode({'back': back})}"

@@ -191,6 +191,7 @@ def test_nothing_is_written_and_a_long_history_costs_no_more_questions(shop, cou
     with CaptureQueriesContext(connection) as asked:
         found = preview(rule(shop, course, *ENDED, product=product(shop)))
     assert (found.events, found.more) == (30, True)
+    assert found.sentences()[-1].endswith("only the newest 30 were looked at.")
     assert all(each["sql"].startswith("SELECT") for each in asked.captured_queries)
     assert len(asked) <= 4
     assert list(Grant.objects.order_by("pk").values()) == before

@@ -15,7 +15,7 @@ from config.admin.pages import many
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
-from config.admin.parts.params import row_ids, row_in
+from config.admin.parts.params import row_ids, row_in, word
 from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
 from events.reports.many import AT_ONCE
@@ -42,7 +42,7 @@ def show(request: HttpRequest) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     gone = _gone(asked.get("course"), asked.get("action"))
     if gone is None:
-        messages.info(request, "This course or bundle is there again. What failed can be retried.")
+        messages.info(request, _there_again(asked.get("course"), asked.get("action")))
         failed = f"{reverse('admin:events_rulerun_changelist')}?status__exact=failed"
         return HttpResponseRedirect(way_back(request) or failed)
     rules = list(_rules(gone))
@@ -72,10 +72,20 @@ def label(run: RuleRun) -> str:
 
 def _gone(course: object, action: object) -> Destination | None:
     """What the address names, by itself or by an action; None where that is not gone."""
-    lost = Destination.objects.filter(gone_at__isnull=False).select_related("integration")
+    found = _named(course, action)
+    return found if found and found.gone_at else None
+
+
+def _named(course: object, action: object) -> Destination | None:
     if run := row_in(RuleRun.objects.all(), action):
-        return gone_destinations.given_by(run).filter(pk__in=lost).first()
-    return row_in(lost, course)
+        return gone_destinations.given_by(run).select_related("integration").first()
+    return row_in(Destination.objects.select_related("integration"), course)
+
+
+def _there_again(course: object, action: object) -> str:
+    if _named(course, action) is None:
+        return "This course or bundle was removed from Admit's list, so no rule uses it any more."
+    return "This course or bundle is there again. What failed can be retried."
 
 
 def _rules(gone: Destination) -> QuerySet[Rule]:
@@ -105,7 +115,9 @@ def _save(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
         row_in(_others(gone), request.POST.get("destination")),
         "turn_on" in request.POST,
     )
-    if not form.rules:
+    if not rules:
+        form.error = "No rule uses it any more, so nothing was changed."
+    elif not form.rules:
         form.error = "Tick at least one rule."
     elif form.chosen is None:
         form.error = f"Choose the {gone.kind} to give instead."
@@ -138,8 +150,8 @@ def _retry(request: HttpRequest, form: Form, failed: list[RuleRun]) -> HttpRespo
 def _page(
     request: HttpRequest, gone: Destination, rules: list[Rule], form: Form, failed: list[RuleRun]
 ) -> HttpResponse:
-    word = request.GET.get("q", "").strip()
-    found = list(_others(gone).filter(name__icontains=word)[: MOST + 1])
+    like = word(request.GET.get("q"))
+    found = list(_others(gone).filter(name__icontains=like)[: MOST + 1])
     of_rule = Counter(run.rule_id for run in failed)
     return render(
         request,
@@ -154,7 +166,7 @@ def _page(
         shown=found[:MOST],
         more=len(found) > MOST,
         most=MOST,
-        q=word,
+        q=like,
         back=way_back(request),
     )
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -26,7 +26,6 @@ EVERY = "every"
 # The buttons of the page that shows the rules first: add them, or go back to what was entered.
 LOOKED, CHANGE = "looked", "change"
 CSRF = "csrfmiddlewaretoken"
-AT_ONCE = "Somebody else changed these rules at the same moment. Save again."
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -155,9 +154,6 @@ def _add(forms: list[CoverageForm], *, mend: bool, look: bool) -> _Added | None:
             transaction.set_rollback(added.only_looked)
     except ValidationError as error:
         form.errors += error.messages
-        return None
-    except IntegrityError:
-        form.errors.append(AT_ONCE)
         return None
     return added
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
@@ -19,6 +19,7 @@ from config.admin.pages.log import LogAdmin
 from config.admin.parts import csv_file
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page
+from config.admin.parts.params import word
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.reports import customer_search
@@ -31,6 +32,7 @@ from rules.triggers import Trigger
 PERMISSION = "events.csv_eventlog"
 # So many customers that a search finds; without one all are written, however many.
 MOST_FOUND = 10_000
+UNFIT = "No file was made: this list cannot be filtered as the address asked."
 Lines = Iterable[Sequence[Any]]
 # A table, and the numbers of those of its rows that were asked for.
 Asked = tuple[QuerySet[Any], "array[int]"]
@@ -150,7 +152,7 @@ def _searched(request: HttpRequest) -> Asked:
     if not request.user.has_perm("integrations.view_customer"):
         raise PermissionDenied
     everybody = Customer.objects.order_by("email", "pk")
-    term = request.GET.get("q", "").strip()
+    term = word(request.GET.get("q"), customer_search.LONGEST)
     if not term:
         return everybody, csv_file.numbers(everybody)
     found = customer_search.find(term, most=MOST_FOUND).customers
@@ -165,6 +167,7 @@ def _page(sheet: Sheet, rows: Callable[[HttpRequest], Asked]) -> Page:
         try:
             table, pks = rows(request)
         except IncorrectLookupParameters:
+            messages.warning(request, UNFIT)
             return HttpResponseRedirect(reverse("admin:index"))
         _record(request, sheet, len(pks))
         lines = csv_file.in_chunks(table.order_by(), pks, sheet.lines)
@@ -179,16 +182,17 @@ def _coverage_file(request: HttpRequest) -> HttpResponseBase:
         raise PermissionDenied
     if page := ask(request):
         return page
-    word = request.GET.get("q", "").strip().casefold()
+    like = word(request.GET.get("q")).casefold()
     named = [(row, row.product.name if row.product else "Every product") for row in coverage()]
-    rows = [row for row, name in named if word in name.casefold()]
+    rows = [row for row, name in named if like in name.casefold()]
     _record(request, COVERAGE, len(rows))
     return csv_file.response(COVERAGE.name, COVERAGE.headings, COVERAGE.lines(rows))
 
 
 def _record(request: HttpRequest, sheet: Sheet, number: int) -> None:
     """Before the first line is sent, so that none leaves without an entry."""
-    asked = {name: value for name, value in request.GET.items() if value}
+    given = [(word(name), word(value)) for name, value in request.GET.items()]
+    asked = {name: value for name, value in given if value}
     after: dict[str, Any] = {"rows": number} | ({"filter": asked} if asked else {})
     audit.record(Act.LIST_DOWNLOADED, Subject(name=sheet.name), after=after)
 

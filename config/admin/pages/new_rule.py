@@ -27,6 +27,10 @@ from rules import changing, pairing
 from rules.models import Rule
 
 ADDRESS = "new-rule/"
+LEFT_OUT = (
+    "Rules were added for at most {most} products, so {number} of those chosen were left out. Add "
+    "theirs now."
+)
 # With those that end access and give it back.
 MOST_RULES = MAX_RULES * (1 + len(pairing.ENDS) + len(pairing.GIVES_BACK))
 
@@ -67,10 +71,21 @@ def _exists(number: int) -> str:
     return "this rule exists" if number == 1 else f"these {number} rules exist"
 
 
+def _fault(draft: Draft) -> str:
+    """Why nothing can be added, "" where it can."""
+    if draft.is_other:
+        return "Something was missing or has gone meanwhile. Choose it again."
+    if draft.is_too_large:
+        return f"Nothing was added: at most {MAX_RULES} rules are added at once."
+    if not draft.is_complete:
+        return "Nothing was added: something is not chosen yet, or was not entered right."
+    return ""
+
+
 def _add(request: HttpRequest) -> HttpResponse:
     draft = Draft.read(request.POST)
-    if not draft.is_complete or draft.is_other:
-        messages.error(request, "Something was missing or has gone meanwhile. Choose it again.")
+    if fault := _fault(draft):
+        messages.error(request, fault)
         return _back(request.POST)
     if draft.entered is not None:
         catalog.enter(draft.entered)
@@ -81,6 +96,8 @@ def _add(request: HttpRequest) -> HttpResponse:
     if not fresh:
         messages.warning(request, f"Nothing was added: {_exists(len(there))} already.")
     made = _save(request, fresh)
+    if draft.left_out:
+        messages.warning(request, LEFT_OUT.format(most=draft.most, number=draft.left_out))
     if not made:
         return _back(request.POST)
     query = urlencode([("rule", rule.pk) for rule in made])

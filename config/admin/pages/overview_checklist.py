@@ -164,7 +164,8 @@ def pairs() -> Task:
     """
     text = "Rules that end access and give it back"
     # Those that are off too: one for a Subscription trigger tells how the product is sold.
-    every = Rule.objects.select_related("destination", "integration", "marketplace")
+    # Integration and account are asked of one alone: with thousands of rules they cost time.
+    every = Rule.objects.select_related("destination")
     own: dict[int, list[Rule]] = defaultdict(list)
     everywhere: dict[int, list[Rule]] = defaultdict(list)
     for rule in every.order_by("pk"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
@@ -211,7 +211,11 @@ class ProductAdmin(Audited, ListAdmin):
         ticked = request.POST.getlist("pair")
         found = _companions(rules)
         added = [rule for rule in found if rule.trigger in ticked]
-        pairing.add(added)
+        try:
+            pairing.add(added)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.WARNING)
+            return
         for rule in added:
             self.message_user(request, f"Rule added: {rule.in_words()}")
         if found and not added:

@@ -17,7 +17,6 @@ from rules.models import MOST_DAYS, Rule, Scope
 from rules.triggers import Category, Trigger
 
 MAX_PRODUCTS = 100
-MAX_DESTINATIONS = 20
 # So many rules at most are made at once, without those that end access and give it back.
 MAX_RULES = 100
 NAMED = 5
@@ -82,6 +81,8 @@ class Draft:
         if numbers:
             chosen = Product.objects.filter(pk__in=numbers[:MAX_PRODUCTS])
             self.products = list(chosen.select_related("marketplace").order_by("name", "pk"))
+            if not self.everywhere and len(self.products) != len(set(numbers[:MAX_PRODUCTS])):
+                self.is_other = True
         accounts = Marketplace.objects.order_by("pk")
         if self.products and not self.everywhere:
             self.marketplace = self.products[0].marketplace
@@ -89,6 +90,8 @@ class Draft:
             self.marketplace = self.rule.marketplace
         else:
             self.marketplace = row_in(accounts, given.get("account"))
+            if given.get("account") and self.marketplace is None:
+                self.is_other = True
         self.marketplace = self.marketplace or accounts.first()
 
     def _read_action(self, given: Any) -> None:
@@ -109,7 +112,8 @@ class Draft:
     def _read_destinations(self, given: Any) -> None:
         if not (self.integration and self.action and self.action.target):
             return
-        numbers = row_ids(given.getlist("destination"))[:MAX_DESTINATIONS]
+        # One too many is too many rules, which the page says.
+        numbers = row_ids(given.getlist("destination"))[: MAX_RULES + 1]
         self.destinations = list(self.offered().filter(pk__in=numbers)) if numbers else []
         if len(self.destinations) != len(set(numbers)):
             self.is_other = True

@@ -8,11 +8,12 @@ from django.utils.http import urlencode
 
 from config.admin.pages.app_pages import APP_PAGES
 from config.admin.pages.rule_draft import DELAY_DAYS, Draft
+from config.admin.parts.params import word
 from events.models import EventLog
 from events.reports import backfill, subscriptions
 from events.reports.rule_preview import preview
 from integrations.app_registry import APPS
-from integrations.models import Destination, Product
+from integrations.models import Destination, Marketplace, Product
 from integrations.thinkific import catalog
 from rules import pairing
 from rules.models import Rule
@@ -22,6 +23,8 @@ from rules.triggers import Category, Trigger
 PREVIEWED = 3
 SPELLED_OUT = 20
 MANY = 60
+# Of each value so much is kept in an address: enough to be refused as too long.
+LONGEST_CHOICE = 2001
 # What the form sends besides what is chosen.
 NOT_CHOICES = ("csrfmiddlewaretoken", "back", "go_on")
 
@@ -36,21 +39,23 @@ def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
         "most": MANY,
         "groups": [group for group in groups if group[1]],
         "sites": [(site, APP_PAGES[site.app].meaning) for site in draft.integrations],
+        "accounts": _accounts(draft),
         "actions": draft.actions(),
         "others": [a for k, a in APPS.items() if k not in {s.app for s in draft.integrations}],
         "delay_days_help": DELAY_DAYS,
         "here": _here(request, given),
         "open_products": not draft.is_for_some or "products_like" in given,
     }
-    found |= _products(draft, _word(given, "products_like"))
+    found |= _products(draft, word(given.get("products_like")))
     if draft.needs_destination:
-        found |= _destinations(draft, _word(given, "courses_like"))
+        found |= _destinations(draft, word(given.get("courses_like")))
     return found | (_outcome(draft, given) if draft.rule is None and draft.is_complete else {})
 
 
 def choices(given: Any) -> str:
     """What is chosen, as a query."""
-    return urlencode([(k, v) for k, vs in given.lists() if k not in NOT_CHOICES for v in vs if v])
+    chosen = [(k, vs) for k, vs in given.lists() if k not in NOT_CHOICES]
+    return urlencode([(k, v[:LONGEST_CHOICE]) for k, vs in chosen for v in vs if v])
 
 
 def _here(request: HttpRequest, given: Any) -> str:
@@ -58,26 +63,30 @@ def _here(request: HttpRequest, given: Any) -> str:
     return f"{request.path}?{query}" if query else request.path
 
 
-def _word(given: Any, name: str) -> str:
-    return str(given.get(name, "")).replace("\x00", "")[:100]
+def _accounts(draft: Draft) -> list[Marketplace]:
+    """Those that a new global rule can be for, where there is a choice."""
+    if not draft.everywhere or draft.rule is not None:
+        return []
+    accounts = list(Marketplace.objects.order_by("pk"))
+    return accounts if len(accounts) > 1 else []
 
 
-def _products(draft: Draft, word: str) -> dict[str, Any]:
-    named = Product.objects.filter(name__icontains=word.strip()).order_by("name", "pk")
+def _products(draft: Draft, like: str) -> dict[str, Any]:
+    named = Product.objects.filter(name__icontains=like).order_by("name", "pk")
     found = list(named.exclude(pk__in=[product.pk for product in draft.products])[: MANY + 1])
-    return {"products": found[:MANY], "more_products": len(found) > MANY, "products_like": word}
+    return {"products": found[:MANY], "more_products": len(found) > MANY, "products_like": like}
 
 
-def _destinations(draft: Draft, word: str) -> dict[str, Any]:
+def _destinations(draft: Draft, like: str) -> dict[str, Any]:
     """What is chosen first, then what is found; each with its courses and the rule that exists."""
     offered = draft.offered()
     chosen = [each for each in draft.destinations if each.pk is not None]
-    named = offered.filter(name__icontains=word.strip()).exclude(pk__in=[d.pk for d in chosen])
+    named = offered.filter(name__icontains=like).exclude(pk__in=[d.pk for d in chosen])
     found = list(named[: MANY + 1])
     shown = [*chosen, *found[:MANY]]
     inside, there = _inside(draft, shown), _there(draft, shown)
     return {
-        "courses_like": word,
+        "courses_like": like,
         "shown": [(each, inside.get(each.pk, ""), there.get(each.pk)) for each in shown],
         "chosen_courses": {each.pk for each in chosen},
         "more_courses": len(found) > MANY,

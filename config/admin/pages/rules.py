@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
 from django.db.models import F, Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -137,7 +138,11 @@ class RuleAdmin(Audited, ListAdmin):
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         if request.method == "POST" and "go_on" in request.POST:
             return HttpResponseRedirect(f"{request.path}?{rule_parts.choices(request.POST)}")
-        return super().change_view(request, object_id, *args, **kwargs)
+        try:
+            return super().change_view(request, object_id, *args, **kwargs)
+        except IntegrityError:  # after the form had found nothing wrong
+            self.message_user(request, changing.AT_ONCE, messages.WARNING)
+            return HttpResponseRedirect(f"{request.path}?{rule_parts.choices(request.POST)}")
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

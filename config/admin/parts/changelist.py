@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 
 from config.admin.parts import badges
 from config.admin.parts.buttons import Buttons
-from config.admin.parts.params import page_number, row_ids
+from config.admin.parts.params import page_number, row_ids, word
 
 COUNTED = 1000
 CHOOSE = [("", "Choose…")]
@@ -122,8 +122,12 @@ class ListAdmin(Buttons):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        # A list's form refuses NUL, a type-ahead does not, and PostgreSQL takes none.
-        return super().get_search_results(request, queryset, search_term.replace("\x00", ""))
+        # A list's form refuses NUL, a type-ahead does not.
+        return super().get_search_results(request, queryset, word(search_term))
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """No list of ours is a popup, and Django's own check breaks on some names."""
+        return False
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any

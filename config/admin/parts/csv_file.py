@@ -1,6 +1,7 @@
 """A list as a CSV file: streamed with flat memory, and safe to open in a spreadsheet."""
 
 import csv
+import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -15,8 +16,10 @@ from config.admin.parts.badges import legible
 
 CHUNK = 500
 LONGEST_CELL = 2000
-# A spreadsheet takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A spreadsheet takes a cell that begins so for a formula; an Asian one takes the wide signs too.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
+# Where a comma is part of a number, a spreadsheet begins a cell after each semicolon.
+INNER = re.compile(r"(;\s*)(?=[-=+@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 # So that Excel reads UTF-8.
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -36,6 +39,7 @@ def cell(value: Any) -> str:
         return timezone.localtime(value).isoformat(timespec="seconds")
     # The first sign counts before and after those that hide are spelled out.
     text, raw = legible(value, LONGEST_CELL), str(value)
+    text = INNER.sub(r"\1'", text)
     disarmed = isinstance(value, str) and (raw.startswith(FORMULA) or text.startswith(FORMULA))
     return f"'{text}" if disarmed else text
 

@@ -9,6 +9,8 @@ Row = TypeVar("Row", bound=Model)
 # More digits than a row's number has overflow the database's own.
 DIGITS = 18
 LAST_PAGE = 99_999
+# A longer text is no part of a name, and SQLite refuses to look for one of 50,000 bytes.
+LONGEST_WORD = 200
 
 
 def row_id(text: Any) -> int | None:
@@ -29,6 +31,11 @@ def row_in(rows: QuerySet[Row], text: Any) -> Row | None:
     """The one of these rows whose number this text is."""
     number = row_id(text)
     return None if number is None else rows.filter(pk=number).first()
+
+
+def word(text: Any, longest: int = LONGEST_WORD) -> str:
+    """A part of a name to look for: cut, and without NUL, which PostgreSQL takes nowhere."""
+    return str(text or "").replace("\x00", "")[:longest].strip()
 
 
 def page_number(text: Any) -> int:
