@@ -37,7 +37,7 @@ def undo(entry: AuditEntry) -> Rule | None:
         raise ValueError(" ".join(error.messages)) from None
 
 
-def _undo(entry: AuditEntry) -> Rule:
+def _undo(entry: AuditEntry) -> Rule | None:
     with changing.all_or_none():
         # Locked, and then looked at again: somebody else may just be editing it.
         list(Rule.objects.select_for_update().filter(pk=entry.number))
