@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from events.execution import wait_reasons
 from events.models import Batch, RuleRun
 from events.models.runs import UNFINISHED
+from integrations.models import Customer
 
 Status = RuleRun.Status
 # So many of those that failed are listed.
 LISTED = 50
+# So many customers are named.
+NAMED = 5
 # How the codes are counted; of any other the status says it.
 BY_CODE = {
     "enrolled": "enrolled",
@@ -32,7 +35,10 @@ BY_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a batch is. `outcomes` are (how many, what), `waits` (why, how many)."""
+    """How far a batch is. `outcomes` are (how many, what), `waits` (why, how many).
+
+    `customers` are those whom it is about, none when they are many.
+    """
 
     total: int
     over: int
@@ -40,6 +46,7 @@ class Progress:
     waits: Sequence[tuple[str, int]]
     failed: Sequence[RuleRun]
     number_failed: int
+    customers: Sequence[Customer] = ()
 
     @property
     def is_over(self) -> bool:
@@ -60,6 +67,8 @@ def progress(batch: Batch) -> Progress:
     found = Counter(_what(status, code) for status, code in states)
     found.pop("", None)
     found["removed since"] = len(batch.run_ids) - len(states)
+    about = runs.filter(customer__isnull=False).values("customer")
+    customers = list(Customer.objects.filter(pk__in=about).order_by("email")[: NAMED + 1])
     number_failed = sum(status == Status.FAILED for status, _ in states)
     failed = runs.filter(status=Status.FAILED).select_related("customer", "event", "integration")
     waits = Counter(
@@ -72,6 +81,7 @@ def progress(batch: Batch) -> Progress:
         waits=waits.most_common(3),
         failed=list(failed.order_by("pk")[:LISTED]),
         number_failed=number_failed,
+        customers=customers if len(customers) <= NAMED else (),
     )
 
 

@@ -70,6 +70,7 @@ def test_rules_are_run_again_for_many_after_a_look_and_the_page_tells_what_came_
     batch = Batch.objects.get()
     page = support.get(reverse("admin:batch"), {"number": batch.pk})
     assert "2 enrolled" in words(page)
+    assert "For Dana Example , Dana Example" in words(page)
     assert "Left out 1: order 1182 was refunded" in words(page)
     assert "progress.js" not in page.content.decode()
 
