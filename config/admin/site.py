@@ -7,12 +7,10 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
-from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.forms import UsernameField
 from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
-from django.db.models import Model
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
@@ -20,12 +18,10 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
 from config.admin import menu
-from config.admin.parts import badges
 from config.staff import confirmation, people, second_factor, sessions, sign_in_events
 from config.staff.sign_in import TooManyTries, client_address, tries
 from events.receiving.grouped_log import GroupedLog
 from integrations.audit import Act
-from integrations.models import Destination
 
 log = logging.getLogger(__name__)
 _refused = GroupedLog(lambda count: log.warning("sign_ins_refused", extra={"count": count}))
@@ -84,14 +80,6 @@ class NewPassword(AdminPasswordChangeForm):
             raise ValidationError(str(error), code="too_many_tries") from None
         sign_in_events.failed(Act.CONFIRM_FAILED, self.request, person)
         raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
-
-
-class TypeAhead(AutocompleteJsonView):
-    """What is offered while one types; a course or bundle says what is special about it."""
-
-    def serialize_result(self, obj: Model, to_field_name: str) -> dict[str, str]:
-        found = super().serialize_result(obj, to_field_name)
-        return found | ({"text": badges.destination(obj)} if isinstance(obj, Destination) else {})
 
 
 class AdmitSite(admin.AdminSite):
@@ -157,9 +145,6 @@ class AdmitSite(admin.AdminSite):
         from config.admin.pages import overview
 
         return overview.show(request)
-
-    def autocomplete_view(self, request: HttpRequest) -> Any:
-        return TypeAhead.as_view(admin_site=self)(request)
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # Not above: those modules need this site.

@@ -88,9 +88,7 @@ def addresses(text: str) -> list[str]:
         f"{reverse('admin:new-rule')}?{begun}&{key}={text}"
         for key in ("destination", "courses_like")
     ]
-    typed = f"{reverse('admin:autocomplete')}?app_label=rules&model_name=rule&field_name="
-    found += [f"{typed}{field}&term={text}" for field in ("product", "destination")]
-    return found + [f"{typed}destination&{key}={text}" for key in ("integration", "action_chosen")]
+    return found
 
 
 def faults(owner: Client, asked: list[str]) -> list[str]:
