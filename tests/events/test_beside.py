@@ -1,5 +1,6 @@
 """What a worker does beside its buyers: it is asked once a second whether there is something."""
 
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -14,18 +15,23 @@ from events.worker import beside
 from tests.support.world import World
 
 
+def a_moment_ago() -> datetime:
+    # SQLite's own clock knows milliseconds alone, and may be behind a time of Python's.
+    return timezone.now() - timedelta(seconds=1)
+
+
 def _a_comparison(world: World) -> None:
     comparing.start(world.integration, by="test")
 
 
 def _a_look(world: World) -> None:
-    AlertRound.objects.create(pk=AlertRound.ONLY, next_at=timezone.now())
+    AlertRound.objects.create(pk=AlertRound.ONLY, next_at=a_moment_ago())
 
 
 def _a_message(world: World) -> None:
     person = User.objects.create(username="me@example.com")
     channel = AlertChannel.objects.create(person=person, kind=AlertChannel.Kind.EMAIL)
-    AlertMessage.objects.create(channel=channel, uuid=uuid4(), next_attempt_at=timezone.now())
+    AlertMessage.objects.create(channel=channel, uuid=uuid4(), next_attempt_at=a_moment_ago())
 
 
 @pytest.mark.parametrize("make", [_a_comparison, _a_look, _a_message])
