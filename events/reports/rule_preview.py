@@ -210,9 +210,6 @@ def _row(rule: Rule, event: EventLog, student: Customer) -> Grant:
 
 def _names(people: Sequence[Customer]) -> str:
     """ "Dana Whitfield, Joël Marchand and 3 more" """
-    named = [
-        f"{each.first_name} {each.last_name}".strip() or each.readable_email
-        for each in people[:NAMED]
-    ]
+    named = [each.name or each.readable_email for each in people[:NAMED]]
     more = len(people) - NAMED
     return f"{', '.join(named)} and {more} more" if more > 0 else ", ".join(named)

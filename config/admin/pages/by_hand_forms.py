@@ -6,7 +6,7 @@ from django import forms
 from django.conf import settings
 from django.db.models import F, QuerySet
 
-from config.admin.parts import badges
+from config.admin.parts import badges, params
 from config.admin.parts.params import row_in
 from events.access import by_hand, holdings, sentences
 from events.access.by_hand import Author
@@ -90,7 +90,7 @@ class GiveForm(ByHandForm):
         return sentences.given_by_hand(event)
 
     def choices(self, asked: Any) -> dict[str, Any]:
-        word = asked.get("q", "").replace("\x00", "").strip()[:100]
+        word = params.word(asked.get("q"), 100)
         chosen = row_in(_offered(), asked.get("destination"))
         found = list(_offered().filter(name__icontains=word)[: MANY + 1])
         shown = [each for each in found[:MANY] if each != chosen]

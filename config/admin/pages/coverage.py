@@ -13,6 +13,7 @@ from django.utils.html import format_html
 
 from config.admin.pages import backfill
 from config.admin.pages.coverage_form import Choices, CoverageForm
+from config.admin.parts import params
 from config.admin.parts.page import Page, render
 from events.reports import backfill as earlier
 from events.reports.coverage import Coverage, coverage
@@ -23,6 +24,7 @@ from rules.models import Rule
 MANY = 100
 NAMED = 3
 EVERY = "every"
+LONGEST_WORD = 100
 # The buttons of the page that shows the rules first: add them, or go back to what was entered.
 LOOKED, CHANGE = "looked", "change"
 CSRF = "csrfmiddlewaretoken"
@@ -32,7 +34,7 @@ def show(request: HttpRequest) -> HttpResponse:
     """The table by GET; rules are added by POST, to the rows that were sent."""
     if request.method == "POST":
         return _save(request)
-    word = _word(request.GET.get("q"))
+    word = params.word(request.GET.get("q"), LONGEST_WORD)
     rows = coverage()
     found = [row for row in rows if word.casefold() in _name(row).casefold()]
     choices = Choices()
@@ -76,7 +78,7 @@ def _save(request: HttpRequest) -> HttpResponse:
     """
     if not request.user.has_perm("rules.add_rule"):
         raise PermissionDenied
-    word, sent = _word(request.POST.get("q")), set(request.POST.getlist("row"))
+    word, sent = params.word(request.POST.get("q"), LONGEST_WORD), set(request.POST.getlist("row"))
     forms, choices = _read(request, sent)
     missing = request.POST.get("missing")
     mend = missing is not None
@@ -213,10 +215,6 @@ def _count(number: int, what: str) -> str:
 
 def _name(row: Coverage) -> str:
     return "Every product" if row.product is None else row.product.name
-
-
-def _word(text: str | None) -> str:
-    return (text or "").strip()[:100]
 
 
 PAGES = [Page("coverage/", "coverage", show, "rules.view_rule")]

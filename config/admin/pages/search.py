@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from config.admin import menu
-from config.admin.parts import badges
+from config.admin.parts import badges, params
 from config.admin.parts.page import Page, render
 from events.reports import activity_search
 from integrations import search
@@ -22,7 +22,6 @@ from rules.models import Rule
 Named = TypeVar("Named", Product, Destination)
 # So many of each kind; the list behind the group shows the others.
 MOST = 8
-LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,7 @@ def _pages(request: HttpRequest, word: str) -> Group:
 
 def show(request: HttpRequest) -> HttpResponse:
     """The results, the groups with an exact hit first; a handful of queries."""
-    word = visible(request.GET.get("q", "").replace("\x00", "")[:LONGEST])
+    word = visible(params.word(request.GET.get("q")))
     groups = []
     if word:
         groups = [find(word) for permission, find in KINDS if menu.allowed(request, permission)]

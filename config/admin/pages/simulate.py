@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 
+from config.admin.parts import params
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.models import EventLog
@@ -18,7 +19,7 @@ def show(request: HttpRequest) -> HttpResponse:
     product = row_in(Product.objects.all(), request.GET.get("product"))
     word = request.GET.get("trigger", "")
     trigger = Trigger(word) if word in Trigger.values else None
-    email = request.GET.get("email", "").replace("\x00", "").strip()[:320]
+    email = params.word(request.GET.get("email"), 320)
     if event is not None:
         trigger = Trigger(event.trigger) if event.trigger else None
         product = event.product
