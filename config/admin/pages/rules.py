@@ -1,4 +1,4 @@
-"""Rules: the list of global ones, and the page on which one rule is edited."""
+"""Rules: the list of all, or of the global ones, and the page on which one is edited."""
 
 from datetime import timedelta
 from typing import Any

@@ -122,7 +122,7 @@ class ListAdmin(Buttons):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        # A list's form refuses NUL, a type-ahead does not.
+        # Addresses are typed as well: of a longer text, or of one with NUL, databases make errors.
         return super().get_search_results(request, queryset, word(search_term))
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
