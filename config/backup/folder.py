@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from django.conf import settings
 
 from config.backup.errors import BackupError
+from events.receiving import spool_folder
 
 NAME = re.compile(r"admit-(\d{8}T\d{6}Z)\.tar\.gz(\.age)?")
 WORK = ".work-"
@@ -53,14 +53,14 @@ def finish(draft: Path, *, made_at: datetime) -> Path:
     """Give a complete draft its name, on the disk for good, and note it as the last good one."""
     suffix = ".tar.gz.age" if draft.suffix == ".age" else ".tar.gz"
     file = Path(settings.BACKUP_DIR) / f"admit-{made_at:%Y%m%dT%H%M%SZ}{suffix}"
-    _to_disk(draft)
+    spool_folder.sync(draft)
     draft.rename(file)
     note = {"made_at": made_at.isoformat(), "file": file.name, "bytes": file.stat().st_size}
     fresh = draft.with_name("last.json")
     fresh.write_text(json.dumps(note) + "\n", encoding="utf-8")
-    _to_disk(fresh)
+    spool_folder.sync(fresh)
     fresh.rename(file.with_name("last.json"))
-    _to_disk(file.parent)
+    spool_folder.sync(file.parent)
     return file
 
 
@@ -93,11 +93,3 @@ def _newest_of(newest_first: list[Kept], period: str, count: int) -> list[Kept]:
     for each in newest_first:
         newest.setdefault(each.made_at.strftime(period), each)
     return list(newest.values())[:count]
-
-
-def _to_disk(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -29,7 +29,7 @@ def path() -> Path:
     folder = Path(settings.SPOOL_DIR)
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(folder.parent)
+        sync(folder.parent)
     return folder
 
 
@@ -78,11 +78,12 @@ def _write_whole(file: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
-    _sync(file.parent)
+    sync(file.parent)
 
 
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Have the disk keep this file, or the names in this folder, before anything else is done."""
+    number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
     finally:
