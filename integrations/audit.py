@@ -202,8 +202,8 @@ def forget(
 def remove(pks: Iterable[int]) -> int:
     """Delete entries that are too old, for the housekeeping alone. Inside a transaction."""
     with _unlocked(AuditUnlock.Reason.RETENTION):
-        _, removed = AuditEntry.objects.filter(pk__in=list(pks)).delete()
-        return removed.get(AuditEntry._meta.label, 0)
+        number, _ = AuditEntry.objects.filter(pk__in=list(pks)).delete()
+        return number
 
 
 def _any_of(texts: Iterable[str]) -> re.Pattern[str]:

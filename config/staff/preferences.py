@@ -58,7 +58,7 @@ def use_time_zone(get_response: GetResponse) -> GetResponse:
         name = ""
         if request.method in READS and isinstance(request.user, User):
             name = time_zone_of(request.user)
-        with timezone.override(ZoneInfo(name) if name in zones() else None):
+        with timezone.override(ZoneInfo(name) if name and name in zones() else None):
             return get_response(request)
 
     return answer

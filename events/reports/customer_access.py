@@ -66,7 +66,7 @@ def describe(customer: Customer) -> AccessReport:
         lines = _nothing(why.called(customer), customer)
     # What is passed on is no matter of the customer's access, and so comes last.
     passed_on = [run for run in others if run.spec.passes_on and run.status in UNDECIDED]
-    # A letter names days in the settings' time zone, whoever reads this page.
+    # A letter names days in the settings' time zone, not in that of the reader of this page.
     with timezone.override(None):
         reply = replies.reply(
             customer,

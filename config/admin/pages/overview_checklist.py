@@ -105,7 +105,7 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
 
 def _welcome_emails(schools: list[Integration], url: str) -> Task:
     left = [site for site in schools if not site.welcome_emails_on]
-    which = f" of {brief(left[0])}" if len(schools) > 1 and left else ""
+    which = _which(left, schools)
     return Task(
         "Welcome Emails on in Thinkific (you tick it)",
         bool(schools) and not left,
@@ -120,7 +120,7 @@ def _welcome_emails(schools: list[Integration], url: str) -> Task:
 
 def _own_rules(accounts: list[Marketplace], url: str) -> Task:
     left = [account for account in accounts if not account.own_rules_off]
-    which = f" of {brief(left[0])}" if len(accounts) > 1 and left else ""
+    which = _which(left, accounts)
     return Task(
         "SamCart's own Thinkific rules are off (you tick it)",
         bool(accounts) and not left,
@@ -131,6 +131,11 @@ def _own_rules(accounts: list[Marketplace], url: str) -> Task:
         ticked=f"SamCart's own Thinkific rules{which} are off",
         tick=reverse("admin:samcart-own-rules", args=[left[0].pk]) if left else "",
     )
+
+
+def _which(left: Sequence[object], every: Sequence[object]) -> str:
+    """ " of Art Academy" for the next one, where there are several."""
+    return f" of {brief(left[0])}" if len(every) > 1 and left else ""
 
 
 def private(connected: bool) -> Task:
