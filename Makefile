@@ -73,6 +73,12 @@ faults: $(VENV)/.installed-dev ## Kill, stop and starve Admit; what was lost or 
 screenshots: $(VENV)/.installed-dev browser ## Take the README's pictures anew
 	@$(PY) -m tests.support.screenshots --readme
 
+# Needs GNU gettext, which tests and a running Admit do not.
+.PHONY: messages
+messages: $(VENV)/.installed-dev $(VENV)/check.env ## Collect the sentences of the pages for translation, and compile what is translated
+	@$(CHECK_ENV) $(PY) manage.py makemessages --locale es --no-location --no-wrap --no-obsolete --ignore tests --ignore var --ignore build --ignore docs
+	@$(CHECK_ENV) $(PY) manage.py compilemessages --locale es --ignore .venv
+
 .PHONY: format
 format: $(VENV)/.installed-dev ## Write the format that `make check` asks for
 	@$(PY) -m ruff format .

@@ -95,6 +95,7 @@ class Preference(models.Model):
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
     time_zone = models.CharField(max_length=60, blank=True)
+    language = models.CharField(max_length=10, blank=True)
 
     def __str__(self) -> str:
         return f"Preferences of {self.user}"

@@ -84,13 +84,14 @@ MIDDLEWARE = [
     "config.security.content_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "config.staff.sessions.watch",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "config.staff.acting.note_who_acts",
-    "config.staff.preferences.use_time_zone",
+    "config.staff.preferences.use",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -187,7 +188,11 @@ BREACHED_PASSWORDS_URL = env.web_address(
     "BREACHED_PASSWORDS_URL", default="https://api.pwnedpasswords.com", path=True
 )
 
-LANGUAGE_CODE = "en-us"
+# Those that config/locale/ holds whole; each person chooses one.
+LANGUAGES = [("en", "English"), ("es", "Español")]
+# Of mail to those who chose none, and of what no person asked for.
+LANGUAGE_CODE = env.one_of("LANGUAGE_CODE", [code for code, _ in LANGUAGES])
+LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
 TIME_ZONE = env.time_zone("TIME_ZONE", default="UTC")
 USE_TZ = True
 USE_I18N = True

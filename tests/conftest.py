@@ -71,11 +71,15 @@ def django_db_modify_db_settings(
 
 @pytest.fixture(autouse=True)
 def _nothing_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No try of a password is counted from before, and each log line is told at once."""
+    """No try of a password is counted from before, each log line is told at once, in English."""
+    from django.conf import settings
+    from django.utils import translation
+
     from config.staff.second_factor import code_tries
     from config.staff.sign_in import tries
     from events.receiving import grouped_log
 
+    translation.activate(settings.LANGUAGE_CODE)
     tries.forget()
     code_tries.forget()
     monkeypatch.setattr(grouped_log, "EVERY_SECONDS", 0.0)

@@ -1,20 +1,31 @@
-"""How the signed-in person wants the pages: in which time zone."""
+"""How the signed-in person wants the pages: in which time zone and language."""
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from config.models import Preference
 from integrations import audit
 from integrations.audit import Act
+from integrations.sentences import say
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 READS = {"GET", "HEAD"}
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """A name of `zones` and a code of LANGUAGES; "" is as the settings and the browser say."""
+
+    time_zone: str = ""
+    language: str = ""
 
 
 @cache
@@ -23,41 +34,53 @@ def zones() -> list[str]:
     return sorted(name for name in available_timezones() if "/" in name or name == "UTC")
 
 
-def time_zone_of(person: User) -> str:
-    """The name of the person's time zone, "" for that of the settings."""
-    chosen = Preference.objects.filter(user=person).values_list("time_zone", flat=True).first()
-    return chosen or ""
+def of(person: User) -> Preferences:
+    """What the person chose."""
+    rows = Preference.objects.filter(user=person)
+    chosen = rows.values_list("time_zone", "language").first()
+    return Preferences(*chosen) if chosen else Preferences()
 
 
-def set_time_zone(person: User, name: str) -> None:
-    """Show this person all times in this zone; "" is that of the settings.
+def language_of(person: User) -> str:
+    """In which language to write to the person."""
+    language = of(person).language
+    return language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
-    Raises ValueError for a zone that does not exist.
-    """
-    if name and name not in zones():
-        raise ValueError(f"There is no time zone {name[:60]}. Choose one from the list.")
+
+def change(person: User, chosen: Preferences) -> None:
+    """Show this person all pages so. Raises ValueError for a zone or language that is not known."""
+    if chosen.time_zone and chosen.time_zone not in zones():
+        name = chosen.time_zone[:60]
+        raise ValueError(say("There is no time zone {name}. Choose one from the list.", name=name))
+    if chosen.language and chosen.language not in dict(settings.LANGUAGES):
+        name = chosen.language[:60]
+        raise ValueError(say("There is no language {name}. Choose one from the list.", name=name))
     with transaction.atomic():
-        before = time_zone_of(person)
-        Preference.objects.update_or_create(user=person, defaults={"time_zone": name})
-        if before != name:
+        before, after = asdict(of(person)), asdict(chosen)
+        Preference.objects.update_or_create(user=person, defaults=after)
+        changed = [name for name in after if after[name] != before[name]]
+        if changed:
             audit.record(
                 Act.PERSON_CHANGED,
                 person,
-                before={"time zone": before},
-                after={"time zone": name},
+                before={name.replace("_", " "): before[name] for name in changed},
+                after={name.replace("_", " "): after[name] for name in changed},
             )
 
 
-def use_time_zone(get_response: GetResponse) -> GetResponse:
-    """Middleware by which pages show times in the zone of the signed-in person.
+def use(get_response: GetResponse) -> GetResponse:
+    """Middleware by which a signed-in person gets pages in the chosen language and time zone.
 
-    Only what reads: a day that a form means, and sentences that are kept, are in TIME_ZONE.
+    The time zone is for what reads alone: a day that a form means is one of TIME_ZONE. Without a
+    choice the language stays the one that LocaleMiddleware found; it stays active after the answer,
+    for what is streamed.
     """
 
     def answer(request: HttpRequest) -> HttpResponse:
-        name = ""
-        if request.method in READS and isinstance(request.user, User):
-            name = time_zone_of(request.user)
+        chosen = of(request.user) if isinstance(request.user, User) else Preferences()
+        if chosen.language in dict(settings.LANGUAGES):
+            translation.activate(chosen.language)
+        name = chosen.time_zone if request.method in READS else ""
         with timezone.override(ZoneInfo(name) if name and name in zones() else None):
             return get_response(request)
 

@@ -5,6 +5,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from integrations.sentences import SentenceField
+
 
 class AlertRound(models.Model):
     """The one row that says when somebody looks again for what is wrong."""
@@ -113,8 +115,8 @@ class AlertMessage(models.Model):
     channel = models.ForeignKey(AlertChannel, models.CASCADE, related_name="messages")
     alert = models.ForeignKey(Alert, models.CASCADE, null=True, related_name="messages")
     what = models.CharField(max_length=6, choices=What.choices)
-    subject = models.CharField(max_length=200)
-    text = models.TextField()
+    subject = SentenceField()
+    text = SentenceField()
     uuid = models.UUIDField(unique=True)
     created_at = models.DateTimeField(db_default=Now())
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -123,7 +125,7 @@ class AlertMessage(models.Model):
     sent_at = models.DateTimeField(null=True)
     # Why the last attempt failed: a code, and a sentence for the page.
     code = models.CharField(max_length=30, blank=True)
-    problem = models.TextField(blank=True)
+    problem = SentenceField(blank=True)
 
     class Meta:
         indexes = [

@@ -3,6 +3,8 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from integrations.sentences import SentenceField
+
 
 class Batch(models.Model):
     """The actions that were queued together, and what was left out.
@@ -10,7 +12,7 @@ class Batch(models.Model):
     The actions are named by number only: what became of them is read from them.
     """
 
-    title = models.CharField(max_length=200)
+    title = SentenceField()
     started_by = models.CharField(max_length=150)
     started_at = models.DateTimeField(db_default=Now(), editable=False)
     run_ids = models.JSONField(default=list)

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from events.models.access import Grant
 from integrations.models import Customer, Integration
+from integrations.sentences import SentenceField
 
 
 class ComparisonQuerySet(models.QuerySet["ComparisonRun"]):
@@ -53,7 +54,7 @@ class ComparisonRun(models.Model):
     left_out = models.JSONField(default=list)
 
     # Why it waits or has stopped, for a person.
-    message = models.TextField(blank=True)
+    message = SentenceField(blank=True)
     failures = models.PositiveSmallIntegerField(default=0)
     # When it goes on, or when the lease of who goes on with it is over; None: it has stopped.
     next_at = models.DateTimeField(null=True)

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from integrations import sealed, search_terms
 from integrations.models import Customer, Marketplace, Product, WebhookSecret
+from integrations.sentences import SentenceField
 from rules import actions
 from rules.engine import Reason
 from rules.models import Rule
@@ -141,7 +142,7 @@ class EventLog(models.Model):
     status = models.CharField(max_length=12, choices=Status.choices)
     # The rules did nothing for the customer: at most they passed on what SamCart sent.
     gave_nothing = models.BooleanField(default=False)
-    reason = models.TextField(blank=True)
+    reason = SentenceField(blank=True)
     order_id = models.CharField(max_length=64, blank=True)
     subscription_id = models.CharField(max_length=64, blank=True)
     transaction_id = models.CharField(max_length=64, blank=True)

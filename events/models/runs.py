@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from events.models.access import Grant
 from events.models.received import EventLog
 from integrations.models import Customer, Integration
+from integrations.sentences import SentenceField
 from rules import actions
 from rules.actions import ActionSpec
 from rules.models import Rule
@@ -144,14 +145,14 @@ class RuleRun(models.Model):
     # "course:501", "bundle:7"; "" of an action that changes no access.
     target = models.CharField(max_length=40)
     site = models.CharField(max_length=253)
-    rule_sentence = models.TextField()
+    rule_sentence = SentenceField()
     # Under which a receiver knows what it was sent: a person's retry is a new message.
     message_id = models.UUIDField(null=True, default=uuid4, editable=False)
 
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.WAITING)
     # Why it has this status: for scripts and for our own logic, the same whatever the message says.
     code = models.CharField(max_length=40, blank=True)
-    message = models.TextField(blank=True)
+    message = SentenceField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
     # Attempts that ended without a result because the worker died.
     crashes = models.PositiveSmallIntegerField(default=0)

@@ -6,6 +6,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
+from integrations.sentences import SentenceField
+
 
 class Act(models.TextChoices):
     """What a person or a command did. The label follows the name of who did it."""
@@ -112,7 +114,7 @@ class AuditEntry(models.Model):
     # {field: value} of what differs. None where there was nothing before, or nothing is left.
     before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
     after = models.JSONField(null=True, encoder=DjangoJSONEncoder)
-    note = models.TextField(blank=True)
+    note = SentenceField(blank=True)
 
     class Meta:
         verbose_name = "change"

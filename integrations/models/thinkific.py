@@ -8,6 +8,7 @@ from django.utils.functional import cached_property
 from integrations import secrets
 from integrations.models.samcart import Customer
 from integrations.samcart.custom_fields import answers
+from integrations.sentences import SentenceField
 
 
 class Integration(models.Model):
@@ -51,7 +52,7 @@ class Integration(models.Model):
     connection = models.CharField(
         max_length=12, choices=Connection.choices, default=Connection.UNKNOWN, editable=False
     )
-    connection_message = models.TextField(blank=True, editable=False)
+    connection_message = SentenceField(blank=True, editable=False)
     refreshed_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

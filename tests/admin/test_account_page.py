@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from config.models import Preference
 from config.staff import roles
-from config.staff.preferences import use_time_zone
+from config.staff.preferences import use
 from integrations.models import AuditEntry
 from tests.support import shop as shops
 from tests.support.pages import person, said, signed_in, words
@@ -51,6 +51,12 @@ def test_a_zone_that_does_not_exist_is_refused(zone):
     assert not Preference.objects.exists()
 
 
+def test_a_language_that_admit_does_not_speak_is_refused():
+    page = signed_in(roles.VIEWER).post(reverse(ACCOUNT), {"language": "tlh"})
+    assert "There is no language tlh. Choose one from the list." in words(page)
+    assert not Preference.objects.exists()
+
+
 def test_a_zone_that_this_machine_does_not_know_any_more_breaks_no_page():
     client = signed_in(roles.VIEWER)
     client.post(reverse(ACCOUNT), {"time_zone": "Europe/Berlin"})
@@ -67,7 +73,7 @@ def test_what_a_form_means_is_a_day_of_the_settings():
         seen.append(timezone.get_current_timezone_name())
         return HttpResponse()
 
-    answer = use_time_zone(look)
+    answer = use(look)
     for method in ("get", "post"):
         request = getattr(RequestFactory(), method)("/admin/")
         request.user = someone

@@ -5,38 +5,49 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from config.admin.parts.page import Page, render
 from config.staff import people, preferences
+from config.staff.preferences import Preferences
+from integrations.sentences import say
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The person's name and role, and the time zone of all times on the pages."""
+    """The person's name and role, the language of the pages and the time zone of all times."""
     assert isinstance(request.user, User)
-    chosen, fault = preferences.time_zone_of(request.user), ""
+    chosen, fault = preferences.of(request.user), ""
     if request.method == "POST":
-        chosen = request.POST.get("time_zone", "")
+        chosen = Preferences(
+            time_zone=request.POST.get("time_zone", ""), language=request.POST.get("language", "")
+        )
         try:
-            preferences.set_time_zone(request.user, chosen)
+            preferences.change(request.user, chosen)
         except ValueError as error:
             fault = str(error)
         else:
-            zone = chosen or settings.TIME_ZONE
-            messages.success(request, f"Saved. Pages show you all times in {zone}.")
-            return HttpResponseRedirect(reverse("admin:account"))
+            return _saved(request, chosen)
     return render(
         request,
         "admin/account.html",
-        title="My account",
+        title=say("My account"),
         person=request.user,
         role=people.role_of(request.user),
         zones=preferences.zones(),
+        languages=settings.LANGUAGES,
         chosen=chosen,
         site_zone=settings.TIME_ZONE,
         now=timezone.now(),
         fault=fault,
     )
+
+
+def _saved(request: HttpRequest, chosen: Preferences) -> HttpResponse:
+    """Say so in the language that was chosen."""
+    zone = chosen.time_zone or settings.TIME_ZONE
+    with translation.override(chosen.language or translation.get_language()):
+        messages.success(request, say("Saved. Pages show you all times in {zone}.", zone=zone))
+    return HttpResponseRedirect(reverse("admin:account"))
 
 
 PAGES = [Page("account/", "account", show, "")]

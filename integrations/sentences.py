@@ -1,0 +1,176 @@
+"""Sentences for people, each in the language and the time zone of the one who reads it.
+
+`say` makes a sentence of a whole English one and its facts. Pages show it like any text. A
+SentenceField keeps the English sentence and the facts, so that each reader gets the own language.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.utils import dateformat, timezone
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext
+
+if TYPE_CHECKING:
+    _TextField = models.TextField[str, str]
+else:
+    _TextField = models.TextField
+
+# A text that may wait to be translated until it is shown: of a constant, made by gettext_lazy.
+Text = str | Promise
+# What a sentence is made of; JSON can hold it.
+Source = str | int | float | dict[str, Any]
+DAY, YEAR, MINUTE, FULL = "j M", "j M Y", "j M H:i", "j M H:i T"
+# How the sources that are objects begin in JSON; no sentence begins so.
+OBJECT = "{"
+DATE = len("2026-11-23")
+
+
+class Said(str):
+    """A sentence in the language that was active when it was made, and its source."""
+
+    __slots__ = ("source",)
+    source: Source
+
+    def __new__(cls, text: str, source: Source | None = None) -> "Said":
+        said = super().__new__(cls, text)
+        said.source = text if source is None else source
+        return said
+
+
+def say(text: str, /, **facts: Any) -> Said:
+    """A sentence: `text` is the whole of it in English, with {names} for its facts.
+
+    A fact is a text, a sentence, or a number, which is written with separators: give an ID as text.
+    """
+    with_ = {name: _source(fact) for name, fact in facts.items()}
+    return _made({"say": text, "with": with_} if with_ else {"say": text})
+
+
+def say_count(number: int, one: str, many: str, /, **facts: Any) -> Said:
+    """The sentence for this {number}: "1 buyer is in." or "{number} buyers are in."."""
+    source: dict[str, Any] = {"one": one, "many": many, "number": number}
+    return _made(source | {"with": {name: _source(fact) for name, fact in facts.items()}})
+
+
+def joined(parts: Iterable[object], by: str = " ") -> Said:
+    """Sentences in a row, without the empty ones."""
+    return _made({"all": [_source(part) for part in parts if part], "by": by})
+
+
+def on(day: date, pattern: str = "") -> Said:
+    """A day: "23 Nov", with its year when that is not this one. A moment is taken as its day.
+
+    `pattern` is DAY, YEAR, MINUTE ("23 Nov 14:02") or FULL, which adds the time zone.
+    """
+    return _made({"at": day.isoformat(), "as": pattern})
+
+
+def at(moment: datetime) -> Said:
+    """A moment to the minute: "23 Nov 14:02"."""
+    return on(moment, MINUTE)
+
+
+def _made(source: Source) -> Said:
+    return Said(_text(source), source)
+
+
+def _source(fact: object) -> Source:
+    if isinstance(fact, Said):
+        return fact.source
+    if isinstance(fact, int | float) and not isinstance(fact, bool):
+        return fact
+    return str(fact)
+
+
+def _text(source: Source) -> str:
+    if isinstance(source, str):
+        return source
+    if isinstance(source, int | float):
+        return str(number_format(source, use_l10n=True, force_grouping=True))
+    return next((made(source) for kind, made in _KINDS.items() if kind in source), "")
+
+
+def _one_sentence(source: Mapping[str, Any]) -> str:
+    return _filled(gettext(source["say"]), source["say"], source)
+
+
+def _counted(source: Mapping[str, Any]) -> str:
+    one, many, number = source["one"], source["many"], source["number"]
+    facts = {"number": number, **source["with"]}
+    english = one if number == 1 else many
+    return _filled(ngettext(one, many, number), english, {"with": facts})
+
+
+def _in_a_row(source: Mapping[str, Any]) -> str:
+    return str(source["by"]).join(_text(part) for part in source["all"])
+
+
+def _day(source: Mapping[str, Any]) -> str:
+    day: date = date.fromisoformat(source["at"][:DATE])
+    if len(source["at"]) > DATE:
+        moment = datetime.fromisoformat(source["at"])
+        day = timezone.localtime(moment) if timezone.is_aware(moment) else moment
+    this_year = day.year == timezone.localdate().year
+    return dateformat.format(day, source["as"] or (DAY if this_year else YEAR))
+
+
+_KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "say": _one_sentence,
+    "one": _counted,
+    "all": _in_a_row,
+    "at": _day,
+}
+
+
+def _filled(text: str, english: str, source: Mapping[str, Any]) -> str:
+    """The text with its facts; a translation that does not fit them is not used."""
+    facts = {name: _text(fact) for name, fact in source.get("with", {}).items()}
+    if not facts:
+        return text
+    try:
+        return text.format_map(facts)
+    except (KeyError, ValueError, IndexError):
+        return english.format_map(facts)
+
+
+class SentenceField(_TextField):
+    """A sentence, kept by its source; reading it makes the text of the language that is active.
+
+    What is not made by `say` stays as it is.
+    """
+
+    def deconstruct(self) -> tuple[str, str, Any, Any]:
+        """In migrations it is the text field that it is in the database."""
+        name, _, arguments, options = super().deconstruct()
+        return name, "django.db.models.TextField", arguments, options
+
+    def from_db_value(self, value: str | None, *_: object) -> Said | None:
+        """Called by Django for each value that a query finds."""
+        return None if value is None else read(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Called by Django for each value that goes into the database."""
+        return write(value) if isinstance(value, str) else super().get_prep_value(value)
+
+
+def read(kept: str) -> Said:
+    """The sentence that `write` kept."""
+    try:
+        return _made(json.loads(kept)) if kept.startswith(OBJECT) else Said(kept)
+    except ValueError:  # kept as text by an older version
+        return Said(kept)
+
+
+def write(sentence: str) -> str:
+    """The form in which a sentence is kept: text as it is, what `say` made as JSON."""
+    source = sentence.source if isinstance(sentence, Said) else str(sentence)
+    if isinstance(source, str) and not source.startswith(OBJECT):
+        return source
+    if isinstance(source, str):
+        source = {"all": [source], "by": ""}
+    return json.dumps(source, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,126 @@
+"""Sentences are kept by what they are made of: each reader gets the own language and time zone."""
+
+import copy
+import pickle
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from django.utils import timezone, translation
+
+from integrations import sentences
+from integrations.sentences import Said, at, joined, on, say, say_count
+
+NOON = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
+GERMAN: dict[str | tuple[str, str], Any] = {
+    "The course {name} is gone.": "Den Kurs {name} gibt es nicht mehr.",
+    "Call your technician.": "Rufen Sie Ihre Technik an.",
+    ("1 course is gone.", "{number} courses are gone."): (
+        "1 Kurs fehlt.",
+        "{number} Kurse fehlen.",
+    ),
+    "It was {what}.": "Es war {something_else}.",
+    "It {what}.": "Es {what",
+}
+
+
+@pytest.fixture(autouse=True)
+def _german(settings: Any, tmp_path: Path) -> None:
+    """A few sentences in another language than those of Admit."""
+    catalog = Catalog(locale="de")
+    for english, german in GERMAN.items():
+        catalog.add(english, german)
+    folder = tmp_path / "de" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    with (folder / "django.mo").open("wb") as file:
+        write_mo(file, catalog)
+    settings.LANGUAGES, settings.LOCALE_PATHS = [("en", "English"), ("de", "Deutsch")], [tmp_path]
+
+
+def in_german(sentence: str) -> str:
+    with translation.override("de"):
+        return str(sentences.read(sentences.write(sentence)))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "english", "german"),
+    [
+        (say("Call your technician."), "Call your technician.", "Rufen Sie Ihre Technik an."),
+        (
+            say("The course {name} is gone.", name="{Ink} <b>"),
+            "The course {Ink} <b> is gone.",
+            "Den Kurs {Ink} <b> gibt es nicht mehr.",
+        ),
+        (
+            say_count(1, "1 course is gone.", "{number} courses are gone."),
+            "1 course is gone.",
+            "1 Kurs fehlt.",
+        ),
+        (
+            say_count(1200, "1 course is gone.", "{number} courses are gone."),
+            "1,200 courses are gone.",
+            "1.200 Kurse fehlen.",
+        ),
+        (
+            joined(
+                [say("The course {name} is gone.", name="Ink"), "", say("Call your technician.")]
+            ),
+            "The course Ink is gone. Call your technician.",
+            "Den Kurs Ink gibt es nicht mehr. Rufen Sie Ihre Technik an.",
+        ),
+        (
+            say("The course {name} is gone.", name=say("Call your technician.")),
+            "The course Call your technician. is gone.",
+            "Den Kurs Rufen Sie Ihre Technik an. gibt es nicht mehr.",
+        ),
+        (say("Not translated: {n}.", n=2.5), "Not translated: 2.5.", "Not translated: 2,5."),
+        (on(date(2024, 3, 5)), "5 Mar 2024", "5 Mär 2024"),
+        (at(NOON), "5 Mar 12:30", "5 Mär 12:30"),
+        (say("{a}", a=on(NOON, sentences.FULL)), "5 Mar 12:30 UTC", "5 Mär 12:30 UTC"),
+    ],
+)
+def test_a_sentence_is_kept_for_readers_of_each_language(sentence, english, german):
+    assert sentence == english
+    assert sentences.read(sentences.write(sentence)) == english
+    assert in_german(sentence) == german
+
+
+@pytest.mark.parametrize(
+    "sentence", [say("It was {what}.", what="new"), say("It {what}.", what="is")]
+)
+def test_a_translation_that_does_not_fit_its_facts_is_not_used(sentence):
+    assert in_german(sentence) == sentence
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Plain.", "{", '{"say":"x"}', '{"all":[]}', "{name} is gone."]
+)
+def test_a_text_that_is_no_sentence_stays_as_it_is(text):
+    assert sentences.read(sentences.write(text)) == text
+
+
+@pytest.mark.parametrize("kept", ["{ was sent", '{"of":"another version"}', "[1]"])
+def test_what_another_version_kept_breaks_no_page(kept):
+    assert isinstance(sentences.read(kept), Said)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))],  # noqa: S301
+)
+def test_a_copied_sentence_is_still_kept_by_what_it_is_made_of(again):
+    assert in_german(again(say("Call your technician."))) == "Rufen Sie Ihre Technik an."
+
+
+def test_a_moment_is_shown_in_the_time_zone_of_the_reader():
+    with timezone.override("Asia/Tokyo"):
+        assert sentences.read(sentences.write(at(NOON))) == "5 Mar 21:30"
+
+
+def test_a_day_of_this_year_needs_no_year():
+    today = timezone.localdate()
+    assert str(today.year) not in on(today)
+    assert on(today, sentences.YEAR).endswith(str(today.year))
