@@ -79,3 +79,28 @@ def test_what_a_form_means_is_a_day_of_the_settings():
         request.user = someone
         answer(request)
     assert seen == ["Asia/Tokyo", "UTC"]
+
+
+def test_a_person_reads_the_pages_in_the_language_that_the_person_chose():
+    one, other = signed_in(roles.VIEWER), signed_in(roles.VIEWER)
+    page = one.post(reverse(ACCOUNT), {"language": "es", "time_zone": "Asia/Tokyo"}, follow=True)
+    assert said(page) == ["Guardado. Las páginas le muestran todas las horas en Asia/Tokyo."]
+    assert page["Content-Language"] == "es"
+    assert "Mi cuenta" in words(page)
+    assert "My account" in words(other.get(reverse(ACCOUNT)))
+    page = one.post(reverse(ACCOUNT), {"language": "en"}, follow=True)
+    assert said(page) == ["Saved. Pages show you all times in UTC."]
+
+
+def test_without_a_choice_a_page_is_in_the_language_that_the_browser_asks_for():
+    client = signed_in(roles.VIEWER)
+    for asked, title in (("es-MX,es;q=0.9", "Mi cuenta"), ("tlh, en;q=0.5", "My account")):
+        page = client.get(reverse(ACCOUNT), headers={"accept-language": asked})
+        assert title in words(page), asked
+
+
+def test_a_choice_counts_more_than_what_the_browser_asks_for():
+    client = signed_in(roles.VIEWER)
+    client.post(reverse(ACCOUNT), {"language": "es"})
+    page = client.get(reverse(ACCOUNT), headers={"accept-language": "en"})
+    assert "Mi cuenta" in words(page)
