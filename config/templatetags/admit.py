@@ -11,6 +11,8 @@ from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
 from config.admin.parts import badges, buttons, changed
+from config.staff import people
+from integrations import audit
 
 register = template.Library()
 
@@ -28,6 +30,8 @@ register.filter("outside", badges.outside)
 register.filter("rule_line", badges.rule_line)
 register.filter("run_line", badges.run_line)
 register.filter("person", badges.person)
+register.filter("role", people.shown_role)
+register.filter("who", audit.shown_who)
 
 
 register.simple_tag(badges.icon, name="icon")
