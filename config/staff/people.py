@@ -55,19 +55,11 @@ def shown(person: User) -> str:
 
 def role_of(person: User) -> str:
     """The name of the person's role; "" for somebody who may sign in and see nothing."""
-    return ", ".join(_roles_of(person))
-
-
-def shown_role(person: User) -> str:
-    """The same in the language of who reads it."""
-    return ", ".join(map(roles.shown, _roles_of(person)))
-
-
-def _roles_of(person: User) -> list[str]:
     if person.is_superuser:
-        return [OWNER]
+        return OWNER
     # In Python: lists prefetch the groups.
-    return sorted(group.name for group in person.groups.all())
+    held = sorted(group.name for group in person.groups.all())
+    return roles.SEVERAL.join(held)
 
 
 def check(person: User, *, email: str, role: str, by: User) -> None:

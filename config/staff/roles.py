@@ -12,6 +12,7 @@ from integrations.sentences import Text
 
 # Superusers are shown as this; the others are the names of groups.
 OWNER, MANAGER, SUPPORT, VIEWER = "Owner", "Manager", "Support", "Viewer"
+SEVERAL = ", "
 _NAMES: dict[str, Text] = {
     OWNER: _("Owner"),
     MANAGER: _("Manager"),
@@ -82,19 +83,22 @@ ROLES: dict[str, tuple[str, ...]] = {
 MEANINGS: dict[str, Text] = {
     MANAGER: _("connects, writes rules, and does all that Support does"),
     SUPPORT: _(
-        "looks up customers, gives access by hand, retries and simulates; sees the setup without "
-        "the address"
+        "looks up customers, gives access by hand, retries and simulates; sees the setup, but not "
+        "the secret address that SamCart sends to"
     ),
     VIEWER: _(
-        "sees names and results, but neither the address nor what was sent word for word; "
-        "changes nothing"
+        "sees names and results, but neither the secret address that SamCart sends to nor what "
+        "was sent word for word; changes nothing"
     ),
 }
 
 
 def shown(name: str) -> str:
-    """The name of a role in the language of who reads it; those that people made stay as named."""
-    return str(_NAMES.get(name, name))
+    """The name of a role, or of SEVERAL, in the language of who reads it.
+
+    Those that people made stay as they were named.
+    """
+    return SEVERAL.join(str(_NAMES.get(each, each)) for each in name.split(SEVERAL))
 
 
 def grant(apps: Any) -> None:

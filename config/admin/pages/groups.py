@@ -9,6 +9,7 @@ from django.db.models import Case, Q, When
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts.changelist import ListAdmin
@@ -30,7 +31,7 @@ class PermissionField(forms.ModelMultipleChoiceField):
 
 
 class GroupForm(forms.ModelForm):
-    permissions = PermissionField(queryset=None, required=False, label=_("May"))
+    permissions = PermissionField(queryset=None, required=False, label=pgettext_lazy("role", "May"))
 
     class Meta:
         model = Group

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 
 from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts import badges
@@ -237,7 +238,7 @@ class People(ListAdmin):
         if page := ask(request):
             return page
         people.switch_on(person)
-        role = people.shown_role(person) or say("nobody who sees anything")
+        role = roles.shown(people.role_of(person)) or say("nobody who sees anything")
         text = say("{name} is on again, as {role}.", name=people.shown(person), role=role)
         self.message_user(request, text)
         return HttpResponseRedirect(self.home())
@@ -275,7 +276,7 @@ class People(ListAdmin):
 
     @admin.display(description=_("Role"))
     def role(self, person: User) -> str | SafeString:
-        return people.shown_role(person) or badges.badge(say("No role"), badges.AMBER)
+        return roles.shown(people.role_of(person)) or badges.badge(say("No role"), badges.AMBER)
 
     @admin.display(description=_("Last sign-in"))
     def last_sign_in(self, person: User) -> SafeString:
@@ -283,7 +284,8 @@ class People(ListAdmin):
 
     @admin.display(description=_("Second factor"), boolean=False)
     def by_code(self, person: Any) -> str | SafeString:
-        return badges.switch_badge(on=True) if person.has_factor else "–"
+        on = badges.badge(pgettext("second factor", "On"), badges.GREEN)
+        return on if person.has_factor else "–"
 
     @admin.display(description=_("State"))
     def state(self, person: User) -> SafeString:

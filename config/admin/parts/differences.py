@@ -9,8 +9,10 @@ from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from config.admin.parts import badges
+from config.staff import roles
 from integrations.audit_values import REPLACED
 from integrations.models import AuditEntry
 from integrations.sentences import Text, say
@@ -42,7 +44,7 @@ FACTS: dict[str, Text] = {
     "events": _("Events"),
     "filter": _("Filter"),
     "language": _("Language"),
-    "may": _("May"),
+    "may": pgettext_lazy("role", "May"),
     "numbers": _("Numbers"),
     "order": _("Order"),
     "payloads": _("Payloads"),
@@ -130,5 +132,7 @@ def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
         return str(value.get("name", NOTHING))
     if isinstance(value, list):
         return ", ".join(map(str, value)) or NOTHING
+    if name == "role":
+        return roles.shown(value)
     choices = dict(getattr(_field(model, name), "flatchoices", ()))
     return str(choices.get(value, value))
