@@ -1,15 +1,18 @@
 """Changes: who changed what, when and from where; the last change of a rule can be undone."""
 
+from collections.abc import Iterable
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -17,12 +20,12 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
-from config.admin.parts.differences import differences, kind_of, page_of
+from config.admin.parts.differences import NOTHING, differences, kind_of, model_of, page_of
 from config.admin.parts.filters import PERIODS, periods
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import say
+from integrations.sentences import say, say_count
 from rules import undoing
 
 # The list shows this many values of an entry; its page has all of them.
@@ -86,6 +89,26 @@ class WhenFilter(admin.SimpleListFilter):
         return queryset.filter(at__gte=since)
 
 
+class Acts(ChangeList):
+    """A page of entries, in which those of one act, person and moment are one line."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(_lines(self.result_list))
+
+
+def _lines(entries: Iterable[Any]) -> Iterable[AuditEntry]:
+    """The first entry of each line, with all of the line as `line`."""
+    for _key, found in groupby(entries, key=_moment):
+        line = list(found)
+        line[0].line = line
+        yield line[0]
+
+
+def _moment(entry: AuditEntry) -> tuple[object, ...]:
+    return entry.act, entry.kind, entry.who, entry.place, entry.at
+
+
 @admin.register(AuditEntry)
 class ChangesAdmin(ReadOnly):
     list_title = _("Changes")
@@ -113,6 +136,9 @@ class ChangesAdmin(ReadOnly):
         ),
     )
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Acts
+
     # Columns
 
     @admin.display(description=_("When"))
@@ -128,18 +154,18 @@ class ChangesAdmin(ReadOnly):
         return capfirst(entry.sentence)
 
     @admin.display(description=_("About"))
-    def subject(self, entry: AuditEntry) -> SafeString | str:
+    def subject(self, entry: Any) -> SafeString | str:
+        if len(entry.line) > 1:
+            return _counted(entry.line)
         return badges.breakable(badges.legible(entry.name, 200)) if entry.name else "–"
 
     @admin.display(description=_("Change"))
-    def difference(self, entry: AuditEntry) -> SafeString | str:
-        # Of what is new or gone the whole row would stand here.
-        if entry.before is None or entry.after is None:
-            return badges.breakable(badges.brief(entry.note)) if entry.note else "–"
-        lines = differences(entry)
-        rest = [("…",)] if len(lines) > SHOWN else []
-        shown = [(badges.breakable(str(line)),) for line in lines[:SHOWN]]
-        return format_html_join(mark_safe("<br>"), "{}", [*shown, *rest])
+    def difference(self, entry: Any) -> SafeString | str:
+        found = {_difference(each) for each in entry.line}
+        same = found.pop() if len(found) == 1 else NOTHING
+        if len(entry.line) == 1:
+            return same
+        return format_html("<div>{}{}</div>", "" if same == NOTHING else same, _fold(entry.line))
 
     # A page of its own
 
@@ -176,3 +202,37 @@ class ChangesAdmin(ReadOnly):
         text = say("Undone. The rule is as it was before: {rule}", rule=rule.in_words())
         self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))
+
+
+def _difference(entry: AuditEntry) -> SafeString | str:
+    # Of what is new or gone the whole row would stand here.
+    if entry.before is None or entry.after is None:
+        return badges.breakable(badges.brief(entry.note)) if entry.note else NOTHING
+    lines = differences(entry)
+    rest = [("…",)] if len(lines) > SHOWN else []
+    shown = [(badges.breakable(str(line)),) for line in lines[:SHOWN]]
+    return format_html_join(mark_safe("<br>"), "{}", [*shown, *rest])
+
+
+def _fold(line: list[AuditEntry]) -> SafeString:
+    """The entries of a line, each with the way to its page."""
+    each = (
+        (
+            reverse("admin:integrations_auditentry_change", args=[entry.pk]),
+            badges.breakable(badges.legible(entry.name, 200) or str(entry.pk)),
+        )
+        for entry in line
+    )
+    return format_html(
+        '<details class="fold"><summary>{}</summary><ul>{}</ul></details>',
+        say("Show each of them"),
+        format_html_join("", '<li><a href="{}">{}</a></li>', each),
+    )
+
+
+def _counted(line: list[AuditEntry]) -> str:
+    """ "45 rules"."""
+    model = model_of(line[0])
+    if model is None:
+        return say_count(len(line), "1 change", "{number} changes")
+    return say("{number} {rows}", number=len(line), rows=model._meta.verbose_name_plural)
