@@ -33,7 +33,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("My account"),
         person=request.user,
         role=roles.shown(people.role_of(request.user)),
-        zones=preferences.zones(),
+        zones=preferences.zones_by_region(),
         languages=settings.LANGUAGES,
         chosen=chosen,
         site_zone=settings.TIME_ZONE,
