@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import dateformat, timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, override
 
 if TYPE_CHECKING:
     _TextField = models.TextField[str, str]
@@ -46,6 +46,7 @@ def say(text: str, /, **facts: Any) -> Said:
     """A sentence: `text` is the whole of it in English, with {names} for its facts.
 
     A fact is a text, a sentence, or a number, which is written with separators: give an ID as text.
+    One of gettext_lazy is kept by its English, so it may not have a context.
     """
     with_ = {name: _source(fact) for name, fact in facts.items()}
     return _made({"say": text, "with": with_} if with_ else {"say": text})
@@ -84,6 +85,9 @@ def _source(fact: object) -> Source:
         return fact.source
     if isinstance(fact, int | float) and not isinstance(fact, bool):
         return fact
+    if isinstance(fact, Promise):  # of gettext_lazy: its English is what gettext looks up
+        with override(None):
+            return {"say": str(fact)}
     return str(fact)
 
 

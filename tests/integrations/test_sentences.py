@@ -10,6 +10,7 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from django.utils import timezone, translation
+from django.utils.translation import gettext_lazy
 
 from integrations import sentences
 from integrations.sentences import Said, at, joined, on, say, say_count
@@ -73,6 +74,11 @@ def in_german(sentence: str) -> str:
         ),
         (
             say("The course {name} is gone.", name=say("Call your technician.")),
+            "The course Call your technician. is gone.",
+            "Den Kurs Rufen Sie Ihre Technik an. gibt es nicht mehr.",
+        ),
+        (
+            say("The course {name} is gone.", name=gettext_lazy("Call your technician.")),
             "The course Call your technician. is gone.",
             "Den Kurs Rufen Sie Ihre Technik an. gibt es nicht mehr.",
         ),

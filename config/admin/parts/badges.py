@@ -134,12 +134,8 @@ def rule_line(rule: Rule) -> SafeString:
     """A rule as one line of a list: "Product Purchased → enroll in Course Two · Art Academy"."""
     site = brief(rule.integration)
     place = destination(rule.destination) if rule.destination else site
-    what = format_html(rule.spec.in_short, name=breakable(place))
-    more = [site] if rule.destination else []
-    if rule.ends_all:
-        more.append("whatever gave it")
-    if rule.delay_days:
-        more.append("1 day later" if rule.delay_days == 1 else f"{rule.delay_days} days later")
+    what = format_html(str(rule.spec.in_short), name=breakable(place))
+    more = [*([site] if rule.destination else []), *rule.how]
     line = format_html("{} → {}", Trigger(rule.trigger).label, what)
     if not more:
         return line
@@ -149,7 +145,7 @@ def rule_line(rule: Rule) -> SafeString:
 
 def run_line(run: RuleRun) -> SafeString:
     """What an action does: "Enroll in Course Two"."""
-    what = run.spec.in_short
+    what = str(run.spec.in_short)
     name = breakable(brief(run.destination_name))
     return format_html(what[:1].upper() + what[1:], name=name)
 
