@@ -42,14 +42,16 @@ class Said(str):
         return said
 
 
-def say(text: str, /, **facts: Any) -> Said:
+def say(text: Text, /, **facts: Any) -> Said:
     """A sentence: `text` is the whole of it in English, with {names} for its facts.
 
-    A fact is a text, a sentence, or a number, which is written with separators: give an ID as text.
-    One of gettext_lazy is kept by its English, so it may not have a context.
+    It is a literal, or what gettext_lazy made of one, so that it can be collected.
+    A fact is a text, also one of gettext_lazy, a sentence, or a number, which is written with
+    separators: give an ID as text.
     """
     with_ = {name: _source(fact) for name, fact in facts.items()}
-    return _made({"say": text, "with": with_} if with_ else {"say": text})
+    english = _english(text)
+    return _made({"say": english, "with": with_} if with_ else {"say": english})
 
 
 def say_count(number: int, one: str, many: str, /, **facts: Any) -> Said:
@@ -80,14 +82,20 @@ def _made(source: Source) -> Said:
     return Said(_text(source), source)
 
 
+def _english(text: Text) -> str:
+    if isinstance(text, str):
+        return text
+    with override(None):
+        return str(text)
+
+
 def _source(fact: object) -> Source:
     if isinstance(fact, Said):
         return fact.source
+    if isinstance(fact, Promise):
+        return {"say": _english(fact)}
     if isinstance(fact, int | float) and not isinstance(fact, bool):
         return fact
-    if isinstance(fact, Promise):  # of gettext_lazy: its English is what gettext looks up
-        with override(None):
-            return {"say": str(fact)}
     return str(fact)
 
 
