@@ -49,7 +49,7 @@ def _what_follows(destination: Destination) -> str:
                 runs,
                 "1 open action that would give it fails and says so.",
                 "{number}{more} open actions that would give it fail and say so.",
-                more=_more(runs),
+                more="+" if runs >= backlog.MAX_COUNT else "",
             )
         )
     sentences.append(say("Students keep the access they have, and rules that end it go on."))
@@ -61,11 +61,6 @@ def _what_follows(destination: Destination) -> str:
             )
         )
     return joined(sentences)
-
-
-def _more(runs: int) -> str:
-    """ "+" where not all of them were counted."""
-    return "+" if runs >= backlog.MAX_COUNT else ""
 
 
 class SchoolFilter(IntegrationFilter):
@@ -132,9 +127,7 @@ class DestinationAdmin(ReadOnly):
             "{name}: marked as gone. {rules} turned off, {actions} failed.",
             name=str(destination),
             rules=say_count(rules, "1 rule", "{number} rules"),
-            actions=say_count(
-                runs, "1 open action", "{number}{more} open actions", more=_more(runs)
-            ),
+            actions=say_count(runs, "1 open action", "{number} open actions"),
         )
         self._say(request, destination, text)
 

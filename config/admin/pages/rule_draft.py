@@ -160,6 +160,10 @@ class Draft:
         return self.action is not None and self.action.target is not None
 
     @property
+    def is_of_course(self) -> bool:
+        return self.action is not None and self.action.target == Destination.Kind.COURSE
+
+    @property
     def number(self) -> int:
         """How many rules it makes."""
         products = 1 if self.everywhere else len(self.products)
