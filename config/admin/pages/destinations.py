@@ -124,10 +124,10 @@ class DestinationAdmin(ReadOnly):
     def mark_gone(self, request: HttpRequest, destination: Destination) -> None:
         rules, runs = gone_destinations.mark(destination, by=name_of(request))
         text = say(
-            "{name}: marked as gone. {rules} turned off, {actions} failed.",
+            "{name}: marked as gone. {rules}, {actions}.",
             name=str(destination),
-            rules=say_count(rules, "1 rule", "{number} rules"),
-            actions=say_count(runs, "1 open action", "{number} open actions"),
+            rules=say_count(rules, "1 rule turned off", "{number} rules turned off"),
+            actions=say_count(runs, "1 open action failed", "{number} open actions failed"),
         )
         self._say(request, destination, text)
 
