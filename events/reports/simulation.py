@@ -79,7 +79,7 @@ def simulate(
         if not each.runs:
             same = product is not None and each.rule.product_id == product.pk
             near = engine.nearly_ran(each.why, same_product=same)
-            (nearly if near else others).append((each.rule, engine.REASONS[each.why]))
+            (nearly if near else others).append((each.rule, str(engine.REASONS[each.why])))
     return Simulation(would, nearly, others, notes)
 
 
