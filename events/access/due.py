@@ -10,6 +10,7 @@ from django.utils import timezone
 from events.access import ledger, sentences, students
 from events.access.ledger import Sale
 from events.models import Grant, RuleRun
+from integrations.sentences import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def _asks(run: RuleRun, grant: Grant | None) -> bool:
 
 def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
     if grant.customer_id != run.customer_id:
-        return Due(sentences.MOVED)
+        return Due(say("Nothing to do: a person moved this access to another e-mail."))
     if not grant.is_active:
         return Due(sentences.not_due(grant))
     held = [
@@ -70,7 +71,9 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
     if len(held) == len(grant.course_ids):
         return NOTHING_KNOWN
     if not held:
-        return Due(f"Nothing to do: the access to every course of {grant.name} has ended.")
+        return Due(
+            say("Nothing to do: the access to every course of {bundle} has ended.", bundle=grant.name)
+        )
     return Due(only=tuple(held))
 
 
