@@ -225,7 +225,7 @@ class EventLog(models.Model):
             return f"{Trigger.PRODUCT_PURCHASED.label} (entered by hand)"
         if self.by_hand:
             return self.ByHand(self.by_hand).label
-        return Trigger(self.trigger).label if self.trigger else ""
+        return str(Trigger(self.trigger).label) if self.trigger else ""
 
     @property
     def withdrawn(self) -> bool:

@@ -98,7 +98,7 @@ def _customers(customers: list[Customer]) -> Lines:
 
 def _coverage(rows: list[Coverage]) -> Lines:
     def covered(states: list[tuple[Trigger, State]], wanted: State) -> str:
-        return "; ".join(trigger.label for trigger, state in states if state is wanted)
+        return "; ".join(str(trigger.label) for trigger, state in states if state is wanted)
 
     for row in rows:
         states = [*row.ended_by, *row.given_back_by]

@@ -44,7 +44,7 @@ class TriggerFilter(admin.SimpleListFilter):
     parameter_name = "trigger__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*((each.value, each.label) for each in Trigger), (BY_HAND, "By hand")]
+        return [*((each.value, str(each.label)) for each in Trigger), (BY_HAND, "By hand")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
         if self.value() == BY_HAND:

@@ -192,7 +192,7 @@ def pairs() -> Task:
     sold = subscriptions.sold_by_subscription(unsure)
     for product in unsure:
         if missing := holes(product, subscription=product.pk in sold):
-            named = ", ".join(trigger.label for trigger in missing)
+            named = ", ".join(str(trigger.label) for trigger in missing)
             page = reverse("admin:integrations_product_change", args=[product.pk])
             text = f"{text} (not yet for {brief(product)}: {named})"
             return Task(text, False, page, "Add them")

@@ -11,9 +11,10 @@ from config.admin.parts import badges
 from config.admin.parts.params import row_ids, row_in
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.sentences import say
 from rules.actions import ACTIONS, ActionSpec
 from rules.listing import listed
-from rules.models import MOST_DAYS, Rule, Scope
+from rules.models import MOST_DAYS, Rule, Scope, in_words
 from rules.triggers import Category, Trigger
 
 MAX_PRODUCTS = 100
@@ -183,13 +184,12 @@ class Draft:
         """What is chosen as a person would say it, with a gap for what is not."""
         if self.action is None:
             return ""
-        about = "any product" if self.everywhere else _named(self.products) or NOT_CHOSEN
-        when = self.trigger.wording.when.format(about)
+        about = say("any product") if self.everywhere else _named(self.products) or NOT_CHOSEN
         place = str(self.integration)
         if self.needs_destination:
-            place = f"{self.courses() or NOT_CHOSEN} on {place}"
+            place = say("{name} on {site}", name=self.courses() or NOT_CHOSEN, site=place)
         how = Rule(ends_all=self.ends_all, delay_days=self.delay_days).how
-        return f"When {when}, {self.action.in_words.format(place=place)}{how}."
+        return in_words(self.trigger, about, self.action, place, how)
 
     def rules(self) -> list[Rule]:
         """The rules that it makes, not saved: of each product for each course, or global ones."""

@@ -37,7 +37,7 @@ class ScopeFilter(admin.SimpleListFilter):
     parameter_name = "scope__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(each.value, each.label) for each in Scope]
+        return [(each.value, str(each.label)) for each in Scope]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
         return queryset.filter(scope=self.value()) if self.value() else queryset
