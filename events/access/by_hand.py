@@ -46,7 +46,9 @@ def give(
     where that cannot be done.
     """
     if destination.gone_at is not None:
-        raise ValueError(say("{course} is gone from Thinkific. Choose another.", course=destination))
+        raise ValueError(
+            say("{course} is gone from Thinkific. Choose another.", course=destination)
+        )
     history.check()
     spec = _spec(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():
@@ -175,7 +177,11 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
 
 def _named(grants: Iterable[Grant]) -> dict[str, list[str]]:
     """What these give, for the audit."""
-    return {"access": [f"{grant.name} on {grant.integration}" for grant in grants]}
+    return {
+        "access": [
+            say("{course} on {site}", course=grant.name, site=grant.integration) for grant in grants
+        ]
+    }
 
 
 def _day(ending: RuleRun) -> dict[str, datetime | None]:

@@ -72,7 +72,10 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
         return NOTHING_KNOWN
     if not held:
         return Due(
-            say("Nothing to do: the access to every course of {bundle} has ended.", bundle=grant.name)
+            say(
+                "Nothing to do: the access to every course of {bundle} has ended.",
+                bundle=grant.name,
+            )
         )
     return Due(only=tuple(held))
 
@@ -121,7 +124,7 @@ def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
 
 def _kept(grants: Sequence[Grant]) -> dict[str, str]:
     """What the student has by these grants, by what gives it; a bundle only as a whole."""
-    kept = {}
+    kept: dict[str, str] = {}
     for grant in grants:
         for part in grant.parts if grant.is_active else ():
             holder = ledger.holder(grants, grant.integration_id, part)

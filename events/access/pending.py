@@ -97,9 +97,7 @@ def replace(runs: Iterable[RuleRun], author: str) -> None:
     """Drop these endings: a person has decided otherwise. Inside the lock of deciding."""
     for run in runs:
         run.status, run.code, run.next_attempt_at = Status.SKIPPED, REPLACED, None
-        run.message = say(
-            "Nothing was ended: {person} has decided otherwise since.", person=author
-        )
+        run.message = say("Nothing was ended: {person} has decided otherwise since.", person=author)
         run.finished_at = timezone.now()
         run.save(update_fields=["status", "code", "message", "next_attempt_at", "finished_at"])
         refresh_event(run.event_id)

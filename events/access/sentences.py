@@ -1,8 +1,10 @@
 """What the ledger's verdicts say to people."""
 
+from datetime import datetime
+
 from events.access.ledger import BY_HAND, Verdict
 from events.models import EventLog, Grant, RuleRun
-from integrations.sentences import Said, joined, on, say
+from integrations.sentences import Said, Text, joined, on, say
 from rules.triggers import Trigger
 
 
@@ -88,10 +90,15 @@ def cause(row: Grant) -> Said:
     """What decided the grant's state: "the refund of order 1183 on 3 May"."""
     if row.because == BY_HAND:
         return say("a person's decision on {day}", day=on(row.decided_at))
-    what, day = Trigger(row.because).wording.happening, on(row.ended_at or row.decided_at)
-    if row.order_id:
-        return say("{what} of order {number} on {day}", what=what, number=row.order_id, day=day)
-    return say("{what} on {day}", what=what, day=day)
+    what = Trigger(row.because).wording.happening
+    return happening(what, row.order_id, row.ended_at or row.decided_at)
+
+
+def happening(what: Text, order: str, moment: datetime) -> Said:
+    """ "the refund of order 1183 on 3 May" """
+    if order:
+        return say("{what} of order {number} on {day}", what=what, number=order, day=on(moment))
+    return say("{what} on {day}", what=what, day=on(moment))
 
 
 def _unknown(event: EventLog) -> Said:
