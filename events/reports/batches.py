@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils.formats import number_format
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from events.execution import wait_reasons
 from events.models import Batch, RuleRun
@@ -20,22 +20,25 @@ LISTED = 50
 NAMED = 5
 # How the codes are counted; of any other the status says it.
 BY_CODE: dict[str, Text] = {
-    "enrolled": _("enrolled"),
-    "already_enrolled": _("had it already"),
-    "ended": _("ended"),
-    "had_ended": _("had ended already"),
-    "was_not_enrolled": _("had nothing to end"),
-    "no_student": _("had nothing to end"),
-    "kept": _("kept, because something else gives it"),
-    "posted": _("sent"),
+    "enrolled": pgettext_lazy("actions", "enrolled"),
+    "already_enrolled": pgettext_lazy("actions", "had it already"),
+    "ended": pgettext_lazy("actions", "ended"),
+    "had_ended": pgettext_lazy("actions", "had ended already"),
+    "was_not_enrolled": pgettext_lazy("actions", "had nothing to end"),
+    "no_student": pgettext_lazy("actions", "had nothing to end"),
+    "kept": pgettext_lazy("actions", "kept, because something else gives it"),
+    "posted": pgettext_lazy("actions", "sent"),
 }
 BY_STATUS: dict[str, Text] = {
-    Status.DONE: _("done"),
-    Status.SKIPPED: _("had nothing to do"),
-    Status.HELD: _("waiting for you"),
-    Status.FAILED: _("failed"),
+    Status.DONE: pgettext_lazy("actions", "done"),
+    Status.SKIPPED: pgettext_lazy("actions", "had nothing to do"),
+    Status.HELD: pgettext_lazy("actions", "waiting for you"),
+    Status.FAILED: pgettext_lazy("actions", "failed"),
 }
-LATER, REMOVED = _("end on a day to come"), _("removed since")
+LATER, REMOVED = (
+    pgettext_lazy("actions", "end on a day to come"),
+    pgettext_lazy("actions", "removed since"),
+)
 
 
 @dataclass(frozen=True, slots=True)
