@@ -77,7 +77,7 @@ def _student(event: EventLog, site: Integration, decisions: Decisions) -> Whom:
     try:
         return Whom(decisions.student(event, site))
     except BadStudentEmail as error:
-        return Whom(None, str(error))
+        return Whom(None, error.message)
 
 
 def must_be_held(event: EventLog, line_status: str) -> str:

@@ -76,7 +76,7 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     taken_back = revocations.ended_since(events)
     found = {}
     if history.unread():
-        return {event.pk: history.WAIT for event in events}
+        return {event.pk: str(history.WAIT) for event in events}
     for event in events:
         reason = why_never(event) or payload_removed(event.delivery)
         if not reason and event.pk in taken_back:
