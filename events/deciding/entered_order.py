@@ -20,6 +20,7 @@ from integrations.audit import Act
 from integrations.models import Customer, Product
 from integrations.samcart.normalize import NO_EMAIL, examine_email, strip_invisible
 from integrations.samcart.parser import SaleEvent
+from integrations.sentences import say
 from rules import engine
 from rules.triggers import Trigger
 
@@ -133,6 +134,9 @@ def _refuse_known(order: Order) -> None:
     )
     if known.exists():
         raise ValueError(
-            f"Order {order.order_id} with this product is in the log already. Find it there: if "
-            "something is missing, run its rules again."
+            say(
+                "Order {order} with this product is in the log already. Find it there: if "
+                "something is missing, run its rules again.",
+                order=order.order_id,
+            )
         )

@@ -156,7 +156,7 @@ def run_line(run: RuleRun) -> SafeString:
 
 def outside(run: RuleRun) -> str:
     """How sentences name what the run calls: "Thinkific", "the receiver"."""
-    return APPS[run.spec.app].outside
+    return str(APPS[run.spec.app].outside)
 
 
 def switch_badge(on: bool) -> SafeString:
