@@ -31,8 +31,9 @@ class AppSpec:
     """One app. `key` is stored with its integrations, and written in the configuration file.
 
     `outside` is how sentences name what is called, and `secret` what an integration is connected
-    with. `has_catalog`: it has courses, bundles and signup fields. At most `calls_at_once` go to
-    one integration, and `calls_per_minute` (0: as many as it takes); all integrations of the app
+    with: in English, marked by gettext_noop, so that `say` shows them in the reader's language.
+    `has_catalog`: it has courses, bundles and signup fields. At most `calls_at_once` go to one
+    integration, and `calls_per_minute` (0: as many as it takes); all integrations of the app
     together take no more than their `share_of_threads`.
 
     `client` is called with an integration, and with what is to be done after each call; it raises

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from events.models import EventLog, RuleRun
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
+from integrations.sentences import Text
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -63,7 +64,7 @@ def icon(name: str) -> SafeString:
     )
 
 
-def badge(text: str, color: str) -> SafeString:
+def badge(text: Text, color: str) -> SafeString:
     """A small label; `color` is GREEN, AMBER, RED or GREY, and never says it alone."""
     return format_html('<span class="badge badge-{}">{}{}</span>', color, icon(color), text)
 
