@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from integrations.exchanges import Exchange
 from integrations.findings import Finding
 from integrations.models import Integration, SiteAnswer
+from integrations.sentences import Text
 
 T = TypeVar("T")
 AfterCall = Callable[[Exchange], None]
@@ -31,9 +32,8 @@ class AppSpec:
     """One app. `key` is stored with its integrations, and written in the configuration file.
 
     `outside` is how sentences name what is called, and `secret` what an integration is connected
-    with: in English, marked by gettext_noop, so that `say` shows them in the reader's language.
-    `has_catalog`: it has courses, bundles and signup fields. At most `calls_at_once` go to one
-    integration, and `calls_per_minute` (0: as many as it takes); all integrations of the app
+    with. `has_catalog`: it has courses, bundles and signup fields. At most `calls_at_once` go to
+    one integration, and `calls_per_minute` (0: as many as it takes); all integrations of the app
     together take no more than their `share_of_threads`.
 
     `client` is called with an integration, and with what is to be done after each call; it raises
@@ -45,8 +45,8 @@ class AppSpec:
 
     key: Integration.App
     label: str
-    outside: str
-    secret: str
+    outside: Text
+    secret: Text
     has_catalog: bool
     calls_at_once: int
     calls_per_minute: Callable[[], int]

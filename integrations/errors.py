@@ -15,11 +15,11 @@ Admit tries again by itself.
 
 import math
 
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_lazy as _
 
 from integrations.sentences import say, say_count
 
-TRIES_AGAIN = gettext_noop("Admit tries again by itself.")
+TRIES_AGAIN = _("Admit tries again by itself.")
 
 
 class OutsideError(Exception):

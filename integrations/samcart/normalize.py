@@ -4,16 +4,16 @@ import re
 import unicodedata
 
 import idna
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_lazy as _
 
 from integrations.samcart.text import is_none, json_kind
 from integrations.samcart.unreadable import Unreadable
-from integrations.sentences import say
+from integrations.sentences import Text, say
 
 MAX_ID_LENGTH = 64
 MAX_EMAIL_LENGTH = 320
 
-NO_EMAIL = gettext_noop("The order carries no e-mail address.")
+NO_EMAIL = _("The order carries no e-mail address.")
 
 _NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
 _EXACT_FLOAT = 2**53  # beyond it a float stands for several whole numbers
@@ -34,13 +34,12 @@ _UNSEEN = frozenset(
 )
 
 
-def normalize_id(value: object, *, what: str) -> str:
+def normalize_id(value: object, *, what: Text) -> str:
     """Return a SamCart id as text; 1, "1", "001", 1.0 and "1.0" are all "1".
 
     Absent (null, blank, [] and 0, as PHP writes "none") is "". Text ids other than numbers are
-    kept as they are. `what` names the id in the reason; its English, marked by gettext_noop. Raises
-    Unreadable for everything that could only become an id by guessing: true, 1.5, -1, lists, more
-    than 64 characters.
+    kept as they are. `what` names the id in the reason. Raises Unreadable for everything that
+    could only become an id by guessing: true, 1.5, -1, lists, more than 64 characters.
     """
     if is_none(value):
         return ""
@@ -48,7 +47,7 @@ def normalize_id(value: object, *, what: str) -> str:
         raise Unreadable(
             say(
                 "The {what} is {kind} where a number is expected.",
-                what=say(what),
+                what=what,
                 kind=json_kind(value),
             )
         )
@@ -57,7 +56,7 @@ def normalize_id(value: object, *, what: str) -> str:
     return _number_id(value, what=what)
 
 
-def split_ids(value: object, *, what: str) -> list[str]:
+def split_ids(value: object, *, what: Text) -> list[str]:
     """Return the ids of a product: one, or several that a legacy body joins with commas."""
     if not isinstance(value, str) or "," not in value:
         return [normalize_id(value, what=what)]
@@ -120,33 +119,33 @@ def _is_unseen(character: str) -> bool:
     return category[0] == "Z" or category in {"Cc", "Cf"} or character in _UNSEEN
 
 
-def _too_long_id(what: str) -> Unreadable:
+def _too_long_id(what: Text) -> Unreadable:
     return Unreadable(
         say(
             "The {what} is longer than {number} characters.",
-            what=say(what),
+            what=what,
             number=MAX_ID_LENGTH,
         )
     )
 
 
-def _text_id(text: str, *, what: str) -> str:
+def _text_id(text: str, *, what: Text) -> str:
     if len(text) > MAX_ID_LENGTH:
         raise _too_long_id(what)
     if not (text.isascii() and text.isprintable()):
-        raise Unreadable(say("The {what} holds characters that an id cannot hold.", what=say(what)))
+        raise Unreadable(say("The {what} holds characters that an id cannot hold.", what=what))
     if text.isdigit():
         return _number_id(int(text), what=what)
     # A form writes every number as text, so 1.0 comes as "1.0" there.
     return _number_id(float(text), what=what) if _NUMBER.fullmatch(text) else text
 
 
-def _number_id(number: float, *, what: str) -> str:
+def _number_id(number: float, *, what: Text) -> str:
     exact = isinstance(number, int)
     if number < 0 or not (exact or float(number).is_integer()):
-        raise Unreadable(say("The {what} is negative or not a whole number.", what=say(what)))
+        raise Unreadable(say("The {what} is negative or not a whole number.", what=what))
     if not exact and number >= _EXACT_FLOAT:
-        raise Unreadable(say("The {what} is too large a number to be exact.", what=say(what)))
+        raise Unreadable(say("The {what} is too large a number to be exact.", what=what))
     text = str(int(number) or "")
     if len(text) > MAX_ID_LENGTH:
         raise _too_long_id(what)

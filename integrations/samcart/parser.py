@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_lazy as _
 
 from integrations.samcart.body import JsonObject, needed, read_object
 from integrations.samcart.custom_fields import CustomField, read_custom_fields
@@ -42,7 +42,7 @@ MAX_TYPE_LENGTH = 100
 MAX_NAME_LENGTH = 255
 # No cart has a tenth of it, and each line may become a row for every rule.
 MAX_LINES = 200
-ID_OF = {"product": gettext_noop("product id"), "course": gettext_noop("course id")}
+ID_OF = {"product": _("product id"), "course": _("course id")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _without_product(found: JsonObject) -> SaleEvent:
         email=email,
         email_as_sent=email_as_sent,
         email_problem=email_problem,
-        order_id=normalize_id(needed(order, "id"), what=gettext_noop("order id")),
+        order_id=normalize_id(needed(order, "id"), what=_("order id")),
         customer_id=_customer_id(customer),
         subscription_id=_subscription_id(order) or _subscription_id(found),
         transaction_id=_first_text(found.get("refund_transaction_id"))
@@ -135,8 +135,8 @@ def normalize_type(text: str) -> str:
 
 
 def _customer_id(customer: JsonObject) -> str:
-    named = normalize_id(needed(customer, "customer_id"), what=gettext_noop("customer id"))
-    return named or normalize_id(needed(customer, "id"), what=gettext_noop("customer id"))
+    named = normalize_id(needed(customer, "customer_id"), what=_("customer id"))
+    return named or normalize_id(needed(customer, "id"), what=_("customer id"))
 
 
 def _type(found: JsonObject) -> str:
@@ -226,7 +226,7 @@ def _sold(entry: JsonObject, kind: str) -> Iterator[_Line]:
     sent = needed(entry, "id")
     if isinstance(sent, str) and sent.count(",") >= MAX_LINES:
         raise Unreadable(
-            say("The {what} joins more than {number} ids.", what=say(ID_OF[kind]), number=MAX_LINES)
+            say("The {what} joins more than {number} ids.", what=ID_OF[kind], number=MAX_LINES)
         )
     ids = split_ids(sent, what=ID_OF[kind])
     one = _Line(
@@ -269,7 +269,7 @@ def _weight(sold: _Line) -> int:
 
 
 def _subscription_id(found: JsonObject) -> str:
-    return normalize_id(needed(found, "subscription_id"), what=gettext_noop("subscription id"))
+    return normalize_id(needed(found, "subscription_id"), what=_("subscription id"))
 
 
 def _first_text(value: object) -> str:
