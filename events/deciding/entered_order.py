@@ -87,7 +87,7 @@ def line_of(event: EventLog, book: RuleBook) -> LineItem:
         event.order_id,
         event.subscription_id,
         email=customer.email if customer else "",
-        problem="" if customer else NO_EMAIL,
+        problem="" if customer else say(NO_EMAIL),
     )
     return _line(sale, book)
 
