@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
 from config.admin.parts.badges import brief
+from integrations.sentences import Text
 
 BACK = "back"
 # On a page; the others are behind a menu.
@@ -38,7 +39,7 @@ class Button:
     """
 
     name: str
-    label: str
+    label: Text
     permission: str
     style: str = ""
     fits: Callable[[Any], bool] = lambda thing: True
@@ -165,7 +166,8 @@ def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
     where = address(thing, button.name), get_token(request)
     if button.confirm is None:
         return format_html(form, *where, button.style, button.label)
-    yes = f"Yes, {button.label[:1].lower()}{button.label[1:]}"
+    label = str(button.label)
+    yes = f"Yes, {label[:1].lower()}{label[1:]}"
     return format_html(
         '<details class="confirm"><summary class="button {}">{}</summary><p>{}</p>{}</details>',
         button.style,

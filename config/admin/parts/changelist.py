@@ -16,6 +16,7 @@ from django.utils.text import capfirst
 from config.admin.parts import badges
 from config.admin.parts.buttons import Buttons
 from config.admin.parts.params import page_number, row_ids, word
+from integrations.sentences import Text
 
 COUNTED = 1000
 CHOOSE = [("", "Choose…")]
@@ -57,16 +58,17 @@ class ListAdmin(Buttons):
     actions_selection_counter = True
     list_max_show_all = 0
     # Texts of the page. Those that are SafeString may hold links.
-    intro: str | SafeString = ""
-    empty: str | SafeString = "Nothing here yet."
-    nothing_fits: str = "Nothing fits."
-    add_label = "New"
+    intro: Text = ""
+    empty: Text = "Nothing here yet."
+    nothing_fits: Text = "Nothing fits."
+    add_label: Text = "New"
     add_url = ""
-    list_title = ""
+    list_title: Text = ""
     # What other pages ask of it in an address, beside its own chips.
     also_asked: tuple[str, ...] = ()
     # What its rows are called in "1 event", "20 events"; the model's own names when empty.
-    one, many = "", ""
+    one: Text = ""
+    many: Text = ""
     # Whether its bulk actions also take all that fit, of every page, by the look-first page.
     across = False
     # The name of the page that gives the list as a CSV file.
@@ -163,7 +165,7 @@ class ListAdmin(Buttons):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        frame = {"show_save_and_add_another": False, "list_title": self.list_title}
+        frame: dict[str, Any] = {"show_save_and_add_another": False, "list_title": self.list_title}
         if context.get("original") is not None:
             # The page is named after what it shows, not after what one does there.
             frame |= {"title": self.title_of(context["original"]), "subtitle": None}
