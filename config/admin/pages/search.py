@@ -105,7 +105,8 @@ def _rules(word: str) -> Group:
     named = Q(product__name__icontains=word) | Q(destination__name__icontains=word)
     rows = Rule.objects.filter(named).select_related("product", "destination", "integration")
     found = [
-        Hit(_page(each), badges.legible(each.in_words, 300)) for each in rows.order_by("pk")[:MOST]
+        Hit(_page(each), badges.legible(each.in_words(), 300))
+        for each in rows.order_by("pk")[:MOST]
     ]
     return Group(say("Rules"), found)
 
