@@ -26,7 +26,7 @@ class SecretUnreadable(Exception):
 
     @property
     def message(self) -> Said:
-        """What happened, and what to do."""
+        """What it means for a person, and what to do."""
         return say(
             "The stored secret cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
             "Put the key that sealed it back into .env, or give the integration a new one."

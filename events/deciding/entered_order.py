@@ -134,6 +134,9 @@ def _refuse_known(order: Order) -> None:
     )
     if known.exists():
         raise ValueError(
-            f"Order {order.order_id} with this product is in the log already. Find it there: if "
-            "something is missing, run its rules again."
+            say(
+                "Order {order} with this product is in the log already. Find it there: if "
+                "something is missing, run its rules again.",
+                order=order.order_id,
+            )
         )

@@ -155,7 +155,7 @@ def _facts(
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE
         ),
-        problems=tuple(dict.fromkeys(each.kind.title for each in problems)),
+        problems=tuple(dict.fromkeys(str(each.kind.title) for each in problems)),
         history=history.sentence(unread) if unread else "",
         stranded=0 if unread else dashboard.stranded(),
         failed=dashboard.failed(),
