@@ -7,6 +7,7 @@ from events.models import EventLog, Grant
 from integrations.models import Customer, Integration
 from integrations.samcart.custom_fields import answers
 from integrations.samcart.normalize import examine_email, strip_invisible
+from integrations.sentences import Said, joined, say
 from rules.triggers import Trigger
 
 # The code of a run that failed because the student's address cannot be used.
@@ -18,7 +19,11 @@ Find = Callable[[str, str], Customer]
 
 
 class BadStudentEmail(ValueError):
-    """What the custom field holds is no e-mail address; the text names the field and says why."""
+    """What the custom field holds is no e-mail address; `message` names the field and says why."""
+
+    def __init__(self, message: Said) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 def student(
@@ -78,7 +83,8 @@ def _address(event: EventLog, name: str) -> tuple[str, str]:
         return "", ""
     email, problem = examine_email(entered)
     if problem:
-        raise BadStudentEmail(f'The custom field "{name}" says "{entered[:QUOTED]}". {problem}')
+        said = say('The custom field "{field}" says "{text}".', field=name, text=entered[:QUOTED])
+        raise BadStudentEmail(joined([said, problem]))
     return email, entered
 
 

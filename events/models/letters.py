@@ -5,7 +5,7 @@ from django.db.models import Q
 
 
 class LetterTemplate(models.Model):
-    """The one template; where there is no row, `events.reports.letter.OURS` is used."""
+    """The one template; where there is no row, `events.reports.letter.ours` is used."""
 
     ONLY = 1
 

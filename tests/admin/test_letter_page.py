@@ -44,7 +44,7 @@ def test_an_edited_letter_is_used_at_once_and_the_change_is_in_the_audit(manager
     assert reply.startswith(f"Dear Dana ({buyer.readable_email}),\n\nCourse Two at Art Academy: We")
     entry = AuditEntry.objects.latest("pk")
     assert entry.act == "letter_changed"
-    assert (entry.before, entry.after) == ({"text": letter.OURS}, {"text": text})
+    assert (entry.before, entry.after) == ({"text": letter.ours()}, {"text": text})
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,15 @@ def test_a_preview_saves_nothing_and_ours_comes_back(manager):
     assert not LetterTemplate.objects.exists()
     manager.post(reverse(LETTER), {"text": "Dear {first name}"})
     manager.post(reverse(LETTER), {"text": "Dear {first name}", "ours": "1"})
-    assert letter.current() == letter.OURS
+    assert letter.current() == letter.ours()
     assert not LetterTemplate.objects.exists()
 
 
 def test_what_a_customer_is_called_is_never_read_as_a_field():
-    values = letter.EXAMPLE | {"first name": "{email} <b>"}
+    values = letter.example() | {"first name": "{email} <b>"}
     assert letter.fill("Hi {first name}", values) == "Hi {email} <b>"
 
 
 def test_a_field_without_a_value_leaves_no_gap():
-    values = letter.EXAMPLE | {"school": ""}
-    assert letter.fill(letter.OURS, values).endswith("Kind regards")
+    values = letter.example() | {"school": ""}
+    assert letter.fill(letter.ours(), values).endswith("Kind regards")

@@ -145,7 +145,7 @@ def payload(event: EventLog) -> str:
     try:
         body = event.delivery.body
     except SecretUnreadable:
-        return UNREADABLE
+        return str(UNREADABLE)
     with contextlib.suppress(Unreadable):
         body = opened(body, event.delivery.content_encoding)
     try:

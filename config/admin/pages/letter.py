@@ -22,7 +22,7 @@ def show(request: HttpRequest) -> HttpResponse:
     customer = row_in(Customer.objects.all(), request.GET.get("customer"))
     text, fault = letter.current(), ""
     if request.method == "POST":
-        text = letter.OURS if OURS in request.POST else request.POST.get("text", "")
+        text = letter.ours() if OURS in request.POST else request.POST.get("text", "")
         try:
             letter.check(text) if PREVIEW in request.POST else letter.save(text)
         except ValueError as error:
@@ -38,9 +38,9 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("The letter to customers"),
         text=text,
         fault=fault,
-        fields=[(f"{{{name}}}", what) for name, what in letter.FIELDS.items()],
-        sample="" if fault else letter.fill(text, letter.EXAMPLE),
-        is_ours=text == letter.OURS,
+        fields=letter.fields(),
+        sample="" if fault else letter.fill(text, letter.example()),
+        is_ours=text == letter.ours(),
         customer=customer,
     )
 
