@@ -1,5 +1,7 @@
 """What is wrong now, the alerts about it, and the messages, as a mail server gets them."""
 
+import email
+import email.policy
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,6 +15,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 from django.utils import timezone
 
+from config.models import Preference
 from events.alerts import delivery, finding, round, sentences
 from events.alerts.problems import KINDS, Code
 from events.alerts.sent import NotSent
@@ -371,9 +374,27 @@ def test_a_channel_gets_only_what_it_is_for(shop, owner, inbox):
     assert inbox.subjects() == ["Admit: No worker runs"]
 
 
+def test_a_mail_is_written_in_the_language_of_its_person(shop, owner, inbox):
+    Preference.objects.create(user=owner, language="es")
+    end = needs_a_person(shop)
+    look()
+    end()
+    Alert.objects.update(seen_at=timezone.now() - 6 * MINUTE)
+    look()
+    policy = email.policy.default
+    began, over = (email.message_from_bytes(each.encode(), policy=policy) for each in inbox.mails)
+    assert began["Subject"] == "Admit: Hay acciones que esperan a una persona"
+    assert began.get_content().startswith("1 acción falló o espera a una persona.")
+    assert over["Subject"] == "Admit: terminado: Hay acciones que esperan a una persona"
+    # Who reads the page in English reads the same message in English.
+    assert AlertMessage.objects.order_by("pk")[0].subject == "Admit: Actions need a person"
+
+
 @pytest.mark.parametrize("kind", ["slack", "json"])
 def test_a_webhook_gets_a_signed_message(shop, owner, settings, kind: str):
     settings.ALLOW_PRIVATE_NOTIFY_URLS = True
+    # It is known who set it up, and not who reads what it takes.
+    Preference.objects.create(user=owner, language="es")
     secret = signature.new_secret()
     with receiver.Receiver(secret) as crm:
         AlertChannel.objects.create(
