@@ -26,6 +26,7 @@ from events.models import (
     AlertRound,
     Canary,
     Delivery,
+    EventLog,
     RuleRun,
     Worker,
 )
@@ -184,7 +185,7 @@ def silence(shop: Shop) -> Any:
     newest = model.objects.order_by("-received_at").first()
     assert newest
     newest.delete()
-    return lambda: round.silence_is_right()
+    return lambda: round.silence_is_right(shop.marketplace)
 
 
 def disk_low(shop: Shop) -> Any:
@@ -289,6 +290,22 @@ def test_what_comes_and_goes_is_one_alert(shop, owner, inbox):
         look()
     assert len(inbox.mails) == 1
     assert Alert.objects.count() == 1
+
+
+def test_a_silent_account_is_told_of_while_another_one_sells(shop, owner, inbox):
+    end = silence(shop)
+    busy = factories.MarketplaceFactory.create(name="Second shop")
+    sold = EventLog.objects.earliest("received_at")
+    sold.pk, sold.marketplace, sold.line = None, busy, 1
+    sold.received_at = sold.dealt_with_at = timezone.now() - MINUTE
+    sold.save(force_insert=True)
+    look()
+    assert inbox.subjects() == ["Admit: No sale for unusually long"]
+    assert f"The last sale of {shop.marketplace.name} came" in inbox.mails[0]
+    # What is right for one says nothing of another, which has no habit yet.
+    assert not round.silence_is_right(busy)
+    end()
+    assert finding.find(codes=[Code.SILENCE]) == []
 
 
 def test_many_failures_are_one_message(shop, owner, inbox):
