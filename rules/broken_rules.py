@@ -32,21 +32,22 @@ def sentence(found: list[BrokenRules]) -> Said:
     Without the stop, for a link may follow.
     """
     what = _counted(len(found), {each.destination.kind for each in found})
-    rules = say_count(sum(each.rules for each in found), "1 rule", "{number} rules")
+    rules = sum(each.rules for each in found)
+    used = say_count(rules, "used by 1 rule", "used by {number} rules")
     if found[0].destination.gone_at is not None:
         return say_count(
             len(found),
-            "{what} used by {rules} is gone from Thinkific",
-            "{what} used by {rules} are gone from Thinkific",
+            "{what} {used} is gone from Thinkific",
+            "{what} {used} are gone from Thinkific",
             what=what,
-            rules=rules,
+            used=used,
         )
     return say_count(
         len(found),
-        "{what} used by {rules} is not listed by Thinkific",
-        "{what} used by {rules} are not listed by Thinkific",
+        "{what} {used} is not listed by Thinkific",
+        "{what} {used} are not listed by Thinkific",
         what=what,
-        rules=rules,
+        used=used,
     )
 
 

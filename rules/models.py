@@ -34,11 +34,18 @@ class Rule(models.Model):
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="rules")
     scope = models.CharField(max_length=7, choices=Scope.choices)
     product = models.ForeignKey(
-        Product, models.CASCADE, null=True, blank=True, related_name="rules"
+        Product,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="rules",
+        verbose_name=_("product"),
     )
-    trigger = models.CharField(max_length=40, choices=Trigger.choices)
-    integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
-    action = models.CharField(max_length=40, choices=actions.choices)
+    trigger = models.CharField(_("trigger"), max_length=40, choices=Trigger.choices)
+    integration = models.ForeignKey(
+        Integration, models.CASCADE, related_name="rules", verbose_name=_("integration")
+    )
+    action = models.CharField(_("action"), max_length=40, choices=actions.choices)
     # None of an action that has no target.
     destination = models.ForeignKey(
         Destination,
@@ -71,6 +78,8 @@ class Rule(models.Model):
     )
 
     class Meta:
+        verbose_name = _("rule")
+        verbose_name_plural = _("rules")
         constraints = [
             models.UniqueConstraint(
                 fields=["product", "trigger", "integration", "action", "destination"],
@@ -232,6 +241,7 @@ class NamedType(models.Model):
     audited = ("marketplace", "type", "trigger")
 
     class Meta:
+        verbose_name = _("named type")
         constraints = [
             models.UniqueConstraint(fields=["marketplace", "type"], name="type_named_once"),
         ]

@@ -19,6 +19,7 @@ from events.receiving import disk, spool
 from events.reports import promise
 from integrations import rate_limit
 from integrations.models import CallBudget, Integration
+from integrations.sentences import write
 from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,11 @@ def _spooled(now: datetime) -> Iterator[Problem]:
 def _disks(now: datetime) -> Iterator[Problem]:
     for each in disk.disks():
         if each.is_low:
-            facts = {"what": each.what, "free_mb": each.free // disk.MB, "given_up": each.given_up}
+            facts = {
+                "what": write(each.what),
+                "free_mb": each.free // disk.MB,
+                "given_up": each.given_up,
+            }
             yield Problem(Code.DISK_LOW, str(each.folder)[:200], stage=each.given_up, facts=facts)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 from events.access.decisions import Decisions
 from events.access.whose import STUDENT_EMAIL, BadStudentEmail
@@ -12,13 +13,14 @@ from events.deciding.reading import LineItem
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Integration
 from integrations.samcart.parser import SaleEvent
+from integrations.sentences import joined, say
 from rules.models import Rule
 from rules.triggers import Trigger
 
 PAID = {"", "charged", "fulfilled"}
 REFUNDS = {Trigger.PRODUCT_REFUNDED, Trigger.PRODUCT_PARTIALLY_REFUNDED}
-WITHDRAWN = "It was sent to a withdrawn address."
-NOBODY = "So nobody could be enrolled or removed."
+WITHDRAWN = _("It was sent to a withdrawn address.")
+NOBODY = _("So nobody could be enrolled or removed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,10 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
     held = must_be_held(event, "" if rule.spec.passes_on else line.line_status)
     if whom.problem:
         run.status, run.code = RuleRun.Status.FAILED, STUDENT_EMAIL
-        run.message = f"{whom.problem} {NOBODY}"
+        run.message = joined([whom.problem, NOBODY])
     elif run.customer is None and not rule.spec.passes_on:
         run.status, run.code = RuleRun.Status.FAILED, "no_email"
-        run.message = f"{line.email_problem} {NOBODY}"
+        run.message = joined([line.email_problem, NOBODY])
     elif held:
         run.status, run.code, run.message = RuleRun.Status.HELD, "held", held
     return run
@@ -84,16 +86,18 @@ def must_be_held(event: EventLog, line_status: str) -> str:
     """Why a person must release the event's runs first, "" when they may go."""
     status = line_status.casefold()
     if event.withdrawn:
-        return f"{WITHDRAWN} Release it if you know the sender."
+        return joined([WITHDRAWN, say("Release it if you know the sender.")])
     if event.trigger == Trigger.PRODUCT_PURCHASED and status not in PAID:
-        return (
-            f"SamCart reports this line as {line_status}, not as Charged. "
-            "Release it if the customer has paid."
+        return say(
+            "SamCart reports this line as {status}, not as Charged. "
+            "Release it if the customer has paid.",
+            status=line_status,
         )
     if event.trigger in REFUNDS and status in PAID - {""}:
         # A body that repeats all lines of the order has the state of each.
-        return (
-            f"SamCart sent a refund, and reports this line as {line_status}: it may be paid for as "
-            "before. Release it if this line was refunded."
+        return say(
+            "SamCart sent a refund, and reports this line as {status}: it may be paid for as "
+            "before. Release it if this line was refunded.",
+            status=line_status,
         )
     return ""

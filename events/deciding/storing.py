@@ -13,6 +13,7 @@ from events.deciding.planning import WITHDRAWN, plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Canary, Delivery, EventLog, RuleRun
 from integrations.samcart.parser import SaleEvent
+from integrations.sentences import joined, say
 from rules.engine import Reason
 
 log = logging.getLogger(__name__)
@@ -65,8 +66,11 @@ def set_aside(delivery: Delivery, error: Exception) -> None:
     _explain(
         event,
         Status.FAILED,
-        f"Admit itself failed on this event ({kind}); nothing was done. "
-        "It is kept: call your technician, who can have it read again after an update.",
+        say(
+            "Admit itself failed on this event ({kind}); nothing was done. "
+            "It is kept: call your technician, who can have it read again after an update.",
+            kind=kind,
+        ),
     )
     event.save()
 
@@ -103,8 +107,8 @@ def _new(delivery: Delivery, line: int) -> EventLog:
 
 def _explain(event: EventLog, status: EventLog.Status, reason: str) -> None:
     event.status = status
-    if event.withdrawn and not reason.startswith(WITHDRAWN):
-        reason = f"{WITHDRAWN} {reason}".strip()
+    if event.withdrawn and not reason.startswith(str(WITHDRAWN)):
+        reason = joined([WITHDRAWN, reason])
     event.reason = reason
 
 
@@ -127,8 +131,11 @@ def store_line(
         _explain(
             event,
             Status.SKIPPED,
-            f'SamCart calls this "{line.sale.type}". A person said that this means nothing to '
-            "Admit, so nothing is done.",
+            say(
+                'SamCart calls this "{type}". A person said that this means nothing to Admit, so '
+                "nothing is done.",
+                type=line.sale.type,
+            ),
         )
     elif event.trigger is None:
         assert event.delivery is not None
@@ -137,8 +144,10 @@ def store_line(
         _explain(
             event,
             Status.REPEAT,
-            f"The same as what was received at {first.received_at:%H:%M:%S} UTC; "
-            "nothing was done again.",
+            say(
+                "The same as what was received at {time} UTC; nothing was done again.",
+                time=f"{first.received_at:%H:%M:%S}",
+            ),
         )
     else:
         event.rule_texts = batch.rule_texts(book)
@@ -190,7 +199,7 @@ def _plan_for_others(
     runs = _plan_runs(event, line, batch, passed_on) if event.trigger else []
     runs = [run for run in runs if run.customer is not None]
     if not runs:
-        _explain(event, Status.SKIPPED, anonymous.NOTHING_DONE)
+        _explain(event, Status.SKIPPED, say(anonymous.NOTHING_DONE))
         event.order_id = event.subscription_id = event.transaction_id = ""
     event.gave_nothing = False
     return runs
@@ -201,21 +210,23 @@ def _reason(runs: Sequence[RuleRun], whys: set[Reason]) -> str:
         stopped = (RuleRun.Status.FAILED, RuleRun.Status.HELD)
         return next((run.message for run in runs if run.status in stopped), "")
     if Reason.OTHER_LINE in whys:
-        return "What SamCart sent is passed on once, with another line of the same delivery."
+        return say("What SamCart sent is passed on once, with another line of the same delivery.")
     if Reason.OFF in whys:
-        return "What fits this event is turned off, so nothing was sent."
-    return "No rule matched this event, so nothing was sent."
+        return say("What fits this event is turned off, so nothing was sent.")
+    return say("No rule matched this event, so nothing was sent.")
 
 
 def _unknown(delivery: Delivery, sale: SaleEvent) -> str:
     if delivery.address_trigger:
-        return (
-            f'The address ends in "{delivery.address_trigger}", which is no trigger. '
-            "Correct the address in SamCart; this event is kept."
+        return say(
+            'The address ends in "{end}", which is no trigger. '
+            "Correct the address in SamCart; this event is kept.",
+            end=delivery.address_trigger,
         )
     if not sale.type:
-        return "SamCart did not say what happened. Give this trigger an address of its own."
-    return (
-        f'SamCart calls this "{sale.type}", which Admit does not know. '
-        "Say once which trigger it is, and it is read again."
+        return say("SamCart did not say what happened. Give this trigger an address of its own.")
+    return say(
+        'SamCart calls this "{type}", which Admit does not know. '
+        "Say once which trigger it is, and it is read again.",
+        type=sale.type,
     )

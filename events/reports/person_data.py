@@ -119,7 +119,7 @@ def _sent(delivery: Delivery) -> Any:
     try:
         return _read(mentions.text_of(delivery))
     except SecretUnreadable:
-        return UNREADABLE
+        return str(UNREADABLE)
 
 
 def _read(text: str) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from integrations.errors import Refused, Retry
+from integrations.sentences import say
 from integrations.thinkific import calls, courses
 from integrations.thinkific.attempt import Attempt, Opened
 from integrations.thinkific.calls import Get, Post, Steps
@@ -105,7 +106,7 @@ def _enroll(
     if answer.status != 201 or (answer.body and not answer.body.get("id")):
         rows = yield from read(user, bundle_id)
         if not (yield from _covers(bundle_id, rows, course_ids)):
-            raise Retry(courses.UNSEEN, status=answer.status, code=courses.NOT_SHOWN)
+            raise Retry(say(courses.UNSEEN), status=answer.status, code=courses.NOT_SHOWN)
     attempt.settle(target)
     # A course that the user had before may keep its own end unless that is lifted, and may not
     # be listed until the user has the bundle.
@@ -147,4 +148,4 @@ def _target(bundle_id: int) -> str:
 
 
 def _later() -> Retry:
-    return Retry("Thinkific may enroll in the bundle a little later.", code="promised")
+    return Retry(say("Thinkific may enroll in the bundle a little later."), code="promised")

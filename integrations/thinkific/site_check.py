@@ -24,6 +24,7 @@ from integrations.errors import (
 )
 from integrations.findings import Finding
 from integrations.models import CallBudget, Integration, SiteAnswer
+from integrations.sentences import say
 from integrations.steps import through
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.attempt import Attempt
@@ -159,10 +160,12 @@ def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
         case SiteAnswer.OPEN, KeyRejected():
             return Refused(error.alone, status=error.status, code="request_denied")
         case _, KeyRejected():
-            message = "Thinkific denied access, and did not answer whether it does so in general."
+            message = say(
+                "Thinkific denied access, and did not answer whether it does so in general."
+            )
             return Retry(message, status=error.status, code="request_denied", in_doubt=False)
         case _, LimitReached():
-            message = "Thinkific limits this one request."
+            message = say("Thinkific limits this one request.")
             return Retry(
                 message,
                 status=error.status,

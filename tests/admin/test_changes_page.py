@@ -11,6 +11,7 @@ from integrations.audit import Act, Actor, Subject, acting, record
 from integrations.models import AuditEntry, Destination, Integration
 from rules import changing
 from rules.models import Rule
+from rules.triggers import Trigger
 from tests.support import factories
 from tests.support.pages import client_of, person, press, said, signed_in, words
 
@@ -77,6 +78,26 @@ def test_the_list_is_filtered_by_who_what_about_what_and_when(manager, rule, ask
     record(Act.EXPORTED, Subject("customer", "1", "dana@example.com"))
     table = manager.get(LIST, asked).context["cl"].result_list
     assert {entry.sentence.capitalize() for entry in table} == found
+
+
+def test_what_one_act_did_to_several_is_one_line_with_the_way_to_each(manager, rule):
+    same = {"marketplace": rule.marketplace, "destination": rule.destination}
+    triggers = Trigger.SUBSCRIPTION_CHARGED, Trigger.SUBSCRIPTION_RECOVERED
+    others = [factories.RuleFactory.build(**same, trigger=trigger) for trigger in triggers]
+    with acting(lambda: ADA):
+        changing.add_all(others)
+        changing.switch(Rule.objects.all(), on=False)
+    page = manager.get(LIST)
+    switched, added = page.context["cl"].result_list
+    assert (len(switched.line), len(added.line)) == (3, 2)
+    text = words(page)
+    assert "Added a rule 2 rules Show each of them" in text
+    assert "Changed a rule 3 rules On: Yes → No Show each of them" in text
+    for entry in (*switched.line, *added.line):
+        assert (
+            reverse("admin:integrations_auditentry_change", args=[entry.pk])
+            in page.content.decode()
+        )
 
 
 def test_the_page_of_an_entry_has_all_of_it_and_escapes_it(manager, rule):

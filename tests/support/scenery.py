@@ -26,6 +26,7 @@ from integrations.models import (
     ProfileField,
 )
 from integrations.notify_url import answers
+from integrations.sentences import say
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Sandbox
 from rules import changing
@@ -200,7 +201,7 @@ def add_receiver(place: world.World) -> Integration:
     events = EventLog.objects.exclude(customer=None).order_by("-pk")
     sold = events.filter(trigger="product_purchased", product__external_id="1048001")
     _sent(refunded, events.filter(trigger="product_refunded")[0], 200, "done", "posted", "")
-    _sent(bought, sold[0], 410, "failed", "receiver_gone", answers.GONE)
+    _sent(bought, sold[0], 410, "failed", "receiver_gone", say(answers.GONE))
     late = "crm.example.com did not answer within 20 seconds. A receiver should answer first."
     _sent(bought, sold[1], None, "waiting", "timed_out", late)
     rate_limit.block(receiver.pk, CallBudget.Blocked.AWAY, 600)

@@ -10,6 +10,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.reports import letter
 from integrations.models import Customer
+from integrations.sentences import say
 
 PERMISSION = "integrations.change_integration"
 # The buttons beside Save.
@@ -28,12 +29,13 @@ def show(request: HttpRequest) -> HttpResponse:
             fault = str(error)
         else:
             if PREVIEW not in request.POST:
-                messages.success(request, "Saved. The letter on each customer's page follows it.")
+                done = say("Saved. The letter on each customer's page follows it.")
+                messages.success(request, done)
                 return HttpResponseRedirect(_back(customer))
     return render(
         request,
         "admin/letter.html",
-        title="The letter to customers",
+        title=say("The letter to customers"),
         text=text,
         fault=fault,
         fields=letter.fields(),

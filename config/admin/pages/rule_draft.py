@@ -5,13 +5,14 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.by_number_form import ByNumberForm
 from config.admin.parts import badges
 from config.admin.parts.params import row_ids, row_in
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
-from integrations.sentences import say
+from integrations.sentences import Text, joined, say
 from rules.actions import ACTIONS, ActionSpec
 from rules.listing import listed
 from rules.models import MOST_DAYS, Rule, Scope, in_words
@@ -22,15 +23,15 @@ MAX_PRODUCTS = 100
 MAX_RULES = 100
 NAMED = 5
 NOT_CHOSEN = "…"
-ENDS_ALL = (
+ENDS_ALL = _(
     "Also ends access that another purchase or a person gave, as SamCart's own rules do. Without "
     "it, the rule ends only what the purchase itself gave."
 )
-DELAY_DAYS = (
+DELAY_DAYS = _(
     "0 ends it at once. Otherwise it waits so many days, and falls away if the subscription "
     "recovers, restarts or is charged by then."
 )
-NEEDS_ENDS_ALL = "Tick this: the event that fires this rule gave no access that it could end."
+NEEDS_ENDS_ALL = _("Tick this: the event that fires this rule gave no access that it could end.")
 
 
 @dataclass
@@ -159,6 +160,10 @@ class Draft:
         return self.action is not None and self.action.target is not None
 
     @property
+    def is_of_course(self) -> bool:
+        return self.action is not None and self.action.target == Destination.Kind.COURSE
+
+    @property
     def number(self) -> int:
         """How many rules it makes."""
         products = 1 if self.everywhere else len(self.products)
@@ -175,7 +180,7 @@ class Draft:
 
     def for_whom(self) -> str:
         """ "Gift Card and Watercolor", "Every product"; "" before any is chosen."""
-        return "Every product" if self.everywhere else _named(self.products)
+        return say("Every product") if self.everywhere else _named(self.products)
 
     def courses(self) -> str:
         return _named(self.destinations)
@@ -213,10 +218,10 @@ class Draft:
         ]
 
     @property
-    def ends_all_help(self) -> str:
+    def ends_all_help(self) -> Text:
         """What it means to end access whatever gave it, and whether this rule can do without."""
         nothing = Rule(trigger=self.trigger).has_nothing_of_its_own
-        return f"{NEEDS_ENDS_ALL} {ENDS_ALL}" if nothing else ENDS_ALL
+        return joined([NEEDS_ENDS_ALL, ENDS_ALL]) if nothing else ENDS_ALL
 
 
 def answers_of(rule: Rule) -> QueryDict:
@@ -239,6 +244,4 @@ def _days(text: str) -> int:
 
 
 def _named(things: list[Any]) -> str:
-    names = [badges.brief(thing.name) for thing in things[:NAMED]]
-    more = len(things) - NAMED
-    return listed([*names, f"{more} more"] if more > 0 else names)
+    return listed([badges.brief(thing.name) for thing in things], NAMED)

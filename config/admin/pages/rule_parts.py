@@ -14,6 +14,7 @@ from events.reports import backfill, subscriptions
 from events.reports.rule_preview import preview
 from integrations.app_registry import APPS
 from integrations.models import Destination, Marketplace, Product
+from integrations.sentences import say
 from integrations.thinkific import catalog
 from rules import pairing
 from rules.models import Rule
@@ -130,10 +131,14 @@ def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
     for number in same.values_list("destination", flat=True):
         counted[number] = counted.get(number, 0) + 1
     every = 1 if draft.everywhere else len(draft.products)
+    if every == 1:
+        return dict.fromkeys(counted, say("This rule exists already."))
     return {
-        number: "This rule exists already."
-        if every == 1
-        else f"This rule exists already for {count} of these {every} products."
+        number: say(
+            "This rule exists already for {count} of these {every} products.",
+            count=count,
+            every=every,
+        )
         for number, count in counted.items()
     }
 
