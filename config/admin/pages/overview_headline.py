@@ -58,6 +58,7 @@ def headline(
     """
     grave, others = _grave(facts), _others(facts)
     alarms = [(text, f"#{where}") for true, text, where in [*grave, *others] if true]
+    promise: list[tuple[str, str]]
     if facts.not_in:
         promise = [(_not_in(facts.not_in), ""), (say("See them."), see)]
     else:
