@@ -92,10 +92,8 @@ def _time(minutes: int) -> Said:
     return say_count(hours // 24, "1 day", "{number} days")
 
 
-def spoken(runs: int, what: str = "") -> str:
+def spoken(runs: int) -> Said:
     """ "37 waiting actions", "10,000+ waiting actions"."""
-    if what:
-        return f"{capped(runs)} {what}{'' if runs == 1 else 's'}"
     return say_count(runs, "1 waiting action", "{number} waiting actions", number=capped(runs))
 
 

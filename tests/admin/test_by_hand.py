@@ -149,7 +149,7 @@ def test_access_is_given_until_a_day_that_can_be_moved_and_dropped(support, plac
 
 
 @pytest.mark.parametrize(
-    ("until", "says"), [("soon", "Enter a valid date."), ("2020-01-01", "01 Jan 2020 is over.")]
+    ("until", "says"), [("soon", "Enter a valid date."), ("2020-01-01", "1 Jan 2020 is over.")]
 )
 def test_a_last_day_that_cannot_be_is_refused(support, dana, until, says):
     answer = fill_in(support, "give-access", dana, destination=course().pk, until=until)

@@ -99,7 +99,7 @@ def test_a_rule_that_enrolls_names_those_it_would_have_enrolled(shop, course):
     found = preview(rule(shop, course))
     assert found.sentences() == [
         "It would have enrolled Joel and Dana.",
-        "Had it already: Dana, Hana.",
+        "Had it already: Dana and Hana.",
     ]
     assert found.events == 4
 

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.pages import given_by_rule
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
@@ -189,12 +190,17 @@ class ChangesAdmin(ReadOnly):
         needed = {Act.RULE_DELETED: "rules.add_rule", Act.RULE_ADDED: "rules.delete_rule"}
         if entry.act in needed and not request.user.has_perm(needed[Act(entry.act)]):
             raise PermissionDenied
+        given = None
+        if entry.act in undoing.UNDONE:
+            given = given_by_rule.sentence(int(entry.number), since=entry.at)
         try:
             rule = undoing.undo(entry)
         except ValueError as error:
             text = say("Not undone. {why}", why=error)
             self.message_user(request, text, messages.WARNING)
             return None
+        if given:
+            self.message_user(request, given, messages.WARNING)
         if rule is None:
             text = say("Undone: the rule is deleted. Access that it gave stays.")
             self.message_user(request, text)

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext, pgettext_lazy
 
-from config.admin.pages import rule_parts
+from config.admin.pages import given_by_rule, rule_parts
 from config.admin.pages.rule_draft import Draft, answers_of
 from config.admin.pages.rule_form import BY_NUMBER, RuleForm
 from config.admin.parts import badges
@@ -194,6 +194,12 @@ class RuleAdmin(Audited, ListAdmin):
             page = reverse("admin:rules_rule_delete", args=[thing.pk])
             links.append((page, "danger", say("Delete")))
         return links
+
+    def delete_model(self, request: HttpRequest, obj: Rule) -> None:
+        given = given_by_rule.sentence(obj.pk)
+        super().delete_model(request, obj)
+        if given:
+            self.message_user(request, given, messages.WARNING)
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         told = {"stops": stopping.what_stops(context["object"])}
