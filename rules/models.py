@@ -56,7 +56,7 @@ class Rule(models.Model):
         verbose_name=_("course or bundle"),
     )
     # Of a rule that ends access: not only what the purchase gave, as SamCart's own rules do.
-    ends_all = models.BooleanField(_("End it whatever gave it"), default=False)
+    ends_all = models.BooleanField(_("End it even if something else gave it"), default=False)
     # Of a rule that ends access: so many days later, unless the access is paid for again by then.
     delay_days = models.PositiveSmallIntegerField(_("Days later"), default=0)
     enabled = models.BooleanField(pgettext_lazy("switch", "On"), default=True)
@@ -210,9 +210,11 @@ class Rule(models.Model):
 
     @property
     def how(self) -> list[Said]:
-        """ "whatever gave it", "3 days later" """
+        """ "even if something else gave it", "3 days later" """
         days = self.delay_days and say_count(self.delay_days, "1 day later", "{number} days later")
-        return [each for each in (self.ends_all and say("whatever gave it"), days) if each]
+        return [
+            each for each in (self.ends_all and say("even if something else gave it"), days) if each
+        ]
 
 
 def in_words(trigger: Trigger, product: str, spec: ActionSpec, place: str, how: list[Said]) -> str:

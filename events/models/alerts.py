@@ -17,8 +17,8 @@ class AlertRound(models.Model):
     next_at = models.DateTimeField(db_default=Now())
     # The day whose digest was made last, in the time zone of the installation.
     digest_on = models.DateField(null=True)
-    # The owner said that the silence since this sale is right.
-    silence_is_right_since = models.DateTimeField(null=True)
+    # {id of an account: when its last sale came}: the owner said that the silence since is right.
+    right_silences = models.JSONField(default=dict)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(pk=1), name="alert_round_only_one")]

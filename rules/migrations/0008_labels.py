@@ -74,4 +74,11 @@ class Migration(migrations.Migration):
                 verbose_name="trigger",
             ),
         ),
+        migrations.AlterField(
+            model_name="rule",
+            name="ends_all",
+            field=models.BooleanField(
+                default=False, verbose_name="End it even if something else gave it"
+            ),
+        ),
     ]

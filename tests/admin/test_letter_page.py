@@ -77,6 +77,7 @@ def test_what_cannot_be_filled_in_is_refused_and_kept_for_editing(manager, text,
 
 def test_a_preview_saves_nothing_and_ours_comes_back(manager):
     page = manager.post(reverse(LETTER), {"text": "Dear {first name}", "preview": "1"})
+    assert "This customer is an example." in words(page)
     assert "Dear Dana" in words(page)
     assert not LetterTemplate.objects.exists()
     manager.post(reverse(LETTER), {"text": "Dear {first name}"})

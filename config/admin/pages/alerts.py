@@ -25,6 +25,7 @@ from events.alerts.sentences import sentence
 from events.models import AlertChannel, AlertMessage
 from integrations import audit, secrets
 from integrations.audit import Act
+from integrations.models import Marketplace
 from integrations.notify_url import signature
 from integrations.notify_url.address_check import check_url
 from integrations.sentences import joined, say, say_count
@@ -176,9 +177,10 @@ def delete(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def silence_is_right(request: HttpRequest) -> HttpResponse:
-    """Send no alert about silence until the next sale."""
-    if round.silence_is_right():
-        audit.record(Act.SILENCE_RIGHT)
+    """Send no alert about an account's silence until its next sale."""
+    account = row_in(Marketplace.objects.all(), request.POST.get("account"))
+    if account is not None and round.silence_is_right(account):
+        audit.record(Act.SILENCE_RIGHT, account)
         messages.success(request, say("Good. The next sale ends this, and then Admit looks again."))
     else:
         messages.info(request, say("There is no silence any more."))
@@ -210,7 +212,7 @@ def _shown(problem: Problem) -> dict[str, Any]:
         "since": problem.since,
         "where": problem.address,
         "button": problem.kind.button,
-        "silence": problem.code is Code.SILENCE,
+        "silent": problem.subject if problem.code is Code.SILENCE else "",
     }
 
 

@@ -93,8 +93,8 @@ def connected(
         messages.success(request, joined([done, then]))
         refreshed(request, integration, outcome)
     elif integration.connection == Connection.REFUSED:
-        why = outcome.fault
-        text = say("{name}: saved, but not connected. {why}", name=integration, why=why)
+        # Its page says why, and has the buttons.
+        text = say("{name}: saved, but not connected. See below what to do.", name=integration)
         messages.error(request, text)
     else:
         why = outcome.fault or say(

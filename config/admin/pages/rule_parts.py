@@ -74,17 +74,26 @@ def _accounts(draft: Draft) -> list[Marketplace]:
 
 def _products(draft: Draft, like: str) -> dict[str, Any]:
     named = Product.objects.filter(name__icontains=like).order_by("name", "pk")
-    found = list(named.exclude(pk__in=[product.pk for product in draft.products])[: MANY + 1])
-    return {"products": found[:MANY], "more_products": len(found) > MANY, "products_like": like}
+    found = list(named[: MANY + 1])
+    return {
+        "products": _in_place(draft.products, found[:MANY]),
+        "no_product_found": not found,
+        "more_products": len(found) > MANY,
+        "products_like": like,
+    }
+
+
+def _in_place(chosen: list[Any], found: list[Any]) -> list[Any]:
+    """What was found, where it is, and before it what is chosen and was not found."""
+    return [*(each for each in chosen if each not in found), *found]
 
 
 def _destinations(draft: Draft, like: str) -> dict[str, Any]:
-    """What is chosen first, then what is found; each with its courses and the rule that exists."""
+    """What is chosen or found; each with its courses and the rule that exists."""
     offered = draft.offered()
     chosen = [each for each in draft.destinations if each.pk is not None]
-    named = offered.filter(name__icontains=like).exclude(pk__in=[d.pk for d in chosen])
-    found = list(named[: MANY + 1])
-    shown = [*chosen, *found[:MANY]]
+    found = list(offered.filter(name__icontains=like)[: MANY + 1])
+    shown = _in_place(chosen, found[:MANY])
     inside, there = _inside(draft, shown), _there(draft, shown)
     return {
         "courses_like": like,

@@ -106,6 +106,12 @@ class ThinkificForm(forms.ModelForm):
             else say("The Subdomain, or the whole address: school, or school.thinkific.com.")
         )
 
+    def ask_for_key_again(self) -> None:
+        """A key that was entered is not sent back, so say that its field is empty again."""
+        if self.is_bound and self.data.get("secret") and "secret" not in self.errors:
+            text = say("Enter the key again: Admit never sends one back to a page.")
+            self.errors["secret"] = self.error_class([text])
+
     def mark_refusal(self) -> None:
         """Mark what was refused: of a site that was read once, only its key can be wrong."""
         here = self.instance

@@ -53,6 +53,8 @@ def _page(
     wrong = bool(form and form.errors) or bool(fields and fields.rows.total_error_count())
     if form:
         form.mark_refusal()
+    if form and wrong:
+        form.ask_for_key_again()
     why = trouble(integration)
     return render_form(
         request,
