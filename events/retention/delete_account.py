@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from events.models import Delivery, EventLog, Grant
-from events.reports.backlog import capped
+from events.reports import backlog
 from events.retention.batches import in_batches
 from integrations import audit
 from integrations.audit import Act
@@ -14,8 +14,6 @@ from integrations.models import Marketplace
 from integrations.sentences import say, say_count
 from rules import changing
 
-# Nothing on the page is counted further.
-MAX_COUNT = 10_000
 # Deleted in one transaction: on SQLite nothing can be received as long as it lasts.
 BATCH = 50
 # As long as a person looks at a page that loads.
@@ -24,7 +22,7 @@ SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DeletionSummary:
-    """What goes with an account; no count is above MAX_COUNT."""
+    """What goes with an account; no count is above backlog.MAX_COUNT."""
 
     rules: int
     products: int
@@ -34,7 +32,7 @@ class DeletionSummary:
     def lines(self) -> list[str]:
         """ "3 rules", "10,000+ events", "1 product"; what there is none of is left out."""
         rules, products, events, names = map(
-            capped, (self.rules, self.products, self.events, self.names)
+            backlog.capped, (self.rules, self.products, self.events, self.names)
         )
         lines = (
             rules and say_count(self.rules, "1 rule", "{number} rules", number=rules),
@@ -48,11 +46,12 @@ class DeletionSummary:
 
 def summarize(marketplace: Marketplace) -> DeletionSummary:
     """What deleting the account would delete."""
+    most, events = backlog.MAX_COUNT, EventLog.objects.filter(marketplace=marketplace)
     return DeletionSummary(
-        rules=marketplace.rules.order_by()[:MAX_COUNT].count(),
-        products=marketplace.products.order_by()[:MAX_COUNT].count(),
-        events=EventLog.objects.filter(marketplace=marketplace).order_by()[:MAX_COUNT].count(),
-        names=marketplace.named_types.order_by()[:MAX_COUNT].count(),
+        rules=marketplace.rules.order_by()[:most].count(),
+        products=marketplace.products.order_by()[:most].count(),
+        events=events.order_by()[:most].count(),
+        names=marketplace.named_types.order_by()[:most].count(),
     )
 
 
