@@ -69,6 +69,15 @@ def django_db_modify_db_settings(
         options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_finished_database(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests.support.live copies is made by one of the processes, for all of them."""
+    from tests.support import live
+
+    own = tmp_path_factory.getbasetemp()
+    live.shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(autouse=True)
 def _nothing_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """No try of a password is counted from before, and each log line is told at once."""
