@@ -25,6 +25,7 @@ def said(*running: live.Running) -> dict[str, dict[str, object]]:
     return {line["event"]: line for line in found}
 
 
+@pytest.mark.slow
 def test_a_real_one_is_watched_from_all_sides(tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
