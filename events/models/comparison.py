@@ -52,7 +52,7 @@ class ComparisonRun(models.Model):
     # By which a page that Thinkific sends twice is known.
     page_digest = models.CharField(max_length=64, blank=True)
     enrollments = models.PositiveIntegerField(_("enrollments read"), default=0)
-    # [course, why] of what could not be compared.
+    # [course, why] of what could not be compared; `why` as a SentenceField keeps it.
     left_out = models.JSONField(default=list)
 
     # Why it waits or has stopped, for a person.
