@@ -18,7 +18,6 @@ from rules.triggers import Trigger
 PAID = {"", "charged", "fulfilled"}
 REFUNDS = {Trigger.PRODUCT_REFUNDED, Trigger.PRODUCT_PARTIALLY_REFUNDED}
 WITHDRAWN = "It was sent to a withdrawn address."
-NOBODY = "So nobody could be enrolled or removed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,9 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
     # The receiver of what is passed on reads the state of the line itself.
     held = must_be_held(event, "" if rule.spec.passes_on else line.line_status)
     if whom.problem:
-        run.status, run.code = RuleRun.Status.FAILED, STUDENT_EMAIL
-        run.message = f"{whom.problem} {NOBODY}"
+        run.status, run.code, run.message = RuleRun.Status.FAILED, STUDENT_EMAIL, whom.problem
     elif run.customer is None and not rule.spec.passes_on:
-        run.status, run.code = RuleRun.Status.FAILED, "no_email"
-        run.message = f"{line.email_problem} {NOBODY}"
+        run.status, run.code, run.message = RuleRun.Status.FAILED, "no_email", line.email_problem
     elif held:
         run.status, run.code, run.message = RuleRun.Status.HELD, "held", held
     return run

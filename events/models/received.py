@@ -246,6 +246,12 @@ class EventLog(models.Model):
         return cls.Status.DONE if "done" in found else cls.Status.SKIPPED
 
     @property
+    def explanation(self) -> str:
+        """Why it stands as it does: its own reason, or that of an action that needs a person."""
+        stuck = (run.message for run in self.runs.all() if run.status in {"failed", "held"})
+        return self.reason or next(stuck, "")
+
+    @property
     def as_sent(self) -> str:
         """ "Dana Reyes, dana@@example.com": whom an event without a customer names."""
         return ", ".join(filter(None, [self.name_as_sent, self.email_as_sent]))
