@@ -169,6 +169,25 @@ def test_a_success_of_a_bundle_is_believed_when_it_is_the_one_that_is_documented
     assert len(done) == 1
 
 
+def test_a_bundle_that_a_look_shows_nothing_of_is_not_called_given(world: World, settings):
+    settings.RETRY_DELAYS = [0, 30]
+    place = place_for(world, "bundle")
+    known(place)
+    world.sandbox.faults.add(
+        Fault("status", method="POST", path="/bundles/", status=201, body="", times=None)
+    )
+    run = place.buy()
+    assert (run.status, run.code) == ("waiting", "not_shown")
+    assert Intent.objects.exists()
+    run = place.attempts(run)
+    assert run.status == "failed"
+    assert run.message.startswith("Thinkific said that it enrolled the student, but does not show")
+    world.sandbox.faults.clear()
+    retry_by_hand.retry([run])
+    assert place.attempts(run).message == "Enrolled in All of it."
+    assert all(place.has_access(course) for course in place.inside())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("body", [{"error": WRONG}, []], ids=str)
 def test_an_end_that_is_answered_with_an_error_is_not_believed(world: World, kind, body):
