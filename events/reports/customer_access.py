@@ -103,7 +103,8 @@ def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Se
         return Sentence(WAIT, f"{paid} for it.", Code.GAVE_NOTHING, product=event.product_id)
     return Sentence(
         QUIET,
-        f"{paid} for it; {revocations.sentence(back)}. Mark it as dealt with if nothing is owed.",
+        f"{bought} and got nothing; {revocations.sentence(back)}. Mark it as dealt with if nothing "
+        "is owed.",
         Code.GAVE_NOTHING,
         event=event.pk,
     )

@@ -101,7 +101,8 @@ def _has(name: str, about: Standing) -> Sentence:
 
 def _owed(name: str, about: Standing) -> Sentence:
     """What is due and not in Thinkific, and nothing is going on for it."""
-    row = about.given[-1]
+    paid = [row for row in about.given if row.pk not in about.unpaid]
+    row = (paid or about.given)[-1]
     if row.seen_at is None:
         gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
         what = "Retry its action." if gave else "Run the event's rules again."
