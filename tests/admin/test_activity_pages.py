@@ -204,6 +204,19 @@ def test_running_the_rules_again_says_what_it_did(support, place):
     ]
 
 
+def test_rules_are_run_again_only_where_that_does_something(support, place):
+    found = EventLog.objects.filter(product__name="Gift Card").latest("pk")
+    page = reverse("admin:events_eventlog_change", args=[found.pk])
+    button = reverse("admin:events_eventlog_do_rerun", args=[found.pk])
+    assert button in support.get(page).content.decode()
+    assert found.customer is not None
+    changes = {"customer__email": found.customer.email, "product__id": 1048004}
+    place.world.sell("20_product", order__id=int(found.order_id), **changes)
+    shown = support.get(page)
+    assert button not in shown.content.decode()
+    assert "was refunded on" in words(shown)
+
+
 def test_an_unknown_type_is_named_on_the_page_of_its_event(place):
     manager = signed_in(roles.MANAGER)
     found = event("unknown_type")
