@@ -20,6 +20,15 @@ __all__ = ["Answer", "judge"]
 _LOOK_AT = (
     "Look at the student in Thinkific, and at the permissions of the key's owner there. Then retry."
 )
+_DENIED = "Thinkific refused this one request, although the key works."
+_FIREWALL = (
+    "Something in front of Thinkific, such as a firewall, refused what was sent. It sent a web "
+    "page instead of data."
+)
+_LOOK_FOR_CODE = (
+    "Look for signs in the customer's name or fields that may look like code to it. Enroll the "
+    "customer in Thinkific by hand, or retry."
+)
 _GROW = "the site's plan may not include the API (it takes Grow or higher)"
 # These say why in their text, and a caller may know a way on from there.
 _TEXT_DECIDES = frozenset({400, 409, 422})
@@ -120,13 +129,16 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
                 "Thinkific does not accept the key: the key or the subdomain is wrong, "
                 f"or {_GROW}. Check both, and enter the key again.",
                 status=status,
-                alone=f"Thinkific refused this one request, although the key works. {_LOOK_AT}",
+                alone=_DENIED,
+                then=_LOOK_AT,
             )
         case 403:
+            by_a_firewall = reply.text.lstrip().startswith("<")
             return KeyRejected(
                 f"Thinkific denies access: {_GROW}, or the key lacks a permission.{said}",
                 status=status,
-                alone=_denied_alone(reply, said),
+                alone=_FIREWALL if by_a_firewall else f"{_DENIED}{said}",
+                then=_LOOK_FOR_CODE if by_a_firewall else _LOOK_AT,
             )
         case 429:
             seconds = rate_headers.pause_seconds(reply.headers, now)
@@ -135,7 +147,9 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
             )
     if 300 <= status < 500 and status not in _LATER:
         fields = frozenset(field for field, _ in pairs if field)
-        return Refused(_refusal(status, said), status=status, details=details, fields=fields)
+        what = _refusal(status, said)
+        then = "" if status < 400 or status == 404 else " Put that right, then retry."
+        return Refused(f"{what}{then}", status=status, details=details, fields=fields, what=what)
     return Retry(
         "Thinkific answered with an error of its own.",
         status=status,
@@ -143,16 +157,6 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         in_doubt=write,
         seconds=retry_after.seconds(reply.headers, now),
     )
-
-
-def _denied_alone(reply: Reply, said: str) -> str:
-    if reply.text.lstrip().startswith("<"):
-        return (
-            "Something in front of Thinkific, such as a firewall, refused what was sent. It sent "
-            "a web page instead of data. Look for signs in the customer's name or fields that "
-            "may look like code to it. Enroll the customer in Thinkific by hand, or retry."
-        )
-    return f"Thinkific refused this one request, although the key works.{said} {_LOOK_AT}"
 
 
 def _first_detail(text: str) -> str:
@@ -171,7 +175,7 @@ def _refusal(status: int, said: str) -> str:
         )
     if status == 404:
         return f"Thinkific does not have what was asked for: it may have been deleted.{said}"
-    return f"Thinkific refused the request.{said} Put that right, then retry."
+    return f"Thinkific refused the request.{said}"
 
 
 def _blames(text: str) -> list[tuple[str, str]]:

@@ -156,7 +156,7 @@ def words_about(error: Refused, labels: Labels, key: int | None = None) -> str:
     """Thinkific's own words about this signup field, or all that it said; no full stop."""
     about = [each for each in error.details if key in _about(each.casefold(), labels).fields]
     said = about or list(error.details[:3])
-    return ("; ".join(said) or error.message).rstrip(".")
+    return ("; ".join(said) or error.what).rstrip(".")
 
 
 def _about(detail: str, labels: Labels) -> RefusedParts:

@@ -157,7 +157,8 @@ def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
         case SiteAnswer.LIMITED, _:
             return rate_limit.SiteBlocked(CallBudget.Blocked.LIMIT, rate_limit.ASKING_SECONDS)
         case SiteAnswer.OPEN, KeyRejected():
-            return Refused(error.alone, status=error.status, code="request_denied")
+            message = f"{error.alone} {error.then}".strip()
+            return Refused(message, status=error.status, code="request_denied", what=error.alone)
         case _, KeyRejected():
             message = "Thinkific denied access, and did not answer whether it does so in general."
             return Retry(message, status=error.status, code="request_denied", in_doubt=False)

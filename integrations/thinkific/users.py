@@ -100,7 +100,7 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
             if error.status in ABOUT_STUDENT:
                 # It would be the same for each of the fields.
                 told = ", ".join(labels[key] for each in (group, *groups) for key in each)
-                return [*notes, f"The signup fields were not sent ({told}): {error.message}"]
+                return [*notes, f"The signup fields were not sent ({told}): {error.what}"]
             bad = profiles.blamed(error, labels).fields & group.keys() or _only(group)
             notes += [profiles.not_taken(error, key, labels) for key in sorted(bad)]
             rest = {key: value for key, value in group.items() if key not in bad}
