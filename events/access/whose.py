@@ -18,7 +18,14 @@ Find = Callable[[str, str], Customer]
 
 
 class BadStudentEmail(ValueError):
-    """What the custom field holds is no e-mail address; the text names the field and says why."""
+    """What the custom field holds, `entered`, is no e-mail address.
+
+    The text names the field and says why.
+    """
+
+    def __init__(self, text: str, entered: str) -> None:
+        super().__init__(text)
+        self.entered = entered
 
 
 def student(
@@ -78,7 +85,8 @@ def _address(event: EventLog, name: str) -> tuple[str, str]:
         return "", ""
     email, problem = examine_email(entered)
     if problem:
-        raise BadStudentEmail(f'The custom field "{name}" says "{entered[:QUOTED]}". {problem}')
+        text = f'The custom field "{name}" says "{entered[:QUOTED]}". {problem}'
+        raise BadStudentEmail(text, entered)
     return email, entered
 
 

@@ -11,6 +11,7 @@ from events.access.whose import STUDENT_EMAIL, BadStudentEmail
 from events.deciding.reading import LineItem
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Integration
+from integrations.samcart.normalize import MAX_EMAIL_LENGTH
 from integrations.samcart.parser import SaleEvent
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -22,10 +23,14 @@ WITHDRAWN = "It was sent to a withdrawn address."
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """For whom a rule runs; `problem` says why no one is known where the order names a student."""
+    """For whom a rule runs.
+
+    `problem` says why no one is known where the order names a student, by what was `entered`.
+    """
 
     customer: Customer | None
     problem: str = ""
+    entered: str = ""
 
 
 def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
@@ -53,12 +58,18 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
 def plan_all(
     event: EventLog, rules: Iterable[Rule], line: LineItem, decisions: Decisions
 ) -> list[RuleRun]:
-    """The runs of these rules for an event (not saved), each decided on the ledger."""
+    """The runs of these rules for an event (not saved), each decided on the ledger.
+
+    An address of the student that cannot be used is noted in the event, so that it is found by it.
+    """
     rules = list(rules)
     sites = {rule.integration_id: rule.integration for rule in rules if rule.target}
     if sites:
         decisions.begin(event, asks=any(rule.ends_all for rule in rules))
     students = {pk: _student(event, site, decisions) for pk, site in sites.items()}
+    entered = next((each.entered for each in students.values() if each.entered), "")
+    if event.customer is not None:
+        event.email_as_sent = entered[:MAX_EMAIL_LENGTH]
     payer = Whom(event.customer)
     runs = [
         plan(event, rule, line.sale, students[rule.integration_id] if rule.target else payer)
@@ -74,7 +85,7 @@ def _student(event: EventLog, site: Integration, decisions: Decisions) -> Whom:
     try:
         return Whom(decisions.student(event, site))
     except BadStudentEmail as error:
-        return Whom(None, str(error))
+        return Whom(None, str(error), error.entered)
 
 
 def must_be_held(event: EventLog, line_status: str) -> str:
