@@ -41,6 +41,12 @@ def _no_worker(problem: Problem) -> str:
 
 
 def _key_refused(problem: Problem) -> str:
+    if problem.facts.get("never_connected"):
+        return (
+            f"{_name(problem)} never connected: its address or its key is wrong. Edit the "
+            "integration and copy both once more from Thinkific; then everything that waits goes "
+            "on by itself."
+        )
     return (
         f"{_name(problem)} does not accept the key. Edit the integration and give it a new one; "
         "then everything that waits goes on by itself."

@@ -41,6 +41,11 @@ def _closed(site: Integration) -> str:
 def at_closed_site(integration: Integration, why: str) -> str:
     """What keeps every run of a site that is blocked; `why` is a CallBudget.Blocked."""
     app = app_registry.of(integration)
+    if why == CallBudget.Blocked.KEY and app.has_catalog and integration.not_let_in:
+        return (
+            f"Waits because {integration} never connected: its address or its key is wrong. "
+            "Edit the integration; then this goes on by itself."
+        )
     if why == CallBudget.Blocked.KEY:
         return (
             f"Waits because the {app.secret} of {integration} does not work. "
