@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from events.alerts.problems import KINDS, Code, Problem
 from events.models import Canary
+from integrations.sentences import say
 
 
 def sentence(problem: Problem) -> str:
@@ -42,10 +43,10 @@ def _no_worker(problem: Problem) -> str:
 
 def _key_refused(problem: Problem) -> str:
     if problem.facts.get("never_connected"):
-        return (
-            f"{_name(problem)} never connected: its address or its key is wrong. Edit the "
-            "integration and copy both once more from Thinkific; then everything that waits goes "
-            "on by itself."
+        return say(
+            "{integration} never connected: its address or its key is wrong. Edit the integration "
+            "and copy both once more from Thinkific; then everything that waits goes on by itself.",
+            integration=_name(problem),
         )
     return (
         f"{_name(problem)} does not accept the key. Edit the integration and give it a new one; "

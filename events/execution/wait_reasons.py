@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from events.models import RuleRun
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration
+from integrations.sentences import say
 
 
 def reason(run: RuleRun) -> str:
@@ -42,9 +43,10 @@ def at_closed_site(integration: Integration, why: str) -> str:
     """What keeps every run of a site that is blocked; `why` is a CallBudget.Blocked."""
     app = app_registry.of(integration)
     if why == CallBudget.Blocked.KEY and app.has_catalog and integration.not_let_in:
-        return (
-            f"Waits because {integration} never connected: its address or its key is wrong. "
-            "Edit the integration; then this goes on by itself."
+        return say(
+            "Waits because {integration} never connected: its address or its key is wrong. "
+            "Edit the integration; then this goes on by itself.",
+            integration=integration,
         )
     if why == CallBudget.Blocked.KEY:
         return (

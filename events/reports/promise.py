@@ -79,7 +79,7 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
         waits = grants.filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
         waits = waits.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
         rows += waits.values_list("event", "late", "customer", "integration", "target")[:most]
-    has = _held() if rows else ()
+    has = held()
     for event, late, customer, integration, target in rows:
         if (customer, integration, target) not in has:  # else another purchase gives it
             found[late].append((event, customer))
@@ -90,7 +90,7 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     return found
 
 
-def _held() -> set[tuple[int, int, str]]:
+def held() -> set[tuple[int, int, str]]:
     """(student, integration, course or bundle) of what those have who miss something."""
     students = [grants.values("customer") for grants in (Grant.objects.owed(), _lost())]
     wanted = Q(customer__in=students[0]) | Q(customer__in=students[1])
