@@ -1,5 +1,6 @@
 """The promise: everybody who paid is in. How many bought lately, and who is not in."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -79,7 +80,7 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
         waits = grants.filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
         waits = waits.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
         rows += waits.values_list("event", "late", "customer", "integration", "target")[:most]
-    has = held()
+    has = held({customer for _, _, customer, *_ in rows})
     for event, late, customer, integration, target in rows:
         if (customer, integration, target) not in has:  # else another purchase gives it
             found[late].append((event, customer))
@@ -90,11 +91,9 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     return found
 
 
-def held() -> set[tuple[int, int, str]]:
-    """(student, integration, course or bundle) of what those have who miss something."""
-    students = [grants.values("customer") for grants in (Grant.objects.owed(), _lost())]
-    wanted = Q(customer__in=students[0]) | Q(customer__in=students[1])
-    rows = Grant.objects.held().filter(wanted)
+def held(students: Collection[int]) -> set[tuple[int, int, str]]:
+    """(student, integration, course or bundle) of what these have."""
+    rows = Grant.objects.held().filter(customer__in=students)
     return {
         (row.customer_id, row.integration_id, part)
         for row in rows.only("customer", "integration", "target", "course_ids")
