@@ -192,6 +192,8 @@ BREACHED_PASSWORDS_URL = env.web_address(
 LANGUAGES = [("en", "English"), ("es", "Español")]
 # Of mail to those who chose none, and of what no person asked for.
 LANGUAGE_CODE = env.one_of("LANGUAGE_CODE", [code for code, _ in LANGUAGES])
+# Called with a person; the code of the language in which to write to that person.
+LANGUAGE_OF_PERSON = "config.staff.preferences.language_of"
 LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
 TIME_ZONE = env.time_zone("TIME_ZONE", default="UTC")
 USE_TZ = True

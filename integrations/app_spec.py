@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from integrations.exchanges import Exchange
 from integrations.findings import Finding
 from integrations.models import Integration, SiteAnswer
+from integrations.sentences import Text
 
 T = TypeVar("T")
 AfterCall = Callable[[Exchange], None]
@@ -44,8 +45,8 @@ class AppSpec:
 
     key: Integration.App
     label: str
-    outside: str
-    secret: str
+    outside: Text
+    secret: Text
     has_catalog: bool
     calls_at_once: int
     calls_per_minute: Callable[[], int]

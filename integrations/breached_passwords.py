@@ -8,6 +8,7 @@ import hashlib
 from integrations import exchanges
 from integrations.errors import OutsideError, Retry
 from integrations.exchanges import Answer, Exchange, Reply
+from integrations.sentences import say
 
 PREFIX = 5
 SECONDS = 3.0
@@ -44,7 +45,7 @@ def times_seen(password: str, *, url: str) -> int:
 def _judge(reply: Reply) -> Answer | OutsideError:
     if reply.status == 200 and reply.cut is None:
         return Answer(reply.status, reply.text)
-    return Retry("The service of breached passwords does not answer.", status=reply.status)
+    return Retry(say("The service of breached passwords does not answer."), status=reply.status)
 
 
 def _forget(_: Exchange) -> None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from django.db import connections
 
 from integrations.models import Integration
+from integrations.sentences import say
 from integrations.thinkific import catalog
 from integrations.thinkific.catalog import Changes
 from integrations.thinkific.explain import FAULTS, explain_plainly
 
 log = logging.getLogger(__name__)
 MAX_WAIT = 10.0  # seconds
-OURS = "Admit itself failed while it read the site, not Thinkific. Call your technician."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class RefreshOutcome:
     def sentence(self) -> str:
         """What happened, as it follows "Art Academy: "."""
         if self.changes is not None:
-            return f"refreshed. {self.changes.sentence()}"
+            return say("refreshed. {changes}", changes=self.changes.sentence())
         if self.fault:
-            return f"not refreshed. {self.fault}"
-        return (
+            return say("not refreshed. {fault}", fault=self.fault)
+        return say(
             "still being read. That goes on in the background: "
             "look in a minute at when it was last refreshed."
         )
@@ -99,7 +99,10 @@ def _read(key: tuple[int, int], reading: _Reading) -> None:
         reading.outcome = RefreshOutcome(fault=explain_plainly(error))
     except Exception:
         log.exception("refresh_broke", extra={"integration": reading.integration.pk})
-        reading.outcome = RefreshOutcome(fault=OURS)
+        fault = say(
+            "Admit itself failed while it read the site, not Thinkific. Call your technician."
+        )
+        reading.outcome = RefreshOutcome(fault=fault)
     finally:
         connections.close_all()
         with _guard:

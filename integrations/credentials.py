@@ -11,6 +11,7 @@ from django.urls import reverse
 from integrations import audit, rate_limit, secrets
 from integrations.audit import Act
 from integrations.models import CallBudget, Integration, Marketplace, WebhookSecret
+from integrations.sentences import YEAR, Said, joined, on, say
 
 # How long an address goes on working after it was replaced: SamCart is changed by hand.
 OVERLAP = timedelta(days=7)
@@ -24,9 +25,11 @@ WARNING = timedelta(days=14)
 def check_webhook_secret(secret: str) -> None:
     """Raises ValueError with a sentence for a secret too short, or unfit for an address."""
     if len(secret) < SHORTEST_SECRET:
-        raise ValueError(f"A webhook secret has at least {SHORTEST_SECRET} characters.")
+        raise ValueError(
+            say("A webhook secret has at least {number} characters.", number=SHORTEST_SECRET)
+        )
     if not all(char.isascii() and (char.isalnum() or char in "-_.~") for char in secret):
-        raise ValueError("A webhook secret has letters, digits, and - _ . ~ only.")
+        raise ValueError(say("A webhook secret has letters, digits, and - _ . ~ only."))
 
 
 def add_webhook_secret(marketplace: Marketplace, secret: str = "") -> str:
@@ -117,11 +120,24 @@ def expiry_warning(integration: Integration, today: date) -> str:
     end = integration.secret_expires_on
     if end is None or end - WARNING > today:
         return ""
-    left = (end - today).days
-    day = f"{end.day} {end:%B %Y}"
-    soon = {0: "today", 1: "tomorrow"}.get(left, f"on {day}, in {left} days")
-    what = f"expired on {day}" if left < 0 else f"expires {soon}"
-    return (
-        f"The access token of {integration} {what}. Create a new one in Thinkific under "
-        "Settings > Code & Analytics > API, and enter it with its date."
+    advice = say(
+        "Create a new one in Thinkific under Settings > Code & Analytics > API, and enter it "
+        "with its date."
+    )
+    return joined([_end_of_token(integration, end, (end - today).days), advice])
+
+
+def _end_of_token(integration: Integration, end: date, days_left: int) -> Said:
+    if days_left < 0:
+        day = on(end, YEAR)
+        return say("The access token of {name} expired on {day}.", name=integration, day=day)
+    if days_left == 0:
+        return say("The access token of {name} expires today.", name=integration)
+    if days_left == 1:
+        return say("The access token of {name} expires tomorrow.", name=integration)
+    return say(
+        "The access token of {name} expires on {day}, in {number} days.",
+        name=integration,
+        day=on(end, YEAR),
+        number=days_left,
     )

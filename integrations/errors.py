@@ -15,7 +15,11 @@ Admit tries again by itself.
 
 import math
 
-TRIES_AGAIN = "Admit tries again by itself."
+from django.utils.translation import gettext_lazy as _
+
+from integrations.sentences import say, say_count
+
+TRIES_AGAIN = _("Admit tries again by itself.")
 
 
 class OutsideError(Exception):
@@ -96,8 +100,8 @@ class Retry(OutsideError):
     @property
     def goes_on(self) -> str:
         if self.in_doubt:
-            return "It may have been done anyway, so Admit looks before it tries again."
-        return TRIES_AGAIN
+            return say("It may have been done anyway, so Admit looks before it tries again.")
+        return say(TRIES_AGAIN)
 
 
 class KeyRejected(OutsideError):
@@ -129,7 +133,11 @@ class LimitReached(OutsideError):
 
     @property
     def goes_on(self) -> str:
-        return f"Admit goes on by itself in {math.ceil(self.seconds)} seconds."
+        return say_count(
+            math.ceil(self.seconds),
+            "Admit goes on by itself in 1 second.",
+            "Admit goes on by itself in {number} seconds.",
+        )
 
 
 class OutOfTime(OutsideError):
@@ -139,4 +147,4 @@ class OutOfTime(OutsideError):
 
     @property
     def goes_on(self) -> str:
-        return "It goes on at once."
+        return say("It goes on at once.")

@@ -30,6 +30,7 @@ from integrations.deadline import (
     within,
 )
 from integrations.errors import OutsideError
+from integrations.sentences import say
 
 _CHUNK = 16 * 1024
 _WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
@@ -151,7 +152,7 @@ def carry_out(
         reply = _send(request)
         outcome = judge(reply)
     except BaseException:  # a signal, or a fault of ours: it may have been sent anyway
-        record(None, "", "The call was interrupted.")
+        record(None, "", say("The call was interrupted."))
         raise
     if isinstance(outcome, OutsideError):
         record(reply.status, reply.text, outcome.message)

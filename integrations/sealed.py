@@ -7,6 +7,8 @@ One that was stored before 0.6 is not sealed until housekeeping comes by: it is 
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations import secrets
 
 # What no body begins with: a NUL is in no text, and this word is ours.
@@ -15,7 +17,7 @@ _AS_IS, _COMPRESSED = b"-", b"z"
 # As text. An unsealed text that begins so would be shown as one that cannot be opened.
 _TEXT_MARK = "admit-sealed-1:"
 _FASTEST = 1  # half as long as the default, for a tenth more bytes (measured)
-UNREADABLE = "(This cannot be opened with FIELD_ENCRYPTION_KEYS of this server.)"
+UNREADABLE = _("(This cannot be opened with FIELD_ENCRYPTION_KEYS of this server.)")
 
 
 def seal(body: bytes) -> bytes:
@@ -46,7 +48,7 @@ def reveal_text(stored: str) -> str:
     try:
         return _text(stored)
     except secrets.SecretUnreadable:
-        return UNREADABLE
+        return str(UNREADABLE)
 
 
 def is_text_sealed(stored: str) -> bool:

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
+from integrations.sentences import Said, say
+
 # Bytes: of the name of a key for bodies, and of a nonce.
 _NAME, _NONCE = 4, 12
 
@@ -22,10 +24,13 @@ _NAME, _NONCE = 4, 12
 class SecretUnreadable(Exception):
     """None of FIELD_ENCRYPTION_KEYS opens this value: nothing may be done with it."""
 
-    message = (
-        "The stored secret cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
-        "Put the key that sealed it back into .env, or give the integration a new one."
-    )
+    @property
+    def message(self) -> Said:
+        """What it means for a person, and what to do."""
+        return say(
+            "The stored secret cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
+            "Put the key that sealed it back into .env, or give the integration a new one."
+        )
 
     def __str__(self) -> str:
         return self.message

@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import dateformat, timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, override
 
 if TYPE_CHECKING:
     _TextField = models.TextField[str, str]
@@ -42,13 +42,16 @@ class Said(str):
         return said
 
 
-def say(text: str, /, **facts: Any) -> Said:
+def say(text: Text, /, **facts: Any) -> Said:
     """A sentence: `text` is the whole of it in English, with {names} for its facts.
 
-    A fact is a text, a sentence, or a number, which is written with separators: give an ID as text.
+    It is a literal, or what gettext_lazy made of one, so that it can be collected.
+    A fact is a text, also one of gettext_lazy, a sentence, or a number, which is written with
+    separators: give an ID as text.
     """
     with_ = {name: _source(fact) for name, fact in facts.items()}
-    return _made({"say": text, "with": with_} if with_ else {"say": text})
+    english = _english(text)
+    return _made({"say": english, "with": with_} if with_ else {"say": english})
 
 
 def say_count(number: int, one: str, many: str, /, **facts: Any) -> Said:
@@ -79,9 +82,18 @@ def _made(source: Source) -> Said:
     return Said(_text(source), source)
 
 
+def _english(text: Text) -> str:
+    if isinstance(text, str):
+        return text
+    with override(None):
+        return str(text)
+
+
 def _source(fact: object) -> Source:
     if isinstance(fact, Said):
         return fact.source
+    if isinstance(fact, Promise):
+        return {"say": _english(fact)}
     if isinstance(fact, int | float) and not isinstance(fact, bool):
         return fact
     return str(fact)

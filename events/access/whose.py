@@ -7,6 +7,7 @@ from events.models import EventLog, Grant
 from integrations.models import Customer, Integration
 from integrations.samcart.custom_fields import answers
 from integrations.samcart.normalize import examine_email, strip_invisible
+from integrations.sentences import Said, joined, say
 from rules.triggers import Trigger
 
 # The code of a run that failed because the student's address cannot be used.
@@ -20,11 +21,12 @@ Find = Callable[[str, str], Customer]
 class BadStudentEmail(ValueError):
     """What the custom field holds, `entered`, is no e-mail address.
 
-    The text names the field and says why.
+    `message` names the field and says why.
     """
 
-    def __init__(self, text: str, entered: str) -> None:
-        super().__init__(text)
+    def __init__(self, message: Said, entered: str) -> None:
+        super().__init__(message)
+        self.message = message
         self.entered = entered
 
 
@@ -85,8 +87,8 @@ def _address(event: EventLog, name: str) -> tuple[str, str]:
         return "", ""
     email, problem = examine_email(entered)
     if problem:
-        text = f'The custom field "{name}" says "{entered[:QUOTED]}". {problem}'
-        raise BadStudentEmail(text, entered)
+        said = say('The custom field "{field}" says "{text}".', field=name, text=entered[:QUOTED])
+        raise BadStudentEmail(joined([said, problem]), entered)
     return email, entered
 
 

@@ -13,6 +13,8 @@ from uuid import uuid4
 from django.conf import settings
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils import translation
+from django.utils.module_loading import import_string
 
 from events.alerts import mail, wording
 from events.alerts.sent import NotSent, Sent
@@ -21,6 +23,7 @@ from integrations import secrets
 from integrations.errors import OutsideError
 from integrations.notify_url.calls import HttpPost
 from integrations.notify_url.client import Client
+from integrations.sentences import say
 
 log = logging.getLogger(__name__)
 # Before each further attempt; after the last one it is given up.
@@ -55,19 +58,26 @@ def _try(pk: int) -> int:
     row = AlertMessage.objects.filter(pk=pk)
     if not row.filter(next_attempt_at__lte=Now()).update(next_attempt_at=Now() + LEASE):
         return 0
-    message = row.select_related("channel__person", "alert").first()
+    channel = AlertChannel.objects.filter(messages=pk).select_related("person").first()
+    if channel is None:
+        return 0  # deleted with its person
+    with translation.override(_language(channel)):
+        message = row.select_related("channel__person", "alert").first()
     if message is None:
-        return 0  # deleted with its channel or person
+        return 0  # deleted with its channel
     attempts = message.attempts + 1
     try:
         if not message.channel.on:
-            raise NotSent("channel_off", "The notifications or the person were turned off.")
+            off = say("The notifications or the person were turned off.")
+            raise NotSent("channel_off", off)
         send(message)
     except NotSent as error:
         again = attempts <= len(DELAYS) and message.channel.on
         retry_at = Now() + DELAYS[attempts - 1] if again else None
         # A row that was deleted meanwhile is not made again.
-        row.update(attempts=attempts, code=error.code, problem=str(error), next_attempt_at=retry_at)
+        row.update(
+            attempts=attempts, code=error.code, problem=error.sentence, next_attempt_at=retry_at
+        )
         log.warning("alert_not_sent", extra={"alert_message": pk, "code": error.code})
     else:
         row.update(attempts=attempts, code="", problem="", next_attempt_at=None, sent_at=Now())
@@ -83,7 +93,8 @@ def send(message: AlertMessage) -> Sent:
 
 def test_for(channel: AlertChannel) -> AlertMessage:
     """A test message for the channel, not saved."""
-    text = wording.test()
+    with translation.override(_language(channel)):
+        text = wording.test()
     return AlertMessage(
         channel=channel,
         what=AlertMessage.What.TEST,
@@ -93,13 +104,20 @@ def test_for(channel: AlertChannel) -> AlertMessage:
     )
 
 
+def _language(channel: AlertChannel) -> str:
+    """A mail is written to a person; who reads what a webhook takes is not known."""
+    if channel.kind != AlertChannel.Kind.EMAIL:
+        return settings.LANGUAGE_CODE
+    return str(import_string(settings.LANGUAGE_OF_PERSON)(channel.person))
+
+
 def _post(message: AlertMessage) -> Sent:
     channel = message.channel
     try:
         url = secrets.reveal(channel.sealed_address)
         secret = secrets.reveal(channel.sealed_secret)
     except secrets.SecretUnreadable as error:
-        raise NotSent("secret_unreadable", str(error)) from None
+        raise NotSent("secret_unreadable", error.message) from None
     client = Client(
         url=url,
         secret=secret,
@@ -119,7 +137,10 @@ def _post(message: AlertMessage) -> Sent:
         )
     except OutsideError as error:
         raise NotSent(error.code, error.message) from None
-    return Sent(f"The receiver answered {answer.status} and took the message.")
+    answered = say(
+        "The receiver answered {status} and took the message.", status=str(answer.status)
+    )
+    return Sent(answered)
 
 
 def _body(message: AlertMessage) -> bytes:

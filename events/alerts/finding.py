@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from events.alerts import silence
@@ -18,7 +18,8 @@ from events.models.runs import BRAKED
 from events.receiving import disk, spool
 from events.reports import promise
 from integrations import app_registry, rate_limit
-from integrations.models import CallBudget, Integration
+from integrations.models import CallBudget, Integration, Marketplace
+from integrations.sentences import write
 from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ MAX_COUNT = 1000
 TOKEN_STAGES = (14, 7, 1)
 BACKUP_AGE = timedelta(hours=26)
 _UNDONE = RuleRun.objects.filter(status__in=[Status.FAILED, Status.HELD])
+_SALES = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, by_hand="")
 _BRAKED = Q(status=Status.HELD, code=BRAKED)
 
 
@@ -113,7 +115,11 @@ def _spooled(now: datetime) -> Iterator[Problem]:
 def _disks(now: datetime) -> Iterator[Problem]:
     for each in disk.disks():
         if each.is_low:
-            facts = {"what": each.what, "free_mb": each.free // disk.MB, "given_up": each.given_up}
+            facts = {
+                "what": write(each.what),
+                "free_mb": each.free // disk.MB,
+                "given_up": each.given_up,
+            }
             yield Problem(Code.DISK_LOW, str(each.folder)[:200], stage=each.given_up, facts=facts)
 
 
@@ -127,25 +133,31 @@ def _canaries(now: datetime) -> Iterator[Problem]:
 
 
 def _silence(now: datetime) -> Iterator[Problem]:
-    found = silent_shop(now)
-    if found:
-        facts = {"usual": round(found.usual, 1), "last": found.last.isoformat()}
-        yield Problem(Code.SILENCE, since=found.last, facts=facts)
+    for account in silent_accounts(now):
+        if found := silence_of(account, now):
+            facts = {"name": account.name, "usual": round(found.usual, 1)}
+            yield Problem(Code.SILENCE, str(account.pk), since=found.last, facts=facts)
 
 
-def silent_shop(now: datetime) -> silence.Silence | None:
-    """The shop's silence while it is unusual, unless the owner said that it is right."""
-    sales = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, by_hand="")
-    times = sales.order_by("-received_at").values_list("received_at", flat=True)
+def silent_accounts(now: datetime) -> QuerySet[Marketplace]:
+    """The accounts that have sold nothing for a while. Of the others nothing more is read."""
+    lately = _SALES.filter(
+        marketplace=OuterRef("pk"), received_at__gt=now - silence.SHORTEST, received_at__lte=now
+    )
+    return Marketplace.objects.filter(~Exists(lately)).order_by("pk")
+
+
+def silence_of(account: Marketplace, now: datetime) -> silence.Silence | None:
+    """The account's silence while it is unusual, unless the owner said that it is right."""
+    since = now - silence.LOOKED_BACK
+    sales = _SALES.filter(marketplace=account, received_at__gte=since).order_by("-received_at")
+    times = sales.values_list("received_at", flat=True)
     last = times.first()
-    # While the shop sells nothing more is read.
-    if last is None or now - last < silence.SHORTEST:
+    right = AlertRound.objects.values_list("right_silences", flat=True).first() or {}
+    said_at = right.get(str(account.pk))
+    if last is None or (said_at and datetime.fromisoformat(said_at) >= last):
         return None
-    right = AlertRound.objects.values_list("silence_is_right_since", flat=True).first()
-    if right is not None and right >= last:
-        return None
-    habit = times.filter(received_at__gte=now - silence.LOOKED_BACK)[: silence.MOST_SALES]
-    local = [timezone.localtime(at) for at in reversed(habit)]
+    local = [timezone.localtime(at) for at in reversed(times[: silence.MOST_SALES])]
     return silence.judge(local, timezone.localtime(now))
 
 

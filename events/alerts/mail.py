@@ -7,11 +7,12 @@ from queue import Empty, SimpleQueue
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
+from django.utils.translation import gettext_lazy as _
 
 from events.alerts.sent import NotSent, Sent
 from events.models import AlertMessage
+from integrations.sentences import Text, say
 
-NO_SERVER = "No mail server is set. Set EMAIL_URL in .env, as docs/operations.md says."
 # So many mails are sent at a time. Those that hang take the place of others, and no more.
 AT_ONCE = 4
 _places = threading.BoundedSemaphore(AT_ONCE)
@@ -20,15 +21,17 @@ _places = threading.BoundedSemaphore(AT_ONCE)
 def send(message: AlertMessage) -> Sent:
     """Send it now, within EMAIL_SECONDS. Raises NotSent."""
     if not settings.EMAIL_HOST:
-        raise NotSent("no_mail_server", NO_SERVER)
+        no_server = say("No mail server is set. Set EMAIL_URL in .env, as docs/operations.md says.")
+        raise NotSent("no_mail_server", no_server)
     to = message.channel.person.email
     if not to:
-        raise NotSent("no_address", "This person has no e-mail address. Enter one under People.")
+        no_address = say("This person has no e-mail address. Enter one under People.")
+        raise NotSent("no_address", no_address)
     server = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
     error = _within(settings.EMAIL_SECONDS, message, to)
     if error is not None:
         raise _explained(error, server) from None
-    return Sent(f"The mail server {server} took the message for {to}.")
+    return Sent(say("The mail server {server} took the message for {to}.", server=server, to=to))
 
 
 def _within(seconds: float, message: AlertMessage, to: str) -> Exception | None:
@@ -80,11 +83,12 @@ def _send(message: AlertMessage, to: str) -> Exception | None:
 def _explained(error: Exception, server: str) -> NotSent:
     """What a fault of sending mail means, in words and without the server's own."""
     if _asks_to_wait(error):
-        return NotSent("mail_later", f"The mail server {server} asks to try again later.")
+        later = say("The mail server {server} asks to try again later.", server=server)
+        return NotSent("mail_later", later)
     for kind, code, text in _MAIL_FAULTS:
         if isinstance(error, kind):
-            return NotSent(code, text.format(server=server))
-    return NotSent("mail_failed", f"No mail could be made of this for {server}.")
+            return NotSent(code, say(text, server=server))
+    return NotSent("mail_failed", say("No mail could be made of this for {server}.", server=server))
 
 
 def _asks_to_wait(error: Exception) -> bool:
@@ -94,64 +98,70 @@ def _asks_to_wait(error: Exception) -> bool:
     return isinstance(error, smtplib.SMTPDataError) and error.smtp_code < 500
 
 
-_MAIL_FAULTS: list[tuple[type[Exception], str, str]] = [
+_MAIL_FAULTS: list[tuple[type[Exception], str, Text]] = [
     (
         smtplib.SMTPAuthenticationError,
         "mail_password",
-        "The mail server {server} does not accept the user name or password of EMAIL_URL.",
+        _("The mail server {server} does not accept the user name or password of EMAIL_URL."),
     ),
     (
         smtplib.SMTPRecipientsRefused,
         "mail_recipient",
-        "The mail server {server} does not take mail for this address.",
+        _("The mail server {server} does not take mail for this address."),
     ),
     (
         smtplib.SMTPSenderRefused,
         "mail_sender",
-        "The mail server {server} does not take mail from the address in DEFAULT_FROM_EMAIL.",
+        _("The mail server {server} does not take mail from the address in DEFAULT_FROM_EMAIL."),
     ),
     (
         smtplib.SMTPNotSupportedError,
         "mail_tls",
-        "The mail server {server} cannot do what EMAIL_URL asks for: TLS, or a password.",
+        _("The mail server {server} cannot do what EMAIL_URL asks for: TLS, or a password."),
     ),
     (
         smtplib.SMTPResponseException,
         "mail_failed",
-        "The mail server {server} did not take the message. Look into its log.",
+        _("The mail server {server} did not take the message. Look into its log."),
     ),
     (
         ssl.SSLCertVerificationError,
         "mail_certificate",
-        "The certificate of the mail server {server} is not valid: it has expired, is for another "
-        "name, or was issued by somebody that this machine does not trust. "
-        "Renew it, or correct the host in EMAIL_URL.",
+        _(
+            "The certificate of the mail server {server} is not valid: it has expired, is for "
+            "another name, or was issued by somebody that this machine does not trust. "
+            "Renew it, or correct the host in EMAIL_URL."
+        ),
     ),
     (
         ssl.SSLError,
         "mail_tls",
-        "No secure connection to the mail server {server} could be made (TLS). Check the port and "
-        "the beginning of EMAIL_URL: smtp+tls:// for port 587, smtp+ssl:// for 465.",
+        _(
+            "No secure connection to the mail server {server} could be made (TLS). Check the port "
+            "and the beginning of EMAIL_URL: smtp+tls:// for port 587, smtp+ssl:// for 465."
+        ),
     ),
     (
         ConnectionRefusedError,
         "mail_refused",
-        "The mail server {server} refused the connection. Check host and port in EMAIL_URL.",
+        _("The mail server {server} refused the connection. Check host and port in EMAIL_URL."),
     ),
     (
         TimeoutError,
         "mail_timeout",
-        "The mail server {server} did not answer in time. Check host and port in EMAIL_URL.",
+        _("The mail server {server} did not answer in time. Check host and port in EMAIL_URL."),
     ),
     (
         smtplib.SMTPServerDisconnected,
         "mail_broken_off",
-        "The mail server {server} broke off the connection, or did not answer in time. Check host, "
-        "port and the beginning of EMAIL_URL.",
+        _(
+            "The mail server {server} broke off the connection, or did not answer in time. Check "
+            "host, port and the beginning of EMAIL_URL."
+        ),
     ),
     (
         OSError,
         "mail_unreachable",
-        "The mail server {server} could not be reached. Check host and port in EMAIL_URL.",
+        _("The mail server {server} could not be reached. Check host and port in EMAIL_URL."),
     ),
 ]

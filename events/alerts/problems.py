@@ -6,6 +6,9 @@ from enum import StrEnum
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from integrations.sentences import Text
 
 MINUTES = timedelta(minutes=1)
 
@@ -39,9 +42,9 @@ class Kind:
     Without a button it is mended outside of Admit.
     """
 
-    title: str
+    title: Text
     page: str
-    button: str = ""
+    button: Text = ""
     place: str = ""
     of_subject: bool = False
     stops_sales: bool = False
@@ -51,58 +54,71 @@ class Kind:
 INTEGRATION = "admin:integrations_integration_change"
 KINDS: dict[Code, Kind] = {
     Code.NO_WORKER: Kind(
-        "No worker runs", "admin:queue", "See the queue", stops_sales=True, lasts=3 * MINUTES
+        _("No worker runs"), "admin:queue", _("See the queue"), stops_sales=True, lasts=3 * MINUTES
     ),
     Code.KEY_REFUSED: Kind(
-        "A key is refused",
+        _("A key is refused"),
         INTEGRATION,
-        "Enter a new key",
+        _("Enter a new key"),
         "#id_secret",
         of_subject=True,
         stops_sales=True,
     ),
     Code.SITE_PAUSED: Kind(
-        "A site is paused",
+        _("A site is paused"),
         INTEGRATION,
-        "See it, and try now",
+        _("See it, and try now"),
         of_subject=True,
         stops_sales=True,
         lasts=10 * MINUTES,
     ),
     Code.OVERDUE: Kind(
-        "Actions are overdue", "admin:queue", "See the queue", stops_sales=True, lasts=10 * MINUTES
+        _("Actions are overdue"),
+        "admin:queue",
+        _("See the queue"),
+        stops_sales=True,
+        lasts=10 * MINUTES,
     ),
     Code.SPOOL_WAITS: Kind(
-        "Sales wait outside of the database",
+        _("Sales wait outside of the database"),
         "admin:queue",
-        "See the queue",
+        _("See the queue"),
         stops_sales=True,
         lasts=5 * MINUTES,
     ),
-    Code.DISK_LOW: Kind("A disk is nearly full", "admin:index", stops_sales=True),
+    Code.DISK_LOW: Kind(_("A disk is nearly full"), "admin:index", stops_sales=True),
     Code.CANARY_FAILED: Kind(
-        "The canary does not get through", "admin:samcart", "See the address", stops_sales=True
+        _("The canary does not get through"),
+        "admin:samcart",
+        _("See the address"),
+        stops_sales=True,
     ),
     Code.SILENCE: Kind(
-        "No sale for unusually long", "admin:samcart", "See the address", stops_sales=True
+        _("No sale for unusually long"), "admin:samcart", _("See the address"), stops_sales=True
     ),
     Code.NOTHING_GIVEN: Kind(
-        "Paid, and nothing given", "admin:index", "See the products", "#nothing"
+        _("Paid, and nothing given"), "admin:index", _("See the products"), "#nothing"
     ),
-    Code.NEEDS_A_PERSON: Kind("Actions need a person", "admin:index", "See them", "#attention"),
+    Code.NEEDS_A_PERSON: Kind(
+        _("Actions need a person"), "admin:index", _("See them"), "#attention"
+    ),
     Code.BRAKE_ON: Kind(
-        "Too many endings at once",
+        _("Too many endings at once"),
         "admin:events_rulerun_changelist",
-        "See the names",
+        _("See the names"),
         "?status__exact=held",
     ),
     Code.TOKEN_ENDS: Kind(
-        "An access token ends", INTEGRATION, "Enter a new token", "#id_secret", of_subject=True
+        _("An access token ends"),
+        INTEGRATION,
+        _("Enter a new token"),
+        "#id_secret",
+        of_subject=True,
     ),
-    Code.BACKUP_OLD: Kind("No recent backup", "admin:index"),
+    Code.BACKUP_OLD: Kind(_("No recent backup"), "admin:index"),
     # What is not looked at may be what stops sales.
     Code.NOT_CHECKED: Kind(
-        "Not everything can be checked", "admin:alerts", stops_sales=True, lasts=3 * MINUTES
+        _("Not everything can be checked"), "admin:alerts", stops_sales=True, lasts=3 * MINUTES
     ),
 }
 

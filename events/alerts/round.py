@@ -18,6 +18,7 @@ from django.utils import timezone
 from events.alerts import finding, wording
 from events.alerts.problems import KINDS, Code, Problem
 from events.models import Alert, AlertChannel, AlertMessage, AlertRound
+from integrations.models import Marketplace
 
 log = logging.getLogger(__name__)
 # What comes back within this time was never over.
@@ -151,15 +152,16 @@ def _write(
     )
 
 
-def silence_is_right() -> bool:
-    """Send no alert about silence until the next sale; whether there was one."""
-    now = timezone.now()
-    found = finding.silent_shop(now)
+def silence_is_right(account: Marketplace) -> bool:
+    """Send no alert about the account's silence until its next sale; whether there was one."""
+    found = finding.silence_of(account, timezone.now())
     if found is None:
         return False
-    AlertRound.objects.update_or_create(
-        pk=AlertRound.ONLY, defaults={"silence_is_right_since": found.last}
-    )
+    AlertRound.objects.get_or_create(pk=AlertRound.ONLY)
+    with transaction.atomic():
+        row = AlertRound.objects.select_for_update().get(pk=AlertRound.ONLY)
+        row.right_silences[str(account.pk)] = found.last.isoformat()
+        row.save(update_fields=["right_silences"])
     return True
 
 

@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 
+from integrations.sentences import Said
+
 
 class NotSent(Exception):
-    """A message was not taken; `code` names why, the text says it."""
+    """A message was not taken; `code` names why, `sentence` says it."""
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+        self.sentence = sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What came back: in words for the person who asked for a test."""
 
-    sentence: str
+    sentence: Said

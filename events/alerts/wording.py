@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.urls import reverse
-from django.utils import timezone
 
 from events.alerts.problems import KINDS, Code, Problem
 from events.alerts.sentences import sentence
 from events.models import Alert
+from integrations.sentences import FULL, Said, joined, on, read, say, say_count
 
 PAGE = "admin:alerts"
 
@@ -18,38 +18,49 @@ PAGE = "admin:alerts"
 class Text:
     """What a message says."""
 
-    subject: str
-    body: str
+    subject: Said
+    body: Said
 
 
 def began(problem: Problem) -> Text:
     """That a problem has begun, or has become worse."""
     where = settings.PUBLIC_URL + problem.address
-    return Text(f"Admit: {problem.kind.title}", f"{sentence(problem)}\n\n{where}\n")
+    subject = say("Admit: {problem}", problem=problem.kind.title)
+    return Text(subject, _paragraphs(sentence(problem), where))
 
 
 def over(alert: Alert) -> Text:
     """That it is over."""
     title = KINDS[Code(alert.code)].title
-    began_at = f"{timezone.localtime(alert.began_at):%-d %b %H:%M %Z}"
-    return Text(
-        f"Admit: over: {title}",
-        f"This is over: {title.lower()}{_about(alert)}. It began {began_at}.\n",
-    )
+    began_at = on(alert.began_at, FULL)
+    about = _about(alert)
+    if about:
+        text = say(
+            "This is over: “{problem}” ({about}). It began {moment}.",
+            problem=title,
+            about=about,
+            moment=began_at,
+        )
+    else:
+        text = say("This is over: “{problem}”. It began {moment}.", problem=title, moment=began_at)
+    return Text(say("Admit: over: {problem}", problem=title), _paragraphs(text))
 
 
 def digest(alerts: Sequence[Alert]) -> Text:
     """What is still wrong."""
-    number = "1 thing is" if len(alerts) == 1 else f"{len(alerts)} things are"
-    lines = "\n".join(f"- {sentence(problem_of(alert))}" for alert in alerts)
-    where = settings.PUBLIC_URL + reverse(PAGE)
-    return Text(f"Admit: {number} still wrong", f"{lines}\n\n{where}\n")
+    subject = say_count(
+        len(alerts),
+        "Admit: 1 thing is still wrong",
+        "Admit: {number} things are still wrong",
+    )
+    lines = joined((joined(["-", sentence(problem_of(alert))]) for alert in alerts), by="\n")
+    return Text(subject, _paragraphs(lines, _page()))
 
 
 def test() -> Text:
     """A message that says nothing but that messages arrive."""
-    where = settings.PUBLIC_URL + reverse(PAGE)
-    return Text("Admit: a test", f"This is a test. Alerts arrive here.\n\n{where}\n")
+    text = say("This is a test. Alerts arrive here.")
+    return Text(say("Admit: a test"), _paragraphs(text, _page()))
 
 
 def problem_of(alert: Alert) -> Problem:
@@ -64,6 +75,13 @@ def problem_of(alert: Alert) -> Problem:
     )
 
 
-def _about(alert: Alert) -> str:
-    name = alert.facts.get("name") or alert.facts.get("what")
-    return f" ({name})" if name else ""
+def _page() -> str:
+    return settings.PUBLIC_URL + reverse(PAGE)
+
+
+def _paragraphs(*texts: str) -> Said:
+    return joined([joined(texts, by="\n\n"), "\n"], by="")
+
+
+def _about(alert: Alert) -> Said:
+    return read(alert.facts.get("name") or alert.facts.get("what") or "")

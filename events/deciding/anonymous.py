@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from events.access.erasures import SaleIds
 from events.models import Delivery
@@ -10,8 +11,9 @@ from integrations.redaction import ERASED
 from integrations.samcart.custom_fields import CustomField
 from integrations.samcart.normalize import normalize_email
 from integrations.samcart.parser import SaleEvent
+from integrations.sentences import say
 
-NOTHING_DONE = (
+NOTHING_DONE = _(
     "It belongs to a sale of a person whose data was erased, so nothing was done. If something is "
     "to be done, do it in Thinkific."
 )
@@ -44,7 +46,7 @@ def without(sale: SaleEvent, gone: set[str]) -> SaleEvent:
         sale,
         email="",
         email_as_sent="",
-        email_problem=NOTHING_DONE,
+        email_problem=say(NOTHING_DONE),
         first_name="",
         last_name="",
         customer_id="",

@@ -20,6 +20,7 @@ from integrations.audit import Act
 from integrations.models import Customer, Product
 from integrations.samcart.normalize import NO_EMAIL, examine_email, strip_invisible
 from integrations.samcart.parser import SaleEvent
+from integrations.sentences import say
 from rules import engine
 from rules.triggers import Trigger
 
@@ -86,7 +87,7 @@ def line_of(event: EventLog, book: RuleBook) -> LineItem:
         event.order_id,
         event.subscription_id,
         email=customer.email if customer else "",
-        problem="" if customer else NO_EMAIL,
+        problem="" if customer else say(NO_EMAIL),
     )
     return _line(sale, book)
 
@@ -133,6 +134,9 @@ def _refuse_known(order: Order) -> None:
     )
     if known.exists():
         raise ValueError(
-            f"Order {order.order_id} with this product is in the log already. Find it there: if "
-            "something is missing, run its rules again."
+            say(
+                "Order {order} with this product is in the log already. Find it there: if "
+                "something is missing, run its rules again.",
+                order=order.order_id,
+            )
         )

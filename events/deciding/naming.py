@@ -13,6 +13,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.models import Marketplace
 from integrations.samcart.parser import normalize_type
+from integrations.sentences import joined, say, say_count
 from rules.models import MEANINGS, NOTHING, NamedType
 from rules.triggers import Trigger, from_type
 
@@ -37,16 +38,21 @@ def name_type(marketplace: Marketplace, raw_type: str, trigger: str) -> int:
     """
     word = _word(raw_type)
     if trigger not in dict(MEANINGS):
-        raise ValueError("Choose the trigger that this type means.")
+        raise ValueError(say("Choose the trigger that this type means."))
     with transaction.atomic():
         named, is_new = NamedType.objects.get_or_create(
             marketplace=marketplace, type=word, defaults={"trigger": trigger}
         )
         if named.trigger != trigger:
             if named.is_nothing:
-                raise ValueError(f"You said that “{word}” means nothing. Delete that first.")
-            label = Trigger(named.trigger).label
-            raise ValueError(f"“{word}” is named {label} already. Delete that name first.")
+                means = say("You said that “{type}” means nothing. Delete that first.", type=word)
+            else:
+                means = say(
+                    "“{type}” is named {trigger} already. Delete that name first.",
+                    type=word,
+                    trigger=Trigger(named.trigger).label,
+                )
+            raise ValueError(means)
         if is_new:
             audit.record_added(Act.TYPE_NAMED, [named])
         found = inbox.reread(marketplace.pk, word)
@@ -70,12 +76,20 @@ def forget(named: NamedType) -> None:
 def read_again_sentence(raw_type: str, trigger: str, found: int) -> str:
     """What naming a type did, for the person who named it."""
     if trigger == NOTHING:
-        return f"“{raw_type.strip()}” means nothing to Admit, and you are not asked about it again."
-    what = f"“{raw_type.strip()}” now means {Trigger(trigger).label}."
-    if not found:
-        return f"{what} No event waited for this name; the next one will be understood."
-    events = "1 event that waited is" if found == 1 else f"{found} events that waited are"
-    return f"{what} {events} read again: see the log."
+        return say(
+            "“{type}” means nothing to Admit, and you are not asked about it again.",
+            type=raw_type.strip(),
+        )
+    label = Trigger(trigger).label
+    what = say("“{type}” now means {trigger}.", type=raw_type.strip(), trigger=label)
+    then = say("No event waited for this name; the next one will be understood.")
+    if found:
+        then = say_count(
+            found,
+            "1 event that waited is read again: see the log.",
+            "{number} events that waited are read again: see the log.",
+        )
+    return joined([what, then])
 
 
 def unnamed(marketplace: Marketplace) -> list[Unnamed]:
@@ -94,14 +108,14 @@ def _word(raw_type: str) -> str:
     """The form in which types are compared. Raises ValueError with a sentence."""
     word = normalize_type(raw_type)
     if not any(sign.isalnum() for sign in word):
-        raise ValueError("A type has letters or digits. Copy it from an event in the log.")
+        raise ValueError(say("A type has letters or digits. Copy it from an event in the log."))
     if len(word) > LONGEST_TYPE:
-        raise ValueError(f"A type has at most {LONGEST_TYPE} characters.")
+        raise ValueError(say("A type has at most {longest} characters.", longest=LONGEST_TYPE))
     if not word.isprintable():
-        raise ValueError("This type has invisible characters. Copy it from the log.")
+        raise ValueError(say("This type has invisible characters. Copy it from the log."))
     known = from_type(word)
     if known is not None:
-        raise ValueError(f"Admit knows this type: it is {known.label}.")
+        raise ValueError(say("Admit knows this type: it is {trigger}.", trigger=known.label))
     return word
 
 

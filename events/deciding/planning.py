@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 from events.access.decisions import Decisions
 from events.access.whose import STUDENT_EMAIL, BadStudentEmail
@@ -13,12 +14,13 @@ from events.models import EventLog, RuleRun
 from integrations.models import Customer, Integration
 from integrations.samcart.normalize import MAX_EMAIL_LENGTH
 from integrations.samcart.parser import SaleEvent
+from integrations.sentences import joined, say
 from rules.models import Rule
 from rules.triggers import Trigger
 
 PAID = {"", "charged", "fulfilled"}
 REFUNDS = {Trigger.PRODUCT_REFUNDED, Trigger.PRODUCT_PARTIALLY_REFUNDED}
-WITHDRAWN = "It was sent to a withdrawn address."
+WITHDRAWN = _("It was sent to a withdrawn address.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +87,25 @@ def _student(event: EventLog, site: Integration, decisions: Decisions) -> Whom:
     try:
         return Whom(decisions.student(event, site))
     except BadStudentEmail as error:
-        return Whom(None, str(error), error.entered)
+        return Whom(None, error.message, error.entered)
 
 
 def must_be_held(event: EventLog, line_status: str) -> str:
     """Why a person must release the event's runs first, "" when they may go."""
     status = line_status.casefold()
     if event.withdrawn:
-        return f"{WITHDRAWN} Release it if you know the sender."
+        return joined([WITHDRAWN, say("Release it if you know the sender.")])
     if event.trigger == Trigger.PRODUCT_PURCHASED and status not in PAID:
-        return (
-            f"SamCart reports this line as {line_status}, not as Charged. "
-            "Release it if the customer has paid."
+        return say(
+            "SamCart reports this line as {status}, not as Charged. "
+            "Release it if the customer has paid.",
+            status=line_status,
         )
     if event.trigger in REFUNDS and status in PAID - {""}:
         # A body that repeats all lines of the order has the state of each.
-        return (
-            f"SamCart sent a refund, and reports this line as {line_status}: it may be paid for as "
-            "before. Release it if this line was refunded."
+        return say(
+            "SamCart sent a refund, and reports this line as {status}: it may be paid for as "
+            "before. Release it if this line was refunded.",
+            status=line_status,
         )
     return ""

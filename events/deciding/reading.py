@@ -15,6 +15,7 @@ from events.receiving import canary
 from integrations.models import Marketplace
 from integrations.samcart.parser import SaleEvent, Unreadable, normalize_type
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import write
 from integrations.sources import READERS
 from rules import engine
 from rules.models import NOTHING, NamedType, Rule
@@ -29,7 +30,7 @@ class RuleBook:
         self.rules = Rule.objects.for_deciding(marketplace.pk)
         named = NamedType.objects.filter(marketplace=marketplace)
         self.names = dict(named.values_list("type", "trigger"))
-        self.sentences = {str(rule.pk): rule.sentence() for rule in self.rules}
+        self.sentences = {str(rule.pk): write(rule.sentence()) for rule in self.rules}
         text = json.dumps(self.sentences, sort_keys=True)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
 

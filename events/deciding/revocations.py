@@ -5,15 +5,26 @@ from collections.abc import Iterable
 
 from django.db.models import Value
 from django.db.models.functions import Coalesce
-from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from events.models import EventLog
+from integrations.sentences import DAY, Said, Text, on, say
 from rules.triggers import Trigger
 
-ENDING = {
-    Trigger.PRODUCT_REFUNDED: "refunded",
-    Trigger.SUBSCRIPTION_CANCELED: "canceled",
-    Trigger.SUBSCRIPTION_DELINQUENT: "canceled for failed payments",
+# How one of an order is said, and how one of an event without an order.
+ENDING: dict[str, tuple[Text, Text]] = {
+    Trigger.PRODUCT_REFUNDED: (
+        _("order {order} was refunded on {day}"),
+        _("it was refunded on {day}"),
+    ),
+    Trigger.SUBSCRIPTION_CANCELED: (
+        _("order {order} was canceled on {day}"),
+        _("it was canceled on {day}"),
+    ),
+    Trigger.SUBSCRIPTION_DELINQUENT: (
+        _("order {order} was canceled for failed payments on {day}"),
+        _("it was canceled for failed payments on {day}"),
+    ),
 }
 GIVING_BACK = {
     Trigger.PRODUCT_PURCHASED,
@@ -44,11 +55,11 @@ def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
     return {pk: ending for pk, ending in found.items() if ending is not None}
 
 
-def sentence(event: EventLog) -> str:
+def sentence(event: EventLog) -> Said:
     """ "order 1183 was refunded on 3 May" for an event that ended something."""
-    day = timezone.localtime(event.received_at)
-    what = f"order {event.order_id}" if event.order_id else "it"
-    return f"{what} was {ENDING[Trigger(str(event.trigger))]} on {day.day} {day:%b}"
+    of_order, without = ENDING[str(event.trigger)]
+    text = of_order if event.order_id else without
+    return say(text, order=event.order_id, day=on(event.received_at, DAY))
 
 
 def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:

@@ -12,6 +12,7 @@ from events.deciding.planning import WITHDRAWN, plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Canary, Delivery, EventLog, RuleRun
 from integrations.samcart.parser import SaleEvent
+from integrations.sentences import Said, joined, say
 from rules.engine import Reason
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,11 @@ def set_aside(delivery: Delivery, error: Exception) -> None:
     _explain(
         event,
         Status.FAILED,
-        f"Admit itself failed on this event ({kind}); nothing was done. "
-        "It is kept: call your technician, who can have it read again after an update.",
+        say(
+            "Admit itself failed on this event ({kind}); nothing was done. "
+            "It is kept: call your technician, who can have it read again after an update.",
+            kind=kind,
+        ),
     )
     event.save()
 
@@ -102,8 +106,8 @@ def _new(delivery: Delivery, line: int) -> EventLog:
 
 def _explain(event: EventLog, status: EventLog.Status, reason: str) -> None:
     event.status = status
-    if event.withdrawn and not reason.startswith(WITHDRAWN):
-        reason = f"{WITHDRAWN} {reason}".strip()
+    if event.withdrawn and not reason.startswith(str(WITHDRAWN)):
+        reason = joined([WITHDRAWN, reason])
     event.reason = reason
 
 
@@ -123,22 +127,12 @@ def store_line(
         event.rule_texts = batch.rule_texts(book)
         runs = _plan_for_others(event, line, batch, passed_on)
     elif line.is_nothing:
-        _explain(
-            event,
-            Status.SKIPPED,
-            f'SamCart calls this "{line.sale.type}". A person said that this means nothing to '
-            "Admit, so nothing is done.",
-        )
+        _explain(event, Status.SKIPPED, _nothing(line.sale))
     elif event.trigger is None:
         assert event.delivery is not None
         _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))
     elif first is not None:
-        _explain(
-            event,
-            Status.REPEAT,
-            f"The same as what was received at {first.received_at:%H:%M:%S} UTC; "
-            "nothing was done again.",
-        )
+        _explain(event, Status.REPEAT, _same_as(first))
     else:
         event.rule_texts = batch.rule_texts(book)
         runs = _plan_runs(event, line, batch, passed_on)
@@ -190,7 +184,7 @@ def _plan_for_others(
     runs = _plan_runs(event, line, batch, passed_on) if event.trigger else []
     runs = [run for run in runs if run.customer is not None]
     if not runs:
-        _explain(event, Status.SKIPPED, anonymous.NOTHING_DONE)
+        _explain(event, Status.SKIPPED, say(anonymous.NOTHING_DONE))
         event.order_id = event.subscription_id = event.transaction_id = ""
     event.gave_nothing = False
     return runs
@@ -199,21 +193,38 @@ def _plan_for_others(
 def _reason(whys: set[Reason]) -> str:
     """Why no rule ran."""
     if Reason.OTHER_LINE in whys:
-        return "What SamCart sent is passed on once, with another line of the same delivery."
+        return say("What SamCart sent is passed on once, with another line of the same delivery.")
     if Reason.OFF in whys:
-        return "What fits this event is turned off, so nothing was sent."
-    return "No rule matched this event, so nothing was sent."
+        return say("What fits this event is turned off, so nothing was sent.")
+    return say("No rule matched this event, so nothing was sent.")
+
+
+def _nothing(sale: SaleEvent) -> Said:
+    return say(
+        'SamCart calls this "{type}". A person said that this means nothing to Admit, so nothing '
+        "is done.",
+        type=sale.type,
+    )
+
+
+def _same_as(first: Delivery) -> Said:
+    return say(
+        "The same as what was received at {time} UTC; nothing was done again.",
+        time=f"{first.received_at:%H:%M:%S}",
+    )
 
 
 def _unknown(delivery: Delivery, sale: SaleEvent) -> str:
     if delivery.address_trigger:
-        return (
-            f'The address ends in "{delivery.address_trigger}", which is no trigger. '
-            "Correct the address in SamCart; this event is kept."
+        return say(
+            'The address ends in "{end}", which is no trigger. '
+            "Correct the address in SamCart; this event is kept.",
+            end=delivery.address_trigger,
         )
     if not sale.type:
-        return "SamCart did not say what happened. Give this trigger an address of its own."
-    return (
-        f'SamCart calls this "{sale.type}", which Admit does not know. '
-        "Say once which trigger it is, and it is read again."
+        return say("SamCart did not say what happened. Give this trigger an address of its own.")
+    return say(
+        'SamCart calls this "{type}", which Admit does not know. '
+        "Say once which trigger it is, and it is read again.",
+        type=sale.type,
     )

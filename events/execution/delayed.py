@@ -13,6 +13,7 @@ from events.models.event_status import refresh_event
 from events.models.runs import DELAYED, RuleRunQuerySet
 from integrations import audit
 from integrations.audit import Act
+from integrations.sentences import say
 
 log = logging.getLogger(__name__)
 AT_ONCE = 100
@@ -48,7 +49,7 @@ def _decide(pk: int) -> None:
             run.next_attempt_at = timezone.now()
             if again := pending.paid_again(run.event):
                 run.status, run.code = RuleRun.Status.SKIPPED, PAID_AGAIN
-                run.message = f"Nothing was ended: {again} came before its day."
+                run.message = say("Nothing was ended: {again} came before its day.", again=again)
                 run.finished_at, run.next_attempt_at = timezone.now(), None
             else:
                 decisions.decide_alone(run)
@@ -60,7 +61,9 @@ def _set_aside(pk: int, kind: str) -> None:
     with transaction.atomic():
         for run in waiting().filter(pk=pk):
             run.status, run.code = RuleRun.Status.FAILED, "broken"
-            run.message = f"Admit itself failed ({kind}). Call your technician, then retry."
+            run.message = say(
+                "Admit itself failed ({kind}). Call your technician, then retry.", kind=kind
+            )
             run.finished_at, run.next_attempt_at = timezone.now(), None
             run.save(update_fields=["status", "code", "message", "finished_at", "next_attempt_at"])
             refresh_event(run.event_id)

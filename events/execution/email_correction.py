@@ -17,6 +17,7 @@ from integrations.audit import Act
 from integrations.models import Customer
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.samcart.parser import SaleEvent
+from integrations.sentences import joined, say
 
 Status = RuleRun.Status
 
@@ -43,7 +44,7 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
     """
     email, problem = examine_email(text)
     if problem:
-        raise ValueError(problem if text.strip() else "Enter the e-mail address.")
+        raise ValueError(problem if text.strip() else say("Enter the e-mail address."))
     history.check()
     sale = _sale(event)
     held = must_be_held(event, sale.line_status if sale else "")
@@ -52,16 +53,18 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         found = list(RuleRun.objects.without_email().filter(event=event).select_for_update())
         if not found:
-            raise ValueError("This event needs no e-mail address any more. Reload the page.")
+            needs_none = say("This event needs no e-mail address any more. Reload the page.")
+            raise ValueError(needs_none)
         pays = event.customer is None and any(run.code != STUDENT_EMAIL for run in found)
         names = sale if pays else None
         customer = _customer(event, names, email=email, as_sent=strip_invisible(text))
         came = _came(event, sale) if pays else _withdrawn(event, found[0].message)
         event.customer = customer if pays else event.customer
-        event.reason = f"{came} {by} gave {customer.readable_email} instead."
+        given = {"person": by, "email": customer.readable_email}
+        event.reason = joined([came, say("{person} gave {email} instead.", **given)])
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
-        message = held or f"Queued for {customer.readable_email}, which {by} gave."
+        message = held or say("Queued for {email}, which {person} gave.", **given)
         queued = [_go_on(run, customer, message, held) for run in found]
         refresh_event(event.pk)
         audit.record(Act.EMAIL_CORRECTED, event, after={"email": customer.readable_email})
@@ -84,12 +87,13 @@ def _go_on(run: RuleRun, customer: Customer, message: str, held: str) -> bool:
 def _came(event: EventLog, sale: SaleEvent | None) -> str:
     """Which address SamCart sent, and why it cannot be used."""
     problem = sale.email_problem if sale else examine_email(event.email_as_sent)[1]
-    sent = f'SamCart sent "{event.email_as_sent}".' if event.email_as_sent else ""
-    return _withdrawn(event, " ".join(filter(None, [sent, problem])))
+    as_sent = event.email_as_sent
+    sent = say('SamCart sent "{email}".', email=as_sent) if as_sent else ""
+    return _withdrawn(event, joined([sent, problem]))
 
 
 def _withdrawn(event: EventLog, came: str) -> str:
-    return f"{WITHDRAWN} {came}" if event.withdrawn else came
+    return joined([WITHDRAWN, came]) if event.withdrawn else came
 
 
 def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:

@@ -13,6 +13,7 @@ from events.models.event_status import refresh_event
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import Destination
+from integrations.sentences import say
 from rules import actions, changing
 from rules.actions.enrollments import GONE
 from rules.models import Rule
@@ -35,9 +36,11 @@ def mark(destination: Destination, *, by: str) -> tuple[int, int]:
         if Destination.objects.filter(pk=destination.pk, gone_at=None).update(gone_at=Now()):
             audit.record(Act.COURSE_GONE, destination)
         rules = changing.switch(rules_giving(destination), on=False)
-    message = (
-        f"{destination} was marked as gone from Thinkific by {by}, so nobody is enrolled in it. "
-        "Choose another course for its rules, and retry what failed."
+    message = say(
+        "{course} was marked as gone from Thinkific by {person}, so nobody is enrolled in it. "
+        "Choose another course for its rules, and retry what failed.",
+        course=destination,
+        person=by,
     )
     runs = 0
     for pk, event in list(open_runs(destination).values_list("pk", "event")):

@@ -21,6 +21,7 @@ from events.models import RuleRun
 from integrations import app_registry, rate_limit
 from integrations.errors import OutOfTime
 from integrations.models import Integration
+from integrations.sentences import say
 from integrations.thinkific.site_check import Ask
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Loop:
         for each in [each for each in self.here if not (each.is_over or each.under_way)]:
             slot_at = self._slots_at.get(each.site, 0.0)
             if now >= self.call_until:
-                each.fail(OutOfTime("The worker's time was up before the next call."))
+                each.fail(OutOfTime(say("The worker's time was up before the next call.")))
             elif each.wants_slot and slot_at > self.call_until:
                 each.fail(rate_limit.NoSlot(slot_at - now))
 

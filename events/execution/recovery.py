@@ -5,13 +5,23 @@ import logging
 from django.db import transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from events.models import RuleRun
 from events.models.event_status import refresh_event
+from integrations.sentences import SentenceField, Text, say, say_count
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
 CRASHES_ALLOWED = 3
+_SITE_DELETED = _(
+    "The integration was deleted before this could be carried out. "
+    "Do it by hand if it is still wanted."
+)
+_CUSTOMER_DELETED = _(
+    "The customer was deleted before this could be carried out. "
+    "Do it by hand if it is still wanted."
+)
 
 
 def revive() -> int:
@@ -29,23 +39,25 @@ def revive() -> int:
     orphans = RuleRun.objects.orphaned().values_list("pk", "event", "integration")
     for pk, event, integration in list(orphans):
         with transaction.atomic():
-            _give_up(pk, "integration" if integration is None else "customer")
+            _give_up(pk, _SITE_DELETED if integration is None else _CUSTOMER_DELETED)
             refresh_event(event)
     return len(lapsed)
 
 
 def _give_back(lapsed: QuerySet[RuleRun]) -> None:
-    too_often = (
-        f"Admit stopped {CRASHES_ALLOWED} times while it carried this out. "
-        "Call your technician, then retry."
+    too_often = say_count(
+        CRASHES_ALLOWED,
+        "Admit stopped once while it carried this out. Call your technician, then retry.",
+        "Admit stopped {number} times while it carried this out. Call your technician, then retry.",
     )
+    once_more = say("Admit stopped while it carried this out; it goes on by itself.")
     last = {"crashes__gte": CRASHES_ALLOWED - 1}
     lapsed.update(
         status=Case(When(**last, then=Value(Status.FAILED)), default=Value(Status.WAITING)),
         code="worker_stopped",
         message=Case(
-            When(**last, then=Value(too_often)),
-            default=Value("Admit stopped while it carried this out; it goes on by itself."),
+            When(**last, then=Value(too_often, output_field=SentenceField())),
+            default=Value(once_more, output_field=SentenceField()),
         ),
         finished_at=Case(When(**last, then=Now()), default=None),
         crashes=F("crashes") + 1,
@@ -55,12 +67,11 @@ def _give_back(lapsed: QuerySet[RuleRun]) -> None:
     )
 
 
-def _give_up(pk: int, what: str) -> None:
+def _give_up(pk: int, why: Text) -> None:
     RuleRun.objects.orphaned().filter(pk=pk).update(
         status=Status.FAILED,
         finished_at=Now(),
         next_attempt_at=None,
         code="deleted",
-        message=f"The {what} was deleted before this could be carried out. "
-        "Do it by hand if it is still wanted.",
+        message=say(why),
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from events.access import history, lock
 from events.access.decisions import Decisions
@@ -20,14 +21,15 @@ from events.models.event_status import refresh_event
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
+from integrations.sentences import Text, joined, say, say_count
 from rules.engine import Reason
 
 Status = EventLog.Status
-NOTHING_NEW = "no rule fits it that has not run yet"
-CANNOT: dict[str, str] = {
-    Status.REPEAT: "it repeats an event that was decided already",
-    Status.UNKNOWN_TYPE: "its type has not been named yet",
-    Status.UNREADABLE: "it cannot be read",
+NOTHING_NEW = _("no rule fits it that has not run yet")
+CANNOT: dict[str, Text] = {
+    Status.REPEAT: _("it repeats an event that was decided already"),
+    Status.UNKNOWN_TYPE: _("its type has not been named yet"),
+    Status.UNREADABLE: _("it cannot be read"),
 }
 
 
@@ -40,12 +42,17 @@ class Rerun:
 
     def sentence(self) -> str:
         """ "2 actions queued, 1 event left out: order 1183 was refunded on 3 May." """
-        actions = f"{self.queued} action{'' if self.queued == 1 else 's'} queued"
+        actions = say_count(self.queued, "1 action queued", "{number} actions queued")
         others = [
-            f"{number} event{'' if number == 1 else 's'} left out: {reason}"
+            say_count(
+                number,
+                "1 event left out: {reason}",
+                "{number} events left out: {reason}",
+                reason=reason,
+            )
             for reason, number in self.left.items()
         ]
-        return ", ".join([actions, *others]) + "."
+        return joined([joined([actions, *others], by=", "), "."], by="")
 
 
 def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
@@ -64,7 +71,7 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
         made = 0 if reason else _decide_again(event, books, batch)
         queued += made
         if not made:
-            left[reason or NOTHING_NEW] += 1
+            left[reason or str(NOTHING_NEW)] += 1
     if queued:
         with transaction.atomic():
             wake.wake()
@@ -76,7 +83,7 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     taken_back = revocations.ended_since(events)
     found = {}
     if history.unread():
-        return {event.pk: history.WAIT for event in events}
+        return {event.pk: str(history.WAIT) for event in events}
     for event in events:
         reason = why_never(event) or payload_removed(event.delivery)
         if not reason and event.pk in taken_back:
@@ -89,16 +96,19 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
 def why_never(event: EventLog) -> str:
     """Why no rule decides on such an event, "" where rules do."""
     if event.by_hand and not event.trigger:
-        return "a person did this by hand, not a rule"
-    return CANNOT.get(event.status, "")
+        return say("a person did this by hand, not a rule")
+    return str(CANNOT.get(event.status, ""))
 
 
 def payload_removed(delivery: Delivery | None) -> str:
     """ "what SamCart sent was removed after 180 days", "" while it is there, and of no delivery."""
     if delivery is None or delivery.body_removed_at is None:
         return ""
-    days = (delivery.body_removed_at - delivery.received_at).days
-    return f"what SamCart sent was removed after {days} day{'' if days == 1 else 's'}"
+    return say_count(
+        (delivery.body_removed_at - delivery.received_at).days,
+        "what SamCart sent was removed after 1 day",
+        "what SamCart sent was removed after {number} days",
+    )
 
 
 def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | None) -> int:

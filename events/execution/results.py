@@ -25,6 +25,7 @@ from integrations.errors import (
     Retry,
 )
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import Said, Text, joined, say, say_count
 from integrations.thinkific.site_check import reject_key
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
         case Refused():
             return Result(Status.FAILED, error.code, error.message)
         case KeyRejected() | LimitReached():
-            return _pause(error.code, f"{error.message} {error.goes_on}".strip())
+            return _pause(error.code, joined([error.message, error.goes_on]))
         case SecretUnreadable():
             assert run.integration is not None
             reject_key(run.integration, error.message)
@@ -70,22 +71,37 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
             assert run.integration is not None
             return _pause("site_paused", wait_reasons.at_closed_site(run.integration, error.why))
         case OutOfTime() | rate_limit.NoSlot() if calls >= MANY_CALLS:
-            return _retry(
-                run, "too_many_calls", f"It was not done after {calls} calls to {_outside(run)}."
-            )
+            return _retry(run, "too_many_calls", _too_many_calls(run, calls))
         case OutOfTime() if answer_seconds >= settings.TASK_SECONDS / 2:
-            message = f"It is answered too slowly: {calls} calls to {_outside(run)} took too long."
-            return _retry(run, "too_slow", message)
+            return _retry(run, "too_slow", _too_slow(run, calls))
         case OutOfTime():
-            return _pause(error.code, f"{error.message} {error.goes_on}")
+            return _pause(error.code, joined([error.message, error.goes_on]))
         case rate_limit.NoSlot():
-            message = f"Waits for its turn: only so many calls a minute go to {_outside(run)}."
+            message = say(
+                "Waits for its turn: only so many calls a minute go to {outside}.",
+                outside=_outside(run),
+            )
             return _pause("no_slot", message, again_in=error.seconds)
         case Retry():
             at_least = error.seconds or 0.0
             return _retry(run, error.code, error.message, goes_on=error.goes_on, at_least=at_least)
         case _:
             return _broke(run, error)
+
+
+def _too_many_calls(run: RuleRun, calls: int) -> Said:
+    return say(
+        "It was not done after {calls} calls to {outside}.", calls=calls, outside=_outside(run)
+    )
+
+
+def _too_slow(run: RuleRun, calls: int) -> Said:
+    return say_count(
+        calls,
+        "It is answered too slowly: 1 call to {outside} took too long.",
+        "It is answered too slowly: {number} calls to {outside} took too long.",
+        outside=_outside(run),
+    )
 
 
 def hold(runs: Iterable[RuleRun]) -> set[tuple[int, UUID | None]]:
@@ -142,12 +158,16 @@ def _broke(run: RuleRun, error: Exception) -> Result:
     return _retry(
         run,
         "broken",
-        f"Admit itself failed ({type(error).__name__}), not {_outside(run)}.",
-        then="Call your technician, then retry.",
+        say(
+            "Admit itself failed ({kind}), not {outside}.",
+            kind=type(error).__name__,
+            outside=_outside(run),
+        ),
+        then=say("Call your technician, then retry."),
     )
 
 
-def _outside(run: RuleRun) -> str:
+def _outside(run: RuleRun) -> Text:
     """How sentences name what the run calls."""
     return app_registry.APPS[run.spec.app].outside
 
@@ -161,20 +181,25 @@ def _retry(
     code: str,
     message: str,
     *,
-    goes_on: str = TRIES_AGAIN,
+    goes_on: str = "",
     at_least: float = 0.0,
     then: str = "",
 ) -> Result:
     """Try again after the schedule's delay, or after `at_least` seconds; fail when it is over.
 
-    `goes_on` is told as long as it is true, `then` once the schedule is over.
+    `goes_on` is told as long as it is true, `then` once the schedule is over; "" is as usual.
     """
     delays = settings.RETRY_DELAYS
     if run.attempts < len(delays):
         # A tenth more or less, so that what failed together does not come back together.
         delay = delays[run.attempts] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
         again_in = max(delay, at_least)
-        return Result(Status.WAITING, code, f"{message} {goes_on}", again_in=again_in)
-    times = "once" if run.attempts == 1 else f"{run.attempts} times"
-    then = then or f"Retry when {_outside(run)} works again."
-    return Result(Status.FAILED, code, f"{message} Admit tried {times} and has given up. {then}")
+        message = joined([message, goes_on or say(TRIES_AGAIN)])
+        return Result(Status.WAITING, code, message, again_in=again_in)
+    given_up = say_count(
+        run.attempts,
+        "Admit tried once and has given up.",
+        "Admit tried {number} times and has given up.",
+    )
+    then = then or say("Retry when {outside} works again.", outside=_outside(run))
+    return Result(Status.FAILED, code, joined([message, given_up, then]))

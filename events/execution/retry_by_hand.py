@@ -5,9 +5,9 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import F, Value
-from django.db.models.functions import Concat, Now
+from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from events.access import decisions, history
 from events.access.lock import lock
@@ -18,9 +18,10 @@ from events.models.event_status import refresh_event
 from events.models.runs import DISMISSED
 from integrations import audit
 from integrations.audit import Act
+from integrations.sentences import joined, say, say_count
 
 Status = RuleRun.Status
-NO_EMAIL = "its e-mail address cannot be used: open the event and give the right e-mail"
+NO_EMAIL = _("its e-mail address cannot be used: open the event and give the right e-mail")
 
 
 def retry(
@@ -41,7 +42,7 @@ def retry(
 def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
     """Why each of these runs, by pk, cannot be queued again, "" where it can."""
     taken_back = {} if anyway else _taken_back(runs)
-    wait = history.WAIT if history.unread() else ""
+    wait = str(history.WAIT) if history.unread() else ""
     lost = _lost(runs)
     return {
         run.pk: wait or _why_not(run, lost, anyway=anyway) or taken_back.get(run.pk, "")
@@ -58,7 +59,7 @@ def give_again(
     Returns what `retry` returns.
     """
     runs = list(runs)
-    wait = history.WAIT if history.unread() else ""
+    wait = str(history.WAIT) if history.unread() else ""
     why_not = {run.pk: wait or why_not_given_again(run) for run in runs}
     return _queue_all(runs, why_not, anyway=False, act=Act.REPAIR_APPROVED, batch=batch)
 
@@ -66,9 +67,9 @@ def give_again(
 def why_not_given_again(run: RuleRun) -> str:
     """Why this run cannot give once more what it gave, "" when it can."""
     if run.status == Status.HELD:
-        return "it waits for you: release it if it is right"
+        return say("it waits for you: release it if it is right")
     if run.grant is None or not run.grant.is_active:
-        return "this access is not due any more"
+        return say("this access is not due any more")
     return "" if run.status == Status.DONE else why_not(run)
 
 
@@ -86,7 +87,7 @@ def _queue_all(
     for run in runs:
         reason = reasons[run.pk]
         if not reason and not _queue(run, anyway=anyway, act=act or _act(run)):
-            reason = "it has just changed"
+            reason = say("it has just changed")
         if reason:
             left[reason] = left.get(reason, 0) + 1
         else:
@@ -101,16 +102,16 @@ def run_again(run: RuleRun) -> str:
     if reason := why_not_again(run):
         return reason
     queued = _queue(run, anyway=False, act=Act.RUN_REPEATED)
-    return "" if queued else "it has just changed"
+    return "" if queued else say("it has just changed")
 
 
 def why_not_again(run: RuleRun) -> str:
     """Why this run cannot be carried out once more, "" when it can."""
     if run.status != Status.DONE or not run.spec.passes_on:
-        return "only what was sent to a receiver can be sent again"
+        return say("only what was sent to a receiver can be sent again")
     if run.integration_id is None:
-        return "its integration was deleted"
-    return "" if messages.of(run) else "what SamCart sent is not kept any more"
+        return say("its integration was deleted")
+    return "" if messages.of(run) else say("what SamCart sent is not kept any more")
 
 
 def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
@@ -119,14 +120,17 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
     for run in runs:
         with transaction.atomic():
             lock()
-            open_runs = RuleRun.objects.dismissible().filter(pk=run.pk)
-            dismissed = open_runs.update(
-                status=Status.SKIPPED,
-                code=DISMISSED,
-                message=Concat(Value(f"Dismissed by {by}. Before: "), F("message")),
-                finished_at=Now(),
-                next_attempt_at=None,
-            )
+            open_run = RuleRun.objects.dismissible().filter(pk=run.pk).select_for_update()
+            dismissed = 0
+            for before in open_run.values_list("message", flat=True):
+                message = say("Dismissed by {person}. Before: {before}", person=by, before=before)
+                dismissed = open_run.update(
+                    status=Status.SKIPPED,
+                    code=DISMISSED,
+                    message=message,
+                    finished_at=Now(),
+                    next_attempt_at=None,
+                )
             if dismissed:  # else what it gives may be on its way: somebody retried it meanwhile
                 decisions.waive([run])
                 refresh_event(run.event_id)
@@ -154,8 +158,12 @@ def _taken_back(runs: Sequence[RuleRun]) -> dict[int, str]:
 
 def retried_sentence(queued: int, left: dict[str, int]) -> str:
     """ "2 queued, 1 skipped: it had succeeded." """
-    others = [f"{number} skipped: {reason}" for reason, number in left.items()]
-    return ", ".join([f"{queued} queued", *others]) + "."
+    others = [
+        say_count(number, "1 skipped: {reason}", "{number} skipped: {reason}", reason=reason)
+        for reason, number in left.items()
+    ]
+    queued_ = say_count(queued, "1 queued", "{number} queued")
+    return joined([joined([queued_, *others], by=", "), "."], by="")
 
 
 def _queue(run: RuleRun, *, anyway: bool, act: Act) -> bool:
@@ -165,7 +173,7 @@ def _queue(run: RuleRun, *, anyway: bool, act: Act) -> bool:
         if not same.exists():
             return False
         audit.record(act, run)
-        run.status, run.code, run.message = Status.WAITING, "queued", "Queued again."
+        run.status, run.code, run.message = Status.WAITING, "queued", say("Queued again.")
         run.attempts = run.crashes = 0
         run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
         if instead := _given_instead(run):
@@ -212,13 +220,14 @@ def _lost(runs: Iterable[RuleRun]) -> set[int]:
 
 def _why_not(run: RuleRun, lost: Collection[int], *, anyway: bool) -> str:
     if run.status in {Status.WAITING, Status.RUNNING}:
-        return "goes on by itself"
+        return say("goes on by itself")
     if run.status == Status.DONE and run.pk not in lost:
-        return "it had succeeded"
+        return say("it had succeeded")
     if run.status == Status.SKIPPED and not anyway and run.pk not in lost:
-        return "somebody has dismissed it" if run.code == DISMISSED else "nothing is due by it"
+        dismissed = run.code == DISMISSED
+        return say("somebody has dismissed it") if dismissed else say("nothing is due by it")
     if run.customer_id is None and not run.spec.passes_on:
-        return NO_EMAIL
+        return str(NO_EMAIL)
     if run.integration_id is None:
-        return "its integration was deleted"
+        return say("its integration was deleted")
     return ""

@@ -6,20 +6,22 @@ time.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from events.execution.conversation import Conversation
 from integrations.models import ThinkificUser
+from integrations.sentences import Said, say
 from integrations.thinkific.attempt import Remembered
 
 Found = Mapping[Conversation, int]
 
 
-@dataclass(frozen=True)
 class SameStudent(Exception):
     """Another customer is the same Thinkific user."""
 
-    message: str = "Another customer is the same student in Thinkific, so this begins again."
+    @property
+    def message(self) -> Said:
+        """What it means for the run."""
+        return say("Another customer is the same student in Thinkific, so this begins again.")
 
 
 def found_out(conversations: Iterable[Conversation]) -> dict[Conversation, int]:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from integrations.app_spec import Client
 from integrations.errors import OutOfTime
 from integrations.exchanges import Answer
+from integrations.sentences import say
 
 Who = TypeVar("Who")
 Reply = Answer | Exception
@@ -58,7 +59,7 @@ class Senders(Generic[Who]):
             # A process that stood still may find its run with another one, which has looked
             # already whether this call was made.
             if time.monotonic() > not_after:
-                raise OutOfTime("The worker stood still before the next call.")
+                raise OutOfTime(say("The worker stood still before the next call."))
             reply = client.send(call)
         except Exception as error:
             reply = error

@@ -26,15 +26,15 @@ def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
     for run in waiting:
         keeps = closed[run.integration_id] if run.integration_id else ""
         if not keeps and run.pk not in free:
-            keeps = "Waits until an earlier action for the same customer is done."
-        found[run.pk] = keeps or found[run.pk] or "Waits for its turn."
+            keeps = say("Waits until an earlier action for the same customer is done.")
+        found[run.pk] = keeps or found[run.pk] or say("Waits for its turn.")
     return found
 
 
 def _closed(site: Integration) -> str:
     """What keeps every run of this site, "" when nothing does."""
     if not site.enabled:
-        return f"{site} is turned off; this goes on when it is turned on."
+        return say("{site} is turned off; this goes on when it is turned on.", site=site)
     why, seconds = rate_limit.blocked_for(site.pk)
     return at_closed_site(site, why) if seconds > 0 else ""
 
@@ -49,10 +49,16 @@ def at_closed_site(integration: Integration, why: str) -> str:
             integration=integration,
         )
     if why == CallBudget.Blocked.KEY:
-        return (
-            f"Waits because the {app.secret} of {integration} does not work. "
-            "Edit the integration; then this goes on by itself."
+        return say(
+            "Waits because the {secret} of {site} does not work. "
+            "Edit the integration; then this goes on by itself.",
+            secret=app.secret,
+            site=integration,
         )
     if why == CallBudget.Blocked.AWAY:
-        return f"Waits because {integration} could not be reached. It goes on by itself."
-    return f"Waits because {app.outside} asked for a pause. It goes on by itself."
+        return say(
+            "Waits because {site} could not be reached. It goes on by itself.", site=integration
+        )
+    return say(
+        "Waits because {outside} asked for a pause. It goes on by itself.", outside=app.outside
+    )

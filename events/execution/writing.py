@@ -22,6 +22,7 @@ from integrations.errors import OutOfTime
 from integrations.findings import Finding
 from integrations.models import ApiCall, Intent, SiteAnswer
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import say
 from integrations.thinkific import memory, site_check
 from integrations.thinkific.attempt import FoundOpen, Opened
 from integrations.thinkific.calls import Post
@@ -178,7 +179,7 @@ def _take_slots(
     """Choose those whose call goes out in this turn; those of a paused site go back."""
     if budget is None:
         for each in waiting:
-            each.fail(OutOfTime("The integration was deleted."))
+            each.fail(OutOfTime(say("The integration was deleted.")))
         return
     if budget.blocked:
         blocked = rate_limit.SiteBlocked(budget.blocked, budget.blocked_for)

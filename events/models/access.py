@@ -4,9 +4,11 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from events.models.received import EventLog
 from integrations.models import Customer, Integration, Marketplace, Product, ThinkificUser
+from integrations.sentences import say
 
 OVER = ("ended", "waived")
 
@@ -59,15 +61,15 @@ class Grant(models.Model):
     """
 
     class Source(models.TextChoices):
-        PURCHASE = "purchase", "Purchase"
-        HAND = "hand", "By hand"
-        BEFORE = "before", "From before Admit"
+        PURCHASE = "purchase", _("Purchase")
+        HAND = "hand", _("By hand")
+        BEFORE = "before", _("From before Admit")
 
     class State(models.TextChoices):
-        ACTIVE = "active", "Active"
+        ACTIVE = "active", _("Active")
         # One that was never opened is a mark: it ended before its purchase arrived.
-        ENDED = "ended", "Ended"
-        WAIVED = "waived", "Waived"
+        ENDED = "ended", _("Ended")
+        WAIVED = "waived", _("Waived")
 
     source = models.CharField(max_length=8, choices=Source.choices, default=Source.PURCHASE)
     # The purchase; "" where the sale names no order or no subscription.
@@ -82,13 +84,13 @@ class Grant(models.Model):
     product_name = models.CharField(max_length=255, blank=True)
 
     customer = models.ForeignKey(
-        Customer, models.CASCADE, related_name="grants", db_index=False, verbose_name="student"
+        Customer, models.CASCADE, related_name="grants", db_index=False, verbose_name=_("student")
     )
     integration = models.ForeignKey(
         Integration, models.CASCADE, related_name="grants", db_index=False
     )
     target = models.CharField(max_length=40)  # "course:501", "bundle:7"
-    name = models.CharField("course or bundle", max_length=255)
+    name = models.CharField(_("course or bundle"), max_length=255)
     course_ids = models.JSONField(default=list, blank=True)  # of a bundle, as far as known
 
     state = models.CharField(max_length=6, choices=State.choices)
@@ -155,7 +157,7 @@ class Grant(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} for {self.customer}"
+        return say("{name} for {student}", name=self.name, student=self.customer)
 
     @property
     def is_active(self) -> bool:
@@ -184,7 +186,7 @@ class History(models.Model):
     done_at = models.DateTimeField(null=True)
 
     class Meta:
-        verbose_name_plural = "history"
+        verbose_name_plural = _("history")
         constraints = [models.CheckConstraint(condition=Q(pk=1), name="history_only_one")]
 
     def __str__(self) -> str:

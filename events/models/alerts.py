@@ -4,8 +4,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
-from integrations.sentences import SentenceField
+from integrations.sentences import SentenceField, say
 
 
 class AlertRound(models.Model):
@@ -16,8 +17,8 @@ class AlertRound(models.Model):
     next_at = models.DateTimeField(db_default=Now())
     # The day whose digest was made last, in the time zone of the installation.
     digest_on = models.DateField(null=True)
-    # The owner said that the silence since this sale is right.
-    silence_is_right_since = models.DateTimeField(null=True)
+    # {id of an account: when its last sale came}: the owner said that the silence since is right.
+    right_silences = models.JSONField(default=dict)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(pk=1), name="alert_round_only_one")]
@@ -62,9 +63,9 @@ class AlertChannel(models.Model):
     """
 
     class Kind(models.TextChoices):
-        EMAIL = "email", "E-mail"
+        EMAIL = "email", _("E-mail")
         SLACK = "slack", "Slack"
-        JSON = "json", "Webhook (JSON)"
+        JSON = "json", _("Webhook (JSON)")
 
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="alert_channels"
@@ -74,7 +75,9 @@ class AlertChannel(models.Model):
     sealed_address = models.TextField(blank=True)
     sealed_secret = models.TextField(blank=True)
     codes = models.JSONField(default=list, blank=True)
-    digest = models.BooleanField("a digest in the morning while something is wrong", default=True)
+    digest = models.BooleanField(
+        _("a digest in the morning while something is wrong"), default=True
+    )
     # None: the person has not chosen. Owners are then told, and others are not.
     enabled = models.BooleanField(null=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -87,7 +90,7 @@ class AlertChannel(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} to {self.person}"
+        return say("{kind} to {person}", kind=self.get_kind_display(), person=self.person)
 
     @property
     def on(self) -> bool:
@@ -107,10 +110,10 @@ class AlertMessage(models.Model):
     """One message to one channel; sent at least once, and tried again like everything else."""
 
     class What(models.TextChoices):
-        BEGAN = "began", "It began"
-        OVER = "over", "It is over"
-        DIGEST = "digest", "Digest"
-        TEST = "test", "Test"
+        BEGAN = "began", _("It began")
+        OVER = "over", _("It is over")
+        DIGEST = "digest", _("Digest")
+        TEST = "test", _("Test")
 
     channel = models.ForeignKey(AlertChannel, models.CASCADE, related_name="messages")
     alert = models.ForeignKey(Alert, models.CASCADE, null=True, related_name="messages")

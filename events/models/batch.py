@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from integrations.sentences import SentenceField
 
@@ -19,7 +20,7 @@ class Batch(models.Model):
     left_out = models.JSONField(default=dict)  # {why: how many}
 
     class Meta:
-        verbose_name_plural = "batches"
+        verbose_name_plural = _("batches")
 
     def __str__(self) -> str:
         return self.title

@@ -5,10 +5,12 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from events.models.access import Grant
 from integrations.models import Customer, Integration
-from integrations.sentences import SentenceField
+from integrations.sentences import SentenceField, say
 
 
 class ComparisonQuerySet(models.QuerySet["ComparisonRun"]):
@@ -29,10 +31,10 @@ class ComparisonRun(models.Model):
     """
 
     class Phase(models.TextChoices):
-        LISTING = "listing", "Listing"
-        READING = "reading", "Reading"
-        ASKING = "asking", "Asking"
-        DONE = "done", "Done"
+        LISTING = "listing", _("Listing")
+        READING = "reading", _("Reading")
+        ASKING = "asking", _("Asking")
+        DONE = "done", pgettext_lazy("comparison", "Done")
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="comparisons")
     started_by = models.CharField(max_length=150)
@@ -49,7 +51,7 @@ class ComparisonRun(models.Model):
     page = models.PositiveIntegerField(default=1)
     # By which a page that Thinkific sends twice is known.
     page_digest = models.CharField(max_length=64, blank=True)
-    enrollments = models.PositiveIntegerField("enrollments read", default=0)
+    enrollments = models.PositiveIntegerField(_("enrollments read"), default=0)
     # [course, why] of what could not be compared.
     left_out = models.JSONField(default=list)
 
@@ -72,7 +74,7 @@ class ComparisonRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Comparison of {self.integration}"
+        return say("Comparison of {site}", site=self.integration)
 
     @property
     def has_stopped(self) -> bool:
@@ -91,29 +93,29 @@ class ComparisonFinding(models.Model):
 
     class Kind(models.TextChoices):
         # Not seen in Thinkific yet: nothing is known before its course has been read.
-        UNSEEN = "unseen", "Not seen yet"
-        MISSING = "missing", "Paid without access"
-        UNEXPLAINED = "unexplained", "Access that no purchase explains"
-        ENDS = "ends", "End dates differ"
-        BEFORE = "before", "From before Admit"
+        UNSEEN = "unseen", _("Not seen yet")
+        MISSING = "missing", _("Paid without access")
+        UNEXPLAINED = "unexplained", _("Access that no purchase explains")
+        ENDS = "ends", _("End dates differ")
+        BEFORE = "before", _("From before Admit")
 
     class Shows(models.TextChoices):
         """What Thinkific shows."""
 
         NOTHING = "", ""
-        NO_ACCOUNT = "no_account", "No account with this e-mail"
-        NOT_ENROLLED = "not_enrolled", "Not enrolled"
-        ENDED = "ended", "Access ended"
-        PREVIEW = "preview", "Free preview only"
-        UNTIL = "until", "Access with an end"
-        FULL = "full", "Full access"
+        NO_ACCOUNT = "no_account", _("No account with this e-mail")
+        NOT_ENROLLED = "not_enrolled", _("Not enrolled")
+        ENDED = "ended", _("Access ended")
+        PREVIEW = "preview", _("Free preview only")
+        UNTIL = "until", _("Access with an end")
+        FULL = "full", _("Full access")
 
     comparison = models.ForeignKey(
         ComparisonRun, models.CASCADE, related_name="findings", db_index=False
     )
     kind = models.CharField(max_length=11, choices=Kind.choices)
     course_id = models.BigIntegerField()
-    name = models.CharField("course", max_length=255)
+    name = models.CharField(_("course"), max_length=255)
     customer = models.ForeignKey(Customer, models.CASCADE, null=True, related_name="+")
     # The grant that gives it, or the last one that gave it. A grant is removed without regard to
     # what was found of it.
@@ -121,7 +123,7 @@ class ComparisonFinding(models.Model):
         Grant, models.SET_NULL, null=True, related_name="+", db_constraint=False
     )
     # As Thinkific names the student, where it does.
-    user_id = models.BigIntegerField("Thinkific user ID", null=True)
+    user_id = models.BigIntegerField(_("Thinkific user ID"), null=True)
     email = models.CharField(max_length=320, blank=True)
     shows = models.CharField(max_length=12, choices=Shows.choices, blank=True)
     since = models.DateTimeField(null=True)

@@ -3,9 +3,11 @@
 from django.db import models
 from django.db.models import Q
 
+from integrations.sentences import say
+
 
 class LetterTemplate(models.Model):
-    """The one template; where there is no row, `events.reports.letter.OURS` is used."""
+    """The one template; where there is no row, `events.reports.letter.ours` is used."""
 
     ONLY = 1
 
@@ -15,4 +17,4 @@ class LetterTemplate(models.Model):
         constraints = [models.CheckConstraint(condition=Q(pk=1), name="letter_only_one")]
 
     def __str__(self) -> str:
-        return "The letter to customers"
+        return say("The letter to customers")

@@ -6,10 +6,12 @@ from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from integrations import sealed, search_terms
 from integrations.models import Customer, Marketplace, Product, WebhookSecret
-from integrations.sentences import SentenceField
+from integrations.sentences import SentenceField, read, say
 from rules import actions
 from rules.engine import Reason
 from rules.models import Rule
@@ -32,8 +34,8 @@ class Delivery(models.Model):
     """One POST, as raw bytes. It is kept before anything looks into it."""
 
     class State(models.TextChoices):
-        NEW = "new", "Not read yet"
-        READ = "read", "Read"
+        NEW = "new", _("Not read yet")
+        READ = "read", pgettext_lazy("delivery", "Read")
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="deliveries")
@@ -56,7 +58,7 @@ class Delivery(models.Model):
     body_removed_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
-        verbose_name_plural = "deliveries"
+        verbose_name_plural = _("deliveries")
         indexes = [
             models.Index(
                 fields=["received_at", "id"],
@@ -88,7 +90,10 @@ class Delivery(models.Model):
 
 
 class RuleTexts(models.Model):
-    """The rules as sentences at one time: {rule id: sentence}. Events of that time share it."""
+    """The rules as sentences at one time: {rule id: sentence}. Events of that time share it.
+
+    A sentence is in the form in which it is kept.
+    """
 
     digest = models.CharField(max_length=64, unique=True)
     sentences = models.JSONField()
@@ -104,25 +109,25 @@ class EventLog(models.Model):
     """
 
     class ByHand(models.TextChoices):
-        GIVE = "give", "Access given by hand"
-        END = "end", "Access ended by hand"
-        MOVE_AWAY = "move_away", "Access moved to another e-mail"
-        MOVE_HERE = "move_here", "Access moved from another e-mail"
+        GIVE = "give", _("Access given by hand")
+        END = "end", _("Access ended by hand")
+        MOVE_AWAY = "move_away", _("Access moved to another e-mail")
+        MOVE_HERE = "move_here", _("Access moved from another e-mail")
         # Decided by the rules, as the Product Purchased that SamCart should have sent.
-        ORDER = "order", "Order entered by hand"
-        NOTE = "note", "Note"
+        ORDER = "order", _("Order entered by hand")
+        NOTE = "note", _("Note")
 
     class Status(models.TextChoices):
-        WAITING = "waiting", "Waiting"
-        DONE = "done", "Succeeded"
-        FAILED = "failed", "Failed"
-        HELD = "held", "Waits for you"
-        NO_RULE = "no_rule", "No rule"
-        SKIPPED = "skipped", "Skipped"
-        REPEAT = "repeat", "Repeat"
-        UNKNOWN_TYPE = "unknown_type", "Unknown type"
-        UNREADABLE = "unreadable", "Unreadable"
-        NOTED = "noted", "Noted"
+        WAITING = "waiting", _("Waiting")
+        DONE = "done", _("Succeeded")
+        FAILED = "failed", _("Failed")
+        HELD = "held", _("Waits for you")
+        NO_RULE = "no_rule", _("No rule")
+        SKIPPED = "skipped", _("Skipped")
+        REPEAT = "repeat", pgettext_lazy("event", "Repeat")
+        UNKNOWN_TYPE = "unknown_type", _("Unknown type")
+        UNREADABLE = "unreadable", _("Unreadable")
+        NOTED = "noted", _("Noted")
 
     # Where `db_index` is False, an index of Meta begins with the column.
     delivery = models.ForeignKey(
@@ -169,7 +174,8 @@ class EventLog(models.Model):
     dealt_with_by = models.CharField(max_length=150, blank=True, editable=False)
 
     class Meta:
-        verbose_name = "event"
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
         permissions = [
             ("rerun_eventlog", "Can run the rules again"),
             ("dismiss_eventlog", "Can mark an event as dealt with"),
@@ -217,16 +223,17 @@ class EventLog(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.what_happened or 'Unknown event'} #{self.pk}"
+        what = self.what_happened or say("Unknown event")
+        return f"{what} #{self.pk}"
 
     @property
     def what_happened(self) -> str:
         """ "Product Purchased", "Access given by hand", "" where SamCart's type has no name yet."""
         if self.by_hand == self.ByHand.ORDER:
-            return f"{Trigger.PRODUCT_PURCHASED.label} (entered by hand)"
+            return say("{trigger} (entered by hand)", trigger=Trigger.PRODUCT_PURCHASED.label)
         if self.by_hand:
-            return self.ByHand(self.by_hand).label
-        return Trigger(self.trigger).label if self.trigger else ""
+            return say(self.ByHand(self.by_hand).label)
+        return say(Trigger(self.trigger).label) if self.trigger else ""
 
     @property
     def withdrawn(self) -> bool:
@@ -276,8 +283,10 @@ class EventLog(models.Model):
     def sentences(self) -> list[tuple[str, bool, str]]:
         """Each rule that was looked at: (sentence, whether it ran, code of the reason)."""
         texts = self.rule_texts.sentences if self.rule_texts else {}
+        known = {rule: read(kept) for rule, kept in texts.items()}
         return [
-            (texts.get(str(rule), f"Rule {rule}"), why == "run", why) for rule, why in self.verdicts
+            (known.get(str(rule)) or say("Rule {number}", number=str(rule)), why == "run", why)
+            for rule, why in self.verdicts
         ]
 
 

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from events.models.access import Grant
 from events.models.received import EventLog
@@ -118,12 +119,12 @@ class RuleRun(models.Model):
     """
 
     class Status(models.TextChoices):
-        WAITING = "waiting", "Waiting"
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        SKIPPED = "skipped", "Skipped"
-        FAILED = "failed", "Failed"
-        HELD = "held", "Waits for you"
+        WAITING = "waiting", _("Waiting")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        SKIPPED = "skipped", _("Skipped")
+        FAILED = "failed", _("Failed")
+        HELD = "held", _("Waits for you")
 
     # Where `db_index` is False, an index of Meta begins with the column.
     event = models.ForeignKey(EventLog, models.CASCADE, related_name="runs", db_index=False)
@@ -138,10 +139,10 @@ class RuleRun(models.Model):
     grant = models.ForeignKey(Grant, models.SET_NULL, null=True, related_name="runs")
     received_at = models.DateTimeField()
 
-    action = models.CharField(max_length=40, choices=actions.choices)
+    action = models.CharField(_("action"), max_length=40, choices=actions.choices)
     # None of an action without a course or bundle, which is named by its integration.
-    destination_id = models.BigIntegerField("Thinkific ID", null=True)
-    destination_name = models.CharField("course or bundle", max_length=255)
+    destination_id = models.BigIntegerField(_("Thinkific ID"), null=True)
+    destination_name = models.CharField(_("course or bundle"), max_length=255)
     # "course:501", "bundle:7"; "" of an action that changes no access.
     target = models.CharField(max_length=40)
     site = models.CharField(max_length=253)
@@ -167,7 +168,8 @@ class RuleRun(models.Model):
     objects = RuleRunQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "action"
+        verbose_name = _("action")
+        verbose_name_plural = _("actions")
         permissions = [
             ("retry_rulerun", "Can retry"),
             ("dismiss_rulerun", "Can dismiss"),

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from integrations.models import Marketplace
 
@@ -45,8 +46,8 @@ class Unsealed(models.Model):
     """
 
     class Table(models.TextChoices):
-        DELIVERIES = "deliveries", "Deliveries"
-        EXCHANGES = "exchanges", "Exchanges"
+        DELIVERIES = "deliveries", _("Deliveries")
+        EXCHANGES = "exchanges", _("Exchanges")
 
     table = models.CharField(max_length=10, choices=Table.choices, unique=True)
     # All up to this row are sealed, and so is what came after the last one.
@@ -65,16 +66,16 @@ class Canary(models.Model):
     """
 
     class Step(models.TextChoices):
-        PASSED = "", "Passed"
-        ADDRESS = "address", "The address could not be opened"
-        DNS = "dns", "The name was not found"
-        CERTIFICATE = "certificate", "No secure connection"
-        CONNECTION = "connection", "No connection"
-        ANSWER = "answer", "Another answer than Admit's"
-        SECRET = "secret", "The address was not known"
-        ARRIVAL = "arrival", "It did not arrive"
-        WORKER = "worker", "No worker read it"
-        RULES = "rules", "The rules could not be looked at"
+        PASSED = "", _("Passed")
+        ADDRESS = "address", _("The address could not be opened")
+        DNS = "dns", _("The name was not found")
+        CERTIFICATE = "certificate", _("No secure connection")
+        CONNECTION = "connection", _("No connection")
+        ANSWER = "answer", _("Another answer than Admit's")
+        SECRET = "secret", _("The address was not known")
+        ARRIVAL = "arrival", _("It did not arrive")
+        WORKER = "worker", _("No worker read it")
+        RULES = "rules", _("The rules could not be looked at")
 
     marketplace = models.OneToOneField(
         Marketplace, models.CASCADE, primary_key=True, related_name="canary"

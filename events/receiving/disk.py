@@ -18,6 +18,9 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
+from integrations.sentences import say
+from rules.listing import listed
+
 log = logging.getLogger(__name__)
 MB = 1024 * 1024
 # Less room than this, or than this share of the disk, is little.
@@ -64,10 +67,10 @@ class Disk:
 
 def folders() -> dict[str, Path]:
     """The folders that Admit writes to, by what is in them; one may not exist yet."""
-    found = {"the spool folder": Path(settings.SPOOL_DIR)}
+    found: dict[str, Path] = {say("the spool folder"): Path(settings.SPOOL_DIR)}
     # The disk of a server for PostgreSQL cannot be seen from here.
     if connection.vendor == "sqlite":
-        found["the database"] = Path(str(connection.settings_dict["NAME"])).parent
+        found[say("the database")] = Path(str(connection.settings_dict["NAME"])).parent
     return found
 
 
@@ -80,7 +83,7 @@ def disks() -> list[Disk]:
             names.append(what)
     usage = {folder: shutil.disk_usage(folder) for _, folder in found.values()}
     return [
-        Disk(" and ".join(names), folder, usage[folder].free, usage[folder].total)
+        Disk(listed(names), folder, usage[folder].free, usage[folder].total)
         for names, folder in found.values()
     ]
 

@@ -121,7 +121,7 @@ def _site(row: CallBudget, calls: int) -> SiteQueue:
     spacing, ahead = rate_limit.spacing(calls_per_minute)
     return SiteQueue(
         row.integration,
-        CallBudget.Blocked(row.blocked).label if row.blocked else "",
+        str(CallBudget.Blocked(row.blocked).label) if row.blocked else "",
         _end(row),
         timezone.now() + timedelta(seconds=gap - ahead) if spacing and gap > ahead else None,
         calls,

@@ -1,9 +1,11 @@
 """The calls we made, each as it was."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from integrations import sealed
 from integrations.models.thinkific import Integration
+from integrations.sentences import SentenceField
 
 
 class ApiCall(models.Model):
@@ -22,12 +24,12 @@ class ApiCall(models.Model):
     request_body = models.TextField(blank=True)
     status = models.PositiveSmallIntegerField(null=True)
     response_body = models.TextField(blank=True)
-    error = models.TextField(blank=True)
+    error = SentenceField(blank=True)
     milliseconds = models.PositiveIntegerField()
     sent_at = models.DateTimeField(db_index=True)
 
     class Meta:
-        verbose_name = "API call"
+        verbose_name = _("API call")
 
     @property
     def request_text(self) -> str:

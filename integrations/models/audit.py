@@ -5,92 +5,93 @@ from typing import Any, NoReturn
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
-from integrations.sentences import SentenceField
+from integrations.sentences import SentenceField, say
 
 
 class Act(models.TextChoices):
     """What a person or a command did. The label follows the name of who did it."""
 
-    RULE_ADDED = "rule_added", "added a rule"
-    RULE_CHANGED = "rule_changed", "changed a rule"
-    RULE_DELETED = "rule_deleted", "deleted a rule"
-    INTEGRATION_ADDED = "integration_added", "connected an integration"
-    INTEGRATION_CHANGED = "integration_changed", "changed an integration"
-    INTEGRATION_DELETED = "integration_deleted", "deleted an integration"
-    KEY_REPLACED = "key_replaced", "replaced the key of an integration"
-    MAPPING_CHANGED = "mapping_changed", "changed a field mapping"
-    COURSE_ENTERED = "course_entered", "entered a course or bundle by its number"
-    COURSE_GONE = "course_gone", "marked a course or bundle as gone"
-    COURSE_BACK = "course_back", "marked a course or bundle as back"
-    COURSE_REMOVED = "course_removed", "removed a course or bundle"
-    ACCOUNT_ADDED = "account_added", "added a SamCart account"
-    ACCOUNT_CHANGED = "account_changed", "changed a SamCart account"
-    ACCOUNT_DELETED = "account_deleted", "deleted a SamCart account"
-    ADDRESS_SHOWN = "address_shown", "looked at the address for SamCart"
-    ADDRESS_REPLACED = "address_replaced", "made a new address for SamCart"
-    ADDRESSES_ENDED = "addresses_ended", "ended the earlier addresses for SamCart"
-    TYPE_NAMED = "type_named", "named an event type"
-    TYPE_UNNAMED = "type_unnamed", "took the name of an event type away"
-    PRODUCT_ADDED = "product_added", "added a product"
-    PRODUCT_CHANGED = "product_changed", "changed a product"
-    PRODUCT_DELETED = "product_deleted", "deleted a product"
-    CONFIG_APPLIED = "config_applied", "applied a configuration file"
-    RUN_RETRIED = "run_retried", "retried an action"
-    RUN_RELEASED = "run_released", "released an action"
-    RUN_REPEATED = "run_repeated", "ran an action again"
-    RUN_DISMISSED = "run_dismissed", "dismissed an action"
-    DONE_ANYWAY = "done_anyway", "had a skipped action done anyway"
-    ENDED_NOW = "ended_now", "ended access before its day"
-    EVENT_RERUN = "event_rerun", "ran the rules again"
-    EVENT_DISMISSED = "event_dismissed", "marked an event as dealt with"
-    EVENT_MADE = "event_made", "posted an event by hand"
-    EMAIL_CORRECTED = "email_corrected", "gave the right e-mail of an event"
-    BUYERS_ENROLLED = "buyers_enrolled", "ran rules for earlier buyers"
-    ACCESS_GIVEN = "access_given", "gave access by hand"
-    ACCESS_ENDED = "access_ended", "ended access by hand"
-    ACCESS_MOVED = "access_moved", "moved access to another e-mail"
-    NOTE_ADDED = "note_added", "added a note about a customer"
-    ORDER_ENTERED = "order_entered", "entered a missed order"
-    STUDENT_CHECKED = "student_checked", "looked a customer up in Thinkific"
-    COMPARED = "compared", "had access compared with Thinkific"
-    REPAIR_APPROVED = "repair_approved", "approved what comparing proposed"
-    EXPORTED = "exported", "exported a person's data"
-    LIST_DOWNLOADED = "list_downloaded", "downloaded a list"
-    LETTER_CHANGED = "letter_changed", "changed the letter to customers"
-    ERASED = "erased", "erased a person's data"
-    PERSON_ADDED = "person_added", "added a person"
-    PERSON_CHANGED = "person_changed", "changed a person"
-    PERSON_OFF = "person_off", "switched a person off"
-    PERSON_ON = "person_on", "switched a person on"
-    GROUP_CHANGED = "group_changed", "changed what a group may do"
-    GROUP_DELETED = "group_deleted", "deleted a group"
-    LINK_MADE = "link_made", "made a one-time link"
-    SIGNED_IN = "signed_in", "signed in"
-    SIGNED_OUT = "signed_out", "signed out"
-    SIGN_IN_FAILED = "sign_in_failed", "failed to sign in"
-    CONFIRM_FAILED = "confirm_failed", "failed to confirm the password"
-    SESSIONS_ENDED = "sessions_ended", "ended sessions"
-    PASSWORD_CHANGED = "password_changed", "changed the password"
-    SECOND_FACTOR_ON = "second_factor_on", "turned the second factor on"
-    SECOND_FACTOR_OFF = "second_factor_off", "turned the second factor off"
-    SECOND_FACTOR_FAILED = "second_factor_failed", "gave a wrong code of the second factor"
-    RECOVERY_CODES_MADE = "recovery_codes_made", "made recovery codes"
-    RECOVERY_CODE_USED = "recovery_code_used", "used a recovery code"
-    ALERTS_CHANGED = "alerts_changed", "changed who gets which alerts"
-    SILENCE_RIGHT = "silence_right", "said that a silence is right"
-    SETTING_CHANGED = "setting_changed", "changed a setting"
-    KEYS_ROTATED = "keys_rotated", "sealed all secrets with the newest key"
-    TIDIED = "tidied", "removed what is too old"
-    BACKED_UP = "backed_up", "made a backup"
-    RESTORED = "restored", "restored a backup"
+    RULE_ADDED = "rule_added", _("added a rule")
+    RULE_CHANGED = "rule_changed", _("changed a rule")
+    RULE_DELETED = "rule_deleted", _("deleted a rule")
+    INTEGRATION_ADDED = "integration_added", _("connected an integration")
+    INTEGRATION_CHANGED = "integration_changed", _("changed an integration")
+    INTEGRATION_DELETED = "integration_deleted", _("deleted an integration")
+    KEY_REPLACED = "key_replaced", _("replaced the key of an integration")
+    MAPPING_CHANGED = "mapping_changed", _("changed a field mapping")
+    COURSE_ENTERED = "course_entered", _("entered a course or bundle by its number")
+    COURSE_GONE = "course_gone", _("marked a course or bundle as gone")
+    COURSE_BACK = "course_back", _("marked a course or bundle as back")
+    COURSE_REMOVED = "course_removed", _("removed a course or bundle")
+    ACCOUNT_ADDED = "account_added", _("added a SamCart account")
+    ACCOUNT_CHANGED = "account_changed", _("changed a SamCart account")
+    ACCOUNT_DELETED = "account_deleted", _("deleted a SamCart account")
+    ADDRESS_SHOWN = "address_shown", _("looked at the address for SamCart")
+    ADDRESS_REPLACED = "address_replaced", _("made a new address for SamCart")
+    ADDRESSES_ENDED = "addresses_ended", _("ended the earlier addresses for SamCart")
+    TYPE_NAMED = "type_named", _("named an event type")
+    TYPE_UNNAMED = "type_unnamed", _("took the name of an event type away")
+    PRODUCT_ADDED = "product_added", _("added a product")
+    PRODUCT_CHANGED = "product_changed", _("changed a product")
+    PRODUCT_DELETED = "product_deleted", _("deleted a product")
+    CONFIG_APPLIED = "config_applied", _("applied a configuration file")
+    RUN_RETRIED = "run_retried", _("retried an action")
+    RUN_RELEASED = "run_released", _("released an action")
+    RUN_REPEATED = "run_repeated", _("ran an action again")
+    RUN_DISMISSED = "run_dismissed", _("dismissed an action")
+    DONE_ANYWAY = "done_anyway", _("had a skipped action done anyway")
+    ENDED_NOW = "ended_now", _("ended access before its day")
+    EVENT_RERUN = "event_rerun", _("ran the rules again")
+    EVENT_DISMISSED = "event_dismissed", _("marked an event as dealt with")
+    EVENT_MADE = "event_made", _("posted an event by hand")
+    EMAIL_CORRECTED = "email_corrected", _("gave the right e-mail of an event")
+    BUYERS_ENROLLED = "buyers_enrolled", _("ran rules for earlier buyers")
+    ACCESS_GIVEN = "access_given", _("gave access by hand")
+    ACCESS_ENDED = "access_ended", _("ended access by hand")
+    ACCESS_MOVED = "access_moved", _("moved access to another e-mail")
+    NOTE_ADDED = "note_added", _("added a note about a customer")
+    ORDER_ENTERED = "order_entered", _("entered a missed order")
+    STUDENT_CHECKED = "student_checked", _("looked a customer up in Thinkific")
+    COMPARED = "compared", _("had access compared with Thinkific")
+    REPAIR_APPROVED = "repair_approved", _("approved what comparing proposed")
+    EXPORTED = "exported", _("exported a person's data")
+    LIST_DOWNLOADED = "list_downloaded", _("downloaded a list")
+    LETTER_CHANGED = "letter_changed", _("changed the letter to customers")
+    ERASED = "erased", _("erased a person's data")
+    PERSON_ADDED = "person_added", _("added a person")
+    PERSON_CHANGED = "person_changed", _("changed a person")
+    PERSON_OFF = "person_off", _("switched a person off")
+    PERSON_ON = "person_on", _("switched a person on")
+    GROUP_CHANGED = "group_changed", _("changed what a group may do")
+    GROUP_DELETED = "group_deleted", _("deleted a group")
+    LINK_MADE = "link_made", _("made a one-time link")
+    SIGNED_IN = "signed_in", _("signed in")
+    SIGNED_OUT = "signed_out", _("signed out")
+    SIGN_IN_FAILED = "sign_in_failed", _("failed to sign in")
+    CONFIRM_FAILED = "confirm_failed", _("failed to confirm the password")
+    SESSIONS_ENDED = "sessions_ended", _("ended sessions")
+    PASSWORD_CHANGED = "password_changed", _("changed the password")
+    SECOND_FACTOR_ON = "second_factor_on", _("turned the second factor on")
+    SECOND_FACTOR_OFF = "second_factor_off", _("turned the second factor off")
+    SECOND_FACTOR_FAILED = "second_factor_failed", _("gave a wrong code of the second factor")
+    RECOVERY_CODES_MADE = "recovery_codes_made", _("made recovery codes")
+    RECOVERY_CODE_USED = "recovery_code_used", _("used a recovery code")
+    ALERTS_CHANGED = "alerts_changed", _("changed who gets which alerts")
+    SILENCE_RIGHT = "silence_right", _("said that a silence is right")
+    SETTING_CHANGED = "setting_changed", _("changed a setting")
+    KEYS_ROTATED = "keys_rotated", _("sealed all secrets with the newest key")
+    TIDIED = "tidied", _("removed what is too old")
+    BACKED_UP = "backed_up", _("made a backup")
+    RESTORED = "restored", _("restored a backup")
 
 
 class AppendOnly(Exception):
     """An audit entry can be neither changed nor deleted."""
 
     def __str__(self) -> str:
-        return "Audit entries are only added: none is changed or deleted."
+        return say("Audit entries are only added: none is changed or deleted.")
 
 
 class AuditEntry(models.Model):
@@ -110,14 +111,15 @@ class AuditEntry(models.Model):
     # The model's name, the row's number, and what the row was called.
     kind = models.CharField(max_length=40, blank=True)
     number = models.CharField(max_length=40, blank=True)
-    name = models.TextField(blank=True)
+    name = SentenceField(blank=True)
     # {field: value} of what differs. None where there was nothing before, or nothing is left.
     before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
     after = models.JSONField(null=True, encoder=DjangoJSONEncoder)
     note = SentenceField(blank=True)
 
     class Meta:
-        verbose_name = "change"
+        verbose_name = _("change")
+        verbose_name_plural = _("changes")
         indexes = [models.Index(fields=["kind", "number", "id"], name="audit_of_subject")]
         default_permissions = ("view",)
 
@@ -127,7 +129,7 @@ class AuditEntry(models.Model):
     @property
     def sentence(self) -> str:
         """What was done; the bare code of an act that this version does not know."""
-        return Act(self.act).label if self.act in Act.values else self.act
+        return str(Act(self.act).label) if self.act in Act.values else self.act
 
     def save(self, *args: Any, **options: Any) -> None:
         """Add the entry. Raises AppendOnly for one that is stored."""

@@ -1,6 +1,8 @@
 """Each site's budget of calls: when the next one may go out, and why it may not."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from integrations.models.thinkific import Integration
 
@@ -8,11 +10,11 @@ from integrations.models.thinkific import Integration
 class SiteAnswer(models.TextChoices):
     """What a site answered when it was asked whether it is open: see `thinkific.site_check`."""
 
-    NONE = "", "Not asked, or being asked"
-    OPEN = "open", "Open"
-    REFUSED = "refused", "Key refused"
-    LIMITED = "limited", "Limit reached"
-    UNKNOWN = "unknown", "No answer that tells"
+    NONE = "", _("Not asked, or being asked")
+    OPEN = "open", pgettext_lazy("integration", "Open")
+    REFUSED = "refused", _("Key refused")
+    LIMITED = "limited", _("Limit reached")
+    UNKNOWN = "unknown", _("No answer that tells")
 
 
 class CallBudget(models.Model):
@@ -24,10 +26,10 @@ class CallBudget(models.Model):
     """
 
     class Blocked(models.TextChoices):
-        NO = "", "Open"
-        KEY = "key", "Key rejected"
-        LIMIT = "limit", "Limit reached"
-        AWAY = "away", "Cannot be reached"
+        NO = "", pgettext_lazy("integration", "Open")
+        KEY = "key", _("Key rejected")
+        LIMIT = "limit", _("Limit reached")
+        AWAY = "away", _("Cannot be reached")
 
     integration = models.OneToOneField(
         Integration, models.CASCADE, primary_key=True, related_name="budget"

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import models, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from integrations import search_terms as terms
 from integrations.samcart.readable import readable_email
@@ -12,17 +13,18 @@ from integrations.samcart.readable import readable_email
 class Marketplace(models.Model):
     """A SamCart account. People read "SamCart"; SamCart's own word is marketplace."""
 
-    name = models.CharField(max_length=100, unique=True)
+    name = models.CharField(_("name"), max_length=100, unique=True)
     # The key of READERS by which its deliveries are read.
     source = models.CharField(max_length=20, default="samcart", editable=False)
     # Ticked by a person: Admit cannot see SamCart's own rules.
-    own_rules_off = models.BooleanField("SamCart's own Thinkific rules are off", default=False)
+    own_rules_off = models.BooleanField(_("SamCart's own Thinkific rules are off"), default=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     audited = ("name", "own_rules_off")
 
     class Meta:
-        verbose_name = "SamCart account"
+        verbose_name = _("SamCart account")
+        verbose_name_plural = _("SamCart accounts")
         permissions = [("see_address_marketplace", "Can see and renew the webhook address")]
 
     def __str__(self) -> str:
@@ -61,19 +63,23 @@ class Product(models.Model):
     """What is sold in SamCart: a product, or a course of SamCart's own Courses app."""
 
     class Kind(models.TextChoices):
-        PRODUCT = "product", "Product"
-        COURSE = "course", "SamCart course"
+        PRODUCT = "product", _("Product")
+        COURSE = "course", _("SamCart course")
 
-    marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="products")
-    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PRODUCT)
-    external_id = models.CharField("SamCart ID", max_length=64)
-    name = models.CharField(max_length=255)
+    marketplace = models.ForeignKey(
+        Marketplace, models.CASCADE, related_name="products", verbose_name=_("SamCart account")
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.PRODUCT)
+    external_id = models.CharField(_("SamCart ID"), max_length=64)
+    name = models.CharField(_("name"), max_length=255)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = ProductQuerySet.as_manager()
     audited = ("marketplace", "kind", "external_id", "name")
 
     class Meta:
+        verbose_name = _("product")
+        verbose_name_plural = _("products")
         constraints = [
             models.UniqueConstraint(
                 fields=["marketplace", "kind", "external_id"], name="product_once"

@@ -4,11 +4,13 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from integrations import secrets
 from integrations.models.samcart import Customer
 from integrations.samcart.custom_fields import answers
-from integrations.sentences import SentenceField
+from integrations.sentences import SentenceField, say
 
 
 class Integration(models.Model):
@@ -22,33 +24,35 @@ class Integration(models.Model):
         NOTIFY_URL = "notify_url", "Notify URL"
 
     class Connection(models.TextChoices):
-        UNKNOWN = "unknown", "Not checked yet"
-        CONNECTED = "connected", "Connected"
-        REFUSED = "refused", "Key rejected"
-        UNREACHABLE = "unreachable", "Cannot connect"
+        UNKNOWN = "unknown", _("Not checked yet")
+        CONNECTED = "connected", _("Connected")
+        REFUSED = "refused", _("Key rejected")
+        UNREACHABLE = "unreachable", _("Cannot connect")
 
-    name = models.CharField(max_length=100, unique=True)
-    app = models.CharField(max_length=20, choices=App.choices, default=App.THINKIFIC)
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    app = models.CharField(_("app"), max_length=20, choices=App.choices, default=App.THINKIFIC)
     # The subdomain of a Thinkific site; the host of a Notify URL.
-    site = models.CharField("Site URL", max_length=253)
+    site = models.CharField(_("Site URL"), max_length=253)
     # Where a Notify URL's messages are posted, whole.
-    url = models.CharField("URL", max_length=500, blank=True)
+    url = models.CharField(_("URL"), max_length=500, blank=True)
     # An API key or access token, or what a Notify URL's messages are signed with.
     sealed_secret = models.TextField(editable=False)
     # Shown as "ends in …3f9a", so that a person can tell which key is stored.
     secret_ending = models.CharField(max_length=4, editable=False, default="")
     # Goes up with each new secret: an answer got with an older one pauses nothing.
     secret_version = models.PositiveIntegerField(default=1, editable=False)
-    send_welcome_email = models.BooleanField("Send Thinkific's site welcome e-mail", default=False)
+    send_welcome_email = models.BooleanField(
+        _("Send Thinkific's site welcome e-mail"), default=False
+    )
     # The SamCart custom field with the student's e-mail address, where the payer is another person.
     student_field = models.CharField(
-        "Custom field with the student's e-mail", max_length=255, blank=True
+        _("Custom field with the student's e-mail"), max_length=255, blank=True
     )
-    enabled = models.BooleanField("On", default=True)
+    enabled = models.BooleanField(pgettext_lazy("switch", "On"), default=True)
     # Access tokens end; API keys do not.
-    secret_expires_on = models.DateField("Token expires on", null=True, blank=True)
+    secret_expires_on = models.DateField(_("Token expires on"), null=True, blank=True)
     # Ticked by a person: Thinkific's API does not tell.
-    welcome_emails_on = models.BooleanField("Welcome Emails are on in Thinkific", default=False)
+    welcome_emails_on = models.BooleanField(_("Welcome Emails are on in Thinkific"), default=False)
     connection = models.CharField(
         max_length=12, choices=Connection.choices, default=Connection.UNKNOWN, editable=False
     )
@@ -70,12 +74,14 @@ class Integration(models.Model):
     audited_secrets = ("sealed_secret", "url")
 
     class Meta:
+        verbose_name = _("integration")
+        verbose_name_plural = _("integrations")
         constraints = [
             models.UniqueConstraint(
                 fields=["app", "site"],
                 condition=models.Q(app="thinkific"),
                 name="site_once",
-                violation_error_message="This Thinkific site is connected already.",
+                violation_error_message=_("This Thinkific site is connected already."),
             )
         ]
 
@@ -123,13 +129,15 @@ class Destination(models.Model):
     """
 
     class Kind(models.TextChoices):
-        COURSE = "course", "Course"
-        BUNDLE = "bundle", "Bundle"
+        COURSE = "course", _("Course")
+        BUNDLE = "bundle", _("Bundle")
 
-    integration = models.ForeignKey(Integration, models.CASCADE, related_name="destinations")
-    kind = models.CharField(max_length=6, choices=Kind.choices)
+    integration = models.ForeignKey(
+        Integration, models.CASCADE, related_name="destinations", verbose_name=_("integration")
+    )
+    kind = models.CharField(_("kind"), max_length=6, choices=Kind.choices)
     # Thinkific's `productable_id`, never the product's own id.
-    external_id = models.BigIntegerField("Thinkific ID")
+    external_id = models.BigIntegerField(_("Thinkific ID"))
     name = models.CharField(max_length=255)
     published = models.BooleanField(default=True)
     private = models.BooleanField(null=True)
@@ -142,8 +150,8 @@ class Destination(models.Model):
     gone_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "course or bundle"
-        verbose_name_plural = "courses and bundles"
+        verbose_name = _("course or bundle")
+        verbose_name_plural = _("courses and bundles")
         constraints = [
             models.UniqueConstraint(
                 fields=["integration", "kind", "external_id"], name="destination_once"
@@ -162,17 +170,17 @@ class Destination(models.Model):
     def standing(self) -> str:
         """What is special about it, as it follows its name; "" when Thinkific lists it."""
         if self.gone_at is not None:
-            return "gone from Thinkific"
+            return say("gone from Thinkific")
         if self.by_hand:
-            return "entered by hand"
-        return "" if self.listed else "not listed by Thinkific"
+            return say("entered by hand")
+        return "" if self.listed else say("not listed by Thinkific")
 
 
 class ProfileField(models.Model):
     """A custom signup field of a site; one that has gone is marked, not deleted."""
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="profile_fields")
-    external_id = models.BigIntegerField("Thinkific ID")
+    external_id = models.BigIntegerField(_("Thinkific ID"))
     label = models.CharField(max_length=255)
     # The raw value: Thinkific does not publish which there are.
     field_type = models.CharField(max_length=100)
@@ -180,7 +188,8 @@ class ProfileField(models.Model):
     gone_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "signup field"
+        verbose_name = _("signup field")
+        verbose_name_plural = _("signup fields")
         constraints = [
             models.UniqueConstraint(fields=["integration", "external_id"], name="field_once"),
         ]
@@ -214,9 +223,9 @@ class FieldMapping(models.Model):
     """A SamCart custom field, by name or slug, fills a signup field."""
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="field_mappings")
-    samcart_field = models.CharField("SamCart custom field", max_length=255)
+    samcart_field = models.CharField(_("SamCart custom field"), max_length=255)
     profile_field = models.ForeignKey(
-        ProfileField, models.CASCADE, verbose_name="Thinkific signup field"
+        ProfileField, models.CASCADE, verbose_name=_("Thinkific signup field")
     )
 
     objects = FieldMappingQuerySet.as_manager()
@@ -237,7 +246,7 @@ class ThinkificUser(models.Model):
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="thinkific_users")
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="thinkific_users")
-    user_id = models.BigIntegerField("Thinkific user ID")
+    user_id = models.BigIntegerField(_("Thinkific user ID"))
     administrator = models.BooleanField(default=False)
     # {signup field id: value} as Thinkific holds it, as far as we know: only changes are sent.
     fields_known = models.JSONField(default=dict, blank=True)

@@ -6,13 +6,15 @@
 
 import ipaddress
 
+from django.utils.translation import gettext_lazy as _
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 from integrations.deadline import Addresses, LookUp, look_up
+from integrations.sentences import say
 
 LONGEST = 500  # characters that the database takes
-LOOK_UP_SECONDS = 5.0
+LOOK_UP_SECONDS = 5
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 # All of IPv6 that is routed so far. What lies outside is not always private to `ipaddress`.
@@ -23,21 +25,21 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # network that this machine is in: IETF protocols and Oracle's metadata, and Azure's agent.
 _ANSWERED_NEARBY = [ipaddress.IPv4Network(each) for each in ("192.0.0.0/24", "168.63.129.16/32")]
 
-EMPTY = "Enter the address of the receiver, for example https://example.com/hooks/samcart."
-UNUSABLE = "That is not an address on the web. Copy it once more, from https:// to its end."
-NO_HTTP = (
+EMPTY = _("Enter the address of the receiver, for example https://example.com/hooks/samcart.")
+UNUSABLE = _("That is not an address on the web. Copy it once more, from https:// to its end.")
+NO_HTTP = _(
     "The address must begin with https://. What SamCart sends holds personal data, "
     "which anyone on the way could read otherwise."
 )
-WITH_USER = (
+WITH_USER = _(
     "The address must not contain a user name or a password. "
     "The receiver knows Admit by the signature of each message."
 )
-WITH_FRAGMENT = "Leave out the # and what follows: it is never sent to a receiver."
-TOO_LONG = f"The address is too long. Admit takes {LONGEST} characters at most."
-UNKNOWN_NAME = "{host} was not found (DNS). Check the spelling, or try again later."
-TOO_SLOW = "{host} could not be looked up within {seconds:g} seconds (DNS). Try again later."
-PRIVATE = (
+WITH_FRAGMENT = _("Leave out the # and what follows: it is never sent to a receiver.")
+TOO_LONG = _("The address is too long. Admit takes {longest} characters at most.")
+UNKNOWN_NAME = _("{host} was not found (DNS). Check the spelling, or try again later.")
+TOO_SLOW = _("{host} could not be looked up within {seconds} seconds (DNS). Try again later.")
+PRIVATE = _(
     "{host} is not on the public internet: its address is on this machine or in a private network. "
     "Admit posts there only with ALLOW_PRIVATE_NOTIFY_URLS=true in its settings."
 )
@@ -69,40 +71,40 @@ def check_url(text: str, *, allow_private: bool, resolve: LookUp = look_up) -> s
     try:
         addresses = resolve(host, port, LOOK_UP_SECONDS)
     except TimeoutError:
-        raise ValueError(TOO_SLOW.format(host=host, seconds=LOOK_UP_SECONDS)) from None
+        raise ValueError(say(TOO_SLOW, host=host, seconds=LOOK_UP_SECONDS)) from None
     except (OSError, UnicodeError):
-        raise ValueError(UNKNOWN_NAME.format(host=host)) from None
+        raise ValueError(say(UNKNOWN_NAME, host=host)) from None
     if not allow_private and not _all_public(addresses):
-        raise ValueError(PRIVATE.format(host=host))
+        raise ValueError(say(PRIVATE, host=host))
     return url.url
 
 
 def _parse(text: str, *, allow_http: bool) -> Url:
     if not text:
-        raise ValueError(EMPTY)
+        raise ValueError(say(EMPTY))
     if "\\" in text or not text.isprintable() or " " in text:
-        raise ValueError(UNUSABLE)
+        raise ValueError(say(UNUSABLE))
     try:
         url = parse_url(text)  # the parser that sending uses, so both see the same host
     except LocationParseError:
-        raise ValueError(UNUSABLE) from None
+        raise ValueError(say(UNUSABLE)) from None
     if url.scheme not in DEFAULT_PORTS or not url.host or url.port == 0:
-        raise ValueError(UNUSABLE)
+        raise ValueError(say(UNUSABLE))
     if url.scheme == "http" and not allow_http:
-        raise ValueError(NO_HTTP)
+        raise ValueError(say(NO_HTTP))
     if url.auth is not None:
-        raise ValueError(WITH_USER)
+        raise ValueError(say(WITH_USER))
     if url.fragment is not None:
-        raise ValueError(WITH_FRAGMENT)
+        raise ValueError(say(WITH_FRAGMENT))
     port = None if url.port == DEFAULT_PORTS[url.scheme] else url.port
     url = url._replace(port=port, path=url.path or "/")
     if len(url.url) > LONGEST:
-        raise ValueError(TOO_LONG)
+        raise ValueError(say(TOO_LONG, longest=LONGEST))
     return url
 
 
 def _all_public(addresses: Addresses) -> bool:
-    return bool(addresses) and all(is_public(address[0]) for *_, address in addresses)
+    return bool(addresses) and all(is_public(address[0]) for *__, address in addresses)
 
 
 def _ipv4_in(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

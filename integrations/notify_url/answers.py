@@ -9,22 +9,25 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import NamedTuple
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations import retry_after
 from integrations.errors import LimitReached, OutsideError, Refused, Retry
 from integrations.exchanges import Answer, Cut, Reply
+from integrations.sentences import Text, say
 
 PAUSE = 30.0  # seconds, when a receiver asks for a pause without saying for how long
 
-GONE = (
+GONE = _(
     "The receiver answers 410 Gone: it does not want these messages any more. "
     "Turn the rule off or edit the address."
 )
-NOT_ALLOWED = (
+NOT_ALLOWED = _(
     "{host} is not on the public internet any more: its address is on this machine or in a "
     "private network, and Admit posts there only with ALLOW_PRIVATE_NOTIFY_URLS=true in its "
     "settings. Check the name's DNS, or edit the address."
 )
-NOT_HTTPS = (
+NOT_HTTPS = _(
     "The address of {host} begins with http://, and Admit posts there only with "
     "ALLOW_PRIVATE_NOTIFY_URLS=true in its settings. Edit the address so that it begins with "
     "https://."
@@ -35,14 +38,14 @@ class _Failure(NamedTuple):
     """Why a message was not taken; the sentence may name {host}, {seconds}, {status}, {detail}."""
 
     code: str
-    sentence: str
+    sentence: Text
 
 
 # Of each way in which no answer may come.
 _CUTS = {
     Cut.NOT_USABLE: _Failure(
         code="unreachable",
-        sentence="The address of {host} is not usable. Edit the address.",
+        sentence=_("The address of {host} is not usable. Edit the address."),
     ),
     Cut.NOT_ALLOWED: _Failure(
         code="address_not_allowed",
@@ -50,69 +53,71 @@ _CUTS = {
     ),
     Cut.NO_ADDRESS: _Failure(
         code="unreachable",
-        sentence="{host} could not be looked up (DNS). Check the spelling of the address.",
+        sentence=_("{host} could not be looked up (DNS). Check the spelling of the address."),
     ),
     Cut.NO_CERTIFICATE: _Failure(
         code="tls_failed",
-        sentence=(
+        sentence=_(
             "The certificate of {host} is not valid{detail}. It must be replaced on the receiver's "
             "side; if it is good there, check this server's clock."
         ),
     ),
     Cut.NO_TLS: _Failure(
         code="tls_failed",
-        sentence=(
+        sentence=_(
             "No secure connection to {host} could be made (TLS). Check that the receiver speaks "
             "https at this address."
         ),
     ),
     Cut.NOT_IN_TIME: _Failure(
         code="timed_out",
-        sentence=(
+        sentence=_(
             "{host} could not be reached in time. Check that the receiver is up and that its "
             "firewall lets this server in."
         ),
     ),
     Cut.CONNECTION_REFUSED: _Failure(
         code="unreachable",
-        sentence="{host} refused the connection. Check that the receiver is up.",
+        sentence=_("{host} refused the connection. Check that the receiver is up."),
     ),
     Cut.UNREACHABLE: _Failure(
         code="unreachable",
-        sentence="{host} could not be reached from this server. Check that the receiver is up.",
+        sentence=_("{host} could not be reached from this server. Check that the receiver is up."),
     ),
     Cut.NO_ANSWER_IN_TIME: _Failure(
         code="timed_out",
-        sentence=(
-            "{host} did not answer within {seconds:g} seconds. A receiver should answer first and "
+        sentence=_(
+            "{host} did not answer within {seconds} seconds. A receiver should answer first and "
             "do its work afterwards."
         ),
     ),
     Cut.BROKEN_OFF: _Failure(
         code="unreachable",
-        sentence="{host} took the message, and the connection broke off before its answer.",
+        sentence=_("{host} took the message, and the connection broke off before its answer."),
     ),
 }
 
 _REDIRECTED = _Failure(
     code="redirected",
-    sentence=(
+    sentence=_(
         "{host} answered {status}, a redirect, which Admit does not follow. "
         "Edit the address to where the receiver is."
     ),
 )
 _LIMITED = _Failure(
-    code="limit_reached", sentence="{host} answered {status}: it wants fewer messages at a time."
+    code="limit_reached", sentence=_("{host} answered {status}: it wants fewer messages at a time.")
 )
 _REFUSED = _Failure(
     code="refused",
-    sentence=(
+    sentence=_(
         "{host} answered {status}: it did not accept the message. Look into the receiver's own log."
     ),
 )
 _FAILED = _Failure(
     code="receiver_failed",
-    sentence="{host} answered {status}: it failed on its side. Look into the receiver's own log.",
+    sentence=_(
+        "{host} answered {status}: it failed on its side. Look into the receiver's own log."
+    ),
 )
 
 
@@ -124,10 +129,10 @@ def judge(reply: Reply, *, host: str, seconds: float, now: datetime) -> Answer |
     if 200 <= status < 300:
         return Answer(status, reply.text)
     if status == HTTPStatus.GONE:
-        return Refused(GONE, status=status, code="receiver_gone")
+        return Refused(say(GONE), status=status, code="receiver_gone")
     pause = retry_after.seconds(reply.headers, now)
     failure = _of_status(status)
-    sentence = failure.sentence.format(host=host, status=_named(status))
+    sentence = say(failure.sentence, host=host, status=_named(status))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return LimitReached(sentence, seconds=pause or PAUSE, status=status)
     return Retry(sentence, status=status, code=failure.code, in_doubt=False, seconds=pause)
@@ -136,7 +141,7 @@ def judge(reply: Reply, *, host: str, seconds: float, now: datetime) -> Answer |
 def _no_answer(reply: Reply, *, host: str, seconds: float) -> Retry:
     failure = _CUTS[reply.cut or Cut.BROKEN_OFF]
     detail = f" ({reply.detail})" if reply.detail else ""
-    sentence = failure.sentence.format(host=host, seconds=seconds, detail=detail)
+    sentence = say(failure.sentence, host=host, seconds=f"{seconds:g}", detail=detail)
     return Retry(sentence, code=failure.code, in_doubt=False)
 
 

@@ -1,6 +1,7 @@
 """Notify URL as an app: what SamCart sends is posted to an address of the user's choice."""
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 from integrations.app_spec import AfterCall, AppSpec
 from integrations.models import Integration
@@ -29,8 +30,8 @@ def client_for(integration: Integration, after_call: AfterCall) -> Client:
 SPEC = AppSpec(
     key=Integration.App.NOTIFY_URL,
     label=Integration.App.NOTIFY_URL.label,
-    outside="the receiver",
-    secret="signing secret",  # noqa: S106 - its name
+    outside=_("the receiver"),
+    secret=_("signing secret"),
     has_catalog=False,
     calls_at_once=CALLS_AT_ONCE,
     calls_per_minute=lambda: CALLS_PER_MINUTE,

@@ -16,6 +16,7 @@ from integrations.errors import OutsideError, Retry
 from integrations.exchanges import Answer, Exchange, Reply
 from integrations.notify_url import address_check, answers, signature
 from integrations.notify_url.calls import HttpPost
+from integrations.sentences import say
 
 __all__ = ["Answer", "Client", "Exchange", "HttpPost"]
 
@@ -64,7 +65,7 @@ class Client:
         parts = urlsplit(self._url)
         host = parts.hostname or self._url
         if parts.scheme != "https" and not self._allow_private:
-            sentence = answers.NOT_HTTPS.format(host=host)
+            sentence = say(answers.NOT_HTTPS, host=host)
             raise Retry(sentence, code="address_not_allowed", in_doubt=False)
 
         def judge(reply: Reply) -> Answer | OutsideError:

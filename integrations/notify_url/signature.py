@@ -10,14 +10,11 @@ from datetime import datetime
 
 from standardwebhooks.webhooks import hmac_data
 
+from integrations.sentences import say
+
 PREFIX = "whsec_"
 SECRET_BYTES = 32
 _SHORTEST, _LONGEST = 24, 64  # bytes that Standard Webhooks allows
-
-UNUSABLE = (
-    f"A signing secret is {PREFIX} and the base64 of {_SHORTEST} to {_LONGEST} random bytes, "
-    "as Standard Webhooks has it."
-)
 
 
 def new_secret() -> str:
@@ -32,7 +29,14 @@ def key_of(secret: str) -> bytes:
     except ValueError:
         key = b""
     if not secret.startswith(PREFIX) or not _SHORTEST <= len(key) <= _LONGEST:
-        raise ValueError(UNUSABLE)
+        unusable = say(
+            "A signing secret is {prefix} and the base64 of {shortest} to {longest} random bytes, "
+            "as Standard Webhooks has it.",
+            prefix=PREFIX,
+            shortest=_SHORTEST,
+            longest=_LONGEST,
+        )
+        raise ValueError(unusable)
     return key
 
 

@@ -14,6 +14,8 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32
 from itertools import accumulate
 from typing import NoReturn
 
+from integrations.sentences import Said, say
+
 from .text import json_kind
 from .unreadable import Unreadable
 
@@ -78,15 +80,17 @@ def needed(found: JsonObject, key: str) -> object:
     Which of two values was meant cannot be known, and a wrong guess enrolls the wrong person.
     """
     if isinstance(found, DoubledObject) and key in found.doubled:
-        raise Unreadable(f'The body names "{key[:40]}" twice in one place; which one holds?')
+        raise Unreadable(
+            say('The body names "{key}" twice in one place; which one holds?', key=key[:40])
+        )
     return found.get(key)
 
 
 def _decode(body: bytes, content_type: str) -> str:
     if not body:
-        raise Unreadable("The body is empty.")
+        raise Unreadable(say("The body is empty."))
     if body.startswith((BOM_UTF32_LE, BOM_UTF32_BE)):
-        raise Unreadable("The body is written in UTF-32; only UTF-8 and UTF-16 are read.")
+        raise Unreadable(say("The body is written in UTF-32; only UTF-8 and UTF-16 are read."))
     wide = body.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
     declared = _declared(content_type)
     encoding, name = ("utf-16", "UTF-16") if wide else ("utf-8", "UTF-8")
@@ -99,12 +103,16 @@ def _decode(body: bytes, content_type: str) -> str:
         text = "" if wide else _decode_as(body, declared)
         if not text:
             raise Unreadable(
-                f"The body is not {name} text: byte {error.start + 1:,} does not fit."
+                say(
+                    "The body is not {encoding} text: byte {number} does not fit.",
+                    encoding=name,
+                    number=error.start + 1,
+                )
             ) from None
     if "\0" in text:
-        raise Unreadable("The body holds a NUL byte, which no text may hold.")
+        raise Unreadable(say("The body holds a NUL byte, which no text may hold."))
     if not text.strip():
-        raise Unreadable("The body is nothing but spaces.")
+        raise Unreadable(say("The body is nothing but spaces."))
     return text
 
 
@@ -135,14 +143,20 @@ def _load_object(text: str) -> JsonObject:
         try:
             value = _load(value)
         except json.JSONDecodeError:
-            raise Unreadable("The body is a text where an object is expected.") from None
+            raise Unreadable(_no_object(value)) from None
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
     if isinstance(value, list) and value:
-        raise Unreadable(f"The body is a list of {len(value):,}; only a list of one is read.")
+        raise Unreadable(
+            say("The body is a list of {number}; only a list of one is read.", number=len(value))
+        )
     if not isinstance(value, dict):
-        raise Unreadable(f"The body is {json_kind(value)} where an object is expected.")
+        raise Unreadable(_no_object(value))
     return value
+
+
+def _no_object(value: object) -> Said:
+    return say("The body is {kind} where an object is expected.", kind=json_kind(value))
 
 
 def _load(text: str) -> object:
@@ -167,7 +181,11 @@ def _check_depth(text: str) -> None:
     plain = text.encode().replace(b"\\\\", b"").replace(b'\\"', b"")
     outside = b"".join(plain.translate(None, _NO_STRUCTURE).split(b'"')[::2])
     if max(accumulate(array("b", outside.translate(_STEPS))), default=0) > MAX_DEPTH:
-        raise Unreadable(f"The body is nested more than {MAX_DEPTH} levels deep.")
+        raise _too_deep()
+
+
+def _too_deep() -> Unreadable:
+    return Unreadable(say("The body is nested more than {number} levels deep.", number=MAX_DEPTH))
 
 
 def _object(pairs: list[tuple[str, object]]) -> JsonObject:
@@ -186,24 +204,32 @@ def _float(digits: str) -> float:
         _refuse_length()
     number = float(digits)
     if math.isinf(number):
-        raise Unreadable("The body holds a number that is too large to be one.")
+        raise Unreadable(say("The body holds a number that is too large to be one."))
     return number
 
 
 def _refuse_length() -> NoReturn:
-    raise Unreadable(f"The body holds a number of more than {MAX_NUMBER_LENGTH} digits.")
+    raise Unreadable(
+        say("The body holds a number of more than {number} digits.", number=MAX_NUMBER_LENGTH)
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise Unreadable(f"The body holds {name} where a number is expected.")
+    raise Unreadable(say("The body holds {name} where a number is expected.", name=name))
 
 
-def _why_not_json(text: str, error: json.JSONDecodeError, content_type: str) -> str:
+def _why_not_json(text: str, error: json.JSONDecodeError, content_type: str) -> Said:
     if content_type.strip().lower().startswith("multipart/"):
-        return "The body is not JSON: it is a multipart form, which SamCart does not send."
+        return say("The body is not JSON: it is a multipart form, which SamCart does not send.")
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
-        return f"The body is not JSON: it breaks off after {len(text):,} characters."
-    return f"The body is not JSON: character {error.pos + 1:,} of {len(text):,} does not fit."
+        return say(
+            "The body is not JSON: it breaks off after {number} characters.", number=len(text)
+        )
+    return say(
+        "The body is not JSON: character {number} of {all} does not fit.",
+        number=error.pos + 1,
+        all=len(text),
+    )
 
 
 def _is_form(text: str, content_type: str) -> bool:
@@ -217,7 +243,9 @@ def _is_form(text: str, content_type: str) -> bool:
 
 def _read_form(text: str) -> JsonObject:
     if text.count("&") >= MAX_FORM_FIELDS:
-        raise Unreadable(f"The body is a form of more than {MAX_FORM_FIELDS:,} fields.")
+        raise Unreadable(
+            say("The body is a form of more than {number} fields.", number=MAX_FORM_FIELDS)
+        )
     form = DoubledObject([])
     for field in filter(None, text.strip().split("&")):
         name, _, value = field.partition("=")
@@ -227,9 +255,9 @@ def _read_form(text: str) -> JsonObject:
         try:
             return _load_object(inside[0])
         except json.JSONDecodeError:
-            raise Unreadable("The body is a form with a field of broken JSON.") from None
+            raise Unreadable(say("The body is a form with a field of broken JSON.")) from None
     if _PARTS.isdisjoint(form) and "type" not in form:
-        raise Unreadable("The body is not JSON, and no form with a field that SamCart sends.")
+        raise Unreadable(say("The body is not JSON, and no form with a field that SamCart sends."))
     return form
 
 
@@ -243,7 +271,7 @@ def _unquote(text: str) -> str:
     try:
         return _PERCENT.sub(lambda found: bytes.fromhex(found[1].decode()), raw).decode()
     except UnicodeDecodeError:
-        raise Unreadable("The body is a form whose text is not UTF-8.") from None
+        raise Unreadable(say("The body is a form whose text is not UTF-8.")) from None
 
 
 def _path(name: str) -> list[str]:
@@ -252,7 +280,7 @@ def _path(name: str) -> list[str]:
     if not (first and bracket and rest.endswith("]")):
         return [name]
     if rest.count("[") >= MAX_DEPTH:
-        raise Unreadable(f"The body is nested more than {MAX_DEPTH} levels deep.")
+        raise _too_deep()
     return [first, *rest[:-1].split("][")]
 
 

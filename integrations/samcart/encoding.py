@@ -5,6 +5,8 @@ The header is not always kept by a relay, and not always true, so the first byte
 
 import zlib
 
+from integrations.sentences import say
+
 from .unreadable import Unreadable
 
 LARGEST = 1024 * 1024  # bytes, opened
@@ -24,7 +26,7 @@ def opened(body: bytes, content_encoding: str = "") -> bytes:
         found = _inflate(body, form)
         if found is None:
             if form == _GZIP:
-                raise Unreadable("The body is compressed (gzip), and damaged or incomplete.")
+                raise Unreadable(say("The body is compressed (gzip), and damaged or incomplete."))
             break  # what looked compressed is a text
         body = found
     return body
@@ -50,5 +52,5 @@ def _inflate(body: bytes, form: int) -> bytes | None:
     except zlib.error:
         return None
     if len(found) > LARGEST:
-        raise Unreadable("The body is compressed, and larger than 1 MiB when it is opened.")
+        raise Unreadable(say("The body is compressed, and larger than 1 MiB when it is opened."))
     return found if stream.eof else None

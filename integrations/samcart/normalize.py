@@ -4,14 +4,16 @@ import re
 import unicodedata
 
 import idna
+from django.utils.translation import gettext_lazy as _
 
 from integrations.samcart.text import is_none, json_kind
 from integrations.samcart.unreadable import Unreadable
+from integrations.sentences import Text, say
 
 MAX_ID_LENGTH = 64
 MAX_EMAIL_LENGTH = 320
 
-NO_EMAIL = "The order carries no e-mail address."
+NO_EMAIL = _("The order carries no e-mail address.")
 
 _NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
 _EXACT_FLOAT = 2**53  # beyond it a float stands for several whole numbers
@@ -32,7 +34,7 @@ _UNSEEN = frozenset(
 )
 
 
-def normalize_id(value: object, *, what: str) -> str:
+def normalize_id(value: object, *, what: Text) -> str:
     """Return a SamCart id as text; 1, "1", "001", 1.0 and "1.0" are all "1".
 
     Absent (null, blank, [] and 0, as PHP writes "none") is "". Text ids other than numbers are
@@ -42,13 +44,19 @@ def normalize_id(value: object, *, what: str) -> str:
     if is_none(value):
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise Unreadable(f"The {what} is {json_kind(value)} where a number is expected.")
+        raise Unreadable(
+            say(
+                "The {what} is {kind} where a number is expected.",
+                what=what,
+                kind=json_kind(value),
+            )
+        )
     if isinstance(value, str):
         return _text_id(value.strip(), what=what)
     return _number_id(value, what=what)
 
 
-def split_ids(value: object, *, what: str) -> list[str]:
+def split_ids(value: object, *, what: Text) -> list[str]:
     """Return the ids of a product: one, or several that a legacy body joins with commas."""
     if not isinstance(value, str) or "," not in value:
         return [normalize_id(value, what=what)]
@@ -68,28 +76,29 @@ def examine_email(text: str) -> tuple[str, str]:
     """Return the match key of an address and "", or "" and a sentence that says what is wrong."""
     text = strip_invisible(text)
     if not text:
-        return "", NO_EMAIL
+        return "", say(NO_EMAIL)
     # Before anything else: composing half a million marks takes minutes.
     if len(text) > MAX_EMAIL_LENGTH:
-        return "", f"The e-mail address is longer than {MAX_EMAIL_LENGTH} characters."
+        return "", _too_long()
     problem = _character_problem(text)
     if problem:
         return "", problem
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     local, _, domain = text.rpartition("@")
     if not local or not domain or "@" in local:
-        return "", 'The e-mail address needs exactly one "@", with text on both sides.'
+        return "", say('The e-mail address needs exactly one "@", with text on both sides.')
     if not _NEVER_IN_EMAIL.isdisjoint(text):
-        return (
-            "",
-            "The e-mail address has a bracket, comma, colon or another wrong character.",
-        )
+        return "", say("The e-mail address has a bracket, comma, colon or another wrong character.")
     domain = _ascii_domain(domain)
     if not domain:
-        return "", 'The part of the e-mail address after the "@" is no possible domain.'
+        return "", say('The part of the e-mail address after the "@" is no possible domain.')
     if len(local) + 1 + len(domain) > MAX_EMAIL_LENGTH:
-        return "", f"The e-mail address is longer than {MAX_EMAIL_LENGTH} characters."
+        return "", _too_long()
     return f"{local}@{domain}", ""
+
+
+def _too_long() -> str:
+    return say("The e-mail address is longer than {number} characters.", number=MAX_EMAIL_LENGTH)
 
 
 def strip_invisible(text: str) -> str:
@@ -110,26 +119,36 @@ def _is_unseen(character: str) -> bool:
     return category[0] == "Z" or category in {"Cc", "Cf"} or character in _UNSEEN
 
 
-def _text_id(text: str, *, what: str) -> str:
+def _too_long_id(what: Text) -> Unreadable:
+    return Unreadable(
+        say(
+            "The {what} is longer than {number} characters.",
+            what=what,
+            number=MAX_ID_LENGTH,
+        )
+    )
+
+
+def _text_id(text: str, *, what: Text) -> str:
     if len(text) > MAX_ID_LENGTH:
-        raise Unreadable(f"The {what} is longer than {MAX_ID_LENGTH} characters.")
+        raise _too_long_id(what)
     if not (text.isascii() and text.isprintable()):
-        raise Unreadable(f"The {what} holds characters that an id cannot hold.")
+        raise Unreadable(say("The {what} holds characters that an id cannot hold.", what=what))
     if text.isdigit():
         return _number_id(int(text), what=what)
     # A form writes every number as text, so 1.0 comes as "1.0" there.
     return _number_id(float(text), what=what) if _NUMBER.fullmatch(text) else text
 
 
-def _number_id(number: float, *, what: str) -> str:
+def _number_id(number: float, *, what: Text) -> str:
     exact = isinstance(number, int)
     if number < 0 or not (exact or float(number).is_integer()):
-        raise Unreadable(f"The {what} is negative or not a whole number.")
+        raise Unreadable(say("The {what} is negative or not a whole number.", what=what))
     if not exact and number >= _EXACT_FLOAT:
-        raise Unreadable(f"The {what} is too large a number to be exact.")
+        raise Unreadable(say("The {what} is too large a number to be exact.", what=what))
     text = str(int(number) or "")
     if len(text) > MAX_ID_LENGTH:
-        raise Unreadable(f"The {what} is longer than {MAX_ID_LENGTH} characters.")
+        raise _too_long_id(what)
     return text
 
 
@@ -138,13 +157,13 @@ def _character_problem(text: str) -> str:
         return ""
     for character in text:
         if character.isspace():
-            return "The e-mail address has a space or a line break in it."
+            return say("The e-mail address has a space or a line break in it.")
         if (
             unicodedata.category(character).startswith("C")
             or character in _UNSEEN
             or character == "\N{REPLACEMENT CHARACTER}"
         ):
-            return "The e-mail address holds an invisible or damaged character."
+            return say("The e-mail address holds an invisible or damaged character.")
     return ""
 
 

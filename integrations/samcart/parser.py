@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations.samcart.body import JsonObject, needed, read_object
 from integrations.samcart.custom_fields import CustomField, read_custom_fields
 from integrations.samcart.encoding import opened
@@ -25,6 +27,7 @@ from integrations.samcart.normalize import (
 from integrations.samcart.order_time import read_moment
 from integrations.samcart.text import is_none, json_kind, line, storable
 from integrations.samcart.unreadable import Unreadable
+from integrations.sentences import say
 
 __all__ = [
     "CustomField",
@@ -39,6 +42,7 @@ MAX_TYPE_LENGTH = 100
 MAX_NAME_LENGTH = 255
 # No cart has a tenth of it, and each line may become a row for every rule.
 MAX_LINES = 200
+ID_OF = {"product": _("product id"), "course": _("course id")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ def _without_product(found: JsonObject) -> SaleEvent:
         email=email,
         email_as_sent=email_as_sent,
         email_problem=email_problem,
-        order_id=normalize_id(needed(order, "id"), what="order id"),
+        order_id=normalize_id(needed(order, "id"), what=_("order id")),
         customer_id=_customer_id(customer),
         subscription_id=_subscription_id(order) or _subscription_id(found),
         transaction_id=_first_text(found.get("refund_transaction_id"))
@@ -131,8 +135,8 @@ def normalize_type(text: str) -> str:
 
 
 def _customer_id(customer: JsonObject) -> str:
-    named = normalize_id(needed(customer, "customer_id"), what="customer id")
-    return named or normalize_id(needed(customer, "id"), what="customer id")
+    named = normalize_id(needed(customer, "customer_id"), what=_("customer id"))
+    return named or normalize_id(needed(customer, "id"), what=_("customer id"))
 
 
 def _type(found: JsonObject) -> str:
@@ -140,23 +144,26 @@ def _type(found: JsonObject) -> str:
     if is_none(value):
         return ""
     if not isinstance(value, str):
-        raise Unreadable(f"The type of the event is {json_kind(value)} where a text is expected.")
+        kind_sent = json_kind(value)
+        raise Unreadable(
+            say("The type of the event is {kind} where a text is expected.", kind=kind_sent)
+        )
     if any("\ud800" <= character <= "\udfff" for character in value[:MAX_TYPE_LENGTH]):
-        raise Unreadable("The type of the event holds half a character.")
+        raise Unreadable(say("The type of the event holds half a character."))
     text = storable(value, MAX_TYPE_LENGTH)
     return text if text.strip() else ""
 
 
 def _email(value: object) -> tuple[str, str, str]:
     if is_none(value):
-        return "", "", NO_EMAIL
+        return "", "", say(NO_EMAIL)
     if not isinstance(value, str):
-        problem = f"The e-mail address is {json_kind(value)} where a text is expected."
+        kind = json_kind(value)
+        problem: str = say("The e-mail address is {kind} where a text is expected.", kind=kind)
         return "", line(value, MAX_EMAIL_LENGTH), problem
     value = strip_invisible(value)
     email, problem = examine_email(value)
-    as_sent = "" if problem == NO_EMAIL else storable(value, MAX_EMAIL_LENGTH)
-    return email, as_sent, problem
+    return email, storable(value, MAX_EMAIL_LENGTH), problem
 
 
 def _part(found: JsonObject, key: str) -> JsonObject:
@@ -164,7 +171,9 @@ def _part(found: JsonObject, key: str) -> JsonObject:
     if is_none(value):
         return {}
     if not isinstance(value, dict):
-        raise Unreadable(f"The {key} is {json_kind(value)} where an object is expected.")
+        raise Unreadable(
+            say("The {key} is {kind} where an object is expected.", key=key, kind=json_kind(value))
+        )
     return value
 
 
@@ -180,7 +189,7 @@ def _lines(found: JsonObject) -> list[_Line]:
                 same = (kind, sold.id, "" if sold.id else sold.name)
                 lines[same] = _better(lines[same], sold) if same in lines else sold
             if len(lines) > MAX_LINES:
-                raise Unreadable(f"The body has more than {MAX_LINES} products.")
+                raise Unreadable(say("The body has more than {number} products.", number=MAX_LINES))
     return list(lines.values())
 
 
@@ -193,21 +202,33 @@ def _entries(found: JsonObject, key: str) -> list[JsonObject]:
     if is_none(value):
         return []
     if not isinstance(value, list):
-        raise Unreadable(f"The {key} entry is {json_kind(value)} where an object is expected.")
+        raise Unreadable(
+            say(
+                "The {key} entry is {kind} where an object is expected.",
+                key=key,
+                kind=json_kind(value),
+            )
+        )
     if len(value) > MAX_LINES:
-        raise Unreadable(f"The body has more than {MAX_LINES} entries in {key}.")
+        raise Unreadable(
+            say("The body has more than {number} entries in {key}.", number=MAX_LINES, key=key)
+        )
     entries = [entry for entry in value if not is_none(entry)]
     for entry in entries:
         if not isinstance(entry, dict):
-            raise Unreadable(f"An entry of {key} is {json_kind(entry)}, not an object.")
+            raise Unreadable(
+                say("An entry of {key} is {kind}, not an object.", key=key, kind=json_kind(entry))
+            )
     return entries
 
 
 def _sold(entry: JsonObject, kind: str) -> Iterator[_Line]:
     sent = needed(entry, "id")
     if isinstance(sent, str) and sent.count(",") >= MAX_LINES:
-        raise Unreadable(f"The {kind} id joins more than {MAX_LINES} ids.")
-    ids = split_ids(sent, what=f"{kind} id")
+        raise Unreadable(
+            say("The {what} joins more than {number} ids.", what=ID_OF[kind], number=MAX_LINES)
+        )
+    ids = split_ids(sent, what=ID_OF[kind])
     one = _Line(
         kind=kind,
         status=line(needed(entry, "status"), MAX_TYPE_LENGTH),
@@ -248,7 +269,7 @@ def _weight(sold: _Line) -> int:
 
 
 def _subscription_id(found: JsonObject) -> str:
-    return normalize_id(needed(found, "subscription_id"), what="subscription id")
+    return normalize_id(needed(found, "subscription_id"), what=_("subscription id"))
 
 
 def _first_text(value: object) -> str:

@@ -1,5 +1,7 @@
 """Making text that strangers sent fit for a database and a page."""
 
+from integrations.sentences import Said, say
+
 _BLANK = "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85"
 _CONTROL = [*range(0x20), *range(0x7F, 0xA0)]
 # PostgreSQL takes neither NUL nor half a surrogate pair in text; SQLite takes both.
@@ -36,18 +38,18 @@ def is_none(value: object) -> bool:
     return value is None or (isinstance(value, list | dict | str) and not value)
 
 
-def json_kind(value: object) -> str:
+def json_kind(value: object) -> Said:
     """Name the kind of a JSON value for a sentence, with its article: "a list", "a number"."""
     match value:
         case None:
-            return "null"
+            return say("null")
         case bool():
-            return "true or false"
+            return say("true or false")
         case int() | float():
-            return "a number"
+            return say("a number")
         case str():
-            return "a text"
+            return say("a text")
         case list():
-            return "a list"
+            return say("a list")
         case _:
-            return "an object"
+            return say("an object")

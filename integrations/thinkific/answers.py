@@ -13,23 +13,11 @@ from typing import Any, NoReturn
 from integrations import retry_after
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
 from integrations.exchanges import Answer, Cut, Reply
+from integrations.sentences import joined, say
 from integrations.thinkific import rate_headers
 
 __all__ = ["Answer", "judge"]
 
-_LOOK_AT = (
-    "Look at the student in Thinkific, and at the permissions of the key's owner there. Then retry."
-)
-_DENIED = "Thinkific refused this one request, although the key works."
-_FIREWALL = (
-    "Something in front of Thinkific, such as a firewall, refused what was sent. It sent a web "
-    "page instead of data."
-)
-_LOOK_FOR_CODE = (
-    "Look for signs in the customer's name or fields that may look like code to it. Enroll the "
-    "customer in Thinkific by hand, or retry."
-)
-_GROW = "the site's plan may not include the API (it takes Grow or higher)"
 # These say why in their text, and a caller may know a way on from there.
 _TEXT_DECIDES = frozenset({400, 409, 422})
 _LATER = frozenset({408, 425})
@@ -47,7 +35,7 @@ def judge(
     """
     status, trouble = reply.status, _trouble(reply.cut, host=host, seconds=seconds, write=write)
     if status is None:
-        return trouble or Retry("Thinkific sent no answer.", in_doubt=write)
+        return trouble or Retry(say("Thinkific sent no answer."), in_doubt=write)
     if trouble and (status < 300 or status in _TEXT_DECIDES):
         return Retry(
             trouble.message,
@@ -66,15 +54,18 @@ def _trouble(cut: Cut | None, *, host: str, seconds: float, write: bool) -> Outs
             return None
         case Cut.NOT_USABLE:
             return Refused(
-                "The address of Thinkific's API is not usable. "
-                "Check THINKIFIC_API_URL in the settings."
+                say(
+                    "The address of Thinkific's API is not usable. "
+                    "Check THINKIFIC_API_URL in the settings."
+                )
             )
         case Cut.TOO_LARGE:
-            return Retry("Thinkific's answer was too large (more than 1 MiB).")
+            return Retry(say("Thinkific's answer was too large (more than 1 MiB)."))
         case Cut.NO_ANSWER_IN_TIME:
-            return Retry(f"Thinkific did not answer within {seconds:g} seconds.", in_doubt=write)
+            late = say("Thinkific did not answer within {seconds} seconds.", seconds=f"{seconds:g}")
+            return Retry(late, in_doubt=write)
         case Cut.BROKEN_OFF:
-            what = "The connection to Thinkific broke off before its answer was complete."
+            what = say("The connection to Thinkific broke off before its answer was complete.")
             return Retry(what, in_doubt=write)
     return Retry(_unreached(cut, host), code="unreachable", in_doubt=False)
 
@@ -82,19 +73,20 @@ def _trouble(cut: Cut | None, *, host: str, seconds: float, write: bool) -> Outs
 def _unreached(cut: Cut, host: str) -> str:
     match cut:
         case Cut.NO_ADDRESS:
-            return f"The address of {host} could not be looked up (DNS)."
+            return say("The address of {host} could not be looked up (DNS).", host=host)
         case Cut.NO_CERTIFICATE:
-            return (
-                f"The certificate of {host} is not valid; "
-                "check this server's clock, and that no firewall opens its secure connections."
+            return say(
+                "The certificate of {host} is not valid; "
+                "check this server's clock, and that no firewall opens its secure connections.",
+                host=host,
             )
         case Cut.NOT_IN_TIME:
-            return f"{host} could not be reached in time."
+            return say("{host} could not be reached in time.", host=host)
         case Cut.NO_TLS:
-            return f"No secure connection to {host} could be made (TLS)."
+            return say("No secure connection to {host} could be made (TLS).", host=host)
         case Cut.CONNECTION_REFUSED:
-            return f"{host} refused the connection."
-    return f"{host} could not be reached from this server."
+            return say("{host} refused the connection.", host=host)
+    return say("{host} could not be reached from this server.", host=host)
 
 
 def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
@@ -109,54 +101,79 @@ def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
     usable = isinstance(body, dict) or (isinstance(body, list) and not write)
     if usable and not fault:
         return Answer(status, _with_whole_ids(body))
-    what = "data that makes no sense"
+    what = say("Thinkific sent data that makes no sense.")
     if fault:
-        what = f'the error "{_first_detail(stripped)}" with the status of a success'
+        what = say(
+            'Thinkific sent the error "{error}" with the status of a success.',
+            error=_first_detail(stripped),
+        )
     elif not stripped:
-        what = "an empty answer"
+        what = say("Thinkific sent an empty answer.")
     elif stripped.startswith("<"):
-        what = "a web page instead of data"
-    return Retry(f"Thinkific sent {what}.", status=status, code="not_understood", in_doubt=write)
+        what = say("Thinkific sent a web page instead of data.")
+    return Retry(what, status=status, code="not_understood", in_doubt=write)
 
 
 def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> OutsideError:
     pairs = _blames(reply.text)
     details = tuple(f"{field}: {text}" if field else text for field, text in pairs)
-    said = f" It says: {_ended('; '.join(details[:3]))}" if details else ""
+    said = say("It says: {words}", words=_ended("; ".join(details[:3]))) if details else ""
     match status:
         case 401:
-            return KeyRejected(
-                "Thinkific does not accept the key: the key or the subdomain is wrong, "
-                f"or {_GROW}. Check both, and enter the key again.",
-                status=status,
-                alone=_DENIED,
-                then=_LOOK_AT,
+            not_accepted = say(
+                "Thinkific does not accept the key: the key or the subdomain is wrong, or the "
+                "site's plan may not include the API (it takes Grow or higher). Check both, and "
+                "enter the key again."
             )
+            alone, then = _refused_alone("")
+            return KeyRejected(not_accepted, status=status, alone=alone, then=then)
         case 403:
-            by_a_firewall = reply.text.lstrip().startswith("<")
-            return KeyRejected(
-                f"Thinkific denies access: {_GROW}, or the key lacks a permission.{said}",
-                status=status,
-                alone=_FIREWALL if by_a_firewall else f"{_DENIED}{said}",
-                then=_LOOK_FOR_CODE if by_a_firewall else _LOOK_AT,
+            denied = say(
+                "Thinkific denies access: the site's plan may not include the API (it takes Grow "
+                "or higher), or the key lacks a permission."
             )
+            alone, then = _denied_alone(reply, said)
+            return KeyRejected(joined([denied, said]), status=status, alone=alone, then=then)
         case 429:
             seconds = rate_headers.pause_seconds(reply.headers, now)
-            return LimitReached(
-                "Thinkific's limit of calls is used up.", seconds=seconds, status=status
-            )
+            used_up = say("Thinkific's limit of calls is used up.")
+            return LimitReached(used_up, seconds=seconds, status=status)
     if 300 <= status < 500 and status not in _LATER:
         fields = frozenset(field for field, _ in pairs if field)
-        what = _refusal(status, said)
-        then = "" if status < 400 or status == 404 else " Put that right, then retry."
-        return Refused(f"{what}{then}", status=status, details=details, fields=fields, what=what)
+        what, then = _refusal(status, said)
+        message = joined([what, then])
+        return Refused(message, status=status, details=details, fields=fields, what=what)
     return Retry(
-        "Thinkific answered with an error of its own.",
+        say("Thinkific answered with an error of its own."),
         status=status,
         code="server_error",
         in_doubt=write,
         seconds=retry_after.seconds(reply.headers, now),
     )
+
+
+def _denied_alone(reply: Reply, said: str) -> tuple[str, str]:
+    """What happened to this one request, and what to do about it."""
+    if not reply.text.lstrip().startswith("<"):
+        return _refused_alone(said)
+    refused = say(
+        "Something in front of Thinkific, such as a firewall, refused what was sent. It sent a web "
+        "page instead of data."
+    )
+    look = say(
+        "Look for signs in the customer's name or fields that may look like code to it. Enroll the "
+        "customer in Thinkific by hand, or retry."
+    )
+    return refused, look
+
+
+def _refused_alone(said: str) -> tuple[str, str]:
+    refused = say("Thinkific refused this one request, although the key works.")
+    look = say(
+        "Look at the student in Thinkific, and at the permissions of the key's owner there. "
+        "Then retry."
+    )
+    return joined([refused, said]), look
 
 
 def _first_detail(text: str) -> str:
@@ -167,15 +184,19 @@ def _ended(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _refusal(status: int, said: str) -> str:
+def _refusal(status: int, said: str) -> tuple[str, str]:
+    """What happened, and what to do about it."""
     if status < 400:
-        return (
+        other = say(
             "Thinkific's API has another address (a redirect), which Admit does not "
             "follow. Check THINKIFIC_API_URL in the settings."
         )
+        return other, ""
     if status == 404:
-        return f"Thinkific does not have what was asked for: it may have been deleted.{said}"
-    return f"Thinkific refused the request.{said}"
+        gone = say("Thinkific does not have what was asked for: it may have been deleted.")
+        return joined([gone, said]), ""
+    refused = say("Thinkific refused the request.")
+    return joined([refused, said]), say("Put that right, then retry.")
 
 
 def _blames(text: str) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Thinkific as an app."""
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 from integrations.app_spec import AppSpec
 from integrations.models import Integration
@@ -11,7 +12,7 @@ SPEC = AppSpec(
     key=Integration.App.THINKIFIC,
     label=Integration.App.THINKIFIC.label,
     outside="Thinkific",
-    secret="API key",  # noqa: S106 - its name
+    secret=_("API key"),
     has_catalog=True,
     # Thinkific serves about ten calls at once; eight leave room for the site's other tools.
     calls_at_once=8,

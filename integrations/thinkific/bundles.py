@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from integrations.errors import Refused, Retry
+from integrations.sentences import say
 from integrations.thinkific import calls, courses
 from integrations.thinkific.attempt import Attempt, Opened
 from integrations.thinkific.calls import Get, Post, Steps
@@ -109,7 +110,7 @@ def _enroll(
         rows = yield from read(user, bundle_id)
         shown = (yield from _covers(bundle_id, rows, course_ids)) if odd else bool(rows)
         if not shown:
-            raise Retry(courses.UNSEEN, status=answer.status, code=courses.NOT_SHOWN)
+            raise Retry(say(courses.UNSEEN), status=answer.status, code=courses.NOT_SHOWN)
     attempt.settle(target)
     yield from _widen(attempt, user, bundle_id, rows)
     attempt.notes.append(Opened())
@@ -147,4 +148,4 @@ def _target(bundle_id: int) -> str:
 
 
 def _later() -> Retry:
-    return Retry("Thinkific may enroll in the bundle a little later.", code="promised")
+    return Retry(say("Thinkific may enroll in the bundle a little later."), code="promised")

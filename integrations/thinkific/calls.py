@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from integrations.errors import Refused, Retry
+from integrations.sentences import say
 from integrations.thinkific.answers import Answer
 
 T = TypeVar("T")
@@ -70,8 +71,11 @@ def rows(
             return found
         page = following
     raise Refused(
-        f"Thinkific's list has more than {MAX_PAGES} pages, which is more than Admit reads. "
-        "Ask Thinkific's support whether the site is in order."
+        say(
+            "Thinkific's list has more than {pages} pages, which is more than Admit reads. "
+            "Ask Thinkific's support whether the site is in order.",
+            pages=MAX_PAGES,
+        )
     )
 
 
@@ -86,7 +90,7 @@ def one_page(
     listed = answer.body.get("items") if isinstance(answer.body, dict) else None
     if not isinstance(listed, list):
         raise Retry(
-            "Thinkific sent something else than the list that was asked for.",
+            say("Thinkific sent something else than the list that was asked for."),
             code="not_understood",
             in_doubt=False,
         )

@@ -1,17 +1,19 @@
 """What a site offers: courses, bundles with their courses, and signup fields."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import models, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from integrations import audit, rate_limit
 from integrations.audit import Act
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
+from integrations.sentences import Said, joined, say_count
 from integrations.thinkific import explain
 from integrations.thinkific.calls import Get, Steps, rows
 from integrations.thinkific.session import Session
@@ -21,7 +23,7 @@ Kind = Destination.Kind
 KINDS = {"course": Kind.COURSE, "bundle": Kind.BUNDLE}
 SIGNUP_FIELD = "signup field"
 NOUNS = (Kind.COURSE.value, Kind.BUNDLE.value, SIGNUP_FIELD)
-NONE_LISTED = (
+NONE_LISTED = _(
     "Thinkific lists no courses. Courses of its new course builder are not listed: enter them by "
     "number."
 )
@@ -51,19 +53,40 @@ class Changes:
         """Whether Thinkific lists no course at all."""
         return not self.found.get(Kind.COURSE.value)
 
-    def sentence(self) -> str:
-        """ "20 courses, 4 bundles, 4 signup fields (2 new courses, 1 no longer listed)." """
-        found = [_counted(self.found.get(noun, 0), noun) for noun in NOUNS]
-        changed: list[str] = []
-        said = ""
-        for words, counts in (("new {}", self.new), ("{} no longer listed", self.unlisted)):
-            for noun in NOUNS:
-                if count := counts.get(noun, 0):
-                    # What was named just before is not named again.
-                    named = "" if noun == said else noun + ("" if count == 1 else "s")
-                    changed.append(f"{count} {words.format(named).strip()}")
-                    said = noun
-        return ", ".join(found) + (f" ({', '.join(changed)})." if changed else ".")
+    def sentence(self) -> Said:
+        """ "20 courses, 4 bundles, 4 signup fields (2 new courses, 1 course no longer listed)." """
+        found = joined((_FOUND[noun](self.found.get(noun, 0)) for noun in NOUNS), by=", ")
+        changes = [
+            counted[noun](number)
+            for counted, counts in ((_NEW, self.new), (_UNLISTED, self.unlisted))
+            for noun in NOUNS
+            if (number := counts.get(noun, 0))
+        ]
+        changed = joined([" (", joined(changes, by=", "), ")"], by="") if changes else ""
+        return joined([found, changed, "."], by="")
+
+
+_FOUND: dict[str, Callable[[int], Said]] = {
+    Kind.COURSE.value: lambda n: say_count(n, "1 course", "{number} courses"),
+    Kind.BUNDLE.value: lambda n: say_count(n, "1 bundle", "{number} bundles"),
+    SIGNUP_FIELD: lambda n: say_count(n, "1 signup field", "{number} signup fields"),
+}
+_NEW: dict[str, Callable[[int], Said]] = {
+    Kind.COURSE.value: lambda n: say_count(n, "1 new course", "{number} new courses"),
+    Kind.BUNDLE.value: lambda n: say_count(n, "1 new bundle", "{number} new bundles"),
+    SIGNUP_FIELD: lambda n: say_count(n, "1 new signup field", "{number} new signup fields"),
+}
+_UNLISTED: dict[str, Callable[[int], Said]] = {
+    Kind.COURSE.value: lambda n: say_count(
+        n, "1 course no longer listed", "{number} courses no longer listed"
+    ),
+    Kind.BUNDLE.value: lambda n: say_count(
+        n, "1 bundle no longer listed", "{number} bundles no longer listed"
+    ),
+    SIGNUP_FIELD: lambda n: say_count(
+        n, "1 signup field no longer listed", "{number} signup fields no longer listed"
+    ),
+}
 
 
 def fetch() -> Steps[Catalog]:
@@ -103,7 +126,7 @@ def store(integration: Integration, found: Catalog) -> Changes:
         new, unlisted = _store_destinations(integration, found)
         new_fields, gone_fields = _store_fields(integration, found)
         Integration.objects.filter(pk=integration.pk).update(refreshed_at=Now())
-    kinds = Counter(kind for kind, _ in found.destinations)
+    kinds = Counter(kind for kind, __ in found.destinations)
     return Changes(
         found={**kinds, SIGNUP_FIELD: len(found.fields)},
         new={**new, SIGNUP_FIELD: new_fields},
@@ -120,7 +143,7 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
     try:
         return session.carry_out(fetch())
     except Retry as error:
-        _note_unreachable(integration, f"{error.message} {explain.LATER}")
+        _note_unreachable(integration, joined([error.message, explain.LATER]))
         raise
     except Refused as error:
         # It means "this is no school" only where the site has never been read.
@@ -217,7 +240,3 @@ def _save_changed(row: models.Model, values: dict[str, Any]) -> None:
     for key, value in values.items():
         setattr(row, key, value)
     row.save()
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from integrations import exchanges
 from integrations.errors import KeyRejected, OutsideError, Refused
 from integrations.exchanges import Answer, Exchange, Reply
+from integrations.sentences import say
 from integrations.thinkific import answers, site_address
 from integrations.thinkific.calls import Call, Get, Post, Put
 
@@ -121,8 +122,10 @@ class Client:
     def _headers(self) -> dict[str, str]:
         if not re.fullmatch(r"[!-~]+", self._secret):
             raise KeyRejected(
-                "The key of the Thinkific site is empty or has characters that no key has. "
-                "Copy it from Thinkific once more and enter it again."
+                say(
+                    "The key of the Thinkific site is empty or has characters that no key has. "
+                    "Copy it from Thinkific once more and enter it again."
+                )
             )
         headers = {
             "User-Agent": f"Admit/{self._version} (+self-hosted)",
@@ -136,13 +139,14 @@ class Client:
         try:
             subdomain = site_address.subdomain(self._site)
         except ValueError as error:
-            raise Refused(str(error)) from None
+            raise Refused(error.args[0]) from None
         return headers | {"X-Auth-API-Key": self._secret, "X-Auth-Subdomain": subdomain}
 
     def _url(self, path: str, params: Mapping[str, str | int] | None) -> str:
         if "@" in urlsplit(self._base_url).netloc:
             # requests would send that name and password in place of the token.
-            raise Refused("THINKIFIC_API_URL must not contain a user name or password.")
+            with_user = say("THINKIFIC_API_URL must not contain a user name or password.")
+            raise Refused(with_user)
         url = f"{self._base_url}/{quote(path.lstrip('/'), safe='/', errors='replace')}"
         return f"{url}?{urlencode(params, errors='replace')}" if params else url
 

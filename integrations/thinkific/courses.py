@@ -5,7 +5,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations.errors import Refused, Retry
+from integrations.sentences import say
 from integrations.thinkific import calls
 from integrations.thinkific.attempt import Attempt, FoundOpen, Opened
 from integrations.thinkific.calls import Post, Put, Row, Steps
@@ -21,8 +24,8 @@ NO_ENDS: Mapping[str, datetime] = MappingProxyType({})
 
 
 NOT_SHOWN = "not_shown"
-UNSEEN = "Thinkific said that it enrolled the student, but does not show it."
-UNCHANGED = "Thinkific said that it changed the enrollment, but shows it as before."
+UNSEEN = _("Thinkific said that it enrolled the student, but does not show it.")
+UNCHANGED = _("Thinkific said that it changed the enrollment, but shows it as before.")
 
 
 class Closed(enum.Enum):
@@ -68,7 +71,7 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
     row = answer.body
     found = [row] if _is_of(row, user, course_id) else (yield from read(user, course_id))
     if not found:
-        raise Retry(UNSEEN, status=answer.status, code=NOT_SHOWN)  # the doubt stays
+        raise Retry(say(UNSEEN), status=answer.status, code=NOT_SHOWN)  # the doubt stays
     attempt.settle(target)
     if found != [row] or "activated_at" in row:
         # One may have been there after all, and Thinkific answered with it as it was.
@@ -99,7 +102,8 @@ def close(
     target = f"course:{course_id}"
     if not rows and attempt.just_sent():
         # It may still be carried out, and would stay for ever.
-        raise Retry("Thinkific may still enroll the student in the course.", code="promised")
+        may_still = say("Thinkific may still enroll the student in the course.")
+        raise Retry(may_still, code="promised")
     attempt.settle(target)
     if not rows:
         return Closed.NEVER
@@ -136,7 +140,7 @@ def change(path: str, body: Row, *, took: Callable[[Row], bool], reread: Reread)
         return
     rows = yield from reread()
     if not rows or not all(map(took, rows)):
-        raise Retry(UNCHANGED, status=answer.status, code=NOT_SHOWN)
+        raise Retry(say(UNCHANGED), status=answer.status, code=NOT_SHOWN)
 
 
 def read(user: User, course_id: int) -> Steps[Rows]:
@@ -253,7 +257,8 @@ def _again(user: User, course_id: int, row: Row) -> Reread:
         rows = yield from read(user, course_id)
         found = [again for again in rows if again["id"] == row["id"]]
         if not found:
-            raise Retry("The enrollment changed while Admit looked at it.", code=NOT_SHOWN)
+            changed = say("The enrollment changed while Admit looked at it.")
+            raise Retry(changed, code=NOT_SHOWN)
         return found
 
     return reread

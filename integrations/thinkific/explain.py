@@ -2,18 +2,21 @@
 
 import math
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations import rate_limit
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Retry
 from integrations.models import CallBudget, Integration
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import joined, say, say_count
 
-LATER = "Try again later."
+LATER = _("Try again later.")
 FAULTS = (OutsideError, SecretUnreadable, rate_limit.SiteBlocked, rate_limit.NoSlot)
 WHERE = "Settings > Code & Analytics > API"
 # A wrong address and a wrong key are answered alike.
-NOT_LET_IN = (
+NOT_LET_IN = _(
     "Thinkific does not know this site, or rejects this key; it answers both alike. "
-    f"Copy both once more from Thinkific, {WHERE}. "
+    "Copy both once more from Thinkific, {where}. "
     "The API takes a Thinkific plan of Grow or higher."
 )
 
@@ -29,13 +32,14 @@ def _explain(error: Exception) -> str:
         case LimitReached():
             return _limit(error.seconds)
         case Retry():
-            return f"{error.message} {LATER}"
+            return joined([error.message, LATER])
         case OutsideError() | SecretUnreadable():
             return error.message
         case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY):
-            return (
-                "Thinkific rejected the key, so the site is left alone for another "
-                f"{math.ceil(error.seconds / 60)} min. Enter a new key to go on at once."
+            return say(
+                "Thinkific rejected the key, so the site is left alone for another {minutes} min. "
+                "Enter a new key to go on at once.",
+                minutes=math.ceil(error.seconds / 60),
             )
         case rate_limit.SiteBlocked() | rate_limit.NoSlot():
             return _limit(error.seconds)
@@ -46,9 +50,9 @@ def explain_plainly(error: Exception) -> str:
     """One or two sentences for one of FAULTS; nothing that a person starts is tried again."""
     match error:
         case KeyRejected(status=401):
-            return NOT_LET_IN
+            return say(NOT_LET_IN, where=WHERE)
         case KeyRejected(status=403):
-            return (
+            return say(
                 "Thinkific knows the key, but gives it no access to the API. That takes a "
                 "Thinkific plan of Grow or higher. Upgrade the plan, then enter the key again."
             )
@@ -58,9 +62,13 @@ def explain_plainly(error: Exception) -> str:
 def trouble(integration: Integration) -> str:
     """What keeps the site from being connected, for its page; "" when nothing does."""
     if integration.not_let_in:
-        return NOT_LET_IN
+        return say(NOT_LET_IN, where=WHERE)
     return integration.connection_message
 
 
 def _limit(seconds: float) -> str:
-    return f"Thinkific's limit of calls is used up. Try again in {math.ceil(seconds)} seconds."
+    return say_count(
+        math.ceil(seconds),
+        "Thinkific's limit of calls is used up. Try again in 1 second.",
+        "Thinkific's limit of calls is used up. Try again in {number} seconds.",
+    )

@@ -3,10 +3,14 @@
 import re
 from urllib.parse import unquote, urlsplit
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations.models import Destination
+from integrations.sentences import joined, say
 from integrations.thinkific.site_address import host_of, subdomain
 
 Kind = Destination.Kind
+_NOUN = {Kind.COURSE: _("course"), Kind.BUNDLE: _("bundle")}
 # What the database holds; Thinkific's numbers are far shorter.
 LARGEST = 2**63 - 1
 _IN_ADMIN = re.compile(r"/manage/(?:[^/]+/)*(course|bundle)s/([0-9]+)(?:/|\Z)", re.IGNORECASE)
@@ -23,12 +27,15 @@ def number(text: str, *, kind: Kind, site: str) -> int:
     """
     pasted = text.strip()
     if not pasted:
-        raise ValueError(f"Enter the number of the {kind.value}. {_where(kind)}")
+        enter = say("Enter the number of the {kind}.", kind=_NOUN[kind])
+        raise ValueError(joined([enter, _where(kind)]))
     digits = pasted if re.fullmatch("[0-9]+", pasted) else _from_address(pasted, kind, site)
     if len(digits.lstrip("0")) > len(str(LARGEST)) or int(digits) > LARGEST:
-        raise ValueError(f"This number is too long for a {kind.value}. {_where(kind)}")
+        too_long = say("This number is too long for a {kind}.", kind=_NOUN[kind])
+        raise ValueError(joined([too_long, _where(kind)]))
     if not int(digits):
-        raise ValueError(f"No {kind.value} has the number 0. {_where(kind)}")
+        zero = say("No {kind} has the number 0.", kind=_NOUN[kind])
+        raise ValueError(joined([zero, _where(kind)]))
     return int(digits)
 
 
@@ -38,7 +45,7 @@ def _from_address(pasted: str, kind: Kind, site: str) -> str:
     except ValueError:
         path = ""
     if "/" not in path:
-        raise ValueError(f"This is not a number. {_where(kind)}")
+        raise ValueError(joined([say("This is not a number."), _where(kind)]))
     _check_school(pasted, site)
     found = _IN_ADMIN.search(path)
     if found is None:
@@ -46,8 +53,12 @@ def _from_address(pasted: str, kind: Kind, site: str) -> str:
     other = Kind(found[1].lower())
     if other is not kind:
         raise ValueError(
-            f"This is the address of a {other.value}, and the action is for a {kind.value}. "
-            f"Choose a {other.value} action, or paste the address of a {kind.value}."
+            say(
+                "This is the address of a {other}, and the action is for a {kind}. "
+                "Choose a {other} action, or paste the address of a {kind}.",
+                other=_NOUN[other],
+                kind=_NOUN[kind],
+            )
         )
     return found[2]
 
@@ -62,23 +73,32 @@ def _check_school(pasted: str, site: str) -> None:
         school = ""
     if school != site:
         raise ValueError(
-            f"This is an address of {host}, and the integration is {site}.thinkific.com. "
-            "Paste an address of that school."
+            say(
+                "This is an address of {host}, and the integration is {site}.thinkific.com. "
+                "Paste an address of that school.",
+                host=host,
+                site=site,
+            )
         )
 
 
 def _other_page(path: str, kind: Kind) -> str:
     if _PRODUCT.search(path):
-        what = f"This is the address of a product, and its number is not that of the {kind.value}."
+        what = say(
+            "This is the address of a product, and its number is not that of the {kind}.",
+            kind=_NOUN[kind],
+        )
     elif _FOR_STUDENTS.match(path):
-        what = "This is a page for students, and its address does not hold the number."
+        what = say("This is a page for students, and its address does not hold the number.")
     else:
-        what = f"This address does not hold the number of a {kind.value}."
-    return f"{what} {_where(kind)}"
+        what = say("This address does not hold the number of a {kind}.", kind=_NOUN[kind])
+    return joined([what, _where(kind)])
 
 
 def _where(kind: Kind) -> str:
-    return (
-        f"Open the {kind.value} in Thinkific's admin and paste the page's address: "
-        f"it holds the number, behind /manage/{kind.value}s/."
+    return say(
+        "Open the {kind} in Thinkific's admin and paste the page's address: "
+        "it holds the number, behind {path}.",
+        kind=_NOUN[kind],
+        path=f"/manage/{kind.value}s/",
     )

@@ -6,10 +6,11 @@ by name, by a field's label or number, in a sentence, or not at all.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from integrations.errors import Refused
+from integrations.sentences import say
 from integrations.thinkific.attempt import Person
 
 # Thinkific does not tell how long a name may be; a longer one is cut, not refused.
@@ -111,16 +112,46 @@ def notes_on(sent: Profile, own: Profile) -> tuple[str, ...]:
         return sent.notes
     return (
         *sent.notes,
-        f'Thinkific did not take the name "{own.first_name} {own.last_name}" '
-        f'({sent.name_refused}), so the student is called "{sent.first_name} {sent.last_name}" '
-        "there. Change that in Thinkific if you like.",
+        say(
+            'Thinkific did not take the name "{name}" ({words}), so the student is called "{sent}" '
+            "there. Change that in Thinkific if you like.",
+            name=f"{own.first_name} {own.last_name}",
+            words=sent.name_refused,
+            sent=f"{sent.first_name} {sent.last_name}",
+        ),
     )
 
 
 def not_taken(error: Refused, key: int, labels: Labels) -> str:
     """A sentence about a signup field whose value was refused."""
-    said = words_about(error, labels, key)
-    return f"Thinkific did not take the signup field {labels[key]}: {said}."
+    return say(
+        "Thinkific did not take the signup field {field}: {words}.",
+        field=labels[key],
+        words=words_about(error, labels, key),
+    )
+
+
+def not_shown(labels: Iterable[str]) -> str:
+    """A sentence about signup fields that were taken, and are not to be seen."""
+    return say(
+        "Thinkific said that it took the signup fields ({fields}), but does not show them. "
+        "Admit sends them again with this student's next purchase.",
+        fields=", ".join(labels),
+    )
+
+
+def not_sent(error: Refused, labels: Iterable[str]) -> str:
+    """A sentence about signup fields that were not sent for one reason."""
+    return say(
+        "The signup fields were not sent ({fields}): {message}",
+        fields=", ".join(labels),
+        message=error.what,
+    )
+
+
+def others_not_sent(labels: Iterable[str]) -> str:
+    """A sentence about signup fields for which no attempt was left."""
+    return say("Other signup fields were not sent: {fields}.", fields=", ".join(labels))
 
 
 def plain(name: str) -> str:
@@ -153,10 +184,10 @@ def email_in_use(error: Refused) -> bool:
 
 
 def words_about(error: Refused, labels: Labels, key: int | None = None) -> str:
-    """Thinkific's own words about this signup field, or all that it said; no full stop."""
+    """Thinkific's own words about this signup field, or all that it said, without a full stop."""
     about = [each for each in error.details if key in _about(each.casefold(), labels).fields]
     said = about or list(error.details[:3])
-    return ("; ".join(said) or error.what).rstrip(".")
+    return "; ".join(said).rstrip(".") or say("it gave no reason")
 
 
 def _about(detail: str, labels: Labels) -> RefusedParts:

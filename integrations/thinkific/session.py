@@ -16,6 +16,7 @@ from integrations.errors import OutOfTime
 from integrations.exchanges import Exchange
 from integrations.findings import Finding
 from integrations.models import ApiCall, Customer, Integration, SiteAnswer
+from integrations.sentences import say
 from integrations.steps import drive
 from integrations.thinkific import memory, site_check
 from integrations.thinkific.answers import Answer
@@ -99,7 +100,7 @@ class Session:
         self._before_call()
         max_wait = self._until - time.monotonic()
         if max_wait <= 0:
-            raise OutOfTime("The time was up before the next call.")
+            raise OutOfTime(say("The time was up before the next call."))
         wait = rate_limit.take(self.integration.pk, max_wait=min(max_wait, 3600), pause=pause)
         if wait > 0:
             time.sleep(wait)

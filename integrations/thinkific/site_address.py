@@ -2,6 +2,10 @@
 
 import re
 
+from django.utils.translation import gettext_lazy as _
+
+from integrations.sentences import say
+
 # Thinkific wants the subdomain alone, as a header (its "Authorization using API Key" page).
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SCHEME = re.compile(r"\A(https?:)?//", re.IGNORECASE)
@@ -9,16 +13,16 @@ _PORT = re.compile(r":[0-9]+\Z")
 _THINKIFIC = "thinkific.com"
 _NOT_SCHOOLS = frozenset({"www", "api"})
 
-EMPTY = "Enter the site's subdomain, for example school if its address is school.thinkific.com."
-NOT_A_SCHOOL = (
+EMPTY = _("Enter the site's subdomain, for example school if its address is school.thinkific.com.")
+NOT_A_SCHOOL = _(
     "That is an address of Thinkific itself. "
     "Paste the address of your own site, for example school.thinkific.com."
 )
-OWN_DOMAIN = (
+OWN_DOMAIN = _(
     "That is your own domain. "
     "Paste the Subdomain that Thinkific shows under Settings > Code & Analytics > API."
 )
-UNUSABLE = (
+UNUSABLE = _(
     "A subdomain has only the letters a to z, digits and hyphens. "
     "Paste the Subdomain that Thinkific shows under Settings > Code & Analytics > API."
 )
@@ -32,17 +36,17 @@ def subdomain(text: str) -> str:
     """
     pasted = text.strip()
     if not pasted:
-        raise ValueError(EMPTY)
+        raise ValueError(say(EMPTY))
     host = host_of(pasted)
     if not host.isprintable() or "@" in host or ":" in host:
-        raise ValueError(UNUSABLE)
+        raise ValueError(say(UNUSABLE))
     label = host.removesuffix(f".{_THINKIFIC}")
     if host == _THINKIFIC or label in _NOT_SCHOOLS:
-        raise ValueError(NOT_A_SCHOOL)
+        raise ValueError(say(NOT_A_SCHOOL))
     if "." in label:
-        raise ValueError(OWN_DOMAIN if label == host else UNUSABLE)
+        raise ValueError(say(OWN_DOMAIN if label == host else UNUSABLE))
     if not _LABEL.fullmatch(label):
-        raise ValueError(UNUSABLE)
+        raise ValueError(say(UNUSABLE))
     return label
 
 

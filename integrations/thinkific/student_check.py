@@ -4,7 +4,10 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import pgettext
+
 from integrations.models import Customer, Destination, Integration
+from integrations.sentences import say
 from integrations.thinkific import calls, courses, users
 from integrations.thinkific.calls import Row
 from integrations.thinkific.courses import Access
@@ -55,16 +58,18 @@ def _enrolled(row: Row, names: dict[int, str], now: datetime) -> Enrolled:
     day = str(row.get("expiry_date") or "")[:10]
     match courses.access(row, now):
         case Access.ENDED:
-            state, opens = f"ended {day}".strip(), False
+            state = say("ended {day}", day=day) if day else pgettext("access", "ended")
+            opens = False
         case Access.FULL:
-            state, opens = "full access", True
+            state, opens = say("full access"), True
         case Access.PREVIEW:
-            state, opens = "free preview only", False
+            state, opens = say("free preview only"), False
         case Access.UNTIL:
-            state, opens = f"access until {day}", True
+            state, opens = say("access until {day}", day=day), True
+    unnamed = say("Course {number}", number=str(given))
     return Enrolled(
         number,
-        names.get(number) or str(row.get("course_name") or f"Course {given}")[:255],
+        names.get(number) or str(row.get("course_name") or unnamed)[:255],
         opens,
         state,
     )

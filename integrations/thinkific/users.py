@@ -1,11 +1,12 @@
 """Thinkific users: found by e-mail or created, never twice for one e-mail."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from integrations.errors import Refused, Retry
 from integrations.samcart.parser import normalize_email
 from integrations.samcart.readable import decoded
+from integrations.sentences import say
 from integrations.thinkific import calls, profiles
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.attempt import USER, Account, Attempt, Person
@@ -99,27 +100,20 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
         except Refused as error:
             if error.status in ABOUT_STUDENT:
                 # It would be the same for each of the fields.
-                told = ", ".join(labels[key] for each in (group, *groups) for key in each)
-                return [*notes, f"The signup fields were not sent ({told}): {error.what}"]
+                unsent = [labels[key] for each in (group, *groups) for key in each]
+                return [*notes, profiles.not_sent(error, unsent)]
             bad = profiles.blamed(error, labels).fields & group.keys() or _only(group)
             notes += [profiles.not_taken(error, key, labels) for key in sorted(bad)]
             rest = {key: value for key, value in group.items() if key not in bad}
             groups += [rest] if bad and rest else [{key: value} for key, value in rest.items()]
             continue
         if not (yield from _took(account, group, answer)):
-            notes.append(_not_shown(labels[key] for key in group))
+            notes.append(profiles.not_shown(labels[key] for key in group))
             continue
         known = {**known, **{str(key): value for key, value in group.items()}}
         attempt.remember(replace(account, fields=known))
-    left = ", ".join(labels[key] for group in groups for key in group)
-    return [*notes, f"Other signup fields were not sent: {left}."] if left else notes
-
-
-def _not_shown(labels: Iterable[str]) -> str:
-    return (
-        f"Thinkific said that it took the signup fields ({', '.join(labels)}), but does not show "
-        "them. Admit sends them again with this student's next purchase."
-    )
+    left = [labels[key] for group in groups for key in group]
+    return [*notes, profiles.others_not_sent(left)] if left else notes
 
 
 def _took(account: Account, group: Mapping[int, str], answer: Answer) -> Steps[bool]:
@@ -188,16 +182,19 @@ def _holder(attempt: Attempt, error: Refused, *, held: bool) -> Steps[User | Non
         return found
     if held:
         raise Retry(
-            "Thinkific has a student with this e-mail, but does not show the student yet.",
+            say("Thinkific has a student with this e-mail, but does not show the student yet."),
             status=error.status,
             code="student_not_shown",
             in_doubt=False,
         ) from error
-    said = profiles.words_about(error, {}) if error.details else error.status
+    said = profiles.words_about(error, {}) if error.details else str(error.status)
     raise Refused(
-        f"Thinkific says that this e-mail is in use ({said}), but shows no student with it. "
-        "Look for it under Support Your Students in Thinkific: if it is written with "
-        "capitals there, change it to small letters. Then retry.",
+        say(
+            "Thinkific says that this e-mail is in use ({words}), but shows no student with it. "
+            "Look for it under Support Your Students in Thinkific: if it is written with "
+            "capitals there, change it to small letters. Then retry.",
+            words=said,
+        ),
         status=error.status,
         code="email_in_use",
         details=error.details,
@@ -214,7 +211,7 @@ def _made(
         found = yield from look_up(attempt, certain=False)
         if found is None:
             raise Retry(
-                "Thinkific reported success, but shows no student with this e-mail.",
+                say("Thinkific reported success, but shows no student with this e-mail."),
                 status=answer.status,
                 code="student_not_shown",
             )

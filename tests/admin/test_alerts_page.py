@@ -153,8 +153,11 @@ def test_only_who_may_connect_integrations_may_add_a_webhook():
 
 
 def test_a_silence_that_is_over_is_said_to_be(boss):
-    assert said(post(boss, "alerts-silence")) == ["There is no silence any more."]
-    assert not AlertRound.objects.exclude(silence_is_right_since=None).exists()
+    account = factories.MarketplaceFactory.create()
+    for asked in ("", "x", str(account.pk)):
+        answer = post(boss, "alerts-silence", account=asked)
+        assert said(answer) == ["There is no silence any more."]
+    assert not AlertRound.objects.exclude(right_silences={}).exists()
 
 
 def test_nothing_is_changed_by_looking(boss):

@@ -195,7 +195,7 @@ def _silence(here: Place) -> None:
     here.run.delete()
     EventLog.objects.all().delete()
     EventLog.objects.bulk_create(hourly)
-    here.post("alerts-silence")
+    here.post("alerts-silence", account=event.marketplace_id)
 
 
 def _remove_of_another(here: Place) -> None:

@@ -1,5 +1,7 @@
 """What is wrong now, the alerts about it, and the messages, as a mail server gets them."""
 
+import email
+import email.policy
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,6 +15,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 from django.utils import timezone
 
+from config.models import Preference
 from events.alerts import delivery, finding, round, sentences
 from events.alerts.problems import KINDS, Code
 from events.alerts.sent import NotSent
@@ -23,6 +26,7 @@ from events.models import (
     AlertRound,
     Canary,
     Delivery,
+    EventLog,
     RuleRun,
     Worker,
 )
@@ -181,7 +185,7 @@ def silence(shop: Shop) -> Any:
     newest = model.objects.order_by("-received_at").first()
     assert newest
     newest.delete()
-    return lambda: round.silence_is_right()
+    return lambda: round.silence_is_right(shop.marketplace)
 
 
 def disk_low(shop: Shop) -> Any:
@@ -288,6 +292,22 @@ def test_what_comes_and_goes_is_one_alert(shop, owner, inbox):
     assert Alert.objects.count() == 1
 
 
+def test_a_silent_account_is_told_of_while_another_one_sells(shop, owner, inbox):
+    end = silence(shop)
+    busy = factories.MarketplaceFactory.create(name="Second shop")
+    sold = EventLog.objects.earliest("received_at")
+    sold.pk, sold.marketplace, sold.line = None, busy, 1
+    sold.received_at = sold.dealt_with_at = timezone.now() - MINUTE
+    sold.save(force_insert=True)
+    look()
+    assert inbox.subjects() == ["Admit: No sale for unusually long"]
+    assert f"The last sale of {shop.marketplace.name} came" in inbox.mails[0]
+    # What is right for one says nothing of another, which has no habit yet.
+    assert not round.silence_is_right(busy)
+    end()
+    assert finding.find(codes=[Code.SILENCE]) == []
+
+
 def test_many_failures_are_one_message(shop, owner, inbox):
     run = run_of(shop, status="failed")
     look()
@@ -371,9 +391,27 @@ def test_a_channel_gets_only_what_it_is_for(shop, owner, inbox):
     assert inbox.subjects() == ["Admit: No worker runs"]
 
 
+def test_a_mail_is_written_in_the_language_of_its_person(shop, owner, inbox):
+    Preference.objects.create(user=owner, language="es")
+    end = needs_a_person(shop)
+    look()
+    end()
+    Alert.objects.update(seen_at=timezone.now() - 6 * MINUTE)
+    look()
+    policy = email.policy.default
+    began, over = (email.message_from_bytes(each.encode(), policy=policy) for each in inbox.mails)
+    assert began["Subject"] == "Admit: Hay acciones que esperan a una persona"
+    assert began.get_content().startswith("1 acción falló o espera a una persona.")
+    assert over["Subject"] == "Admit: terminado: Hay acciones que esperan a una persona"
+    # Who reads the page in English reads the same message in English.
+    assert AlertMessage.objects.order_by("pk")[0].subject == "Admit: Actions need a person"
+
+
 @pytest.mark.parametrize("kind", ["slack", "json"])
 def test_a_webhook_gets_a_signed_message(shop, owner, settings, kind: str):
     settings.ALLOW_PRIVATE_NOTIFY_URLS = True
+    # It is known who set it up, and not who reads what it takes.
+    Preference.objects.create(user=owner, language="es")
     secret = signature.new_secret()
     with receiver.Receiver(secret) as crm:
         AlertChannel.objects.create(

@@ -20,6 +20,7 @@ from events.alerts import delivery, finding, mail, round, sentences, wording
 from events.alerts.problems import Code, Problem
 from events.alerts.sent import NotSent, Sent
 from events.models import Alert, AlertChannel, AlertMessage, AlertRound
+from integrations.sentences import say
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -120,7 +121,7 @@ def test_a_message_deleted_while_it_is_sent_stops_no_other(owner, monkeypatch):
 
     def send(message: AlertMessage) -> Sent:
         AlertChannel.objects.filter(pk=message.channel_id, person=owner).delete()
-        return Sent("taken")
+        return Sent(say("taken"))
 
     monkeypatch.setattr(delivery, "send", send)
     assert delivery.send_due(until=until()) == 2

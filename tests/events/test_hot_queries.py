@@ -55,8 +55,10 @@ def test_looking_for_problems_walks_through_nothing(old_shop: World):
     # The habit is read once the shop has been silent for long, and then of its last weeks alone.
     assert not [sql for sql in plans.asked if f"LIMIT {silence.MOST_SALES}" in sql]
     with explained() as plans:
-        finding.silent_shop(now + 2 * silence.WEEK)
-    assert len(plans.asked) == 3
+        later = now + 2 * silence.WEEK
+        (account,) = finding.silent_accounts(later)
+        finding.silence_of(account, later)
+    assert len(plans.asked) == 4
     assert plans.walks() == []
 
 

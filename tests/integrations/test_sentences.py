@@ -10,6 +10,7 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from django.utils import timezone, translation
+from django.utils.translation import gettext_lazy
 
 from integrations import sentences
 from integrations.sentences import Said, at, joined, on, say, say_count
@@ -75,6 +76,16 @@ def in_german(sentence: str) -> str:
             say("The course {name} is gone.", name=say("Call your technician.")),
             "The course Call your technician. is gone.",
             "Den Kurs Rufen Sie Ihre Technik an. gibt es nicht mehr.",
+        ),
+        (
+            joined(["1.", gettext_lazy("Call your technician.")]),
+            "1. Call your technician.",
+            "1. Rufen Sie Ihre Technik an.",
+        ),
+        (
+            say(gettext_lazy("The course {name} is gone."), name="Ink"),
+            "The course Ink is gone.",
+            "Den Kurs Ink gibt es nicht mehr.",
         ),
         (say("Not translated: {n}.", n=2.5), "Not translated: 2.5.", "Not translated: 2,5."),
         (on(date(2024, 3, 5)), "5 Mar 2024", "5 Mär 2024"),

@@ -74,7 +74,7 @@ def test_anything_else_is_refused_with_a_sentence(pasted, sentence):
 
 
 def test_the_sentence_for_an_own_domain_says_where_the_subdomain_is():
-    assert OWN_DOMAIN == (
+    assert str(OWN_DOMAIN) == (
         "That is your own domain. Paste the Subdomain that Thinkific shows under "
         "Settings > Code & Analytics > API."
     )

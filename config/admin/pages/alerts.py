@@ -11,6 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
@@ -23,8 +25,10 @@ from events.alerts.sentences import sentence
 from events.models import AlertChannel, AlertMessage
 from integrations import audit, secrets
 from integrations.audit import Act
+from integrations.models import Marketplace
 from integrations.notify_url import signature
 from integrations.notify_url.address_check import check_url
+from integrations.sentences import joined, say, say_count
 
 SEES = "events.view_rulerun"
 MAY_SAY = "events.dismiss_eventlog"
@@ -38,27 +42,30 @@ class ChannelForm(forms.Form):
     """What a channel is for; a new one also says where it leads."""
 
     kind = forms.ChoiceField(
-        label="Kind",
+        label=_("Kind"),
         widget=forms.RadioSelect,
-        choices=[(Kind.SLACK, "Slack, or what takes its messages"), (Kind.JSON, "JSON, signed")],
+        choices=[
+            (Kind.SLACK, _("Slack, or what takes its messages")),
+            (Kind.JSON, _("JSON, signed")),
+        ],
         initial=Kind.SLACK,
     )
     address = forms.CharField(
-        label="Address",
+        label=_("Address"),
         max_length=500,
-        help_text="Of an incoming webhook; it begins with https://.",
+        help_text=_("Of an incoming webhook; it begins with https://."),
         widget=forms.URLInput(attrs={"autocomplete": "off"}),
     )
-    enabled = forms.BooleanField(label="On", required=False, initial=True)
+    enabled = forms.BooleanField(label=pgettext_lazy("switch", "On"), required=False, initial=True)
     codes = forms.MultipleChoiceField(
-        label="Notify me about",
+        label=_("Notify me about"),
         widget=forms.CheckboxSelectMultiple,
         choices=[(code.value, KINDS[code].title) for code in Code],
         initial=[code.value for code in Code],
-        error_messages={"required": "Tick at least one, or turn the channel off."},
+        error_messages={"required": _("Tick at least one, or turn the channel off.")},
     )
     digest = forms.BooleanField(
-        label="Also send a summary each morning while something is wrong",
+        label=_("Also send a summary each morning while something is wrong"),
         required=False,
         initial=True,
     )
@@ -111,7 +118,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/alerts.html",
-        title="Alerts",
+        title=say("Alerts"),
         problems=[_shown(problem) for problem in finding.lasting()],
         channels=[(channel, _where(channel), _of_what(channel)) for channel in mine],
         told=told.order_by("-created_at")[:SHOWN],
@@ -130,15 +137,16 @@ def edit(request: HttpRequest) -> HttpResponse:
         if not allowed(request, MAY_ADD):
             raise PermissionDenied
         channel = AlertChannel(person=person)
-    title = f"Alerts by {channel.get_kind_display()}" if channel.pk else "New webhook for alerts"
+    title = say("New webhook for alerts")
+    if channel.pk:
+        title = say("Alerts by {kind}", kind=channel.get_kind_display())
     form = ChannelForm(request.POST or None, channel=channel)
     if request.method == "POST" and form.is_valid():
         secret = form.save()
         if secret:
-            return render(
-                request, "admin/alerts_secret.html", title="Signing secret", secret=secret
-            )
-        messages.success(request, "Saved. Send a test to see that it arrives.")
+            title = say("Signing secret")
+            return render(request, "admin/alerts_secret.html", title=title, secret=secret)
+        messages.success(request, say("Saved. Send a test to see that it arrives."))
         return _home()
     return render(request, "admin/alerts_channel.html", title=title, form=form, channel=channel)
 
@@ -151,7 +159,7 @@ def send_test(request: HttpRequest) -> HttpResponse:
         try:
             messages.success(request, delivery.send(delivery.test_for(channel)).sentence)
         except NotSent as error:
-            messages.error(request, f"The test was not sent. {error}")
+            messages.error(request, joined([say("The test was not sent."), error.sentence]))
     return _home()
 
 
@@ -161,20 +169,21 @@ def delete(request: HttpRequest) -> HttpResponse:
     channel = _own(request)
     if channel is not None and channel.kind != Kind.EMAIL:
         with transaction.atomic():
-            audit.record(Act.ALERTS_CHANGED, channel, note="Deleted.")
+            audit.record(Act.ALERTS_CHANGED, channel, note=say("Deleted."))
             channel.delete()
-        messages.success(request, "The webhook was deleted. Nothing more is sent there.")
+        messages.success(request, say("The webhook was deleted. Nothing more is sent there."))
     return _home()
 
 
 @require_POST
 def silence_is_right(request: HttpRequest) -> HttpResponse:
-    """Send no alert about silence until the next sale."""
-    if round.silence_is_right():
-        audit.record(Act.SILENCE_RIGHT)
-        messages.success(request, "Good. The next sale ends this, and then Admit looks again.")
+    """Send no alert about an account's silence until its next sale."""
+    account = row_in(Marketplace.objects.all(), request.POST.get("account"))
+    if account is not None and round.silence_is_right(account):
+        audit.record(Act.SILENCE_RIGHT, account)
+        messages.success(request, say("Good. The next sale ends this, and then Admit looks again."))
     else:
-        messages.info(request, "There is no silence any more.")
+        messages.info(request, say("There is no silence any more."))
     return _home()
 
 
@@ -187,7 +196,7 @@ def _own(request: HttpRequest) -> AlertChannel | None:
     mine = AlertChannel.objects.filter(person=_person(request))
     channel = row_in(mine, request.POST.get("channel"))
     if channel is None:
-        messages.error(request, "This notification channel no longer exists.")
+        messages.error(request, say("This notification channel no longer exists."))
     return channel
 
 
@@ -203,7 +212,7 @@ def _shown(problem: Problem) -> dict[str, Any]:
         "since": problem.since,
         "where": problem.address,
         "button": problem.kind.button,
-        "silence": problem.code is Code.SILENCE,
+        "silent": problem.subject if problem.code is Code.SILENCE else "",
     }
 
 
@@ -214,14 +223,16 @@ def _where(channel: AlertChannel) -> str:
     try:
         return urlsplit(secrets.reveal(channel.sealed_address)).hostname or ""
     except secrets.SecretUnreadable:
-        return "an address that cannot be opened"
+        return say("an address that cannot be opened")
 
 
 def _of_what(channel: AlertChannel) -> str:
     """ "Everything", "2 of 12 kinds"."""
     if not channel.codes:
-        return "Everything"
-    return f"{len(channel.codes)} of {len(Code)} kinds"
+        return say("Everything")
+    return say_count(
+        len(channel.codes), "1 of {all} kinds", "{number} of {all} kinds", all=len(Code)
+    )
 
 
 PAGES = [

@@ -7,18 +7,22 @@ from typing import Any
 
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import dateformat, timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+from django.utils.translation import gettext, pgettext
 
 from events.models import EventLog, RuleRun
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
+from integrations.sentences import MINUTE, Text, say
 from rules.models import Rule
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
 DAY = 24 * 60  # minutes
+MINUTE_AND_YEAR = "j M Y H:i"
 # Without a space and longer than a line of a small phone: an e-mail, an address, a code.
 IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Not before the last few letters: "example.com" stays together.
@@ -63,7 +67,7 @@ def icon(name: str) -> SafeString:
     )
 
 
-def badge(text: str, color: str) -> SafeString:
+def badge(text: Text, color: str) -> SafeString:
     """A small label; `color` is GREEN, AMBER, RED or GREY, and never says it alone."""
     return format_html('<span class="badge badge-{}">{}{}</span>', color, icon(color), text)
 
@@ -76,9 +80,9 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
     status = EventLog.Status(event.status)
     needs_a_person = status in {EventLog.Status.FAILED, EventLog.Status.HELD}
     if gave_nothing(event) and not needs_a_person:
-        return badge("Paid, nothing given", AMBER)
+        return badge(say("Paid, nothing given"), AMBER)
     if event.gave_nothing and event.trigger in holes and not needs_a_person:
-        return badge("Rule missing", AMBER)
+        return badge(say("Rule missing"), AMBER)
     return badge(status.label, EVENT_COLORS[status])
 
 
@@ -92,20 +96,20 @@ def run_badge(run: RuleRun) -> SafeString:
     """The state of an action; one that has been tried already "will retry"."""
     status = RuleRun.Status(run.status)
     if run.is_pending and status == RuleRun.Status.WAITING:
-        return badge("Ends later", AMBER)
+        return badge(say("Ends later"), AMBER)
     again = status == RuleRun.Status.WAITING and run.attempts > 0
-    return badge("Will retry" if again else status.label, RUN_COLORS[status])
+    return badge(say("Will retry") if again else status.label, RUN_COLORS[status])
 
 
 def connection_badge(integration: Integration) -> SafeString:
     """Whether the site can be reached; for one that is off, that it is off."""
     if not integration.enabled:
-        return badge("Off", GREY)
+        return switch_badge(on=False)
     connection = Integration.Connection(integration.connection)
     if connection == connection.REFUSED and not of(integration).has_catalog:
-        return badge("Secret unreadable", RED)
+        return badge(say("Secret unreadable"), RED)
     if integration.not_let_in:
-        return badge("Never connected", RED)
+        return badge(say("Never connected"), RED)
     return badge(connection.label, CONNECTION_COLORS[connection])
 
 
@@ -134,12 +138,8 @@ def rule_line(rule: Rule) -> SafeString:
     """A rule as one line of a list: "Product Purchased → enroll in Course Two · Art Academy"."""
     site = brief(rule.integration)
     place = destination(rule.destination) if rule.destination else site
-    what = format_html(rule.spec.in_short, name=breakable(place))
-    more = [site] if rule.destination else []
-    if rule.ends_all:
-        more.append("whatever gave it")
-    if rule.delay_days:
-        more.append("1 day later" if rule.delay_days == 1 else f"{rule.delay_days} days later")
+    what = format_html(str(rule.spec.in_short), name=breakable(place))
+    more = [*([site] if rule.destination else []), *rule.how]
     line = format_html("{} → {}", Trigger(rule.trigger).label, what)
     if not more:
         return line
@@ -149,18 +149,19 @@ def rule_line(rule: Rule) -> SafeString:
 
 def run_line(run: RuleRun) -> SafeString:
     """What an action does: "Enroll in Course Two"."""
-    what = run.spec.in_short
     name = breakable(brief(run.destination_name))
-    return format_html(what[:1].upper() + what[1:], name=name)
+    return format_html(capfirst(str(run.spec.in_short)), name=name)
 
 
 def outside(run: RuleRun) -> str:
     """How sentences name what the run calls: "Thinkific", "the receiver"."""
-    return APPS[run.spec.app].outside
+    return str(APPS[run.spec.app].outside)
 
 
 def switch_badge(on: bool) -> SafeString:
-    return badge("On", GREEN) if on else badge("Off", GREY)
+    if on:
+        return badge(pgettext("switch", "On"), GREEN)
+    return badge(pgettext("switch", "Off"), GREY)
 
 
 def when(moment: datetime | None, nothing: str = "–") -> SafeString:
@@ -169,8 +170,7 @@ def when(moment: datetime | None, nothing: str = "–") -> SafeString:
         return format_html("{}", nothing)
     local = timezone.localtime(moment)
     this_year = local.year == timezone.localtime().year
-    short = f"{local.day} {local:%b %H:%M}" if this_year else f"{local.day} {local:%b %Y %H:%M}"
-    return _time(local, short)
+    return _time(local, dateformat.format(local, MINUTE if this_year else MINUTE_AND_YEAR))
 
 
 def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
@@ -180,13 +180,16 @@ def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
     minutes = (timezone.now() - moment) // timedelta(minutes=1)
     if not 0 <= minutes < DAY:
         return when(moment)
-    hours = minutes // 60
-    short = f"{hours} h ago" if hours else f"{minutes} min ago" if minutes else "just now"
+    if minutes >= 60:
+        short = say("{hours} h ago", hours=minutes // 60)
+    else:
+        short = say("{minutes} min ago", minutes=minutes) if minutes else say("just now")
     return _time(timezone.localtime(moment), short)
 
 
 def _time(local: datetime, short: str) -> SafeString:
-    full = f"{local.day} {local:%B %Y, %H:%M:%S %Z}"
+    # Translated as a pattern: Spanish says "23 de noviembre de 2026".
+    full = dateformat.format(local, gettext("j F Y, H:i:s T"))
     return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), full, short)
 
 

@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
 from config.admin.parts.badges import brief
+from integrations.sentences import Text, say
 
 BACK = "back"
 # On a page; the others are behind a menu.
@@ -38,13 +39,13 @@ class Button:
     """
 
     name: str
-    label: str
+    label: Text
     permission: str
     style: str = ""
     fits: Callable[[Any], bool] = lambda thing: True
     on_page: bool = True
     in_row: bool = True
-    confirm: Callable[[Any], str] | None = None
+    confirm: Callable[[Any], Text] | None = None
     last: bool = False
 
 
@@ -106,9 +107,9 @@ class Buttons(admin.ModelAdmin):
         if self.row_menu and (presses or links):
             return format_html(
                 '<details class="row-menu" name="row-menu"><summary class="button small">'
-                '<span aria-hidden="true">⋯</span><span class="visually-hidden">Actions for {}'
+                '<span aria-hidden="true">⋯</span><span class="visually-hidden">{}'
                 '</span></summary><div class="sheet">{} {}</div></details>',
-                name,
+                say("Actions for {name}", name=name),
                 presses,
                 links,
             )
@@ -141,9 +142,10 @@ class Buttons(admin.ModelAdmin):
             return format_html_join(" ", "{}", ((each,) for each in every))
         first, others = every[: MOST_BUTTONS - 1], every[MOST_BUTTONS - 1 :]
         return format_html(
-            '{} <details class="row-menu"><summary class="button">More</summary>'
+            '{} <details class="row-menu"><summary class="button">{}</summary>'
             '<div class="sheet">{}</div></details>',
             format_html_join(" ", "{}", ((each,) for each in first)),
+            say("More"),
             format_html_join(" ", "{}", ((each,) for each in others)),
         )
 
@@ -165,7 +167,8 @@ def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
     where = address(thing, button.name), get_token(request)
     if button.confirm is None:
         return format_html(form, *where, button.style, button.label)
-    yes = f"Yes, {button.label[:1].lower()}{button.label[1:]}"
+    label = str(button.label)
+    yes = say("Yes, {what}", what=label[:1].lower() + label[1:])
     return format_html(
         '<details class="confirm"><summary class="button {}">{}</summary><p>{}</p>{}</details>',
         button.style,

@@ -5,6 +5,7 @@ from django.utils.timesince import timesince
 
 from integrations.audit import Act
 from integrations.models import AuditEntry
+from integrations.sentences import say
 
 CHANGES = (
     Act.RULE_ADDED,
@@ -25,4 +26,4 @@ def last(thing: Model) -> AuditEntry | None:
 def ago(entry: AuditEntry) -> str:
     """ "5 minutes ago", "just now"."""
     spoken = timesince(entry.at, depth=1)
-    return "just now" if spoken.startswith("0") else f"{spoken} ago"
+    return say("just now") if spoken.startswith("0") else say("{time} ago", time=spoken)

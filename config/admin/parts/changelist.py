@@ -9,17 +9,20 @@ from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges
 from config.admin.parts.buttons import Buttons
 from config.admin.parts.params import page_number, row_ids, word
+from integrations.sentences import Text, say
 
 COUNTED = 1000
-CHOOSE = [("", "Choose…")]
-BUTTONS_HEADING = mark_safe('<span class="visually-hidden">Buttons</span>')
+CHOOSE = [("", _("Choose…"))]
 
 
 def takes_all(request: HttpRequest) -> bool:
@@ -46,7 +49,7 @@ class CappedPaginator(Paginator):
     def spoken(self) -> str:
         """The number of rows as a person reads it."""
         more = "+" if self.count == self._most else ""
-        return f"{self.count - bool(more):,}{more}"
+        return number_format(self.count - bool(more), force_grouping=True) + more
 
 
 class ListAdmin(Buttons):
@@ -57,16 +60,17 @@ class ListAdmin(Buttons):
     actions_selection_counter = True
     list_max_show_all = 0
     # Texts of the page. Those that are SafeString may hold links.
-    intro: str | SafeString = ""
-    empty: str | SafeString = "Nothing here yet."
-    nothing_fits: str = "Nothing fits."
-    add_label = "New"
+    intro: Text = ""
+    empty: Text = _("Nothing here yet.")
+    nothing_fits: Text = _("Nothing fits.")
+    add_label: Text = _("New")
     add_url = ""
-    list_title = ""
+    list_title: Text = ""
     # What other pages ask of it in an address, beside its own chips.
     also_asked: tuple[str, ...] = ()
     # What its rows are called in "1 event", "20 events"; the model's own names when empty.
-    one, many = "", ""
+    one: Text = ""
+    many: Text = ""
     # Whether its bulk actions also take all that fit, of every page, by the look-first page.
     across = False
     # The name of the page that gives the list as a CSV file.
@@ -93,7 +97,9 @@ class ListAdmin(Buttons):
         if not any(button.in_row for button in self.buttons):
             return columns
 
-        @admin.display(description=BUTTONS_HEADING, empty_value="")
+        heading = format_html('<span class="visually-hidden">{}</span>', say("Buttons"))
+
+        @admin.display(description=heading, empty_value="")
         def row_buttons(thing: Model) -> SafeString:
             return self.row_buttons(request, thing)
 
@@ -135,7 +141,9 @@ class ListAdmin(Buttons):
         """An action for the ticked rows; refuses them all when one of them cannot be a row."""
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if len(row_ids(ticked)) != len(ticked):
-            text = "Nothing was done: one of the chosen lines is not in this list. Choose again."
+            text = say(
+                "Nothing was done: one of the chosen lines is not in this list. Choose again."
+            )
             self.message_user(request, text, messages.WARNING)
             return None
         return super().response_action(request, queryset, *args, **kwargs)
@@ -149,7 +157,7 @@ class ListAdmin(Buttons):
             posted[ACTION_CHECKBOX_NAME] = "0"
             request.POST = posted  # type: ignore[assignment]  # Django itself puts others there
         if ERROR_FLAG in request.GET:
-            text = (
+            text = say(
                 "This list cannot be filtered as the address asked, so nothing is left out of it."
             )
             self.message_user(request, text, messages.WARNING)
@@ -163,7 +171,7 @@ class ListAdmin(Buttons):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        frame = {"show_save_and_add_another": False, "list_title": self.list_title}
+        frame: dict[str, Any] = {"show_save_and_add_another": False, "list_title": self.list_title}
         if context.get("original") is not None:
             # The page is named after what it shows, not after what one does there.
             frame |= {"title": self.title_of(context["original"]), "subtitle": None}

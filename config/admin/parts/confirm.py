@@ -10,6 +10,7 @@ from config.staff import confirmation, second_factor, sign_in_events
 from config.staff.sign_in import TooManyTries
 from integrations.audit import Act
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import say
 
 ANSWER = "confirm_answer"
 _METHOD = "confirm_method"
@@ -40,7 +41,9 @@ def note_recovery_code(request: HttpRequest, person: User, given: str) -> None:
         return
     sign_in_events.record(Act.RECOVERY_CODE_USED, request, person)
     left = authenticator.recovery_codes.count()
-    text = f"Recovery codes left: {left}. New ones are under Second factor, below your name."
+    text = say(
+        "Recovery codes left: {left}. New ones are under Second factor, below your name.", left=left
+    )
     messages.warning(request, text)
 
 
@@ -54,7 +57,7 @@ def _check(request: HttpRequest) -> str:
     except (TooManyTries, SecretUnreadable) as error:
         return str(error)
     sign_in_events.failed(Act.CONFIRM_FAILED, request, request.user)
-    return "That was not right. Try again."
+    return say("That was not right. Try again.")
 
 
 def _page(request: HttpRequest, fault: str) -> HttpResponse:
@@ -68,7 +71,7 @@ def _page(request: HttpRequest, fault: str) -> HttpResponse:
     return render(
         request,
         "admin/confirm.html",
-        title="Confirm that it is you",
+        title=say("Confirm that it is you"),
         answer=ANSWER,
         method_name=_METHOD,
         method=request.POST.get(_METHOD) or request.method,

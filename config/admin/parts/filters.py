@@ -7,22 +7,32 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.params import row_id
 from integrations.models import Integration
+from integrations.sentences import say
+
+PERIODS = ("1", "7", "30")  # days
+
+
+def periods() -> list[tuple[str, str]]:
+    """The choices of a filter by time: each of PERIODS, and its name."""
+    names = say("Last 24 hours"), say("Last 7 days"), say("Last 30 days")
+    return list(zip(PERIODS, names, strict=True))
 
 
 class ReceivedFilter(admin.SimpleListFilter):
     """Of which days; by the time of receipt, for which each log has an index."""
 
-    title = "received"
+    title = _("received")
     parameter_name = "received"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
+        return periods()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() not in {"1", "7", "30"}:
+        if self.value() not in PERIODS:
             return queryset
         since = timezone.now() - timedelta(days=int(str(self.value())))
         return queryset.filter(received_at__gte=since)
@@ -31,7 +41,7 @@ class ReceivedFilter(admin.SimpleListFilter):
 class IntegrationFilter(admin.SimpleListFilter):
     """At which of `among`; `of` is the path to it from a row."""
 
-    title = "integration"
+    title = _("integration")
     parameter_name = "integration"
     of = "integration"
     among = Integration.objects.all()

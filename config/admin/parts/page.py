@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from config.admin.menu import allowed
+from integrations.sentences import Text
 
 View = Callable[..., HttpResponseBase]
 
@@ -29,7 +30,7 @@ class Page:
         return path(self.address, site.admin_view(_guarded(self)), name=self.name)
 
 
-def render(request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
+def render(request: HttpRequest, template: str, *, title: Text, **context: Any) -> TemplateResponse:
     """A page in our frame: menu, messages, title."""
     frame = admin.site.each_context(request)
     return TemplateResponse(request, template, frame | {"title": title} | context)

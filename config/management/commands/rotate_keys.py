@@ -50,7 +50,8 @@ class Command(BaseCommand):
         faults: list[str] = []
         for app in APPS.values():
             rows = Integration.objects.filter(app=app.key)
-            done[app.secret], faults_here = _rotate(rows, "sealed_secret", "{0.name}", app.secret)
+            noun = str(app.secret)
+            done[noun], faults_here = _rotate(rows, "sealed_secret", "{0.name}", noun)
             faults += faults_here
         noun, name = "webhook secret", "{0.marketplace} ({0.created_at:%Y-%m-%d})"
         hooks = WebhookSecret.objects.all()

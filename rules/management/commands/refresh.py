@@ -44,7 +44,7 @@ class Command(BaseCommand):
             return False
         self.stdout.write(f"{integration}: refreshed. {changes.sentence()}")
         if changes.none_listed:
-            self.stdout.write(catalog.NONE_LISTED)
+            self.stdout.write(str(catalog.NONE_LISTED))
         self._tell(broken_rules.gone(integration), "These can do nothing until they are edited")
         self._tell(broken_rules.unlisted(integration), "These go on")
         return True

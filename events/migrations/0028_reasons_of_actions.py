@@ -28,7 +28,7 @@ def clear(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0025_sentences"),
+        ("events", "0027_silence_of_accounts"),
     ]
 
     operations = [
