@@ -48,6 +48,7 @@ class Refused(OutsideError):
 
     `details` are the outside's own words, one per fault ("email: has already been taken"),
     `fields` the names or labels of the fields that they blame, in the outside's spelling.
+    `what` is the message without what a person may do about it.
     """
 
     code = "refused"
@@ -60,8 +61,10 @@ class Refused(OutsideError):
         code: str = "",
         details: tuple[str, ...] = (),
         fields: frozenset[str] = frozenset(),
+        what: str = "",
     ) -> None:
         super().__init__(message, status=status, code=code)
+        self.what = what or message
         self.details = details
         self.fields = fields
 
@@ -106,14 +109,17 @@ class KeyRejected(OutsideError):
 
     The message takes it for a statement about the site: wrong key, wrong subdomain, or a plan
     without API access. `alone` says what the same answer means when the site lets us in with
-    other requests.
+    other requests, and `then` what a person may do about that.
     """
 
     code = "key_rejected"
 
-    def __init__(self, message: str, *, status: int | None = None, alone: str = "") -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, alone: str = "", then: str = ""
+    ) -> None:
         super().__init__(message, status=status)
         self.alone = alone or message
+        self.then = then
 
 
 class LimitReached(OutsideError):

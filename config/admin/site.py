@@ -59,7 +59,7 @@ class SignIn(AdminAuthenticationForm):
             found = super().clean()
         except ValidationError:
             known = User.objects.filter(username=account).first()
-            sign_in_events.failed(Act.SIGN_IN_FAILED, self.request, known)
+            sign_in_events.failed(Act.SIGN_IN_FAILED, self.request, known, typed=account)
             raise
         tries.succeeded(account, address)
         return found

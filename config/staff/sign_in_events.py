@@ -3,6 +3,7 @@
 import logging
 
 from django.contrib.auth.models import User
+from django.core.signing import Signer
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -29,6 +30,8 @@ ACTS = (
     Act.RECOVERY_CODE_USED,
 )
 LATEST = 20
+# Characters of the hash of an account that does not exist, six bits each.
+HASH_LENGTH = 8
 
 
 def record(act: Act, request: HttpRequest, person: User, *, note: str = "") -> None:
@@ -37,13 +40,15 @@ def record(act: Act, request: HttpRequest, person: User, *, note: str = "") -> N
     log.info(act.value, extra=_known(request, person))
 
 
-def failed(act: Act, request: HttpRequest, person: User | None) -> None:
+def failed(act: Act, request: HttpRequest, person: User | None, *, typed: str = "") -> None:
     """Note that a password, a code or a confirmation was wrong.
 
-    `person` is None where no account has the e-mail: what was typed may be a password.
+    `person` is None where no account has the e-mail that was `typed`. That may be a password, so
+    the log has a keyed hash of it: enough to see that one and the same was tried again.
     """
     audit.record(act, person)
-    log.warning("sign_in_failed", extra=_known(request, person) | {"act": act.value})
+    unknown = {"account": _hashed(typed)} if person is None else {}
+    log.warning("sign_in_failed", extra=_known(request, person) | unknown | {"act": act.value})
 
 
 def signed_in(request: HttpRequest, person: User) -> None:
@@ -57,6 +62,12 @@ def latest(person: User) -> QuerySet[AuditEntry]:
     """What happened around signing in as this person, the latest first."""
     about = AuditEntry.objects.filter(kind="user", number=str(person.pk), act__in=ACTS)
     return about.order_by("-pk")[:LATEST]
+
+
+def _hashed(typed: str) -> str:
+    return Signer(salt="config.staff.sign_in_events").signature(typed.strip().casefold())[
+        :HASH_LENGTH
+    ]
 
 
 def _known(request: HttpRequest, person: User | None) -> dict[str, str | int]:

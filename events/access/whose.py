@@ -19,11 +19,15 @@ Find = Callable[[str, str], Customer]
 
 
 class BadStudentEmail(ValueError):
-    """What the custom field holds is no e-mail address; `message` names the field and says why."""
+    """What the custom field holds, `entered`, is no e-mail address.
 
-    def __init__(self, message: Said) -> None:
+    `message` names the field and says why.
+    """
+
+    def __init__(self, message: Said, entered: str) -> None:
         super().__init__(message)
         self.message = message
+        self.entered = entered
 
 
 def student(
@@ -84,7 +88,7 @@ def _address(event: EventLog, name: str) -> tuple[str, str]:
     email, problem = examine_email(entered)
     if problem:
         said = say('The custom field "{field}" says "{text}".', field=name, text=entered[:QUOTED])
-        raise BadStudentEmail(joined([said, problem]))
+        raise BadStudentEmail(joined([said, problem]), entered)
     return email, entered
 
 

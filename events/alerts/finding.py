@@ -17,7 +17,7 @@ from events.models import Alert, AlertRound, Canary, Delivery, EventLog, RuleRun
 from events.models.runs import BRAKED
 from events.receiving import disk, spool
 from events.reports import promise
-from integrations import rate_limit
+from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
 from integrations.sentences import write
 from rules.triggers import Trigger
@@ -71,7 +71,8 @@ def _no_worker(now: datetime) -> Iterator[Problem]:
 def _keys_refused(now: datetime) -> Iterator[Problem]:
     refused = Integration.objects.filter(enabled=True, connection=Integration.Connection.REFUSED)
     for site in refused:
-        yield _of_site(Code.KEY_REFUSED, site)
+        not_let_in = app_registry.of(site).has_catalog and site.not_let_in
+        yield _of_site(Code.KEY_REFUSED, site, never_connected=not_let_in)
 
 
 def _paused(now: datetime) -> Iterator[Problem]:
@@ -83,9 +84,10 @@ def _paused(now: datetime) -> Iterator[Problem]:
         yield _of_site(Code.SITE_PAUSED, site)
 
 
-def _of_site(code: Code, site: Integration) -> Problem:
+def _of_site(code: Code, site: Integration, **facts: bool) -> Problem:
     waiting = RuleRun.objects.filter(status=Status.WAITING, integration=site)
-    return Problem(code, str(site.pk), buyers=_people(waiting), facts={"name": site.name})
+    about = {"name": site.name, **facts}
+    return Problem(code, str(site.pk), buyers=_people(waiting), facts=about)
 
 
 def _overdue(now: datetime) -> Iterator[Problem]:

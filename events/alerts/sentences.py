@@ -46,6 +46,12 @@ def _no_worker(problem: Problem) -> Said:
 
 
 def _key_refused(problem: Problem) -> Said:
+    if problem.facts.get("never_connected"):
+        return say(
+            "{name} never connected: its address or its key is wrong. Edit the integration and "
+            "copy both once more from Thinkific; then everything that waits goes on by itself.",
+            name=_name(problem),
+        )
     return say(
         "{name} does not accept the key. Edit the integration and give it a new one; then "
         "everything that waits goes on by itself.",

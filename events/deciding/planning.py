@@ -12,6 +12,7 @@ from events.access.whose import STUDENT_EMAIL, BadStudentEmail
 from events.deciding.reading import LineItem
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Integration
+from integrations.samcart.normalize import MAX_EMAIL_LENGTH
 from integrations.samcart.parser import SaleEvent
 from integrations.sentences import joined, say
 from rules.models import Rule
@@ -20,15 +21,18 @@ from rules.triggers import Trigger
 PAID = {"", "charged", "fulfilled"}
 REFUNDS = {Trigger.PRODUCT_REFUNDED, Trigger.PRODUCT_PARTIALLY_REFUNDED}
 WITHDRAWN = _("It was sent to a withdrawn address.")
-NOBODY = _("So nobody could be enrolled or removed.")
 
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """For whom a rule runs; `problem` says why no one is known where the order names a student."""
+    """For whom a rule runs.
+
+    `problem` says why no one is known where the order names a student, by what was `entered`.
+    """
 
     customer: Customer | None
     problem: str = ""
+    entered: str = ""
 
 
 def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
@@ -45,11 +49,9 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
     # The receiver of what is passed on reads the state of the line itself.
     held = must_be_held(event, "" if rule.spec.passes_on else line.line_status)
     if whom.problem:
-        run.status, run.code = RuleRun.Status.FAILED, STUDENT_EMAIL
-        run.message = joined([whom.problem, NOBODY])
+        run.status, run.code, run.message = RuleRun.Status.FAILED, STUDENT_EMAIL, whom.problem
     elif run.customer is None and not rule.spec.passes_on:
-        run.status, run.code = RuleRun.Status.FAILED, "no_email"
-        run.message = joined([line.email_problem, NOBODY])
+        run.status, run.code, run.message = RuleRun.Status.FAILED, "no_email", line.email_problem
     elif held:
         run.status, run.code, run.message = RuleRun.Status.HELD, "held", held
     return run
@@ -58,12 +60,18 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
 def plan_all(
     event: EventLog, rules: Iterable[Rule], line: LineItem, decisions: Decisions
 ) -> list[RuleRun]:
-    """The runs of these rules for an event (not saved), each decided on the ledger."""
+    """The runs of these rules for an event (not saved), each decided on the ledger.
+
+    An address of the student that cannot be used is noted in the event, so that it is found by it.
+    """
     rules = list(rules)
     sites = {rule.integration_id: rule.integration for rule in rules if rule.target}
     if sites:
         decisions.begin(event, asks=any(rule.ends_all for rule in rules))
     students = {pk: _student(event, site, decisions) for pk, site in sites.items()}
+    entered = next((each.entered for each in students.values() if each.entered), "")
+    if event.customer is not None:
+        event.email_as_sent = entered[:MAX_EMAIL_LENGTH]
     payer = Whom(event.customer)
     runs = [
         plan(event, rule, line.sale, students[rule.integration_id] if rule.target else payer)
@@ -79,7 +87,7 @@ def _student(event: EventLog, site: Integration, decisions: Decisions) -> Whom:
     try:
         return Whom(decisions.student(event, site))
     except BadStudentEmail as error:
-        return Whom(None, error.message)
+        return Whom(None, error.message, error.entered)
 
 
 def must_be_held(event: EventLog, line_status: str) -> str:

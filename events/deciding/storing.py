@@ -1,7 +1,6 @@
 """From a reading to its rows: events with their verdicts, and the runs that follow."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict
 
 from django.db.models.functions import Now
@@ -173,7 +172,8 @@ def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int
     status = event.status_of([run.status for run in runs])
     if not runs and Reason.OTHER_LINE in whys:
         status = Status.SKIPPED
-    _explain(event, status, _reason(runs, whys))
+    # What an action says of itself may be over tomorrow: it stays with the action.
+    _explain(event, status, "" if runs else _reason(whys))
     return runs
 
 
@@ -190,10 +190,8 @@ def _plan_for_others(
     return runs
 
 
-def _reason(runs: Sequence[RuleRun], whys: set[Reason]) -> str:
-    if runs:
-        stopped = (RuleRun.Status.FAILED, RuleRun.Status.HELD)
-        return next((run.message for run in runs if run.status in stopped), "")
+def _reason(whys: set[Reason]) -> str:
+    """Why no rule ran."""
     if Reason.OTHER_LINE in whys:
         return say("What SamCart sent is passed on once, with another line of the same delivery.")
     if Reason.OFF in whys:

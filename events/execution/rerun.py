@@ -167,7 +167,9 @@ def _add(event: EventLog, line: LineItem, book: RuleBook) -> list[RuleRun]:
     event.rule_texts = _texts(texts)
     event.reason = ""
     event.gave_nothing = event.gave_nothing and all(run.spec.passes_on for run in new)
-    event.save(update_fields=["verdicts", "rule_texts", "reason", "gave_nothing"])
+    changed = ["verdicts", "rule_texts", "reason", "gave_nothing", "email_as_sent"]
+    event.save(update_fields=changed)
+    event.add_search_terms()
     return new
 
 

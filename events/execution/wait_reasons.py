@@ -42,6 +42,12 @@ def _closed(site: Integration) -> str:
 def at_closed_site(integration: Integration, why: str) -> str:
     """What keeps every run of a site that is blocked; `why` is a CallBudget.Blocked."""
     app = app_registry.of(integration)
+    if why == CallBudget.Blocked.KEY and app.has_catalog and integration.not_let_in:
+        return say(
+            "Waits because {integration} never connected: its address or its key is wrong. "
+            "Edit the integration; then this goes on by itself.",
+            integration=integration,
+        )
     if why == CallBudget.Blocked.KEY:
         return say(
             "Waits because the {secret} of {site} does not work. "

@@ -40,9 +40,17 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 
     def lost(self) -> "GrantQuerySet":
         """Those whose access went with an account that was deleted in Thinkific since."""
-        same = {name: models.OuterRef(name) for name in ("customer", "integration")}
-        another = ThinkificUser.objects.filter(**same, since__gt=models.OuterRef("seen_at"))
-        return self.filter(models.Exists(another))
+        return self.filter(_replaced_since())
+
+    def held(self) -> "GrantQuerySet":
+        """Active ones that Thinkific was seen to hold for the account of today."""
+        return self.active().filter(~_replaced_since(), seen_at__isnull=False)
+
+
+def _replaced_since() -> models.Exists:
+    """Whether the student's account is another one than when Thinkific was seen to hold it."""
+    same = {name: models.OuterRef(name) for name in ("customer", "integration")}
+    return models.Exists(ThinkificUser.objects.filter(**same, since__gt=models.OuterRef("seen_at")))
 
 
 class Grant(models.Model):

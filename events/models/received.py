@@ -158,7 +158,8 @@ class EventLog(models.Model):
     received_at = models.DateTimeField()
     # When the order was placed, as SamCart tells it; an event of a subscription comes much later.
     ordered_at = models.DateTimeField(null=True)
-    # Whom SamCart named with an e-mail address that cannot be used: then there is no customer.
+    # What SamCart sent as an e-mail address and cannot be used: the payer's, who then is no
+    # customer, or the student's.
     email_as_sent = models.CharField(max_length=320, blank=True, editable=False)
     name_as_sent = models.CharField(max_length=511, blank=True, editable=False)
     # A person gave the e-mail address that SamCart did not send in a usable form.
@@ -251,6 +252,12 @@ class EventLog(models.Model):
         if found & {"waiting", "running"}:
             return cls.Status.WAITING
         return cls.Status.DONE if "done" in found else cls.Status.SKIPPED
+
+    @property
+    def explanation(self) -> str:
+        """Why it stands as it does: its own reason, or that of an action that needs a person."""
+        stuck = (run.message for run in self.runs.all() if run.status in {"failed", "held"})
+        return self.reason or next(stuck, "")
 
     @property
     def as_sent(self) -> str:

@@ -31,9 +31,12 @@ def of_order(number: str) -> QuerySet[EventLog]:
     return EventLog.objects.none()
 
 
-def as_sent(term: str, *, most: int = MAX_PEOPLE) -> list[int]:
-    """The events whose unusable e-mail address or name the term means, by number; bounded."""
-    return search.owners(EventTerm.objects.all(), "event", term, most=most)
+def as_sent(term: str, *, most: int = MAX_PEOPLE, anywhere: bool = True) -> list[int]:
+    """The events whose unusable e-mail address or name the term means, by number; bounded.
+
+    `anywhere` is as for `search.customers`.
+    """
+    return search.owners(EventTerm.objects.all(), "event", term, most=most, anywhere=anywhere)
 
 
 def events(rows: QuerySet[EventLog], term: str) -> QuerySet[EventLog]:

@@ -195,9 +195,15 @@ def _sales() -> Counter[int | None]:
 
 
 def _owed() -> set[tuple[int | None, int | None]]:
-    """(product, student) of access that is due and was never seen in Thinkific."""
+    """(product, student) of access that is due and that no purchase was seen to give."""
     owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by()
-    return set(owed.values_list("product", "customer").distinct())
+    rows = list(owed.values_list("product", "customer", "integration", "target").distinct())
+    has = promise.held({customer for _, customer, *_ in rows})
+    return {
+        (product, customer)
+        for product, customer, integration, target in rows
+        if (customer, integration, target) not in has
+    }
 
 
 def _given_nothing() -> set[tuple[int | None, int | None]]:

@@ -110,8 +110,8 @@ def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Se
         text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
         return Sentence(WAIT, text, Code.GAVE_NOTHING, product=event.product_id)
     text = say(
-        "Paid for {product}{order}, but no rule gives anything for it; {ending}. Mark it as dealt "
-        "with if nothing is owed.",
+        "Paid for {product}{order} and got nothing; {ending}. Mark it as dealt with if nothing is "
+        "owed.",
         ending=revocations.sentence(back),
         **facts,
     )

@@ -1,5 +1,6 @@
 """The promise: everybody who paid is in. How many bought lately, and who is not in."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -74,16 +75,30 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
     lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on)
     found: tuple[Rows, Rows] = ([], [])
+    rows: list[tuple[int | None, int, int, int, str]] = []
     for grants in (Grant.objects.owed(), _lost()):
         waits = grants.filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
         waits = waits.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
-        for event, customer, late in waits.values_list("event", "customer", "late")[:most]:
+        rows += waits.values_list("event", "late", "customer", "integration", "target")[:most]
+    has = held({customer for _, _, customer, *_ in rows})
+    for event, late, customer, integration, target in rows:
+        if (customer, integration, target) not in has:  # else another purchase gives it
             found[late].append((event, customer))
     # Who has no usable e-mail address has no access that could be owed.
     nobodys = RuleRun.objects.without_email().filter(action__in=actions.giving_access())
     found[1].extend(nobodys.order_by("-received_at").values_list("event", "customer")[:most])
     found[1].extend(gave_nothing.order_by("-received_at").values_list("pk", "customer")[:most])
     return found
+
+
+def held(students: Collection[int]) -> set[tuple[int, int, str]]:
+    """(student, integration, course or bundle) of what these have."""
+    rows = Grant.objects.held().filter(customer__in=students)
+    return {
+        (row.customer_id, row.integration_id, part)
+        for row in rows.only("customer", "integration", "target", "course_ids")
+        for part in row.parts
+    }
 
 
 def _lost() -> QuerySet[Grant]:

@@ -20,7 +20,7 @@ def as_data(event: EventLog) -> dict[str, Any]:
         "order": event.order_id or None,
         "email": event.customer.email if event.customer else None,
         "status": event.status,
-        "reason": event.reason,
+        "reason": event.explanation,
         "runs": [_run(run) for run in _runs(event)],
         "verdicts": [
             {"rule": sentence, "runs": ran, "reason": str(REASONS[Reason(why)])}

@@ -131,12 +131,9 @@ def _site(thing: Grant | RuleRun) -> str:
 
 def held(customers: Collection[int]) -> dict[int, set[tuple[int, str]]]:
     """{customer: the courses and bundles that are given and in Thinkific, by integration}"""
-    rows = Grant.objects.active().filter(customer__in=customers, seen_at__isnull=False)
-    lost = set(rows.lost().values_list("pk", flat=True))
     found: dict[int, set[tuple[int, str]]] = defaultdict(set)
-    for row in rows:
-        if row.pk not in lost:
-            found[row.customer_id].add((row.integration_id, row.target))
+    for row in Grant.objects.held().filter(customer__in=customers):
+        found[row.customer_id].add((row.integration_id, row.target))
     return found
 
 

@@ -144,7 +144,8 @@ def _has(name: str, about: Standing) -> Sentence:
 
 def _owed(name: str, about: Standing) -> Sentence:
     """What is due and not in Thinkific, and nothing is going on for it."""
-    row, facts = about.given[-1], {"name": name, "course": about.name}
+    paid = [row for row in about.given if row.pk not in about.unpaid]
+    row, facts = (paid or about.given)[-1], {"name": name, "course": about.name}
     if row.seen_at is None:
         gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
         due = say("{name} may not have {course}, due {since}.", since=_since(about, [row]), **facts)

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from integrations import retry_after
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
 from integrations.exchanges import Answer, Cut, Reply
-from integrations.sentences import Said, joined, say
+from integrations.sentences import joined, say
 from integrations.thinkific import rate_headers
 
 __all__ = ["Answer", "judge"]
@@ -125,21 +125,24 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
                 "site's plan may not include the API (it takes Grow or higher). Check both, and "
                 "enter the key again."
             )
-            return KeyRejected(not_accepted, status=status, alone=_refused_alone(""))
+            alone, then = _refused_alone("")
+            return KeyRejected(not_accepted, status=status, alone=alone, then=then)
         case 403:
             denied = say(
                 "Thinkific denies access: the site's plan may not include the API (it takes Grow "
                 "or higher), or the key lacks a permission."
             )
-            alone = _denied_alone(reply, said)
-            return KeyRejected(joined([denied, said]), status=status, alone=alone)
+            alone, then = _denied_alone(reply, said)
+            return KeyRejected(joined([denied, said]), status=status, alone=alone, then=then)
         case 429:
             seconds = rate_headers.pause_seconds(reply.headers, now)
             used_up = say("Thinkific's limit of calls is used up.")
             return LimitReached(used_up, seconds=seconds, status=status)
     if 300 <= status < 500 and status not in _LATER:
         fields = frozenset(field for field, _ in pairs if field)
-        return Refused(_refusal(status, said), status=status, details=details, fields=fields)
+        what, then = _refusal(status, said)
+        message = joined([what, then])
+        return Refused(message, status=status, details=details, fields=fields, what=what)
     return Retry(
         say("Thinkific answered with an error of its own."),
         status=status,
@@ -149,23 +152,28 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
     )
 
 
-def _denied_alone(reply: Reply, said: str) -> str:
-    if reply.text.lstrip().startswith("<"):
-        return say(
-            "Something in front of Thinkific, such as a firewall, refused what was sent. It sent "
-            "a web page instead of data. Look for signs in the customer's name or fields that "
-            "may look like code to it. Enroll the customer in Thinkific by hand, or retry."
-        )
-    return _refused_alone(said)
+def _denied_alone(reply: Reply, said: str) -> tuple[str, str]:
+    """What happened to this one request, and what to do about it."""
+    if not reply.text.lstrip().startswith("<"):
+        return _refused_alone(said)
+    refused = say(
+        "Something in front of Thinkific, such as a firewall, refused what was sent. It sent a web "
+        "page instead of data."
+    )
+    look = say(
+        "Look for signs in the customer's name or fields that may look like code to it. Enroll the "
+        "customer in Thinkific by hand, or retry."
+    )
+    return refused, look
 
 
-def _refused_alone(said: str) -> Said:
+def _refused_alone(said: str) -> tuple[str, str]:
+    refused = say("Thinkific refused this one request, although the key works.")
     look = say(
         "Look at the student in Thinkific, and at the permissions of the key's owner there. "
         "Then retry."
     )
-    refused = say("Thinkific refused this one request, although the key works.")
-    return joined([refused, said, look])
+    return joined([refused, said]), look
 
 
 def _first_detail(text: str) -> str:
@@ -176,17 +184,19 @@ def _ended(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _refusal(status: int, said: str) -> str:
+def _refusal(status: int, said: str) -> tuple[str, str]:
+    """What happened, and what to do about it."""
     if status < 400:
-        return say(
+        other = say(
             "Thinkific's API has another address (a redirect), which Admit does not "
             "follow. Check THINKIFIC_API_URL in the settings."
         )
+        return other, ""
     if status == 404:
         gone = say("Thinkific does not have what was asked for: it may have been deleted.")
-        return joined([gone, said])
+        return joined([gone, said]), ""
     refused = say("Thinkific refused the request.")
-    return joined([refused, said, say("Put that right, then retry.")])
+    return joined([refused, said]), say("Put that right, then retry.")
 
 
 def _blames(text: str) -> list[tuple[str, str]]:

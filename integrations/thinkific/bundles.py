@@ -103,15 +103,15 @@ def _enroll(
     if answer.status == 202:
         raise _later()
     # Nothing else was promised for success. It may be empty, but not another thing than a row.
-    if answer.status != 201 or (answer.body and not answer.body.get("id")):
-        rows = yield from read(user, bundle_id)
-        if not (yield from _covers(bundle_id, rows, course_ids)):
-            raise Retry(say(courses.UNSEEN), status=answer.status, code=courses.NOT_SHOWN)
-    attempt.settle(target)
+    odd = answer.status != 201 or (answer.body and not answer.body.get("id"))
     # A course that the user had before may keep its own end unless that is lifted, and may not
     # be listed until the user has the bundle.
-    if not rows and not attempt.user_is_new:
+    if odd or not (rows or attempt.user_is_new):
         rows = yield from read(user, bundle_id)
+        shown = (yield from _covers(bundle_id, rows, course_ids)) if odd else bool(rows)
+        if not shown:
+            raise Retry(say(courses.UNSEEN), status=answer.status, code=courses.NOT_SHOWN)
+    attempt.settle(target)
     yield from _widen(attempt, user, bundle_id, rows)
     attempt.notes.append(Opened())
     return True

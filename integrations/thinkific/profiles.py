@@ -145,7 +145,7 @@ def not_sent(error: Refused, labels: Iterable[str]) -> str:
     return say(
         "The signup fields were not sent ({fields}): {message}",
         fields=", ".join(labels),
-        message=error.message,
+        message=error.what,
     )
 
 

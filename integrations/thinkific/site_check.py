@@ -24,7 +24,7 @@ from integrations.errors import (
 )
 from integrations.findings import Finding
 from integrations.models import CallBudget, Integration, SiteAnswer
-from integrations.sentences import say
+from integrations.sentences import joined, say
 from integrations.steps import through
 from integrations.thinkific.answers import Answer
 from integrations.thinkific.attempt import Attempt
@@ -158,7 +158,8 @@ def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
         case SiteAnswer.LIMITED, _:
             return rate_limit.SiteBlocked(CallBudget.Blocked.LIMIT, rate_limit.ASKING_SECONDS)
         case SiteAnswer.OPEN, KeyRejected():
-            return Refused(error.alone, status=error.status, code="request_denied")
+            message = joined([error.alone, error.then])
+            return Refused(message, status=error.status, code="request_denied", what=error.alone)
         case _, KeyRejected():
             message = say(
                 "Thinkific denied access, and did not answer whether it does so in general."

@@ -19,7 +19,7 @@ from events.reports import backlog, review
 from events.reports.backlog import InLine
 from events.reports.dashboard import EventCounts
 from integrations import rate_limit
-from integrations.models import CallBudget, Integration, ThinkificUser
+from integrations.models import CallBudget, Destination, Integration, ThinkificUser
 from tests.support import factories
 from tests.support.pages import LOG, signed_in, words
 from tests.support.queued import event, run
@@ -176,6 +176,22 @@ def test_who_lost_it_with_a_deleted_account_is_not_in(shop: World):
     ThinkificUser.objects.update(since=timezone.now())
     Grant.objects.update(decided_at=timezone.now() - timedelta(minutes=3))
     assert promised(shop) == ("1 buyer paid and is not in.", ["1"])
+
+
+def test_who_has_the_course_by_another_purchase_is_in_whatever_became_of_the_last(shop: World):
+    course = Destination.objects.get()
+    bundle = shop.bundle(course, shop.course("Inside"))
+    shop.rule("product_purchased", "create_bundle_enrollment", bundle, product="79")
+    buy(shop, 1)
+    buy(shop, 2, "mia", product__id=79)
+    shop.settle()
+    for order, who in ((3, "dana"), (4, "mia"), (5, "leo")):
+        buy(shop, order, who)
+    RuleRun.objects.filter(status="waiting").update(status="failed")
+    later()
+    assert promised(shop) == ("1 buyer paid and is not in.", ["5"])
+    ThinkificUser.objects.update(since=timezone.now())
+    assert promised(shop)[0] == "3 buyers paid and are not in."
 
 
 def test_who_was_refunded_or_is_dealt_with_is_not_said_to_be_out(shop: World):

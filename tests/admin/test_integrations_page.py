@@ -11,6 +11,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from config.staff import roles
+from events.alerts import finding, wording
+from events.alerts.problems import Code
+from events.execution import wait_reasons
 from events.models import Worker
 from integrations import catalog_refresh, credentials, rate_limit
 from integrations.models import CallBudget, Integration, ThinkificUser
@@ -217,6 +220,11 @@ def test_a_first_connect_that_was_refused_is_told_in_one_sentence_with_one_butto
         assert "Key rejected" not in text
     assert "New never connected: the address or the key is wrong." in overview
     assert "rejects the key of" not in overview
+    new = Integration.objects.get(pk=new.pk)
+    waits = wait_reasons.at_closed_site(new, CallBudget.Blocked.KEY)
+    (alert,) = finding.find(codes=[Code.KEY_REFUSED])
+    for text in (waits, str(wording.began(alert))):
+        assert "New never connected: its address or its key is wrong." in text
     assert "enter the key again" not in shown.partition("For your technician")[0]
     buttons = boss.get(page("change", new)).content.decode()
     assert page("do_refresh", new) in buttons

@@ -135,6 +135,17 @@ def test_each_try_is_logged_with_its_address_and_a_flood_in_one_line(owner, capl
     assert PASSWORD not in caplog.text
 
 
+def test_a_try_of_an_account_that_does_not_exist_is_told_by_a_hash(owner, caplog):
+    for typed in (PASSWORD, f" {PASSWORD.upper()}", "mia@example.com"):
+        try_to_sign_in(account=typed)
+    failed = [each for each in caplog.records if each.message == "sign_in_failed"]
+    one, same, other = (getattr(each, "account", "") for each in failed)
+    assert (len(one), one, one == other) == (8, same, False)
+    assert not any(hasattr(each, "user") for each in failed)
+    assert PASSWORD not in caplog.text
+    assert "mia@example.com" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("remote", "said", "believed"),
     [

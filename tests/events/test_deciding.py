@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from events.execution import retry_by_hand
 from events.models import EventLog, RuleRun, RuleTexts
 from integrations.models import Destination, Integration, Product
 from rules import actions
@@ -251,9 +252,8 @@ def test_without_a_usable_address_a_matching_rule_fails_in_plain_words(shop, ema
     shop.rule()
     event = shop.sell(changed("10_product", customer__email=email))
     run = event.runs.get()
-    sentence = f"{problem} So nobody could be enrolled or removed."
-    assert (run.status, run.message, run.customer) == ("failed", sentence, None)
-    assert (event.status, event.reason) == (Status.FAILED, sentence)
+    assert (run.status, run.message, run.customer) == ("failed", problem, None)
+    assert (event.status, event.explanation) == (Status.FAILED, problem)
 
 
 def test_without_a_usable_address_and_without_a_rule_nothing_failed(shop):
@@ -284,12 +284,21 @@ def test_a_purchase_that_samcart_does_not_call_charged_is_held(shop, status, hel
     run = event.runs.get()
     assert run.status == ("held" if held else "waiting")
     assert event.status == run.status
-    assert event.reason == run.message
+    assert event.explanation == run.message
     if held:
         assert run.message == (
             f"SamCart reports this line as {status}, not as Charged. "
             "Release it if the customer has paid."
         )
+
+
+def test_what_an_action_waited_for_is_not_said_once_it_goes_on(shop):
+    shop.rule()
+    event = shop.sell(changed("10_product", product__status="Pending"))
+    assert event.explanation.endswith("Release it if the customer has paid.")
+    retry_by_hand.retry(event.runs.all())
+    event = EventLog.objects.get()
+    assert (event.status, event.explanation) == (Status.WAITING, "")
 
 
 def test_the_status_of_a_line_holds_nothing_but_purchases(shop):
@@ -315,9 +324,9 @@ def test_what_comes_by_a_withdrawn_address_is_held_and_explained(shop):
     shop.marketplace.webhook_secrets.update(expires_at=shops.START)
     event = shop.sell("10_product")
     run = event.runs.get()
-    sentence = "It was sent to a withdrawn address. Release it if you know the sender."
-    assert (event.status, event.reason) == (Status.HELD, sentence)
-    assert (run.status, run.message) == ("held", sentence)
+    withdrawn = "It was sent to a withdrawn address."
+    assert (event.status, event.reason) == (Status.HELD, withdrawn)
+    assert (run.status, run.message) == ("held", f"{withdrawn} Release it if you know the sender.")
 
 
 @pytest.mark.parametrize(

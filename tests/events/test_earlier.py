@@ -382,7 +382,7 @@ def test_what_was_refunded_since_is_not_offered(world, course):
     text = words(
         signed_in(roles.SUPPORT).get(reverse("admin:events_eventlog_change", args=[bought.pk]))
     )
-    assert "It cannot be run for this event: order 1 was refunded on" in text
+    assert "Its rules cannot be run again: order 1 was refunded on" in text
     assert "Enroll this buyer now" not in text
 
 

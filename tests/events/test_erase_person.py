@@ -484,6 +484,7 @@ NAMES_NOBODY = labels(
     integrations.AuditEntry: act address kind number place who
     events.AlertChannel: codes sealed_address sealed_secret
     events.AlertMessage: code
+    events.AlertRound: right_silences
     events.Batch: started_by run_ids
     events.Canary: digest detail
     events.ComparisonFinding: name

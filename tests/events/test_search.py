@@ -1,5 +1,6 @@
 """Who searches, finds: by any spelling of an e-mail or a name, on every database."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from integrations.samcart.normalize import normalize_email
 from integrations.samcart.readable import readable_email
 from integrations.search_terms import MAX_TERM, terms
 from tests.support.factories import CustomerFactory
-from tests.support.pages import CUSTOMERS, signed_in, words
+from tests.support.pages import CUSTOMERS, plain, signed_in, words
 from tests.support.world import World
 
 PEOPLE = {
@@ -293,6 +294,57 @@ def test_an_event_without_a_usable_address_is_found(world: World, typed: str):
     shown = words(signed_in(roles.SUPPORT).get(reverse(CUSTOMERS), {"q": typed}))
     assert "Nothing received" not in shown
     assert "Dana Example mia@@example.com" in shown
+
+
+@pytest.mark.parametrize("typed", ["mia@@example.com", "MIA@", "example.com"])
+def test_an_order_is_found_by_its_students_address_that_cannot_be_used(world: World, typed: str):
+    world.integration.student_field = "Student"
+    world.integration.save()
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+    field = {"name": "Student", "slug": "custom_1", "value": "mia@@example.com"}
+    event = world.sell(
+        "10_product", customer__email="dana@example.org", order__custom_fields=[field]
+    )
+    assert event.customer is not None
+    assert customer_search.find(typed).customers == [event.customer]
+    assert list(activity_search.events(EventLog.objects.all(), typed)) == [event]
+    support = signed_in(roles.SUPPORT)
+    page = reverse("admin:integrations_customer_change", args=[event.customer.pk])
+    assert support.get(reverse(CUSTOMERS), {"q": typed})["Location"] == page
+    assert "mia@@example.com" in words(support.get(page))
+
+
+def test_an_address_that_cannot_be_used_finds_its_order_from_any_page(world: World):
+    event = world.sell("10_product", customer__email="mia@@example.com")
+    page = reverse("admin:events_eventlog_change", args=[event.pk])
+    support = signed_in(roles.SUPPORT)
+    for typed, exact in (("mia@@example.com", True), ("MIA@", False)):
+        found = support.get(reverse("admin:search"), {"q": typed})
+        assert page in found.content.decode()
+        assert ("Exact" in words(found)) is exact
+        assert "Nothing found" not in words(found)
+
+
+def test_pages_write_an_umlaut_domain_as_people_do(world: World):
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+    event = world.sell("10_product", customer__email="hans@müller-sample.example")
+    customer = Customer.objects.get()
+    assert customer.email == "hans@xn--mller-sample-dlb.example"
+    manager = signed_in(roles.MANAGER)
+    entered = reverse("admin:enter-order") + f"?customer={customer.pk}"
+    for page in (
+        reverse("admin:integrations_customer_change", args=[customer.pk]),
+        reverse("admin:events_eventlog_change", args=[event.pk]),
+        reverse("admin:events_rulerun_changelist"),
+        reverse("admin:events_eventlog_changelist"),
+        entered,
+    ):
+        shown = manager.get(page).content.decode().replace("<wbr>", "")
+        seen = plain(re.sub(r"<pre.*?</pre>", "", shown, flags=re.DOTALL))
+        if page == entered:
+            seen = shown
+        assert "hans@müller-sample.example" in seen, page
+        assert "hans@xn--" not in seen, page
 
 
 def test_what_is_not_read_yet_may_be_what_is_looked_for(world: World):

@@ -240,9 +240,9 @@ def test_an_address_that_cannot_be_used_fails_in_words_and_enrolls_nobody(world,
     world.settle()
     assert state(event) == ("failed", STUDENT_EMAIL, "")
     assert (event.status, event.customer) == ("failed", Customer.objects.get(email=PAYER))
-    assert event.reason == (
+    assert event.explanation == (
         'The custom field "Student e-mail" says "student@@example.com". The e-mail address needs '
-        'exactly one "@", with text on both sides. So nobody could be enrolled or removed.'
+        'exactly one "@", with text on both sides.'
     )
     assert world.school.users == []
     refund = world.sell("20_product")
@@ -259,7 +259,10 @@ def test_a_person_gives_the_students_address_and_the_payer_stays(world, course, 
     world.settle()
     event.refresh_from_db()
     assert (event.status, event.customer) == ("done", Customer.objects.get(email=PAYER))
-    assert event.reason.endswith("admin gave student@example.com instead.")
+    assert event.reason == (
+        'The custom field "Student e-mail" says "<b>student</b>". The e-mail address needs exactly '
+        'one "@", with text on both sides. admin gave student@example.com instead.'
+    )
     assert students(world, course) == {STUDENT}
     assert Customer.objects.get(email=STUDENT).first_name == ""
     world.sell("20_product")

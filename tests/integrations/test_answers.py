@@ -175,7 +175,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (rule_off, "wait", "for it: the rule that fits is turned off. Turn it on, then run"),
     (ending_waits, "wait", "Dana still has Course One: ending it is waiting"),
     (administrator, "wait", "This e-mail is an administrator of Art Academy"),
-    (no_rule_refunded, "quiet", "gives anything for it; order 1183 was refunded on"),
+    (no_rule_refunded, "quiet", "got nothing; order 1183 was refunded on"),
     (no_rule_dealt_with, "quiet", "no rule gave anything for it, and Mia dealt with it on"),
     (unknown_type, "wait", "which Admit does not know. Say once which trigger it is"),
     (withdrawn_address, "wait", "yet: it is held (order 1183). It was sent to a withdrawn address"),

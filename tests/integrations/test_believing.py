@@ -6,7 +6,7 @@ import pytest
 
 from events.execution import retry_by_hand
 from events.execution.rerun import rerun
-from events.models import RuleRun
+from events.models import EventLog, RuleRun
 from events.reports import customer_access
 from events.reports.sentence import Sentence
 from integrations.models import Customer, Intent, ThinkificUser
@@ -169,6 +169,25 @@ def test_a_success_of_a_bundle_is_believed_when_it_is_the_one_that_is_documented
     assert len(done) == 1
 
 
+def test_a_bundle_that_a_look_shows_nothing_of_is_not_called_given(world: World, settings):
+    settings.RETRY_DELAYS = [0, 30]
+    place = place_for(world, "bundle")
+    known(place)
+    world.sandbox.faults.add(
+        Fault("status", method="POST", path="/bundles/", status=201, body="", times=None)
+    )
+    run = place.buy()
+    assert (run.status, run.code) == ("waiting", "not_shown")
+    assert Intent.objects.exists()
+    run = place.attempts(run)
+    assert run.status == "failed"
+    assert run.message.startswith("Thinkific said that it enrolled the student, but does not show")
+    world.sandbox.faults.clear()
+    retry_by_hand.retry([run])
+    assert place.attempts(run).message == "Enrolled in All of it."
+    assert all(place.has_access(course) for course in place.inside())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("body", [{"error": WRONG}, []], ids=str)
 def test_an_end_that_is_answered_with_an_error_is_not_believed(world: World, kind, body):
@@ -326,6 +345,23 @@ def test_what_was_refunded_since_is_not_owed_to_the_new_account(two_courses: Pla
     lost = next(line for line in said() if "Course One" in line.text)
     assert lost.kind == "quiet"
     assert "order 1183 was refunded on" in lost.text
+
+
+@pytest.mark.parametrize("refunded", ["1183", "1200"])
+def test_of_two_orders_the_one_that_is_paid_for_is_owed_to_the_new_account(
+    two_courses: Place, refunded
+):
+    place = two_courses
+    place.world.sell("10_product", order__id=1200)
+    place.world.settle()
+    place.world.school.remove_user(place.world.school.users[0])
+    buy_second(place)
+    Rule.objects.filter(trigger="product_refunded").delete()
+    place.world.sell("20_product", order__id=int(refunded))
+    lost = next(line for line in said() if "Course One" in line.text)
+    event = EventLog.objects.get(pk=str(lost.event))
+    assert (lost.kind, event.order_id) == ("wait", "1200" if refunded == "1183" else "1183")
+    assert rerun([event]).queued == 1
 
 
 def test_a_student_whom_the_site_did_not_know_for_a_moment_keeps_what_she_has(two_courses: Place):

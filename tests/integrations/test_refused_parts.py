@@ -234,17 +234,21 @@ def test_many_refused_fields_take_a_bounded_number_of_calls(place):
     assert place.calls().count("PUT /users/*") == MAX_FILLS
 
 
+@pytest.mark.parametrize("body", [None, "<html>Blocked</html>"])
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422])
 @pytest.mark.parametrize("arrange", [known, on_site])
-def test_a_refused_change_of_signup_fields_never_costs_the_course(place, status, arrange):
+def test_a_refused_change_of_signup_fields_never_costs_the_course(place, status, arrange, body):
     asks_for(place, "Company", "Nickname")
     arrange(place)
     place.world.sandbox.faults.add(
-        Fault("status", times=None, method="PUT", path="/users/", status=status)
+        Fault("status", times=None, method="PUT", path="/users/", status=status, body=body)
     )
     run = place.buy(order__custom_fields=answers_to("Company", "Nickname"))
     assert (run.status, run.attempts) == ("done", 1)
     assert place.world.access(EMAIL, place.sold)
+    # The course is given: there is nothing to retry, and no one to be enrolled by hand.
+    assert "retry" not in run.message
+    assert "by hand" not in run.message
     if status in {401, 404}:
         assert "The signup fields were not sent (Company, Nickname): Thinkific " in run.message
         assert place.calls().count("PUT /users/*") == 1

@@ -119,6 +119,7 @@ def what_was_there(new: Any) -> Generator[None, Any, None]:
         marketplace=shop,
         trigger="product_purchased",
         status="done",
+        reason="SamCart reports this line as Pending. Release it if the customer has paid.",
         received_at=delivery.received_at,
     )
     new("events", "RuleRun").objects.create(
@@ -136,6 +137,7 @@ def what_was_there(new: Any) -> Generator[None, Any, None]:
 
     run = found("events", "RuleRun").objects.select_related("event", "rule").get()
     assert (run.message, run.rule.trigger) == ("Enrolled in Course Two.", "product_purchased")
+    assert run.event.reason == ""
     assert (run.event.status, run.event.dealt_with_at, run.event.dealt_with_by) == (
         "done",
         None,

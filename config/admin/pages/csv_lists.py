@@ -59,7 +59,7 @@ def _events(events: list[EventLog]) -> Lines:
             event.received_at,
             event.what_happened or event.raw_type,
             event.get_status_display(),
-            event.reason,
+            event.explanation,
             customer.readable_email if customer else event.email_as_sent,
             customer.name if customer else event.name_as_sent,
             event.product.name if event.product else "",

@@ -56,8 +56,11 @@ class OrderForm(ReasonForm):
     )
 
     def __init__(self, data: Any = None, *, customer: Customer | None) -> None:
-        known = ("email", "first_name", "last_name")
-        super().__init__(data, initial={name: getattr(customer, name, "") for name in known})
+        known = {}
+        if customer is not None:
+            names = {"first_name": customer.first_name, "last_name": customer.last_name}
+            known = {"email": customer.readable_email, **names}
+        super().__init__(data, initial=known)
         self.customer = customer
 
     def clean_order_id(self) -> str:

@@ -27,7 +27,7 @@ from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
 from events.execution import email_correction, retry_by_hand, wait_reasons
-from events.execution.rerun import rerun, why_never
+from events.execution.rerun import obstacles, rerun
 from events.models import Delivery, EventLog, RuleRun
 from events.queue import wake
 from events.reports import activity_search, review
@@ -79,7 +79,7 @@ class LogAdmin(ReadOnly):
             _("Run the rules again"),
             "events.rerun_eventlog",
             in_row=False,
-            fits=lambda event: not why_never(event),
+            fits=lambda event: not obstacles([event]),
         ),
         Button(
             "deal_with",

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin import menu
 from config.admin.parts import badges, params
 from config.admin.parts.page import Page, render
+from events.models import EventLog
 from events.reports import activity_search
 from integrations import search
 from integrations.models import Destination, Product
@@ -61,7 +62,12 @@ def _customers(word: str) -> Group:
 
 
 def _orders(word: str) -> Group:
-    events = activity_search.of_order(word).select_related("product", "customer").order_by("-pk")
+    found = list(_newest(activity_search.of_order(word)))
+    by_number = bool(found)
+    if not by_number:
+        # By an e-mail address that cannot be used.
+        pks = activity_search.as_sent(word, most=MOST, anywhere=False)
+        found = list(_newest(EventLog.objects.filter(pk__in=pks))) if pks else []
     hits = [
         Hit(
             _page(event),
@@ -70,12 +76,16 @@ def _orders(word: str) -> Group:
                 number=badges.brief(event.order_id),
                 what=event.what_happened or say("Unknown event"),
             ),
-            badges.brief(event.customer.readable_email if event.customer else event.as_sent),
-            exact=True,
+            badges.brief(event.as_sent or (event.customer and event.customer.readable_email)),
+            exact=by_number or _is(word, event.email_as_sent),
         )
-        for event in events[:MOST]
+        for event in found
     ]
     return Group(say("Orders"), hits, _list("events_eventlog", q=word))
+
+
+def _newest(events: QuerySet[EventLog]) -> QuerySet[EventLog]:
+    return events.select_related("product", "customer").order_by("-pk")[:MOST]
 
 
 def _products(word: str) -> Group:
