@@ -19,12 +19,19 @@ from integrations.models import ApiCall, Destination, Integration, Marketplace, 
 from integrations.notify_url import signature
 from integrations.notify_url.sample_receiver import SampleReceiver
 from integrations.thinkific import catalog
-from integrations.thinkific.sandbox import SAMPLE_KEY, Sandbox, add_sample_school
+from integrations.thinkific.sandbox import (
+    SAMPLE_KEY,
+    SECOND_KEY,
+    Sandbox,
+    add_sample_school,
+    add_second_school,
+)
 from rules.actions import Action
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 PRODUCT, BUYER, ORDER = "1048001", "dana@example.com", 23300010
+OWNER = "demo@example.com"
 PAIRS = [
     (Trigger.PRODUCT_PURCHASED, Action.CREATE_COURSE_ENROLLMENT),
     (Trigger.PRODUCT_REFUNDED, Action.EXPIRE_COURSE_ENROLLMENT),
@@ -72,7 +79,7 @@ class Story:
                 destination=self._course,
             )
         self._connect_receiver()
-        get_user_model().objects.create_superuser("admin", password=self._password)
+        get_user_model().objects.create_superuser(OWNER, OWNER, self._password)
         self._say(
             "This is a demo: Thinkific is a sandbox on this machine, no real student is enrolled."
         )
@@ -95,8 +102,10 @@ class Story:
         """Where to see it."""
         self._say("")
         self._say(f"Look at it: {settings.PUBLIC_URL}/admin/")
-        self._say(f"   user admin, password {self._password}")
+        self._say(f"   e-mail {OWNER}, password {self._password}")
         self._say(f"What the receiver got: {self._receiver.page}")
+        site = add_second_school(self._sandbox).subdomain
+        self._say(f"A second school to connect: Site URL {site}, key {SECOND_KEY}")
         self._say("Send more (the first part says which database the demo uses):")
         file = os.path.relpath(settings.DATABASES["default"]["NAME"], settings.BASE_DIR)
         program = shlex.join([sys.executable, sys.argv[0]])

@@ -11,7 +11,8 @@ from django.db import DatabaseError, Error, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext_lazy as _
 
 from config import metrics
 from config.models import Session
@@ -25,7 +26,7 @@ OVERTAKEN = (
     "The program is older than the database, which a newer Admit has migrated. Install that "
     "version again: this one would break what it wrote."
 )
-RECEIVES_ONLY = "Admit is being updated. What SamCart sends is kept, and comes in afterwards."
+RECEIVES_ONLY = _("Admit is being updated. What SamCart sends is kept, and comes in afterwards.")
 UNREACHABLE = "The database cannot be reached."
 WRONG_KEYS = "FIELD_ENCRYPTION_KEYS do not open the stored secrets."
 READ_ONLY = "The database takes no write: it is locked, its disk is full, or it may only be read."
@@ -93,7 +94,9 @@ def only_receiving(get_response: GetResponse) -> GetResponse:
     def answer(request: HttpRequest) -> HttpResponse:
         if request.path_info == "/healthz":
             return alive(request)
-        response = HttpResponse(f"{RECEIVES_ONLY}\n", status=503, content_type="text/plain")
+        with translation.override(translation.get_language_from_request(request)):
+            text = f"{RECEIVES_ONLY}\n"
+        response = HttpResponse(text, status=503, content_type="text/plain")
         response["Retry-After"] = "30"
         return response
 

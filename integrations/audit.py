@@ -9,6 +9,7 @@ look at an address or a sign-in.
 """
 
 import getpass
+import json
 import logging
 import re
 import sys
@@ -22,16 +23,21 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Model
 
+from integrations import sentences
 from integrations.audit_values import Values, shown, stored, values, whole
 from integrations.models.audit import Act, AuditEntry, AuditUnlock
+from integrations.sentences import Said, say
 
 __all__ = ["Act", "Actor", "Subject", "acting", "record", "stored", "values"]
 
 log = logging.getLogger(__name__)
 
 ERASED = "(erased)"
+NOT_SIGNED_IN = "Somebody not signed in"
+BY_COMMAND = " (command line)"
 # Of many rows that one act is about, so many are named.
 MOST_NAMED = 1000
+LONGEST_NAME = 500
 BATCH = 200
 
 
@@ -54,7 +60,9 @@ class Subject:
 
     @classmethod
     def of(cls, row: Model) -> "Subject":
-        return cls(str(row._meta.model_name), str(row.pk), str(row)[:500])
+        name = str(row)  # a sentence is kept as one
+        short = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME]
+        return cls(str(row._meta.model_name), str(row.pk), short)
 
 
 _acting: ContextVar[Callable[[], Actor] | None] = ContextVar("acting", default=None)
@@ -83,7 +91,16 @@ def _of_process() -> Actor:
         user = "unknown"
     # Without what follows the command: that may be a person's address.
     command = [Path(sys.argv[0]).name, *sys.argv[1:2]] if sys.argv else []
-    return Actor(who=f"{user} (command line)", place=" ".join(command)[:200])
+    return Actor(who=f"{user}{BY_COMMAND}", place=" ".join(command)[:200])
+
+
+def shown_who(who: str) -> str:
+    """Who acted, as kept in an entry, in the language of who reads it."""
+    if who == NOT_SIGNED_IN:
+        return say("Somebody not signed in")
+    if who.endswith(BY_COMMAND):
+        return say("{user} (command line)", user=who.removesuffix(BY_COMMAND))
+    return who
 
 
 def record(
@@ -113,7 +130,8 @@ def record_all(act: Act, rows: Iterable[Model], *, note: str = "") -> None:
         record(act, found[0], note=note)
     elif found:
         meta, numbers = found[0]._meta, [row.pk for row in found]
-        subject = Subject(str(meta.model_name), name=f"{len(found)} {meta.verbose_name_plural}")
+        name = say("{number} {rows}", number=len(found), rows=meta.verbose_name_plural)
+        subject = Subject(str(meta.model_name), name=name)
         record(act, subject, after={"numbers": numbers[:MOST_NAMED]}, note=note)
 
 
@@ -255,6 +273,8 @@ def _log(entry: AuditEntry) -> None:
 
 def _without(value: Any, pattern: re.Pattern[str], instead: str) -> Any:
     """The same without what the pattern finds, however deep it lies."""
+    if isinstance(value, Said) and value.source != value:
+        return sentences.read(json.dumps(_without(value.source, pattern, instead)))
     if isinstance(value, str):
         return pattern.sub(instead, value)
     if isinstance(value, list):

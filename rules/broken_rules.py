@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.db.models import Count, QuerySet
 
 from integrations.models import Destination, Integration
+from integrations.sentences import Said, say_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +26,37 @@ def unlisted(integration: Integration) -> list[BrokenRules]:
     return _used(integration.destinations.filter(gone_at=None, unlisted_at__isnull=False))
 
 
-def sentence(found: list[BrokenRules]) -> str:
+def sentence(found: list[BrokenRules]) -> Said:
     """ "1 course used by 2 rules is gone from Thinkific", of what `gone` or `unlisted` found.
 
     Without the stop, for a link may follow.
     """
-    kinds = {each.destination.kind for each in found}
-    noun = kinds.pop() if len(kinds) == 1 else "course or bundle"
-    many = {"course": "courses", "bundle": "bundles"}.get(noun, "courses and bundles")
+    what = _counted(len(found), {each.destination.kind for each in found})
     rules = sum(each.rules for each in found)
-    what = f"1 {noun}" if len(found) == 1 else f"{len(found)} {many}"
-    used = f"used by {rules} rule{'' if rules == 1 else 's'}"
-    return f"{what} {used} {'is' if len(found) == 1 else 'are'} {found[0].destination.standing}"
+    used = say_count(rules, "used by 1 rule", "used by {number} rules")
+    if found[0].destination.gone_at is not None:
+        return say_count(
+            len(found),
+            "{what} {used} is gone from Thinkific",
+            "{what} {used} are gone from Thinkific",
+            what=what,
+            used=used,
+        )
+    return say_count(
+        len(found),
+        "{what} {used} is not listed by Thinkific",
+        "{what} {used} are not listed by Thinkific",
+        what=what,
+        used=used,
+    )
+
+
+def _counted(number: int, kinds: set[str]) -> Said:
+    if len(kinds) > 1:
+        return say_count(number, "1 course or bundle", "{number} courses and bundles")
+    if Destination.Kind.BUNDLE in kinds:
+        return say_count(number, "1 bundle", "{number} bundles")
+    return say_count(number, "1 course", "{number} courses")
 
 
 def _used(destinations: QuerySet[Destination]) -> list[BrokenRules]:

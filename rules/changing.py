@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import Destination
 from rules.models import Rule
 
-AT_ONCE = "Somebody else changed these rules at the same moment. Look again, then save again."
+AT_ONCE = _("Somebody else changed these rules at the same moment. Look again, then save again.")
 
 
 @contextmanager

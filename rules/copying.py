@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from django.core.exceptions import ValidationError
 
 from integrations.models import Product
+from integrations.sentences import say
 from rules import changing
 from rules.models import Rule, Scope
 
@@ -29,7 +30,8 @@ def copy(rules: Iterable[Rule], product: Product) -> tuple[int, list[str]]:
         try:
             changing.add(twin)
         except ValidationError as error:
-            left.append(f"{rule.sentence()}: {' '.join(error.messages)}")
+            why = " ".join(error.messages)
+            left.append(say("{rule}: {why}", rule=rule.sentence(), why=why))
         else:
             made += 1
     return made, left

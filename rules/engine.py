@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.utils.translation import gettext_lazy as _
+
+from integrations.sentences import Text
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -20,14 +23,14 @@ class Reason(StrEnum):
     NOT_SENT = "not_sent"
 
 
-REASONS: dict[Reason, str] = {
-    Reason.RUN: "It fits: trigger and product are those of the event.",
-    Reason.OFF: "The rule is turned off.",
-    Reason.OTHER_TRIGGER: "It waits for another trigger.",
-    Reason.OTHER_PRODUCT: "It is for another product.",
-    Reason.NO_PRODUCT: "It is for one product, and the event names no product.",
-    Reason.OTHER_LINE: "It fits, and was carried out with another line of the same delivery.",
-    Reason.NOT_SENT: "It fits, but a person entered the event, so there is nothing to pass on.",
+REASONS: dict[Reason, Text] = {
+    Reason.RUN: _("It fits: trigger and product are those of the event."),
+    Reason.OFF: _("The rule is turned off."),
+    Reason.OTHER_TRIGGER: _("It waits for another trigger."),
+    Reason.OTHER_PRODUCT: _("It is for another product."),
+    Reason.NO_PRODUCT: _("It is for one product, and the event names no product."),
+    Reason.OTHER_LINE: _("It fits, and was carried out with another line of the same delivery."),
+    Reason.NOT_SENT: _("It fits, but a person entered the event, so there is nothing to pass on."),
 }
 
 

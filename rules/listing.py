@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
+from integrations.sentences import Said, Text, joined, say, say_count
 
-def listed(names: Sequence[str]) -> str:
-    """ "order 1183, order 1190 and order 1191" """
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+def listed(names: Sequence[Text], most: int | None = None) -> Said:
+    """ "order 1183, order 1190 and order 1191"; with `most`, "order 1183 and 2 more"."""
+    more = 0 if most is None else len(names) - most
+    shown = [*names[:most], say_count(more, "1 more", "{number} more")] if more > 0 else names
+    if len(shown) < 2:
+        return joined(shown)
+    return say("{others} and {last}", others=joined(shown[:-1], ", "), last=shown[-1])

@@ -3,8 +3,11 @@
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.sentences import Said, joined, say, say_count
 from rules import actions
 from rules.actions import ActionSpec
 from rules.triggers import Category, Trigger
@@ -14,8 +17,8 @@ MOST_DAYS = 365
 
 
 class Scope(models.TextChoices):
-    PRODUCT = "product", "One product"
-    GLOBAL = "global", "Every product"
+    PRODUCT = "product", _("One product")
+    GLOBAL = "global", _("Every product")
 
 
 class RuleQuerySet(models.QuerySet["Rule"]):
@@ -31,11 +34,18 @@ class Rule(models.Model):
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="rules")
     scope = models.CharField(max_length=7, choices=Scope.choices)
     product = models.ForeignKey(
-        Product, models.CASCADE, null=True, blank=True, related_name="rules"
+        Product,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="rules",
+        verbose_name=_("product"),
     )
-    trigger = models.CharField(max_length=40, choices=Trigger.choices)
-    integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
-    action = models.CharField(max_length=40, choices=actions.choices)
+    trigger = models.CharField(_("trigger"), max_length=40, choices=Trigger.choices)
+    integration = models.ForeignKey(
+        Integration, models.CASCADE, related_name="rules", verbose_name=_("integration")
+    )
+    action = models.CharField(_("action"), max_length=40, choices=actions.choices)
     # None of an action that has no target.
     destination = models.ForeignKey(
         Destination,
@@ -43,13 +53,13 @@ class Rule(models.Model):
         null=True,
         blank=True,
         related_name="rules",
-        verbose_name="course or bundle",
+        verbose_name=_("course or bundle"),
     )
     # Of a rule that ends access: not only what the purchase gave, as SamCart's own rules do.
-    ends_all = models.BooleanField("End it whatever gave it", default=False)
+    ends_all = models.BooleanField(_("End it even if something else gave it"), default=False)
     # Of a rule that ends access: so many days later, unless the access is paid for again by then.
-    delay_days = models.PositiveSmallIntegerField("Days later", default=0)
-    enabled = models.BooleanField("On", default=True)
+    delay_days = models.PositiveSmallIntegerField(_("Days later"), default=0)
+    enabled = models.BooleanField(pgettext_lazy("switch", "On"), default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = RuleQuerySet.as_manager()
@@ -68,37 +78,39 @@ class Rule(models.Model):
     )
 
     class Meta:
+        verbose_name = _("rule")
+        verbose_name_plural = _("rules")
         constraints = [
             models.UniqueConstraint(
                 fields=["product", "trigger", "integration", "action", "destination"],
                 condition=models.Q(scope=Scope.PRODUCT),
                 name="product_rule_once",
-                violation_error_message="This product has this very rule already.",
+                violation_error_message=_("This product has this very rule already."),
             ),
             models.UniqueConstraint(
                 fields=["marketplace", "trigger", "integration", "action", "destination"],
                 condition=models.Q(scope=Scope.GLOBAL),
                 name="global_rule_once",
-                violation_error_message="There is this very global rule already.",
+                violation_error_message=_("There is this very global rule already."),
             ),
             # To a database, two rules without a destination differ.
             models.UniqueConstraint(
                 fields=["product", "trigger", "integration", "action"],
                 condition=models.Q(scope=Scope.PRODUCT, destination=None),
                 name="product_rule_once_no_target",
-                violation_error_message="This product has this very rule already.",
+                violation_error_message=_("This product has this very rule already."),
             ),
             models.UniqueConstraint(
                 fields=["marketplace", "trigger", "integration", "action"],
                 condition=models.Q(scope=Scope.GLOBAL, destination=None),
                 name="global_rule_once_no_target",
-                violation_error_message="There is this very global rule already.",
+                violation_error_message=_("There is this very global rule already."),
             ),
             models.CheckConstraint(
                 condition=models.Q(scope=Scope.PRODUCT, product__isnull=False)
                 | models.Q(scope=Scope.GLOBAL, product__isnull=True),
                 name="product_rule_has_product",
-                violation_error_message=(
+                violation_error_message=_(
                     "A rule for one product names the product; a global rule names none."
                 ),
             ),
@@ -109,44 +121,40 @@ class Rule(models.Model):
 
     def clean(self) -> None:
         """Raises ValidationError with a sentence for whatever does not fit together."""
+        spec, site = self.spec, str(self.integration)
         if self.product and self.product.marketplace_id != self.marketplace_id:
-            raise ValidationError({"product": "This product belongs to another SamCart account."})
+            raise _fault("product", say("This product belongs to another SamCart account."))
         if self.product and Trigger(self.trigger).category is Category.COURSES:
-            raise ValidationError(
-                {"trigger": "Courses triggers carry no product: make this a global rule."}
-            )
-        if self.integration.app != self.spec.app:
-            raise ValidationError(
-                {"integration": f"{self.spec.label} is no action of {self.integration}."}
-            )
-        if self.ends_all and not self.spec.ends_access:
-            raise ValidationError({"ends_all": f"{self.spec.label} ends no access."})
-        if self.delay_days and not self.spec.ends_access:
-            raise ValidationError({"delay_days": f"{self.spec.label} ends no access."})
+            no_product = say("Courses triggers carry no product: make this a global rule.")
+            raise _fault("trigger", no_product)
+        if self.integration.app != spec.app:
+            no_action = say("{action} is no action of {site}.", action=spec.label, site=site)
+            raise _fault("integration", no_action)
+        for name in ("ends_all", "delay_days"):
+            if getattr(self, name) and not spec.ends_access:
+                raise _fault(name, say("{action} ends no access.", action=spec.label))
         if self.delay_days > MOST_DAYS:
-            raise ValidationError({"delay_days": f"At most {MOST_DAYS} days."})
-        self._clean_destination()
+            raise _fault("delay_days", say("At most {days} days.", days=MOST_DAYS))
+        if text := self._why_not_this_destination():
+            raise _fault("destination", text)
 
-    def _clean_destination(self) -> None:
+    def _why_not_this_destination(self) -> str:
         kind, destination = self.spec.target, self.destination
+        is_course = kind == Destination.Kind.COURSE
         if kind is None:
-            if destination is not None:
-                raise ValidationError(
-                    {"destination": f"{self.spec.label} has no course or bundle."}
-                )
-            return
+            no_target = say("{action} has no course or bundle.", action=self.spec.label)
+            return no_target if destination else ""
         if destination is None:
-            raise ValidationError({"destination": f"Choose the {kind.value}."})
+            return say("Choose the course.") if is_course else say("Choose the bundle.")
+        name, site = str(destination), str(self.integration)
         if destination.integration_id != self.integration_id:
-            raise ValidationError(
-                {"destination": f"{destination} does not belong to {self.integration}."}
-            )
+            return say("{name} does not belong to {site}.", name=name, site=site)
         if destination.kind != kind:
-            raise ValidationError({"destination": f"{destination} is not a {kind.value}."})
+            not_course = say("{name} is not a course.", name=name)
+            return not_course if is_course else say("{name} is not a bundle.", name=name)
         if destination.gone_at and self._destination_is_new():
-            raise ValidationError(
-                {"destination": f"{destination} is gone from Thinkific. Choose another."}
-            )
+            return say("{name} is gone from Thinkific. Choose another.", name=name)
+        return ""
 
     def _destination_is_new(self) -> bool:
         """Whether the rule is new, or is being given another course or bundle."""
@@ -169,7 +177,9 @@ class Rule(models.Model):
     def place(self) -> str:
         """Where the action takes effect: "Course Two on Art Academy", or "My CRM"."""
         site = str(self.integration)
-        return f"{self.destination} on {site}" if self.destination else site
+        if self.destination is None:
+            return site
+        return say("{name} on {site}", name=str(self.destination), site=site)
 
     @property
     def has_nothing_of_its_own(self) -> bool:
@@ -184,26 +194,43 @@ class Rule(models.Model):
 
     def in_words(self) -> str:
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""
-        about = self.product.name if self.product else "any product"
-        when = Trigger(self.trigger).wording.when.format(about)
-        return f"When {when}, {self.spec.in_words.format(place=self.place)}{self.how}."
+        about = self.product.name if self.product else say("any product")
+        return in_words(Trigger(self.trigger), about, self.spec, self.place, self.how)
 
-    def sentence(self) -> str:
+    def sentence(self) -> Said:
         """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """
-        about = self.product.name if self.product else "every product"
-        trigger = Trigger(self.trigger).label
-        return f"{trigger}, {about}: {self.spec.label}, {self.place}{self.how}"
+        what = say(
+            "{trigger}, {product}: {action}, {place}",
+            trigger=Trigger(self.trigger).label,
+            product=self.product.name if self.product else say("every product"),
+            action=self.spec.label,
+            place=self.place,
+        )
+        return joined([what, *self.how], ", ")
 
     @property
-    def how(self) -> str:
-        """ ", whatever gave it, 3 days later" """
-        days = f", {self.delay_days} day{'' if self.delay_days == 1 else 's'} later"
-        return (", whatever gave it" if self.ends_all else "") + (days if self.delay_days else "")
+    def how(self) -> list[Said]:
+        """ "even if something else gave it", "3 days later" """
+        days = self.delay_days and say_count(self.delay_days, "1 day later", "{number} days later")
+        return [
+            each for each in (self.ends_all and say("even if something else gave it"), days) if each
+        ]
+
+
+def in_words(trigger: Trigger, product: str, spec: ActionSpec, place: str, how: list[Said]) -> str:
+    """What is done when, as a person would say it."""
+    when = str(trigger.wording.when).format(product=product)
+    what = joined([str(spec.in_words).format(place=place), *how], ", ")
+    return say("When {when}, {what}.", when=when, what=what)
+
+
+def _fault(field: str, text: str) -> ValidationError:
+    return ValidationError({field: text})
 
 
 # What a person says of a type that is none of the triggers.
 NOTHING = "nothing"
-MEANINGS = [*Trigger.choices, (NOTHING, "Nothing: never ask again")]
+MEANINGS = [*Trigger.choices, (NOTHING, _("Nothing: never ask again"))]
 
 
 class NamedType(models.Model):
@@ -216,12 +243,15 @@ class NamedType(models.Model):
     audited = ("marketplace", "type", "trigger")
 
     class Meta:
+        verbose_name = _("named type")
         constraints = [
             models.UniqueConstraint(fields=["marketplace", "type"], name="type_named_once"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.type} is {'nothing' if self.is_nothing else self.get_trigger_display()}"
+        if self.is_nothing:
+            return say("{type} is nothing", type=self.type)
+        return say("{type} is {trigger}", type=self.type, trigger=Trigger(self.trigger).label)
 
     @property
     def is_nothing(self) -> bool:

@@ -2,6 +2,7 @@
 
 from django.db.models import Q
 
+from integrations.sentences import say
 from rules import pairing
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -10,14 +11,15 @@ from rules.triggers import Trigger
 def what_stops(rule: Rule) -> list[str]:
     """What a person should know before the rule is gone, in sentences."""
     if not rule.enabled:
-        return ["The rule is turned off, so nothing changes."]
-    said = [f"From the next event on, this stops: {rule.in_words()}"]
+        return [say("The rule is turned off, so nothing changes.")]
+    said: list[str] = [say("From the next event on, this stops: {rule}", rule=rule.in_words())]
     others = _beside(rule)
     if rule.trigger == Trigger.PRODUCT_PURCHASED and rule.spec.gives_access:
         if not rule.product:
-            said.append("What only global rules gave is not given any more.")
+            said.append(say("What only global rules gave is not given any more."))
         elif not _is_given_more(rule, others):
-            said.append(f"No other rule gives anything to a buyer of {rule.product.name}.")
+            name = rule.product.name
+            said.append(say("No other rule gives anything to a buyer of {product}.", product=name))
     said += [_left_open(rule, giving) for giving in _answered(rule, others)]
     return said
 
@@ -60,7 +62,15 @@ def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:
 
 
 def _left_open(rule: Rule, giving: Rule) -> str:
-    trigger = Trigger(rule.trigger)
+    place, trigger = giving.place, Trigger(rule.trigger)
     if trigger in pairing.GIVES_BACK:
-        return f"Nothing gives access to {giving.place} back on {trigger.label} any more."
-    return f"Nothing ends the access to {giving.place} on {trigger.label} any more."
+        return say(
+            "Nothing gives access to {place} back on {trigger} any more.",
+            place=place,
+            trigger=trigger.label,
+        )
+    return say(
+        "Nothing ends the access to {place} on {trigger} any more.",
+        place=place,
+        trigger=trigger.label,
+    )

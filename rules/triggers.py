@@ -3,30 +3,32 @@
 from dataclasses import dataclass
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from integrations.samcart.parser import normalize_type
+from integrations.sentences import Text
 
 
 class Category(models.TextChoices):
-    ECOMMERCE = "ecommerce", "eCommerce"
-    COURSES = "courses", "Courses"
+    ECOMMERCE = "ecommerce", _("eCommerce")
+    COURSES = "courses", _("Courses")
 
 
 class Trigger(models.TextChoices):
-    PRODUCT_PURCHASED = "product_purchased", "Product Purchased"
-    PRODUCT_REFUNDED = "product_refunded", "Product Refunded"
-    PRODUCT_PARTIALLY_REFUNDED = "product_partially_refunded", "Product Partially Refunded"
-    SUBSCRIPTION_CANCELED = "subscription_canceled", "Subscription Canceled"
-    SUBSCRIPTION_CHARGED = "subscription_charged", "Subscription Charged"
-    SUBSCRIPTION_CHARGE_FAILED = "subscription_charge_failed", "Subscription Charge Failed"
-    SUBSCRIPTION_DELINQUENT = "subscription_delinquent", "Subscription Delinquent"
-    SUBSCRIPTION_RECOVERED = "subscription_recovered", "Subscription Recovered"
-    SUBSCRIPTION_RESTARTED = "subscription_restarted", "Subscription Restarted"
-    SUBSCRIPTION_COMPLETED = "subscription_completed", "Subscription Completed"
-    COURSE_STUDENT_ADDED = "course_student_added", "Student Added to Course"
-    COURSE_STUDENT_REMOVED = "course_student_removed", "Student Removed from Course"
-    COURSE_STARTED = "course_started", "Course Started"
-    COURSE_FINISHED = "course_finished", "Course Finished"
+    PRODUCT_PURCHASED = "product_purchased", _("Product Purchased")
+    PRODUCT_REFUNDED = "product_refunded", _("Product Refunded")
+    PRODUCT_PARTIALLY_REFUNDED = "product_partially_refunded", _("Product Partially Refunded")
+    SUBSCRIPTION_CANCELED = "subscription_canceled", _("Subscription Canceled")
+    SUBSCRIPTION_CHARGED = "subscription_charged", _("Subscription Charged")
+    SUBSCRIPTION_CHARGE_FAILED = "subscription_charge_failed", _("Subscription Charge Failed")
+    SUBSCRIPTION_DELINQUENT = "subscription_delinquent", _("Subscription Delinquent")
+    SUBSCRIPTION_RECOVERED = "subscription_recovered", _("Subscription Recovered")
+    SUBSCRIPTION_RESTARTED = "subscription_restarted", _("Subscription Restarted")
+    SUBSCRIPTION_COMPLETED = "subscription_completed", _("Subscription Completed")
+    COURSE_STUDENT_ADDED = "course_student_added", _("Student Added to Course")
+    COURSE_STUDENT_REMOVED = "course_student_removed", _("Student Removed from Course")
+    COURSE_STARTED = "course_started", _("Course Started")
+    COURSE_FINISHED = "course_finished", _("Course Finished")
 
     @property
     def category(self) -> Category:
@@ -49,84 +51,84 @@ class Wording:
     """What pages say of a trigger.
 
     `meaning` says in one line when it fires, `happening` what happened, inside a sentence: "the
-    refund". `when` is how a person says that it fires; {} is the product.
+    refund". `when` is how a person says that it fires; {product} is its name.
     """
 
-    meaning: str
-    happening: str
-    when: str
+    meaning: Text
+    happening: Text
+    when: Text
 
 
 WORDINGS: dict[Trigger, Wording] = {
     Trigger.PRODUCT_PURCHASED: Wording(
-        "The product was bought, as main product, upsell, order bump or payment option.",
-        "the purchase",
-        "{} is purchased",
+        _("The product was bought, as main product, upsell, order bump or payment option."),
+        _("the purchase"),
+        _("{product} is purchased"),
     ),
     Trigger.PRODUCT_REFUNDED: Wording(
-        "The product was refunded in full.",
-        "the refund",
-        "{} is refunded",
+        _("The product was refunded in full."),
+        _("the refund"),
+        _("{product} is refunded"),
     ),
     Trigger.PRODUCT_PARTIALLY_REFUNDED: Wording(
-        "A part of the price was refunded.",
-        "the partial refund",
-        "a part of {} is refunded",
+        _("A part of the price was refunded."),
+        _("the partial refund"),
+        _("a part of {product} is refunded"),
     ),
     Trigger.SUBSCRIPTION_CANCELED: Wording(
-        "The subscription turned to Canceled or Delinquent.",
-        "the cancellation",
-        "a subscription to {} is canceled",
+        _("The subscription turned to Canceled or Delinquent."),
+        _("the cancellation"),
+        _("a subscription to {product} is canceled"),
     ),
     Trigger.SUBSCRIPTION_CHARGED: Wording(
-        "A recurring charge succeeded; fires for each one.",
-        "the recurring payment",
-        "a subscription to {} is charged",
+        _("A recurring charge succeeded; fires for each one."),
+        _("the recurring payment"),
+        _("a subscription to {product} is charged"),
     ),
     Trigger.SUBSCRIPTION_CHARGE_FAILED: Wording(
-        "A recurring charge failed for the first time.",
-        "the failed payment",
-        "a charge for {} fails",
+        _("A recurring charge failed for the first time."),
+        _("the failed payment"),
+        _("a charge for {product} fails"),
     ),
     Trigger.SUBSCRIPTION_DELINQUENT: Wording(
-        "Four charges in a row failed.",
-        "the failed payments",
-        "a subscription to {} turns delinquent",
+        _("Four charges in a row failed."),
+        _("the failed payments"),
+        _("a subscription to {product} turns delinquent"),
     ),
     Trigger.SUBSCRIPTION_RECOVERED: Wording(
-        "A charge succeeded after one or more had failed.",
-        "the recovered payment",
-        "a subscription to {} recovers",
+        _("A charge succeeded after one or more had failed."),
+        _("the recovered payment"),
+        _("a subscription to {product} recovers"),
     ),
     Trigger.SUBSCRIPTION_RESTARTED: Wording(
-        "You restarted a canceled or delinquent subscription by hand.",
-        "the restart",
-        "a subscription to {} is restarted",
+        _("You restarted a canceled or delinquent subscription by hand."),
+        _("the restart"),
+        _("a subscription to {product} is restarted"),
     ),
     Trigger.SUBSCRIPTION_COMPLETED: Wording(
-        "The last charge of a limited subscription succeeded.",
-        "the last payment",
-        "the last charge for {} succeeds",
+        _("The last charge of a limited subscription succeeded."),
+        _("the last payment"),
+        _("the last charge for {product} succeeds"),
     ),
     Trigger.COURSE_STUDENT_ADDED: Wording(
-        "A student was added to a SamCart course.",
-        "being added to the SamCart course",
-        "a student is added to any SamCart course",
+        _("A student was added to a SamCart course."),
+        _("being added to the SamCart course"),
+        _("a student is added to any SamCart course"),
     ),
     Trigger.COURSE_STUDENT_REMOVED: Wording(
-        "A student was removed from a SamCart course.",
-        "being removed from the SamCart course",
-        "a student is removed from any SamCart course",
+        _("A student was removed from a SamCart course."),
+        _("being removed from the SamCart course"),
+        _("a student is removed from any SamCart course"),
     ),
     Trigger.COURSE_STARTED: Wording(
-        "A student started a SamCart course.",
-        "the start of the SamCart course",
-        "a student starts any SamCart course",
+        _("A student started a SamCart course."),
+        _("the start of the SamCart course"),
+        _("a student starts any SamCart course"),
     ),
     Trigger.COURSE_FINISHED: Wording(
-        "A student finished a SamCart course.",
-        "the end of the SamCart course",
-        "a student finishes any SamCart course",
+        _("A student finished a SamCart course."),
+        _("the end of the SamCart course"),
+        _("a student finishes any SamCart course"),
     ),
 }
 

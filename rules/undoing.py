@@ -3,15 +3,17 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
+from integrations.sentences import say
 from rules import changing
 from rules.models import Rule
 
 UNDONE = {Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED}
-CHANGED_SINCE = "The rule was changed since. Undo the later change first, or edit the rule."
+CHANGED_SINCE = _("The rule was changed since. Undo the later change first, or edit the rule.")
 
 
 def why_not(entry: AuditEntry) -> str:
@@ -49,7 +51,7 @@ def _undo(entry: AuditEntry) -> Rule | None:
         is_new = rule._state.adding
         rule.save(force_insert=is_new)
         act = Act.RULE_ADDED if is_new else Act.RULE_CHANGED
-        note = f"Undo of change {entry.pk}"
+        note = say("Undo of change {number}", number=str(entry.pk))
         audit.record_difference(act, rule, now, audit.values(rule), note=note)
     return rule
 
@@ -57,7 +59,7 @@ def _undo(entry: AuditEntry) -> Rule | None:
 def _before(entry: AuditEntry) -> Rule | None:
     """The rule as it was, not saved; None when it did not exist. Raises ValueError."""
     if entry.act not in UNDONE:
-        raise ValueError("Only what was done to a rule can be undone.")
+        raise ValueError(say("Only what was done to a rule can be undone."))
     later = AuditEntry.objects.filter(kind=entry.kind, number=entry.number, pk__gt=entry.pk)
     if later.filter(act__in=UNDONE).exists():
         raise ValueError(CHANGED_SINCE)
@@ -68,14 +70,17 @@ def _before(entry: AuditEntry) -> Rule | None:
         return None
     if entry.act == Act.RULE_DELETED:
         if rule is not None:
-            raise ValueError("This rule is there again.")
+            raise ValueError(say("This rule is there again."))
         rule = Rule(pk=int(entry.number))
     assert rule is not None
     for name, value in (entry.before or {}).items():
         setattr(rule, name, _as_it_was(name, value))
     if rule.is_gone:
         raise ValueError(
-            f"{rule.destination} is gone from Thinkific. Choose another course for it."
+            say(
+                "{name} is gone from Thinkific. Choose another course for it.",
+                name=str(rule.destination),
+            )
         )
     try:
         rule.full_clean()
@@ -101,5 +106,10 @@ def _as_it_was(name: str, value: Any) -> Any:
     field: Any = Rule._meta.get_field(name)
     found = field.related_model._default_manager.filter(pk=value["number"]).first()
     if found is None:
-        raise ValueError(f"{value['name']} is not there any more, so the rule cannot be as before.")
+        raise ValueError(
+            say(
+                "{name} is not there any more, so the rule cannot be as before.",
+                name=value["name"],
+            )
+        )
     return found

@@ -5,25 +5,29 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 
 from config.logging import of_request
+from integrations.sentences import Text
 
 NOT_FOUND = (
-    "This page is not here",
-    "The address is wrong, or what it showed was deleted.",
+    _("This page is not here"),
+    _("The address is wrong, or what it showed was deleted."),
 )
 FORBIDDEN = (
-    "You may not open this page",
-    "Your role does not include it. An owner can change your role under People.",
+    _("You may not open this page"),
+    _("Your role does not include it. An owner can change your role under People."),
 )
 BAD = (
-    "The browser sent something that Admit cannot read",
-    "Nothing was changed. Go back, load the page again and repeat what you did.",
+    _("The browser sent something that Admit cannot read"),
+    _("Nothing was changed. Go back, load the page again and repeat what you did."),
 )
 TOO_OLD = (
-    "Nothing was changed",
-    "The page was open for too long, you signed in again meanwhile, or this browser refuses "
-    "cookies. Go back, load the page again and repeat what you did.",
+    _("Nothing was changed"),
+    _(
+        "The page was open for too long, you signed in again meanwhile, or this browser refuses "
+        "cookies. Go back, load the page again and repeat what you did."
+    ),
 )
 
 
@@ -50,7 +54,7 @@ def broken(request: HttpRequest) -> HttpResponse:
     return render(request, "500.html", {"number": facts.get("request_id")}, status=500)
 
 
-def _page(request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
+def _page(request: HttpRequest, status: int, title: Text, sentence: Text) -> HttpResponse:
     """Strangers get the page without the menu; so does a request that ends before it is known who
     asks, as one for another host name does.
     """

@@ -7,8 +7,10 @@ from urllib.parse import parse_qsl
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from events.models import RuleRun
+from integrations.sentences import Text
 
 SUPERUSER = "superuser"
 MANY = 100
@@ -16,74 +18,83 @@ MANY = 100
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the menu; `permission` may be SUPERUSER, "" is for everyone."""
+    """A line of the menu; `permission` may be SUPERUSER, "" is for everyone.
 
-    label: str
+    `icon` is its symbol in static/admit/icons.svg.
+    """
+
+    icon: str
+    label: Text
     url: str
     permission: str
     query: str = ""
     counts_failed: bool = False
 
-    @property
-    def icon(self) -> str:
-        """Its symbol in static/admit/icons.svg: the last word of the label."""
-        return self.label.split()[-1].lower()
 
-
-MENU: Sequence[tuple[str, Sequence[Entry]]] = (
-    ("", (Entry("Overview", "admin:index", ""),)),
+MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
+    ("", (Entry("overview", _("Overview"), "admin:index", ""),)),
     (
-        "Setup",
+        _("Setup"),
         (
-            Entry("SamCart", "admin:samcart", "integrations.view_marketplace"),
+            Entry("samcart", "SamCart", "admin:samcart", "integrations.view_marketplace"),
             Entry(
-                "Integrations",
+                "integrations",
+                _("Integrations"),
                 "admin:integrations_integration_changelist",
                 "integrations.view_integration",
             ),
-            Entry("All rules", "admin:rules_rule_changelist", "rules.view_rule"),
+            Entry("rules", _("All rules"), "admin:rules_rule_changelist", "rules.view_rule"),
             Entry(
-                "Global rules",
+                "rules",
+                _("Global rules"),
                 "admin:rules_rule_changelist",
                 "rules.view_rule",
                 query="?scope__exact=global",
             ),
-            Entry("Products", "admin:integrations_product_changelist", "integrations.view_product"),
-            Entry("Coverage", "admin:coverage", "rules.view_rule"),
-            Entry("Letter", "admin:letter", "integrations.change_integration"),
-            Entry("Help", "admin:help", ""),
+            Entry(
+                "products",
+                _("Products"),
+                "admin:integrations_product_changelist",
+                "integrations.view_product",
+            ),
+            Entry("coverage", _("Coverage"), "admin:coverage", "rules.view_rule"),
+            Entry("letter", _("Letter"), "admin:letter", "integrations.change_integration"),
+            Entry("help", _("Help"), "admin:help", ""),
         ),
     ),
     (
-        "Activity",
+        _("Activity"),
         (
-            Entry("Log", "admin:events_eventlog_changelist", "events.view_eventlog"),
+            Entry("log", _("Log"), "admin:events_eventlog_changelist", "events.view_eventlog"),
             Entry(
-                "Actions",
+                "actions",
+                _("Actions"),
                 "admin:events_rulerun_changelist",
                 "events.view_rulerun",
                 counts_failed=True,
             ),
             Entry(
-                "Customers",
+                "customers",
+                _("Customers"),
                 "admin:integrations_customer_changelist",
                 "integrations.view_customer",
             ),
-            Entry("Compare", "admin:compare", "events.view_rulerun"),
-            Entry("Simulate", "admin:simulate", "events.simulate_eventlog"),
+            Entry("compare", _("Compare"), "admin:compare", "events.view_rulerun"),
+            Entry("simulate", _("Simulate"), "admin:simulate", "events.simulate_eventlog"),
             Entry(
-                "Changes",
+                "changes",
+                _("Changes"),
                 "admin:integrations_auditentry_changelist",
                 "integrations.view_auditentry",
             ),
         ),
     ),
     (
-        "System",
+        _("System"),
         (
-            Entry("Alerts", "admin:alerts", "events.view_rulerun"),
-            Entry("Queue", "admin:queue", SUPERUSER),
-            Entry("People", "admin:auth_user_changelist", SUPERUSER),
+            Entry("alerts", _("Alerts"), "admin:alerts", "events.view_rulerun"),
+            Entry("queue", _("Queue"), "admin:queue", SUPERUSER),
+            Entry("people", _("People"), "admin:auth_user_changelist", SUPERUSER),
         ),
     ),
 )

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from config.admin import menu
@@ -31,10 +32,10 @@ class SignIn(AdminAuthenticationForm):
     """By e-mail, which is everyone's user name here."""
 
     username = UsernameField(
-        label="E-mail", widget=forms.TextInput(attrs={"autofocus": True, "inputmode": "email"})
+        label=_("E-mail"), widget=forms.TextInput(attrs={"autofocus": True, "inputmode": "email"})
     )
     error_messages = AdminAuthenticationForm.error_messages | {
-        "invalid_login": (
+        "invalid_login": _(
             "E-mail or password is wrong; capitals matter in the password. "
             "If you forgot the password, ask the owner of this Admit for a new link."
         )
@@ -85,7 +86,7 @@ class NewPassword(AdminPasswordChangeForm):
 class AdmitSite(admin.AdminSite):
     login_form = SignIn
     site_header = site_title = "Admit"
-    index_title = "Overview"
+    index_title = _("Overview")
     # The admin is the product: there is no other site to view.
     site_url = None
     # Our menu takes its place.

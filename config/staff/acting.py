@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 from config.staff.sign_in import client_address
-from integrations.audit import Actor, acting
+from integrations.audit import NOT_SIGNED_IN, Actor, acting
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -22,5 +22,5 @@ def note_who_acts(get_response: GetResponse) -> GetResponse:
 
 def _actor(request: HttpRequest) -> Actor:
     """Read when something is recorded, since signing in changes it. The path has no query."""
-    who = request.user.get_username() or "Somebody not signed in"
+    who = request.user.get_username() or NOT_SIGNED_IN
     return Actor(who=who, address=client_address(request), place=request.path)

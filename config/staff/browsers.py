@@ -1,5 +1,7 @@
 """The name of a browser as people know it, read from what it says of itself."""
 
+from integrations.sentences import say
+
 # The first that is found counts: most browsers also claim to be others.
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -27,5 +29,7 @@ def name(user_agent: str) -> str:
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if browser and system:
-        return f"{browser} on {system}"
-    return browser or (f"Unknown browser on {system}" if system else "Unknown browser")
+        return say("{browser} on {system}", browser=browser, system=system)
+    if system:
+        return say("Unknown browser on {system}", system=system)
+    return browser or say("Unknown browser")

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from integrations import breached_passwords
 from integrations.errors import OutsideError
+from integrations.sentences import say
 
 log = logging.getLogger(__name__)
 # What a person tries first who knows which site the password is for.
@@ -27,12 +28,12 @@ class OwnWordsValidator:
             left = left.replace(word, "") if len(word) > 3 else left
         if len(left) < min(LEFT, len(password)):
             raise ValidationError(
-                "This password is made of words that are easy to guess on this site.",
+                say("This password is made of words that are easy to guess on this site."),
                 code="own_words",
             )
 
     def get_help_text(self) -> str:
-        return "Your password can’t be made of words such as Admit, SamCart or Thinkific."
+        return say("Your password can’t be made of words such as Admit, SamCart or Thinkific.")
 
 
 class BreachedPasswordValidator:
@@ -52,11 +53,14 @@ class BreachedPasswordValidator:
             return
         if found:
             raise ValidationError(
-                "This password was stolen from another site, and strangers try it. Choose another.",
+                say(
+                    "This password was stolen from another site, and strangers try it. "
+                    "Choose another."
+                ),
                 code="breached",
             )
 
     def get_help_text(self) -> str:
         if not settings.CHECK_BREACHED_PASSWORDS:
             return ""
-        return "Your password can’t be one that was stolen from another site."
+        return say("Your password can’t be one that was stolen from another site.")

@@ -11,18 +11,20 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
+from django.utils.translation import gettext_lazy as _
 
 from config.staff import roles
 from integrations import audit
 from integrations.audit import Act
+from integrations.sentences import Text, say
 
-OWNER = "Owner"
+OWNER = roles.OWNER
 # Each role with its meaning, the one with the least rights first.
-MEANINGS: dict[str, str] = {
+MEANINGS: dict[str, Text] = {
     roles.VIEWER: roles.MEANINGS[roles.VIEWER],
     roles.SUPPORT: roles.MEANINGS[roles.SUPPORT],
     roles.MANAGER: roles.MEANINGS[roles.MANAGER],
-    OWNER: "does everything, and also sees the queue and the people",
+    OWNER: _("does everything, and also sees the queue and the people"),
 }
 
 
@@ -52,12 +54,12 @@ def shown(person: User) -> str:
 
 
 def role_of(person: User) -> str:
-    """The person's role as it is shown; "" for somebody who may sign in and see nothing."""
+    """The name of the person's role; "" for somebody who may sign in and see nothing."""
     if person.is_superuser:
         return OWNER
     # In Python: lists prefetch the groups.
     held = sorted(group.name for group in person.groups.all())
-    return ", ".join(held)
+    return roles.SEVERAL.join(held)
 
 
 def check(person: User, *, email: str, role: str, by: User) -> None:
@@ -66,11 +68,16 @@ def check(person: User, *, email: str, role: str, by: User) -> None:
     Inside a transaction: of two owners who take it from each other at once, one has to stay.
     """
     if User.objects.exclude(pk=person.pk).filter(username__iexact=email).exists():
-        raise ValueError(f"{email} is there already.")
+        raise ValueError(say("{email} is there already.", email=email))
     if role != OWNER:
         _stays_owned(person, by=by)
         if not Group.objects.filter(name=role).exists():
-            raise ValueError(f"There is no role {role} any more. Make it again under Roles.")
+            raise ValueError(
+                say(
+                    "There is no role {role} any more. Make it again under Roles.",
+                    role=roles.shown(role),
+                )
+            )
 
 
 def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
@@ -106,7 +113,7 @@ def stored(person: User) -> dict[str, str]:
 def switch_off(person: User, *, by: User) -> None:
     """End the person's sign-in. Raises ValueError for oneself and for the last owner."""
     if person.pk == by.pk:
-        raise ValueError("You cannot turn your own sign-in off. Ask another owner to do it.")
+        raise ValueError(say("You cannot turn your own sign-in off. Ask another owner to do it."))
     with transaction.atomic():
         _stays_owned(person, by=by)
         if User.objects.filter(pk=person.pk, is_active=True).update(is_active=False):
@@ -127,7 +134,7 @@ def new_link(person: User) -> Link:
     others when one of them is used. Raises ValueError for a person who is off.
     """
     if not person.is_active:
-        raise ValueError(f"{person} is off. Switch on first.")
+        raise ValueError(say("{person} is off. Switch on first.", person=person))
     if not person.has_usable_password():
         # The token is made of it, so this ends the earlier links.
         person.set_unusable_password()
@@ -146,6 +153,8 @@ def _stays_owned(person: User, *, by: User) -> None:
     if person.pk not in found:
         return
     if person.pk == by.pk:
-        raise ValueError("You cannot take away your own ownership. Ask another owner to do it.")
+        raise ValueError(
+            say("You cannot take away your own ownership. Ask another owner to do it.")
+        )
     if found == {person.pk}:
-        raise ValueError("This is the last owner. Make another person an owner first.")
+        raise ValueError(say("This is the last owner. Make another person an owner first."))

@@ -10,14 +10,29 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
+from django.utils.translation import gettext_lazy as _
 
 from config.models import Preference
 from integrations import audit
 from integrations.audit import Act
-from integrations.sentences import say
+from integrations.sentences import Text, say
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 READS = {"GET", "HEAD"}
+# How the names of time zones begin.
+REGIONS: dict[str, Text] = {
+    "Africa": _("Africa"),
+    "America": _("America"),
+    "Antarctica": _("Antarctica"),
+    "Arctic": _("Arctic"),
+    "Asia": _("Asia"),
+    "Atlantic": _("Atlantic Ocean"),
+    "Australia": _("Australia"),
+    "Europe": _("Europe"),
+    "Indian": _("Indian Ocean"),
+    "Pacific": _("Pacific Ocean"),
+}
+OTHERS = _("Other names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +47,17 @@ class Preferences:
 def zones() -> list[str]:
     """The names of all time zones that have a place: "Europe/Berlin", and UTC."""
     return sorted(name for name in available_timezones() if "/" in name or name == "UTC")
+
+
+def zones_by_region() -> dict[str, list[tuple[str, str]]]:
+    """The zones as a list shows them: {"Europe": [("Europe/Berlin", "Berlin"), …], …}."""
+    found: dict[str, list[tuple[str, str]]] = {
+        str(name): [] for name in (*REGIONS.values(), OTHERS)
+    }
+    for zone in zones():
+        region, place = zone.split("/", 1) if zone.partition("/")[0] in REGIONS else ("", zone)
+        found[str(REGIONS.get(region, OTHERS))].append((zone, place.replace("_", " ")))
+    return found
 
 
 def of(person: User) -> Preferences:

@@ -5,79 +5,100 @@ Superusers may do everything, also see the queue and the people.
 
 from typing import Any
 
-MANAGER, SUPPORT, VIEWER = "Manager", "Support", "Viewer"
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from integrations.sentences import Text
+
+# Superusers are shown as this; the others are the names of groups.
+OWNER, MANAGER, SUPPORT, VIEWER = "Owner", "Manager", "Support", "Viewer"
+SEVERAL = ", "
+_NAMES: dict[str, Text] = {
+    OWNER: _("Owner"),
+    MANAGER: _("Manager"),
+    SUPPORT: pgettext_lazy("role", "Support"),
+    VIEWER: _("Viewer"),
+}
 
 # Each permission that our pages ask for, in the words of the page on which it is given.
-_SEES = {
-    "integrations.view_marketplace": "See the SamCart accounts",
-    "integrations.view_integration": "See the integrations",
-    "integrations.view_destination": "See the courses and bundles",
-    "integrations.view_profilefield": "See the signup fields",
-    "integrations.view_fieldmapping": "See which custom field fills which signup field",
-    "integrations.view_product": "See the products",
-    "integrations.view_customer": "See the customers",
-    "rules.view_rule": "See the rules",
-    "rules.view_namedtype": "See the names given to event types",
-    "events.view_eventlog": "See the log of events",
-    "events.view_rulerun": "See the actions",
+_SEES: dict[str, Text] = {
+    "integrations.view_marketplace": _("See the SamCart accounts"),
+    "integrations.view_integration": _("See the integrations"),
+    "integrations.view_destination": _("See the courses and bundles"),
+    "integrations.view_profilefield": _("See the signup fields"),
+    "integrations.view_fieldmapping": _("See which custom field fills which signup field"),
+    "integrations.view_product": _("See the products"),
+    "integrations.view_customer": _("See the customers"),
+    "rules.view_rule": _("See the rules"),
+    "rules.view_namedtype": _("See the names given to event types"),
+    "events.view_eventlog": _("See the log of events"),
+    "events.view_rulerun": _("See the actions"),
 }
-_HELPS = {
+_HELPS: dict[str, Text] = {
     # Names and addresses of customers stand there, also those that no page would show.
-    "events.view_delivery": "See what SamCart sent and what sites answered, word for word",
-    "integrations.check_thinkificuser": "Check a customer in Thinkific",
-    "events.retry_rulerun": "Retry and release actions, and do skipped ones anyway",
-    "events.dismiss_rulerun": "Dismiss actions",
-    "events.rerun_eventlog": "Run the rules again, and enroll earlier buyers",
-    "events.dismiss_eventlog": "Mark events as dealt with",
-    "events.simulate_eventlog": "Simulate events",
-    "events.by_hand_grant": "Give, end and move access by hand, and enter missed orders",
+    "events.view_delivery": _("See what SamCart sent and what sites answered, word for word"),
+    "integrations.check_thinkificuser": _("Check a customer in Thinkific"),
+    "events.retry_rulerun": _("Retry and release actions, and do skipped ones anyway"),
+    "events.dismiss_rulerun": _("Dismiss actions"),
+    "events.rerun_eventlog": _("Run the rules again, and enroll earlier buyers"),
+    "events.dismiss_eventlog": _("Mark events as dealt with"),
+    "events.simulate_eventlog": _("Simulate events"),
+    "events.by_hand_grant": _("Give, end and move access by hand, and enter missed orders"),
 }
-_ANSWERS_FOR_DATA = {
-    "events.export_eventlog": "Download all data of a customer",
+_ANSWERS_FOR_DATA: dict[str, Text] = {
+    "events.export_eventlog": _("Download all data of a customer"),
     # Everybody's names and addresses at once.
-    "events.csv_eventlog": "Download lists as CSV files",
-    "events.erase_eventlog": "Erase a customer's data for good",
+    "events.csv_eventlog": _("Download lists as CSV files"),
+    "events.erase_eventlog": _("Erase a customer's data for good"),
 }
-_SETS_UP = {
-    "integrations.add_marketplace": "Add SamCart accounts",
-    "integrations.change_marketplace": "Rename SamCart accounts",
-    "integrations.delete_marketplace": "Delete SamCart accounts",
+_SETS_UP: dict[str, Text] = {
+    "integrations.add_marketplace": _("Add SamCart accounts"),
+    "integrations.change_marketplace": _("Rename SamCart accounts"),
+    "integrations.delete_marketplace": _("Delete SamCart accounts"),
     # A person who knows the address can enroll people, so it is a permission of its own.
-    "integrations.see_address_marketplace": "See and replace the address for SamCart",
-    "integrations.add_integration": "Connect integrations",
-    "integrations.change_integration": "Edit and refresh integrations, and replace their keys",
-    "integrations.delete_integration": "Delete integrations",
-    "integrations.add_fieldmapping": "Add field mappings",
-    "integrations.change_fieldmapping": "Edit field mappings",
-    "integrations.delete_fieldmapping": "Delete field mappings",
-    "integrations.add_product": "Add products",
-    "integrations.change_product": "Edit products",
-    "integrations.delete_product": "Delete products",
-    "integrations.view_auditentry": "See who changed what",
-    "rules.add_rule": "Add rules",
-    "rules.change_rule": "Edit rules, and turn them on and off",
-    "rules.delete_rule": "Delete rules",
-    "rules.add_namedtype": "Name event types",
-    "rules.change_namedtype": "Rename event types",
-    "rules.delete_namedtype": "Delete the names of event types",
+    "integrations.see_address_marketplace": _("See and replace the address for SamCart"),
+    "integrations.add_integration": _("Connect integrations"),
+    "integrations.change_integration": _("Edit and refresh integrations, and replace their keys"),
+    "integrations.delete_integration": _("Delete integrations"),
+    "integrations.add_fieldmapping": _("Add field mappings"),
+    "integrations.change_fieldmapping": _("Edit field mappings"),
+    "integrations.delete_fieldmapping": _("Delete field mappings"),
+    "integrations.add_product": _("Add products"),
+    "integrations.change_product": _("Edit products"),
+    "integrations.delete_product": _("Delete products"),
+    "integrations.view_auditentry": _("See who changed what"),
+    "rules.add_rule": _("Add rules"),
+    "rules.change_rule": _("Edit rules, and turn them on and off"),
+    "rules.delete_rule": _("Delete rules"),
+    "rules.add_namedtype": _("Name event types"),
+    "rules.change_namedtype": _("Rename event types"),
+    "rules.delete_namedtype": _("Delete the names of event types"),
 }
-WORDS: dict[str, str] = _SEES | _HELPS | _ANSWERS_FOR_DATA | _SETS_UP
+WORDS: dict[str, Text] = _SEES | _HELPS | _ANSWERS_FOR_DATA | _SETS_UP
 ROLES: dict[str, tuple[str, ...]] = {
     MANAGER: (*WORDS,),
     SUPPORT: (*_SEES, *_HELPS),
     VIEWER: (*_SEES,),
 }
-MEANINGS: dict[str, str] = {
-    MANAGER: "connects, writes rules, and does all that Support does",
-    SUPPORT: (
-        "looks up customers, gives access by hand, retries and simulates; sees the setup without "
-        "the address"
+MEANINGS: dict[str, Text] = {
+    MANAGER: _("connects, writes rules, and does all that Support does"),
+    SUPPORT: _(
+        "looks up customers, gives access by hand, retries and simulates; sees the setup, but not "
+        "the secret address that SamCart sends to"
     ),
-    VIEWER: (
-        "sees names and results, but neither the address nor what was sent word for word; "
-        "changes nothing"
+    VIEWER: _(
+        "sees names and results, but neither the secret address that SamCart sends to nor what "
+        "was sent word for word; changes nothing"
     ),
 }
+
+
+def shown(name: str) -> str:
+    """The name of a role, or of SEVERAL, in the language of who reads it.
+
+    Those that people made stay as they were named.
+    """
+    return SEVERAL.join(str(_NAMES.get(each, each)) for each in name.split(SEVERAL))
 
 
 def grant(apps: Any) -> None:

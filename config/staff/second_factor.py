@@ -15,6 +15,7 @@ from config.models import Authenticator, RecoveryCode
 from config.staff import sessions
 from config.staff.sign_in import Tries, client_address
 from integrations import secrets
+from integrations.sentences import Said, say_count
 
 KEY_BYTES = 20  # as RFC 4226 recommends
 RECOVERY_CODES = 10
@@ -24,7 +25,16 @@ ISSUER = "Admit"
 _BEGUN = "second_factor_begun"  # in the session: a digest of the key that it was shown
 _PASSED = "_second_factor_passed"  # on the request: of whom, and whether
 
-code_tries = Tries("ask an owner to remove your second factor")
+
+def _wait(minutes: int) -> Said:
+    return say_count(
+        minutes,
+        "Try again in a minute, or ask an owner to remove your second factor.",
+        "Try again in {number} minutes, or ask an owner to remove your second factor.",
+    )
+
+
+code_tries = Tries(_wait)
 
 
 def of(person: User) -> Authenticator | None:

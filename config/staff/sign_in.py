@@ -8,10 +8,13 @@ import math
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.http import HttpRequest
+
+from integrations.sentences import Said, joined, say, say_count
 
 # As many keys are counted at once; beyond that the oldest is forgotten.
 MAX_KEYS = 10_000
@@ -53,11 +56,12 @@ class Tries:
 
     An account can be tried from one address only a few times. All addresses together have a
     limit as well, but not those from which the account was signed in to before: strangers who
-    keep failing must not lock its owner out. `otherwise` says what else helps who has to wait.
+    keep failing must not lock its owner out. `wait` makes the sentence for who has to wait so many
+    minutes, with what else helps.
     """
 
-    def __init__(self, otherwise: str) -> None:
-        self._otherwise = otherwise
+    def __init__(self, wait: Callable[[int], str]) -> None:
+        self._wait = wait
         self._lock = threading.Lock()
         self.forget()
 
@@ -76,10 +80,10 @@ class Tries:
             known = both in self._known
             wait = max(self._both.wait(both), 0.0 if known else self._account.wait(name))
             if wait:
-                raise self._too_many("for this account", wait)
+                raise self._too_many(say("Too many tries for this account."), wait)
             wait = self._address.wait(place)
             if wait:
-                raise self._too_many("from your address", wait)
+                raise self._too_many(say("Too many tries from your address."), wait)
             self._both.count(both)
             self._address.count(place)
             if not known:
@@ -98,13 +102,19 @@ class Tries:
             if len(self._known) > MAX_KEYS:
                 self._known.popitem(last=False)
 
-    def _too_many(self, where: str, seconds: float) -> TooManyTries:
-        minutes = math.ceil(seconds / 60)
-        when = "a minute" if minutes == 1 else f"{minutes} minutes"
-        return TooManyTries(f"Too many tries {where}. Try again in {when}, or {self._otherwise}.")
+    def _too_many(self, where: Said, seconds: float) -> TooManyTries:
+        return TooManyTries(joined([where, self._wait(math.ceil(seconds / 60))]))
 
 
-tries = Tries("ask an owner for a new link")
+def _wait(minutes: int) -> Said:
+    return say_count(
+        minutes,
+        "Try again in a minute, or ask an owner for a new link.",
+        "Try again in {number} minutes, or ask an owner for a new link.",
+    )
+
+
+tries = Tries(_wait)
 
 
 def client_address(request: HttpRequest) -> str:

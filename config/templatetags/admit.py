@@ -11,6 +11,8 @@ from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
 from config.admin.parts import badges, buttons, changed
+from integrations import audit
+from integrations.sentences import say
 
 register = template.Library()
 
@@ -28,6 +30,7 @@ register.filter("outside", badges.outside)
 register.filter("rule_line", badges.rule_line)
 register.filter("run_line", badges.run_line)
 register.filter("person", badges.person)
+register.filter("who", audit.shown_who)
 
 
 register.simple_tag(badges.icon, name="icon")
@@ -108,11 +111,13 @@ def spoken_count(changelist: Any) -> str:
 def besides(counts: Iterable[tuple[Any, int]], thing: Model) -> list[str]:
     """What is deleted along with the thing: "1 rule", "2 rules"."""
     names = {str(each._meta.verbose_name_plural): each._meta for each in apps.get_models()}
-    own, found = thing._meta.verbose_name_plural, []
+    own = thing._meta.verbose_name_plural
+    found: list[str] = []
     for many, count in counts:
         others = count - (many == own)
         if others and many in names:
-            found.append(f"{others} {names[many].verbose_name if others == 1 else many}")
+            rows = names[many].verbose_name if others == 1 else many
+            found.append(say("{number} {rows}", number=others, rows=rows))
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from events.access.ledger import Sale
 from events.models import EventLog, Grant
+from integrations.sentences import say
 from rules.triggers import Trigger
 
 
@@ -24,7 +25,7 @@ def reason(
 def _bought_again(rows: Sequence[Grant]) -> str:
     if len({row.opened_at for row in rows if row.is_active}) < 2:
         return ""
-    return (
+    return say(
         "SamCart named no order, and the customer has bought this more than once. "
         "Release it if the access is to end."
     )
@@ -38,7 +39,8 @@ def _twice_in_one_order(sale: Sale, events: Sequence[EventLog]) -> str:
     }
     if len(bought) == len({product for product, _ in bought}):
         return ""
-    return (
-        f"Order {sale.order_id} has this product more than once, and SamCart does not say which "
-        "one was refunded. Release it if the access is to end."
+    return say(
+        "Order {number} has this product more than once, and SamCart does not say which one was "
+        "refunded. Release it if the access is to end.",
+        number=sale.order_id,
     )

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from events.access import students
 from events.models import Grant, RuleRun
+from integrations.sentences import say
 from integrations.thinkific.attempt import FoundOpen
 from rules.triggers import Trigger
 
@@ -36,13 +37,16 @@ def keep(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
         mine = Grant.objects.filter(integration=run.integration, customer__in=same)
         if any(row.pk == run.grant_id or target in row.parts for row in mine if _by_us(row)):
             continue
+        name = run.destination_name
+        if run.target != target:
+            name = say("Course {number}", number=str(course.course))
         Grant.objects.get_or_create(
             source=Source.BEFORE,
             customer=run.customer,
             integration=run.integration,
             target=target,
             defaults={
-                "name": run.destination_name if run.target == target else f"Course {course.course}",
+                "name": name,
                 "state": Grant.State.ACTIVE,
                 "because": BECAUSE,
                 "decided_at": timezone.now(),

@@ -22,6 +22,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.models import Customer, Destination, Integration
 from integrations.samcart.normalize import examine_email, strip_invisible
+from integrations.sentences import say
 from rules import actions
 from rules.actions import ActionSpec, Effect
 
@@ -45,7 +46,9 @@ def give(
     where that cannot be done.
     """
     if destination.gone_at is not None:
-        raise ValueError(f"{destination} is gone from Thinkific. Choose another.")
+        raise ValueError(
+            say("{course} is gone from Thinkific. Choose another.", course=destination)
+        )
     history.check()
     spec = _spec(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():
@@ -60,7 +63,9 @@ def give(
         if grant.pk and {run.next_attempt_at for run in replaced} == {
             run.next_attempt_at for run in runs[1:]
         }:
-            raise ValueError(f"This customer was given {destination.name} by hand before.")
+            raise ValueError(
+                say("This customer was given {course} by hand before.", course=destination.name)
+            )
         ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
         grant.save(update_fields=DECIDED if grant.pk else None)
         for run in runs:
@@ -108,7 +113,7 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
         lock()
         holding = next((each for each in holdings.of_customer(customer) if each.key == key), None)
         if holding is None:
-            raise ValueError("This customer does not have this access any more.")
+            raise ValueError(say("This customer does not have this access any more."))
         first = holding.grants[0]
         whose = {customer.pk, *(grant.customer_id for grant in holding.grants)}
         replaced = list(pending.by_hand(whose, first.integration_id, first.target))
@@ -134,21 +139,23 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
     """
     address, problem = examine_email(email)
     if problem:
-        raise ValueError(problem if strip_invisible(email) else "Enter the other address.")
+        raise ValueError(problem if strip_invisible(email) else say("Enter the other address."))
     if address == customer.email:
-        raise ValueError("This is the address that the customer has already.")
+        raise ValueError(say("This is the address that the customer has already."))
     history.check()
     with transaction.atomic():
         lock()
         moved = holdings.of_grants(Q(customer=customer))
         if not moved:
-            raise ValueError("Admit knows of no access that this customer has now.")
+            raise ValueError(say("Admit knows of no access that this customer has now."))
         names = {"first_name": customer.first_name, "last_name": customer.last_name}
         other, _ = Customer.objects.get_or_create(
             email=address, defaults={"email_as_sent": strip_invisible(email), **names}
         )
-        away = _event(ByHand.MOVE_AWAY, customer, author, f"Moved to {other.readable_email}.")
-        here = _event(ByHand.MOVE_HERE, other, author, f"Moved from {customer.readable_email}.")
+        there = say("Moved to {email}.", email=other.readable_email)
+        away = _event(ByHand.MOVE_AWAY, customer, author, there)
+        came = say("Moved from {email}.", email=customer.readable_email)
+        here = _event(ByHand.MOVE_HERE, other, author, came)
         # What has ended goes along: a purchase has one student.
         Grant.objects.filter(customer=customer).update(customer=other, seen_at=None)
         RuleRun.objects.pending().filter(customer=customer).update(customer=other)
@@ -170,7 +177,11 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
 
 def _named(grants: Iterable[Grant]) -> dict[str, list[str]]:
     """What these give, for the audit."""
-    return {"access": [f"{grant.name} on {grant.integration}" for grant in grants]}
+    return {
+        "access": [
+            say("{course} on {site}", course=grant.name, site=grant.integration) for grant in grants
+        ]
+    }
 
 
 def _day(ending: RuleRun) -> dict[str, datetime | None]:
@@ -220,7 +231,12 @@ def _run(event: EventLog, effect: Effect, grant: Grant, changed: Grant | None) -
         destination_name=grant.name,
         target=grant.target,
         site=grant.integration.site,
-        rule_sentence=f"By hand: {spec.label}, {grant.name} on {grant.integration}",
+        rule_sentence=say(
+            "By hand: {action}, {course} on {site}",
+            action=spec.label,
+            course=grant.name,
+            site=grant.integration,
+        ),
         code="not_started",
         next_attempt_at=event.received_at,
     )

@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from events.access import comparison_rows, comparison_scope, history
 from events.access.comparison import Kind
@@ -23,6 +24,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.errors import Refused
 from integrations.models import Integration
+from integrations.sentences import say
 from integrations.thinkific import enrollment_list
 from integrations.thinkific.explain import FAULTS
 
@@ -34,8 +36,8 @@ MAX_PAGES = 4000
 STALE = timedelta(days=1)
 # How often to look whether the history before the ledger is read: what it gave is no grant yet.
 HISTORY_SECONDS = 30.0
-TURNED_OFF = "The integration is turned off. Turn it on, then go on."
-OURS = "Admit itself failed, not Thinkific. Call your technician."
+TURNED_OFF = _("The integration is turned off. Turn it on, then go on.")
+OURS = _("Admit itself failed, not Thinkific. Call your technician.")
 
 
 def start(site: Integration, *, by: str) -> ComparisonRun:
@@ -49,9 +51,9 @@ def start(site: Integration, *, by: str) -> ComparisonRun:
         stopped.update(next_at=Now(), failures=0, message="")
     courses = [[number, name] for number, name in comparison_scope.courses_of_rules(site).items()]
     begun = {"started_by": by, "courses": courses, "next_at": Now()}
-    found, _ = ComparisonRun.objects.get_or_create(
-        integration=site, finished_at=None, defaults=begun
-    )
+    found = ComparisonRun.objects.get_or_create(integration=site, finished_at=None, defaults=begun)[
+        0
+    ]
     audit.record(Act.COMPARED, site)
     return found
 
@@ -105,13 +107,13 @@ def _step(lease: Lease) -> None:
         # What a database says may quote a row.
         told = None if isinstance(error, DatabaseError) else error
         log.error("comparison_broke", extra={"comparison": lease.run.pk}, exc_info=told)
-        lease.stop(OURS)
+        lease.stop(say(OURS))
 
 
 def _go_one_step(lease: Lease) -> None:
     run = lease.run
     if not run.integration.enabled:
-        lease.stop(TURNED_OFF)
+        lease.stop(say(TURNED_OFF))
     elif (unread := history.unread()) is not None:
         lease.wait(history.sentence(unread), HISTORY_SECONDS)
     elif run.phase == Phase.LISTING:

@@ -11,11 +11,13 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from events.models import ComparisonRun, RuleRun
 from integrations import rate_limit
 from integrations.errors import TRIES_AGAIN, KeyRejected, LimitReached, OutOfTime, Retry
 from integrations.models import CallBudget, Customer
+from integrations.sentences import joined, say
 from integrations.thinkific.explain import explain_plainly
 from integrations.thinkific.session import Session
 
@@ -30,8 +32,8 @@ LOOK_SECONDS = 0.2
 DELAYS = (5, 15, 60, 300)
 # So many times as long as it wrote, the database is left to others on SQLite.
 LEAVE_TIMES = 3
-BUYERS_FIRST = "Actions for buyers go first."
-LIMIT = f"Thinkific's limit of calls is used up. {TRIES_AGAIN}"
+BUYERS_FIRST = _("Actions for buyers go first.")
+LIMIT = _("Thinkific's limit of calls is used up. Admit tries again by itself.")
 
 
 class LeaseLost(Exception):
@@ -77,14 +79,14 @@ class Lease:
             case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY) | KeyRejected():
                 self.stop(explain_plainly(error))
             case LimitReached() | rate_limit.SiteBlocked():
-                self.wait(LIMIT, error.seconds)
+                self.wait(say(LIMIT), error.seconds)
             case rate_limit.NoSlot():
-                self.wait(LIMIT, 1.0)
+                self.wait(say(LIMIT), 1.0)
             case OutOfTime():
                 self.wait(error.message, 1.0)
             case Retry() if self.run.failures < len(DELAYS):
                 seconds = max(DELAYS[self.run.failures], error.seconds or 0.0)
-                self.wait(f"{error.message} {TRIES_AGAIN}", seconds, failed=True)
+                self.wait(joined([error.message, TRIES_AGAIN]), seconds, failed=True)
             case _:
                 self.stop(explain_plainly(error))
 
@@ -108,7 +110,7 @@ class Lease:
         give_up = time.monotonic() + GIVE_WAY_SECONDS
         while _buyers_wait(self.run.integration_id):
             if time.monotonic() > give_up:
-                raise OutOfTime(BUYERS_FIRST)
+                raise OutOfTime(say(BUYERS_FIRST))
             time.sleep(LOOK_SECONDS)
 
     def _held(self) -> QuerySet[ComparisonRun]:

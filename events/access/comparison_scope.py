@@ -10,6 +10,7 @@ from events.access import comparison, students
 from events.access.comparison import Kind
 from events.models import ComparisonFinding, ComparisonRun, Grant
 from integrations.models import Destination, Integration, Marketplace
+from integrations.sentences import say
 from rules import actions
 from rules.models import Rule
 
@@ -33,7 +34,10 @@ def named(site: Integration, numbers: Collection[int]) -> dict[int, str]:
         integration=site, kind=Destination.Kind.COURSE, external_id__in=numbers
     )
     names = dict(known.values_list("external_id", "name"))
-    return {number: names.get(number) or f"Course {number}" for number in sorted(numbers)}
+    return {
+        number: names.get(number) or say("Course {number}", number=str(number))
+        for number in sorted(numbers)
+    }
 
 
 def take_over(site: Integration) -> datetime:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from events.access import ledger, sentences, students
 from events.access.ledger import Sale
 from events.models import Grant, RuleRun
+from integrations.sentences import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def _asks(run: RuleRun, grant: Grant | None) -> bool:
 
 def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
     if grant.customer_id != run.customer_id:
-        return Due(sentences.MOVED)
+        return Due(say("Nothing to do: a person moved this access to another e-mail."))
     if not grant.is_active:
         return Due(sentences.not_due(grant))
     held = [
@@ -70,7 +71,12 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
     if len(held) == len(grant.course_ids):
         return NOTHING_KNOWN
     if not held:
-        return Due(f"Nothing to do: the access to every course of {grant.name} has ended.")
+        return Due(
+            say(
+                "Nothing to do: the access to every course of {bundle} has ended.",
+                bundle=grant.name,
+            )
+        )
     return Due(only=tuple(held))
 
 
@@ -118,7 +124,7 @@ def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
 
 def _kept(grants: Sequence[Grant]) -> dict[str, str]:
     """What the student has by these grants, by what gives it; a bundle only as a whole."""
-    kept = {}
+    kept: dict[str, str] = {}
     for grant in grants:
         for part in grant.parts if grant.is_active else ():
             holder = ledger.holder(grants, grant.integration_id, part)

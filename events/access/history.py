@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from events.access import whose
 from events.access.book import logged
@@ -21,6 +22,7 @@ from events.access.lock import try_lock
 from events.models import EventLog, Grant, History, RuleRun
 from events.models.runs import DISMISSED
 from integrations.models import Customer
+from integrations.sentences import Said, say
 from rules.triggers import Category, Trigger
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ OVER = (Status.DONE, Status.SKIPPED)
 UNUSED = ("verdicts", "custom_fields", "reason")  # of events, and long
 COMPARED = ("state", "seen_at", "opened_at", "ended_at", "decided_at", "because", "event")
 CHANGED = ("status", "code", "message", "customer", "ends_all", "finished_at", "next_attempt_at")
-WAIT = "Admit is still reading the history; try again in a few minutes"
+WAIT = _("Admit is still reading the history; try again in a few minutes")
 
 
 def unread() -> History | None:
@@ -45,9 +47,13 @@ def check() -> None:
         raise ValueError(f"{WAIT}.")
 
 
-def sentence(history: History) -> str:
+def sentence(history: History) -> Said:
     """ "The history is being read: 12,300 of 100,000 events." """
-    return f"The history is being read: {history}."
+    return say(
+        "The history is being read: {read} of {events} events.",
+        read=history.read,
+        events=history.events,
+    )
 
 
 def step() -> int:

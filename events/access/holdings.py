@@ -12,6 +12,7 @@ from events.access.book import DECIDED
 from events.access.ledger import Change, Verdict
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, ThinkificUser
+from integrations.sentences import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def decide(run: RuleRun, event: EventLog, *, anyway: bool) -> None:
     end(ending, event, now)
     if not ending and not anyway:
         run.status, run.code = RuleRun.Status.SKIPPED, Verdict.ENDED_BEFORE.value
-        run.message = "Nothing was ended: the access that it was about had ended before."
+        run.message = say("Nothing was ended: the access that it was about had ended before.")
         run.finished_at, run.next_attempt_at = now, None
 
 

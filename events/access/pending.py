@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from events.access.book import log_of
 from events.access.ledger import Change, Sale
-from events.access.sentences import day
 from events.models import EventLog, Grant, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import BRAKED, DELAYED, RuleRunQuerySet
+from integrations.sentences import YEAR, Said, on, say, say_count
 from rules.actions import ACTIONS
 from rules.triggers import Trigger
 
@@ -47,14 +47,19 @@ def wait(event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant]) -
     if run.rule is not None and run.rule.delay_days:
         ends_at = event.received_at + timedelta(days=run.rule.delay_days)
         run.code, run.next_attempt_at = DELAYED, ends_at
-        run.message = f"The access ends on {day(ends_at)}, unless it is paid for again by then."
+        run.message = say(
+            "The access ends on {day}, unless it is paid for again by then.", day=on(ends_at)
+        )
         run.grant = next((row for row in open_rows if row.pk), None)
         return True
     if settings.ENDINGS_AN_HOUR and _lately(run) >= settings.ENDINGS_AN_HOUR:
         run.status, run.code, run.next_attempt_at = Status.HELD, BRAKED, None
-        run.message = (
-            f"More than {settings.ENDINGS_AN_HOUR} accesses were to end within an hour, so this "
-            "one waits for a person. Release it if it is right."
+        run.message = say_count(
+            settings.ENDINGS_AN_HOUR,
+            "More than 1 access was to end within an hour, so this one waits for a person. Release "
+            "it if it is right.",
+            "More than {number} accesses were to end within an hour, so this one waits for a "
+            "person. Release it if it is right.",
         )
         return True
     return False
@@ -67,12 +72,13 @@ def wait_until(run: RuleRun, last: date) -> None:
     """
     today = timezone.localdate()
     if last < today:
-        raise ValueError(f"{last:%d %b %Y} is over. Choose today or a later day.")
+        over = on(last, YEAR)
+        raise ValueError(say("{day} is over. Choose today or a later day.", day=over))
     if last.year > today.year + MOST_YEARS:
-        raise ValueError(f"Choose a day within the next {MOST_YEARS} years.")
+        raise ValueError(say("Choose a day within the next {years} years.", years=MOST_YEARS))
     ends_at = timezone.make_aware(datetime.combine(last, time(23, 59, 59)))
     run.code, run.next_attempt_at = DELAYED, ends_at
-    run.message = f"The access ends on {day(ends_at)}, as a person decided."
+    run.message = say("The access ends on {day}, as a person decided.", day=on(ends_at))
 
 
 def by_hand(customers: Collection[int], integration: int, target: str) -> RuleRunQuerySet:
@@ -91,7 +97,7 @@ def replace(runs: Iterable[RuleRun], author: str) -> None:
     """Drop these endings: a person has decided otherwise. Inside the lock of deciding."""
     for run in runs:
         run.status, run.code, run.next_attempt_at = Status.SKIPPED, REPLACED, None
-        run.message = f"Nothing was ended: {author} has decided otherwise since."
+        run.message = say("Nothing was ended: {person} has decided otherwise since.", person=author)
         run.finished_at = timezone.now()
         run.save(update_fields=["status", "code", "message", "next_attempt_at", "finished_at"])
         refresh_event(run.event_id)
@@ -109,12 +115,13 @@ def look_again(event: EventLog) -> None:
     RuleRun.objects.filter(pk__in=same).update(next_attempt_at=Now())
 
 
-def paid_again(event: EventLog) -> str:
-    """What paid for the event's purchase again since it was received, "" where nothing did."""
+def paid_again(event: EventLog) -> Said | None:
+    """What paid for the event's purchase again since it was received, None where nothing did."""
     for later in log_of(Sale.of(event)):
         if later.trigger in PAID_AGAIN and later.received_at > event.received_at:
-            return f"{Trigger(str(later.trigger)).wording.happening} on {day(later.received_at)}"
-    return ""
+            what = Trigger(str(later.trigger)).wording.happening
+            return say("{what} on {day}", what=what, day=on(later.received_at))
+    return None
 
 
 def _names(sale: Sale) -> Q:

@@ -2,95 +2,114 @@
 
 from datetime import datetime
 
-from django.utils import timezone
-
 from events.access.ledger import BY_HAND, Verdict
 from events.models import EventLog, Grant, RuleRun
+from integrations.sentences import Said, Text, joined, on, say
 from rules.triggers import Trigger
 
-MOVED = "Nothing to do: a person moved this access to another e-mail."
 
-
-def nothing_to_do(verdict: Verdict, run: RuleRun, row: Grant) -> str:
+def nothing_to_do(verdict: Verdict, run: RuleRun, row: Grant) -> Said:
     """Why a run that the ledger ended at once changes nothing in Thinkific."""
     match verdict:
         case Verdict.BARRED:
-            return f"Nothing was given: {cause(row)} had ended this purchase."
+            return say("Nothing was given: {cause} had ended this purchase.", cause=cause(row))
         case Verdict.LATE if run.spec.gives_access:
-            return f"Nothing was given: {cause(row)} was received later and ended it."
-        case Verdict.LATE:
-            return f"Nothing was ended: {cause(row)} was received later and gives access."
-        case Verdict.ENDED_BY_HAND:
-            return f"Nothing was given: a person ended this access on {day(row.decided_at)}."
-        case Verdict.ENDED_BEFORE:
-            return f"The access to {row.name} had ended already, with {cause(row)}."
-        case Verdict.UNKNOWN_PURCHASE:
-            return (
-                f"Admit knows no purchase {_named(run)}, so nothing had to end. If it arrives "
-                f"later, it gives no access to {run.destination_name}."
+            return say(
+                "Nothing was given: {cause} was received later and ended it.", cause=cause(row)
             )
+        case Verdict.LATE:
+            return say(
+                "Nothing was ended: {cause} was received later and gives access.", cause=cause(row)
+            )
+        case Verdict.ENDED_BY_HAND:
+            day = on(row.decided_at)
+            return say("Nothing was given: a person ended this access on {day}.", day=day)
+        case Verdict.ENDED_BEFORE:
+            return say(
+                "The access to {course} had ended already, with {cause}.",
+                course=row.name,
+                cause=cause(row),
+            )
+        case Verdict.UNKNOWN_PURCHASE:
+            later = say(
+                "If it arrives later, it gives no access to {course}.", course=run.destination_name
+            )
+            return joined([_unknown(run.event), later])
         case _:
-            return f"This purchase gave no access to {run.destination_name}, so nothing had to end."
+            return say(
+                "This purchase gave no access to {course}, so nothing had to end.",
+                course=run.destination_name,
+            )
 
 
-def not_due(row: Grant) -> str:
+def not_due(row: Grant) -> Said:
     """Why a run that was to give access finds that nothing is due any more."""
     if row.state == Grant.State.WAIVED:
-        return "Nothing to do: a person dismissed this access."
-    return f"Nothing to do: {cause(row)} has ended this access."
+        return say("Nothing to do: a person dismissed this access.")
+    return say("Nothing to do: {cause} has ended this access.", cause=cause(row))
 
 
-def holds(row: Grant) -> str:
+def holds(row: Grant) -> Said:
     """What gives access: "order 1183", "the purchase of Watercolor"."""
     if row.source == Grant.Source.HAND:
-        return "access given by hand"
+        return say("access given by hand")
     if row.source == Grant.Source.BEFORE:
-        return "access from before Admit"
+        return say("access from before Admit")
     if row.order_id:
-        return f"order {row.order_id}"
-    return f"the purchase of {row.product_name}" if row.product_name else "another purchase"
+        return say("order {number}", number=row.order_id)
+    if row.product_name:
+        return say("the purchase of {product}", product=row.product_name)
+    return say("another purchase")
 
 
-def given_by_hand(event: EventLog) -> str:
+def given_by_hand(event: EventLog) -> Said:
     """ "Course Two is given to dana@example.com now, until 5 May." """
     run, customer = event.runs.order_by("pk")[0], event.customer
     assert customer is not None
-    until = _last_day(event)
-    given = f"{run.destination_name} is given to {customer.readable_email} now"
-    return f"{given}, until {until}." if until else f"{given}."
+    facts = {"course": run.destination_name, "email": customer.readable_email}
+    if until := _last_day(event):
+        return say("{course} is given to {email} now, until {day}.", day=until, **facts)
+    return say("{course} is given to {email} now.", **facts)
 
 
-def ended_by_hand(event: EventLog) -> str:
+def ended_by_hand(event: EventLog) -> Said:
     """ "The access to Course Two is ended now." """
-    run, until = event.runs.get(), _last_day(event)
-    access = f"The access to {run.destination_name}"
-    return f"{access} ends on {until}." if until else f"{access} is ended now."
+    course = event.runs.get().destination_name
+    if until := _last_day(event):
+        return say("The access to {course} ends on {day}.", course=course, day=until)
+    return say("The access to {course} is ended now.", course=course)
 
 
-def _last_day(event: EventLog) -> str:
-    """ "5 May", "" where the access has no last day."""
+def _last_day(event: EventLog) -> Said | None:
+    """ "5 May", None where the access has no last day."""
     moments = (run.next_attempt_at for run in event.runs.all() if run.is_pending)
-    return next((day(moment) for moment in moments if moment), "")
+    return next((on(moment) for moment in moments if moment), None)
 
 
-def cause(row: Grant) -> str:
+def cause(row: Grant) -> Said:
     """What decided the grant's state: "the refund of order 1183 on 3 May"."""
     if row.because == BY_HAND:
-        return f"a person's decision on {day(row.decided_at)}"
+        return say("a person's decision on {day}", day=on(row.decided_at))
     what = Trigger(row.because).wording.happening
-    of_order = f" of order {row.order_id}" if row.order_id else ""
-    return f"{what}{of_order} on {day(row.ended_at or row.decided_at)}"
+    return happening(what, row.order_id, row.ended_at or row.decided_at)
 
 
-def day(moment: datetime) -> str:
-    """ "3 May", of a later year "3 May 2031" """
-    local = timezone.localtime(moment)
-    year = f" {local.year}" if local.year > timezone.localdate().year else ""
-    return f"{local.day} {local:%b}{year}"
+def happening(what: Text, order: str, moment: datetime) -> Said:
+    """ "the refund of order 1183 on 3 May" """
+    if order:
+        return say("{what} of order {number} on {day}", what=what, number=order, day=on(moment))
+    return say("{what} on {day}", what=what, day=on(moment))
 
 
-def _named(run: RuleRun) -> str:
-    event = run.event
+def _unknown(event: EventLog) -> Said:
     if event.order_id:
-        return f"of order {event.order_id}"
-    return f"of subscription {event.subscription_id}" if event.subscription_id else "of this kind"
+        return say(
+            "Admit knows no purchase of order {number}, so nothing had to end.",
+            number=event.order_id,
+        )
+    if event.subscription_id:
+        return say(
+            "Admit knows no purchase of subscription {number}, so nothing had to end.",
+            number=event.subscription_id,
+        )
+    return say("Admit knows no purchase of this kind, so nothing had to end.")

@@ -7,7 +7,7 @@ from integrations.sentences import say
 
 
 class LetterTemplate(models.Model):
-    """The one template; where there is no row, `events.reports.letter.OURS` is used."""
+    """The one template; where there is no row, `events.reports.letter.ours` is used."""
 
     ONLY = 1
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from events.models import RuleRun
 from integrations.models import ApiCall
+from integrations.sentences import say_count
 
 # Of one run; one that was tried for three days made a few dozen.
 MAX_CALLS = 100
@@ -21,8 +22,10 @@ def removed(run: RuleRun) -> str:
     last = run.finished_at or run.started_at
     if not (days and last and last < timezone.now() - timedelta(days=days)):
         return ""
-    return (
-        f"Calls are kept for {days} day{'' if days == 1 else 's'}; those of this action are gone."
+    return say_count(
+        days,
+        "Calls are kept for 1 day; those of this action are gone.",
+        "Calls are kept for {number} days; those of this action are gone.",
     )
 
 

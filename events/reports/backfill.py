@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
-from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from events.access import whose
 from events.deciding import revocations
@@ -13,15 +13,17 @@ from events.execution import rerun
 from events.models import EventLog, RuleRun
 from events.reports import standing
 from integrations.models import Product
+from integrations.sentences import Said, at, say
 from rules import actions
 from rules.engine import Reason
+from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
 
 # A rule is run for so many at once; the button can be pressed again.
 MAX_EVENTS = 500
-NO_CUSTOMER = "the order carries no usable e-mail address"
-NO_RULE = "no rule that is on fits it"
+NO_CUSTOMER = _("the order carries no usable e-mail address")
+NO_RULE = _("no rule that is on fits it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,8 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     rows = []
     for event in events:
         fit = fitting.get(event.pk, [])
-        why_not = NO_CUSTOMER if event.customer_id is None else obstacles.get(event.pk, "")
-        why_not = why_not or ("" if fit else NO_RULE) or _has_all(event, fit, held)
+        why_not = obstacles.get(event.pk, "") if event.customer_id else str(NO_CUSTOMER)
+        why_not = why_not or ("" if fit else str(NO_RULE)) or _has_all(event, fit, held)
         rows.append(BackfillCandidate(event, fit, why_not))
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
@@ -163,14 +165,13 @@ def gives_on_purchase(rule: Rule) -> bool:
     return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.spec.gives_access
 
 
-def since(event: EventLog, rule: Rule) -> str:
+def since(event: EventLog, rule: Rule) -> Said:
     """Why a rule that fits the event now did not run for it when it came."""
     if rule.created_at > event.received_at:
-        made = timezone.localtime(rule.created_at)
-        return f"A rule exists since {made.day} {made:%b %H:%M}."
+        return say("A rule exists since {moment}.", moment=at(rule.created_at))
     if [rule.pk, Reason.OFF] in event.verdicts:
-        return "The rule that fits was turned off then, and is on now."
-    return "A rule fits it now."
+        return say("The rule that fits was turned off then, and is on now.")
+    return say("A rule fits it now.")
 
 
 def _customers(events: Iterable[EventLog]) -> set[int]:
@@ -189,4 +190,4 @@ def _has_all(
         if whose.names_another(event, rule.integration):
             return ""
     names = dict.fromkeys(str(rule.destination) for rule in rules)
-    return f"has {', '.join(names)} already" if names else ""
+    return say("has {courses} already", courses=listed([*names])) if names else ""

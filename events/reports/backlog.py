@@ -13,6 +13,7 @@ from events.queue.wake import wake
 from events.reports.dashboard import worker_is_silent
 from integrations import app_registry, rate_limit
 from integrations.models import Integration
+from integrations.sentences import Said, say, say_count
 
 # Nothing is counted further.
 MAX_COUNT = 10_000
@@ -70,7 +71,7 @@ def in_line() -> InLine:
     )
 
 
-def time_needed(runs: int, integration: Integration | None = None) -> str:
+def time_needed(runs: int, integration: Integration | None = None) -> Said:
     """ "about 1 minute": how long the integration takes for so many actions.
 
     By default it is a Thinkific site, with two calls for each.
@@ -78,16 +79,27 @@ def time_needed(runs: int, integration: Integration | None = None) -> str:
     app = app_registry.of(integration) if integration else app_registry.THINKIFIC
     calls = app.calls_per_minute() or UNLIMITED
     minutes = max(1, math.ceil(runs * (CALLS_PER_RUN if app.has_catalog else 1) / calls))
-    about = "over" if runs >= MAX_COUNT else "about"
+    time = _time(minutes)
+    return say("over {time}", time=time) if runs >= MAX_COUNT else say("about {time}", time=time)
+
+
+def _time(minutes: int) -> Said:
     if minutes < 100:
-        return f"{about} {_counted(minutes, 'minute')}"
+        return say_count(minutes, "1 minute", "{number} minutes")
     hours = round(minutes / 60)
-    return f"{about} {_counted(hours, 'hour')}" if hours < 48 else f"{about} {hours // 24} days"
+    if hours < 48:
+        return say_count(hours, "1 hour", "{number} hours")
+    return say_count(hours // 24, "1 day", "{number} days")
 
 
-def spoken(runs: int, what: str = "waiting action") -> str:
+def spoken(runs: int) -> Said:
     """ "37 waiting actions", "10,000+ waiting actions"."""
-    return f"{runs:,}{'+' if runs >= MAX_COUNT else ''} {what}{'' if runs == 1 else 's'}"
+    return say_count(runs, "1 waiting action", "{number} waiting actions", number=capped(runs))
+
+
+def capped(number: int) -> Said | int:
+    """The number of a sentence about what is counted to MAX_COUNT: 37, "10,000+"."""
+    return say("{number}+", number=MAX_COUNT) if number >= MAX_COUNT else number
 
 
 def go_on(runs: int, integration: Integration | None = None) -> str:
@@ -99,13 +111,17 @@ def go_on(runs: int, integration: Integration | None = None) -> str:
     if not runs:
         return ""
     wake()
-    when = (
-        "as soon as a worker runs"
-        if worker_is_silent()
-        else f"now, {time_needed(runs, integration)}"
+    if worker_is_silent():
+        return say_count(
+            runs,
+            "1 waiting action goes on as soon as a worker runs.",
+            "{number} waiting actions go on as soon as a worker runs.",
+            number=capped(runs),
+        )
+    return say_count(
+        runs,
+        "1 waiting action goes on now, {time}.",
+        "{number} waiting actions go on now, {time}.",
+        number=capped(runs),
+        time=time_needed(runs, integration),
     )
-    return f"{spoken(runs)} {'goes' if runs == 1 else 'go'} on {when}."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -4,10 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils.formats import number_format
+from django.utils.translation import pgettext_lazy
+
 from events.execution import wait_reasons
 from events.models import Batch, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer
+from integrations.sentences import Text
 
 Status = RuleRun.Status
 # So many of those that failed are listed.
@@ -15,22 +19,26 @@ LISTED = 50
 # So many customers are named.
 NAMED = 5
 # How the codes are counted; of any other the status says it.
-BY_CODE = {
-    "enrolled": "enrolled",
-    "already_enrolled": "had it already",
-    "ended": "ended",
-    "had_ended": "had ended already",
-    "was_not_enrolled": "had nothing to end",
-    "no_student": "had nothing to end",
-    "kept": "kept, because something else gives it",
-    "posted": "sent",
+BY_CODE: dict[str, Text] = {
+    "enrolled": pgettext_lazy("actions", "enrolled"),
+    "already_enrolled": pgettext_lazy("actions", "had it already"),
+    "ended": pgettext_lazy("actions", "ended"),
+    "had_ended": pgettext_lazy("actions", "had ended already"),
+    "was_not_enrolled": pgettext_lazy("actions", "had nothing to end"),
+    "no_student": pgettext_lazy("actions", "had nothing to end"),
+    "kept": pgettext_lazy("actions", "kept, because something else gives it"),
+    "posted": pgettext_lazy("actions", "sent"),
 }
-BY_STATUS = {
-    Status.DONE: "done",
-    Status.SKIPPED: "had nothing to do",
-    Status.HELD: "waiting for you",
-    Status.FAILED: "failed",
+BY_STATUS: dict[str, Text] = {
+    Status.DONE: pgettext_lazy("actions", "done"),
+    Status.SKIPPED: pgettext_lazy("actions", "had nothing to do"),
+    Status.HELD: pgettext_lazy("actions", "waiting for you"),
+    Status.FAILED: pgettext_lazy("actions", "failed"),
 }
+LATER, REMOVED = (
+    pgettext_lazy("actions", "end on a day to come"),
+    pgettext_lazy("actions", "removed since"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,9 @@ class Progress:
 
     def sentence(self) -> str:
         """ "24 enrolled · 2 had it already · 1 failed" """
-        return " · ".join(f"{number:,} {what}" for number, what in self.outcomes)
+        return " · ".join(
+            f"{number_format(number, force_grouping=True)} {what}" for number, what in self.outcomes
+        )
 
 
 def progress(batch: Batch) -> Progress:
@@ -66,7 +76,7 @@ def progress(batch: Batch) -> Progress:
     number = goes_on.count()
     found = Counter(_what(status, code) for status, code in states)
     found.pop("", None)
-    found["removed since"] = len(batch.run_ids) - len(states)
+    found[str(REMOVED)] = len(batch.run_ids) - len(states)
     about = runs.filter(customer__isnull=False).values("customer")
     customers = list(Customer.objects.filter(pk__in=about).order_by("email")[: NAMED + 1])
     number_failed = sum(status == Status.FAILED for status, _ in states)
@@ -88,14 +98,14 @@ def progress(batch: Batch) -> Progress:
 def _what(status: str, code: str) -> str:
     """How an action is counted, "" while it goes on."""
     if status in UNFINISHED:
-        return "end on a day to come" if code == "delayed" else ""
+        return str(LATER) if code == "delayed" else ""
     if status == Status.DONE and code in BY_CODE:
-        return BY_CODE[code]
-    return BY_STATUS[Status(status)]
+        return str(BY_CODE[code])
+    return str(BY_STATUS[status])
 
 
 def _in_order(found: "Counter[str]") -> list[tuple[str, int]]:
     """What went well first."""
-    order = [*BY_CODE.values(), *BY_STATUS.values()]
+    order = [str(what) for what in (*BY_CODE.values(), *BY_STATUS.values())]
     known = {what: place for place, what in reversed(list(enumerate(order)))}
     return sorted(found.items(), key=lambda each: known.get(each[0], len(order)))

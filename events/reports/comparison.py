@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from events.access import sentences
 from events.execution import retry_by_hand
@@ -15,14 +16,15 @@ from events.models import Batch, ComparisonFinding, ComparisonRun, Grant, RuleRu
 from events.queue import wake
 from integrations import app_registry
 from integrations.models import Integration
+from integrations.sentences import Said, joined, on, say, say_count
 from rules import actions
 
 Kind, Shows = ComparisonFinding.Kind, ComparisonFinding.Shows
 # The kinds that people read, the most urgent first.
 KINDS = (Kind.MISSING, Kind.ENDS, Kind.UNEXPLAINED, Kind.BEFORE)
 CHUNK = 200
-NO_RUN = "no action of this purchase is kept any more: give the access by hand"
-DONE_SINCE = "done since"
+NO_RUN = _("no action of this purchase is kept any more: give the access by hand")
+DONE_SINCE = _("done since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Row:
         """ "dana@example.com, Watercolor: not enrolled; order 1183 gives it." """
         shows = self.finding.get_shows_display()
         if self.finding.until is not None:
-            shows = f"{shows} on {sentences.day(self.finding.until)}"
+            shows = f"{shows} on {on(self.finding.until)}"
         about = f"{self.finding.student}, {self.finding.name}: {shows[:1].lower()}{shows[1:]}"
         if not self.source:
             return f"{about}."
@@ -173,44 +175,58 @@ def _giving_runs(grants: Mapping[int, Grant]) -> dict[int, RuleRun]:
 
 def _why_not(finding: ComparisonFinding, run: RuleRun | None) -> str:
     if run is None:
-        return NO_RUN
+        return str(NO_RUN)
     if run.status == RuleRun.Status.DONE and run.finished_at and run.finished_at > finding.found_at:
-        return DONE_SINCE
+        return str(DONE_SINCE)
     return retry_by_hand.why_not_given_again(run)
 
 
 # How far it is
 
 
-def progress(run: ComparisonRun) -> str:
+def progress(run: ComparisonRun) -> Said:
     """ "Course 3 of 12: Watercolor, page 2. 1,250 enrollments read so far." """
-    read = f"{run.enrollments:,} enrollment{'' if run.enrollments == 1 else 's'} read so far."
-    match run.phase:
-        case ComparisonRun.Phase.LISTING:
-            return "Listing what was paid for."
-        case ComparisonRun.Phase.READING if run.position < len(run.courses):
-            course = f"Course {run.position + 1} of {len(run.courses)}: {run.course[1]}"
-            return f"{course}, page {run.page}. {read}"
-    left = run.findings.filter(kind=Kind.UNSEEN).count()
-    students = "1 student" if left == 1 else f"{left:,} students"
-    return f"Asking for {students} not seen in the lists. {read}"
+    if run.phase == ComparisonRun.Phase.LISTING:
+        return say("Listing what was paid for.")
+    if run.phase == ComparisonRun.Phase.READING and run.position < len(run.courses):
+        now = say(
+            "Course {number} of {courses}: {course}, page {page}.",
+            number=run.position + 1,
+            courses=len(run.courses),
+            course=run.course[1],
+            page=run.page,
+        )
+    else:
+        now = say_count(
+            run.findings.filter(kind=Kind.UNSEEN).count(),
+            "Asking for 1 student not seen in the lists.",
+            "Asking for {number} students not seen in the lists.",
+        )
+    read = say_count(
+        run.enrollments, "1 enrollment read so far.", "{number} enrollments read so far."
+    )
+    return joined([now, read])
 
 
-def read_sentence(run: ComparisonRun) -> str:
+def read_sentence(run: ComparisonRun) -> Said:
     """ "Read: 1,250 enrollments in 12 courses." """
-    courses = len(run.courses)
-    enrollments = f"{run.enrollments:,} enrollment{'' if run.enrollments == 1 else 's'}"
-    return f"Read: {enrollments} in {courses:,} course{'' if courses == 1 else 's'}."
+    return say(
+        "Read: {enrollments} in {courses}.",
+        enrollments=say_count(run.enrollments, "1 enrollment", "{number} enrollments"),
+        courses=say_count(len(run.courses), "1 course", "{number} courses"),
+    )
 
 
 def summary(run: ComparisonRun) -> str:
     """ "2 paid without access, 1 access that no purchase explains." """
     found = counts(run)
-    words = {
-        Kind.MISSING: "paid without access",
-        Kind.ENDS: "with another end date",
-        Kind.UNEXPLAINED: "with access that no purchase explains",
-        Kind.BEFORE: "from before Admit",
+    said = {
+        Kind.MISSING: say("{number} paid without access", number=found[Kind.MISSING]),
+        Kind.ENDS: say("{number} with another end date", number=found[Kind.ENDS]),
+        Kind.UNEXPLAINED: say(
+            "{number} with access that no purchase explains", number=found[Kind.UNEXPLAINED]
+        ),
+        Kind.BEFORE: say("{number} from before Admit", number=found[Kind.BEFORE]),
     }
-    told = [f"{found[kind]:,} {words[kind]}" for kind in KINDS if found[kind]]
-    return ", ".join(told) + "." if told else "Nothing differs."
+    some = [said[kind] for kind in KINDS if found[kind]]
+    return f"{', '.join(some)}." if some else say("Nothing differs.")

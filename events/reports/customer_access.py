@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from events.deciding import revocations
 from events.execution.rerun import payload_removed
@@ -23,10 +23,10 @@ from events.reports.sentence import (
     Code,
     Sentence,
     of_order,
-    when,
 )
 from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
 from integrations.models import Customer, ThinkificUser
+from integrations.sentences import Said, at, joined, say, say_count
 from rules import actions
 from rules.models import Rule
 
@@ -66,8 +66,8 @@ def describe(customer: Customer) -> AccessReport:
         lines = _nothing(why.called(customer), customer)
     # What is passed on is no matter of the customer's access, and so comes last.
     passed_on = [run for run in others if run.spec.passes_on and run.status in UNDECIDED]
-    # A letter names days in the settings' time zone, not in that of the reader of this page.
-    with timezone.override(None):
+    # A letter is in the settings' language and time zone, not in those of the reader of this page.
+    with timezone.override(None), translation.override(settings.LANGUAGE_CODE):
         reply = replies.reply(
             customer,
             told,
@@ -86,27 +86,40 @@ def _without_target(customer: Customer) -> QuerySet[RuleRun]:
 
 
 def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:
-    bought = f"Paid for {event.product or 'something'}{of_order(event)}"
+    facts = _facts(event)
     rule = next(filter(backfill.gives_now, now), None)
     if back is None and rule is not None:
-        text = f"{bought} and got nothing. {backfill.since(event, rule)}"
+        text = say("Paid for {product}{order} and got nothing.", **facts)
+        text = joined([text, backfill.since(event, rule)])
         if removed := payload_removed(event.delivery):
-            by_hand = "Enroll the customer in Thinkific by hand, then mark this as dealt with."
-            text = f"{text} But {removed}. {by_hand}"
-            return Sentence(WAIT, text, Code.RULE_EXISTS, event=event.pk)
+            by_hand = say(
+                "But {why}. Enroll the customer in Thinkific by hand, then mark this as dealt "
+                "with.",
+                why=removed,
+            )
+            return Sentence(WAIT, joined([text, by_hand]), Code.RULE_EXISTS, event=event.pk)
         return Sentence(WAIT, text, Code.RULE_EXISTS, enroll=event.pk)
-    paid = f"{bought}, but no rule gives anything"
     if back is None and event.fits_what_is_off:
-        off = "the rule that fits is turned off. Turn it on, then run the event's rules again."
-        return Sentence(WAIT, f"{paid} for it: {off}", Code.GAVE_NOTHING, event=event.pk)
+        text = say(
+            "Paid for {product}{order}, but no rule gives anything for it: the rule that fits is "
+            "turned off. Turn it on, then run the event's rules again.",
+            **facts,
+        )
+        return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
     if back is None:
-        return Sentence(WAIT, f"{paid} for it.", Code.GAVE_NOTHING, product=event.product_id)
-    return Sentence(
-        QUIET,
-        f"{paid} for it; {revocations.sentence(back)}. Mark it as dealt with if nothing is owed.",
-        Code.GAVE_NOTHING,
-        event=event.pk,
+        text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
+        return Sentence(WAIT, text, Code.GAVE_NOTHING, product=event.product_id)
+    text = say(
+        "Paid for {product}{order}, but no rule gives anything for it; {ending}. Mark it as dealt "
+        "with if nothing is owed.",
+        ending=revocations.sentence(back),
+        **facts,
     )
+    return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+
+
+def _facts(event: EventLog) -> dict[str, object]:
+    return {"product": event.product or say("something"), "order": of_order(event)}
 
 
 def _nothing_goes_on(
@@ -116,8 +129,10 @@ def _nothing_goes_on(
     runs = [run for each, _ in told for run in each.runs] + besides
     if not any(run.status in UNFINISHED for run in runs) or not dashboard.worker_is_silent():
         return []
-    text = "Nothing is being carried out: no worker has been seen for two minutes."
-    text = f"{text} Nothing received is lost. Call your technician."
+    text = say(
+        "Nothing is being carried out: no worker has been seen for two minutes. Nothing received "
+        "is lost. Call your technician."
+    )
     return [Sentence(WAIT, text, Code.NO_WORKER)]
 
 
@@ -125,7 +140,12 @@ def _not_understood(customer: Customer) -> list[Sentence]:
     return [
         Sentence(
             WAIT,
-            f"Nothing was done yet about an event{of_order(event)}. {event.reason}",
+            joined(
+                [
+                    say("Nothing was done yet about an event{order}.", order=of_order(event)),
+                    event.reason,
+                ]
+            ),
             Code.NOT_UNDERSTOOD,
             event=event.pk,
         )
@@ -138,8 +158,11 @@ def _administrators(customer: Customer) -> list[Sentence]:
     return [
         Sentence(
             WAIT,
-            f"This e-mail is an administrator of {thinkific_user.integration}; enrollments of "
-            "administrators do not show in Thinkific. Test with another address.",
+            say(
+                "This e-mail is an administrator of {site}; enrollments of administrators do not "
+                "show in Thinkific. Test with another address.",
+                site=thinkific_user.integration,
+            ),
             Code.ADMINISTRATOR,
             integration=thinkific_user.integration_id,
         )
@@ -152,9 +175,13 @@ def _nothing(name: str, customer: Customer) -> list[Sentence]:
     dealt = [
         Sentence(
             QUIET,
-            f"Paid for {event.product or 'something'}{of_order(event)}; no rule gave anything "
-            f"for it, and {event.dealt_with_by or 'somebody'} dealt with it on "
-            f"{when(event.dealt_with_at)}.",
+            say(
+                "Paid for {product}{order}; no rule gave anything for it, and {person} dealt with "
+                "it on {moment}.",
+                person=event.dealt_with_by or say("somebody"),
+                moment=at(event.dealt_with_at),
+                **_facts(event),
+            ),
             Code.GAVE_NOTHING,
             event=event.pk,
         )
@@ -166,13 +193,21 @@ def _nothing(name: str, customer: Customer) -> list[Sentence]:
     return [Sentence(QUIET, _never(name, customer, anything=events.exists()), Code.NOTHING)]
 
 
-def _never(name: str, customer: Customer, *, anything: bool) -> str:
+def _never(name: str, customer: Customer, *, anything: bool) -> Said:
     if anything:
-        return f"{name} bought nothing that a rule gives access for. Look at the events below."
-    days = settings.KEEP_EVENTS_DAYS
+        return say(
+            "{name} bought nothing that a rule gives access for. Look at the events below.",
+            name=name,
+        )
+    days, email = settings.KEEP_EVENTS_DAYS, customer.readable_email
     if days and customer.created_at < timezone.now() - timedelta(days=days):
-        return f"Nothing was received for {customer.readable_email} in the last {days} days."
-    return f"Nothing was received for {customer.readable_email}."
+        return say_count(
+            days,
+            "Nothing was received for {email} in the last day.",
+            "Nothing was received for {email} in the last {number} days.",
+            email=email,
+        )
+    return say("Nothing was received for {email}.", email=email)
 
 
 def _told(events: QuerySet[EventLog]) -> QuerySet[EventLog]:

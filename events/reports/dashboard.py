@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
 from django.utils import timezone
+from django.utils.formats import number_format
 
 from events.models import Delivery, EventLog, Grant, RuleRun, Worker
 from events.reports import backfill, review
@@ -64,7 +65,8 @@ class UnfulfilledProduct:
 
 def format_count(number: int) -> str:
     """ "9,999", "10,000+" """
-    return f"{MAX_COUNT:,}+" if number > MAX_COUNT else f"{number:,}"
+    shown = number_format(min(number, MAX_COUNT), use_l10n=True, force_grouping=True)
+    return f"{shown}+" if number > MAX_COUNT else str(shown)
 
 
 def _at_most(rows: QuerySet[Any]) -> int:

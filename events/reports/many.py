@@ -7,6 +7,7 @@ from events.execution import rerun, retry_by_hand
 from events.models import EventLog, RuleRun
 from events.reports import backfill, review
 from integrations.models import Customer
+from integrations.sentences import say
 from rules.models import Rule
 
 # So many at once: each is decided under the lock that the inbox needs too.
@@ -63,7 +64,7 @@ def of_dismissal(runs: Sequence[RuleRun]) -> Look:
             f"{run.spec.label}, {run.destination_name}",
             ""
             if run.pk in can
-            else "only what failed, waits for you or ends later can be dismissed",
+            else say("only what failed, waits for you or ends later can be dismissed"),
         )
         for run in runs[:AT_ONCE]
     ]
@@ -76,8 +77,8 @@ def of_review(events: Sequence[EventLog]) -> Look:
         Line(
             event,
             event.customer,
-            "Mark as dealt with",
-            "" if review.needs_a_person(event) else "it was not left undone",
+            say("Mark as dealt with"),
+            "" if review.needs_a_person(event) else say("it was not left undone"),
         )
         for event in events[:AT_ONCE]
     ]

@@ -2,9 +2,10 @@
 
 from events.access.whose import STUDENT_EMAIL
 from events.models import EventLog, RuleRun
-from events.reports.sentence import BAD, QUIET, Code, Sentence, happening, of_order, upper
+from events.reports.sentence import BAD, QUIET, Code, Sentence, happening, of_order, outcome, upper
 from events.reports.standing import MAX_ROWS
 from integrations.models import Customer
+from integrations.sentences import Said, say
 from rules.triggers import Trigger
 
 # So many orders of one kind are told, the newest.
@@ -37,10 +38,11 @@ def _of_others(customer: Customer) -> list[Sentence]:
     ]
 
 
-def _about(run: RuleRun, student: Customer) -> str:
+def _about(run: RuleRun, student: Customer) -> Said:
+    email = student.readable_email
     if run.event.trigger == Trigger.PRODUCT_PURCHASED:
-        return f"Bought for {student.readable_email}{of_order(run.event)}."
-    return f"{upper(happening(run))} is about {student.readable_email}."
+        return say("Bought for {email}{order}.", email=email, order=of_order(run.event))
+    return say("{event} is about {email}.", event=upper(happening(run)), email=email)
 
 
 def _paid_by_others(customer: Customer) -> list[Sentence]:
@@ -54,7 +56,7 @@ def _paid_by_others(customer: Customer) -> list[Sentence]:
     return [
         Sentence(
             QUIET,
-            f"{payer.readable_email} paid{of_order(event)}.",
+            say("{email} paid{order}.", email=payer.readable_email, order=of_order(event)),
             Code.PAID_BY,
             customer=payer.pk,
         )
@@ -71,11 +73,6 @@ def _without_student(customer: Customer) -> list[Sentence]:
     newest = runs.select_related("event").order_by("-received_at", "-pk")[:MAX_ROWS]
     events = {run.event: run for run in newest}
     return [
-        Sentence(
-            BAD,
-            f"{upper(happening(run))}: {run.message}",
-            Code.STUDENT_EMAIL,
-            event=event.pk,
-        )
+        Sentence(BAD, outcome(run), Code.STUDENT_EMAIL, event=event.pk)
         for event, run in list(events.items())[:MAX_TOLD]
     ]

@@ -7,6 +7,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.runs import BRAKED, DELAYED
 from events.reports.sentence import WAIT, Code, Sentence, happening, upper
 from events.reports.standing import Standing
+from integrations.sentences import Said, joined, on, say, say_count
 from rules.listing import listed
 
 ByHand = EventLog.ByHand
@@ -32,25 +33,42 @@ def last_moment(about: Standing, grant: Grant) -> datetime | None:
     return next(map(_day, mine), None)
 
 
-def _text(about: Standing, run: RuleRun) -> str:
-    access = f"Access to {about.name}"
+def _text(about: Standing, run: RuleRun) -> Said:
     if run.code == BRAKED:
-        return f"{access} is to end because of {happening(run)}. {run.message}"
-    text = f"{access} ends on {sentences.day(_day(run))} because {_reason(run)}."
+        ends = say(
+            "Access to {course} is to end because of {event}.",
+            course=about.name,
+            event=happening(run),
+        )
+        return joined([ends, run.message])
     left = _left(about, run)
-    if not left:
-        return text
-    gives = "gives" if len(left) == 1 else "give"
-    return f"{text} {upper(listed(left))} still {gives} it then, so it stays open."
+    stays = left and say_count(
+        len(left),
+        "{sources} still gives it then, so it stays open.",
+        "{sources} still give it then, so it stays open.",
+        sources=upper(listed(left)),
+    )
+    return joined([_ends(run, course=about.name, day=on(_day(run))), stays])
 
 
-def _reason(run: RuleRun) -> str:
-    who = run.event.author or "a person"
+def _ends(run: RuleRun, **facts: str) -> Said:
+    """On which day the access ends, and why."""
+    who = run.event.author or say("a person")
     if _gave(run):
-        return f"{who} gave it until then"
+        return say(
+            "Access to {course} ends on {day} because {person} gave it until then.",
+            person=who,
+            **facts,
+        )
     if run.event.by_hand == ByHand.END:
-        return f"{who} decided so"
-    return f"of {happening(run)}, unless it is paid for again by then"
+        return say(
+            "Access to {course} ends on {day} because {person} decided so.", person=who, **facts
+        )
+    return say(
+        "Access to {course} ends on {day} because of {event}, unless it is paid for again by then.",
+        event=happening(run),
+        **facts,
+    )
 
 
 def _left(about: Standing, run: RuleRun) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import BinaryField, ForeignKey, Model
+from django.utils.translation import gettext_lazy as _
 
 from events.models import ComparisonFinding, Delivery, EventLog, RuleRun
 from events.receiving import spool
@@ -17,10 +18,11 @@ from integrations.models import ApiCall, Intent, ThinkificUser
 from integrations.redaction import Redactor
 from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import say, say_count
 
 # Internal numbers that mean nothing to the person.
 LEFT_OUT = {"uuid", "lease_token", "lease_until", "body_digest", "rule_texts", "secret", "line"}
-ABOUT = (
+ABOUT = _(
     "This is all that Admit holds of this person. A sale that names two people stands here as far "
     "as it is about this person. Words by which search finds people are made of the name and the "
     "address, and are left out."
@@ -35,7 +37,7 @@ def collect(person: Person) -> dict[str, Any]:
     own_runs = {run.pk: run for run in runs.select_related("integration")}
     closed = Closed()
     found = {
-        "about": ABOUT,
+        "about": str(ABOUT),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": f"Admit {settings.VERSION}",
         "addresses": sorted(person.addresses),
@@ -55,7 +57,11 @@ def collect(person: Person) -> dict[str, Any]:
         ],
     }
     if closed.number:
-        found["not_looked_into"] = f"{closed.number} payloads, because no key of Admit opens them."
+        found["not_looked_into"] = say_count(
+            closed.number,
+            "1 payload, because no key of Admit opens it.",
+            "{number} payloads, because no key of Admit opens them.",
+        )
     return found
 
 
@@ -109,7 +115,7 @@ def _facts(row: Model) -> dict[str, Any]:
 
 def _sent(delivery: Delivery) -> Any:
     if delivery.body_removed_at is not None:
-        return "(removed)"
+        return say("(removed)")
     try:
         return _read(mentions.text_of(delivery))
     except SecretUnreadable:
@@ -131,7 +137,8 @@ def _not_read_yet(redactor: Redactor) -> Iterator[dict[str, Any]]:
     try:
         yield from _naming(redactor, (spooled.delivery for _, spooled in spool.opened()))
     except OSError as error:
-        yield {"not_looked_into": f"The spool cannot be read ({type(error).__name__})."}
+        reason = type(error).__name__
+        yield {"not_looked_into": say("The spool cannot be read ({error}).", error=reason)}
 
 
 def _naming(redactor: Redactor, deliveries: Iterable[Delivery]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from events.reports.sentence import Code, Sentence, of_order
 from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration
+from integrations.sentences import Said, joined, on, say
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
@@ -23,35 +24,45 @@ def reply(
     owed: Collection[EventLog],
     besides: Collection[EventLog] = (),
 ) -> str:
-    """A letter that can be sent as it is, by the template of `letter`.
+    """A letter that can be sent as it is, by the template of `letter`, in the active language.
 
     `owed` was paid for and gave nothing. For the events of `besides` something was done that
     gives no access.
     """
     parts = [*_opens(customer, told), *_looked_after(told), *_ended(told), *_moved(told)]
     parts += [
-        f"We received your payment{_for(event)} and are looking after your access. We will write "
-        "again."
+        say(
+            "We received your payment for {product}{order} and are looking after your access. We "
+            "will write again.",
+            **_bought(event),
+        )
         for event in list(owed)[:MAX_EVENTS_TOLD]
     ]
     if not parts:
         parts = [
-            f"We received your order{_for(event)} and are looking into it. We will write again."
+            say(
+                "We received your order for {product}{order} and are looking into it. We will "
+                "write again.",
+                **_bought(event),
+            )
             for event in list(besides)[:MAX_EVENTS_TOLD]
         ]
     if not parts:
         parts = [
-            f"We found no course for {customer.readable_email}. Could it be that you ordered with "
-            "another e-mail address?"
+            say(
+                "We found no course for {email}. Could it be that you ordered with another e-mail "
+                "address?",
+                email=customer.readable_email,
+            )
         ]
     names = [each.name for each, _ in told]
     names += [event.product.name for event in [*owed, *besides] if event.product]
     values = {
-        "first name": customer.first_name.strip()[:60] or "there",
+        "first name": customer.first_name.strip()[:60] or say("there"),
         "email": customer.readable_email,
-        "course": listed([*dict.fromkeys(names)]) if names else "your course",
+        "course": listed([*dict.fromkeys(names)]) if names else say("your course"),
         "school": _school(told),
-        "what happened": "\n\n".join(parts),
+        "what happened": joined(parts, "\n\n"),
     }
     return letter.fill(letter.current(), values)
 
@@ -66,51 +77,59 @@ def _school(told: Iterable[tuple[Standing, Sentence]]) -> str:
     return next(iter(names.values())) if len(names) == 1 else ""
 
 
-def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
+def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     """What opens now and how to get in, once for each school."""
     schools: dict[str, list[str]] = {}
     for each, sentence in told:
         if sentence.code in HAS:
-            end = pending_endings.ends_at(each)
-            until = f" until {sentences.day(end)}" if end else ""
-            schools.setdefault(each.site, []).append(f"{each.name}{until}")
-    return [
-        f"You have access to {listed(names)}. Please sign in at https://{site}.thinkific.com with "
-        f'{customer.readable_email}. If you have no password yet, or forgot it, press "Forgot '
-        'password?" there.'
-        for site, names in schools.items()
-    ]
+            name, end = each.name, pending_endings.ends_at(each)
+            if end:
+                name = say("{course} until {day}", course=name, day=on(end))
+            schools.setdefault(each.site, []).append(name)
+    return [letter.opens(names, site, customer.readable_email) for site, names in schools.items()]
 
 
-def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
+def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     names = [each.name for each, sentence in told if sentence.code in LOOKED_AFTER]
     if not names:
         return []
-    return [f"We are looking after your access to {listed(names)}, and will write again."]
+    return [
+        say(
+            "We are looking after your access to {courses}, and will write again.",
+            courses=listed(names),
+        )
+    ]
 
 
-def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
+def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     """What ended; the same cause is told once."""
-    causes: dict[str, list[str]] = {}
+    causes: dict[tuple[bool, Said], list[str]] = {}
     for each, sentence in told:
         row = each.ended
         if sentence.code in {Code.ENDED, Code.BARRED} and row is not None:
-            cause = f"with {sentences.cause(row)}"
-            if row.because == ledger.BY_HAND:
-                cause = f"on {sentences.day(row.ended_at or row.decided_at)}"
+            by_hand, day = row.because == ledger.BY_HAND, on(row.ended_at or row.decided_at)
+            cause = (True, day) if by_hand else (False, sentences.cause(row))
             causes.setdefault(cause, []).append(each.name)
-    return [f"Your access to {listed(names)} ended {cause}." for cause, names in causes.items()]
+    return [
+        say("Your access to {courses} ended on {day}.", courses=listed(names), day=cause)
+        if by_hand
+        else say("Your access to {courses} ended with {cause}.", courses=listed(names), cause=cause)
+        for (by_hand, cause), names in causes.items()
+    ]
 
 
-def _moved(told: Iterable[tuple[Standing, Sentence]]) -> list[str]:
+def _moved(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     names = [each.name for each, sentence in told if sentence.code == Code.MOVED]
     if not names:
         return []
     return [
-        f"Your access to {listed(names)} is under your other e-mail address now. Please sign in "
-        "with that one."
+        say(
+            "Your access to {courses} is under your other e-mail address now. Please sign in with "
+            "that one.",
+            courses=listed(names),
+        )
     ]
 
 
-def _for(event: EventLog) -> str:
-    return (f" for {event.product}" if event.product else "") + of_order(event)
+def _bought(event: EventLog) -> dict[str, object]:
+    return {"product": event.product or say("your course"), "order": of_order(event)}

@@ -9,11 +9,14 @@ from enum import StrEnum
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from events.access import ledger
 from events.access.ledger import Change, Sale, Verdict
 from events.models import EventLog, Grant
 from integrations.models import Customer
+from integrations.sentences import Text, say, say_count
+from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -34,17 +37,14 @@ class Effect(StrEnum):
     SENT = "sent"
 
 
-WORDS: dict[Effect, str] = {
-    Effect.GIVEN: "It would have enrolled {}.",
-    Effect.HAD_IT: "Had it already: {}.",
-    Effect.ENDED: "It would have ended the access of {}.",
-    Effect.KEPT: "Would have kept access through another purchase: {}.",
-    Effect.NOTHING: "Nothing would have changed for {}.",
-    Effect.SENT: "It would have sent what SamCart said about {}.",
+WORDS: dict[Effect, Text] = {
+    Effect.GIVEN: _("It would have enrolled {people}."),
+    Effect.HAD_IT: _("Had it already: {people}."),
+    Effect.ENDED: _("It would have ended the access of {people}."),
+    Effect.KEPT: _("Would have kept access through another purchase: {people}."),
+    Effect.NOTHING: _("Nothing would have changed for {people}."),
+    Effect.SENT: _("It would have sent what SamCart said about {people}."),
 }
-
-
-MORE = "There are older events too: only the newest {most} were looked at."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,21 @@ class RulePreview:
     def sentences(self) -> list[str]:
         """One for each effect, with up to NAMED names and how many more there are."""
         if not self.events:
-            return ["No event fits it."]
-        said = [
-            WORDS[effect].format(_names(self.people[effect]))
+            return [say("No event fits it.")]
+        said: list[str] = [
+            say(WORDS[effect], people=listed([_name(each) for each in people], NAMED))
             for effect in Effect
-            if self.people.get(effect)
+            if (people := self.people.get(effect))
         ]
-        return [*said, MORE.format(most=self.events)] if self.more else said
+        if self.more:
+            said.append(
+                say_count(
+                    self.events,
+                    "There are older events too: only the newest one was looked at.",
+                    "There are older events too: only the newest {number} were looked at.",
+                )
+            )
+        return said
 
 
 def preview(rule: Rule) -> RulePreview:
@@ -78,7 +86,7 @@ def preview(rule: Rule) -> RulePreview:
     grants = _Grants(_grants(rule, events) if rule.target else [])
     effects = [(event, *_effect(rule, event, grants)) for event in reversed(events)]
     people: dict[Effect, dict[int, Customer]] = defaultdict(dict)
-    for _, effect, customer in reversed(effects):
+    for _event, effect, customer in reversed(effects):
         if customer is not None:
             people[effect].setdefault(customer.pk, customer)
     return RulePreview(
@@ -208,8 +216,5 @@ def _row(rule: Rule, event: EventLog, student: Customer) -> Grant:
     )
 
 
-def _names(people: Sequence[Customer]) -> str:
-    """ "Dana Whitfield, Joël Marchand and 3 more" """
-    named = [each.name or each.readable_email for each in people[:NAMED]]
-    more = len(people) - NAMED
-    return f"{', '.join(named)} and {more} more" if more > 0 else ", ".join(named)
+def _name(customer: Customer) -> str:
+    return customer.name or customer.readable_email

@@ -1,13 +1,11 @@
 """A sentence on a student's access, with a code that stays, and the words that many of them use."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-
-from django.utils import timezone
 
 from events.access import sentences
 from events.models import EventLog, RuleRun
+from integrations.sentences import Said, say
 from rules.triggers import Trigger
 
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
@@ -58,12 +56,17 @@ class Sentence:
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
 
 
-def happening(run: RuleRun) -> str:
+def happening(run: RuleRun) -> Said:
     """ "the refund of order 1183 on 3 May" """
-    trigger, order = run.event.trigger, run.event.order_id
-    unnamed = "a person" if run.event.by_hand else "an event"
-    what = Trigger(trigger).wording.happening if trigger else unnamed
-    return f"{what}{f' of order {order}' if order else ''} on {sentences.day(run.received_at)}"
+    event = run.event
+    unnamed = say("a person") if event.by_hand else say("an event")
+    what = Trigger(event.trigger).wording.happening if event.trigger else unnamed
+    return sentences.happening(what, event.order_id, run.received_at)
+
+
+def outcome(run: RuleRun) -> Said:
+    """ "The refund of order 1183 on 3 May: access to Course Two ended." """
+    return say("{event}: {outcome}", event=upper(happening(run)), outcome=run.message)
 
 
 def upper(text: str) -> str:
@@ -73,10 +76,4 @@ def upper(text: str) -> str:
 
 def of_order(event: EventLog) -> str:
     """ " (order 1183)" """
-    return f" (order {event.order_id})" if event.order_id else ""
-
-
-def when(moment: datetime | None) -> str:
-    """ "3 May 12:28" """
-    local = timezone.localtime(moment)
-    return f"{local.day} {local:%b %H:%M}"
+    return say(" (order {number})", number=event.order_id) if event.order_id else ""

@@ -23,7 +23,7 @@ def as_data(event: EventLog) -> dict[str, Any]:
         "reason": event.reason,
         "runs": [_run(run) for run in _runs(event)],
         "verdicts": [
-            {"rule": sentence, "runs": ran, "reason": REASONS[Reason(why)]}
+            {"rule": sentence, "runs": ran, "reason": str(REASONS[Reason(why)])}
             for sentence, ran, why in event.sentences()
         ],
         "ordered_at": event.ordered_at.isoformat() if event.ordered_at else None,

@@ -13,6 +13,7 @@ from events.models import EventLog, RuleRun
 from integrations import rate_limit
 from integrations.models import Customer, FieldMapping, Marketplace, Product, ThinkificUser
 from integrations.samcart.parser import normalize_email
+from integrations.sentences import joined, say
 from rules import engine
 from rules.actions import PlannedCall
 from rules.models import Rule
@@ -51,10 +52,15 @@ def simulate(
 ) -> Simulation:
     """Decide as the inbox would for such an event now; `event` is a stored one to start from."""
     triggers = {trigger}
-    notes = []
+    notes: list[str] = []
     if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
         triggers.add(Trigger.SUBSCRIPTION_CANCELED)
-        notes.append("Rules for Subscription Canceled run as well, as SamCart does it.")
+        notes.append(
+            say(
+                "Rules for {trigger} run as well, as SamCart does it.",
+                trigger=Trigger.SUBSCRIPTION_CANCELED.label,
+            )
+        )
     about = (product.kind, product.external_id) if product else None
     rules = Rule.objects.for_deciding(marketplace.pk)
     verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
@@ -63,14 +69,18 @@ def simulate(
     customer = Customer.objects.filter(email=normalize_email(email)).first() if email else None
     if not email and any(each.runs and not each.rule.spec.passes_on for each in verdicts):
         notes.append(
-            "Without an e-mail address nobody can be enrolled or removed: such an action would "
-            "fail."
+            say(
+                "Without an e-mail address nobody can be enrolled or removed: such an action would "
+                "fail."
+            )
         )
     taken_back = revocations.ended_since([event]) if event else {}
     if event is not None and event.pk in taken_back:
         notes.append(
-            f"Since then {revocations.sentence(taken_back[event.pk])}: running the rules again "
-            "leaves this event out."
+            say(
+                "Since then {ending}: running the rules again leaves this event out.",
+                ending=revocations.sentence(taken_back[event.pk]),
+            )
         )
     would = [_would(each.rule, customer, event) for each in verdicts if each.runs]
     nearly: list[tuple[Rule, str]] = []
@@ -79,7 +89,7 @@ def simulate(
         if not each.runs:
             same = product is not None and each.rule.product_id == product.pk
             near = engine.nearly_ran(each.why, same_product=same)
-            (nearly if near else others).append((each.rule, engine.REASONS[each.why]))
+            (nearly if near else others).append((each.rule, str(engine.REASONS[each.why])))
     return Simulation(would, nearly, others, notes)
 
 
@@ -90,7 +100,10 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
         customer, notes = _student(rule, event)
     elif rule.target and site.student_field:
         notes.append(
-            f'Where an order fills the field "{site.student_field}", that address is meant.'
+            say(
+                'Where an order fills the field "{field}", that address is meant.',
+                field=site.student_field,
+            )
         )
     known = (
         customer is not None
@@ -99,18 +112,21 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
     )
     fields = FieldMapping.objects.values_for(site, event.custom_fields) if event else {}
     if not site.enabled:
-        notes.append(f"{site} is turned off: it would wait until it is turned on.")
+        notes.append(say("{site} is turned off: it would wait until it is turned on.", site=site))
     elif rate_limit.blocked_for(site.pk)[1] > 0:
-        notes.append(f"{site} is paused: it would wait until the pause is over.")
+        notes.append(say("{site} is paused: it would wait until the pause is over.", site=site))
     if rule.is_gone and spec.gives_access:
         notes.append(
-            f"Thinkific said that {rule.destination} is gone. It would be asked again, and fail "
-            "if that is still so."
+            say(
+                "Thinkific said that {course} is gone. It would be asked again, and fail if that "
+                "is still so.",
+                course=rule.destination,
+            )
         )
     if event is not None and customer is not None and customer.pk and rule.target:
         notes += _by_the_ledger(rule, event, customer)
     if spec.passes_on and event is not None and payload_removed(event.delivery):
-        notes.append("What SamCart sent is not kept any more, so nothing could be sent.")
+        notes.append(say("What SamCart sent is not kept any more, so nothing could be sent."))
     calls = spec.planned_calls(known=known, fills_fields=bool(fields), site=site.site)
     return PlannedRun(rule, calls, notes)
 
@@ -120,10 +136,11 @@ def _student(rule: Rule, event: EventLog) -> tuple[Customer | None, list[str]]:
     try:
         student = Decisions([Sale.of(event)], find=_found).student(event, rule.integration)
     except BadStudentEmail as error:
-        return None, [f"It would fail. {error}"]
+        return None, [joined([say("It would fail."), error.message])]
     if student is None or student == event.customer:
         return student, []
-    return student, [f"It would be for {student.readable_email}, not for the payer."]
+    email = student.readable_email
+    return student, [say("It would be for {email}, not for the payer.", email=email)]
 
 
 def _found(email: str, entered: str) -> Customer:
@@ -140,5 +157,6 @@ def _by_the_ledger(rule: Rule, event: EventLog, student: Customer) -> list[str]:
     decisions.decide(event, run)
     if run.status == RuleRun.Status.WAITING:
         return []
-    would = "held" if run.status == RuleRun.Status.HELD else "skipped"
-    return [f"It would be {would}. {run.message}"]
+    is_held = run.status == RuleRun.Status.HELD
+    would = say("It would be held.") if is_held else say("It would be skipped.")
+    return [joined([would, run.message])]

@@ -16,6 +16,7 @@ from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer, ThinkificUser
+from integrations.sentences import say
 from rules.actions.endings import KEPT
 
 Status, Source = RuleRun.Status, Grant.Source
@@ -107,7 +108,8 @@ def standings(customer: Customer) -> list[Standing]:
     found = []
     for last in sorted(newest.values(), key=_moment, reverse=True):
         name = last.name if isinstance(last, Grant) else last.destination_name
-        name = f"{name} on {last.integration or _site(last)}" if several else name
+        if several:
+            name = say("{course} on {site}", course=name, site=last.integration or _site(last))
         place = (last.integration_id, last.target)
         about = [row for row in grants if row.integration_id == place[0] and place[1] in row.parts]
         mine = {row.pk for row in about}

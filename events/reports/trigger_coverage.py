@@ -10,6 +10,7 @@ from django.utils import timezone
 from events.models import Delivery, EventLog
 from events.receiving.samples import has_type
 from integrations.models import Marketplace
+from integrations.sentences import say_count
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -66,12 +67,12 @@ class MissingTrigger:
         """Why one should have come, in a sentence."""
         if self.because is None:
             return ""
-        number, label = self.because.number, self.because.of.label
-        if number == 1:
-            return f"SamCart has sent {label}, and sends this one with it."
-        return (
-            f"SamCart has sent {label} at least {number} times: by now one of these should have "
-            "come too."
+        return say_count(
+            self.because.number,
+            "SamCart has sent {trigger}, and sends this one with it.",
+            "SamCart has sent {trigger} at least {number} times: by now one of these should have "
+            "come too.",
+            trigger=self.because.of.label,
         )
 
     @property

@@ -1,6 +1,9 @@
 """Why a student has a course or bundle, or has not: one sentence, with a code that stays."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from django.utils.translation import gettext_lazy as _
 
 from events.access import sentences
 from events.access.ledger import BY_HAND, Verdict
@@ -18,15 +21,40 @@ from events.reports.sentence import (
     Sentence,
     happening,
     of_order,
-    upper,
-    when,
+    outcome,
 )
 from events.reports.standing import Standing, standings
 from integrations.models import Customer, Destination
+from integrations.sentences import Said, Text, at, joined, on, say, say_count
 from rules.listing import listed
 
 Status, Source = RuleRun.Status, Grant.Source
 CLOSED = {"ended", "had_ended"}
+GIVING_AGAIN: dict[str, Text] = {
+    Status.FAILED: _("{name} has {course}; giving it once more failed{order}."),
+    Status.HELD: _("{name} has {course}; giving it once more is held{order}."),
+    Status.WAITING: _("{name} has {course}; giving it once more is waiting{order}."),
+}
+OWED: dict[str, Text] = {
+    Status.FAILED: _("{name} does not have {course} yet: it failed{order}."),
+    Status.HELD: _("{name} does not have {course} yet: it is held{order}."),
+    Status.WAITING: _("{name} does not have {course} yet: it is waiting{order}."),
+}
+ENDING: dict[str, Text] = {
+    Status.FAILED: _("{name} still has {course}: ending it failed{order}."),
+    Status.HELD: _("{name} still has {course}: ending it is held{order}."),
+    Status.WAITING: _("{name} still has {course}: ending it is waiting{order}."),
+}
+ENDED: dict[str, Text] = {
+    Status.FAILED: _("{name} has no access to {course}; ending it failed{order}."),
+    Status.HELD: _("{name} has no access to {course}; ending it is held{order}."),
+    Status.WAITING: _("{name} has no access to {course}; ending it is waiting{order}."),
+}
+BESIDES: dict[str, Text] = {
+    Status.FAILED: _("{name}, {course}: it failed{order}."),
+    Status.HELD: _("{name}, {course}: it is held{order}."),
+    Status.WAITING: _("{name}, {course}: it is waiting{order}."),
+}
 
 
 def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
@@ -39,13 +67,14 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
 
 def called(customer: Customer) -> str:
     """How sentences call the customer."""
-    return customer.first_name.strip()[:60] or "The customer"
+    return customer.first_name.strip()[:60] or say("The customer")
 
 
 def besides(run: RuleRun) -> Sentence:
     """What changes no access, and is not done yet."""
-    what = f"{run.spec.label}, {run.destination_name}: it"
-    return _open(run, Code.BESIDES, what, wait_reasons.reason(run))
+    what = str(run.spec.label)
+    reason = wait_reasons.reason(run)
+    return _open(run, Code.BESIDES, BESIDES, what, run.destination_name, reason)
 
 
 def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
@@ -64,82 +93,108 @@ def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
 
 
 def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Sentence:
-    code, what = {
-        (True, True): (Code.GIVING_AGAIN, f"{name} has {about.name}; giving it once more"),
-        (True, False): (Code.OWED, f"{name} does not have {about.name} yet: it"),
-        (False, True): (Code.ENDING, f"{name} still has {about.name}: ending it"),
-        (False, False): (Code.ENDED, f"{name} has no access to {about.name}; ending it"),
+    code, texts = {
+        (True, True): (Code.GIVING_AGAIN, GIVING_AGAIN),
+        (True, False): (Code.OWED, OWED),
+        (False, True): (Code.ENDING, ENDING),
+        (False, False): (Code.ENDED, ENDED),
     }[run.spec.gives_access, about.is_open]
-    return _open(run, code, what, waiting)
+    return _open(run, code, texts, name, about.name, waiting)
+
+
+def _open(
+    run: RuleRun, code: Code, texts: Mapping[str, Text], name: str, course: str, waiting: str
+) -> Sentence:
+    """What an action is to do, and how it is with it."""
+    kind = BAD if run.status == Status.FAILED else WAIT
+    text = texts.get(run.status, texts[Status.WAITING])
+    said = say(text, name=name, course=course, order=of_order(run.event))
+    return Sentence(kind, joined([said, waiting]), code, run=run.pk)
 
 
 def _has(name: str, about: Standing) -> Sentence:
     paid = [row for row in about.seen if row.pk not in about.unpaid]
     holders = paid or about.seen
-    since = f"{name} has {about.name} {_since(about, holders)}"
+    facts = {"name": name, "course": about.name, "since": _since(about, holders)}
     left = None if paid else about.unpaid[holders[-1].pk]
     if left is not None and not any(run.event_id == left.pk for run in about.pending):
-        return Sentence(
-            WAIT,
-            f"{since}, though {revocations.sentence(left)}: nothing ended the access. If it shall "
+        text = say(
+            "{name} has {course} {since}, though {ending}: nothing ended the access. If it shall "
             "end, make a rule for that event, then run its rules.",
-            Code.NOT_ENDED,
-            event=left.pk,
+            ending=revocations.sentence(left),
+            **facts,
         )
-    code, over = Code.HAS, about.ended
-    first = holders[0].opened_at
+        return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk)
+    code, text = Code.HAS, say("{name} has {course} {since}.", **facts)
+    over, first = about.ended, holders[0].opened_at
     if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
-        keeps = "keeps" if len(holders) == 1 else "keep"
-        code, since = Code.KEPT, f"{since}, which {keeps} it open after {sentences.cause(over)}"
-    return Sentence(
-        GOOD,
-        f"{since}. If it does not open, it is the sign-in: on Thinkific's sign-in page press "
-        "Forgot password?",
-        code,
+        code = Code.KEPT
+        text = say_count(
+            len(holders),
+            "{name} has {course} {since}, which keeps it open after {cause}.",
+            "{name} has {course} {since}, which keep it open after {cause}.",
+            cause=sentences.cause(over),
+            **facts,
+        )
+    sign_in = say(
+        "If it does not open, it is the sign-in: on Thinkific's sign-in page press Forgot password?"
     )
+    return Sentence(GOOD, joined([text, sign_in]), code)
 
 
 def _owed(name: str, about: Standing) -> Sentence:
     """What is due and not in Thinkific, and nothing is going on for it."""
-    row = about.given[-1]
+    row, facts = about.given[-1], {"name": name, "course": about.name}
     if row.seen_at is None:
         gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
-        what = "Retry its action." if gave else "Run the event's rules again."
-        text = f"{name} may not have {about.name}, due {_since(about, [row])}. {what}"
-        event = None if gave else row.event_id
-        return Sentence(WAIT, text, Code.OWED, run=gave[-1] if gave else None, event=event)
-    text = (
-        f"{name} has no access to {about.name}: it was given on {when(row.opened_at)} "
-        f"through {_order(about, row)} to an account that was deleted in Thinkific"
-    )
+        due = say("{name} may not have {course}, due {since}.", since=_since(about, [row]), **facts)
+        do = say("Retry its action.") if gave else say("Run the event's rules again.")
+        event, run = (None, gave[-1]) if gave else (row.event_id, None)
+        return Sentence(WAIT, joined([due, do]), Code.OWED, run=run, event=event)
+    facts |= {"moment": at(row.opened_at or row.decided_at), "source": _order(about, row)}
     if left := about.unpaid.get(row.pk):
-        taken_back = f"{text}; {revocations.sentence(left)}."
-        return Sentence(QUIET, taken_back, Code.ENDED, event=left.pk)
-    text = f"{text}. To give it to the new account, run the event's rules again."
+        text = say(
+            "{name} has no access to {course}: it was given on {moment} through {source} to an "
+            "account that was deleted in Thinkific; {ending}.",
+            ending=revocations.sentence(left),
+            **facts,
+        )
+        return Sentence(QUIET, text, Code.ENDED, event=left.pk)
+    text = say(
+        "{name} has no access to {course}: it was given on {moment} through {source} to an account "
+        "that was deleted in Thinkific. To give it to the new account, run the event's rules "
+        "again.",
+        **facts,
+    )
     return Sentence(WAIT, text, Code.LOST, event=row.event_id)
 
 
 def _ended(name: str, about: Standing, row: Grant) -> Sentence:
     ending = (run for run in reversed(about.runs) if run.spec.ends_access)
     run = next((run for run in ending if run.code == DISMISSED), None)
+    facts = {"name": name, "course": about.name}
     if about.is_open and run is not None:
-        return Sentence(
-            WAIT,
-            f"{name} still has {about.name}, though {sentences.cause(row)} was to end it; the "
-            f"access was not ended. {run.message}",
-            Code.ENDING,
-            run=run.pk,
+        text = say(
+            "{name} still has {course}, though {cause} was to end it; the access was not ended.",
+            cause=sentences.cause(row),
+            **facts,
         )
-    how = f"{sentences.cause(row)} ended it"
+        return Sentence(WAIT, joined([text, run.message]), Code.ENDING, run=run.pk)
+    text, give = _how_it_ended(row, facts), None
     if row.because == BY_HAND:
-        day = sentences.day(row.ended_at or row.decided_at)
-        author = row.event.author if row.event else ""
-        how = f"{author or 'a person'} ended it on {day}"
-        if row.event and row.event.by_hand == EventLog.ByHand.GIVE:
-            how = f"{author or 'a person'} had given it until {day}"
-    text = f"{name} has no access to {about.name}: {how}."
-    give = _to_give(about, row) if row.because == BY_HAND else None
+        give = _to_give(about, row)
     return Sentence(QUIET, text, Code.ENDED, event=row.event_id, give=give)
+
+
+def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
+    if row.because != BY_HAND:
+        cause = sentences.cause(row)
+        return say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
+    person = (row.event.author if row.event else "") or say("a person")
+    facts |= {"person": person, "day": on(row.ended_at or row.decided_at)}
+    if row.event and row.event.by_hand == EventLog.ByHand.GIVE:
+        return say("{name} has no access to {course}: {person} had given it until {day}.", **facts)
+    return say("{name} has no access to {course}: {person} ended it on {day}.", **facts)
 
 
 def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
@@ -154,59 +209,90 @@ def _never_given(name: str, about: Standing) -> Sentence:
     """What was never opened, or of which no grant is left."""
     done = [run for run in about.runs if run.status == Status.DONE]
     run = (done or about.runs or (None,))[-1]
-    nothing = f"{name} has no access to {about.name}"
-    code, text = Code.NOT_GIVEN, f"{name}: {about.name} was not given. {run.message if run else ''}"
+    facts = {"name": name, "course": about.name}
     moved = [each for each in about.runs if each.event.by_hand == EventLog.ByHand.MOVE_AWAY]
     if moved:
-        to = f"{moved[-1].event.reason[:1].lower()}{moved[-1].event.reason[1:]}"
-        text = f"{nothing}: on {sentences.day(moved[-1].received_at)} it was {to}"
+        day = on(moved[-1].received_at)
+        text = say(
+            "{name} has no access to {course}: a person moved it on {day}.", day=day, **facts
+        )
+        text = joined([text, moved[-1].event.reason])
         return Sentence(QUIET, text, Code.MOVED, event=moved[-1].event_id)
     if about.ended is not None and any(each.code == Verdict.BARRED for each in about.runs):
-        cause = sentences.cause(about.ended)
-        code, text = Code.BARRED, f"{nothing}: {cause} was received before its purchase."
-    elif run is None or not done:
-        pass  # it was dismissed, or nothing had to end
-    elif run.spec.ends_access and run.code in CLOSED:
-        code, text = Code.ENDED, f"{nothing}: {happening(run)} ended it."
-    elif run.spec.ends_access:
-        text = f"{nothing}. {upper(happening(run))}: {run.message}"
-    else:
-        text = f"{name} got {about.name} on {when(run.finished_at)}{of_order(run.event)}"
-        text += f", but the site {run.site} is not connected any more" * (run.integration is None)
-        text += ". Look in Thinkific whether it still opens."
-        return Sentence(WAIT, text, Code.NOT_CONNECTED, run=run.pk)
-    return Sentence(QUIET, text.strip(), code, run=run.pk if run else None)
+        text = say(
+            "{name} has no access to {course}: {cause} was received before its purchase.",
+            cause=sentences.cause(about.ended),
+            **facts,
+        )
+        return Sentence(QUIET, text, Code.BARRED, run=run.pk if run else None)
+    if run is None or not done:  # it was dismissed, or nothing had to end
+        text = say("{name}: {course} was not given.", **facts)
+        text = joined([text, run.message if run else ""])
+        return Sentence(QUIET, text, Code.NOT_GIVEN, run=run.pk if run else None)
+    return _was_done(run, facts)
 
 
-def _since(about: Standing, holders: Sequence[Grant]) -> str:
+def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
+    """What an action did of which no grant is left."""
+    if run.spec.ends_access and run.code in CLOSED:
+        cause = happening(run)
+        text = say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
+        return Sentence(QUIET, text, Code.ENDED, run=run.pk)
+    if run.spec.ends_access:
+        text = joined([say("{name} has no access to {course}.", **facts), outcome(run)])
+        return Sentence(QUIET, text, Code.NOT_GIVEN, run=run.pk)
+    facts |= {"moment": at(run.finished_at or run.received_at), "order": of_order(run.event)}
+    got = say("{name} got {course} on {moment}{order}.", **facts)
+    if run.integration is None:
+        got = say(
+            "{name} got {course} on {moment}{order}, but the site {site} is not connected any "
+            "more.",
+            site=run.site,
+            **facts,
+        )
+    text = joined([got, say("Look in Thinkific whether it still opens.")])
+    return Sentence(WAIT, text, Code.NOT_CONNECTED, run=run.pk)
+
+
+def _since(about: Standing, holders: Sequence[Grant]) -> Said:
     """ "since 3 May 12:28 through order 1183 and order 1190" """
-    known = [row.opened_at for row in holders if row.source != Source.BEFORE]
+    known = [_given_at(about, row) for row in holders if row.source != Source.BEFORE]
     orders = dict.fromkeys(_order(about, row) for row in holders if row.source == Source.PURCHASE)
-    how = [f"through {listed([*orders])}"] if orders else []
+    how = [say("through {orders}", orders=listed([*orders]))] if orders else []
     how += [_by_hand(about, row) for row in holders if row.source == Source.HAND]
-    since = [f"since {when(known[0])}"] if known else []
-    until = f" until {sentences.day(end)}" if (end := holders[0].until) else ""
-    return " ".join([*since, " and ".join(how or [f"from before Admit{until}"])])
+    if not how:
+        end = holders[0].until
+        before = say("from before Admit until {day}", day=on(end)) if end else None
+        how = [before or say("from before Admit")]
+    if not known:
+        return listed(how)
+    return say("since {moment} {how}", moment=at(known[0]), how=listed(how))
 
 
-def _by_hand(about: Standing, row: Grant) -> str:
+def _given_at(about: Standing, row: Grant) -> datetime:
+    """When Thinkific gave it; when its purchase came where no action of it is kept."""
+    opened = row.opened_at or row.decided_at
+    gave = [
+        run.finished_at
+        for run in about.runs
+        if run.grant_id == row.pk and run.spec.gives_access and run.status == Status.DONE
+    ]
+    return min((moment for moment in gave if moment and moment >= opened), default=opened)
+
+
+def _by_hand(about: Standing, row: Grant) -> Said:
     """ "by hand until 5 May (mia@example.com)" """
-    ends_at = pending_endings.last_moment(about, row)
-    until = f" until {sentences.day(ends_at)}" if ends_at else ""
-    author = f" ({row.event.author})" if row.event and row.event.author else ""
-    return f"by hand{until}{author}"
+    author = row.event.author if row.event else ""
+    if ends_at := pending_endings.last_moment(about, row):
+        if author:
+            return say("by hand until {day} ({person})", day=on(ends_at), person=author)
+        return say("by hand until {day}", day=on(ends_at))
+    return say("by hand ({person})", person=author) if author else say("by hand")
 
 
-def _order(about: Standing, row: Grant) -> str:
+def _order(about: Standing, row: Grant) -> Said:
     """What gives it; of another customer, who is the same student, with the address."""
-    other = f" of {row.customer.readable_email}" if row.customer_id != about.customer.pk else ""
-    return f"{sentences.holds(row)}{other}"
-
-
-def _open(run: RuleRun, code: Code, what: str, waiting: str) -> Sentence:
-    """What an action is to do, and how it is with it."""
-    states = {Status.FAILED: "failed", Status.HELD: "is held"}
-    state = states.get(Status(run.status), "is waiting")
-    kind = BAD if run.status == Status.FAILED else WAIT
-    text = f"{what} {state}{of_order(run.event)}. {waiting}".strip()
-    return Sentence(kind, text, code, run=run.pk)
+    source = sentences.holds(row)
+    if row.customer_id == about.customer.pk:
+        return source
+    return say("{source} of {email}", source=source, email=row.customer.readable_email)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from events.models import Delivery, EventLog, Grant
+from events.reports import backlog
 from events.retention.batches import in_batches
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import Marketplace
+from integrations.sentences import say, say_count
 from rules import changing
 
-# Nothing on the page is counted further.
-MAX_COUNT = 10_000
 # Deleted in one transaction: on SQLite nothing can be received as long as it lasts.
 BATCH = 50
 # As long as a person looks at a page that loads.
@@ -22,7 +22,7 @@ SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DeletionSummary:
-    """What goes with an account; no count is above MAX_COUNT."""
+    """What goes with an account; no count is above backlog.MAX_COUNT."""
 
     rules: int
     products: int
@@ -31,22 +31,27 @@ class DeletionSummary:
 
     def lines(self) -> list[str]:
         """ "3 rules", "10,000+ events", "1 product"; what there is none of is left out."""
-        counted = (
-            (self.rules, "rule"),
-            (self.products, "product"),
-            (self.events, "event"),
-            (self.names, "named type"),
+        rules, products, events, names = map(
+            backlog.capped, (self.rules, self.products, self.events, self.names)
         )
-        return [_spoken(count, what) for count, what in counted if count]
+        lines = (
+            rules and say_count(self.rules, "1 rule", "{number} rules", number=rules),
+            products
+            and say_count(self.products, "1 product", "{number} products", number=products),
+            events and say_count(self.events, "1 event", "{number} events", number=events),
+            names and say_count(self.names, "1 named type", "{number} named types", number=names),
+        )
+        return [str(line) for line in lines if line]
 
 
 def summarize(marketplace: Marketplace) -> DeletionSummary:
     """What deleting the account would delete."""
+    most = backlog.MAX_COUNT
     return DeletionSummary(
-        rules=marketplace.rules.order_by()[:MAX_COUNT].count(),
-        products=marketplace.products.order_by()[:MAX_COUNT].count(),
-        events=EventLog.objects.filter(marketplace=marketplace).order_by()[:MAX_COUNT].count(),
-        names=marketplace.named_types.order_by()[:MAX_COUNT].count(),
+        rules=marketplace.rules.order_by()[:most].count(),
+        products=marketplace.products.order_by()[:most].count(),
+        events=EventLog.objects.filter(marketplace=marketplace).order_by()[:most].count(),
+        names=marketplace.named_types.order_by()[:most].count(),
     )
 
 
@@ -61,7 +66,9 @@ def delete(marketplace: Marketplace) -> bool:
     with transaction.atomic():
         changing.delete(marketplace.rules.all())
         if marketplace.webhook_secrets.all().delete()[0]:
-            audit.record(Act.ADDRESSES_ENDED, marketplace, note="The account is being deleted.")
+            audit.record(
+                Act.ADDRESSES_ENDED, marketplace, note=say("The account is being deleted.")
+            )
     deliveries = Delivery.objects.filter(marketplace=marketplace)
     grants = Grant.objects.filter(marketplace=marketplace)
     over = in_batches(
@@ -74,7 +81,3 @@ def delete(marketplace: Marketplace) -> bool:
             audit.record_deleted(Act.ACCOUNT_DELETED, [marketplace])
             marketplace.delete()
     return over
-
-
-def _spoken(count: int, what: str) -> str:
-    return f"{count:,}{'+' if count >= MAX_COUNT else ''} {what}{'' if count == 1 else 's'}"

@@ -14,6 +14,7 @@ from events.retention.batches import in_batches
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import ApiCall, Integration, Intent, ThinkificUser
+from integrations.sentences import say_count
 from rules import changing
 
 # Changed in one transaction: on SQLite nothing can be received as long as it lasts.
@@ -32,24 +33,22 @@ class DeletionSummary:
 
     def lines(self) -> list[str]:
         """A sentence for each that there is any of."""
-        fates = (
-            (
-                (self.rules, "rule"),
-                "is deleted: it does nothing any more",
-                "are deleted: they do nothing any more",
-            ),
-            (
-                (self.waiting, "waiting action"),
-                "fails: do it by hand if it is still wanted",
-                "fail: do them by hand if they are still wanted",
-            ),
-            ((self.mappings, "field mapping"), "is deleted", "are deleted"),
+        rules = say_count(
+            self.rules,
+            "1 rule is deleted: it does nothing any more.",
+            "{number} rules are deleted: they do nothing any more.",
         )
-        return [
-            f"{backlog.spoken(*what)} {one if what[0] == 1 else many}."
-            for what, one, many in fates
-            if what[0]
-        ]
+        waiting = say_count(
+            self.waiting,
+            "1 waiting action fails: do it by hand if it is still wanted.",
+            "{number} waiting actions fail: do them by hand if they are still wanted.",
+            number=backlog.capped(self.waiting),
+        )
+        mappings = say_count(
+            self.mappings, "1 field mapping is deleted.", "{number} field mappings are deleted."
+        )
+        lines = ((self.rules, rules), (self.waiting, waiting), (self.mappings, mappings))
+        return [line for number, line in lines if number]
 
 
 def summarize(integration: Integration) -> DeletionSummary:

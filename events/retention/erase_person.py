@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext_lazy as _
 
 from events.access import erasures, history
 from events.access.lock import lock
@@ -34,11 +35,13 @@ from integrations import audit
 from integrations.audit import ERASED, Act, Subject
 from integrations.models import ApiCall, AuditEntry, Customer, ThinkificUser
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import say, say_count
+from rules.listing import listed
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
 # What is said of an event or action whose person was erased, and the code of such an action.
-NOTE = "The data of the person was erased."
+NOTE = _("The data of the person was erased.")
 CODE = "erased"
 # How long unread deliveries are read first, and how long a running action is waited for.
 READ_SECONDS = 10.0
@@ -61,12 +64,21 @@ class Erased:
 
     def lines(self) -> list[str]:
         """What was done, for the person who did it."""
+        erased = [
+            say_count(self.customers, "1 customer", "{number} customers"),
+            say_count(self.events, "1 event", "{number} events"),
+            say_count(self.actions, "1 action", "{number} actions"),
+            say_count(self.payloads, "1 payload", "{number} payloads"),
+            say_count(self.exchanges, "1 exchange", "{number} exchanges"),
+            say_count(self.grants, "1 grant", "{number} grants"),
+        ]
         return [
-            f"Erased: {_counted(self.customers, 'customer')}, {_counted(self.events, 'event')}, "
-            f"{_counted(self.actions, 'action')}, {_counted(self.payloads, 'payload')}, "
-            f"{_counted(self.exchanges, 'exchange')} and {_counted(self.grants, 'grant')}.",
-            f"Taken out of {_counted(self.mentions, 'other row')} and "
-            f"{_counted(self.files, 'file')} of the spool.",
+            say("Erased: {what}.", what=listed(erased)),
+            say(
+                "Taken out of {rows} and {files}.",
+                rows=say_count(self.mentions, "1 other row", "{number} other rows"),
+                files=say_count(self.files, "1 file of the spool", "{number} files of the spool"),
+            ),
         ]
 
 
@@ -101,10 +113,6 @@ def _record(whom: Person, done: Erased) -> None:
     audit.record(Act.ERASED, Subject("customer", numbers[:40], ERASED), after=counts)
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _read_what_waits() -> None:
     """Read what came in before, which would count as a new sale afterwards."""
     spool.drain(seconds=READ_SECONDS)
@@ -120,14 +128,14 @@ def _wait_for_runs(whom: Person, seconds: float) -> None:
 def _check(whom: Person) -> None:
     """Raises ValueError while something of the person is under way."""
     if whom.runs().filter(status=Status.RUNNING).exists():
-        raise ValueError("An action for this person is under way. Try again in a minute.")
+        raise ValueError(say("An action for this person is under way. Try again in a minute."))
     for delivery in Delivery.objects.filter(state=Delivery.State.NEW).iterator(100):
         try:
             is_hers = mentions.names(whom.redactor, delivery)
         except SecretUnreadable:
             continue
         if is_hers:
-            raise ValueError("An event of this person is being read. Try again in a minute.")
+            raise ValueError(say("An event of this person is being read. Try again in a minute."))
 
 
 def _put_on_the_list(whom: Person) -> None:
@@ -135,13 +143,18 @@ def _put_on_the_list(whom: Person) -> None:
         erasures.add(whom.keys, whom.sales())
     except OSError as error:
         raise ValueError(
-            f"Nothing was erased: ERASED_FILE cannot be written ({type(error).__name__}). "
-            "Give its folder to the user that runs Admit, and look at the disk."
+            say(
+                "Nothing was erased: ERASED_FILE cannot be written ({error}). Give its folder to "
+                "the user that runs Admit, and look at the disk.",
+                error=type(error).__name__,
+            )
         ) from None
     except SecretUnreadable:
         raise ValueError(
-            "Nothing was erased: the key of the list of the erased cannot be opened. Put the key "
-            "that sealed it back into FIELD_ENCRYPTION_KEYS."
+            say(
+                "Nothing was erased: the key of the list of the erased cannot be opened. Put the "
+                "key that sealed it back into FIELD_ENCRYPTION_KEYS."
+            )
         ) from None
 
 
@@ -160,8 +173,13 @@ def _erase_mentions(whom: Person, done: Erased) -> None:
         about=[*whom.customers, *whom.events()],
     )
     if closed.number:
-        what = "1 payload" if closed.number == 1 else f"{closed.number:,} payloads"
-        done.left.append(f"{what} could not be looked into: no key of this server opens them.")
+        done.left.append(
+            say_count(
+                closed.number,
+                "1 payload could not be looked into: no key of this server opens it.",
+                "{number} payloads could not be looked into: no key of this server opens them.",
+            )
+        )
 
 
 def _erase_rows(whom: Person, done: Erased) -> None:
@@ -212,7 +230,7 @@ def _erase_runs(hers: list[int]) -> int:
         next_attempt_at=None,
         finished_at=Coalesce("finished_at", Now()),
     )
-    return runs.update(customer=None, message=NOTE, message_id=None)
+    return runs.update(customer=None, message=say(NOTE), message_id=None)
 
 
 def _erase_payloads(whom: Person) -> int:
@@ -240,7 +258,7 @@ def _erase_events(whom: Person, events: list[int], shared: set[int]) -> int:
         subscription_id="",
         transaction_id="",
         custom_fields=[],
-        reason=NOTE,
+        reason=say(NOTE),
         author_note="",
     )
     for event in EventLog.objects.filter(pk__in=shared):
@@ -263,8 +281,10 @@ def _erase_files(whom: Person, done: Erased) -> None:
                 file.unlink(missing_ok=True)
                 done.files += 1
     except OSError:
-        done.left.append("The spool folder cannot be read: look into SPOOL_DIR, then erase again.")
+        done.left.append(
+            say("The spool folder cannot be read: look into SPOOL_DIR, then erase again.")
+        )
     if spool.counts()["not_ours"]:
         done.left.append(
-            "Files of the spool that no key of this server opens were left as they are."
+            say("Files of the spool that no key of this server opens were left as they are.")
         )

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from django.db import Error, connection
+from django.utils.translation import gettext_lazy as _
 
 from events.models import (
     ComparisonFinding,
@@ -15,13 +16,14 @@ from events.models import (
     RuleRun,
 )
 from integrations.models import ApiCall, Customer, Intent, SearchTerm, ThinkificUser
+from integrations.sentences import say
 
 TABLES = (
     *(ApiCall, ComparisonFinding, ComparisonRun, Customer, Delivery, EventLog, EventTerm),
     *(Grant, Intent, RuleRun, SearchTerm, ThinkificUser),
 )
 
-STILL_IN_LOG = (
+STILL_IN_LOG = _(
     "The database's -wal file may still hold bytes of deleted rows until Admit is started again: "
     "it was being read."
 )
@@ -38,23 +40,23 @@ def rewrite() -> str:
         with connection.cursor() as cursor:
             if connection.vendor == "sqlite":
                 cursor.execute("VACUUM")
-                return "" if _write_log_back(cursor) else STILL_IN_LOG
+                return "" if _write_log_back(cursor) else str(STILL_IN_LOG)
             names = [connection.ops.quote_name(model._meta.db_table) for model in TABLES]
             cursor.execute(f"VACUUM {', '.join(names)}")
     except Error as error:
-        return (
-            f"The database could not be vacuumed now ({type(error).__name__}), so its files may "
-            "still hold bytes of deleted rows. Look at the disk, then run this again."
+        return say(
+            "The database could not be vacuumed now ({error}), so its files may still hold bytes "
+            "of deleted rows. Look at the disk, then run this again.",
+            error=type(error).__name__,
         )
     return ""
 
 
 def _write_log_back(cursor: Any) -> bool:
     """Empty the -wal file of SQLite; False when somebody has read from it all the time."""
-    for _ in range(LOG_TRIES):
+    for _try in range(LOG_TRIES):
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        busy, _, _ = cursor.fetchone()
-        if not busy:
+        if not cursor.fetchone()[0]:  # it is not busy
             return True
         time.sleep(LOG_PAUSE)
     return False

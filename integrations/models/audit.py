@@ -111,7 +111,7 @@ class AuditEntry(models.Model):
     # The model's name, the row's number, and what the row was called.
     kind = models.CharField(max_length=40, blank=True)
     number = models.CharField(max_length=40, blank=True)
-    name = models.TextField(blank=True)
+    name = SentenceField(blank=True)
     # {field: value} of what differs. None where there was nothing before, or nothing is left.
     before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
     after = models.JSONField(null=True, encoder=DjangoJSONEncoder)

@@ -6,6 +6,7 @@ Code that needs to know something about an action asks its spec, and never reads
 from enum import StrEnum
 
 from integrations.models import Destination
+from integrations.sentences import Text
 from rules.actions import enrollments, notify
 from rules.actions.spec import (
     ActionInput,
@@ -47,7 +48,7 @@ class Action(StrEnum):
 ACTIONS: dict[str, ActionSpec] = {spec.key: spec for spec in (*enrollments.SPECS, notify.SPEC)}
 
 
-def choices() -> list[tuple[str, str]]:
+def choices() -> list[tuple[str, Text]]:
     """Keys and labels, as a model's field takes them."""
     return [(spec.key, spec.label) for spec in ACTIONS.values()]
 

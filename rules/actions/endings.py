@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from integrations.sentences import YEAR, Said, joined, on, say, say_count
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Steps
@@ -48,8 +49,8 @@ def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
     )
     if not held:
         return outcome
-    courses_ = "1 course" if len(held) == 1 else f"{len(held)} courses"
-    return replace(outcome, message=f"{outcome.message} Kept {courses_}: {_by(set(held))}.")
+    kept = _still_given(say_count(len(held), "1 course", "{number} courses"), set(held))
+    return replace(outcome, message=joined([outcome.message, kept]))
 
 
 def _expire(
@@ -61,7 +62,7 @@ def _expire(
     if user is None:
         return ActionOutcome(
             "no_student",
-            "There is no student with this e-mail on the site, so no access had to be ended.",
+            say("There is no student with this e-mail on the site, so no access had to be ended."),
         )
     closed = yield from close(attempt, user, action_input.destination_id)
     if closed is courses.Closed.NEVER and users.from_memory(attempt):
@@ -69,30 +70,37 @@ def _expire(
         present = yield from users.look_up(attempt)
         if present is not None and present.id != user.id:
             closed = yield from close(attempt, present, action_input.destination_id)
+    name = action_input.destination
     return {
-        courses.Closed.NOW: ActionOutcome("ended", f"Access to {action_input.destination} ended."),
+        courses.Closed.NOW: ActionOutcome("ended", say("Access to {name} ended.", name=name)),
         courses.Closed.BEFORE: ActionOutcome(
-            "had_ended", f"Access to {action_input.destination} had already ended."
+            "had_ended", say("Access to {name} had already ended.", name=name)
         ),
         courses.Closed.NEVER: ActionOutcome(
-            "was_not_enrolled", f"Was not enrolled in {action_input.destination}; nothing to end."
+            "was_not_enrolled", say("Was not enrolled in {name}; nothing to end.", name=name)
         ),
     }[closed]
 
 
 def _put_back(action_input: ActionInput, at: datetime) -> ActionOutcome:
-    return ActionOutcome(
-        PUT_BACK,
-        f"Access to {action_input.destination} ends on {at.day} {at:%b %Y} again, as it did before "
-        "this purchase.",
+    message = say(
+        "Access to {name} ends on {day} again, as it did before this purchase.",
+        name=action_input.destination,
+        day=on(at, YEAR),
     )
+    return ActionOutcome(PUT_BACK, message)
 
 
 def _kept(action_input: ActionInput, by: Collection[str]) -> ActionOutcome:
-    return ActionOutcome(KEPT, f"Kept {action_input.destination}: {_by(by)}.")
+    return ActionOutcome(KEPT, _still_given(action_input.destination, by))
 
 
-def _by(by: Collection[str]) -> str:
-    """ "order 1183 and order 1190 still give it" """
-    several = len(by) > 1
-    return f"{listed(sorted(by))} still {'give' if several else 'gives'} it"
+def _still_given(what: str, by: Collection[str]) -> Said:
+    """ "Kept Course Two: order 1183 and order 1190 still give it." """
+    return say_count(
+        len(by),
+        "Kept {what}: {orders} still gives it.",
+        "Kept {what}: {orders} still give it.",
+        what=what,
+        orders=listed(sorted(by)),
+    )

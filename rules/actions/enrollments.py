@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration
+from integrations.sentences import Said, Text, joined, say
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Get, Steps
@@ -47,9 +50,10 @@ def create_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
 
 
 def _enrolled(action_input: ActionInput, *, given: bool) -> ActionOutcome:
+    name = action_input.destination
     if given:
-        return ActionOutcome("enrolled", f"Enrolled in {action_input.destination}.")
-    return ActionOutcome("already_enrolled", f"Was already enrolled in {action_input.destination}.")
+        return ActionOutcome("enrolled", say("Enrolled in {name}.", name=name))
+    return ActionOutcome("already_enrolled", say("Was already enrolled in {name}.", name=name))
 
 
 def _with_notes(
@@ -63,19 +67,26 @@ def _with_notes(
         if action_input.attempt < FIELD_ATTEMPTS:
             raise
         notes.append(
-            "Thinkific could not fill the signup fields. Admit sends them again with this "
-            "student's next purchase."
+            say(
+                "Thinkific could not fill the signup fields. Admit sends them again with this "
+                "student's next purchase."
+            )
         )
     if attempt.replaced:
         notes.append(
-            "The student's account had been deleted in Thinkific; what the old one held is gone."
+            say(
+                "The student's account had been deleted in Thinkific; what the old one held is "
+                "gone."
+            )
         )
     if user.administrator:
         notes.append(
-            "This e-mail is a Thinkific administrator; its enrollments do not show. "
-            "Test with another address."
+            say(
+                "This e-mail is a Thinkific administrator; its enrollments do not show. "
+                "Test with another address."
+            )
         )
-    return replace(outcome, message=" ".join([outcome.message, *notes]))
+    return replace(outcome, message=joined([outcome.message, *notes]))
 
 
 def _run(
@@ -140,28 +151,33 @@ def _is_there(path: str) -> Steps[bool]:
 def _not_known_yet(error: Refused) -> Retry:
     said = f" ({error.details[0].rstrip('.')})" if error.details else ""
     return Retry(
-        f"Thinkific has this student, but answers that something was not found{said}. It may "
-        "not know a new student everywhere yet.",
+        say(
+            "Thinkific has this student, but answers that something was not found{said}. It may "
+            "not know a new student everywhere yet.",
+            said=said,
+        ),
         status=error.status,
         code="student_not_known_yet",
         in_doubt=False,
     )
 
 
-def _gone(effect: Effect, action_input: ActionInput) -> str:
+def _gone(effect: Effect, action_input: ActionInput) -> Said:
     if effect is Effect.GIVES:
-        return (
-            f"{action_input.destination} is gone from Thinkific, so nobody can be enrolled in it. "
-            "Choose another course for its rules, and retry what failed."
+        return say(
+            "{name} is gone from Thinkific, so nobody can be enrolled in it. Choose another "
+            "course for its rules, and retry what failed.",
+            name=action_input.destination,
         )
-    return (
-        f"{action_input.destination} is gone from Thinkific, so Admit cannot end the access to it. "
-        "Look at the student in Thinkific, and end there what is left of it."
+    return say(
+        "{name} is gone from Thinkific, so Admit cannot end the access to it. Look at the student "
+        "in Thinkific, and end there what is left of it.",
+        name=action_input.destination,
     )
 
 
 def _planned_calls(
-    effect: Effect, target: Destination.Kind, *, known: bool, fills_fields: bool = False, **_: str
+    effect: Effect, target: Destination.Kind, *, known: bool, fills_fields: bool = False, **__: str
 ) -> list[PlannedCall]:
     """The calls in order, as far as they are known without asking Thinkific.
 
@@ -170,26 +186,32 @@ def _planned_calls(
     """
     bundle = target == Destination.Kind.BUNDLE
     where = "/bundles/ID/enrollments" if bundle else "/enrollments"
-    what = "the bundle" if bundle else "the course"
-    look = PlannedCall(f"Look whether the student has {what}", f"GET {where}")
+    what = say("the bundle") if bundle else say("the course")
+    look = PlannedCall(say("Look whether the student has {what}", what=what), f"GET {where}")
     if effect is Effect.ENDS:
         change = "/bundles/ID/enrollments" if bundle else "/enrollments/ID"
-        end = PlannedCall(f"End the access to {what}, if there is any", f"PUT {change}")
-        first = [] if known else [PlannedCall("Find the student by e-mail", "GET /users")]
+        ended = say("End the access to {what}, if there is any", what=what)
+        end = PlannedCall(ended, f"PUT {change}")
+        first = [] if known else [PlannedCall(_("Find the student by e-mail"), "GET /users")]
         return [*first, look, end]
-    enroll = PlannedCall(f"Enroll the student in {what}", f"POST {where}")
+    enroll = PlannedCall(say("Enroll the student in {what}", what=what), f"POST {where}")
     if not known:
-        make = PlannedCall("Create the student, with the signup fields", "POST /users")
+        make = PlannedCall(_("Create the student, with the signup fields"), "POST /users")
         return [make, enroll]
-    after = (
-        [PlannedCall(f"Look that each course of {what} is open", f"GET {where}")] if bundle else []
-    )
-    fields = [PlannedCall("Fill the changed signup fields", "PUT /users/ID")]
+    open_ = PlannedCall(_("Look that each course of the bundle is open"), f"GET {where}")
+    after = [open_] if bundle else []
+    fields = [PlannedCall(_("Fill the changed signup fields"), "PUT /users/ID")]
     return [look, enroll, *after, *(fields if fills_fields else [])]
 
 
 def _spec(
-    key: str, label: str, effect: Effect, target: Destination.Kind, action: Action, *, opposite: str
+    key: str,
+    label: Text,
+    effect: Effect,
+    target: Destination.Kind,
+    action: Action,
+    *,
+    opposite: str,
 ) -> ActionSpec:
     gives = effect is Effect.GIVES
     return ActionSpec(
@@ -199,10 +221,10 @@ def _spec(
         effect=effect,
         target=target,
         run=partial(_run, action, effect, target),
-        in_words="enroll the customer in {place}"
+        in_words=_("enroll the customer in {place}")
         if gives
-        else "end the customer's access to {place}",
-        in_short="enroll in {name}" if gives else "end access to {name}",
+        else _("end the customer's access to {place}"),
+        in_short=_("enroll in {name}") if gives else _("end access to {name}"),
         planned_calls=partial(_planned_calls, effect, target),
         opposite=opposite,
     )
@@ -212,7 +234,7 @@ _COURSE, _BUNDLE = Destination.Kind.COURSE, Destination.Kind.BUNDLE
 SPECS = (
     _spec(
         "create_course_enrollment",
-        "Create Course Enrollment",
+        _("Create Course Enrollment"),
         Effect.GIVES,
         _COURSE,
         create_course_enrollment,
@@ -220,7 +242,7 @@ SPECS = (
     ),
     _spec(
         "expire_course_enrollment",
-        "Expire Course Enrollment",
+        _("Expire Course Enrollment"),
         Effect.ENDS,
         _COURSE,
         expire_course_enrollment,
@@ -228,7 +250,7 @@ SPECS = (
     ),
     _spec(
         "create_bundle_enrollment",
-        "Create Bundle Enrollment",
+        _("Create Bundle Enrollment"),
         Effect.GIVES,
         _BUNDLE,
         create_bundle_enrollment,
@@ -236,7 +258,7 @@ SPECS = (
     ),
     _spec(
         "expire_bundle_enrollment",
-        "Expire Bundle Enrollment",
+        _("Expire Bundle Enrollment"),
         Effect.ENDS,
         _BUNDLE,
         expire_bundle_enrollment,

@@ -2,10 +2,13 @@
 
 from collections.abc import Generator
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations.errors import Refused
 from integrations.exchanges import Answer
 from integrations.models import Integration
 from integrations.notify_url.calls import HttpPost
+from integrations.sentences import say
 from integrations.thinkific.attempt import Attempt
 from rules.actions.spec import ActionInput, ActionOutcome, ActionSpec, Effect, PlannedCall
 
@@ -19,8 +22,10 @@ def send_http_post(
     message = action_input.message
     if message is None:
         raise Refused(
-            "What SamCart sent is not kept any more, so nothing was sent to "
-            f"{action_input.destination}.",
+            say(
+                "What SamCart sent is not kept any more, so nothing was sent to {place}.",
+                place=action_input.destination,
+            ),
             code=NO_BODY,
         )
     yield HttpPost(
@@ -30,22 +35,22 @@ def send_http_post(
         content_encoding=message.content_encoding,
         headers={"admit-trigger": message.trigger, "admit-event": str(message.event)},
     )
-    return ActionOutcome("posted", f"Sent to {action_input.destination}.")
+    return ActionOutcome("posted", say("Sent to {place}.", place=action_input.destination))
 
 
-def _planned_calls(*, site: str = "", **_: bool) -> list[PlannedCall]:
-    return [PlannedCall("Send what SamCart sent", f"POST {site}".rstrip())]
+def _planned_calls(*, site: str = "", **__: bool) -> list[PlannedCall]:
+    return [PlannedCall(_("Send what SamCart sent"), f"POST {site}".rstrip())]
 
 
 SPEC = ActionSpec(
     key="send_http_post",
-    label="Send HTTP POST",
+    label=_("Send HTTP POST"),
     app=Integration.App.NOTIFY_URL,
     effect=Effect.NONE,
     target=None,
     run=send_http_post,
-    in_words="send an HTTP POST to {place}",
-    in_short="send HTTP POST to {name}",
+    in_words=_("send an HTTP POST to {place}"),
+    in_short=_("send HTTP POST to {name}"),
     planned_calls=_planned_calls,
     passes_on=True,
 )

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from integrations.models import Destination, Integration
+from integrations.sentences import Text
 from integrations.thinkific.attempt import Attempt
 
 
@@ -71,7 +72,7 @@ class ActionOutcome:
 class PlannedCall:
     """A call that an action will make: in plain words, and as a technician writes it."""
 
-    words: str
+    words: Text
     technical: str
 
 
@@ -90,13 +91,13 @@ class ActionSpec:
     """
 
     key: str
-    label: str
+    label: Text
     app: Integration.App
     effect: Effect
     target: Destination.Kind | None
     run: Callable[[Attempt, ActionInput], Generator[Any, Any, ActionOutcome]]
-    in_words: str
-    in_short: str
+    in_words: Text
+    in_short: Text
     planned_calls: Callable[..., list[PlannedCall]]
     opposite: str = ""
     passes_on: bool = False

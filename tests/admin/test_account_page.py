@@ -7,11 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from config.models import Preference
 from config.staff import roles
-from config.staff.preferences import use
+from config.staff.preferences import use, zones
 from integrations.models import AuditEntry
+from tests.support import browsing, scenery
 from tests.support import shop as shops
 from tests.support.pages import person, said, signed_in, words
 
@@ -34,6 +36,31 @@ def test_times_are_shown_in_the_zone_of_the_person_and_say_it_on_hover():
     assert title_of_first_time(other).endswith("12:00:00 UTC")
     one.post(reverse(ACCOUNT), {"time_zone": ""})
     assert title_of_first_time(one).endswith("12:00:00 UTC")
+
+
+def test_the_zones_stand_by_continent_and_the_chosen_one_is_chosen():
+    client = signed_in(roles.VIEWER)
+    client.post(reverse(ACCOUNT), {"time_zone": "America/New_York"})
+    page = client.get(reverse(ACCOUNT)).content.decode()
+    groups = dict(re.findall(r'<optgroup label="([^"]*)">(.*?)</optgroup>', page, re.DOTALL))
+    assert '<option value="America/New_York" selected>New York</option>' in groups["America"]
+    assert '<option value="Europe/Berlin">Berlin</option>' in groups["Europe"]
+    assert '<option value="UTC">UTC</option>' in groups["Other names"]
+    assert sum(group.count("<option") for group in groups.values()) == len(zones())
+
+
+@pytest.mark.browser
+def test_the_zone_of_the_browser_is_the_first(place, address, browser):
+    with browsing.window(browser, browsing.LOOKS[0], time_zone="Europe/Madrid") as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.goto(address + reverse(ACCOUNT))
+        first = page.locator("#time_zone > optgroup").first
+        expect(first).to_have_attribute("label", "Where this browser is")
+        expect(first.locator("option")).to_have_text("Europe/Madrid")
+        page.select_option("#time_zone", index=1)
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("#time_zone")).to_have_value("Europe/Madrid")
 
 
 def test_the_change_of_a_zone_is_in_the_audit_once():
@@ -79,3 +106,28 @@ def test_what_a_form_means_is_a_day_of_the_settings():
         request.user = someone
         answer(request)
     assert seen == ["Asia/Tokyo", "UTC"]
+
+
+def test_a_person_reads_the_pages_in_the_language_that_the_person_chose():
+    one, other = signed_in(roles.VIEWER), signed_in(roles.VIEWER)
+    page = one.post(reverse(ACCOUNT), {"language": "es", "time_zone": "Asia/Tokyo"}, follow=True)
+    assert said(page) == ["Guardado. Las páginas le muestran todas las horas en Asia/Tokyo."]
+    assert page["Content-Language"] == "es"
+    assert "Mi cuenta" in words(page)
+    assert "My account" in words(other.get(reverse(ACCOUNT)))
+    page = one.post(reverse(ACCOUNT), {"language": "en"}, follow=True)
+    assert said(page) == ["Saved. Pages show you all times in UTC."]
+
+
+def test_without_a_choice_a_page_is_in_the_language_that_the_browser_asks_for():
+    client = signed_in(roles.VIEWER)
+    for asked, title in (("es-MX,es;q=0.9", "Mi cuenta"), ("tlh, en;q=0.5", "My account")):
+        page = client.get(reverse(ACCOUNT), headers={"accept-language": asked})
+        assert title in words(page), asked
+
+
+def test_a_choice_counts_more_than_what_the_browser_asks_for():
+    client = signed_in(roles.VIEWER)
+    client.post(reverse(ACCOUNT), {"language": "es"})
+    page = client.get(reverse(ACCOUNT), headers={"accept-language": "en"})
+    assert "Mi cuenta" in words(page)

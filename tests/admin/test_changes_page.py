@@ -1,17 +1,22 @@
 """The page Changes, what a rule's page says of its last change, and Undo."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from config.staff import roles
+from events.models import RuleRun
 from integrations.audit import Act, Actor, Subject, acting, record
 from integrations.models import AuditEntry, Destination, Integration
 from rules import changing
 from rules.models import Rule
-from tests.support import factories
+from rules.triggers import Trigger
+from tests.support import factories, queued
 from tests.support.pages import client_of, person, press, said, signed_in, words
 
 pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
@@ -77,6 +82,26 @@ def test_the_list_is_filtered_by_who_what_about_what_and_when(manager, rule, ask
     record(Act.EXPORTED, Subject("customer", "1", "dana@example.com"))
     table = manager.get(LIST, asked).context["cl"].result_list
     assert {entry.sentence.capitalize() for entry in table} == found
+
+
+def test_what_one_act_did_to_several_is_one_line_with_the_way_to_each(manager, rule):
+    same = {"marketplace": rule.marketplace, "destination": rule.destination}
+    triggers = Trigger.SUBSCRIPTION_CHARGED, Trigger.SUBSCRIPTION_RECOVERED
+    others = [factories.RuleFactory.build(**same, trigger=trigger) for trigger in triggers]
+    with acting(lambda: ADA):
+        changing.add_all(others)
+        changing.switch(Rule.objects.all(), on=False)
+    page = manager.get(LIST)
+    switched, added = page.context["cl"].result_list
+    assert (len(switched.line), len(added.line)) == (3, 2)
+    text = words(page)
+    assert "Added a rule 2 rules Show each of them" in text
+    assert "Changed a rule 3 rules On: Yes → No Show each of them" in text
+    for entry in (*switched.line, *added.line):
+        assert (
+            reverse("admin:integrations_auditentry_change", args=[entry.pk])
+            in page.content.decode()
+        )
 
 
 def test_the_page_of_an_entry_has_all_of_it_and_escapes_it(manager, rule):
@@ -152,6 +177,57 @@ def test_undo_takes_an_edit_back_with_the_course_and_the_trigger(manager, rule):
     press(manager, entry, "undo")
     rule.refresh_from_db()
     assert (rule.destination.name, rule.trigger) == ("Course Two", "product_purchased")
+
+
+def sold_by(rule: Rule) -> list[RuleRun]:
+    """Two buyers got the course through the rule, and one had it already."""
+    return [gave(rule), gave(rule), gave(rule, "already_enrolled")]
+
+
+def gave(rule: Rule, code: str = "enrolled", *, days: float = 0) -> RuleRun:
+    """What the rule did for a new buyer, so many days ago."""
+    assert rule.destination is not None
+    run = queued.run(rule.destination, rule=rule, status="done", code=code)
+    received = timezone.now() - timedelta(days=days)
+    RuleRun.objects.filter(pk=run.pk).update(received_at=received)
+    return run
+
+
+def numbers_in(page: Any) -> str:
+    """The list of actions that the page's message leads to."""
+    (numbers,) = re.findall(r'rulerun/\?id__in=([\d,]+)"', page.content.decode())
+    return str(numbers)
+
+
+def test_undo_says_which_buyers_got_the_course_meanwhile(manager, rule):
+    gave(rule, days=1)
+    other = factories.DestinationFactory.create(integration=rule.integration)
+    entry = edit(manager, rule, destination=other.pk)
+    rule.refresh_from_db()
+    runs = sold_by(rule)
+    page = press(manager, entry, "undo")
+    course = runs[0].destination_name
+    expected = f"2 buyers got {course} through this rule, and keep it. See the actions"
+    assert expected in said(page)
+    assert numbers_in(page) == f"{runs[1].pk},{runs[0].pk}"
+
+
+def test_deleting_a_rule_says_which_buyers_got_the_course(manager, rule):
+    runs = sold_by(rule)
+    address = reverse("admin:rules_rule_delete", args=[rule.pk])
+    page = manager.post(address, {"post": "yes"}, follow=True)
+    assert "2 buyers got " in said(page)[0]
+    numbers = numbers_in(page)
+    actions = manager.get(reverse("admin:events_rulerun_changelist") + f"?id__in={numbers}")
+    assert [run.pk for run in actions.context["cl"].result_list] == [runs[1].pk, runs[0].pk]
+
+
+@pytest.mark.parametrize("numbers", ["x", "1,", "9" * 30, "1,%00"])
+def test_a_list_of_actions_by_wrong_numbers_leaves_nothing_out(manager, numbers):
+    page = manager.get(
+        reverse("admin:events_rulerun_changelist") + f"?id__in={numbers}", follow=True
+    )
+    assert "This list cannot be filtered as the address asked" in words(page)
 
 
 def test_undo_brings_a_deleted_rule_back_under_its_number(manager, rule):

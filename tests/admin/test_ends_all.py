@@ -1,4 +1,4 @@
-"""The tick "End it whatever gave it": in the guided form, on a rule's own page, and in lists."""
+"""The tick of a rule that ends all access: in the guided form, on its own page, and in lists."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def test_the_guided_form_offers_it_and_says_where_it_is_needed(manager, trigger,
 def test_the_guided_form_offers_it_only_for_what_ends_access(manager):
     page = last_step(manager, action="create_course_enrollment", ends_all="1")
     assert TICK not in page.content.decode()
-    assert "whatever gave it" not in words(page)
+    assert "even if something else gave it" not in words(page)
 
 
 @pytest.mark.parametrize("ends_all", [True, False])
@@ -71,7 +71,7 @@ def test_the_rule_is_added_as_it_was_ticked(manager, ends_all):
     added = manager.post(reverse("admin:new-rule"), data, follow=True)
     rule = Rule.objects.latest("pk")
     assert rule.ends_all is ends_all
-    assert ("on Art Academy, whatever gave it." in words(added)) is ends_all
+    assert ("on Art Academy, even if something else gave it." in words(added)) is ends_all
 
 
 def test_a_tick_stays_while_one_goes_back_and_can_be_taken_off(manager):
@@ -89,13 +89,13 @@ def test_it_is_ticked_on_the_page_of_a_rule_and_shown_in_the_lists(manager):
     rule.refresh_from_db()
     assert rule.ends_all
     listed = words(manager.get(reverse("admin:rules_rule_changelist")))
-    assert "· Art Academy · whatever gave it" in listed
+    assert "· Art Academy · even if something else gave it" in listed
     of_product = reverse("admin:integrations_product_change", args=[rule.product_id])
-    assert "· Art Academy · whatever gave it" in words(manager.get(of_product))
+    assert "· Art Academy · even if something else gave it" in words(manager.get(of_product))
     simulated = manager.get(
         reverse("admin:simulate"), {"trigger": "product_refunded", "product": rule.product_id}
     )
-    assert "on Art Academy, whatever gave it." in words(simulated)
+    assert "on Art Academy, even if something else gave it." in words(simulated)
 
 
 def test_it_falls_away_when_the_rule_is_to_give_access(manager):
@@ -109,9 +109,9 @@ def test_it_falls_away_when_the_rule_is_to_give_access(manager):
 
 def test_someone_who_only_looks_sees_it_where_a_rule_ends_access(place):
     viewer = signed_in(roles.VIEWER)
-    assert "End it whatever gave it" in words(viewer.get(page_of(refund_rule())))
+    assert "End it even if something else gave it" in words(viewer.get(page_of(refund_rule())))
     gives = Rule.objects.filter(action="create_course_enrollment")[0]
-    assert "End it whatever gave it" not in words(viewer.get(page_of(gives)))
+    assert "End it even if something else gave it" not in words(viewer.get(page_of(gives)))
 
 
 @pytest.mark.browser
@@ -120,7 +120,7 @@ def test_the_page_shows_it_only_while_the_chosen_action_ends_access(place, addre
         page = context.new_page()
         browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
         page.goto(address + page_of(refund_rule()))
-        tick = page.get_by_label("End it whatever gave it")
+        tick = page.get_by_label("End it even if something else gave it")
         expect(tick).to_be_visible()
         page.locator("#part-what summary").click()
         page.get_by_label("Create Course Enrollment").check()

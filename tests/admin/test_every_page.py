@@ -14,127 +14,11 @@ from django.urls import resolve
 from playwright.sync_api import Page
 
 from tests.support import browsing, crowd, fitting, scenery, screenshots
+from tests.support.every_page import CROWDED, PAGES, SAYING
 from tests.support.pages import named_addresses
 
 pytestmark = pytest.mark.browser
 
-_BEGUN = "product={product}&integration={integration}&action=create_course_enrollment"
-NEW_RULE = [
-    "products_like=a&product={product}",
-    _BEGUN,
-    f"{_BEGUN}&trigger=product_purchased",
-    f"{_BEGUN}&trigger=product_purchased&destination={{destination}}",
-    f"{_BEGUN}&trigger=product_purchased&number=0",
-    f"{_BEGUN}&trigger=product_purchased&number=77&name=New",
-    "scope=global",
-    "scope=global&integration={receiver}&action=send_http_post&trigger=subscription_charged",
-]
-# Addresses as tests.support.screenshots takes them: {event:failed} is the newest event that failed.
-PAGES = [
-    "/admin/",
-    "/admin/samcart/",
-    "/admin/samcart/{marketplace}/",
-    "/admin/samcart/{marketplace}/delete/",
-    "/admin/integrations/integration/",
-    "/admin/integrations/integration/add/",
-    "/admin/integrations/integration/add/?app=thinkific",
-    "/admin/integrations/integration/add/?app=notify_url",
-    "/admin/integrations/integration/{integration}/change/",
-    "/admin/integrations/integration/{integration}/delete/",
-    "/admin/integrations/integration/{receiver}/change/",
-    "/admin/integrations/integration/{receiver}/delete/",
-    "/admin/rules/rule/",
-    "/admin/rules/rule/?scope__exact=global",
-    "/admin/rules/rule/{rule}/change/",
-    "/admin/rules/rule/{rule}/delete/",
-    "/admin/rules/rule/{notify}/change/",
-    "/admin/integrations/product/",
-    "/admin/integrations/product/add/",
-    "/admin/integrations/product/{product}/change/",
-    "/admin/integrations/product/{product}/delete/",
-    "/admin/integrations/product/{product}/copy/",
-    "/admin/integrations/product/{product}/copy/?from={product:giving}",
-    "/admin/integrations/destination/",
-    "/admin/integrations/destination/{destination}/change/",
-    "/admin/new-rule/",
-    "/admin/new-rule/?product={product}",
-    *(f"/admin/new-rule/?{answers}" for answers in NEW_RULE),
-    "/admin/new-rule/added/?rule={rule}",
-    "/admin/another-course/?course={gone}",
-    "/admin/coverage/",
-    "/admin/coverage/?q=nobody-has-this",
-    "/admin/help/",
-    "/admin/search/?q=nobody-has-this",
-    "/admin/search/?q=course",
-    "/admin/events/eventlog/",
-    "/admin/events/eventlog/?q=nobody-has-this",
-    "/admin/events/eventlog/{event:done}/change/",
-    "/admin/events/eventlog/{event:failed}/change/",
-    "/admin/events/eventlog/{event:no_rule}/change/",
-    "/admin/events/eventlog/{event:held}/change/",
-    "/admin/events/eventlog/{event:waiting}/change/",
-    "/admin/events/eventlog/{event:unknown_type}/change/",
-    "/admin/events/eventlog/{event:unreadable}/change/",
-    "/admin/events/rulerun/",
-    "/admin/events/rulerun/{run:failed}/change/",
-    "/admin/events/rulerun/{run:done}/change/",
-    "/admin/events/rulerun/{message:failed}/change/",
-    "/admin/events/rulerun/{message:waiting}/change/",
-    "/admin/integrations/customer/",
-    "/admin/integrations/customer/?q=nobody-has-this",
-    "/admin/integrations/customer/{customer}/change/",
-    "/admin/give-access/?customer={customer}",
-    "/admin/end-access/?customer={customer}",
-    "/admin/move-access/?customer={customer}",
-    "/admin/add-note/?customer={customer}",
-    "/admin/erase-person/?customer={customer}",
-    "/admin/letter/",
-    "/admin/enter-order/",
-    "/admin/enter-order/?customer={customer}",
-    "/admin/simulate/",
-    "/admin/simulate/?event={event:done}",
-    "/admin/compare/",
-    "/admin/integrations/auditentry/",
-    "/admin/integrations/auditentry/?q=nobody-has-this",
-    "/admin/integrations/auditentry/{change}/change/",
-    "/admin/many/?number={batch}",
-    "/admin/queue/",
-    "/admin/alerts/",
-    "/admin/alerts/channel/",
-    "/admin/auth/user/",
-    "/admin/auth/user/add/",
-    "/admin/auth/user/{user}/change/",
-    "/admin/auth/user/welcome/spent/link/",
-    "/admin/auth/group/",
-    "/admin/auth/group/add/",
-    "/admin/auth/group/{group}/change/",
-    "/admin/auth/group/{group}/delete/",
-    "/admin/account/",
-    "/admin/sessions/",
-    "/admin/people/{user}/sessions/",
-    "/admin/second-factor/",
-    "/admin/password_change/",
-    "/admin/password_change/done/",
-]
-# What only a crowd fills.
-CROWDED = [
-    "/admin/rules/rule/",
-    "/admin/events/eventlog/?p=2",
-    "/admin/events/eventlog/?product_name=water",
-    "/admin/integrations/customer/?q=maximiliana",
-    "/admin/integrations/product/{product:giving}/change/",
-]
-# Where the first button of the page is pressed: an answer about a customer, the address for
-# SamCart, and forms left empty.
-SAYING = [
-    "/admin/samcart/",
-    "/admin/integrations/customer/{customer}/change/",
-    "/admin/integrations/integration/add/?app=thinkific",
-    "/admin/integrations/integration/add/?app=notify_url",
-    "/admin/integrations/product/add/",
-    "/admin/auth/user/add/",
-    "/admin/auth/group/add/",
-]
 # Opened before or after somebody is signed in; and the stock list of an app, which is not there.
 ELSEWHERE = {"login", "logout", "app_list"}
 # To describe each element that passed takes longer than to look at it.
@@ -150,24 +34,15 @@ DARK = re.compile(
 CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']"
 # Of a group of radio buttons Tab reaches one; the arrow keys do the rest.
 MARK = """controls => {
-  const seen = new Set();
-  let count = 0;
-  for (const each of document.querySelectorAll(controls)) {
-    const shown = each.checkVisibility({visibilityProperty: true}) && !each.disabled;
-    const group = each.type === "radio" ? each.name : "";
-    if (!shown || each.tabIndex < 0 || (group && seen.has(group))) continue;
-    if (group) seen.add(group);
-    each.dataset.mark = group || `n${count}`;
-    count += 1;
-  }
-  for (const each of document.querySelectorAll("input[type=radio]"))
-    if (seen.has(each.name)) each.dataset.mark = each.name;
+  const keyOf = (element) => (element.type === "radio" && element.name) || element;
+  const wanted = [...document.querySelectorAll(controls)].filter((each) =>
+    each.checkVisibility({visibilityProperty: true}) && !each.disabled && each.tabIndex >= 0);
+  window.unreached = new Map(wanted.map((each) => [keyOf(each), each]));
   document.activeElement.blur();
-  return [...new Set([...document.querySelectorAll("[data-mark]")].map(e => e.dataset.mark))];
+  document.addEventListener("focusin", (event) => window.unreached.delete(keyOf(event.target)));
+  return window.unreached.size;
 }"""
-TELL = "mark => { const e = document.querySelector(`[data-mark='${mark}']`);" + (
-    "return e.outerHTML.slice(0, 160) }"
-)
+LEFT = "[...window.unreached.values()].map(each => each.outerHTML.slice(0, 160))"
 
 
 @pytest.fixture
@@ -221,13 +96,15 @@ def of_page(path: str, page: Page, said: list[str]) -> list[str]:
 
 def out_of_reach(page: Page) -> list[str]:
     """The controls that Tab does not come to."""
-    wanted = set(page.evaluate(MARK, CONTROLS))
-    for _ in range(len(wanted) + 20):
-        page.keyboard.press("Tab")
-        wanted.discard(page.evaluate("document.activeElement?.dataset.mark ?? ''"))
-        if not wanted:
-            return []
-    return [page.evaluate(TELL, mark) for mark in wanted]
+    left: list[str] = []
+    # To ask after each key takes as long as the key; a date takes more than one.
+    for keys in (page.evaluate(MARK, CONTROLS), *[1] * 20):
+        for _ in range(keys):
+            page.keyboard.press("Tab")
+        left = page.evaluate(LEFT)
+        if not left:
+            break
+    return left
 
 
 def of_something(route: str, facts: dict[str, str]) -> str:
@@ -333,8 +210,8 @@ def test_every_page_opens_without_script(place, address, browser):
     with browsing.window(browser, browsing.Look(script=False)) as context:
         page = context.new_page()
         browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        # What a browser without script shows is what is in the page: it need not be drawn.
         for path in PAGES:
-            answer = page.goto(address + screenshots.fill(path))
-            assert answer
+            answer = context.request.get(address + screenshots.fill(path))
             assert answer.status == 200, path
-            assert page.locator("h1").count() == 1, path
+            assert answer.text().count("<h1") == 1, path

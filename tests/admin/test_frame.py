@@ -357,3 +357,17 @@ def test_signs_that_hide_or_turn_text_are_spelled_out():
     assert badges.legible("x" * 20, 5) == "xxxxx…"
     assert len(badges.brief("word " * 500)) < 130
     assert shown(badges.badge("<b>", badges.RED)) == ("bad", "&lt;b&gt;")
+
+
+# Style sheets
+
+
+def test_type_and_spacing_come_from_one_scale():
+    """But for what hangs over an edge or makes room for something of that size (over 40 px)."""
+    size = re.compile(r"font-size: \d+px|(?:margin|padding|gap)[a-z-]*: [^;]*?(?<![-\d])\d+px")
+    for sheet in Path("config/static/admit").glob("*.css"):
+        if sheet.name == "sheet.css":  # for paper
+            continue
+        for found in size.findall(sheet.read_text()):
+            pixels = int(found.split()[-1].removesuffix("px"))
+            assert pixels in {0, 1, 2} or pixels > 40, f"{sheet.name}: {found}"

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages.overview_headline import CALM, Facts, events_note, headline, waiting_note
+from config.admin.pages.overview_headline import Facts, events_note, headline, waiting_note
 from config.staff import roles
 from events.execution import retry_by_hand
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
@@ -25,6 +25,7 @@ from tests.support.pages import LOG, signed_in, words
 from tests.support.queued import event, run
 from tests.support.world import World
 
+CALM = "Nothing needs you."
 # Each fact that needs a person: its value, what is said of it, and whether it is an alarm.
 NEEDS: dict[str, tuple[Any, str, bool]] = {
     "silent": (True, "no worker runs", True),

@@ -66,10 +66,10 @@ def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbo
     sandbox.add_school("school", key=factories.KEY)
     answer = save_site(boss, name="New", site="school", secret="f" * 32)
     assert len(sandbox.calls) == 1
-    (problem,) = said(answer)
-    assert problem.startswith("New: saved, but not connected. Thinkific does not know this site")
-    assert "Settings > Code & Analytics > API" in problem
-    assert "Grow or higher" in problem
+    assert said(answer) == ["New: saved, but not connected. See below what to do."]
+    assert words(answer).count("Thinkific does not know this site, or rejects this key") == 1
+    assert "Settings > Code & Analytics > API" in words(answer)
+    assert "Grow or higher" in words(answer)
     saved = Integration.objects.get(name="New")
     assert saved.connection == "refused"
     assert "Never connected" in words(answer)
@@ -80,15 +80,15 @@ def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbo
 
 
 def test_a_site_that_thinkific_does_not_know_is_said(boss, sandbox):
-    (problem,) = said(save_site(boss, name="New", site="nobody", secret=factories.KEY))
-    assert "does not know this site, or rejects this key; it answers both alike" in problem
+    shown = words(save_site(boss, name="New", site="nobody", secret=factories.KEY))
+    assert "does not know this site, or rejects this key; it answers both alike" in shown
 
 
 def test_a_plan_without_the_api_is_said(boss, world, sandbox):
     sandbox.faults.add(Fault("status", status=403, times=3))
-    (problem,) = said(save_site(boss, world.integration, secret=factories.KEY))
-    assert problem.startswith("Art Academy: saved, but not connected. Thinkific knows the key")
-    assert "plan of Grow or higher" in problem
+    answer = save_site(boss, world.integration, secret=factories.KEY)
+    assert said(answer) == ["Art Academy: saved, but not connected. See below what to do."]
+    assert "plan of Grow or higher" in words(answer)
 
 
 def test_a_site_that_cannot_be_reached_is_saved_and_not_checked(boss, sandbox):
@@ -150,6 +150,22 @@ def test_a_site_that_cannot_be_is_refused_in_words(boss, world, changes, says: s
     for secret in (key, TOKEN):
         assert secret not in answer.content.decode()
     assert world.calls() == []
+
+
+def test_a_school_that_is_connected_already_is_one_click_away(boss, world):
+    answer = save_site(boss, name="Other", site="acme", secret=factories.KEY)
+    assert f'<a href="{page("change", world.integration)}">Edit that integration.</a>' in (
+        answer.content.decode()
+    )
+
+
+@pytest.mark.parametrize(("key", "asks"), [(factories.KEY, True), ("", False)])
+def test_a_key_that_was_entered_is_asked_for_again_where_something_else_is_wrong(
+    boss, world, key: str, *, asks: bool
+):
+    answer = save_site(boss, world.integration, name="", secret=key)
+    assert ("Enter the key again" in errors(answer)) == asks
+    assert "This field is required" in errors(answer)
 
 
 def test_a_site_is_not_turned_into_another(boss, world):
@@ -672,6 +688,13 @@ def test_the_delete_page_counts_what_stops_and_deletes(boss, world):
     assert not Integration.objects.exists()
     assert not Rule.objects.exists()
     assert queued.again(kept).status == "done"
+
+
+def test_what_may_be_turned_off_instead_has_a_way_there(boss, world):
+    way = f'<a href="{page("change", world.integration)}#id_enabled">turn it off instead</a>'
+    assert way in boss.get(page("delete", world.integration)).content.decode()
+    Integration.objects.update(enabled=False)
+    assert "turn it off" not in words(boss.get(page("delete", world.integration)))
 
 
 def test_a_site_that_nothing_depends_on_says_so(boss, world):

@@ -1,8 +1,14 @@
 """The letter to a customer: by a template that the owner edits, with fields and a preview."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from config.staff import roles
 from events.models import LetterTemplate
@@ -13,6 +19,10 @@ from tests.support.pages import said, signed_in, words
 
 pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
 LETTER = "admin:letter"
+OURS = (
+    "Hi {first_name},\n\n{what_happened}\n\n"
+    "If anything is not as you expect, just reply to this e-mail.\n\nKind regards\n{school}"
+)
 
 
 @pytest.fixture
@@ -44,7 +54,7 @@ def test_an_edited_letter_is_used_at_once_and_the_change_is_in_the_audit(manager
     assert reply.startswith(f"Dear Dana ({buyer.readable_email}),\n\nCourse Two at Art Academy: We")
     entry = AuditEntry.objects.latest("pk")
     assert entry.act == "letter_changed"
-    assert (entry.before, entry.after) == ({"text": letter.OURS}, {"text": text})
+    assert (entry.before, entry.after) == ({"text": letter.ours()}, {"text": text})
 
 
 @pytest.mark.parametrize(
@@ -67,19 +77,50 @@ def test_what_cannot_be_filled_in_is_refused_and_kept_for_editing(manager, text,
 
 def test_a_preview_saves_nothing_and_ours_comes_back(manager):
     page = manager.post(reverse(LETTER), {"text": "Dear {first name}", "preview": "1"})
+    assert "This customer is an example." in words(page)
     assert "Dear Dana" in words(page)
     assert not LetterTemplate.objects.exists()
     manager.post(reverse(LETTER), {"text": "Dear {first name}"})
     manager.post(reverse(LETTER), {"text": "Dear {first name}", "ours": "1"})
-    assert letter.current() == letter.OURS
+    assert letter.current() == letter.ours()
     assert not LetterTemplate.objects.exists()
 
 
 def test_what_a_customer_is_called_is_never_read_as_a_field():
-    values = letter.EXAMPLE | {"first name": "{email} <b>"}
+    values = letter.example() | {"first name": "{email} <b>"}
     assert letter.fill("Hi {first name}", values) == "Hi {email} <b>"
 
 
 def test_a_field_without_a_value_leaves_no_gap():
-    values = letter.EXAMPLE | {"school": ""}
-    assert letter.fill(letter.OURS, values).endswith("Kind regards")
+    values = letter.example() | {"school": ""}
+    assert letter.fill(letter.ours(), values).endswith("Kind regards")
+
+
+@pytest.fixture
+def _german(settings: Any, tmp_path: Path) -> None:
+    """A server whose customers read German."""
+    catalog = Catalog(locale="de")
+    catalog.add("first name", "Vorname")
+    catalog.add(OURS, "Hallo {first_name},\n\n{what_happened}\n\n{school}")
+    folder = tmp_path / "de" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    with (folder / "django.mo").open("wb") as file:
+        write_mo(file, catalog)
+    settings.LANGUAGES, settings.LOCALE_PATHS = [("en", "English"), ("de", "Deutsch")], [tmp_path]
+    settings.LANGUAGE_CODE = "de"
+
+
+@pytest.mark.usefixtures("_german")
+def test_the_letter_and_its_fields_are_in_the_language_of_the_server(buyer):
+    with translation.override("en"):
+        assert letter.ours().startswith("Hallo {Vorname},")
+        assert letter.fields()[0] == ("{Vorname}", 'The customer\'s first name, or "there"')
+        assert customer_access.describe(buyer).reply.startswith("Hallo Dana,")
+
+
+@pytest.mark.usefixtures("_german")
+def test_a_field_may_be_named_in_any_language(settings):
+    for language in ("en", "de"):
+        settings.LANGUAGE_CODE = language
+        letter.check("{first name} {vorname}")
+        assert letter.fill("{first name} {vorname}", letter.example()) == "Dana Dana"

@@ -11,6 +11,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.models import Batch, EventLog, RuleRun
 from events.reports import batches, many
+from integrations.sentences import Said, say, write
 from integrations.thinkific.sandbox import Fault
 from rules.actions import Action
 from tests.support import factories, queued
@@ -164,3 +165,15 @@ def test_each_way_that_an_action_ends_is_counted_in_words(db):
     )
     assert (found.over, found.total, found.is_over) == (8, 9, False)
     assert [number for _, number in found.waits] == [1]
+
+
+def test_what_a_batch_is_called_and_why_some_are_left_out_is_kept_for_each_reader(
+    support, world, sold
+):
+    go(support, bulk(support, LOG, "rerun_chosen", *sold))
+    title = Batch.objects.get().title
+    assert isinstance(title, Said)
+    assert title.source == {"say": "Run the rules again"}
+    Batch.objects.update(left_out={write(say("Paid by {name}.", name="Dana")): 1200})
+    page = support.get(f"{reverse('admin:batch')}?number={Batch.objects.get().pk}")
+    assert "Left out 1200: Paid by Dana." in words(page)

@@ -39,8 +39,8 @@ def _pages(
     monkeypatch.setattr(registry, "PAGES", [*registry.PAGES, page])
     admin.site.register(Delivery, DeliveryAdmin)
     entries = (
-        Entry("Tide table", PAGE, "events.view_rulerun"),
-        Entry("Deliveries", LIST, "events.view_delivery"),
+        Entry("log", "Tide table", PAGE, "events.view_rulerun"),
+        Entry("log", "Deliveries", LIST, "events.view_delivery"),
     )
     monkeypatch.setattr(menu, "MENU", (*menu.MENU, ("Harbor", entries)))
     (tmp_path / "admin").mkdir()

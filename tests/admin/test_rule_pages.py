@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from config.admin.pages import products
 from config.staff import roles
@@ -25,7 +26,7 @@ from rules import copying, pairing
 from rules.actions import ACTIONS
 from rules.models import Rule
 from rules.triggers import Trigger
-from tests.support import factories
+from tests.support import browsing, factories, scenery
 from tests.support.pages import bulk, press, said, signed_in, words
 from tests.support.place import place_for
 from tests.support.queued import event
@@ -585,6 +586,31 @@ def test_products_that_are_ticked_stay_so_while_others_are_looked_for(manager):
     assert ticked(found) == [str(gift.pk)]
     assert 'type="hidden" name="product"' not in found.content.decode()
     assert ticked(step(manager, products_like="water")) == []
+
+
+def test_what_is_ticked_stays_where_it_is_in_its_list(manager):
+    gift, course = product("1048004"), Destination.objects.get(name="Perspective")
+    site = Integration.objects.get(name="Art Academy")
+    known = {"integration": site.pk, "action": "create_course_enrollment"}
+    before = step(manager, **known, scope="product").content.decode()
+    after = step(manager, **known, product=gift.pk, destination=course.pk).content.decode()
+    for name in ("product", "destination"):
+        boxes = rf'name="{name}" value="(\d+)"'
+        assert re.findall(boxes, before) == re.findall(boxes, after)
+
+
+@pytest.mark.browser
+def test_on_a_phone_the_button_that_adds_the_rule_is_in_view_after_a_choice(
+    place, address, browser
+):
+    look = next(each for each in browsing.LOOKS if each.size == browsing.NARROW)
+    with browsing.window(browser, look) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.goto(f"{address}{reverse('admin:new-rule')}?product={product('1048004').pk}")
+        page.get_by_label("Course Two").check()
+        button = page.get_by_role("button", name="Add the rule and what is ticked")
+        expect(button).to_be_in_viewport()
 
 
 def test_a_list_that_is_cut_says_so(manager, monkeypatch):

@@ -14,7 +14,7 @@ from config import public_url
 from config.staff import roles
 from events.deciding import inbox
 from events.models import Delivery, EventLog, Grant, RuleRun
-from events.reports import review, trigger_coverage
+from events.reports import backlog, review, trigger_coverage
 from events.retention import delete_account
 from integrations import credentials
 from integrations.models import Marketplace, Product, WebhookSecret
@@ -399,7 +399,7 @@ def test_an_account_with_too_much_to_delete_at_once_is_deleted_by_another_press(
 
 
 def test_counts_of_what_goes_end_at_a_limit(shop, monkeypatch):
-    monkeypatch.setattr(delete_account, "MAX_COUNT", 2)
+    monkeypatch.setattr(backlog, "MAX_COUNT", 2)
     for _ in range(3):
         event(None)
     assert delete_account.summarize(shop.marketplace).lines() == ["2+ events"]

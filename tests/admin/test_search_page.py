@@ -50,6 +50,12 @@ def test_each_kind_is_found_and_the_exact_one_stands_first(shop, term, found):
 
 
 @pytest.mark.first_database
+def test_a_rule_is_found_by_its_product_and_said_in_words(shop):
+    page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": "drawing"})
+    assert "When Drawing is purchased, enroll the customer in Drawing Faces" in words(page)
+
+
+@pytest.mark.first_database
 def test_an_exact_address_is_the_only_customer(shop):
     customer = Customer.objects.get()
     page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": customer.email})

@@ -102,7 +102,7 @@ def test_an_address_may_try_so_many_accounts_and_no_more(owner, clock):
 
 
 def test_a_network_of_version_6_counts_as_one_address(clock):
-    tries = Tries("wait")
+    tries = Tries(lambda minutes: f"Try again in {minutes}.")
     for number in range(30):
         tries.begin(f"person{number}", f"2001:db8:0:1::{number:x}")
     with pytest.raises(TooManyTries, match=FROM_ADDRESS):
@@ -112,7 +112,7 @@ def test_a_network_of_version_6_counts_as_one_address(clock):
 
 def test_no_more_is_remembered_than_fits(clock, monkeypatch):
     monkeypatch.setattr(sign_in, "MAX_KEYS", 10)
-    tries = Tries("wait")
+    tries = Tries(lambda minutes: f"Try again in {minutes}.")
     for number in range(50):
         tries.begin(f"person{number}", f"10.0.0.{number}")
         tries.succeeded(f"person{number}", f"10.0.0.{number}")

@@ -524,4 +524,4 @@ def test_actions_of_every_kind_have_words(world):
             world.rule("product_purchased", spec.key, fits)
     world.sell("10_product")
     said = run("events")
-    assert all(spec.label in said for spec in ACTIONS.values())
+    assert all(str(spec.label) in said for spec in ACTIONS.values())

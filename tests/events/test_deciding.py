@@ -29,7 +29,7 @@ def codes(event: EventLog) -> dict[int, str]:
 
 def test_every_code_has_its_sentence():
     assert set(REASONS) == set(Reason)
-    assert all(text.endswith(".") for text in REASONS.values())
+    assert all(str(text).endswith(".") for text in REASONS.values())
 
 
 def make(

@@ -40,6 +40,7 @@ from integrations import sealed
 from integrations.call_log import kept
 from integrations.exchanges import Exchange
 from integrations.models import ApiCall, AuditEntry, Customer, Destination
+from integrations.sentences import say
 from rules.actions import Action
 from tests.support import factories
 from tests.support.samcart import changed
@@ -271,7 +272,7 @@ def test_erasing_leaves_nothing_of_the_person_anywhere(past: World, caplog):
     assert "person_erased" in caplog.text
     # Type, time and outcome stay.
     assert list(kept_facts.all()) == before
-    gone = EventLog.objects.filter(reason=erase_person.NOTE)
+    gone = EventLog.objects.filter(reason=say(erase_person.NOTE))
     assert {event.status for event in gone} == {"done", "skipped", "noted"}
     assert not gone.exclude(order_id="").exists()
     assert not RuleRun.objects.filter(status__in=["waiting", "failed"]).exists()

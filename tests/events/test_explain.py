@@ -58,6 +58,11 @@ def refunded(place: Place) -> None:
     place.buy("20_product", order__id=1183)
 
 
+def given_late(place: Place) -> None:
+    bought(place)
+    RuleRun.objects.update(finished_at="2040-05-04T10:00Z")
+
+
 def kept(place: Place) -> None:
     bought(place)
     place.buy(order__id=1190)
@@ -177,6 +182,7 @@ SINCE = rf"since {DAY} \d\d:\d\d"
 NONE = "Dana has no access to Course One:"
 SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (bought, "has", f"Dana has Course One {SINCE} through order 1183\\. If it does not open"),
+    (given_late, "has", "Dana has Course One since 4 May 10:00 through order 1183\\."),
     (both_pay, "has", f"{SINCE} through order 1183 and order 1190\\."),
     (refunded, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
     (
@@ -206,7 +212,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (dismissed, "not_given", "Course One was not given\\. Dismissed by Mia\\. Before: It broke\\."),
     (given_by_hand, "has", f"Dana has Course One {SINCE} by hand \\(Mia\\)\\."),
     (given_beside, "has", f"{SINCE} through order 1183 and by hand \\(Mia\\)\\."),
-    (moved, "moved", f"{NONE} on {DAY} it was moved to mia@example\\.com\\.$"),
+    (moved, "moved", f"{NONE} a person moved it on {DAY}\\. Moved to mia@example\\.com\\.$"),
     (ends_on_a_day, "has", f"{SINCE} through order 1183\\."),
     (from_before, "has", "Dana has Course One from before Admit until 9 Jun 2050\\."),
     (ended_by_hand, "ended", f"{NONE} Mia ended it on {DAY}\\."),

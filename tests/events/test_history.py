@@ -361,8 +361,8 @@ def test_only_one_worker_reads_at_a_time(transactional_db):
 
 def test_nothing_is_decided_by_a_person_before_all_is_read(db):
     (failed,) = write([Past("1", status="failed")])
-    assert retry_by_hand.retry([failed]) == (0, {history.WAIT: 1})
-    assert rerun.obstacles([failed.event]) == {failed.event_id: history.WAIT}
+    assert retry_by_hand.retry([failed]) == (0, {str(history.WAIT): 1})
+    assert rerun.obstacles([failed.event]) == {failed.event_id: str(history.WAIT)}
     nameless = queued.event(None, order="2")
     queued.run(course("A"), None, of=nameless, status="failed")
     RuleRun.objects.filter(event=nameless).update(customer=None)

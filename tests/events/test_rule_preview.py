@@ -98,8 +98,8 @@ def test_a_rule_that_enrolls_names_those_it_would_have_enrolled(shop, course):
     buy(shop, "Dana", "4", days=6)  # has it since order 2
     found = preview(rule(shop, course))
     assert found.sentences() == [
-        "It would have enrolled Joel, Dana.",
-        "Had it already: Dana, Hana.",
+        "It would have enrolled Joel and Dana.",
+        "Had it already: Dana and Hana.",
     ]
     assert found.events == 4
 
@@ -150,7 +150,7 @@ def test_only_events_of_ninety_days_that_the_rule_fits_count(shop, course):
     EventLog.objects.filter(pk=again.pk).update(status=EventLog.Status.REPEAT)
     assert preview(rule(shop, course)).sentences() == ["It would have enrolled Dana."]
     everywhere = preview(rule(shop, course, product=None))
-    assert everywhere.sentences() == ["It would have enrolled Hana, Dana."]
+    assert everywhere.sentences() == ["It would have enrolled Hana and Dana."]
     none = preview(rule(shop, course, "subscription_charged"))
     assert none.sentences() == ["No event fits it."]
 

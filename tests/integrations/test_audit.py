@@ -8,6 +8,7 @@ from django.db import DatabaseError, connection, transaction
 from integrations import audit
 from integrations.models import Act, AuditEntry, Marketplace
 from integrations.models.audit import AppendOnly, AuditUnlock
+from integrations.sentences import say, write
 from tests.support import factories
 
 pytestmark = pytest.mark.django_db
@@ -121,6 +122,18 @@ def test_of_what_is_about_the_erased_only_who_and_when_stay_and_words_go_beside_
     assert (about.name, about.after, about.note, about.act) == ("(erased)", None, "", "note_added")
     assert beside.note == "(erased) of (erased) called."
     assert other.note == "Renamed to Grace and Truth."
+
+
+def test_a_sentence_without_the_erased_is_still_one_for_readers_of_each_language():
+    to = say("Moved to {email}.", email="ana@example.com")
+    audit.record(Act.ACCESS_MOVED, audit.Subject(name=to), note=to)
+
+    audit.forget(["ana@example.com"])
+
+    entry = AuditEntry.objects.get()
+    for kept in (entry.name, entry.note):
+        assert kept == "Moved to (erased)."
+        assert write(kept) == write(say("Moved to {email}.", email="(erased)"))
 
 
 def test_one_act_on_several_rows_is_one_entry_that_names_their_numbers():

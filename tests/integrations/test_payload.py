@@ -335,7 +335,7 @@ def test_one_person_is_found_under_one_address(sent: str, key: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "problem"),
     [
-        *[(nothing, NO_EMAIL) for nothing in NOTHINGS],
+        *[(nothing, str(NO_EMAIL)) for nothing in NOTHINGS],
         (5, "is a number"),
         (True, "is true or false"),
         (["a@b.de"], "is a list"),

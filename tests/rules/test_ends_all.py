@@ -18,8 +18,8 @@ def ending(**facts: Any) -> Rule:
 
 def test_a_rule_says_that_it_ends_access_whatever_gave_it(db):
     rule = ending(ends_all=True)
-    assert rule.in_words().endswith(f"{rule.place}, whatever gave it.")
-    assert str(rule).endswith(f"{rule.place}, whatever gave it")
+    assert rule.in_words().endswith(f"{rule.place}, even if something else gave it.")
+    assert str(rule).endswith(f"{rule.place}, even if something else gave it")
     rule.ends_all = False
     assert "whatever" not in rule.in_words() + str(rule)
 

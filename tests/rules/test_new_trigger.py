@@ -19,7 +19,7 @@ ADDED = {
     "    Trigger.COURSE_STUDENT_ADDED:": """    Trigger.PRODUCT_RESERVED: Wording(
         "A seat was reserved.",
         "the reservation",
-        "{} is reserved",
+        "{product} is reserved",
     ),
 """,
     '    "Refund":': '    "SeatReserved": Trigger.PRODUCT_RESERVED,\n',

@@ -51,8 +51,8 @@ def test_the_triggers_are_those_of_the_interface_in_two_categories():
 def test_every_trigger_has_a_wording_of_its_own_that_fits_into_a_sentence():
     assert set(WORDINGS) == set(Trigger)
     for wording in WORDINGS.values():
-        assert wording.meaning.endswith(".")
-        assert "\n" not in wording.meaning
+        assert str(wording.meaning).endswith(".")
+        assert "\n" not in str(wording.meaning)
     for name in ("meaning", "happening", "when"):
         assert len({getattr(wording, name) for wording in WORDINGS.values()}) == len(Trigger)
 

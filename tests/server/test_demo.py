@@ -23,6 +23,7 @@ needs_proc = pytest.mark.skipif(
 BANNER = "This is a demo."
 
 
+@pytest.mark.slow
 def test_demo_once_tells_each_step_and_leaves_the_real_database_alone(tmp_path):
     real = tmp_path / "real.sqlite3"
     real.write_bytes(b"the real one")
@@ -56,6 +57,7 @@ def test_demo_once_tells_each_step_and_leaves_the_real_database_alone(tmp_path):
     assert real.read_bytes() == b"the real one"
 
 
+@pytest.mark.slow
 @needs_proc
 def test_demo_serves_with_a_banner_until_sigterm_and_its_hint_works(tmp_path):
     real = tmp_path / "real.sqlite3"
@@ -65,7 +67,7 @@ def test_demo_serves_with_a_banner_until_sigterm_and_its_hint_works(tmp_path):
         said = running.output()
         assert "All of it is right." in said
         admin = re.search(r"Look at it: (http\S+)", said)
-        password = re.search(r"user admin, password (\S+)", said)
+        password = re.search(r"e-mail demo@example.com, password (\S+)", said)
         assert admin, said
         assert password, said
         _banner_is_on_every_page(admin[1], password[1])
@@ -83,6 +85,7 @@ def test_demo_serves_with_a_banner_until_sigterm_and_its_hint_works(tmp_path):
             check=False,
         )
         assert sent.returncode == 0, sent.stdout + sent.stderr
+        assert "Site URL evening, key evening0demo" in said
         assert "Create Course Enrollment, Watercolor for Beginners: Done." in sent.stdout
 
         everybody = live.tree(running.pid)
@@ -96,7 +99,7 @@ def _banner_is_on_every_page(admin: str, password: str) -> None:
         browser.trust_env = False
         assert BANNER in browser.get(admin, timeout=20).text  # asks for the password
         form = {
-            "username": "admin",
+            "username": "demo@example.com",
             "password": password,
             "csrfmiddlewaretoken": browser.cookies["csrftoken"],
             "next": "/admin/",

@@ -54,6 +54,7 @@ MALFORMED = {
     "PING_SECONDS": ["0", "often"],
     "CANARY": ["hourly"],
     "LOG_FORMAT": ["", "xml"],
+    "LANGUAGE_CODE": ["", "tlh", "es-MX"],
     "ALLOW_PRIVATE_NOTIFY_URLS": ["10.0.0.0/8", ""],
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]

@@ -81,14 +81,15 @@ LOOKS = [Look(size, dark) for size in (WIDE, NARROW) for dark in (False, True)]
 
 
 @contextlib.contextmanager
-def window(browser: Browser, look: Look) -> Iterator[BrowserContext]:
-    """A window of its own, with cookies of its own."""
+def window(browser: Browser, look: Look, time_zone: str = "UTC") -> Iterator[BrowserContext]:
+    """A window of its own, with cookies of its own, on a machine in this time zone."""
     width, height = look.size
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if look.dark else "light",
         java_script_enabled=look.script,
         reduced_motion="reduce",
+        timezone_id=time_zone,
     )
     context.set_default_timeout(15_000)
     try:

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from config.admin.parts.page import Page, render
-from config.staff import people, preferences
+from config.staff import people, preferences, roles
 from config.staff.preferences import Preferences
 from integrations.sentences import say
 
@@ -32,8 +32,8 @@ def show(request: HttpRequest) -> HttpResponse:
         "admin/account.html",
         title=say("My account"),
         person=request.user,
-        role=people.role_of(request.user),
-        zones=preferences.zones(),
+        role=roles.shown(people.role_of(request.user)),
+        zones=preferences.zones_by_region(),
         languages=settings.LANGUAGES,
         chosen=chosen,
         site_zone=settings.TIME_ZONE,

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
@@ -18,6 +19,7 @@ from events.retention import delete_account
 from integrations import audit, credentials
 from integrations.audit import Act
 from integrations.models import Marketplace
+from integrations.sentences import joined, say
 
 View = Callable[..., HttpResponseBase]
 
@@ -30,8 +32,8 @@ class NameForm(forms.ModelForm):
         fields = ("name",)
         error_messages = {
             "name": {
-                "required": "A SamCart account needs a name.",
-                "unique": "There is a SamCart account with this name already.",
+                "required": _("A SamCart account needs a name."),
+                "unique": _("There is a SamCart account with this name already."),
             }
         }
 
@@ -64,7 +66,8 @@ def add(request: HttpRequest) -> HttpResponse:
         account = form.save()
         audit.record_added(Act.ACCOUNT_ADDED, [account])
         credentials.add_webhook_secret(account)
-    messages.success(request, f"{account}: added. Press Show, and give SamCart its address.")
+    text = say("{name}: added. Press Show, and give SamCart its address.", name=account)
+    messages.success(request, text)
     return to_account(account)
 
 
@@ -76,7 +79,8 @@ def rename(request: HttpRequest, account: Marketplace) -> HttpResponse:
         with transaction.atomic():
             form.save()
             audit.record_change(Act.ACCOUNT_CHANGED, account, before)
-        messages.success(request, f"{name} is called {account} now. Its address stays the same.")
+        text = say("{old} is called {new} now. Its address stays the same.", old=name, new=account)
+        messages.success(request, text)
     else:
         _say_errors(request, form)
     return to_account(account)
@@ -91,9 +95,9 @@ def set_own_rules(request: HttpRequest, account: Marketplace) -> HttpResponse:
         account.save(update_fields=["own_rules_off"])
         audit.record_change(Act.ACCOUNT_CHANGED, account, before)
     text = (
-        "Noted: SamCart's own Thinkific rules are off. Admit alone enrolls now."
+        say("Noted: SamCart's own Thinkific rules are off. Admit alone enrolls now.")
         if off
-        else "Noted: SamCart's own Thinkific rules are still on. Turn them off there."
+        else say("Noted: SamCart's own Thinkific rules are still on. Turn them off there.")
     )
     messages.success(request, text)
     back = way_back(request)
@@ -107,16 +111,24 @@ def delete(request: HttpRequest, account: int) -> HttpResponse:
         return render(
             request,
             "admin/samcart/delete.html",
-            title=f"Delete {found}?",
+            title=say("Delete {name}?", name=found),
             account=found,
             lines=delete_account.summarize(found).lines(),
         )
     if not delete_account.delete(found):
-        text = "its address and rules are gone, and so are many of its events. Delete it once more."
-        messages.warning(request, f"{found}: {text}")
+        text = say(
+            "{name}: its address and rules are gone, and so are many of its events. "
+            "Delete it once more.",
+            name=found,
+        )
+        messages.warning(request, text)
         return to_account(found, "account")
-    text = "deleted. Its address no longer accepts events. In SamCart delete the Notify URL too."
-    messages.success(request, f"{found}: {text}")
+    text = say(
+        "{name}: deleted. Its address no longer accepts events. In SamCart delete the Notify URL "
+        "too.",
+        name=found,
+    )
+    messages.success(request, text)
     return HttpResponseRedirect(reverse("admin:samcart"))
 
 
@@ -139,12 +151,13 @@ def forget_type(request: HttpRequest, account: Marketplace, named: int) -> HttpR
     found = account.named_types.filter(pk=named).first()
     if found is not None:
         naming.forget(found)
-        text = f"“{found.type}” has no name any more. " + (
-            "Its events wait for a name again."
+        then = (
+            say("Its events wait for a name again.")
             if found.is_nothing
-            else "What was done stays; the next event of this type waits for a name."
+            else say("What was done stays; the next event of this type waits for a name.")
         )
-        messages.success(request, text)
+        text = say("“{type}” has no name any more.", type=found.type)
+        messages.success(request, joined([text, then]))
     return to_account(account, "types")
 
 

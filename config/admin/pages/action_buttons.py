@@ -1,5 +1,7 @@
 """The buttons of an action, and for which actions each stands there."""
 
+from django.utils.translation import gettext_lazy as _
+
 from config.admin.parts.buttons import Button
 from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
@@ -36,13 +38,13 @@ def _rule_may_end(run: RuleRun) -> bool:
 BUTTONS = (
     Button(
         "retry",
-        "Retry",
+        _("Retry"),
         "events.retry_rulerun",
         fits=lambda run: run.status == Status.FAILED and not retry_by_hand.why_not(run),
     ),
     Button(
         "release",
-        "Release",
+        _("Release"),
         "events.retry_rulerun",
         fits=lambda run: (
             run.status == Status.HELD and not run.is_pending and not retry_by_hand.why_not(run)
@@ -50,7 +52,7 @@ BUTTONS = (
     ),
     Button(
         "do_anyway",
-        "Do it anyway",
+        _("Do it anyway"),
         "events.retry_rulerun",
         fits=lambda run: (
             run.status == Status.SKIPPED and not retry_by_hand.why_not(run, anyway=True)
@@ -58,39 +60,39 @@ BUTTONS = (
     ),
     Button(
         "run_again",
-        "Run again",
+        _("Run again"),
         "events.retry_rulerun",
         fits=lambda run: not retry_by_hand.why_not_again(run),
         in_row=False,
     ),
     Button(
         "dismiss",
-        "Dismiss",
+        _("Dismiss"),
         "events.dismiss_rulerun",
         fits=lambda run: run.status in {Status.FAILED, Status.HELD} and not run.is_pending,
     ),
     Button(
         "end_now",
-        "End it now",
+        _("End it now"),
         "events.retry_rulerun",
         fits=lambda run: run.is_pending,
     ),
     Button(
         "keep",
-        "Keep it",
+        _("Keep it"),
         "events.dismiss_rulerun",
         fits=lambda run: run.is_pending,
     ),
     Button(
         "refresh",
-        "Refresh",
+        _("Refresh"),
         "integrations.change_integration",
         fits=misses_its_course,
         in_row=False,
     ),
     Button(
         "turn_rule_off",
-        "Turn the rule off",
+        _("Turn the rule off"),
         "rules.change_rule",
         fits=_rule_may_end,
         in_row=False,

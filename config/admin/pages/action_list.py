@@ -6,10 +6,12 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from events.execution import wait_reasons
 from events.models import RuleRun
 from events.models.runs import DELAYED
+from integrations.sentences import say
 
 Status = RuleRun.Status
 # What the result filter calls actions whose access may be lost.
@@ -29,11 +31,15 @@ class RunList(ChangeList):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    title = "result"
+    title = _("result")
     parameter_name = "status__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*Status.choices, (DELAYED, "Ends later"), (STRANDED, "Access may be lost")]
+        return [
+            *((each.value, str(each.label)) for each in Status),
+            (DELAYED, say("Ends later")),
+            (STRANDED, say("Access may be lost")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[RuleRun]) -> QuerySet[RuleRun]:
         if self.value() == STRANDED:

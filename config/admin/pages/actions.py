@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
 from django.db.models import Model, QuerySet
@@ -10,9 +11,16 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import name_of
-from config.admin.pages import another_course, by_hand, integration_messages, many
+from config.admin.pages import (
+    another_course,
+    by_hand,
+    given_by_rule,
+    integration_messages,
+    many,
+)
 from config.admin.pages.action_buttons import (
     BUTTONS,
     failed_as_gone,
@@ -23,6 +31,7 @@ from config.admin.pages.action_list import RunList, StatusFilter
 from config.admin.parts import badges
 from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
+from config.admin.parts.params import row_ids
 from events.execution import (
     delayed,
     email_correction,
@@ -33,6 +42,7 @@ from events.models import RuleRun
 from events.queue import wake
 from events.reports import activity_search, api_calls
 from integrations import catalog_refresh
+from integrations.sentences import say, say_count
 from rules.models import Rule
 
 Status = RuleRun.Status
@@ -40,8 +50,8 @@ Status = RuleRun.Status
 
 @admin.register(RuleRun)
 class ActionAdmin(ReadOnly):
-    list_title = "Actions"
-    one, many = "action", "actions"
+    list_title = _("Actions")
+    one, many = _("action"), _("actions")
     across = True
     csv = "admin:csv-actions"
     list_display = ("what", "who", "result", "happened")
@@ -51,18 +61,26 @@ class ActionAdmin(ReadOnly):
     ordering = ("-received_at", "-id")
     sortable_by = ()
     search_fields = ("customer__email",)
-    search_help_text = "E-mail or order number"
-    empty = "Nothing was done yet. Actions appear when an event meets a rule."
-    nothing_fits = "No action fits."
+    search_help_text = _("E-mail or order number")
+    empty = _("Nothing was done yet. Actions appear when an event meets a rule.")
+    nothing_fits = _("No action fits.")
+    # A message links to the actions of a rule that is gone.
+    also_asked = (given_by_rule.NUMBERS,)
     actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
     buttons = BUTTONS
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        numbers = value.split(",")
+        if lookup == given_by_rule.NUMBERS and len(row_ids(numbers)) != len(numbers):
+            raise IncorrectLookupParameters
+        return super().lookup_allowed(lookup, value, request)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Where a retry cannot help, the way to what can."""
         assert isinstance(thing, RuleRun)
         if failed_as_gone(thing) and request.user.has_perm(another_course.EDITS):
             page = another_course.address(thing, back=request.get_full_path())
-            return [(page, "", "Choose another")]
+            return [(page, "", say("Choose another"))]
         return [*self._correction(request, thing), *self._integration(request, thing)]
 
     def _integration(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
@@ -72,10 +90,10 @@ class ActionAdmin(ReadOnly):
             return []
         page = reverse("admin:integrations_integration_change", args=[site.pk])
         if was_not_taken(run):
-            return [(page, "", "Edit the address")]
+            return [(page, "", say("Edit the address"))]
         waits = run.status == Status.WAITING and not run.spec.passes_on
         if waits and site.enabled and site.connection == site.Connection.REFUSED:
-            return [(f"{page}#id_secret", "", "Enter the key")]
+            return [(f"{page}#id_secret", "", say("Enter the key"))]
         return []
 
     def _correction(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
@@ -84,7 +102,7 @@ class ActionAdmin(ReadOnly):
         ):
             return []
         page = reverse("admin:events_eventlog_change", args=[run.event_id])
-        return [(f"{page}#give-email", "", "Give the right e-mail")]
+        return [(f"{page}#give-email", "", say("Give the right e-mail"))]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList
@@ -96,7 +114,7 @@ class ActionAdmin(ReadOnly):
 
     # Columns
 
-    @admin.display(description="Action")
+    @admin.display(description=_("Action"))
     def what(self, run: RuleRun) -> SafeString:
         # An action without a course or bundle names its integration already.
         where = run.integration if run.destination_id is not None else None
@@ -105,15 +123,15 @@ class ActionAdmin(ReadOnly):
         below = format_html("{} · {}", badges.breakable(badges.brief(where)), at) if where else at
         return format_html('{} <span class="soft line">{}</span>', badges.run_line(run), below)
 
-    @admin.display(description="Customer")
+    @admin.display(description=_("Customer"))
     def who(self, run: RuleRun) -> SafeString | str:
         return badges.person(run.customer) if run.customer else "–"
 
-    @admin.display(description="Result")
+    @admin.display(description=_("Result"))
     def result(self, run: RuleRun) -> SafeString:
         return badges.run_badge(run)
 
-    @admin.display(description="What happened")
+    @admin.display(description=_("What happened"))
     def happened(self, run: RuleRun) -> SafeString:
         return badges.breakable(badges.legible(getattr(run, "told", run.message), 300) or "–")
 
@@ -135,7 +153,9 @@ class ActionAdmin(ReadOnly):
             with transaction.atomic():
                 wake.wake()
         level = messages.WARNING if reason else messages.SUCCESS
-        text = f"Not sent again: {reason}." if reason else "Queued as a new message."
+        text = say("Queued as a new message.")
+        if reason:
+            text = say("Not sent again: {reason}.", reason=reason)
         self.message_user(request, text, level)
 
     def end_now(self, request: HttpRequest, run: RuleRun) -> None:
@@ -146,15 +166,17 @@ class ActionAdmin(ReadOnly):
         with transaction.atomic():
             waited = delayed.bring_forward(run)
             wake.wake()
-        text = "Queued." if waited else "It does not wait any more."
+        text = say("Queued.") if waited else say("It does not wait any more.")
         self.message_user(request, text, messages.SUCCESS if waited else messages.WARNING)
 
     def keep(self, request: HttpRequest, run: RuleRun) -> None:
         """For the access that such an ending would end."""
         kept = retry_by_hand.dismiss([run], by=name_of(request)) if run.is_pending else 0
-        text = f"The access to {badges.brief(run.destination_name)} stays."
-        level = messages.SUCCESS if kept else messages.WARNING
-        self.message_user(request, text if kept else "It does not wait any more.", level)
+        text = say("It does not wait any more.")
+        if kept:
+            name = badges.brief(run.destination_name)
+            text = say("The access to {name} stays.", name=name)
+        self.message_user(request, text, messages.SUCCESS if kept else messages.WARNING)
 
     def dismiss(self, request: HttpRequest, run: RuleRun) -> None:
         self._dismiss(request, [run])
@@ -187,17 +209,17 @@ class ActionAdmin(ReadOnly):
     def has_dismiss_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("events.dismiss_rulerun")
 
-    @admin.action(description="Retry", permissions=["retry"])
+    @admin.action(description=_("Retry"), permissions=["retry"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> HttpResponse | None:
         return self._for_many(request, chosen, anyway=False)
 
-    @admin.action(description="Do it anyway", permissions=["retry"])
+    @admin.action(description=_("Do it anyway"), permissions=["retry"])
     def do_chosen_anyway(
         self, request: HttpRequest, chosen: QuerySet[RuleRun]
     ) -> HttpResponse | None:
         return self._for_many(request, chosen, anyway=True)
 
-    @admin.action(description="Dismiss", permissions=["dismiss"])
+    @admin.action(description=_("Dismiss"), permissions=["dismiss"])
     def dismiss_chosen(
         self, request: HttpRequest, chosen: QuerySet[RuleRun]
     ) -> HttpResponse | None:
@@ -228,10 +250,14 @@ class ActionAdmin(ReadOnly):
     def _dismiss(self, request: HttpRequest, runs: Any) -> None:
         number = retry_by_hand.dismiss(runs, by=name_of(request))
         if number:
-            what = "1 action" if number == 1 else f"{number} actions"
-            self.message_user(request, f"{what} dismissed. No further action is needed.")
+            text = say_count(
+                number,
+                "1 action dismissed. No further action is needed.",
+                "{number} actions dismissed. No further action is needed.",
+            )
+            self.message_user(request, text)
         else:
-            text = "Nothing dismissed: only what failed or waits for you can be."
+            text = say("Nothing dismissed: only what failed or waits for you can be.")
             self.message_user(request, text, messages.WARNING)
 
     # A page of its own

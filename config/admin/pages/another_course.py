@@ -20,6 +20,7 @@ from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
 from events.reports.many import AT_ONCE
 from integrations.models import Destination
+from integrations.sentences import joined, say, say_count
 from rules import changing
 from rules.models import Rule
 
@@ -66,8 +67,17 @@ def label(run: RuleRun) -> str:
     gone = gone_destinations.given_by(run).first()
     failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
     number = failed.order_by()[:AT_ONCE].count()
-    what = f"Choose another {run.spec.target}"
-    return f"{what} and retry the {number:,} that failed by it" if number > 1 else what
+    if number <= 1:
+        return choose_another(str(run.spec.target))
+    if run.spec.target == Destination.Kind.COURSE:
+        return say("Choose another course and retry the {number} that failed by it", number=number)
+    return say("Choose another bundle and retry the {number} that failed by it", number=number)
+
+
+def choose_another(kind: str) -> str:
+    """The button, for a course or a bundle."""
+    is_course = kind == Destination.Kind.COURSE
+    return say("Choose another course") if is_course else say("Choose another bundle")
 
 
 def _gone(course: object, action: object) -> Destination | None:
@@ -84,8 +94,10 @@ def _named(course: object, action: object) -> Destination | None:
 
 def _there_again(course: object, action: object) -> str:
     if _named(course, action) is None:
-        return "This course or bundle was removed from Admit's list, so no rule uses it any more."
-    return "This course or bundle is there again. What failed can be retried."
+        return say(
+            "This course or bundle was removed from Admit's list, so no rule uses it any more."
+        )
+    return say("This course or bundle is there again. What failed can be retried.")
 
 
 def _rules(gone: Destination) -> QuerySet[Rule]:
@@ -116,11 +128,15 @@ def _save(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
         "turn_on" in request.POST,
     )
     if not rules:
-        form.error = "No rule uses it any more, so nothing was changed."
+        form.error = say("No rule uses it any more, so nothing was changed.")
     elif not form.rules:
-        form.error = "Tick at least one rule."
+        form.error = say("Tick at least one rule.")
     elif form.chosen is None:
-        form.error = f"Choose the {gone.kind} to give instead."
+        form.error = (
+            say("Choose the course to give instead.")
+            if gone.kind == Destination.Kind.COURSE
+            else say("Choose the bundle to give instead.")
+        )
     else:
         try:
             changing.give_instead(form.rules, form.chosen, on=form.turn_on)
@@ -131,9 +147,13 @@ def _save(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
 
 def _retry(request: HttpRequest, form: Form, failed: list[RuleRun]) -> HttpResponse:
     assert form.chosen is not None
-    number, chosen = len(form.rules), brief(form.chosen.name)
-    changed = "1 rule uses" if number == 1 else f"{number} rules use"
-    text = f"{changed} {chosen} from now on."
+    chosen = brief(form.chosen.name)
+    text = say_count(
+        len(form.rules),
+        "1 rule uses {name} from now on.",
+        "{number} rules use {name} from now on.",
+        name=chosen,
+    )
     back = way_back(request)
     mine = {rule.pk for rule in form.rules}
     runs = RuleRun.objects.filter(pk__in=[run.pk for run in failed if run.rule_id in mine])
@@ -141,9 +161,9 @@ def _retry(request: HttpRequest, form: Form, failed: list[RuleRun]) -> HttpRespo
         messages.success(request, text)
         page = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={form.chosen.pk}"
         return HttpResponseRedirect(back or page)
-    batch = many.begin(request, f"Retry with {chosen}")
+    batch = many.begin(request, say("Retry with {name}", name=chosen))
     queued, left = retry_by_hand.retry(runs.order_by("received_at", "pk"), batch=batch)
-    sentence = f"{text} {retry_by_hand.retried_sentence(queued, left)}"
+    sentence = joined([text, retry_by_hand.retried_sentence(queued, left)])
     return many.done(request, batch, left, sentence, back)
 
 
@@ -156,7 +176,7 @@ def _page(
     return render(
         request,
         "admin/another_course.html",
-        title=f"Another {gone.kind} in place of {brief(gone.name)}",
+        title=_title(gone),
         gone=gone,
         rules=[(rule, rule in form.rules, of_rule[rule.pk]) for rule in rules],
         off=[rule for rule in rules if not rule.enabled],
@@ -169,6 +189,12 @@ def _page(
         q=like,
         back=way_back(request),
     )
+
+
+def _title(gone: Destination) -> str:
+    if gone.kind == Destination.Kind.COURSE:
+        return say("Another course in place of {name}", name=brief(gone.name))
+    return say("Another bundle in place of {name}", name=brief(gone.name))
 
 
 PAGES = [Page("another-course/", "another-course", show, EDITS)]

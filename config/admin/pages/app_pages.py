@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages import notify_page, thinkific_page
 from integrations.models import Integration
+from integrations.sentences import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,20 +19,22 @@ class AppPage:
     `buttons` are the names of those that IntegrationAdmin has for it.
     """
 
-    meaning: str
+    meaning: Text
     show: Callable[..., HttpResponse]
     buttons: frozenset[str]
 
 
 APP_PAGES: dict[str, AppPage] = {
     Integration.App.THINKIFIC.value: AppPage(
-        "Enroll buyers in the courses and bundles of your school, and end their access.",
+        _("Enroll buyers in the courses and bundles of your school, and end their access."),
         thinkific_page.show,
         frozenset({"refresh", "try_now"}),
     ),
     Integration.App.NOTIFY_URL.value: AppPage(
-        "Post what SamCart sends to an address of your choice: your CRM, an automation tool, or "
-        "a program of your own. Each message is signed.",
+        _(
+            "Post what SamCart sends to an address of your choice: your CRM, an automation tool, "
+            "or a program of your own. Each message is signed."
+        ),
         notify_page.show,
         frozenset({"send_test", "new_secret", "try_now"}),
     ),

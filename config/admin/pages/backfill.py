@@ -18,6 +18,7 @@ from events.reports import backfill
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import Product
+from integrations.sentences import Said, say, say_count
 from rules.models import Rule
 
 # The rules that are saved at once are as many as the rows of a page with their courses.
@@ -30,25 +31,25 @@ def show(request: HttpRequest) -> HttpResponse:
     found = Rule.objects.select_related("product", "integration", "destination")
     rules = list(found.filter(pk__in=row_ids(asked.getlist("rule"))[:MOST_RULES]).order_by("pk"))
     if not rules:
-        messages.error(request, "This rule is not there any more.")
+        messages.error(request, say("This rule is not there any more."))
         return HttpResponseRedirect(way_back(request) or reverse("admin:index"))
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(*rules, product=product)
     if request.method == "POST":
-        batch = many.begin(request, f"For earlier buyers: {rules[0].in_words()}")
+        title = say("For earlier buyers: {rule}", rule=rules[0].in_words())
+        batch = many.begin(request, title)
         came = rerun([each.event for each in preview.run], batch=batch)
         if came.queued:
             queued = {"queued": came.queued}
             audit.record_each(Act.BUYERS_ENROLLED, rules, after=lambda rule: queued)
-        text = came.sentence() if preview.run else "Nothing was queued: nobody is left."
+        text = came.sentence() if preview.run else say("Nothing was queued: nobody is left.")
         back = address(rules, product, back=way_back(request))
         return many.done(request, batch, came.left, text, back)
     gives = all(map(backfill.gives_on_purchase, rules))
-    several = f"{len(rules)} rules" if len(rules) > 1 else "the rule"
     return render(
         request,
         "admin/earlier.html",
-        title=f"{'Buyers' if gives else 'Customers'} from before {several}",
+        title=_title(len(rules), gives=gives),
         rules=rules,
         off=[rule for rule in rules if not rule.enabled],
         product=product,
@@ -57,6 +58,14 @@ def show(request: HttpRequest) -> HttpResponse:
         most=backfill.MAX_EVENTS,
         back=way_back(request),
         origin=_origin(request, product or rules[0].product),
+    )
+
+
+def _title(rules: int, *, gives: bool) -> Said:
+    if gives:
+        return say_count(rules, "Buyers from before the rule", "Buyers from before {number} rules")
+    return say_count(
+        rules, "Customers from before the rule", "Customers from before {number} rules"
     )
 
 
@@ -69,16 +78,19 @@ def address(rules: Sequence[Rule], product: Product | None = None, *, back: str 
 
 
 def _origin(request: HttpRequest, product: Product | None) -> tuple[str, str]:
-    """Where the person came from, as (address, name): else the product's page, else the rules."""
+    """Where the person came from, as (address, name): else the product's page, else the rules.
+
+    The name of most pages is "".
+    """
     back = way_back(request)
     if back == reverse("admin:index"):
-        return back, "Overview"
+        return back, say("Overview")
     if back:
-        return back, "Back"
+        return back, ""
     if product is not None:
         page = reverse("admin:integrations_product_change", args=[product.pk])
         return page, brief(product.name) or product.external_id
-    return f"{reverse('admin:rules_rule_changelist')}?scope__exact=global", "Global rules"
+    return f"{reverse('admin:rules_rule_changelist')}?scope__exact=global", say("Global rules")
 
 
 PAGES = [Page("earlier/", "earlier", show, "events.rerun_eventlog")]

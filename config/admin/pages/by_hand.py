@@ -16,6 +16,7 @@ from events.access.by_hand import Author
 from events.access.ledger import Verdict
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Destination
+from integrations.sentences import say
 from rules.actions import read_target
 
 PERMISSION = "events.by_hand_grant"
@@ -28,7 +29,7 @@ def _page(form: type[ByHandForm]) -> Page:
         asked = request.POST if request.method == "POST" else request.GET
         customer = row_in(Customer.objects.all(), asked.get("customer"))
         if customer is None:
-            messages.error(request, "This customer is not there any more.")
+            messages.error(request, say("This customer is not there any more."))
             return HttpResponseRedirect(reverse("admin:integrations_customer_changelist"))
         return _show(request, form(request.POST or None, customer=customer, asked=request.GET))
 
@@ -86,7 +87,8 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
         return []
     titles = [*((form.name, form.title) for form in FORMS), (OrderForm.name, OrderForm.title)]
     return [
-        (f"{reverse(f'admin:{name}')}?customer={customer.pk}", "", title) for name, title in titles
+        (f"{reverse(f'admin:{name}')}?customer={customer.pk}", "", str(title))
+        for name, title in titles
     ]
 
 
@@ -98,12 +100,12 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
     what = run.event.by_hand if run.is_pending else ""
     if what == EventLog.ByHand.END:
         asked["holding"] = f"{run.integration_id} {run.target}"
-        return [_link(EndForm, asked, "Another day")]
+        return [_link(EndForm, asked, say("Another day"))]
     if what == EventLog.ByHand.GIVE or run.code == Verdict.ENDED_BY_HAND:
         kind, number = read_target(run.target)
         same = Destination.objects.filter(integration=run.integration_id, kind=kind)
         asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()
-        return [_link(GiveForm, asked, "Another day" if what else "Give access")]
+        return [_link(GiveForm, asked, say("Another day") if what else say("Give access"))]
     return []
 
 

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 from django import forms
 from django.conf import settings
 from django.db.models import F, QuerySet
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges, params
 from config.admin.parts.params import row_in
@@ -12,20 +14,27 @@ from events.access import by_hand, holdings, sentences
 from events.access.by_hand import Author
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
+from integrations.sentences import Said, Text, say
 
-NO_ACCESS = "Admit knows of no access that this customer has now."
+NO_ACCESS = _("Admit knows of no access that this customer has now.")
 MANY = 60
 
 
 class LastDayField(forms.DateField):
     """A day that may be left empty; `otherwise` says what that means."""
 
-    def __init__(self, otherwise: str) -> None:
+    def __init__(self, otherwise: Text) -> None:
         super().__init__(
             required=False,
-            label="Last day",
+            label=_("Last day"),
             widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
-            help_text=f"The access ends at the end of that day ({settings.TIME_ZONE}). {otherwise}",
+            help_text=format_lazy(
+                "{} {}",
+                format_lazy(
+                    _("The access ends at the end of that day ({zone})."), zone=settings.TIME_ZONE
+                ),
+                otherwise,
+            ),
         )
 
 
@@ -33,15 +42,16 @@ class ReasonForm(forms.Form):
     """Why it is done. `none` says why there is nothing to fill in, "" where there is."""
 
     template: ClassVar[str] = "admin/by_hand/form.html"
-    title: ClassVar[str]
+    title: ClassVar[Text]
     name: ClassVar[str]
-    lead: ClassVar[str] = ""
-    none = ""
+    lead: ClassVar[Text] = ""
+    none: Text = ""
 
     reason = forms.CharField(
+        label=_("Reason"),
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="It is kept in the log with your name.",
+        help_text=_("It is kept in the log with your name."),
     )
 
     def do(self, author: Author) -> str:
@@ -64,18 +74,18 @@ class ByHandForm(ReasonForm):
 
 class GiveForm(ByHandForm):
     template = "admin/by_hand/give.html"
-    title, name = "Give access", "give-access"
-    lead = (
+    title, name = _("Give access"), "give-access"
+    lead = _(
         "The customer gets this course or bundle beside what the purchases give. No refund or "
         "cancellation ends it: its last day does, or a person with End access."
     )
 
     destination = forms.ModelChoiceField(
         Destination.objects.none(),
-        label="Course or bundle",
-        error_messages={"required": "Choose a course or bundle."},
+        label=_("Course or bundle"),
+        error_messages={"required": _("Choose a course or bundle.")},
     )
-    until = LastDayField("Leave it empty to give it without an end.")
+    until = LastDayField(_("Leave it empty to give it without an end."))
     field_order = ("destination", "until", "reason")
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
@@ -106,18 +116,18 @@ class GiveForm(ByHandForm):
 
 
 class EndForm(ByHandForm):
-    title, name = "End access", "end-access"
-    lead = (
+    title, name = _("End access"), "end-access"
+    lead = _(
         "It ends, whatever gave it, and stays ended: no later payment for the same purchase "
         "opens it again. A new purchase does, and so does Give access."
     )
 
     holding = forms.ChoiceField(
-        label="Course or bundle",
+        label=_("Course or bundle"),
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose a course or bundle."},
+        error_messages={"required": _("Choose a course or bundle.")},
     )
-    on = LastDayField("Leave it empty to end it now.")
+    on = LastDayField(_("Leave it empty to end it now."))
     field_order = ("holding", "on", "reason")
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
@@ -134,15 +144,15 @@ class EndForm(ByHandForm):
 
 
 class MoveForm(ByHandForm):
-    title, name = "Move to another e-mail", "move-access"
-    lead = (
+    title, name = _("Move to another e-mail"), "move-access"
+    lead = _(
         "All access goes to the account of the other address, and ends on this one. Later events "
         "of these purchases, such as a renewal or a refund, go to the other address too."
     )
 
     email = forms.CharField(
         max_length=320,
-        label="The other e-mail address",
+        label=_("The other e-mail address"),
         widget=forms.TextInput(attrs={"inputmode": "email", "autocomplete": "off"}),
     )
     field_order = ("email", "reason")
@@ -153,28 +163,33 @@ class MoveForm(ByHandForm):
 
     def do(self, author: Author) -> str:
         other = by_hand.move(self.customer, self.cleaned_data["email"], author)
-        return f"The access is moved to {other.readable_email} now."
+        return say("The access is moved to {email} now.", email=other.readable_email)
 
 
 class NoteForm(ByHandForm):
-    title, name = "Add a note", "add-note"
-    lead = "It stands on the customer's page and in the log. Nothing else happens."
+    title, name = _("Add a note"), "add-note"
+    lead = _("It stands on the customer's page and in the log. Nothing else happens.")
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
-        self.fields["reason"].label = "Note"
-        self.fields["reason"].help_text = "It is kept with your name."
+        self.fields["reason"].label = say("Note")
+        self.fields["reason"].help_text = say("It is kept with your name.")
 
     def do(self, author: Author) -> str:
         by_hand.note(self.customer, author)
-        return "The note is added."
+        return say("The note is added.")
 
 
-def _described(holding: holdings.Holding) -> str:
+def _described(holding: holdings.Holding) -> Said:
     """ "Course Two on Art Academy (order 1183, access given by hand)" """
     first = holding.grants[0]
     held_by = ", ".join(map(sentences.holds, holding.grants))
-    return f"{badges.brief(first.name)} on {first.integration} ({badges.brief(held_by)})"
+    return say(
+        "{name} on {site} ({held_by})",
+        name=badges.brief(first.name),
+        site=first.integration,
+        held_by=badges.brief(held_by),
+    )
 
 
 def _offered() -> QuerySet[Destination]:

@@ -3,8 +3,10 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from integrations.models import Destination, Integration
+from integrations.sentences import say
 from integrations.thinkific import catalog, pasted_number
 
 Kind = Destination.Kind
@@ -13,8 +15,10 @@ Kind = Destination.Kind
 class ByNumberForm(forms.Form):
     """The number, or the address that holds it; a name is needed for one that is not known yet."""
 
-    number = forms.CharField(max_length=2000, label="Number, or its address in Thinkific's admin")
-    name = forms.CharField(max_length=255, label="Name", required=False)
+    number = forms.CharField(
+        max_length=2000, label=_("Number, or its address in Thinkific's admin")
+    )
+    name = forms.CharField(max_length=255, label=_("Name"), required=False)
 
     def __init__(self, data: Any, *, integration: Integration, kind: Kind) -> None:
         super().__init__(data, auto_id="by-number-%s")
@@ -24,7 +28,12 @@ class ByNumberForm(forms.Form):
             "autocomplete": "off",
         }
         self.fields["name"].widget.attrs["autocomplete"] = "off"
-        self.fields["name"].help_text = f"As Thinkific calls the {kind.value}."
+        self.fields["name"].help_text = self._either(
+            say("As Thinkific calls the course."), say("As Thinkific calls the bundle.")
+        )
+
+    def _either(self, course: str, bundle: str) -> str:
+        return course if self.kind == Kind.COURSE else bundle
 
     def clean_number(self) -> int:
         try:
@@ -37,7 +46,10 @@ class ByNumberForm(forms.Form):
     def clean(self) -> None:
         super().clean()
         if "number" in self.cleaned_data and not self.destination().name:
-            self.add_error("name", f"Enter the name of the {self.kind.value} too.")
+            text = self._either(
+                say("Enter the name of the course too."), say("Enter the name of the bundle too.")
+            )
+            self.add_error("name", text)
 
     def destination(self) -> Destination:
         """The course or bundle as it is once it is entered, not saved; only with a right number."""

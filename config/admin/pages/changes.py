@@ -1,24 +1,32 @@
 """Changes: who changed what, when and from where; the last change of a rule can be undone."""
 
+from collections.abc import Iterable
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
 
+from config.admin.pages import given_by_rule
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
-from config.admin.parts.differences import differences, kind_of, page_of
+from config.admin.parts.differences import NOTHING, differences, kind_of, model_of, page_of
+from config.admin.parts.filters import PERIODS, periods
+from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
+from integrations.sentences import say, say_count
 from rules import undoing
 
 # The list shows this many values of an entry; its page has all of them.
@@ -47,92 +55,118 @@ class _Among(admin.SimpleListFilter):
 
 
 class WhoFilter(_Among):
-    title, parameter_name, column = "who", "who", "who"
+    title, parameter_name, column = _("who"), "who", "who"
+
+    def label(self, value: str) -> str:
+        return badges.brief(audit.shown_who(value))
 
 
 class ActFilter(_Among):
-    title, parameter_name, column = "what", "act", "act"
+    title, parameter_name, column = _("what"), "act", "act"
 
     def label(self, value: str) -> str:
         return capfirst(AuditEntry(act=value).sentence)
 
 
 class KindFilter(_Among):
-    title, parameter_name, column = "about", "kind", "kind"
+    title, parameter_name, column = _("about"), "kind", "kind"
 
     def label(self, value: str) -> str:
         return kind_of(AuditEntry(kind=value))
 
 
 class WhenFilter(admin.SimpleListFilter):
-    title, parameter_name = "when", "when"
+    title, parameter_name = _("when"), "when"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
+        return periods()
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]
     ) -> QuerySet[AuditEntry]:
-        if self.value() not in {"1", "7", "30"}:
+        if self.value() not in PERIODS:
             return queryset
         since = timezone.now() - timedelta(days=int(str(self.value())))
         return queryset.filter(at__gte=since)
 
 
+class Acts(ChangeList):
+    """A page of entries, in which those of one act, person and moment are one line."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(_lines(self.result_list))
+
+
+def _lines(entries: Iterable[Any]) -> Iterable[AuditEntry]:
+    """The first entry of each line, with all of the line as `line`."""
+    for _key, found in groupby(entries, key=_moment):
+        line = list(found)
+        line[0].line = line
+        yield line[0]
+
+
+def _moment(entry: AuditEntry) -> tuple[object, ...]:
+    return entry.act, entry.kind, entry.who, entry.place, entry.at
+
+
 @admin.register(AuditEntry)
 class ChangesAdmin(ReadOnly):
-    list_title = "Changes"
-    one, many = "change", "changes"
+    list_title = _("Changes")
+    one, many = _("change"), _("changes")
     list_display = ("when", "shown_who", "what", "subject", "difference")
     list_display_links = ("when",)
     list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter)
     # A rule's or integration's page leads to its own changes.
     also_asked = ("number",)
     search_fields = ("name", "who")
-    search_help_text = "Name or person"
+    search_help_text = _("Name or person")
     ordering = ("-id",)
     sortable_by = ()
     actions = None
-    intro = "What people and commands did: kept as it was, and never edited."
-    empty = "Nothing was changed yet."
-    nothing_fits = "No change fits."
+    intro = _("What people and commands did: kept as it was, and never edited.")
+    empty = _("Nothing was changed yet.")
+    nothing_fits = _("No change fits.")
     buttons = (
         Button(
             "undo",
-            "Undo",
+            _("Undo"),
             "rules.change_rule",
             fits=lambda entry: entry.act in undoing.UNDONE and not undoing.why_not(entry),
             in_row=False,
         ),
     )
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Acts
+
     # Columns
 
-    @admin.display(description="When")
+    @admin.display(description=_("When"))
     def when(self, entry: AuditEntry) -> SafeString:
         return badges.ago(entry.at)
 
-    @admin.display(description="Who")
+    @admin.display(description=_("Who"))
     def shown_who(self, entry: AuditEntry) -> SafeString:
-        return badges.breakable(badges.brief(entry.who))
+        return badges.breakable(badges.brief(audit.shown_who(entry.who)))
 
-    @admin.display(description="What")
+    @admin.display(description=_("What"))
     def what(self, entry: AuditEntry) -> str:
         return capfirst(entry.sentence)
 
-    @admin.display(description="About")
-    def subject(self, entry: AuditEntry) -> SafeString | str:
+    @admin.display(description=_("About"))
+    def subject(self, entry: Any) -> SafeString | str:
+        if len(entry.line) > 1:
+            return _counted(entry.line)
         return badges.breakable(badges.legible(entry.name, 200)) if entry.name else "–"
 
-    @admin.display(description="Change")
-    def difference(self, entry: AuditEntry) -> SafeString | str:
-        # Of what is new or gone the whole row would stand here.
-        if entry.before is None or entry.after is None:
-            return badges.breakable(badges.brief(entry.note)) if entry.note else "–"
-        lines = differences(entry)
-        rest = [("…",)] if len(lines) > SHOWN else []
-        shown = [(badges.breakable(str(line)),) for line in lines[:SHOWN]]
-        return format_html_join(mark_safe("<br>"), "{}", [*shown, *rest])
+    @admin.display(description=_("Change"))
+    def difference(self, entry: Any) -> SafeString | str:
+        found = {_difference(each) for each in entry.line}
+        same = found.pop() if len(found) == 1 else NOTHING
+        if len(entry.line) == 1:
+            return same
+        return format_html("<div>{}{}</div>", "" if same == NOTHING else same, _fold(entry.line))
 
     # A page of its own
 
@@ -156,14 +190,55 @@ class ChangesAdmin(ReadOnly):
         needed = {Act.RULE_DELETED: "rules.add_rule", Act.RULE_ADDED: "rules.delete_rule"}
         if entry.act in needed and not request.user.has_perm(needed[Act(entry.act)]):
             raise PermissionDenied
+        given = None
+        if entry.act in undoing.UNDONE:
+            given = given_by_rule.sentence(int(entry.number), since=entry.at)
         try:
             rule = undoing.undo(entry)
         except ValueError as error:
-            self.message_user(request, f"Not undone. {error}", messages.WARNING)
+            text = say("Not undone. {why}", why=error)
+            self.message_user(request, text, messages.WARNING)
             return None
+        if given:
+            self.message_user(request, given, messages.WARNING)
         if rule is None:
-            text = "Undone: the rule is deleted. Access that it gave stays."
+            text = say("Undone: the rule is deleted. Access that it gave stays.")
             self.message_user(request, text)
             return HttpResponseRedirect(reverse("admin:rules_rule_changelist"))
-        self.message_user(request, f"Undone. The rule is as it was before: {rule.in_words()}")
+        text = say("Undone. The rule is as it was before: {rule}", rule=rule.in_words())
+        self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))
+
+
+def _difference(entry: AuditEntry) -> SafeString | str:
+    # Of what is new or gone the whole row would stand here.
+    if entry.before is None or entry.after is None:
+        return badges.breakable(badges.brief(entry.note)) if entry.note else NOTHING
+    lines = differences(entry)
+    rest = [("…",)] if len(lines) > SHOWN else []
+    shown = [(badges.breakable(str(line)),) for line in lines[:SHOWN]]
+    return format_html_join(mark_safe("<br>"), "{}", [*shown, *rest])
+
+
+def _fold(line: list[AuditEntry]) -> SafeString:
+    """The entries of a line, each with the way to its page."""
+    each = (
+        (
+            reverse("admin:integrations_auditentry_change", args=[entry.pk]),
+            badges.breakable(badges.legible(entry.name, 200) or str(entry.pk)),
+        )
+        for entry in line
+    )
+    return format_html(
+        '<details class="fold"><summary>{}</summary><ul>{}</ul></details>',
+        say("Show each of them"),
+        format_html_join("", '<li><a href="{}">{}</a></li>', each),
+    )
+
+
+def _counted(line: list[AuditEntry]) -> str:
+    """ "45 rules"."""
+    model = model_of(line[0])
+    if model is None:
+        return say_count(len(line), "1 change", "{number} changes")
+    return say("{number} {rows}", number=len(line), rows=model._meta.verbose_name_plural)

@@ -7,6 +7,7 @@ from django.core.paginator import Page as PageOfRows
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import name_of
@@ -21,6 +22,7 @@ from events.queue import wake
 from events.reports import comparison
 from events.reports.comparison import Kind
 from integrations.models import Integration
+from integrations.sentences import Text, read, say
 
 PER_PAGE = 100
 # A button queues about so many at once; it can be pressed again.
@@ -28,20 +30,20 @@ AT_ONCE = 500
 CHANGES = "events.retry_rulerun"
 # What a person is to know and to do about each kind.
 ADVICE = {
-    Kind.MISSING: (
+    Kind.MISSING: _(
         "Thinkific does not show the course as open for these students. Where it was open before, "
         "somebody may have ended it in Thinkific on purpose: enroll again only those who are to "
         "have it."
     ),
-    Kind.ENDS: (
+    Kind.ENDS: _(
         "The purchase gives access without an end, but Thinkific ends it. Enroll again takes the "
         "end away; leave those whose end you have set yourself."
     ),
-    Kind.UNEXPLAINED: (
+    Kind.UNEXPLAINED: _(
         "Nothing that Admit knows gives these students the course. If they are to keep it, there "
         "is nothing to do. If not, end the enrollment in Thinkific: Admit ends nothing here."
     ),
-    Kind.BEFORE: "They were enrolled before Admit took over. There is nothing to do.",
+    Kind.BEFORE: _("They were enrolled before Admit took over. There is nothing to do."),
 }
 
 
@@ -51,7 +53,7 @@ class Section:
 
     kind: ComparisonFinding.Kind
     count: int
-    advice: str
+    advice: Text
     pages: PageOfRows[ComparisonFinding]
     rows: list[comparison.Row]
 
@@ -70,7 +72,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/compare.html",
-        title="Compare with Thinkific",
+        title=say("Compare with Thinkific"),
         sites=sites,
         site=site,
         last=last,
@@ -80,6 +82,7 @@ def show(request: HttpRequest) -> HttpResponse:
         read=comparison.read_sentence(last) if last else "",
         section=_section(request, last) if last else None,
         counts=_counts(last) if last else [],
+        left_out=[(what, read(why)) for what, why in last.left_out] if last else [],
         at_once=AT_ONCE,
         may_change=request.user.has_perm(CHANGES),
     )
@@ -107,14 +110,16 @@ def start(request: HttpRequest) -> HttpResponse:
     """Begin to compare, or go on with what has stopped; the worker does it."""
     site = row_in(comparison.sites(), request.POST.get("site"))
     if site is None:
-        messages.error(request, "This integration is not there any more.")
+        messages.error(request, say("This integration is not there any more."))
     elif not site.enabled:
-        messages.warning(request, f"{site} is turned off. Turn it on, then compare.")
+        text = say("{site} is turned off. Turn it on, then compare.", site=site)
+        messages.warning(request, text)
     else:
         comparing.start(site, by=name_of(request))
         with transaction.atomic():
             wake.wake()
-        messages.success(request, f"{site} is being compared. Actions for buyers go first.")
+        text = say("{site} is being compared. Actions for buyers go first.", site=site)
+        messages.success(request, text)
     return _back(site)
 
 
@@ -124,18 +129,17 @@ def enroll(request: HttpRequest) -> HttpResponse:
     site = row_in(comparison.sites(), request.POST.get("site"))
     last = comparison.last(site) if site else None
     if last is None or str(last.pk) != request.POST.get("comparison"):
-        text = "Nobody was enrolled: there is a newer comparison. Choose once more."
-        messages.warning(request, text)
+        newer = say("Nobody was enrolled: there is a newer comparison. Choose once more.")
+        messages.warning(request, newer)
         return _back(site)
     kind = request.POST.get("kind", "")
     findings = comparison.to_approve(last).filter(kind=kind)
     if "all" not in request.POST:
         findings = findings.filter(pk__in=row_ids(request.POST.getlist("finding")[:AT_ONCE]))
-    batch = many.begin(request, f"Enroll again: {site}")
+    batch = many.begin(request, say("Enroll again: {site}", site=site))
     queued, left = comparison.enroll_again(findings, at_most=AT_ONCE, batch=batch)
-    text = "Nobody was selected, so nobody was enrolled."
-    if queued or left:
-        text = retried_sentence(queued, left)
+    nobody = say("Nobody was selected, so nobody was enrolled.")
+    text = retried_sentence(queued, left) if queued or left else nobody
     return many.done(request, batch, left, text, _address(site, kind))
 
 

@@ -17,6 +17,7 @@ from config.admin.parts import params
 from config.admin.parts.page import Page, render
 from events.reports import backfill as earlier
 from events.reports.coverage import Coverage, coverage
+from integrations.sentences import Said, joined, say, say_count
 from rules import pairing
 from rules.models import Rule
 
@@ -55,7 +56,7 @@ def _page(
     return render(
         request,
         "admin/coverage.html",
-        title="Coverage",
+        title=say("Coverage"),
         q=word,
         any=bool(rows),
         forms=forms,
@@ -94,8 +95,10 @@ def _save(request: HttpRequest) -> HttpResponse:
             if not any(form.is_touched for form in forms):
                 return _again(word)
     forms.sort(key=lambda form: not form.errors)
-    marked = " The rows that need a change stand first." if forms and forms[0].errors else ""
-    messages.warning(request, f"What was entered is not saved yet.{marked}")
+    text = say("What was entered is not saved yet.")
+    if forms and forms[0].errors:
+        text = joined([text, say("The rows that need a change stand first.")])
+    messages.warning(request, text)
     return _page(request, coverage(), forms, choices, word=word)
 
 
@@ -105,7 +108,7 @@ def _look(request: HttpRequest, added: "_Added") -> HttpResponse:
     return render(
         request,
         "admin/coverage_look.html",
-        title="Look before these rules are added",
+        title=say("Look before these rules are added"),
         number=sum(len(rules) for _, rules in added.made),
         lines=[(form.name, pairing.by_trigger(rules)) for form, rules in added.made],
         existing=[sentence for form, rules in added.left for sentence in _existing(form, rules)],
@@ -167,25 +170,39 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
             messages.warning(request, sentence)
     made = added.made
     if not made and mend:
-        text = "The rules that are missing are there, but turned off. Turn them on at the product."
+        text = say(
+            "The rules that are missing are there, but turned off. Turn them on at the product."
+        )
         messages.warning(request, text)
     elif not made:
-        messages.warning(request, "Nothing was added.")
+        messages.warning(request, say("Nothing was added."))
     for form, rules in made[:NAMED]:
-        messages.success(
-            request, f"{form.name}: {_count(len(rules), 'rule')} added. {_told(rules)}"
+        text = say_count(
+            len(rules),
+            "{name}: 1 rule added. {rules}",
+            "{name}: {number} rules added. {rules}",
+            name=form.name,
+            rules=_told(rules),
         )
+        messages.success(request, text)
     if len(made) > NAMED:
-        rest = sum(len(rules) for _, rules in made[NAMED:])
-        others = _count(len(made) - NAMED, "more product")
-        messages.success(request, f"{_count(rest, 'rule')} added for {others}.")
+        text = say_count(
+            sum(len(rules) for _, rules in made[NAMED:]),
+            "1 rule added for {others}.",
+            "{number} rules added for {others}.",
+            others=say_count(len(made) - NAMED, "1 more product", "{number} more products"),
+        )
+        messages.success(request, text)
     _offer_earlier(request, [rule for _, rules in made for rule in rules])
 
 
 def _existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[str]:
     for rule in rules:
-        off = "" if rule.enabled else ", and it is turned off"
-        yield f"{form.name} has a rule for {rule.destination} already{off}."
+        names = {"name": form.name, "course": str(rule.destination)}
+        if rule.enabled:
+            yield say("{name} has a rule for {course} already.", **names)
+        else:
+            yield say("{name} has a rule for {course} already, and it is turned off.", **names)
 
 
 def _offer_earlier(request: HttpRequest, rules: list[Rule]) -> None:
@@ -196,25 +213,29 @@ def _offer_earlier(request: HttpRequest, rules: list[Rule]) -> None:
     number = earlier.preview(*giving).customers
     if number:
         address = backfill.address(giving, back=reverse("admin:coverage"))
-        link = format_html('<a href="{}">See and enroll them</a>', address)
-        buyers = f"{_count(number, 'buyer')} paid before and got nothing:"
+        link = format_html('<a href="{}">{}</a>', address, say("See and enroll them"))
+        buyers = say_count(
+            number,
+            "1 buyer paid before and got nothing:",
+            "{number} buyers paid before and got nothing:",
+        )
         messages.success(request, format_html("{} {}", buyers, link))
 
 
-def _told(rules: list[Rule]) -> str:
+def _told(rules: list[Rule]) -> Said:
     """ "Product Purchased: Course Two. Product Refunded: Course Two." """
-    return " ".join(
-        f"{trigger.label}: {', '.join(str(rule.destination) for rule in each)}."
+    return joined(
+        say(
+            "{trigger}: {courses}.",
+            trigger=trigger.label,
+            courses=", ".join(str(rule.destination) for rule in each),
+        )
         for trigger, each in pairing.by_trigger(rules)
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def _name(row: Coverage) -> str:
-    return "Every product" if row.product is None else row.product.name
+    return say("Every product") if row.product is None else row.product.name
 
 
 PAGES = [Page("coverage/", "coverage", show, "rules.view_rule")]

@@ -9,6 +9,7 @@ from typing import Any
 from config.admin.parts import badges
 from events.reports.coverage import Coverage, State
 from integrations.models import Destination
+from integrations.sentences import say
 from rules import actions, pairing
 from rules.models import Rule, Scope
 from rules.similar_names import SimilarNames
@@ -89,8 +90,9 @@ class CoverageForm:
     @property
     def name(self) -> str:
         """What the row is called in sentences."""
-        product = self.row.product
-        return badges.brief(product.name) if product else f"Every product of {self.row.marketplace}"
+        if product := self.row.product:
+            return badges.brief(product.name)
+        return say("Every product of {account}", account=str(self.row.marketplace))
 
     @property
     def is_touched(self) -> bool:
@@ -176,11 +178,12 @@ class CoverageForm:
 
 
 def _not_one(name: str, found: list[Destination]) -> str:
+    called = badges.brief(name)
     if found:
-        return (
-            f"Several courses or bundles are called “{badges.brief(name)}”. Choose from the list."
+        return say(
+            "Several courses or bundles are called “{name}”. Choose from the list.", name=called
         )
-    return f"No course or bundle is called “{badges.brief(name)}”. Choose one from the list."
+    return say("No course or bundle is called “{name}”. Choose one from the list.", name=called)
 
 
 def _named_apart(found: list[Destination]) -> dict[str, Destination]:
@@ -188,12 +191,17 @@ def _named_apart(found: list[Destination]) -> dict[str, Destination]:
     several_sites = len({each.integration_id for each in found}) > 1
     named = []
     for each in found:
-        kind = " (bundle)" if each.kind == Destination.Kind.BUNDLE else ""
-        site = f" on {each.integration}" if several_sites else ""
-        named.append((" ".join(f"{badges.legible(each.name)}{kind}{site}".split()), each))
+        name = " ".join(badges.legible(each.name).split())
+        if each.kind == Destination.Kind.BUNDLE:
+            name = say("{name} (bundle)", name=name)
+        if several_sites:
+            name = say("{name} on {site}", name=name, site=" ".join(str(each.integration).split()))
+        named.append((name, each))
     count = Counter(_folded(name) for name, _ in named)
     return {
-        name if count[_folded(name)] == 1 else f"{name}, number {each.external_id}": each
+        name
+        if count[_folded(name)] == 1
+        else say("{name}, number {id}", name=name, id=str(each.external_id)): each
         for name, each in named
     }
 

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from config.admin.pages.actions import ActionAdmin
@@ -27,12 +28,12 @@ from events.reports.coverage import Coverage, State, coverage
 from integrations import audit
 from integrations.audit import Act, Subject
 from integrations.models import Customer
+from integrations.sentences import Text, say
 from rules.triggers import Trigger
 
 PERMISSION = "events.csv_eventlog"
 # So many customers that a search finds; without one all are written, however many.
 MOST_FOUND = 10_000
-UNFIT = "No file was made: this list cannot be filtered as the address asked."
 Lines = Iterable[Sequence[Any]]
 # A table, and the numbers of those of its rows that were asked for.
 Asked = tuple[QuerySet[Any], "array[int]"]
@@ -43,7 +44,7 @@ class Sheet:
     """A list as a file: `lines` makes the cells of some of its rows."""
 
     name: str
-    headings: Sequence[str]
+    headings: Sequence[Text]
     lines: Callable[[list[Any]], Lines]
 
 
@@ -98,13 +99,13 @@ def _customers(customers: list[Customer]) -> Lines:
 
 def _coverage(rows: list[Coverage]) -> Lines:
     def covered(states: list[tuple[Trigger, State]], wanted: State) -> str:
-        return "; ".join(trigger.label for trigger, state in states if state is wanted)
+        return "; ".join(str(trigger.label) for trigger, state in states if state is wanted)
 
     for row in rows:
         states = [*row.ended_by, *row.given_back_by]
         yield (
             str(row.marketplace),
-            row.product.name if row.product else "Every product",
+            row.product.name if row.product else say("Every product"),
             row.product.external_id if row.product else "",
             "; ".join(str(rule.destination) for rule in [*row.given, *row.given_everywhere]),
             covered(row.ended_by, State.COVERED),
@@ -115,21 +116,47 @@ def _coverage(rows: list[Coverage]) -> Lines:
         )
 
 
-_EVENT = "Received,Event,Result,Reason,E-mail,Name,Product,SamCart product ID,Order,Actions"
+_EVENT = (
+    _("Received"),
+    _("Event"),
+    _("Result"),
+    _("Reason"),
+    _("E-mail"),
+    _("Name"),
+    _("Product"),
+    _("SamCart product ID"),
+    _("Order"),
+    _("Actions"),
+)
 _ACTION = (
-    "Received,Finished,Action,Course or bundle,Integration,E-mail,Name,Order,Result,"
-    "What happened,Attempts"
+    _("Received"),
+    _("Finished"),
+    _("Action"),
+    _("Course or bundle"),
+    _("Integration"),
+    _("E-mail"),
+    _("Name"),
+    _("Order"),
+    _("Result"),
+    _("What happened"),
+    _("Attempts"),
 )
+_CUSTOMER = _("E-mail"), _("First name"), _("Last name"), _("Known since"), _("Has now")
 _COVERAGE = (
-    "SamCart account,Product,SamCart product ID,Gives,Ended by,Given back by,Rule missing for,"
-    "Sales in 30 days,Buyers without access"
+    _("SamCart account"),
+    _("Product"),
+    _("SamCart product ID"),
+    _("Gives"),
+    _("Ended by"),
+    _("Given back by"),
+    _("Rule missing for"),
+    _("Sales in 30 days"),
+    _("Buyers without access"),
 )
-LOG = Sheet("log", _EVENT.split(","), _events)
-ACTIONS = Sheet("actions", _ACTION.split(","), _actions)
-CUSTOMERS = Sheet(
-    "customers", ["E-mail", "First name", "Last name", "Known since", "Has now"], _customers
-)
-COVERAGE = Sheet("coverage", _COVERAGE.split(","), _coverage)
+LOG = Sheet("log", _EVENT, _events)
+ACTIONS = Sheet("actions", _ACTION, _actions)
+CUSTOMERS = Sheet("customers", _CUSTOMER, _customers)
+COVERAGE = Sheet("coverage", _COVERAGE, _coverage)
 
 
 def _of_list(sheet: Sheet, model: type[Model]) -> Page:
@@ -167,7 +194,8 @@ def _page(sheet: Sheet, rows: Callable[[HttpRequest], Asked]) -> Page:
         try:
             table, pks = rows(request)
         except IncorrectLookupParameters:
-            messages.warning(request, UNFIT)
+            text = say("No file was made: this list cannot be filtered as the address asked.")
+            messages.warning(request, text)
             return HttpResponseRedirect(reverse("admin:index"))
         _record(request, sheet, len(pks))
         lines = csv_file.in_chunks(table.order_by(), pks, sheet.lines)
@@ -183,7 +211,7 @@ def _coverage_file(request: HttpRequest) -> HttpResponseBase:
     if page := ask(request):
         return page
     like = word(request.GET.get("q")).casefold()
-    named = [(row, row.product.name if row.product else "Every product") for row in coverage()]
+    named = [(row, row.product.name if row.product else say("Every product")) for row in coverage()]
     rows = [row for row, name in named if like in name.casefold()]
     _record(request, COVERAGE, len(rows))
     return csv_file.response(COVERAGE.name, COVERAGE.headings, COVERAGE.lines(rows))

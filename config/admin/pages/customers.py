@@ -1,5 +1,6 @@
 """Customers: type whatever you know, and read in one line whether the person can get in."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -10,6 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages import by_hand, person_data
 from config.admin.parts import badges
@@ -25,6 +29,7 @@ from events.reports.standing import standings
 from integrations import app_registry, audit
 from integrations.audit import Act
 from integrations.models import Customer, Integration, ThinkificUser
+from integrations.sentences import Said, say
 from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
 
@@ -34,13 +39,18 @@ MOST_OF_OTHERS = 200
 
 @admin.register(Customer)
 class CustomerAdmin(ReadOnly):
-    list_title = "Customers"
+    list_title = _("Customers")
     search_fields = ("email",)
     buttons = (
         Button(
-            "ask_thinkific", "Check in Thinkific", "integrations.check_thinkificuser", in_row=False
+            "ask_thinkific",
+            _("Check in Thinkific"),
+            "integrations.check_thinkificuser",
+            in_row=False,
         ),
-        Button("download_data", "Download all data", person_data.EXPORT, in_row=False, last=True),
+        Button(
+            "download_data", _("Download all data"), person_data.EXPORT, in_row=False, last=True
+        ),
     )
 
     def changelist_view(
@@ -57,9 +67,10 @@ class CustomerAdmin(ReadOnly):
         return render(
             request,
             "admin/integrations/customer/search.html",
-            title="Customers",
+            title=say("Customers"),
             term=term,
             found=found,
+            similar=_links(found.similar),
             most=customer_search.MAX_RESULTS,
         )
 
@@ -121,25 +132,28 @@ class CustomerAdmin(ReadOnly):
             audit.record(Act.STUDENT_CHECKED, customer, after={"site": str(site)})
             self._check(request, site, customer)
         if not sites:
-            self.message_user(request, "No Thinkific site is connected yet.", messages.WARNING)
+            text = say("No Thinkific site is connected yet.")
+            self.message_user(request, text, messages.WARNING)
 
     def _check(self, request: HttpRequest, site: Integration, customer: Customer) -> None:
         try:
             checked = student_check.check(site, customer)
         except FAULTS as error:
-            self.message_user(request, f"{site}: not read. {explain(error)}", messages.ERROR)
+            text = say("{site}: not read. {why}", site=site, why=explain(error))
+            self.message_user(request, text, messages.ERROR)
             return
         if checked.user_id is None:
-            text = f"{site} has no student with {customer.readable_email}."
+            email = customer.readable_email
+            text = say("{site} has no student with {email}.", site=site, email=email)
             self.message_user(request, text, messages.WARNING)
             return
         states = [f"{badges.brief(each.name)}: {each.state}" for each in checked.enrolled]
-        self.message_user(
-            request,
-            f"{site} says now: " + ("; ".join(states) if states else "enrolled in nothing") + ".",
-        )
-        for text in _differences(site, customer, checked):
-            self.message_user(request, text, messages.WARNING)
+        text = say("{site} says now: enrolled in nothing.", site=site)
+        if states:
+            text = say("{site} says now: {states}.", site=site, states="; ".join(states))
+        self.message_user(request, text)
+        for difference in _differences(site, customer, checked):
+            self.message_user(request, difference, messages.WARNING)
 
 
 def _events_of(customer: Customer, number: int) -> Page[EventLog]:
@@ -155,6 +169,21 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
     return CappedPaginator(events, PER_PAGE, most=number * PER_PAGE + 1001).get_page(number)
 
 
+def _links(customers: Iterable[Customer]) -> SafeString:
+    """To the page of each, with a comma between."""
+    return format_html_join(
+        ", ",
+        '<a href="{}">{}</a>',
+        (
+            (
+                reverse("admin:integrations_customer_change", args=[each.pk]),
+                badges.breakable(badges.brief(each.readable_email)),
+            )
+            for each in customers
+        ),
+    )
+
+
 def _about(customer: Customer) -> QuerySet[EventLog]:
     """The events that name the customer, and those of others about the customer's access."""
     own = Q(customer=customer)
@@ -165,7 +194,7 @@ def _about(customer: Customer) -> QuerySet[EventLog]:
 
 def _differences(
     site: Integration, customer: Customer, checked: student_check.Checked
-) -> list[str]:
+) -> list[Said]:
     """Where a course stands otherwise than Admit left it."""
     opens = {f"course:{each.course_id}" for each in checked.enrolled if each.opens}
     found = []
@@ -173,13 +202,17 @@ def _differences(
         if each.integration != site.pk or not each.target.startswith("course:"):
             continue
         if each.is_open and each.target not in opens:
-            found.append(
-                f"Admit gave {badges.brief(each.name)}, but it does not open now: somebody "
-                "changed it in Thinkific. Retry or enroll by hand."
+            text = say(
+                "Admit gave {name}, but it does not open now: somebody changed it in Thinkific. "
+                "Retry or enroll by hand.",
+                name=badges.brief(each.name),
             )
+            found.append(text)
         elif each.ended and not each.given and not each.is_open and each.target in opens:
-            found.append(
-                f"Admit ended {badges.brief(each.name)}, but it opens now: somebody gave it again "
-                "in Thinkific, or a bundle did."
+            text = say(
+                "Admit ended {name}, but it opens now: somebody gave it again in Thinkific, "
+                "or a bundle did.",
+                name=badges.brief(each.name),
             )
+            found.append(text)
     return found

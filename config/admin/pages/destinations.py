@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import name_of
 from config.admin.pages import another_course, integration_messages
@@ -19,6 +20,7 @@ from events.execution import gone_destinations
 from events.reports import backlog
 from integrations import app_registry
 from integrations.models import Destination, Integration
+from integrations.sentences import joined, say, say_count
 
 SETS_UP = "integrations.change_integration"
 
@@ -32,22 +34,33 @@ def _what_follows(destination: Destination) -> str:
     rules = gone_destinations.rules_giving(destination).filter(enabled=True).count()
     runs = gone_destinations.open_runs(destination).order_by()[: backlog.MAX_COUNT].count()
     sentences = [
-        "Say this only if it was deleted in Thinkific.",
-        f"{backlog.spoken(rules, 'rule')} that {'gives' if rules == 1 else 'give'} it "
-        f"{'is' if rules == 1 else 'are'} turned off."
+        say("Say this only if it was deleted in Thinkific."),
+        say_count(
+            rules,
+            "1 rule that gives it is turned off.",
+            "{number} rules that give it are turned off.",
+        )
         if rules
-        else "No rule that is on gives it.",
+        else say("No rule that is on gives it."),
     ]
     if runs:
-        fail = "fails and says" if runs == 1 else "fail and say"
-        sentences.append(f"{backlog.spoken(runs, 'open action')} that would give it {fail} so.")
-    sentences.append("Students keep the access they have, and rules that end it go on.")
+        sentences.append(
+            say_count(
+                runs,
+                "1 open action that would give it fails and says so.",
+                "{number}{more} open actions that would give it fail and say so.",
+                more="+" if runs >= backlog.MAX_COUNT else "",
+            )
+        )
+    sentences.append(say("Students keep the access they have, and rules that end it go on."))
     if destination.listed:
         sentences.append(
-            "Thinkific listed it at the last refresh: a refresh that still finds it there takes "
-            "this back, but leaves the rules off."
+            say(
+                "Thinkific listed it at the last refresh: a refresh that still finds it there "
+                "takes this back, but leaves the rules off."
+            )
         )
-    return " ".join(sentences)
+    return joined(sentences)
 
 
 class SchoolFilter(IntegrationFilter):
@@ -58,7 +71,7 @@ class SchoolFilter(IntegrationFilter):
 
 @admin.register(Destination)
 class DestinationAdmin(ReadOnly):
-    list_title = "Courses and bundles"
+    list_title = _("Courses and bundles")
     list_display = ("shown_name", "kind", "external_id", "integration")
     list_select_related = ("integration",)
     list_filter = (SchoolFilter, "kind")
@@ -68,7 +81,7 @@ class DestinationAdmin(ReadOnly):
     buttons = (
         Button(
             "mark_gone",
-            "It is gone",
+            _("It is gone"),
             SETS_UP,
             fits=lambda destination: destination.gone_at is None,
             in_row=False,
@@ -76,18 +89,18 @@ class DestinationAdmin(ReadOnly):
         ),
         Button(
             "mark_back",
-            "It is back",
+            _("It is back"),
             SETS_UP,
             fits=lambda destination: destination.gone_at is not None,
             in_row=False,
         ),
         Button(
             "remove",
-            "Remove",
+            _("Remove"),
             SETS_UP,
             fits=_is_removable,
             in_row=False,
-            confirm=lambda destination: (
+            confirm=lambda destination: say(
                 "Admit forgets its number and name. Nothing changes in Thinkific, and it can be "
                 "entered again."
             ),
@@ -100,9 +113,9 @@ class DestinationAdmin(ReadOnly):
         if not may or thing.gone_at is None or not thing.rules.exists():
             return []
         page = f"{reverse('admin:another-course')}?course={thing.pk}"
-        return [(page, "primary", f"Choose another {thing.kind}")]
+        return [(page, "primary", another_course.choose_another(thing.kind))]
 
-    @admin.display(description="Name")
+    @admin.display(description=_("Name"))
     def shown_name(self, destination: Destination) -> str:
         return badges.destination(destination)
 
@@ -110,30 +123,36 @@ class DestinationAdmin(ReadOnly):
 
     def mark_gone(self, request: HttpRequest, destination: Destination) -> None:
         rules, runs = gone_destinations.mark(destination, by=name_of(request))
-        text = (
-            f"{destination}: marked as gone. {backlog.spoken(rules, 'rule')} turned off, "
-            f"{backlog.spoken(runs, 'open action')} failed."
+        text = say(
+            "{name}: marked as gone. {rules}, {actions}.",
+            name=str(destination),
+            rules=say_count(rules, "1 rule turned off", "{number} rules turned off"),
+            actions=say_count(runs, "1 open action failed", "{number} open actions failed"),
         )
         self._say(request, destination, text)
 
     def mark_back(self, request: HttpRequest, destination: Destination) -> None:
         gone_destinations.unmark(destination)
-        text = f"{destination}: it counts as there again."
+        text = say("{name}: it counts as there again.", name=str(destination))
         off = gone_destinations.rules_giving(destination).filter(enabled=False).count()
         if off:
-            are_off = "is off" if off == 1 else "are off"
-            text += (
-                f" {backlog.spoken(off, 'rule')} that would give it {are_off}: turn on what you "
-                "need."
+            are_off = say_count(
+                off,
+                "1 rule that would give it is off: turn on what you need.",
+                "{number} rules that would give it are off: turn on what you need.",
             )
+            text = joined([text, are_off])
         self._say(request, destination, text)
 
     def remove(self, request: HttpRequest, destination: Destination) -> HttpResponse | None:
         if not gone_destinations.remove(destination):
-            text = f"{destination}: not removed, because a rule uses it or Thinkific lists it."
+            text = say(
+                "{name}: not removed, because a rule uses it or Thinkific lists it.",
+                name=str(destination),
+            )
             self.message_user(request, text, messages.WARNING)
             return None
-        self.message_user(request, f"{destination}: removed.")
+        self.message_user(request, say("{name}: removed.", name=str(destination)))
         return HttpResponseRedirect(reverse("admin:integrations_destination_changelist"))
 
     def _say(self, request: HttpRequest, destination: Destination, text: str) -> None:
@@ -141,7 +160,7 @@ class DestinationAdmin(ReadOnly):
         link: SafeString | str = ""
         if destination.rules.exists():
             address = integration_messages.rules_of(destination=destination.pk)
-            link = format_html(' <a href="{}">See its rules</a>', address)
+            link = format_html(' <a href="{}">{}</a>', address, say("See its rules"))
         self.message_user(request, format_html("{}{}", text, link))
 
     # A page of its own

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.by_hand_forms import ReasonForm
 from config.admin.parts import badges
@@ -11,6 +12,7 @@ from events.deciding import entered_order
 from integrations.models import Customer, Product
 from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
+from integrations.sentences import say, say_count
 
 
 class ProductField(forms.ModelChoiceField):
@@ -19,29 +21,30 @@ class ProductField(forms.ModelChoiceField):
 
 
 class OrderForm(ReasonForm):
-    title, name = "Enter a missed order", "enter-order"
-    lead = (
+    title, name = _("Enter a missed order"), "enter-order"
+    lead = _(
         "SamCart did not send this order, so you enter it. The rules for Product Purchased decide "
         "on it as if it came now. If SamCart sends it later after all, nothing is given twice."
     )
 
     product = ProductField(
         Product.objects.filter(kind=Product.Kind.PRODUCT).order_by("name", "pk"),
-        empty_label="Choose a product",
-        help_text="Not there? Add it under Products, by its SamCart ID.",
+        label=_("Product"),
+        empty_label=_("Choose a product"),
+        help_text=_("Not there? Add it under Products, by its SamCart ID."),
     )
-    order_id = forms.CharField(max_length=100, label="Order number")
+    order_id = forms.CharField(max_length=100, label=_("Order number"))
     subscription_id = forms.CharField(
         max_length=100,
         required=False,
-        label="Subscription number",
-        help_text="Only of a product that is sold by subscription.",
+        label=_("Subscription number"),
+        help_text=_("Only of a product that is sold by subscription."),
     )
     email = forms.CharField(
-        max_length=320, label="E-mail", widget=forms.TextInput(attrs={"inputmode": "email"})
+        max_length=320, label=_("E-mail"), widget=forms.TextInput(attrs={"inputmode": "email"})
     )
-    first_name = forms.CharField(max_length=255, required=False)
-    last_name = forms.CharField(max_length=255, required=False)
+    first_name = forms.CharField(label=_("First name"), max_length=255, required=False)
+    last_name = forms.CharField(label=_("Last name"), max_length=255, required=False)
     field_order = (
         "product",
         "order_id",
@@ -58,19 +61,21 @@ class OrderForm(ReasonForm):
         self.customer = customer
 
     def clean_order_id(self) -> str:
-        return self._id("order_id", "order number")
+        return self._id("order_id", say("order number"), say("0 is no order number."))
 
     def clean_subscription_id(self) -> str:
-        return self._id("subscription_id", "subscription number")
+        return self._id(
+            "subscription_id", say("subscription number"), say("0 is no subscription number.")
+        )
 
-    def _id(self, name: str, what: str) -> str:
+    def _id(self, name: str, what: str, if_zero: str) -> str:
         typed = self.cleaned_data[name]
         try:
             number = normalize_id(typed, what=what)
         except Unreadable as error:
             raise forms.ValidationError(error.reason) from None
         if typed and not number:
-            raise forms.ValidationError(f"0 is no {what}.")
+            raise forms.ValidationError(if_zero)
         return number
 
     def do(self, author: Author) -> str:
@@ -79,5 +84,9 @@ class OrderForm(ReasonForm):
         self.customer = event.customer
         actions = event.runs.count()
         if not actions:
-            return "The order is entered, but no rule that is on fits it."
-        return f"The order is entered: {actions} action{'' if actions == 1 else 's'} queued."
+            return say("The order is entered, but no rule that is on fits it.")
+        return say_count(
+            actions,
+            "The order is entered: 1 action queued.",
+            "The order is entered: {number} actions queued.",
+        )

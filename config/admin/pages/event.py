@@ -24,6 +24,7 @@ from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import say
 from rules.engine import REASONS, Reason, nearly_ran
 from rules.models import MEANINGS, Rule
 
@@ -133,7 +134,7 @@ def _placed_before(event: EventLog) -> str:
 
 def headline(event: EventLog) -> str:
     """ "Product Purchased: Watercolor for Beginners" """
-    what = event.what_happened or badges.brief(event.raw_type) or "Unknown event"
+    what = event.what_happened or badges.brief(event.raw_type) or say("Unknown event")
     return f"{what}: {badges.brief(event.product.name)}" if event.product else what
 
 

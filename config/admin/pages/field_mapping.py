@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.badges import brief
 from events.reports.custom_fields import DAYS, never_carried, seen_lately
 from integrations import field_mapping
 from integrations.models import FieldMapping, Integration, ProfileField
+from integrations.sentences import joined, say
 
 PREFIX = "field_mappings"
 SEEN = "custom-fields-seen"  # id of the list of suggestions
@@ -20,20 +22,20 @@ class MappingForm(forms.Form):
     """One row; one that is left empty is none."""
 
     samcart_field = forms.CharField(
-        label="SamCart custom field",
+        label=_("SamCart custom field"),
         max_length=255,
         required=False,
         widget=forms.TextInput(attrs={"list": SEEN, "autocomplete": "off"}),
     )
     profile_field = forms.TypedChoiceField(
-        label="Thinkific signup field", coerce=int, empty_value=None, required=False
+        label=_("Thinkific signup field"), coerce=int, empty_value=None, required=False
     )
 
     def __init__(self, *args: Any, choices: list[tuple[Any, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["profile_field"]
         assert isinstance(field, forms.TypedChoiceField)
-        field.choices = [("", "Choose…"), *choices]
+        field.choices = [("", say("Choose…")), *choices]
 
     def clean(self) -> None:
         """One that was emptied goes away; half a row is none."""
@@ -42,9 +44,9 @@ class MappingForm(forms.Form):
             self.cleaned_data.get("profile_field"),
         )
         if target and not name and "samcart_field" not in self.errors:
-            self.add_error("samcart_field", "Enter the name of the SamCart custom field.")
+            self.add_error("samcart_field", say("Enter the name of the SamCart custom field."))
         if name and not target and "profile_field" not in self.errors:
-            self.add_error("profile_field", "Choose the signup field that it fills.")
+            self.add_error("profile_field", say("Choose the signup field that it fills."))
 
 
 class MappingRows(forms.BaseFormSet):
@@ -55,7 +57,7 @@ class MappingRows(forms.BaseFormSet):
         for row in self._kept():
             target = row.cleaned_data["profile_field"]
             if target in filled:
-                text = "Another row fills this field already. Choose one of them."
+                text = say("Another row fills this field already. Choose one of them.")
                 row.add_error("profile_field", text)
             filled.add(target)
 
@@ -131,16 +133,23 @@ def _unseen(names: list[str], seen: list[str]) -> str:
     missing = never_carried(names)
     if not missing:
         return ""
-    named = ", ".join(f"“{brief(name)}”" for name in missing)
-    carried = ", ".join(f"“{brief(name)}”" for name in seen) or "no custom field"
-    return (
-        f"No order of the last {DAYS} days carried {named}. Orders carried: {carried}. "
-        "Correct the name, or see in SamCart that the checkout has this field."
+    return say(
+        "No order of the last {number} days carried {missing}. Orders carried: {carried}. "
+        "Correct the name, or see in SamCart that the checkout has this field.",
+        number=DAYS,
+        missing=_quoted(missing),
+        carried=_quoted(seen) or say("no custom field"),
     )
+
+
+def _quoted(names: list[str]) -> str:
+    return joined((say("“{name}”", name=brief(name)) for name in names), by=", ")
 
 
 def why_not(field: ProfileField) -> str:
     """Why a signup field takes no value."""
     if field.gone_at is not None:
-        return "gone from Thinkific"
-    return f"type {brief(field.field_type)}, not Text" if field.field_type else "not Text"
+        return say("gone from Thinkific")
+    if field.field_type:
+        return say("type {type}, not Text", type=brief(field.field_type))
+    return say("not Text")

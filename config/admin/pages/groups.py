@@ -7,6 +7,9 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Case, Q, When
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts.changelist import ListAdmin
@@ -24,11 +27,11 @@ class PermissionField(forms.ModelMultipleChoiceField):
     widget = forms.CheckboxSelectMultiple
 
     def label_from_instance(self, obj: Any) -> str:
-        return roles.WORDS[f"{obj.content_type.app_label}.{obj.codename}"]
+        return str(roles.WORDS[f"{obj.content_type.app_label}.{obj.codename}"])
 
 
 class GroupForm(forms.ModelForm):
-    permissions = PermissionField(queryset=None, required=False, label="May")
+    permissions = PermissionField(queryset=None, required=False, label=pgettext_lazy("role", "May"))
 
     class Meta:
         model = Group
@@ -57,11 +60,11 @@ def _is(code: str) -> Q:
 @admin.register(Group)
 class GroupAdmin(ListAdmin):
     form = GroupForm
-    list_title = "Roles"
-    one, many = "role", "roles"
-    list_display = ("name", "meaning")
+    list_title = _("Roles")
+    one, many = _("role"), _("roles")
+    list_display = ("shown_name", "meaning")
     ordering = ("name",)
-    add_label = "New role"
+    add_label = _("New role")
     actions = None
     sortable_by = ()
 
@@ -70,6 +73,11 @@ class GroupAdmin(ListAdmin):
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return _asked(request) or super().delete_view(request, *args, **kwargs)
+
+    def render_delete_form(self, request: HttpRequest, context: Any) -> HttpResponse:
+        return super().render_delete_form(
+            request, context | {"called": roles.shown(context["object"].name)}
+        )
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Its permissions are saved here, after its name."""
@@ -88,9 +96,16 @@ class GroupAdmin(ListAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)
 
-    @admin.display(description="What its people do")
+    def title_of(self, thing: Group) -> str:
+        return roles.shown(super().title_of(thing))
+
+    @admin.display(description=_("Name"))
+    def shown_name(self, group: Group) -> str:
+        return roles.shown(group.name)
+
+    @admin.display(description=_("What its people do"))
     def meaning(self, group: Group) -> str:
-        return roles.MEANINGS.get(group.name, "").capitalize() or "–"
+        return capfirst(str(roles.MEANINGS.get(group.name, ""))) or "–"
 
 
 def _asked(request: HttpRequest) -> HttpResponse | None:

@@ -9,8 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from config.admin.parts import badges
 from config.admin.parts.page import render
 from integrations.models import Integration
+from integrations.sentences import Text
 
-Sections = tuple[tuple[str, tuple[str, ...]], ...]  # title, and the names of the fields
+Sections = tuple[tuple[Text, tuple[str, ...]], ...]  # title, and the names of the fields
 
 
 def render_form(
@@ -20,19 +21,19 @@ def render_form(
     form: forms.ModelForm | None,
     sections: Sections,
     *,
-    kind: str,
+    new: Text,
     **context: Any,
 ) -> HttpResponse:
     """The page of a new or a stored integration; without a form it can only be read.
 
-    `template` extends form.html; `context` is for its blocks. `kind` follows "New" in the title.
+    `template` extends form.html; `context` is for its blocks. `new` is the title of a new one.
     """
     is_new = not integration.pk
     fieldsets = [(title, {"fields": list(names)}) for title, names in sections]
     return render(
         request,
         f"admin/integrations/integration/{template}",
-        title=f"New {kind}" if is_new else badges.brief(integration),
+        title=new if is_new else badges.brief(integration),
         original=None if is_new else integration,
         form=form,
         sections=AdminForm(form, fieldsets, {}) if form else None,

@@ -8,26 +8,30 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges
 from events.reports import backlog
 from integrations import app_registry, rate_limit
 from integrations.catalog_refresh import RefreshOutcome
 from integrations.models import CallBudget, Integration, SiteAnswer
+from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
 from rules import broken_rules
 from rules.broken_rules import BrokenRules
 
 Connection = Integration.Connection
-EMPTY = mark_safe(
-    "<p><strong>Connect your Thinkific site.</strong></p>"
-    "<p>You need a Thinkific plan of Grow or higher. In Thinkific open "
-    "<strong>Settings &gt; Code &amp; Analytics &gt; API</strong>. There you find the "
-    "<strong>Subdomain</strong> and the <strong>API Key</strong>, or can create an API access "
-    "token. Then press New integration, choose Thinkific and paste both.</p>"
+EMPTY = mark_safe(  # noqa: S308 - a text of ours
+    _(
+        "<p><strong>Connect your Thinkific site.</strong></p>"
+        "<p>You need a Thinkific plan of Grow or higher. In Thinkific open "
+        "<strong>Settings &gt; Code &amp; Analytics &gt; API</strong>. There you find the "
+        "<strong>Subdomain</strong> and the <strong>API Key</strong>, or can create an API access "
+        "token. Then press New integration, choose Thinkific and paste both.</p>"
+    )
 )
-OLD_ONE_ENDS = (
+OLD_ONE_ENDS = _(
     "The old secret ends at once. A receiver that checks signatures refuses messages until it has "
     "the new one; Admit sends them again by itself."
 )
@@ -35,34 +39,44 @@ OLD_ONE_ENDS = (
 
 def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOutcome) -> None:
     """How a refresh ended, or that it goes on, and what Thinkific does not list."""
-    say = messages.error if outcome.fault else messages.success
-    say = messages.info if outcome.goes_on else say
+    show = messages.error if outcome.fault else messages.success
+    show = messages.info if outcome.goes_on else show
     none_listed = outcome.changes is not None and outcome.changes.none_listed
     more = _none_listed(integration) if none_listed else _key_field(integration, outcome)
-    say(request, format_html("{}: {}{}", integration, outcome.sentence(), more))
+    show(request, format_html("{}: {}{}", integration, outcome.sentence(), more))
     if outcome.changes is None:
         return
     if gone := broken_rules.gone(integration):
         messages.warning(request, lost_sentence(gone))
     if unlisted := broken_rules.unlisted(integration):
-        messages.info(request, format_html("{} Their rules go on.", lost_sentence(unlisted)))
+        text = format_html("{} {}", lost_sentence(unlisted), say("Their rules go on."))
+        messages.info(request, text)
 
 
 def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, waiting: int) -> None:
     """What a paused site answered to the person who pressed Try now."""
     match answer:
         case SiteAnswer.OPEN:
+            over = say("{name}: the pause is over.", name=integration)
             then = backlog.go_on(waiting, integration)
-            messages.success(request, f"{integration}: the pause is over. {then}".rstrip())
+            messages.success(request, joined([over, then]))
         case SiteAnswer.REFUSED:
             why = trouble(integration)
-            messages.error(request, f"{integration}: still refused. {why}")
+            text = say("{name}: still refused. {why}", name=integration, why=why)
+            messages.error(request, text)
         case SiteAnswer.LIMITED:
-            text = "Thinkific asks for a longer pause. It goes on by itself when that is over."
-            messages.warning(request, f"{integration}: {text}")
-        case _:
-            text = "Thinkific did not answer. Admit asks again by itself; nothing is lost."
-            messages.warning(request, f"{integration}: {text}")
+            text = say(
+                "{name}: Thinkific asks for a longer pause. It goes on by itself when that is "
+                "over.",
+                name=integration,
+            )
+            messages.warning(request, text)
+        case SiteAnswer.NONE | SiteAnswer.UNKNOWN:
+            text = say(
+                "{name}: Thinkific did not answer. Admit asks again by itself; nothing is lost.",
+                name=integration,
+            )
+            messages.warning(request, text)
 
 
 def connected(
@@ -75,25 +89,33 @@ def connected(
             if integration.enabled
             else _off(integration, waiting)
         )
-        messages.success(request, f"{integration}: saved. Connected. {then}".rstrip())
+        done = say("{name}: saved. Connected.", name=integration)
+        messages.success(request, joined([done, then]))
         refreshed(request, integration, outcome)
     elif integration.connection == Connection.REFUSED:
-        messages.error(request, f"{integration}: saved, but not connected. {outcome.fault}")
+        # Its page says why, and has the buttons.
+        text = say("{name}: saved, but not connected. See below what to do.", name=integration)
+        messages.error(request, text)
     else:
-        fault = outcome.fault or f"It is {outcome.sentence()}"
-        messages.warning(request, f"{integration}: saved, not checked. {fault}")
+        why = outcome.fault or say(
+            "It is still being read. That goes on in the background: "
+            "look in a minute at when it was last refreshed."
+        )
+        text = say("{name}: saved, not checked. {why}", name=integration, why=why)
+        messages.warning(request, text)
 
 
 def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     """After any other change, and what turning on or off means."""
-    integration, then = form.instance, ""
+    integration = form.instance
+    then: list[str] = []
     if "enabled" in form.changed_data and not integration.enabled:
-        then = _off(integration, waiting)
+        then = [_off(integration, waiting)]
     elif "enabled" in form.changed_data:
         # With a rejected key nothing goes on; the refresh says why.
         works = integration.connection != Connection.REFUSED
-        then = f"It is on. {backlog.go_on(waiting, integration) if works else ''}"
-    messages.success(request, f"{integration}: saved. {then}".rstrip())
+        then = [say("It is on."), backlog.go_on(waiting, integration) if works else ""]
+    messages.success(request, joined([say("{name}: saved.", name=integration), *then]))
 
 
 def pause_sentence(integration: Integration) -> str:
@@ -101,10 +123,26 @@ def pause_sentence(integration: Integration) -> str:
     why, seconds = rate_limit.blocked_for(integration.pk)
     if not why or why == CallBudget.Blocked.KEY or seconds <= 0 or not integration.enabled:
         return ""
-    left = f"{math.ceil(seconds)} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"
-    away = why == CallBudget.Blocked.AWAY
-    what = "could not be reached" if away else "asked for a pause"
-    return f"Paused: {integration} {what}. Messages wait, and go out by themselves in {left}."
+    paused = (
+        say("Paused: {name} could not be reached.", name=integration)
+        if why == CallBudget.Blocked.AWAY
+        else say("Paused: {name} asked for a pause.", name=integration)
+    )
+    return joined([paused, _go_out_in(seconds)])
+
+
+def _go_out_in(seconds: float) -> Said:
+    if seconds < 100:
+        return say_count(
+            math.ceil(seconds),
+            "Messages wait, and go out by themselves in 1 second.",
+            "Messages wait, and go out by themselves in {number} seconds.",
+        )
+    return say_count(
+        round(seconds / 60),
+        "Messages wait, and go out by themselves in 1 minute.",
+        "Messages wait, and go out by themselves in {number} minutes.",
+    )
 
 
 def _key_field(integration: Integration, outcome: RefreshOutcome) -> SafeString | str:
@@ -113,13 +151,13 @@ def _key_field(integration: Integration, outcome: RefreshOutcome) -> SafeString 
     if not outcome.fault or not refused.exists():
         return ""
     page = reverse("admin:integrations_integration_change", args=[integration.pk])
-    return format_html(' <a href="{}#id_secret">Enter the key</a>', page)
+    return format_html(' <a href="{}#id_secret">{}</a>', page, say("Enter the key"))
 
 
 def _none_listed(integration: Integration) -> SafeString:
     """Behind the result: Thinkific lists no courses, and where to enter those that it has."""
     address = f"{reverse('admin:new-rule')}?integration={integration.pk}"
-    return format_html(' {} <a href="{}">New rule</a>', catalog.NONE_LISTED, address)
+    return format_html(' {} <a href="{}">{}</a>', catalog.NONE_LISTED, address, say("New rule"))
 
 
 def lost_sentence(found: list[BrokenRules]) -> SafeString | str:
@@ -128,7 +166,7 @@ def lost_sentence(found: list[BrokenRules]) -> SafeString | str:
         return ""
     links = [(rules_of(destination=each.destination.pk), each.destination.name) for each in found]
     if len(links) == 1:
-        links = [(links[0][0], "see them")]
+        links = [(links[0][0], say("see them"))]
     shown = ((url, badges.brief(name)) for url, name in links)
     link = format_html_join(", ", '<a href="{}">{}</a>', shown)
     return format_html("{}: {}.", broken_rules.sentence(found), link)
@@ -141,9 +179,10 @@ def rules_of(**what: int) -> str:
 
 
 def _off(integration: Integration, waiting: int) -> str:
-    held = f" {backlog.spoken(waiting)} until then." if waiting else ""
-    outside = app_registry.of(integration).outside
-    return (
-        f"It is off: its actions wait, and nothing is sent to {outside} until you turn it on "
-        f"again. Nothing is lost.{held}"
+    off = say(
+        "It is off: its actions wait, and nothing is sent to {outside} until you turn it on "
+        "again. Nothing is lost.",
+        outside=app_registry.of(integration).outside,
     )
+    held = say("{actions} until then.", actions=backlog.spoken(waiting)) if waiting else ""
+    return joined([off, held])

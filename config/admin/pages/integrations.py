@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages import integration_messages, notify_page
 from config.admin.pages.app_pages import APP_PAGES, offers
@@ -25,10 +26,12 @@ from events.retention import delete_integration
 from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS
 from integrations.models import CallBudget, Destination, Integration
+from integrations.sentences import say
 from integrations.thinkific.explain import FAULTS, explain_plainly
 from rules.models import Rule
 
 NONE = "–"
+SETS_UP = "integrations.change_integration"
 
 
 def _may_be_tried(integration: Integration) -> bool:
@@ -52,8 +55,8 @@ def _has_catalog(integration: Integration) -> bool:
 
 @admin.register(Integration)
 class IntegrationAdmin(ListAdmin):
-    list_title = "Integrations"
-    add_label = "New integration"
+    list_title = _("Integrations")
+    add_label = _("New integration")
     empty = integration_messages.EMPTY
     list_display = (
         "name",
@@ -69,29 +72,21 @@ class IntegrationAdmin(ListAdmin):
     sortable_by = ()
     actions = ("refresh_ticked",)
     buttons = (
-        Button("refresh", "Refresh", "integrations.change_integration", fits=offers("refresh")),
-        Button(
-            "send_test", "Send a test", "integrations.change_integration", fits=offers("send_test")
-        ),
-        Button(
-            "try_now",
-            "Try now",
-            "integrations.change_integration",
-            fits=_may_be_tried,
-            in_row=False,
-        ),
+        Button("refresh", _("Refresh"), SETS_UP, fits=offers("refresh")),
+        Button("send_test", _("Send a test"), SETS_UP, fits=offers("send_test")),
+        Button("try_now", _("Try now"), SETS_UP, fits=_may_be_tried, in_row=False),
         Button(
             "note_welcome_emails",
-            "The Welcome Emails are on",
-            "integrations.change_integration",
+            _("The Welcome Emails are on"),
+            SETS_UP,
             fits=lambda integration: not integration.welcome_emails_on,
             on_page=False,
             in_row=False,
         ),
         Button(
             "new_secret",
-            "New secret",
-            "integrations.change_integration",
+            _("New secret"),
+            SETS_UP,
             fits=offers("new_secret"),
             in_row=False,
             confirm=lambda _: integration_messages.OLD_ONE_ENDS,
@@ -117,25 +112,28 @@ class IntegrationAdmin(ListAdmin):
         actions.pop("delete_selected", None)
         return actions
 
-    @admin.display(description="Site")
+    @admin.display(description=_("Site"))
     def place(self, integration: Integration) -> SafeString:
         return badges.breakable(badges.brief(integration.site))
 
-    @admin.display(description="Connection")
+    @admin.display(description=_("Connection"))
     def shown_connection(self, integration: Integration) -> SafeString:
         warning = credentials.expiry_warning(integration, timezone.localdate())
-        end = badges.badge("Token expires", badges.AMBER) if warning else ""
-        pause = badges.badge("Paused", badges.AMBER) if _is_paused(integration) else ""
+        end = badges.badge(say("Token expires"), badges.AMBER) if warning else ""
+        pause = badges.badge(say("Paused"), badges.AMBER) if _is_paused(integration) else ""
         return format_html(
             "<span>{} {} {}</span>", badges.connection_badge(integration), pause, end
         )
 
+    @admin.display(description=_("Courses"))
     def courses(self, integration: Any) -> str:
         return str(integration.courses) if _has_catalog(integration) else NONE
 
+    @admin.display(description=_("Bundles"))
     def bundles(self, integration: Any) -> str:
         return str(integration.bundles) if _has_catalog(integration) else NONE
 
+    @admin.display(description=_("Rules"))
     def rules(self, integration: Any) -> SafeString:
         return format_html(
             '<a href="{}">{}</a>',
@@ -143,15 +141,17 @@ class IntegrationAdmin(ListAdmin):
             integration.rule_count,
         )
 
+    @admin.display(description=_("Last refreshed"))
     def last_refreshed(self, integration: Integration) -> SafeString:
-        return badges.ago(integration.refreshed_at, "Never" if _has_catalog(integration) else NONE)
+        never = say("Never") if _has_catalog(integration) else NONE
+        return badges.ago(integration.refreshed_at, never)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Integration)
-        mapping = (f"{self._page_of(thing)}#mapping", "", "Mapping")
-        links = [mapping] if _has_catalog(thing) else []
+        mapping = (f"{self._page_of(thing)}#mapping", "", say("Mapping"))
+        links: list[tuple[str, str, str]] = [mapping] if _has_catalog(thing) else []
         if self.has_delete_permission(request, thing):
-            links.append((_delete_page(thing), "danger", "Delete"))
+            links.append((_delete_page(thing), "danger", say("Delete")))
         return links
 
     # Refreshing
@@ -159,7 +159,7 @@ class IntegrationAdmin(ListAdmin):
     def refresh(self, request: HttpRequest, integration: Integration) -> None:
         self._refresh(request, [integration])
 
-    @admin.action(description="Refresh", permissions=["change"])
+    @admin.action(description=_("Refresh"), permissions=["change"])
     def refresh_ticked(self, request: HttpRequest, chosen: QuerySet[Integration]) -> None:
         self._refresh(request, list(chosen))
 
@@ -169,7 +169,7 @@ class IntegrationAdmin(ListAdmin):
             integration_messages.refreshed(request, site, outcome)
         for other in chosen:
             if other not in sites:
-                text = f"{other}: nothing to refresh. It has no courses or bundles."
+                text = say("{name}: nothing to refresh. It has no courses or bundles.", name=other)
                 self.message_user(request, text, messages.WARNING)
 
     def try_now(self, request: HttpRequest, integration: Integration) -> None:
@@ -178,7 +178,7 @@ class IntegrationAdmin(ListAdmin):
         try:
             answer = app_registry.of(integration).try_now(integration)
         except FAULTS as error:
-            text = f"{integration}: not asked. {explain_plainly(error)}"
+            text = say("{name}: not asked. {why}", name=integration, why=explain_plainly(error))
             self.message_user(request, text, messages.WARNING)
             return
         integration.refresh_from_db()
@@ -188,7 +188,7 @@ class IntegrationAdmin(ListAdmin):
         """Note that they are on in Thinkific, which Admit cannot see."""
         integration.welcome_emails_on = True
         credentials.save(integration)
-        text = f"Noted: the Welcome Emails of {integration} are on in Thinkific."
+        text = say("Noted: the Welcome Emails of {name} are on in Thinkific.", name=integration)
         self.message_user(request, text)
 
     # Notify URLs
@@ -220,7 +220,7 @@ class IntegrationAdmin(ListAdmin):
             return render(
                 request,
                 "admin/integrations/integration/choose_app.html",
-                title="New integration",
+                title=say("New integration"),
                 cards=[(APPS[key], page.meaning) for key, page in APP_PAGES.items()],
             )
         return APP_PAGES[integration.app].show(
@@ -262,7 +262,7 @@ class IntegrationAdmin(ListAdmin):
             return render(
                 request,
                 "admin/integrations/integration/delete_confirmation.html",
-                title=f"Delete {badges.brief(integration)}?",
+                title=say("Delete {name}?", name=badges.brief(integration)),
                 opts=self.opts,
                 object=integration,
                 has_catalog=_has_catalog(integration),
@@ -272,11 +272,16 @@ class IntegrationAdmin(ListAdmin):
             return page
         name = str(integration)
         if not delete_integration.delete(integration):
-            text = "it is off, and many of its actions were let go. Delete it once more."
-            self.message_user(request, f"{name}: {text}", messages.WARNING)
+            text = say(
+                "{name}: it is off, and many of its actions were let go. Delete it once more.",
+                name=name,
+            )
+            self.message_user(request, text, messages.WARNING)
             return HttpResponseRedirect(self._page_of(integration))
-        text = "deleted with its rules and mappings. What it did stays in the log."
-        self.message_user(request, f"{name}: {text}")
+        text = say(
+            "{name}: deleted with its rules and mappings. What it did stays in the log.", name=name
+        )
+        self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:integrations_integration_changelist"))
 
 

@@ -10,6 +10,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.reports import letter
 from integrations.models import Customer
+from integrations.sentences import say
 
 PERMISSION = "integrations.change_integration"
 # The buttons beside Save.
@@ -21,24 +22,25 @@ def show(request: HttpRequest) -> HttpResponse:
     customer = row_in(Customer.objects.all(), request.GET.get("customer"))
     text, fault = letter.current(), ""
     if request.method == "POST":
-        text = letter.OURS if OURS in request.POST else request.POST.get("text", "")
+        text = letter.ours() if OURS in request.POST else request.POST.get("text", "")
         try:
             letter.check(text) if PREVIEW in request.POST else letter.save(text)
         except ValueError as error:
             fault = str(error)
         else:
             if PREVIEW not in request.POST:
-                messages.success(request, "Saved. The letter on each customer's page follows it.")
+                done = say("Saved. The letter on each customer's page follows it.")
+                messages.success(request, done)
                 return HttpResponseRedirect(_back(customer))
     return render(
         request,
         "admin/letter.html",
-        title="The letter to customers",
+        title=say("The letter to customers"),
         text=text,
         fault=fault,
-        fields=[(f"{{{name}}}", what) for name, what in letter.FIELDS.items()],
-        sample="" if fault else letter.fill(text, letter.EXAMPLE),
-        is_ours=text == letter.OURS,
+        fields=letter.fields(),
+        sample="" if fault else letter.fill(text, letter.example()),
+        is_ours=text == letter.ours(),
         customer=customer,
     )
 

@@ -9,6 +9,7 @@ from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import name_of
 from config.admin.pages import event as event_page
@@ -30,6 +31,7 @@ from events.execution.rerun import rerun, why_never
 from events.models import Delivery, EventLog, RuleRun
 from events.queue import wake
 from events.reports import activity_search, review
+from integrations.sentences import say, say_count
 
 MANY_UNREAD = 1000
 
@@ -55,8 +57,8 @@ class EventList(ChangeList):
 
 @admin.register(EventLog)
 class LogAdmin(ReadOnly):
-    list_title = "Log"
-    one, many = "event", "events"
+    list_title = _("Log")
+    one, many = _("event"), _("events")
     across = True
     csv = "admin:csv-log"
     list_display = ("what", "who", "sold", "result", "done")
@@ -67,35 +69,35 @@ class LogAdmin(ReadOnly):
     ordering = ("-received_at", "-id")
     sortable_by = ()
     search_fields = ("order_id",)
-    search_help_text = "E-mail, order or name"
-    nothing_fits = "No event fits."
+    search_help_text = _("E-mail, order or name")
+    nothing_fits = _("No event fits.")
     actions = ("retry_chosen", "rerun_chosen", "deal_with_chosen")
     change_form_template = "admin/events/eventlog/event.html"
     buttons = (
         Button(
             "rerun",
-            "Run the rules again",
+            _("Run the rules again"),
             "events.rerun_eventlog",
             in_row=False,
             fits=lambda event: not why_never(event),
         ),
         Button(
             "deal_with",
-            "Mark as dealt with",
+            _("Mark as dealt with"),
             "events.dismiss_eventlog",
             in_row=False,
             fits=review.needs_a_person,
         ),
         Button(
             "give_email",
-            "Give the right e-mail",
+            _("Give the right e-mail"),
             "events.rerun_eventlog",
             on_page=False,
             in_row=False,
         ),
         Button(
             "give_trigger",
-            "Name it",
+            _("Name it"),
             "rules.add_namedtype",
             in_row=False,
             on_page=False,
@@ -124,32 +126,30 @@ class LogAdmin(ReadOnly):
 
     # Columns
 
-    @admin.display(description="Event")
+    @admin.display(description=_("Event"))
     def what(self, event: EventLog) -> SafeString:
-        named = badges.breakable(event.what_happened or badges.brief(event.raw_type) or "Unknown")
-        return format_html(
-            '{} <span class="soft line">{}</span>', named, badges.ago(event.received_at)
-        )
+        named = event.what_happened or badges.brief(event.raw_type) or say("Unknown")
+        return _two_lines(badges.breakable(named), badges.ago(event.received_at))
 
-    @admin.display(description="Customer")
+    @admin.display(description=_("Customer"))
     def who(self, event: EventLog) -> SafeString | str:
         if event.customer is None:
             return badges.breakable(badges.brief(event.as_sent) or "–")
         return badges.person(event.customer)
 
-    @admin.display(description="Bought")
+    @admin.display(description=_("Bought"))
     def sold(self, event: EventLog) -> SafeString | str:
         product = badges.breakable(badges.brief(event.product.name) if event.product else "–")
         if not event.order_id:
             return product
         order = badges.breakable(badges.brief(event.order_id))
-        return format_html('{} <span class="soft line">Order {}</span>', product, order)
+        return _two_lines(product, format_html(say("Order {number}"), number=order))
 
-    @admin.display(description="Result")
+    @admin.display(description=_("Result"))
     def result(self, event: EventLog) -> SafeString:
         return badges.event_badge(event)
 
-    @admin.display(description="Actions")
+    @admin.display(description=_("Actions"))
     def done(self, event: EventLog) -> SafeString | str:
         runs = list(event.runs.all())
         if not runs:
@@ -166,11 +166,14 @@ class LogAdmin(ReadOnly):
         names = list(
             dict.fromkeys(run.destination_name or run.get_action_display() for run in runs)
         )
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        first = badges.brief(names[0])
+        if others := len(names) - 1:
+            first = say_count(
+                others, "{first} and 1 more", "{first} and {number} more", first=first
+            )
         return format_html(
-            '<details class="fold runs"><summary>{}{}</summary><ul>{}</ul></details>',
-            badges.breakable(badges.brief(names[0])),
-            more,
+            '<details class="fold runs"><summary>{}</summary><ul>{}</ul></details>',
+            badges.breakable(first),
             format_html_join("", "<li>{} {}<br><span>{}</span></li>", rows),
         )
 
@@ -190,9 +193,14 @@ class LogAdmin(ReadOnly):
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            actions = "1 action is" if queued == 1 else f"{queued} actions are"
-            then = f"{actions} carried out for this address now." if queued else "See below."
-            self.message_user(request, f"Saved. {then}")
+            text = say("Saved. See below.")
+            if queued:
+                text = say_count(
+                    queued,
+                    "Saved. 1 action is carried out for this address now.",
+                    "Saved. {number} actions are carried out for this address now.",
+                )
+            self.message_user(request, text)
 
     def give_trigger(self, request: HttpRequest, event: EventLog) -> None:
         """Say once which trigger an unknown type is; what waits for it is read again."""
@@ -218,7 +226,7 @@ class LogAdmin(ReadOnly):
     def has_deal_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("events.dismiss_eventlog")
 
-    @admin.action(description="Retry failed actions", permissions=["retry"])
+    @admin.action(description=_("Retry failed actions"), permissions=["retry"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
         # By a subquery: these may be all events of the log.
         failed = RuleRun.objects.filter(
@@ -234,7 +242,7 @@ class LogAdmin(ReadOnly):
         self.message_user(request, retry_by_hand.retried_sentence(queued, left), level)
         return None
 
-    @admin.action(description="Run the rules again", permissions=["rerun"])
+    @admin.action(description=_("Run the rules again"), permissions=["rerun"])
     def rerun_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
         in_order = chosen.order_by("received_at", "pk")
         if len(in_order[:2]) > 1:
@@ -242,7 +250,7 @@ class LogAdmin(ReadOnly):
         self._rerun(request, in_order)
         return None
 
-    @admin.action(description="Mark as dealt with", permissions=["deal"])
+    @admin.action(description=_("Mark as dealt with"), permissions=["deal"])
     def deal_with_chosen(
         self, request: HttpRequest, chosen: QuerySet[EventLog]
     ) -> HttpResponse | None:
@@ -260,10 +268,12 @@ class LogAdmin(ReadOnly):
     def _deal_with(self, request: HttpRequest, events: QuerySet[EventLog]) -> None:
         number = review.mark_reviewed(events, by=name_of(request))
         if number:
-            what = "1 event" if number == 1 else f"{number} events"
-            self.message_user(request, f"{what} marked as dealt with.")
+            text = say_count(
+                number, "1 event marked as dealt with.", "{number} events marked as dealt with."
+            )
+            self.message_user(request, text)
         else:
-            text = "Nothing to mark: only events that were left undone can be."
+            text = say("Nothing to mark: only events that were left undone can be.")
             self.message_user(request, text, messages.WARNING)
 
     # The page of one event
@@ -279,3 +289,7 @@ class LogAdmin(ReadOnly):
     ) -> Any:
         told = event_page.told(request, context["original"])
         return super().render_change_form(request, context | told, *args, **kwargs)
+
+
+def _two_lines(first: SafeString, second: SafeString) -> SafeString:
+    return format_html('{} <span class="soft line">{}</span>', first, second)

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.changelist import COUNTED
 from config.admin.parts.filters import IntegrationFilter
@@ -13,6 +14,7 @@ from config.admin.parts.params import row_id, row_in
 from events.models import EventLog, RuleRun
 from events.reports import promise, review
 from integrations.models import Product
+from integrations.sentences import say
 from rules.triggers import Trigger
 
 PAID_NOTHING = "paid_nothing"
@@ -24,12 +26,15 @@ PRODUCT_NAME = "product_name"
 
 
 class ResultFilter(admin.SimpleListFilter):
-    title = "result"
+    title = _("result")
     parameter_name = "result"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        found = [(NOT_IN, "Paid and not in"), (PAID_NOTHING, "Paid, nothing given")]
-        return found + [(each.value, each.label) for each in EventLog.Status]
+        return [
+            (NOT_IN, say("Paid and not in")),
+            (PAID_NOTHING, say("Paid, nothing given")),
+            *((each.value, str(each.label)) for each in EventLog.Status),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
         if self.value() == PAID_NOTHING:
@@ -40,11 +45,11 @@ class ResultFilter(admin.SimpleListFilter):
 
 
 class TriggerFilter(admin.SimpleListFilter):
-    title = "trigger"
+    title = _("trigger")
     parameter_name = "trigger__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*((each.value, each.label) for each in Trigger), (BY_HAND, "By hand")]
+        return [*((each.value, str(each.label)) for each in Trigger), (BY_HAND, say("By hand"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
         if self.value() == BY_HAND:
@@ -55,7 +60,7 @@ class TriggerFilter(admin.SimpleListFilter):
 class ProductFilter(admin.SimpleListFilter):
     """By typing a part of the name: a shop may have hundreds of products."""
 
-    title = "product"
+    title = _("product")
     parameter_name = "product"
     template = "admin/events/eventlog/product_chip.html"
     shown = 12
@@ -77,7 +82,7 @@ class ProductFilter(admin.SimpleListFilter):
         chosen = request.GET.get(self.parameter_name, "")
         if chosen not in dict(found) and (product := row_in(Product.objects.all(), chosen)):
             found.append((str(product.pk), product.name))
-        return found or [("0", "No product of that name")]
+        return found or [("0", say("No product of that name"))]
 
     def expected_parameters(self) -> list[str | None]:
         return [self.parameter_name, PRODUCT_NAME]

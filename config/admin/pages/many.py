@@ -1,7 +1,7 @@
 """What is done for many at once: a look first, then how far it is, then what came of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -23,15 +23,17 @@ from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batches, many, review
 from events.reports.many import AT_ONCE, Look
+from integrations.sentences import Said, read, say, write
 
 Row = TypeVar("Row", RuleRun, EventLog)
 RETRY, ANYWAY, RERUN, DISMISS, DEAL = "retry", "anyway", "rerun", "dismiss", "deal"
-TITLES = {
-    RETRY: "Retry",
-    ANYWAY: "Do it anyway",
-    RERUN: "Run the rules again",
-    DISMISS: "Dismiss",
-    DEAL: "Mark as dealt with",
+# Made when it is asked for: batches keep it for readers of each language.
+TITLES: dict[str, Callable[[], Said]] = {
+    RETRY: lambda: say("Retry"),
+    ANYWAY: lambda: say("Do it anyway"),
+    RERUN: lambda: say("Run the rules again"),
+    DISMISS: lambda: say("Dismiss"),
+    DEAL: lambda: say("Mark as dealt with"),
 }
 PERMISSIONS = {
     RETRY: "events.retry_rulerun",
@@ -82,13 +84,13 @@ def _look(
     return render(
         request,
         "admin/many/look.html",
-        title=TITLES[what],
+        title=TITLES[what](),
         form_action=reverse(f"admin:many-{what}"),
         more=found.more,
         number=len(found.done),
         lists=[
-            ("What will be done", found.done[:SHOWN], len(found.done) - SHOWN),
-            ("Left out", found.left_out[:SHOWN], len(found.left_out) - SHOWN),
+            (say("What will be done"), found.done[:SHOWN], len(found.done) - SHOWN),
+            (say("Left out"), found.left_out[:SHOWN], len(found.left_out) - SHOWN),
         ],
         chosen=[each.pk for each in chosen[:AT_ONCE]],
         at_once=AT_ONCE,
@@ -121,7 +123,7 @@ def _doing(what: str) -> Page:
                 else review.mark_reviewed(events, by=by)
             )
             return _marked(request, what, number, back)
-        batch = begin(request, TITLES[what])
+        batch = begin(request, TITLES[what]())
         if what == RERUN:
             came = rerun.rerun(events, batch=batch)
             return done(request, batch, came.left, came.sentence(), back)
@@ -133,13 +135,14 @@ def _doing(what: str) -> Page:
 
 def _marked(request: HttpRequest, what: str, number: int, back: str) -> HttpResponse:
     """What no worker has to carry out is done now; the next ones are offered, or the list."""
-    messages.success(request, f"{TITLES[what]}: done for {number:,}.")
+    text = say("{what}: done for {number}.", what=TITLES[what](), number=number)
+    messages.success(request, text)
     if not (back and request.POST.get(AFTER)):
         return HttpResponseRedirect(back or reverse("admin:index"))
     return render(
         request,
         "admin/many/marked.html",
-        title=TITLES[what],
+        title=TITLES[what](),
         back=back,
         action=_action(request.POST),
         after=row_id(request.POST[AFTER]) or "",
@@ -148,7 +151,7 @@ def _marked(request: HttpRequest, what: str, number: int, back: str) -> HttpResp
 
 def begin(request: HttpRequest, title: str) -> Batch:
     """A batch for what is going to be queued, not saved."""
-    return Batch(title=title[:200], started_by=name_of(request)[:150])
+    return Batch(title=title, started_by=name_of(request)[:150])
 
 
 def done(
@@ -161,7 +164,7 @@ def done(
     if not batch.run_ids:
         messages.warning(request, sentence)
         return HttpResponseRedirect(back or reverse("admin:events_rulerun_changelist"))
-    batch.left_out = left
+    batch.left_out = {write(why): number for why, number in left.items()}
     with transaction.atomic():
         batch.save()
         wake.wake()
@@ -176,7 +179,8 @@ def show(request: HttpRequest) -> HttpResponse:
     """How far it is, and what came of it."""
     batch = row_in(Batch.objects.all(), request.GET.get("number"))
     if batch is None:
-        messages.error(request, "What came of this is not kept any more. The actions are here.")
+        text = say("What came of this is not kept any more. The actions are here.")
+        messages.error(request, text)
         return HttpResponseRedirect(reverse("admin:events_rulerun_changelist"))
     found = batches.progress(batch)
     return render(
@@ -185,6 +189,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title=badges.brief(batch.title),
         batch=batch,
         progress=found,
+        left_out=[(read(why), number) for why, number in batch.left_out.items()],
         failed=",".join(str(run.pk) for run in found.failed),
         back=way_back(request),
         action=_action(request.GET),

@@ -22,15 +22,12 @@ from config.admin.parts.params import row_ids, row_in
 from events.reports import backfill
 from integrations import app_registry, catalog_refresh
 from integrations.models import Integration, Product
+from integrations.sentences import Said, say, say_count
 from integrations.thinkific import catalog
 from rules import changing, pairing
 from rules.models import Rule
 
 ADDRESS = "new-rule/"
-LEFT_OUT = (
-    "Rules were added for at most {most} products, so {number} of those chosen were left out. Add "
-    "theirs now."
-)
 # With those that end access and give it back.
 MOST_RULES = MAX_RULES * (1 + len(pairing.ENDS) + len(pairing.GIVES_BACK))
 
@@ -42,11 +39,11 @@ def show(request: HttpRequest) -> HttpResponse:
     given = _begun(request.GET)
     draft = Draft.read(given)
     if draft.marketplace is None or not draft.integrations:
-        return render(request, "admin/new_rule/before.html", title="New rule", draft=draft)
+        return render(request, "admin/new_rule/before.html", title=say("New rule"), draft=draft)
     return render(
         request,
         "admin/new_rule/page.html",
-        title="New global rule" if draft.everywhere else "New rule",
+        title=say("New global rule") if draft.everywhere else say("New rule"),
         **rule_parts.context(request, draft, given),
     )
 
@@ -67,18 +64,14 @@ def _back(given: Any) -> HttpResponse:
     return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{rule_parts.choices(given)}")
 
 
-def _exists(number: int) -> str:
-    return "this rule exists" if number == 1 else f"these {number} rules exist"
-
-
 def _fault(draft: Draft) -> str:
     """Why nothing can be added, "" where it can."""
     if draft.is_other:
-        return "Something was missing or has gone meanwhile. Choose it again."
+        return say("Something was missing or has gone meanwhile. Choose it again.")
     if draft.is_too_large:
-        return f"Nothing was added: at most {MAX_RULES} rules are added at once."
+        return say("Nothing was added: at most {most} rules are added at once.", most=MAX_RULES)
     if not draft.is_complete:
-        return "Nothing was added: something is not chosen yet, or was not entered right."
+        return say("Nothing was added: something is not chosen yet, or was not entered right.")
     return ""
 
 
@@ -94,14 +87,28 @@ def _add(request: HttpRequest) -> HttpResponse:
     ticked = request.POST.getlist("pair")
     fresh += [rule for rule in pairing.companions(rules) if rule.trigger in ticked]
     if not fresh:
-        messages.warning(request, f"Nothing was added: {_exists(len(there))} already.")
+        nothing = say_count(
+            len(there),
+            "Nothing was added: this rule exists already.",
+            "Nothing was added: these {number} rules exist already.",
+        )
+        messages.warning(request, nothing)
     made = _save(request, fresh)
     if draft.left_out:
-        messages.warning(request, LEFT_OUT.format(most=draft.most, number=draft.left_out))
+        messages.warning(request, _left_out(draft))
     if not made:
         return _back(request.POST)
     query = urlencode([("rule", rule.pk) for rule in made])
     return HttpResponseRedirect(f"{reverse('admin:new-rule-added')}?{query}")
+
+
+def _left_out(draft: Draft) -> Said:
+    return say(
+        "Rules were added for at most {most} products, so {number} of those chosen were left out. "
+        "Add theirs now.",
+        most=draft.most,
+        number=draft.left_out,
+    )
 
 
 def _save(request: HttpRequest, fresh: list[Rule]) -> list[Rule]:
@@ -111,7 +118,9 @@ def _save(request: HttpRequest, fresh: list[Rule]) -> list[Rule]:
         try:
             changing.add(rule)
         except ValidationError as error:
-            messages.warning(request, f"Not added: {rule.in_words()} {' '.join(error.messages)}")
+            why = " ".join(error.messages)
+            text = say("Not added: {rule} {why}", rule=rule.in_words(), why=why)
+            messages.warning(request, text)
         else:
             made.append(rule)
     return made
@@ -128,7 +137,7 @@ def added(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/new_rule/added.html",
-        title="Rule added" if len(made) == 1 else f"{len(made)} rules added",
+        title=say_count(len(made), "Rule added", "{number} rules added"),
         rows=[(rule, backfill.gives_on_purchase(rule), before.customers_of(rule)) for rule in made],
         more=before.more,
     )

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages import integration_messages
 from config.admin.pages.integration_form import Sections, render_form
@@ -21,39 +22,38 @@ from integrations.errors import OutsideError
 from integrations.models import ApiCall, Integration
 from integrations.notify_url import address_check, signature, trial
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import Text, joined, say
 from rules.triggers import Trigger
 
 SECTIONS: Sections = (
-    ("Receiver", ("name", "url")),
-    ("On or off", ("enabled",)),
+    (_("Receiver"), ("name", "url")),
+    (_("On or off"), ("enabled",)),
 )
 LONGEST_ADDRESS = 2000  # what may be pasted; the check says how much is taken
-UNREADABLE = (
-    "Its signing secret cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
-    "Put the key that sealed it back into .env, or press New secret."
-)
 
 
 class NotifyForm(forms.ModelForm):
     """A name and an address. The secret is none of its fields: Admit makes it."""
 
     url = forms.CharField(
-        label="Address",
+        label=_("Address"),
         max_length=LONGEST_ADDRESS,
         widget=forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off"}),
-        help_text="Where Admit posts what SamCart sends. It begins with https://.",
-        error_messages={"required": "Enter the address of the receiver."},
+        help_text=_("Where Admit posts what SamCart sends. It begins with https://."),
+        error_messages={"required": _("Enter the address of the receiver.")},
     )
 
     class Meta:
         model = Integration
         fields = ("name", "url", "enabled")
         widgets = {"name": forms.TextInput(attrs={"autocomplete": "off"})}
-        error_messages = {"name": {"unique": "There is an integration with this name already."}}
+        error_messages = {"name": {"unique": _("There is an integration with this name already.")}}
         help_texts = {
-            "name": "As you want to call it here.",
-            "enabled": "While it is off, its messages wait and nothing is sent. "
-            "Nothing is lost: they go out when you turn it on again.",
+            "name": _("As you want to call it here."),
+            "enabled": _(
+                "While it is off, its messages wait and nothing is sent. "
+                "Nothing is lost: they go out when you turn it on again."
+            ),
         }
 
     def clean_url(self) -> str:
@@ -95,7 +95,7 @@ def _page(
         integration,
         form,
         SECTIONS,
-        kind="Notify URL",
+        new=say("New Notify URL"),
         errors=bool(form and form.errors),
         may_delete=may_delete,
         **(_told(integration) if integration.pk else {}),
@@ -121,7 +121,11 @@ def _save(request: HttpRequest, form: NotifyForm) -> HttpResponse:
         return _with_secret(
             request,
             integration,
-            "is saved. When the receiver has the secret, press Done and then Send a test.",
+            say(
+                "{name} is saved. When the receiver has the secret, press Done and then Send a "
+                "test.",
+                name=badges.brief(integration.name),
+            ),
         )
     waiting = backlog.waiting(integration)
     credentials.save(integration)
@@ -131,11 +135,14 @@ def _save(request: HttpRequest, form: NotifyForm) -> HttpResponse:
 
 def new_secret(request: HttpRequest, integration: Integration) -> HttpResponse:
     """Sign with another secret from now on."""
-    return _with_secret(request, integration, "has a new signing secret. The old one ended.")
+    text = say(
+        "{name} has a new signing secret. The old one ended.", name=badges.brief(integration.name)
+    )
+    return _with_secret(request, integration, text)
 
 
-def _with_secret(request: HttpRequest, integration: Integration, text: str) -> HttpResponse:
-    """Save it with a fresh secret, on a page that shows it this once; `text` follows the name.
+def _with_secret(request: HttpRequest, integration: Integration, text: Text) -> HttpResponse:
+    """Save it with a fresh secret, on a page that shows it this once, under `text`.
 
     A message or another page would need the secret to be kept somewhere.
     """
@@ -144,7 +151,7 @@ def _with_secret(request: HttpRequest, integration: Integration, text: str) -> H
     return render(
         request,
         "admin/integrations/integration/secret.html",
-        title=f"Signing secret of {badges.brief(integration)}",
+        title=say("Signing secret of {name}", name=badges.brief(integration)),
         original=integration,
         text=text,
         secret=secret,
@@ -165,14 +172,24 @@ def send_test(request: HttpRequest, integration: Integration) -> None:
     try:
         answer = trial.send(integration, body, trigger=Trigger.PRODUCT_PURCHASED.value)
     except OutsideError as error:
-        messages.error(request, f"{integration}: the test failed. {error.message}")
+        text = say("{name}: the test failed. {why}", name=integration, why=error.message)
+        messages.error(request, text)
         return
     except SecretUnreadable:
-        messages.error(request, f"{integration}: not sent. {UNREADABLE}")
+        text = say(
+            "{name}: not sent. Its signing secret cannot be opened with FIELD_ENCRYPTION_KEYS of "
+            "this server. Put the key that sealed it back into .env, or press New secret.",
+            name=integration,
+        )
+        messages.error(request, text)
         return
+    taken = say(
+        "{name}: the receiver took the test. It answered {status}.",
+        name=integration,
+        status=str(answer.status),
+    )
     then = backlog.go_on(waiting, integration) if integration.enabled else ""
-    text = f"{integration}: the receiver took the test. It answered {answer.status}. {then}"
-    messages.success(request, text.rstrip())
+    messages.success(request, joined([taken, then]))
 
 
 def _address(integration: Integration) -> str:

@@ -27,6 +27,7 @@ from events.reports import (
 )
 from integrations import app_registry, credentials
 from integrations.models import Integration, Marketplace
+from integrations.sentences import say
 from integrations.thinkific.explain import trouble
 
 # What alerts tell of and no other part of this page does.
@@ -70,7 +71,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     return render(
         request,
         "admin/index.html",
-        title="Overview",
+        title=say("Overview"),
         facts=facts,
         headline=_headline(facts, kept) if has_begun or not only_path else None,
         path=path,
@@ -84,7 +85,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         attention=_told(dashboard.needing_somebody()),
         nothing_given=dashboard.unfulfilled_products(nothing),
         missing=missing,
-        unread=dashboard.unread(),
+        left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from events.reports.dashboard import DayTotals
+from integrations.sentences import DAY, on, say
 
 # In units of the picture: the room for the numbers on the left, the plot, and the bars in it.
 LEFT, TOP, HEIGHT = 64, 12, 150
@@ -90,7 +91,12 @@ def _day(i: int, totals: Sequence[DayTotals], scale: float) -> Day:
         x,
         x + WIDTH // 2,
         bars,
-        says=f"{day.day:%-d %B}: {day.done:,} succeeded, {day.failed:,} failed",
+        says=say(
+            "{day}: {done} succeeded, {failed} failed",
+            day=on(day.day, DAY),
+            done=day.done,
+            failed=day.failed,
+        ),
         new_month=new_month,
         main=(len(totals) - 1 - i) % 3 == 0,
     )

@@ -18,6 +18,7 @@ from events.reports import (
 )
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.sentences import joined, say
 from rules import actions, pairing
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
@@ -75,29 +76,31 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
     giving = actions.giving_access()
     rules = Rule.objects.filter(enabled=True)
     return [
-        Task("Thinkific connected", connected, first, "Connect Thinkific"),
+        Task(say("Thinkific connected"), connected, first, say("Connect Thinkific")),
         _welcome_emails(schools, first),
         private(connected),
         Task(
-            "SamCart knows the address, and sent something",
+            say("SamCart knows the address, and sent something"),
             Delivery.objects.exists(),
             samcart,
-            "See the address and where to enter it",
+            say("See the address and where to enter it"),
         ),
         Task(
-            "A rule that enrolls",
+            say("A rule that enrolls"),
             rules.filter(action__in=giving).exists(),
             reverse("admin:new-rule"),
-            "New rule",
+            say("New rule"),
         ),
         pairs(),
         Task(
-            "A test order came through to Thinkific",
+            say("A test order came through to Thinkific"),
             dashboard.an_order_got_through(),
             reverse("admin:events_eventlog_changelist"),
-            "Watch the log",
-            how="Place a Sandbox order in SamCart with an e-mail address that is not your own in "
-            "Thinkific. It enrolls a real student.",
+            say("Watch the log"),
+            how=say(
+                "Place a Sandbox order in SamCart with an e-mail address that is not your own in "
+                "Thinkific. It enrolls a real student."
+            ),
         ),
         _own_rules(accounts, f"{samcart}#own-rules"),
     ]
@@ -105,15 +108,26 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
 
 def _welcome_emails(schools: list[Integration], url: str) -> Task:
     left = [site for site in schools if not site.welcome_emails_on]
-    which = _which(left, schools)
+    if which := _which(left, schools):
+        how = say(
+            "In Thinkific open Support Your Students > Notifications, and turn on the Welcome "
+            "Emails of {name}: they tell a new student how to sign in.",
+            name=which,
+        )
+        ticked = say("The Welcome Emails of {name} are on", name=which)
+    else:
+        how = say(
+            "In Thinkific open Support Your Students > Notifications, and turn on the Welcome "
+            "Emails: they tell a new student how to sign in."
+        )
+        ticked = say("The Welcome Emails are on")
     return Task(
-        "Welcome Emails on in Thinkific (you tick it)",
+        say("Welcome Emails on in Thinkific (you tick it)"),
         bool(schools) and not left,
         url,
-        "See where",
-        how=f"In Thinkific open Support Your Students > Notifications, and turn on the Welcome "
-        f"Emails{which}: they tell a new student how to sign in.",
-        ticked=f"The Welcome Emails{which} are on",
+        say("See where"),
+        how=how,
+        ticked=ticked,
         tick=address(left[0], "note_welcome_emails") if left else "",
     )
 
@@ -122,33 +136,41 @@ def _own_rules(accounts: list[Marketplace], url: str) -> Task:
     left = [account for account in accounts if not account.own_rules_off]
     which = _which(left, accounts)
     return Task(
-        "SamCart's own Thinkific rules are off (you tick it)",
+        say("SamCart's own Thinkific rules are off (you tick it)"),
         bool(accounts) and not left,
         url,
-        "See which",
-        how="If Thinkific is connected inside SamCart too, delete SamCart's rules for it: under "
-        "Integrations of each product, and under Global Rules.",
-        ticked=f"SamCart's own Thinkific rules{which} are off",
+        say("See which"),
+        how=say(
+            "If Thinkific is connected inside SamCart too, delete SamCart's rules for it: under "
+            "Integrations of each product, and under Global Rules."
+        ),
+        ticked=say("SamCart's own Thinkific rules of {name} are off", name=which)
+        if which
+        else say("SamCart's own Thinkific rules are off"),
         tick=reverse("admin:samcart-own-rules", args=[left[0].pk]) if left else "",
     )
 
 
 def _which(left: Sequence[object], every: Sequence[object]) -> str:
-    """ " of Art Academy" for the next one, where there are several."""
-    return f" of {brief(left[0])}" if len(every) > 1 and left else ""
+    """The name of the next one, where there are several."""
+    return brief(left[0]) if len(every) > 1 and left else ""
 
 
 def private(connected: bool) -> Task:
     """Whether the courses that rules give are Private; those that are not are named."""
-    text = "The courses you sell are Private, so that customers cannot cancel inside Thinkific"
+    text = say("The courses you sell are Private, so that customers cannot cancel inside Thinkific")
     # Of what is not listed nobody knows how it stands now.
     public = Destination.objects.filter(_sold(), unlisted_at=None, gone_at=None, private=False)
     names = list(public.order_by("name").values_list("name", flat=True).distinct()[: NAMED + 1])
     if names:
-        named = ", ".join(brief(name) for name in names[:NAMED])
-        text += f" (not yet: {named}{' and more' if len(names) > NAMED else ''})"
+        named = joined((brief(name) for name in names[:NAMED]), by=", ")
+        text = say(
+            "The courses you sell are Private, so that customers cannot cancel inside Thinkific "
+            "(not yet: {courses})",
+            courses=say("{names} and more", names=named) if len(names) > NAMED else named,
+        )
     where = f"{reverse('admin:help')}#cancel"
-    return Task(text, connected and not names, where, "See how to make them Private")
+    return Task(text, connected and not names, where, say("See how to make them Private"))
 
 
 def _sold() -> Q:
@@ -167,7 +189,6 @@ def pairs() -> Task:
 
     By the same `pairing.holes` as the hint on a product's page, to which it leads.
     """
-    text = "Rules that end access and give it back"
     # Those that are off too: one for a Subscription trigger tells how the product is sold.
     # Integration and account are asked of one alone: with thousands of rules they cost time.
     every = Rule.objects.select_related("destination")
@@ -180,7 +201,7 @@ def pairs() -> Task:
             own[rule.product_id].append(rule)
     for rules in everywhere.values():
         if found := _global_hole(rules):
-            return Task(f"{text} ({found[0]})", False, found[1], "Add them")
+            return Task(found[0], False, found[1], say("Add them"))
     products = Product.objects.filter(pk__in=own).order_by("name", "pk")
 
     def holes(product: Product, *, subscription: bool) -> list[Trigger]:
@@ -192,16 +213,24 @@ def pairs() -> Task:
     sold = subscriptions.sold_by_subscription(unsure)
     for product in unsure:
         if missing := holes(product, subscription=product.pk in sold):
-            named = ", ".join(trigger.label for trigger in missing)
+            text = say(
+                "Rules that end access and give it back (not yet for {product}: {triggers})",
+                product=brief(product),
+                triggers=joined((trigger.label for trigger in missing), by=", "),
+            )
             page = reverse("admin:integrations_product_change", args=[product.pk])
-            text = f"{text} (not yet for {brief(product)}: {named})"
-            return Task(text, False, page, "Add them")
+            return Task(text, False, page, say("Add them"))
     giving = any(
         backfill.gives_now(rule)
         for rules in (*own.values(), *everywhere.values())
         for rule in rules
     )
-    return Task(text, giving, reverse("admin:integrations_product_changelist"), "See the products")
+    return Task(
+        say("Rules that end access and give it back"),
+        giving,
+        reverse("admin:integrations_product_changelist"),
+        say("See the products"),
+    )
 
 
 def _global_hole(rules: list[Rule]) -> tuple[str, str] | None:
@@ -209,7 +238,10 @@ def _global_hole(rules: list[Rule]) -> tuple[str, str] | None:
     holes = pairing.holes(None, rules, subscription=subscriptions.any_sold())
     if not holes:
         return None
-    text = f"not yet for what global rules give: {holes[0].label}"
+    text = say(
+        "Rules that end access and give it back (not yet for what global rules give: {trigger})",
+        trigger=holes[0].label,
+    )
     for rule in pairing.companions(filter(backfill.gives_now, rules)):
         if rule.trigger == holes[0]:
             answers = {

@@ -1,14 +1,13 @@
 """What the overview says first, and beside its figures: from the same facts as its alarms."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from config.admin.parts.badges import AMBER, GREEN, RED
 from events.reports import backlog
 from events.reports.dashboard import EventCounts, format_count
 from events.reports.promise import MAX_COUNT
-
-CALM = "Nothing needs you."
+from integrations.sentences import Said, joined, say, say_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,120 +58,202 @@ def headline(
     """
     grave, others = _grave(facts), _others(facts)
     alarms = [(text, f"#{where}") for true, text, where in [*grave, *others] if true]
+    promise: list[tuple[str, str]]
     if facts.not_in:
-        are = "is" if facts.not_in == 1 else "are"
-        promise = [(f"{_count(facts.not_in, 'buyer')} paid and {are} not in.", "")]
-        promise.append(("See them.", see))
+        promise = [(_not_in(facts.not_in), ""), (say("See them."), see)]
     else:
         promise = [
             (text, "") for text in [_all_in(buyers, on_the_way, more_bought=more_bought)] if text
         ]
     if not alarms and not facts.not_in:
-        return Headline(GREEN, (*promise, (CALM, "")))
+        return Headline(GREEN, (*promise, (say("Nothing needs you."), "")))
     kind = RED if any(true for true, _, _ in grave) else AMBER
     return Headline(kind, (*promise, *alarms))
 
 
-def _all_in(buyers: int, on_the_way: int, *, more_bought: bool) -> str:
-    """ "All 43 buyers of this week are in, 2 are on their way." """
+def _not_in(buyers: int) -> Said:
+    return say_count(
+        buyers,
+        "1 buyer paid and is not in.",
+        "{number} buyers paid and are not in.",
+        number=format_count(buyers),
+    )
+
+
+def _all_in(buyers: int, on_the_way: int, *, more_bought: bool) -> Said | str:
+    """ "All 43 buyers of this week are in, 2 buyers are on their way." """
     found = []
     if buyers:
-        whose = f"the newest {MAX_COUNT:,} purchases" if more_bought else "this week"
-        all_in = f"All {format_count(buyers)} buyers of {whose} are in"
-        found.append(all_in if buyers > 1 else "The one buyer of this week is in")
+        count = format_count(buyers)
+        found.append(
+            say(
+                "All {number} buyers of the newest {most} purchases are in",
+                number=count,
+                most=MAX_COUNT,
+            )
+            if more_bought
+            else say_count(
+                buyers,
+                "The one buyer of this week is in",
+                "All {number} buyers of this week are in",
+                number=count,
+            )
+        )
     if on_the_way:
-        are = "is on the way" if on_the_way == 1 else "are on their way"
-        found.append(f"{_count(on_the_way, 'buyer')} {are}")
-    return f"{', '.join(found)}." if found else ""
+        found.append(
+            say_count(
+                on_the_way,
+                "1 buyer is on the way",
+                "{number} buyers are on their way",
+                number=format_count(on_the_way),
+            )
+        )
+    return say("{clauses}.", clauses=joined(found, by=", ")) if found else ""
 
 
 def _grave(facts: Facts) -> list[tuple[object, str, str]]:
     """What stops sales: (whether it is so, the sentence, the section)."""
     return [
-        (facts.silent, "Nothing is being carried out: no worker runs.", "silent"),
-        (facts.rejected, f"Thinkific rejects the key of {_names(facts.rejected)}.", "sites"),
-        (
-            facts.not_let_in,
-            f"{_names(facts.not_let_in)} never connected: the address or the key is wrong.",
-            "sites",
-        ),
-        (
-            facts.unsigned,
-            f"The signing secret of {_names(facts.unsigned)} cannot be opened.",
-            "sites",
-        ),
+        (facts.silent, say("Nothing is being carried out: no worker runs."), "silent"),
+        *_closed(facts),
         (facts.problems, f"{'. '.join(facts.problems)}.", "problems"),
-        (facts.unreachable, f"Cannot connect to {_names(facts.unreachable)}.", "sites"),
         (
-            facts.stranded,
-            f"{_count(facts.stranded, 'student')} paid and may have lost access.",
-            "attention",
+            facts.unreachable,
+            say("Cannot connect to {names}.", names=", ".join(facts.unreachable)),
+            "sites",
         ),
-        (facts.failed, f"{_count(facts.failed, 'action')} failed.", "attention"),
+        (facts.stranded, _stranded(facts.stranded), "attention"),
+        (facts.failed, _failed(facts.failed), "attention"),
     ]
+
+
+def _closed(facts: Facts) -> list[tuple[object, str, str]]:
+    rejected, unsigned = ", ".join(facts.rejected), ", ".join(facts.unsigned)
+    not_let_in = ", ".join(facts.not_let_in)
+    return [
+        (rejected, say("Thinkific rejects the key of {names}.", names=rejected), "sites"),
+        (
+            not_let_in,
+            say("{names} never connected: the address or the key is wrong.", names=not_let_in),
+            "sites",
+        ),
+        (unsigned, say("The signing secret of {names} cannot be opened.", names=unsigned), "sites"),
+    ]
+
+
+def _stranded(number: int) -> str:
+    return say_count(
+        number,
+        "1 student paid and may have lost access.",
+        "{number} students paid and may have lost access.",
+        number=format_count(number),
+    )
+
+
+def _failed(number: int) -> str:
+    return say_count(
+        number, "1 action failed.", "{number} actions failed.", number=format_count(number)
+    )
 
 
 def _others(facts: Facts) -> list[tuple[object, str, str]]:
     """What may wait for a while, in the same form."""
+    expiring = say_count(
+        facts.expiring,
+        "1 access token about to expire.",
+        "{number} access tokens about to expire.",
+    )
+    to_set_up = say_count(
+        facts.to_set_up, "1 step left to set up.", "{number} steps left to set up."
+    )
+    never_sent = say_count(
+        facts.never_sent, "1 trigger never sent.", "{number} triggers never sent."
+    )
     return [
         (facts.history, facts.history, "attention"),
-        (facts.held, _waiting_for_you(facts.held), "attention"),
-        (
-            facts.waiting_for_off,
-            f"{_count(facts.waiting_for_off, 'action')} waiting for an integration that is "
-            "turned off.",
-            "sites",
-        ),
-        (
-            facts.not_understood,
-            f"{_count(facts.not_understood, 'event')} not understood.",
-            "attention",
-        ),
-        (facts.never_sent, f"{_count(facts.never_sent, 'trigger')} never sent.", "missing"),
-        (facts.expiring, f"{_count(facts.expiring, 'access token')} about to expire.", "sites"),
-        (facts.to_set_up, f"{_count(facts.to_set_up, 'step')} left to set up.", "checklist"),
+        *_waiting(facts),
+        (facts.never_sent, never_sent, "missing"),
+        (facts.expiring, expiring, "sites"),
+        (facts.to_set_up, to_set_up, "checklist"),
+    ]
+
+
+def _waiting(facts: Facts) -> list[tuple[object, str, str]]:
+    held = say_count(
+        facts.held,
+        "1 action waits for you.",
+        "{number} actions wait for you.",
+        number=format_count(facts.held),
+    )
+    off = say_count(
+        facts.waiting_for_off,
+        "1 action waiting for an integration that is turned off.",
+        "{number} actions waiting for an integration that is turned off.",
+        number=format_count(facts.waiting_for_off),
+    )
+    not_understood = say_count(
+        facts.not_understood,
+        "1 event not understood.",
+        "{number} events not understood.",
+        number=format_count(facts.not_understood),
+    )
+    return [
+        (facts.held, held, "attention"),
+        (facts.waiting_for_off, off, "sites"),
+        (facts.not_understood, not_understood, "attention"),
     ]
 
 
 def events_note(came: EventCounts) -> str:
     """What became of the events that came."""
     if not came.events:
-        return "None came in"
-    kinds = (
-        (came.no_rule, "matched no rule"),
-        (came.not_understood, "not understood"),
-        (came.repeats, "sent twice"),
-    )
-    return ", ".join(f"{format_count(n)} {what}" for n, what in kinds if n) or "Each matched a rule"
+        return say("None came in")
+    return joined(_became(came), by=", ") or say("Each matched a rule")
+
+
+def _became(came: EventCounts) -> Iterator[Said]:
+    if n := came.no_rule:
+        yield say_count(n, "1 matched no rule", "{number} matched no rule", number=format_count(n))
+    if n := came.not_understood:
+        yield say_count(n, "1 not understood", "{number} not understood", number=format_count(n))
+    if n := came.repeats:
+        yield say_count(n, "1 sent twice", "{number} sent twice", number=format_count(n))
 
 
 def waiting_note(line: backlog.InLine, *, silent: bool) -> str:
     """When what waits will be done, where that can be told."""
     if not line.waiting:
-        return "Nothing waits"
+        return say("Nothing waits")
     if silent:
-        return "Nothing goes on: no worker runs"
-    kept = [
-        (line.off, "for an integration that is off"),
-        (line.paused, "for an integration that is paused"),
-        (line.later, "to be tried again later"),
-    ]
-    others = [f"{format_count(n)} {what}" for n, what in kept if n]
+        return say("Nothing goes on: no worker runs")
+    others = joined(_kept(line), by=", ")
     if not line.now:
-        return ", ".join(others)
-    soon = f"done in {backlog.time_needed(line.now)}"
+        return others
+    time = backlog.time_needed(line.now)
     if not others:
-        return soon.capitalize()
-    return ", ".join([f"{format_count(line.now)} {soon}", *others])
+        return say("Done in {time}", time=time)
+    soon = say("{number} done in {time}", number=format_count(line.now), time=time)
+    return joined([soon, others], by=", ")
 
 
-def _names(sites: Sequence[str]) -> str:
-    return ", ".join(sites)
+def _kept(line: backlog.InLine) -> Iterator[Said]:
+    """What waits for something else than its turn."""
+    if line.off:
+        yield say("{number} for an integration that is off", number=format_count(line.off))
+    if line.paused:
+        yield say("{number} for an integration that is paused", number=format_count(line.paused))
+    if line.later:
+        yield say("{number} to be tried again later", number=format_count(line.later))
 
 
-def _waiting_for_you(number: int) -> str:
-    return f"{_count(number, 'action')} {'waits' if number == 1 else 'wait'} for you."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{format_count(number)} {what}{'' if number == 1 else 's'}"
+def not_carried_out(unread: int, waiting: int) -> str:
+    """What lies there while no worker runs; "" when it is nothing."""
+    if not unread and not waiting:
+        return ""
+    return say_count(
+        waiting,
+        "{unread} received and not read, 1 action waiting.",
+        "{unread} received and not read, {number} actions waiting.",
+        unread=unread,
+        number=format_count(waiting),
+    )

@@ -12,6 +12,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse, reverse_lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 
 from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts import badges
@@ -20,10 +23,11 @@ from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
 from config.models import Authenticator
-from config.staff import people, second_factor, sessions, sign_in_events
+from config.staff import people, roles, second_factor, sessions, sign_in_events
 from integrations.audit import Act
+from integrations.sentences import say
 
-NO_FACTOR_LEFT = (
+NO_FACTOR_LEFT = _(
     "The password alone lets the person in then, until another second factor is set up. "
     "Do it when the phone is lost, and you know that it is the person who asks."
 )
@@ -34,7 +38,7 @@ class Welcome(PasswordResetConfirmView):
     """Where a one-time link leads: choose a password, and be signed in, but for the code."""
 
     template_name = "admin/people/welcome.html"
-    title = "Choose your password"
+    title = _("Choose your password")
     post_reset_login = True
     post_reset_login_backend = "django.contrib.auth.backends.ModelBackend"
     success_url = reverse_lazy("admin:index")
@@ -54,25 +58,27 @@ class Welcome(PasswordResetConfirmView):
         sign_in_events.record(Act.PASSWORD_CHANGED, self.request, form.user)
         if second_factor.passed(self.request):
             sign_in_events.signed_in(self.request, form.user)
-            messages.success(self.request, "Your password is set, and you are signed in.")
+            messages.success(self.request, say("Your password is set, and you are signed in."))
         return answer
+
+
+def _choices() -> list[tuple[str, SafeString]]:
+    """The roles to choose from, each with its meaning."""
+    return [
+        (role, format_html(ROLE, roles.shown(role), capfirst(str(meaning))))
+        for role, meaning in people.MEANINGS.items()
+    ]
 
 
 class PersonForm(forms.ModelForm):
     """A name, an e-mail and a role; `by` is the owner who fills it in."""
 
     by: User
-    name = forms.CharField(max_length=150)
+    name = forms.CharField(label=_("Name"), max_length=150)
     email = forms.EmailField(
-        label="E-mail", max_length=150, help_text="This is what one signs in with."
+        label=_("E-mail"), max_length=150, help_text=_("This is what one signs in with.")
     )
-    role = forms.ChoiceField(
-        widget=forms.RadioSelect,
-        choices=[
-            (role, format_html(ROLE, role, meaning[:1].upper() + meaning[1:]))
-            for role, meaning in people.MEANINGS.items()
-        ],
-    )
+    role = forms.ChoiceField(label=_("Role"), widget=forms.RadioSelect, choices=_choices)
 
     class Meta:
         model = User
@@ -103,21 +109,21 @@ class PersonForm(forms.ModelForm):
 class People(ListAdmin):
     form = PersonForm
     fields = ("name", "email", "role")
-    list_title = "People"
-    one, many = "person", "people"
-    empty = "Nobody."
-    add_label = "New person"
+    list_title = _("People")
+    one, many = _("person"), _("people")
+    empty = _("Nobody.")
+    add_label = _("New person")
     list_display = ("shown_name", "shown_email", "role", "last_sign_in", "by_code", "state")
     sortable_by = ()
     ordering = ("first_name", "last_name", "pk")
     actions = None
     buttons = (
-        Button("new_link", "New link", SUPERUSER, fits=lambda person: person.is_active),
-        Button("switch_off", "Switch off", SUPERUSER, fits=lambda person: person.is_active),
-        Button("switch_on", "Switch on", SUPERUSER, fits=lambda person: not person.is_active),
+        Button("new_link", _("New link"), SUPERUSER, fits=lambda person: person.is_active),
+        Button("switch_off", _("Switch off"), SUPERUSER, fits=lambda person: person.is_active),
+        Button("switch_on", _("Switch on"), SUPERUSER, fits=lambda person: not person.is_active),
         Button(
             "remove_second_factor",
-            "Remove second factor",
+            _("Remove second factor"),
             SUPERUSER,
             fits=lambda person: second_factor.of(person) is not None,
             in_row=False,
@@ -128,9 +134,10 @@ class People(ListAdmin):
     @property
     def intro(self) -> SafeString:  # type: ignore[override]
         return format_html(
-            "Who may sign in, and as what. Admit sends no e-mail: you pass the link on. "
-            '<a href="{}">What each role may do</a>',
+            '{} <a href="{}">{}</a>',
+            say("Who may sign in, and as what. Admit sends no e-mail: you pass the link on."),
             reverse("admin:auth_group_changelist"),
+            say("What each role may do"),
         )
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -160,7 +167,7 @@ class People(ListAdmin):
         return found.annotate(has_factor=Exists(factor))
 
     def page_links(self, request: HttpRequest, thing: Any) -> list[tuple[str, str, str]]:
-        return [(reverse("admin:person-sessions", args=[thing.pk]), "", "Sessions")]
+        return [(reverse("admin:person-sessions", args=[thing.pk]), "", say("Sessions"))]
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, *args, **kwargs)
@@ -180,7 +187,7 @@ class People(ListAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         if context.get("original") is None:
-            context["save_label"] = "Add, and make the link"
+            context["save_label"] = say("Add, and make the link")
         answer = super().render_change_form(request, context, *args, **kwargs)
         person = context.get("original")
         answer.context_data["title"] = (
@@ -207,7 +214,7 @@ class People(ListAdmin):
         return render(
             request,
             "admin/people/link.html",
-            title=f"Link for {badges.brief(people.shown(person))}",
+            title=say("Link for {name}", name=badges.brief(people.shown(person))),
             person=person,
             address=request.build_absolute_uri(link.path),
             until=link.until,
@@ -222,9 +229,8 @@ class People(ListAdmin):
             self.message_user(request, str(error), messages.ERROR)
         else:
             sessions.end_all(person)
-            self.message_user(
-                request, f"{people.shown(person)} is off and cannot sign in any more."
-            )
+            name = people.shown(person)
+            self.message_user(request, say("{name} is off and cannot sign in any more.", name=name))
         return HttpResponseRedirect(self.home())
 
     def switch_on(self, request: HttpRequest, person: User) -> HttpResponse:
@@ -232,8 +238,9 @@ class People(ListAdmin):
         if page := ask(request):
             return page
         people.switch_on(person)
-        role = people.role_of(person) or "nobody who sees anything"
-        self.message_user(request, f"{people.shown(person)} is on again, as {role}.")
+        role = roles.shown(people.role_of(person)) or say("nobody who sees anything")
+        text = say("{name} is on again, as {role}.", name=people.shown(person), role=role)
+        self.message_user(request, text)
         return HttpResponseRedirect(self.home())
 
     def remove_second_factor(self, request: HttpRequest, person: User) -> HttpResponse | None:
@@ -244,8 +251,11 @@ class People(ListAdmin):
             own = request if person.pk == request.user.pk else None
             sessions.end_all(person, but=own)
             sign_in_events.record(Act.SECOND_FACTOR_OFF, request, person)
-            text = "has no second factor any more, and is signed out everywhere."
-            self.message_user(request, f"{people.shown(person)} {text}")
+            text = say(
+                "{name} has no second factor any more, and is signed out everywhere.",
+                name=people.shown(person),
+            )
+            self.message_user(request, text)
         return None
 
     def home(self) -> str:
@@ -256,27 +266,28 @@ class People(ListAdmin):
         found = super()._shown(request, thing, buttons)
         return [one for one in found if one.name != "switch_off" or thing.pk != request.user.pk]
 
-    @admin.display(description="Name", ordering="first_name")
+    @admin.display(description=_("Name"), ordering="first_name")
     def shown_name(self, person: User) -> SafeString:
         return badges.breakable(badges.brief(people.shown(person)))
 
-    @admin.display(description="E-mail")
+    @admin.display(description=_("E-mail"))
     def shown_email(self, person: User) -> SafeString:
         return badges.breakable(badges.brief(person.email or person.get_username()))
 
-    @admin.display(description="Role")
+    @admin.display(description=_("Role"))
     def role(self, person: User) -> str | SafeString:
-        return people.role_of(person) or badges.badge("No role", badges.AMBER)
+        return roles.shown(people.role_of(person)) or badges.badge(say("No role"), badges.AMBER)
 
-    @admin.display(description="Last sign-in")
+    @admin.display(description=_("Last sign-in"))
     def last_sign_in(self, person: User) -> SafeString:
-        return badges.ago(person.last_login, "Never")
+        return badges.ago(person.last_login, say("Never"))
 
-    @admin.display(description="Second factor", boolean=False)
+    @admin.display(description=_("Second factor"), boolean=False)
     def by_code(self, person: Any) -> str | SafeString:
-        return badges.badge("On", badges.GREEN) if person.has_factor else "–"
+        on = badges.badge(pgettext("second factor", "On"), badges.GREEN)
+        return on if person.has_factor else "–"
 
-    @admin.display(description="State")
+    @admin.display(description=_("State"))
     def state(self, person: User) -> SafeString:
         return badges.switch_badge(person.is_active)
 

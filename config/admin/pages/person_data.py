@@ -15,6 +15,7 @@ from events.retention import erase_person, erasure_plan
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import Customer
+from integrations.sentences import say
 
 EXPORT, ERASE = "events.export_eventlog", "events.erase_eventlog"
 
@@ -37,7 +38,7 @@ def erase(request: HttpRequest) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     customer = row_in(Customer.objects.all(), asked.get("customer"))
     if customer is None:
-        messages.error(request, "This customer is not there any more.")
+        messages.error(request, say("This customer is not there any more."))
         return HttpResponseRedirect(reverse("admin:integrations_customer_changelist"))
     somebody = person.of([customer])
     if request.method == "POST":
@@ -45,7 +46,7 @@ def erase(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/integrations/customer/erase.html",
-        title="Erase this person?",
+        title=say("Erase this person?"),
         customer=customer,
         plan=erasure_plan.plan(somebody),
         back=page_of(customer),
@@ -75,4 +76,4 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
     if not allowed(request, ERASE):
         return []
     address = f"{reverse('admin:erase-person')}?customer={customer.pk}"
-    return [(address, "danger", "Erase this person")]
+    return [(address, "danger", say("Erase this person"))]

@@ -11,8 +11,10 @@ from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
@@ -25,6 +27,7 @@ from events.models import EventLog
 from events.reports import backfill, subscriptions
 from integrations.audit import Act
 from integrations.models import Marketplace, Product
+from integrations.sentences import joined, say, say_count
 from rules import changing, copying, pairing
 from rules.models import Rule, Scope
 
@@ -41,14 +44,14 @@ class ProductForm(forms.ModelForm):
     class Meta:
         model = Product
         fields = ("external_id", "name", "marketplace", "kind")
-        labels = {"marketplace": "SamCart account"}
+        labels = {"marketplace": _("SamCart account")}
         help_texts = {
-            "external_id": "In SamCart open the product; its ID is in the page's address.",
-            "name": "The first event brings SamCart's own name.",
-            "kind": "A course of SamCart's own Courses app is not a product.",
+            "external_id": _("In SamCart open the product; its ID is in the page's address."),
+            "name": _("The first event brings SamCart's own name."),
+            "kind": _("A course of SamCart's own Courses app is not a product."),
         }
         error_messages = {
-            NON_FIELD_ERRORS: {"unique_together": "Another product has this SamCart ID already."}
+            NON_FIELD_ERRORS: {"unique_together": _("Another product has this SamCart ID already.")}
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -69,7 +72,8 @@ class ProductForm(forms.ModelForm):
             return typed
         numbers = NUMBER.findall(typed)
         if len(numbers) != 1:
-            raise forms.ValidationError("Enter the ID alone: it is the number in the address.")
+            text = say("Enter the ID alone: it is the number in the address.")
+            raise forms.ValidationError(text)
         return str(numbers[0])
 
 
@@ -83,22 +87,24 @@ class NumberOf(Subquery):
 class ProductAdmin(Audited, ListAdmin):
     acts = Acts(Act.PRODUCT_ADDED, Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED)
     form = ProductForm
-    list_title = "Products"
-    one, many = "product", "products"
+    list_title = _("Products")
+    one, many = _("product"), _("products")
     list_display = ("called", "external_id", "rule_count", "last_event", "recent")
     search_fields = ("name", "external_id")
-    search_help_text = "Name or SamCart ID"
+    search_help_text = _("Name or SamCart ID")
     ordering = ("name", "pk")
     sortable_by = ()
     actions = None
-    add_label = "Add product"
-    nothing_fits = "No product fits."
-    empty = "No product yet. Each appears with its first event; you can add one by its ID before."
+    add_label = _("Add product")
+    nothing_fits = _("No product fits.")
+    empty = _(
+        "No product yet. Each appears with its first event; you can add one by its ID before."
+    )
     change_form_template = "admin/integrations/product/product.html"
     buttons = (
         Button(
             "end_access",
-            "Add the rules that end access and give it back",
+            _("Add the rules that end access and give it back"),
             "rules.add_rule",
             on_page=False,
             in_row=False,
@@ -127,33 +133,34 @@ class ProductAdmin(Audited, ListAdmin):
         back = way_back(request)
         if not back:
             return super().response_add(request, obj, post_url_continue)
-        self.message_user(request, f"Product added: {badges.brief(obj.name)}.")
+        self.message_user(request, say("Product added: {name}.", name=badges.brief(obj.name)))
         if back.startswith(reverse("admin:new-rule")):
             back += f"{'&' if '?' in back else '?'}product={obj.pk}"
         return HttpResponseRedirect(back)
 
     # Columns
 
-    @admin.display(description="Name")
+    @admin.display(description=_("Name"))
     def called(self, product: Product) -> str:
         return badges.brief(product.name) or product.external_id
 
-    @admin.display(description="Rules")
+    @admin.display(description=_("Rules"))
     def rule_count(self, product: Any) -> SafeString | str:
-        return (
-            str(product.rules_made) if product.rules_made else badges.badge("No rules", badges.GREY)
-        )
+        if product.rules_made:
+            return str(product.rules_made)
+        return badges.badge(say("No rules"), badges.GREY)
 
-    @admin.display(description="Last event")
+    @admin.display(description=_("Last event"))
     def last_event(self, product: Any) -> SafeString:
-        return badges.ago(product.seen, "Never")
+        return badges.ago(product.seen, say("Never"))
 
-    @admin.display(description="Events in 30 days")
+    @admin.display(description=_("Events in 30 days"))
     def recent(self, product: Any) -> SafeString | str:
         if not product.seen_lately:
             return "0"
         number = product.seen_lately
-        shown = f"{COUNTED:,}+" if number > COUNTED else str(number)
+        capped = number_format(COUNTED, force_grouping=True) + "+"
+        shown = capped if number > COUNTED else str(number)
         address = reverse("admin:events_eventlog_changelist")
         return format_html('<a href="{}?product={}&received=30">{}</a>', address, product.pk, shown)
 
@@ -217,13 +224,15 @@ class ProductAdmin(Audited, ListAdmin):
             self.message_user(request, " ".join(error.messages), messages.WARNING)
             return
         for rule in added:
-            self.message_user(request, f"Rule added: {rule.in_words()}")
+            self.message_user(request, say("Rule added: {rule}", rule=rule.in_words()))
         if found and not added:
-            self.message_user(request, "Nothing was ticked, so nothing is added.", messages.WARNING)
+            nothing = say("Nothing was ticked, so nothing is added.")
+            self.message_user(request, nothing, messages.WARNING)
         elif not found:
             off = any(not rule.enabled for rule in rules)
-            more = " Turn on those that are off." if off else ""
-            self.message_user(request, f"They are all there already.{more}", messages.WARNING)
+            more = off and say("Turn on those that are off.")
+            text = joined([say("They are all there already."), more])
+            self.message_user(request, text, messages.WARNING)
 
     # Copying rules
 
@@ -253,7 +262,7 @@ class ProductAdmin(Audited, ListAdmin):
         return render(
             request,
             "admin/integrations/product/copy.html",
-            title=f"Copy rules to {badges.brief(product.name)}",
+            title=say("Copy rules to {name}", name=badges.brief(product.name)),
             original=product,
             products=with_rules.order_by("name")[:COUNTED],
             source=source,
@@ -262,11 +271,15 @@ class ProductAdmin(Audited, ListAdmin):
 
     def _copy(self, request: HttpRequest, rules: list[Rule], product: Product) -> None:
         made, left = copying.copy(rules, product)
-        what = "1 rule" if made == 1 else f"{made} rules"
-        level = messages.SUCCESS if made else messages.WARNING
-        self.message_user(request, f"{what} copied to {badges.brief(product.name)}.", level)
+        text = say_count(
+            made,
+            "1 rule copied to {name}.",
+            "{number} rules copied to {name}.",
+            name=badges.brief(product.name),
+        )
+        self.message_user(request, text, messages.SUCCESS if made else messages.WARNING)
         for sentence in left:
-            self.message_user(request, f"Not copied: {sentence}", messages.WARNING)
+            self.message_user(request, say("Not copied: {rule}", rule=sentence), messages.WARNING)
 
 
 def _companions(rules: list[Rule]) -> list[Rule]:

@@ -13,6 +13,7 @@ from events.models import Worker
 from events.reports import queue
 from integrations import app_registry
 from integrations.models import Integration
+from integrations.sentences import say
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -20,7 +21,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/queue.html",
-        title="Queue",
+        title=say("Queue"),
         wake_ups=queue.wake_ups(),
         unread=queue.unread(),
         due=queue.due(),
@@ -41,10 +42,12 @@ def _of_app(integration: Integration) -> tuple[int, bool]:
 def _state(worker: Worker) -> tuple[str, str]:
     """What the worker is doing, as a word and its color."""
     if worker.seen_at is None:
-        return "Starting", badges.AMBER
+        return say("Starting"), badges.AMBER
     if timezone.now() - worker.seen_at > timedelta(seconds=settings.HEARTBEAT_TIMEOUT):
-        return "Silent", badges.RED
-    return ("Stopping", badges.AMBER) if worker.stopping else ("Working", badges.GREEN)
+        return say("Silent"), badges.RED
+    if worker.stopping:
+        return say("Stopping"), badges.AMBER
+    return say("Working"), badges.GREEN
 
 
 PAGES = [Page("queue/", "queue", show, SUPERUSER)]

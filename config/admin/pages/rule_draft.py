@@ -5,15 +5,17 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.by_number_form import ByNumberForm
 from config.admin.parts import badges
 from config.admin.parts.params import row_ids, row_in
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.sentences import Text, joined, say
 from rules.actions import ACTIONS, ActionSpec
 from rules.listing import listed
-from rules.models import MOST_DAYS, Rule, Scope
+from rules.models import MOST_DAYS, Rule, Scope, in_words
 from rules.triggers import Category, Trigger
 
 MAX_PRODUCTS = 100
@@ -21,15 +23,15 @@ MAX_PRODUCTS = 100
 MAX_RULES = 100
 NAMED = 5
 NOT_CHOSEN = "…"
-ENDS_ALL = (
+ENDS_ALL = _(
     "Also ends access that another purchase or a person gave, as SamCart's own rules do. Without "
     "it, the rule ends only what the purchase itself gave."
 )
-DELAY_DAYS = (
+DELAY_DAYS = _(
     "0 ends it at once. Otherwise it waits so many days, and falls away if the subscription "
     "recovers, restarts or is charged by then."
 )
-NEEDS_ENDS_ALL = "Tick this: the event that fires this rule gave no access that it could end."
+NEEDS_ENDS_ALL = _("Tick this: the event that fires this rule gave no access that it could end.")
 
 
 @dataclass
@@ -158,6 +160,10 @@ class Draft:
         return self.action is not None and self.action.target is not None
 
     @property
+    def is_of_course(self) -> bool:
+        return self.action is not None and self.action.target == Destination.Kind.COURSE
+
+    @property
     def number(self) -> int:
         """How many rules it makes."""
         products = 1 if self.everywhere else len(self.products)
@@ -174,7 +180,7 @@ class Draft:
 
     def for_whom(self) -> str:
         """ "Gift Card and Watercolor", "Every product"; "" before any is chosen."""
-        return "Every product" if self.everywhere else _named(self.products)
+        return say("Every product") if self.everywhere else _named(self.products)
 
     def courses(self) -> str:
         return _named(self.destinations)
@@ -183,13 +189,12 @@ class Draft:
         """What is chosen as a person would say it, with a gap for what is not."""
         if self.action is None:
             return ""
-        about = "any product" if self.everywhere else _named(self.products) or NOT_CHOSEN
-        when = self.trigger.wording.when.format(about)
+        about = say("any product") if self.everywhere else _named(self.products) or NOT_CHOSEN
         place = str(self.integration)
         if self.needs_destination:
-            place = f"{self.courses() or NOT_CHOSEN} on {place}"
+            place = say("{name} on {site}", name=self.courses() or NOT_CHOSEN, site=place)
         how = Rule(ends_all=self.ends_all, delay_days=self.delay_days).how
-        return f"When {when}, {self.action.in_words.format(place=place)}{how}."
+        return in_words(self.trigger, about, self.action, place, how)
 
     def rules(self) -> list[Rule]:
         """The rules that it makes, not saved: of each product for each course, or global ones."""
@@ -213,10 +218,10 @@ class Draft:
         ]
 
     @property
-    def ends_all_help(self) -> str:
+    def ends_all_help(self) -> Text:
         """What it means to end access whatever gave it, and whether this rule can do without."""
         nothing = Rule(trigger=self.trigger).has_nothing_of_its_own
-        return f"{NEEDS_ENDS_ALL} {ENDS_ALL}" if nothing else ENDS_ALL
+        return joined([NEEDS_ENDS_ALL, ENDS_ALL]) if nothing else ENDS_ALL
 
 
 def answers_of(rule: Rule) -> QueryDict:
@@ -239,6 +244,4 @@ def _days(text: str) -> int:
 
 
 def _named(things: list[Any]) -> str:
-    names = [badges.brief(thing.name) for thing in things[:NAMED]]
-    more = len(things) - NAMED
-    return listed([*names, f"{more} more"] if more > 0 else names)
+    return listed([badges.brief(thing.name) for thing in things], NAMED)

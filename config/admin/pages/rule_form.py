@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.by_number_form import ByNumberForm
 from integrations.models import Destination
@@ -34,7 +35,7 @@ class RuleForm(forms.ModelForm):
             "delay_days",
             "enabled",
         )
-        labels = {"marketplace": "SamCart account", "scope": "For"}
+        labels = {"marketplace": _("SamCart account"), "scope": _("For")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -14,6 +14,7 @@ from events.reports import backfill, subscriptions
 from events.reports.rule_preview import preview
 from integrations.app_registry import APPS
 from integrations.models import Destination, Marketplace, Product
+from integrations.sentences import say
 from integrations.thinkific import catalog
 from rules import pairing
 from rules.models import Rule
@@ -73,17 +74,26 @@ def _accounts(draft: Draft) -> list[Marketplace]:
 
 def _products(draft: Draft, like: str) -> dict[str, Any]:
     named = Product.objects.filter(name__icontains=like).order_by("name", "pk")
-    found = list(named.exclude(pk__in=[product.pk for product in draft.products])[: MANY + 1])
-    return {"products": found[:MANY], "more_products": len(found) > MANY, "products_like": like}
+    found = list(named[: MANY + 1])
+    return {
+        "products": _in_place(draft.products, found[:MANY]),
+        "no_product_found": not found,
+        "more_products": len(found) > MANY,
+        "products_like": like,
+    }
+
+
+def _in_place(chosen: list[Any], found: list[Any]) -> list[Any]:
+    """What was found, where it is, and before it what is chosen and was not found."""
+    return [*(each for each in chosen if each not in found), *found]
 
 
 def _destinations(draft: Draft, like: str) -> dict[str, Any]:
-    """What is chosen first, then what is found; each with its courses and the rule that exists."""
+    """What is chosen or found; each with its courses and the rule that exists."""
     offered = draft.offered()
     chosen = [each for each in draft.destinations if each.pk is not None]
-    named = offered.filter(name__icontains=like).exclude(pk__in=[d.pk for d in chosen])
-    found = list(named[: MANY + 1])
-    shown = [*chosen, *found[:MANY]]
+    found = list(offered.filter(name__icontains=like)[: MANY + 1])
+    shown = _in_place(chosen, found[:MANY])
     inside, there = _inside(draft, shown), _there(draft, shown)
     return {
         "courses_like": like,
@@ -130,10 +140,14 @@ def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
     for number in same.values_list("destination", flat=True):
         counted[number] = counted.get(number, 0) + 1
     every = 1 if draft.everywhere else len(draft.products)
+    if every == 1:
+        return dict.fromkeys(counted, say("This rule exists already."))
     return {
-        number: "This rule exists already."
-        if every == 1
-        else f"This rule exists already for {count} of these {every} products."
+        number: say(
+            "This rule exists already for {count} of these {every} products.",
+            count=count,
+            every=every,
+        )
         for number, count in counted.items()
     }
 

@@ -12,8 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext, pgettext_lazy
 
-from config.admin.pages import rule_parts
+from config.admin.pages import given_by_rule, rule_parts
 from config.admin.pages.rule_draft import Draft, answers_of
 from config.admin.pages.rule_form import BY_NUMBER, RuleForm
 from config.admin.parts import badges
@@ -23,6 +25,7 @@ from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
 from integrations.audit import Act
 from integrations.models import AuditEntry
+from integrations.sentences import joined, say, say_count
 from rules import changing, stopping, undoing
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
@@ -33,22 +36,23 @@ UNDO_SHOWN = 5
 
 
 class ScopeFilter(admin.SimpleListFilter):
-    title = "for"
+    title = pgettext_lazy("filter", "for")
     parameter_name = "scope__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(each.value, each.label) for each in Scope]
+        return [(each.value, str(each.label)) for each in Scope]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
         return queryset.filter(scope=self.value()) if self.value() else queryset
 
 
 class StateFilter(admin.SimpleListFilter):
-    title = "state"
+    title = _("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("on", "On"), ("off", "Off"), ("gone", "Course gone")]
+        on, off = pgettext("switch", "On"), pgettext("switch", "Off")
+        return [("on", on), ("off", off), ("gone", say("Course gone"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
         match self.value():
@@ -69,8 +73,8 @@ def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
 class RuleAdmin(Audited, ListAdmin):
     acts = Acts(Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED)
     form = RuleForm
-    list_title = "Rules"
-    one, many = "rule", "rules"
+    list_title = _("Rules")
+    one, many = _("rule"), _("rules")
     list_display = ("line", "state", "last_run")
     list_display_links = ("line",)
     list_filter = (ScopeFilter, "integration", "trigger", "action", StateFilter)
@@ -78,18 +82,18 @@ class RuleAdmin(Audited, ListAdmin):
     # Those of a product together, behind the global ones.
     ordering = (F("product__name").asc(nulls_first=True), "product_id", "pk")
     search_fields = ("product__name", "destination__name", "integration__name")
-    search_help_text = "Product or course"
+    search_help_text = _("Product or course")
     sortable_by = ()
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
     row_menu = True
-    nothing_fits = "No rule fits. A global rule runs for every product."
-    empty = "No rule yet. A rule says what Admit does when SamCart sells something."
+    nothing_fits = _("No rule fits. A global rule runs for every product.")
+    empty = _("No rule yet. A rule says what Admit does when SamCart sells something.")
     actions = ("turn_on", "turn_off")
     # A message links to the rules of a course that has gone.
     also_asked = ("destination__id__exact",)
     buttons = (
-        Button("switch_off", "Turn off", "rules.change_rule", fits=lambda rule: rule.enabled),
-        Button("switch_on", "Turn on", "rules.change_rule", fits=lambda rule: not rule.enabled),
+        Button("switch_off", _("Turn off"), "rules.change_rule", fits=lambda rule: rule.enabled),
+        Button("switch_on", _("Turn on"), "rules.change_rule", fits=lambda rule: not rule.enabled),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
@@ -100,7 +104,7 @@ class RuleAdmin(Audited, ListAdmin):
     ) -> Any:
         only_global = request.GET.get("scope__exact") == Scope.GLOBAL
         told = {
-            "title": "Global rules" if only_global else "All rules",
+            "title": say("Global rules") if only_global else say("All rules"),
             "only_global": only_global,
             "undoable": self._undoable(request),
         }
@@ -166,26 +170,36 @@ class RuleAdmin(Audited, ListAdmin):
         left = account.filter(destination=before).exclude(pk=rule.pk).select_related("destination")
         if not left:
             return
-        text = (
-            "1 other rule still names" if len(left) == 1 else f"{len(left)} other rules still name"
+        text = say_count(
+            len(left),
+            "1 other rule still names {course}.",
+            "{number} other rules still name {course}.",
+            course=str(left[0].destination),
         )
         page = reverse("admin:rules_rule_changelist") + "?scope__exact=global"
         if rule.product_id:
             page = reverse("admin:integrations_product_change", args=[rule.product_id])
-        sentence = format_html('{} {}. <a href="{}">See them</a>', text, left[0].destination, page)
+        sentence = format_html('{} <a href="{}">{}</a>', text, page, say("See them"))
         self.message_user(request, sentence, messages.WARNING)
 
     def title_of(self, thing: Rule) -> str:
         # The whole sentence stands below it: as a heading it fills a phone.
-        return f"Rule: {Trigger(thing.trigger).label}"
+        return say("Rule: {trigger}", trigger=Trigger(thing.trigger).label)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        links = []
+        links: list[tuple[str, str, str]] = []
         if self.has_change_permission(request, thing):
-            links.append((self._page_of(thing), "", "Edit"))
+            links.append((self._page_of(thing), "", say("Edit")))
         if self.has_delete_permission(request, thing):
-            links.append((reverse("admin:rules_rule_delete", args=[thing.pk]), "danger", "Delete"))
+            page = reverse("admin:rules_rule_delete", args=[thing.pk])
+            links.append((page, "danger", say("Delete")))
         return links
+
+    def delete_model(self, request: HttpRequest, obj: Rule) -> None:
+        given = given_by_rule.sentence(obj.pk)
+        super().delete_model(request, obj)
+        if given:
+            self.message_user(request, given, messages.WARNING)
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         told = {"stops": stopping.what_stops(context["object"])}
@@ -193,19 +207,19 @@ class RuleAdmin(Audited, ListAdmin):
 
     # Columns
 
-    @admin.display(description="Rule")
+    @admin.display(description=_("Rule"))
     def line(self, rule: Rule) -> SafeString:
         return badges.rule_line(rule)
 
-    @admin.display(description="State")
+    @admin.display(description=_("State"))
     def state(self, rule: Rule) -> SafeString:
         if rule.is_gone:
-            return badges.badge("Course gone", badges.RED)
+            return badges.badge(say("Course gone"), badges.RED)
         return badges.switch_badge(rule.enabled)
 
-    @admin.display(description="Last run")
+    @admin.display(description=_("Last run"))
     def last_run(self, rule: Any) -> SafeString:
-        return badges.ago(rule.last_run, "Never")
+        return badges.ago(rule.last_run, say("Never"))
 
     # Buttons and bulk
 
@@ -219,11 +233,11 @@ class RuleAdmin(Audited, ListAdmin):
         for sentence in stops:
             self.message_user(request, sentence, messages.WARNING)
 
-    @admin.action(description="Turn on", permissions=["change"])
+    @admin.action(description=_("Turn on"), permissions=["change"])
     def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
         self._switch(request, chosen, on=True)
 
-    @admin.action(description="Turn off", permissions=["change"])
+    @admin.action(description=_("Turn off"), permissions=["change"])
     def turn_off(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
         self._switch(request, chosen, on=False)
 
@@ -232,8 +246,19 @@ class RuleAdmin(Audited, ListAdmin):
         rules = Rule.objects.filter(pk__in=numbers)
         known = rules.select_related("product", "integration", "destination")
         number = changing.switch(known, on=on)
-        what = "1 rule" if number == 1 else f"{number} rules"
-        text = f"{what} turned {'on' if on else 'off'}, from the next event on."
+        if on:
+            text = say_count(
+                number,
+                "1 rule turned on, from the next event on.",
+                "{number} rules turned on, from the next event on.",
+            )
+        else:
+            text = say_count(
+                number,
+                "1 rule turned off, from the next event on.",
+                "{number} rules turned off, from the next event on.",
+            )
         if on and number:
-            text += " For an earlier event open it in the Log and press Run the rules again."
+            more = say("For an earlier event open it in the Log and press Run the rules again.")
+            text = joined([text, more])
         self.message_user(request, text, messages.SUCCESS if number else messages.WARNING)

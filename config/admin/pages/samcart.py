@@ -21,6 +21,7 @@ from integrations import audit, credentials
 from integrations.audit import Act
 from integrations.models import Marketplace, WebhookSecret
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import FULL, joined, on, say, say_count
 from rules import pairing
 from rules.models import MEANINGS
 from rules.triggers import Category, Trigger
@@ -84,13 +85,14 @@ def new_secret(request: HttpRequest, account: Marketplace) -> HttpResponse:
         return page
     before = account.webhook_secrets.exists()
     credentials.add_webhook_secret(account)
-    until = timezone.localtime(timezone.now() + credentials.OVERLAP)
-    text = f"{account} has a new address. Press Show, and paste it in SamCart."
+    text = say("{name} has a new address. Press Show, and paste it in SamCart.", name=account)
     if before:
-        text += (
-            f" The old one works until {until.day} {until:%b %H:%M %Z}: if a stranger knows it, "
-            "paste the new one in SamCart now, then end the old one below."
+        old = say(
+            "The old one works until {moment}: if a stranger knows it, "
+            "paste the new one in SamCart now, then end the old one below.",
+            moment=on(timezone.now() + credentials.OVERLAP, FULL),
         )
+        text = joined([text, old])
     messages.success(request, text)
     return to_account(account, "address")
 
@@ -100,11 +102,18 @@ def end_old_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
     """End what was replaced at once, because somebody has it who should not."""
     ended = credentials.end_old_addresses(account)
     if ended:
-        what = "The old address has" if ended == 1 else f"{ended} old addresses have"
-        text = f"{what} ended. What is still sent there is kept, enrolls nobody and waits for you."
-        messages.success(request, f"{account}: {text}")
+        text = say_count(
+            ended,
+            "{name}: The old address has ended. What is still sent there is kept, enrolls nobody "
+            "and waits for you.",
+            "{name}: {number} old addresses have ended. What is still sent there is kept, enrolls "
+            "nobody and waits for you.",
+            name=account,
+        )
+        messages.success(request, text)
     else:
-        messages.info(request, f"{account} has no old address that still works.")
+        text = say("{name} has no old address that still works.", name=account)
+        messages.info(request, text)
     return to_account(account, "address")
 
 

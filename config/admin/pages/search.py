@@ -9,6 +9,7 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Length
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from config.admin import menu
 from config.admin.parts import badges, params
@@ -17,6 +18,7 @@ from events.reports import activity_search
 from integrations import search
 from integrations.models import Destination, Product
 from integrations.search_terms import visible
+from integrations.sentences import Text, say
 from rules.models import Rule
 
 Named = TypeVar("Named", Product, Destination)
@@ -29,7 +31,7 @@ class Hit:
     """A line of the results. It is `exact` where it has the very name or number."""
 
     url: str
-    label: str
+    label: Text
     more: str = ""
     exact: bool = False
 
@@ -55,7 +57,7 @@ def _customers(word: str) -> Group:
         Hit(_page(each), badges.brief(each.readable_email), badges.brief(each.name), each == exact)
         for each in found
     ]
-    return Group("Customers", hits, _list("integrations_customer", q=word))
+    return Group(say("Customers"), hits, _list("integrations_customer", q=word))
 
 
 def _orders(word: str) -> Group:
@@ -63,13 +65,17 @@ def _orders(word: str) -> Group:
     hits = [
         Hit(
             _page(event),
-            f"Order {badges.brief(event.order_id)}: {event.what_happened or 'Unknown event'}",
+            say(
+                "Order {number}: {what}",
+                number=badges.brief(event.order_id),
+                what=event.what_happened or say("Unknown event"),
+            ),
             badges.brief(event.customer.readable_email if event.customer else event.as_sent),
             exact=True,
         )
         for event in events[:MOST]
     ]
-    return Group("Orders", hits, _list("events_eventlog", q=word))
+    return Group(say("Orders"), hits, _list("events_eventlog", q=word))
 
 
 def _products(word: str) -> Group:
@@ -83,7 +89,7 @@ def _products(word: str) -> Group:
         )
         for each in _shortest(rows)
     ]
-    return Group("Products", found, _list("integrations_product", q=word))
+    return Group(say("Products"), found, _list("integrations_product", q=word))
 
 
 def _courses(word: str) -> Group:
@@ -92,16 +98,17 @@ def _courses(word: str) -> Group:
         Hit(_page(each), badges.destination(each), str(each.integration), _is(word, each.name))
         for each in _shortest(rows)
     ]
-    return Group("Courses and bundles", found, _list("integrations_destination", q=word))
+    return Group(say("Courses and bundles"), found, _list("integrations_destination", q=word))
 
 
 def _rules(word: str) -> Group:
     named = Q(product__name__icontains=word) | Q(destination__name__icontains=word)
     rows = Rule.objects.filter(named).select_related("product", "destination", "integration")
     found = [
-        Hit(_page(each), badges.legible(each.in_words, 300)) for each in rows.order_by("pk")[:MOST]
+        Hit(_page(each), badges.legible(each.in_words(), 300))
+        for each in rows.order_by("pk")[:MOST]
     ]
-    return Group("Rules", found)
+    return Group(say("Rules"), found)
 
 
 def _shortest(rows: QuerySet[Named]) -> QuerySet[Named]:
@@ -134,10 +141,10 @@ KINDS: Sequence[tuple[str, Callable[[str], Group]]] = (
 
 # Pages of the person's own, which the menu at the top right leads to.
 OWN = (
-    ("My account: time zone", "admin:account"),
-    ("Sessions", "admin:sessions"),
-    ("Second factor", "admin:second-factor"),
-    ("Change password", "admin:password_change"),
+    (_("My account: time zone"), "admin:account"),
+    (_("Sessions"), "admin:sessions"),
+    (_("Second factor"), "admin:second-factor"),
+    (_("Change password"), "admin:password_change"),
 )
 
 
@@ -149,7 +156,7 @@ def _pages(request: HttpRequest, word: str) -> Group:
         for line in lines
         if word.casefold() in line["label"].casefold()
     ]
-    return Group("Pages", hits)
+    return Group(say("Pages"), hits)
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -162,7 +169,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/search.html",
-        title="Search",
+        title=say("Search"),
         term=word,
         groups=sorted((each for each in groups if each.hits), key=lambda each: not each.is_exact),
         most=MOST,

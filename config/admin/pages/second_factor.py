@@ -11,6 +11,7 @@ from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from config.staff import second_factor, sessions, sign_in_events
 from integrations.audit import Act
+from integrations.sentences import say
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -23,7 +24,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/second_factor/state.html",
-        title="Second factor",
+        title=say("Second factor"),
         authenticator=authenticator,
         left=authenticator.recovery_codes.count(),
         required=settings.REQUIRE_SECOND_FACTOR,
@@ -55,9 +56,9 @@ def remove(request: HttpRequest) -> HttpResponse:
     if second_factor.remove(request.user):
         sessions.end_all(request.user, but=request)
         sign_in_events.record(Act.SECOND_FACTOR_OFF, request, request.user)
-        text = "Your second factor is removed. From now on the password alone lets you in."
+        text = say("Your second factor is removed. From now on the password alone lets you in.")
         if settings.REQUIRE_SECOND_FACTOR:
-            text = "Your second factor is removed. Set up another one now."
+            text = say("Your second factor is removed. Set up another one now.")
         messages.success(request, text)
     return HttpResponseRedirect(reverse("admin:index"))
 

@@ -5,6 +5,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.confirm import note_recovery_code
 from config.admin.parts.page import render
@@ -12,12 +13,13 @@ from config.staff import second_factor, sign_in_events
 from config.staff.sign_in import TooManyTries
 from integrations.audit import Act
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import Text, say
 
-WRONG = (
+WRONG = _(
     "This code is wrong, or was used already. Wait for the next one; "
     "the clock of the phone must be right."
 )
-UNREADABLE = (
+UNREADABLE = _(
     "Your second factor cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
     "Use a recovery code, or ask an owner to remove your second factor."
 )
@@ -37,7 +39,7 @@ def show(request: HttpRequest, person: User) -> HttpResponse:
     return render(
         request,
         "admin/second_factor/code.html",
-        title="Enter a code",
+        title=say("Enter a code"),
         fault=fault,
         next=_next(request),
     )
@@ -50,7 +52,7 @@ def set_up(
 
     For a person without a second factor. `then` is where the codes lead on to.
     """
-    fault = ""
+    fault: Text = ""
     if "code" in request.POST:
         try:
             codes = second_factor.set_up(request, person, request.POST["code"])
@@ -70,7 +72,7 @@ def set_up(
     return render(
         request,
         "admin/second_factor/set_up.html",
-        title="Set up your second factor",
+        title=say("Set up your second factor"),
         qr_code=second_factor.qr_code(authenticator),
         secret=second_factor.secret_text(authenticator),
         fault=fault,
@@ -83,14 +85,14 @@ def recovery_codes(request: HttpRequest, codes: list[str], *, then: str) -> Http
     return render(
         request,
         "admin/second_factor/codes.html",
-        title="Your recovery codes",
+        title=say("Your recovery codes"),
         codes="\n".join(codes),
         count=len(codes),
         next=then,
     )
 
 
-def _enter(request: HttpRequest, person: User) -> str:
+def _enter(request: HttpRequest, person: User) -> Text:
     """Why the code does not do, as a sentence; "" when it is right."""
     try:
         if second_factor.enter(request, person, request.POST["code"]):

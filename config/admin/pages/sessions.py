@@ -13,6 +13,7 @@ from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from config.staff import people, second_factor, sessions, sign_in_events
 from integrations.audit import Act
+from integrations.sentences import say
 
 ALL = "all"
 
@@ -30,12 +31,13 @@ def of_person(request: HttpRequest, person: int) -> HttpResponse:
 
 def _page(request: HttpRequest, person: User) -> HttpResponse:
     own = person.pk == request.user.pk
+    name = brief(people.shown(person))
     if request.method == "POST":
         return ask(request) or _end(request, person, own=own)
     return render(
         request,
         "admin/sessions.html",
-        title="Sessions" if own else f"Sessions of {brief(people.shown(person))}",
+        title=say("Sessions") if own else say("Sessions of {name}", name=name),
         person=person,
         own=own,
         sessions=sessions.open_of(person, request, by_code=second_factor.needed(person)),
@@ -51,12 +53,13 @@ def _end(request: HttpRequest, person: User, *, own: bool) -> HttpResponse:
     here = own and asked in {ALL, sessions.number_of(request)}
     if asked == ALL:
         number = sessions.end_all(person, but=request)
-        text = f"{people.shown(person)} is signed out everywhere."
+        text = say("{name} is signed out everywhere.", name=people.shown(person))
     elif here:
-        number, text = 0, "You are signed out."
+        number, text = 0, say("You are signed out.")
     else:
         number = int(sessions.end(person, asked))
-        text = "That session has ended." if number else "That session had ended already."
+        ended = say("That session has ended.")
+        text = ended if number else say("That session had ended already.")
     if number or here:
         sign_in_events.record(Act.SESSIONS_ENDED, request, person)
     if here:

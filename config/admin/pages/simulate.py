@@ -8,6 +8,7 @@ from config.admin.parts.params import row_in
 from events.models import EventLog
 from events.reports.simulation import simulate
 from integrations.models import Marketplace, Product
+from integrations.sentences import say
 from rules.triggers import Category, Trigger
 
 MANY = 500
@@ -33,7 +34,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/simulate.html",
-        title="Simulate",
+        title=say("Simulate"),
         outcome=outcome,
         event=event,
         trigger=trigger,

@@ -16,6 +16,7 @@ from config.admin.pages.thinkific_form import SECTIONS, ThinkificForm
 from events.reports import backlog
 from integrations import catalog_refresh, credentials
 from integrations.models import ApiCall, Destination, Integration
+from integrations.sentences import say
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
 from rules import broken_rules
@@ -52,6 +53,8 @@ def _page(
     wrong = bool(form and form.errors) or bool(fields and fields.rows.total_error_count())
     if form:
         form.mark_refusal()
+    if form and wrong:
+        form.ask_for_key_again()
     why = trouble(integration)
     return render_form(
         request,
@@ -59,7 +62,7 @@ def _page(
         integration,
         form,
         SECTIONS,
-        kind="Thinkific site",
+        new=say("New Thinkific site"),
         mapping=fields or (None if is_new else field_mapping.section(integration)),
         errors=wrong,
         may_delete=may_delete,
@@ -83,7 +86,8 @@ def _save(
             fields.save()
     page = reverse("admin:integrations_integration_change", args=[integration.pk])
     if ADD_ROW in request.POST:
-        messages.info(request, f"{integration}: saved. Add the next mapping below.")
+        text = say("{name}: saved. Add the next mapping below.", name=integration)
+        messages.info(request, text)
         return HttpResponseRedirect(f"{page}#mapping")
     # Only now is the transaction over.
     outcome = catalog_refresh.refresh(integration)

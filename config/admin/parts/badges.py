@@ -16,7 +16,7 @@ from django.utils.translation import gettext, pgettext
 from events.models import EventLog, RuleRun
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
-from integrations.sentences import MINUTE, Text, say, say_count
+from integrations.sentences import MINUTE, Text, say
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -139,11 +139,7 @@ def rule_line(rule: Rule) -> SafeString:
     site = brief(rule.integration)
     place = destination(rule.destination) if rule.destination else site
     what = format_html(str(rule.spec.in_short), name=breakable(place))
-    more = [site] if rule.destination else []
-    if rule.ends_all:
-        more.append(say("whatever gave it"))
-    if rule.delay_days:
-        more.append(say_count(rule.delay_days, "1 day later", "{number} days later"))
+    more = [*([site] if rule.destination else []), *rule.how]
     line = format_html("{} → {}", Trigger(rule.trigger).label, what)
     if not more:
         return line

@@ -13,6 +13,7 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from config.admin.parts.badges import legible
+from integrations.sentences import Text
 
 CHUNK = 500
 LONGEST_CELL = 2000
@@ -67,7 +68,7 @@ def in_chunks(
 
 
 def response(
-    name: str, headings: Sequence[str], lines: Iterable[Sequence[Any]]
+    name: str, headings: Sequence[Text], lines: Iterable[Sequence[Any]]
 ) -> StreamingHttpResponse:
     """The file NAME.csv, made line by line while it is sent."""
     writer = csv.writer(_Line())

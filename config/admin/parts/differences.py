@@ -8,12 +8,54 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from config.admin.parts import badges
+from config.staff import roles
+from integrations.audit_values import REPLACED
 from integrations.models import AuditEntry
+from integrations.sentences import Text, say
 
-# Fields that pages call by another name.
-LABELS = {"sealed_secret": "Key", "url": "Address"}
+# Fields that pages call by another name, or that have none but their own.
+LABELS: dict[str, Text] = {
+    "action": _("Action"),
+    "app": _("App"),
+    "codes": _("Codes"),
+    "digest": _("Digest"),
+    "integration": _("Integration"),
+    "kind": _("Kind"),
+    "marketplace": _("Marketplace"),
+    "name": _("Name"),
+    "product": _("Product"),
+    "scope": _("Scope"),
+    "sealed_secret": _("Key"),
+    "trigger": _("Trigger"),
+    "type": _("Type"),
+    "url": _("Address"),
+}
+# What entries say that is no field of the row.
+FACTS: dict[str, Text] = {
+    "access": _("Access"),
+    "actions": _("Actions"),
+    "changes": _("Changes"),
+    "email": _("Email"),
+    "ends": _("Ends"),
+    "events": _("Events"),
+    "filter": _("Filter"),
+    "language": _("Language"),
+    "may": pgettext_lazy("role", "May"),
+    "numbers": _("Numbers"),
+    "order": _("Order"),
+    "payloads": _("Payloads"),
+    "queued": _("Queued"),
+    "role": _("Role"),
+    "rows": _("Rows"),
+    "site": _("Site"),
+    "text": _("Text"),
+    "time zone": _("Time zone"),
+    "until": _("Until"),
+}
 NOTHING = "–"
 
 
@@ -73,10 +115,9 @@ def _field(model: type[Model] | None, name: str) -> Any:
 
 
 def _label(model: type[Model] | None, name: str) -> str:
-    if name in LABELS:
-        return LABELS[name]
     field = _field(model, name)
-    return capfirst(str(field.verbose_name) if field else name.replace("_", " "))
+    spoken = field.verbose_name if field else FACTS.get(name, name.replace("_", " "))
+    return capfirst(str(LABELS.get(name, spoken)))
 
 
 def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
@@ -84,10 +125,14 @@ def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
-        return "Yes" if value else "No"
+        return say("Yes") if value else say("No")
+    if value == REPLACED:
+        return say("replaced")
     if isinstance(value, dict):
         return str(value.get("name", NOTHING))
     if isinstance(value, list):
         return ", ".join(map(str, value)) or NOTHING
+    if name == "role":
+        return roles.shown(value)
     choices = dict(getattr(_field(model, name), "flatchoices", ()))
     return str(choices.get(value, value))

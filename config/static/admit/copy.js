@@ -1,7 +1,9 @@
-/* Copy buttons: each copies the field that data-copy names, and says so in its data-said. */
+/* Copy buttons: each copies the field that data-copy names, and says so where data-said names. */
 "use strict";
 
 (function () {
+  const words = document.currentScript.dataset;
+
   function copied(field) {
     if (navigator.clipboard && window.isSecureContext) {
       return navigator.clipboard.writeText(field.value).then(
@@ -23,9 +25,8 @@
       field.focus();
       field.select();
       copied(field).then(function (done) {
-        const words = done ? "Copied." : "Press Ctrl+C (or ⌘C) to copy.";
         if (place) {
-          place.textContent = words;
+          place.textContent = done ? words.copied : words.press;
         }
       });
     });

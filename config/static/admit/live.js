@@ -8,7 +8,7 @@
     button.addEventListener("click", () => {
       const paused = button.getAttribute("aria-pressed") !== "true";
       button.setAttribute("aria-pressed", String(paused));
-      button.textContent = paused ? "Go on" : "Pause";
+      button.textContent = paused ? button.dataset.goOn : button.dataset.pause;
     });
 
     const busy = () => {

@@ -47,7 +47,7 @@ class Command(BaseCommand):
         address = webhook(options["marketplace"], options["url"])
         if not samples.has_type(trigger):
             address = f"{address}{trigger.value}/"
-        audit.record(Act.EVENT_MADE, Subject("trigger", name=trigger.label))
+        audit.record(Act.EVENT_MADE, Subject("trigger", name=str(trigger.label)))
         try:
             events = sample_sale.wait_for(sample_sale.send(address, body), WAIT_SECONDS)
         except sample_sale.NotReceived as error:

@@ -4,6 +4,7 @@ from integrations.thinkific.sandbox.school import School
 from integrations.thinkific.sandbox.server import Sandbox
 
 SAMPLE_KEY = "acme0000demo1111acme2222demo3333"
+SECOND_KEY = "evening0demo1111evening2demo3333"
 _COURSES = (
     "Watercolor for Beginners",
     "Drawing Faces",
@@ -28,4 +29,12 @@ def add_sample_school(sandbox: Sandbox) -> School:
     school.add_field(
         "Country", field_type="dropdown", options=("Canada", "United Kingdom", "United States")
     )
+    return school
+
+
+def add_second_school(sandbox: Sandbox) -> School:
+    """Adds the school `evening` with two courses, which nobody has connected yet."""
+    school = sandbox.add_school("evening", key=SECOND_KEY)
+    school.add_course("Pottery at Night", course_id=601)
+    school.add_course("Bookbinding", course_id=602)
     return school

@@ -1,0 +1,76 @@
+"""Each person reads the pages in the chosen language, and no English is left on them."""
+
+from gettext import GNUTranslations
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from tests.support import english, scenery, screenshots
+from tests.support.every_page import PAGES
+from tests.support.pages import client_of
+
+pytestmark = [pytest.mark.first_database]
+
+
+def reader(place: scenery.Scenery, language: str) -> Client:
+    """The browser of the owner, who reads this language."""
+    owner = get_user_model().objects.get(username=place.people["Owner"])
+    client = client_of(owner)
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
+    return client
+
+
+@pytest.fixture
+def place(place: scenery.Scenery) -> scenery.Scenery:
+    scenery.add_receiver(place.world)
+    return place
+
+
+def test_no_page_has_english_on_it_for_a_reader_of_spanish(place):
+    known = english.names()
+    pages: dict[str, list[str]] = {}
+    for path in PAGES:
+        address = screenshots.fill(path)
+        seen = [reader(place, each).get(address, follow=True) for each in ("en", "es")]
+        assert [each.status_code for each in seen] == [200, 200], path
+        first, second = (each.content.decode() for each in seen)
+        assert '<html lang="es"' in second, path
+        found = english.left(first, second, known)
+        if found:
+            pages[path] = found
+    assert not pages, "\n".join(f"{path}\n  " + "\n  ".join(pages[path]) for path in pages)
+
+
+def test_no_sentence_of_the_source_is_missing_in_the_catalog():
+    known = {(each.context, each.english) for each in english.catalog()}
+    asked = {(context, forms): file for file, context, forms in english.source()}
+    missing = [f"{asked[each]}: {each[1]}" for each in asked.keys() - known]
+    assert not missing, "\n".join(["run: make messages", *sorted(missing)])
+
+
+def test_every_sentence_of_the_pages_is_translated():
+    assert not [each.english for each in english.catalog() if not all(each.translated)]
+
+
+def test_a_translation_has_the_facts_of_its_sentence():
+    for message in english.catalog():
+        for one, other in zip(message.english, message.translated, strict=True):
+            found = facts(other)
+            assert found in (facts(one), facts(message.english[-1])), message
+
+
+def facts(text: str) -> set[str]:
+    return {found for found in english.PLACEHOLDER.findall(text) if found[0] in "{%"}
+
+
+def test_what_runs_is_compiled_from_what_is_edited():
+    with english.file("es").with_suffix(".mo").open("rb") as file:
+        compiled = GNUTranslations(file)
+    for message in english.catalog():
+        context = f"{message.context}\x04" if message.context else ""
+        one, many = message.english[0], message.english[-1]
+        found = [compiled.gettext(context + one)]
+        if many != one:
+            found = [compiled.ngettext(context + one, many, number) for number in (1, 2)]
+        assert found == list(message.translated), "run: make messages"
