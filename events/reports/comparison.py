@@ -16,7 +16,7 @@ from events.models import Batch, ComparisonFinding, ComparisonRun, Grant, RuleRu
 from events.queue import wake
 from integrations import app_registry
 from integrations.models import Integration
-from integrations.sentences import Said, joined, on, say, say_count
+from integrations.sentences import Said, joined, on, read, say, say_count
 from rules import actions
 
 Kind, Shows = ComparisonFinding.Kind, ComparisonFinding.Shows
@@ -106,6 +106,11 @@ def counts(run: ComparisonRun) -> dict[str, int]:
     return {kind.value: of_kind.get(kind.value, 0) for kind in KINDS}
 
 
+def left_out(run: ComparisonRun) -> list[tuple[str, str]]:
+    """What could not be compared, and why."""
+    return [(what, read(why)) for what, why in run.left_out]
+
+
 def rows(findings: Iterable[ComparisonFinding]) -> list[Row]:
     """These findings as they stand now."""
     found = list(findings)
@@ -175,9 +180,9 @@ def _giving_runs(grants: Mapping[int, Grant]) -> dict[int, RuleRun]:
 
 def _why_not(finding: ComparisonFinding, run: RuleRun | None) -> str:
     if run is None:
-        return str(NO_RUN)
+        return say(NO_RUN)
     if run.status == RuleRun.Status.DONE and run.finished_at and run.finished_at > finding.found_at:
-        return str(DONE_SINCE)
+        return say(DONE_SINCE)
     return retry_by_hand.why_not_given_again(run)
 
 
@@ -202,10 +207,10 @@ def progress(run: ComparisonRun) -> Said:
             "Asking for 1 student not seen in the lists.",
             "Asking for {number} students not seen in the lists.",
         )
-    read = say_count(
+    so_far = say_count(
         run.enrollments, "1 enrollment read so far.", "{number} enrollments read so far."
     )
-    return joined([now, read])
+    return joined([now, so_far])
 
 
 def read_sentence(run: ComparisonRun) -> Said:
