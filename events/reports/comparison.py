@@ -16,7 +16,7 @@ from events.models import Batch, ComparisonFinding, ComparisonRun, Grant, RuleRu
 from events.queue import wake
 from integrations import app_registry
 from integrations.models import Integration
-from integrations.sentences import Said, joined, on, read, say, say_count
+from integrations.sentences import Said, joined, on, say, say_count
 from rules import actions
 
 Kind, Shows = ComparisonFinding.Kind, ComparisonFinding.Shows
@@ -104,11 +104,6 @@ def counts(run: ComparisonRun) -> dict[str, int]:
     found = run.findings.values_list("kind").annotate(number=Count("pk")).order_by()
     of_kind = dict(found)
     return {kind.value: of_kind.get(kind.value, 0) for kind in KINDS}
-
-
-def left_out(run: ComparisonRun) -> list[tuple[str, str]]:
-    """What could not be compared, and why."""
-    return [(what, read(why)) for what, why in run.left_out]
 
 
 def rows(findings: Iterable[ComparisonFinding]) -> list[Row]:

@@ -82,7 +82,7 @@ class Command(BaseCommand):
         for kind in (each for each in comparison.KINDS if each != comparison.Kind.BEFORE):
             for row in _rows(run.findings.filter(kind=kind)):
                 self.stdout.write(f"  {kind.label}: {row.sentence()}")
-        for what, why in comparison.left_out(run):
+        for what, why in run.left_out:
             self.stdout.write(f"  Not compared: {what}. {why}")
 
     def _write_json(self, run: ComparisonRun, queued: int, left: dict[str, int]) -> None:
@@ -95,7 +95,7 @@ class Command(BaseCommand):
             "kind": "summary",
             "finished_at": run.finished_at.isoformat(timespec="seconds"),
             **comparison.counts(run),
-            "not_compared": [{"what": what, "why": why} for what, why in comparison.left_out(run)],
+            "not_compared": [{"what": what, "why": why} for what, why in run.left_out],
             "queued": queued,
             "skipped": left,
         }
