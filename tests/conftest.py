@@ -14,12 +14,11 @@ from tests.support import world as worlds
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
-DATABASE_MARKS = ("django_db", "each_database")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors, for many tests wait for programs that they started."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are processors, for many tests wait for programs that they started."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,25 +30,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --second-database keep what may come out differently there.
+    """Begin with slow programs, and leave out what the second database does not need.
+
+    Who waits for a program leaves the processors to the other processes, as long as these have
+    tests to run. Those that use the database in this process stay in the order of pytest-django.
+    """
+    items.sort(key=lambda item: _uses_database(item) or not item.get_closest_marker("slow"))
+    if config.getoption("--second-database"):
+        _keep_what_a_database_decides(config, items)
+
+
+def _keep_what_a_database_decides(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what may come out differently on a second database.
 
     So goes what is marked as decided by something else, or as told in another way there too.
     pytest-django lets no test without one of these come near the database, so that what is left
     out does the same whatever DATABASE_URL names. What starts a program on it has a marker.
     """
-    if not config.getoption("--second-database"):
-        return
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
-        if item.get_closest_marker("first_database"):
+        wanted = _uses_database(item) or item.get_closest_marker("each_database")
+        if item.get_closest_marker("first_database") or not wanted:
             left_out.append(item)
-            continue
-        asks = DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
-        marks = [mark for mark in DATABASE_MARKS if item.get_closest_marker(mark)]
-        (kept if asks or marks else left_out).append(item)
+        else:
+            kept.append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    """Whether the test itself does, and not only programs that it starts."""
+    asks = DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return bool(asks) or item.get_closest_marker("django_db") is not None
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +80,15 @@ def django_db_modify_db_settings(
         # production.
         options = database["OPTIONS"]
         options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_finished_database(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests.support.live copies is made by one of the processes, for all of them."""
+    from tests.support import live
+
+    own = tmp_path_factory.getbasetemp()
+    live.shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(autouse=True)

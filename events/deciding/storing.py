@@ -13,7 +13,7 @@ from events.deciding.planning import WITHDRAWN, plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Canary, Delivery, EventLog, RuleRun
 from integrations.samcart.parser import SaleEvent
-from integrations.sentences import joined, say
+from integrations.sentences import Said, joined, say
 from rules.engine import Reason
 
 log = logging.getLogger(__name__)
@@ -128,27 +128,12 @@ def store_line(
         event.rule_texts = batch.rule_texts(book)
         runs = _plan_for_others(event, line, batch, passed_on)
     elif line.is_nothing:
-        _explain(
-            event,
-            Status.SKIPPED,
-            say(
-                'SamCart calls this "{type}". A person said that this means nothing to Admit, so '
-                "nothing is done.",
-                type=line.sale.type,
-            ),
-        )
+        _explain(event, Status.SKIPPED, _nothing(line.sale))
     elif event.trigger is None:
         assert event.delivery is not None
         _explain(event, Status.UNKNOWN_TYPE, _unknown(event.delivery, line.sale))
     elif first is not None:
-        _explain(
-            event,
-            Status.REPEAT,
-            say(
-                "The same as what was received at {time} UTC; nothing was done again.",
-                time=f"{first.received_at:%H:%M:%S}",
-            ),
-        )
+        _explain(event, Status.REPEAT, _same_as(first))
     else:
         event.rule_texts = batch.rule_texts(book)
         runs = _plan_runs(event, line, batch, passed_on)
@@ -214,6 +199,21 @@ def _reason(runs: Sequence[RuleRun], whys: set[Reason]) -> str:
     if Reason.OFF in whys:
         return say("What fits this event is turned off, so nothing was sent.")
     return say("No rule matched this event, so nothing was sent.")
+
+
+def _nothing(sale: SaleEvent) -> Said:
+    return say(
+        'SamCart calls this "{type}". A person said that this means nothing to Admit, so nothing '
+        "is done.",
+        type=sale.type,
+    )
+
+
+def _same_as(first: Delivery) -> Said:
+    return say(
+        "The same as what was received at {time} UTC; nothing was done again.",
+        time=f"{first.received_at:%H:%M:%S}",
+    )
 
 
 def _unknown(delivery: Delivery, sale: SaleEvent) -> str:

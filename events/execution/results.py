@@ -25,7 +25,7 @@ from integrations.errors import (
     Retry,
 )
 from integrations.secrets import SecretUnreadable
-from integrations.sentences import Text, joined, say, say_count
+from integrations.sentences import Said, Text, joined, say, say_count
 from integrations.thinkific.site_check import reject_key
 
 log = logging.getLogger(__name__)
@@ -71,20 +71,9 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
             assert run.integration is not None
             return _pause("site_paused", wait_reasons.at_closed_site(run.integration, error.why))
         case OutOfTime() | rate_limit.NoSlot() if calls >= MANY_CALLS:
-            message = say(
-                "It was not done after {calls} calls to {outside}.",
-                calls=calls,
-                outside=_outside(run),
-            )
-            return _retry(run, "too_many_calls", message)
+            return _retry(run, "too_many_calls", _too_many_calls(run, calls))
         case OutOfTime() if answer_seconds >= settings.TASK_SECONDS / 2:
-            message = say_count(
-                calls,
-                "It is answered too slowly: 1 call to {outside} took too long.",
-                "It is answered too slowly: {number} calls to {outside} took too long.",
-                outside=_outside(run),
-            )
-            return _retry(run, "too_slow", message)
+            return _retry(run, "too_slow", _too_slow(run, calls))
         case OutOfTime():
             return _pause(error.code, joined([error.message, error.goes_on]))
         case rate_limit.NoSlot():
@@ -98,6 +87,21 @@ def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: floa
             return _retry(run, error.code, error.message, goes_on=error.goes_on, at_least=at_least)
         case _:
             return _broke(run, error)
+
+
+def _too_many_calls(run: RuleRun, calls: int) -> Said:
+    return say(
+        "It was not done after {calls} calls to {outside}.", calls=calls, outside=_outside(run)
+    )
+
+
+def _too_slow(run: RuleRun, calls: int) -> Said:
+    return say_count(
+        calls,
+        "It is answered too slowly: 1 call to {outside} took too long.",
+        "It is answered too slowly: {number} calls to {outside} took too long.",
+        outside=_outside(run),
+    )
 
 
 def hold(runs: Iterable[RuleRun]) -> set[tuple[int, UUID | None]]:

@@ -46,11 +46,11 @@ class DeletionSummary:
 
 def summarize(marketplace: Marketplace) -> DeletionSummary:
     """What deleting the account would delete."""
-    most, events = backlog.MAX_COUNT, EventLog.objects.filter(marketplace=marketplace)
+    most = backlog.MAX_COUNT
     return DeletionSummary(
         rules=marketplace.rules.order_by()[:most].count(),
         products=marketplace.products.order_by()[:most].count(),
-        events=events.order_by()[:most].count(),
+        events=EventLog.objects.filter(marketplace=marketplace).order_by()[:most].count(),
         names=marketplace.named_types.order_by()[:most].count(),
     )
 

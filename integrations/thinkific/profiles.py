@@ -140,6 +140,20 @@ def not_shown(labels: Iterable[str]) -> str:
     )
 
 
+def not_sent(error: Refused, labels: Iterable[str]) -> str:
+    """A sentence about signup fields that were not sent for one reason."""
+    return say(
+        "The signup fields were not sent ({fields}): {message}",
+        fields=", ".join(labels),
+        message=error.message,
+    )
+
+
+def others_not_sent(labels: Iterable[str]) -> str:
+    """A sentence about signup fields for which no attempt was left."""
+    return say("Other signup fields were not sent: {fields}.", fields=", ".join(labels))
+
+
 def plain(name: str) -> str:
     """The name in letters of the Latin alphabet, or another where too few are left of it."""
     letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()

@@ -100,13 +100,8 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
         except Refused as error:
             if error.status in ABOUT_STUDENT:
                 # It would be the same for each of the fields.
-                told = ", ".join(labels[key] for each in (group, *groups) for key in each)
-                not_sent = say(
-                    "The signup fields were not sent ({fields}): {message}",
-                    fields=told,
-                    message=error.message,
-                )
-                return [*notes, not_sent]
+                unsent = [labels[key] for each in (group, *groups) for key in each]
+                return [*notes, profiles.not_sent(error, unsent)]
             bad = profiles.blamed(error, labels).fields & group.keys() or _only(group)
             notes += [profiles.not_taken(error, key, labels) for key in sorted(bad)]
             rest = {key: value for key, value in group.items() if key not in bad}
@@ -117,10 +112,8 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
             continue
         known = {**known, **{str(key): value for key, value in group.items()}}
         attempt.remember(replace(account, fields=known))
-    left = ", ".join(labels[key] for group in groups for key in group)
-    if not left:
-        return notes
-    return [*notes, say("Other signup fields were not sent: {fields}.", fields=left)]
+    left = [labels[key] for group in groups for key in group]
+    return [*notes, profiles.others_not_sent(left)] if left else notes
 
 
 def _took(account: Account, group: Mapping[int, str], answer: Answer) -> Steps[bool]:

@@ -34,24 +34,15 @@ DARK = re.compile(
 CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']"
 # Of a group of radio buttons Tab reaches one; the arrow keys do the rest.
 MARK = """controls => {
-  const seen = new Set();
-  let count = 0;
-  for (const each of document.querySelectorAll(controls)) {
-    const shown = each.checkVisibility({visibilityProperty: true}) && !each.disabled;
-    const group = each.type === "radio" ? each.name : "";
-    if (!shown || each.tabIndex < 0 || (group && seen.has(group))) continue;
-    if (group) seen.add(group);
-    each.dataset.mark = group || `n${count}`;
-    count += 1;
-  }
-  for (const each of document.querySelectorAll("input[type=radio]"))
-    if (seen.has(each.name)) each.dataset.mark = each.name;
+  const keyOf = (element) => (element.type === "radio" && element.name) || element;
+  const wanted = [...document.querySelectorAll(controls)].filter((each) =>
+    each.checkVisibility({visibilityProperty: true}) && !each.disabled && each.tabIndex >= 0);
+  window.unreached = new Map(wanted.map((each) => [keyOf(each), each]));
   document.activeElement.blur();
-  return [...new Set([...document.querySelectorAll("[data-mark]")].map(e => e.dataset.mark))];
+  document.addEventListener("focusin", (event) => window.unreached.delete(keyOf(event.target)));
+  return window.unreached.size;
 }"""
-TELL = "mark => { const e = document.querySelector(`[data-mark='${mark}']`);" + (
-    "return e.outerHTML.slice(0, 160) }"
-)
+LEFT = "[...window.unreached.values()].map(each => each.outerHTML.slice(0, 160))"
 
 
 @pytest.fixture
@@ -105,13 +96,15 @@ def of_page(path: str, page: Page, said: list[str]) -> list[str]:
 
 def out_of_reach(page: Page) -> list[str]:
     """The controls that Tab does not come to."""
-    wanted = set(page.evaluate(MARK, CONTROLS))
-    for _ in range(len(wanted) + 20):
-        page.keyboard.press("Tab")
-        wanted.discard(page.evaluate("document.activeElement?.dataset.mark ?? ''"))
-        if not wanted:
-            return []
-    return [page.evaluate(TELL, mark) for mark in wanted]
+    left: list[str] = []
+    # To ask after each key takes as long as the key; a date takes more than one.
+    for keys in (page.evaluate(MARK, CONTROLS), *[1] * 20):
+        for _ in range(keys):
+            page.keyboard.press("Tab")
+        left = page.evaluate(LEFT)
+        if not left:
+            break
+    return left
 
 
 def of_something(route: str, facts: dict[str, str]) -> str:
@@ -217,8 +210,8 @@ def test_every_page_opens_without_script(place, address, browser):
     with browsing.window(browser, browsing.Look(script=False)) as context:
         page = context.new_page()
         browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        # What a browser without script shows is what is in the page: it need not be drawn.
         for path in PAGES:
-            answer = page.goto(address + screenshots.fill(path))
-            assert answer
+            answer = context.request.get(address + screenshots.fill(path))
             assert answer.status == 200, path
-            assert page.locator("h1").count() == 1, path
+            assert answer.text().count("<h1") == 1, path

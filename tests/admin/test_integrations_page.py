@@ -465,8 +465,8 @@ def test_a_course_that_is_no_longer_listed_leads_to_its_rules_which_go_on(boss, 
     world.school.remove_course(world.school.courses[course.external_id])
     answer = press_refresh(boss, world.integration)
     assert said(answer) == [
-        "Art Academy: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course, 1 no longer "
-        "listed).",
+        "Art Academy: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course, 1 course no "
+        "longer listed).",
         "1 course used by 2 rules is not listed by Thinkific: see them. Their rules go on.",
     ]
     link = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={course.pk}"

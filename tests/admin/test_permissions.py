@@ -27,6 +27,8 @@ from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.pages import client_of, named_addresses, person
 
+pytestmark = pytest.mark.first_database
+
 OWNER, STAFF = "Owner", "staff without a role"
 EVERYBODY = {OWNER, roles.MANAGER, roles.SUPPORT, roles.VIEWER}
 HELPS = {OWNER, roles.MANAGER, roles.SUPPORT}

@@ -9,8 +9,12 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from django.utils import translation
 
-from tests.support import storybook
+from events.models import EventLog, RuleRun
+from events.reports import why
+from integrations.models import Customer
+from tests.support import english, storybook
 from tests.support.storybook import Story, StoryError
 from tests.support.storyteller import Storyteller, Works
 from tests.support.world import World
@@ -38,6 +42,21 @@ def test_the_right_courses_are_open_at_the_end(world: World, story: Story, works
     if works is ways(story)[0]:
         for step, codes in zip(story.steps, end.codes, strict=True):
             assert step.codes in (None, codes), f"{step.text}\n{end.transcript}"
+        assert english_for_a_reader_of_spanish() == []
+
+
+def english_for_a_reader_of_spanish() -> list[str]:
+    """What is English still of what is said of each customer and action."""
+    known = english.names()
+    with translation.override("es"):
+        said = [text for customer in Customer.objects.all() for text in _said_of(customer)]
+        said += [run.message for run in RuleRun.objects.all()]
+        said += EventLog.objects.values_list("reason", flat=True)
+        return [text for text in said if english.words_left(text, known)]
+
+
+def _said_of(customer: Customer) -> list[str]:
+    return [str(sentence.text) for _, sentence in why.of_customer(customer)]
 
 
 SHOP = """

@@ -137,7 +137,7 @@ def test_a_fault_of_our_own_is_told_and_logged_and_ends_the_reading(world, sandb
     ("new", "unlisted", "said"),
     [
         ({}, {}, "."),
-        ({"course": 2}, {"course": 1}, " (2 new courses, 1 no longer listed)."),
+        ({"course": 2}, {"course": 1}, " (2 new courses, 1 course no longer listed)."),
         ({"course": 1}, {"bundle": 1}, " (1 new course, 1 bundle no longer listed)."),
         ({}, {"signup field": 2}, " (2 signup fields no longer listed)."),
         (

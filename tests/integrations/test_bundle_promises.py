@@ -12,6 +12,8 @@ from tests.support.place import Place, place_for
 from tests.support.situations import nobody, one_course_alone, one_course_expired
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 
 def promised(world: World, arrange: Callable[[Place], object] = nobody) -> tuple[Place, RuleRun]:
     """A bundle was bought, and Thinkific has said that it enrolls an hour from now."""

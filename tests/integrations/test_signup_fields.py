@@ -12,6 +12,8 @@ from tests.support.place import EMAIL, Place, place_for
 from tests.support.situations import known, on_site
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 
 def fields_for(world: World, *mapped: str, **facts: Any) -> Place:
     """A course that is sold, and SamCart fields of these names mapped to fields of the site."""

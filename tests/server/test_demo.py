@@ -23,6 +23,7 @@ needs_proc = pytest.mark.skipif(
 BANNER = "This is a demo."
 
 
+@pytest.mark.slow
 def test_demo_once_tells_each_step_and_leaves_the_real_database_alone(tmp_path):
     real = tmp_path / "real.sqlite3"
     real.write_bytes(b"the real one")
@@ -56,6 +57,7 @@ def test_demo_once_tells_each_step_and_leaves_the_real_database_alone(tmp_path):
     assert real.read_bytes() == b"the real one"
 
 
+@pytest.mark.slow
 @needs_proc
 def test_demo_serves_with_a_banner_until_sigterm_and_its_hint_works(tmp_path):
     real = tmp_path / "real.sqlite3"

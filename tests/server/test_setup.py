@@ -38,6 +38,7 @@ def found(pattern: str, text: str) -> str:
     return match[1]
 
 
+@pytest.mark.slow
 def test_setup_makes_an_installation_that_works_and_a_second_run_leaves_it_alone(fresh):
     file = fresh.folder / ".env"
     first = fresh.manage("setup", "--public-url", f"{fresh.address}/", *GIVEN)

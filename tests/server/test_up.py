@@ -99,6 +99,7 @@ def test_what_was_counted_of_unknown_addresses_is_told_at_the_end(admit):
     assert sum(map(int, told)) == 9
 
 
+@pytest.mark.slow
 def test_sigterm_finishes_the_run_under_way(admit, school):
     sandbox, acme = school
     running = admit.up()
@@ -130,6 +131,7 @@ def test_sigkill_of_up_takes_everybody_along(admit, first: list[str]):
     live.until(lambda: not any(each.alive() for each in everybody), seconds=2, what="the end")
 
 
+@pytest.mark.slow
 def test_a_killed_web_server_is_back_and_nobody_was_refused_meanwhile(admit, school):
     _, acme = school
     running = admit.up("--workers", "1")
@@ -143,6 +145,7 @@ def test_a_killed_web_server_is_back_and_nobody_was_refused_meanwhile(admit, sch
     assert running.terminate() == 0
 
 
+@pytest.mark.slow
 def test_web_and_workers_may_be_two_commands(admit, school):
     _, acme = school
     web = admit.up("--no-worker")

@@ -25,6 +25,7 @@ def said(*running: live.Running) -> dict[str, dict[str, object]]:
     return {line["event"]: line for line in found}
 
 
+@pytest.mark.slow
 def test_a_real_one_is_watched_from_all_sides(tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -50,8 +51,9 @@ def test_a_real_one_is_watched_from_all_sides(tmp_path):
         live.until(lambda: "canary_passed" in said(web, workers), what=workers.output())
         assert admit.sell("dana@example.com") == 200
         assert admit.sell("eve@example.com", secret="a-secret-that-does-not-exist-here") == 404
+        # Its first attempt may have run out of time on a busy machine.
+        live.until(lambda: live.has_access(acme, "dana@example.com"), what=workers.output())
         live.until(lambda: "run_ended" in said(workers), what=workers.output())
-        assert live.has_access(acme, "dana@example.com")
         status, metrics = admit.request(
             "GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
         )

@@ -74,6 +74,7 @@ def sell(admit: live.Installation, first: int, count: int) -> list[float]:
     return sorted(took)
 
 
+@pytest.mark.slow
 def test_a_flood_of_passwords_and_slow_requests_keeps_no_sale_waiting(admit):
     running = admit.up("--no-worker", WEB_CONCURRENCY="2")
     calm = sell(admit, 1, 40)
@@ -212,6 +213,7 @@ def pages_answer(admit: live.Installation) -> bool:
     return ask(admit, PAGE).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.slow
 def test_pages_that_nobody_takes_in_time_are_refused_and_sales_go_on(admit):
     running = admit.up("--no-worker", WEB_CONCURRENCY="1")
     (pages,) = live.children(running.program("pages"))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from babel.messages.pofile import read_po
 from django.apps import apps
 from django.conf import settings
 from django.utils.translation import templatize
+
+from integrations.models import ApiCall
 
 # What people and shops are called; nobody translates that.
 NAMES = {
@@ -33,10 +36,10 @@ NAMES = {
     "events.EventLog": ("raw_type", "author", "author_note"),
     "events.RuleRun": ("destination_name", "site"),
     "events.Batch": ("started_by",),
-    "integrations.ApiCall": ("url", "response_body"),
+    "integrations.ApiCall": ("url",),
     "auth.User": ("username", "first_name", "last_name"),
 }
-# Said in every language, and the keys of SamCart's and Thinkific's own interface.
+# Said in every language.
 EVERYWHERE = {
     *("admit", "samcart", "thinkific", "slack", "caddy", "nginx", "redis", "postgresql", "sqlite"),
     *(
@@ -52,13 +55,16 @@ EVERYWHERE = {
         "json",
         "csv",
     ),
-    *("id", "ids", "utc", "dns", "ip", "html", "smtp", "upsell", "order", "bump", "canario"),
+    *("id", "ids", "utc", "dns", "ip", "html", "smtp", "upsell", "order", "bump", "ms"),
+    *("personal", "roles"),
 }
-SKIPPED = {"script", "style", "code", "pre", "svg", "kbd"}
+SKIPPED = {"script", "style", "code", "pre", "svg", "kbd", "textarea"}
 ATTRIBUTES = ("title", "aria-label", "placeholder", "alt", "data-label", "label")
 VOID = {"br", "img", "input", "link", "meta", "wbr", "hr", "use", "source", "col"}
-# Addresses, numbers, codes and keys.
-NO_WORD = re.compile(r"\S*[@/_\d]\S*|\b[\w-]+(?:\.[\w-]+)+\b|%[\w(]+")
+# Days, addresses, numbers, codes and keys.
+NO_WORD = re.compile(
+    r"\b\d{1,2} [A-Z][a-z]{2}\b|\S*[@/_\d]\S*|\b[\w-]+(?:\.[\w-]+)+\b|%[\w(]+|\b[A-Z]{2,}\b"
+)
 WORD = re.compile(r"[^\W\d_]{2,}")
 PLACEHOLDER = re.compile(r"\{\w*\}|%\(\w+\)[sd]|<[^>]+>|&\w+;")
 
@@ -77,7 +83,9 @@ class _Texts(HTMLParser):
         if tag == "input" and given.get("type") in {"submit", "button"}:
             self.found.append(given.get("value", ""))
         if tag not in VOID:
-            self._open.append((tag, tag in SKIPPED or ("lang" in given and tag != "html")))
+            kept = "lang" in given and tag != "html"  # on purpose
+            kept = kept or given.get("translate") == "no"
+            self._open.append((tag, tag in SKIPPED or kept))
 
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:
@@ -92,15 +100,18 @@ def texts(page: str) -> list[str]:
     """What can be read on a page, piece by piece."""
     parser = _Texts()
     parser.feed(page.replace("<wbr>", ""))
-    return [" ".join(text.split()) for text in parser.found if text.strip()]
+    found = (" ".join(text.split()).removesuffix(" · Admit") for text in parser.found)
+    return [text for text in found if text]
 
 
 def names() -> re.Pattern[str]:
     """The names that this database holds, the longest first."""
-    found: set[str] = set()
+    found = {"nobody-has-this"}  # who is searched for
     for label, columns in NAMES.items():
         for row in apps.get_model(label)._default_manager.values_list(*columns):
             found |= {str(value).strip() for value in row if value}
+    for call in ApiCall.objects.all():
+        found |= set(re.findall(r'"([^"]+)"', call.response_text))  # it is quoted
     longest = sorted((name for name in found if len(name) > 1), key=len, reverse=True)
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)")
 
@@ -110,12 +121,20 @@ def left(english: str, other: str, known: re.Pattern[str]) -> list[str]:
     same = set(texts(english))
     found = []
     for text in dict.fromkeys(texts(other)):
-        clean = NO_WORD.sub(" ", known.sub(" ", text))
-        words = {word.casefold() for word in WORD.findall(clean)} - EVERYWHERE
-        only = words & only_english()
-        if only or (words and text in same and text not in translated_so()):
+        words, only = _words(text, known), words_left(text, known)
+        if only or (words and text in same and not kept_so(text)):
             found.append(f"{text[:160]}" + (f" ({', '.join(sorted(only))})" if only else ""))
     return found
+
+
+def words_left(text: str, known: re.Pattern[str]) -> set[str]:
+    """The words of a sentence in another language that only English ones have."""
+    return _words(text, known) & only_english()
+
+
+def _words(text: str, known: re.Pattern[str]) -> set[str]:
+    clean = NO_WORD.sub(" ", known.sub(" ", text))
+    return {word.casefold() for word in WORD.findall(clean)} - EVERYWHERE
 
 
 def file(language: str) -> Path:
@@ -160,10 +179,11 @@ def only_english() -> frozenset[str]:
 
 
 @cache
-def translated_so() -> frozenset[str]:
-    """The texts that are the same word in both languages: "Error"."""
+def kept_so(text: str) -> bool:
+    """Whether a translation keeps these words: "Error", the names of SamCart's own buttons."""
     both = (zip(each.english, each.translated, strict=True) for each in catalog())
-    return frozenset(one for pairs in both for one, other in pairs if one == other)
+    pairs = ((unescape(one), unescape(other)) for each in both for one, other in each)
+    return any(text in one and text in other for one, other in pairs)
 
 
 KEYWORDS: dict[str, Any] = {
@@ -179,8 +199,8 @@ KEYWORDS: dict[str, Any] = {
 FOLDERS = ("config", "events", "integrations", "rules", "templates")
 
 
-def source() -> Iterator[tuple[str, str | None, str]]:
-    """Each sentence that the source marks for translation, as (file, context, English)."""
+def source() -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
+    """Each sentence that the source marks for translation, as (file, context, English forms)."""
     root = Path(settings.BASE_DIR)
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
@@ -188,11 +208,10 @@ def source() -> Iterator[tuple[str, str | None, str]]:
                 continue
             text = path.read_text()
             if path.suffix != ".py":
-                text = templatize(text, origin=str(path))
+                # Its lines are indented as those of the template, which Python does not like.
+                made = templatize(text, origin=str(path)).splitlines()
+                text = "\n".join(line.strip() for line in made)
             lines = io.BytesIO(text.encode())
             for _, found, _, context in extract("python", lines, keywords=KEYWORDS):
-                yield (
-                    str(path.relative_to(root)),
-                    context,
-                    found if isinstance(found, str) else found[0],
-                )
+                forms = (found,) if isinstance(found, str) else tuple(found)
+                yield str(path.relative_to(root)), context, forms

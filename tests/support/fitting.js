@@ -83,7 +83,25 @@
     }
   };
 
-  if (document.documentElement.scrollWidth > wide) found.add("is wider than the window");
-  walk(document.body, document.documentElement.getBoundingClientRect(), false);
-  return [...found];
+  const measure = () => {
+    found.clear();
+    if (document.documentElement.scrollWidth > wide) found.add("is wider than the window");
+    walk(document.body, document.documentElement.getBoundingClientRect(), false);
+    return [...found];
+  };
+
+  const asItOpens = measure();
+  if (!document.querySelector("main details")) return asItOpens;
+  // The folds of the page and the menus around it; each would shut the others of its name.
+  const folds = [...document.querySelectorAll("details")].map((fold) => [fold, fold.name, fold.open]);
+  for (const [fold] of folds) {
+    fold.removeAttribute("name");
+    fold.open = true;
+  }
+  const opened = measure().map((fault) => `${fault}, opened`);
+  for (const [fold, name, open] of folds) {
+    fold.open = open;
+    if (name) fold.name = name;
+  }
+  return [...asItOpens, ...opened];
 }

@@ -8,6 +8,7 @@ school and two rules. A finished one is copied for each test, for migrations tak
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import http.client
 import json
@@ -40,6 +41,8 @@ COURSE = 501
 BUNDLE_PRODUCT, BUNDLE = 1048003, 801
 # Generous, for two cores may be shared by many: no test waits so long when all is well.
 PATIENCE = 60.0
+# A folder of all processes of a test run, which need one finished database between them.
+shared: Path | None = None
 
 
 def until(holds: Callable[[], Any], *, seconds: float = PATIENCE, what: str = "") -> Any:
@@ -364,10 +367,17 @@ def working() -> Iterator[None]:
 
 @functools.cache
 def _seed_file() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="admit-live-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = shared
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="admit-live-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     file = folder / "seed.sqlite3"
-    _seed(f"sqlite:///{file}")
+    with (folder / "seed.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            # Under its name only once it is whole.
+            _seed(f"sqlite:///{folder}/half.sqlite3")
+            (folder / "half.sqlite3").rename(file)
     return file
 
 

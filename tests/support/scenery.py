@@ -85,7 +85,7 @@ def build(sandbox: Sandbox) -> Scenery:
     _people(scenery)
     _changes(scenery)
     runs = RuleRun.objects.exclude(status="waiting").values_list("pk", flat=True)
-    Batch.objects.create(title="Run the rules again", started_by="Sam", run_ids=list(runs))
+    Batch.objects.create(title=say("Run the rules again"), started_by="Sam", run_ids=list(runs))
     Worker.objects.create(name="studio-1-4711", seen_at=timezone.now())
     return scenery
 
@@ -115,7 +115,11 @@ def _school(place: world.World) -> None:
     factories.IntegrationFactory(name="Studio Nord", site="studio-nord")
     Integration.objects.filter(site="studio-nord").update(
         connection=Integration.Connection.REFUSED,
-        connection_message="Thinkific does not accept the key of this site.",
+        connection_message=say(
+            "Thinkific does not accept the key: the key or the subdomain is wrong, or the "
+            "site's plan may not include the API (it takes Grow or higher). Check both, and "
+            "enter the key again."
+        ),
     )
 
 
@@ -202,7 +206,12 @@ def add_receiver(place: world.World) -> Integration:
     sold = events.filter(trigger="product_purchased", product__external_id="1048001")
     _sent(refunded, events.filter(trigger="product_refunded")[0], 200, "done", "posted", "")
     _sent(bought, sold[0], 410, "failed", "receiver_gone", say(answers.GONE))
-    late = "crm.example.com did not answer within 20 seconds. A receiver should answer first."
+    late = say(
+        "{host} did not answer within {seconds} seconds. A receiver should answer first and "
+        "do its work afterwards.",
+        host="crm.example.com",
+        seconds=20,
+    )
     _sent(bought, sold[1], None, "waiting", "timed_out", late)
     rate_limit.block(receiver.pk, CallBudget.Blocked.AWAY, 600)
     return receiver
@@ -220,7 +229,7 @@ def _sent(
         received_at=event.received_at,
         status=state,
         code=code,
-        message=message or f"Sent to {rule.integration}.",
+        message=message or say("Sent to {place}.", place=rule.integration),
         attempts=1,
         started_at=timezone.now(),
         finished_at=timezone.now() if over else None,

@@ -74,6 +74,11 @@ class GroupAdmin(ListAdmin):
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return _asked(request) or super().delete_view(request, *args, **kwargs)
 
+    def render_delete_form(self, request: HttpRequest, context: Any) -> HttpResponse:
+        return super().render_delete_form(
+            request, context | {"called": roles.shown(context["object"].name)}
+        )
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Its permissions are saved here, after its name."""
         before = _told(form.instance)

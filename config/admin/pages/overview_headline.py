@@ -60,7 +60,7 @@ def headline(
     alarms = [(text, f"#{where}") for true, text, where in [*grave, *others] if true]
     promise: list[tuple[str, str]]
     if facts.not_in:
-        promise: list[tuple[str, str]] = [(_not_in(facts.not_in), ""), (say("See them."), see)]
+        promise = [(_not_in(facts.not_in), ""), (say("See them."), see)]
     else:
         promise = [
             (text, "") for text in [_all_in(buyers, on_the_way, more_bought=more_bought)] if text
