@@ -71,7 +71,7 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
         made = 0 if reason else _decide_again(event, books, batch)
         queued += made
         if not made:
-            left[reason or str(NOTHING_NEW)] += 1
+            left[reason or say(NOTHING_NEW)] += 1
     if queued:
         with transaction.atomic():
             wake.wake()
@@ -83,7 +83,7 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     taken_back = revocations.ended_since(events)
     found = {}
     if history.unread():
-        return {event.pk: str(history.WAIT) for event in events}
+        return {event.pk: say(history.WAIT) for event in events}
     for event in events:
         reason = why_never(event) or payload_removed(event.delivery)
         if not reason and event.pk in taken_back:

@@ -42,7 +42,7 @@ def retry(
 def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
     """Why each of these runs, by pk, cannot be queued again, "" where it can."""
     taken_back = {} if anyway else _taken_back(runs)
-    wait = str(history.WAIT) if history.unread() else ""
+    wait = say(history.WAIT) if history.unread() else ""
     lost = _lost(runs)
     return {
         run.pk: wait or _why_not(run, lost, anyway=anyway) or taken_back.get(run.pk, "")
@@ -59,7 +59,7 @@ def give_again(
     Returns what `retry` returns.
     """
     runs = list(runs)
-    wait = str(history.WAIT) if history.unread() else ""
+    wait = say(history.WAIT) if history.unread() else ""
     why_not = {run.pk: wait or why_not_given_again(run) for run in runs}
     return _queue_all(runs, why_not, anyway=False, act=Act.REPAIR_APPROVED, batch=batch)
 

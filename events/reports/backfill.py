@@ -90,8 +90,8 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     rows = []
     for event in events:
         fit = fitting.get(event.pk, [])
-        why_not = obstacles.get(event.pk, "") if event.customer_id else str(NO_CUSTOMER)
-        why_not = why_not or ("" if fit else str(NO_RULE)) or _has_all(event, fit, held)
+        why_not = obstacles.get(event.pk, "") if event.customer_id else say(NO_CUSTOMER)
+        why_not = why_not or ("" if fit else say(NO_RULE)) or _has_all(event, fit, held)
         rows.append(BackfillCandidate(event, fit, why_not))
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more

@@ -175,9 +175,9 @@ def _giving_runs(grants: Mapping[int, Grant]) -> dict[int, RuleRun]:
 
 def _why_not(finding: ComparisonFinding, run: RuleRun | None) -> str:
     if run is None:
-        return str(NO_RUN)
+        return say(NO_RUN)
     if run.status == RuleRun.Status.DONE and run.finished_at and run.finished_at > finding.found_at:
-        return str(DONE_SINCE)
+        return say(DONE_SINCE)
     return retry_by_hand.why_not_given_again(run)
 
 
@@ -202,10 +202,10 @@ def progress(run: ComparisonRun) -> Said:
             "Asking for 1 student not seen in the lists.",
             "Asking for {number} students not seen in the lists.",
         )
-    read = say_count(
+    so_far = say_count(
         run.enrollments, "1 enrollment read so far.", "{number} enrollments read so far."
     )
-    return joined([now, read])
+    return joined([now, so_far])
 
 
 def read_sentence(run: ComparisonRun) -> Said:

@@ -102,7 +102,7 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
         again = [run for run in of_event if run.status == failed or run.pk in lost]
         what = [f"{run.spec.label}, {run.destination_name}" for run in again]
         what += [_in_short(rule) for rule in fitting.get(event.pk, []) if rule.pk not in ran]
-        why_not = obstacles.get(event.pk, "") or ("" if what else str(rerun.NOTHING_NEW))
+        why_not = obstacles.get(event.pk, "") or ("" if what else say(rerun.NOTHING_NEW))
         lines.append(Line(event, event.customer, "; ".join(what), why_not))
     return Look(lines, more=more)
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.formats import number_format
 from django_q.brokers import get_broker
 from django_q.models import OrmQ
 from redis.exceptions import RedisError
@@ -30,7 +31,8 @@ class QueueDepth:
     @property
     def spoken(self) -> str:
         """ "0", "1,204", "10,000+"."""
-        return f"{self.count:,}{'+' if self.count >= MAX_COUNT else ''}"
+        shown = number_format(self.count, use_l10n=True, force_grouping=True)
+        return f"{shown}{'+' if self.count >= MAX_COUNT else ''}"
 
 
 @dataclass(frozen=True, slots=True)
