@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import dateformat, timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext, ngettext, override
+from django.utils.translation import gettext, gettext_noop, ngettext, override
 
 if TYPE_CHECKING:
     _TextField = models.TextField[str, str]
@@ -24,7 +24,9 @@ else:
 Text = str | Promise
 # What a sentence is made of; JSON can hold it.
 Source = str | int | float | dict[str, Any]
-DAY, YEAR, MINUTE, FULL = "j M", "j M Y", "j M H:i", "j M H:i T"
+# Translated as patterns: Spanish writes "23 nov".
+DAY, YEAR = gettext_noop("j M"), gettext_noop("j M Y")
+MINUTE, FULL = gettext_noop("j M H:i"), gettext_noop("j M H:i T")
 # How the sources that are objects begin in JSON; no sentence begins so.
 OBJECT = "{"
 DATE = len("2026-11-23")
@@ -128,7 +130,7 @@ def _day(source: Mapping[str, Any]) -> str:
         moment = datetime.fromisoformat(source["at"])
         day = timezone.localtime(moment) if timezone.is_aware(moment) else moment
     this_year = day.year == timezone.localdate().year
-    return dateformat.format(day, source["as"] or (DAY if this_year else YEAR))
+    return dateformat.format(day, gettext(source["as"] or (DAY if this_year else YEAR)))
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {

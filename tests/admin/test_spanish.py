@@ -42,6 +42,15 @@ def test_no_page_has_english_on_it_for_a_reader_of_spanish(place):
     assert not pages, "\n".join(f"{path}\n  " + "\n  ".join(pages[path]) for path in pages)
 
 
+def test_triggers_are_also_called_as_samcart_calls_them(place):
+    """Its pages are in English, and a rule is to be found there."""
+    address = screenshots.fill("/admin/samcart/{marketplace}/")
+    spanish = reader(place, "es").get(address).content.decode()
+    assert "Producto reembolsado" in spanish
+    assert "(Product Refunded)" in spanish
+    assert "(Product Refunded)" not in reader(place, "en").get(address).content.decode()
+
+
 def test_no_sentence_of_the_source_is_missing_in_the_catalog():
     known = {(each.context, each.english) for each in english.catalog()}
     asked = {(context, forms): file for file, context, forms in english.source()}

@@ -400,9 +400,9 @@ def test_a_mail_is_written_in_the_language_of_its_person(shop, owner, inbox):
     look()
     policy = email.policy.default
     began, over = (email.message_from_bytes(each.encode(), policy=policy) for each in inbox.mails)
-    assert began["Subject"] == "Admit: Hay acciones que esperan a una persona"
-    assert began.get_content().startswith("1 acción falló o espera a una persona.")
-    assert over["Subject"] == "Admit: terminado: Hay acciones que esperan a una persona"
+    assert began["Subject"] == "Admit: Acciones por decidir"
+    assert began.get_content().startswith("1 acción falló o espera una decisión.")
+    assert over["Subject"] == "Admit: resuelto: Acciones por decidir"
     # Who reads the page in English reads the same message in English.
     assert AlertMessage.objects.order_by("pk")[0].subject == "Admit: Actions need a person"
 

@@ -135,3 +135,8 @@ def test_a_day_of_this_year_needs_no_year():
     today = timezone.localdate()
     assert str(today.year) not in on(today)
     assert on(today, sentences.YEAR).endswith(str(today.year))
+
+
+def test_a_month_is_written_as_the_language_writes_it():
+    with translation.override("es"):
+        assert at(NOON).endswith("mar 12:30")

@@ -11,7 +11,7 @@ from django.utils import dateformat, timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
-from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext, gettext_noop, pgettext
 
 from events.models import EventLog, RuleRun
 from integrations.app_registry import APPS, of
@@ -22,7 +22,7 @@ from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
 DAY = 24 * 60  # minutes
-MINUTE_AND_YEAR = "j M Y H:i"
+MINUTE_AND_YEAR = gettext_noop("j M Y H:i")
 # Without a space and longer than a line of a small phone: an e-mail, an address, a code.
 IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Not before the last few letters: "example.com" stays together.
@@ -170,7 +170,7 @@ def when(moment: datetime | None, nothing: str = "–") -> SafeString:
         return format_html("{}", nothing)
     local = timezone.localtime(moment)
     this_year = local.year == timezone.localtime().year
-    return _time(local, dateformat.format(local, MINUTE if this_year else MINUTE_AND_YEAR))
+    return _time(local, dateformat.format(local, gettext(MINUTE if this_year else MINUTE_AND_YEAR)))
 
 
 def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
