@@ -181,7 +181,10 @@ def _ask(lease: Lease, finding: ComparisonFinding) -> None:
         student = session.carry_out(steps)
     except Refused as error:
         with lease.writing() as run:
-            run.left_out = [*run.left_out, [f"{finding.student}, {finding.name}", write(error.message)]]
+            run.left_out = [
+                *run.left_out,
+                [f"{finding.student}, {finding.name}", write(error.message)],
+            ]
             finding.delete()
         return
     with lease.writing():
