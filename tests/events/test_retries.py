@@ -310,7 +310,7 @@ def test_a_run_that_calls_without_an_end_is_bounded_by_its_attempts(world, setti
     for expected in ("waiting", "failed"):
         RuleRun.objects.filter(pk=made.pk).update(next_attempt_at=queued.START)
         (run,) = claim(1)
-        queued.carry_out(run, until=time.monotonic() + 1.0)
+        queued.carry_out(run, until=time.monotonic() + 2.0)
         stored = queued.again(made)
         assert stored.status == expected
         assert "It was not done after" in stored.message

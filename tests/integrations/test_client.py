@@ -567,6 +567,8 @@ def test_a_connection_that_was_closed_meanwhile_puts_no_post_in_doubt(reset):
 
 FORKING = """
 import os, sys
+from django.conf import settings
+settings.configure()
 from integrations.thinkific.client import Client
 client = Client(base_url=sys.argv[1], site="school", secret="k" * 32, version="1")
 client.get("/parent")
