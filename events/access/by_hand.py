@@ -152,23 +152,21 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         other, _ = Customer.objects.get_or_create(
             email=address, defaults={"email_as_sent": strip_invisible(email), **names}
         )
-        there = say("Moved to {email}.", email=other.readable_email)
-        away = _event(ByHand.MOVE_AWAY, customer, author, there)
-        came = say("Moved from {email}.", email=customer.readable_email)
-        here = _event(ByHand.MOVE_HERE, other, author, came)
+        to, source = other.readable_email, customer.readable_email
+        away = _event(ByHand.MOVE_AWAY, customer, author, say("Moved to {email}.", email=to))
+        here = _event(ByHand.MOVE_HERE, other, author, say("Moved from {email}.", email=source))
         # What has ended goes along: a purchase has one student.
         Grant.objects.filter(customer=customer).update(customer=other, seen_at=None)
         RuleRun.objects.pending().filter(customer=customer).update(customer=other)
         # The ending ones change no grant: there is none of this customer any more.
         ending = [_run(away, Effect.ENDS, holding.grants[0], None) for holding in moved]
-        given = [grant for holding in moved for grant in holding.grants]
-        giving = [_run(here, Effect.GIVES, grant, grant) for grant in given]
+        giving = [_run(here, Effect.GIVES, one, one) for each in moved for one in each.grants]
         RuleRun.objects.bulk_create([*ending, *giving])
         audit.record(
             Act.ACCESS_MOVED,
             customer,
-            before={"email": customer.readable_email},
-            after={"email": other.readable_email},
+            before={"email": source},
+            after={"email": to},
             note=author.reason,
         )
         wake()

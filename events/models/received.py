@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -62,20 +63,20 @@ class Delivery(models.Model):
         indexes = [
             models.Index(
                 fields=["received_at", "id"],
-                condition=models.Q(state="new"),
+                condition=Q(state="new"),
                 name="delivery_to_read",
             ),
             models.Index(fields=["body_digest", "received_at"], name="delivery_repeats"),
             models.Index(fields=["-received_at"], name="delivery_newest"),
             models.Index(
                 fields=["repeat_of"],
-                condition=models.Q(repeat_of__isnull=False),  # which few are
+                condition=Q(repeat_of__isnull=False),  # which few are
                 name="delivery_repeat_of",
             ),
             # A delivery enters it when it is read, so that receiving costs no more.
             models.Index(
                 fields=["received_at", "id"],
-                condition=models.Q(state="read", body_removed_at=None),
+                condition=Q(state="read", body_removed_at=None),
                 name="delivery_with_body",
             ),
         ]
@@ -187,8 +188,8 @@ class EventLog(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["delivery", "line"], name="event_line_once"),
             models.CheckConstraint(
-                condition=models.Q(delivery__isnull=False, by_hand="")
-                | models.Q(delivery__isnull=True) & ~models.Q(by_hand=""),
+                condition=Q(delivery__isnull=False, by_hand="")
+                | Q(delivery__isnull=True) & ~Q(by_hand=""),
                 name="event_sent_or_by_hand",
             ),
         ]
@@ -204,27 +205,22 @@ class EventLog(models.Model):
             models.Index(fields=["product", "-received_at"], name="event_of_product"),
             models.Index(fields=["trigger", "-received_at"], name="event_by_trigger"),
             models.Index(
-                fields=["-received_at", "-id"],
-                condition=models.Q(delivery=None),
-                name="event_by_hand",
+                fields=["-received_at", "-id"], condition=Q(delivery=None), name="event_by_hand"
             ),
             models.Index(
                 fields=["marketplace", "raw_type"],
-                condition=models.Q(status="unknown_type"),
+                condition=Q(status="unknown_type"),
                 name="event_unknown_type",
             ),
             models.Index(
                 fields=["-received_at"],
-                condition=models.Q(
-                    gave_nothing=True, trigger="product_purchased", dealt_with_at=None
-                ),
+                condition=Q(gave_nothing=True, trigger="product_purchased", dealt_with_at=None),
                 name="event_gave_nothing",
             ),
         ]
 
     def __str__(self) -> str:
-        what = self.what_happened or say("Unknown event")
-        return f"{what} #{self.pk}"
+        return f"{self.what_happened or say('Unknown event')} #{self.pk}"
 
     @property
     def what_happened(self) -> str:
@@ -295,8 +291,7 @@ class EventTerm(models.Model):
 
     pk = models.CompositePrimaryKey("event", "term")
     event = models.ForeignKey(EventLog, models.CASCADE, related_name="search_terms", db_index=False)
-    # Bytes, as those of integrations.models.SearchTerm.
-    term = models.BinaryField()
+    term = models.BinaryField()  # as those of integrations.models.SearchTerm
 
     class Meta:
         indexes = [models.Index(fields=["term", "event"], name="event_by_term")]

@@ -30,31 +30,9 @@ def reply(
     gives no access.
     """
     parts = [*_opens(customer, told), *_looked_after(told), *_ended(told), *_moved(told)]
-    parts += [
-        say(
-            "We received your payment for {product}{order} and are looking after your access. We "
-            "will write again.",
-            **_bought(event),
-        )
-        for event in list(owed)[:MAX_EVENTS_TOLD]
-    ]
+    parts += map(_owed, list(owed)[:MAX_EVENTS_TOLD])
     if not parts:
-        parts = [
-            say(
-                "We received your order for {product}{order} and are looking into it. We will "
-                "write again.",
-                **_bought(event),
-            )
-            for event in list(besides)[:MAX_EVENTS_TOLD]
-        ]
-    if not parts:
-        parts = [
-            say(
-                "We found no course for {email}. Could it be that you ordered with another e-mail "
-                "address?",
-                email=customer.readable_email,
-            )
-        ]
+        parts = [*map(_besides, list(besides)[:MAX_EVENTS_TOLD])] or [_found_nothing(customer)]
     names = [each.name for each, _ in told]
     names += [event.product.name for event in [*owed, *besides] if event.product]
     values = {
@@ -65,6 +43,28 @@ def reply(
         "what happened": joined(parts, "\n\n"),
     }
     return letter.fill(letter.current(), values)
+
+
+def _owed(event: EventLog) -> Said:
+    return say(
+        "We received your payment for {product}{order} and are looking after your access. We "
+        "will write again.",
+        **_bought(event),
+    )
+
+
+def _besides(event: EventLog) -> Said:
+    return say(
+        "We received your order for {product}{order} and are looking into it. We will write again.",
+        **_bought(event),
+    )
+
+
+def _found_nothing(customer: Customer) -> Said:
+    return say(
+        "We found no course for {email}. Could it be that you ordered with another e-mail address?",
+        email=customer.readable_email,
+    )
 
 
 def _school(told: Iterable[tuple[Standing, Sentence]]) -> str:

@@ -1,5 +1,6 @@
 """What would happen: the rules that would run for an event and the others, and why. Reads only."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -52,36 +53,16 @@ def simulate(
 ) -> Simulation:
     """Decide as the inbox would for such an event now; `event` is a stored one to start from."""
     triggers = {trigger}
-    notes: list[str] = []
     if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
         triggers.add(Trigger.SUBSCRIPTION_CANCELED)
-        notes.append(
-            say(
-                "Rules for {trigger} run as well, as SamCart does it.",
-                trigger=Trigger.SUBSCRIPTION_CANCELED.label,
-            )
-        )
     about = (product.kind, product.external_id) if product else None
     rules = Rule.objects.for_deciding(marketplace.pk)
     verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
     if event is not None and event.by_hand:
         verdicts = passing_on.never(verdicts)
     customer = Customer.objects.filter(email=normalize_email(email)).first() if email else None
-    if not email and any(each.runs and not each.rule.spec.passes_on for each in verdicts):
-        notes.append(
-            say(
-                "Without an e-mail address nobody can be enrolled or removed: such an action would "
-                "fail."
-            )
-        )
-    taken_back = revocations.ended_since([event]) if event else {}
-    if event is not None and event.pk in taken_back:
-        notes.append(
-            say(
-                "Since then {ending}: running the rules again leaves this event out.",
-                ending=revocations.sentence(taken_back[event.pk]),
-            )
-        )
+    needs_email = any(each.runs and not each.rule.spec.passes_on for each in verdicts)
+    notes = list(_notes(triggers, event, without_email=needs_email and not email))
     would = [_would(each.rule, customer, event) for each in verdicts if each.runs]
     nearly: list[tuple[Rule, str]] = []
     others: list[tuple[Rule, str]] = []
@@ -91,6 +72,25 @@ def simulate(
             near = engine.nearly_ran(each.why, same_product=same)
             (nearly if near else others).append((each.rule, str(engine.REASONS[each.why])))
     return Simulation(would, nearly, others, notes)
+
+
+def _notes(triggers: set[Trigger], event: EventLog | None, *, without_email: bool) -> Iterator[str]:
+    if len(triggers) > 1:
+        yield say(
+            "Rules for {trigger} run as well, as SamCart does it.",
+            trigger=Trigger.SUBSCRIPTION_CANCELED.label,
+        )
+    if without_email:
+        yield say(
+            "Without an e-mail address nobody can be enrolled or removed: such an action would "
+            "fail."
+        )
+    taken_back = revocations.ended_since([event]) if event else {}
+    if event is not None and event.pk in taken_back:
+        yield say(
+            "Since then {ending}: running the rules again leaves this event out.",
+            ending=revocations.sentence(taken_back[event.pk]),
+        )
 
 
 def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> PlannedRun:

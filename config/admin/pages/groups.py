@@ -11,9 +11,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts.changelist import ListAdmin
-from config.admin.parts.confirm import ask
+from config.admin.parts.confirm import ask_owner
 from config.staff import roles
 from integrations import audit
 from integrations.audit import Act
@@ -69,10 +68,10 @@ class GroupAdmin(ListAdmin):
     sortable_by = ()
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return _asked(request) or super().changeform_view(request, *args, **kwargs)
+        return ask_owner(request) or super().changeform_view(request, *args, **kwargs)
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return _asked(request) or super().delete_view(request, *args, **kwargs)
+        return ask_owner(request) or super().delete_view(request, *args, **kwargs)
 
     def render_delete_form(self, request: HttpRequest, context: Any) -> HttpResponse:
         return super().render_delete_form(
@@ -106,8 +105,3 @@ class GroupAdmin(ListAdmin):
     @admin.display(description=_("What its people do"))
     def meaning(self, group: Group) -> str:
         return capfirst(str(roles.MEANINGS.get(group.name, ""))) or "–"
-
-
-def _asked(request: HttpRequest) -> HttpResponse | None:
-    """The page that asks once more before a group is added, changed or deleted."""
-    return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None

@@ -73,8 +73,7 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
     )
     samcart = reverse("admin:samcart")
     connected = any(site.connection == Integration.Connection.CONNECTED for site in schools)
-    giving = actions.giving_access()
-    rules = Rule.objects.filter(enabled=True)
+    rules = Rule.objects.filter(enabled=True, action__in=actions.giving_access())
     return [
         Task(say("Thinkific connected"), connected, first, say("Connect Thinkific")),
         _welcome_emails(schools, first),
@@ -87,7 +86,7 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
         ),
         Task(
             say("A rule that enrolls"),
-            rules.filter(action__in=giving).exists(),
+            rules.exists(),
             reverse("admin:new-rule"),
             say("New rule"),
         ),
@@ -191,10 +190,9 @@ def pairs() -> Task:
     """
     # Those that are off too: one for a Subscription trigger tells how the product is sold.
     # Integration and account are asked of one alone: with thousands of rules they cost time.
-    every = Rule.objects.select_related("destination")
     own: dict[int, list[Rule]] = defaultdict(list)
     everywhere: dict[int, list[Rule]] = defaultdict(list)
-    for rule in every.order_by("pk"):
+    for rule in Rule.objects.select_related("destination").order_by("pk"):
         if rule.product_id is None:
             everywhere[rule.marketplace_id].append(rule)
         else:
@@ -213,24 +211,25 @@ def pairs() -> Task:
     sold = subscriptions.sold_by_subscription(unsure)
     for product in unsure:
         if missing := holes(product, subscription=product.pk in sold):
-            text = say(
-                "Rules that end access and give it back (not yet for {product}: {triggers})",
-                product=brief(product),
-                triggers=joined((trigger.label for trigger in missing), by=", "),
-            )
-            page = reverse("admin:integrations_product_change", args=[product.pk])
-            return Task(text, False, page, say("Add them"))
-    giving = any(
-        backfill.gives_now(rule)
-        for rules in (*own.values(), *everywhere.values())
-        for rule in rules
-    )
+            return _missing_rules(product, missing)
+    every = [rule for rules in (*own.values(), *everywhere.values()) for rule in rules]
+    giving = any(map(backfill.gives_now, every))
     return Task(
         say("Rules that end access and give it back"),
         giving,
         reverse("admin:integrations_product_changelist"),
         say("See the products"),
     )
+
+
+def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
+    text = say(
+        "Rules that end access and give it back (not yet for {product}: {triggers})",
+        product=brief(product),
+        triggers=joined((trigger.label for trigger in missing), by=", "),
+    )
+    page = reverse("admin:integrations_product_change", args=[product.pk])
+    return Task(text, False, page, say("Add them"))
 
 
 def _global_hole(rules: list[Rule]) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
-from config.admin.parts.confirm import ask
+from config.admin.parts.confirm import ask, ask_owner
 from config.admin.parts.page import render
 from config.models import Authenticator
 from config.staff import people, roles, second_factor, sessions, sign_in_events
@@ -175,12 +175,12 @@ class People(ListAdmin):
         return form
 
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return _asked(request) or super().add_view(request, *args, **kwargs)
+        return ask_owner(request) or super().add_view(request, *args, **kwargs)
 
     def change_view(
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        page = _asked(request)
+        page = ask_owner(request)
         return page or super().change_view(request, object_id, *args, **kwargs)
 
     def render_change_form(
@@ -290,11 +290,6 @@ class People(ListAdmin):
     @admin.display(description=_("State"))
     def state(self, person: User) -> SafeString:
         return badges.switch_badge(person.is_active)
-
-
-def _asked(request: HttpRequest) -> HttpResponse | None:
-    """The page that asks once more before a person is added or changed."""
-    return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None
 
 
 # Django registered its own page, with every permission that there is.

@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts.page import render
 from config.models import app_code
 from config.staff import confirmation, second_factor, sign_in_events
@@ -32,6 +33,11 @@ def ask(request: HttpRequest) -> HttpResponse | None:
             posted = request.POST.get(_METHOD) == "POST"
             return None if posted else HttpResponseRedirect(request.get_full_path())
     return _page(request, fault)
+
+
+def ask_owner(request: HttpRequest) -> HttpResponse | None:
+    """The same for a page of owners alone, before what it posts."""
+    return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None
 
 
 def note_recovery_code(request: HttpRequest, person: User, given: str) -> None:
