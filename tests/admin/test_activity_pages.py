@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.models import EventLog, RuleRun, Worker
-from integrations.models import Customer, Integration, Product
+from integrations.models import Customer, Integration, Product, ThinkificUser
 from rules.models import Rule, Scope
+from tests.support import factories, queued
 from tests.support.pages import ACTIONS, CUSTOMERS, LOG, bulk, press, rows, said, signed_in, words
 
 
@@ -281,6 +282,17 @@ def test_the_buttons_of_an_action(support, button, status, then, text):
     assert said(press(support, run, button)) == [text]
     run.refresh_from_db()
     assert run.status == then
+
+
+def test_an_action_leads_to_its_student_in_thinkific(support):
+    run = queued.run(factories.DestinationFactory.create())
+    page = reverse("admin:events_rulerun_change", args=[run.pk])
+    assert "thinkific.com/manage/users/" not in support.get(page).content.decode()
+    assert run.integration is not None
+    assert run.customer is not None
+    ThinkificUser.objects.create(integration=run.integration, customer=run.customer, user_id=10)
+    link = f'href="https://{run.site}.thinkific.com/manage/users/10"'
+    assert link in support.get(page).content.decode()
 
 
 def test_actions_that_were_ticked_are_dismissed(support):

@@ -42,6 +42,7 @@ from events.models import RuleRun
 from events.queue import wake
 from events.reports import activity_search, api_calls
 from integrations import catalog_refresh
+from integrations.models import ThinkificUser
 from integrations.sentences import say, say_count
 from rules.models import Rule
 
@@ -271,6 +272,9 @@ class ActionAdmin(ReadOnly):
             "told": wait_reasons.reason(run),
             "calls": calls,
             "removed": api_calls.removed(run),
+            "student": ThinkificUser.objects.filter(
+                customer=run.customer_id, integration=run.integration_id
+            ).first(),
             "answer": calls[-1] if calls and run.spec.passes_on else None,
         }
         return super().render_change_form(request, context | told, *args, **kwargs)
