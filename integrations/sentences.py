@@ -94,13 +94,12 @@ def _english(text: Text) -> str:
 
 
 def _source(fact: object) -> Source:
-    if isinstance(fact, Said):
-        return fact.source
     if isinstance(fact, Promise):
         return {"say": _english(fact)}
     if isinstance(fact, int | float) and not isinstance(fact, bool):
         return fact
-    return str(fact)
+    text = fact if isinstance(fact, str) else str(fact)  # the name of a row may be a sentence
+    return text.source if isinstance(text, Said) else str(text)
 
 
 def _text(source: Source) -> str:

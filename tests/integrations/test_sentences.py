@@ -99,6 +99,15 @@ def test_a_sentence_is_kept_for_readers_of_each_language(sentence, english, germ
     assert in_german(sentence) == german
 
 
+def test_the_name_of_a_row_that_is_a_sentence_stays_one_inside_another():
+    class Row:
+        def __str__(self) -> str:
+            return say("The course {name} is gone.", name="Ink")
+
+    assert in_german(say("{row}", row=Row())) == "Den Kurs Ink gibt es nicht mehr."
+    assert in_german(joined([Row()])) == "Den Kurs Ink gibt es nicht mehr."
+
+
 @pytest.mark.parametrize(
     "sentence", [say("It was {what}.", what="new"), say("It {what}.", what="is")]
 )

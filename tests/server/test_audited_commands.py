@@ -160,7 +160,9 @@ def test_the_trigger_of_a_sample_is_named_in_the_language_of_who_reads_the_entry
         call_command("trigger", "product_purchased", product="1", url="http://127.0.0.1:9")
     english = AuditEntry.objects.get(act=Act.EVENT_MADE).name
     with translation.override("es"):
-        assert AuditEntry.objects.get(act=Act.EVENT_MADE).name == Trigger.PRODUCT_PURCHASED.label
+        assert AuditEntry.objects.get(act=Act.EVENT_MADE).name == str(
+            Trigger.PRODUCT_PURCHASED.label
+        )
         assert AuditEntry.objects.get(act=Act.EVENT_MADE).name != english
 
 
