@@ -1,16 +1,20 @@
-"""A person named in sentences that columns of JSON hold: exported as text, and erased."""
+"""Sentences in JSON are exported as text and erased; the audit names rows by sentences."""
 
 import json
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from events.alerts.problems import Code
-from events.models import Alert, Batch, ComparisonRun
+from events.models import Alert, Batch, ComparisonRun, EventLog, RuleRun
 from events.reports import mentions
-from integrations import sentences
+from integrations import audit, sentences
+from integrations.audit import Act
+from integrations.models import AuditEntry
 from integrations.redaction import Redactor
 from integrations.sentences import say
+from rules.actions import Action
+from rules.triggers import Trigger
 from tests.support import factories
 
 pytestmark = pytest.mark.django_db
@@ -57,3 +61,14 @@ def test_a_sentence_in_json_is_exported_as_text_and_stays_a_sentence_without_the
         in left
     )
     assert not list(mentions.mentions(redactor))
+
+
+def test_the_audit_names_events_and_actions_in_the_language_of_who_reads_it():
+    run = RuleRun(pk=7, action=next(iter(Action)).value, destination_name="Ink")
+    event = EventLog(pk=8, trigger=Trigger.PRODUCT_PURCHASED)
+    with translation.override("es"):
+        spanish = [str(run), str(event)]
+        entries = [audit.record(Act.TIDIED, row).pk for row in (run, event)]
+    english = [AuditEntry.objects.get(pk=pk).name for pk in entries]
+    assert english == [str(run), str(event)]
+    assert [one != other for one, other in zip(english, spanish, strict=True)] == [True, True]
