@@ -43,7 +43,12 @@ def answer_first(get_response: GetResponse) -> GetResponse:
     views = {"/healthz": alive, "/readyz": ready, "/metrics": metrics.show}
 
     def answer(request: HttpRequest) -> HttpResponse:
-        return views.get(request.path_info, get_response)(request)
+        view = views.get(request.path_info)
+        if view is None:
+            return get_response(request)
+        # For machines; the thread may still speak the language of the person it answered last.
+        with translation.override(None):
+            return view(request)
 
     return answer
 

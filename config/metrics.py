@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import Error, connection
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone, translation
+from django.utils import timezone
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -188,8 +188,7 @@ def _machine() -> Iterator[Metric]:
         }
         yield _gauge("canary_age_seconds", "Since when no canary has passed.", ages, "account")
     yield _gauge("spool_files", "Files in this machine's spool folder.", spool.files(), "kind")
-    with translation.override(None):  # labels are for machines
-        disks = disk.disks()
+    disks = disk.disks()
     free = {each.what: each.free for each in disks}
     yield _gauge("disk_free_bytes", "Room on this machine's disks.", free, "of")
     given_up = {each.what: float(each.given_up) for each in disks}

@@ -9,7 +9,6 @@ look at an address or a sign-in.
 """
 
 import getpass
-import json
 import logging
 import re
 import sys
@@ -273,8 +272,8 @@ def _log(entry: AuditEntry) -> None:
 
 def _without(value: Any, pattern: re.Pattern[str], instead: str) -> Any:
     """The same without what the pattern finds, however deep it lies."""
-    if isinstance(value, Said) and value.source != value:
-        return sentences.read(json.dumps(_without(value.source, pattern, instead)))
+    if isinstance(value, Said):
+        return sentences.changed(value, lambda text: pattern.sub(instead, text))
     if isinstance(value, str):
         return pattern.sub(instead, value)
     if isinstance(value, list):

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus
 
+from integrations.sentences import Said, changed
+
 ERASED = "(erased)"
 # A shorter word is part of too much else.
 SHORTEST_WORD = 3
@@ -38,6 +40,8 @@ class Redactor:
         """The text, or the JSON in it, without the person; unchanged if it has no address."""
         if not self.mentions(text):
             return text
+        if isinstance(text, Said):
+            return self._sentence(text)
         try:
             value = json.loads(text)
         except ValueError:
@@ -48,6 +52,8 @@ class Redactor:
 
     def data(self, value: Any) -> Any:
         """JSON without the person. Of an object with the person's e-mail, no value stays."""
+        if isinstance(value, Said):
+            return self._sentence(value)
         if isinstance(value, str):
             return self._plain(value)
         if isinstance(value, list):
@@ -58,7 +64,7 @@ class Redactor:
             "mail" in str(key).casefold() and self._is_hers(each) for key, each in value.items()
         ):
             return _blank(value)
-        return {key: self.data(each) for key, each in value.items()}
+        return {self._key(key): self.data(each) for key, each in value.items()}
 
     def parts(self, value: Any) -> list[Any]:
         """Of JSON the objects and texts that name the person, without what is said of others."""
@@ -68,12 +74,20 @@ class Redactor:
             return [part for each in value for part in self.parts(each)]
         if not isinstance(value, dict):
             return []
-        if any(self._is_hers(each) for each in value.values()):
+        if any(self._is_hers(each) for each in (*value, *value.values())):
             return [value]
         return [part for each in value.values() for part in self.parts(each)]
 
     def _is_hers(self, value: Any) -> bool:
         return isinstance(value, str) and bool(self._address.search(value))
+
+    def _key(self, key: Any) -> Any:
+        return self.data(key) if self._is_hers(key) else key
+
+    def _sentence(self, sentence: Said) -> Said:
+        """The sentence without the person, which still is one for readers of each language."""
+        without = changed(sentence, self._plain)
+        return Said(self._plain(without)) if self.mentions(without) else without
 
     def _plain(self, text: str) -> str:
         if self._address.search(text):
@@ -102,4 +116,5 @@ def _pattern(texts: Iterable[str], *, before: str) -> re.Pattern[str]:
 
 def _forms(text: str) -> set[str]:
     """The text as JSON, addresses and forms write it."""
-    return {text, json.dumps(text)[1:-1], quote(text, safe=""), quote(text), quote_plus(text)}
+    as_json = {json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
+    return {text, *as_json, quote(text, safe=""), quote(text), quote_plus(text)}

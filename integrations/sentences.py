@@ -29,6 +29,8 @@ DAY, YEAR = gettext_noop("j M"), gettext_noop("j M Y")
 MINUTE, FULL = gettext_noop("j M H:i"), gettext_noop("j M H:i T")
 # How the sources that are objects begin in JSON; no sentence begins so.
 OBJECT = "{"
+# What a text of an older version that only looks like a source makes the functions below raise.
+NO_SOURCE = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
 DATE = len("2026-11-23")
 
 
@@ -92,13 +94,12 @@ def _english(text: Text) -> str:
 
 
 def _source(fact: object) -> Source:
-    if isinstance(fact, Said):
-        return fact.source
     if isinstance(fact, Promise):
         return {"say": _english(fact)}
     if isinstance(fact, int | float) and not isinstance(fact, bool):
         return fact
-    return str(fact)
+    text = fact if isinstance(fact, str) else str(fact)  # the name of a row may be a sentence
+    return text.source if isinstance(text, Said) else str(text)
 
 
 def _text(source: Source) -> str:
@@ -172,11 +173,30 @@ class SentenceField(_TextField):
         return write(value) if isinstance(value, str) else super().get_prep_value(value)
 
 
+def changed(sentence: Said, change: Callable[[str], str]) -> Said:
+    """The sentence with its facts changed; the words of the program around them stay."""
+    return _made(_with_facts(sentence.source, change))
+
+
+def _with_facts(source: Source, change: Callable[[str], str]) -> Source:
+    if isinstance(source, str):
+        return change(source)
+    if not isinstance(source, dict):
+        return source
+    if "all" in source:
+        return source | {"all": [_with_facts(part, change) for part in source["all"]]}
+    facts = {name: _with_facts(fact, change) for name, fact in source.get("with", {}).items()}
+    return source | {"with": facts} if facts else source
+
+
 def read(kept: str) -> Said:
     """The sentence that `write` kept."""
+    if not kept.startswith(OBJECT):
+        return Said(kept)
     try:
-        return _made(json.loads(kept)) if kept.startswith(OBJECT) else Said(kept)
-    except ValueError:  # kept as text by an older version
+        source = json.loads(kept)
+        return _made(source) if source.keys() & _KINDS.keys() else Said(kept)
+    except NO_SOURCE:  # kept as text by an older version
         return Said(kept)
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import pgettext_lazy
 
 from integrations import sealed, search_terms
 from integrations.models import Customer, Marketplace, Product, WebhookSecret
-from integrations.sentences import SentenceField, read, say
+from integrations.sentences import SentenceField, joined, read, say
 from rules import actions
 from rules.engine import Reason
 from rules.models import Rule
@@ -220,7 +220,7 @@ class EventLog(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.what_happened or say('Unknown event')} #{self.pk}"
+        return joined([self.what_happened or say("Unknown event"), f"#{self.pk}"])
 
     @property
     def what_happened(self) -> str:

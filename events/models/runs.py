@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from events.models.access import Grant
 from events.models.received import EventLog
 from integrations.models import Customer, Integration
-from integrations.sentences import SentenceField
+from integrations.sentences import SentenceField, joined
 from rules import actions
 from rules.actions import ActionSpec
 from rules.models import Rule
@@ -209,7 +209,7 @@ class RuleRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.spec.label}: {self.destination_name}"
+        return joined([self.spec.label, self.destination_name], by=": ")
 
     @property
     def is_pending(self) -> bool:

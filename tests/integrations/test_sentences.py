@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
 from integrations import sentences
-from integrations.sentences import Said, at, joined, on, say, say_count
+from integrations.sentences import at, joined, on, say, say_count
 
 NOON = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
 GERMAN: dict[str | tuple[str, str], Any] = {
@@ -99,6 +99,15 @@ def test_a_sentence_is_kept_for_readers_of_each_language(sentence, english, germ
     assert in_german(sentence) == german
 
 
+def test_the_name_of_a_row_that_is_a_sentence_stays_one_inside_another():
+    class Row:
+        def __str__(self) -> str:
+            return say("The course {name} is gone.", name="Ink")
+
+    assert in_german(say("{row}", row=Row())) == "Den Kurs Ink gibt es nicht mehr."
+    assert in_german(joined([Row()])) == "Den Kurs Ink gibt es nicht mehr."
+
+
 @pytest.mark.parametrize(
     "sentence", [say("It was {what}.", what="new"), say("It {what}.", what="is")]
 )
@@ -113,9 +122,24 @@ def test_a_text_that_is_no_sentence_stays_as_it_is(text):
     assert sentences.read(sentences.write(text)) == text
 
 
-@pytest.mark.parametrize("kept", ["{ was sent", '{"of":"another version"}', "[1]"])
-def test_what_another_version_kept_breaks_no_page(kept):
-    assert isinstance(sentences.read(kept), Said)
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *("{ was sent", '{"of":"another version"}', "[1]", "{}", '{"say":5}', '{"one":1}'),
+        *('{"all":5}', '{"at":"x","as":""}', '{"at":5}', '{"say":"{a}","with":{"b":1}}'),
+        *('{"say":"{0.real}","with":{"a":"b"}}', '{"say":"{a.real}","with":{"a":"b"}}'),
+        '{"a":' * 5000 + "1" + "}" * 5000,
+    ],
+)
+def test_what_another_version_kept_is_shown_as_it_is_and_breaks_no_page(kept):
+    assert sentences.read(kept) == kept
+
+
+def test_the_facts_of_a_sentence_are_changed_and_its_own_words_are_not():
+    name = joined([say("The course {name} is gone.", name="name"), "course", on(NOON), 7])
+    without = sentences.changed(name, lambda text: text.replace("name", "X").replace("course", "Y"))
+    assert without == "The course X is gone. Y 5 Mar 2024 7"
+    assert in_german(without) == "Den Kurs X gibt es nicht mehr. Y 5 Mär 2024 7"
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command, get_commands
+from django.utils import translation
 
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules.models import Rule
+from rules.triggers import Trigger
 from tests.support import factories, queued
 from tests.support.shop import Shop
 
@@ -151,6 +153,17 @@ def test_what_a_command_does_is_recorded_with_the_user_of_the_system(
     for entry in entries:
         assert (entry.who, entry.place) == ("deploy (command line)", f"manage.py {name}")
         assert "/hooks/" not in f"{entry.before} {entry.after} {entry.note}"
+
+
+def test_the_trigger_of_a_sample_is_named_in_the_language_of_who_reads_the_entry(shop):
+    with contextlib.suppress(CommandError):
+        call_command("trigger", "product_purchased", product="1", url="http://127.0.0.1:9")
+    english = AuditEntry.objects.get(act=Act.EVENT_MADE).name
+    with translation.override("es"):
+        assert AuditEntry.objects.get(act=Act.EVENT_MADE).name == str(
+            Trigger.PRODUCT_PURCHASED.label
+        )
+        assert AuditEntry.objects.get(act=Act.EVENT_MADE).name != english
 
 
 def test_a_dry_run_of_a_file_leaves_nothing(shop, tmp_path):

@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from django.db import DatabaseError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import translation
 
 from config import health
 from config.models import Session
@@ -198,6 +199,18 @@ def test_each_fault_has_its_sentence_and_no_sentence_tells_a_path(
         status, said = answer(client)
     assert (status, said) == (503, NO_WRITE + NO_FILE + database_full)
     assert "/" not in said.replace(health.READ_ONLY, "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_monitor_is_answered_in_english_after_a_person_who_reads_spanish(client, settings):
+    settings.READY_FREE_MB, settings.METRICS_TOKEN = 10**9, "token"
+    with translation.override("es"):
+        said = [
+            answer(client)[1],
+            client.get("/metrics", headers={"Authorization": "Bearer token"}).text,
+        ]
+        assert translation.get_language() == "es"
+    assert ["the spool folder" in each for each in said] == [True, True]
 
 
 @pytest.mark.django_db

@@ -14,6 +14,7 @@ from integrations import audit, credentials
 from integrations.audit import Act, Subject
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
+from integrations.sentences import say
 from rules.triggers import Trigger, from_address
 
 WAIT_SECONDS = 60.0
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         address = webhook(options["marketplace"], options["url"])
         if not samples.has_type(trigger):
             address = f"{address}{trigger.value}/"
-        audit.record(Act.EVENT_MADE, Subject("trigger", name=str(trigger.label)))
+        audit.record(Act.EVENT_MADE, Subject("trigger", name=say(trigger.label)))
         try:
             events = sample_sale.wait_for(sample_sale.send(address, body), WAIT_SECONDS)
         except sample_sale.NotReceived as error:
