@@ -17,8 +17,8 @@ DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are processors, for many tests wait for programs that they started."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are processors, for many tests wait for programs that they started."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
