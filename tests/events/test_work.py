@@ -131,13 +131,13 @@ def test_a_task_ends_in_time_though_the_site_is_slow_and_wakes_the_next(world, s
     # Claims for a second. An answer that a busy machine delays must not count as none.
     settings.TASK_SECONDS, settings.CALL_DEADLINE_SECONDS = 7.0, 3.0
     course = world.course()
-    for _ in range(40):
+    for _ in range(150):
         queued.run(course)
     world.sandbox.switches.latency = 0.2
     tasks.work()
     found = list(RuleRun.objects.values_list("status", flat=True))
     assert "running" not in found
-    assert 1 <= found.count("done") < 40
+    assert 1 <= found.count("done") < 150
     assert _wake_ups() == 1
 
 

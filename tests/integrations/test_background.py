@@ -70,7 +70,8 @@ def test_a_new_key_is_not_judged_by_a_reading_with_the_old_one(world, sandbox):
 
 
 def test_an_old_key_that_found_the_site_down_says_nothing_about_a_new_one(world, sandbox):
-    sandbox.faults.add(Fault("delay", delay=0.5, path="products"))
+    # Long enough for the reading with the new key to ask for the fields first.
+    sandbox.faults.add(Fault("delay", delay=2.0, path="products"))
     late = Fault("status", status=503, path="custom_profile", after=1)
     sandbox.faults.add(late)
     assert catalog_refresh.refresh(world.integration, wait=0.05).goes_on

@@ -35,7 +35,8 @@ class ProductFactory(factory.django.DjangoModelFactory):
         model = Product
 
     marketplace = factory.SubFactory(MarketplaceFactory)
-    external_id = factory.Sequence(lambda n: str(1048001 + n))
+    # Far from the numbers that tests name.
+    external_id = factory.Sequence(lambda n: str(7048001 + n))
     name = factory.Sequence(lambda n: f"Product {n}")
 
 
