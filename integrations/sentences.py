@@ -72,9 +72,15 @@ def joined(parts: Iterable[object], by: str = " ") -> Said:
 def on(day: date, pattern: str = "") -> Said:
     """A day: "23 Nov", with its year when that is not this one. A moment is taken as its day.
 
-    `pattern` is DAY, YEAR, MINUTE ("23 Nov 14:02") or FULL, which adds the time zone.
+    `pattern` is one of Django's, collected for translation: DAY, YEAR, MINUTE ("23 Nov 14:02") or
+    FULL, which adds the time zone.
     """
     return _made({"at": day.isoformat(), "as": pattern})
+
+
+def grouped(number: float) -> str:
+    """A number as the active language writes it: "1,204"."""
+    return str(number_format(number, use_l10n=True, force_grouping=True))
 
 
 def at(moment: datetime) -> Said:
@@ -106,7 +112,7 @@ def _text(source: Source) -> str:
     if isinstance(source, str):
         return source
     if isinstance(source, int | float):
-        return str(number_format(source, use_l10n=True, force_grouping=True))
+        return grouped(source)
     return next((made(source) for kind, made in _KINDS.items() if kind in source), "")
 
 

@@ -51,9 +51,9 @@ def start(site: Integration, *, by: str) -> ComparisonRun:
         stopped.update(next_at=Now(), failures=0, message="")
     courses = [[number, name] for number, name in comparison_scope.courses_of_rules(site).items()]
     begun = {"started_by": by, "courses": courses, "next_at": Now()}
-    found = ComparisonRun.objects.get_or_create(integration=site, finished_at=None, defaults=begun)[
-        0
-    ]
+    found, _made = ComparisonRun.objects.get_or_create(
+        integration=site, finished_at=None, defaults=begun
+    )
     audit.record(Act.COMPARED, site)
     return found
 

@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.utils.formats import number_format
 from django.utils.translation import pgettext_lazy
 
 from events.execution import wait_reasons
 from events.models import Batch, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer
-from integrations.sentences import Text
+from integrations.sentences import Text, grouped
 
 Status = RuleRun.Status
 # So many of those that failed are listed.
@@ -63,9 +62,7 @@ class Progress:
 
     def sentence(self) -> str:
         """ "24 enrolled · 2 had it already · 1 failed" """
-        return " · ".join(
-            f"{number_format(number, force_grouping=True)} {what}" for number, what in self.outcomes
-        )
+        return " · ".join(f"{grouped(number)} {what}" for number, what in self.outcomes)
 
 
 def progress(batch: Batch) -> Progress:

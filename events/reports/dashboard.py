@@ -7,12 +7,12 @@ from typing import Any
 
 from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
 from django.utils import timezone
-from django.utils.formats import number_format
 
 from events.models import Delivery, EventLog, Grant, RuleRun, Worker
 from events.reports import backfill, review
 from events.reports.promise import MAX_COUNT
 from integrations.models import Product
+from integrations.sentences import grouped
 from rules import actions
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
@@ -65,8 +65,8 @@ class UnfulfilledProduct:
 
 def format_count(number: int) -> str:
     """ "9,999", "10,000+" """
-    shown = number_format(min(number, MAX_COUNT), use_l10n=True, force_grouping=True)
-    return f"{shown}+" if number > MAX_COUNT else str(shown)
+    shown = grouped(min(number, MAX_COUNT))
+    return f"{shown}+" if number > MAX_COUNT else shown
 
 
 def _at_most(rows: QuerySet[Any]) -> int:

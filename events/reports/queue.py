@@ -7,7 +7,6 @@ from django.conf import settings
 from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.formats import number_format
 from django_q.brokers import get_broker
 from django_q.models import OrmQ
 from redis.exceptions import RedisError
@@ -15,6 +14,7 @@ from redis.exceptions import RedisError
 from events.models import Delivery, RuleRun, Worker
 from integrations import app_registry, rate_limit
 from integrations.models import ApiCall, CallBudget, Integration
+from integrations.sentences import grouped
 
 # No number on the page is counted further, and no list is longer.
 MAX_COUNT = 10_000
@@ -31,8 +31,7 @@ class QueueDepth:
     @property
     def spoken(self) -> str:
         """ "0", "1,204", "10,000+"."""
-        shown = number_format(self.count, use_l10n=True, force_grouping=True)
-        return f"{shown}{'+' if self.count >= MAX_COUNT else ''}"
+        return grouped(self.count) + ("+" if self.count >= MAX_COUNT else "")
 
 
 @dataclass(frozen=True, slots=True)

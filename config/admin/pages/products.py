@@ -11,7 +11,6 @@ from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -27,7 +26,7 @@ from events.models import EventLog
 from events.reports import backfill, subscriptions
 from integrations.audit import Act
 from integrations.models import Marketplace, Product
-from integrations.sentences import joined, say, say_count
+from integrations.sentences import grouped, joined, say, say_count
 from rules import changing, copying, pairing
 from rules.models import Rule, Scope
 
@@ -159,7 +158,7 @@ class ProductAdmin(Audited, ListAdmin):
         if not product.seen_lately:
             return "0"
         number = product.seen_lately
-        capped = number_format(COUNTED, force_grouping=True) + "+"
+        capped = grouped(COUNTED) + "+"
         shown = capped if number > COUNTED else str(number)
         address = reverse("admin:events_eventlog_changelist")
         return format_html('<a href="{}?product={}&received=30">{}</a>', address, product.pk, shown)

@@ -7,22 +7,24 @@ from typing import Any
 
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils import dateformat, timezone
+from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
-from django.utils.translation import gettext, gettext_noop, pgettext
+from django.utils.translation import gettext_noop, pgettext
 
 from events.models import EventLog, RuleRun
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
-from integrations.sentences import MINUTE, Text, say
+from integrations.sentences import MINUTE, Text, on, say
 from rules.models import Rule
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
 DAY = 24 * 60  # minutes
 MINUTE_AND_YEAR = gettext_noop("j M Y H:i")
+# Spanish says "23 de noviembre de 2026".
+WHOLE = gettext_noop("j F Y, H:i:s T")
 # Without a space and longer than a line of a small phone: an e-mail, an address, a code.
 IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Not before the last few letters: "example.com" stays together.
@@ -170,7 +172,7 @@ def when(moment: datetime | None, nothing: str = "–") -> SafeString:
         return format_html("{}", nothing)
     local = timezone.localtime(moment)
     this_year = local.year == timezone.localtime().year
-    return _time(local, dateformat.format(local, gettext(MINUTE if this_year else MINUTE_AND_YEAR)))
+    return _time(local, on(local, MINUTE if this_year else MINUTE_AND_YEAR))
 
 
 def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
@@ -188,9 +190,9 @@ def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
 
 
 def _time(local: datetime, short: str) -> SafeString:
-    # Translated as a pattern: Spanish says "23 de noviembre de 2026".
-    full = dateformat.format(local, gettext("j F Y, H:i:s T"))
-    return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), full, short)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', local.isoformat(), on(local, WHOLE), short
+    )
 
 
 def legible(text: Any, longest: int = LONGEST_TEXT) -> str:

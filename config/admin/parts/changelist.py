@@ -9,7 +9,6 @@ from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -19,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.parts import badges
 from config.admin.parts.buttons import Buttons
 from config.admin.parts.params import page_number, row_ids, word
-from integrations.sentences import Text, say
+from integrations.sentences import Text, grouped, say
 
 COUNTED = 1000
 CHOOSE = [("", _("Choose…"))]
@@ -49,7 +48,7 @@ class CappedPaginator(Paginator):
     def spoken(self) -> str:
         """The number of rows as a person reads it."""
         more = "+" if self.count == self._most else ""
-        return number_format(self.count - bool(more), force_grouping=True) + more
+        return grouped(self.count - bool(more)) + more
 
 
 class ListAdmin(Buttons):
