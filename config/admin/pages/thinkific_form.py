@@ -78,8 +78,8 @@ class ThinkificForm(forms.ModelForm):
                 )
             ),
             "send_welcome_email": _(
-                "One more e-mail, for the whole site, to whoever Thinkific did not know yet. With "
-                "Welcome Emails on, new students get both."
+                "One more e-mail, for the whole site, to each student who is new to Thinkific. "
+                "With Welcome Emails on, new students get both."
             ),
             "student_field": _(
                 "The name or slug of a SamCart custom field in which buyers enter the e-mail of "

@@ -33,7 +33,7 @@ def add_sample_school(sandbox: Sandbox) -> School:
 
 
 def add_second_school(sandbox: Sandbox) -> School:
-    """Adds the school `evening` with two courses, which nobody has connected yet."""
+    """Adds the school `evening` with two courses, for somebody to connect."""
     school = sandbox.add_school("evening", key=SECOND_KEY)
     school.add_course("Pottery at Night", course_id=601)
     school.add_course("Bookbinding", course_id=602)
