@@ -12,6 +12,8 @@ import environ
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
+from config.sqlite.connection import Connection
+
 MISSING = object()
 LONGEST_NUMBER = 9  # digits: seconds of thirty years
 MAX_DAYS = 36500
@@ -259,7 +261,6 @@ def sqlite_options(entry: dict[str, Any], default: Path, lock_seconds: float) ->
         file = default.parent.parent / file
     file.parent.mkdir(parents=True, exist_ok=True)
     return {
-        "ENGINE": "config.sqlite",
         "NAME": str(file),
         # Opening again for each request and run would cost more than the work itself.
         "CONN_MAX_AGE": 60,
@@ -267,6 +268,7 @@ def sqlite_options(entry: dict[str, Any], default: Path, lock_seconds: float) ->
             # IMMEDIATE takes the write lock at the start: a later upgrade fails at once when busy.
             "transaction_mode": "IMMEDIATE",
             "timeout": lock_seconds,
+            "factory": Connection,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         },
     }

@@ -1,7 +1,6 @@
 """The WSGI application that gunicorn serves."""
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import django
@@ -17,11 +16,12 @@ class Request(WSGIRequest):
     would be 500, and an event that SamCart sends once would be lost.
     """
 
-    def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
+    def __init__(self, environ: dict[str, Any]) -> None:
         try:
-            super()._set_content_type_params(meta)  # type: ignore[misc]  # not in the stubs
+            super().__init__(environ)
         except ValueError:
-            self.content_type, self.content_params = "", {}
+            super().__init__({**environ, "CONTENT_TYPE": ""})
+            self.META = self.environ = environ  # what was sent is kept
 
     @property
     def encoding(self) -> str:

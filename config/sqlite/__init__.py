@@ -1,1 +1,1 @@
-"""SQLite as Django's own, but for how its writers wait for each other."""
+"""SQLite by Django's own engine, but for how its writers wait for each other."""

@@ -13,6 +13,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 
 from config.server import supervisor
+from config.sqlite import connection as sqlite_connection
 from config.sqlite import writer
 from events.queue import wake_pipe
 from integrations.models import Marketplace
@@ -25,11 +26,11 @@ pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="about SQL
 def patient_for(seconds: float) -> Iterator[None]:
     """How long this thread's connection waits for other writers."""
     connection.ensure_connection()
-    before, connection.connection.patience = connection.connection.patience, seconds
+    before, connection.connection.timeout = connection.connection.timeout, seconds
     try:
         yield
     finally:
-        connection.connection.patience = before
+        connection.connection.timeout = before
 
 
 @contextmanager
@@ -124,16 +125,14 @@ def test_readers_wait_for_nobody(transactional_db):
 
 
 def test_a_forked_process_is_not_kept_by_a_turn_of_its_parent(transactional_db):
-    from config.sqlite import base
-
     connection.close()
     with transaction.atomic():
-        assert base._turns
+        assert sqlite_connection._turns
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # newer Pythons warn of what is tested here
             child = os.fork()
         if child == 0:  # only what a fork may do: look, and leave without cleaning up
-            os._exit(len(base._turns))
+            os._exit(len(sqlite_connection._turns))
     assert os.waitpid(child, 0)[1] == 0
 
 

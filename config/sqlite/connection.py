@@ -1,0 +1,100 @@
+"""Connections to SQLite: one writer at a time, and the next one does not oversleep.
+
+SQLite's own way of waiting sleeps up to 100 ms between two looks, so that with a few writers the
+database stood idle for half of the time (measured). Here the threads of a process queue for a
+lock in memory, and only the first of them asks SQLite, three times a millisecond (a tenth more is
+carried out so than by asking once: measured).
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from typing import Any
+
+from django.db.backends.sqlite3.base import SQLiteCursorWrapper
+
+from integrations import database_timeout
+
+LOOK_SECONDS = 0.0003
+_turns: dict[str, threading.Lock] = {}
+# A lock that another thread held when the process was forked would never be given back.
+os.register_at_fork(after_in_child=_turns.clear)
+
+
+class Connection(sqlite3.Connection):
+    """What Django's engine connects by, with the turn that its transaction holds.
+
+    Waits `timeout` seconds at most for other writers, and no longer than the thread's limit.
+    """
+
+    def __init__(self, database: str, *, timeout: float = 5.0, **options: Any) -> None:
+        super().__init__(database, timeout=0.0, **options)  # the waiting is ours
+        self.timeout = timeout
+        self._name = database
+        self._turn: threading.Lock | None = None
+
+    def cursor(self, factory: object = None) -> "Cursor":  # type: ignore[override]
+        """Django's cursor, which it asks for, but one that waits."""
+        return super().cursor(Cursor)
+
+    def commit(self) -> None:
+        super().commit()
+        self.give_turn()
+
+    def rollback(self) -> None:
+        try:
+            super().rollback()
+        finally:
+            self.give_turn()
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self.give_turn()
+
+    def waits_until(self) -> float:
+        """When the wait that begins now is over, in monotonic seconds."""
+        return min(time.monotonic() + self.timeout, database_timeout.until())
+
+    def take_turn(self, until: float) -> None:
+        """Be the one thread of this process that writes. Raises sqlite3.OperationalError."""
+        turn = _turns.setdefault(self._name, threading.Lock())
+        if not turn.acquire(timeout=max(0.0, until - time.monotonic())):
+            raise sqlite3.OperationalError("database is locked by another thread")
+        self._turn = turn
+
+    def give_turn(self) -> None:
+        """Let the next thread write, if the turn was ours."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
+
+
+class Cursor(SQLiteCursorWrapper):
+    """Waits for what stands alone or begins a transaction; inside one there is no need to."""
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        connection = self.connection
+        assert isinstance(connection, Connection)
+        if connection.in_transaction:
+            return super().execute(query, params)
+        until = connection.waits_until()
+        if query.startswith("BEGIN"):
+            connection.take_turn(until)
+        try:
+            return self._execute_until(until, query, params)
+        except BaseException:
+            connection.give_turn()
+            raise
+
+    def _execute_until(self, until: float, query: str, params: Any) -> Any:
+        while True:
+            try:
+                return super().execute(query, params)
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > until:
+                    raise
+            time.sleep(LOOK_SECONDS)
