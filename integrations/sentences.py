@@ -27,6 +27,7 @@ Source = str | int | float | dict[str, Any]
 # Translated as patterns: Spanish writes "23 nov".
 DAY, YEAR = gettext_noop("j M"), gettext_noop("j M Y")
 MINUTE, FULL = gettext_noop("j M H:i"), gettext_noop("j M H:i T")
+LONG = gettext_noop("j F Y")  # in a letter
 # How the sources that are objects begin in JSON; no sentence begins so.
 OBJECT = "{"
 # What a text of an older version that only looks like a source makes the functions below raise.
@@ -72,8 +73,8 @@ def joined(parts: Iterable[object], by: str = " ") -> Said:
 def on(day: date, pattern: str = "") -> Said:
     """A day: "23 Nov", with its year when that is not this one. A moment is taken as its day.
 
-    `pattern` is one of Django's, collected for translation: DAY, YEAR, MINUTE ("23 Nov 14:02") or
-    FULL, which adds the time zone.
+    `pattern` is one of Django's, collected for translation: DAY, YEAR, MINUTE ("23 Nov 14:02"),
+    FULL, which adds the time zone, or LONG ("23 November 2026").
     """
     return _made({"at": day.isoformat(), "as": pattern})
 

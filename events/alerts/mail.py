@@ -21,7 +21,10 @@ _places = threading.BoundedSemaphore(AT_ONCE)
 def send(message: AlertMessage) -> Sent:
     """Send it now, within EMAIL_SECONDS. Raises NotSent."""
     if not settings.EMAIL_HOST:
-        no_server = say("No mail server is set. Set EMAIL_URL in .env, as docs/operations.md says.")
+        no_server = say(
+            "No mail server is set, so no e-mail can be sent. Ask the person who runs the server "
+            "to set EMAIL_URL."
+        )
         raise NotSent("no_mail_server", no_server)
     to = message.channel.person.email
     if not to:

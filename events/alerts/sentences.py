@@ -161,7 +161,10 @@ def _silence(problem: Problem) -> Said:
 
 
 def _nothing_given(problem: Problem) -> Said:
-    return say("Somebody paid and no rule gave anything for it. Add the rule, and run it for them.")
+    return say(
+        "Somebody paid and no rule gave anything for it. Add the rule, then press See and enroll "
+        "them."
+    )
 
 
 def _needs_a_person(problem: Problem) -> Said:

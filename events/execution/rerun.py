@@ -25,7 +25,7 @@ from integrations.sentences import Text, joined, say, say_count
 from rules.engine import Reason
 
 Status = EventLog.Status
-NOTHING_NEW = _("no rule fits it that has not run yet")
+NOTHING_NEW = _("its rules have already run")
 CANNOT: dict[str, Text] = {
     Status.REPEAT: _("it repeats an event that was decided already"),
     Status.UNKNOWN_TYPE: _("its type has not been named yet"),

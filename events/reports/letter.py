@@ -43,7 +43,7 @@ def ours() -> str:
         return say(
             "Hi {first_name},\n\n{what_happened}\n\n"
             "If anything is not as you expect, just reply to this e-mail.\n\n"
-            "Kind regards\n{school}",
+            "Kind regards,\n{school}",
             **names,
         )
 

@@ -9,7 +9,7 @@ from events.reports.sentence import Code, Sentence, of_order
 from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration
-from integrations.sentences import Said, joined, on, say
+from integrations.sentences import LONG, Said, joined, on, say
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
@@ -47,8 +47,8 @@ def reply(
 
 def _owed(event: EventLog) -> Said:
     return say(
-        "We received your payment for {product}{order} and are looking after your access. We "
-        "will write again.",
+        "We received your payment for {product}{order}. We are sorting out your access and will "
+        "e-mail you soon.",
         **_bought(event),
     )
 
@@ -84,7 +84,7 @@ def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> lis
         if sentence.code in HAS:
             name, end = each.name, pending_endings.ends_at(each)
             if end:
-                name = say("{course} until {day}", course=name, day=on(end))
+                name = say("{course} until {day}", course=name, day=on(end, LONG))
             schools.setdefault(each.site, []).append(name)
     return [letter.opens(names, site, customer.readable_email) for site, names in schools.items()]
 
@@ -95,7 +95,7 @@ def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
         return []
     return [
         say(
-            "We are looking after your access to {courses}, and will write again.",
+            "We are sorting out your access to {courses} and will e-mail you soon.",
             courses=listed(names),
         )
     ]
@@ -107,7 +107,7 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     for each, sentence in told:
         row = each.ended
         if sentence.code in {Code.ENDED, Code.BARRED} and row is not None:
-            by_hand, day = row.because == ledger.BY_HAND, on(row.ended_at or row.decided_at)
+            by_hand, day = row.because == ledger.BY_HAND, on(row.ended_at or row.decided_at, LONG)
             cause = (True, day) if by_hand else (False, sentences.cause(row))
             causes.setdefault(cause, []).append(each.name)
     return [

@@ -137,7 +137,8 @@ def _has(name: str, about: Standing) -> Sentence:
             **facts,
         )
     sign_in = say(
-        "If it does not open, it is the sign-in: on Thinkific's sign-in page press Forgot password?"
+        "If it does not open, the problem is probably signing in: on Thinkific's sign-in page "
+        "press Forgot password?"
     )
     return Sentence(GOOD, joined([text, sign_in]), code)
 

@@ -91,7 +91,7 @@ def examine_email(text: str) -> tuple[str, str]:
         return "", say("The e-mail address has a bracket, comma, colon or another wrong character.")
     domain = _ascii_domain(domain)
     if not domain:
-        return "", say('The part of the e-mail address after the "@" is no possible domain.')
+        return "", say('After the "@" an e-mail address has a domain, such as example.com.')
     if len(local) + 1 + len(domain) > MAX_EMAIL_LENGTH:
         return "", _too_long()
     return f"{local}@{domain}", ""

@@ -15,9 +15,9 @@ FAULTS = (OutsideError, SecretUnreadable, rate_limit.SiteBlocked, rate_limit.NoS
 WHERE = "Settings > Code & Analytics > API"
 # A wrong address and a wrong key are answered alike.
 NOT_LET_IN = _(
-    "Thinkific does not know this site, or rejects this key; it answers both alike. "
+    "Thinkific does not know this site, or rejects this key; it gives the same answer for both. "
     "Copy both once more from Thinkific, {where}. "
-    "The API takes a Thinkific plan of Grow or higher."
+    "The API requires a Thinkific plan of Grow or higher."
 )
 
 

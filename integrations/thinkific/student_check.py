@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils.translation import pgettext
 
 from integrations.models import Customer, Destination, Integration
-from integrations.sentences import say
+from integrations.sentences import on, say
 from integrations.thinkific import calls, courses, users
 from integrations.thinkific.calls import Row
 from integrations.thinkific.courses import Access
@@ -55,11 +55,13 @@ def check(integration: Integration, customer: Customer) -> Checked:
 def _enrolled(row: Row, names: dict[int, str], now: datetime) -> Enrolled:
     given = row.get("course_id")
     number = given if isinstance(given, int) else 0
-    day = str(row.get("expiry_date") or "")[:10]
+    end = courses.moment(row.get("expiry_date"))
+    day = on(end) if end else ""
     match courses.access(row, now):
         case Access.ENDED:
-            state = say("ended {day}", day=day) if day else pgettext("access", "ended")
-            opens = False
+            # Admit ends an access by the day before, so it does not say "ended on".
+            ended = say("ended; its end date in Thinkific is {day}", day=day)
+            state, opens = ended if day else pgettext("access", "ended"), False
         case Access.FULL:
             state, opens = say("full access"), True
         case Access.PREVIEW:

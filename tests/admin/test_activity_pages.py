@@ -201,7 +201,7 @@ def test_running_the_rules_again_says_what_it_did(support, place):
     place.world.rule("product_purchased", "create_course_enrollment", course, product="1048004")
     assert said(press(support, found, "rerun")) == ["1 action queued."]
     assert said(press(support, found, "rerun")) == [
-        "0 actions queued, 1 event left out: no rule fits it that has not run yet."
+        "0 actions queued, 1 event left out: its rules have already run."
     ]
 
 

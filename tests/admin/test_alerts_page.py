@@ -128,8 +128,8 @@ def test_a_test_by_mail_says_what_is_missing(boss):
     look(boss)
     answer = post(boss, "alerts-test", channel=AlertChannel.objects.get().pk)
     assert said(answer) == [
-        "The test was not sent. No mail server is set. Set EMAIL_URL in .env, as "
-        "docs/operations.md says."
+        "The test was not sent. No mail server is set, so no e-mail can be sent. Ask the person "
+        "who runs the server to set EMAIL_URL."
     ]
 
 

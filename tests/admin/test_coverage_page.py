@@ -115,12 +115,12 @@ def test_buyers_who_got_nothing_can_be_enrolled_once_there_is_a_rule(shop, manag
     bought = product(shop, 1, "Club")
     event(factories.CustomerFactory.create(), product=bought, gave_nothing=True)
     answer = manager.get(reverse(PAGE))
-    assert "Enroll who got nothing" not in words(answer)
+    assert "Enroll those without access" not in words(answer)
     (link,) = re.findall(r'href="([^"]*result=not_in)"', answer.content.decode())
     assert "1 event" in words(manager.get(html.unescape(link)))
     rule = shop.rule(product="1")
     answer = manager.get(reverse(PAGE))
-    assert "Enroll who got nothing for Club" in words(answer)
+    assert "Enroll those without access for Club" in words(answer)
     (link,) = re.findall(r'href="([^"]*earlier[^"]*)"', answer.content.decode())
     assert f"rule={rule.pk}" in link
     assert manager.get(html.unescape(link)).status_code == 200
@@ -311,7 +311,7 @@ def test_the_click_keeps_what_was_entered_in_other_rows(shop, manager):
     answer = save(manager, missing=str(bought.pk), **{f"give_{other.pk}": ["First", "Frist"]})
     assert triggers(bought) == FIVE
     assert triggers(other) == []
-    assert "What was entered is not saved yet. The rows that need a change stand first." in said(
+    assert "What was entered is not saved yet. The rows that need a change are at the top." in said(
         answer
     )
     assert 'value="Frist"' in row_of(answer, "Club")

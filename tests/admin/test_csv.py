@@ -4,6 +4,7 @@ import csv
 import io
 import tracemalloc
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -11,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from config.admin.parts import csv_file
-from config.staff import roles
+from config.staff import preferences, roles
+from config.staff.preferences import Preferences
 from events.models import EventLog
 from integrations.models import AuditEntry, Customer
 from tests.support import factories
@@ -137,3 +139,17 @@ def test_a_search_for_customers_is_downloaded_beyond_what_its_page_shows(manager
         factories.CustomerFactory.create(email=f"many{number}@example.com")
     factories.CustomerFactory.create(email="other@example.com")
     assert len(download(manager, "customers", "q=many")) == 60
+
+
+def test_times_are_in_the_zone_of_the_reader_which_the_heading_names():
+    reader = person(roles.MANAGER)
+    preferences.change(reader, Preferences(time_zone="America/Mexico_City", language="es"))
+    event = shops.build().sell()
+    assert event is not None
+    answer: Any = client_of(reader).post(reverse("admin:csv-log"))
+    assert answer["Content-Disposition"] == 'attachment; filename="registro.csv"'
+    (line,) = csv.DictReader(
+        io.StringIO(b"".join(answer.streaming_content).decode().removeprefix("\ufeff"))
+    )
+    local = event.received_at.astimezone(ZoneInfo("America/Mexico_City"))
+    assert line["Recibido (America/Mexico_City)"] == local.strftime("%Y-%m-%d %H:%M:%S")

@@ -84,7 +84,9 @@ def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbo
 
 def test_a_site_that_thinkific_does_not_know_is_said(boss, sandbox):
     shown = words(save_site(boss, name="New", site="nobody", secret=factories.KEY))
-    assert "does not know this site, or rejects this key; it answers both alike" in shown
+    assert (
+        "does not know this site, or rejects this key; it gives the same answer for both" in shown
+    )
 
 
 def test_a_plan_without_the_api_is_said(boss, world, sandbox):

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
 LETTER = "admin:letter"
 OURS = (
     "Hi {first_name},\n\n{what_happened}\n\n"
-    "If anything is not as you expect, just reply to this e-mail.\n\nKind regards\n{school}"
+    "If anything is not as you expect, just reply to this e-mail.\n\nKind regards,\n{school}"
 )
 
 
@@ -43,7 +43,7 @@ def test_the_letter_is_complete_and_signed_by_the_school(buyer):
     reply = customer_access.describe(buyer).reply
     assert reply.startswith("Hi Dana,")
     assert "Course Two" in reply
-    assert reply.endswith("Kind regards\nArt Academy")
+    assert reply.endswith("Kind regards,\nArt Academy")
 
 
 def test_an_edited_letter_is_used_at_once_and_the_change_is_in_the_audit(manager, buyer):
@@ -93,7 +93,7 @@ def test_what_a_customer_is_called_is_never_read_as_a_field():
 
 def test_a_field_without_a_value_leaves_no_gap():
     values = letter.example() | {"school": ""}
-    assert letter.fill(letter.ours(), values).endswith("Kind regards")
+    assert letter.fill(letter.ours(), values).endswith("Kind regards,")
 
 
 @pytest.fixture

@@ -482,7 +482,7 @@ def test_a_message_is_given_up_at_last(shop, owner, inbox):
 @pytest.mark.parametrize(
     ("mail", "code", "words"),
     [
-        ({"EMAIL_HOST": ""}, "no_mail_server", "Set EMAIL_URL in .env"),
+        ({"EMAIL_HOST": ""}, "no_mail_server", "set EMAIL_URL"),
         ({"EMAIL_PORT": 1}, "mail_refused", "refused the connection"),
         ({"EMAIL_USE_TLS": True}, "mail_tls", "cannot do what EMAIL_URL asks for"),
         ({"EMAIL_HOST_USER": "a", "EMAIL_HOST_PASSWORD": "b"}, "mail_tls", "or a password"),

@@ -248,7 +248,7 @@ def test_the_way_back_leads_to_where_the_person_came_from(world, course, back):
     way = f'<a href="{back if "elsewhere" not in back and back else product}">{WAYS[back]}</a>'
     support = signed_in(roles.SUPPORT)
     before = page(support, made, back=back)
-    assert "Buyers from before the rule" in words(before)
+    assert "Earlier buyers" in words(before)
     assert "Enroll these 2 customers now" in words(before)
     assert way in before.content.decode()
     sent = {"rule": made.pk, "product": made.product_id, "back": back}

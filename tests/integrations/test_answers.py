@@ -256,11 +256,11 @@ REPLIES: list[tuple[Callable[[Place], None], str]] = [
     (another_not_paid, "You have access to Course One."),
     (one_of_two_refunded, "You have access to Course One."),
     (both_refunded, "Your access to Course One ended with the refund of order 1190 on"),
-    (refunded_without_a_rule, "We are looking after your access to Course One"),
+    (refunded_without_a_rule, "We are sorting out your access to Course One"),
     (only_refunded, "We found no course"),
-    (ending_waits, "We are looking after your access to Course One"),
-    (site_removed, "We are looking after your access to Course One"),
-    (turned_off, "We are looking after your access to Course One"),
+    (ending_waits, "We are sorting out your access to Course One"),
+    (site_removed, "We are sorting out your access to Course One"),
+    (turned_off, "We are sorting out your access to Course One"),
 ]
 
 

@@ -318,7 +318,7 @@ def test_what_a_deleted_account_held_is_not_said_to_be_there(two_courses: Place,
     assert "to an account that was deleted in Thinkific" in lost.text
     reply = customer_access.describe(Customer.objects.get(email=EMAIL)).reply
     assert "You have access to Course Two" in reply
-    assert "We are looking after your access to Course One" in reply
+    assert "We are sorting out your access to Course One" in reply
     assert place.world.access(EMAIL, place.courses[0]) is False
 
 

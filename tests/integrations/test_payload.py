@@ -350,12 +350,12 @@ def test_one_person_is_found_under_one_address(sent: str, key: str) -> None:
             (text, "another wrong character")
             for text in ("<a@b.de>", "a,b@c.de", '"a"@b.de', "mailto:a@b.de")
         ],
-        *[(f"a@{domain}", "no possible domain") for domain in ("b", "b..de", ".de", "-b.de")],
+        *[(f"a@{domain}", "has a domain, such as") for domain in ("b", "b..de", ".de", "-b.de")],
         *[
-            (f"a@{domain}", "no possible domain")
+            (f"a@{domain}", "has a domain, such as")
             for domain in ("b/c.de", "\u2100.de", "x" * 64 + ".de")
         ],
-        ("a@" + "\u00fc" * 64 + ".de", "no possible domain"),
+        ("a@" + "\u00fc" * 64 + ".de", "has a domain, such as"),
         ("x" * 309 + "@example.com", "longer than 320"),
         ("x" * 305 + "@b\u00fccher.de", "longer than 320"),
     ],

@@ -63,7 +63,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def _title(rules: int, *, gives: bool) -> Said:
     if gives:
-        return say_count(rules, "Buyers from before the rule", "Buyers from before {number} rules")
+        return say_count(rules, "Earlier buyers", "Earlier buyers, for {number} rules")
     return say_count(
         rules, "Customers from before the rule", "Customers from before {number} rules"
     )

@@ -97,7 +97,7 @@ def _save(request: HttpRequest) -> HttpResponse:
     forms.sort(key=lambda form: not form.errors)
     text = say("What was entered is not saved yet.")
     if forms and forms[0].errors:
-        text = joined([text, say("The rows that need a change stand first.")])
+        text = joined([text, say("The rows that need a change are at the top.")])
     messages.warning(request, text)
     return _page(request, coverage(), forms, choices, word=word)
 
@@ -108,7 +108,7 @@ def _look(request: HttpRequest, added: "_Added") -> HttpResponse:
     return render(
         request,
         "admin/coverage_look.html",
-        title=say("Look before these rules are added"),
+        title=say("Review these rules"),
         number=sum(len(rules) for _, rules in added.made),
         lines=[(form.name, pairing.by_trigger(rules)) for form, rules in added.made],
         existing=[sentence for form, rules in added.left for sentence in _existing(form, rules)],

@@ -44,6 +44,7 @@ class Sheet:
     """A list as a file: `lines` makes the cells of some of its rows."""
 
     name: str
+    file: Text
     headings: Sequence[Text]
     lines: Callable[[list[Any]], Lines]
 
@@ -117,7 +118,7 @@ def _coverage(rows: list[Coverage]) -> Lines:
 
 
 _EVENT = (
-    _("Received"),
+    _("Received ({zone})"),
     _("Event"),
     _("Result"),
     _("Reason"),
@@ -129,8 +130,8 @@ _EVENT = (
     _("Actions"),
 )
 _ACTION = (
-    _("Received"),
-    _("Finished"),
+    _("Received ({zone})"),
+    _("Finished ({zone})"),
     _("Action"),
     _("Course or bundle"),
     _("Integration"),
@@ -141,7 +142,7 @@ _ACTION = (
     _("What happened"),
     _("Attempts"),
 )
-_CUSTOMER = _("E-mail"), _("First name"), _("Last name"), _("Known since"), _("Has now")
+_CUSTOMER = _("E-mail"), _("First name"), _("Last name"), _("Known since ({zone})"), _("Has now")
 _COVERAGE = (
     _("SamCart account"),
     _("Product"),
@@ -153,10 +154,10 @@ _COVERAGE = (
     _("Sales in 30 days"),
     _("Buyers without access"),
 )
-LOG = Sheet("log", _EVENT, _events)
-ACTIONS = Sheet("actions", _ACTION, _actions)
-CUSTOMERS = Sheet("customers", _CUSTOMER, _customers)
-COVERAGE = Sheet("coverage", _COVERAGE, _coverage)
+LOG = Sheet("log", _("log"), _EVENT, _events)
+ACTIONS = Sheet("actions", _("actions"), _ACTION, _actions)
+CUSTOMERS = Sheet("customers", _("customers"), _CUSTOMER, _customers)
+COVERAGE = Sheet("coverage", _("coverage"), _COVERAGE, _coverage)
 
 
 def _of_list(sheet: Sheet, model: type[Model]) -> Page:
@@ -199,7 +200,7 @@ def _page(sheet: Sheet, rows: Callable[[HttpRequest], Asked]) -> Page:
             return HttpResponseRedirect(reverse("admin:index"))
         _record(request, sheet, len(pks))
         lines = csv_file.in_chunks(table.order_by(), pks, sheet.lines)
-        return csv_file.response(sheet.name, sheet.headings, lines)
+        return csv_file.response(sheet.file, sheet.headings, lines)
 
     return Page(f"csv/{sheet.name}/", f"csv-{sheet.name}", show, PERMISSION)
 
@@ -214,7 +215,7 @@ def _coverage_file(request: HttpRequest) -> HttpResponseBase:
     named = [(row, row.product.name if row.product else say("Every product")) for row in coverage()]
     rows = [row for row, name in named if like in name.casefold()]
     _record(request, COVERAGE, len(rows))
-    return csv_file.response(COVERAGE.name, COVERAGE.headings, COVERAGE.lines(rows))
+    return csv_file.response(COVERAGE.file, COVERAGE.headings, COVERAGE.lines(rows))
 
 
 def _record(request: HttpRequest, sheet: Sheet, number: int) -> None:
@@ -222,7 +223,7 @@ def _record(request: HttpRequest, sheet: Sheet, number: int) -> None:
     given = [(word(name), word(value)) for name, value in request.GET.items()]
     asked = {name: value for name, value in given if value}
     after: dict[str, Any] = {"rows": number} | ({"filter": asked} if asked else {})
-    audit.record(Act.LIST_DOWNLOADED, Subject(name=sheet.name), after=after)
+    audit.record(Act.LIST_DOWNLOADED, Subject(name=say(sheet.file)), after=after)
 
 
 PAGES = [

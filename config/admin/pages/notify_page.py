@@ -49,7 +49,7 @@ class NotifyForm(forms.ModelForm):
         widgets = {"name": forms.TextInput(attrs={"autocomplete": "off"})}
         error_messages = {"name": {"unique": _("There is an integration with this name already.")}}
         help_texts = {
-            "name": _("As you want to call it here."),
+            "name": _("Any name you like."),
             "enabled": _(
                 "While it is off, its messages wait and nothing is sent. "
                 "Nothing is lost: they go out when you turn it on again."

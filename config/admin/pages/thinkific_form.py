@@ -68,7 +68,7 @@ class ThinkificForm(forms.ModelForm):
         }
         error_messages = {"name": {"unique": _("There is an integration with this name already.")}}
         help_texts = {
-            "name": _("As you want to call it here."),
+            "name": _("Any name you like."),
             "welcome_emails_on": mark_safe(  # noqa: S308 - a text of ours
                 _(
                     "In Thinkific open <strong>Support Your Students &gt; Notifications</strong> "

@@ -4,13 +4,14 @@ import csv
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import chain
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
+from django.utils.http import content_disposition_header
 
 from config.admin.parts.badges import legible
 from integrations.sentences import Text
@@ -32,12 +33,12 @@ class _Line:
         return line
 
 
-def cell(value: Any) -> str:
-    """The value as a text that no spreadsheet carries out; times in ISO 8601 with their offset."""
+def cell(value: Any, zone: tzinfo | None = None) -> str:
+    """The value as a text that no spreadsheet carries out; a time as spreadsheets read it."""
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return timezone.localtime(value).isoformat(timespec="seconds")
+        return timezone.localtime(value, zone).strftime("%Y-%m-%d %H:%M:%S")
     # The first sign counts before and after those that hide are spelled out.
     text, raw = legible(value, LONGEST_CELL), str(value)
     text = INNER.sub(r"\1'", text)
@@ -68,17 +69,23 @@ def in_chunks(
 
 
 def response(
-    name: str, headings: Sequence[Text], lines: Iterable[Sequence[Any]]
+    name: Text, headings: Sequence[Text], lines: Iterable[Sequence[Any]]
 ) -> StreamingHttpResponse:
-    """The file NAME.csv, made line by line while it is sent."""
+    """The file NAME.csv, made line by line while it is sent.
+
+    Times are in the reader's zone, which stands for "{zone}" in their headings.
+    """
     writer = csv.writer(_Line())
-    first = BYTE_ORDER_MARK + str(writer.writerow(headings))
-    rest = (str(writer.writerow([cell(each) for each in line])) for line in lines)
+    # Taken now: while the lines are sent the request is over, and its zone with it.
+    zone = timezone.get_current_timezone()
+    named = [str(heading).replace("{zone}", str(zone)) for heading in headings]
+    first = BYTE_ORDER_MARK + str(writer.writerow(named))
+    rest = (str(writer.writerow([cell(each, zone) for each in line])) for line in lines)
     return StreamingHttpResponse(
         chain([first], rest),
         headers={
             "Content-Type": "text/csv; charset=utf-8",
-            "Content-Disposition": f'attachment; filename="{name}.csv"',
+            "Content-Disposition": content_disposition_header(True, f"{name}.csv") or "",
             "X-Content-Type-Options": "nosniff",
             "Cache-Control": "no-store",
         },
