@@ -190,7 +190,7 @@ def _note_unreachable(integration: Integration, message: str) -> None:
 
     What was read with an older key says nothing about a new one.
     """
-    same = Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
+    same = integration.with_same_secret()
     same.exclude(connection=Integration.Connection.REFUSED).update(
         connection=Integration.Connection.UNREACHABLE, connection_message=message
     )
