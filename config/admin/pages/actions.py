@@ -60,7 +60,6 @@ class ActionAdmin(ReadOnly):
     list_filter = (StatusFilter, IntegrationFilter, "action", ReceivedFilter)
     list_select_related = ("customer", "integration", "event")
     ordering = ("-received_at", "-id")
-    sortable_by = ()
     search_fields = ("customer__email",)
     search_help_text = _("E-mail or order number")
     empty = _("Nothing was done yet. Actions appear when an event meets a rule.")

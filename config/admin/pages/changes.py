@@ -109,7 +109,6 @@ class ChangesAdmin(ReadOnly):
     search_fields = ("name", "who")
     search_help_text = _("Name or person")
     ordering = ("-id",)
-    sortable_by = ()
     actions = None
     intro = _("What people and commands did: kept as it was, and never edited.")
     empty = _("Nothing was changed yet.")

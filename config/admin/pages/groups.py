@@ -65,7 +65,6 @@ class GroupAdmin(ListAdmin):
     ordering = ("name",)
     add_label = _("New role")
     actions = None
-    sortable_by = ()
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return ask_owner(request) or super().changeform_view(request, *args, **kwargs)

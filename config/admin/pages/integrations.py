@@ -69,7 +69,6 @@ class IntegrationAdmin(ListAdmin):
         "last_refreshed",
     )
     ordering = ("name",)
-    sortable_by = ()
     actions = ("refresh_ticked",)
     buttons = (
         Button("refresh", _("Refresh"), SETS_UP, fits=offers("refresh")),

@@ -67,7 +67,6 @@ class LogAdmin(ReadOnly):
     also_asked = (PRODUCT_NAME,)
     list_select_related = ("customer", "product")
     ordering = ("-received_at", "-id")
-    sortable_by = ()
     search_fields = ("order_id",)
     search_help_text = _("E-mail, order or name")
     nothing_fits = _("No event fits.")

@@ -114,7 +114,6 @@ class People(ListAdmin):
     empty = _("Nobody.")
     add_label = _("New person")
     list_display = ("shown_name", "shown_email", "role", "last_sign_in", "by_code", "state")
-    sortable_by = ()
     ordering = ("first_name", "last_name", "pk")
     actions = None
     buttons = (
@@ -266,7 +265,7 @@ class People(ListAdmin):
         found = super()._shown(request, thing, buttons)
         return [one for one in found if one.name != "switch_off" or thing.pk != request.user.pk]
 
-    @admin.display(description=_("Name"), ordering="first_name")
+    @admin.display(description=_("Name"))
     def shown_name(self, person: User) -> SafeString:
         return badges.breakable(badges.brief(people.shown(person)))
 

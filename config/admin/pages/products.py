@@ -92,7 +92,6 @@ class ProductAdmin(Audited, ListAdmin):
     search_fields = ("name", "external_id")
     search_help_text = _("Name or SamCart ID")
     ordering = ("name", "pk")
-    sortable_by = ()
     actions = None
     add_label = _("Add product")
     nothing_fits = _("No product fits.")

@@ -83,7 +83,6 @@ class RuleAdmin(Audited, ListAdmin):
     ordering = (F("product__name").asc(nulls_first=True), "product_id", "pk")
     search_fields = ("product__name", "destination__name", "integration__name")
     search_help_text = _("Product or course")
-    sortable_by = ()
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
     row_menu = True
     nothing_fits = _("No rule fits. A global rule runs for every product.")

@@ -64,6 +64,8 @@ class ListAdmin(Buttons):
     nothing_fits: Text = _("Nothing fits.")
     add_label: Text = _("New")
     add_url = ""
+    # Each list stands in the order that has an index.
+    sortable_by = ()
     list_title: Text = ""
     # What other pages ask of it in an address, beside its own chips.
     also_asked: tuple[str, ...] = ()
