@@ -91,9 +91,6 @@ class GroupAdmin(ListAdmin):
         audit.record(Act.GROUP_DELETED, obj, before=_told(obj))
         super().delete_model(request, obj)
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
-
     def title_of(self, thing: Group) -> str:
         return roles.shown(super().title_of(thing))
 

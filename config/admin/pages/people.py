@@ -139,9 +139,6 @@ class People(ListAdmin):
             say("What each role may do"),
         )
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return allowed(request, SUPERUSER)
-
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return allowed(request, SUPERUSER)
 
@@ -281,7 +278,7 @@ class People(ListAdmin):
     def last_sign_in(self, person: User) -> SafeString:
         return badges.ago(person.last_login, say("Never"))
 
-    @admin.display(description=_("Second factor"), boolean=False)
+    @admin.display(description=_("Second factor"))
     def by_code(self, person: Any) -> str | SafeString:
         on = badges.badge(pgettext("second factor", "On"), badges.GREEN)
         return on if person.has_factor else "–"

@@ -56,16 +56,12 @@ class ListAdmin(Buttons):
 
     show_full_result_count = False
     list_per_page = 50
-    actions_selection_counter = True
     list_max_show_all = 0
     # Texts of the page. Those that are SafeString may hold links.
     intro: Text = ""
     empty: Text = _("Nothing here yet.")
     nothing_fits: Text = _("Nothing fits.")
     add_label: Text = _("New")
-    add_url = ""
-    # Each list stands in the order that has an index.
-    sortable_by = ()
     list_title: Text = ""
     # What other pages ask of it in an address, beside its own chips.
     also_asked: tuple[str, ...] = ()
