@@ -201,20 +201,6 @@ def way_back(request: HttpRequest) -> str:
     return back if ours and back.startswith("/") else ""
 
 
-def for_page(request: HttpRequest, thing: Model) -> SafeString:
-    """The buttons of a thing wherever it stands, as its ModelAdmin has them."""
-    keeper = admin.site.get_model_admin(type(thing))
-    assert isinstance(keeper, Buttons)
-    return keeper.page_buttons(request, thing)
-
-
-def for_row(request: HttpRequest, thing: Model) -> SafeString:
-    """The same, for inside a form that goes around a table."""
-    keeper = admin.site.get_model_admin(type(thing))
-    assert isinstance(keeper, Buttons)
-    return keeper.row_buttons(request, thing)
-
-
 def back_field(request: HttpRequest) -> SafeString:
     """The way back to this very page, for a form around row buttons."""
     return format_html('<input type="hidden" name="{}" value="{}">', BACK, request.get_full_path())
