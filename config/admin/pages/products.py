@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
@@ -19,7 +19,7 @@ from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import Button, way_back
-from config.admin.parts.changelist import ListAdmin
+from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
@@ -76,12 +76,6 @@ class ProductForm(forms.ModelForm):
         return str(numbers[0])
 
 
-class NumberOf(Subquery):
-    """How many rows a query finds that may end early; an aggregate would count beyond that."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS these)"
-
-
 @admin.register(Product)
 class ProductAdmin(Audited, ListAdmin):
     acts = Acts(Act.PRODUCT_ADDED, Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED)
@@ -113,12 +107,12 @@ class ProductAdmin(Audited, ListAdmin):
         since = timezone.now() - timedelta(days=30)
         events = EventLog.objects.filter(product=OuterRef("pk")).order_by("-received_at")
         recent = events.filter(received_at__gte=since).values("pk")
-        rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("product")
+        rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("pk")
         found = super().get_queryset(request).select_related("marketplace")
         counted: QuerySet[Any] = found.annotate(
             seen=Subquery(events.values("received_at")[:1]),
-            seen_lately=NumberOf(recent[: COUNTED + 1], output_field=IntegerField()),
-            rules_made=Subquery(rules.annotate(number=Count("pk")).values("number")),
+            seen_lately=NumberOf(recent[: COUNTED + 1]),
+            rules_made=NumberOf(rules),
         )
         return counted
 

@@ -78,13 +78,9 @@ class Buttons(admin.ModelAdmin):
             if thing is None:
                 raise Http404
             answer: HttpResponse | None = getattr(self, button.name)(request, thing)
-            return answer or go_back(request, self._page_of(thing))
+            return answer or go_back(request, page_of(thing))
 
         return press
-
-    def _page_of(self, thing: Model) -> str:
-        meta = self.opts
-        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
 
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Inside the form of a list: that form carries the CSRF token and the way back."""
@@ -180,6 +176,12 @@ def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
 
 def address_name(model: type[Model], name: str) -> str:
     return f"{model._meta.app_label}_{model._meta.model_name}_do_{name}"
+
+
+def page_of(thing: Model) -> str:
+    """The address of the row's own page."""
+    meta = thing._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
 
 
 def address(thing: Model, name: str) -> str:

@@ -7,7 +7,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import IntegerField, Model, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -51,12 +51,21 @@ class CappedPaginator(Paginator):
         return grouped(self.count - bool(more)) + more
 
 
+class NumberOf(Subquery):
+    """How many rows a query finds that may end early; an aggregate would count beyond that."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS these)"
+    output_field = IntegerField()
+
+
 class ListAdmin(Buttons):
     """A ModelAdmin as our lists are: few queries, buttons in rows, words for an empty list."""
 
     show_full_result_count = False
     list_per_page = 50
     list_max_show_all = 0
+    # Each list stands in the order that has an index.
+    sortable_by = ()
     # Texts of the page. Those that are SafeString may hold links.
     intro: Text = ""
     empty: Text = _("Nothing here yet.")
