@@ -192,6 +192,11 @@ class Rule(models.Model):
         """Whether the course or bundle is gone from Thinkific."""
         return self.destination is not None and self.destination.gone_at is not None
 
+    @property
+    def gives_on_purchase(self) -> bool:
+        """Whether it gives access when its product is bought, while it is on."""
+        return self.trigger == Trigger.PRODUCT_PURCHASED and self.spec.gives_access
+
     def in_words(self) -> str:
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""
         about = self.product.name if self.product else say("any product")

@@ -45,7 +45,7 @@ def show(request: HttpRequest) -> HttpResponse:
         text = came.sentence() if preview.run else say("Nothing was queued: nobody is left.")
         back = address(rules, product, back=way_back(request))
         return many.done(request, batch, came.left, text, back)
-    gives = all(map(backfill.gives_on_purchase, rules))
+    gives = all(rule.gives_on_purchase for rule in rules)
     return render(
         request,
         "admin/earlier.html",

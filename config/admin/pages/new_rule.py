@@ -138,7 +138,7 @@ def added(request: HttpRequest) -> HttpResponse:
         request,
         "admin/new_rule/added.html",
         title=say_count(len(made), "Rule added", "{number} rules added"),
-        rows=[(rule, backfill.gives_on_purchase(rule), before.customers_of(rule)) for rule in made],
+        rows=[(rule, rule.gives_on_purchase, before.customers_of(rule)) for rule in made],
         more=before.more,
     )
 

@@ -164,7 +164,7 @@ def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
         "number_fresh": len(fresh),
         "lately": [(rule.in_words(), preview(rule).sentences()) for rule in fresh[:PREVIEWED]],
         "there": [(rule, before.customers_of(rule)) for rule in there[:SPELLED_OUT]],
-        "gives_on_purchase": any(map(backfill.gives_on_purchase, there)),
+        "gives_on_purchase": any(rule.gives_on_purchase for rule in there),
         "pairs": pairing.by_trigger(companions),
     } | _ticks(draft, given, companions)
 
@@ -192,12 +192,8 @@ def _ticks(draft: Draft, given: Any, companions: Iterable[Rule]) -> dict[str, An
     if given.get("ticked_for") == sold:
         ticked = offered & set(given.getlist("pair"))
     else:
-        ticked = {each for each in offered if sold == "yes" or _matters(each)}
+        ticked = offered if sold == "yes" else offered.intersection(pairing.MATTERS_ALWAYS)
     return {"subscription": sold, "ticked": ticked}
-
-
-def _matters(trigger: str) -> bool:
-    return Trigger(trigger) in pairing.MATTERS_ALWAYS
 
 
 def _may_be_subscription(draft: Draft) -> bool:
