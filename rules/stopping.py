@@ -29,7 +29,7 @@ def _beside(rule: Rule) -> list[Rule]:
     need = Q(destination=rule.destination_id) if rule.product is None else Q(product=rule.product)
     account = Rule.objects.filter(marketplace=rule.marketplace_id, enabled=True)
     beside = account.filter(Q(product=None) | need).exclude(pk=rule.pk)
-    return list(beside.select_related("product", "integration", "destination"))
+    return list(beside.with_names())
 
 
 def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:

@@ -122,7 +122,7 @@ def _were_off(event: EventLog) -> list[Rule]:
     if not event.fits_what_is_off:
         return []
     fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Reason.OFF])
-    return list(fitted.order_by("pk").select_related("product", "integration", "destination"))
+    return list(fitted.order_by("pk").with_names())
 
 
 def _placed_before(event: EventLog) -> str:

@@ -167,22 +167,13 @@ class ProductAdmin(Audited, ListAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         product = context.get("original")
-        told = self._told(product) if product is not None else {}
+        told = self._context(product) if product is not None else {}
         return super().render_change_form(request, context | told, *args, **kwargs)
 
-    def _told(self, product: Product) -> dict[str, Any]:
-        rules = list(
-            with_last_run(Rule.objects.filter(product=product))
-            .select_related("product", "destination", "integration")
-            .order_by("pk")
-        )
-        everywhere = list(
-            with_last_run(
-                Rule.objects.filter(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
-            )
-            .select_related("product", "destination", "integration")
-            .order_by("pk")
-        )
+    def _context(self, product: Product) -> dict[str, Any]:
+        shown = with_last_run(Rule.objects.with_names()).order_by("pk")
+        rules = list(shown.filter(product=product))
+        everywhere = list(shown.filter(marketplace=product.marketplace_id, scope=Scope.GLOBAL))
         subscription = bool(subscriptions.sold_by_subscription([product]))
         holes = pairing.holes(product, rules + everywhere, subscription=subscription)
         rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
@@ -242,9 +233,7 @@ class ProductAdmin(Audited, ListAdmin):
             raise Http404
         with_rules = Product.objects.filter(rules__isnull=False).exclude(pk=product.pk).distinct()
         source = row_in(with_rules, request.GET.get("from"))
-        rules = (
-            source.rules.select_related("product", "integration", "destination") if source else []
-        )
+        rules = source.rules.with_names() if source else []
         if request.method == "POST" and source is not None:
             wanted = row_ids(request.POST.getlist("rule"))
             self._copy(request, [rule for rule in rules if rule.pk in wanted], product)

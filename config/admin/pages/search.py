@@ -116,7 +116,7 @@ def _courses(word: str) -> Group:
 
 def _rules(word: str) -> Group:
     named = Q(product__name__icontains=word) | Q(destination__name__icontains=word)
-    rows = Rule.objects.filter(named).select_related("product", "destination", "integration")
+    rows = Rule.objects.filter(named).with_names()
     found = [
         Hit(page_of(each), badges.legible(each.in_words(), 300))
         for each in rows.order_by("pk")[:MOST]
