@@ -37,7 +37,7 @@ def show(request: HttpRequest) -> HttpResponse:
         return _save(request)
     word = params.word(request.GET.get("q"), LONGEST_WORD)
     rows = coverage()
-    found = [row for row in rows if word.casefold() in _name(row).casefold()]
+    found = named_like(rows, word)
     choices = Choices()
     forms = [CoverageForm.fresh(row, choices) for row in found[:MANY]]
     return _page(request, rows, forms, choices, word=word, more=len(found) > MANY)
@@ -234,7 +234,12 @@ def _told(rules: list[Rule]) -> Said:
     )
 
 
-def _name(row: Coverage) -> str:
+def named_like(rows: list[Coverage], word: str) -> list[Coverage]:
+    """Those whose name has this word in it."""
+    return [row for row in rows if word.casefold() in name_of(row).casefold()]
+
+
+def name_of(row: Coverage) -> str:
     return say("Every product") if row.product is None else row.product.name
 
 
