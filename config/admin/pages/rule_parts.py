@@ -1,5 +1,6 @@
 """The parts of a rule's page: what is offered in each, and what the choice comes to."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -136,9 +137,7 @@ def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
         same = same.filter(product__in=draft.products)
     if draft.rule is not None:
         same = same.exclude(pk=draft.rule.pk)
-    counted: dict[int, int] = {}
-    for number in same.values_list("destination", flat=True):
-        counted[number] = counted.get(number, 0) + 1
+    counted = Counter(same.values_list("destination", flat=True))
     every = 1 if draft.everywhere else len(draft.products)
     if every == 1:
         return dict.fromkeys(counted, say("This rule exists already."))
