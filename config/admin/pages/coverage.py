@@ -182,7 +182,7 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
             "{name}: 1 rule added. {rules}",
             "{name}: {number} rules added. {rules}",
             name=form.name,
-            rules=_told(rules),
+            rules=_in_words(rules),
         )
         messages.success(request, text)
     if len(made) > NAMED:
@@ -222,7 +222,7 @@ def _offer_earlier(request: HttpRequest, rules: list[Rule]) -> None:
         messages.success(request, format_html("{} {}", buyers, link))
 
 
-def _told(rules: list[Rule]) -> Said:
+def _in_words(rules: list[Rule]) -> Said:
     """ "Product Purchased: Course Two. Product Refunded: Course Two." """
     return joined(
         say(

@@ -34,7 +34,7 @@ LATE = timedelta(hours=1)
 RAW = "events.view_delivery"
 
 
-def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
+def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """All that the page shows of the event; texts of strangers are cut, and escaped there."""
     runs = list(event.runs.all())
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
@@ -96,13 +96,13 @@ def _why(event: EventLog) -> dict[str, Any]:
     nearly: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for (rule, _), (sentence, has_run, code) in zip(event.verdicts, event.sentences(), strict=True):
-        why = Reason(code)
-        row = {"rule": sentence, "ran": has_run, "reason": REASONS[why]}
-        if row["ran"]:
+        reason = Reason(code)
+        row = {"rule": sentence, "ran": has_run, "reason": REASONS[reason]}
+        if has_run:
             ran.append(row)
-        elif nearly_ran(why, same_product=rule in same):
+        elif nearly_ran(reason, same_product=rule in same):
             # What would have run if it were on stands first.
-            nearly.insert(0 if why is Reason.OFF else len(nearly), row)
+            nearly.insert(0 if reason is Reason.OFF else len(nearly), row)
         else:
             others.append(row)
     return {"why": ran + nearly, "unconcerned": others}

@@ -276,8 +276,8 @@ class LogAdmin(ReadOnly):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        told = event_page.told(request, context["original"])
-        return super().render_change_form(request, context | told, *args, **kwargs)
+        facts = event_page.context(request, context["original"])
+        return super().render_change_form(request, context | facts, *args, **kwargs)
 
 
 def _two_lines(first: SafeString, second: SafeString) -> SafeString:

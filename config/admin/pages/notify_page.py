@@ -99,11 +99,11 @@ def _page(
         new=say("New Notify URL"),
         errors=bool(form and form.errors),
         may_delete=may_delete,
-        **(_told(integration) if integration.pk else {}),
+        **(_context(integration) if integration.pk else {}),
     )
 
 
-def _told(integration: Integration) -> dict[str, Any]:
+def _context(integration: Integration) -> dict[str, Any]:
     calls = ApiCall.objects.filter(integration=integration).order_by("-pk")
     actions = reverse("admin:events_rulerun_changelist")
     return {
