@@ -197,10 +197,14 @@ def go_back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
 def way_back(request: HttpRequest) -> str:
     """The page of ours that the form or the address names as the way back, "" for any other."""
     back = request.POST.get(BACK) or request.GET.get(BACK, "")
-    ours = url_has_allowed_host_and_scheme(
-        back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    return back if is_ours(request, back) and back.startswith("/") else ""
+
+
+def is_ours(request: HttpRequest, address: str) -> bool:
+    """Whether the address leads to this server, and over https where the page came by it."""
+    return url_has_allowed_host_and_scheme(
+        address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return back if ours and back.startswith("/") else ""
 
 
 def back_field(request: HttpRequest) -> SafeString:
