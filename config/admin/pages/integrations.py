@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, OuterRef, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -235,9 +235,7 @@ class IntegrationAdmin(ListAdmin):
         if object_id is None:
             app = request.POST.get("app") or request.GET.get("app", "")
             return Integration(app=app) if app in APP_PAGES else None
-        found: Integration | None = self.get_object(request, unquote(object_id))
-        if found is None:
-            raise Http404
+        found: Integration = self.existing(request, unquote(object_id))
         if not self.has_view_or_change_permission(request, found):
             raise PermissionDenied
         return found
@@ -253,9 +251,7 @@ class IntegrationAdmin(ListAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """A page that counts what stops; its button deletes, little by little."""
-        integration: Integration | None = self.get_object(request, unquote(object_id))
-        if integration is None:
-            raise Http404
+        integration: Integration = self.existing(request, unquote(object_id))
         if not self.has_delete_permission(request, integration):
             raise PermissionDenied
         if request.method != "POST":

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -228,9 +228,7 @@ class ProductAdmin(Audited, ListAdmin):
         """Choose a product, then which of its rules this one gets too."""
         if not request.user.has_perm("rules.add_rule"):
             raise PermissionDenied
-        product = self.get_object(request, object_id)
-        if product is None:
-            raise Http404
+        product: Product = self.existing(request, object_id)
         with_rules = Product.objects.filter(rules__isnull=False).exclude(pk=product.pk).distinct()
         source = row_in(with_rules, request.GET.get("from"))
         rules = source.rules.with_names() if source else []

@@ -74,13 +74,18 @@ class Buttons(admin.ModelAdmin):
         def press(request: HttpRequest, object_id: str) -> HttpResponse:
             if not allowed(request, button.permission):
                 raise PermissionDenied
-            thing = self.get_object(request, object_id)
-            if thing is None:
-                raise Http404
+            thing = self.existing(request, object_id)
             answer: HttpResponse | None = getattr(self, button.name)(request, thing)
             return answer or go_back(request, page_of(thing))
 
         return press
+
+    def existing(self, request: HttpRequest, object_id: str) -> Any:
+        """The row of this number. Raises Http404."""
+        thing = self.get_object(request, object_id)
+        if thing is None:
+            raise Http404
+        return thing
 
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Inside the form of a list: that form carries the CSRF token and the way back."""
