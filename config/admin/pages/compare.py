@@ -101,7 +101,7 @@ def _section(request: HttpRequest, last: ComparisonRun) -> Section:
     kind = next(iter([*asked, *first, Kind.MISSING]))
     number = page_number(request.GET.get("p"))
     findings = last.findings.filter(kind=kind).select_related("customer").order_by("pk")
-    pages = CappedPaginator(findings, PER_PAGE, most=number * PER_PAGE + 1001).get_page(number)
+    pages = CappedPaginator.at_page(findings, PER_PAGE, number).get_page(number)
     return Section(kind, found[kind], ADVICE[kind], pages, comparison.rows(pages))
 
 

@@ -164,7 +164,7 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
         .prefetch_related(Prefetch("runs", runs))
         .order_by("-received_at", "-pk")
     )
-    return CappedPaginator(events, PER_PAGE, most=number * PER_PAGE + 1001).get_page(number)
+    return CappedPaginator.at_page(events, PER_PAGE, number).get_page(number)
 
 
 def _links(customers: Iterable[Customer]) -> SafeString:

@@ -1,6 +1,6 @@
 """Lists: what every list of ours has in common, and a paginator that never counts a whole table."""
 
-from typing import Any
+from typing import Any, Self
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -35,6 +35,11 @@ class CappedPaginator(Paginator):
     def __init__(self, rows: Any, per_page: int, *, most: int) -> None:
         super().__init__(rows, per_page)
         self._most = most
+
+    @classmethod
+    def at_page(cls, rows: Any, per_page: int, number: int) -> Self:
+        """For the page of this number."""
+        return cls(rows, per_page, most=number * per_page + COUNTED + 1)
 
     @cached_property
     def count(self) -> int:
@@ -90,8 +95,7 @@ class ListAdmin(Buttons):
         orphans: int = 0,
         allow_empty_first_page: bool = True,
     ) -> CappedPaginator:
-        most = page_number(request.GET.get("p")) * per_page + COUNTED + 1
-        return CappedPaginator(queryset, per_page, most=most)
+        return CappedPaginator.at_page(queryset, per_page, page_number(request.GET.get("p")))
 
     def get_urls(self) -> list[Any]:
         """Without Django's history: it says little, and no page links to it."""
