@@ -73,17 +73,20 @@ def _with_label(cell: str, heading: str) -> SafeString:
 @register.simple_tag(takes_context=True)
 def page_buttons(context: RequestContext, thing: Any) -> SafeString:
     """The buttons of a page that this person may press, as forms that POST."""
-    keeper = admin.site.get_model_admin(type(thing))
-    assert isinstance(keeper, Buttons)
-    return keeper.page_buttons(context["request"], thing)
+    return _model_admin(thing).page_buttons(context["request"], thing)
 
 
 @register.simple_tag(takes_context=True)
 def row_buttons(context: RequestContext, thing: Any) -> SafeString:
     """The same for a table of our own, whose form carries the token and {% back_here %}."""
-    keeper = admin.site.get_model_admin(type(thing))
-    assert isinstance(keeper, Buttons)
-    return keeper.row_buttons(context["request"], thing)
+    return _model_admin(thing).row_buttons(context["request"], thing)
+
+
+def _model_admin(thing: Model) -> Buttons:
+    """What lists the buttons of such a row."""
+    found = admin.site.get_model_admin(type(thing))
+    assert isinstance(found, Buttons)
+    return found
 
 
 @register.inclusion_tag("admin/last_change.html", takes_context=True)
@@ -111,10 +114,10 @@ def chosen(choices: list[dict[str, Any]]) -> str:
 @register.filter
 def spoken_count(changelist: Any) -> str:
     """ "1 event", "1,000+ events"."""
-    keeper, meta, number = changelist.model_admin, changelist.opts, changelist.paginator.spoken
+    number, meta = changelist.paginator.spoken, changelist.opts
     if number == "1":
-        return f"1 {keeper.one or meta.verbose_name}"
-    return f"{number} {keeper.many or meta.verbose_name_plural}"
+        return f"1 {changelist.model_admin.one or meta.verbose_name}"
+    return f"{number} {changelist.model_admin.many or meta.verbose_name_plural}"
 
 
 @register.filter

@@ -164,12 +164,12 @@ def _of_list(sheet: Sheet, model: type[Model]) -> Page:
     """The rows of a list of Django's admin, by the filters and the search of its address."""
 
     def rows(request: HttpRequest) -> Asked:
-        keeper = admin.site.get_model_admin(model)
-        assert isinstance(keeper, LogAdmin | ActionAdmin)
-        if not keeper.has_view_permission(request):
+        model_admin = admin.site.get_model_admin(model)
+        assert isinstance(model_admin, LogAdmin | ActionAdmin)
+        if not model_admin.has_view_permission(request):
             raise PermissionDenied
-        table = keeper.get_queryset(request).select_related(*keeper.list_select_related)
-        found = keeper.get_changelist_instance(request).get_queryset(request)
+        table = model_admin.get_queryset(request).select_related(*model_admin.list_select_related)
+        found = model_admin.get_changelist_instance(request).get_queryset(request)
         return table, csv_file.numbers(found)
 
     return _page(sheet, rows)

@@ -154,12 +154,12 @@ def payload(event: EventLog) -> str:
         return body.decode("utf-8", "replace")
 
 
-def addresses(keeper: ModelAdmin) -> list[URLPattern]:
+def addresses(model_admin: ModelAdmin) -> list[URLPattern]:
     def download(request: HttpRequest, object_id: str) -> HttpResponse:
         """The bytes as received, never shown as a page: they are a stranger's."""
         if not request.user.has_perms(["events.view_eventlog", RAW]):
             raise PermissionDenied
-        event = keeper.get_object(request, object_id)
+        event = model_admin.get_object(request, object_id)
         if event is None or event.delivery is None or payload_removed(event.delivery):
             raise Http404
         try:
@@ -176,5 +176,5 @@ def addresses(keeper: ModelAdmin) -> list[URLPattern]:
             },
         )
 
-    view = keeper.admin_site.admin_view(download)
+    view = model_admin.admin_site.admin_view(download)
     return [path("<path:object_id>/download/", view, name="events_eventlog_download")]
