@@ -1,7 +1,6 @@
 """Changes: who changed what, when and from where; the last change of a rule can be undone."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -11,7 +10,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
@@ -22,7 +20,7 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import NOTHING, differences, kind_of, model_of, page_of
-from config.admin.parts.filters import PERIODS, periods
+from config.admin.parts.filters import ReceivedFilter
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
@@ -75,19 +73,8 @@ class KindFilter(_Among):
         return kind_of(AuditEntry(kind=value))
 
 
-class WhenFilter(admin.SimpleListFilter):
-    title, parameter_name = _("when"), "when"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return periods()
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
-    ) -> QuerySet[AuditEntry]:
-        if self.value() not in PERIODS:
-            return queryset
-        since = timezone.now() - timedelta(days=int(str(self.value())))
-        return queryset.filter(at__gte=since)
+class WhenFilter(ReceivedFilter):
+    title, parameter_name, moment = _("when"), "when", "at"
 
 
 class Acts(ChangeList):
@@ -122,7 +109,6 @@ class ChangesAdmin(ReadOnly):
     search_fields = ("name", "who")
     search_help_text = _("Name or person")
     ordering = ("-id",)
-    sortable_by = ()
     actions = None
     intro = _("What people and commands did: kept as it was, and never edited.")
     empty = _("Nothing was changed yet.")

@@ -1,7 +1,7 @@
 """What is done for many at once: a look first, then how far it is, then what came of it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -57,6 +57,25 @@ def look_at_runs(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETR
     if what == DISMISS:
         return _look(request, what, many.of_dismissal(chosen), chosen)
     return _look(request, what, many.of_retry(chosen, anyway=what == ANYWAY), chosen)
+
+
+def retry(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> HttpResponse | None:
+    """One is done at once, as by its button; for several there is a look first."""
+    in_order = runs.order_by("received_at", "pk")
+    if len(in_order[:2]) > 1:
+        return look_at_runs(request, in_order, what)
+    retry_now(request, in_order, anyway=what == ANYWAY)
+    return None
+
+
+def retry_now(request: HttpRequest, runs: Iterable[RuleRun], *, anyway: bool = False) -> None:
+    """Queue what of these can be retried, and say how many."""
+    queued, left = retry_by_hand.retry(runs, anyway=anyway)
+    if queued:
+        with transaction.atomic():
+            wake.wake()
+    level = messages.SUCCESS if queued else messages.WARNING
+    messages.add_message(request, level, retry_by_hand.retried_sentence(queued, left))
 
 
 def look_at_events(
