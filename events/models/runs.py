@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from events.models.access import Grant
-from events.models.received import EventLog
+from events.models.event_log import EventLog
 from integrations.models import Customer, Integration
 from integrations.sentences import SentenceField, joined
 from rules import actions
