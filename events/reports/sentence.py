@@ -55,6 +55,7 @@ class Sentence:
     enroll: int | None = None  # an event whose rules are to be run now
     pending: RuleRun | None = None  # an ending that can be had now, or dropped
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
+    end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
 
 
 def happening(run: RuleRun) -> Said:

@@ -104,7 +104,8 @@ def _has(name: str, about: Standing) -> Sentence:
     paid = [row for row in about.seen if row.pk not in about.unpaid]
     having = paid or about.seen
     facts = {"name": name, "course": about.name, "since": holders.since(about, having)}
-    left = None if paid else about.unpaid[having[-1].pk]
+    last = having[-1]
+    left = None if paid else about.unpaid[last.pk]
     if left is not None and not any(run.event_id == left.pk for run in about.pending):
         text = say(
             "{name} has {course} {since}, though {ending}: nothing ended the access. If it shall "
@@ -112,7 +113,8 @@ def _has(name: str, about: Standing) -> Sentence:
             ending=revocations.sentence(left),
             **facts,
         )
-        return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk)
+        end = (about.customer.pk, f"{last.integration_id} {last.target}")
+        return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=end)
     code, text = Code.HAS, say("{name} has {course} {since}.", **facts)
     over, first = about.ended, having[0].opened_at
     if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
