@@ -81,7 +81,7 @@ def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
         return pending_endings.lines(about)[0]  # of access from before Admit
     if run is not None:
         return _undecided(name, about, run, waiting[run.pk])
-    if about.seen:
+    if about.held:
         return _has(name, about)
     if about.given:
         return _owed(name, about)
@@ -101,8 +101,8 @@ def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Senten
 
 
 def _has(name: str, about: Standing) -> Sentence:
-    paid = [row for row in about.seen if row.pk not in about.unpaid]
-    having = paid or about.seen
+    paid = [row for row in about.held if row.pk not in about.unpaid]
+    having = paid or about.held
     facts = {"name": name, "course": about.name, "since": holders.since(about, having)}
     last = having[-1]
     left = None if paid else about.unpaid[last.pk]
