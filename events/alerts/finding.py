@@ -15,7 +15,7 @@ from events.alerts import silence
 from events.alerts.problems import Code, Problem
 from events.models import Alert, AlertRound, Canary, Delivery, EventLog, RuleRun, Worker
 from events.models.runs import BRAKED
-from events.receiving import disk, spool
+from events.receiving import disk, spool_contents
 from events.reports import promise
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
@@ -105,7 +105,7 @@ def _overdue(now: datetime) -> Iterator[Problem]:
 
 def _spooled(now: datetime) -> Iterator[Problem]:
     try:
-        since, files = spool.oldest(), spool.files()["waiting"]
+        since, files = spool_contents.oldest(), spool_contents.files()["waiting"]
     except OSError:
         return  # /readyz says so
     if since is not None:

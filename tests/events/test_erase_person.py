@@ -33,9 +33,9 @@ from events.models import (
     Grant,
     RuleRun,
 )
-from events.receiving import spool, spool_folder
+from events.receiving import spool, spool_contents, spool_folder
 from events.reports import mentions, person, person_data
-from events.retention import erase_person, returned
+from events.retention import erase_person, own_rows, returned
 from integrations import sealed
 from integrations.call_log import kept
 from integrations.exchanges import Exchange
@@ -176,7 +176,7 @@ def everything_stored() -> Iterator[tuple[str, str]]:
         yield "call", call.request_text + call.response_text
     for session in SessionStore.get_model_class().objects.all():
         yield "session", str(session.get_decoded())
-    for _, each in spool.opened():
+    for _, each in spool_contents.opened():
         yield "spool", each.delivery.body.decode()
     if connection.vendor == "sqlite":
         file = Path(str(connection.settings_dict["NAME"]))
@@ -272,7 +272,7 @@ def test_erasing_leaves_nothing_of_the_person_anywhere(past: World, caplog):
     assert "person_erased" in caplog.text
     # Type, time and outcome stay.
     assert list(kept_facts.all()) == before
-    gone = EventLog.objects.filter(reason=say(erase_person.NOTE))
+    gone = EventLog.objects.filter(reason=say(own_rows.NOTE))
     assert {event.status for event in gone} == {"done", "skipped", "noted"}
     assert not gone.exclude(order_id="").exists()
     assert not RuleRun.objects.filter(status__in=["waiting", "failed"]).exists()
