@@ -77,11 +77,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.request_log.identify",
+    "config.security.protect",
     # First: a redirect or a 400 by a later one would lose SamCart's only POST.
     "events.receiving.views.receive_first",
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
-    "config.security.content_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
