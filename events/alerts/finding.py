@@ -19,7 +19,6 @@ from events.receiving import disk, spool
 from events.reports import promise
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
-from integrations.sentences import write
 from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ def _disks(now: datetime) -> Iterator[Problem]:
     for each in disk.disks():
         if each.is_low:
             facts = {
-                "what": write(each.what),
+                "what": each.what,
                 "free_mb": each.free // disk.MB,
                 "given_up": each.given_up,
             }
