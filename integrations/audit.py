@@ -207,7 +207,7 @@ def forget(
             new = {name: _without(value, pattern, instead) for name, value in old.items()}
             if (entry.kind, entry.number) in subjects:
                 new = {"name": instead, "before": None, "after": None, "note": ""}
-            elif new != old:
+            elif new != old or entry.act == Act.LIST_DOWNLOADED:
                 new = {name: _without(value, words, instead) for name, value in new.items()}
             if new != old:
                 number += AuditEntry.objects.filter(pk=entry.pk).update(**new)
