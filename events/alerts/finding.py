@@ -64,7 +64,9 @@ def _no_worker(now: datetime) -> Iterator[Problem]:
     seen = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
     if seen is None or now - seen > timedelta(minutes=2):
         waiting = RuleRun.objects.filter(status=Status.WAITING)
-        yield Problem(Code.NO_WORKER, since=seen, buyers=_people(waiting))
+        # Where none was ever seen, it is missing since there is an account to work for.
+        since = seen or Marketplace.objects.aggregate(at=Min("created_at"))["at"]
+        yield Problem(Code.NO_WORKER, since=since, buyers=_people(waiting))
 
 
 def _keys_refused(now: datetime) -> Iterator[Problem]:
