@@ -29,6 +29,7 @@ from integrations import app_registry, rate_limit
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import ApiCall, CallBudget
 
+PLAIN = "text/plain; charset=utf-8"
 LATELY = timedelta(minutes=5)
 Status = RuleRun.Status
 OPEN = (Status.WAITING, Status.RUNNING, Status.FAILED, Status.HELD)
@@ -59,7 +60,7 @@ def _allowed(request: HttpRequest) -> bool:
 
 
 def _said(status: int, text: str) -> HttpResponse:
-    return HttpResponse(f"{text}\n", status=status, content_type="text/plain")
+    return HttpResponse(f"{text}\n", status=status, content_type=PLAIN)
 
 
 class Admit(Collector):

@@ -53,6 +53,8 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", default="127.0.0.0/8,::1")
 SESSION_COOKIE_AGE = 3600 * env.whole("SESSION_IDLE_HOURS", default=8, at_least=1)
 SESSION_MAX_AGE = 24 * 3600 * env.whole("SESSION_MAX_DAYS", default=14, at_least=1)
 SESSION_ENGINE = "config.staff.session_store"
+# Where one comes to who asked for no page of ours.
+LOGIN_REDIRECT_URL = "admin:index"
 # Not in a cookie: messages name customers.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # When on, each person sets one up right after the first password, before anything else.
@@ -77,11 +79,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.request_log.identify",
+    "config.security.protect",
     # First: a redirect or a 400 by a later one would lose SamCart's only POST.
     "events.receiving.views.receive_first",
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
-    "config.security.content_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

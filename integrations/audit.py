@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import Model
 
 from integrations import sentences
-from integrations.audit_values import Values, shown, stored, values, whole
+from integrations.audit_values import Values, name_of, shown, stored, values, whole
 from integrations.models.audit import Act, AuditEntry, AuditUnlock
 from integrations.redaction import ERASED
 from integrations.sentences import Said, say
@@ -36,7 +36,6 @@ NOT_SIGNED_IN = "Somebody not signed in"
 BY_COMMAND = " (command line)"
 # Of many rows that one act is about, so many are named.
 MOST_NAMED = 1000
-LONGEST_NAME = 500
 BATCH = 200
 
 
@@ -59,9 +58,7 @@ class Subject:
 
     @classmethod
     def of(cls, row: Model) -> "Subject":
-        name = str(row)  # a sentence is kept as one
-        short = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME]
-        return cls(str(row._meta.model_name), str(row.pk), short)
+        return cls(str(row._meta.model_name), str(row.pk), name_of(row))
 
 
 _acting: ContextVar[Callable[[], Actor] | None] = ContextVar("acting", default=None)
@@ -185,7 +182,8 @@ def forget(texts: Iterable[str], *, beside: Iterable[str] = (), about: Iterable[
     """Replace these addresses and names in all entries: a person was erased. How many had one.
 
     The words of `beside` are replaced only in entries that have one of the texts, as a first name
-    is, which others have as well. Of entries about the rows of `about` nothing stays but who did
+    is, which others have as well, and in what was searched for before a list was downloaded, which
+    mostly is a name. Of entries about the rows of `about` nothing stays but who did
     what, and when.
 
     The one change that an entry may see. Capitals do not matter; part of a longer address or
@@ -201,7 +199,7 @@ def forget(texts: Iterable[str], *, beside: Iterable[str] = (), about: Iterable[
             new = {name: _without(value, pattern) for name, value in old.items()}
             if (entry.kind, entry.number) in subjects:
                 new = {"name": ERASED, "before": None, "after": None, "note": ""}
-            elif new != old:
+            elif new != old or entry.act == Act.LIST_DOWNLOADED:
                 new = {name: _without(value, words) for name, value in new.items()}
             if new != old:
                 number += AuditEntry.objects.filter(pk=entry.pk).update(**new)

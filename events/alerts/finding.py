@@ -19,7 +19,6 @@ from events.receiving import disk, spool_contents
 from events.reports import promise
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
-from integrations.sentences import write
 from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
@@ -65,7 +64,9 @@ def _no_worker(now: datetime) -> Iterator[Problem]:
     seen = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
     if seen is None or now - seen > timedelta(minutes=2):
         waiting = RuleRun.objects.filter(status=Status.WAITING)
-        yield Problem(Code.NO_WORKER, since=seen, buyers=_people(waiting))
+        # Where none was ever seen, it is missing since there is an account to work for.
+        since = seen or Marketplace.objects.aggregate(at=Min("created_at"))["at"]
+        yield Problem(Code.NO_WORKER, since=since, buyers=_people(waiting))
 
 
 def _keys_refused(now: datetime) -> Iterator[Problem]:
@@ -116,7 +117,7 @@ def _disks(now: datetime) -> Iterator[Problem]:
     for each in disk.disks():
         if each.is_low:
             facts = {
-                "what": write(each.what),
+                "what": each.what,
                 "free_mb": each.free // disk.MB,
                 "given_up": each.given_up,
             }

@@ -7,7 +7,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -21,15 +22,18 @@ from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import NOTHING, differences, kind_of, model_of, page_of
 from config.admin.parts.filters import ReceivedFilter
+from config.admin.parts.params import word
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import say, say_count
+from integrations.sentences import OBJECT, say, say_count
 from rules import undoing
 
 # The list shows this many values of an entry; its page has all of them.
 SHOWN = 4
 MANY = 50
+# So many names that are sentences are looked through, the newest ones.
+SENTENCES = 5000
 
 
 class _Among(admin.SimpleListFilter):
@@ -106,7 +110,7 @@ class ChangesAdmin(ReadOnly):
     list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter)
     # A rule's or integration's page leads to its own changes.
     also_asked = ("number",)
-    search_fields = ("name", "who")
+    search_fields = ("who",)  # and the name, below
     search_help_text = _("Name or person")
     ordering = ("-id",)
     actions = None
@@ -122,6 +126,14 @@ class ChangesAdmin(ReadOnly):
             in_row=False,
         ),
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
+    ) -> tuple[QuerySet[AuditEntry], bool]:
+        """By each word that is typed, in the name or the person as they are shown."""
+        for part in word(search_term).split():
+            queryset = queryset.filter(Q(who__icontains=part) | _named(part))
+        return queryset, False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return Acts
@@ -194,6 +206,21 @@ class ChangesAdmin(ReadOnly):
         text = say("Undone. The rule is as it was before: {rule}", rule=rule.in_words())
         self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))
+
+
+def _named(part: str) -> Q:
+    """The entries whose name has this, as the reader sees it.
+
+    A name that is a sentence is kept as JSON, which the database cannot read: of these the newest
+    are read here.
+    """
+    entries = AuditEntry.objects.annotate(kept=Cast("name", TextField()))
+    sentences = entries.filter(kept__startswith=OBJECT).order_by("-pk")
+    known = sentences.values_list("pk", "name")[:SENTENCES]
+    like = part.casefold()
+    read = [pk for pk, name in known if like in name.casefold()]
+    plain = entries.exclude(kept__startswith=OBJECT).filter(kept__icontains=part)
+    return Q(pk__in=read) | Q(pk__in=plain.values("pk"))
 
 
 def _difference(entry: AuditEntry) -> SafeString | str:

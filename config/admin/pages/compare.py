@@ -22,7 +22,7 @@ from events.queue import wake
 from events.reports import comparison
 from events.reports.comparison import Kind
 from integrations.models import Integration
-from integrations.sentences import Text, read, say
+from integrations.sentences import Text, say
 
 PER_PAGE = 100
 # A button queues about so many at once; it can be pressed again.
@@ -82,7 +82,7 @@ def show(request: HttpRequest) -> HttpResponse:
         read=comparison.read_sentence(last) if last else "",
         section=_section(request, last) if last else None,
         counts=_counts(last) if last else [],
-        left_out=[(what, read(why)) for what, why in last.left_out] if last else [],
+        left_out=last.left_out if last else [],
         at_once=AT_ONCE,
         may_change=request.user.has_perm(CHANGES),
     )

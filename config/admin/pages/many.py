@@ -23,7 +23,7 @@ from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batches, many, review
 from events.reports.many import AT_ONCE, Look
-from integrations.sentences import Said, read, say, write
+from integrations.sentences import Said, say
 
 Row = TypeVar("Row", RuleRun, EventLog)
 RETRY, ANYWAY, RERUN, DISMISS, DEAL = "retry", "anyway", "rerun", "dismiss", "deal"
@@ -183,7 +183,7 @@ def done(
     if not batch.run_ids:
         messages.warning(request, sentence)
         return HttpResponseRedirect(back or reverse("admin:events_rulerun_changelist"))
-    batch.left_out = {write(why): number for why, number in left.items()}
+    batch.left_out = left
     with transaction.atomic():
         batch.save()
         wake.wake()
@@ -208,7 +208,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title=badges.brief(batch.title),
         batch=batch,
         progress=found,
-        left_out=[(read(why), number) for why, number in batch.left_out.items()],
+        left_out=batch.left_out.items(),
         failed=",".join(str(run.pk) for run in found.failed),
         back=way_back(request),
         action=_action(request.GET),
