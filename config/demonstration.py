@@ -1,6 +1,5 @@
 """The demo's contents: a school, a shop, a receiver, their rules, a purchase and a refund."""
 
-import http.client
 import os
 import secrets
 import shlex
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
+from config.server.probe import answers
 from events.models import EventLog, RuleRun
 from events.receiving import sample_sale, samples
 from integrations import credentials
@@ -170,14 +170,7 @@ class Story:
         where = urlsplit(settings.PUBLIC_URL)
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=5)
-            try:
-                connection.request("GET", "/readyz")
-                if connection.getresponse().status == 200:
-                    return
-            except (OSError, http.client.HTTPException):
-                pass
-            finally:
-                connection.close()
+            if answers(where.hostname or "", where.port, "/readyz", seconds=5):
+                return
             time.sleep(0.1)
         raise sample_sale.NotReceived("The web server did not start within a minute.")

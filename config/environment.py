@@ -6,7 +6,7 @@ import logging
 import zoneinfo
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import environ
 from cryptography.fernet import Fernet
@@ -160,15 +160,8 @@ class Reader:
     def web_address(self, name: str, *, default: str, path: bool = False) -> str:
         """An http or https address without a slash at its end, and with a path only if `path`."""
         value = self.text(name, default=default).rstrip("/")
-        try:
-            parts = urlsplit(value)
-            good = parts.scheme in {"http", "https"} and bool(parts.hostname)
-            good = good and (parts.port or 1) > 0 and not parts.query and not parts.fragment
-            good = good and not any(sign.isspace() for sign in value)
-            good = good and (path or not parts.path)
-        except ValueError:
-            good = False
-        if not good:
+        parts = web_parts(value)
+        if parts is None or parts.query or parts.fragment or (parts.path and not path):
             raise ImproperlyConfigured(
                 f"{name} must be an address such as https://admit.example.com"
                 f"{'/path' if path else ', without a path'}; not {value!r}."
@@ -181,13 +174,7 @@ class Reader:
         It may hold a secret, so no message shows it.
         """
         value = self.text(name, default="")
-        try:
-            parts = urlsplit(value)
-            good = parts.scheme in {"http", "https"} and bool(parts.hostname)
-            good = good and (parts.port or 1) > 0 and not any(sign.isspace() for sign in value)
-        except ValueError:
-            good = False
-        if value and not good:
+        if value and web_parts(value) is None:
             raise ImproperlyConfigured(
                 f"{name} must be an address such as https://watch.example.com/path."
             )
@@ -252,6 +239,16 @@ class Reader:
         raise ImproperlyConfigured(
             f"{name} must be sqlite:///path or postgres://user:password@host:5432/name."
         )
+
+
+def web_parts(address: str) -> SplitResult | None:
+    """The parts of an http or https address; None for what is none."""
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1) > 0
+    except ValueError:
+        return None
+    return parts if good and not any(sign.isspace() for sign in address) else None
 
 
 def sqlite_options(entry: dict[str, Any], default: Path, lock_seconds: float) -> dict[str, Any]:

@@ -31,6 +31,7 @@ UNREACHABLE = "The database cannot be reached."
 WRONG_KEYS = "FIELD_ENCRYPTION_KEYS do not open the stored secrets."
 READ_ONLY = "The database takes no write: it is locked, its disk is full, or it may only be read."
 NO_SPOOL = "The spool folder takes no file: what the database cannot take would be lost."
+PLAIN = "text/plain; charset=utf-8"
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 _one_at_a_time = threading.Lock()
@@ -55,7 +56,7 @@ def answer_first(get_response: GetResponse) -> GetResponse:
 
 def alive(request: HttpRequest) -> HttpResponse:
     """200 as long as the process answers at all."""
-    return HttpResponse("alive\n", content_type="text/plain")
+    return HttpResponse("alive\n", content_type=PLAIN)
 
 
 def ready(request: HttpRequest) -> HttpResponse:
@@ -66,7 +67,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     """
     problems = _lately()
     return HttpResponse(
-        f"{problems or 'ready'}\n", status=503 if problems else 200, content_type="text/plain"
+        f"{problems or 'ready'}\n", status=503 if problems else 200, content_type=PLAIN
     )
 
 
@@ -101,7 +102,7 @@ def only_receiving(get_response: GetResponse) -> GetResponse:
             return alive(request)
         with translation.override(translation.get_language_from_request(request)):
             text = f"{RECEIVES_ONLY}\n"
-        response = HttpResponse(text, status=503, content_type="text/plain")
+        response = HttpResponse(text, status=503, content_type=PLAIN)
         response["Retry-After"] = "30"
         return response
 

@@ -22,13 +22,14 @@ from prometheus_client.registry import Collector
 from events.alerts import round
 from events.alerts.problems import Code
 from events.models import Canary, Delivery, EventLog, RuleRun
-from events.receiving import answer_counts, disk, spool
+from events.receiving import answer_counts, disk, spool_contents
 from events.reports import backlog
 from events.worker import scheduler
 from integrations import app_registry, rate_limit
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import ApiCall, CallBudget
 
+PLAIN = "text/plain; charset=utf-8"
 LATELY = timedelta(minutes=5)
 Status = RuleRun.Status
 OPEN = (Status.WAITING, Status.RUNNING, Status.FAILED, Status.HELD)
@@ -59,7 +60,7 @@ def _allowed(request: HttpRequest) -> bool:
 
 
 def _said(status: int, text: str) -> HttpResponse:
-    return HttpResponse(f"{text}\n", status=status, content_type="text/plain")
+    return HttpResponse(f"{text}\n", status=status, content_type=PLAIN)
 
 
 class Admit(Collector):
@@ -187,7 +188,9 @@ def _machine() -> Iterator[Metric]:
             if at is not None
         }
         yield _gauge("canary_age_seconds", "Since when no canary has passed.", ages, "account")
-    yield _gauge("spool_files", "Files in this machine's spool folder.", spool.files(), "kind")
+    yield _gauge(
+        "spool_files", "Files in this machine's spool folder.", spool_contents.files(), "kind"
+    )
     disks = disk.disks()
     free = {each.what: each.free for each in disks}
     yield _gauge("disk_free_bytes", "Room on this machine's disks.", free, "of")

@@ -1,7 +1,8 @@
-"""What a browser may do with our pages: load from this server alone, and never be framed."""
+"""What a browser may do with our answers: load from this server alone, and never be framed."""
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 # Strangers' text is escaped everywhere; if that fails once, still no script of theirs runs.
@@ -17,12 +18,20 @@ POLICY = "; ".join(
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
-def content_policy(get_response: GetResponse) -> GetResponse:
-    """Middleware that sends the policy with every page."""
+def protect(get_response: GetResponse) -> GetResponse:
+    """Middleware that sends these headers with every answer, also of the webhook and to monitors.
+
+    Django's own SecurityMiddleware sends some of them, but stands behind what answers those.
+    """
+    below = "; includeSubDomains" if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else ""
+    https_alone = f"max-age={settings.SECURE_HSTS_SECONDS}{below}"
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if settings.SECURE_HSTS_SECONDS and request.is_secure():
+            response.headers.setdefault("Strict-Transport-Security", https_alone)
         return response
 
     return answer

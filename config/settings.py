@@ -53,6 +53,8 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", default="127.0.0.0/8,::1")
 SESSION_COOKIE_AGE = 3600 * env.whole("SESSION_IDLE_HOURS", default=8, at_least=1)
 SESSION_MAX_AGE = 24 * 3600 * env.whole("SESSION_MAX_DAYS", default=14, at_least=1)
 SESSION_ENGINE = "config.staff.session_store"
+# Where one comes to who asked for no page of ours.
+LOGIN_REDIRECT_URL = "admin:index"
 # Not in a cookie: messages name customers.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # When on, each person sets one up right after the first password, before anything else.
@@ -77,11 +79,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.request_log.identify",
+    "config.security.protect",
     # First: a redirect or a 400 by a later one would lose SamCart's only POST.
     "events.receiving.views.receive_first",
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
-    "config.security.content_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -235,9 +237,8 @@ CANARY = env.flag("CANARY", default=False)
 CANARY_SECONDS = 60 * _scale
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", default=2, at_least=1)
 HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
-# On SQLite two workers only wait for each other: one is faster (measured).
-_on_sqlite = "sqlite" in DATABASES["default"]["ENGINE"]
-WORKER_PROCESSES = env.whole("WORKER_PROCESSES", default=1 if _on_sqlite else 2, at_least=1)
+# Of two, each writes for half as many calls at once, which takes a third more CPU (measured).
+WORKER_PROCESSES = env.whole("WORKER_PROCESSES", default=1, at_least=1)
 # Calls in flight in one process: a slow site must not keep others waiting.
 WORKER_THREADS = 64
 # django-q2 carries wake-ups only. Each value is one that was measured to serve them best:

@@ -23,20 +23,19 @@ from django.db import transaction
 from django.db.models import Model
 
 from integrations import sentences
-from integrations.audit_values import Values, shown, stored, values, whole
+from integrations.audit_values import Values, name_of, shown, stored, values, whole
 from integrations.models.audit import Act, AuditEntry, AuditUnlock
+from integrations.redaction import ERASED
 from integrations.sentences import Said, say
 
-__all__ = ["Act", "Actor", "Subject", "acting", "record", "stored", "values"]
+__all__ = ["ERASED", "Act", "Actor", "Subject", "acting", "record", "stored", "values"]
 
 log = logging.getLogger(__name__)
 
-ERASED = "(erased)"
 NOT_SIGNED_IN = "Somebody not signed in"
 BY_COMMAND = " (command line)"
 # Of many rows that one act is about, so many are named.
 MOST_NAMED = 1000
-LONGEST_NAME = 500
 BATCH = 200
 
 
@@ -59,9 +58,7 @@ class Subject:
 
     @classmethod
     def of(cls, row: Model) -> "Subject":
-        name = str(row)  # a sentence is kept as one
-        short = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME]
-        return cls(str(row._meta.model_name), str(row.pk), short)
+        return cls(str(row._meta.model_name), str(row.pk), name_of(row))
 
 
 _acting: ContextVar[Callable[[], Actor] | None] = ContextVar("acting", default=None)
@@ -109,29 +106,27 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     note: str = "",
-    who: str = "",
 ) -> AuditEntry:
     """Add an entry, in the caller's transaction. Never give it a secret or the webhook's address.
 
-    `before` and `after` hold {field: value} of what differs. `who` is for the few acts of
-    somebody else than the one who is signed in, such as a failed sign-in.
+    `before` and `after` hold {field: value} of what differs.
     """
-    entry = _entry(act, subject, before=before, after=after, note=note, who=who)
+    entry = _entry(act, subject, before=before, after=after, note=note)
     entry.save()
     _log(entry)
     return entry
 
 
-def record_all(act: Act, rows: Iterable[Model], *, note: str = "") -> None:
+def record_all(act: Act, rows: Iterable[Model]) -> None:
     """Add one entry for an act on several rows of one model; none when there are no rows."""
     found = list(rows)
     if len(found) == 1:
-        record(act, found[0], note=note)
+        record(act, found[0])
     elif found:
         meta, numbers = found[0]._meta, [row.pk for row in found]
         name = say("{number} {rows}", number=len(found), rows=meta.verbose_name_plural)
         subject = Subject(str(meta.model_name), name=name)
-        record(act, subject, after={"numbers": numbers[:MOST_NAMED]}, note=note)
+        record(act, subject, after={"numbers": numbers[:MOST_NAMED]})
 
 
 def record_each(
@@ -156,9 +151,9 @@ def record_deleted(act: Act, rows: Iterable[Model]) -> None:
     record_each(act, rows, before=lambda row: whole(values(row)))
 
 
-def record_change(act: Act, row: Model, before: Values, *, note: str = "") -> AuditEntry | None:
+def record_change(act: Act, row: Model, before: Values) -> AuditEntry | None:
     """Add an entry for what differs from `before`; none when nothing does."""
-    return record_difference(act, row, before, values(row), note=note)
+    return record_difference(act, row, before, values(row))
 
 
 def record_difference(
@@ -183,17 +178,12 @@ def record_difference(
     )
 
 
-def forget(
-    texts: Iterable[str],
-    instead: str = ERASED,
-    *,
-    beside: Iterable[str] = (),
-    about: Iterable[Model] = (),
-) -> int:
+def forget(texts: Iterable[str], *, beside: Iterable[str] = (), about: Iterable[Model] = ()) -> int:
     """Replace these addresses and names in all entries: a person was erased. How many had one.
 
     The words of `beside` are replaced only in entries that have one of the texts, as a first name
-    is, which others have as well. Of entries about the rows of `about` nothing stays but who did
+    is, which others have as well, and in what was searched for before a list was downloaded, which
+    mostly is a name. Of entries about the rows of `about` nothing stays but who did
     what, and when.
 
     The one change that an entry may see. Capitals do not matter; part of a longer address or
@@ -206,11 +196,11 @@ def forget(
     with transaction.atomic(), _unlocked(AuditUnlock.Reason.ERASURE):
         for entry in AuditEntry.objects.order_by("pk").iterator(BATCH):
             old = {name: getattr(entry, name) for name in ("name", "before", "after", "note")}
-            new = {name: _without(value, pattern, instead) for name, value in old.items()}
+            new = {name: _without(value, pattern) for name, value in old.items()}
             if (entry.kind, entry.number) in subjects:
-                new = {"name": instead, "before": None, "after": None, "note": ""}
-            elif new != old:
-                new = {name: _without(value, words, instead) for name, value in new.items()}
+                new = {"name": ERASED, "before": None, "after": None, "note": ""}
+            elif new != old or entry.act == Act.LIST_DOWNLOADED:
+                new = {name: _without(value, words) for name, value in new.items()}
             if new != old:
                 number += AuditEntry.objects.filter(pk=entry.pk).update(**new)
     return number
@@ -243,12 +233,11 @@ def _entry(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     note: str = "",
-    who: str = "",
 ) -> AuditEntry:
     now = actor()
     about = Subject.of(subject) if isinstance(subject, Model) else subject or Subject()
     return AuditEntry(
-        who=(who or now.who)[:320],
+        who=now.who[:320],
         address=now.address[:45],
         place=now.place[:200],
         act=act.value,
@@ -270,14 +259,14 @@ def _log(entry: AuditEntry) -> None:
     transaction.on_commit(lambda: log.info("audit", extra=facts))
 
 
-def _without(value: Any, pattern: re.Pattern[str], instead: str) -> Any:
+def _without(value: Any, pattern: re.Pattern[str]) -> Any:
     """The same without what the pattern finds, however deep it lies."""
     if isinstance(value, Said):
-        return sentences.changed(value, lambda text: pattern.sub(instead, text))
+        return sentences.changed(value, lambda text: pattern.sub(ERASED, text))
     if isinstance(value, str):
-        return pattern.sub(instead, value)
+        return pattern.sub(ERASED, value)
     if isinstance(value, list):
-        return [_without(one, pattern, instead) for one in value]
+        return [_without(one, pattern) for one in value]
     if isinstance(value, dict):
-        return {key: _without(one, pattern, instead) for key, one in value.items()}
+        return {key: _without(one, pattern) for key, one in value.items()}
     return value

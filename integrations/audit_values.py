@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import Model
 
 REPLACED = "replaced"
+LONGEST_NAME = 500
 Values = dict[str, Any]
 
 
@@ -34,12 +35,18 @@ def stored(row: Model) -> Values:
     return values(found) if found else {}
 
 
+def name_of(row: Model) -> str:
+    """What the row is called, for an entry that outlives it; a sentence is kept as one."""
+    name = str(row)
+    return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME]
+
+
 def _value(row: Model, name: str) -> Any:
     field: Any = row._meta.get_field(name)
     if not field.is_relation:
         return getattr(row, name)
     other = getattr(row, name)
-    return None if other is None else {"number": other.pk, "name": str(other)[:500]}
+    return None if other is None else {"number": other.pk, "name": name_of(other)}
 
 
 def shown(found: Values, names: list[str], *, old: bool) -> Values | None:

@@ -6,8 +6,7 @@ It gets the first five characters of a SHA-1 and answers with the rest of all th
 import hashlib
 
 from integrations import exchanges
-from integrations.errors import OutsideError, Retry
-from integrations.exchanges import Answer, Exchange, Reply
+from integrations.errors import Retry
 from integrations.sentences import say
 
 PREFIX = 5
@@ -21,32 +20,20 @@ def times_seen(password: str, *, url: str) -> int:
     Raises Retry when the service does not answer as it should, and RuntimeError inside a database
     transaction.
     """
-    exchanges.refuse_in_transaction()
     digest = hashlib.sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
-    request = exchanges.Request(
-        method="GET",
-        url=f"{url}/range/{digest[:PREFIX]}",
+    reply = exchanges.ask(
+        "GET",
+        f"{url}/range/{digest[:PREFIX]}",
         # With padding, the length of the answer says nothing either.
         headers={"User-Agent": "Admit", "Add-Padding": "true"},
-        body=b"",
-        body_text="",
         seconds=SECONDS,
         largest=LARGEST_ANSWER,
-        kept=0,
     )
-    answer = exchanges.carry_out(request, _judge, _forget)
-    for line in answer.body.splitlines():
+    if reply.status != 200 or reply.cut is not None:
+        unanswered = say("The service of breached passwords does not answer.")
+        raise Retry(unanswered, status=reply.status)
+    for line in reply.text.splitlines():
         rest, _, times = line.partition(":")
         if rest == digest[PREFIX:] and times.isdigit():
             return int(times)
     return 0
-
-
-def _judge(reply: Reply) -> Answer | OutsideError:
-    if reply.status == 200 and reply.cut is None:
-        return Answer(reply.status, reply.text)
-    return Retry(say("The service of breached passwords does not answer."), status=reply.status)
-
-
-def _forget(_: Exchange) -> None:
-    """The exchange is kept nowhere."""

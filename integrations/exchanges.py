@@ -58,10 +58,6 @@ class Exchange:
     sent_at: datetime
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request to be sent, and its limits.
@@ -79,7 +75,7 @@ class Request:
     seconds: float
     largest: int
     kept: int
-    hide: Callable[[str], str] = _as_it_is
+    hide: Callable[[str], str] = str  # the text as it is
     may_connect: Callable[[str], bool] = any_address
     look_up: LookUp = look_up
 
@@ -162,7 +158,13 @@ def carry_out(
 
 
 def ask(
-    method: str, url: str, *, headers: Mapping[str, str], seconds: float, body: bytes = b""
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    seconds: float,
+    body: bytes = b"",
+    largest: int = _CHUNK,
 ) -> Reply:
     """One request that is no app's: nothing of it is recorded.
 
@@ -177,7 +179,7 @@ def ask(
             body=body,
             body_text="",
             seconds=seconds,
-            largest=_CHUNK,
+            largest=largest,
             kept=0,
         )
     )

@@ -180,6 +180,34 @@ class SentenceField(_TextField):
         return write(value) if isinstance(value, str) else super().get_prep_value(value)
 
 
+class SentencesField(models.JSONField):
+    """JSON whose texts may be sentences, each kept and read as a SentenceField does it."""
+
+    def deconstruct(self) -> tuple[str, str, Any, Any]:
+        """In migrations it is the JSON field that it is in the database."""
+        name, _, arguments, options = super().deconstruct()
+        return name, "django.db.models.JSONField", arguments, options
+
+    def from_db_value(self, value: str | None, *context: Any) -> Any:
+        """Called by Django for each value that a query finds."""
+        return _each_text(read, super().from_db_value(value, *context))
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Called by Django for each value that goes into the database."""
+        return super().get_prep_value(_each_text(write, value))
+
+
+def _each_text(change: Callable[[str], str], value: Any) -> Any:
+    """The JSON with each of its texts changed, also those that name a value."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return [_each_text(change, each) for each in value]
+    if isinstance(value, dict):
+        return {_each_text(change, key): _each_text(change, each) for key, each in value.items()}
+    return value
+
+
 def changed(sentence: Said, change: Callable[[str], str]) -> Said:
     """The sentence with its facts changed; the words of the program around them stay."""
     return _made(_with_facts(sentence.source, change))

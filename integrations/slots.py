@@ -48,6 +48,8 @@ def lock(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
 
     `calls_per_minute` gives the limit of each site; 0 is none.
     """
+    if not calls_per_minute:
+        return {}
     found = _locked(calls_per_minute)
     missing = calls_per_minute.keys() - found.keys()
     there = Integration.objects.filter(pk__in=missing).values_list("pk", flat=True)
@@ -60,7 +62,7 @@ def lock(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
 
 def look(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
     """The same, locked only where a site is limited, paused or new: else no slot is to be taken."""
-    if not any(calls_per_minute.values()):
+    if calls_per_minute and not any(calls_per_minute.values()):
         budgets = CallBudget.objects.filter(pk__in=calls_per_minute.keys(), blocked="")
         open_ones = budgets.values_list("pk", flat=True)
         found = {site: Budget(site, "", 0.0, 0.0, 0) for site in open_ones}

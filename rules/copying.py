@@ -15,18 +15,9 @@ def copy(rules: Iterable[Rule], product: Product) -> tuple[int, list[str]]:
     made = 0
     left: list[str] = []
     for rule in rules:
-        twin = Rule(
-            marketplace=product.marketplace,
-            scope=Scope.PRODUCT,
-            product=product,
-            trigger=rule.trigger,
-            integration=rule.integration,
-            action=rule.action,
-            destination=rule.destination,
-            ends_all=rule.ends_all,
-            delay_days=rule.delay_days,
-            enabled=rule.enabled,
-        )
+        same = {name: getattr(rule, name) for name in Rule.audited}
+        own = {"marketplace": product.marketplace, "scope": Scope.PRODUCT, "product": product}
+        twin = Rule(**same | own)
         try:
             changing.add(twin)
         except ValidationError as error:

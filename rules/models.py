@@ -1,5 +1,7 @@
 """Rules: when this happens to that product, do this with that course or bundle."""
 
+from typing import Self
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
@@ -22,10 +24,13 @@ class Scope(models.TextChoices):
 
 
 class RuleQuerySet(models.QuerySet["Rule"]):
+    def with_names(self) -> Self:
+        """The same rules, each with the rows that its sentences name."""
+        return self.select_related("product", "integration", "destination")
+
     def for_deciding(self, marketplace_id: int) -> list["Rule"]:
-        """Every rule of the marketplace, also those that are off, with what its text needs."""
-        rules = self.filter(marketplace_id=marketplace_id).order_by("id")
-        return list(rules.select_related("product", "integration", "destination"))
+        """Every rule of the marketplace, also those that are off."""
+        return list(self.filter(marketplace_id=marketplace_id).order_by("id").with_names())
 
 
 class Rule(models.Model):
@@ -186,6 +191,11 @@ class Rule(models.Model):
         """Whether what fires the rule gave nothing that it could end, unless it ends all."""
         trigger = Trigger(self.trigger)
         return trigger is Trigger.PRODUCT_PURCHASED or trigger.category is Category.COURSES
+
+    @property
+    def gives_on_purchase(self) -> bool:
+        """Whether it gives access when its product is bought, while it is on."""
+        return self.trigger == Trigger.PRODUCT_PURCHASED and self.spec.gives_access
 
     @property
     def is_gone(self) -> bool:

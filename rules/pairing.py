@@ -50,7 +50,7 @@ def given(product: Product | None, rules: Iterable[Rule]) -> list[Rule]:
 
 def gives_now(rule: Rule) -> bool:
     """Whether a purchase gives something by it: it is on, and its course is there."""
-    return rule.enabled and _gives_on_purchase(rule) and not rule.is_gone
+    return rule.enabled and rule.gives_on_purchase and not rule.is_gone
 
 
 def is_answered(giving: Rule, trigger: Trigger, rules: Iterable[Rule]) -> bool:
@@ -134,10 +134,6 @@ def add(rules: Iterable[Rule]) -> int:
             changing.add(rule)
             number += 1
     return number
-
-
-def _gives_on_purchase(rule: Rule) -> bool:
-    return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.spec.gives_access
 
 
 def _like(rule: Rule, trigger: Trigger, action: str) -> Rule:

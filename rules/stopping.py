@@ -14,19 +14,14 @@ def what_stops(rule: Rule) -> list[str]:
         return [say("The rule is turned off, so nothing changes.")]
     said: list[str] = [say("From the next event on, this stops: {rule}", rule=rule.in_words())]
     others = _beside(rule)
-    if rule.trigger == Trigger.PRODUCT_PURCHASED and rule.spec.gives_access:
+    if rule.gives_on_purchase:
         if not rule.product:
             said.append(say("What only global rules gave is not given any more."))
-        elif not _is_given_more(rule, others):
+        elif not (pairing.given(rule.product, others) or pairing.given(None, others)):
             name = rule.product.name
             said.append(say("No other rule gives anything to a buyer of {product}.", product=name))
     said += [_left_open(rule, giving) for giving in _answered(rule, others)]
     return said
-
-
-def _is_given_more(rule: Rule, others: list[Rule]) -> bool:
-    given = pairing.given(rule.product, others) + pairing.given(None, others)
-    return bool(given)
 
 
 def _beside(rule: Rule) -> list[Rule]:
@@ -34,7 +29,7 @@ def _beside(rule: Rule) -> list[Rule]:
     need = Q(destination=rule.destination_id) if rule.product is None else Q(product=rule.product)
     account = Rule.objects.filter(marketplace=rule.marketplace_id, enabled=True)
     beside = account.filter(Q(product=None) | need).exclude(pk=rule.pk)
-    return list(beside.select_related("product", "integration", "destination"))
+    return list(beside.with_names())
 
 
 def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:

@@ -1,5 +1,6 @@
 """Pages for what cannot be shown: in the frame, with the reason and a way on."""
 
+import logging
 from typing import Any
 
 from django.contrib import admin
@@ -9,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from config.logging import of_request
 from integrations.sentences import Text
+
+log = logging.getLogger(__name__)
 
 NOT_FOUND = (
     _("This page is not here"),
@@ -36,6 +39,9 @@ def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    """A person tried what the own role does not include: the log says who and which page."""
+    page = request.resolver_match.view_name if request.resolver_match else ""
+    log.warning("page_refused", extra={"user": request.user.pk, "page": page})
     return _page(request, 403, *FORBIDDEN)
 
 

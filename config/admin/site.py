@@ -102,16 +102,16 @@ class AdmitSite(admin.AdminSite):
         from config.admin.pages import second_step
 
         if super().has_permission(request) and not second_factor.passed(request):
-            return second_step.show(request, _person(request))
+            return second_step.show(request, people.signed_in(request))
         answer = super().login(request, extra_context)
         by_form = request.method == "POST" and answer.status_code == 302
         if by_form and second_factor.passed(request):
-            sign_in_events.signed_in(request, _person(request))
+            sign_in_events.signed_in(request, people.signed_in(request))
         return answer
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if request.method == "POST":
-            sign_in_events.record(Act.SIGNED_OUT, request, _person(request))
+            sign_in_events.record(Act.SIGNED_OUT, request, people.signed_in(request))
         return super().logout(request, extra_context)
 
     def password_change(
@@ -125,7 +125,7 @@ class AdmitSite(admin.AdminSite):
         )
         answer = view(request)
         if answer.status_code == 302:
-            person = _person(request)
+            person = people.signed_in(request)
             sessions.end_all(person, but=request)
             sign_in_events.record(Act.PASSWORD_CHANGED, request, person)
         return answer
@@ -152,9 +152,3 @@ class AdmitSite(admin.AdminSite):
         from config.admin.registry import PAGES
 
         return [page.url(self) for page in PAGES] + super().get_urls()
-
-
-def _person(request: HttpRequest) -> User:
-    """The signed-in person; only for views that require one."""
-    assert isinstance(request.user, User)
-    return request.user

@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from config.backup import archive, engines, folder
-from events.receiving import spool
+from events.receiving import spool_contents
 
 
 def make() -> Path:
@@ -59,7 +59,7 @@ def _copy_of_spool(target: Path) -> list[Path]:
     """The spool's files, sealed as they are."""
     target.mkdir()
     copies = []
-    for file in spool.paths():
+    for file in spool_contents.paths():
         try:
             copies.append(Path(shutil.copy(file, target)))
         except FileNotFoundError:

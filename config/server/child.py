@@ -14,7 +14,13 @@ import sys
 import threading
 from typing import Any
 
+import django
 from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import Error, connection
+
+from integrations import webhook_secrets
+from integrations.database_timeout import DatabaseTimeout
 
 log = logging.getLogger(__name__)
 LEASH = "ADMIT_LEASH"
@@ -53,6 +59,7 @@ def main(program: str) -> None:
     _put_on(leash)
     # Each process watches the pipe itself: the main one may have been killed before the parent.
     os.register_at_fork(after_in_child=lambda: _put_on(leash))
+    django.setup()
     programs = {"web": _web, "pages": _pages, "cluster": _cluster}
     if program in programs:
         programs[program]()
@@ -96,14 +103,6 @@ def _web() -> None:
 
 def _remember_addresses() -> None:
     """Read all webhook addresses once, before the forks: no process asks the database later."""
-    import django
-
-    django.setup()
-    from django.db import Error, connection
-
-    from integrations import webhook_secrets
-    from integrations.database_timeout import DatabaseTimeout
-
     try:
         with DatabaseTimeout(settings.STORE_SECONDS):
             webhook_secrets.remember_all()
@@ -128,9 +127,6 @@ def _pages() -> None:
 
 
 def _serve(**options: Any) -> None:
-    import django
-
-    django.setup()
     from gunicorn.app.base import BaseApplication
 
     class Web(BaseApplication):
@@ -159,26 +155,15 @@ def _set_aside_what_is_loaded() -> None:
 
 
 def _cluster() -> None:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
     from config import health
 
     if health.overtaken():
         sys.exit(health.OVERTAKEN)
     _set_aside_what_is_loaded()
-
     call_command("qcluster")
 
 
 def _command(*words: str) -> None:
-    import django
-
-    django.setup()
-    from django.core.management import CommandError, call_command
-
     try:
         call_command(*words)
     except CommandError as error:

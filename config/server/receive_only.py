@@ -1,11 +1,11 @@
 """The web server alone: SamCart's events go sealed to the spool, without the database."""
 
-import http.client
 import signal
 import socket
 import time
 
 from config.server import child
+from config.server.probe import answers
 from config.server.program import Program
 
 LOOK_SECONDS = 0.1
@@ -65,11 +65,4 @@ class ReceiveOnly:
 
     def _serves(self) -> bool:
         host, port = self._listener.getsockname()[:2]
-        line = http.client.HTTPConnection(host, port, timeout=1)
-        try:
-            line.request("GET", "/healthz")
-            return line.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            line.close()
+        return answers(host, port, "/healthz", seconds=1)

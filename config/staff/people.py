@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import default_token_generator
 from django.db import transaction
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
@@ -34,6 +35,12 @@ class Link:
 
     path: str
     until: datetime
+
+
+def signed_in(request: HttpRequest) -> User:
+    """Who is signed in; only for views that require somebody."""
+    assert isinstance(request.user, User)
+    return request.user
 
 
 def user_name(typed: str) -> str:

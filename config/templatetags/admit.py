@@ -1,16 +1,18 @@
-"""What our templates may write: {{ event|event_badge }}, {{ moment|when }}, {% row_button %}."""
+"""What our templates may write: {{ event|event_badge }}, {{ moment|when }}, {% row_buttons %}."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from django import template
 from django.apps import apps
+from django.contrib import admin
 from django.db.models import Model
 from django.template.context import RequestContext
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
 from config.admin.parts import badges, buttons, changed
+from config.admin.parts.buttons import Buttons
 from integrations import audit
 from integrations.sentences import say
 
@@ -59,11 +61,11 @@ def labeled(cells: Any, headers: list[dict[str, Any]]) -> list[SafeString]:
     names = [str(header["text"]) for header in headers]
     # The columns of the tick boxes and the buttons are headed by markup, not by a word.
     words = ["" if "<" in name else name for name in names]
-    return [_labelled(cell, word) for cell, word in zip(cells, words, strict=False)]
+    return [_with_label(cell, word) for cell, word in zip(cells, words, strict=False)]
 
 
-def _labelled(cell: str, name: str) -> SafeString:
-    label = conditional_escape(name[:1].upper() + name[1:])
+def _with_label(cell: str, heading: str) -> SafeString:
+    label = conditional_escape(heading[:1].upper() + heading[1:])
     # A cell begins with its own tag, made by Django: "<td class=" or "<th class=".
     return mark_safe(f'{cell[:3]} data-label="{label}"{cell[3:]}')  # noqa: S308 - both escaped
 
@@ -71,7 +73,20 @@ def _labelled(cell: str, name: str) -> SafeString:
 @register.simple_tag(takes_context=True)
 def page_buttons(context: RequestContext, thing: Any) -> SafeString:
     """The buttons of a page that this person may press, as forms that POST."""
-    return buttons.for_page(context["request"], thing)
+    return _model_admin(thing).page_buttons(context["request"], thing)
+
+
+@register.simple_tag(takes_context=True)
+def row_buttons(context: RequestContext, thing: Any) -> SafeString:
+    """The same for a table of our own, whose form carries the token and {% back_here %}."""
+    return _model_admin(thing).row_buttons(context["request"], thing)
+
+
+def _model_admin(thing: Model) -> Buttons:
+    """What lists the buttons of such a row."""
+    found = admin.site.get_model_admin(type(thing))
+    assert isinstance(found, Buttons)
+    return found
 
 
 @register.inclusion_tag("admin/last_change.html", takes_context=True)
@@ -99,12 +114,10 @@ def chosen(choices: list[dict[str, Any]]) -> str:
 @register.filter
 def spoken_count(changelist: Any) -> str:
     """ "1 event", "1,000+ events"."""
-    keeper, pages = changelist.model_admin, changelist.paginator
-    one, many = getattr(keeper, "one", ""), getattr(keeper, "many", "")
-    meta = changelist.opts
-    names = (one or meta.verbose_name, many or meta.verbose_name_plural)
-    spoken = getattr(pages, "spoken", str(pages.count))
-    return f"{spoken} {names[0] if spoken == '1' else names[1]}"
+    number, meta = changelist.paginator.spoken, changelist.opts
+    if number == "1":
+        return f"1 {changelist.model_admin.one or meta.verbose_name}"
+    return f"{number} {changelist.model_admin.many or meta.verbose_name_plural}"
 
 
 @register.filter
@@ -119,9 +132,3 @@ def besides(counts: Iterable[tuple[Any, int]], thing: Model) -> list[str]:
             rows = names[many].verbose_name if others == 1 else many
             found.append(say("{number} {rows}", number=others, rows=rows))
     return found
-
-
-@register.simple_tag(takes_context=True)
-def row_buttons(context: RequestContext, thing: Any) -> SafeString:
-    """The same for a table of our own, whose form carries the token and {% back_here %}."""
-    return buttons.for_row(context["request"], thing)

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from events.access import students
 from events.models import Grant, RuleRun
+from integrations.models import Customer
 from integrations.sentences import say
 from integrations.thinkific.attempt import FoundOpen
 from rules.triggers import Trigger
@@ -55,6 +56,22 @@ def keep(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
                 "until": course.until,
             },
         )
+
+
+def drop_doubles(customer: Customer, other: Customer) -> set[int]:
+    """Of what both had before Admit, drop one of each: what has ended, else the customer's.
+
+    Returns the numbers of those that are gone. Inside the caller's transaction.
+    """
+    before = Grant.objects.filter(source=Source.BEFORE)
+    own = {(row.integration_id, row.target): row for row in before.filter(customer=other)}
+    gone = set()
+    for row in before.filter(customer=customer):
+        twin = own.get((row.integration_id, row.target))
+        if twin is not None:
+            gone.add(twin.pk if row.is_active and not twin.is_active else row.pk)
+    before.filter(pk__in=gone).delete()
+    return gone
 
 
 def _by_us(row: Grant) -> bool:

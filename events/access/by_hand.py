@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import history, holdings, ledger, pending
+from events.access import before_admit, history, holdings, ledger, pending
 from events.access.book import DECIDED
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
@@ -155,12 +155,14 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         to, source = other.readable_email, customer.readable_email
         away = _event(ByHand.MOVE_AWAY, customer, author, say("Moved to {email}.", email=to))
         here = _event(ByHand.MOVE_HERE, other, author, say("Moved from {email}.", email=source))
+        gone = before_admit.drop_doubles(customer, other)
         # What has ended goes along: a purchase has one student.
         Grant.objects.filter(customer=customer).update(customer=other, seen_at=None)
         RuleRun.objects.pending().filter(customer=customer).update(customer=other)
         # The ending ones change no grant: there is none of this customer any more.
         ending = [_run(away, Effect.ENDS, holding.grants[0], None) for holding in moved]
-        giving = [_run(here, Effect.GIVES, one, one) for each in moved for one in each.grants]
+        gives = [one for each in moved for one in each.grants if one.pk not in gone]
+        giving = [_run(here, Effect.GIVES, one, one) for one in gives]
         RuleRun.objects.bulk_create([*ending, *giving])
         audit.record(
             Act.ACCESS_MOVED,

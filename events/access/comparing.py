@@ -24,7 +24,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.errors import Refused
 from integrations.models import Integration
-from integrations.sentences import say, write
+from integrations.sentences import say
 from integrations.thinkific import enrollment_list
 from integrations.thinkific.explain import FAULTS
 
@@ -145,7 +145,7 @@ def _read_page(lease: Lease) -> None:
         page = lease.session().carry_out(steps)
     except Refused as error:
         with lease.writing() as run:
-            run.left_out = [*run.left_out, [name, write(error.message)]]
+            run.left_out = [*run.left_out, [name, error.message]]
             run.findings.filter(course_id=number, kind=Kind.UNSEEN).delete()
             _next_course(run)
         return
@@ -183,7 +183,7 @@ def _ask(lease: Lease, finding: ComparisonFinding) -> None:
         with lease.writing() as run:
             run.left_out = [
                 *run.left_out,
-                [f"{finding.student}, {finding.name}", write(error.message)],
+                [f"{finding.student}, {finding.name}", error.message],
             ]
             finding.delete()
         return

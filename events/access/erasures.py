@@ -11,7 +11,7 @@ import hmac
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,10 @@ class Listed:
         )
 
 
-def listed(addresses: Iterable[str]) -> set[str]:
+def listed(addresses: Collection[str]) -> set[str]:
     """Which of these addresses are on the database's list."""
+    if not addresses:
+        return set()
     try:
         key = _known_key()
     except secrets.SecretUnreadable:

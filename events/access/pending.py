@@ -83,13 +83,8 @@ def wait_until(run: RuleRun, last: date) -> None:
 
 def by_hand(customers: Collection[int], integration: int, target: str) -> RuleRunQuerySet:
     """The endings of this access that persons have set for a day."""
-    return RuleRun.objects.filter(
-        customer__in=customers,
-        integration=integration,
-        target=target,
-        status=Status.WAITING,
-        code=DELAYED,
-        event__trigger=None,
+    return RuleRun.objects.delayed().filter(
+        customer__in=customers, integration=integration, target=target, event__trigger=None
     )
 
 
@@ -108,10 +103,8 @@ def look_again(event: EventLog) -> None:
     sale = Sale.of(event)
     if event.trigger not in PAID_AGAIN or event.withdrawn or not sale.is_named:
         return
-    waiting = RuleRun.objects.filter(
-        status=Status.WAITING, code=DELAYED, received_at__lt=event.received_at
-    ).select_related("event")
-    same = [run.pk for run in waiting.filter(_names(sale)) if sale.is_same(Sale.of(run.event))]
+    before = RuleRun.objects.delayed().filter(_names(sale), received_at__lt=event.received_at)
+    same = [run.pk for run in before.select_related("event") if sale.is_same(Sale.of(run.event))]
     RuleRun.objects.filter(pk__in=same).update(next_attempt_at=Now())
 
 

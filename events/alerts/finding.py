@@ -15,11 +15,10 @@ from events.alerts import silence
 from events.alerts.problems import Code, Problem
 from events.models import Alert, AlertRound, Canary, Delivery, EventLog, RuleRun, Worker
 from events.models.runs import BRAKED
-from events.receiving import disk, spool
+from events.receiving import disk, spool_contents
 from events.reports import promise
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
-from integrations.sentences import write
 from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
@@ -65,7 +64,9 @@ def _no_worker(now: datetime) -> Iterator[Problem]:
     seen = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
     if seen is None or now - seen > timedelta(minutes=2):
         waiting = RuleRun.objects.filter(status=Status.WAITING)
-        yield Problem(Code.NO_WORKER, since=seen, buyers=_people(waiting))
+        # Where none was ever seen, it is missing since there is an account to work for.
+        since = seen or Marketplace.objects.aggregate(at=Min("created_at"))["at"]
+        yield Problem(Code.NO_WORKER, since=since, buyers=_people(waiting))
 
 
 def _keys_refused(now: datetime) -> Iterator[Problem]:
@@ -105,7 +106,7 @@ def _overdue(now: datetime) -> Iterator[Problem]:
 
 def _spooled(now: datetime) -> Iterator[Problem]:
     try:
-        since, files = spool.oldest(), spool.files()["waiting"]
+        since, files = spool_contents.oldest(), spool_contents.files()["waiting"]
     except OSError:
         return  # /readyz says so
     if since is not None:
@@ -116,7 +117,7 @@ def _disks(now: datetime) -> Iterator[Problem]:
     for each in disk.disks():
         if each.is_low:
             facts = {
-                "what": write(each.what),
+                "what": each.what,
                 "free_mb": each.free // disk.MB,
                 "given_up": each.given_up,
             }

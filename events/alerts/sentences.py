@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.alerts.problems import KINDS, Code, Problem
 from events.models import Canary
-from integrations.sentences import FULL, YEAR, Said, Text, joined, on, read, say, say_count
+from integrations.sentences import FULL, YEAR, Said, Text, joined, on, say, say_count
 
 
 def sentence(problem: Problem) -> Said:
@@ -87,7 +87,7 @@ def _spool_waits(problem: Problem) -> Said:
 
 
 def _disk_low(problem: Problem) -> Said:
-    free, what = problem.facts["free_mb"], read(problem.facts["what"])
+    free, what = problem.facts["free_mb"], problem.facts["what"]
     if problem.facts["given_up"]:
         return say(
             "{megabytes} MB are left on the disk of {what}. Admit gave up its ballast to go on. "

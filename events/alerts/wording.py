@@ -9,7 +9,7 @@ from django.urls import reverse
 from events.alerts.problems import KINDS, Code, Problem
 from events.alerts.sentences import sentence
 from events.models import Alert
-from integrations.sentences import FULL, Said, joined, on, read, say, say_count
+from integrations.sentences import FULL, Said, joined, on, say, say_count
 
 PAGE = "admin:alerts"
 
@@ -83,5 +83,6 @@ def _paragraphs(*texts: str) -> Said:
     return joined([joined(texts, by="\n\n"), "\n"], by="")
 
 
-def _about(alert: Alert) -> Said:
-    return read(alert.facts.get("name") or alert.facts.get("what") or "")
+def _about(alert: Alert) -> str:
+    about: str = alert.facts.get("name") or alert.facts.get("what") or ""
+    return about

@@ -10,7 +10,6 @@ from events.access import decisions, pending
 from events.access.lock import lock
 from events.models import RuleRun
 from events.models.event_status import refresh_event
-from events.models.runs import DELAYED, RuleRunQuerySet
 from integrations import audit
 from integrations.audit import Act
 from integrations.sentences import say
@@ -20,15 +19,13 @@ AT_ONCE = 100
 PAID_AGAIN = "paid_again"
 
 
-def waiting() -> RuleRunQuerySet:
-    """The endings that wait for their day."""
-    return RuleRun.objects.filter(status=RuleRun.Status.WAITING, code=DELAYED)
-
-
 def decide_due() -> int:
     """Decide on those whose day has come, some at a time; how many they were."""
     ready = list(
-        waiting().due().order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:AT_ONCE]
+        RuleRun.objects.delayed()
+        .due()
+        .order_by("next_attempt_at", "pk")
+        .values_list("pk", flat=True)[:AT_ONCE]
     )
     for pk in ready:
         try:
@@ -44,7 +41,7 @@ def decide_due() -> int:
 def _decide(pk: int) -> None:
     with transaction.atomic():
         lock()
-        for run in waiting().due().filter(pk=pk).select_for_update(of=("self",)):
+        for run in RuleRun.objects.delayed().due().filter(pk=pk).select_for_update(of=("self",)):
             run.code, run.message = "not_started", ""
             run.next_attempt_at = timezone.now()
             if again := pending.paid_again(run.event):
@@ -59,7 +56,7 @@ def _decide(pk: int) -> None:
 
 def _set_aside(pk: int, kind: str) -> None:
     with transaction.atomic():
-        for run in waiting().filter(pk=pk):
+        for run in RuleRun.objects.delayed().filter(pk=pk):
             run.status, run.code = RuleRun.Status.FAILED, "broken"
             run.message = say(
                 "Admit itself failed ({kind}). Call your technician, then retry.", kind=kind
@@ -72,7 +69,7 @@ def _set_aside(pk: int, kind: str) -> None:
 def bring_forward(run: RuleRun) -> bool:
     """End the access now instead; whether it was still waiting."""
     with transaction.atomic():
-        waited = bool(waiting().filter(pk=run.pk).update(next_attempt_at=Now()))
+        waited = bool(RuleRun.objects.delayed().filter(pk=run.pk).update(next_attempt_at=Now()))
         if waited:
             audit.record(Act.ENDED_NOW, run)
     return waited

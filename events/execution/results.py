@@ -115,8 +115,11 @@ def hold(runs: Iterable[RuleRun]) -> set[tuple[int, UUID | None]]:
     return ours & set(rows.order_by("pk").values_list("pk", "lease_token"))
 
 
-def write(ended: Iterable[tuple[RuleRun, Result]]) -> None:
-    """Write how attempts ended; inside the caller's transaction, which holds runs and events."""
+def write(ended: Iterable[tuple[RuleRun, Result]], *, opened: Iterable[RuleRun] = ()) -> None:
+    """Write how attempts ended; inside the caller's transaction, which holds runs and events.
+
+    `opened` are runs, ended or not, whose access Thinkific has just opened.
+    """
     alike: dict[Result, list[RuleRun]] = {}
     for run, result in ended:
         alike.setdefault(result, []).append(run)
@@ -134,11 +137,12 @@ def write(ended: Iterable[tuple[RuleRun, Result]]) -> None:
             next_attempt_at=None if result.over else again_at,
             finished_at=Now() if result.over else None,
         )
-    see(run for result, runs in alike.items() for run in runs if result.status == Status.DONE)
+    done = [run for result, runs in alike.items() for run in runs if result.status == Status.DONE]
+    _see([*opened, *done])
     show({run.event_id for result, runs in alike.items() for run in runs if result.over})
 
 
-def see(done: Iterable[RuleRun]) -> None:
+def _see(done: Iterable[RuleRun]) -> None:
     """Thinkific was seen to hold what these runs gave."""
     given = {
         run.grant_id: run.customer_id for run in done if run.grant_id and run.spec.gives_access

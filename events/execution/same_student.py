@@ -43,10 +43,12 @@ def found_out(conversations: Iterable[Conversation]) -> dict[Conversation, int]:
 
 def begin_again(found: Found) -> None:
     """End those whose Thinkific user another customer is too; what they found is written."""
+    if not found:
+        return
     rows = ThinkificUser.objects.filter(
         integration__in={each.site for each in found}, user_id__in=set(found.values())
     )
-    owners = set(rows.values_list("integration", "user_id", "customer")) if found else set()
+    owners = set(rows.values_list("integration", "user_id", "customer"))
     for each, user in found.items():
         customer = each.memory.customer
         mine = (each.site, user, customer.pk if customer else None)

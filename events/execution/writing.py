@@ -83,7 +83,8 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
         lost = [each for each, run in _runs(everyone) if _key(run) not in held]
         _keep(everyone)
         same_student.begin_again(found_out)
-        results.write((run, ended[each]) for each, run in _runs(over) if _key(run) in held)
+        ours = [(run, ended[each]) for each, run in _runs(over) if _key(run) in held]
+        results.write(ours, opened=_opened(everyone))
         _end_questions(each for each in over if each.run is None)
         # What this turn has found out may have paused a site, or opened it.
         told_of = {each.site for each in everyone if _tells_of_site(each)}
@@ -162,7 +163,12 @@ def _keep(everyone: Many) -> None:
                 each.app.take_effect(each.integration, note)
     learned = [(run, note) for each, run in _runs(everyone) for note in each.attempt.notes]
     before_admit.keep((run, note) for run, note in learned if isinstance(note, FoundOpen))
-    results.see(run for run, note in learned if isinstance(note, Opened))
+
+
+def _opened(everyone: Many) -> list[RuleRun]:
+    """The runs whose access was opened."""
+    notes = [(run, note) for each, run in _runs(everyone) for note in each.attempt.notes]
+    return [run for run, note in notes if isinstance(note, Opened)]
 
 
 def _tells_of_site(each: Conversation) -> bool:

@@ -6,7 +6,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from events.models.received import EventLog
+from events.models.event_log import EventLog
 from integrations.models import Customer, Integration, Marketplace, Product, ThinkificUser
 from integrations.sentences import say
 

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from integrations.sentences import SentenceField, say
+from integrations.sentences import SentenceField, SentencesField, say
 
 
 class AlertRound(models.Model):
@@ -38,7 +38,7 @@ class Alert(models.Model):
     subject = models.CharField(max_length=200, blank=True)
     stage = models.PositiveSmallIntegerField(default=0)
     buyers = models.PositiveIntegerField(default=0)
-    facts = models.JSONField(default=dict)
+    facts = SentencesField(default=dict)
     began_at = models.DateTimeField()
     seen_at = models.DateTimeField()
     announced_at = models.DateTimeField(null=True)

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from integrations.sentences import SentenceField
+from integrations.sentences import SentenceField, SentencesField
 
 
 class Batch(models.Model):
@@ -17,7 +17,7 @@ class Batch(models.Model):
     started_by = models.CharField(max_length=150)
     started_at = models.DateTimeField(db_default=Now(), editable=False)
     run_ids = models.JSONField(default=list)
-    left_out = models.JSONField(default=dict)  # {why: how many}
+    left_out = SentencesField(default=dict)  # {why: how many}
 
     class Meta:
         verbose_name_plural = _("batches")

@@ -10,7 +10,7 @@ from django.utils.translation import pgettext_lazy
 
 from events.models.access import Grant
 from integrations.models import Customer, Integration
-from integrations.sentences import SentenceField, say
+from integrations.sentences import SentenceField, SentencesField, say
 
 
 class ComparisonQuerySet(models.QuerySet["ComparisonRun"]):
@@ -52,8 +52,8 @@ class ComparisonRun(models.Model):
     # By which a page that Thinkific sends twice is known.
     page_digest = models.CharField(max_length=64, blank=True)
     enrollments = models.PositiveIntegerField(_("enrollments read"), default=0)
-    # [course, why] of what could not be compared; `why` as a SentenceField keeps it.
-    left_out = models.JSONField(default=list)
+    # [course, why] of what could not be compared.
+    left_out = SentencesField(default=list)
 
     # Why it waits or has stopped, for a person.
     message = SentenceField(blank=True)

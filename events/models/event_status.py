@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from django.db import connection
 
-from events.models.received import EventLog
+from events.models.event_log import EventLog
 from events.models.runs import RuleRun
 
 

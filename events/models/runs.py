@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from events.models.access import Grant
-from events.models.received import EventLog
+from events.models.event_log import EventLog
 from integrations.models import Customer, Integration
 from integrations.sentences import SentenceField, joined
 from rules import actions
@@ -24,6 +24,7 @@ DELAYED = "delayed"
 BRAKED = "braked"
 # The code of what a person has dismissed.
 DISMISSED = "dismissed"
+_DELAYED = Q(status="waiting", code=DELAYED)
 
 
 class RuleRunQuerySet(models.QuerySet["RuleRun"]):
@@ -44,15 +45,17 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         """Without the endings that wait for their day, or whose day has just come."""
         return self.exclude(code=DELAYED)
 
+    def delayed(self) -> "RuleRunQuerySet":
+        """Endings that wait for their day."""
+        return self.filter(_DELAYED)
+
     def pending(self) -> "RuleRunQuerySet":
         """Endings that wait for their day, or for a person who releases them."""
-        delayed = Q(status=RuleRun.Status.WAITING, code=DELAYED)
-        return self.filter(delayed | Q(status=RuleRun.Status.HELD, code=BRAKED))
+        return self.filter(_DELAYED | Q(status=RuleRun.Status.HELD, code=BRAKED))
 
     def dismissible(self) -> "RuleRunQuerySet":
         """What a person may end: failed or held runs, and endings that wait for their day."""
-        delayed = Q(status=RuleRun.Status.WAITING, code=DELAYED)
-        return self.filter(delayed | Q(status__in=[RuleRun.Status.FAILED, RuleRun.Status.HELD]))
+        return self.filter(_DELAYED | Q(status__in=[RuleRun.Status.FAILED, RuleRun.Status.HELD]))
 
     def with_customer(self) -> "RuleRunQuerySet":
         """Those that have the customer whom they need."""
@@ -186,7 +189,7 @@ class RuleRun(models.Model):
             models.Index(fields=["next_attempt_at"], condition=Q(status="waiting"), name="run_due"),
             models.Index(
                 fields=["next_attempt_at"],
-                condition=Q(status="waiting", code=DELAYED),
+                condition=_DELAYED,
                 name="run_delayed",
             ),
             models.Index(

@@ -1,10 +1,25 @@
 """The secret and the trigger in a webhook's address, as a person may have pasted them."""
 
+import itertools
 import unicodedata
 
+# What an address begins with, also as people write it who type it by hand.
+BEGINNINGS = {"hook", "hooks", "webhook", "webhooks", "samcart", "sam-cart"}
 # What a secret is never made of, and what comes along when an address is copied out of a text: a
 # space, a line break, quotes, a bracket, a comma.
 _SECRET_SIGNS = frozenset("-_.~")
+
+
+def secret_and_trigger(path: str) -> tuple[str, str] | None:
+    """Secret and trigger of a webhook's address, None for any other path.
+
+    Doubled slashes come of an address pasted behind a slash; a 404 would lose the event.
+    """
+    parts = [part for part in path.split("/") if part]
+    rest = list(itertools.dropwhile(lambda part: part.casefold() in BEGINNINGS, parts))
+    if not rest or len(rest) == len(parts):
+        return None
+    return rest[0], "/".join(rest[1:])
 
 
 def secrets_in(text: str) -> list[str]:

@@ -6,11 +6,9 @@ brings its own into the database; the delivery's UUID keeps that from happening 
 `up` on one folder, or a crash in the middle, do no harm.
 """
 
-import contextlib
 import json
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +24,7 @@ from events.models import Delivery
 from events.models.received import ReceiptTime
 from events.queue import wake
 from events.receiving import spool_folder
-from events.receiving.spool_folder import KNOWN, SET_ASIDE, UNKNOWN
+from events.receiving.spool_folder import KNOWN, UNKNOWN
 from integrations import sealed, secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
@@ -110,76 +108,12 @@ def drain(*, seconds: float) -> int:
     return landed
 
 
-def files() -> dict[str, int]:
-    """How many files lie in this machine's folder, by what becomes of them. Opens none.
-
-    Raises OSError when it may not look.
-    """
-    names = spool_folder.names()
-    aside = sum(name.endswith(SET_ASIDE) for name in names)
-    return {"waiting": len(spool_folder.waiting()), "set_aside": aside}
-
-
-def oldest() -> datetime | None:
-    """When the delivery was received that waits longest in this machine's folder.
-
-    Raises OSError when it may not look.
-    """
-    waiting = spool_folder.waiting()
-    if not waiting:
-        return None
-    stamp = waiting[0].name.partition("-")[0]
-    return datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
-
-
-def counts() -> dict[str, int | None]:
-    """How many files of this machine wait, were set aside, or cannot be opened by our keys.
-
-    None: may not look.
-    """
-    try:
-        aside = [name for name in spool_folder.names() if name.endswith(SET_ASIDE)]
-        waiting = spool_folder.waiting()
-        closed = sum(not _opens(file) for file in waiting)
-        return {"waiting": len(waiting) - closed, "set_aside": len(aside), "not_ours": closed}
-    except OSError:
-        return {"waiting": None, "set_aside": None, "not_ours": None}
-
-
-def paths() -> list[Path]:
-    """What lies here, for a backup: sealed, and with what was set aside."""
-    folder, kinds = Path(settings.SPOOL_DIR), (KNOWN, UNKNOWN, SET_ASIDE)
-    return [folder / name for name in spool_folder.names() if name.endswith(kinds)]
-
-
-def opened() -> Iterator[tuple[Path, Spooled]]:
-    """Each file of this machine that our keys open, also one that was set aside.
-
-    Raises OSError when the folder cannot be read.
-    """
-    for path in paths():
-        with contextlib.suppress(
-            FileNotFoundError, secrets.SecretUnreadable, ValueError, KeyError, TypeError
-        ):
-            yield path, _read(path)
-
-
-def _opens(file: Path) -> bool:
-    try:
-        secrets.reveal_bytes(file.read_bytes())
-    except FileNotFoundError:
-        return True  # brought in at this moment
-    except (secrets.SecretUnreadable, PermissionError):
-        return False
-    return True
-
-
 # Into the database
 
 
 def _bring_in(file: Path) -> int:
     try:
-        spooled = _read(file)
+        spooled = read(file)
     except FileNotFoundError:
         return 0  # another `up` was faster
     except (secrets.SecretUnreadable, PermissionError) as error:
@@ -215,8 +149,8 @@ def _bring_in(file: Path) -> int:
     return 1
 
 
-def _read(file: Path) -> Spooled:
-    """Raises SecretUnreadable when no key opens it or a part is missing."""
+def read(file: Path) -> Spooled:
+    """What lies in the file. Raises SecretUnreadable when no key opens it or a part is missing."""
     head, _, body = secrets.reveal_bytes(file.read_bytes()).partition(b"\n")
     facts: dict[str, Any] = json.loads(head)
     delivery = Delivery(

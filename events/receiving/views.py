@@ -1,7 +1,5 @@
 """Where SamCart's events enter: keep the raw bytes, answer, and look at nothing."""
 
-import hashlib
-import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -10,7 +8,6 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
-from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from events.models import Delivery
@@ -20,18 +17,16 @@ from events.receiving import (
     answer_counts,
     circuit_breaker,
     grouped_log,
+    posts,
     spool,
     store_delivery,
 )
-from integrations import sealed, secrets, webhook_secrets
+from integrations import secrets, webhook_secrets
 from integrations.database_timeout import DatabaseTimeout
 from integrations.webhook_secrets import WebhookAddress
-from rules.triggers import from_address
 
 log = logging.getLogger(__name__)
 GetResponse = Callable[[HttpRequest], HttpResponse]
-# What an address begins with, also as people write it who type it by hand.
-BEGINNINGS = {"hook", "hooks", "webhook", "webhooks", "samcart", "sam-cart"}
 _unknown_addresses = grouped_log.GroupedLog(
     lambda count: log.warning("hook_address_unknown", extra={"count": count})
 )
@@ -41,22 +36,10 @@ def receive_first(get_response: GetResponse) -> GetResponse:
     """Middleware that answers the webhook before host check, redirects, session and CSRF."""
 
     def answer(request: HttpRequest) -> HttpResponse:
-        addressed = _addressed(request.path_info)
+        addressed = addresses.secret_and_trigger(request.path_info)
         return receive(request, *addressed) if addressed else get_response(request)
 
     return answer
-
-
-def _addressed(path: str) -> tuple[str, str] | None:
-    """Secret and trigger of a webhook's address, None for any other path.
-
-    Doubled slashes come of an address pasted behind a slash; a 404 would lose the event.
-    """
-    parts = [part for part in path.split("/") if part]
-    rest = list(itertools.dropwhile(lambda part: part.casefold() in BEGINNINGS, parts))
-    if not rest or len(rest) == len(parts):
-        return None
-    return rest[0], "/".join(rest[1:])
 
 
 @csrf_exempt
@@ -86,13 +69,13 @@ def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
         return _unknown()
     if not posted:
         return _not_a_post(address, in_reach=in_reach)
-    if _has_no_length(request):
+    if posts.has_no_length(request):
         return _answer(411, "Send the length of the body (Content-Length), or send it in chunks.")
-    body = _body(request)
+    body = posts.body(request)
     if body is None:
         log.warning("delivery_too_large", extra={"marketplace": address.marketplace_id})
         return _answer(413, "The body is larger than 1 MiB.")
-    delivery = _delivery(request, address, trigger, body)
+    delivery = posts.delivery(request, address, trigger, body)
     try:
         stored = in_reach and _stored(delivery, digest, timeout)
     except store_delivery.AddressUnknown:
@@ -168,54 +151,6 @@ def _give_up(error: Exception, timeout: DatabaseTimeout) -> None:
     connection.close()
 
 
-def _has_no_length(request: HttpRequest) -> bool:
-    """Whether a body may follow that is not read: HTTP/1.0 may end it by closing."""
-    headers = request.META
-    told = headers.get("CONTENT_LENGTH") or headers.get("HTTP_TRANSFER_ENCODING")
-    return headers.get("SERVER_PROTOCOL") == "HTTP/1.0" and not told
-
-
-def _body(request: HttpRequest) -> bytes | None:
-    """The body's bytes; None when there are too many of them.
-
-    Raises OSError when some are missing, ValueError when their number is none.
-    """
-    limit: int = settings.WEBHOOK_MAX_BYTES
-    announced = 0
-    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-        # Django takes a missing Content-Length for an empty body; gunicorn ends the stream.
-        body = request.META["wsgi.input"].read(limit + 1)
-    else:
-        announced = int(request.META.get("CONTENT_LENGTH") or 0)
-        if announced > limit:
-            return None
-        body = request.read(limit + 1)
-    if len(body) < announced:
-        # Half a form may name another person, so a part is no copy.
-        raise UnreadablePostError("The connection broke off before the body was complete.")
-    return None if len(body) > limit else bytes(body)
-
-
-def _delivery(request: HttpRequest, address: WebhookAddress, trigger: str, body: bytes) -> Delivery:
-    word = addresses.trigger_in(trigger)
-    named = from_address(word)
-    if not word:
-        trigger = ""  # nothing but what was pasted along with the address
-    # WSGI hands the bytes of a header over as if they were Latin-1.
-    query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
-    return Delivery(
-        # For the spool, where None is found out when the database is back. The database takes
-        # whose it is, by which secret, and whether that is withdrawn from its own rows.
-        marketplace_id=address.marketplace_id,  # type: ignore[misc]
-        address_trigger=named.value if named else _text(trigger, 100),
-        query=_text(query.decode("utf-8", "replace"), 2000),
-        content_type=_text(request.META.get("CONTENT_TYPE", ""), 255),
-        content_encoding=_text(request.META.get("HTTP_CONTENT_ENCODING", ""), 100),
-        sealed_body=sealed.seal(body),
-        body_digest=hashlib.sha256(body).hexdigest(),
-    )
-
-
 def _store(delivery: Delivery, digest: str) -> None:
     """Keep the delivery; raises when that failed.
 
@@ -277,9 +212,3 @@ def _answer(status: int, text: str) -> HttpResponse:
     # Django would log what is not 200 with its path, secret and all.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
-
-
-def _text(value: str, length: int) -> str:
-    """Text that every database takes: no NUL, no half characters."""
-    clean = value.encode("utf-8", "replace").decode("utf-8", "replace")
-    return clean.replace("\x00", "\ufffd")[:length]

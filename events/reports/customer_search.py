@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from events.models import Delivery, EventLog, EventTerm
-from events.receiving import spool
+from events.receiving import spool_contents
 from events.reports import activity_search
 from integrations import search
 from integrations.models import Customer, Marketplace, SearchTerm
@@ -89,7 +89,7 @@ def _unseen() -> Unseen:
     """What was received and could not be searched, on this machine's disk as well."""
     new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()[:COMPARED].count()
     try:
-        spooled = spool.files()["waiting"]
+        spooled = spool_contents.files()["waiting"]
     except OSError:
         spooled = 0
     unreadable = EventLog.objects.filter(

@@ -5,7 +5,7 @@ compares it with the models, so that no new column is forgotten.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -33,7 +33,6 @@ from integrations.samcart.body import read_object
 from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from integrations.secrets import SecretUnreadable
-from integrations.sentences import read, write
 
 PAGE = 500
 # So many texts are looked for by one query: SQLite takes no condition of more than 1,000 parts.
@@ -55,8 +54,6 @@ LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     LetterTemplate: ("text",),
     LogEntry: ("object_repr", "change_message"),
 }
-# Of these the columns of JSON that hold sentences, each as `write` keeps it.
-HOLD_SENTENCES = {(ComparisonRun, "left_out"), (Alert, "facts"), (Batch, "left_out")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,26 +113,12 @@ def _holding(model: Any, needles: list[str]) -> QuerySet[Any]:
 
 
 def _in_rows(redactor: Redactor, rows: QuerySet[Any], fields: tuple[str, ...]) -> Iterator[Mention]:
-    held = {name for model, name in HOLD_SENTENCES if model is rows.model}
     for row in rows.order_by("pk").iterator(PAGE):
         values = {name: getattr(row, name) for name in fields}
-        values |= {name: _each_text(read, values[name]) for name in held}
         if any(redactor.parts(value) for value in values.values()):
             without = {name: redactor.data(value) for name, value in values.items()}
             told = {name: value for name, value in values.items() if value != without[name]}
-            without |= {name: _each_text(write, without[name]) for name in held}
             yield Mention(row, told, without)
-
-
-def _each_text(change: Callable[[str], str], value: Any) -> Any:
-    """The JSON with each of its texts changed."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, list):
-        return [_each_text(change, each) for each in value]
-    if isinstance(value, dict):
-        return {change(key): _each_text(change, each) for key, each in value.items()}
-    return value
 
 
 def _in_exchanges(redactor: Redactor, own_runs: set[int]) -> Iterator[Mention]:

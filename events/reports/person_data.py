@@ -10,7 +10,7 @@ from django.db.models import BinaryField, ForeignKey, Model
 from django.utils.translation import gettext_lazy as _
 
 from events.models import ComparisonFinding, Delivery, EventLog, RuleRun
-from events.receiving import spool
+from events.receiving import spool_contents
 from events.reports import mentions
 from events.reports.mentions import Closed
 from events.reports.person import Person
@@ -135,7 +135,7 @@ def _not_read_yet(redactor: Redactor) -> Iterator[dict[str, Any]]:
     new = Delivery.objects.filter(state=Delivery.State.NEW).order_by("pk")
     yield from _naming(redactor, new.iterator(100))
     try:
-        yield from _naming(redactor, (spooled.delivery for _, spooled in spool.opened()))
+        yield from _naming(redactor, (spooled.delivery for _, spooled in spool_contents.opened()))
     except OSError as error:
         reason = type(error).__name__
         yield {"not_looked_into": say("The spool cannot be read ({error}).", error=reason)}

@@ -9,7 +9,6 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.models import OrmQ
-from redis.exceptions import RedisError
 
 from events.models import Delivery, RuleRun, Worker
 from integrations import app_registry, rate_limit
@@ -130,6 +129,8 @@ def _site(row: CallBudget, calls: int) -> SiteQueue:
 
 
 def _in_redis() -> QueueDepth | None:
+    from redis.exceptions import RedisError  # 6 MB in each program, for those who use it only
+
     try:
         return QueueDepth(int(get_broker().queue_size()))
     except RedisError:

@@ -1,11 +1,12 @@
 """A sentence on a student's access, with a code that stays, and the words that many of them use."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from events.access import sentences
 from events.models import EventLog, RuleRun
-from integrations.sentences import Said, say
+from integrations.sentences import Said, Text, joined, say
 from rules.triggers import Trigger
 
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
@@ -54,6 +55,7 @@ class Sentence:
     enroll: int | None = None  # an event whose rules are to be run now
     pending: RuleRun | None = None  # an ending that can be had now, or dropped
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
+    end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
 
 
 def happening(run: RuleRun) -> Said:
@@ -67,6 +69,16 @@ def happening(run: RuleRun) -> Said:
 def outcome(run: RuleRun) -> Said:
     """ "The refund of order 1183 on 3 May: access to Course Two ended." """
     return say("{event}: {outcome}", event=upper(happening(run)), outcome=run.message)
+
+
+def of_open_action(
+    run: RuleRun, code: Code, texts: Mapping[str, Text], name: str, course: str, waiting: str
+) -> Sentence:
+    """What an action that is not over is to do, by the text of its status, and how it stands."""
+    kind = BAD if run.status == RuleRun.Status.FAILED else WAIT
+    text = texts.get(run.status, texts[RuleRun.Status.WAITING])
+    said = say(text, name=name, course=course, order=of_order(run.event))
+    return Sentence(kind, joined([said, waiting]), code, run=run.pk)
 
 
 def upper(text: str) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from events.access import ledger, students
+from events.access import comparison_scope, ledger, students
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
@@ -54,6 +54,11 @@ class Standing:
     def seen(self) -> list[Grant]:
         """Of what gives it, what Thinkific was seen to hold for the account of today."""
         return [row for row in self.given if row.seen_at and row.pk not in self.lost]
+
+    @property
+    def held(self) -> list[Grant]:
+        """What gives it now and is open in Thinkific: it was seen, or an ending left it open."""
+        return self.seen or (self.given if self.is_open else [])
 
     @property
     def ended(self) -> Grant | None:
@@ -102,6 +107,10 @@ def standings(customer: Customer) -> list[Standing]:
     things: list[Grant | RuleRun] = [*grants, *runs]
     # What last happened to each says how it is called.
     newest = {(each.integration_id, each.target): each for each in sorted(things, key=_moment)}
+    for bundle in _in_part(grants):
+        newest.pop((bundle.integration_id, bundle.target), None)
+        for course in _courses(bundle):
+            newest.setdefault((course.integration_id, course.target), course)
     several = len({_site(each) for each in newest.values()}) > 1
     asked = Grant.objects.filter(pk__in=[row.pk for row in grants])
     lost, unpaid = set(asked.lost().values_list("pk", flat=True)), _unpaid(grants)
@@ -119,6 +128,23 @@ def standings(customer: Customer) -> list[Standing]:
         facts = (place[0], _site(last), place[1], tuple(about), tuple(touching), lost, unpaid)
         found.append(Standing(customer, name, *facts))
     return found
+
+
+def _in_part(grants: Sequence[Grant]) -> list[Grant]:
+    """The bundles that are given, and of which a course has ended: their courses stand alone."""
+    bundles = [row for row in grants if row.is_active and row.course_ids]
+    return [
+        row
+        for row in bundles
+        if not all(_given(grants, row.integration_id, part) for part in row.parts - {row.target})
+    ]
+
+
+def _courses(bundle: Grant) -> list[Grant]:
+    """A grant, which is never saved, for each of the bundle's courses."""
+    names = comparison_scope.named(bundle.integration, bundle.course_ids)
+    facts = {"integration": bundle.integration, "decided_at": bundle.decided_at}
+    return [Grant(target=f"course:{number}", name=name, **facts) for number, name in names.items()]
 
 
 def _moment(thing: Grant | RuleRun) -> datetime:

@@ -1,7 +1,6 @@
 """Why a student has a course or bundle, or has not: one sentence, with a code that stays."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 
 from django.utils.translation import gettext_lazy as _
 
@@ -11,22 +10,21 @@ from events.deciding import revocations
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DISMISSED
-from events.reports import pending_endings
+from events.reports import holders, pending_endings
 from events.reports.sentence import (
-    BAD,
     GOOD,
     QUIET,
     WAIT,
     Code,
     Sentence,
     happening,
+    of_open_action,
     of_order,
     outcome,
 )
 from events.reports.standing import Standing, standings
 from integrations.models import Customer, Destination
 from integrations.sentences import Said, Text, at, joined, on, say, say_count
-from rules.listing import listed
 
 Status, Source = RuleRun.Status, Grant.Source
 CLOSED = {"ended", "had_ended"}
@@ -74,7 +72,7 @@ def besides(run: RuleRun) -> Sentence:
     """What changes no access, and is not done yet."""
     what = str(run.spec.label)
     reason = wait_reasons.reason(run)
-    return _open(run, Code.BESIDES, BESIDES, what, run.destination_name, reason)
+    return of_open_action(run, Code.BESIDES, BESIDES, what, run.destination_name, reason)
 
 
 def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
@@ -83,7 +81,7 @@ def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
         return pending_endings.lines(about)[0]  # of access from before Admit
     if run is not None:
         return _undecided(name, about, run, waiting[run.pk])
-    if about.seen:
+    if about.held:
         return _has(name, about)
     if about.given:
         return _owed(name, about)
@@ -99,24 +97,15 @@ def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Senten
         (False, True): (Code.ENDING, ENDING),
         (False, False): (Code.ENDED, ENDED),
     }[run.spec.gives_access, about.is_open]
-    return _open(run, code, texts, name, about.name, waiting)
-
-
-def _open(
-    run: RuleRun, code: Code, texts: Mapping[str, Text], name: str, course: str, waiting: str
-) -> Sentence:
-    """What an action is to do, and how it is with it."""
-    kind = BAD if run.status == Status.FAILED else WAIT
-    text = texts.get(run.status, texts[Status.WAITING])
-    said = say(text, name=name, course=course, order=of_order(run.event))
-    return Sentence(kind, joined([said, waiting]), code, run=run.pk)
+    return of_open_action(run, code, texts, name, about.name, waiting)
 
 
 def _has(name: str, about: Standing) -> Sentence:
-    paid = [row for row in about.seen if row.pk not in about.unpaid]
-    holders = paid or about.seen
-    facts = {"name": name, "course": about.name, "since": _since(about, holders)}
-    left = None if paid else about.unpaid[holders[-1].pk]
+    paid = [row for row in about.held if row.pk not in about.unpaid]
+    having = paid or about.held
+    facts = {"name": name, "course": about.name, "since": holders.since(about, having)}
+    last = having[-1]
+    left = None if paid else about.unpaid[last.pk]
     if left is not None and not any(run.event_id == left.pk for run in about.pending):
         text = say(
             "{name} has {course} {since}, though {ending}: nothing ended the access. If it shall "
@@ -124,13 +113,14 @@ def _has(name: str, about: Standing) -> Sentence:
             ending=revocations.sentence(left),
             **facts,
         )
-        return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk)
+        end = (about.customer.pk, f"{last.integration_id} {last.target}")
+        return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=end)
     code, text = Code.HAS, say("{name} has {course} {since}.", **facts)
-    over, first = about.ended, holders[0].opened_at
+    over, first = about.ended, having[0].opened_at
     if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
         code = Code.KEPT
         text = say_count(
-            len(holders),
+            len(having),
             "{name} has {course} {since}, which keeps it open after {cause}.",
             "{name} has {course} {since}, which keep it open after {cause}.",
             cause=sentences.cause(over),
@@ -149,11 +139,13 @@ def _owed(name: str, about: Standing) -> Sentence:
     row, facts = (paid or about.given)[-1], {"name": name, "course": about.name}
     if row.seen_at is None:
         gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
-        due = say("{name} may not have {course}, due {since}.", since=_since(about, [row]), **facts)
+        due = say(
+            "{name} may not have {course}, due {since}.", since=holders.since(about, [row]), **facts
+        )
         do = say("Retry its action.") if gave else say("Run the event's rules again.")
         event, run = (None, gave[-1]) if gave else (row.event_id, None)
         return Sentence(WAIT, joined([due, do]), Code.OWED, run=run, event=event)
-    facts |= {"moment": at(row.opened_at or row.decided_at), "source": _order(about, row)}
+    facts |= {"moment": at(row.opened_at or row.decided_at), "source": holders.source(about, row)}
     if left := about.unpaid.get(row.pk):
         text = say(
             "{name} has no access to {course}: it was given on {moment} through {source} to an "
@@ -254,47 +246,3 @@ def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
         )
     text = joined([got, say("Look in Thinkific whether it still opens.")])
     return Sentence(WAIT, text, Code.NOT_CONNECTED, run=run.pk)
-
-
-def _since(about: Standing, holders: Sequence[Grant]) -> Said:
-    """ "since 3 May 12:28 through order 1183 and order 1190" """
-    known = [_given_at(about, row) for row in holders if row.source != Source.BEFORE]
-    orders = dict.fromkeys(_order(about, row) for row in holders if row.source == Source.PURCHASE)
-    how = [say("through {orders}", orders=listed([*orders]))] if orders else []
-    how += [_by_hand(about, row) for row in holders if row.source == Source.HAND]
-    if not how:
-        end = holders[0].until
-        before = say("from before Admit until {day}", day=on(end)) if end else None
-        how = [before or say("from before Admit")]
-    if not known:
-        return listed(how)
-    return say("since {moment} {how}", moment=at(known[0]), how=listed(how))
-
-
-def _given_at(about: Standing, row: Grant) -> datetime:
-    """When Thinkific gave it; when its purchase came where no action of it is kept."""
-    opened = row.opened_at or row.decided_at
-    gave = [
-        run.finished_at
-        for run in about.runs
-        if run.grant_id == row.pk and run.spec.gives_access and run.status == Status.DONE
-    ]
-    return min((moment for moment in gave if moment and moment >= opened), default=opened)
-
-
-def _by_hand(about: Standing, row: Grant) -> Said:
-    """ "by hand until 5 May (mia@example.com)" """
-    author = row.event.author if row.event else ""
-    if ends_at := pending_endings.last_moment(about, row):
-        if author:
-            return say("by hand until {day} ({person})", day=on(ends_at), person=author)
-        return say("by hand until {day}", day=on(ends_at))
-    return say("by hand ({person})", person=author) if author else say("by hand")
-
-
-def _order(about: Standing, row: Grant) -> Said:
-    """What gives it; of another customer, who is the same student, with the address."""
-    source = sentences.holds(row)
-    if row.customer_id == about.customer.pk:
-        return source
-    return say("{source} of {email}", source=source, email=row.customer.readable_email)

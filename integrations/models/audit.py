@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from integrations.sentences import SentenceField, say
+from integrations.sentences import SentenceField, SentencesField, say
 
 
 class Act(models.TextChoices):
@@ -113,8 +113,8 @@ class AuditEntry(models.Model):
     number = models.CharField(max_length=40, blank=True)
     name = SentenceField(blank=True)
     # {field: value} of what differs. None where there was nothing before, or nothing is left.
-    before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
-    after = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    before = SentencesField(null=True, encoder=DjangoJSONEncoder)
+    after = SentencesField(null=True, encoder=DjangoJSONEncoder)
     note = SentenceField(blank=True)
 
     class Meta:

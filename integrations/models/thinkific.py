@@ -119,6 +119,10 @@ class Integration(models.Model):
         """The API key or token. Raises SecretUnreadable."""
         return secrets.reveal(self.sealed_secret)
 
+    def with_same_secret(self) -> "models.QuerySet[Integration]":
+        """The stored row, if it still has the secret that this one, read before, has."""
+        return Integration.objects.filter(pk=self.pk, secret_version=self.secret_version)
+
 
 class Destination(models.Model):
     """A course or bundle of a site; it is never deleted by what Thinkific says.

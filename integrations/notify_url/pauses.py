@@ -49,8 +49,7 @@ def take_effect(integration: Integration, finding: Finding) -> None:
     error = finding.error
     reached = finding.state != SiteAnswer.UNKNOWN
     states = Integration.Connection
-    same = Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
-    known = same.update(
+    known = integration.with_same_secret().update(
         connection=states.CONNECTED if reached else states.UNREACHABLE,
         connection_message="" if reached or error is None else error.message,
     )

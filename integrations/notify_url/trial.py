@@ -39,14 +39,8 @@ def send(integration: Integration, body: bytes, *, trigger: str) -> Answer:
         raise
     finally:
         ApiCall.objects.bulk_create([kept(exchange, integration) for exchange in sent])
-    _note_success(integration)
-    return answer
-
-
-def _note_success(integration: Integration) -> None:
     with transaction.atomic():
-        same = Integration.objects.filter(
-            pk=integration.pk, secret_version=integration.secret_version
-        )
-        if same.update(connection=Integration.Connection.CONNECTED, connection_message=""):
+        connected = {"connection": Integration.Connection.CONNECTED, "connection_message": ""}
+        if integration.with_same_secret().update(**connected):
             rate_limit.unblock(integration.pk)
+    return answer

@@ -134,12 +134,12 @@ def store(integration: Integration, found: Catalog) -> Changes:
     )
 
 
-def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
+def read(integration: Integration) -> Catalog:
     """Read the catalog of a connected site; notes on the integration what hinders it.
 
     Raises OutsideError, SecretUnreadable, rate_limit.SiteBlocked and rate_limit.NoSlot.
     """
-    session = Session(integration, until=until)
+    session = Session(integration)
     try:
         return session.carry_out(fetch())
     except Retry as error:
@@ -152,13 +152,13 @@ def read(integration: Integration, *, until: float = float("inf")) -> Catalog:
         raise
 
 
-def refresh(integration: Integration, *, until: float = float("inf")) -> Changes:
+def refresh(integration: Integration) -> Changes:
     """Read the site's catalog and store it, because a person asks; raises what `read` raises.
 
     A pause does not put off a person who asks: the answer makes a new one where it must.
     """
     rate_limit.unblock(integration.pk)
-    changes = store(integration, read(integration, until=until))
+    changes = store(integration, read(integration))
     accept_key(integration)
     return changes
 
@@ -190,7 +190,7 @@ def _note_unreachable(integration: Integration, message: str) -> None:
 
     What was read with an older key says nothing about a new one.
     """
-    same = Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
+    same = integration.with_same_secret()
     same.exclude(connection=Integration.Connection.REFUSED).update(
         connection=Integration.Connection.UNREACHABLE, connection_message=message
     )

@@ -37,7 +37,7 @@ class Client:
 
     `base_url` is the API's address up to and with `/v1`, `site` the subdomain, `secret` an API
     key (32 characters) or an API access token, `deadline` the seconds that one call may take.
-    `before_call(method, path)` runs right before each request and may raise to stop it;
+    `before_call()` runs right before each request and may raise to stop it;
     `after_call(exchange)` runs after each request that was sent, before its error is raised.
 
     Its calls raise what `integrations.errors` names (never OutOfTime), and RuntimeError inside a
@@ -50,7 +50,7 @@ class Client:
         base_url: str,
         site: str,
         secret: str,
-        before_call: Callable[[str, str], None] = _nothing,
+        before_call: Callable[[], None] = _nothing,
         after_call: Callable[[Exchange], None] = _nothing,
         deadline: float = 20.0,
         version: str,
@@ -116,7 +116,7 @@ class Client:
                 now=datetime.now(UTC),
             )
 
-        self._before_call(method, path)
+        self._before_call()
         return exchanges.carry_out(request, judge, self._after_call)
 
     def _headers(self) -> dict[str, str]:

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TypeVar
 
 from django.db import transaction
-from django.db.models import QuerySet
 
 from integrations import rate_limit
 from integrations.errors import (
@@ -194,7 +193,7 @@ def reject_key(integration: Integration, message: str) -> None:
     """Pause the site, unless the key was changed since: an old key's answer says nothing."""
     refused = {"connection": Integration.Connection.REFUSED, "connection_message": message}
     with transaction.atomic():  # a new key waits for the row, and then ends this pause
-        if _same_key(integration).update(**refused):
+        if integration.with_same_secret().update(**refused):
             rate_limit.block(integration.pk, CallBudget.Blocked.KEY, rate_limit.KEY_PAUSE_SECONDS)
 
 
@@ -208,13 +207,9 @@ def accept_key(integration: Integration, *, neutral: bool = True) -> None:
     else:
         rate_limit.end_pause(integration.pk)
     connected = {"connection": Integration.Connection.CONNECTED, "connection_message": ""}
-    _same_key(integration).update(**connected)
+    integration.with_same_secret().update(**connected)
 
 
 def has_its_key(integration: Integration) -> bool:
     """Whether the site still has the key that this row, read before, has."""
-    return _same_key(integration).exists()
-
-
-def _same_key(integration: Integration) -> QuerySet[Integration]:
-    return Integration.objects.filter(pk=integration.pk, secret_version=integration.secret_version)
+    return integration.with_same_secret().exists()

@@ -191,7 +191,7 @@ def _try_key(site: str, secret: str, row: Integration | None) -> Catalog:
         base_url=settings.THINKIFIC_API_URL,
         site=site,
         secret=secret,
-        before_call=_Slots(row) if row else _Pace(),
+        before_call=partial(_take_slot, row) if row else _Pace(),
         deadline=settings.CALL_DEADLINE_SECONDS,
         version=settings.VERSION,
     )
@@ -209,20 +209,15 @@ class _Pace:
     def __init__(self) -> None:
         self._next = 0.0
 
-    def __call__(self, method: str, path: str) -> None:
+    def __call__(self) -> None:
         gap, ahead = rate_limit.spacing()
         time.sleep(max(0.0, self._next - ahead - time.monotonic()))
         self._next = max(self._next, time.monotonic()) + gap
 
 
-class _Slots:
-    """Takes the site's slots; a pause that the old key caused does not hold for a new one."""
-
-    def __init__(self, row: Integration) -> None:
-        self._row = row
-
-    def __call__(self, method: str, path: str) -> None:
-        why, seconds = rate_limit.blocked_for(self._row.pk)
-        if why == CallBudget.Blocked.LIMIT and seconds > 0:
-            raise rate_limit.SiteBlocked(why, seconds)
-        time.sleep(rate_limit.take(self._row.pk, max_wait=_MAX_WAIT, pause=float("inf")))
+def _take_slot(row: Integration) -> None:
+    """Wait for a slot of the site; a pause that the old key caused does not hold for a new one."""
+    why, seconds = rate_limit.blocked_for(row.pk)
+    if why == CallBudget.Blocked.LIMIT and seconds > 0:
+        raise rate_limit.SiteBlocked(why, seconds)
+    time.sleep(rate_limit.take(row.pk, max_wait=_MAX_WAIT, pause=float("inf")))

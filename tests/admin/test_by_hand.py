@@ -15,6 +15,7 @@ from config.staff import roles
 from events.access import holdings
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination, Product
+from rules.models import Rule
 from tests.support.pages import CUSTOMERS, LOG, errors, press, rows, said, signed_in, words
 
 pytestmark = pytest.mark.first_database
@@ -181,6 +182,22 @@ def test_what_was_ended_by_hand_offers_to_give_it_again(support, place, dana):
     RuleRun.objects.filter(pk=run.pk).update(status="skipped", code="ended_by_hand")
     page = support.get(reverse("admin:events_rulerun_change", args=[run.pk]))
     assert f'<a href="{link}" class="button ">Give access</a>' in html(page)
+
+
+def test_a_refund_that_no_rule_answered_offers_to_end_the_access(support, place):
+    Rule.objects.filter(action="expire_course_enrollment").delete()
+    place.world.rule("product_purchased", "create_course_enrollment", course(), product="1048999")
+    for what in ("10_product", "20_product"):
+        sold = {"product__id": 1048999, "order__id": 4711, "customer__email": "leo@new.example.com"}
+        place.world.sell(what, **sold)
+        place.world.settle()
+    leo = Customer.objects.get(email="leo@new.example.com")
+    (held,) = holdings.of_customer(leo)
+    page = html(support.get(page_of(leo)))
+    assert "though order 4711 was refunded on" in page
+    (link,) = re.findall(r'<a href="([^"]+holding=[^"]+)">End access</a>', page)
+    assert re.search(f'value="{held.key}"[^>]* checked', html(support.get(unescape(link))))
+    assert "holding=" not in html(signed_in(roles.VIEWER).get(page_of(leo)))
 
 
 def test_where_there_is_no_access_there_is_nothing_to_end(support, dana):

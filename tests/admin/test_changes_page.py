@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.models import RuleRun
-from integrations.audit import Act, Actor, Subject, acting, record
+from integrations.audit import Act, Actor, Subject, acting, record, record_change, stored
 from integrations.models import AuditEntry, Destination, Integration
 from rules import changing
 from rules.models import Rule
@@ -257,6 +257,14 @@ def changed_since(rule: Rule) -> None:
     changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
 
 
+def another_field_changed_since(rule: Rule) -> None:
+    rule.refresh_from_db()
+    before = stored(rule)
+    rule.trigger = Trigger.SUBSCRIPTION_RECOVERED
+    rule.save()
+    record_change(Act.RULE_CHANGED, rule, before)
+
+
 def changed_past_the_audit(rule: Rule) -> None:
     Rule.objects.update(enabled=True)
 
@@ -273,6 +281,7 @@ def deleted_past_the_audit(rule: Rule) -> None:
             "Not undone. Course Two is gone from Thinkific. Choose another course for it.",
         ),
         (changed_since, "Not undone. The rule was changed since."),
+        (another_field_changed_since, "Not undone. The rule was changed since."),
         (changed_past_the_audit, "Not undone. The rule was changed since."),
         (deleted_past_the_audit, "Not undone. The rule was changed since."),
     ],

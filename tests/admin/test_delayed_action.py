@@ -7,7 +7,6 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from config.staff import roles
-from events.execution import delayed
 from events.models import RuleRun
 from events.models.runs import BRAKED, DELAYED
 from rules.actions import Action
@@ -39,9 +38,9 @@ def test_endings_that_wait_for_their_day_are_a_choice_of_the_list(waiting):
 
 
 def test_end_now_lets_the_worker_decide_at_once(waiting):
-    assert not delayed.waiting().due().exists()
+    assert not RuleRun.objects.delayed().due().exists()
     assert said(press(signed_in(roles.SUPPORT), waiting, "end_now")) == ["Queued."]
-    assert delayed.waiting().due().exists()
+    assert RuleRun.objects.delayed().due().exists()
 
 
 def test_keep_it_drops_it(waiting):
@@ -49,7 +48,7 @@ def test_keep_it_drops_it(waiting):
     said_of = said(press(signed_in(roles.SUPPORT), waiting, "keep"))
     assert said_of == [f"The access to {name} stays."]
     assert queued.again(waiting).code == "dismissed"
-    assert not delayed.waiting().exists()
+    assert not RuleRun.objects.delayed().exists()
     again = said(press(signed_in(roles.SUPPORT), waiting, "keep"))
     assert again == ["It does not wait any more."]
 

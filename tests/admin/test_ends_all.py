@@ -8,7 +8,6 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from config.staff import roles
-from integrations.models import Destination, Integration, Product
 from rules.models import Rule
 from tests.support import browsing, scenery
 from tests.support.pages import signed_in, words
@@ -25,20 +24,8 @@ def manager(place) -> Client:
     return signed_in(roles.MANAGER)
 
 
-def answers(**changes: Any) -> dict[str, Any]:
-    """Those of the guided form, up to its last step."""
-    found = {
-        "product": Product.objects.get(external_id="1048004").pk,
-        "integration": Integration.objects.get(name="Art Academy").pk,
-        "action": "expire_course_enrollment",
-        "trigger": "product_refunded",
-        "destination": Destination.objects.get(name="Course Two").pk,
-    }
-    return found | changes
-
-
 def last_step(client: Client, **changes: Any) -> Any:
-    return client.get(reverse("admin:new-rule"), answers(**changes))
+    return client.get(reverse("admin:new-rule"), scenery.ending_answers(**changes))
 
 
 def refund_rule() -> Rule:
@@ -67,7 +54,7 @@ def test_the_guided_form_offers_it_only_for_what_ends_access(manager):
 
 @pytest.mark.parametrize("ends_all", [True, False])
 def test_the_rule_is_added_as_it_was_ticked(manager, ends_all):
-    data = answers(**({"ends_all": "1"} if ends_all else {}))
+    data = scenery.ending_answers(**({"ends_all": "1"} if ends_all else {}))
     added = manager.post(reverse("admin:new-rule"), data, follow=True)
     rule = Rule.objects.latest("pk")
     assert rule.ends_all is ends_all

@@ -11,7 +11,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.models import Batch, EventLog, RuleRun
 from events.reports import batches, many
-from integrations.sentences import Said, say, write
+from integrations.sentences import Said, say
 from integrations.thinkific.sandbox import Fault
 from rules.actions import Action
 from tests.support import factories, queued
@@ -174,6 +174,6 @@ def test_what_a_batch_is_called_and_why_some_are_left_out_is_kept_for_each_reade
     title = Batch.objects.get().title
     assert isinstance(title, Said)
     assert title.source == {"say": "Run the rules again"}
-    Batch.objects.update(left_out={write(say("Paid by {name}.", name="Dana")): 1200})
+    Batch.objects.update(left_out={say("Paid by {name}.", name="Dana"): 1200})
     page = support.get(f"{reverse('admin:batch')}?number={Batch.objects.get().pk}")
     assert "Left out 1200: Paid by Dana." in words(page)

@@ -64,6 +64,12 @@ def test_an_account_is_tried_a_few_times_and_then_nothing_is_hashed(owner, clock
     assert f"{FOR_ACCOUNT} 4 minutes" in try_to_sign_in(account=" OWNER@Example.com")
 
 
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "javascript:x"])
+def test_signing_in_leads_nowhere_else(owner, elsewhere: str):
+    given = {"username": "owner@example.com", "password": PASSWORD, "next": elsewhere}
+    assert Client().post(reverse("admin:login"), given)["Location"] == reverse("admin:index")
+
+
 def test_it_goes_on_when_it_was_said_to(owner, clock):
     for _ in range(6):
         try_to_sign_in()

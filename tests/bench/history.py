@@ -7,8 +7,9 @@ import contextlib
 
 from tests.bench import carrying
 from tests.bench.figures import Figure, compare
-from tests.bench.programs import Bench, School, free_port
+from tests.bench.programs import Bench, School
 from tests.bench.receiving import WARM_UP_SECONDS, Numbers
+from tests.support.postgres import free_port
 
 EVENTS = 1_000_000
 # Times that a figure may change by.

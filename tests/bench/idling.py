@@ -6,7 +6,8 @@ from statistics import median, quantiles
 
 from tests.bench import bare, bodies, processes, wire
 from tests.bench.figures import Figure
-from tests.bench.programs import Bench, BenchError, School, free_port
+from tests.bench.programs import Bench, BenchError, School
+from tests.support.postgres import free_port
 
 REST_SECONDS = 2.0
 MEDIAN_SECONDS = 0.1

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 from config.server import child
+from tests.support.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a program needs of the caller's environment; Admit's settings must not come along.
@@ -193,13 +193,6 @@ def ask(port: int, method: str, path: str) -> bytes:
         return connection.getresponse().read()
     finally:
         connection.close()
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -6,7 +6,8 @@ from statistics import median
 
 from tests.bench import bare
 from tests.bench.figures import Figure, compare
-from tests.bench.programs import Bench, School, free_port
+from tests.bench.programs import Bench, School
+from tests.support.postgres import free_port
 
 CONNECTIONS = 16
 WARM_UP_SECONDS = 0.5

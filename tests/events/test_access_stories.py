@@ -42,6 +42,9 @@ def test_the_right_courses_are_open_at_the_end(world: World, story: Story, works
     if works is ways(story)[0]:
         for step, codes in zip(story.steps, end.codes, strict=True):
             assert step.codes in (None, codes), f"{step.text}\n{end.transcript}"
+        assert len(story.says) == len(end.says), end.says
+        for written, said in zip(story.says, end.says, strict=True):
+            assert storybook.fits(written, said), f"{written}\n{said}"
         assert english_for_a_reader_of_spanish() == []
 
 
@@ -74,6 +77,8 @@ SHOP = """
           - Dana buys Watercolor Class in order 1183
         in Thinkific:
           Dana: Watercolor
+        Admit says:
+          - Dana has Watercolor…
 """
 # What is written in place of what, and the sentence for it.
 IN_A_FILE = [
@@ -88,6 +93,7 @@ IN_A_FILE = [
     ("purchased:", "bought:", "bought: no rule is for bought. There are: purchased, refunded,"),
     ("end Watercolor", "end Perspective", "there is no course or bundle Perspective."),
     ("- Dana buys Watercolor Class in order 1183", "Dana buys", "is a list of sentences, one a"),
+    ("- Dana has Watercolor…", "nothing", "`Admit says:` is a list of sentences, one a line."),
     ("courses: Watercolor, Drawing", "", "wrong.yaml: `courses:` is missing."),
     ("Art Bundle: Watercolor", "Art Bundle: Waterfall", "there is no course Waterfall."),
     ("courses:", "courses", "wrong.yaml: Line "),

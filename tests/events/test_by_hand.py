@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -263,6 +264,32 @@ def test_moved_access_opens_for_the_other_e_mail_and_ends_for_this_one(world):
     assert (away.customer, away.by_hand, away.reason) == (dana, "move_away", f"Moved to {NEW}.")
     assert (here.customer, here.by_hand, here.reason) == (other, "move_here", f"Moved from {DANA}.")
     assert (away.status, here.status) == ("done", "done")
+
+
+def had_before_admit(world: World, email: str, order: int) -> None:
+    """The school had given the course to this student, who buys it now."""
+    (course,) = world.school.courses.values()
+    row = world.school.enroll(world.school.add_user(email), course)
+    row.activated_at = timezone.now() - timedelta(days=200)
+    buy(world, order=order, customer__email=email)
+
+
+@pytest.mark.parametrize("ended", [(), (DANA,), (NEW,), (DANA, NEW)])
+def test_access_moves_to_somebody_who_had_the_course_before_admit_too(world, ended):
+    course = world.course()
+    sells(world, course)
+    for order, email in enumerate((DANA, NEW), start=1):
+        had_before_admit(world, email, order)
+    before = Grant.objects.filter(source="before")
+    assert before.count() == 2
+    before.filter(customer__email__in=ended).update(state="ended", ended_at=timezone.now())
+    by_hand.move(Customer.objects.get(email=DANA), NEW, SUPPORT)
+    assert {ends_of(run) for run in world.settle() if run.event.by_hand == "move_here"} == {
+        ("done", "already_enrolled")
+    }
+    (kept,) = before
+    assert (kept.customer.email, kept.is_active) == (NEW, ended != (DANA, NEW))
+    assert (world.access(DANA, course), world.access(NEW, course)) == (False, True)
 
 
 def test_later_events_of_a_moved_purchase_are_about_the_new_student(world):

@@ -48,8 +48,8 @@ def buy(world: World, order: int = 1183) -> None:
 
 def the_day_comes(world: World) -> RuleRun:
     """The worker takes what has a day; the ending that was decided last."""
-    run = delayed.waiting().latest("pk")
-    for each in delayed.waiting():
+    run = RuleRun.objects.delayed().latest("pk")
+    for each in RuleRun.objects.delayed():
         delayed.bring_forward(each)
     delayed.decide_due()
     world.settle()
@@ -71,7 +71,7 @@ def test_the_last_day_ends_with_that_day_in_the_time_zone_of_the_server(settings
     settings.TIME_ZONE = "America/New_York"
     year = timezone.localdate().year + 1
     by_hand.give(dana, course, MIA, date(year, 5, 5))
-    moment = delayed.waiting().get().next_attempt_at
+    moment = RuleRun.objects.delayed().get().next_attempt_at
     assert moment == datetime(year, 5, 5, 23, 59, 59, tzinfo=ZoneInfo("America/New_York"))
 
 
@@ -109,11 +109,11 @@ def test_a_purchase_beside_it_keeps_the_course_after_the_last_day(world, dana, c
 
 def test_giving_it_again_moves_the_last_day(world, dana, course):
     by_hand.give(dana, course, MIA, in_days(9))
-    first = delayed.waiting().get()
+    first = RuleRun.objects.delayed().get()
     event = by_hand.give(dana, course, Author("sam@example.com", "Longer"), in_days(20))
     assert queued.again(first).code == "replaced"
     assert "sam@example.com has decided otherwise" in queued.again(first).message
-    second = delayed.waiting().get()
+    second = RuleRun.objects.delayed().get()
     assert (second.event, timezone.localdate(second.next_attempt_at)) == (event, in_days(20))
     assert Grant.objects.count() == 1
     world.settle()
@@ -124,7 +124,7 @@ def test_giving_it_again_moves_the_last_day(world, dana, course):
 def test_giving_it_again_without_a_day_drops_the_end(world, dana, course):
     by_hand.give(dana, course, MIA, in_days(9))
     by_hand.give(dana, course, MIA)
-    assert not delayed.waiting().exists()
+    assert not RuleRun.objects.delayed().exists()
     world.settle()
     assert world.access(DANA, course)
 
@@ -149,10 +149,10 @@ def test_a_day_that_cannot_be_meant_is_refused(world, dana, course, days, says):
 
 def test_a_person_keeps_what_was_to_end(world, dana, course):
     by_hand.give(dana, course, MIA, in_days(9))
-    assert retry_by_hand.dismiss(delayed.waiting(), by="Sam") == 1
+    assert retry_by_hand.dismiss(RuleRun.objects.delayed(), by="Sam") == 1
     world.settle()
     assert Grant.objects.get().is_active
-    assert not delayed.waiting().exists()
+    assert not RuleRun.objects.delayed().exists()
 
 
 def test_an_end_on_a_day_ends_whatever_gave_the_course_then(world, dana, course):
@@ -181,10 +181,10 @@ def test_an_end_on_another_day_replaces_the_first(world, dana, course):
     world.settle()
     the_end(world, dana, in_days(9))
     the_end(world, dana, in_days(12))
-    (left,) = delayed.waiting()
+    (left,) = RuleRun.objects.delayed()
     assert timezone.localdate(left.next_attempt_at) == in_days(12)
     the_end(world, dana)
-    assert not delayed.waiting().exists()
+    assert not RuleRun.objects.delayed().exists()
     assert not world.access(DANA, course)
 
 
@@ -212,7 +212,7 @@ def test_a_move_takes_the_planned_end_along(world, dana, course):
 def test_a_dismissed_end_can_be_done_anyway(world, dana, course):
     by_hand.give(dana, course, MIA, in_days(9))
     world.settle()
-    run = delayed.waiting().get()
+    run = RuleRun.objects.delayed().get()
     retry_by_hand.dismiss([run], by="Sam")
     assert retry_by_hand.retry([queued.again(run)], anyway=True) == (1, {})
     world.settle()

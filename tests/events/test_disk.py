@@ -14,7 +14,7 @@ import pytest
 from django.urls import reverse
 
 from config.staff import roles
-from events.receiving import disk, spool
+from events.receiving import disk, spool_contents
 from events.receiving.disk import MB, Step
 from tests.support.pages import signed_in, words
 from tests.support.shop import refusing
@@ -134,7 +134,7 @@ def test_a_full_disk_takes_sales_by_what_the_ballast_gives_up(folder, real_shop)
         assert shutil.disk_usage(folder).free == 0
         with refusing("events_delivery"):
             assert [real_shop.post(b"{}").status_code for _ in range(3)] == [200] * 3
-        assert (spool.counts()["waiting"], disk.disks()[0].given_up) == (3, True)
+        assert (spool_contents.counts()["waiting"], disk.disks()[0].given_up) == (3, True)
         assert shutil.disk_usage(folder).free > SIZE // 2
         fill(folder).unlink()
         (folder / "another program's").unlink(missing_ok=True)

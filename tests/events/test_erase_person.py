@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from cryptography.fernet import Fernet
@@ -24,6 +25,10 @@ from config.staff.session_store import SessionStore
 from events.access import by_hand, erasures
 from events.access.by_hand import Author
 from events.models import (
+    Alert,
+    AlertChannel,
+    AlertMessage,
+    Batch,
     ComparisonFinding,
     ComparisonRun,
     Delivery,
@@ -31,12 +36,14 @@ from events.models import (
     ErasureKey,
     EventLog,
     Grant,
+    LetterTemplate,
     RuleRun,
 )
-from events.receiving import spool, spool_folder
+from events.receiving import spool, spool_contents, spool_folder
 from events.reports import mentions, person, person_data
-from events.retention import erase_person, returned
-from integrations import sealed
+from events.retention import erase_person, own_rows, returned
+from integrations import audit, sealed
+from integrations.audit import Act
 from integrations.call_log import kept
 from integrations.exchanges import Exchange
 from integrations.models import ApiCall, AuditEntry, Customer, Destination
@@ -176,7 +183,7 @@ def everything_stored() -> Iterator[tuple[str, str]]:
         yield "call", call.request_text + call.response_text
     for session in SessionStore.get_model_class().objects.all():
         yield "session", str(session.get_decoded())
-    for _, each in spool.opened():
+    for _, each in spool_contents.opened():
         yield "spool", each.delivery.body.decode()
     if connection.vendor == "sqlite":
         file = Path(str(connection.settings_dict["NAME"]))
@@ -272,12 +279,40 @@ def test_erasing_leaves_nothing_of_the_person_anywhere(past: World, caplog):
     assert "person_erased" in caplog.text
     # Type, time and outcome stay.
     assert list(kept_facts.all()) == before
-    gone = EventLog.objects.filter(reason=say(erase_person.NOTE))
+    gone = EventLog.objects.filter(reason=say(own_rows.NOTE))
     assert {event.status for event in gone} == {"done", "skipped", "noted"}
     assert not gone.exclude(order_id="").exists()
     assert not RuleRun.objects.filter(status__in=["waiting", "failed"]).exists()
     # Thinkific was not called about it.
     assert past.school.enrollment(HER, Destination.objects.filter(kind="course")[0].external_id)
+
+
+def sentences_about(world: World) -> None:
+    """What sentences of pages, alerts, lists and the audit may say of her."""
+    said = say("{name} of {shop}.", name=f"Quenby <{AS_SENT}>", shop="Art shop")
+    now = timezone.now()
+    ComparisonRun.objects.update(left_out=[[f"{HER}, Ink", said]], message=said)
+    Batch.objects.create(title=said, started_by="mia", left_out={said: 2})
+    alert = Alert.objects.create(code="x", began_at=now, seen_at=now, facts={"what": said})
+    channel = AlertChannel.objects.create(person=get_user_model().objects.get(), kind="email")
+    told = {"channel": channel, "alert": alert, "subject": said, "text": said, "problem": said}
+    AlertMessage.objects.create(what="began", uuid=uuid4(), **told)
+    LetterTemplate.objects.create(text=f"Dear {AS_SENT}")
+    kept = {"access": [said], "by": {"number": 1, "name": said}}
+    audit.record(Act.ACCESS_GIVEN, world.integration, before=kept, after=kept, note=said)
+    audit.record(Act.LIST_DOWNLOADED, after={"filter": {"q": "Farquharson"}})
+
+
+def test_what_sentences_say_of_the_person_goes_and_the_rest_of_them_stays(past: World):
+    sentences_about(past)
+    erase(HER)
+    assert found_of(HERS) == set()
+    left = "(erased) <(erased)> of Art shop."
+    assert Batch.objects.get().left_out == {left: 2}
+    assert Alert.objects.get().facts == {"what": left}
+    entry = AuditEntry.objects.get(act=Act.ACCESS_GIVEN, kind="integration")
+    assert entry.after == {"access": [left], "by": {"number": 1, "name": left}}
+    assert entry.after["by"]["name"].source["with"]["shop"] == "Art shop"
 
 
 def test_what_is_said_of_others_stays(past: World, course: Destination):

@@ -43,7 +43,7 @@ def _enrolled(shop: World) -> bool:
 
 
 def _let_the_day_come() -> None:
-    delayed.waiting().update(next_attempt_at=Now() - timedelta(seconds=1))
+    RuleRun.objects.delayed().update(next_attempt_at=Now() - timedelta(seconds=1))
 
 
 def test_a_delayed_ending_waits_for_its_day_and_leaves_the_course_open(shop):
@@ -143,7 +143,7 @@ def test_a_person_brings_it_forward_or_drops_it(shop):
     shop.sell("12_product", order__id=77, order__subscription_id=78)
     shop.sell("30_subscription", order__id=77, order__subscription_id=78)
     shop.settle()
-    dropped = delayed.waiting().get()
+    dropped = RuleRun.objects.delayed().get()
     assert retry_by_hand.dismiss([dropped], by="Sam") == 1
     _let_the_day_come()
     assert delayed.decide_due() == 0
@@ -216,6 +216,18 @@ def test_more_endings_than_allowed_in_an_hour_wait_for_a_person(refunds):
     assert retry_by_hand.retry(held) == (2, {})
     refunds.settle()
     assert _open(refunds) == 0
+
+
+def test_a_braked_ending_keeps_what_its_student_bought_before_it_is_released(refunds):
+    _refund(refunds, 0, 1, 2)
+    (braked,) = RuleRun.objects.filter(status="held")
+    refunds.sell("10_product", customer__email="b2@example.com", order__id=110)
+    assert refunds.settle()[-1].code == "already_enrolled"
+    assert _open(refunds) == 2
+    assert retry_by_hand.retry([braked]) == (1, {})
+    refunds.settle()
+    braked.refresh_from_db()
+    assert (braked.code, _open(refunds)) == ("kept", 2)
 
 
 def test_the_brake_never_holds_what_gives_access_or_ends_nothing(refunds):

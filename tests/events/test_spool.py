@@ -19,7 +19,7 @@ from django_q.models import OrmQ
 
 from events.deciding import inbox
 from events.models import Delivery, EventLog
-from events.receiving import circuit_breaker, spool, spool_folder
+from events.receiving import circuit_breaker, spool, spool_contents, spool_folder
 from integrations import secrets, webhook_secrets
 from integrations.models import Destination, Marketplace, WebhookSecret
 from tests.support import live
@@ -295,7 +295,7 @@ def test_a_crash_between_storing_and_removing_the_file_is_harmless(shop, folder,
     inbox.process()
     spool.drain(seconds=5)
     assert (Delivery.objects.count(), EventLog.objects.count()) == (1, 1)
-    assert spool.counts() == {"waiting": 0, "set_aside": 0, "not_ours": 0}
+    assert spool_contents.counts() == {"waiting": 0, "set_aside": 0, "not_ours": 0}
 
 
 def test_two_at_once_on_one_folder_store_each_once(shop, folder):
@@ -362,7 +362,7 @@ def test_what_our_keys_do_not_open_stays_for_whom_it_is_and_the_rest_goes_on(
     assert spool.drain(seconds=5) == 1
     assert bytes(Delivery.objects.get().body) == b"good"
     assert files(folder) == before
-    assert spool.counts() == {"waiting": 0, "set_aside": 0, "not_ours": 2}
+    assert spool_contents.counts() == {"waiting": 0, "set_aside": 0, "not_ours": 2}
     # Each is told once, and not at every look.
     assert spool.drain(seconds=5) == 0
     assert caplog.text.count("spooled_delivery_not_ours") == 2
@@ -385,7 +385,7 @@ def test_a_file_that_makes_no_sense_is_set_aside(shop, folder, caplog):
     (file,) = files(folder)
     (folder / file).write_bytes(secrets.seal_bytes(b"no facts\nno body"))
     assert spool.drain(seconds=5) == 0
-    assert spool.counts() == {"waiting": 0, "set_aside": 1, "not_ours": 0}
+    assert spool_contents.counts() == {"waiting": 0, "set_aside": 1, "not_ours": 0}
     assert "spooled_delivery_unreadable" in caplog.text
 
 
@@ -414,7 +414,7 @@ def test_a_known_address_that_was_deleted_meanwhile_is_held_and_without_account_
         assert other.post(b"two").status_code == 200
     Marketplace.objects.filter(pk=other.marketplace.pk).delete()
     assert spool.drain(seconds=5) == 0
-    assert spool.counts() == {"waiting": 0, "set_aside": 1, "not_ours": 0}
+    assert spool_contents.counts() == {"waiting": 0, "set_aside": 1, "not_ours": 0}
     assert "spooled_delivery_refused" in caplog.text
 
 
@@ -431,7 +431,7 @@ def test_one_that_breaks_our_code_or_may_not_be_read_stops_none_of_the_others(
 ):
     for body in (b"one", b"two", b"three"):
         spooled(shop, body)
-    real_store, real_read = spool._store, spool._read
+    real_store, real_read = spool._store, spool.read
 
     def store(found: spool.Spooled) -> None:
         if found.delivery.body == b"one":
@@ -445,7 +445,7 @@ def test_one_that_breaks_our_code_or_may_not_be_read_stops_none_of_the_others(
         return found
 
     monkeypatch.setattr(spool, "_store", store)
-    monkeypatch.setattr(spool, "_read", read)
+    monkeypatch.setattr(spool, "read", read)
     assert spool.drain(seconds=5) == 1
     assert bytes(Delivery.objects.get().body) == b"three"
     assert len(files(folder)) == 2  # one set aside, and one where it was
@@ -462,7 +462,7 @@ def test_a_folder_that_can_take_nothing_is_said_at_the_start(folder, caplog):
     spool.prepare()
     assert "spool_out_of_reach" in caplog.text
     assert spool.drain(seconds=5) == 0
-    assert spool.counts() == {"waiting": None, "set_aside": None, "not_ours": None}
+    assert spool_contents.counts() == {"waiting": None, "set_aside": None, "not_ours": None}
 
 
 def test_up_brings_in_what_waits_on_its_machine_also_without_workers(tmp_path, settings):

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from events.alerts.problems import Code, Problem
 from events.alerts.sentences import sentence
 from events.models import Canary, Worker
-from integrations.models import Integration
+from integrations.models import Integration, Marketplace
 from tests.support import factories, queued
 
 Step = Canary.Step
@@ -81,6 +81,15 @@ def test_a_worker_that_was_not_seen_for_three_minutes_is_wrong(well):
     Worker.objects.update(seen_at=Now() - timedelta(seconds=200))
     code, lines = check("--check")
     assert (code, lines[0][:30]) == (1, "No worker has been seen since ")
+
+
+def test_a_worker_that_was_never_seen_is_missing_soon_after_the_account_was_added(well):
+    Worker.objects.all().delete()
+    account = factories.MarketplaceFactory.create()
+    assert check("--check") == (0, [])
+    Marketplace.objects.filter(pk=account.pk).update(created_at=Now() - timedelta(seconds=200))
+    code, lines = check("--check")
+    assert (code, lines[0][:24]) == (1, "No worker has been seen ")
 
 
 @pytest.mark.first_database

@@ -116,9 +116,12 @@ def test_of_what_is_about_the_erased_only_who_and_when_stay_and_words_go_beside_
     audit.record(Act.TIDIED, note="Grace of ana@example.com called.")
     audit.record(Act.RULE_CHANGED, note="Renamed to Grace and Truth.")
 
-    assert audit.forget(["ana@example.com"], beside=["Grace"], about=[ana]) == 2
+    audit.record(Act.LIST_DOWNLOADED, after={"rows": 1, "filter": {"q": "grace"}})
 
-    about, beside, other = AuditEntry.objects.order_by("pk")
+    assert audit.forget(["ana@example.com"], beside=["Grace"], about=[ana]) == 3
+
+    about, beside, other, list_of = AuditEntry.objects.order_by("pk")
+    assert list_of.after == {"rows": 1, "filter": {"q": "(erased)"}}
     assert (about.name, about.after, about.note, about.act) == ("(erased)", None, "", "note_added")
     assert beside.note == "(erased) of (erased) called."
     assert other.note == "Renamed to Grace and Truth."

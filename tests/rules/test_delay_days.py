@@ -7,11 +7,12 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from config.staff import roles
-from integrations.models import Destination, Integration, Product
+from integrations.models import Product
 from rules import copying
 from rules.models import MOST_DAYS, Rule
 from tests.support import factories
 from tests.support.pages import signed_in, words
+from tests.support.scenery import ending_answers
 
 
 def ending(**facts: Any) -> Rule:
@@ -54,29 +55,17 @@ def test_a_copied_rule_waits_as_long(db):
 # Pages
 
 
-def _answers(**changes: Any) -> dict[str, Any]:
-    """Those of the guided form, up to its last step."""
-    found = {
-        "product": Product.objects.get(external_id="1048004").pk,
-        "integration": Integration.objects.get(name="Art Academy").pk,
-        "action": "expire_course_enrollment",
-        "trigger": "product_refunded",
-        "destination": Destination.objects.get(name="Course Two").pk,
-    }
-    return found | changes
-
-
 @pytest.mark.parametrize(("entered", "days"), [("7", 7), ("9999", MOST_DAYS), ("x", 0), ("", 0)])
 def test_the_guided_form_makes_a_rule_that_waits(place, entered, days):
     manager = signed_in(roles.MANAGER)
-    page = manager.get(reverse("admin:new-rule"), _answers())
+    page = manager.get(reverse("admin:new-rule"), ending_answers())
     assert "Days later" in words(page)
-    manager.post(reverse("admin:new-rule"), _answers(delay_days=entered))
+    manager.post(reverse("admin:new-rule"), ending_answers(delay_days=entered))
     assert Rule.objects.get(product__external_id="1048004").delay_days == days
 
 
 def test_the_guided_form_offers_no_days_for_what_gives_access(place):
-    asked = _answers(action="create_course_enrollment", trigger="product_purchased")
+    asked = ending_answers(action="create_course_enrollment", trigger="product_purchased")
     page = signed_in(roles.MANAGER).get(reverse("admin:new-rule"), asked)
     assert "Days later" not in words(page)
 

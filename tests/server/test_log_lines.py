@@ -9,6 +9,8 @@ from django.http import HttpResponse
 
 from config.logging import FORMATTERS, JsonFormatter
 from config.request_log import identify
+from config.staff import roles
+from tests.support.pages import client_of, person
 
 pytestmark = pytest.mark.first_database
 log = logging.getLogger("tests.log_lines")
@@ -94,3 +96,11 @@ def test_what_a_client_calls_its_request_is_not_believed(rf):
 def test_the_webhook_and_the_pages_answer_with_the_id(shop):
     answers = [shop.post(b"{}"), shop.client.get("/admin/login/"), shop.client.get("/healthz")]
     assert len({answer["X-Request-ID"] for answer in answers}) == 3
+
+
+@pytest.mark.django_db
+def test_a_refused_page_is_told_by_its_name_and_the_persons_number(caplog):
+    somebody = person(roles.VIEWER)
+    assert client_of(somebody).get("/admin/queue/").status_code == 403
+    (line,) = (each for each in caplog.records if each.message == "page_refused")
+    assert (line.user, line.page) == (somebody.pk, "admin:queue")

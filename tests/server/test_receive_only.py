@@ -12,7 +12,7 @@ from django.test import Client
 
 from config import health
 from events.models import Delivery
-from events.receiving import spool, spool_folder
+from events.receiving import spool, spool_contents, spool_folder
 from integrations import webhook_secrets
 from tests.support import live
 
@@ -43,7 +43,7 @@ def test_an_event_goes_to_the_spool_without_any_query(world, receive_only):
     assert page.content.decode() == f"{health.RECEIVES_ONLY}\n"
     assert Client().get("/healthz").status_code == 200
     assert Client().get("/readyz").status_code == 503
-    (file,) = spool.paths()
+    (file,) = spool_contents.paths()
     # Its address is known, so that no cap for strangers holds it up.
     assert file.suffix == spool_folder.KNOWN
     assert b"{}" not in file.read_bytes()

@@ -276,3 +276,15 @@ def _people(scenery: Scenery) -> None:
         user = users.create_user(email, email, PASSWORD, first_name=name, is_staff=True)
         user.groups.add(Group.objects.get(name=role))
         scenery.people[role] = user.username
+
+
+def ending_answers(**changes: Any) -> dict[str, Any]:
+    """Those of the page of a new rule that ends access to Course Two on a refund."""
+    found = {
+        "product": Product.objects.get(external_id="1048004").pk,
+        "integration": Integration.objects.get(name="Art Academy").pk,
+        "action": "expire_course_enrollment",
+        "trigger": "product_refunded",
+        "destination": Destination.objects.get(name="Course Two").pk,
+    }
+    return found | changes

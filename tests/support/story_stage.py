@@ -82,11 +82,11 @@ class Stage:
         by_hand.end(customer, key, MIA, on)
 
     def keep(self) -> None:
-        retry_by_hand.dismiss(delayed.waiting(), by="Mia")
+        retry_by_hand.dismiss(RuleRun.objects.delayed(), by="Mia")
 
     def let_it_come(self, day: str) -> None:
         over = timezone.now() + DAYS[f"a {day}"] + timedelta(days=1)
-        delayed.waiting().filter(next_attempt_at__lt=over).update(next_attempt_at=Now())
+        RuleRun.objects.delayed().filter(next_attempt_at__lt=over).update(next_attempt_at=Now())
         delayed.decide_due()
 
     def add_rule(self, **words: Any) -> None:

@@ -1,5 +1,6 @@
 """The stories of tests/stories/*.yaml as data; how they are written is in the README there."""
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from rules.triggers import Trigger
 STORIES = Path(__file__).parents[1] / "stories"
 EVERY_PRODUCT = "every product"
 NOTHING = "nothing"
+ANYTHING = "…"
 ONLY_AT_THE_END = "only at the end"
 WHATEVER = " whatever gave it"
 VERBS = ("give", "end")
@@ -64,13 +66,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happens in a shop, and which courses are open in Thinkific at the end."""
+    """What happens in a shop, and at the end the open courses and what Admit says of them."""
 
     name: str
     where: str  # 'refunds.yaml, line 12, "The second refund ..."'
     shop: ShopFacts
     steps: tuple[Step, ...]
     in_thinkific: dict[str, frozenset[str]]  # by e-mail address, of those with an open course
+    says: tuple[str, ...]  # the sentence on each course of each customer, ANYTHING in it
     only_at_the_end: bool
 
 
@@ -99,6 +102,11 @@ def names(text: str) -> tuple[str, ...]:
 def email_of(who: str) -> str:
     """The address of "Dana", or the address itself."""
     return who if "@" in who else f"{who.lower()}@example.com"
+
+
+def fits(written: str, said: str) -> bool:
+    """Whether Admit says what is written, where ANYTHING stands for any words."""
+    return re.fullmatch(".*".join(map(re.escape, written.split(ANYTHING))), said) is not None
 
 
 def one_of(name: str, known: Collection[str], sentence: str) -> None:
@@ -144,7 +152,7 @@ class _Part:
 
 
 def _story(name: str, told: _Part, file: _Part) -> Story:
-    told.check("happens", "in Thinkific", besides=["rules", "Admit works"])
+    told.check("happens", "in Thinkific", "Admit says", besides=["rules", "Admit works"])
     if "Admit works" in told.entry:
         told.names("Admit works", [ONLY_AT_THE_END], "way to work")
     shop = _shop(file, told if "rules" in told.entry else file)
@@ -159,6 +167,7 @@ def _story(name: str, told: _Part, file: _Part) -> Story:
             for who in holders.entry
             if (courses := holders.names(who, shop.courses, "course"))
         },
+        says=tuple(_sentences(told)),
         only_at_the_end="Admit works" in told.entry,
     )
 
@@ -205,3 +214,15 @@ def _steps(told: _Part) -> Iterator[Step]:
             yield Step(text, tuple(map(str.strip, _Part(each, told.where).text(text).split(","))))
         else:
             raise StoryError(f"{told.where}: `happens:` is a list of sentences, one a line.")
+
+
+def _sentences(told: _Part) -> Iterator[str]:
+    found = told.entry["Admit says"]
+    for each in found if isinstance(found, list) else [None]:
+        if isinstance(each, Entry) and len(each) == 1:
+            (begin,) = each  # what stands before a colon
+            yield f"{begin}: {_Part(each, told.where).text(begin)}"
+        elif isinstance(each, str):
+            yield each
+        else:
+            raise StoryError(f"{told.where}: `Admit says:` is a list of sentences, one a line.")

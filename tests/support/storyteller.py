@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.models import Delivery, EventLog, RuleRun
-from integrations.models import Marketplace
+from events.reports import why
+from integrations.models import Customer, Marketplace
 from tests.support import queued
 from tests.support.story_orders import WHO, Orders, manner_of
 from tests.support.story_stage import WHEN_DONE, WHEN_READ, Stage
@@ -36,6 +37,7 @@ class End:
 
     codes: list[tuple[str, ...]]
     in_thinkific: dict[str, frozenset[str]]  # by e-mail address, of those with an open course
+    says: list[str]  # the sentence on each course of each customer
     unfinished: list[str]
     transcript: str
 
@@ -68,6 +70,11 @@ class Storyteller:
         return End(
             codes=[tuple(code for code, _ in each) for each in came],
             in_thinkific=self._in_thinkific(),
+            says=[
+                str(sentence.text)
+                for customer in Customer.objects.order_by("pk")
+                for _, sentence in why.of_customer(customer)
+            ],
             unfinished=[f"{run}: {run.message}" for run in unfinished],
             transcript="\n".join(
                 f"- {step.text}: " + " ".join(f"{code} ({text})" for code, text in each)

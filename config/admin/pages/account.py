@@ -2,7 +2,6 @@
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -15,14 +14,14 @@ from integrations.sentences import say
 
 def show(request: HttpRequest) -> HttpResponse:
     """The person's name and role, the language of the pages and the time zone of all times."""
-    assert isinstance(request.user, User)
-    chosen, fault = preferences.of(request.user), ""
+    person = people.signed_in(request)
+    chosen, fault = preferences.of(person), ""
     if request.method == "POST":
         chosen = Preferences(
             time_zone=request.POST.get("time_zone", ""), language=request.POST.get("language", "")
         )
         try:
-            preferences.change(request.user, chosen)
+            preferences.change(person, chosen)
         except ValueError as error:
             fault = str(error)
         else:
@@ -31,8 +30,8 @@ def show(request: HttpRequest) -> HttpResponse:
         request,
         "admin/account.html",
         title=say("My account"),
-        person=request.user,
-        role=roles.shown(people.role_of(request.user)),
+        person=person,
+        role=roles.shown(people.role_of(person)),
         zones=preferences.zones_by_region(),
         languages=settings.LANGUAGES,
         chosen=chosen,

@@ -60,7 +60,6 @@ class ActionAdmin(ReadOnly):
     list_filter = (StatusFilter, IntegrationFilter, "action", ReceivedFilter)
     list_select_related = ("customer", "integration", "event")
     ordering = ("-received_at", "-id")
-    sortable_by = ()
     search_fields = ("customer__email",)
     search_help_text = _("E-mail or order number")
     empty = _("Nothing was done yet. Actions appear when an event meets a rule.")
@@ -139,13 +138,13 @@ class ActionAdmin(ReadOnly):
     # Buttons and bulk
 
     def retry(self, request: HttpRequest, run: RuleRun) -> None:
-        self._queue(request, [run], anyway=False)
+        many.retry_now(request, [run])
 
     def release(self, request: HttpRequest, run: RuleRun) -> None:
-        self._queue(request, [run], anyway=False)
+        many.retry_now(request, [run])
 
     def do_anyway(self, request: HttpRequest, run: RuleRun) -> None:
-        self._queue(request, [run], anyway=True)
+        many.retry_now(request, [run], anyway=True)
 
     def run_again(self, request: HttpRequest, run: RuleRun) -> None:
         """For a receiver that has lost what it got."""
@@ -162,7 +161,7 @@ class ActionAdmin(ReadOnly):
     def end_now(self, request: HttpRequest, run: RuleRun) -> None:
         """For an ending that waits for its day, or for a person who releases it."""
         if run.status == Status.HELD:
-            self._queue(request, [run], anyway=False)
+            many.retry_now(request, [run])
             return
         with transaction.atomic():
             waited = delayed.bring_forward(run)
@@ -212,13 +211,13 @@ class ActionAdmin(ReadOnly):
 
     @admin.action(description=_("Retry"), permissions=["retry"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> HttpResponse | None:
-        return self._for_many(request, chosen, anyway=False)
+        return many.retry(request, chosen)
 
     @admin.action(description=_("Do it anyway"), permissions=["retry"])
     def do_chosen_anyway(
         self, request: HttpRequest, chosen: QuerySet[RuleRun]
     ) -> HttpResponse | None:
-        return self._for_many(request, chosen, anyway=True)
+        return many.retry(request, chosen, many.ANYWAY)
 
     @admin.action(description=_("Dismiss"), permissions=["dismiss"])
     def dismiss_chosen(
@@ -228,25 +227,6 @@ class ActionAdmin(ReadOnly):
             return many.look_at_runs(request, chosen.order_by("received_at", "pk"), many.DISMISS)
         self._dismiss(request, chosen)
         return None
-
-    def _for_many(
-        self, request: HttpRequest, chosen: QuerySet[RuleRun], *, anyway: bool
-    ) -> HttpResponse | None:
-        """One is done at once, as by its button; for several there is a look first."""
-        in_order = chosen.order_by("received_at", "pk")
-        if len(in_order[:2]) > 1:
-            what = many.ANYWAY if anyway else many.RETRY
-            return many.look_at_runs(request, in_order, what)
-        self._queue(request, in_order, anyway=anyway)
-        return None
-
-    def _queue(self, request: HttpRequest, runs: Any, *, anyway: bool) -> None:
-        queued, left = retry_by_hand.retry(runs, anyway=anyway)
-        if queued:
-            with transaction.atomic():
-                wake.wake()
-        level = messages.SUCCESS if queued else messages.WARNING
-        self.message_user(request, retry_by_hand.retried_sentence(queued, left), level)
 
     def _dismiss(self, request: HttpRequest, runs: Any) -> None:
         number = retry_by_hand.dismiss(runs, by=name_of(request))

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,6 +17,7 @@ from django.views.decorators.http import require_POST
 from config.admin.menu import allowed
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
+from config.staff import people
 from events.alerts import delivery, finding, round
 from events.alerts.problems import KINDS, Code, Problem
 from events.alerts.sent import NotSent
@@ -111,7 +111,7 @@ class ChannelForm(forms.Form):
 
 def show(request: HttpRequest) -> HttpResponse:
     """What is wrong, how one is notified, and what was sent to one."""
-    person = _person(request)
+    person = people.signed_in(request)
     AlertChannel.objects.get_or_create(person=person, kind=Kind.EMAIL)
     mine = AlertChannel.objects.filter(person=person).select_related("person").order_by("pk")
     told = AlertMessage.objects.filter(channel__person=person).select_related("channel")
@@ -131,7 +131,7 @@ def show(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest) -> HttpResponse:
     """A channel of one's own, or a new one."""
     asked = request.POST if request.method == "POST" else request.GET
-    person = _person(request)
+    person = people.signed_in(request)
     channel = row_in(AlertChannel.objects.filter(person=person), asked.get("channel"))
     if channel is None:
         if not allowed(request, MAY_ADD):
@@ -187,13 +187,8 @@ def silence_is_right(request: HttpRequest) -> HttpResponse:
     return _home()
 
 
-def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
 def _own(request: HttpRequest) -> AlertChannel | None:
-    mine = AlertChannel.objects.filter(person=_person(request))
+    mine = AlertChannel.objects.filter(person=people.signed_in(request))
     channel = row_in(mine, request.POST.get("channel"))
     if channel is None:
         messages.error(request, say("This notification channel no longer exists."))

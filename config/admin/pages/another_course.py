@@ -101,7 +101,7 @@ def _there_again(course: object, action: object) -> str:
 
 
 def _rules(gone: Destination) -> QuerySet[Rule]:
-    return gone.rules.select_related("product", "integration", "destination").order_by("pk")
+    return gone.rules.with_names().order_by("pk")
 
 
 def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[RuleRun]:

@@ -28,8 +28,8 @@ MOST_RULES = 500
 def show(request: HttpRequest) -> HttpResponse:
     """The list by GET, of one or several `rule` and maybe of a `product`; by POST it is done."""
     asked = request.POST if request.method == "POST" else request.GET
-    found = Rule.objects.select_related("product", "integration", "destination")
-    rules = list(found.filter(pk__in=row_ids(asked.getlist("rule"))[:MOST_RULES]).order_by("pk"))
+    numbers = row_ids(asked.getlist("rule"))[:MOST_RULES]
+    rules = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
     if not rules:
         messages.error(request, say("This rule is not there any more."))
         return HttpResponseRedirect(way_back(request) or reverse("admin:index"))
@@ -45,7 +45,7 @@ def show(request: HttpRequest) -> HttpResponse:
         text = came.sentence() if preview.run else say("Nothing was queued: nobody is left.")
         back = address(rules, product, back=way_back(request))
         return many.done(request, batch, came.left, text, back)
-    gives = all(map(backfill.gives_on_purchase, rules))
+    gives = all(rule.gives_on_purchase for rule in rules)
     return render(
         request,
         "admin/earlier.html",

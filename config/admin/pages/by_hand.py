@@ -26,11 +26,9 @@ def _page(form: type[ByHandForm]) -> Page:
     """The page that shows this form for the customer of the address, and by POST does it."""
 
     def show(request: HttpRequest) -> HttpResponse:
-        asked = request.POST if request.method == "POST" else request.GET
-        customer = row_in(Customer.objects.all(), asked.get("customer"))
+        customer = asked_customer(request)
         if customer is None:
-            messages.error(request, say("This customer is not there any more."))
-            return HttpResponseRedirect(reverse("admin:integrations_customer_changelist"))
+            return HttpResponseRedirect(page_of(None))
         return _show(request, form(request.POST or None, customer=customer, asked=request.GET))
 
     view: View = show
@@ -67,6 +65,15 @@ def _is_done(request: HttpRequest, form: ByHandForm | OrderForm) -> bool:
         form.add_error(None, str(error))
         return False
     return True
+
+
+def asked_customer(request: HttpRequest) -> Customer | None:
+    """Whom the form or the address names; where there is no such customer, a message says so."""
+    asked = request.POST if request.method == "POST" else request.GET
+    customer = row_in(Customer.objects.all(), asked.get("customer"))
+    if customer is None:
+        messages.error(request, say("This customer is not there any more."))
+    return customer
 
 
 def page_of(customer: Customer | None) -> str:

@@ -20,6 +20,14 @@ NO_ACCESS = _("Admit knows of no access that this customer has now.")
 MANY = 60
 
 
+def _offered() -> QuerySet[Destination]:
+    found = Destination.objects.filter(
+        integration__app__in=app_registry.with_catalog(), gone_at=None
+    )
+    in_order = found.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
+    return in_order.select_related("integration")
+
+
 class LastDayField(forms.DateField):
     """A day that may be left empty; `otherwise` says what that means."""
 
@@ -81,18 +89,12 @@ class GiveForm(ByHandForm):
     )
 
     destination = forms.ModelChoiceField(
-        Destination.objects.none(),
+        _offered(),
         label=_("Course or bundle"),
         error_messages={"required": _("Choose a course or bundle.")},
     )
     until = LastDayField(_("Leave it empty to give it without an end."))
     field_order = ("destination", "until", "reason")
-
-    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
-        super().__init__(data, customer=customer, asked=asked)
-        field = self.fields["destination"]
-        assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = _offered()
 
     def do(self, author: Author) -> str:
         found: Destination = self.cleaned_data["destination"]
@@ -190,14 +192,6 @@ def _described(holding: holdings.Holding) -> Said:
         site=first.integration,
         held_by=badges.brief(held_by),
     )
-
-
-def _offered() -> QuerySet[Destination]:
-    found = Destination.objects.filter(
-        integration__app__in=app_registry.with_catalog(), gone_at=None
-    )
-    in_order = found.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
-    return in_order.select_related("integration")
 
 
 FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)

@@ -1,17 +1,16 @@
 """Changes: who changed what, when and from where; the last change of a rule can be undone."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
@@ -22,16 +21,19 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import NOTHING, differences, kind_of, model_of, page_of
-from config.admin.parts.filters import PERIODS, periods
+from config.admin.parts.filters import ReceivedFilter
+from config.admin.parts.params import word
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import say, say_count
+from integrations.sentences import OBJECT, say, say_count
 from rules import undoing
 
 # The list shows this many values of an entry; its page has all of them.
 SHOWN = 4
 MANY = 50
+# So many names that are sentences are looked through, the newest ones.
+SENTENCES = 5000
 
 
 class _Among(admin.SimpleListFilter):
@@ -75,19 +77,8 @@ class KindFilter(_Among):
         return kind_of(AuditEntry(kind=value))
 
 
-class WhenFilter(admin.SimpleListFilter):
-    title, parameter_name = _("when"), "when"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return periods()
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
-    ) -> QuerySet[AuditEntry]:
-        if self.value() not in PERIODS:
-            return queryset
-        since = timezone.now() - timedelta(days=int(str(self.value())))
-        return queryset.filter(at__gte=since)
+class WhenFilter(ReceivedFilter):
+    title, parameter_name, moment = _("when"), "when", "at"
 
 
 class Acts(ChangeList):
@@ -119,10 +110,9 @@ class ChangesAdmin(ReadOnly):
     list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter)
     # A rule's or integration's page leads to its own changes.
     also_asked = ("number",)
-    search_fields = ("name", "who")
+    search_fields = ("who",)  # and the name, below
     search_help_text = _("Name or person")
     ordering = ("-id",)
-    sortable_by = ()
     actions = None
     intro = _("What people and commands did: kept as it was, and never edited.")
     empty = _("Nothing was changed yet.")
@@ -136,6 +126,14 @@ class ChangesAdmin(ReadOnly):
             in_row=False,
         ),
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
+    ) -> tuple[QuerySet[AuditEntry], bool]:
+        """By each word that is typed, in the name or the person as they are shown."""
+        for part in word(search_term).split():
+            queryset = queryset.filter(Q(who__icontains=part) | _named(part))
+        return queryset, False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return Acts
@@ -208,6 +206,21 @@ class ChangesAdmin(ReadOnly):
         text = say("Undone. The rule is as it was before: {rule}", rule=rule.in_words())
         self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))
+
+
+def _named(part: str) -> Q:
+    """The entries whose name has this, as the reader sees it.
+
+    A name that is a sentence is kept as JSON, which the database cannot read: of these the newest
+    are read here.
+    """
+    entries = AuditEntry.objects.annotate(kept=Cast("name", TextField()))
+    sentences = entries.filter(kept__startswith=OBJECT).order_by("-pk")
+    known = sentences.values_list("pk", "name")[:SENTENCES]
+    like = part.casefold()
+    read = [pk for pk, name in known if like in name.casefold()]
+    plain = entries.exclude(kept__startswith=OBJECT).filter(kept__icontains=part)
+    return Q(pk__in=read) | Q(pk__in=plain.values("pk"))
 
 
 def _difference(entry: AuditEntry) -> SafeString | str:

@@ -22,7 +22,7 @@ from events.queue import wake
 from events.reports import comparison
 from events.reports.comparison import Kind
 from integrations.models import Integration
-from integrations.sentences import Text, read, say
+from integrations.sentences import Text, say
 
 PER_PAGE = 100
 # A button queues about so many at once; it can be pressed again.
@@ -82,7 +82,7 @@ def show(request: HttpRequest) -> HttpResponse:
         read=comparison.read_sentence(last) if last else "",
         section=_section(request, last) if last else None,
         counts=_counts(last) if last else [],
-        left_out=[(what, read(why)) for what, why in last.left_out] if last else [],
+        left_out=last.left_out if last else [],
         at_once=AT_ONCE,
         may_change=request.user.has_perm(CHANGES),
     )
@@ -101,7 +101,7 @@ def _section(request: HttpRequest, last: ComparisonRun) -> Section:
     kind = next(iter([*asked, *first, Kind.MISSING]))
     number = page_number(request.GET.get("p"))
     findings = last.findings.filter(kind=kind).select_related("customer").order_by("pk")
-    pages = CappedPaginator(findings, PER_PAGE, most=number * PER_PAGE + 1001).get_page(number)
+    pages = CappedPaginator.at_page(findings, PER_PAGE, number).get_page(number)
     return Section(kind, found[kind], ADVICE[kind], pages, comparison.rows(pages))
 
 
@@ -120,7 +120,7 @@ def start(request: HttpRequest) -> HttpResponse:
             wake.wake()
         text = say("{site} is being compared. Actions for buyers go first.", site=site)
         messages.success(request, text)
-    return _back(site)
+    return HttpResponseRedirect(_address(site))
 
 
 @require_POST
@@ -131,7 +131,7 @@ def enroll(request: HttpRequest) -> HttpResponse:
     if last is None or str(last.pk) != request.POST.get("comparison"):
         newer = say("Nobody was enrolled: there is a newer comparison. Choose once more.")
         messages.warning(request, newer)
-        return _back(site)
+        return HttpResponseRedirect(_address(site))
     kind = request.POST.get("kind", "")
     findings = comparison.to_approve(last).filter(kind=kind)
     if "all" not in request.POST:
@@ -141,10 +141,6 @@ def enroll(request: HttpRequest) -> HttpResponse:
     nobody = say("Nobody was selected, so nobody was enrolled.")
     text = retried_sentence(queued, left) if queued or left else nobody
     return many.done(request, batch, left, text, _address(site, kind))
-
-
-def _back(site: Integration | None, kind: str = "") -> HttpResponse:
-    return HttpResponseRedirect(_address(site, kind))
 
 
 def _address(site: Integration | None, kind: str = "") -> str:

@@ -37,7 +37,7 @@ def show(request: HttpRequest) -> HttpResponse:
         return _save(request)
     word = params.word(request.GET.get("q"), LONGEST_WORD)
     rows = coverage()
-    found = [row for row in rows if word.casefold() in _name(row).casefold()]
+    found = named_like(rows, word)
     choices = Choices()
     forms = [CoverageForm.fresh(row, choices) for row in found[:MANY]]
     return _page(request, rows, forms, choices, word=word, more=len(found) > MANY)
@@ -182,7 +182,7 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
             "{name}: 1 rule added. {rules}",
             "{name}: {number} rules added. {rules}",
             name=form.name,
-            rules=_told(rules),
+            rules=_in_words(rules),
         )
         messages.success(request, text)
     if len(made) > NAMED:
@@ -222,7 +222,7 @@ def _offer_earlier(request: HttpRequest, rules: list[Rule]) -> None:
         messages.success(request, format_html("{} {}", buyers, link))
 
 
-def _told(rules: list[Rule]) -> Said:
+def _in_words(rules: list[Rule]) -> Said:
     """ "Product Purchased: Course Two. Product Refunded: Course Two." """
     return joined(
         say(
@@ -234,7 +234,12 @@ def _told(rules: list[Rule]) -> Said:
     )
 
 
-def _name(row: Coverage) -> str:
+def named_like(rows: list[Coverage], word: str) -> list[Coverage]:
+    """Those whose name has this word in it."""
+    return [row for row in rows if word.casefold() in name_of(row).casefold()]
+
+
+def name_of(row: Coverage) -> str:
     return say("Every product") if row.product is None else row.product.name
 
 

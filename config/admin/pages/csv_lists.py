@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from config.admin.pages.actions import ActionAdmin
+from config.admin.pages.coverage import name_of, named_like
 from config.admin.pages.log import LogAdmin
 from config.admin.parts import csv_file
 from config.admin.parts.confirm import ask
@@ -106,7 +107,7 @@ def _coverage(rows: list[Coverage]) -> Lines:
         states = [*row.ended_by, *row.given_back_by]
         yield (
             str(row.marketplace),
-            row.product.name if row.product else say("Every product"),
+            name_of(row),
             row.product.external_id if row.product else "",
             "; ".join(str(rule.destination) for rule in [*row.given, *row.given_everywhere]),
             covered(row.ended_by, State.COVERED),
@@ -164,12 +165,12 @@ def _of_list(sheet: Sheet, model: type[Model]) -> Page:
     """The rows of a list of Django's admin, by the filters and the search of its address."""
 
     def rows(request: HttpRequest) -> Asked:
-        keeper = admin.site.get_model_admin(model)
-        assert isinstance(keeper, LogAdmin | ActionAdmin)
-        if not keeper.has_view_permission(request):
+        model_admin = admin.site.get_model_admin(model)
+        assert isinstance(model_admin, LogAdmin | ActionAdmin)
+        if not model_admin.has_view_permission(request):
             raise PermissionDenied
-        table = keeper.get_queryset(request).select_related(*keeper.list_select_related)
-        found = keeper.get_changelist_instance(request).get_queryset(request)
+        table = model_admin.get_queryset(request).select_related(*model_admin.list_select_related)
+        found = model_admin.get_changelist_instance(request).get_queryset(request)
         return table, csv_file.numbers(found)
 
     return _page(sheet, rows)
@@ -211,9 +212,7 @@ def _coverage_file(request: HttpRequest) -> HttpResponseBase:
         raise PermissionDenied
     if page := ask(request):
         return page
-    like = word(request.GET.get("q")).casefold()
-    named = [(row, row.product.name if row.product else say("Every product")) for row in coverage()]
-    rows = [row for row, name in named if like in name.casefold()]
+    rows = named_like(coverage(), word(request.GET.get("q")))
     _record(request, COVERAGE, len(rows))
     return csv_file.response(COVERAGE.file, COVERAGE.headings, COVERAGE.lines(rows))
 

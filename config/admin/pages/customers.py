@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page
 from django.db.models import Model, Prefetch, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -84,9 +84,7 @@ class CustomerAdmin(ReadOnly):
         """The customer's page: the answer, who it is, and everything that happened."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        customer = self.get_object(request, object_id)
-        if customer is None:
-            raise Http404
+        customer: Customer = self.existing(request, object_id)
         shown = _events_of(customer, page_number(request.GET.get("p")))
         of_page = [run for event in shown for run in event.runs.all()]
         told, calls = wait_reasons.reasons(of_page), api_calls.in_short(of_page)
@@ -166,7 +164,7 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
         .prefetch_related(Prefetch("runs", runs))
         .order_by("-received_at", "-pk")
     )
-    return CappedPaginator(events, PER_PAGE, most=number * PER_PAGE + 1001).get_page(number)
+    return CappedPaginator.at_page(events, PER_PAGE, number).get_page(number)
 
 
 def _links(customers: Iterable[Customer]) -> SafeString:

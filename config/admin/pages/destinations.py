@@ -77,7 +77,6 @@ class DestinationAdmin(ReadOnly):
     list_filter = (SchoolFilter, "kind")
     search_fields = ("name",)
     ordering = ("name", "pk")
-    sortable_by = ()
     buttons = (
         Button(
             "mark_gone",

@@ -34,7 +34,7 @@ LATE = timedelta(hours=1)
 RAW = "events.view_delivery"
 
 
-def told(request: HttpRequest, event: EventLog) -> dict[str, Any]:
+def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """All that the page shows of the event; texts of strangers are cut, and escaped there."""
     runs = list(event.runs.all())
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
@@ -96,13 +96,13 @@ def _why(event: EventLog) -> dict[str, Any]:
     nearly: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for (rule, _), (sentence, has_run, code) in zip(event.verdicts, event.sentences(), strict=True):
-        why = Reason(code)
-        row = {"rule": sentence, "ran": has_run, "reason": REASONS[why]}
-        if row["ran"]:
+        reason = Reason(code)
+        row = {"rule": sentence, "ran": has_run, "reason": REASONS[reason]}
+        if has_run:
             ran.append(row)
-        elif nearly_ran(why, same_product=rule in same):
+        elif nearly_ran(reason, same_product=rule in same):
             # What would have run if it were on stands first.
-            nearly.insert(0 if why is Reason.OFF else len(nearly), row)
+            nearly.insert(0 if reason is Reason.OFF else len(nearly), row)
         else:
             others.append(row)
     return {"why": ran + nearly, "unconcerned": others}
@@ -122,7 +122,7 @@ def _were_off(event: EventLog) -> list[Rule]:
     if not event.fits_what_is_off:
         return []
     fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Reason.OFF])
-    return list(fitted.order_by("pk").select_related("product", "integration", "destination"))
+    return list(fitted.order_by("pk").with_names())
 
 
 def _placed_before(event: EventLog) -> str:
@@ -154,12 +154,12 @@ def payload(event: EventLog) -> str:
         return body.decode("utf-8", "replace")
 
 
-def addresses(keeper: ModelAdmin) -> list[URLPattern]:
+def addresses(model_admin: ModelAdmin) -> list[URLPattern]:
     def download(request: HttpRequest, object_id: str) -> HttpResponse:
         """The bytes as received, never shown as a page: they are a stranger's."""
         if not request.user.has_perms(["events.view_eventlog", RAW]):
             raise PermissionDenied
-        event = keeper.get_object(request, object_id)
+        event = model_admin.get_object(request, object_id)
         if event is None or event.delivery is None or payload_removed(event.delivery):
             raise Http404
         try:
@@ -176,5 +176,5 @@ def addresses(keeper: ModelAdmin) -> list[URLPattern]:
             },
         )
 
-    view = keeper.admin_site.admin_view(download)
+    view = model_admin.admin_site.admin_view(download)
     return [path("<path:object_id>/download/", view, name="events_eventlog_download")]

@@ -45,7 +45,7 @@ class GroupForm(forms.ModelForm):
         field.queryset = found.exclude(place=None).order_by("place")
 
 
-def _told(group: Group) -> dict[str, Any]:
+def _audited(group: Group) -> dict[str, Any]:
     """What the audit keeps of a group."""
     may = group.permissions.values_list("content_type__app_label", "codename")
     return {"name": group.name, "may": sorted(f"{app}.{code}" for app, code in may)}
@@ -65,7 +65,6 @@ class GroupAdmin(ListAdmin):
     ordering = ("name",)
     add_label = _("New role")
     actions = None
-    sortable_by = ()
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return ask_owner(request) or super().changeform_view(request, *args, **kwargs)
@@ -80,20 +79,17 @@ class GroupAdmin(ListAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Its permissions are saved here, after its name."""
-        before = _told(form.instance)
+        before = _audited(form.instance)
         if "name" in form.initial and before:
             before["name"] = form.initial["name"]
         super().save_related(request, form, formsets, change)
         audit.record_difference(
-            Act.GROUP_CHANGED, form.instance, before if change else {}, _told(form.instance)
+            Act.GROUP_CHANGED, form.instance, before if change else {}, _audited(form.instance)
         )
 
     def delete_model(self, request: HttpRequest, obj: Group) -> None:
-        audit.record(Act.GROUP_DELETED, obj, before=_told(obj))
+        audit.record(Act.GROUP_DELETED, obj, before=_audited(obj))
         super().delete_model(request, obj)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
 
     def title_of(self, thing: Group) -> str:
         return roles.shown(super().title_of(thing))

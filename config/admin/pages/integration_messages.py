@@ -47,9 +47,9 @@ def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOu
     if outcome.changes is None:
         return
     if gone := broken_rules.gone(integration):
-        messages.warning(request, lost_sentence(gone))
+        messages.warning(request, broken_sentence(gone))
     if unlisted := broken_rules.unlisted(integration):
-        text = format_html("{} {}", lost_sentence(unlisted), say("Their rules go on."))
+        text = format_html("{} {}", broken_sentence(unlisted), say("Their rules go on."))
         messages.info(request, text)
 
 
@@ -160,7 +160,7 @@ def _none_listed(integration: Integration) -> SafeString:
     return format_html(' {} <a href="{}">{}</a>', catalog.NONE_LISTED, address, say("New rule"))
 
 
-def lost_sentence(found: list[BrokenRules]) -> SafeString | str:
+def broken_sentence(found: list[BrokenRules]) -> SafeString | str:
     """ "1 course used by 2 rules is gone from Thinkific: see them."; of several, each is a link."""
     if not found:
         return ""

@@ -5,9 +5,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import Model, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -17,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages import integration_messages, notify_page
 from config.admin.pages.app_pages import APP_PAGES, offers
 from config.admin.parts import badges
-from config.admin.parts.buttons import Button
-from config.admin.parts.changelist import ListAdmin
+from config.admin.parts.buttons import Button, page_of
+from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
 from events.reports import backlog
@@ -69,7 +68,6 @@ class IntegrationAdmin(ListAdmin):
         "last_refreshed",
     )
     ordering = ("name",)
-    sortable_by = ()
     actions = ("refresh_ticked",)
     buttons = (
         Button("refresh", _("Refresh"), SETS_UP, fits=offers("refresh")),
@@ -98,12 +96,13 @@ class IntegrationAdmin(ListAdmin):
     # The list
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Integration]:
-        offered = Destination.objects.filter(unlisted_at=None, gone_at=None)
+        here = {"integration": OuterRef("pk")}
+        offered = Destination.objects.filter(**here, unlisted_at=None, gone_at=None)
         found: QuerySet[Integration] = super().get_queryset(request).select_related("budget")
         return found.annotate(
-            courses=_number_of(offered.filter(kind=Destination.Kind.COURSE)),
-            bundles=_number_of(offered.filter(kind=Destination.Kind.BUNDLE)),
-            rule_count=_number_of(Rule.objects.all()),
+            courses=NumberOf(offered.filter(kind=Destination.Kind.COURSE).values("pk")),
+            bundles=NumberOf(offered.filter(kind=Destination.Kind.BUNDLE).values("pk")),
+            rule_count=NumberOf(Rule.objects.filter(**here).values("pk")),
         )
 
     def get_actions(self, request: HttpRequest) -> Any:
@@ -148,10 +147,11 @@ class IntegrationAdmin(ListAdmin):
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Integration)
-        mapping = (f"{self._page_of(thing)}#mapping", "", say("Mapping"))
+        mapping = (f"{page_of(thing)}#mapping", "", say("Mapping"))
         links: list[tuple[str, str, str]] = [mapping] if _has_catalog(thing) else []
         if self.has_delete_permission(request, thing):
-            links.append((_delete_page(thing), "danger", say("Delete")))
+            page = reverse("admin:integrations_integration_delete", args=[thing.pk])
+            links.append((page, "danger", say("Delete")))
         return links
 
     # Refreshing
@@ -235,9 +235,7 @@ class IntegrationAdmin(ListAdmin):
         if object_id is None:
             app = request.POST.get("app") or request.GET.get("app", "")
             return Integration(app=app) if app in APP_PAGES else None
-        found: Integration | None = self.get_object(request, unquote(object_id))
-        if found is None:
-            raise Http404
+        found: Integration = self.existing(request, unquote(object_id))
         if not self.has_view_or_change_permission(request, found):
             raise PermissionDenied
         return found
@@ -253,9 +251,7 @@ class IntegrationAdmin(ListAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """A page that counts what stops; its button deletes, little by little."""
-        integration: Integration | None = self.get_object(request, unquote(object_id))
-        if integration is None:
-            raise Http404
+        integration: Integration = self.existing(request, unquote(object_id))
         if not self.has_delete_permission(request, integration):
             raise PermissionDenied
         if request.method != "POST":
@@ -277,19 +273,9 @@ class IntegrationAdmin(ListAdmin):
                 name=name,
             )
             self.message_user(request, text, messages.WARNING)
-            return HttpResponseRedirect(self._page_of(integration))
+            return HttpResponseRedirect(page_of(integration))
         text = say(
             "{name}: deleted with its rules and mappings. What it did stays in the log.", name=name
         )
         self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:integrations_integration_changelist"))
-
-
-def _delete_page(thing: Model) -> str:
-    return reverse("admin:integrations_integration_delete", args=[thing.pk])
-
-
-def _number_of(rows: QuerySet[Any]) -> Coalesce:
-    """How many of these rows each integration has."""
-    here = rows.filter(integration=OuterRef("pk")).order_by().values("integration")
-    return Coalesce(Subquery(here.annotate(number=Count("pk")).values("number")), 0)

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
@@ -26,10 +25,9 @@ from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
-from events.execution import email_correction, retry_by_hand, wait_reasons
+from events.execution import email_correction, wait_reasons
 from events.execution.rerun import obstacles, rerun
 from events.models import Delivery, EventLog, RuleRun
-from events.queue import wake
 from events.reports import activity_search, review
 from integrations.sentences import say, say_count
 
@@ -67,7 +65,6 @@ class LogAdmin(ReadOnly):
     also_asked = (PRODUCT_NAME,)
     list_select_related = ("customer", "product")
     ordering = ("-received_at", "-id")
-    sortable_by = ()
     search_fields = ("order_id",)
     search_help_text = _("E-mail, order or name")
     nothing_fits = _("No event fits.")
@@ -232,15 +229,7 @@ class LogAdmin(ReadOnly):
         failed = RuleRun.objects.filter(
             event__in=chosen.order_by().values("pk"), status=RuleRun.Status.FAILED
         )
-        if len(failed[:2]) > 1:
-            return many.look_at_runs(request, failed.order_by("received_at", "pk"))
-        queued, left = retry_by_hand.retry(failed.order_by("received_at", "pk"))
-        if queued:
-            with transaction.atomic():
-                wake.wake()
-        level = messages.SUCCESS if queued else messages.WARNING
-        self.message_user(request, retry_by_hand.retried_sentence(queued, left), level)
-        return None
+        return many.retry(request, failed)
 
     @admin.action(description=_("Run the rules again"), permissions=["rerun"])
     def rerun_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
@@ -287,8 +276,8 @@ class LogAdmin(ReadOnly):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        told = event_page.told(request, context["original"])
-        return super().render_change_form(request, context | told, *args, **kwargs)
+        facts = event_page.context(request, context["original"])
+        return super().render_change_form(request, context | facts, *args, **kwargs)
 
 
 def _two_lines(first: SafeString, second: SafeString) -> SafeString:

@@ -1,7 +1,7 @@
 """What is done for many at once: a look first, then how far it is, then what came of it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -23,7 +23,7 @@ from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batches, many, review
 from events.reports.many import AT_ONCE, Look
-from integrations.sentences import Said, read, say, write
+from integrations.sentences import Said, say
 
 Row = TypeVar("Row", RuleRun, EventLog)
 RETRY, ANYWAY, RERUN, DISMISS, DEAL = "retry", "anyway", "rerun", "dismiss", "deal"
@@ -57,6 +57,25 @@ def look_at_runs(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETR
     if what == DISMISS:
         return _look(request, what, many.of_dismissal(chosen), chosen)
     return _look(request, what, many.of_retry(chosen, anyway=what == ANYWAY), chosen)
+
+
+def retry(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> HttpResponse | None:
+    """One is done at once, as by its button; for several there is a look first."""
+    in_order = runs.order_by("received_at", "pk")
+    if len(in_order[:2]) > 1:
+        return look_at_runs(request, in_order, what)
+    retry_now(request, in_order, anyway=what == ANYWAY)
+    return None
+
+
+def retry_now(request: HttpRequest, runs: Iterable[RuleRun], *, anyway: bool = False) -> None:
+    """Queue what of these can be retried, and say how many."""
+    queued, left = retry_by_hand.retry(runs, anyway=anyway)
+    if queued:
+        with transaction.atomic():
+            wake.wake()
+    level = messages.SUCCESS if queued else messages.WARNING
+    messages.add_message(request, level, retry_by_hand.retried_sentence(queued, left))
 
 
 def look_at_events(
@@ -164,7 +183,7 @@ def done(
     if not batch.run_ids:
         messages.warning(request, sentence)
         return HttpResponseRedirect(back or reverse("admin:events_rulerun_changelist"))
-    batch.left_out = {write(why): number for why, number in left.items()}
+    batch.left_out = left
     with transaction.atomic():
         batch.save()
         wake.wake()
@@ -189,7 +208,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title=badges.brief(batch.title),
         batch=batch,
         progress=found,
-        left_out=[(read(why), number) for why, number in batch.left_out.items()],
+        left_out=batch.left_out.items(),
         failed=",".join(str(run.pk) for run in found.failed),
         back=way_back(request),
         action=_action(request.GET),

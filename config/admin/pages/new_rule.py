@@ -129,16 +129,13 @@ def _save(request: HttpRequest, fresh: list[Rule]) -> list[Rule]:
 def added(request: HttpRequest) -> HttpResponse:
     """What comes next after rules were added: earlier buyers, a simulation, or the next rule."""
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
-    rules = Rule.objects.filter(pk__in=numbers).select_related(
-        "product", "integration", "destination"
-    )
-    made = list(rules.order_by("pk"))
+    made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
     before = backfill.preview(*made)
     return render(
         request,
         "admin/new_rule/added.html",
         title=say_count(len(made), "Rule added", "{number} rules added"),
-        rows=[(rule, backfill.gives_on_purchase(rule), before.customers_of(rule)) for rule in made],
+        rows=[(rule, rule.gives_on_purchase, before.customers_of(rule)) for rule in made],
         more=before.more,
     )
 

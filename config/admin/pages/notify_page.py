@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages import integration_messages
 from config.admin.pages.integration_form import Sections, render_form
 from config.admin.parts import badges
+from config.admin.parts.buttons import page_of
 from config.admin.parts.page import render
 from events.receiving import samples
 from events.reports import backlog
@@ -98,11 +99,11 @@ def _page(
         new=say("New Notify URL"),
         errors=bool(form and form.errors),
         may_delete=may_delete,
-        **(_told(integration) if integration.pk else {}),
+        **(_context(integration) if integration.pk else {}),
     )
 
 
-def _told(integration: Integration) -> dict[str, Any]:
+def _context(integration: Integration) -> dict[str, Any]:
     calls = ApiCall.objects.filter(integration=integration).order_by("-pk")
     actions = reverse("admin:events_rulerun_changelist")
     return {
@@ -130,7 +131,7 @@ def _save(request: HttpRequest, form: NotifyForm) -> HttpResponse:
     waiting = backlog.waiting(integration)
     credentials.save(integration)
     integration_messages.saved(request, form, waiting)
-    return HttpResponseRedirect(_address(integration))
+    return HttpResponseRedirect(page_of(integration))
 
 
 def new_secret(request: HttpRequest, integration: Integration) -> HttpResponse:
@@ -190,7 +191,3 @@ def send_test(request: HttpRequest, integration: Integration) -> None:
     )
     then = backlog.go_on(waiting, integration) if integration.enabled else ""
     messages.success(request, joined([taken, then]))
-
-
-def _address(integration: Integration) -> str:
-    return reverse("admin:integrations_integration_change", args=[integration.pk])

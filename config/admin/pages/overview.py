@@ -82,7 +82,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         chart=overview_chart.draw(days),
         days=days,
         **_integrations(sites),
-        attention=_told(dashboard.needing_somebody()),
+        attention=_with_reasons(dashboard.needing_somebody()),
         nothing_given=dashboard.unfulfilled_products(nothing),
         missing=missing,
         left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
@@ -175,7 +175,7 @@ def _names(sites: Iterable[Integration]) -> tuple[str, ...]:
     return tuple(brief(site) for site in sites)
 
 
-def _told(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
+def _with_reasons(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
     """Each with what went wrong, in plain words."""
     told = wait_reasons.reasons(runs)
     return [(run, told[run.pk]) for run in runs]

@@ -9,6 +9,8 @@ from events.reports.dashboard import EventCounts, format_count
 from events.reports.promise import MAX_COUNT
 from integrations.sentences import Said, joined, say, say_count
 
+Alarm = tuple[str, str]  # the sentence, and the section of the page that tells more
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -56,18 +58,16 @@ def headline(
     MAX_COUNT purchases, `see` is the address of the list of those who paid
     and are not in. Calm only where nothing needs anybody.
     """
-    grave, others = _grave(facts), _others(facts)
-    alarms = [(text, f"#{where}") for true, text, where in [*grave, *others] if true]
-    promise: list[tuple[str, str]]
+    grave = list(_grave(facts))
+    alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
+    promise: list[tuple[str, str]] = []
     if facts.not_in:
         promise = [(_not_in(facts.not_in), ""), (say("See them."), see)]
-    else:
-        promise = [
-            (text, "") for text in [_all_in(buyers, on_the_way, more_bought=more_bought)] if text
-        ]
+    elif all_in := _all_in(buyers, on_the_way, more_bought=more_bought):
+        promise = [(all_in, "")]
     if not alarms and not facts.not_in:
         return Headline(GREEN, (*promise, (say("Nothing needs you."), "")))
-    kind = RED if any(true for true, _, _ in grave) else AMBER
+    kind = RED if grave else AMBER
     return Headline(kind, (*promise, *alarms))
 
 
@@ -111,97 +111,75 @@ def _all_in(buyers: int, on_the_way: int, *, more_bought: bool) -> Said | str:
     return say("{clauses}.", clauses=joined(found, by=", ")) if found else ""
 
 
-def _grave(facts: Facts) -> list[tuple[object, str, str]]:
-    """What stops sales: (whether it is so, the sentence, the section)."""
-    return [
-        (facts.silent, say("Nothing is being carried out: no worker runs."), "silent"),
-        *_closed(facts),
-        (facts.problems, f"{'. '.join(facts.problems)}.", "problems"),
-        (
-            facts.unreachable,
-            say("Cannot connect to {names}.", names=", ".join(facts.unreachable)),
-            "sites",
-        ),
-        (facts.stranded, _stranded(facts.stranded), "attention"),
-        (facts.failed, _failed(facts.failed), "attention"),
-    ]
+def _grave(facts: Facts) -> Iterator[Alarm]:
+    """What stops sales."""
+    if facts.silent:
+        yield say("Nothing is being carried out: no worker runs."), "silent"
+    if names := ", ".join(facts.rejected):
+        yield say("Thinkific rejects the key of {names}.", names=names), "sites"
+    if names := ", ".join(facts.not_let_in):
+        yield say("{names} never connected: the address or the key is wrong.", names=names), "sites"
+    if names := ", ".join(facts.unsigned):
+        yield say("The signing secret of {names} cannot be opened.", names=names), "sites"
+    if facts.problems:
+        yield f"{'. '.join(facts.problems)}.", "problems"
+    if names := ", ".join(facts.unreachable):
+        yield say("Cannot connect to {names}.", names=names), "sites"
+    if n := facts.stranded:
+        text = say_count(
+            n,
+            "1 student paid and may have lost access.",
+            "{number} students paid and may have lost access.",
+            number=format_count(n),
+        )
+        yield text, "attention"
+    if n := facts.failed:
+        text = say_count(n, "1 action failed.", "{number} actions failed.", number=format_count(n))
+        yield text, "attention"
 
 
-def _closed(facts: Facts) -> list[tuple[object, str, str]]:
-    rejected, unsigned = ", ".join(facts.rejected), ", ".join(facts.unsigned)
-    not_let_in = ", ".join(facts.not_let_in)
-    return [
-        (rejected, say("Thinkific rejects the key of {names}.", names=rejected), "sites"),
-        (
-            not_let_in,
-            say("{names} never connected: the address or the key is wrong.", names=not_let_in),
-            "sites",
-        ),
-        (unsigned, say("The signing secret of {names} cannot be opened.", names=unsigned), "sites"),
-    ]
+def _others(facts: Facts) -> Iterator[Alarm]:
+    """What may wait for a while."""
+    if facts.history:
+        yield facts.history, "attention"
+    yield from _waiting(facts)
+    if n := facts.never_sent:
+        yield say_count(n, "1 trigger never sent.", "{number} triggers never sent."), "missing"
+    if n := facts.expiring:
+        text = say_count(
+            n, "1 access token about to expire.", "{number} access tokens about to expire."
+        )
+        yield text, "sites"
+    if n := facts.to_set_up:
+        text = say_count(n, "1 step left to set up.", "{number} steps left to set up.")
+        yield text, "checklist"
 
 
-def _stranded(number: int) -> str:
-    return say_count(
-        number,
-        "1 student paid and may have lost access.",
-        "{number} students paid and may have lost access.",
-        number=format_count(number),
-    )
-
-
-def _failed(number: int) -> str:
-    return say_count(
-        number, "1 action failed.", "{number} actions failed.", number=format_count(number)
-    )
-
-
-def _others(facts: Facts) -> list[tuple[object, str, str]]:
-    """What may wait for a while, in the same form."""
-    expiring = say_count(
-        facts.expiring,
-        "1 access token about to expire.",
-        "{number} access tokens about to expire.",
-    )
-    to_set_up = say_count(
-        facts.to_set_up, "1 step left to set up.", "{number} steps left to set up."
-    )
-    never_sent = say_count(
-        facts.never_sent, "1 trigger never sent.", "{number} triggers never sent."
-    )
-    return [
-        (facts.history, facts.history, "attention"),
-        *_waiting(facts),
-        (facts.never_sent, never_sent, "missing"),
-        (facts.expiring, expiring, "sites"),
-        (facts.to_set_up, to_set_up, "checklist"),
-    ]
-
-
-def _waiting(facts: Facts) -> list[tuple[object, str, str]]:
-    held = say_count(
-        facts.held,
-        "1 action waits for you.",
-        "{number} actions wait for you.",
-        number=format_count(facts.held),
-    )
-    off = say_count(
-        facts.waiting_for_off,
-        "1 action waiting for an integration that is turned off.",
-        "{number} actions waiting for an integration that is turned off.",
-        number=format_count(facts.waiting_for_off),
-    )
-    not_understood = say_count(
-        facts.not_understood,
-        "1 event not understood.",
-        "{number} events not understood.",
-        number=format_count(facts.not_understood),
-    )
-    return [
-        (facts.held, held, "attention"),
-        (facts.waiting_for_off, off, "sites"),
-        (facts.not_understood, not_understood, "attention"),
-    ]
+def _waiting(facts: Facts) -> Iterator[Alarm]:
+    if n := facts.held:
+        text = say_count(
+            n,
+            "1 action waits for you.",
+            "{number} actions wait for you.",
+            number=format_count(n),
+        )
+        yield text, "attention"
+    if n := facts.waiting_for_off:
+        text = say_count(
+            n,
+            "1 action waiting for an integration that is turned off.",
+            "{number} actions waiting for an integration that is turned off.",
+            number=format_count(n),
+        )
+        yield text, "sites"
+    if n := facts.not_understood:
+        text = say_count(
+            n,
+            "1 event not understood.",
+            "{number} events not understood.",
+            number=format_count(n),
+        )
+        yield text, "attention"
 
 
 def events_note(came: EventCounts) -> str:

@@ -114,7 +114,6 @@ class People(ListAdmin):
     empty = _("Nobody.")
     add_label = _("New person")
     list_display = ("shown_name", "shown_email", "role", "last_sign_in", "by_code", "state")
-    sortable_by = ()
     ordering = ("first_name", "last_name", "pk")
     actions = None
     buttons = (
@@ -139,9 +138,6 @@ class People(ListAdmin):
             reverse("admin:auth_group_changelist"),
             say("What each role may do"),
         )
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return allowed(request, SUPERUSER)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return allowed(request, SUPERUSER)
@@ -222,9 +218,8 @@ class People(ListAdmin):
 
     def switch_off(self, request: HttpRequest, person: User) -> HttpResponse:
         """The person is signed out with the next click."""
-        assert isinstance(request.user, User)
         try:
-            people.switch_off(person, by=request.user)
+            people.switch_off(person, by=people.signed_in(request))
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
@@ -266,7 +261,7 @@ class People(ListAdmin):
         found = super()._shown(request, thing, buttons)
         return [one for one in found if one.name != "switch_off" or thing.pk != request.user.pk]
 
-    @admin.display(description=_("Name"), ordering="first_name")
+    @admin.display(description=_("Name"))
     def shown_name(self, person: User) -> SafeString:
         return badges.breakable(badges.brief(people.shown(person)))
 
@@ -282,7 +277,7 @@ class People(ListAdmin):
     def last_sign_in(self, person: User) -> SafeString:
         return badges.ago(person.last_login, say("Never"))
 
-    @admin.display(description=_("Second factor"), boolean=False)
+    @admin.display(description=_("Second factor"))
     def by_code(self, person: Any) -> str | SafeString:
         on = badges.badge(pgettext("second factor", "On"), badges.GREEN)
         return on if person.has_factor else "–"

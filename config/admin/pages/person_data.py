@@ -6,10 +6,9 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages.by_hand import PERMISSION as BY_HAND
-from config.admin.pages.by_hand import page_of
+from config.admin.pages.by_hand import asked_customer, page_of
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
-from config.admin.parts.params import row_in
 from events.reports import person, person_data
 from events.retention import erase_person, erasure_plan
 from integrations import audit
@@ -35,11 +34,9 @@ def download(customer: Customer) -> HttpResponse:
 
 def erase(request: HttpRequest) -> HttpResponse:
     """A page that says what goes and what stays; its button erases."""
-    asked = request.POST if request.method == "POST" else request.GET
-    customer = row_in(Customer.objects.all(), asked.get("customer"))
+    customer = asked_customer(request)
     if customer is None:
-        messages.error(request, say("This customer is not there any more."))
-        return HttpResponseRedirect(reverse("admin:integrations_customer_changelist"))
+        return HttpResponseRedirect(page_of(None))
     somebody = person.of([customer])
     if request.method == "POST":
         return ask(request) or _erased(request, customer, somebody)
@@ -65,7 +62,7 @@ def _erased(request: HttpRequest, customer: Customer, somebody: person.Person) -
         messages.success(request, line)
     for line in done.left:
         messages.warning(request, line)
-    return HttpResponseRedirect(reverse("admin:integrations_customer_changelist"))
+    return HttpResponseRedirect(page_of(None))
 
 
 PAGES = [Page("erase-person/", "erase-person", erase, ERASE)]

@@ -7,8 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -19,7 +19,7 @@ from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import Button, way_back
-from config.admin.parts.changelist import ListAdmin
+from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
@@ -76,12 +76,6 @@ class ProductForm(forms.ModelForm):
         return str(numbers[0])
 
 
-class NumberOf(Subquery):
-    """How many rows a query finds that may end early; an aggregate would count beyond that."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS these)"
-
-
 @admin.register(Product)
 class ProductAdmin(Audited, ListAdmin):
     acts = Acts(Act.PRODUCT_ADDED, Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED)
@@ -92,7 +86,6 @@ class ProductAdmin(Audited, ListAdmin):
     search_fields = ("name", "external_id")
     search_help_text = _("Name or SamCart ID")
     ordering = ("name", "pk")
-    sortable_by = ()
     actions = None
     add_label = _("Add product")
     nothing_fits = _("No product fits.")
@@ -114,12 +107,12 @@ class ProductAdmin(Audited, ListAdmin):
         since = timezone.now() - timedelta(days=30)
         events = EventLog.objects.filter(product=OuterRef("pk")).order_by("-received_at")
         recent = events.filter(received_at__gte=since).values("pk")
-        rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("product")
+        rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("pk")
         found = super().get_queryset(request).select_related("marketplace")
         counted: QuerySet[Any] = found.annotate(
             seen=Subquery(events.values("received_at")[:1]),
-            seen_lately=NumberOf(recent[: COUNTED + 1], output_field=IntegerField()),
-            rules_made=Subquery(rules.annotate(number=Count("pk")).values("number")),
+            seen_lately=NumberOf(recent[: COUNTED + 1]),
+            rules_made=NumberOf(rules),
         )
         return counted
 
@@ -174,22 +167,13 @@ class ProductAdmin(Audited, ListAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         product = context.get("original")
-        told = self._told(product) if product is not None else {}
+        told = self._context(product) if product is not None else {}
         return super().render_change_form(request, context | told, *args, **kwargs)
 
-    def _told(self, product: Product) -> dict[str, Any]:
-        rules = list(
-            with_last_run(Rule.objects.filter(product=product))
-            .select_related("product", "destination", "integration")
-            .order_by("pk")
-        )
-        everywhere = list(
-            with_last_run(
-                Rule.objects.filter(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
-            )
-            .select_related("product", "destination", "integration")
-            .order_by("pk")
-        )
+    def _context(self, product: Product) -> dict[str, Any]:
+        shown = with_last_run(Rule.objects.with_names()).order_by("pk")
+        rules = list(shown.filter(product=product))
+        everywhere = list(shown.filter(marketplace=product.marketplace_id, scope=Scope.GLOBAL))
         subscription = bool(subscriptions.sold_by_subscription([product]))
         holes = pairing.holes(product, rules + everywhere, subscription=subscription)
         rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
@@ -244,14 +228,10 @@ class ProductAdmin(Audited, ListAdmin):
         """Choose a product, then which of its rules this one gets too."""
         if not request.user.has_perm("rules.add_rule"):
             raise PermissionDenied
-        product = self.get_object(request, object_id)
-        if product is None:
-            raise Http404
+        product: Product = self.existing(request, object_id)
         with_rules = Product.objects.filter(rules__isnull=False).exclude(pk=product.pk).distinct()
         source = row_in(with_rules, request.GET.get("from"))
-        rules = (
-            source.rules.select_related("product", "integration", "destination") if source else []
-        )
+        rules = source.rules.with_names() if source else []
         if request.method == "POST" and source is not None:
             wanted = row_ids(request.POST.getlist("rule"))
             self._copy(request, [rule for rule in rules if rule.pk in wanted], product)

@@ -23,18 +23,7 @@ class RuleForm(forms.ModelForm):
 
     class Meta:
         model = Rule
-        fields = (
-            "marketplace",
-            "scope",
-            "product",
-            "trigger",
-            "integration",
-            "action",
-            "destination",
-            "ends_all",
-            "delay_days",
-            "enabled",
-        )
+        fields = Rule.audited  # all that a person sets
         labels = {"marketplace": _("SamCart account"), "scope": _("For")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,5 +1,6 @@
 """The parts of a rule's page: what is offered in each, and what the choice comes to."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -136,9 +137,7 @@ def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
         same = same.filter(product__in=draft.products)
     if draft.rule is not None:
         same = same.exclude(pk=draft.rule.pk)
-    counted: dict[int, int] = {}
-    for number in same.values_list("destination", flat=True):
-        counted[number] = counted.get(number, 0) + 1
+    counted = Counter(same.values_list("destination", flat=True))
     every = 1 if draft.everywhere else len(draft.products)
     if every == 1:
         return dict.fromkeys(counted, say("This rule exists already."))
@@ -164,7 +163,7 @@ def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
         "number_fresh": len(fresh),
         "lately": [(rule.in_words(), preview(rule).sentences()) for rule in fresh[:PREVIEWED]],
         "there": [(rule, before.customers_of(rule)) for rule in there[:SPELLED_OUT]],
-        "gives_on_purchase": any(map(backfill.gives_on_purchase, there)),
+        "gives_on_purchase": any(rule.gives_on_purchase for rule in there),
         "pairs": pairing.by_trigger(companions),
     } | _ticks(draft, given, companions)
 
@@ -192,12 +191,8 @@ def _ticks(draft: Draft, given: Any, companions: Iterable[Rule]) -> dict[str, An
     if given.get("ticked_for") == sold:
         ticked = offered & set(given.getlist("pair"))
     else:
-        ticked = {each for each in offered if sold == "yes" or _matters(each)}
+        ticked = offered if sold == "yes" else offered.intersection(pairing.MATTERS_ALWAYS)
     return {"subscription": sold, "ticked": ticked}
-
-
-def _matters(trigger: str) -> bool:
-    return Trigger(trigger) in pairing.MATTERS_ALWAYS
 
 
 def _may_be_subscription(draft: Draft) -> bool:

@@ -20,7 +20,7 @@ from config.admin.pages.rule_draft import Draft, answers_of
 from config.admin.pages.rule_form import BY_NUMBER, RuleForm
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
-from config.admin.parts.buttons import Button
+from config.admin.parts.buttons import Button, page_of
 from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
 from integrations.audit import Act
@@ -83,7 +83,6 @@ class RuleAdmin(Audited, ListAdmin):
     ordering = (F("product__name").asc(nulls_first=True), "product_id", "pk")
     search_fields = ("product__name", "destination__name", "integration__name")
     search_help_text = _("Product or course")
-    sortable_by = ()
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
     row_menu = True
     nothing_fits = _("No rule fits. A global rule runs for every product.")
@@ -189,7 +188,7 @@ class RuleAdmin(Audited, ListAdmin):
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         links: list[tuple[str, str, str]] = []
         if self.has_change_permission(request, thing):
-            links.append((self._page_of(thing), "", say("Edit")))
+            links.append((page_of(thing), "", say("Edit")))
         if self.has_delete_permission(request, thing):
             page = reverse("admin:rules_rule_delete", args=[thing.pk])
             links.append((page, "danger", say("Delete")))

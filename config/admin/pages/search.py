@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin import menu
 from config.admin.parts import badges, params
+from config.admin.parts.buttons import page_of
 from config.admin.parts.page import Page, render
 from events.models import EventLog
 from events.reports import activity_search
@@ -55,7 +56,9 @@ def _customers(word: str) -> Group:
     # Only what an index finds: names and addresses that begin so.
     found = [exact] if exact else search.customers(word, most=MOST, anywhere=False)
     hits = [
-        Hit(_page(each), badges.brief(each.readable_email), badges.brief(each.name), each == exact)
+        Hit(
+            page_of(each), badges.brief(each.readable_email), badges.brief(each.name), each == exact
+        )
         for each in found
     ]
     return Group(say("Customers"), hits, _list("integrations_customer", q=word))
@@ -70,7 +73,7 @@ def _orders(word: str) -> Group:
         found = list(_newest(EventLog.objects.filter(pk__in=pks))) if pks else []
     hits = [
         Hit(
-            _page(event),
+            page_of(event),
             say(
                 "Order {number}: {what}",
                 number=badges.brief(event.order_id),
@@ -92,7 +95,7 @@ def _products(word: str) -> Group:
     rows = Product.objects.filter(Q(name__icontains=word) | Q(external_id=word[:64]))
     found = [
         Hit(
-            _page(each),
+            page_of(each),
             badges.brief(each.name),
             badges.brief(each.external_id),
             exact=_is(word, each.name) or word == each.external_id,
@@ -105,7 +108,7 @@ def _products(word: str) -> Group:
 def _courses(word: str) -> Group:
     rows = Destination.objects.filter(name__icontains=word).select_related("integration")
     found = [
-        Hit(_page(each), badges.destination(each), str(each.integration), _is(word, each.name))
+        Hit(page_of(each), badges.destination(each), str(each.integration), _is(word, each.name))
         for each in _shortest(rows)
     ]
     return Group(say("Courses and bundles"), found, _list("integrations_destination", q=word))
@@ -113,9 +116,9 @@ def _courses(word: str) -> Group:
 
 def _rules(word: str) -> Group:
     named = Q(product__name__icontains=word) | Q(destination__name__icontains=word)
-    rows = Rule.objects.filter(named).select_related("product", "destination", "integration")
+    rows = Rule.objects.filter(named).with_names()
     found = [
-        Hit(_page(each), badges.legible(each.in_words(), 300))
+        Hit(page_of(each), badges.legible(each.in_words(), 300))
         for each in rows.order_by("pk")[:MOST]
     ]
     return Group(say("Rules"), found)
@@ -128,11 +131,6 @@ def _shortest(rows: QuerySet[Named]) -> QuerySet[Named]:
 
 def _is(word: str, name: str) -> bool:
     return word.casefold() == name.casefold()
-
-
-def _page(row: Model) -> str:
-    meta = row._meta
-    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
 
 
 def _list(name: str, **asked: str) -> str:

@@ -2,25 +2,24 @@
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin.pages import second_step
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
-from config.staff import second_factor, sessions, sign_in_events
+from config.staff import people, second_factor, sessions, sign_in_events
 from integrations.audit import Act
 from integrations.sentences import say
 
 
 def show(request: HttpRequest) -> HttpResponse:
     """What is set up; or, after the password once more, what the app scans."""
-    assert isinstance(request.user, User)
-    authenticator = second_factor.of(request.user)
-    home = reverse("admin:second-factor")
+    person = people.signed_in(request)
+    authenticator = second_factor.of(person)
     if authenticator is None:
-        return ask(request) or second_step.set_up(request, request.user, then=home)
+        home = reverse("admin:second-factor")
+        return ask(request) or second_step.set_up(request, person, then=home)
     return render(
         request,
         "admin/second_factor/state.html",
@@ -33,29 +32,27 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def new_codes(request: HttpRequest) -> HttpResponse:
     """Other recovery codes, shown this once."""
-    assert isinstance(request.user, User)
-    home = reverse("admin:second-factor")
-    authenticator = second_factor.of(request.user)
+    person, home = people.signed_in(request), reverse("admin:second-factor")
+    authenticator = second_factor.of(person)
     if request.method != "POST" or authenticator is None:
         return HttpResponseRedirect(home)
     if page := ask(request):
         return page
     codes = second_factor.new_recovery_codes(authenticator)
-    sign_in_events.record(Act.RECOVERY_CODES_MADE, request, request.user)
+    sign_in_events.record(Act.RECOVERY_CODES_MADE, request, person)
     return second_step.recovery_codes(request, codes, then=home)
 
 
 def remove(request: HttpRequest) -> HttpResponse:
     """Take it away; the person's other sessions end."""
-    assert isinstance(request.user, User)
-    home = HttpResponseRedirect(reverse("admin:second-factor"))
     if request.method != "POST":
-        return home
+        return HttpResponseRedirect(reverse("admin:second-factor"))
     if page := ask(request):
         return page
-    if second_factor.remove(request.user):
-        sessions.end_all(request.user, but=request)
-        sign_in_events.record(Act.SECOND_FACTOR_OFF, request, request.user)
+    person = people.signed_in(request)
+    if second_factor.remove(person):
+        sessions.end_all(person, but=request)
+        sign_in_events.record(Act.SECOND_FACTOR_OFF, request, person)
         text = say("Your second factor is removed. From now on the password alone lets you in.")
         if settings.REQUIRE_SECOND_FACTOR:
             text = say("Your second factor is removed. Set up another one now.")

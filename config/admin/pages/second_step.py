@@ -4,9 +4,9 @@ from django.contrib import auth
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.parts.buttons import is_ours
 from config.admin.parts.confirm import note_recovery_code
 from config.admin.parts.page import render
 from config.staff import second_factor, sign_in_events
@@ -109,7 +109,4 @@ def _enter(request: HttpRequest, person: User) -> Text:
 def _next(request: HttpRequest) -> str:
     """The page of ours that was asked for before signing in."""
     asked = request.POST.get("next") or request.GET.get("next", "")
-    ours = url_has_allowed_host_and_scheme(
-        asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return asked if ours else reverse("admin:index")
+    return asked if is_ours(request, asked) else reverse("admin:index")

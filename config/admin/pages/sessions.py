@@ -20,8 +20,7 @@ ALL = "all"
 
 def own(request: HttpRequest) -> HttpResponse:
     """The sessions of who asks."""
-    assert isinstance(request.user, User)
-    return _page(request, request.user)
+    return _page(request, people.signed_in(request))
 
 
 def of_person(request: HttpRequest, person: int) -> HttpResponse:

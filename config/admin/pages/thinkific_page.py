@@ -68,7 +68,7 @@ def _page(
         may_delete=may_delete,
         warning=credentials.expiry_warning(integration, timezone.localdate()),
         trouble=why,
-        last_call=last_call(integration) if why else None,
+        last_call=_last_call(integration) if why else None,
         rules_url="" if is_new else integration_messages.rules_of(integration=integration.pk),
         **({} if is_new else _not_listed(integration)),
     )
@@ -100,7 +100,7 @@ def _save(
     return HttpResponseRedirect(page)
 
 
-def last_call(integration: Integration) -> ApiCall | None:
+def _last_call(integration: Integration) -> ApiCall | None:
     """The last call that was made for no action; kept for as long as any other."""
     return ApiCall.objects.filter(integration=integration, run_id=None).order_by("-pk").first()
 
@@ -112,7 +112,7 @@ def _not_listed(integration: Integration) -> dict[str, Any]:
     read = integration.refreshed_at is not None
     there = integration.destinations.order_by("name", "pk").annotate(used=Count("rules"))
     return {
-        "lost": integration_messages.lost_sentence(broken_rules.gone(integration)),
+        "lost": integration_messages.broken_sentence(broken_rules.gone(integration)),
         "none_listed": catalog.NONE_LISTED if read and not listed.exists() else "",
         "unlisted": there.exclude(by_hand=False, unlisted_at=None, gone_at=None)[:MAX_UNLISTED],
     }

@@ -74,17 +74,18 @@ class Buttons(admin.ModelAdmin):
         def press(request: HttpRequest, object_id: str) -> HttpResponse:
             if not allowed(request, button.permission):
                 raise PermissionDenied
-            thing = self.get_object(request, object_id)
-            if thing is None:
-                raise Http404
+            thing = self.existing(request, object_id)
             answer: HttpResponse | None = getattr(self, button.name)(request, thing)
-            return answer or go_back(request, self._page_of(thing))
+            return answer or go_back(request, page_of(thing))
 
         return press
 
-    def _page_of(self, thing: Model) -> str:
-        meta = self.opts
-        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
+    def existing(self, request: HttpRequest, object_id: str) -> Any:
+        """The row of this number. Raises Http404."""
+        thing = self.get_object(request, object_id)
+        if thing is None:
+            raise Http404
+        return thing
 
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Inside the form of a list: that form carries the CSRF token and the way back."""
@@ -182,6 +183,12 @@ def address_name(model: type[Model], name: str) -> str:
     return f"{model._meta.app_label}_{model._meta.model_name}_do_{name}"
 
 
+def page_of(thing: Model) -> str:
+    """The address of the row's own page."""
+    meta = thing._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
+
+
 def address(thing: Model, name: str) -> str:
     """The address that a button of this row posts to."""
     return reverse(f"admin:{address_name(type(thing), name)}", args=[thing.pk])
@@ -195,24 +202,14 @@ def go_back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
 def way_back(request: HttpRequest) -> str:
     """The page of ours that the form or the address names as the way back, "" for any other."""
     back = request.POST.get(BACK) or request.GET.get(BACK, "")
-    ours = url_has_allowed_host_and_scheme(
-        back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    return back if is_ours(request, back) and back.startswith("/") else ""
+
+
+def is_ours(request: HttpRequest, address: str) -> bool:
+    """Whether the address leads to this server, and over https where the page came by it."""
+    return url_has_allowed_host_and_scheme(
+        address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return back if ours and back.startswith("/") else ""
-
-
-def for_page(request: HttpRequest, thing: Model) -> SafeString:
-    """The buttons of a thing wherever it stands, as its ModelAdmin has them."""
-    keeper = admin.site.get_model_admin(type(thing))
-    assert isinstance(keeper, Buttons)
-    return keeper.page_buttons(request, thing)
-
-
-def for_row(request: HttpRequest, thing: Model) -> SafeString:
-    """The same, for inside a form that goes around a table."""
-    keeper = admin.site.get_model_admin(type(thing))
-    assert isinstance(keeper, Buttons)
-    return keeper.row_buttons(request, thing)
 
 
 def back_field(request: HttpRequest) -> SafeString:

@@ -1,13 +1,13 @@
 """Lists: what every list of ours has in common, and a paginator that never counts a whole table."""
 
-from typing import Any
+from typing import Any, Self
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import IntegerField, Model, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -36,6 +36,11 @@ class CappedPaginator(Paginator):
         super().__init__(rows, per_page)
         self._most = most
 
+    @classmethod
+    def at_page(cls, rows: Any, per_page: int, number: int) -> Self:
+        """For the page of this number."""
+        return cls(rows, per_page, most=number * per_page + COUNTED + 1)
+
     @cached_property
     def count(self) -> int:
         rows = self.object_list
@@ -51,19 +56,26 @@ class CappedPaginator(Paginator):
         return grouped(self.count - bool(more)) + more
 
 
+class NumberOf(Subquery):
+    """How many rows a query finds that may end early; an aggregate would count beyond that."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS these)"
+    output_field = IntegerField()
+
+
 class ListAdmin(Buttons):
     """A ModelAdmin as our lists are: few queries, buttons in rows, words for an empty list."""
 
     show_full_result_count = False
     list_per_page = 50
-    actions_selection_counter = True
     list_max_show_all = 0
+    # Each list stands in the order that has an index.
+    sortable_by = ()
     # Texts of the page. Those that are SafeString may hold links.
     intro: Text = ""
     empty: Text = _("Nothing here yet.")
     nothing_fits: Text = _("Nothing fits.")
     add_label: Text = _("New")
-    add_url = ""
     list_title: Text = ""
     # What other pages ask of it in an address, beside its own chips.
     also_asked: tuple[str, ...] = ()
@@ -83,8 +95,7 @@ class ListAdmin(Buttons):
         orphans: int = 0,
         allow_empty_first_page: bool = True,
     ) -> CappedPaginator:
-        most = page_number(request.GET.get("p")) * per_page + COUNTED + 1
-        return CappedPaginator(queryset, per_page, most=most)
+        return CappedPaginator.at_page(queryset, per_page, page_number(request.GET.get("p")))
 
     def get_urls(self) -> list[Any]:
         """Without Django's history: it says little, and no page links to it."""

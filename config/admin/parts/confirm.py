@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from config.admin.menu import SUPERUSER, allowed
 from config.admin.parts.page import render
 from config.models import app_code
-from config.staff import confirmation, second_factor, sign_in_events
+from config.staff import confirmation, people, second_factor, sign_in_events
 from config.staff.sign_in import TooManyTries
 from integrations.audit import Act
 from integrations.secrets import SecretUnreadable
@@ -55,19 +55,18 @@ def note_recovery_code(request: HttpRequest, person: User, given: str) -> None:
 
 def _check(request: HttpRequest) -> str:
     """Why the answer is refused, as a sentence; "" when it is right."""
-    assert isinstance(request.user, User)
+    person = people.signed_in(request)
     try:
-        if confirmation.check(request, request.user, request.POST[ANSWER]):
-            note_recovery_code(request, request.user, request.POST[ANSWER])
+        if confirmation.check(request, person, request.POST[ANSWER]):
+            note_recovery_code(request, person, request.POST[ANSWER])
             return ""
     except (TooManyTries, SecretUnreadable) as error:
         return str(error)
-    sign_in_events.failed(Act.CONFIRM_FAILED, request, request.user)
+    sign_in_events.failed(Act.CONFIRM_FAILED, request, person)
     return say("That was not right. Try again.")
 
 
 def _page(request: HttpRequest, fault: str) -> HttpResponse:
-    assert isinstance(request.user, User)
     kept = [
         (name, value)
         for name, values in request.POST.lists()
@@ -83,5 +82,5 @@ def _page(request: HttpRequest, fault: str) -> HttpResponse:
         method=request.POST.get(_METHOD) or request.method,
         kept=kept,
         fault=fault,
-        by_code=second_factor.of(request.user) is not None,
+        by_code=second_factor.of(people.signed_in(request)) is not None,
     )

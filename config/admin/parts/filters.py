@@ -16,26 +16,22 @@ from integrations.sentences import say
 PERIODS = ("1", "7", "30")  # days
 
 
-def periods() -> list[tuple[str, str]]:
-    """The choices of a filter by time: each of PERIODS, and its name."""
-    names = say("Last 24 hours"), say("Last 7 days"), say("Last 30 days")
-    return list(zip(PERIODS, names, strict=True))
-
-
 class ReceivedFilter(admin.SimpleListFilter):
     """Of which days; by the time of receipt, for which each log has an index."""
 
     title = _("received")
     parameter_name = "received"
+    moment = "received_at"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return periods()
+        names = say("Last 24 hours"), say("Last 7 days"), say("Last 30 days")
+        return list(zip(PERIODS, names, strict=True))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in PERIODS:
             return queryset
         since = timezone.now() - timedelta(days=int(str(self.value())))
-        return queryset.filter(received_at__gte=since)
+        return queryset.filter(**{f"{self.moment}__gte": since})
 
 
 class IntegrationFilter(admin.SimpleListFilter):

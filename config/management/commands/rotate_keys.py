@@ -1,5 +1,6 @@
 """`manage.py rotate_keys`: every stored secret and body under the first encryption key."""
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
@@ -48,20 +49,9 @@ class Command(BaseCommand):
     def handle(self, **_: Any) -> None:
         done: dict[str, int] = {}
         faults: list[str] = []
-        for app in APPS.values():
-            rows = Integration.objects.filter(app=app.key)
-            noun = str(app.secret)
-            done[noun], faults_here = _rotate(rows, "sealed_secret", "{0.name}", noun)
+        for rows, field, name, noun in _secrets():
+            done[noun], faults_here = _rotate(rows, field, name, noun)
             faults += faults_here
-        noun, name = "webhook secret", "{0.marketplace} ({0.created_at:%Y-%m-%d})"
-        hooks = WebhookSecret.objects.all()
-        done[noun], faults_here = _rotate(hooks, "sealed", name, noun)
-        faults += faults_here
-        for model, field, noun in MORE:
-            rows = model.objects.exclude(**{field: ""})
-            if rows.exists():
-                done[noun], faults_here = _rotate(rows, field, "{0}", noun)
-                faults += faults_here
         faults += _renew_list()
         *counted, last = [_counted(number, noun) for noun, number in done.items()]
         total = _counted(sum(done.values()), "secret")
@@ -93,6 +83,19 @@ class Command(BaseCommand):
             if unreadable:
                 faults.append(f"{_counted(unreadable, noun)}: {_End.UNREADABLE.value}.")
         return faults
+
+
+def _secrets() -> Iterator[tuple[QuerySet[Any], str, str, str]]:
+    """Rows with a sealed column, its name, the form of a row's name, and what it holds."""
+    for app in APPS.values():
+        rows: QuerySet[Any] = Integration.objects.filter(app=app.key)
+        yield rows, "sealed_secret", "{0.name}", str(app.secret)
+    name = "{0.marketplace} ({0.created_at:%Y-%m-%d})"
+    yield WebhookSecret.objects.all(), "sealed", name, "webhook secret"
+    for model, field, noun in MORE:
+        rows = model.objects.exclude(**{field: ""})
+        if rows.exists():
+            yield rows, field, "{0}", noun
 
 
 def _renew_list() -> list[str]:

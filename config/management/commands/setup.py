@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from config import env_file
+from config.environment import web_parts
 from config.staff import people
 from integrations import audit, credentials
 from integrations.audit import Act
@@ -149,13 +150,8 @@ class Command(BaseCommand):
 def public_url(text: str) -> str:
     """The address of a server without a slash at its end. Raises ValueError with a sentence."""
     url = text.strip().rstrip("/")
-    try:
-        parts = urlsplit(url)
-        bare = url == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
-        good = bare and parts.scheme in {"http", "https"} and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good or not parts.hostname or any(sign.isspace() for sign in url):
+    parts = web_parts(url)
+    if parts is None or "@" in parts.netloc or url != f"{parts.scheme}://{parts.netloc}":
         raise ValueError(f"{url} is no address of a server. Example: https://admit.example.com")
     if parts.scheme == "http" and parts.hostname not in LOCAL:
         raise ValueError("SamCart needs an https address.")

@@ -27,9 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
         parser.add_argument("--no-web", action="store_true", help="no web server here")
         parser.add_argument("--no-worker", action="store_true", help="no worker cluster here")
-        parser.add_argument(
-            "--workers", type=int, help="worker processes (default: 2, on SQLite 1)"
-        )
+        parser.add_argument("--workers", type=int, help="worker processes (default: 1)")
         parser.add_argument(
             "--migrate",
             action="store_true",

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from events.reports import person
 from events.reports.person import Person
 from events.retention import erase_person, erasure_plan, returned
-from events.retention.erase_person import Erased
+from events.retention.own_rows import Erased
 
 # So long an action of the person that is under way may take to end.
 WAIT_SECONDS = 60.0

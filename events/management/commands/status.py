@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from events.alerts import finding
 from events.alerts.sentences import sentence
 from events.models import Delivery, History, RuleRun
-from events.receiving import spool
+from events.receiving import spool_contents
 from events.reports import backlog, dashboard
 from events.worker import scheduler
 from integrations import rate_limit
@@ -90,7 +90,7 @@ def status() -> dict[str, Any]:
         "worker_seen_seconds": None if silent is None else round(silent, 1),
         "deliveries_waiting": Delivery.objects.filter(state=Delivery.State.NEW).count(),
         "history": _history(),
-        "spool": spool.counts(),
+        "spool": spool_contents.counts(),
         "runs": {name.value: counts.get(name, 0) for name in RuleRun.Status},
         "oldest_due_seconds": None if oldest is None else round(oldest, 1),
         "problems": [

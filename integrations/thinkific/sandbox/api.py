@@ -3,18 +3,18 @@
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any
+from typing import Any, TypeVar
 
 from integrations.thinkific.sandbox import enrollment_writes, serializers, user_writes
 from integrations.thinkific.sandbox.faults import Switches
 from integrations.thinkific.sandbox.params import RefusedError
-from integrations.thinkific.sandbox.records import Bundle, Enrollment, User
 from integrations.thinkific.sandbox.school import School
 from integrations.thinkific.sandbox.wire import Reply, Request, html_reply, json_reply, reason
 
+T = TypeVar("T")
 BASE_PATH = "/api/public/v1"
 NOT_FOUND = {"error": "Record not found."}
 UNAUTHORIZED = {"error": "Authentication Error"}
@@ -104,73 +104,71 @@ def reset_headers(switches: Switches, free_at: float) -> dict[str, str]:
 
 def _list_products(ask: RouteRequest) -> Reply:
     found = [each for each in ask.school.products.values() if ask.school.lists(each)]
-    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.product_row))
+    return _page(ask, found, serializers.product_row)
 
 
 def _show_product(ask: RouteRequest) -> Reply:
-    product = ask.school.products.get(ask.id)
-    if product is None or not ask.school.lists(product):
+    product = _found(ask, ask.school.products)
+    if not ask.school.lists(product):
         raise _NotFoundError
     return json_reply(200, serializers.product_row(ask.school, product))
 
 
 def _list_courses(ask: RouteRequest) -> Reply:
     found = [each for each in ask.school.courses.values() if ask.school.lists(each)]
-    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.course_row))
+    return _page(ask, found, serializers.course_row)
 
 
 def _show_course(ask: RouteRequest) -> Reply:
-    course = ask.school.courses.get(ask.id)
-    if course is None or not ask.school.lists(course):
+    course = _found(ask, ask.school.courses)
+    if not ask.school.lists(course):
         raise _NotFoundError
     return json_reply(200, serializers.course_row(ask.school, course))
 
 
 def _show_bundle(ask: RouteRequest) -> Reply:
-    return json_reply(200, serializers.bundle_row(ask.school, _bundle(ask)))
+    bundle = _found(ask, ask.school.bundles)
+    return json_reply(200, serializers.bundle_row(ask.school, bundle))
 
 
 def _list_bundle_courses(ask: RouteRequest) -> Reply:
-    found = _bundle(ask).courses
-    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.course_row))
+    return _page(ask, _found(ask, ask.school.bundles).courses, serializers.course_row)
 
 
 def _list_bundle_enrollments(ask: RouteRequest) -> Reply:
-    bundle = _bundle(ask)
+    bundle = _found(ask, ask.school.bundles)
     ids = {course.id for course in bundle.courses}
     found = [
         row for row in serializers.find_enrollments(ask.school, ask.query) if row.course.id in ids
     ]
     if ask.school.switches.bundle_rows == "members":
         found = [row for row in found if (bundle.id, row.user.id) in ask.school.members]
-    return json_reply(
-        200, serializers.page(ask.school, found, ask.query, serializers.enrollment_row)
-    )
+    return _page(ask, found, serializers.enrollment_row)
 
 
 def _create_bundle_enrollments(ask: RouteRequest) -> Reply:
-    return Reply(enrollment_writes.enroll_in_bundle(ask.school, _bundle(ask), ask.params))
+    bundle = _found(ask, ask.school.bundles)
+    return Reply(enrollment_writes.enroll_in_bundle(ask.school, bundle, ask.params))
 
 
 def _update_bundle_enrollments(ask: RouteRequest) -> Reply:
-    bundle = _bundle(ask)
+    bundle = _found(ask, ask.school.bundles)
     if ask.school.switches.put_works:
         enrollment_writes.update_bundle_enrollments(ask.school, bundle, ask.params)
     return _changed(ask.school, None)
 
 
 def _list_fields(ask: RouteRequest) -> Reply:
-    found = list(ask.school.fields.values())
-    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.field_row))
+    return _page(ask, list(ask.school.fields.values()), serializers.field_row)
 
 
 def _list_users(ask: RouteRequest) -> Reply:
-    found = serializers.find_users(ask.school, ask.query)
-    return json_reply(200, serializers.page(ask.school, found, ask.query, serializers.user_row))
+    return _page(ask, serializers.find_users(ask.school, ask.query), serializers.user_row)
 
 
 def _show_user(ask: RouteRequest) -> Reply:
-    return json_reply(200, serializers.user_row(ask.school, _user(ask)))
+    user = _found(ask, ask.school.users_by_id)
+    return json_reply(200, serializers.user_row(ask.school, user))
 
 
 def _create_user(ask: RouteRequest) -> Reply:
@@ -179,25 +177,24 @@ def _create_user(ask: RouteRequest) -> Reply:
 
 
 def _update_user(ask: RouteRequest) -> Reply:
-    user = _user(ask)
+    user = _found(ask, ask.school.users_by_id)
     user_writes.update_user(ask.school, user, ask.params)
     return _changed(ask.school, serializers.user_row(ask.school, user))
 
 
 def _delete_user(ask: RouteRequest) -> Reply:
-    ask.school.remove_user(_user(ask))
+    ask.school.remove_user(_found(ask, ask.school.users_by_id))
     return Reply(204)
 
 
 def _list_enrollments(ask: RouteRequest) -> Reply:
     found = serializers.find_enrollments(ask.school, ask.query)
-    return json_reply(
-        200, serializers.page(ask.school, found, ask.query, serializers.enrollment_row)
-    )
+    return _page(ask, found, serializers.enrollment_row)
 
 
 def _show_enrollment(ask: RouteRequest) -> Reply:
-    return json_reply(200, serializers.enrollment_row(ask.school, _enrollment(ask)))
+    row = _found(ask, ask.school.rows_by_id)
+    return json_reply(200, serializers.enrollment_row(ask.school, row))
 
 
 def _create_enrollment(ask: RouteRequest) -> Reply:
@@ -206,7 +203,7 @@ def _create_enrollment(ask: RouteRequest) -> Reply:
 
 
 def _update_enrollment(ask: RouteRequest) -> Reply:
-    row = _enrollment(ask)
+    row = _found(ask, ask.school.rows_by_id)
     if ask.school.switches.put_works:
         enrollment_writes.update_enrollment(ask.school, row, ask.params)
     return _changed(ask.school, serializers.enrollment_row(ask.school, row))
@@ -223,22 +220,18 @@ def _changed(school: School, row: dict[str, Any] | None) -> Reply:
             return Reply(status)
 
 
-def _bundle(ask: RouteRequest) -> Bundle:
-    if bundle := ask.school.bundles.get(ask.id):
-        return bundle
-    raise _NotFoundError
+def _page(
+    ask: RouteRequest, found: Sequence[T], row: Callable[[School, T], serializers.Row]
+) -> Reply:
+    """The page of a list that the query asks for."""
+    return json_reply(200, serializers.page(ask.school, found, ask.query, row))
 
 
-def _user(ask: RouteRequest) -> User:
-    if user := ask.school.users_by_id.get(ask.id):
-        return user
-    raise _NotFoundError
-
-
-def _enrollment(ask: RouteRequest) -> Enrollment:
-    if row := ask.school.rows_by_id.get(ask.id):
-        return row
-    raise _NotFoundError
+def _found(ask: RouteRequest, rows: Mapping[int, T]) -> T:
+    """The one of these that the path names. Raises _NotFoundError."""
+    if (row := rows.get(ask.id)) is None:
+        raise _NotFoundError
+    return row
 
 
 ROUTES: dict[str, Callable[[RouteRequest], Reply]] = {

@@ -49,107 +49,107 @@ class FaultContext:
         return self.fault.status or (201 if self.method == "POST" else 200)
 
 
-def _status(scene: FaultContext) -> None:
-    scene.applied()
-    fault = scene.fault
+def _status(context: FaultContext) -> None:
+    context.applied()
+    fault = context.fault
     status = fault.status or 503
     if fault.body is None:
-        scene.send(error_reply(status, scene.switches, fault.headers))
+        context.send(error_reply(status, context.switches, fault.headers))
     elif isinstance(fault.body, str):
-        scene.send(Reply(status, fault.body.encode(), HTML, fault.headers))
+        context.send(Reply(status, fault.body.encode(), HTML, fault.headers))
     else:
-        scene.send(json_reply(status, fault.body, fault.headers))
+        context.send(json_reply(status, fault.body, fault.headers))
 
 
-def _delay(scene: FaultContext) -> None:
+def _delay(context: FaultContext) -> None:
     """Carried out before or after the wait: a server goes on though its caller has gone."""
-    if not scene.fault.applied:
-        scene.line.pause(scene.fault.delay)
-        scene.send(scene.carry_out())
+    if not context.fault.applied:
+        context.line.pause(context.fault.delay)
+        context.send(context.carry_out())
         return
-    reply = scene.carry_out()
-    scene.line.pause(scene.fault.delay)
-    scene.send(reply)
+    reply = context.carry_out()
+    context.line.pause(context.fault.delay)
+    context.send(reply)
 
 
-def _reset(scene: FaultContext) -> None:
-    scene.applied()
-    scene.line.reset()
+def _reset(context: FaultContext) -> None:
+    context.applied()
+    context.line.reset()
 
 
-def _drop(scene: FaultContext) -> None:
-    scene.carry_out()
+def _drop(context: FaultContext) -> None:
+    context.carry_out()
     raise HangupError
 
 
-def _black_hole(scene: FaultContext) -> None:
-    scene.applied()
-    scene.line.until_closed()
+def _black_hole(context: FaultContext) -> None:
+    context.applied()
+    context.line.until_closed()
 
 
-def _drip(scene: FaultContext) -> None:
+def _drip(context: FaultContext) -> None:
     """From the byte that the kind names on, one at a time."""
-    reply = _with_body(scene.carry_out())
+    reply = _with_body(context.carry_out())
     line, headers = head_of(reply)
     at_once, slowly = {
         "drip_status_line": (b"", line + headers + reply.body),
         "drip_headers": (line, headers + reply.body),
         "drip_body": (line + headers, reply.body),
-    }[scene.fault.kind]
-    scene.note(reply.status)
-    scene.line.send(at_once)
-    scene.line.drip(slowly, scene.fault.delay)
+    }[context.fault.kind]
+    context.note(reply.status)
+    context.line.send(at_once)
+    context.line.drip(slowly, context.fault.delay)
 
 
-def _truncated(scene: FaultContext) -> None:
-    reply = _with_body(scene.carry_out())
-    scene.note(reply.status)
-    scene.line.cut_off(reply, len(reply.body) // 2)
+def _truncated(context: FaultContext) -> None:
+    reply = _with_body(context.carry_out())
+    context.note(reply.status)
+    context.line.cut_off(reply, len(reply.body) // 2)
 
 
-def _html(scene: FaultContext) -> None:
-    scene.applied()
-    fault = scene.fault
+def _html(context: FaultContext) -> None:
+    context.applied()
+    fault = context.fault
     reply = html_reply(fault.status or 200, fault.headers)
     own = fault.body.encode() if isinstance(fault.body, str) else reply.body
-    scene.send(replace(reply, body=own))
+    context.send(replace(reply, body=own))
 
 
-def _garbage(scene: FaultContext) -> None:
-    scene.applied()
-    own = scene.fault.body
+def _garbage(context: FaultContext) -> None:
+    context.applied()
+    own = context.fault.body
     broken = own if isinstance(own, str) else '{"items": [{"id": 17, "user_id": '
-    scene.send(Reply(scene.ok(), broken.encode(), JSON, scene.fault.headers))
+    context.send(Reply(context.ok(), broken.encode(), JSON, context.fault.headers))
 
 
-def _endless(scene: FaultContext) -> None:
-    scene.applied()
-    headers = {"Transfer-Encoding": "chunked", **scene.fault.headers}
-    line, rest = head_of(Reply(scene.ok(), headers=headers))
-    scene.note(scene.ok())
-    scene.line.send(line + rest)
+def _endless(context: FaultContext) -> None:
+    context.applied()
+    headers = {"Transfer-Encoding": "chunked", **context.fault.headers}
+    line, rest = head_of(Reply(context.ok(), headers=headers))
+    context.note(context.ok())
+    context.line.send(line + rest)
     piece = b"%x\r\n" % _PIECE + b" " * _PIECE + b"\r\n"
     while True:
-        scene.line.send(piece)
-        scene.line.pause(scene.fault.delay)
+        context.line.send(piece)
+        context.line.pause(context.fault.delay)
 
 
-def _bomb(scene: FaultContext) -> None:
-    scene.applied()
-    headers = {"Content-Encoding": "gzip", **scene.fault.headers}
-    scene.send(Reply(scene.ok(), packed(scene.fault.size), JSON, headers))
+def _bomb(context: FaultContext) -> None:
+    context.applied()
+    headers = {"Content-Encoding": "gzip", **context.fault.headers}
+    context.send(Reply(context.ok(), packed(context.fault.size), JSON, headers))
 
 
-def _redirect(scene: FaultContext) -> None:
-    scene.applied()
-    headers = {"Location": scene.elsewhere, **scene.fault.headers}
-    scene.send(Reply(scene.fault.status or 302, b"", HTML, headers))
+def _redirect(context: FaultContext) -> None:
+    context.applied()
+    headers = {"Location": context.elsewhere, **context.fault.headers}
+    context.send(Reply(context.fault.status or 302, b"", HTML, headers))
 
 
-def _empty(scene: FaultContext) -> None:
-    reply = scene.carry_out()
-    status = scene.fault.status or (reply.status if reply.status < 300 else 200)
-    scene.send(Reply(status, b"", JSON, scene.fault.headers))
+def _empty(context: FaultContext) -> None:
+    reply = context.carry_out()
+    status = context.fault.status or (reply.status if reply.status < 300 else 200)
+    context.send(Reply(status, b"", JSON, context.fault.headers))
 
 
 def _with_body(reply: Reply) -> Reply:

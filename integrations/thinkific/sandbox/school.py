@@ -261,10 +261,6 @@ class School:
         """From now on only this API key opens; the old one is answered 401."""
         self.key = key
 
-    def change_token(self, token: str | None) -> None:
-        """The same for the bearer token."""
-        self.token = token
-
     def _product_id(self) -> int:
         return next(self._ids["product"])
 

@@ -61,13 +61,13 @@ def html_reply(status: int, headers: Mapping[str, str] = _NO_HEADERS) -> Reply:
     return Reply(status, page.encode(), HTML, headers)
 
 
-def head_of(reply: Reply, *, length: int | None = None) -> tuple[bytes, bytes]:
-    """Status line and headers of an answer; `length` is a Content-Length that is not true."""
+def head_of(reply: Reply) -> tuple[bytes, bytes]:
+    """Status line and headers of an answer."""
     line = f"HTTP/1.1 {reply.status} {reason(reply.status)}\r\n".encode()
     usual = {"Date": _date()}
     if reply.status not in (204, 304):
         usual["Content-Type"] = reply.content_type
-        usual["Content-Length"] = str(len(reply.body) if length is None else length)
+        usual["Content-Length"] = str(len(reply.body))
     if reply.headers:
         own = {name.lower() for name in reply.headers}
         if "transfer-encoding" in own:

@@ -55,7 +55,7 @@ class Command(BaseCommand):
             return
         self.stdout.write(f"{broken_rules.sentence(found)}. {then}:")
         rules = Rule.objects.filter(destination__in=[each.destination.pk for each in found])
-        for rule in rules.select_related("product", "integration", "destination").order_by("pk"):
+        for rule in rules.with_names().order_by("pk"):
             self.stdout.write(f"  {rule}")
 
 

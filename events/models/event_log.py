@@ -1,0 +1,227 @@
+"""Events: what deliveries say and what people do by hand, with what the rules decided."""
+
+from collections.abc import Iterable
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from events.models.received import Delivery
+from integrations import search_terms
+from integrations.models import Customer, Marketplace, Product
+from integrations.sentences import SentenceField, joined, read, say
+from rules import actions
+from rules.engine import Reason
+from rules.models import Rule
+from rules.triggers import Trigger
+
+
+class RuleTexts(models.Model):
+    """The rules as sentences at one time: {rule id: sentence}. Events of that time share it.
+
+    A sentence is in the form in which it is kept.
+    """
+
+    digest = models.CharField(max_length=64, unique=True)
+    sentences = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"{len(self.sentences)} rules"
+
+
+class EventLog(models.Model):
+    """One trigger for one product line and customer; every delivery gives at least one.
+
+    What a person does by hand is an event too. It has no delivery, but an author.
+    """
+
+    class ByHand(models.TextChoices):
+        GIVE = "give", _("Access given by hand")
+        END = "end", _("Access ended by hand")
+        MOVE_AWAY = "move_away", _("Access moved to another e-mail")
+        MOVE_HERE = "move_here", _("Access moved from another e-mail")
+        # Decided by the rules, as the Product Purchased that SamCart should have sent.
+        ORDER = "order", _("Order entered by hand")
+        NOTE = "note", _("Note")
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        DONE = "done", _("Succeeded")
+        FAILED = "failed", _("Failed")
+        HELD = "held", _("Waits for you")
+        NO_RULE = "no_rule", _("No rule")
+        SKIPPED = "skipped", _("Skipped")
+        REPEAT = "repeat", pgettext_lazy("event", "Repeat")
+        UNKNOWN_TYPE = "unknown_type", _("Unknown type")
+        UNREADABLE = "unreadable", _("Unreadable")
+        NOTED = "noted", _("Noted")
+
+    # Where `db_index` is False, an index of Meta begins with the column.
+    delivery = models.ForeignKey(
+        Delivery, models.CASCADE, null=True, related_name="events", db_index=False
+    )
+    line = models.PositiveSmallIntegerField(default=0)
+    # None of what a person does by hand, but for an order.
+    marketplace = models.ForeignKey(Marketplace, models.CASCADE, null=True, related_name="events")
+    trigger = models.CharField(max_length=40, choices=Trigger.choices, null=True)
+    raw_type = models.CharField(max_length=100, blank=True)
+    product = models.ForeignKey(
+        Product, models.SET_NULL, null=True, related_name="events", db_index=False
+    )
+    customer = models.ForeignKey(
+        Customer, models.SET_NULL, null=True, related_name="events", db_index=False
+    )
+    status = models.CharField(max_length=12, choices=Status.choices)
+    # The rules did nothing for the customer: at most they passed on what SamCart sent.
+    gave_nothing = models.BooleanField(default=False)
+    reason = SentenceField(blank=True)
+    order_id = models.CharField(max_length=64, blank=True)
+    subscription_id = models.CharField(max_length=64, blank=True)
+    transaction_id = models.CharField(max_length=64, blank=True)
+    samcart_customer_id = models.CharField(max_length=64, blank=True)
+    custom_fields = models.JSONField(default=list)  # [{"name", "slug", "value"}]
+    verdicts = models.JSONField(default=list)  # [[rule id, engine.Reason code]]
+    rule_texts = models.ForeignKey(RuleTexts, models.PROTECT, null=True)
+    received_at = models.DateTimeField()
+    # When the order was placed, as SamCart tells it; an event of a subscription comes much later.
+    ordered_at = models.DateTimeField(null=True)
+    # What SamCart sent as an e-mail address and cannot be used: the payer's, who then is no
+    # customer, or the student's.
+    email_as_sent = models.CharField(max_length=320, blank=True, editable=False)
+    name_as_sent = models.CharField(max_length=511, blank=True, editable=False)
+    # A person gave the e-mail address that SamCart did not send in a usable form.
+    email_given_at = models.DateTimeField(null=True, editable=False)
+    email_given_by = models.CharField(max_length=150, blank=True, editable=False)
+    # What a person did, who it was, and why; "" where SamCart sent the event.
+    by_hand = models.CharField(max_length=9, choices=ByHand.choices, blank=True, editable=False)
+    author = models.CharField(max_length=150, blank=True, editable=False)
+    author_note = models.TextField(blank=True, editable=False)
+    # A person has dealt with what this event left undone.
+    dealt_with_at = models.DateTimeField(null=True, editable=False)
+    dealt_with_by = models.CharField(max_length=150, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        permissions = [
+            ("rerun_eventlog", "Can run the rules again"),
+            ("dismiss_eventlog", "Can mark an event as dealt with"),
+            ("simulate_eventlog", "Can simulate"),
+            ("export_eventlog", "Can download all data of a person"),
+            ("erase_eventlog", "Can erase a person"),
+            ("csv_eventlog", "Can download lists"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["delivery", "line"], name="event_line_once"),
+            models.CheckConstraint(
+                condition=Q(delivery__isnull=False, by_hand="")
+                | Q(delivery__isnull=True) & ~Q(by_hand=""),
+                name="event_sent_or_by_hand",
+            ),
+        ]
+        indexes = [
+            # Not by the fields themselves: PostgreSQL would add one more of each, for LIKE.
+            models.Index(fields=["order_id"], name="event_of_order"),
+            models.Index(fields=["subscription_id"], name="event_of_subscription"),
+            models.Index(fields=["transaction_id"], name="event_of_transaction"),
+            models.Index(fields=["samcart_customer_id"], name="event_of_samcart_customer"),
+            models.Index(fields=["-received_at", "-id"], name="event_newest"),
+            models.Index(fields=["customer", "received_at"], name="event_of_customer"),
+            models.Index(fields=["status", "-received_at"], name="event_by_status"),
+            models.Index(fields=["product", "-received_at"], name="event_of_product"),
+            models.Index(fields=["trigger", "-received_at"], name="event_by_trigger"),
+            models.Index(
+                fields=["-received_at", "-id"], condition=Q(delivery=None), name="event_by_hand"
+            ),
+            models.Index(
+                fields=["marketplace", "raw_type"],
+                condition=Q(status="unknown_type"),
+                name="event_unknown_type",
+            ),
+            models.Index(
+                fields=["-received_at"],
+                condition=Q(gave_nothing=True, trigger="product_purchased", dealt_with_at=None),
+                name="event_gave_nothing",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return joined([self.what_happened or say("Unknown event"), f"#{self.pk}"])
+
+    @property
+    def what_happened(self) -> str:
+        """ "Product Purchased", "Access given by hand", "" where SamCart's type has no name yet."""
+        if self.by_hand == self.ByHand.ORDER:
+            return say("{trigger} (entered by hand)", trigger=Trigger.PRODUCT_PURCHASED.label)
+        if self.by_hand:
+            return say(self.ByHand(self.by_hand).label)
+        return say(Trigger(self.trigger).label) if self.trigger else ""
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it came by an address that had been withdrawn."""
+        return self.delivery is not None and self.delivery.withdrawn
+
+    @classmethod
+    def status_of(cls, runs: Iterable[str]) -> "EventLog.Status":
+        """The event's status from those of its runs: what needs a person comes first."""
+        found = set(runs)
+        if not found:
+            return cls.Status.NO_RULE
+        for status in (cls.Status.FAILED, cls.Status.HELD):
+            if status.value in found:
+                return status
+        if found & {"waiting", "running"}:
+            return cls.Status.WAITING
+        return cls.Status.DONE if "done" in found else cls.Status.SKIPPED
+
+    @property
+    def explanation(self) -> str:
+        """Why it stands as it does: its own reason, or that of an action that needs a person."""
+        stuck = (run.message for run in self.runs.all() if run.status in {"failed", "held"})
+        return self.reason or next(stuck, "")
+
+    @property
+    def as_sent(self) -> str:
+        """ "Dana Reyes, dana@@example.com": whom an event without a customer names."""
+        return ", ".join(filter(None, [self.name_as_sent, self.email_as_sent]))
+
+    def add_search_terms(self) -> None:
+        """Make the event searchable by the name and the unusable address that SamCart sent."""
+        EventTerm.objects.bulk_create(self.new_search_terms(), ignore_conflicts=True)
+
+    def new_search_terms(self) -> "list[EventTerm]":
+        """The rows by which the event, which has a number, is found; not saved."""
+        found = search_terms.terms_as_sent(self.email_as_sent, self.name_as_sent)
+        return [EventTerm(event=self, term=term.encode()) for term in found]
+
+    @property
+    def fits_what_is_off(self) -> bool:
+        """Whether a rule for the customer would have run when this was decided, but was off."""
+        off = [rule for rule, why in self.verdicts if why == Reason.OFF]
+        rules = Rule.objects.filter(pk__in=off).exclude(action__in=actions.passing_on())
+        return bool(off) and rules.exists()
+
+    def sentences(self) -> list[tuple[str, bool, str]]:
+        """Each rule that was looked at: (sentence, whether it ran, code of the reason)."""
+        texts = self.rule_texts.sentences if self.rule_texts else {}
+        known = {rule: read(kept) for rule, kept in texts.items()}
+        return [
+            (known.get(str(rule)) or say("Rule {number}", number=str(rule)), why == "run", why)
+            for rule, why in self.verdicts
+        ]
+
+
+class EventTerm(models.Model):
+    """A word that finds an event without a usable address; see `integrations.search_terms`."""
+
+    pk = models.CompositePrimaryKey("event", "term")
+    event = models.ForeignKey(EventLog, models.CASCADE, related_name="search_terms", db_index=False)
+    term = models.BinaryField()  # as those of integrations.models.SearchTerm
+
+    class Meta:
+        indexes = [models.Index(fields=["term", "event"], name="event_by_term")]
+
+    def __str__(self) -> str:
+        return bytes(self.term).decode()

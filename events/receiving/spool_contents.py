@@ -1,0 +1,77 @@
+"""What lies in the spool of this machine: how much, since when, and of whom."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+
+from events.receiving import spool_folder
+from events.receiving.spool import Spooled, read
+from events.receiving.spool_folder import KNOWN, SET_ASIDE, UNKNOWN
+from integrations import secrets
+
+
+def files() -> dict[str, int]:
+    """How many files lie in this machine's folder, by what becomes of them. Opens none.
+
+    Raises OSError when it may not look.
+    """
+    names = spool_folder.names()
+    aside = sum(name.endswith(SET_ASIDE) for name in names)
+    return {"waiting": len(spool_folder.waiting()), "set_aside": aside}
+
+
+def oldest() -> datetime | None:
+    """When the delivery was received that waits longest in this machine's folder.
+
+    Raises OSError when it may not look.
+    """
+    waiting = spool_folder.waiting()
+    if not waiting:
+        return None
+    stamp = waiting[0].name.partition("-")[0]
+    return datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+
+
+def counts() -> dict[str, int | None]:
+    """How many files of this machine wait, were set aside, or cannot be opened by our keys.
+
+    None: may not look.
+    """
+    try:
+        aside = [name for name in spool_folder.names() if name.endswith(SET_ASIDE)]
+        waiting = spool_folder.waiting()
+        closed = sum(not _opens(file) for file in waiting)
+        return {"waiting": len(waiting) - closed, "set_aside": len(aside), "not_ours": closed}
+    except OSError:
+        return {"waiting": None, "set_aside": None, "not_ours": None}
+
+
+def paths() -> list[Path]:
+    """What lies here, for a backup: sealed, and with what was set aside."""
+    folder, kinds = Path(settings.SPOOL_DIR), (KNOWN, UNKNOWN, SET_ASIDE)
+    return [folder / name for name in spool_folder.names() if name.endswith(kinds)]
+
+
+def opened() -> Iterator[tuple[Path, Spooled]]:
+    """Each file of this machine that our keys open, also one that was set aside.
+
+    Raises OSError when the folder cannot be read.
+    """
+    for path in paths():
+        with contextlib.suppress(
+            FileNotFoundError, secrets.SecretUnreadable, ValueError, KeyError, TypeError
+        ):
+            yield path, read(path)
+
+
+def _opens(file: Path) -> bool:
+    try:
+        secrets.reveal_bytes(file.read_bytes())
+    except FileNotFoundError:
+        return True  # brought in at this moment
+    except (secrets.SecretUnreadable, PermissionError):
+        return False
+    return True
