@@ -42,6 +42,11 @@ class Preferences:
     time_zone: str = ""
     language: str = ""
 
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The time zone, if one is chosen that this machine knows."""
+        return ZoneInfo(self.time_zone) if self.time_zone in zones() else None
+
 
 @cache
 def zones() -> list[str]:
@@ -106,8 +111,7 @@ def use(get_response: GetResponse) -> GetResponse:
         chosen = of(request.user) if isinstance(request.user, User) else Preferences()
         if chosen.language in dict(settings.LANGUAGES):
             translation.activate(chosen.language)
-        name = chosen.time_zone if request.method in READS else ""
-        with timezone.override(ZoneInfo(name) if name and name in zones() else None):
+        with timezone.override(chosen.zone if request.method in READS else None):
             return get_response(request)
 
     return answer

@@ -22,6 +22,7 @@ from config.admin.parts import csv_file
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page
 from config.admin.parts.params import word
+from config.staff import people, preferences
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.reports import customer_search
@@ -201,7 +202,7 @@ def _page(sheet: Sheet, rows: Callable[[HttpRequest], Asked]) -> Page:
             return HttpResponseRedirect(reverse("admin:index"))
         _record(request, sheet, len(pks))
         lines = csv_file.in_chunks(table.order_by(), pks, sheet.lines)
-        return csv_file.response(sheet.file, sheet.headings, lines)
+        return _file(request, sheet, lines)
 
     return Page(f"csv/{sheet.name}/", f"csv-{sheet.name}", show, PERMISSION)
 
@@ -214,7 +215,13 @@ def _coverage_file(request: HttpRequest) -> HttpResponseBase:
         return page
     rows = named_like(coverage(), word(request.GET.get("q")))
     _record(request, COVERAGE, len(rows))
-    return csv_file.response(COVERAGE.file, COVERAGE.headings, COVERAGE.lines(rows))
+    return _file(request, COVERAGE, COVERAGE.lines(rows))
+
+
+def _file(request: HttpRequest, sheet: Sheet, lines: Lines) -> HttpResponseBase:
+    # A download is a POST, and pages have the reader's zone for what only reads.
+    zone = preferences.of(people.signed_in(request)).zone
+    return csv_file.response(sheet.file, sheet.headings, lines, zone)
 
 
 def _record(request: HttpRequest, sheet: Sheet, number: int) -> None:

@@ -69,15 +69,18 @@ def in_chunks(
 
 
 def response(
-    name: Text, headings: Sequence[Text], lines: Iterable[Sequence[Any]]
+    name: Text,
+    headings: Sequence[Text],
+    lines: Iterable[Sequence[Any]],
+    zone: tzinfo | None = None,
 ) -> StreamingHttpResponse:
     """The file NAME.csv, made line by line while it is sent.
 
-    Times are in the reader's zone, which stands for "{zone}" in their headings.
+    Times are in this zone (that of the settings without it), which their headings name where they
+    have "{zone}".
     """
     writer = csv.writer(_Line())
-    # Taken now: while the lines are sent the request is over, and its zone with it.
-    zone = timezone.get_current_timezone()
+    zone = zone or timezone.get_default_timezone()
     named = [str(heading).replace("{zone}", str(zone)) for heading in headings]
     first = BYTE_ORDER_MARK + str(writer.writerow(named))
     rest = (str(writer.writerow([cell(each, zone) for each in line])) for line in lines)
