@@ -13,11 +13,12 @@ from django.utils.html import format_html
 
 from config.admin.pages import backfill
 from config.admin.pages.coverage_form import Choices, CoverageForm
-from config.admin.parts import params
+from config.admin.pages.coverage_meanwhile import in_words, overtaken
+from config.admin.parts import meanwhile, params
 from config.admin.parts.page import Page, render
 from events.reports import backfill as earlier
 from events.reports.coverage import Coverage, coverage
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import joined, say, say_count
 from rules import pairing
 from rules.models import Rule
 
@@ -68,6 +69,7 @@ def _page(
         without_pairs=sum(bool(row.holes) for row in rows),
         to_mend=sum(bool(form.row.holes) for form in forms),
         every=EVERY,
+        opened=meanwhile.opened(request),
         may_add=may_add,
     )
 
@@ -84,6 +86,8 @@ def _save(request: HttpRequest) -> HttpResponse:
     missing = request.POST.get("missing")
     mend = missing is not None
     wanted = [form for form in forms if not mend or missing in {EVERY, form.row.key}]
+    if CHANGE not in request.POST and not mend and (page := overtaken(request, wanted)):
+        return page
     if CHANGE not in request.POST and (mend or not any(form.errors for form in forms)):
         added = _add(wanted, mend=mend, look=LOOKED not in request.POST)
         if added and added.only_looked:
@@ -182,7 +186,7 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
             "{name}: 1 rule added. {rules}",
             "{name}: {number} rules added. {rules}",
             name=form.name,
-            rules=_told(rules),
+            rules=in_words(rules),
         )
         messages.success(request, text)
     if len(made) > NAMED:
@@ -220,18 +224,6 @@ def _offer_earlier(request: HttpRequest, rules: list[Rule]) -> None:
             "{number} buyers paid before and got nothing:",
         )
         messages.success(request, format_html("{} {}", buyers, link))
-
-
-def _told(rules: list[Rule]) -> Said:
-    """ "Product Purchased: Course Two. Product Refunded: Course Two." """
-    return joined(
-        say(
-            "{trigger}: {courses}.",
-            trigger=trigger.label,
-            courses=", ".join(str(rule.destination) for rule in each),
-        )
-        for trigger, each in pairing.by_trigger(rules)
-    )
 
 
 def _name(row: Coverage) -> str:
