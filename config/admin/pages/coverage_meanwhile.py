@@ -51,10 +51,10 @@ def _by_row(entries: Iterable[AuditEntry]) -> dict[str, list[AuditEntry]]:
     found: dict[str, list[AuditEntry]] = defaultdict(list)
     for number, entry in numbered:
         kept = entry.before or entry.after or {}
+        # Of one that was deleted, the entry has it whole.
+        product, account = (_number(kept.get(name)) for name in ("product", "marketplace"))
         if rule := stored.get(number):
             product, account = rule.product_id, rule.marketplace_id
-        else:  # of one that was deleted, the entry has it whole
-            product, account = (_number(kept.get(name)) for name in ("product", "marketplace"))
         found[f"all-{account}" if product is None else str(product)].append(entry)
     return found
 
