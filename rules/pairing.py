@@ -47,7 +47,7 @@ def holes(product: Product | None, rules: Iterable[Paired], *, subscription: boo
     account, for this product and global, on or off. `subscription`: whether the product was seen
     to be sold as one; a rule of its own for a Subscription trigger says so as well.
     """
-    return holes_of(product and product.pk, rules, subscription=subscription)
+    return holes_of(product.pk if product else None, rules, subscription=subscription)
 
 
 def holes_of(number: int | None, rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:

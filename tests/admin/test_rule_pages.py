@@ -933,8 +933,7 @@ def test_of_rules_that_do_not_concern_an_event_all_are_counted_and_some_named(pl
     assert len(found.others) == 2
     number = len(found.runs) + len(found.nearly) + found.number_of_others
     assert number == Rule.objects.filter(marketplace=account).count()
-    page = signed_in(roles.MANAGER).get(
-        reverse("admin:simulate"), {"trigger": "product_refunded", "product": gift.pk}
-    )
+    asked = {"trigger": "product_refunded", "product": str(gift.pk)}
+    page = signed_in(roles.MANAGER).get(reverse("admin:simulate"), asked)
     assert f"{found.number_of_others} other rules do not concern this" in words(page)
     assert "These are the first 2. All rules" in words(page)
