@@ -20,7 +20,7 @@ from rules.triggers import Trigger
 # SamCart fires Canceled for delinquent subscriptions too, so a rule for that covers both.
 ENDINGS = (*pairing.ENDS, Trigger.SUBSCRIPTION_DELINQUENT)
 COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
-# The rules of more products than these are read with those of all others.
+# The rules and sales of more products than these are read with those of all others.
 MANY = 500
 
 
@@ -36,9 +36,9 @@ class State(StrEnum):
 class Judged:
     """A product, or with None what an account's global rules give: whether it needs a person.
 
-    `holes` are the triggers on which a recommended rule is missing. `sales` are those of
-    `promise.LATELY`; `without_access` counts the buyers who are owed access and those who paid
-    lately and were given nothing, `paid_for_nothing` only the latter.
+    `holes` are the triggers on which a recommended rule is missing. `without_access` counts the
+    buyers who are owed access and those who paid lately and were given nothing, `paid_for_nothing`
+    only the latter. `sales` are those of `promise.LATELY`, looked up only where it gives nothing.
     """
 
     marketplace: Marketplace
@@ -46,9 +46,9 @@ class Judged:
     gives_nothing: bool
     is_passed_on: bool
     holes: tuple[Trigger, ...]
-    sales: int = 0
     without_access: int = 0
     paid_for_nothing: int = 0
+    sales: int = 0
 
     @property
     def key(self) -> str:
@@ -140,7 +140,7 @@ def judged() -> list[Judged]:
     rows = Product.objects.filter(kind=Product.Kind.PRODUCT).prefetch_related("marketplace")
     products = list(rows.defer("created_at"))
     own, everywhere = facts.by_place()
-    sales, nothing = _sales(), _given_nothing()
+    nothing = _given_nothing()
     owed, nothing_given = _by_product(nothing | _owed()), _by_product(nothing)
     accounts = Marketplace.objects.in_bulk(
         [number for number, rules in everywhere.items() if pairing.given(None, rules)]
@@ -149,16 +149,19 @@ def judged() -> list[Judged]:
     def judge(product: Product) -> Judged:
         number, shared = product.pk, everywhere.get(product.marketplace_id, [])
         known = own.get(number, []) + shared
-        counts = sales[number], owed[number], nothing_given[number]
+        counts = owed[number], nothing_given[number]
         return _judge(product.marketplace, product, known, *counts)
 
     found = [_judge(accounts[each], None, everywhere[each]) for each in accounts]
     found += map(judge, products)
+    sales = _sales([row for row in found if row.gives_nothing])
+    found = [replace(row, sales=sales[_number(row)]) if row.gives_nothing else row for row in found]
     return sorted(_for_what_is_sold(found, own, everywhere), key=_place)
 
 
 def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
-    """These rows with the rules about them; a handful of queries."""
+    """These rows with the rules about them and their sales; a handful of queries."""
+    sales = _sales(rows)
     products = [row.product.pk for row in rows if row.product]
     of_these = Q(product__in=products) if len(products) <= MANY else Q(product__isnull=False)
     shared = Q(product=None, marketplace__in={row.marketplace.pk for row in rows})
@@ -175,6 +178,7 @@ def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
     def filled(row: Judged) -> Coverage:
         of_account = tuple(everywhere[row.marketplace.pk])
         values = {field.name: getattr(row, field.name) for field in fields(Judged)}
+        values["sales"] = sales[_number(row)]
         if row.product is None:
             return Coverage(**values, rules=of_account)
         return Coverage(**values, rules=tuple(own[row.product.pk]), everywhere=of_account)
@@ -227,12 +231,21 @@ def _place(row: Judged) -> tuple[bool, bool, str, int]:
     return not row.needs_a_person, True, product.name.casefold(), product.pk
 
 
-def _sales() -> Counter[int | None]:
-    """Lately, by product."""
+def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
+    """Lately, by product, of these rows."""
+    numbers = [row.product.pk for row in rows if row.product]
+    if not numbers:
+        return Counter()
     events = EventLog.objects.filter(
         trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=timezone.now() - promise.LATELY
     ).exclude(status=EventLog.Status.REPEAT)
+    if len(numbers) <= MANY:
+        events = events.filter(product__in=numbers)
     return Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))
+
+
+def _number(row: Judged) -> int | None:
+    return row.product.pk if row.product else None
 
 
 def _owed() -> set[tuple[int | None, int | None]]:
