@@ -1,11 +1,13 @@
 """Rules that belong together: what gives access should be ended, and given back, by others."""
 
 from collections.abc import Collection, Iterable
+from typing import Protocol, TypeVar
 
 from django.db.models import Q
 
 from integrations.models import Product
 from rules import changing
+from rules.actions import ActionSpec
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -17,7 +19,29 @@ GIVES_BACK = (Trigger.SUBSCRIPTION_RECOVERED, Trigger.SUBSCRIPTION_RESTARTED)
 MATTERS_ALWAYS = (Trigger.PRODUCT_REFUNDED,)
 
 
-def holes(product: Product | None, rules: Iterable[Rule], *, subscription: bool) -> list[Trigger]:
+class Paired(Protocol):
+    """What is looked at of a rule: of a row of the table, or of `RuleFacts`."""
+
+    @property
+    def product_id(self) -> int | None: ...
+    @property
+    def trigger(self) -> str: ...
+    @property
+    def destination_id(self) -> int | None: ...
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def is_gone(self) -> bool: ...
+    @property
+    def spec(self) -> ActionSpec: ...
+    @property
+    def gives_on_purchase(self) -> bool: ...
+
+
+Known = TypeVar("Known", bound=Paired)
+
+
+def holes(product: Product | None, rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:
     """The triggers that matter on which nothing ends, or gives back, what a purchase gives.
 
     Looked at is what the rules of this product give, or with None what global rules give. A rule
@@ -25,21 +49,23 @@ def holes(product: Product | None, rules: Iterable[Rule], *, subscription: bool)
     account, for this product and global, on or off. `subscription`: whether the product was seen
     to be sold as one; a rule of its own for a Subscription trigger says so as well.
     """
-    number = product and product.pk
+    return holes_of(product.pk if product else None, rules, subscription=subscription)
+
+
+def holes_of(number: int | None, rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:
+    """The same of a product by its number."""
     rules = [rule for rule in rules if rule.product_id in {None, number}]
-    subscription = subscription or any(
-        Trigger(rule.trigger).of_subscription for rule in rules if rule.product_id == number
-    )
-    giving = given(product, rules)
+    own = [rule for rule in rules if rule.product_id == number]
+    giving = {rule.destination_id for rule in own if gives_now(rule)}
+    if not giving:
+        return []
+    subscription = subscription or any(Trigger(rule.trigger).of_subscription for rule in own)
+    answered = _answered(rules)
     wanted = (*ENDS, *GIVES_BACK) if subscription else MATTERS_ALWAYS
-    return [
-        trigger
-        for trigger in wanted
-        if any(not is_answered(rule, trigger, rules) for rule in giving)
-    ]
+    return [each for each in wanted if any((each, target) not in answered for target in giving)]
 
 
-def given(product: Product | None, rules: Iterable[Rule]) -> list[Rule]:
+def given(product: Product | None, rules: Iterable[Known]) -> list[Known]:
     """Those of these rules that give a buyer of this product access now; with None, global ones.
 
     A rule that is off gives nothing, nor does one whose course has gone.
@@ -48,23 +74,27 @@ def given(product: Product | None, rules: Iterable[Rule]) -> list[Rule]:
     return [rule for rule in rules if rule.product_id == number and gives_now(rule)]
 
 
-def gives_now(rule: Rule) -> bool:
+def gives_now(rule: Paired) -> bool:
     """Whether a purchase gives something by it: it is on, and its course is there."""
     return rule.enabled and rule.gives_on_purchase and not rule.is_gone
 
 
-def is_answered(giving: Rule, trigger: Trigger, rules: Iterable[Rule]) -> bool:
+def is_answered(giving: Paired, trigger: Trigger, rules: Iterable[Paired]) -> bool:
     """Whether one of the rules that are on does on this trigger what the recommendation says.
 
     That is to end the access that `giving` gives, or to give it back.
     """
-    return any(
-        rule.trigger == trigger
-        and rule.enabled
-        and (rule.spec.gives_access if trigger in GIVES_BACK else rule.spec.ends_access)
-        and rule.destination_id == giving.destination_id
+    return (trigger, giving.destination_id) in _answered(rules)
+
+
+def _answered(rules: Iterable[Paired]) -> set[tuple[str, int | None]]:
+    """(trigger, destination) of what the recommendation asks for and one of these does."""
+    return {
+        (rule.trigger, rule.destination_id)
         for rule in rules
-    )
+        if rule.enabled
+        and (rule.spec.gives_access if rule.trigger in GIVES_BACK else rule.spec.ends_access)
+    }
 
 
 def companions(rules: Iterable[Rule]) -> list[Rule]:

@@ -18,7 +18,7 @@ from rules import actions
 from rules.engine import Reason
 from rules.listing import listed
 from rules.models import Rule
-from rules.triggers import Trigger
+from rules.pairing import Paired
 
 # A rule is run for so many at once; the button can be pressed again.
 MAX_EVENTS = 500
@@ -104,8 +104,9 @@ def settled(events: Sequence[EventLog]) -> set[int]:
     The purchase was refunded or canceled since, or the buyer has all that the rules give now.
     """
     taken_back = revocations.ended_since(events)
-    fitting = rules_now(events)
-    held = standing.held(_customers([event for event in events if event.pk in fitting]))
+    held = standing.held(_customers(events))
+    # Who has nothing, as most of them, has not all that the rules give.
+    fitting = rules_now([event for event in events if held.get(event.customer_id or 0)])
     return {
         event.pk
         for event in events
@@ -156,13 +157,9 @@ def _passed_on(events: Sequence[EventLog]) -> set[tuple[int, int | None]]:
     return set(runs.values_list("event__delivery", "rule"))
 
 
-def gives_now(rule: Rule) -> bool:
+def gives_now(rule: Paired) -> bool:
     """Whether this rule is on and gives something when its product is bought."""
-    return rule.enabled and gives_on_purchase(rule)
-
-
-def gives_on_purchase(rule: Rule) -> bool:
-    return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.spec.gives_access
+    return rule.enabled and rule.gives_on_purchase
 
 
 def since(event: EventLog, rule: Rule) -> Said:

@@ -1,24 +1,27 @@
 """Coverage: what each product gives, what ends that and gives it back, and what is missing."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from events.models import EventLog, Grant
-from events.reports import backfill, promise, subscriptions
+from events.reports import promise, subscriptions
 from integrations.models import Marketplace, Product
-from rules import pairing
+from rules import facts, pairing
+from rules.facts import RuleFacts
 from rules.models import Rule
 from rules.triggers import Trigger
 
 # SamCart fires Canceled for delinquent subscriptions too, so a rule for that covers both.
 ENDINGS = (*pairing.ENDS, Trigger.SUBSCRIPTION_DELINQUENT)
 COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
+# The rules and sales of more products than these are read with those of all others.
+MANY = 500
 
 
 class State(StrEnum):
@@ -30,28 +33,48 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """A product, or with None what an account's global rules give, and the rules about it.
+class Judged:
+    """A product, or with None what an account's global rules give: whether it needs a person.
 
-    `rules` are its own, on or off; `everywhere` the global ones that run for it too. `holes` are
-    the triggers on which a recommended rule is missing. `sales` are those of `promise.LATELY`;
-    `without_access` counts the buyers who are owed access and those who paid lately and were given
-    nothing, `paid_for_nothing` only the latter.
+    `holes` are the triggers on which a recommended rule is missing. `without_access` counts the
+    buyers who are owed access and those who paid lately and were given nothing, `paid_for_nothing`
+    only the latter. `sales` are those of `promise.LATELY`, looked up only where it gives nothing.
     """
 
     marketplace: Marketplace
     product: Product | None
-    rules: tuple[Rule, ...]
-    everywhere: tuple[Rule, ...]
+    gives_nothing: bool
+    is_passed_on: bool
     holes: tuple[Trigger, ...]
-    sales: int
-    without_access: int
-    paid_for_nothing: int
+    without_access: int = 0
+    paid_for_nothing: int = 0
+    sales: int = 0
 
     @property
     def key(self) -> str:
         """What a form calls it."""
         return f"all-{self.marketplace.pk}" if self.product is None else str(self.product.pk)
+
+    @property
+    def gives_nothing_to_buyers(self) -> bool:
+        """Whether it is sold and gives nothing, and nothing else is done for it."""
+        sold = bool(self.sales or self.without_access)
+        return self.gives_nothing and sold and not self.is_passed_on
+
+    @property
+    def needs_a_person(self) -> bool:
+        return bool(self.holes or self.without_access or self.gives_nothing_to_buyers)
+
+
+@dataclass(frozen=True)
+class Coverage(Judged):
+    """The same with the rules about it.
+
+    `rules` are its own, on or off; `everywhere` the global ones that run for it too.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    everywhere: tuple[Rule, ...] = ()
 
     @cached_property
     def known(self) -> tuple[Rule, ...]:
@@ -61,7 +84,7 @@ class Coverage:
     @property
     def purchase_rules(self) -> list[Rule]:
         """Its own rules that give access on a purchase, also those that are off or gone."""
-        return [rule for rule in self.rules if backfill.gives_on_purchase(rule)]
+        return [rule for rule in self.rules if rule.gives_on_purchase]
 
     @cached_property
     def given(self) -> list[Rule]:
@@ -74,28 +97,9 @@ class Coverage:
         return pairing.given(None, self.everywhere)
 
     @property
-    def gives_nothing(self) -> bool:
-        return not self.given and not self.given_everywhere
-
-    @property
     def passed_on_to(self) -> list[str]:
         """Whom its purchases are passed on to: it may be sold for that alone."""
-        passing = {
-            str(rule.integration): None
-            for rule in self.known
-            if rule.enabled and rule.spec.passes_on and rule.trigger == Trigger.PRODUCT_PURCHASED
-        }
-        return list(passing)
-
-    @property
-    def gives_nothing_to_buyers(self) -> bool:
-        """Whether it is sold and gives nothing, and nothing else is done for it."""
-        sold = bool(self.sales or self.without_access)
-        return self.gives_nothing and sold and not self.passed_on_to
-
-    @property
-    def needs_a_person(self) -> bool:
-        return bool(self.holes or self.without_access or self.gives_nothing_to_buyers)
+        return list({str(rule.integration): None for rule in self.known if _passes_on(rule)})
 
     @property
     def ended_by(self) -> list[tuple[Trigger, State]]:
@@ -128,44 +132,98 @@ def coverage() -> list[Coverage]:
 
     A handful of queries, however many products there are.
     """
-    products = list(Product.objects.filter(kind=Product.Kind.PRODUCT).select_related("marketplace"))
-    own, everywhere = _rules()
-    sold = subscriptions.sold_by_subscription(products)
-    sales, nothing = _sales(), _given_nothing()
+    return with_rules(judged())
+
+
+def judged() -> list[Judged]:
+    """The same without the rules, which cost the most where there are thousands."""
+    rows = Product.objects.filter(kind=Product.Kind.PRODUCT).prefetch_related("marketplace")
+    products = list(rows.defer("created_at"))
+    own, everywhere = facts.by_place()
+    nothing = _given_nothing()
     owed, nothing_given = _by_product(nothing | _owed()), _by_product(nothing)
+    accounts = Marketplace.objects.in_bulk(
+        [number for number, rules in everywhere.items() if pairing.given(None, rules)]
+    )
 
-    def row(product: Product) -> Coverage:
-        return _row(
-            product.marketplace,
-            product,
-            own.get(product.pk, ()),
-            everywhere.get(product.marketplace_id, ()),
-            subscription=product.pk in sold,
-            counts=(sales[product.pk], owed[product.pk], nothing_given[product.pk]),
-        )
+    def judge(product: Product) -> Judged:
+        number, shared = product.pk, everywhere.get(product.marketplace_id, [])
+        known = own.get(number, []) + shared
+        counts = owed[number], nothing_given[number]
+        return _judge(product.marketplace, product, known, *counts)
 
-    rows = [
-        _row(rules[0].marketplace, None, rules, (), subscription=bool(sold))
-        for rules in everywhere.values()
-        if pairing.given(None, rules)
-    ]
-    return sorted([*rows, *map(row, products)], key=_place)
+    found = [_judge(accounts[each], None, everywhere[each]) for each in accounts]
+    found += map(judge, products)
+    sales = _sales([row for row in found if row.gives_nothing])
+    found = [replace(row, sales=sales[_number(row)]) if row.gives_nothing else row for row in found]
+    return sorted(_for_what_is_sold(found, own, everywhere), key=_place)
 
 
-def _row(
-    marketplace: Marketplace,
-    product: Product | None,
-    rules: Sequence[Rule],
-    everywhere: Sequence[Rule],
-    *,
-    subscription: bool,
-    counts: tuple[int, int, int] = (0, 0, 0),
-) -> Coverage:
-    holes = pairing.holes(product, [*rules, *everywhere], subscription=subscription)
-    return Coverage(marketplace, product, tuple(rules), tuple(everywhere), tuple(holes), *counts)
+def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
+    """These rows with the rules about them and their sales; a handful of queries."""
+    sales = _sales(rows)
+    products = [row.product.pk for row in rows if row.product]
+    of_these = Q(product__in=products) if len(products) <= MANY else Q(product__isnull=False)
+    shared = Q(product=None, marketplace__in={row.marketplace.pk for row in rows})
+    own: dict[int | None, list[Rule]] = defaultdict(list)
+    everywhere: dict[int, list[Rule]] = defaultdict(list)
+    rules = Rule.objects.filter(of_these | shared).select_related("product", "destination")
+    # Not joined: there are few of these.
+    for rule in rules.prefetch_related("marketplace", "integration").order_by("pk"):
+        if rule.product_id is None:
+            everywhere[rule.marketplace_id].append(rule)
+        else:
+            own[rule.product_id].append(rule)
+
+    def filled(row: Judged) -> Coverage:
+        of_account = tuple(everywhere[row.marketplace.pk])
+        values = {field.name: getattr(row, field.name) for field in fields(Judged)}
+        values["sales"] = sales[_number(row)]
+        if row.product is None:
+            return Coverage(**values, rules=of_account)
+        return Coverage(**values, rules=tuple(own[row.product.pk]), everywhere=of_account)
+
+    return [filled(row) for row in rows]
 
 
-def _place(row: Coverage) -> tuple[bool, bool, str, int]:
+def _judge(
+    marketplace: Marketplace, product: Product | None, known: Sequence[RuleFacts], *counts: int
+) -> Judged:
+    """By the rules that may run for it; as if it were sold by subscription."""
+    holes = pairing.holes(product, known, subscription=True)
+    # Whoever has holes gives something.
+    gives = bool(holes) or any(map(pairing.gives_now, known))
+    return Judged(
+        marketplace, product, not gives, any(map(_passes_on, known)), tuple(holes), *counts
+    )
+
+
+def _for_what_is_sold(
+    rows: Iterable[Judged],
+    own: Mapping[int, Sequence[RuleFacts]],
+    everywhere: Mapping[int, Sequence[RuleFacts]],
+) -> Iterator[Judged]:
+    """These rows, judged as if all were subscriptions, as what they are seen to be."""
+    found = list(rows)
+    # How it is sold is asked only where it makes a difference.
+    unsure = [row.product for row in found if row.holes and row.product]
+    sold = subscriptions.sold_by_subscription(unsure)
+    any_sold = bool(sold) or subscriptions.any_sold()
+    for row in found:
+        number = row.product and row.product.pk
+        if not row.holes or (any_sold if number is None else number in sold):
+            yield row
+            continue
+        rules = [*own.get(number or 0, ()), *everywhere.get(row.marketplace.pk, ())]
+        holes = pairing.holes(row.product, rules, subscription=False)
+        yield replace(row, holes=tuple(holes))
+
+
+def _passes_on(rule: Rule | RuleFacts) -> bool:
+    return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.enabled and rule.spec.passes_on
+
+
+def _place(row: Judged) -> tuple[bool, bool, str, int]:
     """Its place: what needs a person, global rules, then by name."""
     product = row.product
     if product is None:
@@ -173,25 +231,21 @@ def _place(row: Coverage) -> tuple[bool, bool, str, int]:
     return not row.needs_a_person, True, product.name.casefold(), product.pk
 
 
-def _rules() -> tuple[dict[int, list[Rule]], dict[int, list[Rule]]]:
-    """All rules, on or off: by product, and the global ones by account."""
-    own: dict[int, list[Rule]] = defaultdict(list)
-    everywhere: dict[int, list[Rule]] = defaultdict(list)
-    rules = Rule.objects.select_related("marketplace", "product", "integration", "destination")
-    for rule in rules.order_by("pk"):
-        if rule.product_id is None:
-            everywhere[rule.marketplace_id].append(rule)
-        else:
-            own[rule.product_id].append(rule)
-    return own, everywhere
-
-
-def _sales() -> Counter[int | None]:
-    """Lately, by product."""
+def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
+    """Lately, by product, of these rows."""
+    numbers = [row.product.pk for row in rows if row.product]
+    if not numbers:
+        return Counter()
     events = EventLog.objects.filter(
         trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=timezone.now() - promise.LATELY
     ).exclude(status=EventLog.Status.REPEAT)
+    if len(numbers) <= MANY:
+        events = events.filter(product__in=numbers)
     return Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))
+
+
+def _number(row: Judged) -> int | None:
+    return row.product.pk if row.product else None
 
 
 def _owed() -> set[tuple[int | None, int | None]]:

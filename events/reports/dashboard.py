@@ -9,7 +9,7 @@ from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Val
 from django.utils import timezone
 
 from events.models import Delivery, EventLog, Grant, RuleRun, Worker
-from events.reports import backfill, review
+from events.reports import review
 from events.reports.promise import MAX_COUNT
 from integrations.models import Product
 from integrations.sentences import grouped
@@ -173,7 +173,7 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
     rules = Rule.objects.filter(
         Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
     )
-    giving = [rule for rule in rules if backfill.gives_on_purchase(rule)]
+    giving = [rule for rule in rules if rule.gives_on_purchase]
     on = _first_of_each([rule for rule in giving if rule.enabled])
     off = _first_of_each([rule for rule in giving if not rule.enabled])
 

@@ -25,6 +25,18 @@ MAX_COUNT = 10_000
 MANY_BUYERS = 1000
 # So many of them are listed, the newest.
 LISTED = 1000
+# What tells whether nothing is owed for a purchase any more.
+_SETTLED_BY = (
+    "marketplace",
+    "delivery",
+    "trigger",
+    "customer",
+    "product",
+    "order_id",
+    "subscription_id",
+    "by_hand",
+    "received_at",
+)
 Rows = list[tuple[int | None, int | None]]
 
 
@@ -63,7 +75,7 @@ def unfulfilled() -> QuerySet[EventLog]:
     the newest backfill.MAX_EVENTS purchases.
     """
     purchases = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
-    newest = purchases.order_by("-received_at", "-pk").defer("verdicts", "custom_fields", "reason")
+    newest = purchases.order_by("-received_at", "-pk").only(*_SETTLED_BY)
     return purchases.exclude(pk__in=backfill.settled(list(newest[: backfill.MAX_EVENTS])))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db.models import Q
 
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
@@ -20,6 +21,9 @@ from rules.actions import PlannedCall
 from rules.models import Rule
 from rules.triggers import Trigger
 
+# So many of the rules that do not concern an event are named.
+NAMED = 50
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
@@ -34,12 +38,13 @@ class PlannedRun:
 class Simulation:
     """Nothing of it was done. `nearly` and `others` would not run, each with the reason.
 
-    Those of `nearly` are turned off, or for the same product.
+    Those of `nearly` are turned off, or for the same product. Of the others up to NAMED are named.
     """
 
     runs: list[PlannedRun]
     nearly: list[tuple[Rule, str]]
     others: list[tuple[Rule, str]]
+    number_of_others: int
     notes: list[str]
 
 
@@ -56,7 +61,12 @@ def simulate(
     if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
         triggers.add(Trigger.SUBSCRIPTION_CANCELED)
     about = (product.kind, product.external_id) if product else None
-    rules = Rule.objects.for_deciding(marketplace.pk)
+    known = Rule.objects.filter(marketplace=marketplace).order_by("pk")
+    known = known.select_related("product", "integration", "destination")
+    # Those of other products never run. They may be thousands, so only some of them are read.
+    concern = Q(product=None) | Q(product=product)
+    elsewhere = known.exclude(concern)
+    rules = [*known.filter(concern), *elsewhere[:NAMED]]
     verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
     if event is not None and event.by_hand:
         verdicts = passing_on.never(verdicts)
@@ -71,7 +81,8 @@ def simulate(
             same = product is not None and each.rule.product_id == product.pk
             near = engine.nearly_ran(each.why, same_product=same)
             (nearly if near else others).append((each.rule, str(engine.REASONS[each.why])))
-    return Simulation(would, nearly, others, notes)
+    number = len(others) + max(0, elsewhere.count() - NAMED)
+    return Simulation(would, nearly, others[:NAMED], number, notes)
 
 
 def _notes(triggers: set[Trigger], event: EventLog | None, *, without_email: bool) -> Iterator[str]:

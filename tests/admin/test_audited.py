@@ -314,6 +314,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     },
     "help": SHOWS,
     "search": SHOWS,
+    "search-hits": SHOWS,
     "new-rule": (Act.RULE_ADDED, _new_rule),
     "new-rule-added": SHOWS,
     "new-rule-refresh": READS,

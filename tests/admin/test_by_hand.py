@@ -14,7 +14,7 @@ from django.utils import timezone
 from config.staff import roles
 from events.access import holdings
 from events.models import EventLog, Grant, RuleRun
-from integrations.models import Customer, Destination, Product
+from integrations.models import Customer, Destination, Integration, Product
 from rules.models import Rule
 from tests.support.pages import CUSTOMERS, LOG, errors, press, rows, said, signed_in, words
 
@@ -311,3 +311,31 @@ def test_a_note_stands_on_the_customers_page_and_in_the_log_and_does_nothing(sup
 def test_an_empty_note_is_refused(support, dana):
     assert "This field is required." in errors(fill_in(support, "add-note", dana, reason=" "))
     assert not EventLog.objects.filter(by_hand="note").exists()
+
+
+def test_what_is_not_offered_is_read_again_and_what_was_entered_is_kept(place, dana):
+    manager = signed_in(roles.MANAGER)
+    chosen = course()
+    place.world.school.add_course("Brand New Course")
+    entered = {"destination": chosen.pk, "until": "2030-01-31", "reason": "Lost her receipt"}
+    answer = fill_in(manager, "give-access", dana, **entered, refresh="1")
+    assert "Brand New Course" in words(answer)
+    assert f'value="{chosen.pk}" id="d{chosen.pk}" required checked' in html(answer)
+    assert 'value="2030-01-31"' in html(answer)
+    assert "Lost her receipt</textarea>" in html(answer)
+    assert not errors(answer)
+    assert not EventLog.objects.exclude(by_hand="").exists()
+
+
+def test_who_may_not_set_up_is_offered_no_refresh(support, dana):
+    page = reverse("admin:give-access")
+    assert "and look again" not in words(support.get(page, {"customer": dana.pk}))
+    answer = support.post(page, {"customer": dana.pk, "refresh": "1"})
+    assert answer.status_code == 403
+
+
+def test_without_any_course_the_way_to_connect_is_a_button(dana):
+    Destination.objects.all().delete()
+    Integration.objects.all().delete()
+    answer = signed_in(roles.MANAGER).get(reverse("admin:give-access"), {"customer": dana.pk})
+    assert "Admit knows no course or bundle yet. Connect Thinkific" in words(answer)

@@ -164,10 +164,13 @@ def test_who_may_not_add_rules_sees_the_same_facts_and_changes_nothing(shop, rol
 def test_products_are_found_by_a_part_of_their_name_and_no_list_is_endless(
     shop, manager, monkeypatch
 ):
-    monkeypatch.setattr(page, "MANY", 2)
+    monkeypatch.setattr(page, "ROWS", 2)
     for number, name in enumerate(("Watercolor", "Acrylics", "Zen")):
         product(shop, number, name)
-    assert "There are more than these 2." in words(manager.get(reverse(PAGE)))
+    first, second = (manager.get(reverse(PAGE), {"p": number}) for number in "12")
+    assert "1 to 2 of 3" in words(first)
+    assert "3 to 3 of 3" in words(second)
+    assert row_of(second, "Zen")
     answer = manager.get(reverse(PAGE), {"q": "ZEN"})
     assert "Watercolor" not in words(answer)
     assert row_of(answer, "Zen")

@@ -670,7 +670,7 @@ def test_the_pages_ask_few_questions_however_much_there_is(
         queued.run(rule.destination, at=number)
     with django_assert_max_num_queries(8):
         assert boss.get(reverse(LIST)).status_code == 200
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(18):
         assert boss.get(page("change", world.integration)).status_code == 200
     with django_assert_max_num_queries(9):
         assert boss.get(page("delete", world.integration)).status_code == 200

@@ -55,6 +55,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "csv-coverage": SETS_UP,
     "help": EVERYBODY | {STAFF},
     "search": EVERYBODY | {STAFF},
+    "search-hits": EVERYBODY | {STAFF},
     "new-rule": SETS_UP,
     "new-rule-added": SETS_UP,
     "new-rule-refresh": SETS_UP,

@@ -397,10 +397,7 @@ def test_rules_are_turned_off_and_on(manager):
     ]
     rule.refresh_from_db()
     assert not rule.enabled
-    assert said(press(manager, rule, "switch_on")) == [
-        "1 rule turned on, from the next event on. "
-        "For an earlier event open it in the Log and press Run the rules again."
-    ]
+    assert said(press(manager, rule, "switch_on"))[0] == "1 rule turned on, from the next event on."
     every = list(Rule.objects.all())
     assert said(bulk(manager, "admin:rules_rule_changelist", "turn_off", *every))
     assert not Rule.objects.filter(enabled=True).exists()
@@ -927,3 +924,16 @@ def test_several_rules_are_deleted_after_a_page_that_lists_them(manager):
     answer = manager.post(reverse("admin:rules_rule_changelist"), data | {"post": "yes"})
     assert answer.status_code == 302
     assert not Rule.objects.filter(pk__in=[rule.pk for rule in chosen]).exists()
+
+
+def test_of_rules_that_do_not_concern_an_event_all_are_counted_and_some_named(place, monkeypatch):
+    monkeypatch.setattr(simulation, "NAMED", 2)
+    account, gift = place.world.marketplace, product("1048004")
+    found = simulation.simulate(account, Trigger.PRODUCT_REFUNDED, product=gift)
+    assert len(found.others) == 2
+    number = len(found.runs) + len(found.nearly) + found.number_of_others
+    assert number == Rule.objects.filter(marketplace=account).count()
+    asked = {"trigger": "product_refunded", "product": str(gift.pk)}
+    page = signed_in(roles.MANAGER).get(reverse("admin:simulate"), asked)
+    assert f"{found.number_of_others} other rules do not concern this" in words(page)
+    assert "These are the first 2. All rules" in words(page)

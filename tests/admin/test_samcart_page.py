@@ -561,6 +561,6 @@ def test_the_page_asks_few_questions_however_much_there_is(
         shop.rule("product_purchased", product=str(number))
         shop.sell(changed("10_product", type=f"kind{number}", order__id=number))
         boss.post(place("-new-secret", shop.marketplace.pk))
-    with django_assert_max_num_queries(19):
+    with django_assert_max_num_queries(20):
         page = boss.get(place(""))
     assert page.content.decode().count("waits for a name") == 30

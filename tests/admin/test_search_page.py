@@ -3,9 +3,11 @@
 import re
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from playwright.sync_api import Browser, expect
 
 from config.staff import roles
 from integrations.models import Customer
@@ -116,3 +118,75 @@ def test_a_slash_goes_to_the_search_and_a_question_mark_shows_the_keys(place, ad
         page.keyboard.press("Enter")
         page.wait_for_url("**/admin/search/?q=1183")
         assert page.get_by_role("heading", name="Orders").is_visible()
+
+
+# While one types
+
+
+@pytest.mark.first_database
+def test_what_fits_is_a_part_of_a_page_with_a_few_of_each_kind(shop):
+    for number in range(9):
+        factories.ProductFactory.create(marketplace=shop.marketplace, name=f"Drawing {number}")
+    answer = signed_in(roles.VIEWER).get(reverse("admin:search-hits"), {"q": "drawing"})
+    page = answer.content.decode()
+    assert "<html" not in page
+    assert 'role="listbox"' in page
+    assert page.count("/admin/integrations/product/") == 4
+    assert "All results for drawing" in words(answer)
+
+
+@pytest.mark.first_database
+@pytest.mark.parametrize("term", ["", "d", "no-such-thing", "\x00", "x" * 5000])
+def test_what_is_short_or_fits_nothing_asks_for_no_hits(shop, term):
+    answer = signed_in(roles.VIEWER).get(reverse("admin:search-hits"), {"q": term})
+    assert answer.status_code == 200
+    assert answer.content.decode().count('role="option"') == 1
+
+
+@pytest.mark.first_database
+def test_while_one_types_nothing_is_shown_that_the_person_may_not_see(shop):
+    page = signed_in().get(reverse("admin:search-hits"), {"q": "drawing"}).content.decode()
+    assert "Drawing" not in page
+
+
+@pytest.mark.first_database
+def test_what_fits_takes_a_handful_of_questions(shop):
+    client = signed_in(roles.VIEWER)
+    with CaptureQueriesContext(connection) as asked:
+        client.get(reverse("admin:search-hits"), {"q": "drawing"})
+    assert len(asked) <= 16
+
+
+@pytest.mark.browser
+def test_what_fits_is_shown_while_one_types_and_opened_by_keys(
+    place: scenery.Scenery, address: str, browser: Browser
+):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        said: list[str] = []
+        page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+        browsing.sign_in(page, address, place.people["Manager"], scenery.PASSWORD)
+        page.keyboard.press("/")
+        field = page.get_by_role("combobox", name="Search everything")
+        expect(field).to_be_focused()
+        field.press_sequentially("water", delay=20)
+        option = page.get_by_role("option", name="Watercolor for Beginners").first
+        expect(option).to_be_visible()
+        expect(page.locator("#find-said")).to_contain_text("result")
+        field.press("ArrowDown")
+        expect(page.locator('[role="option"][aria-selected="true"]')).to_have_count(1)
+        assert field.get_attribute("aria-activedescendant")
+        page.evaluate(AXE_SCRIPT)
+        rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "best-practice"]}}
+        found = page.evaluate("rules => axe.run('header', rules)", rules)["violations"]
+        assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
+        field.press("Escape")
+        expect(option).to_be_hidden()
+        expect(field).to_have_attribute("aria-expanded", "false")
+        field.press("ArrowDown")
+        expect(option).to_be_visible()
+        field.press("ArrowDown")
+        field.press("Enter")
+        page.wait_for_url("**/change/")
+    # The script of axe breaks the policy itself.
+    assert [each for each in said if "axe" not in each and "Content Security" not in each] == []

@@ -1,5 +1,7 @@
 """A shop with a long history, and how fast its pages open: `python -m tests.bench.crowd EVENTS`.
 
+It sells a thousand products and has five rules for each.
+
 Fills the database of DATABASE_URL, opens each page a few times with Django's test client, and
 prints {page: [median seconds, queries]} as JSON.
 """
@@ -13,10 +15,21 @@ from collections.abc import Iterator
 from datetime import timedelta
 from statistics import median
 from typing import Any
+from urllib.parse import urlencode
 
 ROUNDS = 7
 STATUSES = ["done"] * 94 + ["failed"] * 2 + ["skipped"] * 2 + ["waiting", "held"]
 AT_ONCE = 5000
+PRODUCTS = 1000
+RULES = (
+    ("product_purchased", "create_course_enrollment"),
+    ("product_refunded", "expire_course_enrollment"),
+    ("subscription_canceled", "expire_course_enrollment"),
+    ("subscription_recovered", "create_course_enrollment"),
+    ("subscription_restarted", "create_course_enrollment"),
+)
+# So many products or rules at most does a page take at once.
+MANY = 100
 
 
 def fill(events: int) -> None:
@@ -39,7 +52,7 @@ def fill(events: int) -> None:
     shop = Marketplace.objects.create(name="Main shop")
     site = Integration.objects.create(name="Art Academy", site="acme", connection="connected")
     Integration.objects.create(name="New Academy", site="new", connection="connected")
-    names = [f"Course {n}" for n in range(40)]
+    names = [f"Course {n}" for n in range(PRODUCTS)]
     courses = Destination.objects.bulk_create(
         Destination(integration=site, kind="course", external_id=501 + n, name=name)
         for n, name in enumerate(names)
@@ -59,10 +72,7 @@ def fill(events: int) -> None:
             destination=course,
         )
         for product, course in zip(products, courses, strict=True)
-        for trigger, action in (
-            ("product_purchased", "create_course_enrollment"),
-            ("product_refunded", "expire_course_enrollment"),
-        )
+        for trigger, action in RULES
     )
     people = Customer.objects.bulk_create(
         (
@@ -141,6 +151,7 @@ def pages() -> Iterator[tuple[str, str]]:
 
     from events.models import EventLog, RuleRun
     from integrations.models import Customer, Integration, Product
+    from rules.models import Rule
 
     site, new = Integration.objects.order_by("pk")
     event, run = EventLog.objects.latest("pk"), RuleRun.objects.latest("pk")
@@ -175,6 +186,16 @@ def pages() -> Iterator[tuple[str, str]]:
     product = Product.objects.earliest("pk")
     yield "product", reverse("admin:integrations_product_change", args=[product.pk])
     yield "rules", reverse("admin:rules_rule_changelist")
+    yield "rule", reverse("admin:rules_rule_change", args=[Rule.objects.latest("pk").pk])
+    yield "new rule", reverse("admin:new-rule")
+    for_many = [("product", each.pk) for each in Product.objects.order_by("pk")[:MANY]]
+    yield "new rule, a hundred products", f"{reverse('admin:new-rule')}?{urlencode(for_many)}"
+    course = ("destination", Rule.objects.latest("pk").destination_id)
+    chosen = urlencode([*for_many, course])
+    yield "new rule, a hundred rules", f"{reverse('admin:new-rule')}?{chosen}"
+    made = urlencode([("rule", each.pk) for each in Rule.objects.order_by("-pk")[:MANY]])
+    yield "rules added, a hundred", f"{reverse('admin:new-rule-added')}?{made}"
+    yield "search", f"{reverse('admin:search')}?q=course"
     yield "integrations", reverse("admin:integrations_integration_changelist")
     yield "SamCart", reverse("admin:samcart")
     yield "simulate", f"{reverse('admin:simulate')}?event={event.pk}"

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.parts import meanwhile
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
@@ -77,6 +78,10 @@ def rename(request: HttpRequest, account: Marketplace) -> HttpResponse:
     form = NameForm(request.POST, instance=account)
     if form.is_valid():
         with transaction.atomic():
+            Marketplace.objects.select_for_update().filter(pk=account.pk).first()
+            now = audit.stored(account)
+            if page := meanwhile.overtaken(request, account, now, audit.values(account)):
+                return page
             form.save()
             audit.record_change(Act.ACCOUNT_CHANGED, account, before)
         text = say("{old} is called {new} now. Its address stays the same.", old=name, new=account)

@@ -1,12 +1,13 @@
 """Buyers from before a rule: who they are and what each would get, before anything runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.html import format_html
 
 from config.admin.pages import many
 from config.admin.parts.badges import brief
@@ -75,6 +76,22 @@ def address(rules: Sequence[Rule], product: Product | None = None, *, back: str 
     asked |= {"product": product.pk} if product else {}
     asked |= {BACK: back} if back else {}
     return f"{reverse('admin:earlier')}?{urlencode(asked, doseq=True)}"
+
+
+def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
+    """Lead to those who paid before these rules gave anything: one look at all of them."""
+    giving = [rule for rule in rules if backfill.gives_now(rule)][:MOST_RULES]
+    if not giving or not request.user.has_perm("events.rerun_eventlog"):
+        return
+    if number := backfill.preview(*giving).customers:
+        page = address(giving, back=back)
+        link = format_html('<a href="{}">{}</a>', page, say("See and enroll them"))
+        buyers = say_count(
+            number,
+            "1 buyer paid before and got nothing:",
+            "{number} buyers paid before and got nothing:",
+        )
+        messages.success(request, format_html("{} {}", buyers, link))
 
 
 def _origin(request: HttpRequest, product: Product | None) -> tuple[str, str]:

@@ -4,10 +4,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin.menu import allowed
+from config.admin.pages import integration_messages
 from config.admin.pages.by_hand_forms import FORMS, ByHandForm, EndForm, GiveForm
 from config.admin.pages.entered_order_form import OrderForm
 from config.admin.parts.page import Page, View, render
@@ -15,20 +17,25 @@ from config.admin.parts.params import row_in
 from events.access.by_hand import Author
 from events.access.ledger import Verdict
 from events.models import EventLog, RuleRun
-from integrations.models import Customer, Destination
+from integrations import app_registry, catalog_refresh
+from integrations.models import Customer, Destination, Integration
 from integrations.sentences import say
 from rules.actions import read_target
 
 PERMISSION = "events.by_hand_grant"
+# Who may have the courses and bundles read again from here.
+SETS_UP, REFRESH = "integrations.change_integration", "refresh"
 
 
-def _page(form: type[ByHandForm]) -> Page:
+def _page_of_form(form: type[ByHandForm]) -> Page:
     """The page that shows this form for the customer of the address, and by POST does it."""
 
     def show(request: HttpRequest) -> HttpResponse:
         customer = asked_customer(request)
         if customer is None:
             return HttpResponseRedirect(page_of(None))
+        if REFRESH in request.POST and form is GiveForm:
+            return _look_again(request, customer)
         return _show(request, form(request.POST or None, customer=customer, asked=request.GET))
 
     view: View = show
@@ -45,6 +52,20 @@ def _show(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
     """The form; by POST it is done, and the customer's page follows."""
     if request.method == "POST" and form.is_valid() and _is_done(request, form):
         return HttpResponseRedirect(page_of(form.customer))
+    return _page(request, form)
+
+
+def _look_again(request: HttpRequest, customer: Customer) -> HttpResponse:
+    """Read the courses and bundles again; the form keeps what was entered."""
+    if not request.user.has_perm(SETS_UP):
+        raise PermissionDenied
+    sites = list(Integration.objects.filter(app__in=app_registry.with_catalog()))
+    for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
+        integration_messages.refreshed(request, site, outcome)
+    return _page(request, GiveForm(customer=customer, asked=request.POST))
+
+
+def _page(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     return render(
         request,
@@ -83,7 +104,7 @@ def page_of(customer: Customer | None) -> str:
 
 
 PAGES = [
-    *(_page(form) for form in FORMS),
+    *(_page_of_form(form) for form in FORMS),
     Page("enter-order/", OrderForm.name, enter_order, PERMISSION),
 ]
 

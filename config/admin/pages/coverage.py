@@ -2,30 +2,35 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Page as PageOfRows
+from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from config.admin.pages import backfill
 from config.admin.pages.coverage_form import Choices, CoverageForm
-from config.admin.parts import params
+from config.admin.pages.coverage_meanwhile import in_words, overtaken
+from config.admin.parts import meanwhile, params
 from config.admin.parts.page import Page, render
-from events.reports import backfill as earlier
-from events.reports.coverage import Coverage, coverage
-from integrations.sentences import Said, joined, say, say_count
+from events.reports.coverage import Judged, judged, with_rules
+from integrations.sentences import joined, say, say_count
 from rules import pairing
 from rules.models import Rule
 
 # Each row sends up to seven fields, and Django takes a thousand.
-MANY = 100
+ROWS = 30
 NAMED = 3
 EVERY = "every"
 LONGEST_WORD = 100
+Row = TypeVar("Row", bound=Judged)
 # The buttons of the page that shows the rules first: add them, or go back to what was entered.
 LOOKED, CHANGE = "looked", "change"
 CSRF = "csrfmiddlewaretoken"
@@ -36,21 +41,22 @@ def show(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _save(request)
     word = params.word(request.GET.get("q"), LONGEST_WORD)
-    rows = coverage()
+    rows = judged()
     found = named_like(rows, word)
+    shown = Paginator(found, ROWS).get_page(params.page_number(request.GET.get("p")))
     choices = Choices()
-    forms = [CoverageForm.fresh(row, choices) for row in found[:MANY]]
-    return _page(request, rows, forms, choices, word=word, more=len(found) > MANY)
+    forms = [CoverageForm.fresh(row, choices) for row in with_rules(list(shown))]
+    return _page(request, rows, forms, choices, word=word, shown=shown)
 
 
 def _page(
     request: HttpRequest,
-    rows: list[Coverage],
+    rows: list[Judged],
     forms: list[CoverageForm],
     choices: Choices,
     *,
     word: str,
-    more: bool = False,
+    shown: PageOfRows | None = None,
 ) -> HttpResponse:
     may_add = request.user.has_perm("rules.add_rule")
     return render(
@@ -60,14 +66,14 @@ def _page(
         q=word,
         any=bool(rows),
         forms=forms,
-        more=more,
-        most=MANY,
-        names=choices.names if may_add else [],
+        shown=shown,
+        options=_options(choices.names) if may_add else "",
         accounts={row.marketplace.pk for row in rows},
         nothing=sum(row.gives_nothing_to_buyers for row in rows),
         without_pairs=sum(bool(row.holes) for row in rows),
         to_mend=sum(bool(form.row.holes) for form in forms),
         every=EVERY,
+        opened=meanwhile.opened(request),
         may_add=may_add,
     )
 
@@ -84,6 +90,8 @@ def _save(request: HttpRequest) -> HttpResponse:
     missing = request.POST.get("missing")
     mend = missing is not None
     wanted = [form for form in forms if not mend or missing in {EVERY, form.row.key}]
+    if CHANGE not in request.POST and not mend and (page := overtaken(request, wanted)):
+        return page
     if CHANGE not in request.POST and (mend or not any(form.errors for form in forms)):
         added = _add(wanted, mend=mend, look=LOOKED not in request.POST)
         if added and added.only_looked:
@@ -99,7 +107,7 @@ def _save(request: HttpRequest) -> HttpResponse:
     if forms and forms[0].errors:
         text = joined([text, say("The rows that need a change are at the top.")])
     messages.warning(request, text)
-    return _page(request, coverage(), forms, choices, word=word)
+    return _page(request, judged(), forms, choices, word=word)
 
 
 def _look(request: HttpRequest, added: "_Added") -> HttpResponse:
@@ -125,7 +133,7 @@ def _again(word: str) -> HttpResponseRedirect:
 
 def _read(request: HttpRequest, sent: set[str]) -> tuple[list[CoverageForm], Choices]:
     choices = Choices()
-    rows = [row for row in coverage() if row.key in sent]
+    rows = with_rules([row for row in judged() if row.key in sent])
     return [CoverageForm.read(row, choices, request.POST) for row in rows], choices
 
 
@@ -170,10 +178,10 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
             messages.warning(request, sentence)
     made = added.made
     if not made and mend:
-        text = say(
-            "The rules that are missing are there, but turned off. Turn them on at the product."
-        )
-        messages.warning(request, text)
+        text = say("The rules that are missing are there, but turned off.")
+        page = f"{reverse('admin:rules_rule_changelist')}?state=off"
+        link = format_html('<a href="{}">{}</a>', page, say("See those that are off"))
+        messages.warning(request, format_html("{} {}", text, link))
     elif not made:
         messages.warning(request, say("Nothing was added."))
     for form, rules in made[:NAMED]:
@@ -182,7 +190,7 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
             "{name}: 1 rule added. {rules}",
             "{name}: {number} rules added. {rules}",
             name=form.name,
-            rules=_in_words(rules),
+            rules=in_words(rules),
         )
         messages.success(request, text)
     if len(made) > NAMED:
@@ -193,7 +201,7 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
             others=say_count(len(made) - NAMED, "1 more product", "{number} more products"),
         )
         messages.success(request, text)
-    _offer_earlier(request, [rule for _, rules in made for rule in rules])
+    backfill.offer(request, [r for _, rules in made for r in rules], reverse("admin:coverage"))
 
 
 def _existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[str]:
@@ -205,41 +213,17 @@ def _existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[str]:
             yield say("{name} has a rule for {course} already, and it is turned off.", **names)
 
 
-def _offer_earlier(request: HttpRequest, rules: list[Rule]) -> None:
-    """Lead to those who paid before these rules were made: one look at all of them."""
-    giving = [rule for rule in rules if earlier.gives_now(rule)]
-    if not giving or not request.user.has_perm("events.rerun_eventlog"):
-        return
-    number = earlier.preview(*giving).customers
-    if number:
-        address = backfill.address(giving, back=reverse("admin:coverage"))
-        link = format_html('<a href="{}">{}</a>', address, say("See and enroll them"))
-        buyers = say_count(
-            number,
-            "1 buyer paid before and got nothing:",
-            "{number} buyers paid before and got nothing:",
-        )
-        messages.success(request, format_html("{} {}", buyers, link))
+def _options(names: Iterable[str]) -> SafeString:
+    """Of the list behind the fields; not in the template, for there may be thousands."""
+    return format_html_join("", '<option value="{}"></option>', ((name,) for name in names))
 
 
-def _in_words(rules: list[Rule]) -> Said:
-    """ "Product Purchased: Course Two. Product Refunded: Course Two." """
-    return joined(
-        say(
-            "{trigger}: {courses}.",
-            trigger=trigger.label,
-            courses=", ".join(str(rule.destination) for rule in each),
-        )
-        for trigger, each in pairing.by_trigger(rules)
-    )
-
-
-def named_like(rows: list[Coverage], word: str) -> list[Coverage]:
+def named_like(rows: Iterable[Row], word: str) -> list[Row]:
     """Those whose name has this word in it."""
     return [row for row in rows if word.casefold() in name_of(row).casefold()]
 
 
-def name_of(row: Coverage) -> str:
+def name_of(row: Judged) -> str:
     return say("Every product") if row.product is None else row.product.name
 
 

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges
 from events.reports.coverage import Coverage, State
@@ -17,19 +19,27 @@ from rules.triggers import Trigger
 
 TICKS = (*pairing.ENDS, *pairing.GIVES_BACK)
 LONGEST_NAME = 500
+ON_SITE = _("{name} on {site}")
+
+
+class Offered(NamedTuple):
+    """A course or bundle by what names it: a tuple, because there may be thousands."""
+
+    pk: int
+    name: str
+    kind: str
+    external_id: int
+    integration_id: int
+    site: str
 
 
 class Choices:
     """The courses and bundles to choose from, each under a name that no other one has."""
 
     def __init__(self) -> None:
-        offered = Destination.objects.filter(gone_at=None).select_related("integration")
-        found = list(offered.order_by("name", "pk"))
-        self._by_name = _named_apart(found)
-        self._plain: dict[str, list[Destination]] = {}
-        for each in found:
-            self._plain.setdefault(_folded(each.name), []).append(each)
-        self._folded = {_folded(name): each for name, each in self._by_name.items()}
+        rows = Destination.objects.filter(gone_at=None).order_by("name", "pk")
+        names = (*Offered._fields[:-1], "integration__name")
+        self._by_name = _named_apart([Offered._make(row) for row in rows.values_list(*names)])
 
     @property
     def names(self) -> list[str]:
@@ -39,10 +49,23 @@ class Choices:
     def similar(self) -> SimilarNames:
         return SimilarNames({name: each.name for name, each in self._by_name.items()})
 
+    @cached_property
+    def _exact(self) -> dict[str, Offered]:
+        return {_folded(name): each for name, each in self._by_name.items()}
+
+    @cached_property
+    def _plain(self) -> dict[str, list[Offered]]:
+        found: dict[str, list[Offered]] = {}
+        for each in self._by_name.values():
+            found.setdefault(_folded(each.name), []).append(each)
+        return found
+
     def named(self, name: str) -> list[Destination]:
         """Those that this name, as a person typed it, can mean."""
-        exact = self._folded.get(_folded(name))
-        return [exact] if exact else self._plain.get(_folded(name), [])
+        exact = self._exact.get(_folded(name))
+        meant = [exact] if exact else self._plain.get(_folded(name), [])
+        rows = Destination.objects.filter(pk__in=[each.pk for each in meant])
+        return list(rows.select_related("integration").order_by("name", "pk")) if meant else []
 
 
 @dataclass
@@ -186,8 +209,9 @@ def _not_one(name: str, found: list[Destination]) -> str:
     return say("No course or bundle is called “{name}”. Choose one from the list.", name=called)
 
 
-def _named_apart(found: list[Destination]) -> dict[str, Destination]:
+def _named_apart(found: list[Offered]) -> dict[str, Offered]:
     """Each by its name, with as much more as it takes to tell it from the others."""
+    on_site = str(ON_SITE)  # looked up once for all of them
     several_sites = len({each.integration_id for each in found}) > 1
     named = []
     for each in found:
@@ -195,7 +219,7 @@ def _named_apart(found: list[Destination]) -> dict[str, Destination]:
         if each.kind == Destination.Kind.BUNDLE:
             name = say("{name} (bundle)", name=name)
         if several_sites:
-            name = say("{name} on {site}", name=name, site=" ".join(str(each.integration).split()))
+            name = on_site.format(name=name, site=" ".join(each.site.split()))
         named.append((name, each))
     count = Counter(_folded(name) for name, _ in named)
     return {

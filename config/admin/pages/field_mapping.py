@@ -99,6 +99,11 @@ class Section:
     seen: list[str]
     unseen: str
 
+    def typed(self) -> dict[str, str]:
+        """{label of the signup field: SamCart name}; only after the rows were found valid."""
+        labels = {field.pk: str(field) for field in self.integration.profile_fields.all()}
+        return {labels[pk]: name for pk, name in self.rows.wanted().items()}
+
     def save(self) -> int:
         """How many mappings were changed; only after the rows were found valid."""
         return field_mapping.fill(self.integration, self.rows.wanted())

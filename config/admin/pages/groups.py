@@ -5,12 +5,13 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
-from django.db.models import Case, Q, When
+from django.db.models import Case, Q, QuerySet, When
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from config.admin.parts.audited import Watched
 from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.confirm import ask_owner
 from config.staff import roles
@@ -47,8 +48,12 @@ class GroupForm(forms.ModelForm):
 
 def _audited(group: Group) -> dict[str, Any]:
     """What the audit keeps of a group."""
-    may = group.permissions.values_list("content_type__app_label", "codename")
-    return {"name": group.name, "may": sorted(f"{app}.{code}" for app, code in may)}
+    return {"name": group.name, "may": _codes(group.permissions.all())}
+
+
+def _codes(permissions: QuerySet[Permission]) -> list[str]:
+    may = permissions.order_by().values_list("content_type__app_label", "codename")
+    return sorted(f"{app}.{code}" for app, code in may)
 
 
 def _is(code: str) -> Q:
@@ -57,7 +62,7 @@ def _is(code: str) -> Q:
 
 
 @admin.register(Group)
-class GroupAdmin(ListAdmin):
+class GroupAdmin(Watched, ListAdmin):
     form = GroupForm
     list_title = _("Roles")
     one, many = _("role"), _("roles")
@@ -76,6 +81,13 @@ class GroupAdmin(ListAdmin):
         return super().render_delete_form(
             request, context | {"called": roles.shown(context["object"].name)}
         )
+
+    def stored_of(self, thing: Group) -> dict[str, Any]:
+        return _audited(Group.objects.get(pk=thing.pk))
+
+    def typed_in(self, form: Any) -> dict[str, Any]:
+        chosen = form.cleaned_data["permissions"]
+        return {"name": form.cleaned_data["name"], "may": _codes(chosen)}
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Its permissions are saved here, after its name."""

@@ -1,13 +1,17 @@
 """What the pages of all integrations have in common: the form in its sections, and its frame."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
 from django.contrib.admin.helpers import AdminForm
 from django.http import HttpRequest, HttpResponse
 
-from config.admin.parts import badges
+from config.admin.parts import badges, meanwhile
 from config.admin.parts.page import render
+from integrations import audit, field_mapping
+from integrations.audit_values import Secret, Values
 from integrations.models import Integration
 from integrations.sentences import Text
 
@@ -29,6 +33,7 @@ def render_form(
     `template` extends form.html; `context` is for its blocks. `new` is the title of a new one.
     """
     is_new = not integration.pk
+    may_save = form is not None and not is_new
     fieldsets = [(title, {"fields": list(names)}) for title, names in sections]
     return render(
         request,
@@ -37,5 +42,35 @@ def render_form(
         original=None if is_new else integration,
         form=form,
         sections=AdminForm(form, fieldsets, {}) if form else None,
+        opened=meanwhile.opened(request, _stored(integration)) if may_save else "",
         **context,
     )
+
+
+def overtaken(
+    request: HttpRequest,
+    form: forms.ModelForm,
+    mappings: Mapping[str, str] = MappingProxyType({}),
+    secret: str = "",
+) -> HttpResponse | None:
+    """The page to answer with where somebody saved this integration meanwhile, else None.
+
+    Inside the transaction of the save. `mappings` are {signup field: SamCart name}; `secret` is
+    the key that was typed, if one was.
+    """
+    integration: Integration = form.instance
+    if not integration.pk:
+        return None
+    # From here on nobody else saves it before this is saved.
+    Integration.objects.select_for_update().filter(pk=integration.pk).first()
+    mine: Values = {**mappings, **audit.values(integration)}
+    again = []
+    if secret:
+        mine["sealed_secret"] = Secret(secret)
+        again = [("secret", str(form.fields["secret"].label))]
+    return meanwhile.overtaken(request, integration, _stored(integration), mine, again=again)
+
+
+def _stored(integration: Integration) -> Values:
+    """What the page edits, with the mappings under the names of the signup fields."""
+    return {**field_mapping.by_label(integration), **audit.stored(integration)}

@@ -6,9 +6,11 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from config.admin.parts import meanwhile
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.reports import letter
+from integrations import audit
 from integrations.models import Customer
 from integrations.sentences import say
 
@@ -20,9 +22,12 @@ PREVIEW, OURS = "preview", "ours"
 def show(request: HttpRequest) -> HttpResponse:
     """The template and how a letter looks by it; saved, shown or reset by POST."""
     customer = row_in(Customer.objects.all(), request.GET.get("customer"))
-    text, fault = letter.current(), ""
+    stored = letter.current()
+    text, fault = stored, ""
     if request.method == "POST":
         text = letter.ours() if OURS in request.POST else request.POST.get("text", "")
+        if PREVIEW not in request.POST and (page := _overtaken(request, stored, text)):
+            return page
         try:
             letter.check(text) if PREVIEW in request.POST else letter.save(text)
         except ValueError as error:
@@ -38,11 +43,17 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("The letter to customers"),
         text=text,
         fault=fault,
+        opened=meanwhile.opened(request, {"text": stored}),
         fields=letter.fields(),
         sample="" if fault else letter.fill(text, letter.example()),
         is_ours=text == letter.ours(),
         customer=customer,
     )
+
+
+def _overtaken(request: HttpRequest, stored: str, text: str) -> HttpResponse | None:
+    mine = text.replace("\r\n", "\n").strip()
+    return meanwhile.overtaken(request, audit.Subject(), {"text": stored}, {"text": mine})
 
 
 def _back(customer: Customer | None) -> str:

@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages import integration_messages
-from config.admin.pages.integration_form import Sections, render_form
+from config.admin.pages.integration_form import Sections, overtaken, render_form
 from config.admin.parts import badges
 from config.admin.parts.buttons import page_of
 from config.admin.parts.page import render
@@ -129,7 +130,10 @@ def _save(request: HttpRequest, form: NotifyForm) -> HttpResponse:
             ),
         )
     waiting = backlog.waiting(integration)
-    credentials.save(integration)
+    with transaction.atomic():
+        if page := overtaken(request, form):
+            return page
+        credentials.save(integration)
     integration_messages.saved(request, form, waiting)
     return HttpResponseRedirect(page_of(integration))
 

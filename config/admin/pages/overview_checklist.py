@@ -1,8 +1,8 @@
 """The overview's checklist: what is left to set up, and where that is done."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from urllib.parse import urlencode
 
 from django.db.models import Q
@@ -19,7 +19,8 @@ from events.reports import (
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.sentences import joined, say
-from rules import actions, pairing
+from rules import actions, facts, pairing
+from rules.facts import RuleFacts
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
@@ -189,31 +190,22 @@ def pairs() -> Task:
     By the same `pairing.holes` as the hint on a product's page, to which it leads.
     """
     # Those that are off too: one for a Subscription trigger tells how the product is sold.
-    # Integration and account are asked of one alone: with thousands of rules they cost time.
-    own: dict[int, list[Rule]] = defaultdict(list)
-    everywhere: dict[int, list[Rule]] = defaultdict(list)
-    for rule in Rule.objects.select_related("destination").order_by("pk"):
-        if rule.product_id is None:
-            everywhere[rule.marketplace_id].append(rule)
-        else:
-            own[rule.product_id].append(rule)
-    for rules in everywhere.values():
-        if found := _global_hole(rules):
+    own, everywhere = facts.by_place()
+    for account, shared in everywhere.items():
+        if found := _global_hole(account, shared):
             return Task(found[0], False, found[1], say("Add them"))
-    products = Product.objects.filter(pk__in=own).order_by("name", "pk")
-
-    def holes(product: Product, *, subscription: bool) -> list[Trigger]:
-        rules = own[product.pk] + everywhere[product.marketplace_id]
-        return pairing.holes(product, rules, subscription=subscription)
-
+    every = {
+        number: rules + everywhere.get(rules[0].marketplace_id, []) for number, rules in own.items()
+    }
     # How it is sold matters only where it would make a difference.
-    unsure = [each for each in products if holes(each, subscription=True)]
+    open_ = [n for n, rules in every.items() if pairing.holes_of(n, rules, subscription=True)]
+    unsure = list(Product.objects.filter(pk__in=open_).order_by("name", "pk"))
     sold = subscriptions.sold_by_subscription(unsure)
     for product in unsure:
-        if missing := holes(product, subscription=product.pk in sold):
+        known = every[product.pk]
+        if missing := pairing.holes(product, known, subscription=product.pk in sold):
             return _missing_rules(product, missing)
-    every = [rule for rules in (*own.values(), *everywhere.values()) for rule in rules]
-    giving = any(map(backfill.gives_now, every))
+    giving = any(map(backfill.gives_now, chain(*own.values(), *everywhere.values())))
     return Task(
         say("Rules that end access and give it back"),
         giving,
@@ -232,16 +224,17 @@ def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
     return Task(text, False, page, say("Add them"))
 
 
-def _global_hole(rules: list[Rule]) -> tuple[str, str] | None:
+def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None:
     """What does not end what a global rule gives, and where the rule for it is made."""
-    holes = pairing.holes(None, rules, subscription=subscriptions.any_sold())
+    holes = pairing.holes(None, known, subscription=subscriptions.any_sold())
     if not holes:
         return None
     text = say(
         "Rules that end access and give it back (not yet for what global rules give: {trigger})",
         trigger=holes[0].label,
     )
-    for rule in pairing.companions(filter(backfill.gives_now, rules)):
+    rules = Rule.objects.filter(product=None, marketplace=account).select_related("destination")
+    for rule in pairing.companions(filter(backfill.gives_now, rules.order_by("pk"))):
         if rule.trigger == holes[0]:
             answers = {
                 "scope": Scope.GLOBAL.value,

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordResetConfirmView
@@ -12,12 +11,13 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse, reverse_lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 
 from config.admin.menu import SUPERUSER, allowed
+from config.admin.pages.person_form import PersonForm
 from config.admin.parts import badges
+from config.admin.parts.audited import Watched
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.confirm import ask, ask_owner
@@ -31,7 +31,6 @@ NO_FACTOR_LEFT = _(
     "The password alone lets the person in then, until another second factor is set up. "
     "Do it when the phone is lost, and you know that it is the person who asks."
 )
-ROLE = '<strong>{}</strong><span class="meaning">{}.</span>'
 
 
 class Welcome(PasswordResetConfirmView):
@@ -62,51 +61,7 @@ class Welcome(PasswordResetConfirmView):
         return answer
 
 
-def _choices() -> list[tuple[str, SafeString]]:
-    """The roles to choose from, each with its meaning."""
-    return [
-        (role, format_html(ROLE, roles.shown(role), capfirst(str(meaning))))
-        for role, meaning in people.MEANINGS.items()
-    ]
-
-
-class PersonForm(forms.ModelForm):
-    """A name, an e-mail and a role; `by` is the owner who fills it in."""
-
-    by: User
-    name = forms.CharField(label=_("Name"), max_length=150)
-    email = forms.EmailField(
-        label=_("E-mail"), max_length=150, help_text=_("This is what one signs in with.")
-    )
-    role = forms.ChoiceField(label=_("Role"), widget=forms.RadioSelect, choices=_choices)
-
-    class Meta:
-        model = User
-        fields = ()
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk:
-            self.initial = {
-                **self.initial,
-                "name": self.instance.get_full_name(),
-                "role": people.role_of(self.instance),
-            }
-
-    def clean_email(self) -> str:
-        return str(self.cleaned_data["email"]).lower()
-
-    def clean(self) -> None:
-        found = self.cleaned_data
-        if "email" not in found or "role" not in found:
-            return
-        try:
-            people.check(self.instance, email=found["email"], role=found["role"], by=self.by)
-        except ValueError as error:
-            self.add_error(None, str(error))
-
-
-class People(ListAdmin):
+class People(Watched, ListAdmin):
     form = PersonForm
     fields = ("name", "email", "role")
     list_title = _("People")
@@ -190,6 +145,12 @@ class People(ListAdmin):
             badges.brief(people.shown(person)) if person else self.add_label
         )
         return answer
+
+    def stored_of(self, thing: User) -> dict[str, str]:
+        return people.stored(thing)
+
+    def typed_in(self, form: Any) -> dict[str, str]:
+        return {name: form.cleaned_data[name] for name in self.fields}
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         found = {name: form.cleaned_data[name] for name in self.fields}

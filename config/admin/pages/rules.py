@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext, pgettext_lazy
 
-from config.admin.pages import given_by_rule, rule_parts
+from config.admin.pages import backfill, given_by_rule, rule_parts
 from config.admin.pages.rule_draft import Draft, answers_of
 from config.admin.pages.rule_form import BY_NUMBER, RuleForm
 from config.admin.parts import badges
@@ -25,7 +25,7 @@ from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import joined, say, say_count
+from integrations.sentences import say, say_count
 from rules import changing, stopping, undoing
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
@@ -257,7 +257,6 @@ class RuleAdmin(Audited, ListAdmin):
                 "1 rule turned off, from the next event on.",
                 "{number} rules turned off, from the next event on.",
             )
-        if on and number:
-            more = say("For an earlier event open it in the Log and press Run the rules again.")
-            text = joined([text, more])
         self.message_user(request, text, messages.SUCCESS if number else messages.WARNING)
+        if on and number:
+            backfill.offer(request, known.all(), reverse("admin:rules_rule_changelist"))

@@ -12,6 +12,7 @@ from django.utils import timezone
 from config import public_url
 from config.admin.pages import accounts
 from config.admin.pages.accounts import posted, to_account
+from config.admin.parts import meanwhile
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from events.deciding import naming
@@ -128,6 +129,7 @@ def _page(request: HttpRequest, account: Marketplace, *, reveal: bool = False) -
         "admin/samcart/account.html",
         title="SamCart",
         account=account,
+        opened=meanwhile.opened(request, audit.values(account)),
         accounts=Marketplace.objects.order_by("pk"),
         unreachable=unreachable,
         address=address,

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -20,12 +21,14 @@ from events.reports import activity_search
 from integrations import search
 from integrations.models import Destination, Product
 from integrations.search_terms import visible
-from integrations.sentences import Text, say
+from integrations.sentences import Text, say, say_count
 from rules.models import Rule
 
 Named = TypeVar("Named", Product, Destination)
-# So many of each kind; the list behind the group shows the others.
-MOST = 8
+# So many of each kind; the list behind the group shows the others. While one types, fewer.
+MOST, MOST_TYPING = 8, 4
+# What is shorter fits too much to be looked for while one types.
+SHORTEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,10 @@ class Group:
         return any(hit.exact for hit in self.hits)
 
 
-def _customers(word: str) -> Group:
+def _customers(word: str, most: int) -> Group:
     exact = search.exact(word)
     # Only what an index finds: names and addresses that begin so.
-    found = [exact] if exact else search.customers(word, most=MOST, anywhere=False)
+    found = [exact] if exact else search.customers(word, most=most, anywhere=False)
     hits = [
         Hit(
             page_of(each), badges.brief(each.readable_email), badges.brief(each.name), each == exact
@@ -64,13 +67,13 @@ def _customers(word: str) -> Group:
     return Group(say("Customers"), hits, _list("integrations_customer", q=word))
 
 
-def _orders(word: str) -> Group:
-    found = list(_newest(activity_search.of_order(word)))
+def _orders(word: str, most: int) -> Group:
+    found = list(_newest(activity_search.of_order(word), most))
     by_number = bool(found)
     if not by_number:
         # By an e-mail address that cannot be used.
-        pks = activity_search.as_sent(word, most=MOST, anywhere=False)
-        found = list(_newest(EventLog.objects.filter(pk__in=pks))) if pks else []
+        pks = activity_search.as_sent(word, most=most, anywhere=False)
+        found = list(_newest(EventLog.objects.filter(pk__in=pks), most)) if pks else []
     hits = [
         Hit(
             page_of(event),
@@ -87,11 +90,11 @@ def _orders(word: str) -> Group:
     return Group(say("Orders"), hits, _list("events_eventlog", q=word))
 
 
-def _newest(events: QuerySet[EventLog]) -> QuerySet[EventLog]:
-    return events.select_related("product", "customer").order_by("-pk")[:MOST]
+def _newest(events: QuerySet[EventLog], most: int) -> QuerySet[EventLog]:
+    return events.select_related("product", "customer").order_by("-pk")[:most]
 
 
-def _products(word: str) -> Group:
+def _products(word: str, most: int) -> Group:
     rows = Product.objects.filter(Q(name__icontains=word) | Q(external_id=word[:64]))
     found = [
         Hit(
@@ -100,33 +103,33 @@ def _products(word: str) -> Group:
             badges.brief(each.external_id),
             exact=_is(word, each.name) or word == each.external_id,
         )
-        for each in _shortest(rows)
+        for each in _shortest(rows, most)
     ]
     return Group(say("Products"), found, _list("integrations_product", q=word))
 
 
-def _courses(word: str) -> Group:
+def _courses(word: str, most: int) -> Group:
     rows = Destination.objects.filter(name__icontains=word).select_related("integration")
     found = [
         Hit(page_of(each), badges.destination(each), str(each.integration), _is(word, each.name))
-        for each in _shortest(rows)
+        for each in _shortest(rows, most)
     ]
     return Group(say("Courses and bundles"), found, _list("integrations_destination", q=word))
 
 
-def _rules(word: str) -> Group:
+def _rules(word: str, most: int) -> Group:
     named = Q(product__name__icontains=word) | Q(destination__name__icontains=word)
     rows = Rule.objects.filter(named).with_names()
     found = [
         Hit(page_of(each), badges.legible(each.in_words(), 300))
-        for each in rows.order_by("pk")[:MOST]
+        for each in rows.order_by("pk")[:most]
     ]
     return Group(say("Rules"), found)
 
 
-def _shortest(rows: QuerySet[Named]) -> QuerySet[Named]:
+def _shortest(rows: QuerySet[Named], most: int) -> QuerySet[Named]:
     """Some of these by name, the shortest first: a whole name before one that contains it."""
-    return rows.order_by(Length("name"), "name", "pk")[:MOST]
+    return rows.order_by(Length("name"), "name", "pk")[:most]
 
 
 def _is(word: str, name: str) -> bool:
@@ -138,7 +141,7 @@ def _list(name: str, **asked: str) -> str:
 
 
 # Each kind with the permission to see it.
-KINDS: Sequence[tuple[str, Callable[[str], Group]]] = (
+KINDS: Sequence[tuple[str, Callable[[str, int], Group]]] = (
     ("integrations.view_customer", _customers),
     ("events.view_eventlog", _orders),
     ("integrations.view_product", _products),
@@ -167,21 +170,42 @@ def _pages(request: HttpRequest, word: str) -> Group:
     return Group(say("Pages"), hits)
 
 
+def _groups(request: HttpRequest, word: str, most: int) -> list[Group]:
+    """What the person may see of it, the groups with an exact hit first; a handful of queries."""
+    found = [find(word, most) for permission, find in KINDS if menu.allowed(request, permission)]
+    found.append(_pages(request, word))
+    return sorted((each for each in found if each.hits), key=lambda each: not each.is_exact)
+
+
 def show(request: HttpRequest) -> HttpResponse:
-    """The results, the groups with an exact hit first; a handful of queries."""
+    """The results."""
     word = visible(params.word(request.GET.get("q")))
-    groups = []
-    if word:
-        groups = [find(word) for permission, find in KINDS if menu.allowed(request, permission)]
-        groups.append(_pages(request, word))
     return render(
         request,
         "admin/search.html",
         title=say("Search"),
         term=word,
-        groups=sorted((each for each in groups if each.hits), key=lambda each: not each.is_exact),
+        groups=_groups(request, word, MOST) if word else [],
         most=MOST,
     )
 
 
-PAGES = [Page("search/", "search", show, "")]
+def hits(request: HttpRequest) -> HttpResponse:
+    """The list below the field while one types: a part of a page."""
+    word = visible(params.word(request.GET.get("q")))
+    groups = _groups(request, word, MOST_TYPING) if len(word) >= SHORTEST else []
+    number = sum(len(group.hits[:MOST_TYPING]) for group in groups)
+    said = say_count(number, "1 result", "{number} results") if number else say("No result")
+    answer = TemplateResponse(
+        request,
+        "admin/find_hits.html",
+        {"groups": groups, "term": word, "most": f":{MOST_TYPING}", "said": said},
+    )
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+PAGES = [
+    Page("search/", "search", show, ""),
+    Page("search/hits/", "search-hits", hits, ""),
+]

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages import field_mapping, integration_messages
-from config.admin.pages.integration_form import render_form
+from config.admin.pages.integration_form import overtaken, render_form
 from config.admin.pages.thinkific_form import SECTIONS, ThinkificForm
 from events.reports import backlog
 from integrations import catalog_refresh, credentials
@@ -81,6 +81,9 @@ def _save(
     waiting = backlog.waiting(integration) if integration.pk else 0
     moved = integration.site != form.initial.get("site")
     with transaction.atomic():
+        typed = fields.typed() if fields else {}
+        if page_of_both := overtaken(request, form, typed, form.cleaned_data["secret"]):
+            return page_of_both
         credentials.save(integration, form.cleaned_data["secret"])
         if fields is not None:
             fields.save()

@@ -1,15 +1,18 @@
-"""Rows that Django's own pages save and delete: each change leaves an entry in the audit."""
+"""Rows that Django's own pages save and delete: nobody is overwritten unasked, all is audited."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
+from config.admin.parts import meanwhile
 from integrations import audit
 from integrations.audit import Act
+from integrations.audit_values import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,60 @@ class Acts:
     deleted: Act
 
 
-class Audited(admin.ModelAdmin):
+class Watched(admin.ModelAdmin):
+    """A ModelAdmin whose page does not save over what somebody else changed meanwhile, unasked."""
+
+    def stored_of(self, thing: Any) -> Values:
+        """What the page edits of it, as the database has it."""
+        return audit.stored(thing)
+
+    def typed_in(self, form: Any) -> Values:
+        """The same as this valid form would save it."""
+        return audit.values(form.instance)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        thing = context.get("original")
+        if thing is not None and self.has_change_permission(request, thing):
+            context["opened"] = meanwhile.opened(request, self.stored_of(thing))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        if request.method != "POST" or object_id is None:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        with transaction.atomic():
+            if page := self._overtaken(request, object_id):
+                # Looking at what was typed may have entered a course by its number.
+                transaction.set_rollback(True)
+                return page
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def _overtaken(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
+        thing = self.get_object(request, unquote(object_id))
+        if thing is None or not self.has_change_permission(request, thing):
+            return None
+        # From here on nobody else saves it before this is saved.
+        self.model._default_manager.select_for_update().filter(pk=thing.pk).first()
+        stored = self.stored_of(thing)
+        if meanwhile.is_as_opened(request, stored):
+            return None
+        fields = flatten_fieldsets(self.get_fieldsets(request, thing))
+        form = self.get_form(request, thing, change=True, fields=fields)(
+            request.POST, instance=thing
+        )
+        if not form.is_valid():
+            return None
+        return meanwhile.overtaken(request, thing, stored, self.typed_in(form))
+
+
+class Audited(Watched):
     """A ModelAdmin of a model that says in `audited` what of it is kept."""
 
     acts: Acts

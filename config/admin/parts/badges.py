@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.templatetags.static import static
@@ -60,6 +61,7 @@ CONNECTION_COLORS: dict[Integration.Connection, str] = {
 }
 
 
+@cache
 def icon(name: str) -> SafeString:
     """A drawing of static/admit/icons.svg; the words beside it say the same."""
     return format_html(

@@ -13,7 +13,7 @@ from django.utils.translation import pgettext_lazy
 
 from config.admin.parts import badges
 from config.staff import roles
-from integrations.audit_values import REPLACED
+from integrations.audit_values import REPLACED, Values, shown
 from integrations.models import AuditEntry
 from integrations.sentences import Text, say
 
@@ -77,6 +77,16 @@ def differences(entry: AuditEntry) -> list[Difference]:
     return [
         Difference(_label(model, name), _words(model, name, before), _words(model, name, after))
         for name in before | after
+    ]
+
+
+def compared(model: type[Model] | None, before: Values, after: Values) -> list[Difference]:
+    """A line for each value in which these two differ; they are as `audit.values` has them."""
+    names = [name for name in before | after if before.get(name) != after.get(name)]
+    old, new = (shown(found, names, old=False) or {} for found in (before, after))
+    return [
+        Difference(_label(model, name), _words(model, name, old), _words(model, name, new))
+        for name in names
     ]
 
 

@@ -1,4 +1,5 @@
-// "/" goes to the search and "?" shows the keys, except while somebody types.
+// "/" goes to the search and "?" shows the keys, except while somebody types. What fits is shown
+// below the field as one types: arrows choose, Enter opens, Escape closes.
 "use strict";
 {
   const typing = (element) =>
@@ -18,4 +19,107 @@
       keys.showModal();
     }
   });
+}
+{
+  const PAUSE = 150; // milliseconds after the last key
+  const SHORTEST = 2;
+  const field = document.getElementById("find-all");
+  const list = document.getElementById("find-list");
+  const said = document.getElementById("find-said");
+  let timer, asking, asked = "";
+
+  const options = () => [...list.querySelectorAll('[role="option"]')];
+  const active = () => list.querySelector('[aria-selected="true"]');
+
+  const choose = (option) => {
+    active()?.setAttribute("aria-selected", "false");
+    if (option) {
+      option.setAttribute("aria-selected", "true");
+      option.scrollIntoView({block: "nearest"});
+      field.setAttribute("aria-activedescendant", option.id);
+    } else {
+      field.removeAttribute("aria-activedescendant");
+    }
+  };
+
+  const show = (open) => {
+    list.hidden = !open;
+    field.setAttribute("aria-expanded", String(open));
+    if (open) field.setAttribute("aria-controls", "find-hits");
+    else field.removeAttribute("aria-controls");
+    choose(null);
+  };
+
+  const close = () => {
+    clearTimeout(timer);
+    asking?.abort();
+    asked = "";
+    said.textContent = "";
+    show(false);
+  };
+
+  const ask = async (word) => {
+    asking?.abort();
+    asking = new AbortController();
+    try {
+      const address = `${field.dataset.hits}?q=${encodeURIComponent(word)}`;
+      const answer = await fetch(address, {signal: asking.signal});
+      const text = answer.ok ? await answer.text() : "";
+      const page = new DOMParser().parseFromString(text, "text/html");
+      const found = page.getElementById("find-hits");
+      // Of somebody who is signed out meanwhile it is the page to sign in.
+      if (!found || document.activeElement !== field) return close();
+      list.replaceChildren(document.importNode(found, true));
+      asked = word;
+      show(true);
+      said.textContent = found.dataset.said;
+    } catch (error) {
+      if (error.name !== "AbortError") close();
+    }
+  };
+
+  const typed = () => {
+    clearTimeout(timer);
+    const word = field.value.trim();
+    if (word.length < SHORTEST) close();
+    else if (word !== asked) timer = setTimeout(ask, PAUSE, word);
+  };
+
+  const step = (by) => {
+    const all = options();
+    // Before the first and behind the last is the field itself.
+    const places = all.length + 1;
+    const at = all.indexOf(active());
+    const next = (at + 1 + by + places) % places;
+    choose(next ? all[next - 1] : null);
+  };
+
+  if (field && list) {
+    // A field to search with is no combobox to browsers, a plain one may be.
+    field.type = "text";
+    field.inputMode = "search";
+    field.setAttribute("role", "combobox");
+    field.setAttribute("aria-autocomplete", "list");
+    field.setAttribute("aria-expanded", "false");
+    field.addEventListener("input", typed);
+    field.addEventListener("focus", typed);
+    field.addEventListener("blur", close);
+    // A click on the list leaves the field where it is, and so the list open.
+    list.addEventListener("mousedown", (event) => event.preventDefault());
+    field.addEventListener("keydown", (event) => {
+      if (event.isComposing) return;
+      if (event.key === "Escape" && !list.hidden) {
+        event.preventDefault();
+        close();
+      } else if (list.hidden) {
+        if (event.key === "ArrowDown") typed();
+      } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        event.preventDefault();
+        step(event.key === "ArrowDown" ? 1 : -1);
+      } else if (event.key === "Enter" && active()) {
+        event.preventDefault();
+        active().click();
+      }
+    });
+  }
 }

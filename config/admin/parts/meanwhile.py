@@ -1,0 +1,141 @@
+"""Two people edit one thing: who saves second reads what the other one changed, and decides.
+
+A form carries as OPENED the newest entry of the audit and a digest of what was stored when it was
+opened. A save goes on while the digest fits. Otherwise a page names what others did since, by the
+audit, with both values; it keeps what was typed, and its button saves that all the same.
+"""
+
+import json
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from hashlib import sha256
+
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from config.admin.parts.differences import Difference, compared, differences
+from config.admin.parts.page import render
+from config.admin.parts.params import row_id
+from integrations import audit
+from integrations.audit import Subject
+from integrations.audit_values import Values
+from integrations.models import AuditEntry
+from integrations.sentences import at, say
+
+OPENED = "as_opened"
+NOTHING: Values = {}
+# So much of what others did is looked at, and so much of it told.
+LOOKED_AT, TOLD = 200, 20
+_NOT_KEPT = (OPENED, "csrfmiddlewaretoken")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What somebody did meanwhile, as a sentence, and the values that it changed."""
+
+    sentence: str
+    differences: Sequence[Difference] = ()
+
+
+def opened(request: HttpRequest, stored: Values = NOTHING) -> str:
+    """What a form for this carries; one that is shown again keeps what it had."""
+    return _carried(request) or opened_now(stored)
+
+
+def opened_now(stored: Values = NOTHING) -> str:
+    """What a form carries that is opened now."""
+    newest = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    return f"{newest}-{_digest(stored)}"
+
+
+def is_as_opened(request: HttpRequest, stored: Values) -> bool:
+    """Whether what is stored is what the posted form showed; so it is of a form that says nothing.
+
+    Inside a transaction that holds the row: nobody else may save it before this is saved.
+    """
+    carried = _carried(request)
+    return not carried or carried.partition("-")[2] == _digest(stored)
+
+
+def overtaken(
+    request: HttpRequest,
+    subject: Model | Subject,
+    stored: Values,
+    mine: Values,
+    *,
+    again: Sequence[tuple[str, str]] = (),
+) -> HttpResponse | None:
+    """The page to answer with where somebody changed it since the form was opened, else None.
+
+    `mine` is what would be saved. `again` are the (name, label) of secrets that were typed: they
+    are not sent back, so the page asks for them.
+    """
+    if is_as_opened(request, stored):
+        return None
+    lines = compared(type(subject) if isinstance(subject, Model) else None, stored, mine)
+    if not lines:
+        return None
+    about = subject if isinstance(subject, Subject) else Subject.of(subject)
+    told = _told(request, about, {*stored})
+    return page(request, told, lines, opened_now(stored), again=again)
+
+
+def page(
+    request: HttpRequest,
+    told: Sequence[Told],
+    lines: Sequence[Difference],
+    new: str,
+    *,
+    again: Sequence[tuple[str, str]] = (),
+) -> HttpResponse:
+    """What others did and both values; its form posts once more, as if opened just now (`new`)."""
+    left_out = {*_NOT_KEPT, *(name for name, _ in again)}
+    return render(
+        request,
+        "admin/meanwhile.html",
+        title=say("Changed by somebody else meanwhile"),
+        told=told,
+        lines=lines,
+        kept=[(k, v) for k, vs in request.POST.lists() if k not in left_out for v in vs],
+        opened=new,
+        again=again,
+    )
+
+
+def done_since(request: HttpRequest, **asked: str) -> QuerySet[AuditEntry]:
+    """What was done since the posted form was opened to what these filters say, oldest first."""
+    number = row_id(_carried(request).partition("-")[0])
+    found = AuditEntry.objects.filter(pk__gt=number or 0, **asked)
+    return found.order_by("pk") if number is not None else found.none()
+
+
+def told_of(entry: AuditEntry) -> Told:
+    """An entry as the page says it."""
+    sentence = say(
+        "{who} {did} on {moment}, after you opened this page.",
+        who=audit.shown_who(entry.who),
+        did=entry.sentence,
+        moment=at(entry.at),
+    )
+    # Of what is new or gone the whole row would stand here.
+    is_change = entry.before is not None and entry.after is not None
+    return Told(sentence, differences(entry) if is_change else ())
+
+
+def _told(request: HttpRequest, about: Subject, names: AbstractSet[str]) -> list[Told]:
+    """Who changed these values of this very thing."""
+    entries = done_since(request, kind=about.kind, number=about.number)
+    found = [each for each in entries[:LOOKED_AT] if names & {*(each.before or each.after or ())}]
+    unknown = Told(say("It was changed after you opened this page."))
+    return [told_of(entry) for entry in found[-TOLD:]] or [unknown]
+
+
+def _carried(request: HttpRequest) -> str:
+    """By GET too: the page of a rule carries what is chosen in its address."""
+    return request.POST.get(OPENED) or request.GET.get(OPENED, "")
+
+
+def _digest(stored: Values) -> str:
+    written = json.dumps(stored, default=str, sort_keys=True)
+    return sha256(written.encode()).hexdigest()[:16]

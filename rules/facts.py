@@ -1,0 +1,47 @@
+"""What pairing must know of all rules at once: tuples, because objects cost ten times as much."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+
+from rules import actions
+from rules.actions import ActionSpec
+from rules.models import Rule
+from rules.triggers import Trigger
+
+
+class RuleFacts(NamedTuple):
+    """A rule by its numbers, as `pairing` looks at it."""
+
+    pk: int
+    marketplace_id: int
+    product_id: int | None
+    trigger: str
+    action: str
+    destination_id: int | None
+    enabled: bool
+    is_gone: bool
+
+    @property
+    def spec(self) -> ActionSpec:
+        return actions.ACTIONS[self.action]
+
+    @property
+    def gives_on_purchase(self) -> bool:
+        """As a row of the table says it of itself."""
+        return self.trigger == Trigger.PRODUCT_PURCHASED and self.spec.gives_access
+
+
+def by_place() -> tuple[dict[int, list[RuleFacts]], dict[int, list[RuleFacts]]]:
+    """All rules, on or off: by product, and the global ones by account. One query."""
+    own: dict[int, list[RuleFacts]] = defaultdict(list)
+    everywhere: dict[int, list[RuleFacts]] = defaultdict(list)
+    gone = ExpressionWrapper(Q(destination__gone_at__isnull=False), BooleanField())
+    rows = Rule.objects.order_by("pk").values_list(*RuleFacts._fields[:-1], gone)
+    for facts in map(RuleFacts._make, rows):
+        if facts.product_id is None:
+            everywhere[facts.marketplace_id].append(facts)
+        else:
+            own[facts.product_id].append(facts)
+    return own, everywhere
