@@ -139,7 +139,7 @@ def _has(name: str, about: Standing) -> Sentence:
     sign_in = say(
         "If it does not open, it is the sign-in: on Thinkific's sign-in page press Forgot password?"
     )
-    return Sentence(GOOD, joined([text, sign_in]), code)
+    return Sentence(GOOD, joined([text, sign_in]), code, short=text)
 
 
 def _owed(name: str, about: Standing) -> Sentence:
