@@ -45,7 +45,7 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
             ),
             Entry("rules", _("All rules"), "admin:rules_rule_changelist", "rules.view_rule"),
             Entry(
-                "rules",
+                "global",
                 _("Global rules"),
                 "admin:rules_rule_changelist",
                 "rules.view_rule",

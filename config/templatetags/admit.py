@@ -57,7 +57,10 @@ def with_rows(results: Any, cl: Any) -> list[tuple[Any, Any]]:
 
 @register.filter
 def labeled(cells: Any, headers: list[dict[str, Any]]) -> list[SafeString]:
-    """The cells of a row, each told the heading of its column: on phones rows become cards."""
+    """The cells of a row, each told the heading of its column: on phones rows become cards.
+
+    There a cell of class "nothing" is left out.
+    """
     names = [str(header["text"]) for header in headers]
     # The columns of the tick boxes and the buttons are headed by markup, not by a word.
     words = ["" if "<" in name else name for name in names]
@@ -66,6 +69,8 @@ def labeled(cells: Any, headers: list[dict[str, Any]]) -> list[SafeString]:
 
 def _with_label(cell: str, heading: str) -> SafeString:
     label = conditional_escape(heading[:1].upper() + heading[1:])
+    if cell.endswith(">–</td>"):
+        cell = cell.replace('class="', 'class="nothing ', 1)
     # A cell begins with its own tag, made by Django: "<td class=" or "<th class=".
     return mark_safe(f'{cell[:3]} data-label="{label}"{cell[3:]}')  # noqa: S308 - both escaped
 

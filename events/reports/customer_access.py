@@ -3,7 +3,7 @@
 What concerns one course or bundle is read from the grants, see `why`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
@@ -62,6 +62,7 @@ def describe(customer: Customer) -> AccessReport:
         *payers.sentences(customer),
     ]
     lines.sort(key=lambda line: ORDER.index(line.kind))
+    lines = _advised_once(lines)
     if not lines:
         lines = _nothing(why.called(customer), customer)
     # What is passed on is no matter of the customer's access, and so comes last.
@@ -75,6 +76,15 @@ def describe(customer: Customer) -> AccessReport:
             besides=dict.fromkeys(run.event for run in besides),
         )
     return AccessReport((*lines, *map(why.besides, passed_on)), reply)
+
+
+def _advised_once(lines: list[Sentence]) -> list[Sentence]:
+    """The same without the advice that an earlier sentence gives."""
+    first = next((line for line in lines if line.short), None)
+    return [
+        replace(line, text=line.short) if line.short and line is not first else line
+        for line in lines
+    ]
 
 
 def _without_target(customer: Customer) -> QuerySet[RuleRun]:

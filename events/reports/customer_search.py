@@ -80,6 +80,11 @@ def find(term: str, *, most: int = MAX_RESULTS) -> SearchResult:
     return SearchResult(customers, nobodys, only=customers[0] if alone else None)
 
 
+def newest(most: int) -> list[Customer]:
+    """Whom Admit learned of last, the newest first."""
+    return list(Customer.objects.order_by("-pk")[:most])
+
+
 def _events(pks: list[int]) -> list[EventLog]:
     found = EventLog.objects.filter(pk__in=pks).select_related("product")
     return list(found.order_by("-received_at", "-pk"))

@@ -42,7 +42,10 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence; `kind` is good, wait, bad or quiet. The others lead on, mostly one of them."""
+    """One sentence; `kind` is good, wait, bad or quiet. The others lead on, mostly one of them.
+
+    `short` is `text` without the advice in it, where a sentence before gave the same; else "".
+    """
 
     kind: str
     text: str
@@ -56,6 +59,7 @@ class Sentence:
     pending: RuleRun | None = None  # an ending that can be had now, or dropped
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
     end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
+    short: str = ""
 
 
 def happening(run: RuleRun) -> Said:

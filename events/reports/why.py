@@ -130,7 +130,7 @@ def _has(name: str, about: Standing) -> Sentence:
         "If it does not open, the problem is probably signing in: on Thinkific's sign-in page "
         "press Forgot password?"
     )
-    return Sentence(GOOD, joined([text, sign_in]), code)
+    return Sentence(GOOD, joined([text, sign_in]), code, short=text)
 
 
 def _owed(name: str, about: Standing) -> Sentence:

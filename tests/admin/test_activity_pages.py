@@ -337,6 +337,31 @@ def test_who_is_not_found_is_said_with_addresses_that_look_alike(support):
     assert "placed after SamCart got Admit's address" in text
 
 
+def test_customers_begins_with_the_newest(support):
+    newest = Customer.objects.latest("pk")
+    page = words(support.get(reverse(CUSTOMERS)))
+    assert f"Newest customers E-mail Name Known since {newest.email}" in page
+    assert "Newest customers" not in words(
+        support.get(reverse(CUSTOMERS), {"q": "nobody-has-this"})
+    )
+
+
+def test_the_advice_about_signing_in_is_given_once(support):
+    dana = Customer.objects.get(email="dana.whitfield@example.com")
+    page = words(support.get(reverse("admin:integrations_customer_change", args=[dana.pk])))
+    lines = page.partition("Check in Thinkific")[0]
+    assert lines.count("Dana has ") >= 3
+    assert lines.count("it is the sign-in") == 1
+
+
+def test_a_row_tells_on_a_phone_only_what_there_is(support):
+    page = support.get(reverse(LOG), {"result": "unreadable"}).content.decode()
+    assert 'class="nothing field-sold' in page
+    full = support.get(reverse(LOG), {"q": "1199"}).content.decode()
+    assert 'class="field-sold' in full
+    assert 'class="nothing field-sold' not in full
+
+
 def test_the_customer_page_answers_first(support):
     dana = Customer.objects.get(email="dana.whitfield@example.com")
     text = words(support.get(reverse("admin:integrations_customer_change", args=[dana.pk])))

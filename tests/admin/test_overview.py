@@ -256,10 +256,23 @@ def test_the_chart_shows_what_succeeded_and_failed_by_day_and_says_it_in_words(
     client.force_login(admin_user)
     answer = client.get("/admin/")
     today = answer.context["chart"].days[-1]
-    assert [(bar.kind, bar.height) for bar in today.bars] == [("good", 100.0), ("bad", 50.0)]
+    assert [(bar.kind, bar.height) for bar in today.bars] == [("good", 120.0), ("bad", 60.0)]
     day = timezone.localdate()
     assert f"<title>{day.day} {day:%b}: 2 succeeded, 1 failed</title>" in answer.content.decode()
     assert f"{day.day} {day:%b} 2 1 1" in words(answer)
+
+
+def test_the_places_in_the_chart_have_a_decimal_point_in_every_language(
+    sold, client: Client, admin_user
+):
+    run(sold, status="done")
+    client.force_login(admin_user)
+    page = client.get("/admin/", headers={"accept-language": "es"}).content.decode()
+    bars = re.search(r'<svg class="bars".*?</svg>', page, re.S)
+    assert bars is not None
+    places = re.findall(r' (?:x|x1|x2|y|y1|y2|width|height)="([^"]*)"', bars[0])
+    assert any("." in each for each in places)
+    assert not [each for each in places if not re.fullmatch(r"-?\d+(\.\d+)?%?", each)]
 
 
 @pytest.mark.parametrize(

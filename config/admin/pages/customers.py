@@ -34,6 +34,7 @@ from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
 
 PER_PAGE = 50
+NEWEST = 25
 MOST_OF_OTHERS = 200
 
 
@@ -70,6 +71,7 @@ class CustomerAdmin(ReadOnly):
             title=say("Customers"),
             term=term,
             found=found,
+            newest=[] if term else customer_search.newest(NEWEST),
             similar=_links(found.similar),
             most=customer_search.MAX_RESULTS,
         )

@@ -7,9 +7,10 @@ from datetime import date
 from events.reports.dashboard import DayTotals
 from integrations.sentences import DAY, on, say
 
-# In units of the picture: the room for the numbers on the left, the plot, and the bars in it.
-LEFT, TOP, HEIGHT = 64, 12, 150
-STEP, WIDTH = 44, 28
+# In pixels: the plot is as high on every screen, and as wide as there is room.
+TOP, HEIGHT = 12, 180
+# How much of a day's room its bars take.
+SHARE = 0.64
 LINES = 4
 
 
@@ -26,12 +27,13 @@ class Bar:
 class Day:
     """A day at its place: `x` of its bars, `middle` of its date; the month stands where it is new.
 
-    On a narrow screen only the `main` dates have room.
+    Both are in percent of the width of the plot. On a narrow screen only the `main` dates have
+    room.
     """
 
     day: date
-    x: int
-    middle: int
+    x: float
+    middle: float
     bars: Sequence[Bar]
     says: str
     new_month: bool
@@ -40,12 +42,11 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`lines` are (y, number), the lowest first."""
+    """`lines` are (y, number), the lowest first; `width` is that of a bar, in percent."""
 
     lines: Sequence[tuple[float, int]]
     days: Sequence[Day]
-    left: int
-    width: int
+    width: float
     bottom: int
 
 
@@ -68,15 +69,15 @@ def draw(totals: Sequence[DayTotals]) -> Chart:
     return Chart(
         lines=[(round(bottom - number * scale, 1), number) for number in numbers],
         days=[_day(i, totals, scale) for i in range(len(totals))],
-        left=LEFT,
-        width=LEFT + STEP * len(totals),
+        width=round(SHARE * 100 / max(len(totals), 1), 2),
         bottom=bottom,
     )
 
 
 def _day(i: int, totals: Sequence[DayTotals], scale: float) -> Day:
     day = totals[i]
-    x = LEFT + i * STEP + (STEP - WIDTH) // 2
+    step = 100 / len(totals)
+    middle = (i + 0.5) * step
     top = float(TOP + HEIGHT)
     bars = []
     for kind, number in (("good", day.done), ("bad", day.failed)):
@@ -88,8 +89,8 @@ def _day(i: int, totals: Sequence[DayTotals], scale: float) -> Day:
     new_month = i == 0 or day.day.day == 1
     return Day(
         day.day,
-        x,
-        x + WIDTH // 2,
+        round(middle - SHARE * step / 2, 2),
+        round(middle, 2),
         bars,
         says=say(
             "{day}: {done} succeeded, {failed} failed",
