@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import dateformat, timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext, gettext_noop, ngettext, override
+from django.utils.translation import gettext, ngettext, override
 
 if TYPE_CHECKING:
     _TextField = models.TextField[str, str]
@@ -24,6 +24,13 @@ else:
 Text = str | Promise
 # What a sentence is made of; JSON can hold it.
 Source = str | int | float | dict[str, Any]
+
+
+def gettext_noop(text: str) -> str:
+    """As Django's, by whose name makemessages goes, but for programs without settings as well."""
+    return text
+
+
 # Translated as patterns: Spanish writes "23 nov".
 DAY, YEAR = gettext_noop("j M"), gettext_noop("j M Y")
 MINUTE, FULL = gettext_noop("j M H:i"), gettext_noop("j M H:i T")

@@ -1,6 +1,8 @@
 """Whatever dies: nothing acknowledged is lost or done twice. `make faults` has many more."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +195,11 @@ def test_who_has_a_course_against_the_ledger_or_against_what_was_paid_is_found(
     """Dana has course 501 in Thinkific, and no other."""
     found = access.wrong(acme, sales, {(DANA, course) for course in granted})
     assert [line.removeprefix(f"{DANA} ") for line in found] == wrong
+
+
+def test_the_faults_can_be_started_by_hand():
+    """They are a program of their own, which nobody tells about settings."""
+    env = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    asked = [sys.executable, "-m", "tests.faults", "--help"]
+    told = subprocess.run(asked, env=env, capture_output=True, text=True, check=True)
+    assert "--seed" in told.stdout
