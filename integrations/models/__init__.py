@@ -3,6 +3,7 @@
 from integrations.models.api_call import ApiCall
 from integrations.models.audit import Act, AuditEntry
 from integrations.models.call_budget import CallBudget, SiteAnswer
+from integrations.models.integration import Integration
 from integrations.models.samcart import (
     Customer,
     Marketplace,
@@ -13,7 +14,6 @@ from integrations.models.samcart import (
 from integrations.models.thinkific import (
     Destination,
     FieldMapping,
-    Integration,
     Intent,
     ProfileField,
     ThinkificUser,

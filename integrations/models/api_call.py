@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from integrations import sealed
-from integrations.models.thinkific import Integration
+from integrations.models.integration import Integration
 from integrations.sentences import SentenceField
 
 

@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from integrations.models.thinkific import Integration
+from integrations.models.integration import Integration
 
 
 class SiteAnswer(models.TextChoices):
