@@ -230,6 +230,17 @@ def test_rules_of_one_product_are_added_without_a_look(shop, manager):
     assert triggers(bought) == FIVE
 
 
+def test_of_what_is_paid_once_only_the_refund_is_ticked(shop, manager):
+    buyer = factories.CustomerFactory.create()
+    once, club, unsold = (product(shop, n, name) for n, name in enumerate(("Set", "Club", "New")))
+    course(shop, "First")
+    event(buyer, product=once, gave_nothing=True)
+    event(buyer, product=club, gave_nothing=True, subscription_id="9")
+    save(manager, **{f"give_{each.pk}": ["First"] for each in (once, club, unsold)})
+    assert triggers(once) == ["product_purchased", "product_refunded"]
+    assert triggers(club) == triggers(unsold) == FIVE
+
+
 def test_what_is_suggested_is_ticked_by_a_person_and_not_by_itself(shop, manager):
     bought = product(shop, 1, "Watercolor for Beginners")
     course(shop, "Watercolor for Beginners")

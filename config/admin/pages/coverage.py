@@ -16,6 +16,7 @@ from config.admin.pages.coverage_form import Choices, CoverageForm
 from config.admin.parts import params
 from config.admin.parts.page import Page, render
 from events.reports import backfill as earlier
+from events.reports import subscriptions
 from events.reports.coverage import Coverage, coverage
 from integrations.sentences import Said, joined, say, say_count
 from rules import pairing
@@ -39,8 +40,16 @@ def show(request: HttpRequest) -> HttpResponse:
     rows = coverage()
     found = [row for row in rows if word.casefold() in _name(row).casefold()]
     choices = Choices()
-    forms = [CoverageForm.fresh(row, choices) for row in found[:MANY]]
+    forms = _fresh(found[:MANY], choices)
     return _page(request, rows, forms, choices, word=word, more=len(found) > MANY)
+
+
+def _fresh(rows: list[Coverage], choices: Choices) -> list[CoverageForm]:
+    once = subscriptions.paid_once(row.product for row in rows if row.product and not row.given)
+    return [
+        CoverageForm.fresh(row, choices, paid_once=bool(row.product and row.product.pk in once))
+        for row in rows
+    ]
 
 
 def _page(

@@ -62,7 +62,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         problems,
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
-        never_sent=len(missing),
+        never_sent=sum(each.is_gap for each in missing),
         to_set_up=sum(not task.done for task in tasks),
     )
     # While nothing came and nothing was done, there is nothing to look at beside what to set up.
