@@ -15,9 +15,9 @@ from config.admin import menu
 from config.admin.parts import badges, params
 from config.admin.parts.page import Page, render
 from events.models import EventLog
-from events.reports import activity_search
+from events.reports import activity_search, customer_access
 from integrations import search
-from integrations.models import Destination, Product
+from integrations.models import Customer, Destination, Product
 from integrations.search_terms import visible
 from integrations.sentences import Text, say
 from rules.models import Rule
@@ -29,12 +29,17 @@ MOST = 8
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A line of the results. It is `exact` where it has the very name or number."""
+    """A line of the results. It is `exact` where it has the very name or number.
+
+    `more_url` is the page of what `more` names. `access` says whether the customer can get in.
+    """
 
     url: str
     label: Text
     more: str = ""
     exact: bool = False
+    more_url: str = ""
+    access: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,22 @@ def _customers(word: str) -> Group:
     # Only what an index finds: names and addresses that begin so.
     found = [exact] if exact else search.customers(word, most=MOST, anywhere=False)
     hits = [
-        Hit(_page(each), badges.brief(each.readable_email), badges.brief(each.name), each == exact)
+        Hit(
+            _page(each),
+            badges.brief(each.readable_email),
+            badges.brief(each.name),
+            each == exact,
+            access=_access(each) if each == exact else "",
+        )
         for each in found
     ]
     return Group(say("Customers"), hits, _list("integrations_customer", q=word))
+
+
+def _access(customer: Customer) -> str:
+    """What the customer's page says first."""
+    lines = customer_access.describe(customer).lines
+    return lines[0].text if lines else ""
 
 
 def _orders(word: str) -> Group:
@@ -78,6 +95,7 @@ def _orders(word: str) -> Group:
             ),
             badges.brief(event.as_sent or (event.customer and event.customer.readable_email)),
             exact=by_number or _is(word, event.email_as_sent),
+            more_url=_page(event.customer) if event.customer else "",
         )
         for event in found
     ]
