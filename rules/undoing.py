@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
@@ -23,6 +24,19 @@ def why_not(entry: AuditEntry) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def added_with(entry: AuditEntry) -> QuerySet[Rule]:
+    """The other rules of the same product, or global ones, that were added in the same step."""
+    step = AuditEntry.objects.filter(
+        act=Act.RULE_ADDED, kind=entry.kind, who=entry.who, place=entry.place, at=entry.at
+    ).exclude(pk=entry.pk)
+    of = Rule.objects.filter(pk=int(entry.number)).values_list("marketplace", "product")
+    numbers = [int(number) for number in step.values_list("number", flat=True)]
+    if not numbers or not of:
+        return Rule.objects.none()
+    account, product = of[0]
+    return Rule.objects.filter(pk__in=numbers, marketplace=account, product=product)
 
 
 def undo(entry: AuditEntry) -> Rule | None:
