@@ -128,10 +128,8 @@ class ProductAdmin(Audited, ListAdmin):
     def response_add(
         self, request: HttpRequest, obj: Product, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Back to where it was called from; a new rule has the product chosen then."""
-        back = way_back(request)
-        if not back:
-            return super().response_add(request, obj, post_url_continue)
+        """To where it was called from, else to its page; a new rule has it chosen then."""
+        back = way_back(request) or self._page_of(obj)
         self.message_user(request, say("Product added: {name}.", name=badges.brief(obj.name)))
         if back.startswith(reverse("admin:new-rule")):
             back += f"{'&' if '?' in back else '?'}product={obj.pk}"
