@@ -1,5 +1,6 @@
 """Undoing the last change of a rule, by what the audit knows of the rule before it."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -28,15 +29,18 @@ def why_not(entry: AuditEntry) -> str:
 
 def added_with(entry: AuditEntry) -> QuerySet[Rule]:
     """The other rules of the same product, or global ones, that were added in the same step."""
-    step = AuditEntry.objects.filter(
-        act=Act.RULE_ADDED, kind=entry.kind, who=entry.who, place=entry.place, at=entry.at
+    same = AuditEntry.objects.filter(
+        act=Act.RULE_ADDED, kind=entry.kind, who=entry.who, place=entry.place
     ).exclude(pk=entry.pk)
-    of = Rule.objects.filter(pk=int(entry.number)).values_list("marketplace", "product")
-    numbers = [int(number) for number in step.values_list("number", flat=True)]
-    if not numbers or not of:
+    # SQLite compares moments as texts, and its own have fewer digits than those of a query.
+    about_then = same.filter(at__gt=entry.at - timedelta(milliseconds=1), at__lte=entry.at)
+    numbers = [int(each.number) for each in about_then if each.at == entry.at]
+    rule = Rule.objects.filter(pk=int(entry.number)).first()
+    if rule is None:
         return Rule.objects.none()
-    account, product = of[0]
-    return Rule.objects.filter(pk__in=numbers, marketplace=account, product=product)
+    return Rule.objects.filter(
+        pk__in=numbers, marketplace=rule.marketplace_id, product=rule.product_id
+    )
 
 
 def undo(entry: AuditEntry) -> Rule | None:
