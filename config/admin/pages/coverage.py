@@ -25,7 +25,6 @@ from rules.models import Rule
 
 # Each row sends up to seven fields, and Django takes a thousand.
 MANY = 100
-NAMED = 3
 EVERY = "every"
 LONGEST_WORD = 100
 # The buttons of the page that shows the rules first: add them, go back to what was entered, or
@@ -235,7 +234,8 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
         messages.warning(request, text)
     elif not made:
         messages.warning(request, say("Nothing was added."))
-    for form, rules in made[:NAMED]:
+    # Of several products a page has just shown the rules.
+    for form, rules in made if len(made) == 1 else ():
         text = say_count(
             len(rules),
             "{name}: 1 rule added. {rules}",
@@ -244,12 +244,11 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
             rules=_told(rules),
         )
         messages.success(request, text)
-    if len(made) > NAMED:
-        text = say_count(
-            sum(len(rules) for _, rules in made[NAMED:]),
-            "1 rule added for {others}.",
-            "{number} rules added for {others}.",
-            others=say_count(len(made) - NAMED, "1 more product", "{number} more products"),
+    if len(made) > 1:
+        text = say(
+            "{rules} added for {products} products.",
+            rules=say_count(sum(len(rules) for _, rules in made), "1 rule", "{number} rules"),
+            products=len(made),
         )
         messages.success(request, text)
     _offer_earlier(request, [rule for _, rules in made for rule in rules])
