@@ -174,11 +174,10 @@ def private(connected: bool) -> Task:
             "(not yet: {courses})",
             courses=say("{names} and more", names=named) if len(names) > NAMED else named,
         )
-        how = say(
-            "Admit sees it when it reads your courses again, which Refresh does. Not Private yet: "
-            "{courses}.",
-            courses=joined(map(brief, names), by=", "),
-        )
+        how = say("Admit sees it when it reads your courses again, which Refresh does.")
+        if len(names) > NAMED:
+            every = joined(map(brief, names), by=", ")
+            how = joined([how, say("Not Private yet: {courses}.", courses=every)])
         refresh = address(Integration(pk=rows[0][1]), "refresh")
     where = f"{reverse('admin:help')}#cancel"
     return Task(
