@@ -157,13 +157,13 @@ def by_trigger(rules: Iterable[Rule]) -> list[tuple[Trigger, list[Rule]]]:
 
 
 def add(rules: Iterable[Rule]) -> int:
-    """Save these rules together; how many. Raises ValidationError for one that cannot be."""
-    number = 0
+    """Save these rules as one step; how many. Raises ValidationError for one that cannot be."""
+    new = list(rules)
     with changing.all_or_none():
-        for rule in rules:
-            changing.add(rule)
-            number += 1
-    return number
+        for rule in new:
+            rule.full_clean()
+        changing.add_all(new)
+    return len(new)
 
 
 def _like(rule: Rule, trigger: Trigger, action: str) -> Rule:

@@ -1,8 +1,10 @@
 """Undoing the last change of a rule, by what the audit knows of the rule before it."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
@@ -23,6 +25,22 @@ def why_not(entry: AuditEntry) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def added_with(entry: AuditEntry) -> QuerySet[Rule]:
+    """The other rules of the same product, or global ones, that were added in the same step."""
+    same = AuditEntry.objects.filter(
+        act=Act.RULE_ADDED, kind=entry.kind, who=entry.who, place=entry.place
+    ).exclude(pk=entry.pk)
+    # SQLite compares moments as texts, and its own have fewer digits than those of a query.
+    about_then = same.filter(at__gt=entry.at - timedelta(milliseconds=1), at__lte=entry.at)
+    numbers = [int(each.number) for each in about_then if each.at == entry.at]
+    rule = Rule.objects.filter(pk=int(entry.number)).first()
+    if rule is None:
+        return Rule.objects.none()
+    return Rule.objects.filter(
+        pk__in=numbers, marketplace=rule.marketplace_id, product=rule.product_id
+    )
 
 
 def undo(entry: AuditEntry) -> Rule | None:

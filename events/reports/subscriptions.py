@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from events.models import EventLog
 from integrations.models import Product
+from rules.triggers import Trigger
 
 # The newest events of a product tell; who changes how it sells sends new ones.
 LOOKED_AT = 50
@@ -19,6 +20,15 @@ def sold_by_subscription(products: Iterable[Product]) -> set[int]:
     # Not in the condition: PostgreSQL might make that a join, and look at the events of all.
     sold = Product.objects.filter(pk__in=[product.pk for product in products])
     return {pk for pk, is_sold in sold.values_list("pk", Exists(seen)) if is_sold}
+
+
+def paid_once(products: Iterable[Product]) -> set[int]:
+    """The numbers of those of these products that were bought, and never with a subscription."""
+    products = list(products)
+    bought = EventLog.objects.filter(product=OuterRef("pk"), trigger=Trigger.PRODUCT_PURCHASED)
+    rows = Product.objects.filter(pk__in=[product.pk for product in products])
+    were_bought = {pk for pk, is_bought in rows.values_list("pk", Exists(bought)) if is_bought}
+    return were_bought - sold_by_subscription(products)
 
 
 def any_sold() -> bool:

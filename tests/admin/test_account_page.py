@@ -131,3 +131,10 @@ def test_a_choice_counts_more_than_what_the_browser_asks_for():
     client.post(reverse(ACCOUNT), {"language": "es"})
     page = client.get(reverse(ACCOUNT), headers={"accept-language": "en"})
     assert "Mi cuenta" in words(page)
+
+
+def test_who_has_no_name_reads_where_one_is_entered():
+    viewer = signed_in(roles.VIEWER, first_name="", last_name="")
+    assert "An owner enters it under People." in words(viewer.get(reverse(ACCOUNT)))
+    owner = signed_in(is_superuser=True)
+    assert "Change it under People" in words(owner.get(reverse(ACCOUNT)))

@@ -277,6 +277,11 @@ def _undo(here: Place) -> None:
     here.press(AuditEntry.objects.latest("pk"), "undo")
 
 
+def _undo_adding(here: Place) -> None:
+    _coverage(here)
+    here.press(AuditEntry.objects.latest("pk"), "undo_adding")
+
+
 def _ask_thinkific(here: Place) -> None:
     # Nothing is sent to a site without a key.
     Integration.objects.update(sealed_secret="unreadable")
@@ -440,6 +445,7 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
         lambda here: here.press(_somebody(here, on=False), "switch_on"),
     ),
     ("auditentry", "undo"): (Act.RULE_CHANGED, _undo),
+    ("auditentry", "undo_adding"): (Act.RULE_DELETED, _undo_adding),
 }
 
 

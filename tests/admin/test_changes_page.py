@@ -13,7 +13,7 @@ from config.staff import roles
 from events.models import RuleRun
 from integrations.audit import Act, Actor, Subject, acting, record, record_change, stored
 from integrations.models import AuditEntry, Destination, Integration
-from rules import changing
+from rules import changing, pairing
 from rules.models import Rule
 from rules.triggers import Trigger
 from tests.support import factories, queued
@@ -328,6 +328,23 @@ def test_a_rule_that_was_added_is_deleted_by_undo(manager, rule):
     texts = said(press(manager, entry, "undo"))
     assert texts == ["Undone: the rule is deleted. Access that it gave stays."]
     assert not Rule.objects.exists()
+
+
+def test_the_button_says_that_the_rule_is_deleted_and_then_which_ones_of_that_step_are_left(
+    manager, rule
+):
+    pairing.add(pairing.companions([rule]))
+    entry, *_ = entries = AuditEntry.objects.filter(act=Act.RULE_ADDED)
+    assert len(entries) == 4
+    page = words(manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk])))
+    assert "Undo: delete this rule The rule is deleted. Access that it gave stays." in page
+    answer = press(manager, entry, "undo_adding")
+    assert "3 rules that were added with it are still there. See the rules" in said(answer)
+    assert Rule.objects.count() == 4
+    switched = switch_off(rule)
+    assert "Undo this change" in words(
+        manager.get(reverse("admin:integrations_auditentry_change", args=[switched.pk]))
+    )
 
 
 def test_an_added_rule_that_was_changed_since_is_not_undone(manager, rule):

@@ -287,3 +287,12 @@ def test_each_school_has_its_own(support, site, last):
     page = look(support, site=other.pk)
     assert "Zoo was never compared." in page
     assert "Paid without access" not in page
+
+
+def test_who_paid_for_what_no_rule_gives_is_counted_beside_the_findings(support, last):
+    assert "no rule gives" not in look(support)
+    product = factories.ProductFactory.create()
+    queued.event(factories.CustomerFactory.create(), product=product, gave_nothing=True)
+    text = look(support)
+    assert "1 buyer paid for something that no rule gives, and is not compared here." in text
+    assert "See who paid and is not in" in text

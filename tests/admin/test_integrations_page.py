@@ -55,13 +55,14 @@ def test_a_site_in_any_form_is_saved_and_its_key_is_checked(boss, sandbox, site:
     school.add_course("Watercolor")
     answer = save_site(boss, name="New", site=site, secret=f" {factories.KEY} ")
     assert said(answer) == [
-        "New: saved. Connected.",
+        "New: saved. Connected. Next step",
         "New: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course).",
     ]
     saved = Integration.objects.get(name="New")
     assert (saved.site, saved.secret(), saved.connection) == ("school", factories.KEY, "connected")
     assert saved.destinations.get().name == "Watercolor"
-    assert answer.redirect_chain == [(page("change", saved), 302)]
+    # At its top, also for who came by a link to the key.
+    assert answer.redirect_chain == [(f"{page('change', saved)}#content-start", 302)]
     assert factories.KEY not in answer.content.decode()
 
 
@@ -77,7 +78,7 @@ def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbo
     assert saved.connection == "refused"
     assert "Never connected" in words(answer)
     answer = save_site(boss, saved, name="New", site="school", secret=factories.KEY)
-    assert said(answer)[0] == "New: saved. Connected."
+    assert said(answer)[0] == "New: saved. Connected. Next step"
     saved.refresh_from_db()
     assert saved.connection == "connected"
 
@@ -201,7 +202,7 @@ def test_a_mistyped_site_is_put_right_without_a_new_integration(boss, sandbox):
     assert rate_limit.blocked_for(new.pk)[0] == "key"
     answer = save_site(boss, new, name="New", site="school")
     assert said(answer) == [
-        "New: saved. Connected.",
+        "New: saved. Connected. Next step",
         "New: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course).",
     ]
     assert marked(answer) == set()
@@ -411,7 +412,7 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
     OrmQ.objects.all().delete()
     answer = save_site(boss, world.integration, secret=factories.KEY)
     assert said(answer)[0] == (
-        "Art Academy: saved. Connected. 37 waiting actions go on now, about 1 minute."
+        "Art Academy: saved. Connected. 37 waiting actions go on now, about 1 minute. Next step"
     )
     assert OrmQ.objects.count() == 1
 
@@ -420,7 +421,7 @@ def test_without_a_worker_no_end_is_promised(boss, world):
     queued.run(world.course())
     Worker.objects.all().delete()
     first = said(save_site(boss, world.integration, secret=factories.KEY))[0]
-    assert first.endswith("Connected. 1 waiting action goes on as soon as a worker runs.")
+    assert "Connected. 1 waiting action goes on as soon as a worker runs." in first
 
 
 def test_a_new_key_of_a_site_that_is_off_lets_nothing_go_on(boss, world):

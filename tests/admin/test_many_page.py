@@ -139,6 +139,28 @@ def test_more_than_go_at_once_are_said_to_be_there(support, monkeypatch):
     assert (len(look.lines), look.more) == (1, True)
 
 
+def test_who_paid_and_is_not_in_is_enrolled_by_one_button_of_their_list(support, sold):
+    page = support.get(reverse(LOG), {"result": "not_in"})
+    (form,) = re.findall(r'<form method="post" class="note.*?</form>', page.content.decode(), re.S)
+    assert "See and enroll them" in form
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', form))
+    look = support.post(f"{reverse(LOG)}?result=not_in", hidden)
+    assert "Run the rules again for 2" in words(look)
+    assert "Nothing is done yet." in words(look)
+    assert "enroll them" not in words(support.get(reverse(LOG)))
+    assert "enroll them" not in words(
+        signed_in(roles.VIEWER).get(reverse(LOG), {"result": "not_in"})
+    )
+
+
+def test_what_waits_for_nothing_is_said_to_be_carried_out(support, world):
+    run = queued.run(world.course())
+    RuleRun.objects.update(status="running", message="")
+    batch = Batch.objects.create(title="Retry", started_by="Mia", run_ids=[run.pk])
+    text = words(support.get(reverse("admin:batch"), {"number": batch.pk}))
+    assert "1 action: being carried out now" in text
+
+
 @pytest.mark.parametrize("number", ["0", "x", "9" * 30])
 def test_a_batch_that_is_not_there_leads_to_the_actions(support, number):
     page = support.get(reverse("admin:batch"), {"number": number}, follow=True)

@@ -378,7 +378,7 @@ def test_the_checklist_asks_for_a_school_and_a_notify_url_is_none(manager, crm):
     page = manager.get(reverse("admin:index"))
     connected = page.context["path"].now
     assert (connected.text, connected.url) == (
-        "Thinkific connected",
+        "Connect Thinkific",
         f"{reverse(ADD)}?app=thinkific",
     )
 

@@ -9,12 +9,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages import overview_chart, overview_checklist
+from config.admin.parts.buttons import address
+from config.staff import roles
 from events.models import RuleRun, Worker
-from integrations.models import Destination, Integration
+from integrations.models import Destination, Integration, Product
 from rules import pairing
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import said, words
+from tests.support.pages import said, signed_in, words
 from tests.support.queued import event, run
 
 
@@ -35,6 +37,24 @@ def test_a_course_that_is_not_private_is_named(sold):
     assert private().done
     Destination.objects.update(private=False)
     assert (private().done, f"not yet: {sold.name}" in private().text) == (False, True)
+
+
+def test_all_courses_that_are_not_private_are_named_and_the_site_is_read_again_there(
+    sold, client: Client, admin_user, monkeypatch
+):
+    Destination.objects.update(private=False)
+    for number in range(6):
+        course = factories.DestinationFactory.create(
+            name=f"Course {number}", private=False, integration=sold.integration
+        )
+        factories.RuleFactory.create(destination=course)
+    assert "and more" in private().text
+    assert all(f"Course {number}" in private().how for number in range(6))
+    monkeypatch.setattr(overview_checklist, "tasks", lambda *_: [private()])
+    client.force_login(admin_user)
+    page = client.get(reverse("admin:index")).content.decode()
+    assert f'<form method="post" action="{private().refresh}">' in page
+    assert private().refresh == address(sold.integration, "refresh")
 
 
 def test_a_course_inside_a_bundle_that_is_sold_must_be_private_too(sold):
@@ -79,6 +99,16 @@ def test_a_rule_that_is_off_ends_nothing(sold):
     assert f"(not yet for {product}: Product Refunded)" in text
     Rule.objects.filter(action="create_course_enrollment").update(enabled=False)
     assert not pairs()[0]
+
+
+def test_several_products_without_a_rule_are_set_up_at_once(shop):
+    for number in range(2):
+        bought = Product.objects.named(shop.marketplace.pk, "product", str(number), f"P{number}")
+        assert "at once" not in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+        buyer = factories.CustomerFactory.create()
+        event(buyer, product=bought, gave_nothing=True)
+    assert "Set them all up at once" in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert "at once" not in words(signed_in(roles.SUPPORT).get(reverse("admin:index")))
 
 
 def test_what_is_sold_by_subscription_needs_all_four(sold):
@@ -190,14 +220,14 @@ def test_the_path_goes_one_step_at_a_time_and_what_admit_cannot_see_is_ticked_th
 
     assert "Welcome Emails" in now().text
     page = words(client.get(home))
-    assert "2 of 8 done ✓ Thinkific connected" in page
-    assert "Step 2 of 8" in page
+    assert "2 of 8 done ✓ Connect Thinkific" in page
+    assert "Next step Turn on the Welcome Emails" in page
     assert "See where" not in page, "one button a step"
     answer = client.post(now().tick, {"back": home}, follow=True)
     assert said(answer) == [f"Noted: the Welcome Emails of {school} are on in Thinkific."]
     school.refresh_from_db()
     assert school.welcome_emails_on
-    assert now().text == "SamCart knows the address, and sent something"
+    assert now().text == "Give SamCart your address, and let it send something"
 
 
 def test_samcarts_own_rules_are_ticked_on_the_path_and_it_ends_by_itself(
@@ -209,7 +239,7 @@ def test_samcarts_own_rules_are_ticked_on_the_path_and_it_ends_by_itself(
     own = overview_checklist._own_rules([account], "/admin/samcart/")
     monkeypatch.setattr(overview_checklist, "tasks", lambda *_: [done, own])
     home = reverse("admin:index")
-    assert "Step 2 of 2" in words(client.get(home))
+    assert "1 of 2 done" in words(client.get(home))
     answer = client.post(own.tick, {"own_rules_off": "on", "back": home}, follow=True)
     assert answer.redirect_chain[-1][0] == home
     account.refresh_from_db()

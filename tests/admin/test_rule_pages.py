@@ -207,8 +207,10 @@ def test_the_events_of_a_product_are_counted_to_an_end(db, monkeypatch, events, 
 def test_a_product_is_added_by_its_id_before_its_first_event(manager, place):
     data = {"marketplace": place.world.marketplace.pk, "kind": "product"}
     data |= {"external_id": " 77 ", "name": "New course"}
-    manager.post(reverse("admin:integrations_product_add"), data)
+    added = manager.post(reverse("admin:integrations_product_add"), data)
     assert product("77").name == "New course"
+    page = reverse("admin:integrations_product_change", args=[product("77").pk])
+    assert added["Location"] == page
     answer = manager.post(reverse("admin:integrations_product_add"), data)
     assert "Another product has this SamCart ID already." in words(answer)
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 from playwright.sync_api import Browser, expect
 
 from config.staff import roles
+from events.reports import customer_access
 from integrations.models import Customer
 from tests.support import browsing, factories, scenery
 from tests.support import shop as shops
@@ -65,6 +66,21 @@ def test_an_exact_address_is_the_only_customer(shop):
         reverse("admin:integrations_customer_change", args=[customer.pk]) in page.content.decode()
     )
     assert "Exact" in words(page)
+
+
+@pytest.mark.first_database
+def test_an_exact_address_says_at_once_whether_the_person_is_in(shop):
+    customer = Customer.objects.get()
+    first = customer_access.describe(customer).lines[0].text
+    page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": customer.email})
+    assert f"{customer.name} Exact {first}" in words(page)
+
+
+@pytest.mark.first_database
+def test_the_buyer_of_an_order_is_a_link(shop):
+    page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": "4711"}).content.decode()
+    number = Customer.objects.get().pk
+    assert reverse("admin:integrations_customer_change", args=[number]) in page
 
 
 @pytest.mark.first_database

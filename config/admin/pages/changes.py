@@ -120,10 +120,18 @@ class ChangesAdmin(ReadOnly):
     buttons = (
         Button(
             "undo",
-            _("Undo"),
+            _("Undo this change"),
             "rules.change_rule",
-            fits=lambda entry: entry.act in undoing.UNDONE and not undoing.why_not(entry),
+            fits=lambda entry: _can_undo(entry) and entry.act != Act.RULE_ADDED,
             in_row=False,
+        ),
+        Button(
+            "undo_adding",
+            _("Undo: delete this rule"),
+            "rules.delete_rule",
+            fits=lambda entry: _can_undo(entry) and entry.act == Act.RULE_ADDED,
+            in_row=False,
+            confirm=lambda entry: _("The rule is deleted. Access that it gave stays."),
         ),
     )
 
@@ -183,6 +191,25 @@ class ChangesAdmin(ReadOnly):
         }
         return super().render_change_form(request, context | told, *args, **kwargs)
 
+    def undo_adding(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
+        """Delete a rule that was added, and say which ones of that step are left."""
+        if entry.act != Act.RULE_ADDED:
+            return None
+        others = list(undoing.added_with(entry))
+        answer = self.undo(request, entry)
+        if answer and others:
+            text = say_count(
+                len(others),
+                "1 rule that was added with it is still there.",
+                "{number} rules that were added with it are still there.",
+            )
+            page = f"{reverse('admin:rules_rule_changelist')}?scope__exact=global"
+            if product := others[0].product_id:
+                page = reverse("admin:integrations_product_change", args=[product])
+            link = format_html('<a href="{}">{}</a>', page, say("See the rules"))
+            self.message_user(request, format_html("{} {}", text, link), messages.WARNING)
+        return answer
+
     def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
         """Make the rule what it was before this change."""
         needed = {Act.RULE_DELETED: "rules.add_rule", Act.RULE_ADDED: "rules.delete_rule"}
@@ -221,6 +248,10 @@ def _named(part: str) -> Q:
     read = [pk for pk, name in known if like in name.casefold()]
     plain = entries.exclude(kept__startswith=OBJECT).filter(kept__icontains=part)
     return Q(pk__in=read) | Q(pk__in=plain.values("pk"))
+
+
+def _can_undo(entry: AuditEntry) -> bool:
+    return entry.act in undoing.UNDONE and not undoing.why_not(entry)
 
 
 def _difference(entry: AuditEntry) -> SafeString | str:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.menu import name_of
 from config.admin.pages import many
+from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.changelist import CappedPaginator
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import page_number, row_ids, row_in
@@ -19,7 +20,7 @@ from events.access import comparing
 from events.execution.retry_by_hand import retried_sentence
 from events.models import ComparisonFinding, ComparisonRun
 from events.queue import wake
-from events.reports import comparison
+from events.reports import comparison, promise
 from events.reports.comparison import Kind
 from integrations.models import Integration
 from integrations.sentences import Text, say
@@ -83,6 +84,8 @@ def show(request: HttpRequest) -> HttpResponse:
         section=_section(request, last) if last else None,
         counts=_counts(last) if last else [],
         left_out=last.left_out if last else [],
+        gave_nothing=promise.unfulfilled().order_by().values("customer").distinct().count(),
+        not_in=NOT_IN,
         at_once=AT_ONCE,
         may_change=request.user.has_perm(CHANGES),
     )

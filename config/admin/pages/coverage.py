@@ -12,41 +12,56 @@ from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.datastructures import MultiValueDict
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.pages import backfill
 from config.admin.pages.coverage_form import Choices, CoverageForm
 from config.admin.pages.coverage_meanwhile import in_words, overtaken
-from config.admin.parts import meanwhile, params
+from config.admin.parts import badges, meanwhile, params
 from config.admin.parts.page import Page, render
-from events.reports.coverage import Judged, judged, with_rules
-from integrations.sentences import joined, say, say_count
-from rules import pairing
+from events.reports import subscriptions
+from events.reports.coverage import Coverage, Judged, judged, with_rules
+from integrations.sentences import Said, joined, say, say_count
+from rules import changing, pairing
 from rules.models import Rule
 
 # Each row sends up to seven fields, and Django takes a thousand.
 ROWS = 30
-NAMED = 3
 EVERY = "every"
 LONGEST_WORD = 100
 Row = TypeVar("Row", bound=Judged)
-# The buttons of the page that shows the rules first: add them, or go back to what was entered.
-LOOKED, CHANGE = "looked", "change"
+# The buttons of the page that shows the rules first: add them, go back to what was entered, or
+# forget it.
+LOOKED, CHANGE, FORGET = "looked", "change", "forget"
 CSRF = "csrfmiddlewaretoken"
+# What was entered and is not saved yet, in the session: so the page that shows it has an address.
+KEPT = "coverage"
+LOOK = "look"
 
 
 def show(request: HttpRequest) -> HttpResponse:
     """The table by GET; rules are added by POST, to the rows that were sent."""
     if request.method == "POST":
         return _save(request)
+    if LOOK in request.GET:
+        return _look(request)
     word = params.word(request.GET.get("q"), LONGEST_WORD)
     rows = judged()
     found = named_like(rows, word)
     shown = Paginator(found, ROWS).get_page(params.page_number(request.GET.get("p")))
     choices = Choices()
-    forms = [CoverageForm.fresh(row, choices) for row in with_rules(list(shown))]
+    forms = _fresh(with_rules(list(shown)), choices)
     return _page(request, rows, forms, choices, word=word, shown=shown)
+
+
+def _fresh(rows: list[Coverage], choices: Choices) -> list[CoverageForm]:
+    once = subscriptions.paid_once(row.product for row in rows if row.product and not row.given)
+    return [
+        CoverageForm.fresh(row, choices, paid_once=bool(row.product and row.product.pk in once))
+        for row in rows
+    ]
 
 
 def _page(
@@ -74,6 +89,7 @@ def _page(
         to_mend=sum(bool(form.row.holes) for form in forms),
         every=EVERY,
         opened=meanwhile.opened(request),
+        kept=f"?{LOOK}=yes" if may_add and KEPT in request.session else "",
         may_add=may_add,
     )
 
@@ -81,25 +97,31 @@ def _page(
 def _save(request: HttpRequest) -> HttpResponse:
     """Add what was entered, or with the button `missing` what is recommended, in one go.
 
-    When several products would get rules, a page shows them before they are added.
+    A page shows the rules before they are added, but for those missing to one product.
     """
     if not request.user.has_perm("rules.add_rule"):
         raise PermissionDenied
-    word, sent = params.word(request.POST.get("q"), LONGEST_WORD), set(request.POST.getlist("row"))
-    forms, choices = _read(request, sent)
-    missing = request.POST.get("missing")
-    mend = missing is not None
-    wanted = [form for form in forms if not mend or missing in {EVERY, form.row.key}]
+    word = params.word(request.POST.get("q"), LONGEST_WORD)
+    if FORGET in request.POST:
+        request.session.pop(KEPT, None)
+        return _again(word)
+    forms, choices = _read(request.POST)
+    mend = "missing" in request.POST
+    wanted = _wanted(forms, request.POST)
     if CHANGE not in request.POST and not mend and (page := overtaken(request, wanted)):
         return page
     if CHANGE not in request.POST and (mend or not any(form.errors for form in forms)):
-        added = _add(wanted, mend=mend, look=LOOKED not in request.POST)
+        unseen = None if LOOKED in request.POST else int(mend)
+        added = _add(wanted, mend=mend, unseen=unseen)
         if added and added.only_looked:
-            return _look(request, added)
+            sent = {name: values for name, values in request.POST.lists() if name != CSRF}
+            request.session[KEPT] = sent
+            return HttpResponseRedirect(f"{reverse('admin:coverage')}?{LOOK}=yes")
         if added:
+            request.session.pop(KEPT, None)
             _say(request, added, mend=mend)
             # What was entered elsewhere is not saved by `missing`, and stays.
-            forms, choices = _read(request, sent) if mend else ([], choices)
+            forms, choices = _read(request.POST) if mend else ([], choices)
             if not any(form.is_touched for form in forms):
                 return _again(word)
     forms.sort(key=lambda form: not form.errors)
@@ -110,20 +132,47 @@ def _save(request: HttpRequest) -> HttpResponse:
     return _page(request, judged(), forms, choices, word=word)
 
 
-def _look(request: HttpRequest, added: "_Added") -> HttpResponse:
-    """The page that shows the rules of several products before they are added."""
-    sent = {name: values for name, values in request.POST.lists() if name != CSRF}
+def _look(request: HttpRequest) -> HttpResponse:
+    """The page that shows the rules before they are added."""
+    kept = request.session.get(KEPT)
+    if not kept or not request.user.has_perm("rules.add_rule"):
+        return _again("")
+    given = MultiValueDict(kept)
+    forms, _ = _read(given)
+    mend = "missing" in given
+    added = _add(_wanted(forms, given), mend=mend, unseen=0)
+    if not added or not added.made:
+        del request.session[KEPT]
+        text = say("What was entered cannot be added any more: rules have changed meanwhile.")
+        messages.warning(request, text)
+        return _again("")
     return render(
         request,
         "admin/coverage_look.html",
         title=say("Review these rules"),
         number=sum(len(rules) for _, rules in added.made),
-        lines=[(form.name, pairing.by_trigger(rules)) for form, rules in added.made],
+        lines=[(form.name, _effects(rules)) for form, rules in added.made],
         existing=[sentence for form, rules in added.left for sentence in _existing(form, rules)],
-        fields=[(name, value) for name, values in sent.items() for value in values],
+        fields=[(name, value) for name, values in kept.items() for value in values],
         looked=LOOKED,
         change=CHANGE,
+        forget=FORGET,
     )
+
+
+def _effects(rules: list[Rule]) -> list[Said]:
+    """ "Product Refunded: ends access to Course Two" """
+    found = []
+    for trigger, each in pairing.by_trigger(rules):
+        facts = {
+            "trigger": trigger.label,
+            "courses": ", ".join(badges.destination(rule.destination) for rule in each),
+        }
+        if each[0].spec.ends_access:
+            found.append(say("{trigger}: ends access to {courses}", **facts))
+        else:
+            found.append(say("{trigger}: gives access to {courses}", **facts))
+    return found
 
 
 def _again(word: str) -> HttpResponseRedirect:
@@ -131,10 +180,17 @@ def _again(word: str) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse("admin:coverage") + query)
 
 
-def _read(request: HttpRequest, sent: set[str]) -> tuple[list[CoverageForm], Choices]:
-    choices = Choices()
+def _read(given: MultiValueDict[str, str]) -> tuple[list[CoverageForm], Choices]:
+    """The rows that were sent, in the order of the page."""
+    choices, sent = Choices(), set(given.getlist("row"))
     rows = with_rules([row for row in judged() if row.key in sent])
-    return [CoverageForm.read(row, choices, request.POST) for row in rows], choices
+    return [CoverageForm.read(row, choices, given) for row in rows], choices
+
+
+def _wanted(forms: list[CoverageForm], given: MultiValueDict[str, str]) -> list[CoverageForm]:
+    """All rows, or with the button `missing` the one or those that it is for."""
+    missing = given.get("missing")
+    return [form for form in forms if missing is None or missing in {EVERY, form.row.key}]
 
 
 @dataclass
@@ -149,21 +205,23 @@ class _Added:
     only_looked: bool = False
 
 
-def _add(forms: list[CoverageForm], *, mend: bool, look: bool) -> _Added | None:
+def _add(forms: list[CoverageForm], *, mend: bool, unseen: int | None) -> _Added | None:
     """Add all of it; None when one of them cannot be added, and then its row has the error.
 
-    With `look`, rules of several products are taken back again.
+    The rules of more than `unseen` products are taken back again; None takes none back.
     """
     added = _Added()
     try:
-        with transaction.atomic():
+        with changing.all_or_none():
             for form in forms:
                 added.left.append((form, [] if mend else form.existing()))
                 rules = form.row.recommended() if mend else form.rules()
-                pairing.add(rules)
+                for rule in rules:
+                    rule.full_clean()
                 if rules:
                     added.made.append((form, rules))
-            added.only_looked = look and len(added.made) > 1
+            changing.add_all([rule for _, rules in added.made for rule in rules])
+            added.only_looked = unseen is not None and len(added.made) > unseen
             transaction.set_rollback(added.only_looked)
     except ValidationError as error:
         form.errors += error.messages
@@ -184,7 +242,8 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
         messages.warning(request, format_html("{} {}", text, link))
     elif not made:
         messages.warning(request, say("Nothing was added."))
-    for form, rules in made[:NAMED]:
+    # Of several products a page has just shown the rules.
+    for form, rules in made if len(made) == 1 else ():
         text = say_count(
             len(rules),
             "{name}: 1 rule added. {rules}",
@@ -193,12 +252,11 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
             rules=in_words(rules),
         )
         messages.success(request, text)
-    if len(made) > NAMED:
-        text = say_count(
-            sum(len(rules) for _, rules in made[NAMED:]),
-            "1 rule added for {others}.",
-            "{number} rules added for {others}.",
-            others=say_count(len(made) - NAMED, "1 more product", "{number} more products"),
+    if len(made) > 1:
+        text = say(
+            "{rules} added for {products} products.",
+            rules=say_count(sum(len(rules) for _, rules in made), "1 rule", "{number} rules"),
+            products=len(made),
         )
         messages.success(request, text)
     backfill.offer(request, [r for _, rules in made for r in rules], reverse("admin:coverage"))

@@ -84,9 +84,13 @@ class CoverageForm:
     chosen: list[Destination] = field(default_factory=list)
 
     @classmethod
-    def fresh(cls, row: Coverage, choices: Choices) -> "CoverageForm":
-        """As the page shows it first: what belongs to a new product's courses is ticked."""
-        return cls(row, choices, ticked=[] if row.given else list(TICKS))
+    def fresh(cls, row: Coverage, choices: Choices, *, paid_once: bool = False) -> "CoverageForm":
+        """As the page shows it first: what belongs to a new product's courses is ticked.
+
+        Of what is paid once, that is what can come for it.
+        """
+        matters = pairing.MATTERS_ALWAYS if paid_once else TICKS
+        return cls(row, choices, ticked=[] if row.given else list(matters))
 
     @classmethod
     def read(cls, row: Coverage, choices: Choices, given: Any) -> "CoverageForm":

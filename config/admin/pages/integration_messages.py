@@ -18,8 +18,9 @@ from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
-from rules import broken_rules
+from rules import actions, broken_rules
 from rules.broken_rules import BrokenRules
+from rules.models import Rule
 
 Connection = Integration.Connection
 EMPTY = mark_safe(  # noqa: S308 - a text of ours
@@ -90,7 +91,10 @@ def connected(
             else _off(integration, waiting)
         )
         done = say("{name}: saved. Connected.", name=integration)
-        messages.success(request, joined([done, then]))
+        link = format_html(' <a href="{}">{}</a>', reverse("admin:index"), say("Next step"))
+        # Without a rule that gives access, Admit is not set up yet.
+        more = "" if Rule.objects.filter(action__in=actions.giving_access()).exists() else link
+        messages.success(request, format_html("{}{}", joined([done, then]), more))
         refreshed(request, integration, outcome)
     elif integration.connection == Connection.REFUSED:
         # Its page says why, and has the buttons.

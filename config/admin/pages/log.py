@@ -14,6 +14,7 @@ from config.admin.menu import name_of
 from config.admin.pages import event as event_page
 from config.admin.pages import many
 from config.admin.pages.log_filters import (
+    NOT_YET_IN,
     PRODUCT_NAME,
     ProductFilter,
     ResultFilter,
@@ -119,6 +120,8 @@ class LogAdmin(ReadOnly):
     ) -> Any:
         new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()
         context = {"unread": new[:MANY_UNREAD].count(), "heard": EventLog.objects.exists()}
+        if request.GET.get(ResultFilter.parameter_name) in NOT_YET_IN:
+            context["offers_enrolling"] = self.has_rerun_permission(request)
         return super().changelist_view(request, context | (extra_context or {}))
 
     # Columns

@@ -21,6 +21,8 @@ PAID_NOTHING = "paid_nothing"
 # What no trigger of SamCart's has fired.
 BY_HAND = "by_hand"
 NOT_IN = "not_in"
+# What lists buyers to be enrolled, which one button does for all of them.
+NOT_YET_IN = {NOT_IN, PAID_NOTHING}
 # A part of a product's name, as typed into the chip.
 PRODUCT_NAME = "product_name"
 

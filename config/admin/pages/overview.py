@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -17,7 +18,7 @@ from events.access import history
 from events.alerts import finding, sentences
 from events.alerts.problems import Code, Problem
 from events.execution import wait_reasons
-from events.models import Delivery, RuleRun
+from events.models import Delivery, EventLog, RuleRun
 from events.reports import (
     backlog,
     dashboard,
@@ -62,7 +63,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         problems,
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
-        never_sent=len(missing),
+        never_sent=sum(each.is_gap for each in missing),
         to_set_up=sum(not task.done for task in tasks),
     )
     # While nothing came and nothing was done, there is nothing to look at beside what to set up.
@@ -83,10 +84,16 @@ def show(request: HttpRequest) -> TemplateResponse:
         days=days,
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
-        nothing_given=dashboard.unfulfilled_products(nothing),
+        **_nothing_given(nothing),
         missing=missing,
         left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
     )
+
+
+def _nothing_given(purchases: QuerySet[EventLog]) -> dict[str, Any]:
+    found = dashboard.unfulfilled_products(purchases)
+    without = [each for each in found if each.product and not each.rule and not each.rule_off]
+    return {"nothing_given": found, "many_without_rule": len(without) > 1}
 
 
 def _integrations(sites: list[Integration]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 NAMED = 5
+MOST_NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Task:
     """A line of the checklist; `url` is the very place where it is done.
 
     `how` says more while it is the next one, with `button` below. What Admit cannot see is ticked
-    by the person: `ticked` is what is said by that, and `tick` where it is posted.
+    by the person: `ticked` is what is said by that, and `tick` where it is posted. What Admit sees
+    only when it reads the site again is read by posting to `refresh`.
     """
 
     text: str
@@ -42,26 +44,26 @@ class Task:
     how: str = ""
     ticked: str = ""
     tick: str = ""
+    refresh: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """What is left to set up, one step at a time; `later` are (number, what comes after that)."""
+    """What is left to set up, one step at a time; `later` comes after that."""
 
     done: Sequence[Task]
-    number: int
     total: int
     now: Task
-    later: Sequence[tuple[int, Task]]
+    later: Sequence[Task]
 
 
 def path(tasks: Sequence[Task]) -> Path | None:
     """The way through these, from the first that is not done; None where all are."""
-    left = [(number, task) for number, task in enumerate(tasks, 1) if not task.done]
+    left = [task for task in tasks if not task.done]
     if not left:
         return None
-    (number, now), *later = left
-    return Path([task for task in tasks if task.done], number, len(tasks), now, later)
+    now, *later = left
+    return Path([task for task in tasks if task.done], len(tasks), now, later)
 
 
 def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
@@ -76,24 +78,24 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
     connected = any(site.connection == Integration.Connection.CONNECTED for site in schools)
     rules = Rule.objects.filter(enabled=True, action__in=actions.giving_access())
     return [
-        Task(say("Thinkific connected"), connected, first, say("Connect Thinkific")),
+        Task(say("Connect Thinkific"), connected, first, say("Connect Thinkific")),
         _welcome_emails(schools, first),
         private(connected),
         Task(
-            say("SamCart knows the address, and sent something"),
+            say("Give SamCart your address, and let it send something"),
             Delivery.objects.exists(),
             samcart,
             say("See the address and where to enter it"),
         ),
         Task(
-            say("A rule that enrolls"),
+            say("Make a rule that enrolls"),
             rules.exists(),
             reverse("admin:new-rule"),
             say("New rule"),
         ),
         pairs(),
         Task(
-            say("A test order came through to Thinkific"),
+            say("Try a test order, until it comes through to Thinkific"),
             dashboard.an_order_got_through(),
             reverse("admin:events_eventlog_changelist"),
             say("Watch the log"),
@@ -122,7 +124,7 @@ def _welcome_emails(schools: list[Integration], url: str) -> Task:
         )
         ticked = say("The Welcome Emails are on")
     return Task(
-        say("Welcome Emails on in Thinkific (you tick it)"),
+        say("Turn on the Welcome Emails in Thinkific (you tick it)"),
         bool(schools) and not left,
         url,
         say("See where"),
@@ -136,7 +138,7 @@ def _own_rules(accounts: list[Marketplace], url: str) -> Task:
     left = [account for account in accounts if not account.own_rules_off]
     which = _which(left, accounts)
     return Task(
-        say("SamCart's own Thinkific rules are off (you tick it)"),
+        say("Turn off SamCart's own Thinkific rules (you tick it)"),
         bool(accounts) and not left,
         url,
         say("See which"),
@@ -158,19 +160,35 @@ def _which(left: Sequence[object], every: Sequence[object]) -> str:
 
 def private(connected: bool) -> Task:
     """Whether the courses that rules give are Private; those that are not are named."""
-    text = say("The courses you sell are Private, so that customers cannot cancel inside Thinkific")
+    text = say(
+        "Make the courses you sell Private, so that customers cannot cancel inside Thinkific"
+    )
     # Of what is not listed nobody knows how it stands now.
     public = Destination.objects.filter(_sold(), unlisted_at=None, gone_at=None, private=False)
-    names = list(public.order_by("name").values_list("name", flat=True).distinct()[: NAMED + 1])
+    rows = list(public.order_by("name").values_list("name", "integration").distinct()[:MOST_NAMED])
+    names = list(dict.fromkeys(name for name, _ in rows))
+    how = refresh = ""
     if names:
         named = joined((brief(name) for name in names[:NAMED]), by=", ")
         text = say(
-            "The courses you sell are Private, so that customers cannot cancel inside Thinkific "
+            "Make the courses you sell Private, so that customers cannot cancel inside Thinkific "
             "(not yet: {courses})",
             courses=say("{names} and more", names=named) if len(names) > NAMED else named,
         )
+        how = say("Admit sees it when it reads your courses again, which Refresh does.")
+        if len(names) > NAMED:
+            every = joined(map(brief, names), by=", ")
+            how = joined([how, say("Not Private yet: {courses}.", courses=every)])
+        refresh = address(Integration(pk=rows[0][1]), "refresh")
     where = f"{reverse('admin:help')}#cancel"
-    return Task(text, connected and not names, where, say("See how to make them Private"))
+    return Task(
+        text,
+        connected and not names,
+        where,
+        say("See how to make them Private"),
+        how=how,
+        refresh=refresh,
+    )
 
 
 def _sold() -> Q:
@@ -207,7 +225,7 @@ def pairs() -> Task:
             return _missing_rules(product, missing)
     giving = any(map(backfill.gives_now, chain(*own.values(), *everywhere.values())))
     return Task(
-        say("Rules that end access and give it back"),
+        say("Add rules that end access and give it back"),
         giving,
         reverse("admin:integrations_product_changelist"),
         say("See the products"),
@@ -216,7 +234,7 @@ def pairs() -> Task:
 
 def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
     text = say(
-        "Rules that end access and give it back (not yet for {product}: {triggers})",
+        "Add rules that end access and give it back (not yet for {product}: {triggers})",
         product=brief(product),
         triggers=joined((trigger.label for trigger in missing), by=", "),
     )
@@ -230,7 +248,8 @@ def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None
     if not holes:
         return None
     text = say(
-        "Rules that end access and give it back (not yet for what global rules give: {trigger})",
+        "Add rules that end access and give it back (not yet for what global rules give: "
+        "{trigger})",
         trigger=holes[0].label,
     )
     rules = Rule.objects.filter(product=None, marketplace=account).select_related("destination")

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
-from config.admin.parts.buttons import Button, way_back
+from config.admin.parts.buttons import Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
@@ -121,10 +121,8 @@ class ProductAdmin(Audited, ListAdmin):
     def response_add(
         self, request: HttpRequest, obj: Product, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Back to where it was called from; a new rule has the product chosen then."""
-        back = way_back(request)
-        if not back:
-            return super().response_add(request, obj, post_url_continue)
+        """To where it was called from, else to its page; a new rule has it chosen then."""
+        back = way_back(request) or page_of(obj)
         self.message_user(request, say("Product added: {name}.", name=badges.brief(obj.name)))
         if back.startswith(reverse("admin:new-rule")):
             back += f"{'&' if '?' in back else '?'}product={obj.pk}"

@@ -10,7 +10,6 @@ from django.utils.http import urlencode
 from config.admin.pages.app_pages import APP_PAGES
 from config.admin.pages.rule_draft import DELAY_DAYS, Draft
 from config.admin.parts.params import word
-from events.models import EventLog
 from events.reports import backfill, subscriptions
 from events.reports.rule_preview import preview
 from integrations.app_registry import APPS
@@ -19,7 +18,7 @@ from integrations.sentences import say
 from integrations.thinkific import catalog
 from rules import pairing
 from rules.models import Rule
-from rules.triggers import Category, Trigger
+from rules.triggers import Category
 
 # For so many of the rules of a draft what they would have done is looked up.
 PREVIEWED = 3
@@ -199,9 +198,4 @@ def _may_be_subscription(draft: Draft) -> bool:
     """Whether one of them was seen as a subscription, or may be one because it was never sold."""
     if draft.everywhere or draft.trigger.of_subscription:
         return True
-    if subscriptions.sold_by_subscription(draft.products):
-        return True
-    sold = EventLog.objects.filter(
-        product__in=draft.products, trigger=Trigger.PRODUCT_PURCHASED
-    ).values_list("product", flat=True)
-    return len(set(sold.distinct())) < len(draft.products)
+    return len(subscriptions.paid_once(draft.products)) < len(draft.products)

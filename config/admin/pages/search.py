@@ -17,9 +17,9 @@ from config.admin.parts import badges, params
 from config.admin.parts.buttons import page_of
 from config.admin.parts.page import Page, render
 from events.models import EventLog
-from events.reports import activity_search
+from events.reports import activity_search, customer_access
 from integrations import search
-from integrations.models import Destination, Product
+from integrations.models import Customer, Destination, Product
 from integrations.search_terms import visible
 from integrations.sentences import Text, say, say_count
 from rules.models import Rule
@@ -33,12 +33,17 @@ SHORTEST = 2
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A line of the results. It is `exact` where it has the very name or number."""
+    """A line of the results. It is `exact` where it has the very name or number.
+
+    `more_url` is the page of what `more` names. `access` says whether the customer can get in.
+    """
 
     url: str
     label: Text
     more: str = ""
     exact: bool = False
+    more_url: str = ""
+    access: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +65,21 @@ def _customers(word: str, most: int) -> Group:
     found = [exact] if exact else search.customers(word, most=most, anywhere=False)
     hits = [
         Hit(
-            page_of(each), badges.brief(each.readable_email), badges.brief(each.name), each == exact
+            page_of(each),
+            badges.brief(each.readable_email),
+            badges.brief(each.name),
+            each == exact,
+            access=_access(each) if each == exact else "",
         )
         for each in found
     ]
     return Group(say("Customers"), hits, _list("integrations_customer", q=word))
+
+
+def _access(customer: Customer) -> str:
+    """What the page of the customer says first."""
+    lines = customer_access.describe(customer).lines
+    return lines[0].text if lines else ""
 
 
 def _orders(word: str, most: int) -> Group:
@@ -84,6 +99,7 @@ def _orders(word: str, most: int) -> Group:
             ),
             badges.brief(event.as_sent or (event.customer and event.customer.readable_email)),
             exact=by_number or _is(word, event.email_as_sent),
+            more_url=page_of(event.customer) if event.customer else "",
         )
         for event in found
     ]

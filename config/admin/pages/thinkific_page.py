@@ -97,6 +97,8 @@ def _save(
     integration.refresh_from_db()
     if form.cleaned_data["secret"] or moved:
         integration_messages.connected(request, integration, outcome, waiting)
+        # Who came by the link to the key would stay down there, and read none of it.
+        page = f"{page}#content-start"
     else:
         integration_messages.saved(request, form, waiting)
         integration_messages.refreshed(request, integration, outcome)

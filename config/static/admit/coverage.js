@@ -1,6 +1,15 @@
-// Another empty field for a course or bundle, as soon as the last one of a row is filled.
+// Another empty field for a course or bundle, as soon as the last one of a row is filled. Who
+// leaves what is not saved yet is asked first.
 "use strict";
 {
+  const form = document.querySelector("form[data-unsaved]");
+  let unsaved = form?.dataset.unsaved === "yes";
+  form?.addEventListener("change", () => { unsaved = true; });
+  form?.addEventListener("submit", () => { unsaved = false; });
+  addEventListener("beforeunload", (event) => {
+    if (unsaved) event.preventDefault();
+  });
+
   document.querySelector(".coverage")?.addEventListener("change", (event) => {
     const item = event.target.matches("input[list]") && event.target.closest("li");
     if (!item || !event.target.value.trim() || item.nextElementSibling) return;

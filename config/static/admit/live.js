@@ -28,6 +28,30 @@
       if (now && then) now.replaceWith(document.adoptNode(then));
     };
 
+    // The table stays and its rows change: Django's script listens to the table, but knows only
+    // the boxes that were there at first. So it is told of those that are there now.
+    const boxes = document.getElementsByClassName("action-select");
+    boxes.forEach = (each) => Array.from(boxes).forEach(each);
+    const choosing = () => {
+      if (boxes.length) window.Actions(boxes);
+    };
+    document.addEventListener("DOMContentLoaded", choosing);
+
+    const LIST = "#changelist-form > :is(.actions, .results, .empty)";
+    const swapRows = (fresh) => {
+      const now = document.querySelector("#result_list tbody");
+      const then = fresh.querySelector("#result_list tbody");
+      if (now && then) {
+        now.replaceChildren(...document.adoptNode(then).children);
+        swap(fresh, "#changelist-form .actions");
+        return;
+      }
+      const before = document.querySelectorAll(LIST);
+      before[0]?.before(...fresh.querySelectorAll(LIST));
+      for (const each of before) each.remove();
+      choosing();
+    };
+
     const look = async () => {
       if (busy()) return;
       try {
@@ -40,16 +64,7 @@
         if (busy()) return;
         swap(fresh, "#unread");
         swap(fresh, ".paginator");
-        if (document.querySelector("#result_list") && fresh.querySelector("#result_list")) {
-          swap(fresh, "#result_list tbody");
-        } else {
-          swap(fresh, "#changelist-form > :is(.empty, .results)");
-          if (!document.querySelector("#result_list") && fresh.querySelector("#result_list")) {
-            document.querySelector("#changelist-form .empty")?.replaceWith(
-              document.adoptNode(fresh.querySelector("#changelist-form .results")),
-            );
-          }
-        }
+        swapRows(fresh);
       } catch {
         // The server is away for a moment: the next look tells.
       }

@@ -1,9 +1,13 @@
 // How far something is, by itself: its part of the page is fetched again, and at the end all of it.
 "use strict";
 {
+  const busy = () =>
+    document.hidden ||
+    document.activeElement?.closest("#progress, input, select, textarea, details[open]");
+
   const look = async () => {
+    if (busy()) return;
     const now = document.getElementById("progress");
-    if (document.hidden || now.contains(document.activeElement)) return;
     try {
       const answer = await fetch(location.href, {
         credentials: "same-origin",
@@ -12,7 +16,7 @@
       if (!answer.ok || answer.redirected) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const then = page.getElementById("progress");
-      if (!then) return;
+      if (!then || busy()) return;
       if (then.dataset.running || document.querySelector("input:checked")) {
         now.replaceWith(document.adoptNode(then));
       } else {
