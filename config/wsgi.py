@@ -18,10 +18,10 @@ class Request(WSGIRequest):
 
     def __init__(self, environ: dict[str, Any]) -> None:
         try:
-            super().__init__(environ)
+            super().__init__(environ.copy())  # Django writes into it
         except ValueError:
             super().__init__({**environ, "CONTENT_TYPE": ""})
-            self.META = self.environ = environ  # what was sent is kept
+            self.META["CONTENT_TYPE"] = environ["CONTENT_TYPE"]  # what was sent is kept
 
     @property
     def encoding(self) -> str:
