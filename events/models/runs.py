@@ -26,6 +26,16 @@ BRAKED = "braked"
 DISMISSED = "dismissed"
 
 
+# A rule by number, and to which course or bundle of which integration it leads.
+Form = tuple[int | None, int | None, str]
+
+
+def _form(rule: int | None, what: "Rule | RuleRun") -> Form:
+    # What is passed on is passed on once, whoever receives it by now.
+    integration = None if what.spec.passes_on else what.integration_id
+    return rule, integration, what.target
+
+
 class RuleRunQuerySet(models.QuerySet["RuleRun"]):
     def due(self) -> "RuleRunQuerySet":
         """Waiting runs whose time has come."""
@@ -175,7 +185,11 @@ class RuleRun(models.Model):
             ("dismiss_rulerun", "Can dismiss"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["event", "rule"], name="run_once_per_event_and_rule"),
+            # A rule that leads elsewhere since may run once more.
+            models.UniqueConstraint(
+                fields=["event", "rule", "integration", "target"],
+                name="run_once_per_event_and_rule",
+            ),
         ]
         indexes = [
             models.Index(
@@ -226,6 +240,16 @@ class RuleRun(models.Model):
     def spec(self) -> ActionSpec:
         """What is known of the run's action."""
         return actions.ACTIONS[self.action]
+
+    @property
+    def form(self) -> Form:
+        """In which form its rule ran: the rule may lead elsewhere by now."""
+        return _form(self.rule_id, self)
+
+    @staticmethod
+    def form_of(rule: Rule) -> Form:
+        """In which form the rule runs now."""
+        return _form(rule.pk, rule)
 
     @staticmethod
     def copy_of(rule: Rule) -> dict[str, Any]:
