@@ -135,6 +135,16 @@ def _earlier(here: Place) -> None:
     here.post("earlier", rule=rule.pk)
 
 
+def _given_by_rule(here: Place) -> None:
+    Rule.objects.all().delete()
+    rule = here.shop.rule(destination=here.course)
+    here.shop.sell()
+    number = rule.pk
+    rule.delete()
+    event, address = EventLog.objects.latest("pk"), reverse("admin:given-by-rule")
+    here.client.post(f"{address}?rule={number}", {"chosen": event.pk})
+
+
 def _give_access(here: Place) -> None:
     here.post(
         "give-access", customer=here.customer.pk, destination=here.course.pk, reason="A gift."
@@ -319,6 +329,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "new-rule-refresh": READS,
     "another-course": (Act.RULE_CHANGED, _another_course),
     "earlier": (Act.BUYERS_ENROLLED, _earlier),
+    "given-by-rule": (Act.BUYERS_MOVED, _given_by_rule),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
     "end-access": (Act.ACCESS_ENDED, _end_access),
     "move-access": (Act.ACCESS_MOVED, _move_access),

@@ -60,6 +60,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "new-rule-refresh": SETS_UP,
     "another-course": SETS_UP,
     "earlier": HELPS,
+    "given-by-rule": HELPS,
     "give-access": HELPS,
     "end-access": HELPS,
     "move-access": HELPS,

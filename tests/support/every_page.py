@@ -43,6 +43,8 @@ PAGES = [
     *(f"/admin/new-rule/?{answers}" for answers in NEW_RULE),
     "/admin/new-rule/added/?rule={rule}",
     "/admin/another-course/?course={gone}",
+    "/admin/given-by-rule/?rule={rule}",
+    "/admin/given-by-rule/?rule=0",
     "/admin/coverage/",
     "/admin/coverage/?q=nobody-has-this",
     "/admin/help/",
