@@ -34,6 +34,8 @@ def retry(
 ) -> tuple[int, dict[str, int]]:
     """Queue failed, held or skipped runs again, and done ones whose account was deleted since.
 
+    What waits for its next attempt makes it now.
+
     Returns how many were queued, and for the others how many per reason why not. The batch gets
     the numbers of those that were queued. `anyway` also carries out what was decided otherwise,
     refunded or canceled. `as_now`: what failed gives what its rule gives now.
@@ -179,6 +181,8 @@ def _queue(run: RuleRun, *, anyway: bool, as_now: bool = False, act: Act) -> boo
         if not same.exists():
             return False
         audit.record(act, run)
+        if run.status == Status.WAITING:
+            return bool(same.update(next_attempt_at=Now()))
         instead = _given_instead(run, as_now=as_now)
         run.status, run.code, run.message = Status.WAITING, "queued", say("Queued again.")
         run.attempts = run.crashes = 0
@@ -246,7 +250,7 @@ def _lost(runs: Iterable[RuleRun]) -> set[int]:
 
 
 def _why_not(run: RuleRun, lost: Collection[int], *, anyway: bool) -> str:
-    if run.status in {Status.WAITING, Status.RUNNING}:
+    if run.status == Status.RUNNING or (run.status == Status.WAITING and not run.waits_to_retry):
         return say("goes on by itself")
     if run.status == Status.DONE and run.pk not in lost:
         return say("it had succeeded")

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from events.models.access import Grant
@@ -235,6 +236,17 @@ class RuleRun(models.Model):
             (self.Status.WAITING, DELAYED),
             (self.Status.HELD, BRAKED),
         }
+
+    @property
+    def waits_to_retry(self) -> bool:
+        """Whether an attempt came to nothing, and the next one is still to come."""
+        return (
+            self.status == self.Status.WAITING
+            and self.code != DELAYED
+            and self.attempts > 0
+            and self.next_attempt_at is not None
+            and self.next_attempt_at > timezone.now()
+        )
 
     @property
     def spec(self) -> ActionSpec:

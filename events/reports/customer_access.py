@@ -31,6 +31,8 @@ from rules import actions
 from rules.models import Rule
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
+# What the customer has comes first: whether she can get in is the answer.
+AFTERWARDS = {Code.ENDS_LATER, Code.GAVE_NOTHING}
 # So many events of one kind are told, the newest first.
 MAX_EVENTS_TOLD = 5
 
@@ -61,7 +63,7 @@ def describe(customer: Customer) -> AccessReport:
         *_administrators(customer),
         *payers.sentences(customer),
     ]
-    lines.sort(key=lambda line: ORDER.index(line.kind))
+    lines.sort(key=_rank)
     if not lines:
         lines = _nothing(why.called(customer), customer)
     # What is passed on is no matter of the customer's access, and so comes last.
@@ -75,6 +77,11 @@ def describe(customer: Customer) -> AccessReport:
             besides=dict.fromkeys(run.event for run in besides),
         )
     return AccessReport((*lines, *map(why.besides, passed_on)), reply)
+
+
+def _rank(line: Sentence) -> int:
+    afterwards = line.kind == WAIT and line.code in AFTERWARDS
+    return ORDER.index(GOOD if afterwards else line.kind)
 
 
 def _without_target(customer: Customer) -> QuerySet[RuleRun]:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from events.access import sentences
 from events.models import EventLog, RuleRun
-from integrations.sentences import Said, say
+from integrations.sentences import Said, at, say
 from rules.triggers import Trigger
 
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
@@ -52,7 +52,7 @@ class Sentence:
     integration: int | None = None
     customer: int | None = None
     enroll: int | None = None  # an event whose rules are to be run now
-    pending: RuleRun | None = None  # an ending that can be had now, or dropped
+    pressed: RuleRun | None = None  # whose buttons stand there
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
 
 
@@ -67,6 +67,13 @@ def happening(run: RuleRun) -> Said:
 def outcome(run: RuleRun) -> Said:
     """ "The refund of order 1183 on 3 May: access to Course Two ended." """
     return say("{event}: {outcome}", event=upper(happening(run)), outcome=run.message)
+
+
+def next_attempt(run: RuleRun) -> str:
+    """ "The next attempt is at 23 Nov 14:02." for what waits for it, else ""."""
+    if not run.waits_to_retry or run.next_attempt_at is None:
+        return ""
+    return say("The next attempt is at {moment}.", moment=at(run.next_attempt_at))
 
 
 def upper(text: str) -> str:

@@ -20,6 +20,7 @@ from events.reports.sentence import (
     Code,
     Sentence,
     happening,
+    next_attempt,
     of_order,
     outcome,
 )
@@ -109,7 +110,7 @@ def _open(
     kind = BAD if run.status == Status.FAILED else WAIT
     text = texts.get(run.status, texts[Status.WAITING])
     said = say(text, name=name, course=course, order=of_order(run.event))
-    return Sentence(kind, joined([said, waiting]), code, run=run.pk)
+    return Sentence(kind, joined([said, waiting, next_attempt(run)]), code, run=run.pk, pressed=run)
 
 
 def _has(name: str, about: Standing) -> Sentence:

@@ -68,6 +68,7 @@ PAGES = [
     "/admin/integrations/customer/?q=nobody-has-this",
     "/admin/integrations/customer/{customer}/change/",
     "/admin/give-access/?customer={customer}",
+    "/admin/give-to-anyone/?email=friend@example.com",
     "/admin/end-access/?customer={customer}",
     "/admin/move-access/?customer={customer}",
     "/admin/add-note/?customer={customer}",

@@ -130,6 +130,10 @@ class ActionAdmin(ReadOnly):
     def retry(self, request: HttpRequest, run: RuleRun) -> None:
         self._queue(request, [run], anyway=False)
 
+    def try_now(self, request: HttpRequest, run: RuleRun) -> None:
+        """For what would be tried again later."""
+        self._queue(request, [run], anyway=False)
+
     def release(self, request: HttpRequest, run: RuleRun) -> None:
         self._queue(request, [run], anyway=False)
 

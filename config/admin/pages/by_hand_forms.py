@@ -67,8 +67,8 @@ class ByHandForm(ReasonForm):
     """What is done for a customer, and why."""
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
-        """`asked` is what the address has chosen already."""
-        super().__init__(data, initial={"holding": (asked or {}).get("holding", "")})
+        """`asked` is what was chosen or entered already."""
+        super().__init__(data, initial={name: asked.get(name) for name in asked or ()})
         self.customer = customer
 
 

@@ -78,13 +78,12 @@ class Buttons(admin.ModelAdmin):
             if thing is None:
                 raise Http404
             answer: HttpResponse | None = getattr(self, button.name)(request, thing)
-            return answer or go_back(request, self._page_of(thing))
+            return answer or go_back(request, page_of(thing))
 
         return press
 
     def _page_of(self, thing: Model) -> str:
-        meta = self.opts
-        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
+        return page_of(thing)
 
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Inside the form of a list: that form carries the CSRF token and the way back."""
@@ -162,9 +161,13 @@ def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
     form = (
         '<form method="post" action="{}">'
         '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        '<input type="hidden" name="back" value="{}">'
         '<button type="submit" class="button {}">{}</button></form>'
     )
-    where = address(thing, button.name), get_token(request)
+    # Who presses it on another page stays there.
+    elsewhere = request.method == "GET" and request.path != page_of(thing)
+    here = request.get_full_path() if elsewhere else ""
+    where = address(thing, button.name), get_token(request), here
     if button.confirm is None:
         return format_html(form, *where, button.style, button.label)
     label = str(button.label)
@@ -176,6 +179,12 @@ def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
         button.confirm(thing),
         format_html(form, *where, "danger", yes),
     )
+
+
+def page_of(thing: Model) -> str:
+    """The address of a row's own page."""
+    meta = thing._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
 
 
 def address_name(model: type[Model], name: str) -> str:
