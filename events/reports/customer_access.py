@@ -14,7 +14,16 @@ from events.deciding import revocations
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import backfill, dashboard, payers, pending_endings, replies, review, why
+from events.reports import (
+    backfill,
+    dashboard,
+    left_behind,
+    payers,
+    pending_endings,
+    replies,
+    review,
+    why,
+)
 from events.reports.sentence import (
     BAD,
     GOOD,
@@ -59,6 +68,7 @@ def describe(customer: Customer) -> AccessReport:
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
         *(_gave_nothing(each, back.get(each.pk), now.get(each.pk, [])) for each in nothing),
+        *map(_gives_another, left_behind.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
         *payers.sentences(customer),
@@ -123,6 +133,17 @@ def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Se
         **facts,
     )
     return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+
+
+def _gives_another(run: RuleRun) -> Sentence:
+    """That a rule was changed since it gave something. That may be right for earlier buyers."""
+    text = say(
+        "The rule that gave {old}{order} gives {new} now.",
+        old=run.destination_name,
+        order=of_order(run.event),
+        new=run.rule and run.rule.destination,
+    )
+    return Sentence(QUIET, text, Code.RULE_CHANGED, enroll=run.event_id)
 
 
 def _facts(event: EventLog) -> dict[str, object]:

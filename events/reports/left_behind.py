@@ -3,11 +3,13 @@
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
+from events.deciding import revocations
 from events.execution import rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import RuleRunQuerySet
 from events.reports import backfill
 from events.reports.many import Line
+from integrations.models import Customer
 from integrations.sentences import say
 from rules import actions
 from rules.listing import listed
@@ -133,3 +135,34 @@ def _why_not(rule: Rule | None, obstacle: str) -> str:
     if rule is not None and not rule.enabled:
         return say("the rule is turned off: turn it on first")
     return obstacle
+
+
+def of_customer(customer: Customer) -> list[RuleRun]:
+    """What rules gave this customer that give something else now, which she has not got.
+
+    One of a purchase that was refunded or canceled since is not in it.
+    """
+    runs = _giving().filter(customer=customer, rule__enabled=True, grant__state=Grant.State.ACTIVE)
+    gave = list(
+        runs.select_related("event__product", "rule__destination").order_by("-received_at", "-pk")
+    )
+    elsewhere = [run for run in gave if run.rule is not None and _leads_elsewhere(run, run.rule)]
+    if not elsewhere:
+        return []
+    of_events = RuleRun.objects.filter(event__in={run.event_id for run in elsewhere})
+    ran = {(run.event_id, run.form) for run in of_events}
+    has = {(run.integration_id, run.target) for run in gave}
+    back = revocations.ended_since([run.event for run in elsewhere])
+    return [
+        run
+        for run in elsewhere
+        if run.rule is not None
+        and (run.event_id, RuleRun.form_of(run.rule)) not in ran
+        and (run.rule.integration_id, run.rule.target) not in has
+        and run.event_id not in back
+    ]
+
+
+def _leads_elsewhere(run: RuleRun, rule: Rule) -> bool:
+    fits = rule.trigger == run.event.trigger and rule.product_id in {None, run.event.product_id}
+    return fits and rule.spec.gives_access and run.form != RuleRun.form_of(rule)

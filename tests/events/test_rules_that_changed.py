@@ -8,9 +8,9 @@ from django.utils import timezone
 from events.execution import moving
 from events.execution.rerun import NOTHING_NEW, rerun
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
-from events.reports import many
+from events.reports import customer_access, many
 from events.reports.left_behind import left_behind
-from integrations.models import AuditEntry, Destination
+from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
 from tests.support import queued
 from tests.support.world import World
@@ -80,6 +80,23 @@ def test_what_failed_gives_what_its_rule_gives_now(world, rule, ink, faces):
         "Ink and Wash": "waived",
         "Drawing Faces": "active",
     }
+
+
+def rule_changed(world: World) -> list[str]:
+    lines = customer_access.describe(Customer.objects.get()).lines
+    return [str(line.text) for line in lines if line.code == "rule_changed"]
+
+
+def test_the_customers_page_says_what_the_rule_gives_now(world, rule, ink, faces):
+    event = bought(world)
+    assert rule_changed(world) == []
+    lead(rule, faces)
+    order = event.order_id
+    assert rule_changed(world) == [
+        f"The rule that gave Ink and Wash (order {order}) gives Drawing Faces now."
+    ]
+    rerun([event])
+    assert rule_changed(world) == []
 
 
 # Moving the buyers
