@@ -207,6 +207,8 @@ def _last(rows: Iterable[Grant], integration: int, part: str) -> Grant | None:
 
 
 def _weight(row: Grant) -> int:
+    if row.state == State.WAIVED:
+        return -1  # what else the purchase gives of it counts
     if row.because == BY_HAND and row.state == State.ENDED:
         return 2
     return 0 if row.because == Trigger.PRODUCT_PURCHASED else 1

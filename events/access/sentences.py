@@ -73,11 +73,11 @@ def given_by_hand(event: EventLog) -> Said:
 
 
 def ended_by_hand(event: EventLog) -> Said:
-    """ "The access to Course Two is ended now." """
+    """ "The access to Course Two is being ended." """
     course = event.runs.get().destination_name
     if until := _last_day(event):
         return say("The access to {course} ends on {day}.", course=course, day=until)
-    return say("The access to {course} is ended now.", course=course)
+    return say("The access to {course} is being ended.", course=course)
 
 
 def _last_day(event: EventLog) -> Said | None:

@@ -23,6 +23,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.sentences import Text, joined, say, say_count
 from rules.engine import Reason
+from rules.models import Rule
 
 Status = EventLog.Status
 NOTHING_NEW = _("its rules have already run")
@@ -58,8 +59,9 @@ class Rerun:
 def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
     """Decide these events again; what fits now and has not run yet is queued, and what failed.
 
-    What is done stays done, but for what went with a deleted account. An event that was refunded
-    or canceled since is left out. The batch gets the numbers of what was queued.
+    A rule that leads to another course since has not run as it is now. What is done stays done, but
+    for what went with a deleted account. An event that was refunded or canceled since is left out.
+    The batch gets the numbers of what was queued.
     """
     events = list(events)
     reasons = obstacles(events)
@@ -112,19 +114,19 @@ def payload_removed(delivery: Delivery | None) -> str:
 
 
 def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | None) -> int:
-    found = _line(event, books)
+    found = line_of(event, books)
     if found is None:
         return 0
     runs = RuleRun.objects.filter(event=event)
     again = [*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()]
-    queued, _ = retry_by_hand.retry(again, batch=batch)
+    queued, _ = retry_by_hand.retry(again, as_now=True, batch=batch)
     with transaction.atomic():
         lock.lock()
         # Another one that runs the rules for this event, or for another line of the delivery, waits
         # here, and then finds our runs.
         Delivery.objects.select_for_update().filter(events=event).first()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
-        made = _add(event, *found)
+        made = add(event, *found)
         refresh_event(event.pk)
         if queued or made:
             audit.record(Act.EVENT_RERUN, event)
@@ -133,7 +135,7 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | No
     return queued + len(made)
 
 
-def _line(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBook] | None:
+def line_of(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBook] | None:
     """The event's line with the rules as they stand now; None where it is not there any more."""
     if event.by_hand:
         assert event.marketplace is not None
@@ -147,11 +149,18 @@ def _line(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBo
     return reading.lines[event.line], reading.book
 
 
-def _add(event: EventLog, line: LineItem, book: RuleBook) -> list[RuleRun]:
-    """Queue the rules that fit and have no run; note every verdict as it is now."""
+def add(event: EventLog, line: LineItem, book: RuleBook, only: Rule | None = None) -> list[RuleRun]:
+    """Queue the rules that fit and have not run as they are now, or one; note every verdict.
+
+    In a transaction that holds the lock of deciding.
+    """
     verdicts = passing_on.once(line.verdicts, passing_on.rules_that_did(event.delivery_id))
-    ran = set(event.runs.values_list("rule", flat=True))
-    fitting = [each.rule for each in verdicts if each.runs and each.rule.pk not in ran]
+    ran = {run.form for run in event.runs.all()}
+    fitting = [
+        each.rule
+        for each in verdicts
+        if each.runs and RuleRun.form_of(each.rule) not in ran and only in {None, each.rule}
+    ]
     decisions = Decisions([Sale.of(event)])
     new = plan_all(event, fitting, line, decisions)
     if not new:

@@ -19,24 +19,31 @@ from events.models.runs import DISMISSED
 from integrations import audit
 from integrations.audit import Act
 from integrations.sentences import joined, say, say_count
+from rules.models import Rule
 
 Status = RuleRun.Status
 NO_EMAIL = _("its e-mail address cannot be used: open the event and give the right e-mail")
 
 
 def retry(
-    runs: Iterable[RuleRun], *, anyway: bool = False, batch: Batch | None = None
+    runs: Iterable[RuleRun],
+    *,
+    anyway: bool = False,
+    as_now: bool = False,
+    batch: Batch | None = None,
 ) -> tuple[int, dict[str, int]]:
     """Queue failed, held or skipped runs again, and done ones whose account was deleted since.
 
+    What waits for its next attempt makes it now.
+
     Returns how many were queued, and for the others how many per reason why not. The batch gets
     the numbers of those that were queued. `anyway` also carries out what was decided otherwise,
-    refunded or canceled.
+    refunded or canceled. `as_now`: what failed gives what its rule gives now.
     """
     runs = list(runs)
     act = Act.DONE_ANYWAY if anyway else None
     found = reasons(runs, anyway=anyway)
-    return _queue_all(runs, found, anyway=anyway, act=act, batch=batch)
+    return _queue_all(runs, found, anyway=anyway, as_now=as_now, act=act, batch=batch)
 
 
 def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
@@ -78,6 +85,7 @@ def _queue_all(
     reasons: Mapping[int, str],
     *,
     anyway: bool,
+    as_now: bool = False,
     act: Act | None,
     batch: Batch | None,
 ) -> tuple[int, dict[str, int]]:
@@ -86,7 +94,7 @@ def _queue_all(
     left: dict[str, int] = {}
     for run in runs:
         reason = reasons[run.pk]
-        if not reason and not _queue(run, anyway=anyway, act=act or _act(run)):
+        if not reason and not _queue(run, anyway=anyway, as_now=as_now, act=act or _act(run)):
             reason = say("it has just changed")
         if reason:
             left[reason] = left.get(reason, 0) + 1
@@ -166,17 +174,20 @@ def retried_sentence(queued: int, left: dict[str, int]) -> str:
     return joined([joined([queued_, *others], by=", "), "."], by="")
 
 
-def _queue(run: RuleRun, *, anyway: bool, act: Act) -> bool:
+def _queue(run: RuleRun, *, anyway: bool, as_now: bool = False, act: Act) -> bool:
     with transaction.atomic():
         lock()
         same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=run.status)
         if not same.exists():
             return False
         audit.record(act, run)
+        if run.status == Status.WAITING:
+            return bool(same.update(next_attempt_at=Now()))
+        instead = _given_instead(run, as_now=as_now)
         run.status, run.code, run.message = Status.WAITING, "queued", say("Queued again.")
         run.attempts = run.crashes = 0
         run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
-        if instead := _given_instead(run):
+        if instead:
             decisions.waive([run])
             run.grant = None
             for name, value in instead.items():
@@ -190,17 +201,37 @@ def _queue(run: RuleRun, *, anyway: bool, act: Act) -> bool:
     return True
 
 
-def _given_instead(run: RuleRun) -> dict[str, Any]:
-    """Where the course is gone and the rule was edited since: what the rule gives now.
+def _given_instead(run: RuleRun, *, as_now: bool) -> dict[str, Any]:
+    """What the rule gives now, where the course is gone and the rule was edited since.
 
-    Any other run repeats what was decided when its event came.
+    Any other run repeats what was decided when its event came, unless it is wanted `as_now`.
     """
     rule = run.rule
-    if rule is None or rule.trigger != run.event.trigger:
+    if rule is None or rule.trigger != run.event.trigger or not rule.spec.gives_access:
         return {}
+    if gone_destinations.is_gone(run) or (as_now and is_outdated(run)):
+        return RuleRun.copy_of(rule) if _is_first_of_its_form(run, rule) else {}
+    return {}
+
+
+def is_outdated(run: RuleRun) -> bool:
+    """Whether it failed to give something, and its rule, which still fits, gives another thing."""
+    rule = run.rule
     return (
-        RuleRun.copy_of(rule) if rule.spec.gives_access and gone_destinations.is_gone(run) else {}
+        rule is not None
+        and rule.enabled
+        and run.status == Status.FAILED
+        and run.spec.gives_access
+        and rule.spec.gives_access
+        and rule.trigger == run.event.trigger
+        and rule.product_id in {None, run.event.product_id}
+        and run.form != RuleRun.form_of(rule)
     )
+
+
+def _is_first_of_its_form(run: RuleRun, rule: Rule) -> bool:
+    others = RuleRun.objects.filter(event=run.event_id, rule=rule).exclude(pk=run.pk)
+    return RuleRun.form_of(rule) not in {each.form for each in others}
 
 
 def why_not(run: RuleRun, *, anyway: bool = False) -> str:
@@ -219,7 +250,7 @@ def _lost(runs: Iterable[RuleRun]) -> set[int]:
 
 
 def _why_not(run: RuleRun, lost: Collection[int], *, anyway: bool) -> str:
-    if run.status in {Status.WAITING, Status.RUNNING}:
+    if run.status == Status.RUNNING or (run.status == Status.WAITING and not run.waits_to_retry):
         return say("goes on by itself")
     if run.status == Status.DONE and run.pk not in lost:
         return say("it had succeeded")

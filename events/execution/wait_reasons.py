@@ -25,8 +25,8 @@ def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
     free = set(first.values_list("pk", flat=True))
     for run in waiting:
         keeps = closed[run.integration_id] if run.integration_id else ""
-        if not keeps and run.pk not in free:
-            keeps = say("Waits until an earlier action for the same customer is done.")
+        if not keeps and run.pk not in free and not run.waits_to_retry:
+            keeps = say("Waits until another action for the same customer is done.")
         found[run.pk] = keeps or found[run.pk] or say("Waits for its turn.")
     return found
 

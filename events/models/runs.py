@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from events.models.access import Grant
@@ -25,6 +26,16 @@ BRAKED = "braked"
 # The code of what a person has dismissed.
 DISMISSED = "dismissed"
 _DELAYED = Q(status="waiting", code=DELAYED)
+
+
+# A rule by number, and to which course or bundle of which integration it leads.
+Form = tuple[int | None, int | None, str]
+
+
+def _form(rule: int | None, what: "Rule | RuleRun") -> Form:
+    # What is passed on is passed on once, whoever receives it by now.
+    integration = None if what.spec.passes_on else what.integration_id
+    return rule, integration, what.target
 
 
 class RuleRunQuerySet(models.QuerySet["RuleRun"]):
@@ -178,7 +189,11 @@ class RuleRun(models.Model):
             ("dismiss_rulerun", "Can dismiss"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["event", "rule"], name="run_once_per_event_and_rule"),
+            # A rule that leads elsewhere since may run once more.
+            models.UniqueConstraint(
+                fields=["event", "rule", "integration", "target"],
+                name="run_once_per_event_and_rule",
+            ),
         ]
         indexes = [
             models.Index(
@@ -226,9 +241,30 @@ class RuleRun(models.Model):
         }
 
     @property
+    def waits_to_retry(self) -> bool:
+        """Whether an attempt came to nothing, and the next one is still to come."""
+        return (
+            self.status == self.Status.WAITING
+            and self.code != DELAYED
+            and self.attempts > 0
+            and self.next_attempt_at is not None
+            and self.next_attempt_at > timezone.now()
+        )
+
+    @property
     def spec(self) -> ActionSpec:
         """What is known of the run's action."""
         return actions.ACTIONS[self.action]
+
+    @property
+    def form(self) -> Form:
+        """In which form its rule ran: the rule may lead elsewhere by now."""
+        return _form(self.rule_id, self)
+
+    @staticmethod
+    def form_of(rule: Rule) -> Form:
+        """In which form the rule runs now."""
+        return _form(rule.pk, rule)
 
     @staticmethod
     def copy_of(rule: Rule) -> dict[str, Any]:

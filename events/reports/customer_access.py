@@ -14,7 +14,16 @@ from events.deciding import revocations
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import backfill, dashboard, payers, pending_endings, replies, review, why
+from events.reports import (
+    backfill,
+    dashboard,
+    left_behind,
+    payers,
+    pending_endings,
+    replies,
+    review,
+    why,
+)
 from events.reports.sentence import (
     BAD,
     GOOD,
@@ -31,6 +40,8 @@ from rules import actions
 from rules.models import Rule
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
+# What the customer has comes first: whether she can get in is the answer.
+AFTERWARDS = {Code.ENDS_LATER, Code.GAVE_NOTHING}
 # So many events of one kind are told, the newest first.
 MAX_EVENTS_TOLD = 5
 
@@ -57,11 +68,12 @@ def describe(customer: Customer) -> AccessReport:
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
         *(_gave_nothing(each, back.get(each.pk), now.get(each.pk, [])) for each in nothing),
+        *map(_gives_another, left_behind.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
         *payers.sentences(customer),
     ]
-    lines.sort(key=lambda line: ORDER.index(line.kind))
+    lines.sort(key=_rank)
     lines = _advised_once(lines)
     if not lines:
         lines = _nothing(why.called(customer), customer)
@@ -85,6 +97,11 @@ def _advised_once(lines: list[Sentence]) -> list[Sentence]:
         replace(line, text=line.short) if line.short and line is not first else line
         for line in lines
     ]
+
+
+def _rank(line: Sentence) -> int:
+    afterwards = line.kind == WAIT and line.code in AFTERWARDS
+    return ORDER.index(GOOD if afterwards else line.kind)
 
 
 def _without_target(customer: Customer) -> QuerySet[RuleRun]:
@@ -126,6 +143,17 @@ def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Se
         **facts,
     )
     return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+
+
+def _gives_another(run: RuleRun) -> Sentence:
+    """That a rule was changed since it gave something. That may be right for earlier buyers."""
+    text = say(
+        "The rule that gave {old}{order} gives {new} now.",
+        old=run.destination_name,
+        order=of_order(run.event),
+        new=run.rule and run.rule.destination,
+    )
+    return Sentence(QUIET, text, Code.RULE_CHANGED, enroll=run.event_id)
 
 
 def _facts(event: EventLog) -> dict[str, object]:

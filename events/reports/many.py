@@ -89,7 +89,7 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
     """What running the rules again for these events would do."""
     more, events = len(events) > AT_ONCE, events[:AT_ONCE]
     obstacles, fitting = rerun.obstacles(events), backfill.rules_now(events)
-    of_these = RuleRun.objects.filter(event__in=events)
+    of_these = RuleRun.objects.filter(event__in=events).select_related("event", "rule__destination")
     lost = set(of_these.lost().values_list("pk", flat=True))
     runs: dict[int, list[RuleRun]] = {}
     for run in of_these:
@@ -97,11 +97,16 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
     lines = []
     for event in events:
         of_event = runs.get(event.pk, [])
-        ran = {run.rule_id for run in of_event}
+        ran = {run.form for run in of_event}
         failed = RuleRun.Status.FAILED
-        again = [run for run in of_event if run.status == failed or run.pk in lost]
+        again = [
+            run
+            for run in of_event
+            if (run.status == failed and not retry_by_hand.is_outdated(run)) or run.pk in lost
+        ]
         what = [f"{run.spec.label}, {run.destination_name}" for run in again]
-        what += [_in_short(rule) for rule in fitting.get(event.pk, []) if rule.pk not in ran]
+        new = [rule for rule in fitting.get(event.pk, []) if RuleRun.form_of(rule) not in ran]
+        what += [_in_short(rule) for rule in new]
         why_not = obstacles.get(event.pk, "") or ("" if what else say(rerun.NOTHING_NEW))
         lines.append(Line(event, event.customer, "; ".join(what), why_not))
     return Look(lines, more=more)

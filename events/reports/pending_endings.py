@@ -16,7 +16,7 @@ ByHand = EventLog.ByHand
 def lines(about: Standing) -> list[Sentence]:
     """ "Access to Course Two ends on 5 May because ...", a sentence for each."""
     return [
-        Sentence(WAIT, _text(about, run), Code.ENDS_LATER, run=run.pk, pending=run)
+        Sentence(WAIT, _text(about, run), Code.ENDS_LATER, run=run.pk, pressed=run)
         for run in about.pending
     ]
 

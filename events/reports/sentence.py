@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from events.access import sentences
 from events.models import EventLog, RuleRun
-from integrations.sentences import Said, Text, joined, say
+from integrations.sentences import Said, Text, at, joined, say
 from rules.triggers import Trigger
 
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
@@ -30,6 +30,7 @@ class Code(StrEnum):
     NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
     GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
     RULE_EXISTS = "rule_exists"  # paid for, and a rule gives something now
+    RULE_CHANGED = "rule_changed"  # has what a rule gave, which gives something else now
     BESIDES = "besides"  # an action that changes no access is not done
     NO_WORKER = "no_worker"
     NOT_UNDERSTOOD = "not_understood"
@@ -56,7 +57,7 @@ class Sentence:
     integration: int | None = None
     customer: int | None = None
     enroll: int | None = None  # an event whose rules are to be run now
-    pending: RuleRun | None = None  # an ending that can be had now, or dropped
+    pressed: RuleRun | None = None  # whose buttons stand there
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
     end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
     short: str = ""
@@ -82,7 +83,14 @@ def of_open_action(
     kind = BAD if run.status == RuleRun.Status.FAILED else WAIT
     text = texts.get(run.status, texts[RuleRun.Status.WAITING])
     said = say(text, name=name, course=course, order=of_order(run.event))
-    return Sentence(kind, joined([said, waiting]), code, run=run.pk)
+    return Sentence(kind, joined([said, waiting, next_attempt(run)]), code, run=run.pk, pressed=run)
+
+
+def next_attempt(run: RuleRun) -> str:
+    """ "The next attempt is at 23 Nov 14:02." for what waits for it, else ""."""
+    if not run.waits_to_retry or run.next_attempt_at is None:
+        return ""
+    return say("The next attempt is at {moment}.", moment=at(run.next_attempt_at))
 
 
 def upper(text: str) -> str:

@@ -48,6 +48,7 @@ class Act(models.TextChoices):
     EVENT_MADE = "event_made", _("posted an event by hand")
     EMAIL_CORRECTED = "email_corrected", _("gave the right e-mail of an event")
     BUYERS_ENROLLED = "buyers_enrolled", _("ran rules for earlier buyers")
+    BUYERS_MOVED = "buyers_moved", _("moved a buyer to what a rule gives now")
     ACCESS_GIVEN = "access_given", _("gave access by hand")
     ACCESS_ENDED = "access_ended", _("ended access by hand")
     ACCESS_MOVED = "access_moved", _("moved access to another e-mail")

@@ -135,10 +135,25 @@ def _earlier(here: Place) -> None:
     here.post("earlier", rule=rule.pk)
 
 
+def _given_by_rule(here: Place) -> None:
+    Rule.objects.all().delete()
+    rule = here.shop.rule(destination=here.course)
+    here.shop.sell()
+    number = rule.pk
+    rule.delete()
+    event, address = EventLog.objects.latest("pk"), reverse("admin:given-by-rule")
+    here.client.post(f"{address}?rule={number}", {"chosen": event.pk})
+
+
 def _give_access(here: Place) -> None:
     here.post(
         "give-access", customer=here.customer.pk, destination=here.course.pk, reason="A gift."
     )
+
+
+def _give_to_anyone(here: Place) -> None:
+    gift = {"email": "new@example.com", "destination": here.course.pk, "reason": "A gift."}
+    here.post("give-to-anyone", **gift)
 
 
 def _end_access(here: Place) -> None:
@@ -325,6 +340,8 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "new-rule-refresh": READS,
     "another-course": (Act.RULE_CHANGED, _another_course),
     "earlier": (Act.BUYERS_ENROLLED, _earlier),
+    "give-to-anyone": (Act.ACCESS_GIVEN, _give_to_anyone),
+    "given-by-rule": (Act.BUYERS_MOVED, _given_by_rule),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
     "end-access": (Act.ACCESS_ENDED, _end_access),
     "move-access": (Act.ACCESS_MOVED, _move_access),
@@ -421,6 +438,15 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
         lambda here: here.press(_undone(here), "give_trigger", trigger="product_refunded"),
     ),
     ("rulerun", "retry"): (Act.RUN_RETRIED, _run("retry")),
+    ("rulerun", "try_now"): (
+        Act.RUN_RETRIED,
+        _run(
+            "try_now",
+            status="waiting",
+            attempts=1,
+            next_attempt_at=timezone.now() + timedelta(hours=1),
+        ),
+    ),
     ("rulerun", "release"): (Act.RUN_RELEASED, _run("release", status="held")),
     ("rulerun", "do_anyway"): (Act.DONE_ANYWAY, _run("do_anyway", status="skipped")),
     ("rulerun", "run_again"): (Act.RUN_REPEATED, _run_again),

@@ -121,7 +121,7 @@ def test_access_is_ended_by_choosing_among_what_the_customer_has(support, dana):
     assert "Perspective on Art Academy (access given by hand)" in words(page)
     (held,) = [each for each in holdings.of_customer(dana) if each.grants[0].name == "Perspective"]
     answer = fill_in(support, "end-access", dana, holding=held.key)
-    assert said(answer) == ["The access to Perspective is ended now."]
+    assert said(answer) == ["The access to Perspective is being ended."]
     run = RuleRun.objects.latest("pk")
     assert (run.action, run.event.by_hand) == ("expire_course_enrollment", "end")
     assert not Grant.objects.active().filter(customer=dana, name="Perspective").exists()
@@ -140,10 +140,10 @@ def test_access_is_given_until_a_day_that_can_be_moved_and_dropped(support, plac
     place.world.settle()
     shown = support.get(page_of(dana)).content.decode()
     assert "End it now" in shown
-    (link,) = re.findall(r'<a href="([^"]+)" class="button ">Another day</a>', shown)
-    assert f'value="{course().pk}" id="d{course().pk}" required checked' in (
-        support.get(unescape(link)).content.decode()
-    )
+    (link,) = re.findall(r'<a href="([^"]+)" class="button ">Change the last day</a>', shown)
+    form = html(support.get(unescape(link)))
+    assert f'value="{course().pk}" id="d{course().pk}" required checked' in form
+    assert f'name="until" value="{until}"' in form
     pending = RuleRun.objects.pending().get()
     assert said(press(support, pending, "keep")) == ["The access to Perspective stays."]
     assert "End it now" not in words(support.get(page_of(dana)))
@@ -165,9 +165,10 @@ def test_access_is_ended_on_a_day_and_the_day_is_chosen_again(support, place, da
     on = timezone.localdate() + timedelta(days=9)
     answer = fill_in(support, "end-access", dana, holding=held.key, on=str(on))
     assert said(answer) == [f"The access to Perspective ends on {on.day} {on:%b}."]
-    (link,) = re.findall(r'<a href="([^"]+)" class="button ">Another day</a>', html(answer))
+    (link,) = re.findall(r'<a href="([^"]+)" class="button ">Change the last day</a>', html(answer))
     form = html(support.get(unescape(link)))
     assert re.search(f'value="{held.key}"[^>]* checked', form)
+    assert f'name="on" value="{on}"' in form
 
 
 def test_what_was_ended_by_hand_offers_to_give_it_again(support, place, dana):

@@ -1,23 +1,21 @@
 """The page Changes, what a rule's page says of its last change, and Undo."""
 
 import re
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from config.staff import roles
-from events.models import RuleRun
 from integrations.audit import Act, Actor, Subject, acting, record, record_change, stored
 from integrations.models import AuditEntry, Destination, Integration
 from rules import changing, pairing
 from rules.models import Rule
 from rules.triggers import Trigger
-from tests.support import factories, queued
+from tests.support import factories
 from tests.support.pages import client_of, person, press, said, signed_in, words
+from tests.support.world import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
 LIST = reverse("admin:integrations_auditentry_changelist")
@@ -179,55 +177,61 @@ def test_undo_takes_an_edit_back_with_the_course_and_the_trigger(manager, rule):
     assert (rule.destination.name, rule.trigger) == ("Course Two", "product_purchased")
 
 
-def sold_by(rule: Rule) -> list[RuleRun]:
-    """Two buyers got the course through the rule, and one had it already."""
-    return [gave(rule), gave(rule), gave(rule, "already_enrolled")]
+def sold_by(world: World) -> tuple[Rule, Destination]:
+    """A rule by which two buyers got a course, and another course."""
+    course, other = world.course("Ink and Wash"), world.course("Drawing Faces")
+    rule = world.rule("product_purchased", "create_course_enrollment", course, "1048001")
+    for number in (1, 2):
+        world.sell("10_product", customer__email=f"p{number}@example.com", order__id=number)
+    world.settle()
+    return rule, other
 
 
-def gave(rule: Rule, code: str = "enrolled", *, days: float = 0) -> RuleRun:
-    """What the rule did for a new buyer, so many days ago."""
-    assert rule.destination is not None
-    run = queued.run(rule.destination, rule=rule, status="done", code=code)
-    received = timezone.now() - timedelta(days=days)
-    RuleRun.objects.filter(pk=run.pk).update(received_at=received)
-    return run
+def moved(client: Client, page: Any) -> Any:
+    """What follows when the person goes the way that the message names, and presses the button."""
+    (address,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', page.content.decode())
+    look = client.get(address)
+    chosen = ",".join(str(number) for number in look.context["chosen"])
+    return look, client.post(address, {"chosen": chosen}, follow=True)
 
 
-def numbers_in(page: Any) -> str:
-    """The list of actions that the page's message leads to."""
-    (numbers,) = re.findall(r'rulerun/\?id__in=([\d,]+)"', page.content.decode())
-    return str(numbers)
-
-
-def test_undo_says_which_buyers_got_the_course_meanwhile(manager, rule):
-    gave(rule, days=1)
-    other = factories.DestinationFactory.create(integration=rule.integration)
+def test_an_edit_and_its_undo_say_who_has_the_old_course_and_move_them(manager, world):
+    rule, other = sold_by(world)
+    page_of_rule = reverse("admin:rules_rule_change", args=[rule.pk])
     entry = edit(manager, rule, destination=other.pk)
-    rule.refresh_from_db()
-    runs = sold_by(rule)
+    page = manager.get(page_of_rule)
+    text = "2 buyers got Ink and Wash through this rule, and keep it. See and move them"
+    assert text in said(page)
+    look, after = moved(manager, page)
+    assert "Give Drawing Faces, end Ink and Wash" in words(look)
+    assert said(after) == ["4 actions queued."]
+    world.settle()
     page = press(manager, entry, "undo")
-    course = runs[0].destination_name
-    expected = f"2 buyers got {course} through this rule, and keep it. See the actions"
-    assert expected in said(page)
-    assert numbers_in(page) == f"{runs[1].pk},{runs[0].pk}"
+    assert text.replace("Ink and Wash", "Drawing Faces") in said(page)
+    moved(manager, page)
+    world.settle()
+    assert {row.course.name for row in world.school.enrollments if row.active} == {"Ink and Wash"}
 
 
-def test_deleting_a_rule_says_which_buyers_got_the_course(manager, rule):
-    runs = sold_by(rule)
+def test_a_deletion_says_who_has_the_course_and_ends_it(manager, world):
+    rule, _ = sold_by(world)
     address = reverse("admin:rules_rule_delete", args=[rule.pk])
     page = manager.post(address, {"post": "yes"}, follow=True)
-    assert "2 buyers got " in said(page)[0]
-    numbers = numbers_in(page)
-    actions = manager.get(reverse("admin:events_rulerun_changelist") + f"?id__in={numbers}")
-    assert [run.pk for run in actions.context["cl"].result_list] == [runs[1].pk, runs[0].pk]
+    text = "2 buyers got Ink and Wash through this rule, and keep it. See them and end it"
+    assert text in said(page)
+    look, after = moved(manager, page)
+    assert "End Ink and Wash" in words(look)
+    assert said(after) == ["2 actions queued."]
+    world.settle()
+    assert not [row for row in world.school.enrollments if row.active]
 
 
-@pytest.mark.parametrize("numbers", ["x", "1,", "9" * 30, "1,%00"])
-def test_a_list_of_actions_by_wrong_numbers_leaves_nothing_out(manager, numbers):
-    page = manager.get(
-        reverse("admin:events_rulerun_changelist") + f"?id__in={numbers}", follow=True
-    )
-    assert "This list cannot be filtered as the address asked" in words(page)
+def test_a_rule_that_was_restored_has_its_history_again(manager, world):
+    rule, _ = sold_by(world)
+    page = press(manager, delete(manager, rule), "undo")
+    assert "See and move them" not in " ".join(said(page))
+    assert rule.runs.count() == 2
+    assert "Never" not in words(manager.get(reverse("admin:rules_rule_changelist")))
 
 
 def test_undo_brings_a_deleted_rule_back_under_its_number(manager, rule):

@@ -193,7 +193,7 @@ def test_an_end_on_a_day_of_what_has_ended_since_does_nothing(world, dana, cours
     the_end(world, dana, in_days(9))
     world.sell("20_product", customer__email=DANA, order__id=1183, product__id=1048001)
     world.settle()
-    assert not [line for line in customer_access.describe(dana).lines if line.pending]
+    assert not [line for line in customer_access.describe(dana).lines if line.pressed]
     run = the_day_comes(world)
     assert (run.status, run.code) == ("skipped", "ended_before")
 
@@ -271,7 +271,7 @@ def test_the_commands_give_and_end_access_on_a_day(world, course):
     )
     assert said.startswith("The access to Course Two ends on ")
     assert command("end", "new@example.com", "Course Two", "--reason", "x") == (
-        "The access to Course Two is ended now."
+        "The access to Course Two is being ended."
     )
     world.settle()
     assert not world.access("new@example.com", course)

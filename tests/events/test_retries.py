@@ -334,3 +334,25 @@ def test_an_attempt_that_counts_is_kept_after_pauses(world):
     assert _attempt(made).attempts == 1
     queued.end_pause(world.integration)
     assert _attempt(made).attempts == 2
+
+
+# What a person does not want to wait for
+
+
+def test_what_waits_for_its_next_attempt_makes_it_now(world: World):
+    course = world.course()
+    world.rule("product_purchased", CREATE, course)
+    world.sandbox.faults.add(Fault("status", status=500))
+    world.sell("10_product")
+    (run,) = world.settle()
+    assert (run.status, run.attempts, _due_in(run) > 1) == ("waiting", 1, True)
+    assert retry_by_hand.retry([run]) == (1, {})
+    (run,) = world.settle()
+    assert (run.status, run.attempts) == ("done", 2)
+
+
+def test_what_has_not_been_tried_yet_goes_on_by_itself(world: World):
+    world.rule("product_purchased", CREATE, world.course())
+    world.sell("10_product")
+    run = RuleRun.objects.get()
+    assert retry_by_hand.retry([run]) == (0, {"goes on by itself": 1})

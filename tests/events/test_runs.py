@@ -480,8 +480,7 @@ def test_a_waiting_run_says_what_it_waits_for(db):
     second = queued.run(course, first.customer, at=1)
     assert wait_reasons.reason(first) == "Thinkific was down."
     assert (
-        wait_reasons.reason(second)
-        == "Waits until an earlier action for the same customer is done."
+        wait_reasons.reason(second) == "Waits until another action for the same customer is done."
     )
     assert wait_reasons.reason(queued.run(course)) == "Waits for its turn."
     done = queued.run(course, status=DONE, message="Enrolled.")

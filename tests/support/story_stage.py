@@ -8,8 +8,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.access import by_hand
-from events.execution import delayed, rerun, retry_by_hand
-from events.models import EventLog, RuleRun
+from events.execution import delayed, moving, rerun, retry_by_hand
+from events.models import Batch, EventLog, RuleRun, RuleTexts
+from events.reports.left_behind import left_behind
 from integrations.models import Customer, Destination, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Course, User
@@ -67,6 +68,13 @@ class Stage:
 
     def run_rules_again(self, number: str) -> None:
         rerun.rerun(EventLog.objects.filter(order_id=number).order_by("pk"))
+
+    def move_buyers(self) -> None:
+        for number in {int(rule) for each in RuleTexts.objects.all() for rule in each.sentences}:
+            found = left_behind(number)
+            rows = [row for row in found.rows if not row.why_not]
+            purchases = [(row.event, [grant.pk for grant in row.grants]) for row in rows]
+            moving.move(purchases, found.rule, Batch(title="Move"))
 
     def give(self, who: str, target: str, day: str | None = None) -> None:
         email = email_of(who)
@@ -188,6 +196,7 @@ WHEN_DONE: dict[str, Callable[..., None]] = {
     r"a person keeps what was to end": Stage.keep,
     r"the (?P<day>(?:later )?day) comes": Stage.let_it_come,
     r"the rules run again for order (?P<number>\d+)": Stage.run_rules_again,
+    r"a person moves the buyers to what the rules give now": Stage.move_buyers,
     r"Admit reads the catalog again": Stage.refresh,
     rf"{WHO}'s account is deleted in Thinkific": Stage.delete_account,
     rf"{WHO}'s e-mail in Thinkific becomes (?P<email>\S+)": Stage.change_email,

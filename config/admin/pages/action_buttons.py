@@ -2,9 +2,11 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.parts.badges import brief
 from config.admin.parts.buttons import Button
 from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
+from integrations.sentences import say
 from rules.actions.enrollments import GONE
 from rules.actions.notify import NO_BODY
 
@@ -43,6 +45,12 @@ BUTTONS = (
         fits=lambda run: run.status == Status.FAILED and not retry_by_hand.why_not(run),
     ),
     Button(
+        "try_now",
+        _("Try now"),
+        "events.retry_rulerun",
+        fits=lambda run: run.waits_to_retry,
+    ),
+    Button(
         "release",
         _("Release"),
         "events.retry_rulerun",
@@ -76,6 +84,9 @@ BUTTONS = (
         _("End it now"),
         "events.retry_rulerun",
         fits=lambda run: run.is_pending,
+        confirm=lambda run: say(
+            "The access to {course} ends now.", course=brief(run.destination_name)
+        ),
     ),
     Button(
         "keep",

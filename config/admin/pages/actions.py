@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db import transaction
 from django.db.models import Model, QuerySet
@@ -17,7 +16,6 @@ from config.admin.menu import name_of
 from config.admin.pages import (
     another_course,
     by_hand,
-    given_by_rule,
     integration_messages,
     many,
 )
@@ -31,7 +29,6 @@ from config.admin.pages.action_list import RunList, StatusFilter
 from config.admin.parts import badges
 from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
-from config.admin.parts.params import row_ids
 from events.execution import (
     delayed,
     email_correction,
@@ -64,16 +61,8 @@ class ActionAdmin(ReadOnly):
     search_help_text = _("E-mail or order number")
     empty = _("Nothing was done yet. Actions appear when an event meets a rule.")
     nothing_fits = _("No action fits.")
-    # A message links to the actions of a rule that is gone.
-    also_asked = (given_by_rule.NUMBERS,)
     actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
     buttons = BUTTONS
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        numbers = value.split(",")
-        if lookup == given_by_rule.NUMBERS and len(row_ids(numbers)) != len(numbers):
-            raise IncorrectLookupParameters
-        return super().lookup_allowed(lookup, value, request)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Where a retry cannot help, the way to what can."""
@@ -138,6 +127,10 @@ class ActionAdmin(ReadOnly):
     # Buttons and bulk
 
     def retry(self, request: HttpRequest, run: RuleRun) -> None:
+        many.retry_now(request, [run])
+
+    def try_now(self, request: HttpRequest, run: RuleRun) -> None:
+        """For what would be tried again later."""
         many.retry_now(request, [run])
 
     def release(self, request: HttpRequest, run: RuleRun) -> None:

@@ -7,11 +7,13 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 
 from config.admin.menu import allowed
 from config.admin.pages import integration_messages
 from config.admin.pages.by_hand_forms import FORMS, ByHandForm, EndForm, GiveForm
 from config.admin.pages.entered_order_form import OrderForm
+from config.admin.pages.give_to_anyone import GiveToAnyoneForm
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
 from events.access.by_hand import Author
@@ -46,6 +48,11 @@ def enter_order(request: HttpRequest) -> HttpResponse:
     """A missed order, for the customer of the address or for anybody."""
     customer = row_in(Customer.objects.all(), request.GET.get("customer"))
     return _show(request, OrderForm(request.POST or None, customer=customer))
+
+
+def give_to_anyone(request: HttpRequest) -> HttpResponse:
+    """Access for an e-mail address, also of somebody who never bought."""
+    return _show(request, GiveToAnyoneForm(request.POST or None, asked=request.GET))
 
 
 def _show(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
@@ -98,7 +105,7 @@ def asked_customer(request: HttpRequest) -> Customer | None:
 
 
 def page_of(customer: Customer | None) -> str:
-    if customer is None:
+    if customer is None or customer.pk is None:
         return reverse("admin:integrations_customer_changelist")
     return reverse("admin:integrations_customer_change", args=[customer.pk])
 
@@ -106,6 +113,7 @@ def page_of(customer: Customer | None) -> str:
 PAGES = [
     *(_page_of_form(form) for form in FORMS),
     Page("enter-order/", OrderForm.name, enter_order, PERMISSION),
+    Page("give-to-anyone/", GiveToAnyoneForm.name, give_to_anyone, PERMISSION),
 ]
 
 
@@ -128,13 +136,21 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
     what = run.event.by_hand if run.is_pending else ""
     if what == EventLog.ByHand.END:
         asked["holding"] = f"{run.integration_id} {run.target}"
-        return [_link(EndForm, asked, say("Another day"))]
+        asked["on"] = _day(run)
+        return [_link(EndForm, asked, say("Change the last day"))]
     if what == EventLog.ByHand.GIVE or run.code == Verdict.ENDED_BY_HAND:
         kind, number = read_target(run.target)
         same = Destination.objects.filter(integration=run.integration_id, kind=kind)
         asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()
-        return [_link(GiveForm, asked, say("Another day") if what else say("Give access"))]
+        if not what:
+            return [_link(GiveForm, asked, say("Give access"))]
+        return [_link(GiveForm, asked | {"until": _day(run)}, say("Change the last day"))]
     return []
+
+
+def _day(run: RuleRun) -> str:
+    """The last day that a person has set, as a form has it: "2026-12-15"."""
+    return str(timezone.localtime(run.next_attempt_at).date()) if run.next_attempt_at else ""
 
 
 def _link(form: type[ByHandForm], asked: dict[str, Any], label: str) -> tuple[str, str, str]:

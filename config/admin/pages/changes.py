@@ -23,6 +23,7 @@ from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import NOTHING, differences, kind_of, model_of, page_of
 from config.admin.parts.filters import ReceivedFilter
 from config.admin.parts.params import word
+from events.execution import rule_history
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
@@ -215,16 +216,15 @@ class ChangesAdmin(ReadOnly):
         needed = {Act.RULE_DELETED: "rules.add_rule", Act.RULE_ADDED: "rules.delete_rule"}
         if entry.act in needed and not request.user.has_perm(needed[Act(entry.act)]):
             raise PermissionDenied
-        given = None
-        if entry.act in undoing.UNDONE:
-            given = given_by_rule.sentence(int(entry.number), since=entry.at)
         try:
             rule = undoing.undo(entry)
         except ValueError as error:
             text = say("Not undone. {why}", why=error)
             self.message_user(request, text, messages.WARNING)
             return None
-        if given:
+        if rule is not None and entry.act == Act.RULE_DELETED:
+            rule_history.give_back(rule)
+        if given := given_by_rule.sentence(int(entry.number)):
             self.message_user(request, given, messages.WARNING)
         if rule is None:
             text = say("Undone: the rule is deleted. Access that it gave stays.")

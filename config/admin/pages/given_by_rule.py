@@ -1,45 +1,95 @@
-"""Who got a course or bundle through a rule, for the person who takes the rule back."""
+"""Who has what a rule gave before it was changed or deleted, and the page that moves them."""
 
-from datetime import datetime
-from urllib.parse import urlencode
-
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from events.models import RuleRun
-from integrations.sentences import say, say_count
-from rules import actions
+from config.admin.pages import many
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import way_back
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_id, row_ids
+from events.execution import moving
+from events.execution.rerun import Rerun
+from events.reports.left_behind import MOST, LeftBehind, left_behind
+from integrations.sentences import Said, say, say_count
 from rules.listing import listed
 
-# The list of actions takes their numbers by this: when a rule is gone, they no longer name it.
-NUMBERS = "id__in"
-# So many of the newest are named: an address has room for no more.
-MOST = 200
 NAMED = 3
 
 
-def sentence(rule: int, since: datetime | None = None) -> SafeString | None:
-    """How many buyers the rule of this number gave access since then, with the way to them.
+def sentence(rule: int) -> SafeString | None:
+    """How many buyers have what the rule of this number gave and no rule gives now.
 
-    None where it gave none. Ask before the rule is deleted.
+    With the way to the page that moves them; None where there are none. Ask after the change.
     """
-    gave = RuleRun.objects.filter(
-        rule=rule, status=RuleRun.Status.DONE, action__in=actions.giving_access()
-    ).exclude(code="already_enrolled")
-    if since is not None:
-        gave = gave.filter(received_at__gte=since)
-    runs = list(gave.order_by("-received_at", "-pk")[: MOST + 1])
-    if not runs:
+    found = left_behind(rule)
+    if not found.rows:
         return None
-    more, runs = "+" if len(runs) > MOST else "", runs[:MOST]
     text = say_count(
-        len({run.customer_id for run in runs}),
+        found.customers,
         "1 buyer got {courses} through this rule, and keeps it.",
         "{number}{more} buyers got {courses} through this rule, and keep it.",
-        courses=listed([*dict.fromkeys(run.destination_name for run in runs)], NAMED),
-        more=more,
+        courses=listed([*map(brief, found.courses)], NAMED),
+        more="+" if found.more else "",
     )
-    numbers = urlencode({NUMBERS: ",".join(str(run.pk) for run in runs)}, safe=",")
-    page = f"{reverse('admin:events_rulerun_changelist')}?{numbers}"
-    return format_html('{} <a href="{}">{}</a>', text, page, say("See the actions"))
+    label = say("See and move them") if found.rule else say("See them and end it")
+    return format_html('{} <a href="{}">{}</a>', text, address(rule), label)
+
+
+def address(rule: int) -> str:
+    """Of the page below, for the rule of this number."""
+    return f"{reverse('admin:given-by-rule')}?rule={rule}"
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """Who would be moved, and how, by GET; by POST those who were `chosen` are."""
+    number = row_id(request.GET.get("rule")) or 0
+    found = left_behind(number)
+    back = way_back(request) or _origin(found)
+    if request.method == "POST":
+        return _move(request, found, back)
+    lines = [row.line for row in found.rows]
+    can = [line for line in lines if not line.why_not]
+    cannot = [line for line in lines if line.why_not]
+    return render(
+        request,
+        "admin/many/look.html",
+        title=_title(found),
+        form_action=address(number),
+        more=found.more,
+        number=len(can),
+        lists=[
+            (say("What will be done"), can[: many.SHOWN], len(can) - many.SHOWN),
+            (say("Left out"), cannot[: many.SHOWN], len(cannot) - many.SHOWN),
+        ],
+        chosen=[line.event.pk for line in can],
+        at_once=MOST,
+        back=back,
+    )
+
+
+def _title(found: LeftBehind) -> Said:
+    if found.rule is None:
+        return say("End what the deleted rule gave")
+    return say("Give what the rule gives now")
+
+
+def _origin(found: LeftBehind) -> str:
+    if found.rule is None:
+        return reverse("admin:rules_rule_changelist")
+    return reverse("admin:rules_rule_change", args=[found.rule.pk])
+
+
+def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
+    chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MOST])
+    rows = [row for row in found.rows if row.event.pk in chosen and not row.why_not]
+    batch = many.begin(request, _title(found))
+    purchases = [(row.event, [grant.pk for grant in row.grants]) for row in rows]
+    left = moving.move(purchases, found.rule, batch)
+    text = Rerun(len(batch.run_ids), left).sentence()
+    return many.done(request, batch, left, text, back)
+
+
+PAGES = [Page("given-by-rule/", "given-by-rule", show, "events.by_hand_grant")]

@@ -33,6 +33,8 @@ from rules.triggers import Trigger
 # So long after a deletion the list offers to undo it; Changes does so later too.
 UNDO_OFFERED = timedelta(minutes=1)
 UNDO_SHOWN = 5
+# What decides who gets what by a rule.
+LEADS = {"product", "trigger", "integration", "action", "destination"}
 
 
 class ScopeFilter(admin.SimpleListFilter):
@@ -162,6 +164,8 @@ class RuleAdmin(Audited, ListAdmin):
         super().save_model(request, obj, form, change)
         if "destination" in form.changed_data and form.initial.get("destination"):
             self._name_partners(request, obj, form.initial["destination"])
+        if LEADS & set(form.changed_data) and (given := given_by_rule.sentence(obj.pk)):
+            self.message_user(request, given, messages.WARNING)
 
     def _name_partners(self, request: HttpRequest, rule: Rule, before: int) -> None:
         """Rules that end access or give it back do not follow to another course by themselves."""
@@ -195,9 +199,9 @@ class RuleAdmin(Audited, ListAdmin):
         return links
 
     def delete_model(self, request: HttpRequest, obj: Rule) -> None:
-        given = given_by_rule.sentence(obj.pk)
+        number = obj.pk
         super().delete_model(request, obj)
-        if given:
+        if given := given_by_rule.sentence(number):
             self.message_user(request, given, messages.WARNING)
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

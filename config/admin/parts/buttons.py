@@ -163,9 +163,13 @@ def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
     form = (
         '<form method="post" action="{}">'
         '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        '<input type="hidden" name="back" value="{}">'
         '<button type="submit" class="button {}">{}</button></form>'
     )
-    where = address(thing, button.name), get_token(request)
+    # Who presses it on another page stays there.
+    elsewhere = request.method == "GET" and request.path != page_of(thing)
+    here = request.get_full_path() if elsewhere else ""
+    where = address(thing, button.name), get_token(request), here
     if button.confirm is None:
         return format_html(form, *where, button.style, button.label)
     label = str(button.label)

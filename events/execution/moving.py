@@ -1,0 +1,108 @@
+"""Moving a buyer to what a rule gives now: that is given, and what it gave before ends."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from django.db import transaction
+from django.utils import timezone
+
+from events.access.lock import lock
+from events.deciding.reading import RuleBook
+from events.execution import rerun
+from events.models import Batch, EventLog, Grant, RuleRun
+from events.models.event_status import refresh_event
+from events.queue import wake
+from integrations import audit
+from integrations.audit import Act
+from integrations.sentences import say
+from rules import actions
+from rules.models import Rule
+
+Status = RuleRun.Status
+
+
+def move(
+    purchases: Iterable[tuple[EventLog, Collection[int]]], rule: Rule | None, batch: Batch
+) -> dict[str, int]:
+    """Give what the rule gives for each of these now, and end the grants of these numbers.
+
+    None is a rule that was deleted: it gives nothing. Returns for how many nothing was ended per
+    reason why. The batch gets the numbers of what was queued.
+    """
+    books: dict[int, RuleBook] = {}
+    left: Counter[str] = Counter()
+    for event, grants in purchases:
+        found = rerun.line_of(event, books) if rule else None
+        with transaction.atomic():
+            lock()
+            event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
+            made = rerun.add(event, *found, only=rule) if found else []
+            old = list(Grant.objects.active().filter(pk__in=grants).select_related("integration"))
+            why_not = _why_not(made, old)
+            ending = [] if why_not else [_end(grant) for grant in old]
+            RuleRun.objects.bulk_create(ending)
+            _note(event, made, ending)
+        batch.run_ids += [run.pk for run in [*made, *ending]]
+        if why_not:
+            left[why_not] += 1
+    if batch.run_ids:
+        with transaction.atomic():
+            wake.wake()
+    return dict(left)
+
+
+def _note(event: EventLog, made: Collection[RuleRun], ending: Collection[RuleRun]) -> None:
+    for number in {run.event_id for run in [*made, *ending]}:
+        refresh_event(number)
+    if made or ending:
+        before = {"access": [run.destination_name for run in ending]}
+        after = {"access": [run.destination_name for run in made]}
+        audit.record(Act.BUYERS_MOVED, event, before=before, after=after)
+
+
+def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
+    """Why the old access stays: nothing is taken before something is on its way instead."""
+    if not old:
+        return say("it has just changed")
+    if any(run.status != Status.WAITING for run in made):
+        return say("what it would get instead was not given: see the event")
+    return ""
+
+
+def _end(grant: Grant) -> RuleRun:
+    """The run (not saved) that ends a grant in Thinkific, which gives nothing from now on.
+
+    It is waived, so that the rules may open it again: not an ending of the purchase.
+    """
+    grant.state = Grant.State.WAIVED
+    grant.save(update_fields=["state"])
+    giving = RuleRun.objects.filter(grant=grant, action__in=actions.giving_access())
+    last = giving.order_by("-received_at", "-pk")[0]
+    giving.update(rule=None)  # a rule runs once: should it be as before, it runs once more
+    kind, number = actions.read_target(grant.target)
+    spec = next(
+        each
+        for each in actions.ACTIONS.values()
+        if each.app == grant.integration.app and each.target == kind and each.ends_access
+    )
+    return RuleRun(
+        event_id=last.event_id,
+        customer_id=grant.customer_id,
+        grant=grant,
+        # Right behind what gave it.
+        received_at=last.received_at,
+        integration=grant.integration,
+        action=spec.key,
+        destination_id=number,
+        destination_name=grant.name,
+        target=grant.target,
+        site=grant.integration.site,
+        rule_sentence=say(
+            "As the rule has changed: {action}, {course} on {site}",
+            action=spec.label,
+            course=grant.name,
+            site=grant.integration,
+        ),
+        code="not_started",
+        next_attempt_at=timezone.now(),
+    )

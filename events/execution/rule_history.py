@@ -1,0 +1,47 @@
+"""What a rule did, also once it is deleted: its actions name it no more, but their events do."""
+
+from django.db import transaction
+
+from events.models import Grant, RuleRun, RuleTexts
+from events.models.runs import RuleRunQuerySet
+from integrations.sentences import write
+from rules.engine import Reason
+from rules.models import Rule
+
+# So many of the newest actions of deleted rules are looked through.
+MOST = 5000
+
+
+def of_deleted(number: int, among: RuleRunQuerySet) -> list[RuleRun]:
+    """The actions of the deleted rule of this number among these, the newest first."""
+    texts = {
+        each.pk: each.sentences for each in RuleTexts.objects.filter(sentences__has_key=str(number))
+    }
+    nobodys = among.filter(rule=None, event__rule_texts__in=texts).select_related("event")
+    return [
+        run
+        for run in nobodys.order_by("-received_at", "-pk")[:MOST]
+        if [number, Reason.RUN] in run.event.verdicts
+        and _fits(run, number, texts[run.event.rule_texts_id or 0])
+    ]
+
+
+def _fits(run: RuleRun, number: int, texts: dict[str, str]) -> bool:
+    """Whether the sentence of the action is the rule's, or at least that of no other rule."""
+    kept = write(run.rule_sentence)
+    return texts.get(str(number)) == kept or kept not in texts.values()
+
+
+def give_back(rule: Rule) -> None:
+    """Let the actions of a rule that was deleted and is there again name it again.
+
+    But for those of which the buyers were moved to something else: it may run again for these.
+    """
+    with transaction.atomic():
+        known = {(run.event_id, run.form) for run in RuleRun.objects.filter(rule=rule)}
+        for run in of_deleted(rule.pk, RuleRun.objects.select_related("grant")):
+            run.rule = rule
+            waived = run.grant is not None and run.grant.state == Grant.State.WAIVED
+            if not waived and (run.event_id, run.form) not in known:
+                known.add((run.event_id, run.form))
+                run.save(update_fields=["rule"])

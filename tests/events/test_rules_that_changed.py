@@ -1,0 +1,220 @@
+"""A rule that leads to another course now: who bought before gets what it gives now."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from events.execution import moving
+from events.execution.rerun import NOTHING_NEW, rerun
+from events.models import Batch, Delivery, EventLog, Grant, RuleRun
+from events.reports import customer_access, many
+from events.reports.left_behind import left_behind
+from integrations.models import AuditEntry, Customer, Destination
+from rules.models import Rule
+from tests.support import queued
+from tests.support.world import World
+
+DANA = "dana@example.com"
+GIVES = "create_course_enrollment"
+
+
+@pytest.fixture
+def ink(world: World) -> Destination:
+    return world.course("Ink and Wash")
+
+
+@pytest.fixture
+def faces(world: World) -> Destination:
+    return world.course("Drawing Faces")
+
+
+@pytest.fixture
+def rule(world: World, ink: Destination) -> Rule:
+    return world.rule("product_purchased", GIVES, ink, product="1048001")
+
+
+def lead(rule: Rule, course: Destination) -> None:
+    """Somebody edits the rule."""
+    rule.destination = course
+    rule.save()
+
+
+def bought(world: World) -> EventLog:
+    """Dana bought and has what the rule gave then."""
+    event = world.sell("10_product")
+    world.settle()
+    return event
+
+
+# Running the rules again
+
+
+def test_a_rule_that_leads_elsewhere_since_runs_once_more(world, rule, ink, faces):
+    event = bought(world)
+    lead(rule, faces)
+    (line,) = many.of_rerun([event]).done
+    assert line.what == "Create Course Enrollment, Drawing Faces"
+    assert rerun([event]).queued == 1
+    assert rerun([event]).left == {str(NOTHING_NEW): 1}
+    world.settle()
+    assert world.access(DANA, faces)
+    assert world.access(DANA, ink)  # it was given, and nobody has ended it
+    assert set(event.runs.values_list("rule", "destination_name")) == {
+        (rule.pk, "Ink and Wash"),
+        (rule.pk, "Drawing Faces"),
+    }
+
+
+def test_what_failed_gives_what_its_rule_gives_now(world, rule, ink, faces):
+    event = world.sell("10_product")
+    RuleRun.objects.update(status="failed", code="refused")
+    lead(rule, faces)
+    (line,) = many.of_rerun([event]).done
+    assert line.what == "Create Course Enrollment, Drawing Faces"
+    assert rerun([event]).queued == 1
+    world.settle()
+    assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
+    assert RuleRun.objects.count() == 1
+    assert dict(Grant.objects.values_list("name", "state")) == {
+        "Ink and Wash": "waived",
+        "Drawing Faces": "active",
+    }
+
+
+def rule_changed(world: World) -> list[str]:
+    lines = customer_access.describe(Customer.objects.get()).lines
+    return [str(line.text) for line in lines if line.code == "rule_changed"]
+
+
+def test_the_customers_page_says_what_the_rule_gives_now(world, rule, ink, faces):
+    event = bought(world)
+    assert rule_changed(world) == []
+    lead(rule, faces)
+    order = event.order_id
+    assert rule_changed(world) == [
+        f"The rule that gave Ink and Wash (order {order}) gives Drawing Faces now."
+    ]
+    rerun([event])
+    assert rule_changed(world) == []
+
+
+# Moving the buyers
+
+
+def move(rule: int) -> Batch:
+    """Somebody presses the button of the page for all of them."""
+    found, batch = left_behind(rule), Batch(title="Move")
+    moving.move(
+        [(row.event, [each.pk for each in row.grants]) for row in found.rows], found.rule, batch
+    )
+    return batch
+
+
+def told(number: int) -> list[tuple[str, str]]:
+    """What would be done for which order, or why not."""
+    return [(row.event.order_id, row.why_not or row.line.what) for row in left_behind(number).rows]
+
+
+def test_those_who_have_what_a_rule_gave_before_are_found(world, rule, ink, faces):
+    event = bought(world)
+    assert told(rule.pk) == []
+    lead(rule, faces)
+    assert told(rule.pk) == [(event.order_id, "Give Drawing Faces, end Ink and Wash")]
+    rerun([event])
+    assert told(rule.pk) == [(event.order_id, "End Ink and Wash")]
+    move(rule.pk)
+    world.settle()
+    assert told(rule.pk) == []
+    assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
+
+
+def test_who_bought_before_the_rule_is_found_as_well(world, ink, faces):
+    event = world.sell("10_product")
+    rule = world.rule("product_purchased", GIVES, ink, product="1048001")
+    rerun([event])
+    world.settle()
+    lead(rule, faces)
+    assert [order for order, _ in told(rule.pk)] == [event.order_id]
+
+
+def test_of_a_deleted_rule_its_buyers_alone_are_found(world, rule, ink, faces):
+    other = world.rule("product_purchased", GIVES, faces, product="1048001")
+    event = bought(world)
+    number = rule.pk
+    rule.delete()
+    other.delete()
+    assert told(number) == [(event.order_id, "End Ink and Wash")]
+    assert told(other.pk or 0) == []
+    move(number)
+    world.settle()
+    assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
+
+
+def test_what_another_rule_gives_as_well_is_left_alone(world, rule, ink, faces):
+    bought(world)
+    world.rule("product_purchased", GIVES, ink)
+    lead(rule, faces)
+    assert told(rule.pk) == []
+
+
+def off(rule: Rule) -> str:
+    rule.enabled = False
+    rule.save()
+    return "the rule is turned off: turn it on first"
+
+
+def payload_removed(rule: Rule) -> str:
+    removed = timezone.now() + timedelta(days=180)
+    Delivery.objects.update(sealed_body=b"", body_removed_at=removed)
+    return "what SamCart sent was removed after 180 days"
+
+
+@pytest.mark.parametrize("meanwhile", [off, payload_removed])
+def test_who_cannot_get_the_new_course_keeps_the_old_one(world, rule, ink, faces, meanwhile):
+    event = bought(world)
+    lead(rule, faces)
+    why = meanwhile(rule)
+    assert told(rule.pk) == [(event.order_id, why)]
+
+
+def test_nothing_is_taken_where_the_new_course_must_wait_for_a_person(world, rule, ink, faces):
+    event = bought(world)
+    lead(rule, faces)
+    Delivery.objects.update(withdrawn=True)
+    found = left_behind(rule.pk)
+    grants = [each.pk for each in found.rows[0].grants]
+    left = moving.move([(event, grants)], found.rule, Batch(title="Move"))
+    assert left == {"what it would get instead was not given: see the event": 1}
+    world.settle()
+    assert world.access(DANA, ink)
+
+
+def test_two_who_press_at_once_move_a_buyer_once(world, rule, ink, faces):
+    bought(world)
+    lead(rule, faces)
+    queued.at_once(*[lambda: move(rule.pk)] * 3)
+    world.settle()
+    assert RuleRun.objects.count() == 3
+    assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
+
+
+def test_what_was_moved_is_kept_in_the_audit(world, rule, ink, faces):
+    bought(world)
+    lead(rule, faces)
+    move(rule.pk)
+    entry = AuditEntry.objects.get(act="buyers_moved")
+    assert (entry.before, entry.after) == (
+        {"access": ["Ink and Wash"]},
+        {"access": ["Drawing Faces"]},
+    )
+
+
+def test_no_more_is_asked_for_many_buyers_than_for_few(
+    world, rule, faces, django_assert_max_num_queries
+):
+    for number in range(1, 8):
+        world.sell("10_product", customer__email=f"p{number}@example.com", order__id=number)
+    lead(rule, faces)
+    with django_assert_max_num_queries(9):
+        assert left_behind(rule.pk).customers == 7
