@@ -21,6 +21,8 @@ __all__ = ["Answer", "judge"]
 # These say why in their text, and a caller may know a way on from there.
 _TEXT_DECIDES = frozenset({400, 409, 422})
 _LATER = frozenset({408, 425})
+# Of an error that names no field.
+_VAGUE = ("", "is invalid")
 _MOST_DETAILS, _LONGEST_DETAIL = 20, 300
 _ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -118,6 +120,9 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
     pairs = _blames(reply.text)
     details = tuple(f"{field}: {text}" if field else text for field, text in pairs)
     said = say("It says: {words}", words=_ended("; ".join(details[:3]))) if details else ""
+    is_vague = bool(pairs) and all(pair == _VAGUE for pair in pairs)
+    if is_vague:
+        said = say("It does not say why.")
     match status:
         case 401:
             not_accepted = say(
@@ -141,6 +146,8 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
     if 300 <= status < 500 and status not in _LATER:
         fields = frozenset(field for field, _ in pairs if field)
         what, then = _refusal(status, said)
+        if is_vague and then:
+            then = say("Retry, or enroll the customer in Thinkific by hand.")
         message = joined([what, then])
         return Refused(message, status=status, details=details, fields=fields, what=what)
     return Retry(

@@ -138,7 +138,7 @@ def test_buyers_from_before_all_rules_of_one_save_are_looked_at_together(shop, m
     assert "2 buyers paid before and got nothing: See and enroll them" in said(answer)
     (link,) = re.findall(r'href="([^"]*earlier[^"]*)">See and', answer.content.decode())
     look = manager.get(html.unescape(link))
-    assert "Buyers from before 2 rules" in words(look)
+    assert "Earlier buyers, for 2 rules" in words(look)
     assert "Enroll these 2 customers now" in words(look)
     assert look.content.count(b'name="rule"') == 2
 

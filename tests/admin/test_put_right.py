@@ -80,6 +80,7 @@ def test_a_friend_who_never_bought_is_given_a_course(support, world, course):
     (address,) = set(re.findall(r'href="([^"]*give-to-anyone[^"]*)"', page.content.decode()))
     form = support.get(address)
     assert f'value="{FRIEND}"' in form.content.decode()
+    assert "Customers Give access The person gets" in words(form)
     gift = {"destination": course.pk, "reason": "A gift.", "first_name": "Kim"}
     page = support.post(address, gift | {"email": " Friend@Example.com"}, follow=True)
     customer = Customer.objects.get()
