@@ -2,7 +2,6 @@
 
 from config.admin import unregistered
 from config.admin.pages import (
-    account,
     actions,
     alerts,
     another_course,
@@ -22,6 +21,7 @@ from config.admin.pages import (
     letter,
     log,
     many,
+    my_account,
     new_rule,
     overview,
     people,
@@ -54,7 +54,7 @@ PAGES: list[Page] = [
     *simulate.PAGES,
     *compare.PAGES,
     *queue.PAGES,
-    *account.PAGES,
+    *my_account.PAGES,
     *sessions.PAGES,
     *second_factor.PAGES,
     *alerts.PAGES,

@@ -99,10 +99,10 @@ class AdmitSite(admin.AdminSite):
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """The password, and after it the code, or setting up what shows codes."""
-        from config.admin.pages import second_step
+        from config.admin.pages import sign_in_code
 
         if super().has_permission(request) and not second_factor.passed(request):
-            return second_step.show(request, people.signed_in(request))
+            return sign_in_code.show(request, people.signed_in(request))
         answer = super().login(request, extra_context)
         by_form = request.method == "POST" and answer.status_code == 302
         if by_form and second_factor.passed(request):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 
 from config.admin.menu import SUPERUSER, allowed
-from config.admin.pages.person_form import PersonForm
+from config.admin.pages.staff_form import PersonForm
 from config.admin.parts import badges
 from config.admin.parts.audited import Watched
 from config.admin.parts.buttons import Button

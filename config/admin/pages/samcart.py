@@ -10,8 +10,8 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from config import public_url
-from config.admin.pages import accounts
-from config.admin.pages.accounts import posted, to_account
+from config.admin.pages import samcart_accounts
+from config.admin.pages.samcart_accounts import posted, to_account
 from config.admin.parts import meanwhile
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
@@ -200,5 +200,5 @@ PAGES = [
         end_old_address,
         SEE_ADDRESS,
     ),
-    *accounts.PAGES,
+    *samcart_accounts.PAGES,
 ]

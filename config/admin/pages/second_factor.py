@@ -5,7 +5,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from config.admin.pages import second_step
+from config.admin.pages import sign_in_code
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from config.staff import people, second_factor, sessions, sign_in_events
@@ -19,7 +19,7 @@ def show(request: HttpRequest) -> HttpResponse:
     authenticator = second_factor.of(person)
     if authenticator is None:
         home = reverse("admin:second-factor")
-        return ask(request) or second_step.set_up(request, person, then=home)
+        return ask(request) or sign_in_code.set_up(request, person, then=home)
     return render(
         request,
         "admin/second_factor/state.html",
@@ -40,7 +40,7 @@ def new_codes(request: HttpRequest) -> HttpResponse:
         return page
     codes = second_factor.new_recovery_codes(authenticator)
     sign_in_events.record(Act.RECOVERY_CODES_MADE, request, person)
-    return second_step.recovery_codes(request, codes, then=home)
+    return sign_in_code.recovery_codes(request, codes, then=home)
 
 
 def remove(request: HttpRequest) -> HttpResponse:
