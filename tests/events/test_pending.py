@@ -71,6 +71,14 @@ def test_no_worker_takes_it_before_it_was_decided(shop):
     assert queued.claim(8) == []
 
 
+def test_one_that_is_not_decided_yet_holds_no_purchase_up(shop):
+    _buy_and_cancel(shop)
+    shop.sell("12_product", order__id=77, order__subscription_id=78)
+    _let_the_day_come()
+    (claimed,) = queued.claim(8)
+    assert claimed.event.order_id == "77"
+
+
 def test_it_names_its_day_whatever_else_waits_at_the_site(shop):
     run = _buy_and_cancel(shop)
     shop.sell("12_product", order__id=77, order__subscription_id=78)
