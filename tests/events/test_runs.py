@@ -341,6 +341,7 @@ def test_three_crashes_without_a_result_make_a_failed_run(db):
         "Admit stopped 3 times while it carried this out. Call your technician, then retry."
     )
     assert stored.finished_at is not None
+    assert stored.next_attempt_at is None
     assert stored.event.status == "failed"
     assert claim(8) == []
     assert retry_by_hand.retry([stored]) == (1, {})
