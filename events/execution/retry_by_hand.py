@@ -170,8 +170,9 @@ def _queue(run: RuleRun, *, anyway: bool, act: Act) -> bool:
     with transaction.atomic():
         lock()
         same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=run.status)
-        if not same.exists():
+        if (found := same.first()) is None:
             return False
+        run = found  # somebody may have changed it since it was looked at
         audit.record(act, run)
         run.status, run.code, run.message = Status.WAITING, "queued", say("Queued again.")
         run.attempts = run.crashes = 0

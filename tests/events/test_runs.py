@@ -596,6 +596,14 @@ def test_retry_counts_what_was_queued_and_what_was_left(db):
     )
 
 
+def test_a_retry_keeps_what_somebody_else_has_changed_meanwhile(db):
+    made = queued.run(factories.DestinationFactory.create(), status=FAILED)
+    seen = queued.again(made)
+    RuleRun.objects.filter(pk=made.pk).update(destination_name="Another course")
+    assert retry_by_hand.retry([seen]) == (1, {})
+    assert queued.again(made).destination_name == "Another course"
+
+
 def test_retry_leaves_what_changed_while_it_looked(db):
     made = queued.run(factories.DestinationFactory.create(), status=FAILED)
     outdated = queued.again(made)
