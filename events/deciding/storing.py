@@ -167,6 +167,8 @@ def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
     pending.look_again(event)
     runs = plan_all(event, [each.rule for each in verdicts if each.runs], line, batch.decisions)
+    if line.is_erased:
+        runs = [run for run in runs if run.customer is not None]
     event.gave_nothing = all(run.spec.passes_on for run in runs)
     whys = {verdict.why for verdict in verdicts}
     status = event.status_of([run.status for run in runs])
@@ -182,7 +184,6 @@ def _plan_for_others(
 ) -> list[RuleRun]:
     """The runs for those whom a sale of somebody erased is about as well, as its student is."""
     runs = _plan_runs(event, line, batch, passed_on) if event.trigger else []
-    runs = [run for run in runs if run.customer is not None]
     if not runs:
         _explain(event, Status.SKIPPED, say(anonymous.NOTHING_DONE))
         event.order_id = event.subscription_id = event.transaction_id = ""

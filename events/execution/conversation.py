@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from events.execution.results import Result
 from events.models import RuleRun
 from integrations import app_registry
 from integrations.app_spec import AppSpec, Client
@@ -37,6 +38,7 @@ class Conversation:
     under_way: bool = False  # the call is being sent
     outcome: Any = None
     error: Exception | None = None
+    result: Result | None = None  # how its run ended, once that was asked; see `ending`
     exchanges: list[Exchange] = field(default_factory=list)
     answer_seconds: float = 0.0  # what the calls took
     begun_at: float = 0.0  # when the last call was handed out, in monotonic seconds

@@ -13,14 +13,19 @@ Status = RuleRun.Status
 
 
 def of(conversation: Conversation) -> Result:
-    """How the run has ended, whatever is wrong with what its steps came to."""
-    try:
-        return _result(conversation)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:
-        conversation.error = error
-        return _result(conversation)
+    """How the run has ended, whatever is wrong with what its steps came to.
+
+    It is worked out once, though it is asked again with each turn while the database is away.
+    """
+    if conversation.result is None:
+        try:
+            conversation.result = _result(conversation)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            conversation.error = error
+            conversation.result = _result(conversation)
+    return conversation.result
 
 
 def _result(conversation: Conversation) -> Result:

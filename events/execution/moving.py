@@ -32,7 +32,11 @@ def move(
     books: dict[int, RuleBook] = {}
     left: Counter[str] = Counter()
     for event, grants in purchases:
-        found = rerun.line_of(event, books) if rule else None
+        try:
+            found = rerun.line_of(event, books) if rule else None
+        except rerun.NotRead as error:
+            left[error.message] += 1
+            continue
         with transaction.atomic():
             lock()
             event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)

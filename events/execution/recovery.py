@@ -63,7 +63,7 @@ def _give_back(lapsed: QuerySet[RuleRun]) -> None:
         crashes=F("crashes") + 1,
         lease_token=None,
         lease_until=None,
-        next_attempt_at=Now(),
+        next_attempt_at=Case(When(**last, then=None), default=Now()),
     )
 
 

@@ -14,7 +14,7 @@ from events.access.decisions import Decisions
 from events.access.ledger import Sale
 from events.deciding import entered_order, passing_on, revocations
 from events.deciding.planning import plan_all
-from events.deciding.reading import LineItem, RuleBook, read
+from events.deciding.reading import LineItem, Reading, RuleBook, read
 from events.execution import retry_by_hand
 from events.models import Batch, Delivery, EventLog, RuleRun, RuleTexts
 from events.models.event_status import refresh_event
@@ -32,6 +32,14 @@ CANNOT: dict[str, Text] = {
     Status.UNKNOWN_TYPE: _("its type has not been named yet"),
     Status.UNREADABLE: _("it cannot be read"),
 }
+
+
+class NotRead(Exception):
+    """What SamCart sent cannot be read now; `message` says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +77,12 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
     left: Counter[str] = Counter()
     queued = 0
     for event in events:
-        reason = reasons.get(event.pk, "")
-        made = 0 if reason else _decide_again(event, books, batch)
+        reason, made = reasons.get(event.pk, ""), 0
+        if not reason:
+            try:
+                made = _decide_again(event, books, batch)
+            except NotRead as error:
+                reason = error.message
         queued += made
         if not made:
             left[reason or say(NOTHING_NEW)] += 1
@@ -114,9 +126,7 @@ def payload_removed(delivery: Delivery | None) -> str:
 
 
 def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | None) -> int:
-    found = line_of(event, books)
-    if found is None:
-        return 0
+    line, book = line_of(event, books)
     runs = RuleRun.objects.filter(event=event)
     again = [*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()]
     queued, _ = retry_by_hand.retry(again, as_now=True, batch=batch)
@@ -126,7 +136,7 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | No
         # here, and then finds our runs.
         Delivery.objects.select_for_update().filter(events=event).first()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
-        made = add(event, *found)
+        made = add(event, line, book)
         refresh_event(event.pk)
         if queued or made:
             audit.record(Act.EVENT_RERUN, event)
@@ -135,8 +145,8 @@ def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | No
     return queued + len(made)
 
 
-def line_of(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBook] | None:
-    """The event's line with the rules as they stand now; None where it is not there any more."""
+def line_of(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBook]:
+    """The event's line with the rules as they stand now. Raises NotRead."""
     if event.by_hand:
         assert event.marketplace is not None
         if event.marketplace.pk not in books:
@@ -145,8 +155,17 @@ def line_of(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, Rule
         return entered_order.line_of(event, book), book
     reading = read(Delivery.objects.get(events=event), books)
     if reading.book is None or event.line >= len(reading.lines):
-        return None
+        raise NotRead(_why_not_read(reading))
     return reading.lines[event.line], reading.book
+
+
+def _why_not_read(reading: Reading) -> str:
+    if reading.is_sealed:
+        return say("what SamCart sent cannot be opened with FIELD_ENCRYPTION_KEYS")
+    if reading.fault is not None:
+        kind = type(reading.fault).__name__
+        return say("Admit itself failed on it ({kind}): call your technician", kind=kind)
+    return str(CANNOT[Status.UNREADABLE])
 
 
 def add(event: EventLog, line: LineItem, book: RuleBook, only: Rule | None = None) -> list[RuleRun]:

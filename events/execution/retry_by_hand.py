@@ -178,8 +178,9 @@ def _queue(run: RuleRun, *, anyway: bool, as_now: bool = False, act: Act) -> boo
     with transaction.atomic():
         lock()
         same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=run.status)
-        if not same.exists():
+        if (found := same.first()) is None:
             return False
+        run = found  # somebody may have changed it since it was looked at
         audit.record(act, run)
         if run.status == Status.WAITING:
             return bool(same.update(next_attempt_at=Now()))

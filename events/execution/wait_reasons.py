@@ -14,8 +14,15 @@ def reason(run: RuleRun) -> str:
 
 
 def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
-    """The same for many: by pk, with a query for all of them and one for each of their sites."""
-    waiting = [run for run in runs if run.status == RuleRun.Status.WAITING and run.integration]
+    """The same for many: by pk, with a query for all of them and one for each of their sites.
+
+    An ending that waits for its day keeps its own message: nothing else keeps it.
+    """
+    waiting = [
+        run
+        for run in runs
+        if run.status == RuleRun.Status.WAITING and run.integration and not run.is_pending
+    ]
     found = {run.pk: run.message for run in runs}
     if not waiting:
         return found

@@ -108,7 +108,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
 
 
 def _close(lost: Many) -> None:
-    """Another worker has taken these over: whatever is still done here must not be written."""
+    """Another worker has taken these over. What they learned is written, how they ended is not."""
     for each in lost:
         each.steps.close()
         log.warning("lease_lost", extra={"run": each.run_id})
@@ -140,7 +140,7 @@ def _end_bare(over: Many, ended: Results) -> Many:
         raise
     except Exception as error:  # what it came to cannot be written either
         for each in over:
-            each.error = error
+            each.error, each.result = error, None
         broken = {each: ending.of(each) for each, _ in _runs(over)}
         return _write_all(over, [], broken, room=_none).gone
 

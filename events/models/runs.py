@@ -102,7 +102,8 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
 
         Nothing runs beside them, and of those that are due they were received first. The order is
         for people who read the log: what is due decides, whichever of them goes first. What is
-        passed on for nobody goes at any time.
+        passed on for nobody goes at any time. An ending whose day has come blocks nothing before
+        it is decided, for no worker takes it until then.
         """
         same = RuleRun.objects.filter(
             customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
@@ -115,7 +116,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
         waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
         itself = Q(pk=models.OuterRef("pk"))
-        before = waiting.filter(Q(next_attempt_at__lte=Now()) | itself)
+        before = waiting.filter(Q(next_attempt_at__lte=Now()) & ~Q(code=DELAYED) | itself)
         first = before.order_by("received_at", "id").values("pk")[:1]
         for_nobody = Q(customer=None, action__in=actions.passing_on())
         return self.filter(~models.Exists(beside), for_nobody | Q(pk=models.Subquery(first)))

@@ -1,6 +1,7 @@
 """Beginning again: what a retry or a rerun does, and whom it leaves out."""
 
 import pytest
+from cryptography.fernet import Fernet
 from django_q.models import OrmQ
 
 from events.deciding import revocations
@@ -8,6 +9,7 @@ from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
 from events.reports import backfill, review
+from rules import engine
 from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.queued import event
@@ -263,6 +265,27 @@ def test_what_cannot_be_decided_is_left_out_in_words(world):
         "it repeats an event that was decided already",
         "its rules have already run",
     }
+
+
+def test_what_cannot_be_read_now_is_left_out_with_the_reason(world, settings, monkeypatch):
+    bought = world.sell("10_product")
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as fault:
+        fault.setattr(engine, "decide", broken)
+        assert set(rerun([bought]).left) == {
+            "Admit itself failed on it (ZeroDivisionError): call your technician"
+        }
+    key = settings.FIELD_ENCRYPTION_KEYS
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    assert set(rerun([bought]).left) == {
+        "what SamCart sent cannot be opened with FIELD_ENCRYPTION_KEYS"
+    }
+    settings.FIELD_ENCRYPTION_KEYS = key
+    assert rerun([bought]).queued == 1
 
 
 def test_two_who_press_at_once_queue_it_once(world):

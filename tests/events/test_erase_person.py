@@ -342,6 +342,19 @@ def test_what_is_said_of_others_stays(past: World, course: Destination):
     assert found_of(HERS) == set()
 
 
+def test_an_event_stands_as_the_actions_for_others_do(past: World):
+    """And not as those for the erased payer, which are dropped."""
+    bay = factories.connected("bay", name="Bay")  # where the payer would be the student
+    other = factories.DestinationFactory.create(integration=bay)
+    past.rule("product_refunded", Action.EXPIRE_COURSE_ENROLLMENT, other)
+    erase(HER)
+    past.post(refund_of(502, WHO))
+    past.read()
+    event = EventLog.objects.latest("pk")
+    assert list(event.runs.values_list("status", flat=True)) == ["waiting"]
+    assert event.status == "waiting"
+
+
 @pytest.mark.parametrize("who", [WHO, {"customer__email": PAYER}], ids=["hers", "student"])
 def test_a_replay_brings_nobody_back(past: World, who: dict[str, Any]):
     erase(HER)

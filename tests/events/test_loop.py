@@ -108,6 +108,27 @@ def test_nothing_of_a_turn_is_lost_while_the_database_is_away(world: World, monk
     assert not Intent.objects.exists()
 
 
+def test_a_fault_of_ours_is_logged_once_however_long_the_database_is_away(
+    world: World, monkeypatch, act, log_lines
+):
+    def broken(attempt, order):
+        raise RuntimeError("A fault of ours.")
+
+    act(broken)
+    claimed = _claimed(world, 1)
+    write, failures = memory.write, iter([True, True])
+
+    def away(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
+        if next(failures, False):
+            raise OperationalError("the database is away")
+        write(learned)
+
+    monkeypatch.setattr(memory, "write", away)
+    queued.carry_out(*claimed)
+    assert queued.again(claimed[0]).code == "broken"
+    assert sum("action_broke" in line for line in log_lines) == 1
+
+
 def test_runs_that_were_claimed_begin_once_the_database_is_back(world: World, monkeypatch):
     claimed = _claimed(world, 1)
     load, failures = loading.conversations, iter([True])

@@ -6,10 +6,11 @@ import pytest
 from django.db.models.functions import Now
 
 from events.access import decisions
-from events.execution import delayed, retry_by_hand
+from events.execution import delayed, retry_by_hand, wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
 from integrations import credentials
+from integrations.models import Integration
 from rules.actions import Action
 from rules.models import Rule
 from tests.support import queued
@@ -68,6 +69,23 @@ def test_no_worker_takes_it_before_it_was_decided(shop):
     _buy_and_cancel(shop)
     _let_the_day_come()
     assert queued.claim(8) == []
+
+
+def test_one_that_is_not_decided_yet_holds_no_purchase_up(shop):
+    _buy_and_cancel(shop)
+    shop.sell("12_product", order__id=77, order__subscription_id=78)
+    _let_the_day_come()
+    (claimed,) = queued.claim(8)
+    assert claimed.event.order_id == "77"
+
+
+def test_it_names_its_day_whatever_else_waits_at_the_site(shop):
+    run = _buy_and_cancel(shop)
+    shop.sell("12_product", order__id=77, order__subscription_id=78)
+    assert len(queued.claim(8)) == 1
+    assert wait_reasons.reason(queued.again(run)) == run.message
+    Integration.objects.update(enabled=False)
+    assert wait_reasons.reason(queued.again(run)) == run.message
 
 
 def test_it_falls_away_when_the_subscription_recovers(shop):

@@ -341,6 +341,7 @@ def test_three_crashes_without_a_result_make_a_failed_run(db):
         "Admit stopped 3 times while it carried this out. Call your technician, then retry."
     )
     assert stored.finished_at is not None
+    assert stored.next_attempt_at is None
     assert stored.event.status == "failed"
     assert claim(8) == []
     assert retry_by_hand.retry([stored]) == (1, {})
@@ -592,6 +593,14 @@ def test_retry_counts_what_was_queued_and_what_was_left(db):
         "2 queued, 2 skipped: it had succeeded, 1 skipped: goes on by itself, "
         "1 skipped: nothing is due by it."
     )
+
+
+def test_a_retry_keeps_what_somebody_else_has_changed_meanwhile(db):
+    made = queued.run(factories.DestinationFactory.create(), status=FAILED)
+    seen = queued.again(made)
+    RuleRun.objects.filter(pk=made.pk).update(destination_name="Another course")
+    assert retry_by_hand.retry([seen]) == (1, {})
+    assert queued.again(made).destination_name == "Another course"
 
 
 def test_retry_leaves_what_changed_while_it_looked(db):
