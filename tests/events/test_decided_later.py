@@ -1,12 +1,18 @@
 """What a person decides on later than its event came: released, retried, or done anyway."""
 
-import pytest
+from datetime import timedelta
 
-from events.execution import retry_by_hand
+import pytest
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.access import by_hand, decisions
+from events.access.by_hand import Author
+from events.execution import delayed, retry_by_hand
 from events.models import Grant, RuleRun
 from integrations.models import Destination
 from rules.actions import Action
-from tests.support import queued
+from tests.support import factories, queued
 from tests.support.world import World
 
 EMAIL = "dana@example.com"
@@ -71,3 +77,75 @@ def test_what_is_done_anyway_ends_the_parts_of_a_bundle_with_it(world, course):
     world.settle()
     assert not world.access(EMAIL, course)
     assert not Grant.objects.active().exists()
+
+
+# An ending that broke on its day
+
+
+@pytest.fixture
+def broken(world, course, monkeypatch) -> RuleRun:
+    """A cancellation that ends the course three days later, and on whose day our code failed."""
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    world.sell("12_product")
+    world.settle()
+    world.sell("30_subscription")
+    run = RuleRun.objects.delayed().get()
+    return _break(run, monkeypatch)
+
+
+def _break(run: RuleRun, monkeypatch) -> RuleRun:
+    RuleRun.objects.filter(pk=run.pk).update(next_attempt_at=Now() - timedelta(seconds=1))
+
+    def decide_alone(run: RuleRun, **how: bool) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decisions, "decide_alone", decide_alone)
+        assert delayed.decide_due() == 1
+    run = queued.again(run)
+    assert (run.status, run.event.status) == ("failed", "failed")
+    assert run.message.startswith("Admit itself failed (ZeroDivisionError).")
+    return run
+
+
+def _decide_and_settle(world: World) -> None:
+    delayed.decide_due()
+    world.settle()
+
+
+def test_an_ending_that_broke_on_its_day_ends_the_access_when_it_is_retried(world, course, broken):
+    assert retry_by_hand.retry([broken]) == (1, {})
+    _decide_and_settle(world)
+    assert queued.again(broken).code == "ended"
+    assert not world.access(EMAIL, course)
+    assert not Grant.objects.active().exists()
+
+
+def test_when_it_is_retried_it_falls_away_if_the_subscription_was_paid_for_since(
+    world, course, broken
+):
+    world.sell("34a_subscription")
+    assert retry_by_hand.retry([broken]) == (1, {})
+    _decide_and_settle(world)
+    assert queued.again(broken).code == "paid_again"
+    assert world.access(EMAIL, course)
+
+
+def test_when_it_is_done_anyway_it_ends_the_access(world, course, broken):
+    world.sell("34a_subscription")
+    assert retry_by_hand.retry([broken], anyway=True) == (1, {})
+    _decide_and_settle(world)
+    assert queued.again(broken).code == "ended"
+    assert not world.access(EMAIL, course)
+
+
+def test_a_gift_whose_last_day_broke_ends_when_it_is_retried(world, course, monkeypatch):
+    dana = factories.CustomerFactory.create(email=EMAIL)
+    by_hand.give(dana, course, Author("Sam", "A prize"), timezone.localdate())
+    world.settle()
+    assert world.access(EMAIL, course)
+    run = _break(RuleRun.objects.delayed().get(), monkeypatch)
+    assert retry_by_hand.retry([run]) == (1, {})
+    _decide_and_settle(world)
+    assert queued.again(run).code == "ended"
+    assert not world.access(EMAIL, course)
