@@ -94,12 +94,14 @@ class Decisions:
         """Do what the run says, whatever was decided: a person wants it."""
         rows = self._book.of(event)
         change = self._change(event, run, by_hand=True)
-        row = run.grant or next(filter(change.is_of, rows), None) or self._row(event, run, rows)
+        own = self._book.know([run.grant]) if run.grant else filter(change.is_of, rows)
+        row = next(iter(own), None) or self._row(event, run, rows)
         if run.spec.gives_access:
             ledger.open_it(row, change)
             self._book.note(row)
         else:
-            for each in {row, *filter(change.includes, rows)}:
+            others = [each for each in rows if change.includes(each) and each is not row]
+            for each in [row, *others]:
                 ledger.end_it(each, change)
                 self._book.note(each)
         run.grant = row

@@ -10,6 +10,7 @@ from events.access import decisions, pending
 from events.access.lock import lock
 from events.models import RuleRun
 from events.models.event_status import refresh_event
+from events.models.runs import UNDECIDED
 from integrations import audit
 from integrations.audit import Act
 from integrations.sentences import say
@@ -57,7 +58,7 @@ def _decide(pk: int) -> None:
 def _set_aside(pk: int, kind: str) -> None:
     with transaction.atomic():
         for run in RuleRun.objects.delayed().filter(pk=pk):
-            run.status, run.code = RuleRun.Status.FAILED, "broken"
+            run.status, run.code = RuleRun.Status.FAILED, UNDECIDED
             run.message = say(
                 "Admit itself failed ({kind}). Call your technician, then retry.", kind=kind
             )

@@ -15,7 +15,7 @@ from events.deciding import revocations
 from events.execution import gone_destinations, messages
 from events.models import Batch, EventLog, RuleRun
 from events.models.event_status import refresh_event
-from events.models.runs import DISMISSED
+from events.models.runs import DELAYED, DISMISSED, UNDECIDED
 from integrations import audit
 from integrations.audit import Act
 from integrations.sentences import joined, say, say_count
@@ -185,6 +185,7 @@ def _queue(run: RuleRun, *, anyway: bool, as_now: bool = False, act: Act) -> boo
         if run.status == Status.WAITING:
             return bool(same.update(next_attempt_at=Now()))
         instead = _given_instead(run, as_now=as_now)
+        undecided = run.code == UNDECIDED and not anyway
         run.status, run.code, run.message = Status.WAITING, "queued", say("Queued again.")
         run.attempts = run.crashes = 0
         run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
@@ -193,7 +194,9 @@ def _queue(run: RuleRun, *, anyway: bool, as_now: bool = False, act: Act) -> boo
             run.grant = None
             for name, value in instead.items():
                 setattr(run, name, value)
-        if run.target and (anyway or run.grant_id is None):
+        if undecided:
+            run.code = DELAYED  # its day has come: the worker decides on it as on any other
+        elif run.target and (anyway or run.grant_id is None):
             decisions.decide_alone(run, anyway=anyway)
         elif run.grant is not None:
             run.customer = run.grant.customer  # before the ledger each event had its own

@@ -23,6 +23,8 @@ UNFINISHED = ("waiting", "running")
 DELAYED = "delayed"
 # The code of an ending that a person must release, because there were too many at once.
 BRAKED = "braked"
+# The code of an ending that our own code failed to decide on when its day came.
+UNDECIDED = "undecided"
 # The code of what a person has dismissed.
 DISMISSED = "dismissed"
 _DELAYED = Q(status="waiting", code=DELAYED)

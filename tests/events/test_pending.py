@@ -197,7 +197,7 @@ def test_one_that_breaks_our_code_ends_alone_and_the_others_go_on(shop, monkeypa
     assert delayed.decide_due() == 2
     shop.settle()
     codes = RuleRun.objects.filter(action=END).order_by("pk").values_list("status", "code")
-    assert list(codes) == [("failed", "broken"), ("done", "ended")]
+    assert list(codes) == [("failed", "undecided"), ("done", "ended")]
 
 
 # The brake

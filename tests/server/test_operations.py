@@ -139,6 +139,7 @@ CODE = re.compile(
     r'|_retry\(\s*run,\s*"(\w+)"|Result\(Status\.\w+, "(\w+)"'
     r'|\b(?:GONE|NOT_SHOWN|NO_BODY|DISMISSED|KEPT|PUT_BACK) = "(\w+)"'
     r'|\b(?:AMBIGUOUS|CODE|BRAKED|DELAYED|PAID_AGAIN|REPLACED|STUDENT_EMAIL) = "(\w+)"'
+    r'|\bUNDECIDED = "(\w+)"'
     r'|\.code = (?:RuleRun\.)?Status\.\w+, "(\w+)"'
     r'|\.code, run\.message = (?:RuleRun\.)?Status\.\w+, "(\w+)"'
 )

@@ -1,0 +1,151 @@
+"""What a person decides on later than its event came: released, retried, or done anyway."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.access import by_hand, decisions
+from events.access.by_hand import Author
+from events.execution import delayed, retry_by_hand
+from events.models import Grant, RuleRun
+from integrations.models import Destination
+from rules.actions import Action
+from tests.support import factories, queued
+from tests.support.world import World
+
+EMAIL = "dana@example.com"
+GIVE, END = Action.CREATE_COURSE_ENROLLMENT, Action.EXPIRE_COURSE_ENROLLMENT
+
+
+@pytest.fixture
+def course(world: World) -> Destination:
+    """A course that a purchase gives and a refund ends."""
+    course = world.course()
+    world.rule("product_purchased", GIVE, course)
+    world.rule("product_refunded", END, course)
+    return course
+
+
+def _enroll(world: World, *emails: str) -> None:
+    """The school itself gives the course."""
+    (course,) = world.school.courses.values()
+    for email in emails:
+        world.school.enroll(world.school.add_user(email), course)
+
+
+# Done anyway
+
+
+def test_the_refund_of_a_sale_that_admit_never_saw_is_done_anyway(world, course):
+    _enroll(world, EMAIL, "b@example.com")
+    # Of a line that SamCart reports as charged: it waits for a person.
+    world.sell("20_product", order__id=1, product__status="Charged")
+    world.sell(
+        "20_product", order__id=2, product__status="Charged", customer__email="b@example.com"
+    )
+    held = list(RuleRun.objects.filter(status="held"))
+    assert retry_by_hand.dismiss(held, by="Sam") == 2
+    assert retry_by_hand.retry(RuleRun.objects.all(), anyway=True) == (2, {})
+    assert [run.code for run in world.settle()] == ["ended", "ended"]
+    assert not world.access(EMAIL, course)
+    assert {row.state for row in Grant.objects.all()} == {Grant.State.ENDED}
+
+
+def test_a_cancellation_that_was_kept_is_done_anyway(world, course):
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    _enroll(world, EMAIL)
+    world.sell("30_subscription")
+    run = RuleRun.objects.delayed().get()
+    assert retry_by_hand.dismiss([run], by="Sam") == 1
+    assert retry_by_hand.retry([queued.again(run)], anyway=True) == (1, {})
+    world.settle()
+    assert queued.again(run).code == "ended"
+    assert not world.access(EMAIL, course)
+
+
+def test_what_is_done_anyway_ends_the_parts_of_a_bundle_with_it(world, course):
+    bundle = world.bundle(course)
+    world.rule("subscription_canceled", Action.EXPIRE_BUNDLE_ENROLLMENT, bundle, delay_days=3)
+    world.sell("12_product")
+    world.settle()
+    world.sell("30_subscription")
+    run = RuleRun.objects.delayed().get()
+    retry_by_hand.dismiss([run], by="Sam")
+    assert retry_by_hand.retry([queued.again(run)], anyway=True) == (1, {})
+    world.settle()
+    assert not world.access(EMAIL, course)
+    assert not Grant.objects.active().exists()
+
+
+# An ending that broke on its day
+
+
+@pytest.fixture
+def broken(world, course, monkeypatch) -> RuleRun:
+    """A cancellation that ends the course three days later, and on whose day our code failed."""
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    world.sell("12_product")
+    world.settle()
+    world.sell("30_subscription")
+    run = RuleRun.objects.delayed().get()
+    return _break(run, monkeypatch)
+
+
+def _break(run: RuleRun, monkeypatch) -> RuleRun:
+    RuleRun.objects.filter(pk=run.pk).update(next_attempt_at=Now() - timedelta(seconds=1))
+
+    def decide_alone(run: RuleRun, **how: bool) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decisions, "decide_alone", decide_alone)
+        assert delayed.decide_due() == 1
+    run = queued.again(run)
+    assert (run.status, run.event.status) == ("failed", "failed")
+    assert run.message.startswith("Admit itself failed (ZeroDivisionError).")
+    return run
+
+
+def _decide_and_settle(world: World) -> None:
+    delayed.decide_due()
+    world.settle()
+
+
+def test_an_ending_that_broke_on_its_day_ends_the_access_when_it_is_retried(world, course, broken):
+    assert retry_by_hand.retry([broken]) == (1, {})
+    _decide_and_settle(world)
+    assert queued.again(broken).code == "ended"
+    assert not world.access(EMAIL, course)
+    assert not Grant.objects.active().exists()
+
+
+def test_when_it_is_retried_it_falls_away_if_the_subscription_was_paid_for_since(
+    world, course, broken
+):
+    world.sell("34a_subscription")
+    assert retry_by_hand.retry([broken]) == (1, {})
+    _decide_and_settle(world)
+    assert queued.again(broken).code == "paid_again"
+    assert world.access(EMAIL, course)
+
+
+def test_when_it_is_done_anyway_it_ends_the_access(world, course, broken):
+    world.sell("34a_subscription")
+    assert retry_by_hand.retry([broken], anyway=True) == (1, {})
+    _decide_and_settle(world)
+    assert queued.again(broken).code == "ended"
+    assert not world.access(EMAIL, course)
+
+
+def test_a_gift_whose_last_day_broke_ends_when_it_is_retried(world, course, monkeypatch):
+    dana = factories.CustomerFactory.create(email=EMAIL)
+    by_hand.give(dana, course, Author("Sam", "A prize"), timezone.localdate())
+    world.settle()
+    assert world.access(EMAIL, course)
+    run = _break(RuleRun.objects.delayed().get(), monkeypatch)
+    assert retry_by_hand.retry([run]) == (1, {})
+    _decide_and_settle(world)
+    assert queued.again(run).code == "ended"
+    assert not world.access(EMAIL, course)
