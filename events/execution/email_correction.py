@@ -56,6 +56,8 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
             needs_none = say("This event needs no e-mail address any more. Reload the page.")
             raise ValueError(needs_none)
         pays = event.customer is None and any(run.code != STUDENT_EMAIL for run in found)
+        if pays:  # a student of the same order is another person
+            found = [run for run in found if run.code != STUDENT_EMAIL]
         names = sale if pays else None
         customer = _customer(event, names, email=email, as_sent=strip_invisible(text))
         came = _came(event, sale) if pays else _withdrawn(event, found[0].message)

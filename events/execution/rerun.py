@@ -80,7 +80,8 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
         reason, made = reasons.get(event.pk, ""), 0
         if not reason:
             try:
-                made = _decide_again(event, books, batch)
+                again = event.is_set_aside
+                made = _read_again(event) if again else _decide_again(event, books, batch)
             except NotRead as error:
                 reason = error.message
         queued += made
@@ -123,6 +124,16 @@ def payload_removed(delivery: Delivery | None) -> str:
         "what SamCart sent was removed after 1 day",
         "what SamCart sent was removed after {number} days",
     )
+
+
+def _read_again(event: EventLog) -> int:
+    """Have the inbox read from the start what our own code failed on; 1 if it does."""
+    with transaction.atomic():
+        same = Delivery.objects.filter(pk=event.delivery_id, state=Delivery.State.READ)
+        found = same.update(state=Delivery.State.NEW)
+        if found:
+            audit.record(Act.EVENT_RERUN, event)
+    return found
 
 
 def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | None) -> int:

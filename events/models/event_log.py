@@ -177,6 +177,11 @@ class EventLog(models.Model):
         return cls.Status.DONE if "done" in found else cls.Status.SKIPPED
 
     @property
+    def is_set_aside(self) -> bool:
+        """Whether our own code failed on it, so that nothing of it is known yet."""
+        return self.status == self.Status.FAILED and self.trigger is None and not self.by_hand
+
+    @property
     def explanation(self) -> str:
         """Why it stands as it does: its own reason, or that of an action that needs a person."""
         stuck = (run.message for run in self.runs.all() if run.status in {"failed", "held"})

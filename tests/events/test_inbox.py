@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from events.deciding import inbox
+from events.execution import rerun
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import Customer, Product
 from rules import engine
@@ -350,8 +351,8 @@ def test_a_delivery_that_breaks_our_code_is_set_aside_and_its_neighbors_go_on(
         "delivery_set_aside"
     ]
     assert "dana" not in caplog.text
-    # After the update:
-    Delivery.objects.filter(pk=bad.delivery_id).update(state=Delivery.State.NEW)
+    # After the update, by the button on its page:
+    assert rerun.rerun([bad]).queued == 1
     assert inbox.process() == 1
     mended = EventLog.objects.get(pk=bad.pk)
     assert (mended.status, mended.reason) == (Status.WAITING, "")

@@ -272,6 +272,18 @@ def test_a_person_gives_the_students_address_and_the_payer_stays(world, course, 
         email_correction.give_email(event, "eve@example.com", by="Eve")
 
 
+def test_the_payers_address_is_not_taken_for_that_of_a_student_at_another_school(world, course):
+    north = factories.IntegrationFactory.create(name="North")
+    other = factories.DestinationFactory.create(integration=north, kind="course")
+    world.rule("product_purchased", GIVE, other)
+    event = sell(world, "student@@example.com", customer__email="dana@@example.com")
+    assert email_correction.give_email(event, PAYER, by="Eve") == 1
+    given = dict(event.runs.values_list("integration", "customer__email"))
+    assert given == {north.pk: PAYER, world.integration.pk: None}
+    assert email_correction.give_email(event, STUDENT, by="Eve") == 1
+    assert event.runs.get(integration=world.integration).customer.email == STUDENT
+
+
 def test_rules_run_again_find_the_student(world, course):
     RuleRun.objects.all().delete()
     rule = world.rule("product_purchased", GIVE, world.course("Another"), enabled=False)
