@@ -129,7 +129,7 @@ def payload_removed(delivery: Delivery | None) -> str:
 def _read_again(event: EventLog) -> int:
     """Have the inbox read from the start what our own code failed on; 1 if it does."""
     with transaction.atomic():
-        same = Delivery.objects.filter(pk=event.delivery_id, state=Delivery.State.READ)
+        same = Delivery.objects.filter(pk=event.delivery_id or 0, state=Delivery.State.READ)
         found = same.update(state=Delivery.State.NEW)
         if found:
             audit.record(Act.EVENT_RERUN, event)

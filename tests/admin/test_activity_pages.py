@@ -351,7 +351,7 @@ def test_the_advice_about_signing_in_is_given_once(support):
     page = words(support.get(reverse("admin:integrations_customer_change", args=[dana.pk])))
     lines = page.partition("Check in Thinkific")[0]
     assert lines.count("Dana has ") >= 3
-    assert lines.count("it is the sign-in") == 1
+    assert lines.count("the problem is probably signing in") == 1
 
 
 def test_a_row_tells_on_a_phone_only_what_there_is(support):

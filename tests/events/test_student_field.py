@@ -281,7 +281,7 @@ def test_the_payers_address_is_not_taken_for_that_of_a_student_at_another_school
     given = dict(event.runs.values_list("integration", "customer__email"))
     assert given == {north.pk: PAYER, world.integration.pk: None}
     assert email_correction.give_email(event, STUDENT, by="Eve") == 1
-    assert event.runs.get(integration=world.integration).customer.email == STUDENT
+    assert event.runs.filter(integration=world.integration, customer__email=STUDENT).exists()
 
 
 def test_rules_run_again_find_the_student(world, course):

@@ -282,7 +282,14 @@ def test_no_host_scheme_or_token_check_loses_the_only_post(shop, settings, host)
 def test_no_cookie_is_set_and_no_session_made(shop):
     answer = shop.post(b"{}")
     assert not answer.cookies
-    assert set(answer.headers) == {"Content-Type", "Content-Length", "X-Request-ID"}
+    assert set(answer.headers) == {
+        "Content-Type",
+        "Content-Length",
+        "X-Request-ID",
+        # As every answer.
+        "Content-Security-Policy",
+        "X-Content-Type-Options",
+    }
 
 
 def test_many_unknown_addresses_are_told_in_one_line_a_minute(shop, caplog, monkeypatch):

@@ -284,11 +284,13 @@ def test_a_changed_file_is_for_its_owner_alone_behind_a_link_too(file, tmp_path)
     assert stat.S_IMODE(real.stat().st_mode) == 0o600
 
 
-def test_what_is_no_file_is_not_replaced(monkeypatch):
-    monkeypatch.setenv("ADMIT_ENV_FILE", os.devnull)
+def test_what_is_no_file_is_not_replaced(tmp_path, monkeypatch):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setenv("ADMIT_ENV_FILE", str(pipe))
     with pytest.raises(OSError, match="is not a file"):
         env_file.update(A="2")
-    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_the_example_names_every_setting_there_is():
