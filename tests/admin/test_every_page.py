@@ -20,7 +20,7 @@ from tests.support.pages import named_addresses
 pytestmark = pytest.mark.browser
 
 # Opened before or after somebody is signed in; and the stock list of an app, which is not there.
-# The hits are a part of a page, and test_search looks at them there.
+# The hits are a part of a page, and test_search_page looks at them there.
 ELSEWHERE = {"login", "logout", "app_list", "search-hits"}
 # To describe each element that passed takes longer than to look at it.
 LESS = {"resultTypes": ["violations"]}

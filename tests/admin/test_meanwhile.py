@@ -50,6 +50,11 @@ def anyway(client: Client, refused: Any) -> Any:
     return client.post(path, form(refused, re.escape(found[1])), follow=True)
 
 
+def add(client: Client, look: Any) -> None:
+    """Press the button of the page that shows the rules of Coverage first."""
+    client.post(reverse("admin:coverage"), form(look) | {"looked": ["yes"]})
+
+
 def words_of(page: Any) -> str:
     return str(page.content.decode())
 
@@ -211,7 +216,7 @@ def test_a_row_of_coverage_whose_rules_changed_is_not_saved(sam, noor, rule):
     refused = noor.post(page, mine)
     assert "deleted a rule on" in words(refused)
     assert not Rule.objects.filter(destination=nine).exists()
-    anyway(noor, refused)
+    add(noor, anyway(noor, refused))
     assert Rule.objects.filter(destination=nine).exists()
 
 
@@ -220,7 +225,7 @@ def test_another_row_of_coverage_may_change(sam, noor, rule):
     other: Any = factories.ProductFactory.create(marketplace=rule.marketplace)
     mine = form(noor.get(page)) | {f"give-{other.pk}": ["Course Nine"]}
     sam.post(reverse("admin:rules_rule_delete", args=[rule.pk]), {"post": "yes"})
-    noor.post(page, mine)
+    add(noor, noor.post(page, mine, follow=True))
     assert Rule.objects.filter(destination=nine).exists()
 
 

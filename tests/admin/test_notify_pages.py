@@ -519,7 +519,7 @@ def test_a_message_that_arrived_is_told_on_the_pages_of_event_and_action(
     event = world.sell()
     (run,) = world.settle()
     text = words(manager.get(page_of(event)))
-    assert "Send HTTP POST , My CRM Done" in text
+    assert "Send HTTP POST to My CRM Done" in text
     assert "My CRM on My CRM" not in text
     assert "1 call to the receiver" in text
     text = words(manager.get(page_of(run)))
@@ -703,4 +703,4 @@ def test_deleting_a_receiver_counts_what_stops_and_leaves_the_history(
     assert said(manager.post(page_of(crm, "delete"), follow=True))[0].startswith("My CRM: deleted")
     assert list(Integration.objects.all()) == [world.integration]
     assert "Sent to My CRM." in words(manager.get(page_of(run)))
-    assert "Send HTTP POST , My CRM Done" in words(manager.get(page_of(event)))
+    assert "Send HTTP POST to My CRM Done" in words(manager.get(page_of(event)))

@@ -14,7 +14,7 @@ from django.utils import timezone
 from events.management.commands import trigger as trigger_command
 from events.models import Delivery, EventLog, Grant, History, RuleRun, Worker
 from integrations import rate_limit
-from integrations.models import CallBudget, Marketplace
+from integrations.models import CallBudget, Customer, Marketplace
 from integrations.thinkific.sandbox import Fault
 from rules.actions import ACTIONS
 from rules.triggers import Category, Trigger
@@ -366,6 +366,31 @@ def test_a_waiting_delivery_is_put_in_its_place(world):
 def test_a_limit_below_1_ends_with_2(db, limit: str):
     code, said = refused("events", f"--limit={limit}")
     assert (code, said) == (2, "--limit takes a whole number of at least 1.")
+
+
+def test_the_events_of_more_customers_than_one_query_looks_for_are_told(world):
+    course = world.course("Course One")
+    world.rule("product_purchased", "create_course_enrollment", course)
+    event = world.sell("10_product")
+    (action,) = event.runs.all()
+    numbers = range(1100)
+    buyers = factories.CustomerFactory.build_batch(len(numbers))
+    Customer.objects.bulk_create(buyers)
+    bought = [copy(event, customer=buyer, line=line) for line, buyer in enumerate(buyers, 1)]
+    EventLog.objects.bulk_create(bought)
+    RuleRun.objects.bulk_create(
+        copy(action, event=each, customer=each.customer, grant=None) for each in bought
+    )
+    assert len(events("--limit", "5000")) == len(numbers) + 1
+
+
+def copy(row: Any, **facts: Any) -> Any:
+    """A new row like this one, not saved, but for these facts."""
+    made = type(row)(**{each.attname: getattr(row, each.attname) for each in row._meta.fields})
+    made.pk = None
+    for name, value in facts.items():
+        setattr(made, name, value)
+    return made
 
 
 def test_events_in_words_steer_no_terminal(world):
