@@ -24,6 +24,7 @@ class Code(StrEnum):
     OWED = "owed"  # paid for, and not in Thinkific yet
     LOST = "lost"  # given to an account that was deleted
     ENDED = "ended"
+    REPLACED = "replaced"  # given by a rule that gives something else now, or was deleted
     BARRED = "barred"  # ended before its purchase arrived
     MOVED = "moved"  # a person moved it to another e-mail
     NOT_GIVEN = "not_given"

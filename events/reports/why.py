@@ -228,6 +228,12 @@ def _never_given(name: str, about: Standing) -> Sentence:
 
 def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
     """What an action did of which no grant is left."""
+    if run.grant is not None and run.grant.state == Grant.State.WAIVED and run.spec.ends_access:
+        text = say(
+            "{name} has no access to {course}: a person ended it after its rule had changed.",
+            **facts,
+        )
+        return Sentence(QUIET, text, Code.REPLACED, run=run.pk)
     if run.spec.ends_access and run.code in CLOSED:
         cause = happening(run)
         text = say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
