@@ -230,6 +230,14 @@ def test_the_page_names_them_and_its_button_enrolls_them(world, course):
     assert not world.access(BOB, course)
 
 
+def test_a_name_with_an_apostrophe_is_shown_as_it_is(world, course):
+    Destination.objects.filter(pk=course.pk).update(name="The Painter's Path")
+    buy(world, ALICE, 1)
+    shown = page(signed_in(roles.SUPPORT), rule(world, course)).content.decode()
+    assert "The Painter&#x27;s Path" in shown
+    assert "&amp;#x27;" not in shown
+
+
 WAYS = {
     "/admin/": "Overview",
     "/admin/new-rule/added/?rule=7": "Back",
