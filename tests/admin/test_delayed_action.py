@@ -64,7 +64,8 @@ def test_the_customers_page_has_what_is_pending_with_the_same_buttons(waiting, c
     says = f"Access to {name} {'is to end' if code == BRAKED else 'ends on'}"
     assert says in shown
     yes = f"The access to {name} ends now. Yes, end it now"
-    assert f"See the action End it now {yes} Keep it" in shown
+    stays = f"The access to {name} stays, and nothing ends it on its day. Yes, keep it"
+    assert f"See the action End it now {yes} Keep it {stays}" in shown
     assert "End it now" not in words(signed_in(roles.VIEWER).get(page))
 
 

@@ -93,6 +93,10 @@ BUTTONS = (
         _("Keep it"),
         "events.dismiss_rulerun",
         fits=lambda run: run.is_pending,
+        confirm=lambda run: say(
+            "The access to {course} stays, and nothing ends it on its day.",
+            course=brief(run.destination_name),
+        ),
     ),
     Button(
         "refresh",
