@@ -11,8 +11,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
-from events.access import before_admit, history, holdings, ledger, pending
+from events.access import before_admit, grant_runs, history, holdings, ledger, pending
 from events.access.book import DECIDED
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
@@ -20,13 +21,13 @@ from events.models.runs import RuleRunQuerySet
 from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
-from integrations.models import Customer, Destination, Integration
+from integrations.models import Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import say
-from rules import actions
 from rules.actions import ActionSpec, Effect
 
 ByHand = EventLog.ByHand
+SENTENCE = _("By hand: {action}, {course} on {site}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def give(
             say("{course} is gone from Thinkific. Choose another.", course=destination)
         )
     history.check()
-    spec = _spec(destination.integration, destination.kind, Effect.GIVES)
+    spec = grant_runs.spec_for(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():
         lock()
         grant = _grant_by_hand(customer, destination, spec)
@@ -137,11 +138,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
     Later events of these purchases are about the new student. Returns that one, who is made where
     the address is new. Raises ValueError with a sentence where nothing can be moved.
     """
-    address, problem = examine_email(email)
-    if problem:
-        raise ValueError(problem if strip_invisible(email) else say("Enter the other address."))
-    if address == customer.email:
-        raise ValueError(say("This is the address that the customer has already."))
+    address = _other_address(customer, email)
     history.check()
     with transaction.atomic():
         lock()
@@ -175,6 +172,16 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
     return other
 
 
+def _other_address(customer: Customer, email: str) -> str:
+    """The address as Admit keeps it. Raises ValueError with a sentence where it is of no use."""
+    address, problem = examine_email(email)
+    if problem:
+        raise ValueError(problem if strip_invisible(email) else say("Enter the other address."))
+    if address == customer.email:
+        raise ValueError(say("This is the address that the customer has already."))
+    return address
+
+
 def _named(grants: Iterable[Grant]) -> dict[str, list[str]]:
     """What these give, for the audit."""
     return {
@@ -187,12 +194,6 @@ def _named(grants: Iterable[Grant]) -> dict[str, list[str]]:
 def _day(ending: RuleRun) -> dict[str, datetime | None]:
     """When the access ends, for the audit; empty where it ends at once."""
     return {"ends": ending.next_attempt_at} if ending.is_pending else {}
-
-
-def _spec(integration: Integration, kind: str, effect: Effect) -> ActionSpec:
-    """The action that does this to a course or bundle of the integration."""
-    fitting = (spec for spec in actions.ACTIONS.values() if spec.app == integration.app)
-    return next(spec for spec in fitting if spec.target == kind and spec.effect is effect)
 
 
 def _event(
@@ -218,25 +219,13 @@ def _run(event: EventLog, effect: Effect, grant: Grant, changed: Grant | None) -
 
     It does so for the event's customer. `changed` is the grant as which that counts, if any.
     """
-    kind, number = actions.read_target(grant.target)
-    spec = _spec(grant.integration, kind, effect)
-    return RuleRun(
+    return grant_runs.run_for(
+        grant,
+        effect,
+        SENTENCE,
         event=event,
         customer=event.customer,
         grant=changed,
         received_at=event.received_at,
-        integration=grant.integration,
-        action=spec.key,
-        destination_id=number,
-        destination_name=grant.name,
-        target=grant.target,
-        site=grant.integration.site,
-        rule_sentence=say(
-            "By hand: {action}, {course} on {site}",
-            action=spec.label,
-            course=grant.name,
-            site=grant.integration,
-        ),
-        code="not_started",
         next_attempt_at=event.received_at,
     )

@@ -5,7 +5,9 @@ from collections.abc import Collection, Iterable
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
+from events.access import grant_runs
 from events.access.lock import lock
 from events.deciding.reading import RuleBook
 from events.execution import rerun
@@ -16,9 +18,11 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.sentences import say
 from rules import actions
+from rules.actions import Effect
 from rules.models import Rule
 
 Status = RuleRun.Status
+SENTENCE = _("As the rule has changed: {action}, {course} on {site}")
 
 
 def move(
@@ -83,30 +87,14 @@ def _end(grant: Grant) -> RuleRun:
     giving = RuleRun.objects.filter(grant=grant, action__in=actions.giving_access())
     last = giving.order_by("-received_at", "-pk")[0]
     giving.update(rule=None)  # a rule runs once: should it be as before, it runs once more
-    kind, number = actions.read_target(grant.target)
-    spec = next(
-        each
-        for each in actions.ACTIONS.values()
-        if each.app == grant.integration.app and each.target == kind and each.ends_access
-    )
-    return RuleRun(
+    return grant_runs.run_for(
+        grant,
+        Effect.ENDS,
+        SENTENCE,
         event_id=last.event_id,
         customer_id=grant.customer_id,
         grant=grant,
         # Right behind what gave it.
         received_at=last.received_at,
-        integration=grant.integration,
-        action=spec.key,
-        destination_id=number,
-        destination_name=grant.name,
-        target=grant.target,
-        site=grant.integration.site,
-        rule_sentence=say(
-            "As the rule has changed: {action}, {course} on {site}",
-            action=spec.label,
-            course=grant.name,
-            site=grant.integration,
-        ),
-        code="not_started",
         next_attempt_at=timezone.now(),
     )

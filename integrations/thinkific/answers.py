@@ -119,10 +119,8 @@ def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
 def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> OutsideError:
     pairs = _blames(reply.text)
     details = tuple(f"{field}: {text}" if field else text for field, text in pairs)
-    said = say("It says: {words}", words=_ended("; ".join(details[:3]))) if details else ""
     is_vague = bool(pairs) and all(pair == _VAGUE for pair in pairs)
-    if is_vague:
-        said = say("It does not say why.")
+    said = say("It does not say why.") if is_vague else _says(details)
     match status:
         case 401:
             not_accepted = say(
@@ -157,6 +155,10 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         in_doubt=write,
         seconds=retry_after.seconds(reply.headers, now),
     )
+
+
+def _says(details: tuple[str, ...]) -> str:
+    return say("It says: {words}", words=_ended("; ".join(details[:3]))) if details else ""
 
 
 def _denied_alone(reply: Reply, said: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 A form carries as OPENED the newest entry of the audit and a digest of what was stored when it was
 opened. A save goes on while the digest fits. Otherwise a page names what others did since, by the
-audit, with both values; it keeps what was typed, and its button saves that all the same.
+audit, with both values; it keeps what was typed, and its button saves that anyway.
 """
 
 import json
