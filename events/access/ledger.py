@@ -155,7 +155,9 @@ def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Verdict, li
         return Verdict.LATE, touched
     if had_ended:
         return Verdict.ENDED_BEFORE, touched
-    return (Verdict.GAVE_NOTHING if rows else Verdict.UNKNOWN_PURCHASE), touched
+    # By marks alone nothing is known of what the purchase gave.
+    gave_any = any(row.opened_at for row in rows)
+    return (Verdict.GAVE_NOTHING if gave_any else Verdict.UNKNOWN_PURCHASE), touched
 
 
 def _end_row(row: Grant, change: Change) -> None:
