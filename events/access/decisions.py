@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from enum import IntEnum
 
 from django.utils import timezone
 
@@ -27,6 +28,15 @@ STRONGEST = (
     Verdict.GAVE_NOTHING,
     Verdict.UNKNOWN_PURCHASE,
 )
+
+
+class Settled(IntEnum):
+    """What is settled of a run before the ledger decides on it; each value settles more."""
+
+    NOTHING = 0  # its event has come
+    RIGHT = 1  # a person says that it is right, so it is neither unclear nor one too many
+    DUE = 2  # its day has come as well
+    ANYWAY = 3  # a person wants it whatever the ledger says
 
 
 class Decisions:
@@ -65,16 +75,18 @@ class Decisions:
             self._flush()  # what the student has is looked up
         return found
 
-    def decide(self, event: EventLog, run: RuleRun, *, sure: bool = False) -> None:
+    def decide(self, event: EventLog, run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
         """Let a waiting run change the ledger. It ends at once where nothing is left to be done.
 
-        It is held where it is not clear which purchase the event is about, unless a person is
-        `sure`.
+        Where that is not settled, it is held if it is not clear which purchase the event is about,
+        and waits if it is an ending that `pending.wait` lets wait.
         """
-        if not sure and (unclear := self.unclear(event, run)):
+        right = settled >= Settled.RIGHT
+        if not right and (unclear := self.unclear(event, run)):
             run.status, run.code, run.message = Status.HELD, AMBIGUOUS, unclear
             return
-        if not sure and pending.wait(event, run, self._change(event, run), self._book.of(event)):
+        change, rows = self._change(event, run), self._book.of(event)
+        if settled < Settled.DUE and pending.wait(event, run, change, rows, right=right):
             return
         verdict, row = self.change(event, run)
         if not verdict.is_carried_out:
@@ -212,24 +224,24 @@ class Decisions:
         )
 
 
-def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
-    """Decide on one run that was held, or that a person wants whatever was decided.
+def decide_alone(run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
+    """Decide on one run later than on its event.
 
     Inside a transaction. The run is changed, and not saved.
     """
     lock.lock()
     event = EventLog.objects.select_related("customer", "product").get(pk=run.event_id)
     if event.trigger is None:
-        holdings.decide(run, event, anyway=anyway)
+        holdings.decide(run, event, anyway=settled is Settled.ANYWAY)
         return
     decisions = Decisions([Sale.of(event)])
     assert run.integration is not None
     with suppress(whose.BadStudentEmail):  # a person has given another
         run.customer = decisions.student(event, run.integration) or run.customer
-    if anyway:
+    if settled is Settled.ANYWAY:
         decisions.force(event, run)
     else:
-        decisions.decide(event, run, sure=True)
+        decisions.decide(event, run, settled)
     decisions.write()
 
 

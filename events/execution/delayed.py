@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.access import decisions, pending
+from events.access.decisions import Settled
 from events.access.lock import lock
 from events.models import RuleRun
 from events.models.event_status import refresh_event
@@ -50,7 +51,7 @@ def _decide(pk: int) -> None:
                 run.message = say("Nothing was ended: {again} came before its day.", again=again)
                 run.finished_at, run.next_attempt_at = timezone.now(), None
             else:
-                decisions.decide_alone(run)
+                decisions.decide_alone(run, Settled.DUE)
             run.save()
             refresh_event(run.event_id)
 

@@ -75,7 +75,7 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
 
 
 def _go_on(run: RuleRun, customer: Customer, message: str, held: str) -> bool:
-    """Whether the run goes on by itself, now that there is a customer for it."""
+    """Whether the run is carried out now that there is a customer for it."""
     run.customer, run.message = customer, message
     run.status, run.code = (Status.HELD, "held") if held else (Status.WAITING, "queued")
     run.attempts = run.crashes = 0
@@ -83,7 +83,7 @@ def _go_on(run: RuleRun, customer: Customer, message: str, held: str) -> bool:
     if run.target and not held:
         decisions.decide_alone(run)
     run.save()
-    return run.status == Status.WAITING
+    return run.status == Status.WAITING and not run.is_pending
 
 
 def _came(event: EventLog, sale: SaleEvent | None) -> str:

@@ -187,10 +187,10 @@ def test_one_that_breaks_our_code_ends_alone_and_the_others_go_on(shop, monkeypa
     shop.settle()
     real = decisions.decide_alone
 
-    def decide_alone(run: RuleRun) -> None:
+    def decide_alone(run: RuleRun, settled: decisions.Settled) -> None:
         if run.pk == broken.pk:
             raise ZeroDivisionError
-        real(run)
+        real(run, settled)
 
     monkeypatch.setattr(decisions, "decide_alone", decide_alone)
     _let_the_day_come()
