@@ -161,6 +161,23 @@ def test_a_person_is_asked_once_which_purchase_an_ending_is_about(world, course)
     assert not world.access(EMAIL, course)
 
 
+def test_an_ending_that_names_no_order_leaves_what_is_bought_before_its_day(world, course):
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    world.sell("12_product")
+    world.settle()
+    world.post(_without_order("30_subscription"))
+    world.settle()
+    world.sell("12_product", order__id=77, order__subscription_id=78)
+    world.settle()
+    _on_its_day(world)
+    assert RuleRun.objects.get(action=END).code == "kept"
+    assert dict(Grant.objects.values_list("order_id", "state")) == {
+        "23300011": "ended",
+        "77": "active",
+    }
+    assert world.access(EMAIL, course)
+
+
 # What a person has given an address for
 
 BAD = "dana@@example.com"
