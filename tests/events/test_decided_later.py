@@ -1,8 +1,10 @@
 """What a person decides on later than its event came: released, retried, or done anyway."""
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -275,6 +277,19 @@ def test_an_ending_that_broke_on_its_day_ends_the_access_when_it_is_retried(worl
     assert queued.again(broken).code == "ended"
     assert not world.access(EMAIL, course)
     assert not Grant.objects.active().exists()
+
+
+def test_one_that_broke_before_0_9_0_ends_the_access_too(world, course, broken):
+    other = world.sell("10_product", order__id=77).runs.get()
+    codes = {broken: {}, other: {"status": "failed", "started_at": Now()}}
+    for run, facts in codes.items():
+        RuleRun.objects.filter(pk=run.pk).update(code="broken", **facts)
+    migration = import_module("events.migrations.0030_undecided_endings")
+    migration.rename(apps, None)
+    assert queued.again(other).code == "broken"  # it broke while it was carried out
+    assert retry_by_hand.retry([queued.again(broken)]) == (1, {})
+    _decide_and_settle(world)
+    assert not Grant.objects.active().filter(subscription_id=broken.event.subscription_id).exists()
 
 
 def test_when_it_is_retried_it_falls_away_if_the_subscription_was_paid_for_since(
