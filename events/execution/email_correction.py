@@ -11,6 +11,7 @@ from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
 from events.models import Delivery, EventLog, RuleRun
 from events.models.event_status import refresh_event
+from events.models.runs import RuleRunQuerySet
 from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
@@ -25,19 +26,34 @@ Status = RuleRun.Status
 def lacks_email(run: RuleRun) -> bool:
     """Whether the run failed because its event has no usable address: a retry cannot help."""
     needed = run.customer_id is None and not run.spec.passes_on
-    return needed and run.status == Status.FAILED
+    return needed and run.status == Status.FAILED and run.integration_id is not None
 
 
-def wants_email(event: EventLog) -> bool:
-    """Whether actions of the event failed because SamCart sent no usable address for them."""
-    return RuleRun.objects.without_email().filter(event=event).exists()
+def asked(event: EventLog) -> list[RuleRun]:
+    """The failed actions that wait for the address that is asked for next; none where none is.
+
+    It is the payer's, or else a student's: of one field of the order at a time, for two fields may
+    name two persons.
+    """
+    return _next(RuleRun.objects.filter(event=event))
+
+
+def _next(runs: RuleRunQuerySet) -> list[RuleRun]:
+    of_whom: dict[tuple[bool, str], list[RuleRun]] = {}
+    for run in runs.without_email().select_related("integration").order_by("pk"):
+        if run.integration is not None:  # else it cannot be carried out any more
+            of_student = run.code == STUDENT_EMAIL
+            field = run.integration.student_field.strip().casefold() if of_student else ""
+            of_whom.setdefault((of_student, field), []).append(run)
+    first = min(of_whom, key=lambda whom: whom[0], default=None)  # the oldest of alike ones
+    return of_whom[first] if first else []
 
 
 def give_email(event: EventLog, text: str, *, by: str) -> int:
     """Carry the event's actions out for this address; how many were queued.
 
-    It is the payer's, unless it is the student's that could not be used: then the payer stays.
-    What a person must release is held as it would have been with an address of SamCart's. The
+    It is for those actions that `asked` names. Where they are a student's, the payer stays. What
+    waits for a person or for its day waits as it would have with an address of SamCart's. The
     event's reason tells what SamCart sent, why it could not be used, and who gave what instead.
     Raises ValueError with a sentence for an address that cannot be used, and for an event that
     wants none.
@@ -51,19 +67,18 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
     with transaction.atomic():
         lock()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
-        found = list(RuleRun.objects.without_email().filter(event=event).select_for_update())
+        found = _next(RuleRun.objects.filter(event=event).select_for_update(of=("self",)))
         if not found:
             needs_none = say("This event needs no e-mail address any more. Reload the page.")
             raise ValueError(needs_none)
-        pays = event.customer is None and any(run.code != STUDENT_EMAIL for run in found)
-        if pays:  # a student of the same order is another person
-            found = [run for run in found if run.code != STUDENT_EMAIL]
+        pays = event.customer is None and found[0].code != STUDENT_EMAIL
         names = sale if pays else None
         customer = _customer(event, names, email=email, as_sent=strip_invisible(text))
-        came = _came(event, sale) if pays else _withdrawn(event, found[0].message)
+        before = event.reason or (WITHDRAWN if event.withdrawn else "")
+        came = _came(event, sale) if pays else found[0].message
         event.customer = customer if pays else event.customer
         given = {"person": by, "email": customer.readable_email}
-        event.reason = joined([came, say("{person} gave {email} instead.", **given)])
+        event.reason = joined([before, came, say("{person} gave {email} instead.", **given)])
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
         message = held or say("Queued for {email}, which {person} gave.", **given)
@@ -91,11 +106,7 @@ def _came(event: EventLog, sale: SaleEvent | None) -> str:
     problem = sale.email_problem if sale else examine_email(event.email_as_sent)[1]
     as_sent = event.email_as_sent
     sent = say('SamCart sent "{email}".', email=as_sent) if as_sent else ""
-    return _withdrawn(event, joined([sent, problem]))
-
-
-def _withdrawn(event: EventLog, came: str) -> str:
-    return joined([WITHDRAWN, came]) if event.withdrawn else came
+    return joined([sent, problem])
 
 
 def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:
