@@ -90,9 +90,7 @@ class Decisions:
             return
         verdict, row = self.change(event, run)
         if not verdict.is_carried_out:
-            run.status, run.code = Status.SKIPPED, verdict.value
-            run.message = sentences.nothing_to_do(verdict, run, row)
-            run.finished_at, run.next_attempt_at = timezone.now(), None
+            run.skip(verdict.value, sentences.nothing_to_do(verdict, run, row))
 
     def change(self, event: EventLog, run: RuleRun) -> tuple[Verdict, Grant]:
         """Let a run change the ledger: what that comes to, and the run's grant."""

@@ -94,11 +94,9 @@ def by_hand(customers: Collection[int], integration: int, target: str) -> RuleRu
 
 def replace(runs: Iterable[RuleRun], author: str) -> None:
     """Drop these endings: a person has decided otherwise. Inside the lock of deciding."""
+    message = say("Nothing was ended: {person} has decided otherwise since.", person=author)
     for run in runs:
-        run.status, run.code, run.next_attempt_at = Status.SKIPPED, REPLACED, None
-        run.message = say("Nothing was ended: {person} has decided otherwise since.", person=author)
-        run.finished_at = timezone.now()
-        run.save(update_fields=["status", "code", "message", "next_attempt_at", "finished_at"])
+        RuleRun.objects.filter(pk=run.pk).end(Status.SKIPPED, REPLACED, message)
         refresh_event(run.event_id)
 
 

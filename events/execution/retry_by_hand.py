@@ -133,13 +133,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
             dismissed = 0
             for before in open_run.values_list("message", flat=True):
                 message = say("Dismissed by {person}. Before: {before}", person=by, before=before)
-                dismissed = open_run.update(
-                    status=Status.SKIPPED,
-                    code=DISMISSED,
-                    message=message,
-                    finished_at=Now(),
-                    next_attempt_at=None,
-                )
+                dismissed = open_run.end(Status.SKIPPED, DISMISSED, message)
             if dismissed:  # else what it gives may be on its way: somebody retried it meanwhile
                 decisions.waive([run])
                 refresh_event(run.event_id)
