@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from events.access.ledger import Verdict
+from events.access.ledger import Judgment
 from tests.faults.database import Database
 from tests.support import live
 from tests.support.postgres import binaries
@@ -155,6 +155,6 @@ def test_every_code_of_an_action_is_told_and_no_other():
         for code in groups
         if code
     }
-    given |= {verdict.value for verdict in Verdict if not verdict.is_carried_out}
+    given |= {judgment.value for judgment in Judgment if not judgment.is_carried_out}
     (told,) = re.findall(r"which stays: (.*?)\. It is empty", GUIDE, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", told)) == given - {"outside"}
