@@ -49,14 +49,15 @@ def _next(runs: RuleRunQuerySet) -> list[RuleRun]:
     return of_whom[first] if first else []
 
 
-def give_email(event: EventLog, text: str, *, by: str) -> int:
+def give_email(event: EventLog, text: str, *, by: str, asked_for: str = "") -> int:
     """Carry the event's actions out for this address; how many were queued.
 
-    It is for those actions that `asked` names. Where they are a student's, the payer stays. What
+    It is for those actions that `asked` names; `asked_for` is the number of the first that it named
+    when the person saw it, "" where that is the same. A student's address leaves the payer. What
     waits for a person or for its day waits as it would have with an address of SamCart's. The
     event's reason tells what SamCart sent, why it could not be used, and who gave what instead.
-    Raises ValueError with a sentence for an address that cannot be used, and for an event that
-    wants none.
+    Raises ValueError with a sentence for an address that cannot be used, and for one that is not
+    asked for any more.
     """
     email, problem = examine_email(text)
     if problem:
@@ -68,15 +69,15 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
         lock()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         found = _next(RuleRun.objects.filter(event=event).select_for_update(of=("self",)))
-        if not found:
-            needs_none = say("This event needs no e-mail address any more. Reload the page.")
-            raise ValueError(needs_none)
+        if not found or asked_for not in {"", str(found[0].pk)}:
+            raise ValueError(say("This e-mail address is not asked for any more. Reload the page."))
         pays = event.customer is None and found[0].code != STUDENT_EMAIL
         names = sale if pays else None
         customer = _customer(event, names, email=email, as_sent=strip_invisible(text))
         before = event.reason or (WITHDRAWN if event.withdrawn else "")
         came = _came(event, sale) if pays else found[0].message
-        event.customer = customer if pays else event.customer
+        if pays:
+            event.customer = customer
         given = {"person": by, "email": customer.readable_email}
         event.reason = joined([before, came, say("{person} gave {email} instead.", **given)])
         event.email_given_at, event.email_given_by = Now(), by

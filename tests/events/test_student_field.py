@@ -268,7 +268,7 @@ def test_a_person_gives_the_students_address_and_the_payer_stays(world, course, 
     world.sell("20_product")
     world.settle()
     assert students(world, course) == set()
-    with pytest.raises(ValueError, match="needs no e-mail address"):
+    with pytest.raises(ValueError, match="not asked for any more"):
         email_correction.give_email(event, "eve@example.com", by="Eve")
 
 
@@ -337,13 +337,27 @@ def test_the_page_asks_for_the_payers_address_first(world, course, admin_client)
         assert event.reason.count(told) == 1
 
 
+def test_an_address_that_is_given_twice_is_not_taken_for_the_next_person(
+    world, course, admin_client
+):
+    another_school(world, "")
+    event = sell(world, "student@@example.com", customer__email="dana@@example.com")
+    page = admin_client.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    form = {"email": PAYER, "asked_for": page.context["asked"][0].pk}
+    assert f'name="asked_for" value="{form["asked_for"]}"' in page.content.decode()
+    press(admin_client, event, "give_email", **form)
+    (text,) = said(press(admin_client, event, "give_email", **form))
+    assert text == "This e-mail address is not asked for any more. Reload the page."
+    assert given(event) == ["", PAYER]
+
+
 def test_no_address_is_asked_for_at_a_school_that_was_deleted(world, course):
     event = sell(world, "student@@example.com")
     world.integration.delete()
     (run,) = event.runs.all()
     assert email_correction.asked(event) == []
     assert not email_correction.lacks_email(run)
-    with pytest.raises(ValueError, match="needs no e-mail address"):
+    with pytest.raises(ValueError, match="not asked for any more"):
         email_correction.give_email(event, STUDENT, by="Eve")
 
 
