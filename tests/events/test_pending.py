@@ -236,6 +236,14 @@ def test_more_endings_than_allowed_in_an_hour_wait_for_a_person(refunds):
     assert _open(refunds) == 0
 
 
+def test_a_braked_ending_ends_when_it_is_released_whatever_its_rule_says_by_then(refunds):
+    _refund(refunds, 0, 1, 2)
+    Rule.objects.update(delay_days=3)
+    assert retry_by_hand.retry(RuleRun.objects.filter(status="held")) == (1, {})
+    refunds.settle()
+    assert _open(refunds) == 1
+
+
 def test_a_braked_ending_keeps_what_its_student_bought_before_it_is_released(refunds):
     _refund(refunds, 0, 1, 2)
     (braked,) = RuleRun.objects.filter(status="held")
