@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from events.alerts import round
+from events.alerts import rounds
 from events.alerts.problems import Code
 from events.models import Canary, Delivery, EventLog, RuleRun
 from events.receiving import answer_counts, disk, spool_contents
@@ -167,7 +167,7 @@ def _outcome(status: int | None) -> str:
 
 
 def _alerts() -> Iterator[Metric]:
-    opened = Counter(alert.code for alert in round.open_alerts())
+    opened = Counter(alert.code for alert in rounds.open_alerts())
     numbers = {code.value: opened[code] for code in Code}
     yield _gauge("alerts_open", "What is wrong, by its code.", numbers, "code")
 

@@ -15,7 +15,7 @@ from config.server import child, restart
 from config.server.daily_backup import DailyBackup
 from config.server.program import Program
 from config.sqlite import writer
-from events.alerts import round
+from events.alerts import rounds
 from events.queue import wake_pipe
 from events.receiving import answer_counts, disk, spool
 from events.worker import heartbeat, scheduler, watching
@@ -160,7 +160,7 @@ class Supervisor:
             alerts.end()
         elif not alerts.started and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + settings.ALERT_SECONDS / 2
-            self._note(lambda: alerts.start() if round.overdue() else None)
+            self._note(lambda: alerts.start() if rounds.overdue() else None)
 
     def _silent(self, cluster: Program) -> bool:
         """Tick; True when the cluster has been silent for too long."""

@@ -94,14 +94,19 @@ class Book:
         self._new, self._changed = [], {}
 
     def _of_product(self, event: EventLog) -> list[Grant]:
-        """An event that names no purchase is about what the customer paid for of the product."""
+        """An event that names no purchase is about what the customer had paid for of the product.
+
+        It may be decided long after it came: then what was bought meanwhile is no matter of it.
+        """
         if event.trigger in {None, Trigger.PRODUCT_PURCHASED} or event.customer is None:
             return []  # each is a purchase of its own; what is done by hand is about none
         same = Grant.objects.filter(
             source=Grant.Source.PURCHASE,
             marketplace=event.marketplace_id,
             product=event.product_id,
-        ).select_related("customer", "integration")
+        )
+        same = same.exclude(opened_at__gt=event.received_at)
+        same = same.select_related("customer", "integration")
         own = same.filter(customer=event.customer)
         for_others = same.filter(event__customer=event.customer).exclude(customer=event.customer)
         return self.know([*own, *for_others.exclude(integration__student_field="")])

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from enum import IntEnum
 
 from django.utils import timezone
 
 from events.access import ambiguity, holdings, ledger, lock, pending, sentences, whose
 from events.access.book import Book, courses_of, log_of
-from events.access.ledger import Change, Sale, Verdict
+from events.access.ledger import Change, Judgment, Sale
 from events.models import EventLog, Grant, History, RuleRun
 from integrations.models import Customer, Integration, Marketplace
 from rules.triggers import Trigger
@@ -21,12 +22,21 @@ Status = RuleRun.Status
 AMBIGUOUS = "ambiguous"
 # The strongest first: what an event about several purchases comes to.
 STRONGEST = (
-    Verdict.ENDS,
-    Verdict.LATE,
-    Verdict.ENDED_BEFORE,
-    Verdict.GAVE_NOTHING,
-    Verdict.UNKNOWN_PURCHASE,
+    Judgment.ENDS,
+    Judgment.LATE,
+    Judgment.ENDED_BEFORE,
+    Judgment.GAVE_NOTHING,
+    Judgment.UNKNOWN_PURCHASE,
 )
+
+
+class Settled(IntEnum):
+    """What is settled of a run before the ledger decides on it; each value settles more."""
+
+    NOTHING = 0  # its event has come
+    RIGHT = 1  # a person says that it is right, so it is neither unclear nor one too many
+    DUE = 2  # its day has come as well
+    ANYWAY = 3  # a person wants it whatever the ledger says
 
 
 class Decisions:
@@ -65,30 +75,30 @@ class Decisions:
             self._flush()  # what the student has is looked up
         return found
 
-    def decide(self, event: EventLog, run: RuleRun, *, sure: bool = False) -> None:
+    def decide(self, event: EventLog, run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
         """Let a waiting run change the ledger. It ends at once where nothing is left to be done.
 
-        It is held where it is not clear which purchase the event is about, unless a person is
-        `sure`.
+        Where that is not settled, it is held if it is not clear which purchase the event is about,
+        and waits if it is an ending that `pending.wait` lets wait.
         """
-        if not sure and (unclear := self.unclear(event, run)):
+        right = settled >= Settled.RIGHT
+        if not right and (unclear := self.unclear(event, run)):
             run.status, run.code, run.message = Status.HELD, AMBIGUOUS, unclear
             return
-        if not sure and pending.wait(event, run, self._change(event, run), self._book.of(event)):
+        change, rows = self._change(event, run), self._book.of(event)
+        if settled < Settled.DUE and pending.wait(event, run, change, rows, right=right):
             return
-        verdict, row = self.change(event, run)
-        if not verdict.is_carried_out:
-            run.status, run.code = Status.SKIPPED, verdict.value
-            run.message = sentences.nothing_to_do(verdict, run, row)
-            run.finished_at, run.next_attempt_at = timezone.now(), None
+        judgment, row = self.change(event, run)
+        if not judgment.is_carried_out:
+            run.skip(judgment.value, sentences.nothing_to_do(judgment, run, row))
 
-    def change(self, event: EventLog, run: RuleRun) -> tuple[Verdict, Grant]:
+    def change(self, event: EventLog, run: RuleRun) -> tuple[Judgment, Grant]:
         """Let a run change the ledger: what that comes to, and the run's grant."""
         rows = self._book.of(event)
         change = self._change(event, run)
         decide = self._give if run.spec.gives_access else self._end
-        verdict, run.grant = decide(event, run, change, rows)
-        return verdict, run.grant
+        judgment, run.grant = decide(event, run, change, rows)
+        return judgment, run.grant
 
     def force(self, event: EventLog, run: RuleRun) -> None:
         """Do what the run says, whatever was decided: a person wants it."""
@@ -112,45 +122,45 @@ class Decisions:
 
     def _give(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
-    ) -> tuple[Verdict, Grant]:
+    ) -> tuple[Judgment, Grant]:
         continues = not rows and event.trigger != Trigger.PRODUCT_PURCHASED
-        if continues and self._judge_unknown(event) is Verdict.BEFORE_ADMIT:
+        if continues and self._judge_unknown(event) is Judgment.BEFORE_ADMIT:
             self._take_over(run, change)
-        verdict, row = ledger.give(change, rows, self._row(event, run, rows))
+        judgment, row = ledger.give(change, rows, self._row(event, run, rows))
         if row.opened_at is None and run.customer is not None:
             row.customer = run.customer  # nothing was known of the student when it ended
         self._book.note(row)
-        return verdict, row
+        return judgment, row
 
     def _end(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
-    ) -> tuple[Verdict, Grant]:
-        found: dict[Verdict, Grant] = {}
+    ) -> tuple[Judgment, Grant]:
+        found: dict[Judgment, Grant] = {}
         for group in list(ledger.by_source(rows).values()) or [[]]:
-            verdict, row = self._end_one(event, run, change, group)
-            found.setdefault(verdict, row)
+            judgment, row = self._end_one(event, run, change, group)
+            found.setdefault(judgment, row)
         if run.ends_all and run.customer is not None:
             others = self._book.all_of(run.customer, change, without=rows)
             for group in ledger.by_source(others).values():
                 self._end_one(event, run, replace(change, of_purchase=False), group)
-        verdict = next(each for each in STRONGEST if each in found)
-        row = found[verdict]
+        judgment = next(each for each in STRONGEST if each in found)
+        row = found[judgment]
         if run.ends_all:
-            return Verdict.ENDS, row
-        if verdict is Verdict.UNKNOWN_PURCHASE:
-            verdict = self._judge_unknown(event)
-        if verdict is Verdict.BEFORE_ADMIT:
+            return Judgment.ENDS, row
+        if judgment is Judgment.UNKNOWN_PURCHASE:
+            judgment = self._judge_unknown(event)
+        if judgment is Judgment.BEFORE_ADMIT:
             self._take_over(run, change)
-        return verdict, row
+        return judgment, row
 
     def _end_one(
         self, event: EventLog, run: RuleRun, change: Change, group: list[Grant]
-    ) -> tuple[Verdict, Grant]:
-        """End what one source gives; the verdict and its row for this very course or bundle."""
-        verdict, touched = ledger.end(change, group, self._row(event, run, group))
+    ) -> tuple[Judgment, Grant]:
+        """End what one source gives; the judgment and its row for this very course or bundle."""
+        judgment, touched = ledger.end(change, group, self._row(event, run, group))
         for row in touched:
             self._book.note(row)
-        return verdict, next(filter(change.is_of, touched))
+        return judgment, next(filter(change.is_of, touched))
 
     def _take_over(self, run: RuleRun, change: Change) -> None:
         """The purchase is from before Admit, and so is what the student has by it."""
@@ -162,16 +172,16 @@ class Decisions:
                 ledger.end_it(row, change)
                 self._book.note(row)
 
-    def _judge_unknown(self, event: EventLog) -> Verdict:
+    def _judge_unknown(self, event: EventLog) -> Judgment:
         """What to do about a purchase that gave nothing as far as the ledger knows."""
         purchased = Trigger.PRODUCT_PURCHASED
         if event.trigger == purchased or any(
             each.trigger == purchased for each in self._log(Sale.of(event))
         ):
-            return Verdict.GAVE_NOTHING
+            return Judgment.GAVE_NOTHING
         if event.ordered_at is None or event.ordered_at < _known_since(event.marketplace_id):
-            return Verdict.BEFORE_ADMIT
-        return Verdict.UNKNOWN_PURCHASE
+            return Judgment.BEFORE_ADMIT
+        return Judgment.UNKNOWN_PURCHASE
 
     def unclear(self, event: EventLog, run: RuleRun) -> str:
         """Why a person must say which purchase an ending event is about, "" when it is clear."""
@@ -212,24 +222,24 @@ class Decisions:
         )
 
 
-def decide_alone(run: RuleRun, *, anyway: bool = False) -> None:
-    """Decide on one run that was held, or that a person wants whatever was decided.
+def decide_alone(run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
+    """Decide on one run later than on its event.
 
     Inside a transaction. The run is changed, and not saved.
     """
     lock.lock()
     event = EventLog.objects.select_related("customer", "product").get(pk=run.event_id)
     if event.trigger is None:
-        holdings.decide(run, event, anyway=anyway)
+        holdings.decide(run, event, anyway=settled is Settled.ANYWAY)
         return
     decisions = Decisions([Sale.of(event)])
     assert run.integration is not None
     with suppress(whose.BadStudentEmail):  # a person has given another
         run.customer = decisions.student(event, run.integration) or run.customer
-    if anyway:
+    if settled is Settled.ANYWAY:
         decisions.force(event, run)
     else:
-        decisions.decide(event, run, sure=True)
+        decisions.decide(event, run, settled)
     decisions.write()
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from events.access import ledger, students
 from events.access.book import DECIDED
-from events.access.ledger import Change, Verdict
+from events.access.ledger import Change, Judgment
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import say
@@ -72,9 +72,8 @@ def decide(run: RuleRun, event: EventLog, *, anyway: bool) -> None:
     ending = [row for row in _meant(run, event) if row.is_active]
     end(ending, event, now)
     if not ending and not anyway:
-        run.status, run.code = RuleRun.Status.SKIPPED, Verdict.ENDED_BEFORE.value
-        run.message = say("Nothing was ended: the access that it was about had ended before.")
-        run.finished_at, run.next_attempt_at = now, None
+        message = say("Nothing was ended: the access that it was about had ended before.")
+        run.skip(Judgment.ENDED_BEFORE.value, message)
 
 
 def _meant(run: RuleRun, event: EventLog) -> list[Grant]:

@@ -1,4 +1,4 @@
-"""What an event changes in the ledger. Pure: grants in, changed grants and a verdict out.
+"""What an event changes in the ledger. Pure: grants in, changed grants and a judgment out.
 
 The last decision by receipt time says whether a purchase gives a course, in whatever order events
 are read. One event differs: Product Purchased opens nothing that its purchase has ended already.
@@ -16,7 +16,7 @@ BY_HAND = "by_hand"
 State = Grant.State
 
 
-class Verdict(StrEnum):
+class Judgment(StrEnum):
     """What an event comes to for one course or bundle; the code of a run that ends with it."""
 
     OPEN = "open"
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
     @property
     def is_carried_out(self) -> bool:
         """Whether Thinkific must be made to follow."""
-        return self in {Verdict.OPEN, Verdict.ENDS, Verdict.BEFORE_ADMIT}
+        return self in {Judgment.OPEN, Judgment.ENDS, Judgment.BEFORE_ADMIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +103,22 @@ class Change:
         return grant.integration_id == self.integration and grant.parts <= self.parts
 
 
-def give(change: Change, rows: Sequence[Grant], new: Grant) -> tuple[Verdict, Grant]:
-    """Open the purchase's grant, unless something forbids it; the verdict and the row it is about.
+def give(change: Change, rows: Sequence[Grant], new: Grant) -> tuple[Judgment, Grant]:
+    """Open the purchase's grant, unless something forbids it; the judgment and the row it is about.
 
     `rows` are those of the purchase; `new` is a row for this course or bundle, in case it has none.
     """
     last = _last(rows, change.integration, change.target)
     if last is not None and last.state == State.ENDED:
         if last.because == BY_HAND:
-            return Verdict.ENDED_BY_HAND, last
+            return Judgment.ENDED_BY_HAND, last
         if change.trigger == Trigger.PRODUCT_PURCHASED:
-            return Verdict.BARRED, last
+            return Judgment.BARRED, last
         if change.at < last.decided_at:
-            return Verdict.LATE, last
+            return Judgment.LATE, last
     row = next(filter(change.is_of, rows), new)
     open_it(row, change)
-    return Verdict.OPEN, row
+    return Judgment.OPEN, row
 
 
 def open_it(row: Grant, change: Change) -> None:
@@ -132,8 +132,8 @@ def open_it(row: Grant, change: Change) -> None:
     row.decided_at, row.because, row.event = change.at, change.trigger, change.event
 
 
-def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Verdict, list[Grant]]:
-    """End what the purchase gives of it; the verdict and the rows that it is about.
+def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Judgment, list[Grant]]:
+    """End what the purchase gives of it; the judgment and the rows that it is about.
 
     `rows` are those of the purchase. Where it has none for this very course or bundle, `mark`
     becomes one: by it Product Purchased, where that arrives later, finds that it has ended.
@@ -150,12 +150,14 @@ def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Verdict, li
         touched.append(mark)
     gives = _given([*rows, mark] if mark in touched else rows, change)
     if gave - gives:
-        return Verdict.ENDS, touched
+        return Judgment.ENDS, touched
     if gives:
-        return Verdict.LATE, touched
+        return Judgment.LATE, touched
     if had_ended:
-        return Verdict.ENDED_BEFORE, touched
-    return (Verdict.GAVE_NOTHING if rows else Verdict.UNKNOWN_PURCHASE), touched
+        return Judgment.ENDED_BEFORE, touched
+    # By marks alone nothing is known of what the purchase gave.
+    gave_any = any(row.opened_at for row in rows)
+    return (Judgment.GAVE_NOTHING if gave_any else Judgment.UNKNOWN_PURCHASE), touched
 
 
 def _end_row(row: Grant, change: Change) -> None:

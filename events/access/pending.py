@@ -34,15 +34,19 @@ PAID_AGAIN = {
 AN_HOUR = timedelta(hours=1)
 
 
-def wait(event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant]) -> bool:
+def wait(
+    event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant], *, right: bool
+) -> bool:
     """Whether the run is an ending that waits; then it says for what.
 
-    The runs of earlier events must be written.
+    The runs of earlier events must be written. One that a person called `right` waits for its day
+    alone.
     """
     if not run.spec.ends_access:
         return False
-    open_rows = [row for row in rows if row.is_active and change.touches(row)]
-    if rows and not open_rows and not run.ends_all:
+    known = [row for row in rows if row.opened_at or change.touches(row)]
+    open_rows = [row for row in known if row.is_active and change.touches(row)]
+    if known and not open_rows and not run.ends_all:
         return False  # it ends nothing
     if run.rule is not None and run.rule.delay_days:
         ends_at = event.received_at + timedelta(days=run.rule.delay_days)
@@ -52,7 +56,7 @@ def wait(event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant]) -
         )
         run.grant = next((row for row in open_rows if row.pk), None)
         return True
-    if settings.ENDINGS_AN_HOUR and _lately(run) >= settings.ENDINGS_AN_HOUR:
+    if not right and settings.ENDINGS_AN_HOUR and _lately(run) >= settings.ENDINGS_AN_HOUR:
         run.status, run.code, run.next_attempt_at = Status.HELD, BRAKED, None
         run.message = say_count(
             settings.ENDINGS_AN_HOUR,
@@ -90,11 +94,9 @@ def by_hand(customers: Collection[int], integration: int, target: str) -> RuleRu
 
 def replace(runs: Iterable[RuleRun], author: str) -> None:
     """Drop these endings: a person has decided otherwise. Inside the lock of deciding."""
+    message = say("Nothing was ended: {person} has decided otherwise since.", person=author)
     for run in runs:
-        run.status, run.code, run.next_attempt_at = Status.SKIPPED, REPLACED, None
-        run.message = say("Nothing was ended: {person} has decided otherwise since.", person=author)
-        run.finished_at = timezone.now()
-        run.save(update_fields=["status", "code", "message", "next_attempt_at", "finished_at"])
+        RuleRun.objects.filter(pk=run.pk).end(Status.SKIPPED, REPLACED, message)
         refresh_event(run.event_id)
 
 
@@ -124,9 +126,13 @@ def _names(sale: Sale) -> Q:
 
 
 def _lately(run: RuleRun) -> int:
-    """How many endings of the site the last hour brought."""
+    """How many endings of the site the last hour brought, beside this one."""
     ending = [spec.key for spec in ACTIONS.values() if spec.ends_access]
     lately = RuleRun.objects.filter(
-        integration=run.integration, action__in=ending, received_at__gte=timezone.now() - AN_HOUR
+        integration=run.integration,
+        action__in=ending,
+        received_at__gte=timezone.now() - AN_HOUR,
+        customer__isnull=False,  # else it ended nothing
     )
-    return lately.exclude(status__in=[Status.SKIPPED, Status.HELD]).exclude(code=DELAYED).count()
+    waits = Q(status__in=[Status.SKIPPED, Status.HELD]) | Q(code=DELAYED)
+    return lately.exclude(waits | Q(pk=run.pk)).count()

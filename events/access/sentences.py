@@ -1,36 +1,36 @@
-"""What the ledger's verdicts say to people."""
+"""What the ledger's judgments say to people."""
 
 from datetime import datetime
 
-from events.access.ledger import BY_HAND, Verdict
+from events.access.ledger import BY_HAND, Judgment
 from events.models import EventLog, Grant, RuleRun
 from integrations.sentences import Said, Text, joined, on, say
 from rules.triggers import Trigger
 
 
-def nothing_to_do(verdict: Verdict, run: RuleRun, row: Grant) -> Said:
+def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant) -> Said:
     """Why a run that the ledger ended at once changes nothing in Thinkific."""
-    match verdict:
-        case Verdict.BARRED:
+    match judgment:
+        case Judgment.BARRED:
             return say("Nothing was given: {cause} had ended this purchase.", cause=cause(row))
-        case Verdict.LATE if run.spec.gives_access:
+        case Judgment.LATE if run.spec.gives_access:
             return say(
                 "Nothing was given: {cause} was received later and ended it.", cause=cause(row)
             )
-        case Verdict.LATE:
+        case Judgment.LATE:
             return say(
                 "Nothing was ended: {cause} was received later and gives access.", cause=cause(row)
             )
-        case Verdict.ENDED_BY_HAND:
+        case Judgment.ENDED_BY_HAND:
             day = on(row.decided_at)
             return say("Nothing was given: a person ended this access on {day}.", day=day)
-        case Verdict.ENDED_BEFORE:
+        case Judgment.ENDED_BEFORE:
             return say(
                 "The access to {course} had ended already, with {cause}.",
                 course=row.name,
                 cause=cause(row),
             )
-        case Verdict.UNKNOWN_PURCHASE:
+        case Judgment.UNKNOWN_PURCHASE:
             later = say(
                 "If it arrives later, it gives no access to {course}.", course=run.destination_name
             )

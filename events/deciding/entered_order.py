@@ -11,7 +11,7 @@ from events.access.decisions import Decisions
 from events.access.ledger import Sale
 from events.access.lock import lock
 from events.deciding import passing_on, storing
-from events.deciding.batch import Batch
+from events.deciding.intake import Intake
 from events.deciding.reading import LineItem, RuleBook
 from events.models import EventLog
 from events.queue.wake import wake
@@ -61,9 +61,11 @@ def enter(order: Order, author: Author) -> EventLog:
     with transaction.atomic():
         lock()
         _refuse_known(order)
-        batch = Batch(customers={each.email: each for each in Customer.objects.filter(email=email)})
+        intake = Intake(
+            customers={each.email: each for each in Customer.objects.filter(email=email)}
+        )
         purchase = Sale(account.pk, order.product.pk, order.order_id, order.subscription_id)
-        batch.decisions = Decisions([purchase], flush=batch.write)
+        intake.decisions = Decisions([purchase], flush=intake.write)
         event = EventLog(
             by_hand=EventLog.ByHand.ORDER,
             author=author.name[:150],
@@ -71,8 +73,8 @@ def enter(order: Order, author: Author) -> EventLog:
             marketplace=account,
             received_at=timezone.now(),
         )
-        storing.store_line(event, _line(sale, book), None, book, batch, set())
-        batch.write()
+        storing.store_line(event, _line(sale, book), None, book, intake, set())
+        intake.write()
         entered = {"product": str(order.product), "order": order.order_id, "email": order.email}
         audit.record(Act.ORDER_ENTERED, event, after=entered, note=author.reason)
         wake()

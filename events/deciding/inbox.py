@@ -9,7 +9,7 @@ from itertools import islice
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from events.access.lock import try_lock
-from events.deciding.batch import Batch
+from events.deciding.intake import Intake
 from events.deciding.reading import Reading, read_all
 from events.deciding.storing import note_canary, set_aside, store
 from events.models import Delivery, EventLog
@@ -122,14 +122,14 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
     """
     done: list[int] = []
     some = list(islice(readings, AT_ONCE))
-    batch = Batch.of(some)
+    intake = Intake.of(some)
     began = time.monotonic()
     with transaction.atomic():
         if not try_lock():
             return 0
         new = _new([reading.delivery.pk for reading in some])
-        batch.look_for_grants(some)
-        batch.look_for_repeats(min(reading.delivery.received_at for reading in some))
+        intake.look_for_grants(some)
+        intake.look_for_repeats(min(reading.delivery.received_at for reading in some))
         for reading in some:
             if done and time.monotonic() - began >= hold:
                 break
@@ -138,13 +138,13 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
             if reading.canary:
                 note_canary(reading)
             elif reading.fault is None:
-                store(reading, batch)
+                store(reading, intake)
             else:
                 set_aside(reading.delivery, reading.fault)
             done.append(reading.delivery.pk)
-        batch.write()
+        intake.write()
         # All but the repeats that a late delivery came before: they are to be read again.
-        read = Delivery.objects.filter(pk__in=set(done) - batch.to_reread)
+        read = Delivery.objects.filter(pk__in=set(done) - intake.to_reread)
         read.update(state=Delivery.State.READ)
     return len(done)
 

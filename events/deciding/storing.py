@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from events.access import pending
 from events.deciding import anonymous, passing_on, repeats
-from events.deciding.batch import Batch
+from events.deciding.intake import Intake
 from events.deciding.planning import WITHDRAWN, plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Canary, Delivery, EventLog, RuleRun
@@ -19,33 +19,33 @@ log = logging.getLogger(__name__)
 Status = EventLog.Status
 
 
-def store(reading: Reading, batch: Batch) -> None:
-    """Note the delivery's events and runs in the batch, inside the caller's transaction.
+def store(reading: Reading, intake: Intake) -> None:
+    """Note the delivery's events and runs in the intake, inside the caller's transaction.
 
     A delivery that is read again keeps its rows, and what was decided stays as it is. Events that
-    were there before are written at once, new rows by `batch.write`.
+    were there before are written at once, new rows by `intake.write`.
     """
     delivery = reading.delivery
-    known = {event.line: event for event in batch.events.get(delivery.pk, ())}
+    known = {event.line: event for event in intake.events.get(delivery.pk, ())}
     for event in known.values():
         event.delivery = delivery
     if reading.unreadable:
         event = known.get(0) or _new(delivery, 0)
         _explain(event, Status.UNREADABLE, reading.unreadable)
-        _keep(event, batch)
+        _keep(event, intake)
         return
-    first = _first_of(delivery, batch)
+    first = _first_of(delivery, intake)
     assert reading.book is not None
     passed_on = passing_on.rules_that_did(delivery.pk) if known else set()
     for number, line in enumerate(reading.lines):
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
-            store_line(event, line, first, reading.book, batch, passed_on)
+            store_line(event, line, first, reading.book, intake, passed_on)
     if any(line.is_erased for line in reading.lines):
         anonymous.remove_payload(delivery)
-    if first is None and batch.has_later_repeat(delivery):
-        batch.write()
-        batch.to_reread |= repeats.reread_later_repeats(delivery)
+    if first is None and intake.has_later_repeat(delivery):
+        intake.write()
+        intake.to_reread |= repeats.reread_later_repeats(delivery)
 
 
 def note_canary(reading: Reading) -> None:
@@ -74,23 +74,23 @@ def set_aside(delivery: Delivery, error: Exception) -> None:
     event.save()
 
 
-def _first_of(delivery: Delivery, batch: Batch) -> Delivery | None:
+def _first_of(delivery: Delivery, intake: Intake) -> Delivery | None:
     """The delivery that this one repeats, if it does; then it is noted as a repeat."""
-    if delivery.body_digest not in batch.repeated:
+    if delivery.body_digest not in intake.repeated:
         return None
-    batch.write()
+    intake.write()
     first = repeats.first_of(delivery)
     if first is not None:
         Delivery.objects.filter(pk=delivery.pk).update(repeat_of=first)
-        batch.note_repeat(delivery)
+        intake.note_repeat(delivery)
     return first
 
 
-def _keep(event: EventLog, batch: Batch) -> None:
+def _keep(event: EventLog, intake: Intake) -> None:
     if event.pk is None:
-        batch.new_events.append(event)
+        intake.new_events.append(event)
         return
-    batch.write()  # it may be of a customer who is new
+    intake.write()  # it may be of a customer who is new
     event.save()
     event.add_search_terms()
 
@@ -116,16 +116,16 @@ def store_line(
     line: LineItem,
     first: Delivery | None,
     book: RuleBook,
-    batch: Batch,
+    intake: Intake,
     passed_on: set[int],
 ) -> None:
-    """Note the event of this line, and its runs, in the batch; `first` is what it repeats."""
-    _fill(event, line, batch)
+    """Note the event of this line, and its runs, in the intake; `first` is what it repeats."""
+    _fill(event, line, intake)
     event.gave_nothing = False
     runs: list[RuleRun] = []
     if line.is_erased:
-        event.rule_texts = batch.rule_texts(book)
-        runs = _plan_for_others(event, line, batch, passed_on)
+        event.rule_texts = intake.rule_texts(book)
+        runs = _plan_for_others(event, line, intake, passed_on)
     elif line.is_nothing:
         _explain(event, Status.SKIPPED, _nothing(line.sale))
     elif event.trigger is None:
@@ -134,13 +134,13 @@ def store_line(
     elif first is not None:
         _explain(event, Status.REPEAT, _same_as(first))
     else:
-        event.rule_texts = batch.rule_texts(book)
-        runs = _plan_runs(event, line, batch, passed_on)
-    _keep(event, batch)
-    batch.new_runs += runs
+        event.rule_texts = intake.rule_texts(book)
+        runs = _plan_runs(event, line, intake, passed_on)
+    _keep(event, intake)
+    intake.new_runs += runs
 
 
-def _fill(event: EventLog, line: LineItem, batch: Batch) -> None:
+def _fill(event: EventLog, line: LineItem, intake: Intake) -> None:
     sale = line.sale
     event.trigger = line.trigger
     event.raw_type = sale.type
@@ -153,20 +153,22 @@ def _fill(event: EventLog, line: LineItem, batch: Batch) -> None:
     # Read again, it may be months old: names are taken from it the first time only. And someone
     # who only knows a withdrawn address must not be able to rename customers.
     trusted = event.pk is None and not event.withdrawn
-    event.customer = batch.customer(sale, rename=trusted)
+    event.customer = intake.customer(sale, rename=trusted)
     if event.customer is None:
         event.email_as_sent = sale.email_as_sent
         event.name_as_sent = f"{sale.first_name} {sale.last_name}".strip()
     assert event.marketplace_id is not None
-    event.product = batch.product(event.marketplace_id, sale, rename=trusted)
+    event.product = intake.product(event.marketplace_id, sale, rename=trusted)
 
 
-def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int]) -> list[RuleRun]:
+def _plan_runs(
+    event: EventLog, line: LineItem, intake: Intake, passed_on: set[int]
+) -> list[RuleRun]:
     """The runs of the event (not saved); its verdicts, status and reason are written into it."""
     verdicts = passing_on.once(line.verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
     pending.look_again(event)
-    runs = plan_all(event, [each.rule for each in verdicts if each.runs], line, batch.decisions)
+    runs = plan_all(event, [each.rule for each in verdicts if each.runs], line, intake.decisions)
     if line.is_erased:
         runs = [run for run in runs if run.customer is not None]
     event.gave_nothing = all(run.spec.passes_on for run in runs)
@@ -180,10 +182,10 @@ def _plan_runs(event: EventLog, line: LineItem, batch: Batch, passed_on: set[int
 
 
 def _plan_for_others(
-    event: EventLog, line: LineItem, batch: Batch, passed_on: set[int]
+    event: EventLog, line: LineItem, intake: Intake, passed_on: set[int]
 ) -> list[RuleRun]:
     """The runs for those whom a sale of somebody erased is about as well, as its student is."""
-    runs = _plan_runs(event, line, batch, passed_on) if event.trigger else []
+    runs = _plan_runs(event, line, intake, passed_on) if event.trigger else []
     if not runs:
         _explain(event, Status.SKIPPED, say(anonymous.NOTHING_DONE))
         event.order_id = event.subscription_id = event.transaction_id = ""

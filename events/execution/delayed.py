@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.access import decisions, pending
+from events.access.decisions import Settled
 from events.access.lock import lock
 from events.models import RuleRun
 from events.models.event_status import refresh_event
@@ -46,25 +47,21 @@ def _decide(pk: int) -> None:
             run.code, run.message = "not_started", ""
             run.next_attempt_at = timezone.now()
             if again := pending.paid_again(run.event):
-                run.status, run.code = RuleRun.Status.SKIPPED, PAID_AGAIN
-                run.message = say("Nothing was ended: {again} came before its day.", again=again)
-                run.finished_at, run.next_attempt_at = timezone.now(), None
+                message = say("Nothing was ended: {again} came before its day.", again=again)
+                run.skip(PAID_AGAIN, message)
             else:
-                decisions.decide_alone(run)
+                decisions.decide_alone(run, Settled.DUE)
             run.save()
             refresh_event(run.event_id)
 
 
 def _set_aside(pk: int, kind: str) -> None:
+    message = say("Admit itself failed ({kind}). Call your technician, then retry.", kind=kind)
     with transaction.atomic():
-        for run in RuleRun.objects.delayed().filter(pk=pk):
-            run.status, run.code = RuleRun.Status.FAILED, UNDECIDED
-            run.message = say(
-                "Admit itself failed ({kind}). Call your technician, then retry.", kind=kind
-            )
-            run.finished_at, run.next_attempt_at = timezone.now(), None
-            run.save(update_fields=["status", "code", "message", "finished_at", "next_attempt_at"])
-            refresh_event(run.event_id)
+        broken = RuleRun.objects.delayed().filter(pk=pk)
+        for event in broken.values_list("event", flat=True):
+            broken.end(RuleRun.Status.FAILED, UNDECIDED, message)
+            refresh_event(event)
 
 
 def bring_forward(run: RuleRun) -> bool:

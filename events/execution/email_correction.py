@@ -11,6 +11,7 @@ from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
 from events.models import Delivery, EventLog, RuleRun
 from events.models.event_status import refresh_event
+from events.models.runs import RuleRunQuerySet
 from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
@@ -25,22 +26,38 @@ Status = RuleRun.Status
 def lacks_email(run: RuleRun) -> bool:
     """Whether the run failed because its event has no usable address: a retry cannot help."""
     needed = run.customer_id is None and not run.spec.passes_on
-    return needed and run.status == Status.FAILED
+    return needed and run.status == Status.FAILED and run.integration_id is not None
 
 
-def wants_email(event: EventLog) -> bool:
-    """Whether actions of the event failed because SamCart sent no usable address for them."""
-    return RuleRun.objects.without_email().filter(event=event).exists()
+def asked(event: EventLog) -> list[RuleRun]:
+    """The failed actions that wait for the address that is asked for next; none where none is.
+
+    It is the payer's, or else a student's: of one field of the order at a time, for two fields may
+    name two persons.
+    """
+    return _next(RuleRun.objects.filter(event=event))
 
 
-def give_email(event: EventLog, text: str, *, by: str) -> int:
+def _next(runs: RuleRunQuerySet) -> list[RuleRun]:
+    of_whom: dict[tuple[bool, str], list[RuleRun]] = {}
+    for run in runs.without_email().select_related("integration").order_by("pk"):
+        if run.integration is not None:  # else it cannot be carried out any more
+            of_student = run.code == STUDENT_EMAIL
+            field = run.integration.student_field.strip().casefold() if of_student else ""
+            of_whom.setdefault((of_student, field), []).append(run)
+    first = min(of_whom, key=lambda whom: whom[0], default=None)  # the oldest of alike ones
+    return of_whom[first] if first else []
+
+
+def give_email(event: EventLog, text: str, *, by: str, asked_for: str = "") -> int:
     """Carry the event's actions out for this address; how many were queued.
 
-    It is the payer's, unless it is the student's that could not be used: then the payer stays.
-    What a person must release is held as it would have been with an address of SamCart's. The
+    It is for those actions that `asked` names; `asked_for` is the number of the first that it named
+    when the person saw it, "" where that is the same. A student's address leaves the payer. What
+    waits for a person or for its day waits as it would have with an address of SamCart's. The
     event's reason tells what SamCart sent, why it could not be used, and who gave what instead.
-    Raises ValueError with a sentence for an address that cannot be used, and for an event that
-    wants none.
+    Raises ValueError with a sentence for an address that cannot be used, and for one that is not
+    asked for any more.
     """
     email, problem = examine_email(text)
     if problem:
@@ -51,19 +68,18 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
     with transaction.atomic():
         lock()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
-        found = list(RuleRun.objects.without_email().filter(event=event).select_for_update())
-        if not found:
-            needs_none = say("This event needs no e-mail address any more. Reload the page.")
-            raise ValueError(needs_none)
-        pays = event.customer is None and any(run.code != STUDENT_EMAIL for run in found)
-        if pays:  # a student of the same order is another person
-            found = [run for run in found if run.code != STUDENT_EMAIL]
+        found = _next(RuleRun.objects.filter(event=event).select_for_update(of=("self",)))
+        if not found or asked_for not in {"", str(found[0].pk)}:
+            raise ValueError(say("This e-mail address is not asked for any more. Reload the page."))
+        pays = event.customer is None and found[0].code != STUDENT_EMAIL
         names = sale if pays else None
         customer = _customer(event, names, email=email, as_sent=strip_invisible(text))
-        came = _came(event, sale) if pays else _withdrawn(event, found[0].message)
-        event.customer = customer if pays else event.customer
+        before = event.reason or (WITHDRAWN if event.withdrawn else "")
+        came = _came(event, sale) if pays else found[0].message
+        if pays:
+            event.customer = customer
         given = {"person": by, "email": customer.readable_email}
-        event.reason = joined([came, say("{person} gave {email} instead.", **given)])
+        event.reason = joined([before, came, say("{person} gave {email} instead.", **given)])
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
         message = held or say("Queued for {email}, which {person} gave.", **given)
@@ -75,7 +91,7 @@ def give_email(event: EventLog, text: str, *, by: str) -> int:
 
 
 def _go_on(run: RuleRun, customer: Customer, message: str, held: str) -> bool:
-    """Whether the run goes on by itself, now that there is a customer for it."""
+    """Whether the run is carried out now that there is a customer for it."""
     run.customer, run.message = customer, message
     run.status, run.code = (Status.HELD, "held") if held else (Status.WAITING, "queued")
     run.attempts = run.crashes = 0
@@ -83,7 +99,7 @@ def _go_on(run: RuleRun, customer: Customer, message: str, held: str) -> bool:
     if run.target and not held:
         decisions.decide_alone(run)
     run.save()
-    return run.status == Status.WAITING
+    return run.status == Status.WAITING and not run.is_pending
 
 
 def _came(event: EventLog, sale: SaleEvent | None) -> str:
@@ -91,11 +107,7 @@ def _came(event: EventLog, sale: SaleEvent | None) -> str:
     problem = sale.email_problem if sale else examine_email(event.email_as_sent)[1]
     as_sent = event.email_as_sent
     sent = say('SamCart sent "{email}".', email=as_sent) if as_sent else ""
-    return _withdrawn(event, joined([sent, problem]))
-
-
-def _withdrawn(event: EventLog, came: str) -> str:
-    return joined([WITHDRAWN, came]) if event.withdrawn else came
+    return joined([sent, problem])
 
 
 def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:

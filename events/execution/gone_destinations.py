@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from events.models import RuleRun
 from events.models.event_status import refresh_event
+from events.models.runs import RuleRunQuerySet
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import Destination
@@ -45,17 +46,7 @@ def mark(destination: Destination, *, by: str) -> tuple[int, int]:
     runs = 0
     for pk, event in list(open_runs(destination).values_list("pk", "event")):
         with transaction.atomic():
-            runs += (
-                open_runs(destination)
-                .filter(pk=pk)
-                .update(
-                    status=Status.FAILED,
-                    code=GONE,
-                    message=message,
-                    finished_at=Now(),
-                    next_attempt_at=None,
-                )
-            )
+            runs += open_runs(destination).filter(pk=pk).end(Status.FAILED, GONE, message)
             refresh_event(event)
     return rules, runs
 
@@ -94,17 +85,17 @@ def is_gone(run: RuleRun) -> bool:
     return given_by(run).filter(gone_at__isnull=False).exists()
 
 
-def open_runs(destination: Destination) -> QuerySet[RuleRun]:
+def open_runs(destination: Destination) -> RuleRunQuerySet:
     """The waiting and held actions that would give it."""
     return _giving(destination).filter(status__in=[Status.WAITING, Status.HELD])
 
 
-def failed_by(destination: Destination) -> QuerySet[RuleRun]:
+def failed_by(destination: Destination) -> RuleRunQuerySet:
     """The failed actions that would have given it."""
     return _giving(destination).filter(status=Status.FAILED)
 
 
-def _giving(destination: Destination) -> QuerySet[RuleRun]:
+def _giving(destination: Destination) -> RuleRunQuerySet:
     return RuleRun.objects.filter(
         integration=destination.integration_id,
         target=f"{destination.kind}:{destination.external_id}",

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.models import RuleRun
 from events.models.event_status import refresh_event
-from integrations.sentences import SentenceField, Text, say, say_count
+from integrations.sentences import SentenceField, say, say_count
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
@@ -39,7 +39,9 @@ def revive() -> int:
     orphans = RuleRun.objects.orphaned().values_list("pk", "event", "integration")
     for pk, event, integration in list(orphans):
         with transaction.atomic():
-            _give_up(pk, _SITE_DELETED if integration is None else _CUSTOMER_DELETED)
+            why = _SITE_DELETED if integration is None else _CUSTOMER_DELETED
+            orphan = RuleRun.objects.orphaned().filter(pk=pk)
+            orphan.end(Status.FAILED, "deleted", say(why))
             refresh_event(event)
     return len(lapsed)
 
@@ -64,14 +66,4 @@ def _give_back(lapsed: QuerySet[RuleRun]) -> None:
         lease_token=None,
         lease_until=None,
         next_attempt_at=Case(When(**last, then=None), default=Now()),
-    )
-
-
-def _give_up(pk: int, why: Text) -> None:
-    RuleRun.objects.orphaned().filter(pk=pk).update(
-        status=Status.FAILED,
-        finished_at=Now(),
-        next_attempt_at=None,
-        code="deleted",
-        message=say(why),
     )

@@ -10,12 +10,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from events.access import decisions, history
+from events.access.decisions import Settled
 from events.access.lock import lock
 from events.deciding import revocations
 from events.execution import gone_destinations, messages
 from events.models import Batch, EventLog, RuleRun
 from events.models.event_status import refresh_event
-from events.models.runs import DELAYED, DISMISSED, UNDECIDED
+from events.models.runs import BRAKED, DELAYED, DISMISSED, UNDECIDED
 from integrations import audit
 from integrations.audit import Act
 from integrations.sentences import joined, say, say_count
@@ -132,13 +133,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
             dismissed = 0
             for before in open_run.values_list("message", flat=True):
                 message = say("Dismissed by {person}. Before: {before}", person=by, before=before)
-                dismissed = open_run.update(
-                    status=Status.SKIPPED,
-                    code=DISMISSED,
-                    message=message,
-                    finished_at=Now(),
-                    next_attempt_at=None,
-                )
+                dismissed = open_run.end(Status.SKIPPED, DISMISSED, message)
             if dismissed:  # else what it gives may be on its way: somebody retried it meanwhile
                 decisions.waive([run])
                 refresh_event(run.event_id)
@@ -186,6 +181,7 @@ def _queue(run: RuleRun, *, anyway: bool, as_now: bool = False, act: Act) -> boo
             return bool(same.update(next_attempt_at=Now()))
         instead = _given_instead(run, as_now=as_now)
         undecided = run.code == UNDECIDED and not anyway
+        settled = _settled(run, anyway=anyway)
         run.status, run.code, run.message = Status.WAITING, "queued", say("Queued again.")
         run.attempts = run.crashes = 0
         run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
@@ -197,12 +193,20 @@ def _queue(run: RuleRun, *, anyway: bool, as_now: bool = False, act: Act) -> boo
         if undecided:
             run.code = DELAYED  # its day has come: the worker decides on it as on any other
         elif run.target and (anyway or run.grant_id is None):
-            decisions.decide_alone(run, anyway=anyway)
+            decisions.decide_alone(run, settled)
         elif run.grant is not None:
             run.customer = run.grant.customer  # before the ledger each event had its own
         run.save()
         refresh_event(run.event_id)
     return True
+
+
+def _settled(run: RuleRun, *, anyway: bool) -> Settled:
+    """What a person settles who queues this run."""
+    if anyway:
+        return Settled.ANYWAY
+    # One too many was to end at once; whatever its rule says by now.
+    return Settled.DUE if run.code == BRAKED else Settled.RIGHT
 
 
 def _given_instead(run: RuleRun, *, as_now: bool) -> dict[str, Any]:

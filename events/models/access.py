@@ -42,7 +42,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         """Those whose access went with an account that was deleted in Thinkific since."""
         return self.filter(_replaced_since())
 
-    def held(self) -> "GrantQuerySet":
+    def seen(self) -> "GrantQuerySet":
         """Active ones that Thinkific was seen to hold for the account of today."""
         return self.active().filter(~_replaced_since(), seen_at__isnull=False)
 

@@ -123,6 +123,11 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         for_nobody = Q(customer=None, action__in=actions.passing_on())
         return self.filter(~models.Exists(beside), for_nobody | Q(pk=models.Subquery(first)))
 
+    def end(self, status: str, code: str, message: str) -> int:
+        """End them all, skipped or failed, for this reason; how many."""
+        over = {"finished_at": Now(), "next_attempt_at": None}
+        return self.update(status=status, code=code, message=message, **over)
+
     def held_by(self, token: "UUID | Combinable") -> "RuleRunQuerySet":
         """The run while this lease is still ours."""
         return self.filter(status=RuleRun.Status.RUNNING, lease_token=token)
@@ -231,6 +236,11 @@ class RuleRun(models.Model):
 
     def __str__(self) -> str:
         return joined([self.spec.label, self.destination_name], by=": ")
+
+    def skip(self, code: str, message: str) -> None:
+        """End it for this reason, with nothing done; not saved."""
+        self.status, self.code, self.message = self.Status.SKIPPED, code, message
+        self.finished_at, self.next_attempt_at = timezone.now(), None
 
     @property
     def is_pending(self) -> bool:

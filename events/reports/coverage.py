@@ -252,7 +252,7 @@ def _owed() -> set[tuple[int | None, int | None]]:
     """(product, student) of access that is due and that no purchase was seen to give."""
     owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by()
     rows = list(owed.values_list("product", "customer", "integration", "target").distinct())
-    has = promise.held({customer for _, customer, *_ in rows})
+    has = promise.access_of({customer for _, customer, *_ in rows})
     return {
         (product, customer)
         for product, customer, integration, target in rows

@@ -92,7 +92,7 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
         waits = grants.filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
         waits = waits.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
         rows += waits.values_list("event", "late", "customer", "integration", "target")[:most]
-    has = held({customer for _, _, customer, *_ in rows})
+    has = access_of({customer for _, _, customer, *_ in rows})
     for event, late, customer, integration, target in rows:
         if (customer, integration, target) not in has:  # else another purchase gives it
             found[late].append((event, customer))
@@ -103,9 +103,9 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     return found
 
 
-def held(students: Collection[int]) -> set[tuple[int, int, str]]:
+def access_of(students: Collection[int]) -> set[tuple[int, int, str]]:
     """(student, integration, course or bundle) of what these have."""
-    rows = Grant.objects.held().filter(customer__in=students)
+    rows = Grant.objects.seen().filter(customer__in=students)
     return {
         (row.customer_id, row.integration_id, part)
         for row in rows.only("customer", "integration", "target", "course_ids")

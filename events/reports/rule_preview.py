@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from events.access import ledger
-from events.access.ledger import Change, Sale, Verdict
+from events.access.ledger import Change, Judgment, Sale
 from events.models import EventLog, Grant
 from integrations.models import Customer
 from integrations.sentences import Text, say, say_count
@@ -167,18 +167,18 @@ def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[Effect, Custo
     change = _change(rule, event)
     new = _row(rule, event, student)
     if rule.spec.gives_access:
-        verdict, row = ledger.give(change, purchase, new)
+        judgment, row = ledger.give(change, purchase, new)
         if row is new:
             grants.add(new)
-        return _given(verdict, had), student
+        return _given(judgment, had), student
     if not _ends(change, own if rule.ends_all else purchase, new):
         return Effect.NOTHING, student
     has = ledger.holder(own, rule.integration_id, rule.target) is not None
     return (Effect.KEPT if has else Effect.ENDED), student
 
 
-def _given(verdict: Verdict, had: bool) -> Effect:
-    if verdict is not Verdict.OPEN:
+def _given(judgment: Judgment, had: bool) -> Effect:
+    if judgment is not Judgment.OPEN:
         return Effect.NOTHING
     return Effect.HAD_IT if had else Effect.GIVEN
 
@@ -186,7 +186,7 @@ def _given(verdict: Verdict, had: bool) -> Effect:
 def _ends(change: Change, rows: Iterable[Grant], mark: Grant) -> bool:
     """Let the change end what each source gives; whether that was anything."""
     groups = ledger.by_source(rows).values()
-    return Verdict.ENDS in [ledger.end(change, group, mark)[0] for group in groups]
+    return Judgment.ENDS in [ledger.end(change, group, mark)[0] for group in groups]
 
 
 def _change(rule: Rule, event: EventLog) -> Change:

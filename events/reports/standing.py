@@ -158,7 +158,7 @@ def _site(thing: Grant | RuleRun) -> str:
 def held(customers: Collection[int]) -> dict[int, set[tuple[int, str]]]:
     """{customer: the courses and bundles that are given and in Thinkific, by integration}"""
     found: dict[int, set[tuple[int, str]]] = defaultdict(set)
-    for row in Grant.objects.held().filter(customer__in=customers):
+    for row in Grant.objects.seen().filter(customer__in=customers):
         found[row.customer_id].add((row.integration_id, row.target))
     return found
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from django.utils.translation import gettext_lazy as _
 
 from events.access import sentences
-from events.access.ledger import BY_HAND, Verdict
+from events.access.ledger import BY_HAND, Judgment
 from events.deciding import revocations
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
@@ -212,7 +212,7 @@ def _never_given(name: str, about: Standing) -> Sentence:
         )
         text = joined([text, moved[-1].event.reason])
         return Sentence(QUIET, text, Code.MOVED, event=moved[-1].event_id)
-    if about.ended is not None and any(each.code == Verdict.BARRED for each in about.runs):
+    if about.ended is not None and any(each.code == Judgment.BARRED for each in about.runs):
         text = say(
             "{name} has no access to {course}: {cause} was received before its purchase.",
             cause=sentences.cause(about.ended),

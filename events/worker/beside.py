@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from events.access import comparing
-from events.alerts import delivery, round
+from events.alerts import delivery, rounds
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Beside:
 
 
 def _alert(until: float) -> None:
-    round.look()
+    rounds.look()
     delivery.send_due(until=until)
 
 
@@ -79,7 +79,7 @@ def _found(*due: Callable[[], QuerySet[Any]]) -> bool:
 
 
 COMPARING = Beside("comparing", lambda: _found(comparing.due), _compare, tasks=10)
-ALERTING = Beside("alerting", lambda: _found(round.due, delivery.due), _alert, tasks=1)
+ALERTING = Beside("alerting", lambda: _found(rounds.due, delivery.due), _alert, tasks=1)
 ALL = (COMPARING, ALERTING)
 
 
@@ -91,4 +91,4 @@ def begin() -> None:
 
 def due() -> bool:
     """Whether one of them has something to do."""
-    return _found(comparing.due, round.due, delivery.due)
+    return _found(comparing.due, rounds.due, delivery.due)

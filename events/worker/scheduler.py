@@ -6,7 +6,7 @@ from django.db.models import DurationField, ExpressionWrapper, F, Max, Q
 from django.db.models.functions import Now
 
 from events.access import history
-from events.alerts import round
+from events.alerts import rounds
 from events.execution import due_work
 from events.models import Delivery, Worker
 from events.queue import wake
@@ -18,7 +18,7 @@ def register(cluster: str) -> None:
     """Note a cluster that is about to start."""
     Worker.objects.update_or_create(name=cluster, defaults={"seen_at": None, "stopping": False})
     housekeeping.begin()
-    round.begin()
+    rounds.begin()
 
 
 def deregister(cluster: str) -> None:

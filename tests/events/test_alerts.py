@@ -16,7 +16,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from config.models import Preference
-from events.alerts import delivery, finding, round, sentences
+from events.alerts import delivery, finding, rounds, sentences
 from events.alerts.problems import KINDS, Code
 from events.alerts.sent import NotSent
 from events.models import (
@@ -185,7 +185,7 @@ def silence(shop: Shop) -> Any:
     newest = model.objects.order_by("-received_at").first()
     assert newest
     newest.delete()
-    return lambda: round.silence_is_right(shop.marketplace)
+    return lambda: rounds.silence_is_right(shop.marketplace)
 
 
 def disk_low(shop: Shop) -> Any:
@@ -263,7 +263,7 @@ def test_a_problem_is_told_once_when_it_begins_and_once_when_it_is_over(
     look()
     look()
     assert inbox.subjects() == [f"Admit: {title}", f"Admit: over: {title}"]
-    assert round.open_alerts() == []
+    assert rounds.open_alerts() == []
 
 
 def test_where_nothing_is_wrong_nothing_is_found_and_nobody_is_told(shop, owner, inbox):
@@ -303,7 +303,7 @@ def test_a_silent_account_is_told_of_while_another_one_sells(shop, owner, inbox)
     assert inbox.subjects() == ["Admit: No sale for unusually long"]
     assert f"The last sale of {shop.marketplace.name} came" in inbox.mails[0]
     # What is right for one says nothing of another, which has no habit yet.
-    assert not round.silence_is_right(busy)
+    assert not rounds.silence_is_right(busy)
     end()
     assert finding.find(codes=[Code.SILENCE]) == []
 
@@ -439,7 +439,7 @@ def test_the_digest_comes_once_in_the_morning_while_something_is_open(
     needs_a_person(shop)
     look()
     AlertRound.objects.update(digest_on=None)
-    monkeypatch.setattr(round, "DIGEST_AT", timezone.localtime().time())
+    monkeypatch.setattr(rounds, "DIGEST_AT", timezone.localtime().time())
     # What was told within the hour is not told again.
     look()
     assert len(inbox.mails) == 1

@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.core.mail import EmailMessage
 from django.utils import timezone
 
-from events.alerts import delivery, finding, mail, round, sentences, wording
+from events.alerts import delivery, finding, mail, rounds, sentences, wording
 from events.alerts.problems import Code, Problem
 from events.alerts.sent import NotSent, Sent
 from events.models import Alert, AlertChannel, AlertMessage, AlertRound
@@ -37,14 +37,14 @@ def quiet(settings, monkeypatch) -> None:
     """A mail server is set, and nothing is wrong."""
     settings.EMAIL_HOST = "mail.example.com"
     monkeypatch.setattr(finding, "find", lambda now: [])
-    monkeypatch.setattr(round, "DIGEST_AT", timezone.localtime().min.time())
+    monkeypatch.setattr(rounds, "DIGEST_AT", timezone.localtime().min.time())
 
 
 def look() -> None:
     AlertRound.objects.update_or_create(
         pk=AlertRound.ONLY, defaults={"next_at": timezone.now() - HOUR}
     )
-    assert round.look()
+    assert rounds.look()
 
 
 def alert(code: str, **facts: Any) -> Alert:

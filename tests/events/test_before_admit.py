@@ -118,3 +118,15 @@ def test_a_refund_from_before_admit_ends_what_a_later_purchase_found(shop):
     assert not grant.is_active
     assert shop.school.enrollments[0].active  # order 7 is paid for
     assert _sell(shop, "20_product").code == "ended"
+
+
+def test_a_refund_from_before_admit_ends_every_course_of_its_rules(shop):
+    another = shop.course("Another")
+    shop.rule("product_refunded", Action.EXPIRE_COURSE_ENROLLMENT, another)
+    user = shop.school.add_user(EMAIL)
+    for course in shop.school.courses.values():
+        shop.school.enroll(user, course)
+    refund = shop.sell("20_product")
+    shop.settle()
+    assert {run.code for run in refund.runs.all()} == {"ended"}
+    assert not any(row.active for row in shop.school.enrollments)

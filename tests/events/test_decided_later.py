@@ -1,18 +1,24 @@
 """What a person decides on later than its event came: released, retried, or done anyway."""
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.access import by_hand, decisions
 from events.access.by_hand import Author
-from events.execution import delayed, retry_by_hand
-from events.models import Grant, RuleRun
+from events.execution import delayed, email_correction, retry_by_hand
+from events.models import EventLog, Grant, RuleRun
+from events.models.runs import DELAYED
+from integrations import credentials
 from integrations.models import Destination
 from rules.actions import Action
 from tests.support import factories, queued
+from tests.support.samcart import changed
+from tests.support.shop import START
 from tests.support.world import World
 
 EMAIL = "dana@example.com"
@@ -79,6 +85,158 @@ def test_what_is_done_anyway_ends_the_parts_of_a_bundle_with_it(world, course):
     assert not Grant.objects.active().exists()
 
 
+# What waits for its day
+
+
+def _withdraw_the_address(world: World) -> None:
+    credentials.add_webhook_secret(world.marketplace)
+    oldest = world.marketplace.webhook_secrets.order_by("pk")[0]
+    oldest.expires_at = START
+    oldest.save()
+
+
+def _on_its_day(world: World) -> None:
+    RuleRun.objects.delayed().update(next_attempt_at=Now() - timedelta(seconds=1))
+    _decide_and_settle(world)
+
+
+def test_a_cancellation_that_a_person_releases_waits_for_its_day_all_the_same(world, course):
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    world.sell("12_product")
+    world.settle()
+    _withdraw_the_address(world)
+    world.sell("30_subscription")
+    run = RuleRun.objects.get(status="held")
+    assert retry_by_hand.retry([run]) == (1, {})
+    _decide_and_settle(world)
+    run = queued.again(run)
+    assert (run.status, run.code, run.event.status) == ("waiting", DELAYED, "waiting")
+    assert run.next_attempt_at == run.received_at + timedelta(days=3)
+    assert world.access(EMAIL, course)
+    _on_its_day(world)
+    assert queued.again(run).code == "ended"
+    assert not world.access(EMAIL, course)
+
+
+def test_one_that_is_released_after_its_day_ends_at_once(world, course):
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    world.sell("12_product")
+    world.settle()
+    _withdraw_the_address(world)
+    world.sell("30_subscription")
+    EventLog.objects.filter(trigger="subscription_canceled").update(
+        received_at=Now() - timedelta(days=4)
+    )
+    EventLog.objects.filter(trigger="product_purchased").update(
+        received_at=Now() - timedelta(days=5)
+    )
+    Grant.objects.update(decided_at=Now() - timedelta(days=5))
+    assert retry_by_hand.retry(RuleRun.objects.filter(status="held")) == (1, {})
+    _decide_and_settle(world)
+    assert RuleRun.objects.get(action=END).code == "ended"
+
+
+def _without_order(name: str, **changes: str) -> dict[str, object]:
+    body = changed(name, **changes)
+    for key in ("id", "subscription_id"):
+        body["order"].pop(key, None)
+    return body
+
+
+def _buy_twice(world: World, sample: str) -> None:
+    world.sell(sample)
+    world.sell(sample, order__id=77, order__subscription_id=78)
+    world.settle()
+
+
+def test_a_person_is_asked_once_which_purchase_an_ending_is_about(world, course):
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    _buy_twice(world, "12_product")
+    world.post(_without_order("30_subscription"))
+    world.settle()
+    run = RuleRun.objects.get(status="held")
+    assert run.code == "ambiguous"
+    assert retry_by_hand.retry([run]) == (1, {})
+    assert queued.again(run).code == DELAYED
+    _on_its_day(world)
+    assert queued.again(run).code == "ended"
+    assert not world.access(EMAIL, course)
+
+
+def test_an_ending_that_names_no_order_leaves_what_is_bought_before_its_day(world, course):
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    world.sell("12_product")
+    world.settle()
+    world.post(_without_order("30_subscription"))
+    world.settle()
+    world.sell("12_product", order__id=77, order__subscription_id=78)
+    world.settle()
+    _on_its_day(world)
+    assert RuleRun.objects.get(action=END).code == "kept"
+    assert dict(Grant.objects.values_list("order_id", "state")) == {
+        "23300011": "ended",
+        "77": "active",
+    }
+    assert world.access(EMAIL, course)
+
+
+# What a person has given an address for
+
+BAD = "dana@@example.com"
+
+
+def _give_email(event: EventLog, email: str = EMAIL) -> tuple[int, list[tuple[str, str]]]:
+    """How many actions are carried out for it, and how they all stand."""
+    number = email_correction.give_email(event, email, by="Mia")
+    return number, list(event.runs.order_by("pk").values_list("status", "code"))
+
+
+def test_an_ending_with_a_given_address_waits_for_its_day(world, course):
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    _enroll(world, EMAIL)
+    event = world.sell("30_subscription", customer__email=BAD)
+    assert _give_email(event) == (0, [("waiting", DELAYED)])
+    run = RuleRun.objects.get()
+    assert run.next_attempt_at == run.received_at + timedelta(days=3)
+    world.settle()
+    assert world.access(EMAIL, course)
+    _on_its_day(world)
+    assert not world.access(EMAIL, course)
+
+
+def test_an_ending_with_a_given_address_is_held_where_its_purchase_is_unclear(world, course):
+    _buy_twice(world, "10_product")
+    world.post(_without_order("20_product", customer__email=BAD))
+    world.read()
+    event = EventLog.objects.get(trigger="product_refunded")
+    assert _give_email(event) == (0, [("held", "ambiguous")])
+    world.settle()
+    assert world.access(EMAIL, course)
+
+
+@pytest.mark.parametrize(
+    ("refunded", "comes_to"), [(1, (1, [("waiting", "queued")])), (2, (0, [("held", "braked")]))]
+)
+def test_endings_with_given_addresses_count_as_all_others_do(
+    world, course, settings, refunded, comes_to
+):
+    settings.ENDINGS_AN_HOUR = 2
+    for number in range(refunded):
+        world.sell("20_product", order__id=number + 1, customer__email=f"b{number}@example.com")
+    for number in (8, 9):  # of these nothing has ended
+        event = world.sell("20_product", order__id=number, customer__email=BAD)
+    assert _give_email(event) == comes_to
+
+
+def test_what_one_event_ends_with_a_given_address_is_not_one_too_many_by_itself(
+    world, course, settings
+):
+    settings.ENDINGS_AN_HOUR = 2
+    world.rule("product_refunded", END, world.course("Another"))
+    event = world.sell("20_product", customer__email=BAD)
+    assert _give_email(event) == (2, [("waiting", "queued")] * 2)
+
+
 # An ending that broke on its day
 
 
@@ -96,7 +254,7 @@ def broken(world, course, monkeypatch) -> RuleRun:
 def _break(run: RuleRun, monkeypatch) -> RuleRun:
     RuleRun.objects.filter(pk=run.pk).update(next_attempt_at=Now() - timedelta(seconds=1))
 
-    def decide_alone(run: RuleRun, **how: bool) -> None:
+    def decide_alone(run: RuleRun, settled: decisions.Settled) -> None:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
@@ -119,6 +277,19 @@ def test_an_ending_that_broke_on_its_day_ends_the_access_when_it_is_retried(worl
     assert queued.again(broken).code == "ended"
     assert not world.access(EMAIL, course)
     assert not Grant.objects.active().exists()
+
+
+def test_one_that_broke_before_0_9_0_ends_the_access_too(world, course, broken):
+    other = world.sell("10_product", order__id=77).runs.get()
+    codes = {broken: {}, other: {"status": "failed", "started_at": Now()}}
+    for run, facts in codes.items():
+        RuleRun.objects.filter(pk=run.pk).update(code="broken", **facts)
+    migration = import_module("events.migrations.0030_undecided_endings")
+    migration.rename(apps, None)
+    assert queued.again(other).code == "broken"  # it broke while it was carried out
+    assert retry_by_hand.retry([queued.again(broken)]) == (1, {})
+    _decide_and_settle(world)
+    assert not Grant.objects.active().filter(subscription_id=broken.event.subscription_id).exists()
 
 
 def test_when_it_is_retried_it_falls_away_if_the_subscription_was_paid_for_since(

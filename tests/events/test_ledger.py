@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from events.access import ledger
-from events.access.ledger import BY_HAND, Change, Sale, Verdict
+from events.access.ledger import BY_HAND, Change, Judgment, Sale
 from events.models import Grant
 from tests.support.longer import examples
 
@@ -48,15 +48,15 @@ class Purchase:
 
     rows: list[Grant] = field(default_factory=list)
 
-    def take(self, what: Happening) -> Verdict:
+    def take(self, what: Happening) -> Judgment:
         new = grant(what.target)
         if what.trigger in (*ENDING, BY_HAND):
-            verdict, touched = ledger.end(what.change, self.rows, new)
+            judgment, touched = ledger.end(what.change, self.rows, new)
         else:
-            verdict, row = ledger.give(what.change, self.rows, new)
+            judgment, row = ledger.give(what.change, self.rows, new)
             touched = [row]
         self.rows += [row for row in touched if all(row is not each for each in self.rows)]
-        return verdict
+        return judgment
 
     def gives(self) -> set[str]:
         return {each for each in COURSES if ledger.holder(self.rows, SITE, each) is not None}
@@ -85,19 +85,19 @@ def told(text: str) -> Happening:
 
 
 def after(story: str) -> tuple[str, str]:
-    """The last verdict, and which courses the purchase gives then, as "one two"."""
-    purchase, verdict = Purchase(), Verdict.OPEN
+    """The last judgment, and which courses the purchase gives then, as "one two"."""
+    purchase, judgment = Purchase(), Judgment.OPEN
     for sentence in story.split(", "):
-        verdict = purchase.take(told(sentence))
+        judgment = purchase.take(told(sentence))
     words = dict(zip(COURSES, ("one", "two"), strict=True))
-    return verdict.value, " ".join(sorted(words[each] for each in purchase.gives()))
+    return judgment.value, " ".join(sorted(words[each] for each in purchase.gives()))
 
 
 # In the order of receipt
 
 
 @pytest.mark.parametrize(
-    ("story", "verdict", "gives"),
+    ("story", "judgment", "gives"),
     [
         ("1 purchase", "open", "one"),
         ("1 purchase, 2 purchase", "open", "one"),
@@ -120,16 +120,16 @@ def after(story: str) -> tuple[str, str]:
     ],
 )
 def test_what_was_received_last_decides_and_an_ending_bars_the_purchase_alone(
-    story, verdict, gives
+    story, judgment, gives
 ):
-    assert after(story) == (verdict, gives)
+    assert after(story) == (judgment, gives)
 
 
 # In another order
 
 
 @pytest.mark.parametrize(
-    ("story", "verdict", "gives"),
+    ("story", "judgment", "gives"),
     [
         ("2 refund, 1 purchase", "barred", ""),
         ("1 purchase, 3 recovery, 2 cancel", "late", "one"),
@@ -143,8 +143,8 @@ def test_what_was_received_last_decides_and_an_ending_bars_the_purchase_alone(
         ("4 charge, 3 purchase, 2 refund", "late", "one"),
     ],
 )
-def test_what_is_read_late_changes_what_it_would_have_changed_in_its_time(story, verdict, gives):
-    assert after(story) == (verdict, gives)
+def test_what_is_read_late_changes_what_it_would_have_changed_in_its_time(story, judgment, gives):
+    assert after(story) == (judgment, gives)
 
 
 # By hand
@@ -161,15 +161,15 @@ def test_an_end_by_hand_stays_one_whatever_ends_it_again(event):
 
 
 def test_a_course_that_a_person_ended_is_not_opened_by_a_bundle_of_its_purchase():
-    verdict, gives = after("1 purchase bundle, 2 person one, 3 recovery bundle")
-    assert (verdict, gives) == ("open", "two")
+    judgment, gives = after("1 purchase bundle, 2 person one, 3 recovery bundle")
+    assert (judgment, gives) == ("open", "two")
 
 
 # Bundles
 
 
 @pytest.mark.parametrize(
-    ("story", "verdict", "gives"),
+    ("story", "judgment", "gives"),
     [
         ("1 purchase bundle", "open", "one two"),
         ("1 purchase bundle, 2 refund bundle", "ends", ""),
@@ -187,8 +187,8 @@ def test_a_course_that_a_person_ended_is_not_opened_by_a_bundle_of_its_purchase(
         ("1 purchase bundle, 3 recovery bundle, 2 cancel one", "late", "one two"),
     ],
 )
-def test_a_course_counts_the_same_bought_alone_and_in_a_bundle(story, verdict, gives):
-    assert after(story) == (verdict, gives)
+def test_a_course_counts_the_same_bought_alone_and_in_a_bundle(story, judgment, gives):
+    assert after(story) == (judgment, gives)
 
 
 @pytest.mark.parametrize("inside", [[], [501], [501, 502, 503]])
@@ -196,8 +196,8 @@ def test_a_bundle_ends_whole_whichever_courses_it_has_by_then(inside):
     bought, ends = grant(BUNDLE), told("2 refund bundle").change
     ledger.open_it(bought, told("1 purchase bundle").change)
     now = frozenset([BUNDLE, *(f"course:{number}" for number in inside)])
-    verdict, touched = ledger.end(replace(ends, parts=now), [bought], grant(BUNDLE))
-    assert (verdict, touched, bought.is_active) == (Verdict.ENDS, [bought], False)
+    judgment, touched = ledger.end(replace(ends, parts=now), [bought], grant(BUNDLE))
+    assert (judgment, touched, bought.is_active) == (Judgment.ENDS, [bought], False)
 
 
 # What a person waived
@@ -208,7 +208,7 @@ def test_an_ending_bars_the_purchase_of_what_a_person_dismissed():
     purchase.take(told("1 purchase"))
     purchase.rows[0].state = Grant.State.WAIVED
     purchase.take(told("2 refund"))
-    assert purchase.take(told("3 purchase")) is Verdict.BARRED
+    assert purchase.take(told("3 purchase")) is Judgment.BARRED
 
 
 # One purchase and another

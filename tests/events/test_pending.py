@@ -187,10 +187,10 @@ def test_one_that_breaks_our_code_ends_alone_and_the_others_go_on(shop, monkeypa
     shop.settle()
     real = decisions.decide_alone
 
-    def decide_alone(run: RuleRun) -> None:
+    def decide_alone(run: RuleRun, settled: decisions.Settled) -> None:
         if run.pk == broken.pk:
             raise ZeroDivisionError
-        real(run)
+        real(run, settled)
 
     monkeypatch.setattr(decisions, "decide_alone", decide_alone)
     _let_the_day_come()
@@ -234,6 +234,14 @@ def test_more_endings_than_allowed_in_an_hour_wait_for_a_person(refunds):
     assert retry_by_hand.retry(held) == (2, {})
     refunds.settle()
     assert _open(refunds) == 0
+
+
+def test_a_braked_ending_ends_when_it_is_released_whatever_its_rule_says_by_then(refunds):
+    _refund(refunds, 0, 1, 2)
+    Rule.objects.update(delay_days=3)
+    assert retry_by_hand.retry(RuleRun.objects.filter(status="held")) == (1, {})
+    refunds.settle()
+    assert _open(refunds) == 1
 
 
 def test_a_braked_ending_keeps_what_its_student_bought_before_it_is_released(refunds):

@@ -268,7 +268,7 @@ def test_a_person_gives_the_students_address_and_the_payer_stays(world, course, 
     world.sell("20_product")
     world.settle()
     assert students(world, course) == set()
-    with pytest.raises(ValueError, match="needs no e-mail address"):
+    with pytest.raises(ValueError, match="not asked for any more"):
         email_correction.give_email(event, "eve@example.com", by="Eve")
 
 
@@ -282,6 +282,92 @@ def test_the_payers_address_is_not_taken_for_that_of_a_student_at_another_school
     assert given == {north.pk: PAYER, world.integration.pk: None}
     assert email_correction.give_email(event, STUDENT, by="Eve") == 1
     assert event.runs.filter(integration=world.integration, customer__email=STUDENT).exists()
+
+
+def another_school(world: World, field: str) -> Destination:
+    """A course of another school, which is given to whom another field names."""
+    site = factories.IntegrationFactory.create(name="North", student_field=field)
+    other: Destination = factories.DestinationFactory.create(integration=site, kind="course")
+    world.rule("product_purchased", GIVE, other)
+    return other
+
+
+def given(event: EventLog) -> list[str]:
+    """For whom the actions of the event are, the first school first."""
+    found = event.runs.order_by("integration").values_list("customer__email", flat=True)
+    return [email or "" for email in found]
+
+
+def test_a_students_address_is_given_for_the_field_that_it_was_asked_for(
+    world, course, admin_client
+):
+    another_school(world, "Second student")
+    fields = [*named("first@@example.com"), *named("second@@example.com", "Second student")]
+    event = world.sell("10_product", order__custom_fields=fields)
+    for told, email in (("first@@", "one@example.com"), ("second@@", "two@example.com")):
+        page = admin_client.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+        assert page.context["asked"][0].message.count(told) == 1
+        press(admin_client, event, "give_email", email=email)
+    assert given(event) == ["one@example.com", "two@example.com"]
+    event.refresh_from_db()
+    # The second one does not take the place of the first.
+    for told in ("first@@", "second@@", "gave one@example.com", "gave two@example.com"):
+        assert event.reason.count(told) == 1
+    assert email_correction.asked(event) == []
+
+
+def test_an_address_in_one_field_is_asked_for_once(world, course):
+    another_school(world, FIELD.upper() + " ")
+    event = sell(world, "student@@example.com")
+    assert email_correction.give_email(event, STUDENT, by="Eve") == 2
+    assert given(event) == [STUDENT, STUDENT]
+
+
+def test_the_page_asks_for_the_payers_address_first(world, course, admin_client):
+    another_school(world, "")
+    event = sell(world, "student@@example.com", customer__email="dana@@example.com")
+    address = reverse("admin:events_eventlog_change", args=[event.pk])
+    assert "The student's e-mail address cannot be used." not in words(admin_client.get(address))
+    press(admin_client, event, "give_email", email=PAYER)
+    assert "The student's e-mail address cannot be used." in words(admin_client.get(address))
+    press(admin_client, event, "give_email", email=STUDENT)
+    assert given(event) == [STUDENT, PAYER]
+    event.refresh_from_db()
+    for told in ("dana@@", "student@@", f"gave {PAYER}", f"gave {STUDENT}"):
+        assert event.reason.count(told) == 1
+
+
+def test_an_address_that_is_given_twice_is_not_taken_for_the_next_person(
+    world, course, admin_client
+):
+    another_school(world, "")
+    event = sell(world, "student@@example.com", customer__email="dana@@example.com")
+    page = admin_client.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    form = {"email": PAYER, "asked_for": page.context["asked"][0].pk}
+    assert f'name="asked_for" value="{form["asked_for"]}"' in page.content.decode()
+    press(admin_client, event, "give_email", **form)
+    (text,) = said(press(admin_client, event, "give_email", **form))
+    assert text == "This e-mail address is not asked for any more. Reload the page."
+    assert given(event) == ["", PAYER]
+
+
+def test_no_address_is_asked_for_at_a_school_that_was_deleted(world, course):
+    event = sell(world, "student@@example.com")
+    world.integration.delete()
+    (run,) = event.runs.all()
+    assert email_correction.asked(event) == []
+    assert not email_correction.lacks_email(run)
+    with pytest.raises(ValueError, match="not asked for any more"):
+        email_correction.give_email(event, STUDENT, by="Eve")
+
+
+def test_who_gave_an_address_is_told_when_the_rules_have_run_again(world, course):
+    event = sell(world, "student@@example.com")
+    email_correction.give_email(event, STUDENT, by="Eve")
+    world.rule("product_purchased", GIVE, world.course("Another"))
+    assert rerun.rerun([event]).queued == 1
+    event.refresh_from_db()
+    assert "Eve gave student@example.com instead." in event.reason
 
 
 def test_rules_run_again_find_the_student(world, course):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from events.access.ledger import Verdict
+from events.access.ledger import Judgment
 from tests.faults.database import Database
 from tests.support import live
 from tests.support.postgres import binaries
@@ -136,7 +136,7 @@ def test_a_backup_of_postgresql_taken_while_it_runs_can_be_restored(tmp_path):
 # Where a run is given its code, in each way that our code writes it.
 CODE = re.compile(
     r'\bcode(?:: str)? = "(\w+)"|\bcode="(\w+)"|ActionOutcome\(\s*"(\w+)"|_pause\(\s*"(\w+)"'
-    r'|_retry\(\s*run,\s*"(\w+)"|Result\(Status\.\w+, "(\w+)"'
+    r'|_retry\(\s*run,\s*"(\w+)"|(?:Result|\.end)\(Status\.\w+, "(\w+)"'
     r'|\b(?:GONE|NOT_SHOWN|NO_BODY|DISMISSED|KEPT|PUT_BACK) = "(\w+)"'
     r'|\b(?:AMBIGUOUS|CODE|BRAKED|DELAYED|PAID_AGAIN|REPLACED|STUDENT_EMAIL) = "(\w+)"'
     r'|\bUNDECIDED = "(\w+)"'
@@ -155,6 +155,6 @@ def test_every_code_of_an_action_is_told_and_no_other():
         for code in groups
         if code
     }
-    given |= {verdict.value for verdict in Verdict if not verdict.is_carried_out}
+    given |= {judgment.value for judgment in Judgment if not judgment.is_carried_out}
     (told,) = re.findall(r"which stays: (.*?)\. It is empty", GUIDE, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", told)) == given - {"outside"}

@@ -18,7 +18,7 @@ from config.admin.menu import allowed
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from config.staff import people
-from events.alerts import delivery, finding, round
+from events.alerts import delivery, finding, rounds
 from events.alerts.problems import KINDS, Code, Problem
 from events.alerts.sent import NotSent
 from events.alerts.sentences import sentence
@@ -179,7 +179,7 @@ def delete(request: HttpRequest) -> HttpResponse:
 def silence_is_right(request: HttpRequest) -> HttpResponse:
     """Send no alert about an account's silence until its next sale."""
     account = row_in(Marketplace.objects.all(), request.POST.get("account"))
-    if account is not None and round.silence_is_right(account):
+    if account is not None and rounds.silence_is_right(account):
         audit.record(Act.SILENCE_RIGHT, account)
         messages.success(request, say("Good. The next sale ends this, and then Admit looks again."))
     else:

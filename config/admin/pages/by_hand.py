@@ -17,7 +17,7 @@ from config.admin.pages.give_to_anyone import GiveToAnyoneForm
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
 from events.access.by_hand import Author
-from events.access.ledger import Verdict
+from events.access.ledger import Judgment
 from events.models import EventLog, RuleRun
 from integrations import app_registry, catalog_refresh
 from integrations.models import Customer, Destination, Integration
@@ -138,7 +138,7 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
         asked["holding"] = f"{run.integration_id} {run.target}"
         asked["on"] = _day(run)
         return [_link(EndForm, asked, say("Change the last day"))]
-    if what == EventLog.ByHand.GIVE or run.code == Verdict.ENDED_BY_HAND:
+    if what == EventLog.ByHand.GIVE or run.code == Judgment.ENDED_BY_HAND:
         kind, number = read_target(run.target)
         same = Destination.objects.filter(integration=run.integration_id, kind=kind)
         asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()

@@ -13,7 +13,6 @@ from django.utils.timesince import timesince
 
 from config.admin.pages.actions import Status as RunStatus
 from config.admin.parts import badges
-from events.access.whose import STUDENT_EMAIL
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import obstacles, payload_removed
 from events.models import EventLog, RuleRun
@@ -63,9 +62,9 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         and event.delivery is not None
         and not event.delivery.address_trigger
         and request.user.has_perm("rules.add_namedtype"),
-        "can_give_email": email_correction.wants_email(event)
-        and request.user.has_perm("events.rerun_eventlog"),
-        "of_student": any(run.code == STUDENT_EMAIL for run in runs),
+        "asked": email_correction.asked(event)
+        if request.user.has_perm("events.rerun_eventlog")
+        else [],
         "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }

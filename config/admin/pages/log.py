@@ -187,9 +187,10 @@ class LogAdmin(ReadOnly):
 
     def give_email(self, request: HttpRequest, event: EventLog) -> None:
         """Carry the event out for an address that SamCart did not send in a usable form."""
-        by = request.user.get_username()
+        by, asked_for = request.user.get_username(), request.POST.get("asked_for", "")
+        email = request.POST.get("email", "")
         try:
-            queued = email_correction.give_email(event, request.POST.get("email", ""), by=by)
+            queued = email_correction.give_email(event, email, by=by, asked_for=asked_for)
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from events.alerts import delivery, round
+from events.alerts import delivery, rounds
 
 SECONDS = 60.0
 
@@ -21,8 +21,8 @@ class Command(BaseCommand):
         parser.add_argument("--quiet", action="store_true", help="say nothing")
 
     def handle(self, **options: Any) -> None:
-        looked = round.look()
+        looked = rounds.look()
         sent = delivery.send_due(until=time.monotonic() + SECONDS)
         if not options["quiet"]:
-            found = f"{len(round.open_alerts())} open" if looked else "looked at a moment ago"
+            found = f"{len(rounds.open_alerts())} open" if looked else "looked at a moment ago"
             self.stdout.write(f"Alerts: {found}. Messages tried: {sent}.")

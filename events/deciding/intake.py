@@ -16,7 +16,7 @@ from integrations.samcart.parser import SaleEvent
 
 
 @dataclass(slots=True)
-class Batch:
+class Intake:
     """Rows that were found or made, by what a delivery tells of them.
 
     New rows are noted and written together by `write`: customers, events, runs. Call `write`
@@ -40,16 +40,16 @@ class Batch:
         self.decisions = Decisions((), flush=self.write, find=self.student)
 
     @classmethod
-    def of(cls, readings: Sequence[Reading]) -> "Batch":
+    def of(cls, readings: Sequence[Reading]) -> "Intake":
         """All that these readings need, by a query for each kind of row."""
         deliveries = [reading.delivery for reading in readings]
-        batch = cls(
+        intake = cls(
             customers={each.email: each for each in _customers(readings)},
             repeated=_repeated(deliveries),
         )
         for event in EventLog.objects.filter(delivery__in=[each.pk for each in deliveries]):
-            batch.events.setdefault(event.delivery_id or 0, []).append(event)
-        return batch
+            intake.events.setdefault(event.delivery_id or 0, []).append(event)
+        return intake
 
     def look_for_grants(self, readings: Iterable[Reading]) -> None:
         """Find, inside the transaction, the grants that these readings may be about."""
