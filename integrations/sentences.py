@@ -231,6 +231,21 @@ def _with_facts(source: Source, change: Callable[[str], str]) -> Source:
     return source | {"with": facts} if facts else source
 
 
+def parts(sentence: Said) -> list[Said]:
+    """The sentences that `joined` put in a row; the sentence alone where it was made otherwise."""
+    source = sentence.source
+    if isinstance(source, dict) and "all" in source:
+        return [_made(part) for part in source["all"]]
+    return [sentence]
+
+
+def facts(sentence: Said) -> dict[str, Said]:
+    """The facts of what `say` made, by their names; none of any other text."""
+    source = sentence.source
+    found = source.get("with", {}) if isinstance(source, dict) else {}
+    return {name: _made(fact) for name, fact in found.items()}
+
+
 def read(kept: str) -> Said:
     """The sentence that `write` kept."""
     if not kept.startswith(OBJECT):

@@ -8,13 +8,14 @@ from django.apps import apps
 from django.contrib import admin
 from django.db.models import Model
 from django.template.context import RequestContext
-from django.utils.html import conditional_escape
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from config.admin.parts import badges, buttons, changed
 from config.admin.parts.buttons import Buttons
 from integrations import audit
 from integrations.sentences import say
+from rules import models
 
 register = template.Library()
 
@@ -47,6 +48,13 @@ def legible(text: Any, longest: int = badges.LONGEST_TEXT) -> SafeString:
 @register.filter
 def brief(text: Any) -> SafeString:
     return badges.breakable(badges.brief(text))
+
+
+@register.filter
+def in_two_lines(sentence: str) -> SafeString:
+    """A rule's sentence: what it does, and below it when."""
+    does, when = (legible(part, 500) for part in models.in_two_lines(sentence))
+    return format_html('{} <span class="soft line">{}</span>', does, when) if when else does
 
 
 @register.filter
@@ -114,6 +122,18 @@ def back_here(context: RequestContext) -> SafeString:
 def chosen(choices: list[dict[str, Any]]) -> str:
     """What a filter is set to; "" for its first choice, which is always "All"."""
     return next((str(choice["display"]) for choice in choices[1:] if choice["selected"]), "")
+
+
+@register.filter
+def choices_in(spec: Any, changelist: Any) -> list[dict[str, Any]]:
+    """The choices of a filter of this list."""
+    return list(spec.choices(changelist))
+
+
+@register.filter
+def looks_for_a_choice(changelist: Any) -> bool:
+    """Whether a person looks among a filter's choices, so that it stays open."""
+    return any(getattr(spec, "word", "") for spec in changelist.filter_specs)
 
 
 @register.filter

@@ -1,11 +1,10 @@
 """The numbers of the overview: each from an index, none of them counts a whole table."""
 
-from collections import defaultdict
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
+from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
 
 from events.models import Delivery, EventLog, Grant, RuleRun, Worker
@@ -18,22 +17,7 @@ from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
-DAYS = 14
 SILENCE = timedelta(minutes=2)
-
-
-@dataclass(frozen=True, slots=True)
-class DayTotals:
-    """What became of the actions of the events of one day."""
-
-    day: date
-    done: int
-    failed: int
-    other: int
-
-    @property
-    def total(self) -> int:
-        return self.done + self.failed + self.other
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,42 +91,6 @@ def stranded() -> int:
     # Not by DISTINCT: for that SQLite walks through all grants in the order of their students.
     grants = Grant.objects.stranded().order_by().values_list("customer", flat=True)
     return len(set(grants[: MAX_COUNT + 1]))
-
-
-def actions_by_day() -> list[DayTotals]:
-    """The last fourteen days in the server's time zone, the oldest first."""
-    today = timezone.localdate()
-    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    starts = [timezone.make_aware(datetime.combine(day, time.min)) for day in days]
-    # By comparing with the beginnings of days: taking dates apart costs a call for each row.
-    number = Case(
-        *[
-            When(received_at__gte=start, then=Value(i))
-            for i, start in reversed([*enumerate(starts)])
-        ],
-        output_field=IntegerField(),
-    )
-    rows = (
-        RuleRun.objects.filter(status__in=Status.values, received_at__gte=starts[0])
-        .order_by()
-        .annotate(day=number)
-        .values_list("day", "status")
-        .annotate(Count("pk"))
-    )
-    found: dict[int, dict[str, int]] = defaultdict(dict)
-    for day, status, count in rows:
-        found[day][status] = count
-    return [
-        DayTotals(
-            day,
-            done=found[i].get(Status.DONE, 0),
-            failed=found[i].get(Status.FAILED, 0),
-            other=sum(found[i].values())
-            - found[i].get(Status.DONE, 0)
-            - found[i].get(Status.FAILED, 0),
-        )
-        for i, day in enumerate(days)
-    ]
 
 
 def needing_somebody(most: int = 10) -> list[RuleRun]:

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import resolve
 from playwright.sync_api import Page
 
-from tests.support import browsing, crowd, fitting, scenery, screenshots
+from tests.support import browsing, crowd, fitting, scenery, screenshots, thumbs
 from tests.support.every_page import CROWDED, PAGES, SAYING
 from tests.support.pages import named_addresses
 
@@ -87,6 +87,8 @@ def of_page(path: str, page: Page, said: list[str]) -> list[str]:
         faults += barriers(page, ALL_RULES)
         # In a card a cell without anything is a gap.
         faults += [f"has an empty cell: {cell}" for cell in page.evaluate(EMPTY_CELLS)]
+        if width == browsing.NARROW[0]:
+            faults += thumbs.missed(page)
         page.emulate_media(color_scheme="dark")
         faults += [f"in the dark: {fault}" for fault in barriers(page, COLOR_RULES)]
         page.emulate_media(color_scheme="light")

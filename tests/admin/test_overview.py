@@ -1,6 +1,7 @@
 """The checklist of the overview is ticked only for what really holds."""
 
 import re
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from config.admin.pages import overview_chart, overview_checklist
 from config.admin.parts.buttons import address
 from config.staff import roles
 from events.models import RuleRun, Worker
+from events.reports import days
 from integrations.models import Destination, Integration, Product
 from rules import pairing
 from rules.models import Rule
@@ -289,7 +291,73 @@ def test_the_chart_shows_what_succeeded_and_failed_by_day_and_says_it_in_words(
     assert [(bar.kind, bar.height) for bar in today.bars] == [("good", 120.0), ("bad", 60.0)]
     day = timezone.localdate()
     assert f"<title>{day.day} {day:%b}: 2 succeeded, 1 failed</title>" in answer.content.decode()
-    assert f"{day.day} {day:%b} 2 1 1" in words(answer)
+    assert f"{day.day} {day:%b} 2 1" in words(answer)
+
+
+def done_on(course: Destination, *ago: int) -> None:
+    """An action that succeeded, so many days ago each, at this time of day."""
+    for back in ago:
+        at = timezone.now() - timedelta(days=back)
+        RuleRun.objects.filter(pk=run(course, status="done").pk).update(received_at=at)
+
+
+@pytest.mark.parametrize(
+    ("ago", "says"),
+    [
+        ((0, 6), "2 actions succeeded, 2 more than in the 7 days before."),
+        ((0, 8, 9, 10), "1 action succeeded, 2 fewer than in the 7 days before."),
+        ((3, 13), "1 action succeeded, as many as in the 7 days before."),
+        ((15,), "0 actions succeeded, as many as in the 7 days before."),
+    ],
+)
+def test_what_succeeded_is_compared_with_as_many_days_before(
+    sold, client: Client, admin_user, ago: tuple[int, ...], says: str
+):
+    done_on(sold, *ago)
+    client.force_login(admin_user)
+    assert says in words(client.get("/admin/?days=7"))
+
+
+def test_the_time_before_ends_at_this_time_of_day(sold, monkeypatch):
+    now = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    for hours in (-1, 1):
+        at = now - timedelta(days=7) + timedelta(hours=hours)
+        RuleRun.objects.filter(pk=run(sold, status="done").pk).update(received_at=at)
+    period = days.until_now(7)
+    assert (period.done, period.done_before) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [("", 30), ("?days=7", 7), ("?days=90", 90), ("?days=8", 30), ("?days=x", 30)],
+)
+def test_the_address_says_of_how_many_days_the_chart_is(
+    sold, client: Client, admin_user, asked: str, shown: int
+):
+    run(sold, status="done")
+    client.force_login(admin_user)
+    answer = client.get(f"/admin/{asked}")
+    assert len(answer.context["chart"].days) == shown
+    chosen = re.findall(
+        r'<a href="\?days=(\d+)#bars" aria-current="true">', answer.content.decode()
+    )
+    assert chosen == [str(shown)]
+    # Nothing of it is kept.
+    assert len(client.get("/admin/").context["chart"].days) == 30
+
+
+@pytest.mark.parametrize(("number", "dates", "main"), [(7, 7, 7), (30, 15, 5), (90, 15, 5)])
+def test_no_more_dates_stand_below_the_chart_than_have_room(number: int, dates: int, main: int):
+    first = date(2026, 1, 31)
+    totals = [days.DayTotals(first + timedelta(days=n), 1, 0) for n in range(number)]
+    shown = overview_chart.draw(totals).days
+    assert sum(day.dated for day in shown) == dates
+    assert sum(day.dated and day.main for day in shown) == main
+    assert shown[-1].dated
+    months = [day.day.month for day in shown if day.new_month]
+    # The first is left out where the next begins right beside it.
+    assert months == ([1, 2] if number < 8 else sorted({day.day.month for day in shown} - {1}))
 
 
 def test_the_places_in_the_chart_have_a_decimal_point_in_every_language(

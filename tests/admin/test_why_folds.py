@@ -6,8 +6,10 @@ import pytest
 from django.urls import reverse
 
 from config.staff import roles
+from integrations.sentences import say
 from rules import engine
 from rules.engine import Reason
+from rules.models import in_two_lines
 from tests.support import shop as shops
 from tests.support.pages import plain, signed_in
 from tests.support.samcart import changed
@@ -56,3 +58,29 @@ def test_what_does_not_concern_an_event_is_counted_and_folded(page):
     for near in ("Same Product", "Turned Off", "It Ran"):
         assert near not in plain(folded)
         assert near in plain(html)
+
+
+@pytest.mark.parametrize("page", ["why", "simulate"])
+def test_a_rule_is_told_by_what_it_does_and_below_by_when(page):
+    shop = shops.build()
+    number = shops.product_of(shop.sell()).external_id
+    rule = shop.rule("product_refunded", number, destination__name="Course Two", delay_days=3)
+    event = shop.sell(changed("10_product", order__id=4711))
+    address = (
+        reverse("admin:events_eventlog_change", args=[event.pk])
+        if page == "why"
+        else f"{reverse('admin:simulate')}?event={event.pk}"
+    )
+    html = signed_in(roles.SUPPORT).get(address).content.decode()
+    told = re.findall(
+        r'<th data-label="Rule">(.*?) <span class="soft line">(.*?)</span></th>', html
+    )
+    assert (
+        f"{rule.spec.label}: Course Two on {rule.integration}, 3 days later",
+        f"Product Refunded, {rule.product}",
+    ) in told
+
+
+@pytest.mark.parametrize("text", ["Product Purchased: enroll", say("Rule {number}", number="7")])
+def test_a_text_of_another_form_stays_in_one_line(text):
+    assert in_two_lines(text) == (text, "")

@@ -103,8 +103,10 @@ PAGES = [
 ]
 # What only a crowd fills.
 CROWDED = [
+    "/admin/?days=90",
     "/admin/rules/rule/",
     "/admin/events/eventlog/?p=2",
+    "/admin/events/eventlog/?result=failed&received=30",
     "/admin/events/eventlog/?product_name=water",
     "/admin/integrations/customer/?q=maximiliana",
     "/admin/integrations/product/{product:giving}/change/",

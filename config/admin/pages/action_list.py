@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.parts.filters import CountedFilter
 from events.execution import wait_reasons
 from events.models import RuleRun
 from events.models.runs import DELAYED
@@ -30,9 +30,10 @@ class RunList(ChangeList):
         self.result_list = runs
 
 
-class StatusFilter(admin.SimpleListFilter):
+class StatusFilter(CountedFilter):
     title = _("result")
     parameter_name = "status__exact"
+    statuses = Status
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [

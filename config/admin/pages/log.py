@@ -142,8 +142,10 @@ class LogAdmin(ReadOnly):
         product = badges.breakable(badges.brief(event.product.name) if event.product else "–")
         if not event.order_id:
             return product
-        order = badges.breakable(badges.brief(event.order_id))
-        return _two_lines(product, format_html(say("Order {number}"), number=order))
+        order = badges.brief(event.order_id)
+        words = say("Order {number}", number=order)
+        number = format_html('<span title="{}">#{}</span>', words, badges.breakable(order))
+        return _two_lines(product, number)
 
     @admin.display(description=_("Result"))
     def result(self, event: EventLog) -> SafeString:
@@ -168,9 +170,7 @@ class LogAdmin(ReadOnly):
         )
         first = badges.brief(names[0])
         if others := len(names) - 1:
-            first = say_count(
-                others, "{first} and 1 more", "{first} and {number} more", first=first
-            )
+            first = f"{first} +{others}"
         return format_html(
             '<details class="fold runs"><summary>{}</summary><ul>{}</ul></details>',
             badges.breakable(first),

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.changelist import COUNTED
-from config.admin.parts.filters import IntegrationFilter
+from config.admin.parts.filters import CountedFilter, IntegrationFilter
 from config.admin.parts.params import row_id, row_in
 from events.models import EventLog, RuleRun
 from events.reports import promise, review
@@ -27,9 +27,10 @@ NOT_YET_IN = {NOT_IN, PAID_NOTHING}
 PRODUCT_NAME = "product_name"
 
 
-class ResultFilter(admin.SimpleListFilter):
+class ResultFilter(CountedFilter):
     title = _("result")
     parameter_name = "result"
+    statuses = EventLog.Status
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [

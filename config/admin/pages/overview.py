@@ -22,6 +22,7 @@ from events.models import Delivery, EventLog, RuleRun
 from events.reports import (
     backlog,
     dashboard,
+    days,
     promise,
     queue,
     trigger_coverage,
@@ -53,7 +54,8 @@ def show(request: HttpRequest) -> TemplateResponse:
     accounts = list(Marketplace.objects.order_by("name"))
     tasks = overview_checklist.tasks(sites, accounts)
     path = overview_checklist.path(tasks)
-    days = dashboard.actions_by_day()
+    asked = request.GET.get("days", "")
+    period = days.until_now(int(asked) if asked in map(str, days.RANGES) else days.USUAL)
     in_line = backlog.in_line()
     kept = promise.promise(nothing := promise.unfulfilled())
     missing = [each for account in accounts for each in trigger_coverage.missing(account)]
@@ -67,7 +69,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         to_set_up=sum(not task.done for task in tasks),
     )
     # While nothing came and nothing was done, there is nothing to look at beside what to set up.
-    has_begun = path is None or Delivery.objects.exists() or any(day.total for day in days)
+    has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
     only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     return render(
         request,
@@ -79,9 +81,8 @@ def show(request: HttpRequest) -> TemplateResponse:
         may_tick=request.user.has_perms(TICKS),
         has_begun=has_begun,
         problems=[(each, sentences.sentence(each)) for each in problems],
-        **_figures(facts, days, in_line),
-        chart=overview_chart.draw(days),
-        days=days,
+        **_figures(facts, period, in_line),
+        **_chart(period),
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
         **_nothing_given(nothing),
@@ -105,16 +106,25 @@ def _integrations(sites: list[Integration]) -> dict[str, Any]:
     }
 
 
+def _chart(period: days.Period) -> dict[str, Any]:
+    return {
+        "chart": overview_chart.draw(period.days),
+        "compared": overview_chart.compared(period),
+        "period": period,
+        "ranges": days.RANGES,
+    }
+
+
 def _figures(
-    facts: overview_headline.Facts, days: list[dashboard.DayTotals], in_line: backlog.InLine
+    facts: overview_headline.Facts, period: days.Period, in_line: backlog.InLine
 ) -> dict[str, Any]:
-    """What the four boxes show."""
+    """The four numbers beside the title, each with a note."""
     came = dashboard.events_in_a_day()
     return {
         "events": dashboard.format_count(came.events),
         "events_note": overview_headline.events_note(came),
-        "done": dashboard.format_count(days[-1].done),
-        "share": _share(days),
+        "done": dashboard.format_count(period.days[-1].done),
+        "share": _share(period),
         "failed": dashboard.format_count(facts.failed),
         "held": dashboard.format_count(facts.held),
         "waiting": dashboard.format_count(in_line.waiting),
@@ -133,11 +143,10 @@ def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview
     )
 
 
-def _share(days: list[dashboard.DayTotals]) -> int | None:
+def _share(period: days.Period) -> int | None:
     """How many of a hundred actions succeeded; rounded down: while one failed, not all did."""
-    done = sum(day.done for day in days)
-    over = sum(day.done + day.failed for day in days)
-    return 100 * done // over if over else None
+    over = period.done + period.failed
+    return 100 * period.done // over if over else None
 
 
 def _facts(

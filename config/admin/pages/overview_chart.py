@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from events.reports.dashboard import DayTotals
-from integrations.sentences import DAY, on, say
+from events.reports.days import DayTotals, Period
+from integrations.sentences import DAY, Said, on, say, say_count
 
 # In pixels: the plot is as high on every screen, and as wide as there is room.
 TOP, HEIGHT = 12, 180
 # How much of a day's room its bars take.
 SHARE = 0.64
 LINES = 4
+# So many dates have room below it, and on a narrow screen a third of them.
+DATES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +27,32 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day at its place: `x` of its bars, `middle` of its date; the month stands where it is new.
+    """A day at its place: `left` of its room, `x` of its bars, `middle` of its date.
 
-    Both are in percent of the width of the plot. On a narrow screen only the `main` dates have
-    room.
+    All are in percent of the width of the plot. The date stands there if it is `dated`, on a narrow
+    screen only if it is `main` as well; the month stands where it is new.
     """
 
     day: date
+    left: float
     x: float
     middle: float
     bars: Sequence[Bar]
     says: str
     new_month: bool
+    dated: bool
     main: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`lines` are (y, number), the lowest first; `width` is that of a bar, in percent."""
+    """`lines` are (y, number), the lowest first; `width` is that of a bar, in percent, `room` that
+    of a day."""
 
     lines: Sequence[tuple[float, int]]
     days: Sequence[Day]
     width: float
+    room: float
     bottom: int
 
 
@@ -70,6 +76,7 @@ def draw(totals: Sequence[DayTotals]) -> Chart:
         lines=[(round(bottom - number * scale, 1), number) for number in numbers],
         days=[_day(i, totals, scale) for i in range(len(totals))],
         width=round(SHARE * 100 / max(len(totals), 1), 2),
+        room=round(100 / max(len(totals), 1), 2),
         bottom=bottom,
     )
 
@@ -86,9 +93,11 @@ def _day(i: int, totals: Sequence[DayTotals], scale: float) -> Day:
             height = max(round(number * scale, 1), 2.0)
             top = round(top - height, 1)
             bars.append(Bar(kind, top, height))
-    new_month = i == 0 or day.day.day == 1
+    apart = -(-len(totals) // DATES)
+    back = len(totals) - 1 - i
     return Day(
         day.day,
+        round(i * step, 2),
         round(middle - SHARE * step / 2, 2),
         round(middle, 2),
         bars,
@@ -98,6 +107,28 @@ def _day(i: int, totals: Sequence[DayTotals], scale: float) -> Day:
             done=day.done,
             failed=day.failed,
         ),
-        new_month=new_month,
-        main=(len(totals) - 1 - i) % 3 == 0,
+        new_month=_names_month(i, totals),
+        dated=back % apart == 0,
+        main=apart == 1 or back % (3 * apart) == 0,
     )
+
+
+def _names_month(i: int, totals: Sequence[DayTotals]) -> bool:
+    """Where a month begins, and at the first day unless the next month begins right beside it."""
+    if i:
+        return totals[i].day.day == 1
+    near = totals[1 : 1 + len(totals) // 8]
+    return all(each.day.day != 1 for each in near)
+
+
+def compared(period: Period) -> Said:
+    """ "43 actions succeeded, 12 more than in the 30 days before." """
+    days = len(period.days)
+    count = say_count(period.done, "1 action succeeded", "{number} actions succeeded")
+    more = period.done - period.done_before
+    if not more:
+        return say("{count}, as many as in the {days} days before.", count=count, days=days)
+    facts = {"count": count, "difference": abs(more), "days": days}
+    if more > 0:
+        return say("{count}, {difference} more than in the {days} days before.", **facts)
+    return say("{count}, {difference} fewer than in the {days} days before.", **facts)

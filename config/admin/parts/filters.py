@@ -1,19 +1,24 @@
 """Filter chips that several lists share."""
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet, TextChoices
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.parts.changelist import NumberOf
 from config.admin.parts.params import row_id
 from integrations.models import Integration
 from integrations.sentences import say
 
 PERIODS = ("1", "7", "30")  # days
+# Beside a choice rows are counted so far.
+MOST = 99
 
 
 class ReceivedFilter(admin.SimpleListFilter):
@@ -48,3 +53,36 @@ class IntegrationFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         number = row_id(self.value())
         return queryset if number is None else queryset.filter(**{self.of: number})
+
+
+class CountedFilter(admin.SimpleListFilter):
+    """With the number of rows beside each choice, as "7" or "99+".
+
+    Only of `statuses`, and only where nothing else is chosen: then each count ends early in the
+    index by status.
+    """
+
+    statuses: type[TextChoices]
+    _numbers: Mapping[str, str] | None = None
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        if self._numbers is None:
+            self._numbers = self._count(changelist)
+        every, *choices = super().choices(changelist)
+        yield every
+        for choice, (value, _name) in zip(choices, self.lookup_choices, strict=True):
+            yield choice | {"number": self._numbers.get(str(value), "")}
+
+    def _count(self, changelist: ChangeList) -> Mapping[str, str]:
+        if changelist.query or set(changelist.filter_params) - {self.parameter_name}:
+            return {}
+        rows = changelist.model._default_manager.order_by()
+        values = self.statuses.values
+        parts = (rows.filter(status=value).values("pk") for value in values)
+        found = rows.values_list(*(NumberOf(part[: MOST + 1]) for part in parts))[:1]
+        numbers = next(iter(found), [0] * len(values))
+        return {value: _spoken(number) for value, number in zip(values, numbers, strict=True)}
+
+
+def _spoken(number: int) -> str:
+    return f"{MOST}+" if number > MOST else str(number)
