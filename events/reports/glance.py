@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from events.models import EventLog, Grant, RuleRun
-from events.reports import backfill, pending_endings, review
+from events.models.runs import DELAYED
+from events.reports import backfill, pending_endings
 from events.reports.standing import Standing
 from integrations.models import Customer
 from integrations.sentences import Said, joined, on, say, say_count
@@ -107,8 +108,9 @@ def _place(row: Grant | RuleRun) -> Place:
 def _ends(open_: dict[Place, list[Grant]], customers: Collection[int]) -> dict[Place, datetime]:
     """The last moment of each course or bundle that has one."""
     runs: dict[Place, list[RuleRun]] = defaultdict(list)
-    delayed = RuleRun.objects.delayed().filter(customer__in=customers).select_related("event")
-    for run in delayed.order_by("pk"):
+    # Also those whose day has come: by their state SQLite would walk through all that wait.
+    delayed = RuleRun.objects.filter(customer__in=customers, code=DELAYED)
+    for run in delayed.select_related("event").order_by("pk"):
         runs[_place(run)].append(run)
     found = {place: _end(grants, runs[place]) for place, grants in open_.items()}
     return {place: moment for place, moment in found.items() if moment is not None}
@@ -137,7 +139,8 @@ def _end(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> datetime | None:
 
 def _gave_nothing(customers: Collection[int]) -> set[int | None]:
     """Of these, who paid for something that gave nothing, and is still owed it."""
-    events = list(review.gave_nothing().filter(customer__in=customers)[: backfill.MAX_EVENTS])
+    nothing = _purchases().filter(customer__in=customers, gave_nothing=True, dealt_with_at=None)
+    events = list(nothing[: backfill.MAX_EVENTS])
     settled = backfill.settled(events) if events else set()
     return {event.customer_id for event in events if event.pk not in settled}
 
@@ -153,8 +156,9 @@ def _last_purchases(customers: Collection[int]) -> dict[int, EventLog]:
 
 def _purchases() -> QuerySet[EventLog]:
     """What was bought, once each."""
-    bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED)
-    return bought.exclude(status=EventLog.Status.REPEAT)
+    # By an expression: for the trigger itself SQLite would walk through the sales of all.
+    events = EventLog.objects.alias(what=Coalesce("trigger", Value("")))
+    return events.filter(what=Trigger.PRODUCT_PURCHASED).exclude(status=EventLog.Status.REPEAT)
 
 
 def totals(customer: Customer, targets: Iterable[str]) -> Said:

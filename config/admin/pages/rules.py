@@ -74,9 +74,10 @@ def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
     return rules.annotate(last_run=Subquery(runs.values("received_at")[:1]))
 
 
-def _of_products(listed: QuerySet[Rule]) -> dict[int | None, Said]:
+def _of_products(listed: QuerySet[Rule], products: set[int | None]) -> dict[int | None, Said]:
     """{product: "4 rules · 1 off"} of the rules in a list, on all of its pages."""
-    rules = Rule.objects.filter(pk__in=listed.order_by().values("pk")).order_by()
+    found = listed.filter(Q(product__in=products - {None}) | Q(product=None)).order_by()
+    rules = Rule.objects.filter(pk__in=found.values("pk")).order_by()
     are_off = Count("pk", filter=Q(enabled=False))
     counts = rules.values_list("product").annotate(every=Count("pk"), off=are_off)
     return {
@@ -131,7 +132,8 @@ class RuleAdmin(Audited, ListAdmin):
         }
         page = super().changelist_view(request, told | (extra_context or {}))
         if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
-            counts = _of_products(shown.queryset)
+            products = {rule.product_id for rule in shown.result_list}
+            counts = _of_products(shown.queryset, products)
             for rule in shown.result_list:
                 rule.of_product = counts.get(rule.product_id, "")
         return page
