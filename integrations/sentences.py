@@ -13,7 +13,9 @@ from django.db import models
 from django.utils import dateformat, timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext, ngettext, override
+from django.utils.translation import get_language, gettext, ngettext, override
+
+from integrations import spanish
 
 if TYPE_CHECKING:
     _TextField = models.TextField[str, str]
@@ -161,6 +163,8 @@ def _filled(text: str, english: str, source: Mapping[str, Any]) -> str:
     facts = {name: _text(fact) for name, fact in source.get("with", {}).items()}
     if not facts:
         return text
+    if (get_language() or "").startswith("es"):
+        text = spanish.fitted(text, facts)
     try:
         return text.format_map(facts)
     except (KeyError, ValueError, IndexError):

@@ -15,11 +15,18 @@ from typing import Any
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
 from integrations import database_timeout
+from integrations.ordering import FOLD
+from integrations.search_terms import fold
 
 LOOK_SECONDS = 0.0003
 _turns: dict[str, threading.Lock] = {}
 # A lock that another thread held when the process was forked would never be given back.
 os.register_at_fork(after_in_child=_turns.clear)
+
+
+def _folded(text: str | None) -> str | None:
+    """For integrations.ordering."""
+    return None if text is None else fold(text)
 
 
 class Connection(sqlite3.Connection):
@@ -33,6 +40,7 @@ class Connection(sqlite3.Connection):
         self.timeout = timeout
         self._name = database
         self._turn: threading.Lock | None = None
+        self.create_function(FOLD, 1, _folded, deterministic=True)
 
     def cursor(self, factory: object = None) -> "Cursor":  # type: ignore[override]
         """Django's cursor, which it asks for, but one that waits."""

@@ -6,6 +6,7 @@ from typing import Any
 from django import template
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.views.main import ORDER_VAR
 from django.db.models import Model
 from django.template.context import RequestContext
 from django.utils.html import conditional_escape, format_html
@@ -116,6 +117,12 @@ def last_change(context: RequestContext, thing: Model) -> dict[str, Any]:
 def back_here(context: RequestContext) -> SafeString:
     """Tells the buttons inside a form that they lead back to this very page."""
     return buttons.back_field(context["request"])
+
+
+@register.filter
+def most_first(query: str) -> str:
+    """Of a query that Django makes for a column that the list is not sorted by yet: descending."""
+    return query.replace(f"{ORDER_VAR}=", f"{ORDER_VAR}=-")
 
 
 @register.filter

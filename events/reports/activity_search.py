@@ -1,8 +1,11 @@
 """Searching events and actions by customer or order number."""
 
 import contextlib
+import re
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext, override
 
 from events.models import EventLog, EventTerm, RuleRun
 from integrations import search
@@ -23,12 +26,22 @@ def people(term: str) -> list[int]:
 
 
 def of_order(number: str) -> QuerySet[EventLog]:
-    """The events of this order, however its number is written: 1183, #1183 or 01183."""
-    written = number.strip().removeprefix("#")
-    with contextlib.suppress(Unreadable):
-        if order_id := normalize_id(written, what="order id"):
-            return EventLog.objects.filter(order_id=order_id)
-    return EventLog.objects.none()
+    """The events of this order, however its number is written: 1183, #1183, 01183, Order 1183."""
+    meant = set()
+    for written in {number, _without_word(number)}:
+        with contextlib.suppress(Unreadable):
+            meant.add(normalize_id(written.strip().removeprefix("#"), what="order id"))
+    return EventLog.objects.filter(order_id__in=meant - {""})
+
+
+def _without_word(number: str) -> str:
+    """Without the word that our pages write before it, in any of our languages."""
+    for language, _ in settings.LANGUAGES:
+        with override(language):
+            word = gettext("order %(number)s").partition("%")[0].strip()
+        if found := re.match(rf"\s*{re.escape(word)}[\s:]+(?=\S)", number, re.IGNORECASE):
+            return number[found.end() :]
+    return number
 
 
 def as_sent(term: str, *, most: int = MAX_PEOPLE, anywhere: bool = True) -> list[int]:

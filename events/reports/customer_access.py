@@ -48,10 +48,14 @@ MAX_EVENTS_TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class AccessReport:
-    """What to say to the person who asks, and what to write to the customer."""
+    """What to say to the person who asks, and what to write to the customer.
+
+    `targets` are the courses and bundles that the customer has now.
+    """
 
     lines: tuple[Sentence, ...]
     reply: str
+    targets: tuple[str, ...]
 
 
 def describe(customer: Customer) -> AccessReport:
@@ -87,7 +91,8 @@ def describe(customer: Customer) -> AccessReport:
             owed=[event for event in nothing if event.pk not in back],
             besides=dict.fromkeys(run.event for run in besides),
         )
-    return AccessReport((*lines, *map(why.besides, passed_on)), reply)
+    targets = tuple(each.target for each, _ in told if each.held)
+    return AccessReport((*lines, *map(why.besides, passed_on)), reply, targets)
 
 
 def _advised_once(lines: list[Sentence]) -> list[Sentence]:

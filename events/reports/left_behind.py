@@ -44,11 +44,15 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """All of a rule, the newest first; `more` than MOST are there."""
+    """All of a rule, the newest first; `more` than MOST are there.
+
+    `still` are the newest actions by which somebody has what a rule gives now as well.
+    """
 
     rule: Rule | None
     rows: Sequence[Behind]
     more: bool = False
+    still: Sequence[RuleRun] = ()
 
     @property
     def customers(self) -> int:
@@ -77,6 +81,7 @@ def left_behind(number: int) -> LeftBehind:
         for run in every
         if any(_gives(each, run) for each in fitting.get(run.event_id, ()))
     }
+    still = {run.grant_id: run for run in reversed(gave) if run.grant_id in due}
     of_event: dict[int, dict[int, Grant]] = {}
     for run in gave:
         if run.grant is not None and run.grant_id not in due:
@@ -95,7 +100,8 @@ def left_behind(number: int) -> LeftBehind:
         )
         for pk, each in events.items()
     ]
-    return LeftBehind(rule, rows, more)
+    has = [run for run in reversed(still.values()) if run.grant and run.grant.seen_at]
+    return LeftBehind(rule, rows, more, has)
 
 
 def _giving() -> RuleRunQuerySet:

@@ -340,7 +340,7 @@ def test_who_is_not_found_is_said_with_addresses_that_look_alike(support):
 def test_customers_begins_with_the_newest(support):
     newest = Customer.objects.latest("pk")
     page = words(support.get(reverse(CUSTOMERS)))
-    assert f"Newest customers E-mail Name Known since {newest.email}" in page
+    assert f"Newest customers Customer Has now Last purchase Known since {newest.name}" in page
     assert "Newest customers" not in words(
         support.get(reverse(CUSTOMERS), {"q": "nobody-has-this"})
     )

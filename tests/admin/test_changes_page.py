@@ -189,7 +189,7 @@ def sold_by(world: World) -> tuple[Rule, Destination]:
 
 def moved(client: Client, page: Any) -> Any:
     """What follows when the person goes the way that the message names, and presses the button."""
-    (address,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', page.content.decode())
+    (address,) = set(re.findall(r'href="(/admin/given-by-rule/[^"]+)"', page.content.decode()))
     look = client.get(address)
     chosen = ",".join(str(number) for number in look.context["chosen"])
     return look, client.post(address, {"chosen": chosen}, follow=True)
@@ -360,3 +360,21 @@ def test_an_added_rule_that_was_changed_since_is_not_undone(manager, rule):
     (text,) = said(press(manager, entry, "undo"))
     assert text.startswith("Not undone. The rule was changed since.")
     assert Rule.objects.exists()
+
+
+def test_a_rule_leads_to_those_who_have_access_by_it(manager, world):
+    rule, _ = sold_by(world)
+    page = manager.get(reverse("admin:rules_rule_change", args=[rule.pk]))
+    assert "Who has it by this rule" in words(page)
+    (address,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', page.content.decode())
+    text = words(manager.get(address))
+    assert "p1@example.com" in text
+    assert "p2@example.com" in text
+    assert "There is nothing to do" not in text
+    world.sell("10_product", "product_refunded", customer__email="p1@example.com", order__id=1)
+    world.settle()
+    world.rule("product_purchased", "create_course_enrollment", world.course(), "1048009")
+    nobody = Rule.objects.latest("pk")
+    assert "Nobody has access by this rule now." in words(
+        manager.get(address.replace(f"={rule.pk}", f"={nobody.pk}"))
+    )

@@ -190,18 +190,39 @@ def test_products_show_their_rules_and_events(manager):
     assert len(asked) <= 9  # however many products there are
 
 
-@pytest.mark.parametrize(("events", "shown"), [(0, "0"), (1, "1"), (2, "2"), (3, "2+"), (4, "2+")])
-def test_the_events_of_a_product_are_counted_to_an_end(db, monkeypatch, events, shown):
-    monkeypatch.setattr(products, "COUNTED", 2)
+def test_products_are_sorted_by_their_sales(manager):
+    page = reverse("admin:integrations_product_changelist")
+    heading = re.search(
+        r'<th scope="col"[^>]*sales[^>]*><a href="([^"]+)"', manager.get(page).content.decode()
+    )
+    assert heading
+    sorted_ = page + html.unescape(heading[1])
+    numbers = [row.sold_lately for row in manager.get(sorted_).context["cl"].result_list]
+    assert numbers == sorted(numbers, reverse=True)
+    assert numbers[0] > 0
+    back = re.search(
+        r'aria-sort="descending"><a href="([^"]+)"', manager.get(sorted_).content.decode()
+    )
+    assert back
+    by_name = [row.pk for row in manager.get(page).context["cl"].result_list]
+    assert by_name == [row.pk for row in manager.get(page + back[1]).context["cl"].result_list]
+
+
+@pytest.mark.parametrize(("sales", "shown"), [(0, "0"), (1, "1"), (2, "2"), (3, "2+"), (4, "2+")])
+def test_the_sales_of_a_product_are_counted_to_an_end(db, monkeypatch, sales, shown):
+    monkeypatch.setattr(products, "MOST_SALES", 2)
     mine, other = factories.ProductFactory.create_batch(2)
-    for _ in range(events):
+    for _ in range(sales):
         event(None, product=mine)
     old = event(None, product=mine)
     EventLog.objects.filter(pk=old.pk).update(received_at=timezone.now() - timedelta(days=31))
     event(None, product=other)
+    event(None, product=mine, trigger="product_refunded")
+    again = event(None, product=mine)
+    EventLog.objects.filter(pk=again.pk).update(status="repeat")
     keeper: Any = admin.site.get_model_admin(Product)
     found = keeper.get_queryset(HttpRequest()).get(pk=mine.pk)
-    assert re.sub("<.*?>", "", keeper.recent(found)) == shown
+    assert re.sub("<.*?>", "", keeper.sales(found)) == shown
 
 
 def test_a_product_is_added_by_its_id_before_its_first_event(manager, place):
@@ -799,6 +820,12 @@ def test_all_rules_are_searched_and_grouped_by_product(manager):
     products = {rule.product_id for rule in answer.context["cl"].result_list}
     assert len(groups) == len(products) > 1
     assert "Every product" in groups[0]
+    drawn = answer.context["cl"].result_list[0]
+    Rule.objects.filter(pk=drawn.pk).update(enabled=False)
+    every = Rule.objects.filter(product=drawn.product_id).count()
+    many = "1 rule" if every == 1 else f"{every} rules"
+    assert f"Every product · {many} · 1 off" in words(manager.get(page))
+    assert "Every product · 1 rule · 1 off" in words(manager.get(page, {"state": "off"}))
     found = manager.get(page, {"q": "zzz"}).context["cl"].result_list
     assert not found
     found = manager.get(page, {"q": "urban"}).context["cl"].result_list

@@ -42,6 +42,9 @@ def shop(db):
     [
         ("4711", "Orders"),
         ("#4711", "Orders"),
+        ("Order 4711", "Orders"),
+        ("order #04711", "Orders"),
+        ("Pedido 4711", "Orders"),
         ("Dana", "Customers"),
         ("Drawing Faces", "Courses and bundles"),
         ("drawing", "Products"),

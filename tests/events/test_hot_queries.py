@@ -24,7 +24,7 @@ from events.retention import housekeeping
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.thinkific.sandbox import Sandbox
 from tests.support import world as worlds
-from tests.support.pages import signed_in
+from tests.support.pages import CUSTOMERS, signed_in, words
 from tests.support.plans import explained, live_for_long
 from tests.support.world import World
 
@@ -174,6 +174,19 @@ def test_similar_addresses_are_searched_by_an_index(old_shop: World):
     by_index = [plan for sql, plan in of_terms.items() if not re.search("INSTR|position", sql)]
     assert len(by_index) == len(of_terms) - 1 == 2
     assert all("customer_by_term" in plan for plan in by_index)
+
+
+def test_the_lists_of_customers_and_of_products_look_only_at_their_own_rows(old_shop: World):
+    viewer = signed_in(roles.VIEWER)
+    with explained() as plans:
+        page = words(viewer.get(reverse(CUSTOMERS)))
+        viewer.get(reverse("admin:integrations_product_changelist"), {"o": "-4"})
+    assert "1 course" in page
+    assert plans.walks() == []
+    assert plans.by_other_than_customers() == []
+    of_sales = [plan for sql, plan in plans.asked.items() if '"sold_lately"' in sql]
+    assert of_sales
+    assert not any("event_by_trigger" in plan for plan in of_sales)
 
 
 def test_gathering_a_history_would_be_noticed(old_shop: World):

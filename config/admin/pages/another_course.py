@@ -20,6 +20,7 @@ from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
 from events.reports.many import AT_ONCE
 from integrations.models import Destination
+from integrations.ordering import by_name
 from integrations.sentences import joined, say, say_count
 from rules import changing
 from rules.models import Rule
@@ -116,7 +117,7 @@ def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[
 
 def _others(gone: Destination) -> QuerySet[Destination]:
     same = Destination.objects.filter(integration=gone.integration_id, kind=gone.kind)
-    return same.filter(gone_at=None).order_by("name", "pk")
+    return same.filter(gone_at=None).order_by(by_name(), "pk")
 
 
 def _save(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:

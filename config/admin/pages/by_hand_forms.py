@@ -14,6 +14,7 @@ from events.access import by_hand, holdings, sentences
 from events.access.by_hand import Author
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
+from integrations.ordering import by_name
 from integrations.sentences import Said, Text, say
 
 NO_ACCESS = _("Admit knows of no access that this customer has now.")
@@ -24,7 +25,7 @@ def _offered() -> QuerySet[Destination]:
     found = Destination.objects.filter(
         integration__app__in=app_registry.with_catalog(), gone_at=None
     )
-    in_order = found.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
+    in_order = found.order_by(F("unlisted_at").asc(nulls_first=True), by_name(), "pk")
     return in_order.select_related("integration")
 
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.parts import badges
 from events.reports.coverage import Coverage, State
 from integrations.models import Destination
+from integrations.ordering import by_name
 from integrations.sentences import say
 from rules import actions, pairing
 from rules.models import Rule, Scope
@@ -37,7 +38,7 @@ class Choices:
     """The courses and bundles to choose from, each under a name that no other one has."""
 
     def __init__(self) -> None:
-        rows = Destination.objects.filter(gone_at=None).order_by("name", "pk")
+        rows = Destination.objects.filter(gone_at=None).order_by(by_name(), "pk")
         names = (*Offered._fields[:-1], "integration__name")
         self._by_name = _named_apart([Offered._make(row) for row in rows.values_list(*names)])
 
@@ -65,7 +66,7 @@ class Choices:
         exact = self._exact.get(_folded(name))
         meant = [exact] if exact else self._plain.get(_folded(name), [])
         rows = Destination.objects.filter(pk__in=[each.pk for each in meant])
-        return list(rows.select_related("integration").order_by("name", "pk")) if meant else []
+        return list(rows.select_related("integration").order_by(by_name(), "pk")) if meant else []
 
 
 @dataclass

@@ -24,7 +24,7 @@ from config.admin.parts.page import render
 from config.admin.parts.params import page_number
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
-from events.reports import api_calls, customer_access, customer_search
+from events.reports import api_calls, customer_access, customer_search, glance
 from events.reports.standing import standings
 from integrations import app_registry, audit
 from integrations.audit import Act
@@ -71,7 +71,8 @@ class CustomerAdmin(ReadOnly):
             title=say("Customers"),
             term=term,
             found=found,
-            newest=[] if term else customer_search.newest(NEWEST),
+            people=_at_a_glance(found.customers),
+            newest=[] if term else _at_a_glance(customer_search.newest(NEWEST)),
             similar=_links(found.similar),
             most=customer_search.MAX_RESULTS,
         )
@@ -93,12 +94,14 @@ class CustomerAdmin(ReadOnly):
         thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
             "integration"
         )
+        answer = customer_access.describe(customer)
         return render(
             request,
             "admin/integrations/customer/customer.html",
             title=badges.brief(self.title_of(customer)),
             original=customer,
-            answer=customer_access.describe(customer),
+            answer=answer,
+            totals=glance.totals(customer, answer.targets),
             thinkific_users=thinkific_users,
             steps=[
                 (event, [(run, told[run.pk], calls.get(run.pk, [])) for run in event.runs.all()])
@@ -167,6 +170,11 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
         .order_by("-received_at", "-pk")
     )
     return CappedPaginator.at_page(events, PER_PAGE, number).get_page(number)
+
+
+def _at_a_glance(customers: list[Customer]) -> list[tuple[Customer, glance.Glance]]:
+    found = glance.glances(customers)
+    return [(each, found[each.pk]) for each in customers]
 
 
 def _links(customers: Iterable[Customer]) -> SafeString:

@@ -20,6 +20,7 @@ from events.execution import gone_destinations
 from events.reports import backlog
 from integrations import app_registry
 from integrations.models import Destination, Integration
+from integrations.ordering import by_name
 from integrations.sentences import joined, say, say_count
 
 SETS_UP = "integrations.change_integration"
@@ -76,7 +77,7 @@ class DestinationAdmin(ReadOnly):
     list_select_related = ("integration",)
     list_filter = (SchoolFilter, "kind")
     search_fields = ("name",)
-    ordering = ("name", "pk")
+    ordering = (by_name(), "pk")
     buttons = (
         Button(
             "mark_gone",
@@ -171,7 +172,7 @@ class DestinationAdmin(ReadOnly):
         told = {
             "inside": destination.integration.destinations.filter(
                 kind=Destination.Kind.COURSE, external_id__in=destination.course_ids
-            ).order_by("name", "pk"),
+            ).order_by(by_name(), "pk"),
             "rules": destination.rules.count(),
             "rules_url": integration_messages.rules_of(destination=destination.pk),
         }

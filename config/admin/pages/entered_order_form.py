@@ -10,6 +10,7 @@ from config.admin.parts import badges
 from events.access.by_hand import Author
 from events.deciding import entered_order
 from integrations.models import Customer, Product
+from integrations.ordering import by_name
 from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.sentences import say, say_count
@@ -28,7 +29,7 @@ class OrderForm(ReasonForm):
     )
 
     product = ProductField(
-        Product.objects.filter(kind=Product.Kind.PRODUCT).order_by("name", "pk"),
+        Product.objects.filter(kind=Product.Kind.PRODUCT).order_by(by_name(), "pk"),
         label=_("Product"),
         empty_label=_("Choose a product"),
         help_text=_("Not there? Add it under Products, by its SamCart ID."),

@@ -1,4 +1,4 @@
-"""Who has what a rule gave before it was changed or deleted, and the page that moves them."""
+"""Who has access by a rule, also what it gave before it was changed or deleted: these are moved."""
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -17,6 +17,7 @@ from integrations.sentences import Said, say, say_count
 from rules.listing import listed
 
 NAMED = 3
+PERMISSION = "events.by_hand_grant"
 
 
 def sentence(rule: int) -> SafeString | None:
@@ -44,7 +45,7 @@ def address(rule: int) -> str:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Who would be moved, and how, by GET; by POST those who were `chosen` are."""
+    """Who would be moved, how, and who has it anyway, by GET; by POST the `chosen` are moved."""
     number = row_id(request.GET.get("rule")) or 0
     found = left_behind(number)
     back = way_back(request) or _origin(found)
@@ -55,7 +56,7 @@ def show(request: HttpRequest) -> HttpResponse:
     cannot = [line for line in lines if line.why_not]
     return render(
         request,
-        "admin/many/look.html",
+        "admin/many/given.html",
         title=_title(found),
         form_action=address(number),
         more=found.more,
@@ -65,6 +66,8 @@ def show(request: HttpRequest) -> HttpResponse:
             (say("Left out"), cannot[: many.SHOWN], len(cannot) - many.SHOWN),
         ],
         chosen=[line.event.pk for line in can],
+        still=found.still[: many.SHOWN],
+        others=len(found.still) - many.SHOWN,
         at_once=MOST,
         back=back,
     )
@@ -73,7 +76,7 @@ def show(request: HttpRequest) -> HttpResponse:
 def _title(found: LeftBehind) -> Said:
     if found.rule is None:
         return say("End what the deleted rule gave")
-    return say("Give what the rule gives now")
+    return say("Give what the rule gives now") if found.rows else say("Who has it by this rule")
 
 
 def _origin(found: LeftBehind) -> str:
@@ -92,4 +95,4 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     return many.done(request, batch, left, text, back)
 
 
-PAGES = [Page("given-by-rule/", "given-by-rule", show, "events.by_hand_grant")]
+PAGES = [Page("given-by-rule/", "given-by-rule", show, PERMISSION)]

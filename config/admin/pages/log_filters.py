@@ -14,6 +14,7 @@ from config.admin.parts.params import row_id, row_in
 from events.models import EventLog, RuleRun
 from events.reports import promise, review
 from integrations.models import Product
+from integrations.ordering import by_name
 from integrations.sentences import say
 from rules.triggers import Trigger
 
@@ -80,7 +81,7 @@ class ProductFilter(admin.SimpleListFilter):
         super().__init__(request, params, model, model_admin)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        named = Product.objects.filter(name__icontains=self.word).order_by("name", "pk")
+        named = Product.objects.filter(name__icontains=self.word).order_by(by_name(), "pk")
         found = [(str(pk), name) for pk, name in named.values_list("pk", "name")[: self.shown]]
         chosen = request.GET.get(self.parameter_name, "")
         if chosen not in dict(found) and (product := row_in(Product.objects.all(), chosen)):

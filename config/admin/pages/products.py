@@ -3,11 +3,13 @@
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
@@ -26,11 +28,15 @@ from events.models import EventLog
 from events.reports import backfill, subscriptions
 from integrations.audit import Act
 from integrations.models import Marketplace, Product
+from integrations.ordering import by_name
 from integrations.sentences import grouped, joined, say, say_count
 from rules import changing, copying, pairing
 from rules.models import Rule, Scope
+from rules.triggers import Trigger
 
 COUNTED = 1000
+# Sales are counted so far, because the list can be sorted by them.
+MOST_SALES = 10_000
 SHOWN_EVENTS = 10
 
 
@@ -82,10 +88,11 @@ class ProductAdmin(Audited, ListAdmin):
     form = ProductForm
     list_title = _("Products")
     one, many = _("product"), _("products")
-    list_display = ("called", "external_id", "rule_count", "last_event", "recent")
+    list_display = ("called", "external_id", "rule_count", "last_event", "sales")
+    sortable_by = ("sales",)
     search_fields = ("name", "external_id")
     search_help_text = _("Name or SamCart ID")
-    ordering = ("name", "pk")
+    ordering = (by_name(), "pk")
     actions = None
     add_label = _("Add product")
     nothing_fits = _("No product fits.")
@@ -106,12 +113,16 @@ class ProductAdmin(Audited, ListAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         since = timezone.now() - timedelta(days=30)
         events = EventLog.objects.filter(product=OuterRef("pk")).order_by("-received_at")
-        recent = events.filter(received_at__gte=since).values("pk")
+        # By an expression: for the trigger itself SQLite would walk through the sales of all.
+        sales = events.alias(what=Coalesce("trigger", Value(""))).filter(
+            what=Trigger.PRODUCT_PURCHASED, received_at__gte=since
+        )
+        sales = sales.exclude(status=EventLog.Status.REPEAT)
         rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("pk")
         found = super().get_queryset(request).select_related("marketplace")
         counted: QuerySet[Any] = found.annotate(
             seen=Subquery(events.values("received_at")[:1]),
-            seen_lately=NumberOf(recent[: COUNTED + 1]),
+            sold_lately=NumberOf(sales.values("pk")[: MOST_SALES + 1]),
             rules_made=NumberOf(rules),
         )
         return counted
@@ -144,15 +155,17 @@ class ProductAdmin(Audited, ListAdmin):
     def last_event(self, product: Any) -> SafeString:
         return badges.ago(product.seen, say("Never"))
 
-    @admin.display(description=_("Events in 30 days"))
-    def recent(self, product: Any) -> SafeString | str:
-        if not product.seen_lately:
+    @admin.display(description=_("Sales in 30 days"), ordering="sold_lately")
+    def sales(self, product: Any) -> SafeString | str:
+        if not product.sold_lately:
             return "0"
-        number = product.seen_lately
-        capped = grouped(COUNTED) + "+"
-        shown = capped if number > COUNTED else str(number)
-        address = reverse("admin:events_eventlog_changelist")
-        return format_html('<a href="{}?product={}&received=30">{}</a>', address, product.pk, shown)
+        capped = grouped(MOST_SALES) + "+"
+        shown = capped if product.sold_lately > MOST_SALES else grouped(product.sold_lately)
+        bought = urlencode(
+            {"product": product.pk, "trigger__exact": Trigger.PRODUCT_PURCHASED, "received": 30}
+        )
+        page = reverse("admin:events_eventlog_changelist")
+        return format_html('<a href="{}?{}">{}</a>', page, bought, shown)
 
     def delete_model(self, request: HttpRequest, obj: Product) -> None:
         """The product, and its rules with it."""
@@ -241,7 +254,7 @@ class ProductAdmin(Audited, ListAdmin):
             "admin/integrations/product/copy.html",
             title=say("Copy rules to {name}", name=badges.brief(product.name)),
             original=product,
-            products=with_rules.order_by("name")[:COUNTED],
+            products=with_rules.order_by(by_name(), "pk")[:COUNTED],
             source=source,
             rules=rules,
         )

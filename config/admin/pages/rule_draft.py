@@ -12,6 +12,7 @@ from config.admin.parts import badges
 from config.admin.parts.params import row_ids, row_in
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.ordering import by_name
 from integrations.sentences import Text, joined, say
 from rules.actions import ACTIONS, ActionSpec
 from rules.listing import listed
@@ -82,7 +83,7 @@ class Draft:
         self.left_out = max(0, len(numbers) - MAX_PRODUCTS)
         if numbers:
             chosen = Product.objects.filter(pk__in=numbers[:MAX_PRODUCTS])
-            self.products = list(chosen.select_related("marketplace").order_by("name", "pk"))
+            self.products = list(chosen.select_related("marketplace").order_by(by_name(), "pk"))
             if not self.everywhere and len(self.products) != len(set(numbers[:MAX_PRODUCTS])):
                 self.is_other = True
         accounts = Marketplace.objects.order_by("pk")
@@ -98,7 +99,7 @@ class Draft:
 
     def _read_action(self, given: Any) -> None:
         """Integration and action, as far as they fit together; a school comes first."""
-        sites = list(Integration.objects.order_by("name", "pk"))
+        sites = list(Integration.objects.order_by(by_name(), "pk"))
         self.integrations = sorted(sites, key=lambda site: not app_registry.of(site).has_catalog)
         asked = row_in(Integration.objects.all(), given.get("integration"))
         action = ACTIONS.get(given.get("action", ""))
@@ -148,7 +149,7 @@ class Draft:
         if self.rule is not None:
             there |= Q(pk=self.rule.destination_id)
         offered = self.integration.destinations.filter(there, kind=self.action.target)
-        return offered.order_by(F("unlisted_at").asc(nulls_first=True), "name", "pk")
+        return offered.order_by(F("unlisted_at").asc(nulls_first=True), by_name(), "pk")
 
     @property
     def is_for_some(self) -> bool:

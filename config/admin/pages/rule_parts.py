@@ -14,6 +14,7 @@ from events.reports import backfill, subscriptions
 from events.reports.rule_preview import preview
 from integrations.app_registry import APPS
 from integrations.models import Destination, Marketplace, Product
+from integrations.ordering import by_name
 from integrations.sentences import say
 from integrations.thinkific import catalog
 from rules import pairing
@@ -73,7 +74,7 @@ def _accounts(draft: Draft) -> list[Marketplace]:
 
 
 def _products(draft: Draft, like: str) -> dict[str, Any]:
-    named = Product.objects.filter(name__icontains=like).order_by("name", "pk")
+    named = Product.objects.filter(name__icontains=like).order_by(by_name(), "pk")
     found = list(named[: MANY + 1])
     return {
         "products": _in_place(draft.products, found[:MANY]),

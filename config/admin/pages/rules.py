@@ -6,8 +6,9 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
-from django.db.models import F, Model, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Model, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -15,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext, pgettext_lazy
 
+from config.admin.menu import allowed
 from config.admin.pages import backfill, given_by_rule, rule_parts
 from config.admin.pages.rule_draft import Draft, answers_of
 from config.admin.pages.rule_form import BY_NUMBER, RuleForm
@@ -25,7 +27,8 @@ from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import say, say_count
+from integrations.ordering import by_name
+from integrations.sentences import Said, joined, say, say_count
 from rules import changing, stopping, undoing
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
@@ -71,6 +74,24 @@ def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
     return rules.annotate(last_run=Subquery(runs.values("received_at")[:1]))
 
 
+def _of_products(listed: QuerySet[Rule], products: set[int | None]) -> dict[int | None, Said]:
+    """{product: "4 rules · 1 off"} of the rules in a list, on all of its pages."""
+    found = listed.filter(Q(product__in=products - {None}) | Q(product=None)).order_by()
+    rules = Rule.objects.filter(pk__in=found.values("pk")).order_by()
+    are_off = Count("pk", filter=Q(enabled=False))
+    counts = rules.values_list("product").annotate(every=Count("pk"), off=are_off)
+    return {
+        product: joined(
+            [
+                say_count(every, "1 rule", "{number} rules"),
+                off and say_count(off, "1 off", "{number} off"),
+            ],
+            " · ",
+        )
+        for product, every, off in counts
+    }
+
+
 @admin.register(Rule)
 class RuleAdmin(Audited, ListAdmin):
     acts = Acts(Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED)
@@ -82,7 +103,7 @@ class RuleAdmin(Audited, ListAdmin):
     list_filter = (ScopeFilter, "integration", "trigger", "action", StateFilter)
     list_select_related = ("product", "destination", "integration")
     # Those of a product together, behind the global ones.
-    ordering = (F("product__name").asc(nulls_first=True), "product_id", "pk")
+    ordering = (by_name("product__name", nulls_first=True), "product_id", "pk")
     search_fields = ("product__name", "destination__name", "integration__name")
     search_help_text = _("Product or course")
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
@@ -109,7 +130,13 @@ class RuleAdmin(Audited, ListAdmin):
             "only_global": only_global,
             "undoable": self._undoable(request),
         }
-        return super().changelist_view(request, told | (extra_context or {}))
+        page = super().changelist_view(request, told | (extra_context or {}))
+        if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
+            products = {rule.product_id for rule in shown.result_list}
+            counts = _of_products(shown.queryset, products)
+            for rule in shown.result_list:
+                rule.of_product = counts.get(rule.product_id, "")
+        return page
 
     def _undoable(self, request: HttpRequest) -> list[AuditEntry]:
         """What this person deleted a moment ago, and can have back as it was."""
@@ -188,6 +215,12 @@ class RuleAdmin(Audited, ListAdmin):
     def title_of(self, thing: Rule) -> str:
         # The whole sentence stands below it: as a heading it fills a phone.
         return say("Rule: {trigger}", trigger=Trigger(thing.trigger).label)
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        assert isinstance(thing, Rule)
+        if not (thing.spec.gives_access and allowed(request, given_by_rule.PERMISSION)):
+            return []
+        return [(given_by_rule.address(thing.pk), "", say("Who has it by this rule"))]
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         links: list[tuple[str, str, str]] = []

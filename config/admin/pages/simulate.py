@@ -8,6 +8,7 @@ from config.admin.parts.params import row_in
 from events.models import EventLog
 from events.reports.simulation import simulate
 from integrations.models import Marketplace, Product
+from integrations.ordering import by_name
 from integrations.sentences import say
 from rules.triggers import Category, Trigger
 
@@ -43,7 +44,7 @@ def show(request: HttpRequest) -> HttpResponse:
         account=account,
         accounts=Marketplace.objects.order_by("name"),
         groups=[(each.label, [t for t in Trigger if t.category is each]) for each in Category],
-        products=Product.objects.order_by("name", "pk")[:MANY],
+        products=Product.objects.order_by(by_name(), "pk")[:MANY],
     )
 
 

@@ -16,6 +16,7 @@ from config.admin.pages.thinkific_form import SECTIONS, ThinkificForm
 from events.reports import backlog
 from integrations import catalog_refresh, credentials
 from integrations.models import ApiCall, Destination, Integration
+from integrations.ordering import by_name
 from integrations.sentences import say
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
@@ -115,7 +116,7 @@ def _not_listed(integration: Integration) -> dict[str, Any]:
     courses = integration.destinations.filter(kind=Destination.Kind.COURSE)
     listed = courses.filter(by_hand=False, unlisted_at=None)
     read = integration.refreshed_at is not None
-    there = integration.destinations.order_by("name", "pk").annotate(used=Count("rules"))
+    there = integration.destinations.order_by(by_name(), "pk").annotate(used=Count("rules"))
     return {
         "lost": integration_messages.broken_sentence(broken_rules.gone(integration)),
         "none_listed": catalog.NONE_LISTED if read and not listed.exists() else "",

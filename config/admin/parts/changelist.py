@@ -1,6 +1,6 @@
 """Lists: what every list of ours has in common, and a paginator that never counts a whole table."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -69,8 +69,8 @@ class ListAdmin(Buttons):
     show_full_result_count = False
     list_per_page = 50
     list_max_show_all = 0
-    # Each list stands in the order that has an index.
-    sortable_by = ()
+    # Each list stands in the order that has an index; a short one may be sorted by these numbers.
+    sortable_by: ClassVar[tuple[str, ...]] = ()
     # Texts of the page. Those that are SafeString may hold links.
     intro: Text = ""
     empty: Text = _("Nothing here yet.")

@@ -1,0 +1,188 @@
+"""Customers at a glance: what access each has, when it ends, who is not in, what was bought last.
+
+The customer's own page says it exactly, and why.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from events.models import EventLog, Grant, RuleRun
+from events.models.runs import DELAYED
+from events.reports import backfill, pending_endings
+from events.reports.standing import Standing
+from integrations.models import Customer
+from integrations.sentences import Said, joined, on, say, say_count
+from rules.listing import listed
+from rules.triggers import Trigger
+
+# A course or bundle of a customer: by customer, integration and target.
+Place = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a list tells of a customer.
+
+    `targets` are the courses and bundles that are open in Thinkific, `ends` the last moment of
+    each that has one. `not_in`: something was paid for and is not given, or not given yet.
+    """
+
+    targets: Sequence[str] = ()
+    ends: Sequence[datetime] = ()
+    not_in: bool = False
+    last: EventLog | None = None
+
+    @property
+    def has(self) -> Said:
+        """ "2 courses", "" for nothing."""
+        return counted(self.targets)
+
+    @property
+    def until(self) -> str:
+        """ "ends 15 Dec" of all it has, or how many of them end, "" for none."""
+        if not self.ends:
+            return ""
+        first = on(min(self.ends))
+        if len(self.ends) == len(self.targets) and len(set(map(on, self.ends))) == 1:
+            return say("ends {day}", day=first)
+        return say_count(len(self.ends), "1 ends {day}", "{number} end, the first {day}", day=first)
+
+
+def counted(targets: Iterable[str]) -> Said:
+    """ "2 courses and 1 bundle", "" for none."""
+    kinds = [target.partition(":")[0] for target in targets]
+    courses, bundles = kinds.count("course"), kinds.count("bundle")
+    found = [say_count(courses, "1 course", "{number} courses")] if courses else []
+    found += [say_count(bundles, "1 bundle", "{number} bundles")] if bundles else []
+    return listed(found)
+
+
+def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
+    """{customer: the glance}; as many queries for a hundred customers as for one."""
+    numbers = [each.pk for each in customers]
+    grants = list(
+        Grant.objects.active()
+        .filter(customer__in=numbers)
+        .select_related("customer", "integration", "event")
+        .order_by("pk")
+    )
+    lost = set(Grant.objects.lost().filter(customer__in=numbers).values_list("pk", flat=True))
+    now = timezone.now()
+    open_: dict[Place, list[Grant]] = defaultdict(list)
+    for grant in grants:
+        if grant.seen_at and grant.pk not in lost and not (grant.until and grant.until <= now):
+            open_[_place(grant)].append(grant)
+    ends = _ends(open_, numbers)
+    parts = {(who, site, part) for (who, site, _), rows in open_.items() for part in rows[0].parts}
+    not_in = {
+        grant.customer_id
+        for grant in grants
+        if grant.source == Grant.Source.PURCHASE and _place(grant) not in parts
+    } | _gave_nothing(numbers)
+    last = _last_purchases(numbers)
+    targets: dict[int, list[Place]] = defaultdict(list)
+    for place in open_:
+        targets[place[0]].append(place)
+    return {
+        each: Glance(
+            [target for _, _, target in targets[each]],
+            [ends[place] for place in targets[each] if place in ends],
+            each in not_in,
+            last.get(each),
+        )
+        for each in numbers
+    }
+
+
+def _place(row: Grant | RuleRun) -> Place:
+    return row.customer_id or 0, row.integration_id or 0, row.target
+
+
+def _ends(open_: dict[Place, list[Grant]], customers: Collection[int]) -> dict[Place, datetime]:
+    """The last moment of each course or bundle that has one."""
+    runs: dict[Place, list[RuleRun]] = defaultdict(list)
+    # Also those whose day has come: by their state SQLite would walk through all that wait.
+    delayed = RuleRun.objects.filter(customer__in=customers, code=DELAYED)
+    for run in delayed.select_related("event").order_by("pk"):
+        runs[_place(run)].append(run)
+    found = {place: _end(grants, runs[place]) for place, grants in open_.items()}
+    return {place: moment for place, moment in found.items() if moment is not None}
+
+
+def _end(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> datetime | None:
+    first = grants[0]
+    by_school = [row.until for row in grants if row.until]
+    if len(by_school) == len(grants):
+        return max(by_school)
+    if not runs:
+        return None
+    about = Standing(
+        customer=first.customer,
+        name=first.name,
+        integration=first.integration_id,
+        site=first.integration.site,
+        target=first.target,
+        grants=tuple(grants),
+        runs=tuple(runs),
+        lost=(),
+        unpaid={},
+    )
+    return pending_endings.ends_at(about)
+
+
+def _gave_nothing(customers: Collection[int]) -> set[int | None]:
+    """Of these, who paid for something that gave nothing, and is still owed it."""
+    nothing = _purchases().filter(customer__in=customers, gave_nothing=True, dealt_with_at=None)
+    events = list(nothing[: backfill.MAX_EVENTS])
+    settled = backfill.settled(events) if events else set()
+    return {event.customer_id for event in events if event.pk not in settled}
+
+
+def _last_purchases(customers: Collection[int]) -> dict[int, EventLog]:
+    last = _purchases().filter(customer=OuterRef("pk")).order_by("-received_at", "-pk")
+    rows = Customer.objects.filter(pk__in=customers)
+    found = dict(rows.values_list("pk", Subquery(last.values("pk")[:1])))
+    events = EventLog.objects.select_related("product").defer("verdicts", "custom_fields")
+    known = events.in_bulk([event for event in found.values() if event])
+    return {who: known[event] for who, event in found.items() if event in known}
+
+
+def _purchases() -> QuerySet[EventLog]:
+    """What was bought, once each."""
+    # By an expression: for the trigger itself SQLite would walk through the sales of all.
+    events = EventLog.objects.alias(what=Coalesce("trigger", Value("")))
+    return events.filter(what=Trigger.PRODUCT_PURCHASED).exclude(status=EventLog.Status.REPEAT)
+
+
+def totals(customer: Customer, targets: Iterable[str]) -> Said:
+    """ "3 orders · 2 courses now · first purchase 3 May"; `targets` are what the customer has.
+
+    The first purchase is left out where older ones may have been removed since.
+    """
+    bought = (
+        _purchases()
+        .filter(customer=customer)
+        .aggregate(
+            orders=Count("order_id", distinct=True, filter=~Q(order_id="")),
+            others=Count("pk", filter=Q(order_id="")),
+            first=Min(Coalesce("ordered_at", "received_at")),
+        )
+    )
+    orders, has = bought["orders"] + bought["others"], counted(targets)
+    days = settings.KEEP_EVENTS_DAYS
+    is_kept = not days or customer.created_at > timezone.now() - timedelta(days=days)
+    return joined(
+        [
+            say_count(orders, "1 order", "{number} orders") if orders else say("no order"),
+            say("{courses} now", courses=has) if has else say("no course now"),
+            bought["first"] and is_kept and say("first purchase {day}", day=on(bought["first"])),
+        ],
+        " · ",
+    )

@@ -1,0 +1,119 @@
+"""What the list of customers tells of each, and the line of totals on a customer's page."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from events.access import by_hand
+from events.access.by_hand import Author
+from events.models import EventLog
+from events.reports import customer_access
+from events.reports.glance import Glance, counted, glances, totals
+from integrations.models import Customer, Destination
+from integrations.sentences import on
+from tests.support.world import World
+
+DANA, OLGA = "dana@example.com", "olga@example.com"
+MIA = Author("mia@example.com", "A gift")
+
+
+@pytest.fixture
+def course(world: World) -> Destination:
+    """A course that a purchase gives, and its refund ends."""
+    found = world.course()
+    world.rule("product_purchased", "create_course_enrollment", found, product="1048001")
+    world.rule("product_refunded", "expire_course_enrollment", found, product="1048001")
+    return found
+
+
+def buy(world: World, email: str = DANA, order: int = 1183, name: str = "10_product") -> EventLog:
+    event = world.sell(name, customer__email=email, order__id=order)
+    world.settle()
+    return event
+
+
+def seen(email: str = DANA) -> Glance:
+    customer = Customer.objects.get(email=email)
+    return glances([customer])[customer.pk]
+
+
+def line(email: str = DANA) -> str:
+    customer = Customer.objects.get(email=email)
+    return totals(customer, customer_access.describe(customer).targets)
+
+
+def test_what_a_purchase_gave_and_what_was_bought_last_are_seen(world, course):
+    buy(world)
+    last = buy(world, order=1190)
+    found = seen()
+    assert (found.has, found.not_in, found.until) == ("1 course", False, "")
+    assert found.last == last
+    assert last.ordered_at
+    assert line() == f"2 orders · 1 course now · first purchase {on(last.ordered_at)}"
+
+
+def test_a_refund_leaves_nothing(world, course):
+    buy(world)
+    world.sell("10_product", "product_refunded", customer__email=DANA, order__id=1183)
+    world.settle()
+    assert (seen().has, seen().not_in) == ("", False)
+    assert line().startswith("1 order · no course now · ")
+
+
+def test_who_paid_and_got_nothing_is_not_in(world):
+    buy(world)
+    assert (seen().has, seen().not_in) == ("", True)
+    EventLog.objects.update(dealt_with_at=timezone.now())
+    assert not seen().not_in
+
+
+def test_who_waits_for_what_was_paid_for_is_not_in(world, course):
+    world.sell("10_product", customer__email=DANA)
+    assert (seen().has, seen().not_in) == ("", True)
+    world.settle()
+    assert not seen().not_in
+
+
+def test_an_end_that_is_set_is_told_where_nothing_else_gives_the_course(world, course):
+    day = timezone.localdate() + timedelta(days=9)
+    buy(world)
+    dana = Customer.objects.get(email=DANA)
+    other = world.course("Drawing Faces")
+    by_hand.give(dana, other, MIA, day)
+    world.settle()
+    assert (seen().has, seen().until) == ("2 courses", f"1 ends {on(day)}")
+    by_hand.give(dana, course, MIA, day)
+    world.settle()
+    assert seen().until == f"1 ends {on(day)}"  # the purchase keeps the other one
+
+
+def test_many_customers_cost_as_many_questions_as_one(world, course):
+    buy(world, DANA)
+    buy(world, OLGA, order=1190)
+    both = list(Customer.objects.order_by("pk"))
+    with CaptureQueriesContext(connection) as one:
+        glances(both[:1])
+    with CaptureQueriesContext(connection) as two:
+        assert all(each.has for each in glances(both).values())
+    assert len(two) == len(one) <= 7
+
+
+def test_who_bought_nothing_has_nothing_and_is_owed_nothing(db):
+    customer = Customer.objects.create(email=DANA)
+    assert glances([customer]) == {customer.pk: Glance([], [])}
+    assert totals(customer, ()) == "no order · no course now"
+
+
+@pytest.mark.parametrize(
+    ("targets", "text"),
+    [
+        ([], ""),
+        (["course:1"], "1 course"),
+        (["bundle:1", "course:1", "course:2"], "2 courses and 1 bundle"),
+    ],
+)
+def test_courses_and_bundles_are_counted_apart(targets, text):
+    assert counted(targets) == text
