@@ -144,16 +144,23 @@ def test_the_sites_that_need_a_person_come_first_each_kind_by_name(client: Clien
         {"connection": "refused", "enabled": False},
         {"connection": "unknown"},
         {"connection": "connected", "secret_expires_on": today},
-        {"connection": "unreachable"},
-        {"connection": "refused"},
+        {"connection": "unreachable", "connection_message": "Why"},
+        {"connection": "refused", "connection_message": "Why"},
         {"connection": "connected"},
-        {"connection": "refused"},
+        {"connection": "refused", "connection_message": "Why"},
     ]
     for number, state in enumerate(states):
         factories.IntegrationFactory.create(name=f"Site {number}", **state)
     client.force_login(admin_user)
-    shown = [site.name for site, *_ in client.get("/admin/").context["sites"]]
-    assert shown == [f"Site {number}" for number in (5, 7, 4, 3, 1, 2, 0, 6)]
+    answer = client.get("/admin/")
+    need, order = (
+        [site.name for site, *_ in answer.context[which]]
+        for which in ("sites_in_need", "sites_in_order")
+    )
+    assert need == [f"Site {number}" for number in (5, 7, 4, 3)]
+    assert order == [f"Site {number}" for number in (1, 2, 0, 6)]
+    page = answer.content.decode()
+    assert page.index('id="sites-in-need"') < page.index('id="sites"')
 
 
 def test_no_product_is_left_out_however_many_there_are(sold):

@@ -100,8 +100,8 @@ def _nothing_given(purchases: QuerySet[EventLog]) -> dict[str, Any]:
 def _integrations(sites: list[Integration]) -> dict[str, Any]:
     shown = _shown(sites)
     return {
-        "sites": shown,
-        "sites_need": any(health or until for _, health, until in shown),
+        "sites_in_need": [each for each in shown if any(each[1:])],
+        "sites_in_order": [each for each in shown if not any(each[1:])],
         "with_catalog": app_registry.with_catalog(),
     }
 
