@@ -488,6 +488,15 @@ def test_a_waiting_run_says_what_it_waits_for(db):
     assert wait_reasons.reason(done) == "Enrolled."
 
 
+def test_what_was_claimed_just_now_is_not_said_to_wait_for_another_action(db):
+    course = factories.DestinationFactory.create()
+    shown = queued.run(course)  # as a page has read it
+    assert claim(8)
+    assert wait_reasons.reason(shown) == "Waits for its turn."
+    later = queued.run(course, shown.customer, at=1)
+    assert "another action for the same customer" in wait_reasons.reason(later)
+
+
 # The event's status
 
 STATUSES = [
