@@ -116,6 +116,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("rule", "switch_on"): SETS_UP,
     ("rule", "switch_off"): SETS_UP,
     ("product", "end_access"): SETS_UP,
+    ("product", "follow"): SETS_UP,
     ("eventlog", "rerun"): HELPS,
     ("eventlog", "deal_with"): HELPS,
     ("eventlog", "give_email"): HELPS,

@@ -369,7 +369,7 @@ def test_each_global_rule_leads_to_its_edit_and_delete_page_and_a_viewer_has_nei
     pages = {reverse(f"admin:rules_rule_{what}", args=[rule.pk]) for what in ("change", "delete")}
     buttons = re.compile(r'<a href="([^"]+)" class="button small')
     shown = manager.get(f"{page}?scope__exact=global").content.decode()
-    assert set(buttons.findall(shown)) == pages
+    assert {address.partition("?")[0] for address in buttons.findall(shown)} == pages
     assert "Every product</td>" not in shown
     viewer = signed_in(roles.VIEWER)
     assert not buttons.findall(viewer.get(f"{page}?scope__exact=global").content.decode())
@@ -913,7 +913,8 @@ def test_another_course_in_a_rule_names_the_rules_that_keep_the_old_one(manager)
     }
     texts = said(manager.post(page, answers, follow=True))
     assert number > 1
-    assert f"{number} other rules still name {rule.destination}. See them" in texts
+    told = f"{number} other rules still name {rule.destination}."
+    assert any(text.startswith(told) and text.endswith("See both") for text in texts)
 
 
 def test_several_rules_are_deleted_after_a_page_that_lists_them(manager):

@@ -9,6 +9,7 @@ from django.utils.http import urlencode
 
 from config.admin.pages.app_pages import APP_PAGES
 from config.admin.pages.rule_draft import DELAY_DAYS, Draft
+from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.params import word
 from events.reports import backfill, subscriptions
 from events.reports.rule_preview import preview
@@ -59,9 +60,15 @@ def choices(given: Any) -> str:
     return urlencode([(k, v[:LONGEST_CHOICE]) for k, vs in chosen for v in vs if v])
 
 
+def with_back(request: HttpRequest) -> str:
+    """What follows the choices in an address, so that the way back is kept; "" for none."""
+    back = way_back(request)
+    return f"&{urlencode({BACK: back})}" if back else ""
+
+
 def _here(request: HttpRequest, given: Any) -> str:
-    query = choices(given)
-    return f"{request.path}?{query}" if query else request.path
+    query = choices(given) + with_back(request)
+    return f"{request.path}?{query.removeprefix('&')}" if query else request.path
 
 
 def _accounts(draft: Draft) -> list[Marketplace]:
