@@ -107,7 +107,10 @@ def test_several_products_without_a_rule_are_set_up_at_once(shop):
         assert "at once" not in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
         buyer = factories.CustomerFactory.create()
         event(buyer, product=bought, gave_nothing=True)
-    assert "Set them all up at once" in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    page = signed_in(roles.MANAGER).get(reverse("admin:index"))
+    assert "Set them all up at once" in words(page)
+    assert page.context["path"] is not None
+    assert len(re.findall(r'class="button[^"]*\bprimary\b', page.content.decode())) == 1
     assert "at once" not in words(signed_in(roles.SUPPORT).get(reverse("admin:index")))
 
 
