@@ -415,6 +415,10 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
         Act.INTEGRATION_CHANGED,
         lambda here: here.press(here.site, "note_welcome_emails"),
     ),
+    ("integration", "need_not_be_private"): (
+        Act.INTEGRATION_CHANGED,
+        lambda here: here.press(here.site, "need_not_be_private"),
+    ),
     ("integration", "new_secret"): (Act.KEY_REPLACED, _new_secret),
     ("destination", "mark_gone"): (
         Act.COURSE_GONE,

@@ -109,6 +109,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("integration", "try_now"): SETS_UP,
     ("integration", "send_test"): SETS_UP,
     ("integration", "note_welcome_emails"): SETS_UP,
+    ("integration", "need_not_be_private"): SETS_UP,
     ("integration", "new_secret"): SETS_UP,
     ("destination", "mark_gone"): SETS_UP,
     ("destination", "mark_back"): SETS_UP,
