@@ -721,6 +721,17 @@ def test_the_catalog_is_refreshed_from_the_last_step(manager, place):
     assert Destination.objects.filter(name="Brand new").exists()
 
 
+def test_where_there_are_bundles_the_step_of_the_course_says_how_to_give_one(manager, place):
+    site = Integration.objects.get(name="Art Academy")
+    asked = {"integration": site.pk, "action": "create_course_enrollment"}
+    hint = "For a bundle choose Create Bundle Enrollment under “3. What”."
+    assert hint in words(manager.get(reverse("admin:new-rule"), asked))
+    of_bundle = asked | {"action": "create_bundle_enrollment"}
+    assert hint not in words(manager.get(reverse("admin:new-rule"), of_bundle))
+    Destination.objects.filter(kind="bundle").update(gone_at=timezone.now())
+    assert hint not in words(manager.get(reverse("admin:new-rule"), asked))
+
+
 def test_without_a_site_a_rule_asks_for_one_first(db):
     factories.MarketplaceFactory.create()
     assert "in an app such as Thinkific, and none is connected yet" in words(

@@ -109,7 +109,20 @@ def _destinations(draft: Draft, like: str) -> dict[str, Any]:
         "more_courses": len(found) > MANY,
         "any_course": bool(shown) or offered.exists(),
         "none_listed": catalog.NONE_LISTED,
+        "for_bundles": _for_bundles(draft),
     }
+
+
+def _for_bundles(draft: Draft) -> str:
+    """The action that does to a bundle what the chosen one does to a course, "" without bundles."""
+    kind = Destination.Kind.BUNDLE
+    site, action = draft.integration, draft.action
+    if not (site and action and draft.is_of_course):
+        return ""
+    if not site.destinations.filter(kind=kind, gone_at=None).exists():
+        return ""
+    same = (a for a in draft.actions() if a.target == kind and a.effect == action.effect)
+    return next((str(each.label) for each in same), "")
 
 
 def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
