@@ -104,7 +104,7 @@ def _is_of(line: Sequence[AuditEntry], entry: AuditEntry) -> bool:
 
 def _note_customers(entries: Iterable[Any]) -> None:
     """Whose each event or action is, as `customer`; its own name does not say it."""
-    whose: dict[tuple[str, str], Customer] = {}
+    whose: dict[tuple[str, str], Customer | None] = {}
     for model in (EventLog, RuleRun):
         kind = str(model._meta.model_name)
         numbers = [int(e.number) for e in entries if e.kind == kind and e.number.isdecimal()]
