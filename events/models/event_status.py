@@ -30,9 +30,11 @@ def show(event_ids: Collection[int]) -> None:
 
 
 def _status_of(runs: Collection[tuple[str, str]]) -> EventLog.Status:
-    """By status and code of its runs; what else was done does not wait for a last day to come."""
+    """By status and code of its runs; what was done does not wait for a last day to come."""
     now = [status for status, code in runs if (status, code) != (RuleRun.Status.WAITING, DELAYED)]
-    return EventLog.status_of(now or [status for status, _ in runs])
+    found = EventLog.status_of(now)
+    settled = now and found != EventLog.Status.SKIPPED
+    return found if settled else EventLog.status_of([status for status, _ in runs])
 
 
 def lock_events(event_ids: Collection[int]) -> None:

@@ -530,6 +530,20 @@ def test_the_events_status_follows_from_its_runs(db, statuses, expected):
     assert event.status == expected
 
 
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [((), "waiting"), (("done",), "done"), (("failed",), "failed"), (("skipped",), "waiting")],
+)
+def test_what_was_done_does_not_wait_for_a_last_day_to_come(db, others, expected):
+    event, course = queued.event(factories.CustomerFactory.create()), factories.DestinationFactory
+    queued.run(course.create(), of=event, code="delayed")
+    for status in others:
+        queued.run(course.create(), of=event, status=status)
+    refresh_event(event.pk)
+    event.refresh_from_db()
+    assert event.status == expected
+
+
 def test_no_update_is_lost_when_two_runs_of_an_event_end_at_once(transactional_db, act):
     ready = Barrier(2)
 

@@ -163,15 +163,13 @@ def private(connected: bool) -> Task:
     It is not done before a rule gives something: then nobody knows which courses are sold.
     """
     where = f"{reverse('admin:help')}#cancel"
-    asked = Integration.objects.filter(
-        app__in=app_registry.with_catalog(), private_not_wanted=False
-    )
-    if connected and not asked.exists():
-        return Task(say("The courses you sell need not be Private"), True, where, "")
     sold = Destination.objects.filter(_sold())
     # Of what is not listed nobody knows how it stands now.
-    public = sold.filter(unlisted_at=None, gone_at=None, private=False, integration__in=asked)
-    rows = list(public.order_by("name").values_list("name", "integration").distinct())
+    public = sold.filter(unlisted_at=None, gone_at=None, private=False)
+    asked = public.exclude(integration__private_not_wanted=True)
+    rows = list(asked.order_by("name").values_list("name", "integration").distinct())
+    if connected and not rows and public.exists():
+        return Task(say("The courses you sell need not be Private"), True, where, "")
     if connected and not rows and sold.exists():
         return Task(say("The courses you sell are Private"), True, where, "")
     text = say(

@@ -42,9 +42,9 @@ def astray(product: Product, rules: Iterable[Rule]) -> list[Astray]:
     return list(found.values())
 
 
-def kept_by_buyers(rules: Iterable[Rule]) -> list[SafeString]:
-    """Of each of these rules that leads elsewhere since: who has what it gave before."""
-    numbers = {str(rule.pk): rule.pk for rule in rules}
+def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
+    """Those of these rules that lead elsewhere since, with who has what each gave before."""
+    numbers = {str(rule.pk): rule for rule in rules}
     entries = AuditEntry.objects.filter(
         act=Act.RULE_CHANGED,
         kind=Rule._meta.model_name,
@@ -52,8 +52,8 @@ def kept_by_buyers(rules: Iterable[Rule]) -> list[SafeString]:
         before__has_key="destination",
     )
     edited = list(entries.order_by("number").values_list("number", flat=True).distinct())
-    told = (given_by_rule.sentence(numbers[number]) for number in edited[:LOOKED_AT])
-    return [sentence for sentence in told if sentence]
+    told = [(numbers[each], given_by_rule.sentence(int(each))) for each in edited[:LOOKED_AT]]
+    return [(rule, sentence) for rule, sentence in told if sentence]
 
 
 def sentence(rule: Rule, before: int | None) -> SafeString | None:

@@ -36,7 +36,8 @@
     // Enter in a field presses the first button, which is Find: elsewhere it means the last one.
     const entered = document.activeElement;
     if (entered?.form === form && entered.matches("input") && entered !== field) {
-      form.requestSubmit(form.querySelector(".foot [type=submit]"));
+      // A form that is just being submitted does not take another one.
+      setTimeout(() => form.requestSubmit(form.querySelector(".foot [type=submit]")));
     } else {
       soon(0);
     }
