@@ -173,6 +173,11 @@ BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
 METRICS_TOKEN = env.token("METRICS_TOKEN")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# New passwords are looked up there, by the first five characters of their digest.
+CHECK_BREACHED_PASSWORDS = env.flag("CHECK_BREACHED_PASSWORDS", default=False)
+BREACHED_PASSWORDS_URL = env.web_address(
+    "BREACHED_PASSWORDS_URL", default="https://api.pwnedpasswords.com", path=True
+)
 # As NIST SP 800-63B-4 and OWASP ASVS 5.0 ask: long, not known to be stolen, any characters.
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {
@@ -182,13 +187,8 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "config.staff.passwords.OwnWordsValidator"},
-    {"NAME": "config.staff.passwords.BreachedPasswordValidator"},
+    *[{"NAME": "config.staff.passwords.BreachedPasswordValidator"}] * CHECK_BREACHED_PASSWORDS,
 ]
-# New passwords are looked up there, by the first five characters of their digest.
-CHECK_BREACHED_PASSWORDS = env.flag("CHECK_BREACHED_PASSWORDS", default=False)
-BREACHED_PASSWORDS_URL = env.web_address(
-    "BREACHED_PASSWORDS_URL", default="https://api.pwnedpasswords.com", path=True
-)
 
 # Those that config/locale/ holds whole; each person chooses one.
 LANGUAGES = [("en", "English"), ("es", "Español")]

@@ -37,15 +37,14 @@ class OwnWordsValidator:
 
 
 class BreachedPasswordValidator:
-    """Refuses a password that was in a breach, where CHECK_BREACHED_PASSWORDS says so.
+    """Refuses a password that was in a breach.
 
-    A service that does not answer refuses nothing.
+    CHECK_BREACHED_PASSWORDS puts it among the validators. A service that does not answer refuses
+    nothing.
     """
 
     def validate(self, password: str, user: User | None = None) -> None:
         """Raises ValidationError when the password is in the service's list."""
-        if not settings.CHECK_BREACHED_PASSWORDS:
-            return
         try:
             found = breached_passwords.times_seen(password, url=settings.BREACHED_PASSWORDS_URL)
         except OutsideError as error:
@@ -61,6 +60,4 @@ class BreachedPasswordValidator:
             )
 
     def get_help_text(self) -> str:
-        if not settings.CHECK_BREACHED_PASSWORDS:
-            return ""
         return say("Your password can’t be one that was stolen from another site.")

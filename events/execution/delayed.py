@@ -1,6 +1,7 @@
 """Endings whose day has come: they are decided by the ledger as it is now."""
 
 import logging
+from datetime import datetime
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
@@ -9,12 +10,12 @@ from django.utils import timezone
 from events.access import decisions, pending
 from events.access.decisions import Settled
 from events.access.lock import lock
-from events.models import RuleRun
+from events.models import EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import UNDECIDED
 from integrations import audit
 from integrations.audit import Act
-from integrations.sentences import say
+from integrations.sentences import on, say
 
 log = logging.getLogger(__name__)
 AT_ONCE = 100
@@ -64,10 +65,25 @@ def _set_aside(pk: int, kind: str) -> None:
             refresh_event(event)
 
 
-def bring_forward(run: RuleRun) -> bool:
-    """End the access now instead; whether it was still waiting."""
+def bring_forward(run: RuleRun, *, by: str) -> bool:
+    """End the access now instead, as this person wants; whether it was still waiting."""
     with transaction.atomic():
-        waited = bool(RuleRun.objects.delayed().filter(pk=run.pk).update(next_attempt_at=Now()))
+        same = RuleRun.objects.delayed().filter(pk=run.pk)
+        planned = same.values_list("next_attempt_at", flat=True).first()
+        waited = bool(same.update(next_attempt_at=Now()))
         if waited:
             audit.record(Act.ENDED_NOW, run)
+        if waited and planned and run.event.by_hand == EventLog.ByHand.GIVE:
+            _note_early_end(run.event, planned, by)
     return waited
+
+
+def _note_early_end(event: EventLog, planned: datetime, by: str) -> None:
+    """Keep until when it was given: the action itself knows only when it ended."""
+    event.reason = say(
+        "It was given until {day}, and {person} ended it early on {today}.",
+        day=on(planned),
+        person=by,
+        today=on(timezone.now()),
+    )
+    event.save(update_fields=["reason"])

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -18,6 +18,7 @@ from events.deciding.reading import LineItem, Reading, RuleBook, read
 from events.execution import retry_by_hand
 from events.models import Batch, Delivery, EventLog, RuleRun, RuleTexts
 from events.models.event_status import refresh_event
+from events.models.runs import UNFINISHED
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
@@ -67,8 +68,9 @@ class Rerun:
 def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
     """Decide these events again; what fits now and has not run yet is queued, and what failed.
 
-    A rule that leads to another course since has not run as it is now. What is done stays done, but
-    for what went with a deleted account. An event that was refunded or canceled since is left out.
+    What waits for its next attempt makes it now. A rule that leads to another course since has not
+    run as it is now. What is done stays done, but for what went with a deleted account. An event
+    that was refunded or canceled since is left out.
     The batch gets the numbers of what was queued.
     """
     events = list(events)
@@ -86,7 +88,7 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
                 reason = error.message
         queued += made
         if not made:
-            left[reason or say(NOTHING_NEW)] += 1
+            left[reason or why_nothing(list(event.runs.all()))] += 1
     if queued:
         with transaction.atomic():
             wake.wake()
@@ -106,6 +108,25 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
         if reason:
             found[event.pk] = reason
     return found
+
+
+def to_retry(runs: Iterable[RuleRun], lost: Collection[int]) -> list[RuleRun]:
+    """Those of these actions that are carried out once more; `lost` are those of `lost()`."""
+    failed = RuleRun.Status.FAILED
+    return [run for run in runs if run.status == failed or run.waits_to_retry or run.pk in lost]
+
+
+def why_nothing(runs: Iterable[RuleRun]) -> str:
+    """Why running the rules again does nothing for an event with these actions."""
+    runs = list(runs)
+    states = RuleRun.Status
+    if any(run.status == states.HELD for run in runs):
+        return say("its action waits for you: release it if it is right")
+    if any(run.status in UNFINISHED and not run.is_pending for run in runs):
+        return say("its action goes on by itself")
+    failed = [run for run in runs if run.status == states.FAILED]
+    reasons = retry_by_hand.reasons(failed).values() if failed else ()
+    return next(filter(None, reasons), say(NOTHING_NEW))
 
 
 def why_never(event: EventLog) -> str:
@@ -139,8 +160,8 @@ def _read_again(event: EventLog) -> int:
 def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | None) -> int:
     line, book = line_of(event, books)
     runs = RuleRun.objects.filter(event=event)
-    again = [*runs.filter(status=RuleRun.Status.FAILED), *runs.lost()]
-    queued, _ = retry_by_hand.retry(again, as_now=True, batch=batch)
+    lost = set(runs.lost().values_list("pk", flat=True))
+    queued, _ = retry_by_hand.retry(to_retry(runs, lost), as_now=True, batch=batch)
     with transaction.atomic():
         lock.lock()
         # Another one that runs the rules for this event, or for another line of the delivery, waits

@@ -1,6 +1,6 @@
 """Why a run waits, as things stand now: what is stored was true when it was written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from events.models import RuleRun
 from integrations import app_registry, rate_limit
@@ -28,14 +28,25 @@ def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
         return found
     sites = {run.integration.pk: run.integration for run in waiting if run.integration}
     closed = {pk: _closed(site) for pk, site in sites.items()}
-    first = RuleRun.objects.filter(pk__in=[run.pk for run in waiting]).next_in_line()
-    free = set(first.values_list("pk", flat=True))
+    behind = RuleRun.objects.filter(pk__in=[run.pk for run in waiting]).behind_another()
+    blocked = set(behind.values_list("pk", flat=True))
     for run in waiting:
         keeps = closed[run.integration_id] if run.integration_id else ""
-        if not keeps and run.pk not in free and not run.waits_to_retry:
+        if not keeps and run.pk in blocked and not run.waits_to_retry:
             keeps = say("Waits until another action for the same customer is done.")
         found[run.pk] = keeps or found[run.pk] or say("Waits for its turn.")
     return found
+
+
+def under_way(runs: Iterable[RuleRun]) -> bool:
+    """Whether one of these is being carried out, or waits for nothing but its turn."""
+    states = RuleRun.Status
+    return any(
+        run.status == states.RUNNING
+        or (run.status == states.WAITING and not run.is_pending and not run.waits_to_retry)
+        for run in runs
+        if run.integration is None or run.integration.enabled
+    )
 
 
 def _closed(site: Integration) -> str:

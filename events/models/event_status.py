@@ -5,7 +5,7 @@ from collections.abc import Collection
 from django.db import connection
 
 from events.models.event_log import EventLog
-from events.models.runs import RuleRun
+from events.models.runs import DELAYED, RuleRun
 
 
 def refresh_event(event_id: int) -> None:
@@ -18,14 +18,23 @@ def show(event_ids: Collection[int]) -> None:
     """Bring the status of each of these events, which are locked, up to its runs."""
     if not event_ids:
         return
-    statuses: dict[int, list[str]] = {pk: [] for pk in event_ids}
-    for pk, status in RuleRun.objects.filter(event__in=event_ids).values_list("event", "status"):
-        statuses[pk].append(status)
+    states: dict[int, list[tuple[str, str]]] = {pk: [] for pk in event_ids}
+    runs = RuleRun.objects.filter(event__in=event_ids)
+    for pk, status, code in runs.values_list("event", "status", "code"):
+        states[pk].append((status, code))
     alike: dict[str, list[int]] = {}
-    for pk, found in statuses.items():
-        alike.setdefault(EventLog.status_of(found), []).append(pk)
+    for pk, found in states.items():
+        alike.setdefault(_status_of(found), []).append(pk)
     for status, pks in alike.items():
         EventLog.objects.filter(pk__in=pks).update(status=status)
+
+
+def _status_of(runs: Collection[tuple[str, str]]) -> EventLog.Status:
+    """By status and code of its runs; what was done does not wait for a last day to come."""
+    now = [status for status, code in runs if (status, code) != (RuleRun.Status.WAITING, DELAYED)]
+    found = EventLog.status_of(now)
+    settled = now and found != EventLog.Status.SKIPPED
+    return found if settled else EventLog.status_of([status for status, _ in runs])
 
 
 def lock_events(event_ids: Collection[int]) -> None:

@@ -107,19 +107,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         passed on for nobody goes at any time. An ending whose day has come blocks nothing before
         it is decided, for no worker takes it until then.
         """
-        same = RuleRun.objects.filter(
-            customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
-        )
-        beside = same.filter(status=RuleRun.Status.RUNNING).exclude(pk=models.OuterRef("pk"))
-        # The first one, rather than that none is earlier: the indexes of what waits have them in
-        # this order, so a long line is not walked for each of its runs.
-        # The statuses stand in the statement: of what is only given with it SQLite does not know
-        # that the index holds it, and it looks at all that was ever done at the site.
-        unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
-        waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
-        itself = Q(pk=models.OuterRef("pk"))
-        before = waiting.filter(Q(next_attempt_at__lte=Now()) & ~Q(code=DELAYED) | itself)
-        first = before.order_by("received_at", "id").values("pk")[:1]
+        beside, first = _before()
         for_nobody = Q(customer=None, action__in=actions.passing_on())
         return self.filter(~models.Exists(beside), for_nobody | Q(pk=models.Subquery(first)))
 
@@ -128,9 +116,32 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         over = {"finished_at": Now(), "next_attempt_at": None}
         return self.update(status=status, code=code, message=message, **over)
 
+    def behind_another(self) -> "RuleRunQuerySet":
+        """Waiting runs that `next_in_line` leaves out; one claimed just now does not wait."""
+        beside, first = _before()
+        waiting = self.filter(status=RuleRun.Status.WAITING)
+        return waiting.filter(models.Exists(beside) | ~Q(pk=models.Subquery(first)))
+
     def held_by(self, token: "UUID | Combinable") -> "RuleRunQuerySet":
         """The run while this lease is still ours."""
         return self.filter(status=RuleRun.Status.RUNNING, lease_token=token)
+
+
+def _before() -> "tuple[RuleRunQuerySet, models.QuerySet[Any, Any]]":
+    """For a run of the outer query: what runs beside it, and which run comes first in its line."""
+    same = RuleRun.objects.filter(
+        customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
+    )
+    beside = same.filter(status=RuleRun.Status.RUNNING).exclude(pk=models.OuterRef("pk"))
+    # The first one, rather than that none is earlier: the indexes of what waits have them in
+    # this order, so a long line is not walked for each of its runs.
+    # The statuses stand in the statement: of what is only given with it SQLite does not know
+    # that the index holds it, and it looks at all that was ever done at the site.
+    unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
+    waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
+    itself = Q(pk=models.OuterRef("pk"))
+    before = waiting.filter(Q(next_attempt_at__lte=Now()) & ~Q(code=DELAYED) | itself)
+    return beside, before.order_by("received_at", "id").values("pk")[:1]
 
 
 class RuleRun(models.Model):
@@ -192,10 +203,7 @@ class RuleRun(models.Model):
     class Meta:
         verbose_name = _("action")
         verbose_name_plural = _("actions")
-        permissions = [
-            ("retry_rulerun", "Can retry"),
-            ("dismiss_rulerun", "Can dismiss"),
-        ]
+        permissions = [("retry_rulerun", "Can retry"), ("dismiss_rulerun", "Can dismiss")]
         constraints = [
             # A rule that leads elsewhere since may run once more.
             models.UniqueConstraint(
@@ -210,11 +218,7 @@ class RuleRun(models.Model):
                 name="run_waiting",
             ),
             models.Index(fields=["next_attempt_at"], condition=Q(status="waiting"), name="run_due"),
-            models.Index(
-                fields=["next_attempt_at"],
-                condition=_DELAYED,
-                name="run_delayed",
-            ),
+            models.Index(fields=["next_attempt_at"], condition=_DELAYED, name="run_delayed"),
             models.Index(
                 fields=["integration", "lease_until"],
                 condition=Q(status="running"),

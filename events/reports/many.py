@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from events.execution import rerun, retry_by_hand
+from events.execution import rerun, retry_by_hand, wait_reasons
 from events.models import EventLog, RuleRun
 from events.reports import backfill, review
 from integrations.models import Customer
-from integrations.sentences import say
+from integrations.sentences import at, joined, say
 from rules.models import Rule
 
 # So many at once: each is decided under the lock that the inbox needs too.
@@ -89,27 +89,43 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
     """What running the rules again for these events would do."""
     more, events = len(events) > AT_ONCE, events[:AT_ONCE]
     obstacles, fitting = rerun.obstacles(events), backfill.rules_now(events)
-    of_these = RuleRun.objects.filter(event__in=events).select_related("event", "rule__destination")
+    of_these = RuleRun.objects.filter(event__in=events).order_by("pk")
+    of_these = of_these.select_related("event", "integration", "rule__destination")
     lost = set(of_these.lost().values_list("pk", flat=True))
     runs: dict[int, list[RuleRun]] = {}
     for run in of_these:
         runs.setdefault(run.event_id, []).append(run)
+    again = rerun.to_retry(of_these, lost)
+    cannot = retry_by_hand.reasons(again)
+    can = {r.pk for r in again if not cannot[r.pk] and not retry_by_hand.is_outdated(r)}
     lines = []
     for event in events:
         of_event = runs.get(event.pk, [])
         ran = {run.form for run in of_event}
-        failed = RuleRun.Status.FAILED
-        again = [
-            run
-            for run in of_event
-            if (run.status == failed and not retry_by_hand.is_outdated(run)) or run.pk in lost
-        ]
-        what = [f"{run.spec.label}, {run.destination_name}" for run in again]
+        what: list[str] = [_once_more(run) for run in of_event if run.pk in can]
         new = [rule for rule in fitting.get(event.pk, []) if RuleRun.form_of(rule) not in ran]
         what += [_in_short(rule) for rule in new]
-        why_not = obstacles.get(event.pk, "") or ("" if what else say(rerun.NOTHING_NEW))
-        lines.append(Line(event, event.customer, "; ".join(what), why_not))
+        why_not = obstacles.get(event.pk, "") or ("" if what else _why_nothing(of_event))
+        lines.append(Line(event, event.customer, joined(what, by="; "), why_not))
     return Look(lines, more=more)
+
+
+def _once_more(run: RuleRun) -> str:
+    """ "Create Course Enrollment, Course Two", and until when it would wait otherwise."""
+    action = f"{run.spec.label}, {run.destination_name}"
+    if not run.waits_to_retry or run.next_attempt_at is None:
+        return action
+    return say(
+        "Try now: {action} (it waits, next try {moment})",
+        action=action,
+        moment=at(run.next_attempt_at),
+    )
+
+
+def _why_nothing(runs: Sequence[RuleRun]) -> str:
+    """What keeps its action, where that waits."""
+    waiting = [run for run in runs if run.status == RuleRun.Status.WAITING and not run.is_pending]
+    return wait_reasons.reason(waiting[0]) if waiting else rerun.why_nothing(runs)
 
 
 def _in_short(rule: Rule) -> str:

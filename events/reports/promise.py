@@ -42,12 +42,16 @@ Rows = list[tuple[int | None, int | None]]
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """How many buyers of this week are in or on their way, and how many paid and are not in."""
+    """How many buyers of this week are in or on their way, and how many paid and are not in.
+
+    `purchases` are those by which they are not in: a list of them has one line for each.
+    """
 
     buyers: int = 0
     more_bought: bool = False  # beyond the newest MAX_COUNT purchases, of whom these buyers are
     on_the_way: int = 0
     not_in: int = 0
+    purchases: int = 0
 
 
 def promise(gave_nothing: QuerySet[EventLog]) -> Promise:
@@ -60,7 +64,8 @@ def promise(gave_nothing: QuerySet[EventLog]) -> Promise:
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
     buyers = seen.values("customer").distinct().count()
     more = buyers > MANY_BUYERS and in_order[MAX_COUNT : MAX_COUNT + 1].exists()
-    return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in))
+    purchases = len({event for event, _ in not_in})
+    return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases)
 
 
 def not_in() -> list[int]:

@@ -187,6 +187,8 @@ def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
     person = (row.event.author if row.event else "") or say("a person")
     facts |= {"person": person, "day": on(row.ended_at or row.decided_at)}
     if row.event and row.event.by_hand == EventLog.ByHand.GIVE:
+        if row.event.reason:  # it ended before its day
+            return joined([say("{name} has no access to {course}.", **facts), row.event.reason])
         return say("{name} has no access to {course}: {person} had given it until {day}.", **facts)
     return say("{name} has no access to {course}: {person} ended it on {day}.", **facts)
 

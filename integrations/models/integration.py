@@ -50,6 +50,8 @@ class Integration(models.Model):
     secret_expires_on = models.DateField(_("Token expires on"), null=True, blank=True)
     # Ticked by a person: Thinkific's API does not tell.
     welcome_emails_on = models.BooleanField(_("Welcome Emails are on in Thinkific"), default=False)
+    # Ticked by a person: customers may cancel inside Thinkific, so courses need not be Private.
+    private_not_wanted = models.BooleanField(_("Courses need not be Private"), default=False)
     connection = models.CharField(
         max_length=12, choices=Connection.choices, default=Connection.UNKNOWN, editable=False
     )
@@ -64,6 +66,7 @@ class Integration(models.Model):
         "site",
         "secret_expires_on",
         "welcome_emails_on",
+        "private_not_wanted",
         "send_welcome_email",
         "student_field",
         "enabled",

@@ -203,7 +203,7 @@ def test_running_the_rules_again_says_what_it_did(support, place):
     place.world.rule("product_purchased", "create_course_enrollment", course, product="1048004")
     assert said(press(support, found, "rerun")) == ["1 action queued."]
     assert said(press(support, found, "rerun")) == [
-        "0 actions queued, 1 event left out: its rules have already run."
+        "0 actions queued, 1 event left out: its action goes on by itself."
     ]
 
 

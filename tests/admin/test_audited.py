@@ -128,6 +128,16 @@ def _new_rule(here: Place) -> None:
     here.post("new-rule", destination=here.course.pk, **answers)
 
 
+def _follow(here: Place) -> None:
+    """The rule that ends the access is about another course than the one that is given."""
+    Rule.objects.all().delete()
+    other = factories.DestinationFactory.create(integration=here.site)
+    ends = {"trigger": "product_refunded", "action": "expire_course_enrollment"}
+    here.shop.rule(product=here.product.external_id, destination=here.course)
+    here.shop.rule(product=here.product.external_id, destination=other, **ends)
+    here.press(here.product, "follow", instead=here.course.pk)
+
+
 def _earlier(here: Place) -> None:
     Rule.objects.all().delete()
     here.shop.sell()
@@ -405,6 +415,10 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
         Act.INTEGRATION_CHANGED,
         lambda here: here.press(here.site, "note_welcome_emails"),
     ),
+    ("integration", "need_not_be_private"): (
+        Act.INTEGRATION_CHANGED,
+        lambda here: here.press(here.site, "need_not_be_private"),
+    ),
     ("integration", "new_secret"): (Act.KEY_REPLACED, _new_secret),
     ("destination", "mark_gone"): (
         Act.COURSE_GONE,
@@ -424,6 +438,7 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
         Act.RULE_ADDED,
         lambda here: here.press(here.product, "end_access", pair="product_refunded"),
     ),
+    ("product", "follow"): (Act.RULE_CHANGED, _follow),
     ("eventlog", "rerun"): (
         Act.EVENT_RERUN,
         _rerun(lambda here: here.press(here.event, "rerun")),

@@ -109,6 +109,36 @@ def test_courses_and_bundles_are_found_by_a_part_of_the_name(support, dana):
     assert "None of that name." in words(none)
 
 
+@pytest.mark.parametrize("page", ["give-access", "give-to-anyone"])
+@pytest.mark.parametrize("button", ["find", "refresh"])
+def test_what_was_entered_stays_while_a_course_is_looked_for(place, dana, page, button):
+    manager = signed_in(roles.MANAGER)
+    typed = {"email": "friend@example", "first_name": "Ann", "last_name": "Lee"}
+    both = {"reason": "A gift", "until": "2999-01-01", "destination": course().pk, "q": "drawing"}
+    data = {"customer": dana.pk, button: "1"} | both | typed
+    before = EventLog.objects.count()
+    shown = html(manager.post(reverse(f"admin:{page}"), data))
+    assert "Drawing Foundations" in shown
+    assert f'value="{course().pk}" id="d{course().pk}" required checked' in shown
+    assert "A gift</textarea>" in shown
+    kept = ["2999-01-01", "drawing", *(typed.values() if page == "give-to-anyone" else ())]
+    assert [value for value in kept if f'value="{value}"' not in shown] == []
+    assert EventLog.objects.count() == before
+
+
+def test_what_is_wrong_is_said_first_and_leads_to_its_field(support, dana):
+    page = html(fill_in(support, "give-to-anyone", dana, email="", reason="", destination=""))
+    (first,) = re.findall(r'<div class="errornote".*?</div>', page, re.DOTALL)
+    assert re.findall(r'<li><a href="#(\w+)">([^<]+)</a>: ([^<]+)</li>', first) == [
+        ("id_email", "E-mail", "This field is required."),
+        ("id_destination", "Course or bundle", "Choose a course or bundle."),
+        ("id_reason", "Reason", "This field is required."),
+    ]
+    assert page.index("errornote") < page.index('id="id_email"')
+    for name in ("id_email", "id_destination", "id_reason"):
+        assert f'id="{name}"' in page
+
+
 @pytest.mark.parametrize("customer", ["", "0", "x", "9" * 30])
 def test_an_odd_address_leads_to_the_customers(support, customer):
     answer = support.get(reverse("admin:give-access"), {"customer": customer}, follow=True)
@@ -140,6 +170,7 @@ def test_access_is_given_until_a_day_that_can_be_moved_and_dropped(support, plac
     place.world.settle()
     shown = support.get(page_of(dana)).content.decode()
     assert "End it now" in shown
+    assert "Access given by hand Succeeded" in words(support.get(page_of(dana)))
     (link,) = re.findall(r'<a href="([^"]+)" class="button ">Change the last day</a>', shown)
     form = html(support.get(unescape(link)))
     assert f'value="{course().pk}" id="d{course().pk}" required checked' in form

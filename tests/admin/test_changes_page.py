@@ -13,7 +13,7 @@ from integrations.models import AuditEntry, Destination, Integration
 from rules import changing, pairing
 from rules.models import Rule
 from rules.triggers import Trigger
-from tests.support import factories
+from tests.support import factories, queued
 from tests.support.pages import client_of, person, press, said, signed_in, words
 from tests.support.world import World
 
@@ -37,6 +37,12 @@ def switch_off(rule: Rule) -> AuditEntry:
     """Ada turns the rule off."""
     with acting(lambda: ADA):
         changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
+    return AuditEntry.objects.latest("pk")
+
+
+def switch_on(rule: Rule) -> AuditEntry:
+    with acting(lambda: ADA):
+        changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
     return AuditEntry.objects.latest("pk")
 
 
@@ -100,6 +106,33 @@ def test_what_one_act_did_to_several_is_one_line_with_the_way_to_each(manager, r
             reverse("admin:integrations_auditentry_change", args=[entry.pk])
             in page.content.decode()
         )
+
+
+def test_what_one_save_adds_one_after_the_other_is_one_line(manager, rule):
+    chosen = {"scope": "global", "account": rule.marketplace_id, "action": rule.action}
+    chosen |= {"integration": rule.integration_id, "trigger": "product_purchased"}
+    others = factories.DestinationFactory.create_batch(2, integration=rule.integration)
+    courses = [each.pk for each in others]
+    manager.post(reverse("admin:new-rule"), chosen | {"destination": courses})
+    (line,) = manager.get(LIST, {"act": "rule_added"}).context["cl"].result_list
+    assert len(line.line) == 2
+
+
+def test_a_line_names_the_customer_and_a_change_is_undone_from_its_line(manager, rule):
+    run = queued.run(rule.destination, status="failed")
+    with acting(lambda: ADA):
+        record(Act.RUN_RETRIED, run)
+        record(Act.EVENT_RERUN, run.event)
+    page = manager.get(LIST)
+    of_customer = reverse("admin:integrations_customer_change", args=[run.customer_id])
+    assert page.content.decode().count(f'<a href="{of_customer}">') == 2
+    entry = switch_off(rule)
+    undo = reverse("admin:integrations_auditentry_do_undo", args=[entry.pk])
+    assert f'formaction="{undo}"' in manager.get(LIST).content.decode()
+    again = switch_on(rule)
+    shown = manager.get(LIST).content.decode()
+    assert f'formaction="{undo}"' not in shown
+    assert f'formaction="{undo.replace(str(entry.pk), str(again.pk))}"' in shown
 
 
 def test_the_page_of_an_entry_has_all_of_it_and_escapes_it(manager, rule):

@@ -143,6 +143,20 @@ def test_buyers_from_before_all_rules_of_one_save_are_looked_at_together(shop, m
     assert look.content.count(b'name="rule"') == 2
 
 
+def test_all_that_is_suggested_is_ticked_at_once_and_nothing_is_added_by_that(shop, manager):
+    for number, name in ((1, "Watercolor Basics"), (2, "Portraits")):
+        product(shop, number, name)
+        course(shop, name)
+    kept = product(shop, 3, "Club")
+    answer = look(manager, tick="1", **{f"give_{kept.pk}": ["Portraits"]})
+    boxes = re.findall(r'<input type="checkbox" name="give-[^>]*>', answer.content.decode())
+    assert len(boxes) == 2
+    assert all(" checked" in box for box in boxes)
+    assert f'name="give-{kept.pk}" value="Portraits"' in answer.content.decode()
+    assert not Rule.objects.exists()
+    assert "Tick all suggestions" not in words(signed_in(roles.VIEWER).get(reverse(PAGE)))
+
+
 def test_an_empty_shop_is_told_how_products_appear(manager):
     assert "No product yet. Each appears with its first event" in words(manager.get(reverse(PAGE)))
 

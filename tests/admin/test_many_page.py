@@ -1,16 +1,19 @@
 """For many: a look first, then how far it is, then what came of it."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from config.staff import roles
-from events.models import Batch, EventLog, RuleRun
+from events.models import Batch, EventLog, Grant, RuleRun
 from events.reports import batches, many
+from integrations.models import Integration
 from integrations.sentences import Said, say
 from integrations.thinkific.sandbox import Fault
 from rules.actions import Action
@@ -151,6 +154,51 @@ def test_who_paid_and_is_not_in_is_enrolled_by_one_button_of_their_list(support,
     assert "enroll them" not in words(
         signed_in(roles.VIEWER).get(reverse(LOG), {"result": "not_in"})
     )
+
+
+def not_in(client: Client) -> Any:
+    """What [See and enroll them] shows."""
+    page = client.get(reverse(LOG), {"result": "not_in"})
+    (form,) = re.findall(r'<form method="post" class="note.*?</form>', page.content.decode(), re.S)
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', form))
+    return client.post(f"{reverse(LOG)}?result=not_in", hidden)
+
+
+def test_who_waits_for_the_next_attempt_is_tried_now_beside_those_whose_rules_run(support, world):
+    course = world.course()
+    world.rule("product_purchased", GIVES, course, product="77")
+    world.sandbox.faults.add(Fault("status", times=None))
+    world.sell(product__id=77, customer__email="waits@example.com")
+    world.settle()
+    world.sandbox.faults.clear()
+    world.sell(product__id=78, customer__email="nothing@example.com", order__id=1184)
+    world.rule("product_purchased", GIVES, course, product="78")
+    Grant.objects.update(decided_at=timezone.now() - timedelta(minutes=3))
+    look = not_in(support)
+    text = words(look)
+    assert "Run the rules again for 2" in text
+    assert "Left out" not in text
+    assert "Try now: Create Course Enrollment, Course Two (it waits, next try" in text
+    assert said(go(support, look)) == ["2 actions queued."]
+    world.settle()
+    assert world.access("waits@example.com", course)
+    assert world.access("nothing@example.com", course)
+
+
+def test_why_nothing_can_be_done_for_who_is_not_in_is_told_of_the_action(support, world):
+    course = world.course()
+    world.rule("product_purchased", GIVES, course, product="77")
+    for number, status in enumerate(("waiting", "held", "failed")):
+        email = "no address" if status == "failed" else f"b{number}@example.com"
+        world.sell(product__id=77, customer__email=email, order__id=1190 + number)
+        RuleRun.objects.filter(event__order_id=str(1190 + number)).update(status=status)
+    Grant.objects.update(decided_at=timezone.now() - timedelta(minutes=3))
+    Integration.objects.update(enabled=False)
+    text = words(not_in(support))
+    assert "Art Academy is turned off; this goes on when it is turned on." in text
+    assert "Its action waits for you: release it if it is right" in text
+    assert "Its e-mail address cannot be used: open the event and give the right e-mail" in text
+    assert "There is nothing to do for any of these." in text
 
 
 def test_what_waits_for_nothing_is_said_to_be_carried_out(support, world):

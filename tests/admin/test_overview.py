@@ -38,7 +38,7 @@ def private() -> overview_checklist.Task:
 def test_a_course_that_is_not_private_is_named(sold):
     assert private().done
     Destination.objects.update(private=False)
-    assert (private().done, f"not yet: {sold.name}" in private().text) == (False, True)
+    assert (private().done, f"Not Private yet: {sold.name}." in private().how) == (False, True)
 
 
 def test_all_courses_that_are_not_private_are_named_and_the_site_is_read_again_there(
@@ -50,12 +50,12 @@ def test_all_courses_that_are_not_private_are_named_and_the_site_is_read_again_t
             name=f"Course {number}", private=False, integration=sold.integration
         )
         factories.RuleFactory.create(destination=course)
-    assert "and more" in private().text
     assert all(f"Course {number}" in private().how for number in range(6))
     monkeypatch.setattr(overview_checklist, "tasks", lambda *_: [private()])
     client.force_login(admin_user)
     page = client.get(reverse("admin:index")).content.decode()
     assert f'<form method="post" action="{private().refresh}">' in page
+    assert f'<form method="post" action="{private().decline}">' in page
     assert private().refresh == address(sold.integration, "refresh")
 
 
@@ -67,13 +67,25 @@ def test_a_course_inside_a_bundle_that_is_sold_must_be_private_too(sold):
         kind="bundle", integration=site, course_ids=[inside.external_id]
     )
     factories.RuleFactory.create(action="create_bundle_enrollment", destination=bundle)
-    assert "not yet: Inside" in private().text
+    assert "Not Private yet: Inside." in private().how
 
 
 def test_what_is_given_by_a_rule_that_is_off_is_not_sold(sold):
     Destination.objects.update(private=False)
     Rule.objects.update(enabled=False)
-    assert private().done
+    assert (private().done, private().how) == (False, "")
+
+
+def test_the_step_of_private_courses_ends_by_itself_or_because_a_person_does_without(
+    sold, client: Client, admin_user
+):
+    Integration.objects.update(app="thinkific")
+    assert (private().done, private().text) == (True, "The courses you sell are Private")
+    Destination.objects.update(private=False)
+    client.force_login(admin_user)
+    answer = client.post(private().decline, {"back": reverse("admin:index")}, follow=True)
+    assert said(answer)[0].startswith(f"Noted: the courses of {sold.integration} need not be")
+    assert (private().done, private().text) == (True, "The courses you sell need not be Private")
 
 
 def pairs() -> tuple[bool, str]:
@@ -109,7 +121,10 @@ def test_several_products_without_a_rule_are_set_up_at_once(shop):
         assert "at once" not in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
         buyer = factories.CustomerFactory.create()
         event(buyer, product=bought, gave_nothing=True)
-    assert "Set them all up at once" in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    page = signed_in(roles.MANAGER).get(reverse("admin:index"))
+    assert "Set them all up at once" in words(page)
+    assert page.context["path"] is not None
+    assert len(re.findall(r'class="button[^"]*\bprimary\b', page.content.decode())) == 1
     assert "at once" not in words(signed_in(roles.SUPPORT).get(reverse("admin:index")))
 
 
@@ -229,7 +244,7 @@ def test_the_path_goes_one_step_at_a_time_and_what_admit_cannot_see_is_ticked_th
 
     assert "Welcome Emails" in now().text
     page = words(client.get(home))
-    assert "2 of 8 done ✓ Connect Thinkific" in page
+    assert "1 of 8 done ✓ Connect Thinkific" in page
     assert "Next step Turn on the Welcome Emails" in page
     assert "See where" not in page, "one button a step"
     answer = client.post(now().tick, {"back": home}, follow=True)

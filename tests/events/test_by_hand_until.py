@@ -15,6 +15,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.reports import customer_access, why
 from events.reports.sentence import Code
 from integrations.models import Customer, Destination
+from integrations.sentences import on
 from tests.support import factories, queued
 from tests.support.world import World
 
@@ -49,8 +50,7 @@ def buy(world: World, order: int = 1183) -> None:
 def the_day_comes(world: World) -> RuleRun:
     """The worker takes what has a day; the ending that was decided last."""
     run = RuleRun.objects.delayed().latest("pk")
-    for each in RuleRun.objects.delayed():
-        delayed.bring_forward(each)
+    RuleRun.objects.delayed().update(next_attempt_at=timezone.now() - timedelta(seconds=1))
     delayed.decide_due()
     world.settle()
     return queued.again(run)
@@ -80,7 +80,7 @@ def test_access_by_hand_ends_after_its_last_day(world, dana, course):
     world.settle()
     assert world.access(DANA, course)
     event.refresh_from_db()
-    assert event.status == "waiting"
+    assert event.status == "done"
     run = the_day_comes(world)
     assert (run.status, run.code) == ("done", "ended")
     assert not world.access(DANA, course)
@@ -236,6 +236,29 @@ def test_the_sentences_and_the_letter_name_the_last_day(world, dana, course):
         == f"Access to Course Two ends on {day} because mia@example.com gave it until then."
     )
     assert f"You have access to Course Two until {day}." in report.reply
+
+
+def test_what_only_has_a_last_day_to_come_does_not_wait(world, dana, course):
+    event = by_hand.give(dana, course, MIA, in_days(9))
+    world.settle()
+    event.refresh_from_db()
+    assert event.status == EventLog.Status.DONE
+    the_day_comes(world)
+    event.refresh_from_db()
+    assert event.status == EventLog.Status.DONE
+
+
+def test_what_was_ended_before_its_day_says_until_when_it_was_given(world, dana, course):
+    event = by_hand.give(dana, course, MIA, in_days(9))
+    world.settle()
+    assert delayed.bring_forward(RuleRun.objects.delayed().get(), by="Ada")
+    delayed.decide_due()
+    world.settle()
+    (text,) = sentences(dana)
+    day, today = on(in_days(9)), on(timezone.localdate())
+    assert f"It was given until {day}, and Ada ended it early on {today}." in text
+    event.refresh_from_db()
+    assert event.explanation in text
 
 
 def test_what_was_ended_by_hand_offers_to_give_it(world, dana, course):

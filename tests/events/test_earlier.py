@@ -269,6 +269,14 @@ def test_the_way_back_leads_to_where_the_person_came_from(world, course, back):
     assert f"Nobody is left to enroll. {called}" in words(after)
 
 
+def test_what_is_run_by_several_rules_is_called_by_their_number(world, course):
+    buy(world, ALICE, 1)
+    rules = [rule(world, each) for each in (course, world.course("Second"))]
+    sent = {"rule": [each.pk for each in rules]}
+    after = signed_in(roles.SUPPORT).post(reverse("admin:earlier"), sent, follow=True)
+    assert "For earlier buyers: 2 rules" in words(after)
+
+
 def test_a_global_rule_without_a_product_leads_back_to_the_global_rules(world, course):
     made = rule(world, course, product=None)
     text = words(page(signed_in(roles.SUPPORT), made))

@@ -152,11 +152,11 @@ def test_another_purchase_keeps_the_course_on_the_day(shop):
 
 def test_a_person_brings_it_forward_or_drops_it(shop):
     run = _buy_and_cancel(shop)
-    assert delayed.bring_forward(run)
+    assert delayed.bring_forward(run, by="Ada")
     assert delayed.decide_due() == 1
     shop.settle()
     assert queued.again(run).code == "ended"
-    assert not delayed.bring_forward(run)
+    assert not delayed.bring_forward(run, by="Ada")
 
     shop.sell("12_product", order__id=77, order__subscription_id=78)
     shop.sell("30_subscription", order__id=77, order__subscription_id=78)

@@ -488,6 +488,15 @@ def test_a_waiting_run_says_what_it_waits_for(db):
     assert wait_reasons.reason(done) == "Enrolled."
 
 
+def test_what_was_claimed_just_now_is_not_said_to_wait_for_another_action(db):
+    course = factories.DestinationFactory.create()
+    shown = queued.run(course)  # as a page has read it
+    assert claim(8)
+    assert wait_reasons.reason(shown) == "Waits for its turn."
+    later = queued.run(course, shown.customer, at=1)
+    assert "another action for the same customer" in wait_reasons.reason(later)
+
+
 # The event's status
 
 STATUSES = [
@@ -516,6 +525,20 @@ def test_the_events_status_follows_from_its_runs(db, statuses, expected):
     event = queued.event(factories.CustomerFactory.create())
     for status in statuses:
         queued.run(factories.DestinationFactory.create(), of=event, status=status)
+    refresh_event(event.pk)
+    event.refresh_from_db()
+    assert event.status == expected
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [((), "waiting"), (("done",), "done"), (("failed",), "failed"), (("skipped",), "waiting")],
+)
+def test_what_was_done_does_not_wait_for_a_last_day_to_come(db, others, expected):
+    event, course = queued.event(factories.CustomerFactory.create()), factories.DestinationFactory
+    queued.run(course.create(), of=event, code="delayed")
+    for status in others:
+        queued.run(course.create(), of=event, status=status)
     refresh_event(event.pk)
     event.refresh_from_db()
     assert event.status == expected

@@ -4,7 +4,10 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.password_validation import (
+    password_validators_help_texts,
+    validate_password,
+)
 from django.core.exceptions import ValidationError
 
 from tests.support import receiver
@@ -12,6 +15,7 @@ from tests.support.receiver import Receiver
 
 pytestmark = pytest.mark.first_database
 
+LOOKS_UP = "config.staff.passwords.BreachedPasswordValidator"
 BREACHED, GOOD = "a passphrase that leaked", "a passphrase of my own making"
 
 
@@ -23,7 +27,7 @@ def digest(password: str) -> str:
 def service(settings) -> Iterator[Receiver]:
     """The service, which knows one password among others that are padding."""
     with Receiver("whsec_" + "a" * 32) as running:
-        settings.CHECK_BREACHED_PASSWORDS = True
+        settings.AUTH_PASSWORD_VALIDATORS = [*settings.AUTH_PASSWORD_VALIDATORS, {"NAME": LOOKS_UP}]
         settings.BREACHED_PASSWORDS_URL = running.url.rstrip("/")
         lines = [f"{digest('x')[5:]}:7", f"{digest(BREACHED)[5:]}:12", f"{digest(GOOD)[5:]}:0"]
         running.behavior = receiver.answers(200, body="\r\n".join(lines))
@@ -67,6 +71,9 @@ def test_a_service_that_is_not_there_blocks_nobody(service, settings, caplog):
 
 
 def test_nothing_is_asked_unless_it_is_turned_on(service, settings):
-    settings.CHECK_BREACHED_PASSWORDS = False
+    settings.AUTH_PASSWORD_VALIDATORS = [
+        each for each in settings.AUTH_PASSWORD_VALIDATORS if each["NAME"] != LOOKS_UP
+    ]
     validate_password(BREACHED)
     assert service.requests == []
+    assert all(password_validators_help_texts()), "an empty one would be an empty bullet"

@@ -157,7 +157,7 @@ class ActionAdmin(ReadOnly):
             many.retry_now(request, [run])
             return
         with transaction.atomic():
-            waited = delayed.bring_forward(run)
+            waited = delayed.bring_forward(run, by=name_of(request))
             wake.wake()
         text = say("Queued.") if waited else say("It does not wait any more.")
         self.message_user(request, text, messages.SUCCESS if waited else messages.WARNING)
@@ -243,6 +243,7 @@ class ActionAdmin(ReadOnly):
         calls = api_calls.of_runs([run]).get(run.pk, [])
         told = {
             "told": wait_reasons.reason(run),
+            "under_way": wait_reasons.under_way([run]),
             "calls": calls,
             "removed": api_calls.removed(run),
             "student": ThinkificUser.objects.filter(

@@ -41,6 +41,8 @@ Kind = AlertChannel.Kind
 class ChannelForm(forms.Form):
     """What a channel is for; a new one also says where it leads."""
 
+    required_css_class = "required"
+
     kind = forms.ChoiceField(
         label=_("Kind"),
         widget=forms.RadioSelect,

@@ -37,8 +37,7 @@ def show(request: HttpRequest) -> HttpResponse:
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(*rules, product=product)
     if request.method == "POST":
-        title = say("For earlier buyers: {rule}", rule=rules[0].in_words())
-        batch = many.begin(request, title)
+        batch = many.begin(request, _title_of_batch(rules))
         came = rerun([each.event for each in preview.run], batch=batch)
         if came.queued:
             queued = {"queued": came.queued}
@@ -68,6 +67,12 @@ def _title(rules: int, *, gives: bool) -> Said:
     return say_count(
         rules, "Customers from before the rule", "Customers from before {number} rules"
     )
+
+
+def _title_of_batch(rules: Sequence[Rule]) -> Said:
+    if len(rules) == 1:
+        return say("For earlier buyers: {rule}", rule=rules[0].in_words())
+    return say("For earlier buyers: {number} rules", number=len(rules))
 
 
 def address(rules: Sequence[Rule], product: Product | None = None, *, back: str = "") -> str:

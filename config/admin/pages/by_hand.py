@@ -27,6 +27,8 @@ from rules.actions import read_target
 PERMISSION = "events.by_hand_grant"
 # Who may have the courses and bundles read again from here.
 SETS_UP, REFRESH = "integrations.change_integration", "refresh"
+# The button that looks for a course or bundle.
+FIND = "find"
 
 
 def _page_of_form(form: type[ByHandForm]) -> Page:
@@ -36,8 +38,8 @@ def _page_of_form(form: type[ByHandForm]) -> Page:
         customer = asked_customer(request)
         if customer is None:
             return HttpResponseRedirect(page_of(None))
-        if REFRESH in request.POST and form is GiveForm:
-            return _look_again(request, customer)
+        if form is GiveForm and _only_looks(request):
+            return _look_again(request, GiveForm(customer=customer, asked=request.POST))
         return _show(request, form(request.POST or None, customer=customer, asked=request.GET))
 
     view: View = show
@@ -52,7 +54,12 @@ def enter_order(request: HttpRequest) -> HttpResponse:
 
 def give_to_anyone(request: HttpRequest) -> HttpResponse:
     """Access for an e-mail address, also of somebody who never bought."""
-    return _show(request, GiveToAnyoneForm(request.POST or None, asked=request.GET))
+    if _only_looks(request):
+        return _look_again(request, GiveToAnyoneForm(asked=request.POST))
+    # A search may lead here, by whatever was typed there.
+    typed = request.GET.get("email", "")[:320]
+    asked = request.GET.dict() | {"email": typed if "@" in typed else ""}
+    return _show(request, GiveToAnyoneForm(request.POST or None, asked=asked))
 
 
 def _show(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
@@ -62,14 +69,24 @@ def _show(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
     return _page(request, form)
 
 
-def _look_again(request: HttpRequest, customer: Customer) -> HttpResponse:
-    """Read the courses and bundles again; the form keeps what was entered."""
+def _only_looks(request: HttpRequest) -> bool:
+    """Whether a button of the form was pressed that gives nothing yet."""
+    return FIND in request.POST or REFRESH in request.POST
+
+
+def _look_again(request: HttpRequest, form: GiveForm) -> HttpResponse:
+    """Find courses and bundles, or read them again first; the form keeps what was entered."""
+    if REFRESH in request.POST:
+        _read_again(request)
+    return _page(request, form)
+
+
+def _read_again(request: HttpRequest) -> None:
     if not request.user.has_perm(SETS_UP):
         raise PermissionDenied
     sites = list(Integration.objects.filter(app__in=app_registry.with_catalog()))
     for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
         integration_messages.refreshed(request, site, outcome)
-    return _page(request, GiveForm(customer=customer, asked=request.POST))
 
 
 def _page(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:

@@ -55,6 +55,7 @@ class ReasonForm(forms.Form):
     name: ClassVar[str]
     lead: ClassVar[Text] = ""
     none: Text = ""
+    required_css_class = "required"
 
     reason = forms.CharField(
         label=_("Reason"),

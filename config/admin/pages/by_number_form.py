@@ -15,6 +15,8 @@ Kind = Destination.Kind
 class ByNumberForm(forms.Form):
     """The number, or the address that holds it; a name is needed for one that is not known yet."""
 
+    required_css_class = "required"
+
     number = forms.CharField(
         max_length=2000, label=_("Number, or its address in Thinkific's admin")
     )

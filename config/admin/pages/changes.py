@@ -1,13 +1,11 @@
 """Changes: who changed what, when and from where; the last change of a rule can be undone."""
 
-from collections.abc import Iterable
-from itertools import groupby
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet, TextField
+from django.db.models import Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -17,11 +15,18 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages import given_by_rule
+from config.admin.pages.changes_list import (
+    ActFilter,
+    ChangesList,
+    KindFilter,
+    WhenFilter,
+    WhoFilter,
+)
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
+from config.admin.parts.buttons import page_of as page_of_row
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import NOTHING, differences, kind_of, model_of, page_of
-from config.admin.parts.filters import ReceivedFilter
 from config.admin.parts.params import word
 from events.execution import rule_history
 from integrations import audit
@@ -32,74 +37,8 @@ from rules import undoing
 
 # The list shows this many values of an entry; its page has all of them.
 SHOWN = 4
-MANY = 50
 # So many names that are sentences are looked through, the newest ones.
 SENTENCES = 5000
-
-
-class _Among(admin.SimpleListFilter):
-    """By the values that the table has in a column."""
-
-    column: str
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        found = AuditEntry.objects.exclude(**{self.column: ""}).order_by(self.column)
-        values = found.values_list(self.column, flat=True).distinct()[:MANY]
-        return sorted(((value, self.label(value)) for value in values), key=lambda each: each[1])
-
-    def label(self, value: str) -> str:
-        return badges.brief(value)
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
-    ) -> QuerySet[AuditEntry]:
-        value = (self.value() or "").replace("\x00", "")
-        return queryset.filter(**{self.column: value}) if value else queryset
-
-
-class WhoFilter(_Among):
-    title, parameter_name, column = _("who"), "who", "who"
-
-    def label(self, value: str) -> str:
-        return badges.brief(audit.shown_who(value))
-
-
-class ActFilter(_Among):
-    title, parameter_name, column = _("what"), "act", "act"
-
-    def label(self, value: str) -> str:
-        return capfirst(AuditEntry(act=value).sentence)
-
-
-class KindFilter(_Among):
-    title, parameter_name, column = _("about"), "kind", "kind"
-
-    def label(self, value: str) -> str:
-        return kind_of(AuditEntry(kind=value))
-
-
-class WhenFilter(ReceivedFilter):
-    title, parameter_name, moment = _("when"), "when", "at"
-
-
-class Acts(ChangeList):
-    """A page of entries, in which those of one act, person and moment are one line."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.result_list = list(_lines(self.result_list))
-
-
-def _lines(entries: Iterable[Any]) -> Iterable[AuditEntry]:
-    """The first entry of each line, with all of the line as `line`."""
-    for _key, found in groupby(entries, key=_moment):
-        line = list(found)
-        line[0].line = line
-        yield line[0]
-
-
-def _moment(entry: AuditEntry) -> tuple[object, ...]:
-    return entry.act, entry.kind, entry.who, entry.place, entry.at
 
 
 @admin.register(AuditEntry)
@@ -123,14 +62,13 @@ class ChangesAdmin(ReadOnly):
             "undo",
             _("Undo this change"),
             "rules.change_rule",
-            fits=lambda entry: _can_undo(entry) and entry.act != Act.RULE_ADDED,
-            in_row=False,
+            fits=lambda entry: entry.act != Act.RULE_ADDED and _can_undo(entry),
         ),
         Button(
             "undo_adding",
             _("Undo: delete this rule"),
             "rules.delete_rule",
-            fits=lambda entry: _can_undo(entry) and entry.act == Act.RULE_ADDED,
+            fits=lambda entry: entry.act == Act.RULE_ADDED and _can_undo(entry),
             in_row=False,
             confirm=lambda entry: _("The rule is deleted. Access that it gave stays."),
         ),
@@ -145,7 +83,7 @@ class ChangesAdmin(ReadOnly):
         return queryset, False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return Acts
+        return ChangesList
 
     # Columns
 
@@ -165,7 +103,15 @@ class ChangesAdmin(ReadOnly):
     def subject(self, entry: Any) -> SafeString | str:
         if len(entry.line) > 1:
             return _counted(entry.line)
-        return badges.breakable(badges.legible(entry.name, 200)) if entry.name else "–"
+        return _named_with_customer(entry)
+
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """To the page that asks before a rule is deleted."""
+        entry: Any = thing
+        may = request.user.has_perms(["rules.change_rule", "rules.delete_rule"])
+        if entry.act != Act.RULE_ADDED or not may or not _can_undo(entry):
+            return []
+        return [(page_of_row(entry), "", say("Undo"))]
 
     @admin.display(description=_("Change"))
     def difference(self, entry: Any) -> SafeString | str:
@@ -250,8 +196,20 @@ def _named(part: str) -> Q:
     return Q(pk__in=read) | Q(pk__in=plain.values("pk"))
 
 
-def _can_undo(entry: AuditEntry) -> bool:
+def _can_undo(entry: Any) -> bool:
+    if hasattr(entry, "undoable"):  # a line of the list
+        return bool(entry.undoable)
     return entry.act in undoing.UNDONE and not undoing.why_not(entry)
+
+
+def _named_with_customer(entry: Any) -> SafeString | str:
+    name = badges.breakable(badges.legible(entry.name, 200)) if entry.name else NOTHING
+    if entry.customer is None:
+        return name
+    whose = badges.brief(entry.customer.readable_email)
+    page = reverse("admin:integrations_customer_change", args=[entry.customer.pk])
+    link = format_html('<a href="{}">{}</a>', page, badges.breakable(whose))
+    return format_html('{} <span class="soft line">{}</span>', name, link)
 
 
 def _difference(entry: AuditEntry) -> SafeString | str:
@@ -264,19 +222,22 @@ def _difference(entry: AuditEntry) -> SafeString | str:
     return format_html_join(mark_safe("<br>"), "{}", [*shown, *rest])
 
 
-def _fold(line: list[AuditEntry]) -> SafeString:
-    """The entries of a line, each with the way to its page."""
+def _fold(line: list[Any]) -> SafeString:
+    """The entries of a line, each with the way to its page, and whose it is."""
     each = (
         (
-            reverse("admin:integrations_auditentry_change", args=[entry.pk]),
+            page_of_row(entry),
             badges.breakable(badges.legible(entry.name, 200) or str(entry.pk)),
+            badges.breakable(f", {badges.brief(entry.customer.readable_email)}")
+            if entry.customer
+            else "",
         )
         for entry in line
     )
     return format_html(
         '<details class="fold"><summary>{}</summary><ul>{}</ul></details>',
         say("Show each of them"),
-        format_html_join("", '<li><a href="{}">{}</a></li>', each),
+        format_html_join("", '<li><a href="{}">{}</a>{}</li>', each),
     )
 
 

@@ -35,6 +35,8 @@ Row = TypeVar("Row", bound=Judged)
 # The buttons of the page that shows the rules first: add them, go back to what was entered, or
 # forget it.
 LOOKED, CHANGE, FORGET = "looked", "change", "forget"
+# The button that ticks what is suggested by name; nothing is added by it.
+TICK = "tick"
 CSRF = "csrfmiddlewaretoken"
 # What was entered and is not saved yet, in the session: so the page that shows it has an address.
 KEPT = "coverage"
@@ -91,6 +93,7 @@ def _page(
         opened=meanwhile.opened(request),
         kept=f"?{LOOK}=yes" if may_add and KEPT in request.session else "",
         may_add=may_add,
+        suggests=may_add and any(form.suggested for form in forms),
     )
 
 
@@ -106,6 +109,10 @@ def _save(request: HttpRequest) -> HttpResponse:
         request.session.pop(KEPT, None)
         return _again(word)
     forms, choices = _read(request.POST)
+    if TICK in request.POST:
+        for form in forms:
+            form.entered = list(dict.fromkeys([*form.entered, *form.suggested]))
+        return _page(request, judged(), forms, choices, word=word)
     mend = "missing" in request.POST
     wanted = _wanted(forms, request.POST)
     if CHANGE not in request.POST and not mend and (page := overtaken(request, wanted)):

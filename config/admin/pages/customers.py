@@ -107,6 +107,7 @@ class CustomerAdmin(ReadOnly):
                 (event, [(run, told[run.pk], calls.get(run.pk, [])) for run in event.runs.all()])
                 for event in shown
             ],
+            under_way=wait_reasons.under_way(of_page),
             now=timezone.now(),
             zone=timezone.get_current_timezone_name(),
             pages=shown,

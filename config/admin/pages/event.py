@@ -38,6 +38,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     runs = list(event.runs.all())
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     return {
+        "under_way": wait_reasons.under_way(runs),
         "access": _access(runs),
         "students": _students(event, runs),
         "steps": [

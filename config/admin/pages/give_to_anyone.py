@@ -30,11 +30,9 @@ class GiveToAnyoneForm(GiveForm):
     last_name = forms.CharField(label=_("Last name"), max_length=255, required=False)
 
     def __init__(self, data: Any = None, *, asked: Any = None) -> None:
-        """`asked` may have an address that was typed elsewhere."""
+        """`asked` is what was chosen or entered already, also elsewhere."""
         super().__init__(data, customer=Customer(), asked=asked)
         self.order_fields(("email", "first_name", "last_name"))
-        typed = (asked or {}).get("email", "")[:320]
-        self.initial["email"] = typed if "@" in typed else ""
 
     def clean_email(self) -> str:
         """The address as Admit knows people by it."""

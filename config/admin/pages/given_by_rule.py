@@ -28,15 +28,19 @@ def sentence(rule: int) -> SafeString | None:
     found = left_behind(rule)
     if not found.rows:
         return None
-    text = say_count(
+    label = say("See and move them") if found.rule else say("See them and end it")
+    return format_html('{} <a href="{}">{}</a>', in_words(found), address(rule), label)
+
+
+def in_words(found: LeftBehind) -> Said:
+    """ "2 buyers got Ink and Wash through this rule, and keep it." """
+    return say_count(
         found.customers,
         "1 buyer got {courses} through this rule, and keeps it.",
         "{number}{more} buyers got {courses} through this rule, and keep it.",
         courses=listed([*map(brief, found.courses)], NAMED),
         more="+" if found.more else "",
     )
-    label = say("See and move them") if found.rule else say("See them and end it")
-    return format_html('{} <a href="{}">{}</a>', text, address(rule), label)
 
 
 def address(rule: int) -> str:

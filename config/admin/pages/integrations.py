@@ -82,6 +82,14 @@ class IntegrationAdmin(ListAdmin):
             in_row=False,
         ),
         Button(
+            "need_not_be_private",
+            _("Not for us"),
+            SETS_UP,
+            fits=lambda integration: not integration.private_not_wanted,
+            on_page=False,
+            in_row=False,
+        ),
+        Button(
             "new_secret",
             _("New secret"),
             SETS_UP,
@@ -189,6 +197,17 @@ class IntegrationAdmin(ListAdmin):
         integration.welcome_emails_on = True
         credentials.save(integration)
         text = say("Noted: the Welcome Emails of {name} are on in Thinkific.", name=integration)
+        self.message_user(request, text)
+
+    def need_not_be_private(self, request: HttpRequest, integration: Integration) -> None:
+        """Note that its courses may be open to be canceled inside Thinkific."""
+        integration.private_not_wanted = True
+        credentials.save(integration)
+        text = say(
+            "Noted: the courses of {name} need not be Private. You can change that under "
+            "Integrations.",
+            name=integration,
+        )
         self.message_user(request, text)
 
     # Notify URLs

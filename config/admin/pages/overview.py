@@ -140,6 +140,7 @@ def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview
         buyers=kept.buyers,
         on_the_way=kept.on_the_way,
         more_bought=kept.more_bought,
+        purchases=kept.purchases,
     )
 
 

@@ -24,9 +24,6 @@ from rules.facts import RuleFacts
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
-NAMED = 5
-MOST_NAMED = 100
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -34,7 +31,8 @@ class Task:
 
     `how` says more while it is the next one, with `button` below. What Admit cannot see is ticked
     by the person: `ticked` is what is said by that, and `tick` where it is posted. What Admit sees
-    only when it reads the site again is read by posting to `refresh`.
+    only when it reads the site again is read by posting to `refresh`, and what a shop can do
+    without ends by posting to `decline`.
     """
 
     text: str
@@ -45,6 +43,7 @@ class Task:
     ticked: str = ""
     tick: str = ""
     refresh: str = ""
+    decline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,6 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
     return [
         Task(say("Connect Thinkific"), connected, first, say("Connect Thinkific")),
         _welcome_emails(schools, first),
-        private(connected),
         Task(
             say("Give SamCart your address, and let it send something"),
             Delivery.objects.exists(),
@@ -93,6 +91,7 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
             reverse("admin:new-rule"),
             say("New rule"),
         ),
+        private(connected),
         pairs(),
         Task(
             say("Try a test order, until it comes through to Thinkific"),
@@ -159,35 +158,40 @@ def _which(left: Sequence[object], every: Sequence[object]) -> str:
 
 
 def private(connected: bool) -> Task:
-    """Whether the courses that rules give are Private; those that are not are named."""
+    """Whether the courses that rules give are Private; those that are not are named.
+
+    It is not done before a rule gives something: then nobody knows which courses are sold.
+    """
+    where = f"{reverse('admin:help')}#cancel"
+    sold = Destination.objects.filter(_sold())
+    # Of what is not listed nobody knows how it stands now.
+    public = sold.filter(unlisted_at=None, gone_at=None, private=False)
+    asked = public.exclude(integration__private_not_wanted=True)
+    rows = list(asked.order_by("name").values_list("name", "integration").distinct())
+    if connected and not rows and public.exists():
+        return Task(say("The courses you sell need not be Private"), True, where, "")
+    if connected and not rows and sold.exists():
+        return Task(say("The courses you sell are Private"), True, where, "")
     text = say(
         "Make the courses you sell Private, so that customers cannot cancel inside Thinkific"
     )
-    # Of what is not listed nobody knows how it stands now.
-    public = Destination.objects.filter(_sold(), unlisted_at=None, gone_at=None, private=False)
-    rows = list(public.order_by("name").values_list("name", "integration").distinct()[:MOST_NAMED])
-    names = list(dict.fromkeys(name for name, _ in rows))
-    how = refresh = ""
-    if names:
-        named = joined((brief(name) for name in names[:NAMED]), by=", ")
-        text = say(
-            "Make the courses you sell Private, so that customers cannot cancel inside Thinkific "
-            "(not yet: {courses})",
-            courses=say("{names} and more", names=named) if len(names) > NAMED else named,
-        )
-        how = say("Admit sees it when it reads your courses again, which Refresh does.")
-        if len(names) > NAMED:
-            every = joined(map(brief, names), by=", ")
-            how = joined([how, say("Not Private yet: {courses}.", courses=every)])
-        refresh = address(Integration(pk=rows[0][1]), "refresh")
-    where = f"{reverse('admin:help')}#cancel"
+    if not rows:
+        return Task(text, False, where, say("See how to make them Private"))
+    names = [brief(name) for name in dict.fromkeys(name for name, _ in rows)]
+    how = say(
+        "Not Private yet: {courses}. Admit sees it when it reads your courses again, which Refresh "
+        "does.",
+        courses=joined(names, by=", "),
+    )
+    site = Integration(pk=rows[0][1])
     return Task(
         text,
-        connected and not names,
+        False,
         where,
         say("See how to make them Private"),
         how=how,
-        refresh=refresh,
+        refresh=address(site, "refresh"),
+        decline=address(site, "need_not_be_private"),
     )
 
 

@@ -50,19 +50,25 @@ class Headline:
 
 
 def headline(
-    facts: Facts, *, see: str, buyers: int = 0, on_the_way: int = 0, more_bought: bool = False
+    facts: Facts,
+    *,
+    see: str,
+    buyers: int = 0,
+    on_the_way: int = 0,
+    more_bought: bool = False,
+    purchases: int = 0,
 ) -> Headline:
     """How the promise is kept, then what needs a person, the gravest first.
 
     `buyers` are those of this week who are in, or with `more_bought` those of the newest
-    MAX_COUNT purchases, `see` is the address of the list of those who paid
-    and are not in. Calm only where nothing needs anybody.
+    MAX_COUNT purchases. `see` is the address of the list of those who paid and are not in, which
+    has a line for each of their `purchases`. Calm only where nothing needs anybody.
     """
     grave = list(_grave(facts))
     alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
     promise: list[tuple[str, str]] = []
     if facts.not_in:
-        promise = [(_not_in(facts.not_in), ""), (say("See them."), see)]
+        promise = [(_not_in(facts.not_in, purchases), ""), (say("See them."), see)]
     elif all_in := _all_in(buyers, on_the_way, more_bought=more_bought):
         promise = [(all_in, "")]
     if not alarms and not facts.not_in:
@@ -71,7 +77,16 @@ def headline(
     return Headline(kind, (*promise, *alarms))
 
 
-def _not_in(buyers: int) -> Said:
+def _not_in(buyers: int, purchases: int) -> Said:
+    """ "3 buyers paid and are not in, for 4 purchases." """
+    if purchases > buyers:
+        return say_count(
+            buyers,
+            "1 buyer paid and is not in, for {purchases} purchases.",
+            "{number} buyers paid and are not in, for {purchases} purchases.",
+            number=format_count(buyers),
+            purchases=format_count(purchases),
+        )
     return say_count(
         buyers,
         "1 buyer paid and is not in.",

@@ -17,13 +17,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.pages import rule_leftovers
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
-from config.admin.parts.params import row_ids, row_in
+from config.admin.parts.params import row_id, row_ids, row_in
 from events.models import EventLog
 from events.reports import backfill, subscriptions
 from integrations.audit import Act
@@ -108,6 +109,7 @@ class ProductAdmin(Audited, ListAdmin):
             on_page=False,
             in_row=False,
         ),
+        Button("follow", _("Change them"), "rules.change_rule", on_page=False, in_row=False),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -187,6 +189,8 @@ class ProductAdmin(Audited, ListAdmin):
         everywhere = list(shown.filter(marketplace=product.marketplace_id, scope=Scope.GLOBAL))
         subscription = bool(subscriptions.sold_by_subscription([product]))
         holes = pairing.holes(product, rules + everywhere, subscription=subscription)
+        astray = rule_leftovers.astray(product, rules + everywhere)
+        open_ = [each for each in holes if not any(each in group.on for group in astray)]
         rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
         before = backfill.preview(rule_now, product=product) if rule_now else None
         events = EventLog.objects.filter(product=product).select_related("customer")
@@ -194,8 +198,11 @@ class ProductAdmin(Audited, ListAdmin):
             "rules": rules,
             "everywhere": everywhere,
             "holes": holes,
-            "not_ended": [trigger.label for trigger in holes if trigger in pairing.ENDS],
-            "not_given_back": [trigger.label for trigger in holes if trigger in pairing.GIVES_BACK],
+            "not_ended": [trigger.label for trigger in open_ if trigger in pairing.ENDS],
+            "not_given_back": [trigger.label for trigger in open_ if trigger in pairing.GIVES_BACK],
+            "open": open_,
+            "astray": astray,
+            "kept_by_buyers": rule_leftovers.kept_by_buyers(rules),
             "pairs": pairing.by_trigger(_companions(rules)),
             "rule_now": rule_now,
             "before": before,
@@ -227,6 +234,15 @@ class ProductAdmin(Audited, ListAdmin):
             more = off and say("Turn on those that are off.")
             text = joined([say("They are all there already."), more])
             self.message_user(request, text, messages.WARNING)
+
+    def follow(self, request: HttpRequest, product: Product) -> None:
+        """Have the rules that name what nothing gives any more name what is given instead."""
+        try:
+            text = rule_leftovers.follow(product, row_id(request.POST.get("instead")))
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.WARNING)
+        else:
+            self.message_user(request, text)
 
     # Copying rules
 

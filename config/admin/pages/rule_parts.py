@@ -9,6 +9,7 @@ from django.utils.http import urlencode
 
 from config.admin.pages.app_pages import APP_PAGES
 from config.admin.pages.rule_draft import DELAY_DAYS, Draft
+from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.params import word
 from events.reports import backfill, subscriptions
 from events.reports.rule_preview import preview
@@ -60,9 +61,15 @@ def choices(given: Any) -> str:
     return urlencode([(k, v[:LONGEST_CHOICE]) for k, vs in chosen for v in vs if v])
 
 
+def with_back(request: HttpRequest) -> str:
+    """What follows the choices in an address, so that the way back is kept; "" for none."""
+    back = way_back(request)
+    return f"&{urlencode({BACK: back})}" if back else ""
+
+
 def _here(request: HttpRequest, given: Any) -> str:
-    query = choices(given)
-    return f"{request.path}?{query}" if query else request.path
+    query = choices(given) + with_back(request)
+    return f"{request.path}?{query.removeprefix('&')}" if query else request.path
 
 
 def _accounts(draft: Draft) -> list[Marketplace]:
@@ -103,7 +110,20 @@ def _destinations(draft: Draft, like: str) -> dict[str, Any]:
         "more_courses": len(found) > MANY,
         "any_course": bool(shown) or offered.exists(),
         "none_listed": catalog.NONE_LISTED,
+        "for_bundles": _for_bundles(draft),
     }
+
+
+def _for_bundles(draft: Draft) -> str:
+    """The action that does to a bundle what the chosen one does to a course, "" without bundles."""
+    kind = Destination.Kind.BUNDLE
+    site, action = draft.integration, draft.action
+    if not (site and action and draft.is_of_course):
+        return ""
+    if not site.destinations.filter(kind=kind, gone_at=None).exists():
+        return ""
+    same = (a for a in draft.actions() if a.target == kind and a.effect == action.effect)
+    return next((str(each.label) for each in same), "")
 
 
 def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:

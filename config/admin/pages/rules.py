@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -11,18 +12,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext, pgettext_lazy
 
 from config.admin.menu import allowed
-from config.admin.pages import backfill, given_by_rule, rule_parts
+from config.admin.pages import backfill, given_by_rule, rule_leftovers, rule_parts
 from config.admin.pages.rule_draft import Draft, answers_of
 from config.admin.pages.rule_form import BY_NUMBER, RuleForm
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
-from config.admin.parts.buttons import Button, page_of
+from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
 from integrations.audit import Act
@@ -169,12 +169,12 @@ class RuleAdmin(Audited, ListAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         if request.method == "POST" and "go_on" in request.POST:
-            return HttpResponseRedirect(f"{request.path}?{rule_parts.choices(request.POST)}")
+            return HttpResponseRedirect(_again(request))
         try:
             return super().change_view(request, object_id, *args, **kwargs)
         except IntegrityError:  # after the form had found nothing wrong
             self.message_user(request, changing.AT_ONCE, messages.WARNING)
-            return HttpResponseRedirect(f"{request.path}?{rule_parts.choices(request.POST)}")
+            return HttpResponseRedirect(_again(request))
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -184,33 +184,26 @@ class RuleAdmin(Audited, ListAdmin):
             given: Any = request.POST if request.method == "POST" else request.GET
             given = given if "trigger" in given else answers_of(rule)
             draft = Draft.read(given, rule)
-            context |= rule_parts.context(request, draft, given) | {"on": given.get("enabled")}
+            context |= rule_parts.context(request, draft, given)
+            context |= {"on": given.get("enabled"), "back": way_back(request)}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if "destination" in form.changed_data and form.initial.get("destination"):
-            self._name_partners(request, obj, form.initial["destination"])
-        if LEADS & set(form.changed_data) and (given := given_by_rule.sentence(obj.pk)):
-            self.message_user(request, given, messages.WARNING)
-
-    def _name_partners(self, request: HttpRequest, rule: Rule, before: int) -> None:
-        """Rules that end access or give it back do not follow to another course by themselves."""
-        account = Rule.objects.filter(marketplace=rule.marketplace_id, product=rule.product_id)
-        left = account.filter(destination=before).exclude(pk=rule.pk).select_related("destination")
-        if not left:
+        if not LEADS & set(form.changed_data):
             return
-        text = say_count(
-            len(left),
-            "1 other rule still names {course}.",
-            "{number} other rules still name {course}.",
-            course=str(left[0].destination),
+        before = form.initial.get("destination") if "destination" in form.changed_data else None
+        # The product's page says it by itself.
+        told_there = obj.product is not None and way_back(request) == page_of(obj.product)
+        if not told_there and (text := rule_leftovers.sentence(obj, before)):
+            self.message_user(request, text, messages.WARNING)
+
+    def response_post_save_change(self, request: HttpRequest, obj: Rule) -> HttpResponseRedirect:
+        """To the page from where it was opened."""
+        back = way_back(request)
+        return (
+            HttpResponseRedirect(back) if back else super().response_post_save_change(request, obj)
         )
-        page = reverse("admin:rules_rule_changelist") + "?scope__exact=global"
-        if rule.product_id:
-            page = reverse("admin:integrations_product_change", args=[rule.product_id])
-        sentence = format_html('{} <a href="{}">{}</a>', text, page, say("See them"))
-        self.message_user(request, sentence, messages.WARNING)
 
     def title_of(self, thing: Rule) -> str:
         # The whole sentence stands below it: as a heading it fills a phone.
@@ -225,7 +218,8 @@ class RuleAdmin(Audited, ListAdmin):
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         links: list[tuple[str, str, str]] = []
         if self.has_change_permission(request, thing):
-            links.append((page_of(thing), "", say("Edit")))
+            page = f"{page_of(thing)}?{urlencode({BACK: request.get_full_path()})}"
+            links.append((page, "", say("Edit")))
         if self.has_delete_permission(request, thing):
             page = reverse("admin:rules_rule_delete", args=[thing.pk])
             links.append((page, "danger", say("Delete")))
@@ -297,3 +291,8 @@ class RuleAdmin(Audited, ListAdmin):
         self.message_user(request, text, messages.SUCCESS if number else messages.WARNING)
         if on and number:
             backfill.offer(request, known.all(), reverse("admin:rules_rule_changelist"))
+
+
+def _again(request: HttpRequest) -> str:
+    """The page of the rule, with what is chosen in its form."""
+    return f"{request.path}?{rule_parts.choices(request.POST)}{rule_parts.with_back(request)}"

@@ -23,6 +23,7 @@ from integrations.thinkific.site_address import subdomain
 SECTIONS: Sections = (
     (_("Connection"), ("name", "site", "secret", "secret_expires_on")),
     (_("E-mails to new students"), ("welcome_emails_on", "send_welcome_email")),
+    (_("Private courses"), ("private_not_wanted",)),
     (_("If the buyer is not the student"), ("student_field",)),
     (_("On or off"), ("enabled",)),
 )
@@ -59,6 +60,7 @@ class ThinkificForm(forms.ModelForm):
             "secret_expires_on",
             "welcome_emails_on",
             "send_welcome_email",
+            "private_not_wanted",
             "student_field",
             "enabled",
         )
@@ -80,6 +82,10 @@ class ThinkificForm(forms.ModelForm):
             "send_welcome_email": _(
                 "One more e-mail, for the whole site, to each student who is new to Thinkific. "
                 "With Welcome Emails on, new students get both."
+            ),
+            "private_not_wanted": _(
+                "Customers can cancel inside Thinkific what is not Private. Tick this if that is "
+                "all right; then the Overview does not ask for it."
             ),
             "student_field": _(
                 "The name or slug of a SamCart custom field in which buyers enter the e-mail of "

@@ -10,6 +10,13 @@
     if (unsaved) event.preventDefault();
   });
 
+  // Without script the page comes back with them ticked.
+  document.querySelector("[name=tick]")?.addEventListener("click", (event) => {
+    event.preventDefault();
+    for (const box of form.querySelectorAll('.gives [type="checkbox"]')) box.checked = true;
+    unsaved = true;
+  });
+
   document.querySelector(".coverage")?.addEventListener("change", (event) => {
     const item = event.target.matches("input[list]") && event.target.closest("li");
     if (!item || !event.target.value.trim() || item.nextElementSibling) return;

@@ -4,7 +4,7 @@
 "use strict";
 {
   const form = document.getElementById("rule-form");
-  const SENT_ALONE = ["csrfmiddlewaretoken", "back", "go_on", "_save"];
+  const SENT_ALONE = ["csrfmiddlewaretoken", "go_on", "_save"];
   const chosen = () => {
     const query = new URLSearchParams(new FormData(form));
     for (const name of SENT_ALONE) query.delete(name);

@@ -3,7 +3,9 @@
 {
   const busy = () =>
     document.hidden ||
-    document.activeElement?.closest("#progress, input, select, textarea, details[open]");
+    document.activeElement?.closest("#progress, input, select, textarea, details[open]") ||
+    document.querySelector("#progress :is(details[open], input:checked)") ||
+    !getSelection().isCollapsed;
 
   const look = async () => {
     if (busy()) return;
@@ -27,5 +29,6 @@
       // The next look may find the server again.
     }
   };
+  setTimeout(look, 1500);
   const timer = setInterval(look, 5000);
 }

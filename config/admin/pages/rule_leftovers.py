@@ -1,0 +1,121 @@
+"""What an edited rule leaves to be done: rules that name its old course, and buyers who have it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.pages import given_by_rule
+from config.admin.parts import badges
+from config.admin.parts.buttons import page_of
+from events.reports.left_behind import left_behind
+from integrations.audit import Act
+from integrations.models import AuditEntry, Destination, Product
+from integrations.sentences import Said, joined, say, say_count
+from rules import changing, pairing
+from rules.models import Rule, Scope
+from rules.triggers import Trigger
+
+# Of so many edited rules of a product it is looked up who has what they gave before.
+LOOKED_AT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Astray:
+    """Rules of a product that may all be changed to `instead`; `on` are their triggers."""
+
+    instead: Destination
+    rules: list[Rule]
+
+    @property
+    def on(self) -> list[Trigger]:
+        return list(dict.fromkeys(Trigger(rule.trigger) for rule in self.rules))
+
+
+def astray(product: Product, rules: Iterable[Rule]) -> list[Astray]:
+    """The product's rules that name what nothing gives any more, by what they should name."""
+    found: dict[int, Astray] = {}
+    for rule, instead in pairing.astray(product, rules):
+        found.setdefault(instead.pk, Astray(instead, [])).rules.append(rule)
+    return list(found.values())
+
+
+def follow(product: Product, instead: int | None) -> Said:
+    """Change the rules that should name this course or bundle; what was done, in words.
+
+    ValidationError when there are none, or when one of the rules would be a second one.
+    """
+    concerned = Q(product=product) | Q(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
+    rules = Rule.objects.with_names().filter(concerned).order_by("pk")
+    group = next((each for each in astray(product, rules) if each.instead.pk == instead), None)
+    if group is None:
+        raise ValidationError(say("Nothing was changed: look again at what is said below."))
+    changing.give_instead(group.rules, group.instead, on=False)
+    return say_count(
+        len(group.rules),
+        "1 rule uses {name} from now on.",
+        "{number} rules use {name} from now on.",
+        name=badges.brief(group.instead.name),
+    )
+
+
+def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
+    """Those of these rules that lead elsewhere since, with who has what each gave before."""
+    numbers = {str(rule.pk): rule for rule in rules}
+    entries = AuditEntry.objects.filter(
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number__in=numbers,
+        before__has_key="destination",
+    )
+    edited = list(entries.order_by("number").values_list("number", flat=True).distinct())
+    told = [(numbers[each], given_by_rule.sentence(int(each))) for each in edited[:LOOKED_AT]]
+    return [(rule, sentence) for rule, sentence in told if sentence]
+
+
+def sentence(rule: Rule, before: int | None) -> SafeString | None:
+    """All that is left to be done after this edit, in one message; None where nothing is.
+
+    `before` is the number of the course or bundle that the rule led to, None where it still does.
+    A product's page says it for as long as it is true, so the message leads there.
+    """
+    left, buyers = _left(rule, before), given_by_rule.sentence(rule.pk)
+    if not left:
+        return buyers
+    if not buyers:
+        return _with_link(_names(left), rule, say("See them"))
+    if rule.product is None:
+        return format_html("{} {}", _with_link(_names(left), rule, say("See them")), buyers)
+    text = joined([_names(left), given_by_rule.in_words(left_behind(rule.pk))])
+    return _with_link(text, rule, say("See both"))
+
+
+def _left(rule: Rule, before: int | None) -> list[Rule]:
+    """The other rules that lead where this one led."""
+    if before is None:
+        return []
+    same = Rule.objects.filter(marketplace=rule.marketplace_id, product=rule.product_id)
+    left = same.filter(destination=before).exclude(pk=rule.pk)
+    return list(left.select_related("destination"))
+
+
+def _names(left: list[Rule]) -> Said:
+    """Rules that end access or give it back do not follow to another course by themselves."""
+    return say_count(
+        len(left),
+        "1 other rule still names {course}.",
+        "{number} other rules still name {course}.",
+        course=badges.brief(left[0].destination),
+    )
+
+
+def _with_link(text: str, rule: Rule, label: str) -> SafeString:
+    """The text, and the way to the other rules beside this one."""
+    page = reverse("admin:rules_rule_changelist") + "?scope__exact=global"
+    if rule.product is not None:
+        page = page_of(rule.product)
+    return format_html('{} <a href="{}">{}</a>', text, page, label)

@@ -1,0 +1,113 @@
+"""What an edited rule leaves to be done is said until it is done, and done from the same page."""
+
+import html
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from integrations.models import Destination, Product
+from rules.models import Rule
+from tests.support.pages import press, said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+@pytest.fixture
+def rule(world: World) -> Rule:
+    """A purchase of 77 gives Ink, and its refund ends it."""
+    ink = world.course("Ink")
+    world.course("Faces")
+    world.rule("product_refunded", ENDS, ink, product="77")
+    return world.rule("product_purchased", GIVES, ink, product="77")
+
+
+def page_of(thing: Any) -> str:
+    meta = thing._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
+
+
+def save(client: Client, rule: Rule, course: str, **more: Any) -> Any:
+    """Choose another course on the rule's page, and press Save; the page that follows."""
+    names = ("scope", "product", "trigger", "integration", "action")
+    sent = {name: getattr(rule, f"{name}_id", None) or getattr(rule, name) for name in names}
+    sent |= {"destination": Destination.objects.get(name=course).pk, "enabled": "1"} | more
+    return client.post(page_of(rule), sent, follow=True)
+
+
+def ending() -> Rule:
+    return Rule.objects.get(trigger="product_refunded")
+
+
+def test_a_rule_that_ends_the_old_course_is_named_and_changed_from_the_products_page(manager, rule):
+    product = Product.objects.get()
+    save(manager, rule, "Faces")
+    page = manager.get(page_of(product))
+    text = words(page)
+    assert "This rule is not about Faces, but about what no rule of this product gives" in text
+    assert "Nothing takes access away on" not in text
+    assert "Or keep them, and add rules" in text
+    done = press(manager, product, "follow", instead=Destination.objects.get(name="Faces").pk)
+    assert said(done) == ["1 rule uses Faces from now on."]
+    assert ending().destination == Destination.objects.get(name="Faces")
+    assert "no rule of this product gives any more" not in words(done)
+    again = press(manager, product, "follow", instead=Destination.objects.get(name="Faces").pk)
+    assert said(again) == ["Nothing was changed: look again at what is said below."]
+
+
+def test_which_course_a_rule_should_be_about_is_not_guessed_among_several(manager, world, rule):
+    save(manager, rule, "Faces")
+    world.rule("product_purchased", GIVES, world.course("Pastel"), product="77")
+    text = words(manager.get(page_of(Product.objects.get())))
+    assert "Nothing takes access away on: Product Refunded." in text
+    assert "no rule of this product gives any more" not in text
+
+
+def test_what_a_global_rule_still_gives_is_not_said_to_be_left(manager, world, rule):
+    world.rule("product_purchased", GIVES, Destination.objects.get(name="Ink"))
+    save(manager, rule, "Faces")
+    text = words(manager.get(page_of(Product.objects.get())))
+    assert "Nothing takes access away on: Product Refunded." in text
+    assert "no rule of this product gives any more" not in text
+
+
+def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, world, rule):
+    world.sell(product__id=77)
+    world.settle()
+    message = said(save(manager, rule, "Faces"))[0]
+    buyers = "1 buyer got Ink through this rule, and keeps it."
+    assert message == f"1 other rule still names Ink. {buyers} See both"
+    for _ in range(2):
+        text = words(manager.get(page_of(Product.objects.get())))
+        assert f"{buyers} See and move them" in text
+        assert "This rule is not about Faces" in text
+        assert "Move the buyers first, or add rules instead" in text
+
+
+def test_saving_leads_back_to_the_products_page_which_says_what_is_left(manager, world, rule):
+    page = page_of(rule.product)
+    (link,) = set(
+        re.findall(rf'href="({page_of(rule)}\?[^"]+)"', manager.get(page).content.decode())
+    )
+    opened = manager.get(html.unescape(link))
+    assert f'<a href="{page}" class="button">Cancel' in opened.content.decode()
+    (back,) = re.findall(r'type="hidden" name="back" value="([^"]+)"', opened.content.decode())
+    later = manager.post(page_of(rule), {"go_on": "1", "back": back, "trigger": rule.trigger})
+    assert "back=" in later["Location"]
+    after = save(manager, rule, "Faces", back=back)
+    assert after.request["PATH_INFO"] == page
+    (saved,) = said(after)
+    assert "changed successfully" in saved
+    elsewhere = save(manager, rule, "Ink", back="https://evil.example/")
+    assert elsewhere.request["PATH_INFO"] == reverse("admin:rules_rule_changelist")
