@@ -89,7 +89,7 @@ def triggers(of: Product | None) -> list[str]:
 
 def row_of(answer: Any, name: str) -> str:
     """The HTML of the row of this product."""
-    rows: list[str] = re.findall(r"<tr>.*?</tr>", answer.content.decode(), re.DOTALL)
+    rows: list[str] = re.findall(r"<tr\b.*?</tr>", answer.content.decode(), re.DOTALL)
     (found,) = [each for each in rows if f">{name}<" in each]
     return found
 
