@@ -84,7 +84,8 @@ def astray(product: Product, rules: Iterable[Rule]) -> list[tuple[Rule, Destinat
 
     Each with the one course or bundle that it should be about instead: one that a rule of the
     product gives and for which nothing answers this trigger. Where there are several of those, a
-    person has to say which, so the rule is left out. `rules` are as in `holes`.
+    person has to say which, so the rule is left out; and so is one that would be the same as an
+    earlier one. `rules` are as in `holes`.
     """
     rules = list(rules)
     giving = [rule for rule in rules if gives_now(rule)]
@@ -103,7 +104,9 @@ def astray(product: Product, rules: Iterable[Rule]) -> list[tuple[Rule, Destinat
             and (rule.trigger, each.pk) not in answered
             and (each.kind, each.integration_id) == (rule.spec.target, rule.integration_id)
         ]
-        found += [(rule, open_[0])] if len(open_) == 1 else []
+        if len(open_) == 1:
+            found.append((rule, open_[0]))
+            answered.add((rule.trigger, open_[0].pk))
     return found
 
 

@@ -66,9 +66,9 @@ def _set_aside(pk: int, kind: str) -> None:
 
 
 def bring_forward(run: RuleRun, *, by: str) -> bool:
-    """End the access now instead, as this person wants; whether it was still waiting."""
+    """End the access now instead, as this person wants; whether its day was still to come."""
     with transaction.atomic():
-        same = RuleRun.objects.delayed().filter(pk=run.pk)
+        same = RuleRun.objects.delayed().filter(pk=run.pk, next_attempt_at__gt=Now())
         planned = same.values_list("next_attempt_at", flat=True).first()
         waited = bool(same.update(next_attempt_at=Now()))
         if waited:

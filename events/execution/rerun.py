@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -88,7 +88,7 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
                 reason = error.message
         queued += made
         if not made:
-            left[reason or why_nothing(list(event.runs.all()))] += 1
+            left[reason or _why_nothing_made(event)] += 1
     if queued:
         with transaction.atomic():
             wake.wake()
@@ -116,16 +116,22 @@ def to_retry(runs: Iterable[RuleRun], lost: Collection[int]) -> list[RuleRun]:
     return [run for run in runs if run.status == failed or run.waits_to_retry or run.pk in lost]
 
 
-def why_nothing(runs: Iterable[RuleRun]) -> str:
-    """Why running the rules again does nothing for an event with these actions."""
-    runs = list(runs)
+def _why_nothing_made(event: EventLog) -> str:
+    runs = list(event.runs.all())
+    return why_nothing(runs, retry_by_hand.reasons(runs))
+
+
+def why_nothing(runs: Sequence[RuleRun], cannot: Mapping[int, str]) -> str:
+    """Why running the rules again does nothing for an event with these actions.
+
+    `cannot` says of those that failed, by pk, why they are not retried.
+    """
     states = RuleRun.Status
     if any(run.status == states.HELD for run in runs):
         return say("its action waits for you: release it if it is right")
     if any(run.status in UNFINISHED and not run.is_pending for run in runs):
         return say("its action goes on by itself")
-    failed = [run for run in runs if run.status == states.FAILED]
-    reasons = retry_by_hand.reasons(failed).values() if failed else ()
+    reasons = (cannot[run.pk] for run in runs if run.status == states.FAILED)
     return next(filter(None, reasons), say(NOTHING_NEW))
 
 

@@ -1,6 +1,6 @@
 """What a button would do for many: for whom what is done, and who is left out and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from events.execution import rerun, retry_by_hand, wait_reasons
@@ -98,6 +98,8 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
     again = rerun.to_retry(of_these, lost)
     cannot = retry_by_hand.reasons(again)
     can = {r.pk for r in again if not cannot[r.pk] and not retry_by_hand.is_outdated(r)}
+    waiting = [r for r in of_these if r.status == RuleRun.Status.WAITING and not r.is_pending]
+    keeps = wait_reasons.reasons(waiting)
     lines = []
     for event in events:
         of_event = runs.get(event.pk, [])
@@ -105,7 +107,9 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
         what: list[str] = [_once_more(run) for run in of_event if run.pk in can]
         new = [rule for rule in fitting.get(event.pk, []) if RuleRun.form_of(rule) not in ran]
         what += [_in_short(rule) for rule in new]
-        why_not = obstacles.get(event.pk, "") or ("" if what else _why_nothing(of_event))
+        why_not = obstacles.get(event.pk, "") or (
+            "" if what else _why_nothing(of_event, keeps, cannot)
+        )
         lines.append(Line(event, event.customer, joined(what, by="; "), why_not))
     return Look(lines, more=more)
 
@@ -122,10 +126,12 @@ def _once_more(run: RuleRun) -> str:
     )
 
 
-def _why_nothing(runs: Sequence[RuleRun]) -> str:
-    """What keeps its action, where that waits."""
-    waiting = [run for run in runs if run.status == RuleRun.Status.WAITING and not run.is_pending]
-    return wait_reasons.reason(waiting[0]) if waiting else rerun.why_nothing(runs)
+def _why_nothing(
+    runs: Sequence[RuleRun], keeps: Mapping[int, str], cannot: Mapping[int, str]
+) -> str:
+    """What keeps its action, where that waits; `keeps` and `cannot` know it by pk, of all runs."""
+    kept = next((keeps[run.pk] for run in runs if run.pk in keeps), "")
+    return kept or rerun.why_nothing(runs, cannot)
 
 
 def _in_short(rule: Rule) -> str:

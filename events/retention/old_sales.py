@@ -21,8 +21,10 @@ from events.reports.review import NOT_UNDERSTOOD
 from integrations.models import ApiCall, Customer
 
 Status = EventLog.Status
-# What still waits for Thinkific or for a person is never too old.
-OPEN = Q(status__in=[Status.WAITING, Status.FAILED, Status.HELD]) | NOT_UNDERSTOOD
+# An event may be done but for an ending whose day is still to come.
+TO_END = Exists(RuleRun.objects.delayed().filter(event=OuterRef("pk")))
+# What still waits for Thinkific, for its day or for a person is never too old.
+OPEN = Q(status__in=[Status.WAITING, Status.FAILED, Status.HELD]) | NOT_UNDERSTOOD | Q(TO_END)
 
 
 def older(model: Any, field: str, days: int) -> QuerySet[Any]:

@@ -30,6 +30,8 @@ def test_what_is_printed_has_the_facts_and_nothing_to_press(place, address, brow
         browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
         page.goto(address + reverse("admin:integrations_customer_change", args=[customer.pk]))
         assert page.locator("[data-print]").is_visible()
+        page.locator("[data-print]").evaluate("button => { button.hidden = true }")
+        assert not page.locator("[data-print]").is_visible()  # as it is without script
         assert not page.locator(".on-paper").first.is_visible()
         page.emulate_media(media="print")
         assert page.locator(".on-paper").first.is_visible()

@@ -1,9 +1,11 @@
 """How far something is shows by itself, in a real Chromium."""
 
 import pytest
-from playwright.sync_api import Browser, expect
+from django.urls import reverse
+from playwright.sync_api import Browser, Page, expect
 
-from events.models import Batch, RuleRun
+from events.models import Batch, EventLog, RuleRun
+from integrations.models import Customer
 from tests.support import browsing, scenery
 
 pytestmark = pytest.mark.browser
@@ -34,3 +36,49 @@ def test_the_page_of_a_batch_follows_it_and_ends_with_what_came_of_it(
         page.clock.run_for(6_000)
         expect(page.get_by_text("2 enrolled")).to_be_visible()
         expect(page.locator("progress")).to_have_count(0)
+
+
+def follow(page: Page) -> None:
+    """Let the page fetch its part again once."""
+    page.evaluate("document.getElementById('progress').dataset.before = 'yes'")
+    page.clock.run_for(6_000)
+    expect(page.locator("#progress[data-before]")).to_have_count(0)
+
+
+def test_a_customers_page_is_printed_and_copied_from_while_it_follows_an_action(
+    place, address: str, browser: Browser
+):
+    customer = Customer.objects.filter(runs__code="enrolled").latest("pk")
+    RuleRun.objects.filter(customer=customer, code="enrolled").update(status="running")
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.clock.install()
+        page.goto(address + reverse("admin:integrations_customer_change", args=[customer.pk]))
+        page.evaluate("() => { window.print = () => { document.title = 'printed' } }")
+        follow(page)
+        page.locator("[data-print]").click()
+        assert page.title() == "printed"
+        page.get_by_text("Copy the letter").click()
+        page.locator("[data-copy]").click()
+        expect(page.locator("#reply-said")).not_to_be_empty()
+
+
+def test_what_is_typed_on_an_events_page_stays_while_it_follows_an_action(
+    place, address: str, browser: Browser
+):
+    run, other = RuleRun.objects.filter(code="enrolled").order_by("-pk")[:2]
+    event = run.event
+    RuleRun.objects.filter(pk=run.pk).update(status="failed", code="no_email", customer=None)
+    RuleRun.objects.filter(pk=other.pk).update(status="running", event=event)
+    EventLog.objects.filter(pk=event.pk).update(customer=None)
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.clock.install()
+        page.goto(address + reverse("admin:events_eventlog_change", args=[event.pk]))
+        page.locator("#id_email").fill("dana@example.com")
+        page.locator("#id_email").blur()
+        page.clock.run_for(6_000)
+        page.wait_for_timeout(500)
+        expect(page.locator("#id_email")).to_have_value("dana@example.com")

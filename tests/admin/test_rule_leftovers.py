@@ -66,6 +66,17 @@ def test_a_rule_that_ends_the_old_course_is_named_and_changed_from_the_products_
     assert said(again) == ["Nothing was changed: look again at what is said below."]
 
 
+def test_of_two_rules_that_would_become_the_same_one_is_changed(manager, world, rule):
+    world.rule("product_refunded", ENDS, world.course("Pastel"), product="77")
+    save(manager, rule, "Faces")
+    faces = Destination.objects.get(name="Faces")
+    done = press(manager, Product.objects.get(), "follow", instead=faces.pk)
+    assert said(done) == ["1 rule uses Faces from now on."]
+    ends = Rule.objects.filter(trigger="product_refunded").order_by("pk")
+    assert list(ends.values_list("destination__name", flat=True)) == ["Faces", "Pastel"]
+    assert "no rule of this product gives any more" not in words(done)
+
+
 def test_which_course_a_rule_should_be_about_is_not_guessed_among_several(manager, world, rule):
     save(manager, rule, "Faces")
     world.rule("product_purchased", GIVES, world.course("Pastel"), product="77")
@@ -93,6 +104,26 @@ def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, wor
         assert f"{buyers} See and move them" in text
         assert "This rule is not about Faces" in text
         assert "Move the buyers first, or add rules instead" in text
+
+
+def test_who_keeps_what_a_rule_gave_on_another_trigger_is_told_on_the_products_page(
+    manager, world, rule
+):
+    world.sell(product__id=77)
+    world.settle()
+    product = page_of(rule.product)
+    page = save(manager, rule, "Ink", trigger="subscription_charged", back=product)
+    assert page.request["PATH_INFO"] == product
+    assert "1 buyer got Ink through this rule, and keeps it." in words(page)
+
+
+def test_only_who_may_move_the_buyers_is_led_to_them(manager, world, rule):
+    world.sell(product__id=77)
+    world.settle()
+    save(manager, rule, "Faces")
+    for role, shown in ((roles.SUPPORT, True), (roles.VIEWER, False)):
+        page = signed_in(role).get(page_of(rule.product)).content.decode()
+        assert (reverse("admin:given-by-rule") in page) is shown
 
 
 def test_saving_leads_back_to_the_products_page_which_says_what_is_left(manager, world, rule):

@@ -261,6 +261,17 @@ def test_what_was_ended_before_its_day_says_until_when_it_was_given(world, dana,
     assert event.explanation in text
 
 
+def test_ending_it_early_twice_still_tells_until_when_it_was_given(world, dana, course):
+    event = by_hand.give(dana, course, MIA, in_days(9))
+    world.settle()
+    run = RuleRun.objects.delayed().get()
+    assert delayed.bring_forward(run, by="Ada")
+    assert not delayed.bring_forward(run, by="Bo")  # no worker has taken it yet
+    event.refresh_from_db()
+    day, today = on(in_days(9)), on(timezone.localdate())
+    assert event.reason == f"It was given until {day}, and Ada ended it early on {today}."
+
+
 def test_what_was_ended_by_hand_offers_to_give_it(world, dana, course):
     by_hand.give(dana, course, MIA)
     world.settle()

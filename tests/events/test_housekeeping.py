@@ -31,6 +31,7 @@ from events.models import (
     RuleRun,
     RuleTexts,
     Tidying,
+    event_status,
 )
 from events.queue import wake
 from events.retention import housekeeping, policy
@@ -230,6 +231,22 @@ def test_what_was_done_by_hand_goes_with_its_age_and_the_access_stays(db):
     assert list(kept) == [young]
     assert EventLog.objects.filter(customer=hana).count() == 2
     assert {grant.event for grant in Grant.objects.active()} == {None, open_one}
+
+
+def test_what_was_given_until_a_day_that_is_still_to_come_stays_with_its_end(db):
+    """Nothing else would end it."""
+    course = factories.DestinationFactory.create()
+    author = by_hand.Author("mia@example.com", "A gift")
+    until = timezone.localdate() + timedelta(days=200)
+    given = by_hand.give(factories.CustomerFactory.create(), course, author, until)
+    RuleRun.objects.decided().update(status="done")
+    event_status.refresh_event(given.pk)
+    EventLog.objects.update(received_at=timezone.now() - timedelta(days=101))
+    assert EventLog.objects.get().status == Status.DONE
+    assert tidy() == {}
+    assert RuleRun.objects.delayed().count() == 1
+    RuleRun.objects.delayed().update(status="done", code="ended")
+    assert tidy()["by_hand"] == 1
 
 
 @pytest.mark.parametrize("status", Status.values)

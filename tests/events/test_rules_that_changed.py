@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from events.execution import moving
@@ -64,6 +66,22 @@ def test_a_rule_that_leads_elsewhere_since_runs_once_more(world, rule, ink, face
         (rule.pk, "Ink and Wash"),
         (rule.pk, "Drawing Faces"),
     }
+
+
+def test_many_that_nothing_can_be_done_for_cost_as_many_questions_as_one(world, rule):
+    for number in range(4):
+        world.sell("10_product", order__id=1183 + number)
+    found = list(EventLog.objects.select_related("customer", "delivery").order_by("pk"))
+    waiting, failed = found[:2], found[2:]
+    of_failed = RuleRun.objects.filter(event__in=failed)
+    of_failed.update(status="failed", code="no_email", customer=None)
+    for events, says in ((waiting, "Waits"), (failed, "its e-mail address cannot be used")):
+        with CaptureQueriesContext(connection) as one:
+            many.of_rerun(events[:1])
+        with CaptureQueriesContext(connection) as two:
+            left = many.of_rerun(events).left_out
+        assert [each.why_not.startswith(says) for each in left] == [True, True], left
+        assert len(two) == len(one)
 
 
 def test_what_failed_gives_what_its_rule_gives_now(world, rule, ink, faces):

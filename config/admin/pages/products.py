@@ -17,7 +17,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages import rule_leftovers
+from config.admin.menu import allowed
+from config.admin.pages import given_by_rule, rule_leftovers
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
@@ -180,10 +181,10 @@ class ProductAdmin(Audited, ListAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         product = context.get("original")
-        told = self._context(product) if product is not None else {}
+        told = self._context(request, product) if product is not None else {}
         return super().render_change_form(request, context | told, *args, **kwargs)
 
-    def _context(self, product: Product) -> dict[str, Any]:
+    def _context(self, request: HttpRequest, product: Product) -> dict[str, Any]:
         shown = with_last_run(Rule.objects.with_names()).order_by("pk")
         rules = list(shown.filter(product=product))
         everywhere = list(shown.filter(marketplace=product.marketplace_id, scope=Scope.GLOBAL))
@@ -194,6 +195,7 @@ class ProductAdmin(Audited, ListAdmin):
         rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
         before = backfill.preview(rule_now, product=product) if rule_now else None
         events = EventLog.objects.filter(product=product).select_related("customer")
+        may_move = allowed(request, given_by_rule.PERMISSION)
         return {
             "rules": rules,
             "everywhere": everywhere,
@@ -202,7 +204,7 @@ class ProductAdmin(Audited, ListAdmin):
             "not_given_back": [trigger.label for trigger in open_ if trigger in pairing.GIVES_BACK],
             "open": open_,
             "astray": astray,
-            "kept_by_buyers": rule_leftovers.kept_by_buyers(rules),
+            "kept_by_buyers": rule_leftovers.kept_by_buyers(rules) if may_move else [],
             "pairs": pairing.by_trigger(_companions(rules)),
             "rule_now": rule_now,
             "before": before,

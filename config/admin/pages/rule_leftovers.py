@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,7 +20,9 @@ from rules import changing, pairing
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
-# Of so many edited rules of a product it is looked up who has what they gave before.
+# What decides who gets what by a rule.
+LEADS = {"product", "trigger", "integration", "action", "destination"}
+# Of the last so many edited rules of a product it is looked up who has what they gave before.
 LOOKED_AT = 5
 
 
@@ -70,10 +72,11 @@ def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
         act=Act.RULE_CHANGED,
         kind=Rule._meta.model_name,
         number__in=numbers,
-        before__has_key="destination",
+        before__has_any_keys=sorted(LEADS),
     )
-    edited = list(entries.order_by("number").values_list("number", flat=True).distinct())
-    told = [(numbers[each], given_by_rule.sentence(int(each))) for each in edited[:LOOKED_AT]]
+    last = entries.order_by().values("number").annotate(last=Max("pk")).order_by("-last")
+    edited = list(last.values_list("number", flat=True)[:LOOKED_AT])
+    told = [(numbers[each], given_by_rule.sentence(int(each))) for each in edited]
     return [(rule, sentence) for rule, sentence in told if sentence]
 
 

@@ -36,8 +36,6 @@ from rules.triggers import Trigger
 # So long after a deletion the list offers to undo it; Changes does so later too.
 UNDO_OFFERED = timedelta(minutes=1)
 UNDO_SHOWN = 5
-# What decides who gets what by a rule.
-LEADS = {"product", "trigger", "integration", "action", "destination"}
 
 
 class ScopeFilter(admin.SimpleListFilter):
@@ -190,7 +188,7 @@ class RuleAdmin(Audited, ListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if not LEADS & set(form.changed_data):
+        if not rule_leftovers.LEADS & set(form.changed_data):
             return
         before = form.initial.get("destination") if "destination" in form.changed_data else None
         # The product's page says it by itself.

@@ -15,20 +15,25 @@
   }
 
   document.querySelectorAll("button[data-copy]").forEach(function (button) {
-    const field = document.getElementById(button.dataset.copy);
-    const place = document.getElementById(button.dataset.said);
+    if (document.getElementById(button.dataset.copy)) {
+      button.hidden = false;
+    }
+  });
+
+  // A part of the page may be swapped, so no button has a listener of its own.
+  document.addEventListener("click", function (event) {
+    const button = event.target.closest("button[data-copy]");
+    const field = button && document.getElementById(button.dataset.copy);
     if (!field) {
       return;
     }
-    button.hidden = false;
-    button.addEventListener("click", function () {
-      field.focus();
-      field.select();
-      copied(field).then(function (done) {
-        if (place) {
-          place.textContent = done ? words.copied : words.press;
-        }
-      });
+    const place = document.getElementById(button.dataset.said);
+    field.focus();
+    field.select();
+    copied(field).then(function (done) {
+      if (place) {
+        place.textContent = done ? words.copied : words.press;
+      }
     });
   });
 })();

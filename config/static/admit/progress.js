@@ -1,10 +1,16 @@
 // How far something is, by itself: its part of the page is fetched again, and at the end all of it.
 "use strict";
 {
+  const entered = () =>
+    [...document.querySelectorAll("#progress input")].some(
+      (field) => field.value !== field.defaultValue,
+    );
+
   const busy = () =>
     document.hidden ||
     document.activeElement?.closest("#progress, input, select, textarea, details[open]") ||
     document.querySelector("#progress :is(details[open], input:checked)") ||
+    entered() ||
     !getSelection().isCollapsed;
 
   const look = async () => {
@@ -21,6 +27,7 @@
       if (!then || busy()) return;
       if (then.dataset.running || document.querySelector("input:checked")) {
         now.replaceWith(document.adoptNode(then));
+        document.dispatchEvent(new Event("swapped"));
       } else {
         clearInterval(timer);
         location.reload(); // what came of it
