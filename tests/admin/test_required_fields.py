@@ -5,7 +5,7 @@ import re
 import pytest
 from django.contrib.auth import get_user_model
 
-from tests.support import scenery, screenshots
+from tests.support import browsing, scenery, screenshots
 from tests.support.every_page import PAGES
 from tests.support.pages import client_of
 
@@ -31,3 +31,19 @@ def test_each_field_that_must_be_filled_in_is_marked(place):
     answers = {path: client.get(screenshots.fill(path), follow=True) for path in PAGES}
     found = {path: unmarked(answer.content.decode()) for path, answer in answers.items()}
     assert {path: names for path, names in found.items() if names} == {}
+
+
+STARS = """[...document.querySelectorAll("main label.required")]
+  .map(each => getComputedStyle(each, "::after").content)"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "path", ["/admin/integrations/integration/add/?app=thinkific", "/admin/give-to-anyone/"]
+)
+def test_the_mark_is_seen(place, address, browser, path: str):
+    with browsing.window(browser, browsing.Look()) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.goto(address + path)
+        assert set(page.evaluate(STARS)) == {'" *"'}
