@@ -103,7 +103,7 @@ def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, wor
         text = words(manager.get(page_of(Product.objects.get())))
         assert f"{buyers} See and move them" in text
         assert "This rule is not about Faces" in text
-        assert "Move the buyers first, or add rules instead" in text
+        assert "First move the buyers, or keep these rules and add new ones." in text
 
 
 def test_who_keeps_what_a_rule_gave_on_another_trigger_is_told_on_the_products_page(
