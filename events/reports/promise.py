@@ -10,14 +10,14 @@ from django.utils import timezone
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import backfill, review
-from integrations.models import ThinkificUser
+from integrations.models import Integration, ThinkificUser
 from rules import actions
 from rules.triggers import Trigger
 
 # Purchases that gave nothing are counted so far back.
 LATELY = timedelta(days=30)
 WEEK = timedelta(days=7)
-# What was bought a moment ago is on its way.
+# What was bought a moment ago is on its way, unless its site lets nobody in until a person acts.
 MOMENT = timedelta(minutes=2)
 # Beyond this many the exact number does not matter.
 MAX_COUNT = 10_000
@@ -90,7 +90,8 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     At most so many of each kind, the newest.
     """
     goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
-    lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on)
+    refused = Q(integration__connection=Integration.Connection.REFUSED)
+    lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on) & ~refused
     found: tuple[Rows, Rows] = ([], [])
     rows: list[tuple[int | None, int, int, int, str]] = []
     for grants in (Grant.objects.owed(), _lost()):

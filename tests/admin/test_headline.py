@@ -161,6 +161,12 @@ def test_a_buyer_who_waits_for_some_minutes_is_not_in(shop: World):
     assert promised(shop) == ("The one buyer of this week is in.", [])
 
 
+def test_nobody_is_on_the_way_to_a_school_that_refuses_its_key(shop: World):
+    buy(shop, 1)
+    Integration.objects.update(connection=Integration.Connection.REFUSED)
+    assert promised(shop) == ("1 buyer paid and is not in.", ["1"])
+
+
 def test_who_failed_got_nothing_or_has_no_address_is_not_in(shop: World):
     buy(shop, 1)
     RuleRun.objects.update(status="failed")
