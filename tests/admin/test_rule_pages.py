@@ -912,8 +912,13 @@ def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
     [
         ("product_purchased", "create_course_enrollment", True, "No other rule gives anything"),
         ("product_purchased", "create_course_enrollment", False, "turned off, so nothing changes"),
-        ("product_refunded", "expire_course_enrollment", True, "Nothing ends the access to"),
-        ("subscription_restarted", "create_course_enrollment", True, "Nothing gives access to"),
+        (
+            "product_refunded",
+            "expire_course_enrollment",
+            True,
+            "Nothing ends the access of buyers of",
+        ),
+        ("subscription_restarted", "create_course_enrollment", True, "back to buyers of Product"),
     ],
 )
 def test_deleting_says_what_stops(db, trigger, action, enabled, says):
@@ -935,13 +940,17 @@ def test_deleting_a_global_rule_says_what_stops_for_a_product(db):
     sold = factories.ProductFactory.create()
     facts = {"marketplace": sold.marketplace, "destination": factories.DestinationFactory.create()}
     ends = {"trigger": "product_refunded", "action": "expire_course_enrollment"}
-    factories.RuleFactory.create(product=sold, **facts)
+    other = factories.ProductFactory.create(marketplace=sold.marketplace)
+    for each in (sold, other):
+        factories.RuleFactory.create(product=each, **facts)
     rule = factories.RuleFactory.create(**ends, **facts)
     page = reverse("admin:rules_rule_delete", args=[rule.pk])
     manager = signed_in(roles.MANAGER)
-    assert "Nothing ends the access to" in words(manager.get(page))
+    assert f"access of buyers of {sold.name} and {other.name} to" in words(manager.get(page))
     factories.RuleFactory.create(product=sold, **ends, **facts)
-    assert "Nothing ends the access to" not in words(manager.get(page))
+    assert f"access of buyers of {other.name} to" in words(manager.get(page))
+    factories.RuleFactory.create(product=other, **ends, **facts)
+    assert "Nothing ends the access" not in words(manager.get(page))
 
 
 def test_a_product_is_added_from_a_new_rule_and_is_chosen_then(manager, place):
