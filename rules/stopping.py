@@ -4,8 +4,11 @@ from django.db.models import Q
 
 from integrations.sentences import say
 from rules import pairing
+from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
+
+NAMED = 3
 
 
 def what_stops(rule: Rule) -> list[str]:
@@ -20,7 +23,8 @@ def what_stops(rule: Rule) -> list[str]:
         elif not (pairing.given(rule.product, others) or pairing.given(None, others)):
             name = rule.product.name
             said.append(say("No other rule gives anything to a buyer of {product}.", product=name))
-    said += [_left_open(rule, giving) for giving in _answered(rule, others)]
+    if giving := _answered(rule, others):
+        said.append(_left_open(rule, giving))
     return said
 
 
@@ -53,19 +57,26 @@ def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:
         for each in others
         if giving and pairing.is_answered(giving[0], trigger, [each])
     }
-    return [each for each in giving if still.isdisjoint({None, each.product_id})][:1]
+    return [each for each in giving if still.isdisjoint({None, each.product_id})]
 
 
-def _left_open(rule: Rule, giving: Rule) -> str:
-    place, trigger = giving.place, Trigger(rule.trigger)
-    if trigger in pairing.GIVES_BACK:
+def _left_open(rule: Rule, giving: list[Rule]) -> str:
+    """What is not done any more, and for which products where it is not for all."""
+    trigger = Trigger(rule.trigger)
+    about = {"place": giving[0].place, "trigger": trigger.label}
+    names = dict.fromkeys(each.product.name for each in giving if each.product)
+    if all(each.product for each in giving):
+        about["products"] = listed([*names], NAMED)
+        if trigger in pairing.GIVES_BACK:
+            return say(
+                "Nothing gives access to {place} back to buyers of {products} on {trigger} any "
+                "more.",
+                **about,
+            )
         return say(
-            "Nothing gives access to {place} back on {trigger} any more.",
-            place=place,
-            trigger=trigger.label,
+            "Nothing ends the access of buyers of {products} to {place} on {trigger} any more.",
+            **about,
         )
-    return say(
-        "Nothing ends the access to {place} on {trigger} any more.",
-        place=place,
-        trigger=trigger.label,
-    )
+    if trigger in pairing.GIVES_BACK:
+        return say("Nothing gives access to {place} back on {trigger} any more.", **about)
+    return say("Nothing ends the access to {place} on {trigger} any more.", **about)

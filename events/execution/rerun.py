@@ -28,6 +28,7 @@ from rules.models import Rule
 
 Status = EventLog.Status
 NOTHING_NEW = _("its rules have already run")
+NO_RULE = _("no rule that is on fits it")
 CANNOT: dict[str, Text] = {
     Status.REPEAT: _("it repeats an event that was decided already"),
     Status.UNKNOWN_TYPE: _("its type has not been named yet"),
@@ -45,10 +46,14 @@ class NotRead(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """How many actions were queued, and for the events left out how many per reason why."""
+    """How many actions were queued, and for the events left out how many per reason why.
+
+    `off` are the rules to turn on where no rule that is on fits: these would run.
+    """
 
     queued: int
     left: dict[str, int]
+    off: Sequence[Rule] = ()
 
     def sentence(self) -> str:
         """ "2 actions queued, 1 event left out: order 1183 was refunded on 3 May." """
@@ -77,13 +82,18 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
     reasons = obstacles(events)
     books: dict[int, RuleBook] = {}
     left: Counter[str] = Counter()
+    off: dict[int, Rule] = {}
     queued = 0
     for event in events:
         reason, made = reasons.get(event.pk, ""), 0
         if not reason:
             try:
-                again = event.is_set_aside
-                made = _read_again(event) if again else _decide_again(event, books, batch)
+                if event.is_set_aside:
+                    made = _read_again(event)
+                else:
+                    line, book = line_of(event, books)
+                    made = _decide_again(event, line, book, batch)
+                    off |= {} if made else _to_turn_on(event, line)
             except NotRead as error:
                 reason = error.message
         queued += made
@@ -92,7 +102,7 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
     if queued:
         with transaction.atomic():
             wake.wake()
-    return Rerun(queued, dict(left))
+    return Rerun(queued, dict(left), [*off.values()])
 
 
 def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
@@ -121,6 +131,12 @@ def _why_nothing_made(event: EventLog) -> str:
     return why_nothing(runs, retry_by_hand.reasons(runs))
 
 
+def _to_turn_on(event: EventLog, line: LineItem) -> dict[int, Rule]:
+    """The rules that fit and are off, by pk; none where the event has actions already."""
+    off = {each.rule.pk: each.rule for each in line.verdicts if each.why is Reason.OFF}
+    return off if off and not event.runs.exists() else {}
+
+
 def why_nothing(runs: Sequence[RuleRun], cannot: Mapping[int, str]) -> str:
     """Why running the rules again does nothing for an event with these actions.
 
@@ -131,6 +147,8 @@ def why_nothing(runs: Sequence[RuleRun], cannot: Mapping[int, str]) -> str:
         return say("its action waits for you: release it if it is right")
     if any(run.status in UNFINISHED and not run.is_pending for run in runs):
         return say("its action goes on by itself")
+    if not runs:
+        return say(NO_RULE)
     reasons = (cannot[run.pk] for run in runs if run.status == states.FAILED)
     return next(filter(None, reasons), say(NOTHING_NEW))
 
@@ -163,8 +181,7 @@ def _read_again(event: EventLog) -> int:
     return found
 
 
-def _decide_again(event: EventLog, books: dict[int, RuleBook], batch: Batch | None) -> int:
-    line, book = line_of(event, books)
+def _decide_again(event: EventLog, line: LineItem, book: RuleBook, batch: Batch | None) -> int:
     runs = RuleRun.objects.filter(event=event)
     lost = set(runs.lost().values_list("pk", flat=True))
     queued, _ = retry_by_hand.retry(to_retry(runs, lost), as_now=True, batch=batch)

@@ -23,7 +23,6 @@ from rules.pairing import Paired
 # A rule is run for so many at once; the button can be pressed again.
 MAX_EVENTS = 500
 NO_CUSTOMER = _("the order carries no usable e-mail address")
-NO_RULE = _("no rule that is on fits it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     for event in events:
         fit = fitting.get(event.pk, [])
         why_not = obstacles.get(event.pk, "") if event.customer_id else say(NO_CUSTOMER)
-        why_not = why_not or ("" if fit else say(NO_RULE)) or _has_all(event, fit, held)
+        why_not = why_not or ("" if fit else say(rerun.NO_RULE)) or _has_all(event, fit, held)
         rows.append(BackfillCandidate(event, fit, why_not))
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more

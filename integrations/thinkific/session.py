@@ -79,15 +79,20 @@ class Session:
         if asked_at is None:
             return self._await_answer()
         try:
-            found = drive(site_check.ask(), lambda call: self._send(call, pause=FOREVER))
+            found = self.look()
         except BaseException:
             rate_limit.stop_asking(self.integration.pk, asked_at)
             raise
-        finally:
-            self._write()
         site_check.take_effect(self.integration, found)
         rate_limit.answered(self.integration.pk, asked_at, found.state)
         return found.state
+
+    def look(self) -> Finding:
+        """What the site answers now; nothing follows from it. Raises as `ask`."""
+        try:
+            return drive(site_check.ask(), lambda call: self._send(call, pause=FOREVER))
+        finally:
+            self._write()
 
     def _answer(self, request: Request) -> Answer | SiteAnswer:
         if isinstance(request, Ask):

@@ -164,8 +164,17 @@ def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place)
     found = EventLog.objects.get(order_id="77")
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
     assert "The rules that fit are turned off:" in words(page)
+    assert "What fits this event is turned off" in words(page)
+    answer = press(manager, found, "rerun")
+    (text,) = said(answer)
+    assert text.startswith("0 actions queued, 1 event left out: no rule that is on fits it.")
+    assert "The rules that fit are turned off:" in text
+    link = reverse("admin:rules_rule_change", args=[rule.pk])
+    messages = answer.content.decode().partition("messagelist")[2].partition("</ul>")[0]
+    assert f'href="{link}">When Example Course One is purchased' in messages
     Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=True)
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
+    assert "What fits this event is turned off" not in words(page)
     assert "The rule that fits was turned off then, and is on now." in words(page)
     assert "This fits too, and is turned off: When Example Course One is purchased" in words(page)
     assert reverse("admin:rules_rule_change", args=[rule.pk]) in page.content.decode()

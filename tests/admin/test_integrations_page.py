@@ -83,6 +83,30 @@ def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbo
     assert saved.connection == "connected"
 
 
+def test_a_key_that_is_refused_does_not_replace_one_that_works(boss, world):
+    press_refresh(boss, world.integration)
+    answer = save_site(boss, world.integration, name="Renamed", secret="f" * 32)
+    assert marked(answer) == {"secret"}
+    assert "Thinkific refuses this key. The key from before is still used." in errors(answer)
+    assert "f" * 32 not in answer.content.decode()
+    kept = Integration.objects.get()
+    assert (kept.name, kept.secret(), kept.connection) == (
+        "Art Academy",
+        factories.KEY,
+        "connected",
+    )
+    assert rate_limit.blocked_for(kept.pk)[0] == ""
+    assert said(press_refresh(boss, kept))[0].startswith("Art Academy: refreshed.")
+
+
+def test_a_key_that_cannot_be_tried_is_saved_and_said_to_be_unchecked(boss, world, sandbox):
+    press_refresh(boss, world.integration)
+    sandbox.faults.add(Fault("drop", times=None))
+    (text,) = said(save_site(boss, world.integration, secret="f" * 32))
+    assert text.startswith("Art Academy: saved, not checked.")
+    assert Integration.objects.get().secret() == "f" * 32
+
+
 def test_a_site_that_thinkific_does_not_know_is_said(boss, sandbox):
     shown = words(save_site(boss, name="New", site="nobody", secret=factories.KEY))
     assert (

@@ -24,7 +24,7 @@ from integrations import audit
 from integrations.models import Customer, Destination, Integration, Product, ThinkificUser
 from rules import copying, pairing
 from rules.actions import ACTIONS
-from rules.models import Rule
+from rules.models import Rule, Scope
 from rules.triggers import Trigger
 from tests.support import browsing, factories, scenery
 from tests.support.pages import bulk, press, said, signed_in, words
@@ -753,6 +753,34 @@ def test_where_there_are_bundles_the_step_of_the_course_says_how_to_give_one(man
     assert hint not in words(manager.get(reverse("admin:new-rule"), asked))
 
 
+def test_a_new_rule_begins_with_the_school_that_is_used_for_such_a_product(db):
+    schools = [factories.IntegrationFactory.create(connection="connected") for _ in range(3)]
+    newest = factories.IntegrationFactory.create()
+    sold, new, of_another = factories.ProductFactory.create_batch(3)
+    Product.objects.filter(pk=new.pk).update(marketplace=sold.marketplace)
+    for product_of_it, school in ((sold, schools[0]), (None, schools[1])):
+        factories.RuleFactory.create(
+            marketplace=sold.marketplace,
+            product=product_of_it,
+            scope=Scope.PRODUCT if product_of_it else Scope.GLOBAL,
+            destination=factories.DestinationFactory.create(integration=school),
+        )
+    client = signed_in(roles.MANAGER)
+
+    def chosen(bought: Product, **more: int) -> Any:
+        shown = client.get(reverse("admin:new-rule"), {"product": bought.pk, **more})
+        return shown.context["draft"].integration.pk
+
+    assert chosen(sold) == schools[0].pk
+    assert chosen(new) == schools[1].pk
+    assert chosen(of_another) == schools[2].pk
+    assert chosen(sold, integration=newest.pk) == newest.pk
+    page = client.get(reverse("admin:new-rule"), {"product": sold.pk, "destination": 1})
+    other = f"?product={sold.pk}&amp;integration={schools[2].pk}#part-courses"
+    assert "Or look in another school:" in words(page)
+    assert other in page.content.decode()
+
+
 def test_without_a_site_a_rule_asks_for_one_first(db):
     factories.MarketplaceFactory.create()
     assert "in an app such as Thinkific, and none is connected yet" in words(
@@ -884,8 +912,13 @@ def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
     [
         ("product_purchased", "create_course_enrollment", True, "No other rule gives anything"),
         ("product_purchased", "create_course_enrollment", False, "turned off, so nothing changes"),
-        ("product_refunded", "expire_course_enrollment", True, "Nothing ends the access to"),
-        ("subscription_restarted", "create_course_enrollment", True, "Nothing gives access to"),
+        (
+            "product_refunded",
+            "expire_course_enrollment",
+            True,
+            "Nothing ends the access of buyers of",
+        ),
+        ("subscription_restarted", "create_course_enrollment", True, "back to buyers of Product"),
     ],
 )
 def test_deleting_says_what_stops(db, trigger, action, enabled, says):
@@ -907,13 +940,17 @@ def test_deleting_a_global_rule_says_what_stops_for_a_product(db):
     sold = factories.ProductFactory.create()
     facts = {"marketplace": sold.marketplace, "destination": factories.DestinationFactory.create()}
     ends = {"trigger": "product_refunded", "action": "expire_course_enrollment"}
-    factories.RuleFactory.create(product=sold, **facts)
+    other = factories.ProductFactory.create(marketplace=sold.marketplace)
+    for each in (sold, other):
+        factories.RuleFactory.create(product=each, **facts)
     rule = factories.RuleFactory.create(**ends, **facts)
     page = reverse("admin:rules_rule_delete", args=[rule.pk])
     manager = signed_in(roles.MANAGER)
-    assert "Nothing ends the access to" in words(manager.get(page))
+    assert f"access of buyers of {sold.name} and {other.name} to" in words(manager.get(page))
     factories.RuleFactory.create(product=sold, **ends, **facts)
-    assert "Nothing ends the access to" not in words(manager.get(page))
+    assert f"access of buyers of {other.name} to" in words(manager.get(page))
+    factories.RuleFactory.create(product=other, **ends, **facts)
+    assert "Nothing ends the access" not in words(manager.get(page))
 
 
 def test_a_product_is_added_from_a_new_rule_and_is_chosen_then(manager, place):

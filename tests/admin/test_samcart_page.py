@@ -229,6 +229,22 @@ def test_all_that_was_never_sent_is_one_list_below_the_address(boss, shop):
     assert text in words(boss.get(reverse("admin:index")))
 
 
+def test_the_overview_heads_what_was_never_sent_with_its_account_where_there_are_several(
+    boss, shop
+):
+    shop.rule("product_refunded", product="1", action="expire_course_enrollment")
+    overview = boss.get(reverse("admin:index")).content.decode()
+    assert f"<h3>{shop.marketplace.name}</h3>" not in overview
+    other = factories.RuleFactory.create(
+        trigger="product_refunded", action="expire_course_enrollment"
+    ).marketplace
+    overview = boss.get(reverse("admin:index")).content.decode()
+    for account in (shop.marketplace, other):
+        part = overview.partition(f"<h3>{account.name}</h3>")[2].partition("</h3>")[0]
+        assert part.count("Product Refunded: 1 rule waits for it.") == 1
+        assert f'href="{place("-account", account.pk)}#triggers"' in part
+
+
 @pytest.mark.parametrize(("sold", "is_gap"), [(0, False), (3, False), (4, True)])
 def test_no_refund_yet_is_a_gap_only_where_one_should_have_come(
     boss, shop, monkeypatch, sold, is_gap

@@ -8,13 +8,15 @@ from typing import Any
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from config.admin.pages.actions import Status as RunStatus
 from config.admin.parts import badges
 from events.execution import email_correction, wait_reasons
-from events.execution.rerun import obstacles, payload_removed
+from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
 from events.reports import api_calls, backfill, review, why
 from events.reports.sentence import Sentence
@@ -23,7 +25,7 @@ from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
-from integrations.sentences import say
+from integrations.sentences import say, say_count
 from rules.engine import REASONS, Reason, nearly_ran
 from rules.models import MEANINGS, Rule
 
@@ -31,11 +33,13 @@ from rules.models import MEANINGS, Rule
 LATE = timedelta(hours=1)
 # To see bodies word for word, here and wherever the templates show them.
 RAW = "events.view_delivery"
+NO_RULE = EventLog.Status.NO_RULE
+NAMED = 3
 
 
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """All that the page shows of the event; texts of strangers are cut, and escaped there."""
-    runs = list(event.runs.all())
+    runs, since = list(event.runs.all()), _since(event)
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     return {
         "under_way": wait_reasons.under_way(runs),
@@ -51,7 +55,9 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
             for run in runs
         ],
         **_why(event),
-        "since": _since(event),
+        "since": since,
+        # What was said when it came is no longer true once a rule fits.
+        "explanation": "" if since and event.status == NO_RULE else event.explanation,
         "cannot": obstacles([event]).get(event.pk, ""),
         "off": [rule for rule in _were_off(event) if not rule.enabled],
         "payload": payload(event) if request.user.has_perm(RAW) else "",
@@ -123,6 +129,23 @@ def _were_off(event: EventLog) -> list[Rule]:
         return []
     fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Reason.OFF])
     return list(fitted.order_by("pk").with_names())
+
+
+def rerun_sentence(done: Rerun) -> SafeString:
+    """What running the rules again did, with links to the rules to turn on."""
+    if not done.off:
+        return format_html("{}", done.sentence())
+    number = len(done.off)
+    about = say_count(
+        number, "The rule that fits is turned off:", "The rules that fit are turned off:"
+    )
+    links = format_html_join(", ", '<a href="{}">{}</a>', map(_link, done.off[:NAMED]))
+    more = "" if number <= NAMED else f" +{number - NAMED}"
+    return format_html("{} {} {}{}", done.sentence(), about, links, more)
+
+
+def _link(rule: Rule) -> tuple[str, str]:
+    return reverse("admin:rules_rule_change", args=[rule.pk]), badges.brief(rule.in_words())
 
 
 def _placed_before(event: EventLog) -> str:

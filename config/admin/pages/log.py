@@ -254,9 +254,8 @@ class LogAdmin(ReadOnly):
 
     def _rerun(self, request: HttpRequest, events: Any) -> None:
         done = rerun(events)
-        self.message_user(
-            request, done.sentence(), messages.SUCCESS if done.queued else messages.WARNING
-        )
+        level = messages.SUCCESS if done.queued else messages.WARNING
+        self.message_user(request, event_page.rerun_sentence(done), level)
 
     def _deal_with(self, request: HttpRequest, events: QuerySet[EventLog]) -> None:
         number = review.mark_reviewed(events, by=name_of(request))

@@ -58,14 +58,14 @@ def show(request: HttpRequest) -> TemplateResponse:
     period = days.until_now(int(asked) if asked in map(str, days.RANGES) else days.USUAL)
     in_line = backlog.in_line()
     kept = promise.promise(nothing := promise.unfulfilled())
-    missing = [each for account in accounts for each in trigger_coverage.missing(account)]
+    missing = {account: trigger_coverage.missing(account) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = _facts(
         sites,
         problems,
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
-        never_sent=sum(each.is_gap for each in missing),
+        never_sent=sum(each.is_gap for found in missing.values() for each in found),
         to_set_up=sum(not task.done for task in tasks),
     )
     # While nothing came and nothing was done, there is nothing to look at beside what to set up.
@@ -86,7 +86,8 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
         **_nothing_given(nothing),
-        missing=missing,
+        never_sent=[(account, found) for account, found in missing.items() if found],
+        many_accounts=len(accounts) > 1,
         left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
     )
 

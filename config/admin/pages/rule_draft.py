@@ -24,6 +24,7 @@ MAX_PRODUCTS = 100
 MAX_RULES = 100
 NAMED = 5
 NOT_CHOSEN = "…"
+CONNECTED = Integration.Connection.CONNECTED
 ENDS_ALL = _(
     "Also ends access that another purchase or a person gave, as SamCart's own rules do. Without "
     "it, the rule ends only what the purchase itself gave."
@@ -103,14 +104,30 @@ class Draft:
         self.integrations = sorted(sites, key=lambda site: not app_registry.of(site).has_catalog)
         asked = row_in(Integration.objects.all(), given.get("integration"))
         action = ACTIONS.get(given.get("action", ""))
-        fits = (site for site in self.integrations if action and site.app == action.app)
-        self.integration = asked or next(fits, None) or next(iter(self.integrations), None)
+        self.integration = asked or self._usual_site(action)
         offered = self.actions()
         self.action = action if action in offered else next(iter(offered), None)
         if (given.get("integration") and asked is None) or (given.get("action") and not action):
             self.is_other = True
         if action and action != self.action:
             self.is_other = True
+
+    def _usual_site(self, action: ActionSpec | None) -> Integration | None:
+        """The one that rules of these products use, else of the account; else the newest connected.
+
+        Where the action is of no app here, or none is chosen, it is a school if there is one.
+        """
+        apps = [site.app for site in self.integrations]
+        app = action.app if action and action.app in apps else next(iter(apps), None)
+        fit = {site.pk: site for site in self.integrations if site.app == app}
+        if len(fit) > 1:
+            rules = Rule.objects.filter(integration__in=fit).order_by("-pk")
+            own = rules.filter(product__in=[] if self.everywhere else self.products)
+            for of_these in (own, rules.filter(marketplace=self.marketplace)):
+                if rule := of_these.first():
+                    return fit[rule.integration_id]
+        connected = [pk for pk, site in fit.items() if site.connection == CONNECTED]
+        return fit[max(connected)] if connected else next(iter(fit.values()), None)
 
     def _read_destinations(self, given: Any) -> None:
         if not (self.integration and self.action and self.action.target):

@@ -28,6 +28,8 @@ SPELLED_OUT = 20
 MANY = 60
 # Of each value so much is kept in an address: enough to be refused as too long.
 LONGEST_CHOICE = 2001
+# Of what is chosen, this is of one school alone.
+OF_A_SCHOOL = ("destination", "number", "name", "courses_like")
 # What the form sends besides what is chosen.
 NOT_CHOICES = ("csrfmiddlewaretoken", "back", "go_on")
 
@@ -52,6 +54,7 @@ def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
     found |= _products(draft, word(given.get("products_like")))
     if draft.needs_destination:
         found |= _destinations(draft, word(given.get("courses_like")))
+        found["elsewhere"] = _elsewhere(request, draft, given)
     return found | (_outcome(draft, given) if draft.rule is None and draft.is_complete else {})
 
 
@@ -112,6 +115,23 @@ def _destinations(draft: Draft, like: str) -> dict[str, Any]:
         "none_listed": catalog.NONE_LISTED,
         "for_bundles": _for_bundles(draft),
     }
+
+
+def _elsewhere(request: HttpRequest, draft: Draft, given: Any) -> list[tuple[str, str]]:
+    """The other schools, each with the address of this page for it, less what is of this one."""
+    others = [
+        site
+        for site in draft.integrations
+        if draft.integration and site.app == draft.integration.app and site != draft.integration
+    ]
+    kept = given.copy()
+    for of_this_one in OF_A_SCHOOL:
+        kept.pop(of_this_one, None)
+    found = []
+    for site in others:
+        kept["integration"] = str(site.pk)
+        found.append((str(site), f"{_here(request, kept)}#part-courses"))
+    return found
 
 
 def _for_bundles(draft: Draft) -> str:

@@ -106,6 +106,8 @@ class ThinkificForm(forms.ModelForm):
         )
         self.fields["secret"].help_text = _about_key(here)
         self.site_is_settled = bool(here.pk) and not here.never_connected()
+        refused = here.connection == Integration.Connection.REFUSED
+        self.key_works = self.site_is_settled and not refused
         self.fields["site"].help_text = (
             say("The school stays the same. For another one make a new integration.")
             if self.site_is_settled

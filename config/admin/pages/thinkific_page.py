@@ -18,7 +18,7 @@ from integrations import catalog_refresh, credentials
 from integrations.models import ApiCall, Destination, Integration
 from integrations.ordering import by_name
 from integrations.sentences import say
-from integrations.thinkific import catalog
+from integrations.thinkific import catalog, key_check
 from integrations.thinkific.explain import trouble
 from rules import broken_rules
 
@@ -37,9 +37,19 @@ def show(
     form = ThinkificForm(data, instance=copy.copy(integration))
     fields = field_mapping.section(integration, data) if integration.pk else None
     valid = [form.is_valid(), fields is None or fields.rows.is_valid()]
-    if data is not None and all(valid):
+    if data is not None and all(valid) and not _refused(form):
         return _save(request, form, fields)
     return _page(request, integration, form=form, fields=fields, may_delete=may_delete)
+
+
+def _refused(form: ThinkificForm) -> bool:
+    """Whether Thinkific refuses the key that would replace a working one; the form says so."""
+    secret = form.cleaned_data["secret"]
+    refused = bool(secret) and form.key_works and key_check.is_refused(form.instance, secret)
+    if refused:
+        text = say("Thinkific refuses this key. The key from before is still used.")
+        form.add_error("secret", text)
+    return refused
 
 
 def _page(
