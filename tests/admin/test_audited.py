@@ -237,14 +237,25 @@ def _run(button: str, **facts: Any) -> Way:
     return do
 
 
+def _ending(button: str) -> Way:
+    def do(here: Place) -> None:
+        tomorrow = timezone.now() + timedelta(days=1)
+        here.status(
+            action=Action.EXPIRE_COURSE_ENROLLMENT,
+            status="waiting",
+            code=DELAYED,
+            next_attempt_at=tomorrow,
+        )
+        here.press(here.run, button)
+
+    return do
+
+
 def _run_again(here: Place) -> None:
     receiver = factories.ReceiverFactory.create()
     sent = {"action": Action.SEND_HTTP_POST, "integration": receiver, "target": ""}
     here.status(status="done", destination_id=None, **sent)
     here.press(here.run, "run_again")
-
-
-_ENDS = {"action": Action.EXPIRE_COURSE_ENROLLMENT, "status": "waiting", "code": DELAYED}
 
 
 def _rerun(how: Way) -> Way:
@@ -466,8 +477,8 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("rulerun", "do_anyway"): (Act.DONE_ANYWAY, _run("do_anyway", status="skipped")),
     ("rulerun", "run_again"): (Act.RUN_REPEATED, _run_again),
     ("rulerun", "dismiss"): (Act.RUN_DISMISSED, _run("dismiss")),
-    ("rulerun", "end_now"): (Act.ENDED_NOW, _run("end_now", **_ENDS)),
-    ("rulerun", "keep"): (Act.RUN_DISMISSED, _run("keep", **_ENDS)),
+    ("rulerun", "end_now"): (Act.ENDED_NOW, _ending("end_now")),
+    ("rulerun", "keep"): (Act.RUN_DISMISSED, _ending("keep")),
     ("rulerun", "refresh"): READS,
     ("rulerun", "turn_rule_off"): (Act.RULE_CHANGED, _run("turn_rule_off")),
     ("customer", "ask_thinkific"): (Act.STUDENT_CHECKED, _ask_thinkific),
