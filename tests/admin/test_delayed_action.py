@@ -34,7 +34,7 @@ def test_endings_that_wait_for_their_day_are_a_choice_of_the_list(waiting):
     assert "1 action" in words(page)
     assert waiting.message in words(page)
     assert "End it now" in words(page)
-    assert "Keep it" in words(page)
+    assert "Keep it without an end" in words(page)
 
 
 def test_end_now_lets_the_worker_decide_at_once(waiting):
@@ -63,9 +63,13 @@ def test_the_customers_page_has_what_is_pending_with_the_same_buttons(waiting, c
     name = waiting.destination_name
     says = f"Access to {name} {'is to end' if code == BRAKED else 'ends on'}"
     assert says in shown
-    yes = f"The access to {name} ends now. Yes, end it now"
-    stays = f"The access to {name} stays, and nothing ends it on its day. Yes, keep it"
-    assert f"See the action End it now {yes} Keep it {stays}" in shown
+    no = "No, leave it as it is"
+    ends = f"This access to {name} ends now."
+    unless = "The course stays if something else gives it."
+    yes = f"{ends} {unless} Yes, end it now {no}"
+    kept = "Keep it without an end"
+    stays = f"The access to {name} stays, and nothing ends it on its day. Yes, keep"
+    assert f"See the action End it now {yes} {kept} {stays} it without an end {no}" in shown
     assert "End it now" not in words(signed_in(roles.VIEWER).get(page))
 
 

@@ -85,12 +85,13 @@ BUTTONS = (
         "events.retry_rulerun",
         fits=lambda run: run.is_pending,
         confirm=lambda run: say(
-            "The access to {course} ends now.", course=brief(run.destination_name)
+            "This access to {course} ends now. The course stays if something else gives it.",
+            course=brief(run.destination_name),
         ),
     ),
     Button(
         "keep",
-        _("Keep it"),
+        _("Keep it without an end"),
         "events.dismiss_rulerun",
         fits=lambda run: run.is_pending,
         confirm=lambda run: say(

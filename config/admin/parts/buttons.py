@@ -175,11 +175,14 @@ def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
     label = str(button.label)
     yes = say("Yes, {what}", what=label[:1].lower() + label[1:])
     return format_html(
-        '<details class="confirm"><summary class="button {}">{}</summary><p>{}</p>{}</details>',
+        '<details class="confirm" name="confirm"><summary class="button {}">{}</summary>'
+        '<p>{}</p>{} <a class="button" href="{}">{}</a></details>',
         button.style,
         button.label,
         button.confirm(thing),
         format_html(form, *where, "danger", yes),
+        request.get_full_path() if request.method == "GET" else page_of(thing),
+        say("No, leave it as it is"),
     )
 
 
