@@ -153,3 +153,16 @@ def test_the_button_that_moves_buyers_says_where_to_and_what_ends(manager, world
     assert "Move buyers to Faces" in text
     assert "Their access to Ink ends, unless another purchase gives it." in text
     assert "Move 2 buyers to Faces Cancel" in text
+
+
+def test_after_moving_the_way_leads_to_the_product_and_the_rules_left_are_told(
+    manager, world, rule
+):
+    event = world.sell(product__id=77)
+    world.settle()
+    save(manager, rule, "Faces")
+    page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
+    moved = manager.post(page, {"chosen": event.pk, "back": page_of(rule)}, follow=True)
+    assert "1 other rule still names the old course. See them" in said(moved)
+    shown = moved.content.decode()
+    assert f'<p class="way"><a href="{page_of(rule.product)}">' in shown

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -9,14 +11,17 @@ from django.utils.safestring import SafeString
 
 from config.admin.pages import many
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import way_back
+from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
 from events.reports.left_behind import MOST, Behind, LeftBehind, left_behind
+from integrations.models import Product
 from integrations.sentences import Said, say, say_count
+from rules import pairing
 from rules.listing import listed
+from rules.models import Rule, Scope
 
 NAMED = 3
 PERMISSION = "events.by_hand_grant"
@@ -127,7 +132,29 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     purchases = [(row.event, [grant.pk for grant in row.grants]) for row in rows]
     left = moving.move(purchases, found.rule, batch)
     text = Rerun(len(batch.run_ids), left).sentence()
-    return many.done(request, batch, left, text, back)
+    product = found.rule.product if found.rule else None
+    if product is None:
+        return many.done(request, batch, left, text, back)
+    # That page says what else is left to be done after the rule was changed.
+    answer = many.done(request, batch, left, text, page_of(product))
+    if others := _others_astray(product):
+        messages.warning(request, others)
+    return answer
+
+
+def _others_astray(product: Product) -> SafeString | None:
+    """How many rules of the product still name what nothing gives any more, and the way there."""
+    concerned = Q(product=product) | Q(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
+    rules = Rule.objects.with_names().filter(concerned).order_by("pk")
+    number = len(list(pairing.astray(product, rules)))
+    if not number:
+        return None
+    text = say_count(
+        number,
+        "1 other rule still names the old course.",
+        "{number} other rules still name the old course.",
+    )
+    return format_html('{} <a href="{}">{}</a>', text, page_of(product), say("See them"))
 
 
 PAGES = [Page("given-by-rule/", "given-by-rule", show, PERMISSION)]
