@@ -142,3 +142,27 @@ def test_saving_leads_back_to_the_products_page_which_says_what_is_left(manager,
     assert "changed successfully" in saved
     elsewhere = save(manager, rule, "Ink", back="https://evil.example/")
     assert elsewhere.request["PATH_INFO"] == reverse("admin:rules_rule_changelist")
+
+
+def test_the_button_that_moves_buyers_says_where_to_and_what_ends(manager, world, rule):
+    for number, email in enumerate(("ann@example.com", "bob@example.com"), 1):
+        world.sell(product__id=77, customer__email=email, order__id=number)
+    world.settle()
+    save(manager, rule, "Faces")
+    text = words(manager.get(reverse("admin:given-by-rule"), {"rule": rule.pk}))
+    assert "Move buyers to Faces" in text
+    assert "Their access to Ink ends, unless another purchase gives it." in text
+    assert "Move 2 buyers to Faces Cancel" in text
+
+
+def test_after_moving_the_way_leads_to_the_product_and_the_rules_left_are_told(
+    manager, world, rule
+):
+    event = world.sell(product__id=77)
+    world.settle()
+    save(manager, rule, "Faces")
+    page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
+    moved = manager.post(page, {"chosen": event.pk, "back": page_of(rule)}, follow=True)
+    assert "1 other rule still names the old course. See them" in said(moved)
+    shown = moved.content.decode()
+    assert f'<p class="way"><a href="{page_of(rule.product)}">' in shown

@@ -1,5 +1,9 @@
 """Who has access by a rule, also what it gave before it was changed or deleted: these are moved."""
 
+from collections.abc import Iterable
+
+from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -7,14 +11,17 @@ from django.utils.safestring import SafeString
 
 from config.admin.pages import many
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import way_back
+from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
-from events.reports.left_behind import MOST, LeftBehind, left_behind
+from events.reports.left_behind import MOST, Behind, LeftBehind, left_behind
+from integrations.models import Product
 from integrations.sentences import Said, say, say_count
+from rules import pairing
 from rules.listing import listed
+from rules.models import Rule, Scope
 
 NAMED = 3
 PERMISSION = "events.by_hand_grant"
@@ -55,9 +62,8 @@ def show(request: HttpRequest) -> HttpResponse:
     back = way_back(request) or _origin(found)
     if request.method == "POST":
         return _move(request, found, back)
-    lines = [row.line for row in found.rows]
-    can = [line for line in lines if not line.why_not]
-    cannot = [line for line in lines if line.why_not]
+    can = [row.line for row in found.rows if not row.why_not]
+    cannot = [row.line for row in found.rows if row.why_not]
     return render(
         request,
         "admin/many/given.html",
@@ -65,6 +71,7 @@ def show(request: HttpRequest) -> HttpResponse:
         form_action=address(number),
         more=found.more,
         number=len(can),
+        **_what_follows(found),
         lists=[
             (say("What will be done"), can[: many.SHOWN], len(can) - many.SHOWN),
             (say("Left out"), cannot[: many.SHOWN], len(cannot) - many.SHOWN),
@@ -80,7 +87,36 @@ def show(request: HttpRequest) -> HttpResponse:
 def _title(found: LeftBehind) -> Said:
     if found.rule is None:
         return say("End what the deleted rule gave")
-    return say("Give what the rule gives now") if found.rows else say("Who has it by this rule")
+    if not found.rows:
+        return say("Who has it by this rule")
+    if courses := _given(found.rows):
+        return say("Move buyers to {courses}", courses=courses)
+    return say("End what the rule gave before")
+
+
+def _given(rows: Iterable[Behind]) -> str:
+    """The names of what the rule gives now to these, "" where it gives them nothing new."""
+    return listed([*dict.fromkeys(brief(row.gets) for row in rows if row.gets)], NAMED)
+
+
+def _what_follows(found: LeftBehind) -> dict[str, Said]:
+    """What the button says, and what those who can be moved lose by it."""
+    rows = [row for row in found.rows if not row.why_not]
+    moved = LeftBehind(found.rule, rows)
+    if courses := _given(rows):
+        label = say_count(
+            moved.customers,
+            "Move 1 buyer to {courses}",
+            "Move {number} buyers to {courses}",
+            courses=courses,
+        )
+    else:
+        label = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
+    ends = say(
+        "Their access to {courses} ends, unless another purchase gives it.",
+        courses=listed([*map(brief, moved.courses)], NAMED),
+    )
+    return {"label": label, "ends": ends}
 
 
 def _origin(found: LeftBehind) -> str:
@@ -96,7 +132,29 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     purchases = [(row.event, [grant.pk for grant in row.grants]) for row in rows]
     left = moving.move(purchases, found.rule, batch)
     text = Rerun(len(batch.run_ids), left).sentence()
-    return many.done(request, batch, left, text, back)
+    product = found.rule.product if found.rule else None
+    if product is None:
+        return many.done(request, batch, left, text, back)
+    # That page says what else is left to be done after the rule was changed.
+    answer = many.done(request, batch, left, text, page_of(product))
+    if others := _others_astray(product):
+        messages.warning(request, others)
+    return answer
+
+
+def _others_astray(product: Product) -> SafeString | None:
+    """How many rules of the product still name what nothing gives any more, and the way there."""
+    concerned = Q(product=product) | Q(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
+    rules = Rule.objects.with_names().filter(concerned).order_by("pk")
+    number = len(list(pairing.astray(product, rules)))
+    if not number:
+        return None
+    text = say_count(
+        number,
+        "1 other rule still names the old course.",
+        "{number} other rules still name the old course.",
+    )
+    return format_html('{} <a href="{}">{}</a>', text, page_of(product), say("See them"))
 
 
 PAGES = [Page("given-by-rule/", "given-by-rule", show, PERMISSION)]
