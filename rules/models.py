@@ -28,6 +28,11 @@ class RuleQuerySet(models.QuerySet["Rule"]):
         """The same rules, each with the rows that its sentences name."""
         return self.select_related("product", "integration", "destination")
 
+    def concerning(self, product: Product) -> Self:
+        """The product's own rules and the global ones of its account, in order, with names."""
+        everywhere = models.Q(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
+        return self.filter(models.Q(product=product) | everywhere).with_names().order_by("pk")
+
     def for_deciding(self, marketplace_id: int) -> list["Rule"]:
         """Every rule of the marketplace, also those that are off."""
         return list(self.filter(marketplace_id=marketplace_id).order_by("id").with_names())

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from django.contrib import messages
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -21,7 +20,7 @@ from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules import pairing
 from rules.listing import listed
-from rules.models import Rule, Scope
+from rules.models import Rule
 
 NAMED = 3
 PERMISSION = "events.by_hand_grant"
@@ -32,7 +31,11 @@ def sentence(rule: int) -> SafeString | None:
 
     With the way to the page that moves them; None where there are none. Ask after the change.
     """
-    found = left_behind(rule)
+    return with_link(left_behind(rule), rule)
+
+
+def with_link(found: LeftBehind, rule: int) -> SafeString | None:
+    """The same of what was found of the rule of this number."""
     if not found.rows:
         return None
     label = say("See and move them") if found.rule else say("See them and end it")
@@ -144,9 +147,7 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
 
 def _others_astray(product: Product) -> SafeString | None:
     """How many rules of the product still name what nothing gives any more, and the way there."""
-    concerned = Q(product=product) | Q(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
-    rules = Rule.objects.with_names().filter(concerned).order_by("pk")
-    number = len(list(pairing.astray(product, rules)))
+    number = len(pairing.astray(product, Rule.objects.concerning(product)))
     if not number:
         return None
     text = say_count(

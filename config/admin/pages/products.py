@@ -33,7 +33,7 @@ from integrations.models import Marketplace, Product
 from integrations.ordering import by_name
 from integrations.sentences import grouped, joined, say, say_count
 from rules import changing, copying, pairing
-from rules.models import Rule, Scope
+from rules.models import Rule
 from rules.triggers import Trigger
 
 COUNTED = 1000
@@ -185,9 +185,9 @@ class ProductAdmin(Audited, ListAdmin):
         return super().render_change_form(request, context | told, *args, **kwargs)
 
     def _context(self, request: HttpRequest, product: Product) -> dict[str, Any]:
-        shown = with_last_run(Rule.objects.with_names()).order_by("pk")
-        rules = list(shown.filter(product=product))
-        everywhere = list(shown.filter(marketplace=product.marketplace_id, scope=Scope.GLOBAL))
+        every = list(with_last_run(Rule.objects.concerning(product)))
+        rules = [rule for rule in every if rule.product_id]
+        everywhere = [rule for rule in every if not rule.product_id]
         subscription = bool(subscriptions.sold_by_subscription([product]))
         holes = pairing.holes(product, rules + everywhere, subscription=subscription)
         astray = rule_leftovers.astray(product, rules + everywhere)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
-from django.db.models import Max, Q
+from django.db.models import Max
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -17,7 +17,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Destination, Product
 from integrations.sentences import Said, joined, say, say_count
 from rules import changing, pairing
-from rules.models import Rule, Scope
+from rules.models import Rule
 from rules.triggers import Trigger
 
 # What decides who gets what by a rule.
@@ -51,9 +51,8 @@ def follow(product: Product, instead: int | None) -> Said:
 
     ValidationError when there are none, or when one of the rules would be a second one.
     """
-    concerned = Q(product=product) | Q(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
-    rules = Rule.objects.with_names().filter(concerned).order_by("pk")
-    group = next((each for each in astray(product, rules) if each.instead.pk == instead), None)
+    found = astray(product, Rule.objects.concerning(product))
+    group = next((each for each in found if each.instead.pk == instead), None)
     if group is None:
         raise ValidationError(say("Nothing was changed: look again at what is said below."))
     changing.give_instead(group.rules, group.instead, on=False)
@@ -86,14 +85,15 @@ def sentence(rule: Rule, before: int | None) -> SafeString | None:
     `before` is the number of the course or bundle that the rule led to, None where it still does.
     A product's page says it for as long as it is true, so the message leads there.
     """
-    left, buyers = _left(rule, before), given_by_rule.sentence(rule.pk)
+    left, behind = _left(rule, before), left_behind(rule.pk)
+    buyers = given_by_rule.with_link(behind, rule.pk)
     if not left:
         return buyers
     if not buyers:
         return _with_link(_names(left), rule, say("See them"))
     if rule.product is None:
         return format_html("{} {}", _with_link(_names(left), rule, say("See them")), buyers)
-    text = joined([_names(left), given_by_rule.in_words(left_behind(rule.pk))])
+    text = joined([_names(left), given_by_rule.in_words(behind)])
     return _with_link(text, rule, say("See both"))
 
 
