@@ -17,7 +17,7 @@ from events.models import EventLog
 from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
-from integrations.models import Customer, Product
+from integrations.models import Customer, Marketplace, Product
 from integrations.samcart.normalize import NO_EMAIL, examine_email, strip_invisible
 from integrations.samcart.parser import SaleEvent
 from integrations.sentences import say
@@ -61,24 +61,27 @@ def enter(order: Order, author: Author) -> EventLog:
     with transaction.atomic():
         lock()
         _refuse_known(order)
-        intake = Intake(
-            customers={each.email: each for each in Customer.objects.filter(email=email)}
-        )
+        known = {each.email: each for each in Customer.objects.filter(email=email)}
+        intake = Intake(customers=known)
         purchase = Sale(account.pk, order.product.pk, order.order_id, order.subscription_id)
         intake.decisions = Decisions([purchase], flush=intake.write)
-        event = EventLog(
-            by_hand=EventLog.ByHand.ORDER,
-            author=author.name[:150],
-            author_note=author.reason,
-            marketplace=account,
-            received_at=timezone.now(),
-        )
+        event = _event(account, author)
         storing.store_line(event, _line(sale, book), None, book, intake, set())
         intake.write()
         entered = {"product": str(order.product), "order": order.order_id, "email": order.email}
         audit.record(Act.ORDER_ENTERED, event, after=entered, note=author.reason)
         wake()
     return event
+
+
+def _event(account: Marketplace, author: Author) -> EventLog:
+    return EventLog(
+        by_hand=EventLog.ByHand.ORDER,
+        author=author.name[:150],
+        author_note=author.reason,
+        marketplace=account,
+        received_at=timezone.now(),
+    )
 
 
 def line_of(event: EventLog, book: RuleBook) -> LineItem:

@@ -54,8 +54,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     accounts = list(Marketplace.objects.order_by("name"))
     tasks = overview_checklist.tasks(sites, accounts)
     path = overview_checklist.path(tasks)
-    asked = request.GET.get("days", "")
-    period = days.until_now(int(asked) if asked in map(str, days.RANGES) else days.USUAL)
+    period = _period(request)
     in_line = backlog.in_line()
     kept = promise.promise(nothing := promise.unfulfilled())
     missing = {account: trigger_coverage.missing(account) for account in accounts}
@@ -90,6 +89,12 @@ def show(request: HttpRequest) -> TemplateResponse:
         many_accounts=len(accounts) > 1,
         left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
     )
+
+
+def _period(request: HttpRequest) -> days.Period:
+    """Of the range in the address; any other address means the usual one."""
+    asked = request.GET.get("days", "")
+    return days.until_now(int(asked) if asked in map(str, days.RANGES) else days.USUAL)
 
 
 def _nothing_given(purchases: QuerySet[EventLog]) -> dict[str, Any]:
