@@ -135,8 +135,8 @@ def _before() -> "tuple[RuleRunQuerySet, models.QuerySet[Any, Any]]":
     beside = same.filter(status=RuleRun.Status.RUNNING).exclude(pk=models.OuterRef("pk"))
     # The first one, rather than that none is earlier: the indexes of what waits have them in
     # this order, so a long line is not walked for each of its runs.
-    # The statuses stand in the statement: of what is only given with it SQLite does not know
-    # that the index holds it, and it looks at all that was ever done at the site.
+    # The statuses are part of the statement: SQLite does not match parameters with the condition
+    # of an index, and would look at all that was ever done at the site.
     unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
     waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
     itself = Q(pk=models.OuterRef("pk"))

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from config.staff import roles
+from events.models import EventLog
 from integrations.sentences import say
 from rules import engine
 from rules.engine import Reason
@@ -33,6 +34,16 @@ def test_a_rule_nearly_ran_when_it_is_off_or_for_the_same_product(why, same_prod
     assert engine.nearly_ran(why, same_product=same_product) is near
 
 
+def shown(page: str, event: EventLog) -> str:
+    """What Support sees of the event, on its own page or simulated."""
+    address = (
+        reverse("admin:events_eventlog_change", args=[event.pk])
+        if page == "why"
+        else f"{reverse('admin:simulate')}?event={event.pk}"
+    )
+    return signed_in(roles.SUPPORT).get(address).content.decode()
+
+
 @pytest.mark.parametrize("page", ["why", "simulate"])
 def test_what_does_not_concern_an_event_is_counted_and_folded(page):
     shop = shops.build()
@@ -43,12 +54,7 @@ def test_what_does_not_concern_an_event_is_counted_and_folded(page):
     for far in ("Far One", "Far Two"):
         shop.rule("product_refunded", destination__name=far)
     event = shop.sell(changed("10_product", order__id=4711))
-    address = (
-        reverse("admin:events_eventlog_change", args=[event.pk])
-        if page == "why"
-        else f"{reverse('admin:simulate')}?event={event.pk}"
-    )
-    html = signed_in(roles.SUPPORT).get(address).content.decode()
+    html = shown(page, event)
     (summary, folded) = re.findall(
         r"<summary>([^<]*do not concern this)</summary>(.*?)</details>", html, re.S
     )[0]
@@ -66,12 +72,7 @@ def test_a_rule_is_told_by_what_it_does_and_below_by_when(page):
     number = shops.product_of(shop.sell()).external_id
     rule = shop.rule("product_refunded", number, destination__name="Course Two", delay_days=3)
     event = shop.sell(changed("10_product", order__id=4711))
-    address = (
-        reverse("admin:events_eventlog_change", args=[event.pk])
-        if page == "why"
-        else f"{reverse('admin:simulate')}?event={event.pk}"
-    )
-    html = signed_in(roles.SUPPORT).get(address).content.decode()
+    html = shown(page, event)
     told = re.findall(
         r'<th data-label="Rule">(.*?) <span class="soft line">(.*?)</span></th>', html
     )

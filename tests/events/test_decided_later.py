@@ -95,17 +95,22 @@ def _withdraw_the_address(world: World) -> None:
     oldest.save()
 
 
+def _cancel_by_a_withdrawn_address(world: World, course: Destination) -> None:
+    """Buy, and cancel with three days' grace: it is held."""
+    world.rule("subscription_canceled", END, course, delay_days=3)
+    world.sell("12_product")
+    world.settle()
+    _withdraw_the_address(world)
+    world.sell("30_subscription")
+
+
 def _on_its_day(world: World) -> None:
     RuleRun.objects.delayed().update(next_attempt_at=Now() - timedelta(seconds=1))
     _decide_and_settle(world)
 
 
 def test_a_cancellation_that_a_person_releases_waits_for_its_day_all_the_same(world, course):
-    world.rule("subscription_canceled", END, course, delay_days=3)
-    world.sell("12_product")
-    world.settle()
-    _withdraw_the_address(world)
-    world.sell("30_subscription")
+    _cancel_by_a_withdrawn_address(world, course)
     run = RuleRun.objects.get(status="held")
     assert retry_by_hand.retry([run]) == (1, {})
     _decide_and_settle(world)
@@ -119,11 +124,7 @@ def test_a_cancellation_that_a_person_releases_waits_for_its_day_all_the_same(wo
 
 
 def test_one_that_is_released_after_its_day_ends_at_once(world, course):
-    world.rule("subscription_canceled", END, course, delay_days=3)
-    world.sell("12_product")
-    world.settle()
-    _withdraw_the_address(world)
-    world.sell("30_subscription")
+    _cancel_by_a_withdrawn_address(world, course)
     EventLog.objects.filter(trigger="subscription_canceled").update(
         received_at=Now() - timedelta(days=4)
     )

@@ -1,4 +1,4 @@
-"""Lists stand in the order of their names as people sort them, on every database."""
+"""Lists are sorted by name as people sort, on every database."""
 
 import pytest
 

@@ -69,7 +69,7 @@ class ListAdmin(Buttons):
     show_full_result_count = False
     list_per_page = 50
     list_max_show_all = 0
-    # Each list stands in the order that has an index; a short one may be sorted by these numbers.
+    # Each list has the order of an index; a short one may be sorted by these numbers.
     sortable_by: ClassVar[tuple[str, ...]] = ()
     # Texts of the page. Those that are SafeString may hold links.
     intro: Text = ""
