@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -26,29 +27,30 @@ SENTENCE = _("As the rule has changed: {action}, {course} on {site}")
 
 
 def move(
-    purchases: Iterable[tuple[EventLog, Collection[int]]], rule: Rule | None, batch: Batch
+    purchases: Iterable[tuple[EventLog, Collection[int], Collection[Rule]]], batch: Batch
 ) -> dict[str, int]:
-    """Give what the rule gives for each of these now, and end the grants of these numbers.
+    """Give what these rules give for each purchase now, and end the grants of these numbers.
 
-    None is a rule that was deleted: it gives nothing. Returns for how many nothing was ended per
-    reason why. The batch gets the numbers of what was queued.
+    Returns for how many nothing was ended per reason why. The batch gets the numbers of what was
+    queued.
     """
     books: dict[int, RuleBook] = {}
     left: Counter[str] = Counter()
-    for event, grants in purchases:
+    for event, grants, rules in purchases:
         try:
-            found = rerun.line_of(event, books) if rule else None
+            found = rerun.line_of(event, books) if rules else None
         except rerun.NotRead as error:
             left[error.message] += 1
             continue
         with transaction.atomic():
             lock()
             event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
-            made = rerun.add(event, *found, only=rule) if found else []
+            made = rerun.add(event, *found, only=rules) if found else []
             old = list(Grant.objects.active().filter(pk__in=grants).select_related("integration"))
             why_not = _why_not(made, old)
             ending = [] if why_not else [_end(grant) for grant in old]
             RuleRun.objects.bulk_create(ending)
+            _leave_with_nothing(ending)
             _note(event, made, ending)
         batch.run_ids += [run.pk for run in [*made, *ending]]
         if why_not:
@@ -57,6 +59,17 @@ def move(
         with transaction.atomic():
             wake.wake()
     return dict(left)
+
+
+def _leave_with_nothing(ending: Collection[RuleRun]) -> None:
+    """Note which purchases nothing is open for now: their buyers paid and are not in.
+
+    A rule that is made afterwards is offered for these, as for all that gave nothing.
+    """
+    giving = RuleRun.objects.filter(action__in=actions.giving_access())
+    gave = giving.filter(grant__in=[run.grant_id for run in ending]).values("event")
+    left = giving.filter(event=OuterRef("pk"), grant__state=Grant.State.ACTIVE)
+    EventLog.objects.filter(~Exists(left), pk__in=gave).update(gave_nothing=True)
 
 
 def _note(event: EventLog, made: Collection[RuleRun], ending: Collection[RuleRun]) -> None:

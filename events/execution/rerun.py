@@ -223,8 +223,12 @@ def _why_not_read(reading: Reading) -> str:
     return str(CANNOT[Status.UNREADABLE])
 
 
-def add(event: EventLog, line: LineItem, book: RuleBook, only: Rule | None = None) -> list[RuleRun]:
-    """Queue the rules that fit and have not run as they are now, or one; note every verdict.
+def add(
+    event: EventLog, line: LineItem, book: RuleBook, only: Collection[Rule] | None = None
+) -> list[RuleRun]:
+    """Queue the rules that fit and have not run as they are now, or `only` of these.
+
+    Every verdict is noted.
 
     In a transaction that holds the lock of deciding.
     """
@@ -233,7 +237,9 @@ def add(event: EventLog, line: LineItem, book: RuleBook, only: Rule | None = Non
     fitting = [
         each.rule
         for each in verdicts
-        if each.runs and RuleRun.form_of(each.rule) not in ran and only in {None, each.rule}
+        if each.runs
+        and RuleRun.form_of(each.rule) not in ran
+        and (only is None or each.rule in only)
     ]
     decisions = Decisions([Sale.of(event)])
     new = plan_all(event, fitting, line, decisions)

@@ -73,7 +73,8 @@ class EventLog(models.Model):
         Customer, models.SET_NULL, null=True, related_name="events", db_index=False
     )
     status = models.CharField(max_length=12, choices=Status.choices)
-    # The rules did nothing for the customer: at most they passed on what SamCart sent.
+    # The rules did nothing for the customer: at most they passed on what SamCart sent. Or a person
+    # ended all that they did, since they had changed.
     gave_nothing = models.BooleanField(default=False)
     reason = SentenceField(blank=True)
     order_id = models.CharField(max_length=64, blank=True)

@@ -37,6 +37,7 @@ from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import Said, at, joined, say, say_count
 from rules import actions
+from rules.listing import listed
 from rules.models import Rule
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
@@ -72,7 +73,7 @@ def describe(customer: Customer) -> AccessReport:
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
         *(_gave_nothing(each, back.get(each.pk), now.get(each.pk, [])) for each in nothing),
-        *map(_gives_another, left_behind.of_customer(customer)),
+        *(_gives_another(*each) for each in left_behind.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
         *payers.sentences(customer),
@@ -150,14 +151,20 @@ def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Se
     return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
 
 
-def _gives_another(run: RuleRun) -> Sentence:
-    """That a rule was changed since it gave something. That may be right for earlier buyers."""
-    text = say(
-        "The rule that gave {old}{order} gives {new} now.",
-        old=run.destination_name,
-        order=of_order(run.event),
-        new=run.rule and run.rule.destination,
-    )
+def _gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
+    """That a rule was changed or deleted since. That may be right for earlier buyers."""
+    facts: dict[str, object] = {
+        "old": run.destination_name,
+        "order": of_order(run.event),
+        "new": listed([str(rule.destination) for rule in instead]),
+    }
+    if run.rule is None:
+        text = say(
+            "The rule that gave {old}{order} was deleted. The same purchase gives {new} now.",
+            **facts,
+        )
+    else:
+        text = say("The rule that gave {old}{order} gives {new} now.", **facts)
     return Sentence(QUIET, text, Code.RULE_CHANGED, enroll=run.event_id)
 
 

@@ -1,6 +1,6 @@
 """Who still has what a rule gave before it was changed, turned to another course or deleted."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 
 from events.deciding import revocations
@@ -23,13 +23,18 @@ MOST = 500
 class Behind:
     """A purchase with what the rule gave it and no rule gives any more, by its event.
 
-    `gets` is what the rule gives now and the purchase has not got.
+    `gives` are the rules by which the purchase is to get something instead.
     """
 
     event: EventLog
     grants: Sequence[Grant]
-    gets: str
+    gives: Sequence[Rule] = ()
     why_not: str = ""
+
+    @property
+    def gets(self) -> str:
+        """The names of what it gets instead, "" for nothing."""
+        return listed([str(rule.destination) for rule in self.gives])
 
     @property
     def line(self) -> Line:
@@ -44,7 +49,7 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """All of a rule, the newest first; `more` than MOST are there.
+    """All of a rule, the newest first; `more` than MOST are there. None is what was deleted.
 
     `still` are the newest actions by which somebody has what a rule gives now as well.
     """
@@ -70,8 +75,17 @@ def left_behind(number: int) -> LeftBehind:
     A handful of queries. What a later refund ended, or another rule gives as well, is not in it.
     """
     rules = Rule.objects.select_related("product", "integration", "destination")
-    rule = rules.filter(pk=number).first()
-    gave = _gave(number)
+    return _found(rules.filter(pk=number).first(), _gave(number))
+
+
+def by_deleted_rules(products: Collection[int]) -> LeftBehind:
+    """Those who bought these products and have what rules gave that are deleted, as above."""
+    of_products = _open().filter(rule=None, event__product__in=products)
+    return _found(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))
+
+
+def _found(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
+    """Of these actions of a rule, or of deleted ones."""
     more, gave = len(gave) > MOST, gave[:MOST]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
     every = list(_giving().filter(grant__in=grants).select_related("event"))
@@ -89,14 +103,16 @@ def left_behind(number: int) -> LeftBehind:
             of_event.setdefault(run.event_id, {})[run.grant.pk] = run.grant
     events = {run.event_id: run.event for run in gave if run.event_id in of_event}
     ran = {(run.event_id, run.form) for run in every}
-    gets = {pk: _gets(each, rule, fitting.get(pk, ()), ran) for pk, each in events.items()}
+    gives = {
+        pk: _gives_instead(each, rule, fitting.get(pk, ()), ran) for pk, each in events.items()
+    }
     obstacles = rerun.obstacles(list(events.values())) if events else {}
     rows = [
         Behind(
             each,
             list(of_event[pk].values()),
-            gets[pk],
-            _why_not(rule, obstacles.get(pk, "") if gets[pk] else ""),
+            gives[pk],
+            _why_not(rule, obstacles.get(pk, "") if gives[pk] else ""),
         )
         for pk, each in events.items()
     ]
@@ -108,12 +124,17 @@ def _giving() -> RuleRunQuerySet:
     return RuleRun.objects.filter(action__in=actions.giving_access())
 
 
-def _gave(number: int) -> list[RuleRun]:
-    """What the rule gave and is open, the newest first, one more than MOST."""
+def _open() -> RuleRunQuerySet:
+    """What gave access for a purchase that is open."""
     still = _giving().filter(grant__state=Grant.State.ACTIVE, grant__source=Grant.Source.PURCHASE)
-    still = still.select_related(
+    return still.select_related(
         "event", "event__customer", "event__delivery", "grant__customer"
     ).defer("event__delivery__sealed_body", "event__delivery__query")
+
+
+def _gave(number: int) -> list[RuleRun]:
+    """What the rule gave and is open, the newest first, one more than MOST."""
+    still = _open()
     of_rule = list(still.filter(rule=number).order_by("-received_at", "-pk")[: MOST + 1])
     of_rule += rule_history.of_deleted(number, still)
     return sorted(of_rule, key=lambda run: (run.received_at, run.pk), reverse=True)
@@ -124,17 +145,22 @@ def _gives(rule: Rule, run: RuleRun) -> bool:
     return rule.spec.gives_access and same
 
 
-def _gets(
+def _gives_instead(
     event: EventLog,
     rule: Rule | None,
-    fitting: Iterable[Rule],
+    fitting: Sequence[Rule],
     ran: Container[tuple[int, object]],
-) -> str:
-    """The name of what the rule gives for the event now, "" for nothing new."""
-    for each in fitting:
-        if each == rule and each.spec.gives_access:
-            return "" if (event.pk, RuleRun.form_of(each)) in ran else str(each.destination)
-    return ""
+) -> list[Rule]:
+    """The rules that give the event something new now.
+
+    That is the rule itself, or where it is gone or no longer for such an event, all that are.
+    """
+    mine = [each for each in fitting if each == rule] or fitting
+    return [
+        each
+        for each in mine
+        if each.spec.gives_access and (event.pk, RuleRun.form_of(each)) not in ran
+    ]
 
 
 def _why_not(rule: Rule | None, obstacle: str) -> str:
@@ -143,32 +169,33 @@ def _why_not(rule: Rule | None, obstacle: str) -> str:
     return obstacle
 
 
-def of_customer(customer: Customer) -> list[RuleRun]:
-    """What rules gave this customer that give something else now, which she has not got.
+def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
+    """What rules gave this customer that give something else now or are deleted, and what gives.
 
-    One of a purchase that was refunded or canceled since is not in it.
+    These are rules whose course or bundle she has not got, for a purchase that was not refunded or
+    canceled since.
     """
-    runs = _giving().filter(customer=customer, rule__enabled=True, grant__state=Grant.State.ACTIVE)
+    runs = _giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     gave = list(
         runs.select_related("event__product", "rule__destination").order_by("-received_at", "-pk")
     )
-    elsewhere = [run for run in gave if run.rule is not None and _leads_elsewhere(run, run.rule)]
+    elsewhere = [run for run in gave if run.rule is None or _leads_elsewhere(run, run.rule)]
     if not elsewhere:
         return []
-    of_events = RuleRun.objects.filter(event__in={run.event_id for run in elsewhere})
+    events = list({run.event_id: run.event for run in elsewhere}.values())
+    of_events = RuleRun.objects.filter(event__in=events)
     ran = {(run.event_id, run.form) for run in of_events}
     has = {(run.integration_id, run.target) for run in gave}
-    back = revocations.ended_since([run.event for run in elsewhere])
-    return [
-        run
-        for run in elsewhere
-        if run.rule is not None
-        and (run.event_id, RuleRun.form_of(run.rule)) not in ran
-        and (run.rule.integration_id, run.rule.target) not in has
-        and run.event_id not in back
-    ]
+    back, fitting = revocations.ended_since(events), backfill.rules_now(events)
+    found = []
+    for run in elsewhere:
+        instead = _gives_instead(run.event, run.rule, fitting.get(run.event_id, ()), ran)
+        instead = [each for each in instead if (each.integration_id, each.target) not in has]
+        if instead and run.event_id not in back:
+            found.append((run, instead))
+    return found
 
 
 def _leads_elsewhere(run: RuleRun, rule: Rule) -> bool:
     fits = rule.trigger == run.event.trigger and rule.product_id in {None, run.event.product_id}
-    return fits and rule.spec.gives_access and run.form != RuleRun.form_of(rule)
+    return rule.enabled and fits and run.form != RuleRun.form_of(rule)

@@ -250,7 +250,7 @@ def test_a_deletion_says_who_has_the_course_and_ends_it(manager, world):
     rule, _ = sold_by(world)
     address = reverse("admin:rules_rule_delete", args=[rule.pk])
     page = manager.post(address, {"post": "yes"}, follow=True)
-    text = "2 buyers got Ink and Wash through this rule, and keep it. See them and end it"
+    text = "2 buyers got Ink and Wash through a deleted rule, and keep it. See them and end it"
     assert text in said(page)
     look, after = moved(manager, page)
     assert "End Ink and Wash" in words(look)
@@ -404,6 +404,11 @@ def test_a_rule_leads_to_those_who_have_access_by_it(manager, world):
     assert "p1@example.com" in text
     assert "p2@example.com" in text
     assert "There is nothing to do" not in text
+    delete = reverse("admin:rules_rule_delete", args=[rule.pk])
+    assert "2 buyers have access by this rule, and keep it until you end it. See who" in words(
+        manager.get(delete)
+    )
+    assert f'href="{delete}"' in manager.get(address).content.decode()
     world.sell("10_product", "product_refunded", customer__email="p1@example.com", order__id=1)
     world.settle()
     world.rule("product_purchased", "create_course_enrollment", world.course(), "1048009")

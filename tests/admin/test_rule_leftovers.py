@@ -166,3 +166,73 @@ def test_after_moving_the_way_leads_to_the_product_and_the_rules_left_are_told(
     assert "1 other rule still names the old course. See them" in said(moved)
     shown = moved.content.decode()
     assert f'<p class="way"><a href="{page_of(rule.product)}">' in shown
+
+
+def sold_by_a_deleted_rule(world: World, rule: Rule, course: str = "Faces") -> Rule:
+    """Ann and Bob bought 77 and got Ink by a rule that was deleted; 77 gives this course now."""
+    for number, email in enumerate(("ann@example.com", "bob@example.com"), 1):
+        world.sell(product__id=77, customer__email=email, order__id=number)
+    world.settle()
+    rule.delete()
+    return world.rule("product_purchased", GIVES, Destination.objects.get(name=course), "77")
+
+
+def link_to_move(page: Any) -> str:
+    (address,) = set(re.findall(r'href="(/admin/given-by-rule/\?product=[^"]+)"', shown(page)))
+    return html.unescape(address)
+
+
+def shown(page: Any) -> str:
+    return str(page.content.decode())
+
+
+@pytest.mark.parametrize("where", ["added", "product"])
+def test_after_a_wrong_rule_was_deleted_and_a_right_one_added_its_buyers_are_moved(
+    manager, world, rule, where
+):
+    new = sold_by_a_deleted_rule(world, rule)
+    added = f"{reverse('admin:new-rule-added')}?rule={new.pk}"
+    page = manager.get(added if where == "added" else page_of(new.product))
+    told = "2 buyers got Ink through a deleted rule, and keep it. See and move them"
+    assert told in words(page)
+    address = link_to_move(page)
+    look = manager.get(address)
+    assert "Move 2 buyers to Faces End it for 2 buyers Cancel" in words(look)
+    (chosen,) = re.findall(r'name="chosen" value="([\d,]+)"', shown(look))
+    done = manager.post(address, {"chosen": chosen}, follow=True)
+    assert f'href="{page_of(new.product)}"' in shown(done)
+    world.settle()
+    faces, ink = (Destination.objects.get(name=name) for name in ("Faces", "Ink"))
+    for email in ("ann@example.com", "bob@example.com"):
+        assert (world.access(email, faces), world.access(email, ink)) == (True, False)
+    assert told not in words(manager.get(page_of(new.product)))
+    assert "Nobody has what a deleted rule gave." in words(manager.get(address))
+
+
+def test_what_a_deleted_rule_gave_can_be_ended_without_giving_what_another_gives(
+    manager, world, rule
+):
+    new = sold_by_a_deleted_rule(world, rule)
+    address = link_to_move(manager.get(page_of(new.product)))
+    (chosen,) = re.findall(r'name="chosen" value="([\d,]+)"', shown(manager.get(address)))
+    manager.post(address, {"chosen": chosen, "only_end": "1"})
+    world.settle()
+    for course in Destination.objects.all():
+        assert not world.access("ann@example.com", course)
+    # They paid, and are not in: the rule that is there now is offered for them.
+    assert "2 buyers paid and got nothing." in words(manager.get(page_of(new.product)))
+
+
+def test_coverage_leads_to_the_buyers_of_a_deleted_rule_when_it_adds_one(manager, world, rule):
+    new = sold_by_a_deleted_rule(world, rule)
+    new.enabled = False
+    new.save()
+    turned_on = press(manager, new, "switch_on")
+    told = "2 buyers got Ink through a deleted rule, and keep it. See and move them"
+    assert told in said(turned_on)
+
+
+def test_who_may_not_move_buyers_is_not_led_to_those_of_a_deleted_rule(world, rule):
+    new = sold_by_a_deleted_rule(world, rule)
+    page = shown(signed_in(roles.VIEWER).get(page_of(new.product)))
+    assert "given-by-rule" not in page

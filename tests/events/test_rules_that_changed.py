@@ -10,15 +10,15 @@ from django.utils import timezone
 from events.execution import moving
 from events.execution.rerun import rerun
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
-from events.reports import customer_access, many
-from events.reports.left_behind import left_behind
+from events.reports import backfill, customer_access, many, promise
+from events.reports.left_behind import by_deleted_rules, left_behind
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
 from tests.support import queued
 from tests.support.world import World
 
 DANA = "dana@example.com"
-GIVES = "create_course_enrollment"
+GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def move(rule: int) -> Batch:
     """Somebody presses the button of the page for all of them."""
     found, batch = left_behind(rule), Batch(title="Move")
     moving.move(
-        [(row.event, [each.pk for each in row.grants]) for row in found.rows], found.rule, batch
+        [(row.event, [each.pk for each in row.grants], row.gives) for row in found.rows], batch
     )
     return batch
 
@@ -169,6 +169,67 @@ def test_of_a_deleted_rule_its_buyers_alone_are_found(world, rule, ink, faces):
     assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
 
 
+def test_a_buyer_of_a_deleted_rule_is_moved_to_what_another_one_gives_by_now(
+    world, rule, ink, faces
+):
+    event, number = bought(world), rule.pk
+    rule.delete()
+    world.rule("product_purchased", GIVES, faces, product="1048001")
+    assert told(number) == [(event.order_id, "Give Drawing Faces, end Ink and Wash")]
+    product = event.product_id or 0
+    assert [row.line.what for row in by_deleted_rules([product]).rows] == [told(number)[0][1]]
+    assert by_deleted_rules([product + 1]).rows == []
+    assert rule_changed(world) == [
+        f"The rule that gave Ink and Wash (order {event.order_id}) was deleted. The same purchase "
+        "gives Drawing Faces now."
+    ]
+    move(number)
+    world.settle()
+    assert (told(number), by_deleted_rules([product]).rows) == ([], [])
+    assert rule_changed(world) == []
+    assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
+
+
+def test_what_is_passed_on_is_not_sent_again_to_who_is_moved(world, rule, ink, faces):
+    event, number = bought(world), rule.pk
+    rule.delete()
+    world.rule("product_purchased", GIVES, faces, product="1048001")
+    world.notify_rule("product_purchased")
+    move(number)
+    assert set(event.runs.values_list("action", flat=True)) == {GIVES, ENDS}
+
+
+def test_whose_access_was_ended_paid_and_is_not_in_and_a_new_rule_is_offered_for_her(
+    world, rule, ink, faces
+):
+    event, number = bought(world), rule.pk
+    rule.delete()
+    assert promise.not_in() == []
+    move(number)
+    world.settle()
+    assert promise.not_in() == [event.pk]
+    assert promise.promise(promise.unfulfilled()).not_in == 1
+    new = world.rule("product_purchased", GIVES, faces, product="1048001")
+    (row,) = backfill.preview(new).run
+    assert row.event == event
+    rerun([event])
+    world.settle()
+    assert promise.not_in() == []
+    assert backfill.preview(new).run == []
+    assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
+
+
+def test_who_keeps_another_course_of_the_purchase_is_in(world, rule, ink, faces):
+    world.rule("product_purchased", GIVES, faces, product="1048001")
+    bought(world)
+    number = rule.pk
+    rule.delete()
+    move(number)
+    world.settle()
+    assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
+    assert promise.not_in() == []
+
+
 def test_what_another_rule_gives_as_well_is_left_alone(world, rule, ink, faces):
     bought(world)
     world.rule("product_purchased", GIVES, ink)
@@ -202,7 +263,7 @@ def test_nothing_is_taken_where_the_new_course_must_wait_for_a_person(world, rul
     Delivery.objects.update(withdrawn=True)
     found = left_behind(rule.pk)
     grants = [each.pk for each in found.rows[0].grants]
-    left = moving.move([(event, grants)], found.rule, Batch(title="Move"))
+    left = moving.move([(event, grants, [rule])], Batch(title="Move"))
     assert left == {"what it would get instead was not given: see the event": 1}
     world.settle()
     assert world.access(DANA, ink)

@@ -45,6 +45,7 @@ PAGES = [
     "/admin/another-course/?course={gone}",
     "/admin/given-by-rule/?rule={rule}",
     "/admin/given-by-rule/?rule=0",
+    "/admin/given-by-rule/?product={product}",
     "/admin/coverage/",
     "/admin/coverage/?q=nobody-has-this",
     "/admin/help/",

@@ -73,8 +73,8 @@ class Stage:
         for number in {int(rule) for each in RuleTexts.objects.all() for rule in each.sentences}:
             found = left_behind(number)
             rows = [row for row in found.rows if not row.why_not]
-            purchases = [(row.event, [grant.pk for grant in row.grants]) for row in rows]
-            moving.move(purchases, found.rule, Batch(title="Move"))
+            purchases = [(row.event, [grant.pk for grant in row.grants], row.gives) for row in rows]
+            moving.move(purchases, Batch(title="Move"))
 
     def give(self, who: str, target: str, day: str | None = None) -> None:
         email = email_of(who)

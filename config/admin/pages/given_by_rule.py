@@ -1,6 +1,7 @@
 """Who has access by a rule, also what it gave before it was changed or deleted: these are moved."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -8,6 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from config.admin.menu import allowed
 from config.admin.pages import many
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of, way_back
@@ -15,7 +17,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
-from events.reports.left_behind import MOST, Behind, LeftBehind, left_behind
+from events.reports.left_behind import MOST, Behind, LeftBehind, by_deleted_rules, left_behind
 from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules import pairing
@@ -31,25 +33,68 @@ def sentence(rule: int) -> SafeString | None:
 
     With the way to the page that moves them; None where there are none. Ask after the change.
     """
-    return with_link(left_behind(rule), rule)
+    return with_link(left_behind(rule), address(rule))
 
 
-def with_link(found: LeftBehind, rule: int) -> SafeString | None:
-    """The same of what was found of the rule of this number."""
+def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeString | None:
+    """The same of all that deleted rules gave to buyers of these products.
+
+    None also for who may not move them.
+    """
+    if not products or not allowed(request, PERMISSION):
+        return None
+    found = by_deleted_rules(products)
+    return with_link(found, f"{reverse('admin:given-by-rule')}?{_query(products)}")
+
+
+def with_link(found: LeftBehind, page: str) -> SafeString | None:
+    """The same of what was found, which this page shows."""
     if not found.rows:
         return None
-    label = say("See and move them") if found.rule else say("See them and end it")
-    return format_html('{} <a href="{}">{}</a>', in_words(found), address(rule), label)
+    moves = any(row.gives for row in found.rows)
+    label = say("See and move them") if moves else say("See them and end it")
+    return format_html('{} <a href="{}">{}</a>', in_words(found), page, label)
+
+
+def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
+    """How many buyers have access by this rule and keep it when it is deleted, with who they are.
+
+    None where there are none, and for who may not end it for them.
+    """
+    if not allowed(request, PERMISSION):
+        return None
+    found = left_behind(rule.pk)
+    who = {run.grant.customer_id for run in found.still if run.grant}
+    who |= {grant.customer_id for row in found.rows for grant in row.grants}
+    if not who:
+        return None
+    text = say_count(
+        len(who),
+        "1 buyer has access by this rule, and keeps it until you end it.",
+        "{number}{more} buyers have access by this rule, and keep it until you end it.",
+        more="+" if found.more else "",
+    )
+    return format_html('{} <a href="{}">{}</a>', text, address(rule.pk), say("See who"))
 
 
 def in_words(found: LeftBehind) -> Said:
     """ "2 buyers got Ink and Wash through this rule, and keep it." """
+    values: dict[str, object] = {
+        "courses": listed([*map(brief, found.courses)], NAMED),
+        "more": "+" if found.more else "",
+    }
+    if found.rule is None:
+        return say_count(
+            found.customers,
+            "1 buyer got {courses} through a deleted rule, and keeps it.",
+            "{number}{more} buyers got {courses} through a deleted rule, and keep it.",
+            **values,
+        )
     return say_count(
         found.customers,
         "1 buyer got {courses} through this rule, and keeps it.",
         "{number}{more} buyers got {courses} through this rule, and keep it.",
-        courses=listed([*map(brief, found.courses)], NAMED),
-        more="+" if found.more else "",
+        **values,
     )
 
 
@@ -58,11 +103,22 @@ def address(rule: int) -> str:
     return f"{reverse('admin:given-by-rule')}?rule={rule}"
 
 
+def _query(products: Iterable[int]) -> str:
+    return urlencode([("product", product) for product in products])
+
+
 def show(request: HttpRequest) -> HttpResponse:
-    """Who would be moved, how, and who has it anyway, by GET; by POST the `chosen` are moved."""
-    number = row_id(request.GET.get("rule")) or 0
-    found = left_behind(number)
-    back = way_back(request) or _origin(found)
+    """Who would be moved, how, and who has it anyway, by GET; by POST the `chosen` are moved.
+
+    That is of one `rule`, or of the deleted rules of each `product`.
+    """
+    products = row_ids(request.GET.getlist("product"))[:MOST]
+    if products:
+        found, page = by_deleted_rules(products), _query(products)
+    else:
+        number = row_id(request.GET.get("rule")) or 0
+        found, page = left_behind(number), f"rule={number}"
+    back = way_back(request) or _origin(found, products)
     if request.method == "POST":
         return _move(request, found, back)
     can = [row.line for row in found.rows if not row.why_not]
@@ -71,7 +127,7 @@ def show(request: HttpRequest) -> HttpResponse:
         request,
         "admin/many/given.html",
         title=_title(found),
-        form_action=address(number),
+        form_action=f"{request.path}?{page}",
         more=found.more,
         number=len(can),
         **_what_follows(found),
@@ -82,47 +138,54 @@ def show(request: HttpRequest) -> HttpResponse:
         chosen=[line.event.pk for line in can],
         still=found.still[: many.SHOWN],
         others=len(found.still) - many.SHOWN,
+        rule=found.rule,
         at_once=MOST,
         back=back,
     )
 
 
 def _title(found: LeftBehind) -> Said:
-    if found.rule is None:
-        return say("End what the deleted rule gave")
-    if not found.rows:
-        return say("Who has it by this rule")
     if courses := _given(found.rows):
         return say("Move buyers to {courses}", courses=courses)
+    if found.rule is None:
+        return say("End what a deleted rule gave")
+    if not found.rows:
+        return say("Who has it by this rule")
     return say("End what the rule gave before")
 
 
 def _given(rows: Iterable[Behind]) -> str:
-    """The names of what the rule gives now to these, "" where it gives them nothing new."""
-    return listed([*dict.fromkeys(brief(row.gets) for row in rows if row.gets)], NAMED)
+    """The names of what these get instead, "" where that is nothing."""
+    names = dict.fromkeys(brief(rule.destination) for row in rows for rule in row.gives)
+    return listed([*names], NAMED)
 
 
 def _what_follows(found: LeftBehind) -> dict[str, Said]:
-    """What the button says, and what those who can be moved lose by it."""
+    """What the buttons say, and what those who can be moved lose by it."""
     rows = [row for row in found.rows if not row.why_not]
     moved = LeftBehind(found.rule, rows)
+    only_end = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
+    told = {"label": only_end}
     if courses := _given(rows):
-        label = say_count(
+        move = say_count(
             moved.customers,
             "Move 1 buyer to {courses}",
             "Move {number} buyers to {courses}",
             courses=courses,
         )
-    else:
-        label = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
+        told = {"label": move}
+        # Whether an edited rule fits its earlier buyers, too, is no question.
+        told |= {"only_end": only_end} if found.rule is None else {}
     ends = say(
         "Their access to {courses} ends, unless another purchase gives it.",
         courses=listed([*map(brief, moved.courses)], NAMED),
     )
-    return {"label": label, "ends": ends}
+    return told | {"ends": ends}
 
 
-def _origin(found: LeftBehind) -> str:
+def _origin(found: LeftBehind, products: Sequence[int]) -> str:
+    if len(products) == 1:
+        return reverse("admin:integrations_product_change", args=products)
     if found.rule is None:
         return reverse("admin:rules_rule_changelist")
     return reverse("admin:rules_rule_change", args=[found.rule.pk])
@@ -132,8 +195,12 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MOST])
     rows = [row for row in found.rows if row.event.pk in chosen and not row.why_not]
     batch = many.begin(request, _title(found))
-    purchases = [(row.event, [grant.pk for grant in row.grants]) for row in rows]
-    left = moving.move(purchases, found.rule, batch)
+    ends_only = "only_end" in request.POST
+    purchases = [
+        (row.event, [grant.pk for grant in row.grants], () if ends_only else row.gives)
+        for row in rows
+    ]
+    left = moving.move(purchases, batch)
     text = Rerun(len(batch.run_ids), left).sentence()
     product = found.rule.product if found.rule else None
     if product is None:

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from config.admin.pages import rule_parts
+from config.admin.pages import given_by_rule, rule_parts
 from config.admin.pages.integration_messages import refreshed
 from config.admin.pages.rule_draft import MAX_RULES, Draft
 from config.admin.parts.buttons import go_back
@@ -131,12 +131,14 @@ def added(request: HttpRequest) -> HttpResponse:
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
     before = backfill.preview(*made)
+    products = {rule.product_id for rule in made if rule.product_id and rule.gives_on_purchase}
     return render(
         request,
         "admin/new_rule/added.html",
         title=say_count(len(made), "Rule added", "{number} rules added"),
         rows=[(rule, rule.gives_on_purchase, before.customers_of(rule)) for rule in made],
         more=before.more,
+        kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
     )
 
 

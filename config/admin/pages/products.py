@@ -205,6 +205,7 @@ class ProductAdmin(Audited, ListAdmin):
             "open": open_,
             "astray": astray,
             "kept_by_buyers": rule_leftovers.kept_by_buyers(rules) if may_move else [],
+            "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairing.by_trigger(_companions(rules)),
             "rule_now": rule_now,
             "before": before,

@@ -86,7 +86,7 @@ def sentence(rule: Rule, before: int | None) -> SafeString | None:
     A product's page says it for as long as it is true, so the message leads there.
     """
     left, behind = _left(rule, before), left_behind(rule.pk)
-    buyers = given_by_rule.with_link(behind, rule.pk)
+    buyers = given_by_rule.with_link(behind, given_by_rule.address(rule.pk))
     if not left:
         return buyers
     if not buyers:

@@ -230,7 +230,8 @@ class RuleAdmin(Audited, ListAdmin):
             self.message_user(request, given, messages.WARNING)
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-        told = {"stops": stopping.what_stops(context["object"])}
+        rule: Rule = context["object"]
+        told = {"stops": stopping.what_stops(rule), "kept": given_by_rule.kept(request, rule)}
         return super().render_delete_form(request, context | told)
 
     # Columns
