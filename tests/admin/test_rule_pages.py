@@ -466,7 +466,7 @@ def test_a_rule_is_edited_on_one_page_and_deleted(manager):
     assert rule.destination == other
     delete = reverse("admin:rules_rule_delete", args=[rule.pk])
     page = words(manager.get(delete))
-    kept = "1 buyer has access by this rule, and keeps it until you end it. See who"
+    kept = "8 buyers have access by this rule, and keep it until you end it. See who"
     assert f"{kept} What was done stays in the log." in page
     assert "With it goes" not in page
     manager.post(delete, {"post": "yes"})
