@@ -130,8 +130,11 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
         new = _new([reading.delivery.pk for reading in some])
         intake.look_for_grants(some)
         intake.look_for_repeats(min(reading.delivery.received_at for reading in some))
+        looked = time.monotonic()
+        # As long as looking took at least: a slow machine would look anew for each delivery.
+        until = looked + max(hold, looked - began)
         for reading in some:
-            if done and time.monotonic() - began >= hold:
+            if done and time.monotonic() >= until:
                 break
             if reading.delivery.pk not in new:
                 break  # it was taken meanwhile

@@ -1,10 +1,12 @@
 """Reading what came in: every delivery explained, each once, in order, and none in the way."""
 
+import itertools
 import json
 import logging
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -482,13 +484,20 @@ def test_two_workers_at_once_read_each_delivery_once(real_shop):
     assert read == sorted(read)
 
 
-@pytest.mark.parametrize(("hold", "transactions"), [(0.0, 4), (60.0, 1)])
+@pytest.mark.parametrize(
+    ("hold", "looking", "transactions"),
+    [(0, 1, 4), (60, 1, 1), (0, 3, 2)],
+    ids=["one at a time", "all at once", "as long as looking took"],
+)
 def test_on_sqlite_the_lock_is_left_between_short_transactions(
-    real_shop, monkeypatch, hold, transactions
+    real_shop, monkeypatch, hold, looking, transactions
 ):
     if connection.vendor != "sqlite":
         transactions = 1  # nobody waits for a lock there
     monkeypatch.setattr(inbox, "HOLD_SECONDS", hold)
+    # A clock on which looking takes so many seconds at first, and all else one.
+    clock = itertools.chain([0, 0, looking], itertools.count(looking + 1))
+    monkeypatch.setattr(inbox, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     for order in (1, 2, 3, 4):
         real_shop.receive(changed("10_product", order__id=order), minutes=order)
     with CaptureQueriesContext(connection) as queries:
