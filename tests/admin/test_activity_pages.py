@@ -54,6 +54,26 @@ def test_the_log_finds_what_is_asked_for(support, query, status):
     )
 
 
+@pytest.mark.parametrize("page", [LOG, ACTIONS])
+def test_today_is_one_tap_away_and_begins_at_midnight(support, page, settings):
+    settings.TIME_ZONE = "Pacific/Auckland"
+    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = today - timedelta(minutes=1)
+    pks = list(EventLog.objects.order_by("pk").values_list("pk", flat=True))
+    EventLog.objects.filter(pk__in=pks[:3]).update(received_at=yesterday)
+    RuleRun.objects.filter(event__in=pks[:3]).update(received_at=yesterday)
+    shown = support.get(reverse(page))
+    link = '<a class="button" href="?received=today">Today</a>'
+    assert link in shown.content.decode()
+    found = support.get(f"{reverse(page)}?received=today")
+    assert link not in found.content.decode()
+    rows = found.context["cl"].queryset
+    assert rows.exists()
+    assert not rows.filter(received_at__lt=today).exists()
+    every = EventLog if page == LOG else RuleRun
+    assert rows.count() == every.objects.filter(received_at__gte=today).count()
+
+
 def test_what_fits_nothing_and_what_is_empty_say_so(support, db):
     answer = support.get(f"{reverse(LOG)}?q=nobody@example.com")
     assert "No event fits. Clear all filters" in words(answer)
