@@ -47,6 +47,7 @@ PAGES = [
     "/admin/given-by-rule/?rule=0",
     "/admin/coverage/",
     "/admin/coverage/?q=nobody-has-this",
+    "/admin/several-products/",
     "/admin/help/",
     "/admin/search/?q=nobody-has-this",
     "/admin/search/?q=course",
