@@ -280,6 +280,20 @@ def test_events_that_were_ticked(support, action, text):
 # Actions
 
 
+def test_an_action_that_was_not_tried_yet_says_so_in_place_of_a_count(support):
+    run = RuleRun.objects.get(status="failed")
+    soon = timezone.now() + timedelta(hours=1)
+    addresses = (
+        reverse("admin:events_rulerun_change", args=[run.pk]),
+        reverse("admin:events_eventlog_change", args=[run.event_id]),
+    )
+    for attempts, told in ((0, "Not tried yet; first attempt"), (1, "1 attempt, the next one")):
+        waiting = {"status": "waiting", "next_attempt_at": soon, "attempts": attempts}
+        RuleRun.objects.filter(pk=run.pk).update(**waiting)
+        for address in addresses:
+            assert told in words(support.get(address))
+
+
 def test_actions_tell_in_words_what_happened(support):
     text = words(support.get(reverse(ACTIONS)))
     assert "Urban Sketching is gone from Thinkific" in text
@@ -287,7 +301,7 @@ def test_actions_tell_in_words_what_happened(support):
     run = RuleRun.objects.get(status="failed")
     page = support.get(reverse("admin:events_rulerun_change", args=[run.pk]))
     text = words(page)
-    assert "1 attempt" in text or "Attempts 1" in text
+    assert "Attempts 1 attempt" in text
     assert "call" in text
     # It says what to refresh and edit, so it leads there.
     for name, pk in (
