@@ -63,7 +63,7 @@ def test_today_is_one_tap_away_and_begins_at_midnight(support, page, settings):
     EventLog.objects.filter(pk__in=pks[:3]).update(received_at=yesterday)
     RuleRun.objects.filter(event__in=pks[:3]).update(received_at=yesterday)
     shown = support.get(reverse(page))
-    link = '<a class="button" href="?received=today">Today</a>'
+    link = '<a class="button small" href="?received=today">Today</a>'
     assert link in shown.content.decode()
     found = support.get(f"{reverse(page)}?received=today")
     assert link not in found.content.decode()

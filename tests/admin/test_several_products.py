@@ -7,13 +7,14 @@ from urllib.parse import urlencode
 import pytest
 from django.test import Client
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from config.admin.pages import several_products as page
 from config.staff import roles
 from integrations import product_lines
 from integrations.audit import Act
 from integrations.models import AuditEntry, Marketplace, Product
-from tests.support import factories
+from tests.support import browsing, factories, scenery
 from tests.support.pages import signed_in, words
 
 pytestmark = pytest.mark.first_database
@@ -206,3 +207,23 @@ def test_after_a_product_the_form_of_the_next_one_keeps_account_and_way_back(man
     assert done.url == "/admin/coverage/"
     change = reverse("admin:integrations_product_change", args=[Product.objects.latest("pk").pk])
     assert "_addanother" not in manager.get(change).content.decode()
+
+
+@pytest.mark.browser
+def test_on_a_phone_without_script_lines_are_typed_looked_at_and_saved(place, address, browser):
+    with browsing.window(browser, browsing.Look(browsing.NARROW, script=False)) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Manager"], scenery.PASSWORD)
+        page.goto(f"{address}/admin/coverage/")
+        page.get_by_role("link", name="Add several products").click()
+        page.locator("textarea").fill("Yoga\t77\nno number\nDrawing, 78\nTaken, 1048001")
+        page.get_by_role("button", name="Look at the products").click()
+        expect(page.get_by_text("2 products will be added.")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == browsing.NARROW[0]
+        page.get_by_role("button", name="Save 2 products").click()
+        expect(page.locator("textarea")).to_have_value("no number")
+        page.locator("textarea").fill("Clay, 79")
+        page.get_by_role("button", name="Look again").click()
+        page.get_by_role("button", name="Save 1 product").click()
+        assert page.url == f"{address}/admin/coverage/"
+        expect(page.get_by_role("row").filter(has_text="Clay")).to_be_visible()

@@ -102,10 +102,12 @@ def _saved(request: HttpRequest, form: LinesForm, lines: list[Line], made: int) 
     typed = "\n".join(line.text for line in left)
     again = LinesForm({"marketplace": form.cleaned_data["marketplace"].pk, "lines": typed})
     again.is_valid()
-    return _page(request, again, again.read())
+    return _page(request, again, again.read(), saved=True)
 
 
-def _page(request: HttpRequest, form: LinesForm, lines: list[Line]) -> HttpResponse:
+def _page(
+    request: HttpRequest, form: LinesForm, lines: list[Line], *, saved: bool = False
+) -> HttpResponse:
     return render(
         request,
         "admin/several_products.html",
@@ -117,6 +119,7 @@ def _page(request: HttpRequest, form: LinesForm, lines: list[Line]) -> HttpRespo
         known=sum(line.known is not None for line in lines),
         unread=sum(bool(line.problem) for line in lines),
         seen=_digest(lines),
+        saved=saved,
         back=way_back(request),
     )
 
