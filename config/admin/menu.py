@@ -31,8 +31,36 @@ class Entry:
     counts_failed: bool = False
 
 
+# What is looked at every day comes first: on a phone the rest is below the fold of the menu.
 MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
     ("", (Entry("overview", _("Overview"), "admin:index", ""),)),
+    (
+        _("Activity"),
+        (
+            Entry(
+                "customers",
+                _("Customers"),
+                "admin:integrations_customer_changelist",
+                "integrations.view_customer",
+            ),
+            Entry("log", _("Log"), "admin:events_eventlog_changelist", "events.view_eventlog"),
+            Entry(
+                "actions",
+                _("Actions"),
+                "admin:events_rulerun_changelist",
+                "events.view_rulerun",
+                counts_failed=True,
+            ),
+            Entry("compare", _("Compare"), "admin:compare", "events.view_rulerun"),
+            Entry("simulate", _("Simulate"), "admin:simulate", "events.simulate_eventlog"),
+            Entry(
+                "changes",
+                _("Changes"),
+                "admin:integrations_auditentry_changelist",
+                "integrations.view_auditentry",
+            ),
+        ),
+    ),
     (
         _("Setup"),
         (
@@ -60,33 +88,6 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
             Entry("coverage", _("Coverage"), "admin:coverage", "rules.view_rule"),
             Entry("letter", _("Letter"), "admin:letter", "integrations.change_integration"),
             Entry("help", _("Help"), "admin:help", ""),
-        ),
-    ),
-    (
-        _("Activity"),
-        (
-            Entry("log", _("Log"), "admin:events_eventlog_changelist", "events.view_eventlog"),
-            Entry(
-                "actions",
-                _("Actions"),
-                "admin:events_rulerun_changelist",
-                "events.view_rulerun",
-                counts_failed=True,
-            ),
-            Entry(
-                "customers",
-                _("Customers"),
-                "admin:integrations_customer_changelist",
-                "integrations.view_customer",
-            ),
-            Entry("compare", _("Compare"), "admin:compare", "events.view_rulerun"),
-            Entry("simulate", _("Simulate"), "admin:simulate", "events.simulate_eventlog"),
-            Entry(
-                "changes",
-                _("Changes"),
-                "admin:integrations_auditentry_changelist",
-                "integrations.view_auditentry",
-            ),
         ),
     ),
     (

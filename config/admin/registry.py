@@ -33,6 +33,7 @@ from config.admin.pages import (
     search,
     second_factor,
     sessions,
+    several_products,
     simulate,
 )
 from config.admin.parts.page import Page
@@ -50,6 +51,7 @@ PAGES: list[Page] = [
     *person_data.PAGES,
     *letter.PAGES,
     *coverage.PAGES,
+    *several_products.PAGES,
     *csv_lists.PAGES,
     *simulate.PAGES,
     *compare.PAGES,

@@ -138,6 +138,13 @@ def choices_in(spec: Any, changelist: Any) -> list[dict[str, Any]]:
 
 
 @register.filter
+def at_hand(spec: Any, choices: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The choice that is one tap away beside the filters; None where another one is chosen."""
+    first = choices[1] if getattr(spec, "first_at_hand", False) else None
+    return None if any(choice["selected"] for choice in choices[1:]) else first
+
+
+@register.filter
 def looks_for_a_choice(changelist: Any) -> bool:
     """Whether a person looks among a filter's choices, so that it stays open."""
     return any(getattr(spec, "word", "") for spec in changelist.filter_specs)

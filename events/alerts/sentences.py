@@ -151,9 +151,9 @@ _CANARY_STEPS: dict[Canary.Step, Text] = {
 
 def _silence(problem: Problem) -> Said:
     return say(
-        "The last sale of {name} came {moment}; by now {number} more are usual at this time of the "
-        "week. Place a test order, and check the address in SamCart. If the silence is right, say "
-        "so on the Alerts page.",
+        "The last sale of {name} came {moment}; normally {number} more would have come by now. "
+        "Place a test order, and check the address in SamCart. If the silence is right, say so on "
+        "the Alerts page.",
         name=_name(problem),
         moment=_when(problem.since),
         number=round(problem.facts["usual"]),

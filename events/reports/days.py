@@ -56,14 +56,15 @@ def until_now(number: int = USUAL) -> Period:
     today = timezone.localdate()
     days = [today - timedelta(days=back) for back in range(number - 1, -1, -1)]
     earlier = timezone.localtime() - timedelta(days=number)
-    spans = [(_start(days[0] - timedelta(days=number)), earlier)]
-    spans += [(_start(day), _start(day + timedelta(days=1))) for day in days]
+    spans = [(start_of(days[0] - timedelta(days=number)), earlier)]
+    spans += [(start_of(day), start_of(day + timedelta(days=1))) for day in days]
     before, *counts = _counts(spans)
     totals = [DayTotals(day, *each) for day, each in zip(days, counts, strict=True)]
     return Period(totals, done_before=before[0])
 
 
-def _start(day: date) -> datetime:
+def start_of(day: date) -> datetime:
+    """Its midnight in the server's time zone."""
     return timezone.make_aware(datetime.combine(day, time.min))
 
 

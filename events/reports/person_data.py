@@ -23,9 +23,9 @@ from integrations.sentences import say, say_count
 # Internal numbers that mean nothing to the person.
 LEFT_OUT = {"uuid", "lease_token", "lease_until", "body_digest", "rule_texts", "secret", "line"}
 ABOUT = _(
-    "This is all that Admit holds of this person. A sale that names two people stands here as far "
-    "as it is about this person. Words by which search finds people are made of the name and the "
-    "address, and are left out."
+    "This is all that Admit holds about this person. Of a sale that names two people, only what "
+    "is about this person is included. The search words that Admit makes from the name and the "
+    "address are left out."
 )
 
 

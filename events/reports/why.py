@@ -108,7 +108,7 @@ def _has(name: str, about: Standing) -> Sentence:
     left = None if paid else about.unpaid[last.pk]
     if left is not None and not any(run.event_id == left.pk for run in about.pending):
         text = say(
-            "{name} has {course} {since}, though {ending}: nothing ended the access. If it shall "
+            "{name} has {course} {since}, though {ending}: nothing ended the access. If it should "
             "end, make a rule for that event, then run its rules.",
             ending=revocations.sentence(left),
             **facts,

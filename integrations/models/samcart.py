@@ -45,13 +45,18 @@ class WebhookSecret(models.Model):
         return f"Address of {self.marketplace}"
 
 
+def stand_in_name(kind: str, external_id: str) -> str:
+    """What a product is called until SamCart says its name: "Product 12"."""
+    return f"{kind.title()} {external_id}"
+
+
 class ProductQuerySet(models.QuerySet["Product"]):
     def named(self, marketplace_id: int, kind: str, external_id: str, name: str) -> "Product":
         """The product with this SamCart id, made or renamed when SamCart says so."""
         key = {"marketplace_id": marketplace_id, "kind": kind, "external_id": external_id}
         product = self.filter(**key).first()
         if product is None:
-            told = {"name": name or f"{kind.title()} {external_id}"}
+            told = {"name": name or stand_in_name(kind, external_id)}
             product = self.get_or_create(**key, defaults=told)[0]
         if name and product.name != name:
             product.name = name

@@ -54,6 +54,26 @@ def test_the_log_finds_what_is_asked_for(support, query, status):
     )
 
 
+@pytest.mark.parametrize("page", [LOG, ACTIONS])
+def test_today_is_one_tap_away_and_begins_at_midnight(support, page, settings):
+    settings.TIME_ZONE = "Pacific/Auckland"
+    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = today - timedelta(minutes=1)
+    pks = list(EventLog.objects.order_by("pk").values_list("pk", flat=True))
+    EventLog.objects.filter(pk__in=pks[:3]).update(received_at=yesterday)
+    RuleRun.objects.filter(event__in=pks[:3]).update(received_at=yesterday)
+    shown = support.get(reverse(page))
+    link = '<a class="button small" href="?received=today">Today</a>'
+    assert link in shown.content.decode()
+    found = support.get(f"{reverse(page)}?received=today")
+    assert link not in found.content.decode()
+    rows = found.context["cl"].queryset
+    assert rows.exists()
+    assert not rows.filter(received_at__lt=today).exists()
+    every = EventLog if page == LOG else RuleRun
+    assert rows.count() == every.objects.filter(received_at__gte=today).count()
+
+
 def test_what_fits_nothing_and_what_is_empty_say_so(support, db):
     answer = support.get(f"{reverse(LOG)}?q=nobody@example.com")
     assert "No event fits. Clear all filters" in words(answer)
@@ -260,6 +280,20 @@ def test_events_that_were_ticked(support, action, text):
 # Actions
 
 
+def test_an_action_that_was_not_tried_yet_says_so_in_place_of_a_count(support):
+    run = RuleRun.objects.get(status="failed")
+    soon = timezone.now() + timedelta(hours=1)
+    addresses = (
+        reverse("admin:events_rulerun_change", args=[run.pk]),
+        reverse("admin:events_eventlog_change", args=[run.event_id]),
+    )
+    for attempts, told in ((0, "Not tried yet; first attempt"), (1, "1 attempt, the next one")):
+        waiting = {"status": "waiting", "next_attempt_at": soon, "attempts": attempts}
+        RuleRun.objects.filter(pk=run.pk).update(**waiting)
+        for address in addresses:
+            assert told in words(support.get(address))
+
+
 def test_actions_tell_in_words_what_happened(support):
     text = words(support.get(reverse(ACTIONS)))
     assert "Urban Sketching is gone from Thinkific" in text
@@ -267,7 +301,7 @@ def test_actions_tell_in_words_what_happened(support):
     run = RuleRun.objects.get(status="failed")
     page = support.get(reverse("admin:events_rulerun_change", args=[run.pk]))
     text = words(page)
-    assert "1 attempt" in text or "Attempts 1" in text
+    assert "Attempts 1 attempt" in text
     assert "call" in text
     # It says what to refresh and edit, so it leads there.
     for name, pk in (

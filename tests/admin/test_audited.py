@@ -122,6 +122,12 @@ def _coverage(here: Place) -> None:
     here.post("coverage", row=[f"{here.product.pk}"], missing="every")
 
 
+def _several_products(here: Place) -> None:
+    typed = {"marketplace": here.account.pk, "lines": "Yoga, 77\nDrawing, 78"}
+    look = here.client.post(reverse("admin:several-products"), typed)
+    here.post("several-products", save="1", seen=look.context["seen"], **typed)
+
+
 def _new_rule(here: Place) -> None:
     answers: dict[str, Any] = {"product": here.product.pk, "integration": here.site.pk}
     answers |= {"action": "create_course_enrollment", "trigger": "subscription_restarted"}
@@ -349,6 +355,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "samcart-add": (Act.ACCOUNT_ADDED, lambda here: here.post("samcart-add", name="Another")),
     "samcart-delete": (Act.ACCOUNT_DELETED, _account("samcart-delete")),
     "coverage": (Act.RULE_ADDED, _coverage),
+    "several-products": (Act.PRODUCT_ADDED, _several_products),
     **{
         f"csv-{name}": (Act.LIST_DOWNLOADED, partial(Place.post, page=f"csv-{name}"))
         for name in ("log", "actions", "customers", "coverage")

@@ -146,7 +146,7 @@ def test_what_was_found_is_said_with_what_to_do(support, site, last):
 def test_the_first_list_that_is_not_empty_is_shown_and_each_can_be_chosen(support, last):
     finding(last, "before", email="old@example.com", user_id=8, shows="full")
     finding(last, "unexplained", email="sam@example.com", user_id=9, shows="full")
-    assert "Admit ends nothing here." in look(support)
+    assert "Admit does not end it." in look(support)
     page = look(support, kind="before")
     assert "old@example.com" in page
     assert "There is nothing to do." in page

@@ -239,7 +239,7 @@ def test_another_course_is_chosen_once_for_the_rules_and_all_that_failed(world: 
     other = Destination.objects.get(name="Course Three")
     run = RuleRun.objects.filter(status="failed").latest("pk")
     shown = manager.get(reverse("admin:events_rulerun_change", args=[run.pk])).content.decode()
-    assert "Choose another course and retry the 2 that failed by it" in shown
+    assert "Choose another course and retry the 2 that failed because of it" in shown
     where = reverse("admin:another-course")
     page = words(manager.get(where, {"action": run.pk}))
     assert "Change the rules and retry the 2 that failed" in page

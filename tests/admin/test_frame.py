@@ -69,6 +69,12 @@ def test_an_owner_sees_every_page_and_each_opens(db):
             assert 'aria-current="page"' in page.content.decode(), line.label
 
 
+def test_what_is_looked_at_every_day_stands_first_in_the_menu(db):
+    shown = menu.for_person(asked_by(person(roles.SUPPORT)))
+    first = [line["label"] for section in shown for line in section["lines"]][:4]
+    assert first == ["Overview", "Customers", "Log", "Actions"]
+
+
 @pytest.mark.parametrize(("failed", "shown"), [(0, ""), (1, "1"), (99, "99"), (100, "99+")])
 def test_the_menu_counts_failed_actions_to_a_hundred(db, failed: int, shown: str):
     event = queued.event(None)

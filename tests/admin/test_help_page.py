@@ -50,7 +50,7 @@ def test_every_place_that_an_answer_leads_to_opens(client):
         ("not-listed", "<strong>Refresh</strong>"),
         ("integration", "<strong>Delete</strong>"),
         ("cancel", "<strong>Private</strong>"),
-        ("typing", "Type a part of the name"),
+        ("typing", "Type part of the name"),
         ("welcome", "<strong>Support Your Students &gt; Notifications</strong>"),
     ],
 )

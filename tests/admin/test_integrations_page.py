@@ -742,7 +742,7 @@ def test_deleting_much_is_gone_on_with_by_deleting_once_more(boss, world, monkey
     queued.run(world.course())
     monkeypatch.setattr(delete_integration, "SECONDS", -1.0)
     (text,) = said(boss.post(page("delete", world.integration), follow=True))
-    assert text.endswith("Delete it once more.")
+    assert text.endswith("Press Delete once more for the rest.")
     assert not Integration.objects.get().enabled
 
 

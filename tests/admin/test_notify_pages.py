@@ -102,7 +102,7 @@ def test_a_notify_url_is_saved_and_its_secret_is_shown_once(manager, receiver):
     assert 'data-copy="secret-field"' in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
     assert "Standard Webhooks" in words(answer)
-    assert "It is shown this once." in words(answer)
+    assert "It is shown only once." in words(answer)
     assert (saved.app, saved.url, saved.site) == ("notify_url", receiver.url, "127.0.0.1")
     assert saved.secret_ending == secret[-4:]
     for path in (page_of(saved), reverse(LIST), page_of(saved, "delete")):

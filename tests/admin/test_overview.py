@@ -231,6 +231,13 @@ def test_of_many_that_succeeded_and_one_that_failed_not_all_succeeded(
 # The path
 
 
+def test_what_needs_a_person_stands_before_what_is_left_to_set_up(place):
+    page = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    sections = ["Needs you", "Paid, nothing given", "To set up", "Actions by day"]
+    found = [page.index(f" {section} ") for section in sections]
+    assert found == sorted(found)
+
+
 def test_the_path_goes_one_step_at_a_time_and_what_admit_cannot_see_is_ticked_there(
     db, client: Client, admin_user
 ):

@@ -49,6 +49,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "samcart-add": SETS_UP,
     "samcart-delete": SETS_UP,
     "coverage": EVERYBODY,
+    "several-products": SETS_UP,
     "csv-log": SETS_UP,
     "csv-actions": SETS_UP,
     "csv-customers": SETS_UP,

@@ -110,7 +110,7 @@ def test_a_leaked_address_is_ended_at_once_and_what_comes_there_waits_for_a_pers
     boss.post(place("-new-secret", shop.marketplace.pk))
     new = credentials.webhook_secret(shop.marketplace)
     page = boss.get(place(""))
-    assert "First paste the current address in SamCart, then end it here." in words(page)
+    assert "First paste the current address in SamCart, then end the old one here." in words(page)
     assert "End the old address now" in words(page)
     answer = boss.post(place("-end-old-address", shop.marketplace.pk), follow=True)
     assert said(answer) == [
@@ -405,7 +405,7 @@ def test_an_account_with_too_much_to_delete_at_once_is_deleted_by_another_press(
     event(None)
     path = place("-delete", shop.marketplace.pk)
     (text,) = said(boss.post(path, follow=True))
-    assert text.endswith("and so are many of its events. Delete it once more.")
+    assert text.endswith("many of the events are deleted. Press Delete once more for the rest.")
     assert EventLog.objects.exists()
     assert shop.post({"type": "Order"}).status_code == 404
     monkeypatch.undo()

@@ -1,5 +1,6 @@
 """Each person reads the pages in the chosen language, and no English is left on them."""
 
+import re
 from gettext import GNUTranslations
 
 import pytest
@@ -83,3 +84,22 @@ def test_what_runs_is_compiled_from_what_is_edited():
         if many != one:
             found = [compiled.ngettext(context + one, many, number) for number in (1, 2)]
         assert found == list(message.translated), "run: make messages"
+
+
+@pytest.mark.parametrize("word", ["slug", "upsell", "order bump"])
+def test_a_word_that_stays_english_stands_behind_one_of_help(word):
+    used = [text for message in english.catalog() for text in message.translated if word in text]
+    assert used
+    assert not [text for text in used if f" ({word})" not in text]
+
+
+def test_the_months_of_a_chart_are_written_as_in_every_date(place):
+    months = {
+        language: re.findall(
+            r'class="month"[^>]*>(\w+)<', reader(place, language).get("/admin/").content.decode()
+        )
+        for language in ("en", "es")
+    }
+    assert months["en"] == [month.title() for month in months["en"]]
+    assert months["es"] == [month.lower() for month in months["es"]]
+    assert months["es"]

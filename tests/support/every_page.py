@@ -48,6 +48,7 @@ PAGES = [
     "/admin/given-by-rule/?product={product}",
     "/admin/coverage/",
     "/admin/coverage/?q=nobody-has-this",
+    "/admin/several-products/",
     "/admin/help/",
     "/admin/search/?q=nobody-has-this",
     "/admin/search/?q=course",

@@ -1,4 +1,4 @@
-"""Another course or bundle in place of one that is gone: for its rules and what failed by it."""
+"""Another course or bundle in place of one that is gone: for its rules and what failed by that."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -64,15 +64,19 @@ def address(run: RuleRun, *, back: str = "") -> str:
 
 
 def label(run: RuleRun) -> str:
-    """ "Choose another course and retry the 7 that failed by it" """
+    """ "Choose another course and retry the 7 that failed because of it" """
     gone = gone_destinations.given_by(run).first()
     failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
     number = failed.order_by()[:AT_ONCE].count()
     if number <= 1:
         return choose_another(str(run.spec.target))
     if run.spec.target == Destination.Kind.COURSE:
-        return say("Choose another course and retry the {number} that failed by it", number=number)
-    return say("Choose another bundle and retry the {number} that failed by it", number=number)
+        return say(
+            "Choose another course and retry the {number} that failed because of it", number=number
+        )
+    return say(
+        "Choose another bundle and retry the {number} that failed because of it", number=number
+    )
 
 
 def choose_another(kind: str) -> str:
@@ -106,7 +110,7 @@ def _rules(gone: Destination) -> QuerySet[Rule]:
 
 
 def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[RuleRun]:
-    """What failed by it and can be retried by this person."""
+    """What failed because of it and can be retried by this person."""
     if not allowed(request, RETRIES):
         return []
     runs = gone_destinations.failed_by(gone).filter(rule__isnull=False)

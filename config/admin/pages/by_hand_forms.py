@@ -86,8 +86,9 @@ class GiveForm(ByHandForm):
     template = "admin/by_hand/give.html"
     title, name = _("Give access"), "give-access"
     lead = _(
-        "The customer gets this course or bundle beside what the purchases give. No refund or "
-        "cancellation ends it: its last day does, or a person with End access."
+        "The customer gets this course or bundle in addition to what the purchases give. Refunds "
+        "and cancellations do not end it. It ends on its last day, or when a person presses End "
+        "access."
     )
 
     destination = forms.ModelChoiceField(
@@ -122,8 +123,8 @@ class GiveForm(ByHandForm):
 class EndForm(ByHandForm):
     title, name = _("End access"), "end-access"
     lead = _(
-        "It ends, whatever gave it, and stays ended: no later payment for the same purchase "
-        "opens it again. A new purchase does, and so does Give access."
+        "The access ends, no matter what gave it, and later payments for the same purchase do not "
+        "open it again. A new purchase does, and so does Give access."
     )
 
     holding = forms.ChoiceField(

@@ -37,12 +37,12 @@ ADVICE = {
         "have it."
     ),
     Kind.ENDS: _(
-        "The purchase gives access without an end, but Thinkific ends it. Enroll again takes the "
-        "end away; leave those whose end you have set yourself."
+        "The purchase gives access without an end date, but Thinkific has one. Enroll again "
+        "removes that date. Leave out students whose end date you set yourself."
     ),
     Kind.UNEXPLAINED: _(
-        "Nothing that Admit knows gives these students the course. If they are to keep it, there "
-        "is nothing to do. If not, end the enrollment in Thinkific: Admit ends nothing here."
+        "Admit knows of nothing that gives these students the course. If they may keep it, there "
+        "is nothing to do. If not, end the enrollment in Thinkific: Admit does not end it."
     ),
     Kind.BEFORE: _("They were enrolled before Admit took over. There is nothing to do."),
 }

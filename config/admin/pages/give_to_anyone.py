@@ -17,8 +17,8 @@ class GiveToAnyoneForm(GiveForm):
 
     name = "give-to-anyone"
     lead = _(
-        "The person gets this course or bundle without a purchase. No refund or cancellation ends "
-        "it: its last day does, or a person with End access."
+        "The person gets this course or bundle without a purchase. Refunds and cancellations do "
+        "not end it. It ends on its last day, or when a person presses End access."
     )
 
     email = forms.CharField(

@@ -283,7 +283,8 @@ class IntegrationAdmin(ListAdmin):
         name = str(integration)
         if not delete_integration.delete(integration):
             text = say(
-                "{name}: it is off, and many of its actions were let go. Delete it once more.",
+                "{name}: turned off, and many of its actions are detached from it. Press Delete "
+                "once more for the rest.",
                 name=name,
             )
             self.message_user(request, text, messages.WARNING)

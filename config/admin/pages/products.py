@@ -1,6 +1,5 @@
 """Products: what is sold in SamCart, and the rules of each."""
 
-import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -22,12 +21,13 @@ from config.admin.pages import given_by_rule, rule_leftovers
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
-from config.admin.parts.buttons import Button, page_of, way_back
+from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
 from config.admin.parts.params import row_id, row_ids, row_in
 from events.models import EventLog
 from events.reports import backfill, subscriptions
+from integrations import product_lines
 from integrations.audit import Act
 from integrations.models import Marketplace, Product
 from integrations.ordering import by_name
@@ -40,11 +40,6 @@ COUNTED = 1000
 # Sales are counted so far, because the list can be sorted by them.
 MOST_SALES = 10_000
 SHOWN_EVENTS = 10
-
-
-# What is an address and no ID, and a number that stands alone in it.
-ADDRESS = re.compile(r"[/\\?#\s]|www\.")
-NUMBER = re.compile(r"(?<=[/=])\d+(?=[/?&#]|$)")
 
 
 class ProductForm(forms.ModelForm):
@@ -73,15 +68,11 @@ class ProductForm(forms.ModelForm):
             self.fields["marketplace"].widget = forms.HiddenInput()
 
     def clean_external_id(self) -> str:
-        """The ID; of a pasted address the number in it."""
-        typed = str(self.cleaned_data["external_id"]).strip()
-        if not ADDRESS.search(typed):
-            return typed
-        numbers = NUMBER.findall(typed)
-        if len(numbers) != 1:
-            text = say("Enter the ID alone: it is the number in the address.")
-            raise forms.ValidationError(text)
-        return str(numbers[0])
+        """The ID as SamCart's events carry it."""
+        try:
+            return product_lines.samcart_id(self.cleaned_data["external_id"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
 
 
 @admin.register(Product)
@@ -97,6 +88,7 @@ class ProductAdmin(Audited, ListAdmin):
     ordering = (by_name(), "pk")
     actions = None
     add_label = _("Add product")
+    add_another = True
     nothing_fits = _("No product fits.")
     empty = _(
         "No product yet. Each appears with its first event; you can add one by its ID before."
@@ -136,8 +128,11 @@ class ProductAdmin(Audited, ListAdmin):
         self, request: HttpRequest, obj: Product, post_url_continue: str | None = None
     ) -> HttpResponse:
         """To where it was called from, else to its page; a new rule has it chosen then."""
-        back = way_back(request) or page_of(obj)
         self.message_user(request, say("Product added: {name}.", name=badges.brief(obj.name)))
+        if "_addanother" in request.POST:
+            asked = {"marketplace": obj.marketplace_id, BACK: way_back(request)}
+            return HttpResponseRedirect(f"{request.path}?{urlencode(asked)}")
+        back = way_back(request) or page_of(obj)
         if back.startswith(reverse("admin:new-rule")):
             back += f"{'&' if '?' in back else '?'}product={obj.pk}"
         return HttpResponseRedirect(back)

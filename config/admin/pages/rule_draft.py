@@ -30,10 +30,12 @@ ENDS_ALL = _(
     "it, the rule ends only what the purchase itself gave."
 )
 DELAY_DAYS = _(
-    "0 ends it at once. Otherwise it waits so many days, and falls away if the subscription "
-    "recovers, restarts or is charged by then."
+    "With 0, access ends at once. With a number of days, Admit waits that long, and does nothing "
+    "if the subscription recovers, restarts or is charged by then."
 )
-NEEDS_ENDS_ALL = _("Tick this: the event that fires this rule gave no access that it could end.")
+NEEDS_ENDS_ALL = _(
+    "Tick this: the event that triggers this rule gave no access of its own that could end."
+)
 
 
 @dataclass

@@ -122,8 +122,8 @@ def delete(request: HttpRequest, account: int) -> HttpResponse:
         )
     if not delete_account.delete(found):
         text = say(
-            "{name}: its address and rules are gone, and so are many of its events. "
-            "Delete it once more.",
+            "{name}: the address, the rules and many of the events are deleted. Press Delete once "
+            "more for the rest.",
             name=found,
         )
         messages.warning(request, text)

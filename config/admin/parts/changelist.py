@@ -76,6 +76,8 @@ class ListAdmin(Buttons):
     empty: Text = _("Nothing here yet.")
     nothing_fits: Text = _("Nothing fits.")
     add_label: Text = _("New")
+    # Whether the form of a new one also offers "Save and add another".
+    add_another = False
     list_title: Text = ""
     # What other pages ask of it in an address, beside its own chips.
     also_asked: tuple[str, ...] = ()
@@ -181,8 +183,12 @@ class ListAdmin(Buttons):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        frame: dict[str, Any] = {"show_save_and_add_another": False, "list_title": self.list_title}
-        if context.get("original") is not None:
+        is_new = context.get("original") is None
+        frame: dict[str, Any] = {
+            "show_save_and_add_another": self.add_another and is_new,
+            "list_title": self.list_title,
+        }
+        if not is_new:
             # The page is named after what it shows, not after what one does there.
             frame |= {"title": self.title_of(context["original"]), "subtitle": None}
         return super().render_change_form(request, context | frame, *args, **kwargs)

@@ -13,9 +13,11 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.changelist import NumberOf
 from config.admin.parts.params import row_id
+from events.reports.days import start_of
 from integrations.models import Integration
 from integrations.sentences import say
 
+TODAY = "today"
 PERIODS = ("1", "7", "30")  # days
 # Beside a choice rows are counted so far.
 MOST = 99
@@ -27,15 +29,20 @@ class ReceivedFilter(admin.SimpleListFilter):
     title = _("received")
     parameter_name = "received"
     moment = "received_at"
+    # Its first choice, today, also stands beside the filters.
+    first_at_hand = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         names = say("Last 24 hours"), say("Last 7 days"), say("Last 30 days")
-        return list(zip(PERIODS, names, strict=True))
+        return [(TODAY, say("Today")), *zip(PERIODS, names, strict=True)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() not in PERIODS:
+        if self.value() == TODAY:
+            since = start_of(timezone.localdate())
+        elif self.value() in PERIODS:
+            since = timezone.now() - timedelta(days=int(str(self.value())))
+        else:
             return queryset
-        since = timezone.now() - timedelta(days=int(str(self.value())))
         return queryset.filter(**{f"{self.moment}__gte": since})
 
 

@@ -1,0 +1,133 @@
+"""Several products at once: one a line, typed or pasted; a look at what they make, then Save."""
+
+import hashlib
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.menu import allowed
+from config.admin.parts.buttons import way_back
+from config.admin.parts.page import Page, render
+from integrations import product_lines
+from integrations.models import Marketplace
+from integrations.ordering import by_name
+from integrations.product_lines import Line
+from integrations.sentences import say, say_count
+
+MOST = 200
+LONGEST = 100_000
+# The button that saves, and with it what the page showed before.
+SAVE, SEEN = "save", "seen"
+
+
+class LinesForm(forms.Form):
+    """The lines, and the account that all of them belong to."""
+
+    required_css_class = "required"
+
+    marketplace = forms.ModelChoiceField(
+        Marketplace.objects.order_by(by_name(), "pk"), label=_("SamCart account"), empty_label=None
+    )
+    lines = forms.CharField(
+        label=_("Products, one on each line"),
+        max_length=LONGEST,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 12, "class": "whole", "spellcheck": "false"}),
+        help_text=_(
+            "Name, then SamCart ID, with a comma between. You can also paste these two columns "
+            "from a spreadsheet."
+        ),
+    )
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        if Marketplace.objects.count() == 1:
+            field = self.fields["marketplace"]
+            field.widget = forms.HiddenInput()
+            field.initial = Marketplace.objects.get()
+
+    def clean_lines(self) -> str:
+        text = str(self.cleaned_data["lines"])
+        if not text.strip():
+            raise forms.ValidationError(say("Enter at least one product."))
+        number = sum(bool(line.strip()) for line in text.splitlines())
+        if number > MOST:
+            most = "These are {number} lines. Add at most {most} at once."
+            raise forms.ValidationError(say(most, number=number, most=MOST))
+        return text
+
+    def read(self) -> list[Line]:
+        return product_lines.read(self.cleaned_data["lines"], self.cleaned_data["marketplace"])
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The form by GET; what it would make by POST, and saved with the button that is there then."""
+    form = LinesForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return _page(request, form, [])
+    lines = form.read()
+    if SAVE not in request.POST:
+        return _page(request, form, lines)
+    if request.POST.get(SEEN) == _digest(lines):
+        try:
+            made = product_lines.add(lines, form.cleaned_data["marketplace"])
+        except IntegrityError:
+            lines = form.read()  # the first event of one of them came in meanwhile
+        else:
+            return _saved(request, form, lines, len(made))
+    text = say("Nothing is saved yet: this has changed since you looked. Look again, then save.")
+    messages.warning(request, text)
+    return _page(request, form, lines)
+
+
+def _saved(request: HttpRequest, form: LinesForm, lines: list[Line], made: int) -> HttpResponse:
+    """Back to where the person came from; first to the lines that could not be read."""
+    back = way_back(request)
+    text = say_count(made, "1 product added.", "{number} products added.")
+    coverage = reverse("admin:coverage")
+    if back or not allowed(request, "rules.view_rule"):
+        messages.success(request, text)
+    else:
+        link = say("Choose their courses")
+        messages.success(request, format_html('{} <a href="{}">{}</a>', text, coverage, link))
+    left = [line for line in lines if line.problem]
+    if not left:
+        return HttpResponseRedirect(back or reverse("admin:integrations_product_changelist"))
+    typed = "\n".join(line.text for line in left)
+    again = LinesForm({"marketplace": form.cleaned_data["marketplace"].pk, "lines": typed})
+    again.is_valid()
+    return _page(request, again, again.read(), saved=True)
+
+
+def _page(
+    request: HttpRequest, form: LinesForm, lines: list[Line], *, saved: bool = False
+) -> HttpResponse:
+    return render(
+        request,
+        "admin/several_products.html",
+        title=say("Add several products"),
+        form=form,
+        # What needs a change comes first.
+        lines=sorted(lines, key=lambda line: (not line.problem, bool(line.known))),
+        new=sum(line.is_new for line in lines),
+        known=sum(line.known is not None for line in lines),
+        unread=sum(bool(line.problem) for line in lines),
+        seen=_digest(lines),
+        saved=saved,
+        back=way_back(request),
+    )
+
+
+def _digest(lines: list[Line]) -> str:
+    """Of what the lines would make."""
+    made = [(line.external_id, line.name) for line in lines if line.is_new]
+    return hashlib.sha256(repr(made).encode()).hexdigest()
+
+
+PAGES = [Page("several-products/", "several-products", show, "integrations.add_product")]

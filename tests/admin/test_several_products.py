@@ -1,0 +1,229 @@
+"""Several products at once: what lines make, a look first, and what cannot be read stays."""
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from config.admin.pages import several_products as page
+from config.staff import roles
+from integrations import product_lines
+from integrations.audit import Act
+from integrations.models import AuditEntry, Marketplace, Product
+from tests.support import browsing, factories, scenery
+from tests.support.pages import signed_in, words
+
+pytestmark = pytest.mark.first_database
+
+PAGE = "admin:several-products"
+
+
+@pytest.fixture
+def account(db) -> Marketplace:
+    found: Marketplace = factories.MarketplaceFactory.create(name="Main")
+    return found
+
+
+@pytest.fixture
+def manager(account) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def look(client: Client, lines: str, **more: Any) -> Any:
+    asked = {"marketplace": Marketplace.objects.earliest("pk").pk, "lines": lines}
+    return client.post(reverse(PAGE), asked | more)
+
+
+def save(client: Client, lines: str, **more: Any) -> Any:
+    """Press Save on the page that shows what these lines make."""
+    seen = look(client, lines).context["seen"]
+    return look(client, lines, save="1", seen=seen, **more)
+
+
+def stored() -> set[tuple[str, str]]:
+    return set(Product.objects.values_list("name", "external_id"))
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "external_id"),
+    [
+        ("Yoga, 12", "Yoga", "12"),
+        ("Yoga, for two,12", "Yoga, for two", "12"),
+        ("Yoga\t12", "Yoga", "12"),
+        ("12\tYoga", "Yoga", "12"),
+        ("12, Yoga, for two", "Yoga, for two", "12"),
+        ("2024\t12", "2024", "12"),
+        ("Yoga;12", "Yoga", "12"),
+        ('"Yoga, ""for"" two",12', 'Yoga, "for" two', "12"),
+        ("Yoga,0012", "Yoga", "12"),
+        ("Yoga\t12.0", "Yoga", "12"),
+        ("\N{ZERO WIDTH SPACE}Yoga, 12\N{ZERO WIDTH SPACE}", "Yoga", "12"),
+        ("Yoga, https://app.samcart.com/products/12/edit", "Yoga", "12"),
+        ("12", "Product 12", "12"),
+    ],
+)
+def test_a_line_is_read_as_it_is_typed_or_pasted(account, line, name, external_id):
+    (found,) = product_lines.read(f"\n{line}\n", account)
+    assert (found.name, found.external_id, found.number) == (name, external_id, 2)
+    assert found.is_new
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("Yoga", "no SamCart ID"),
+        ("Yoga, level/2", "no SamCart ID"),
+        ("Yoga, advanced", "no SamCart ID"),
+        ("Yoga\t12\t49", "more than two columns"),
+        ("Yoga, 0", "the ID 0"),
+        ("Y" * 256 + ", 12", "longer than 255"),
+        ("Yoga, " + "1" * 65, "longer than 64"),
+        ("Yoga, https://app.samcart.com/products", "the ID alone"),
+    ],
+)
+def test_a_line_that_cannot_be_used_says_why(account, line, problem):
+    (found,) = product_lines.read(line, account)
+    assert problem in found.problem
+
+
+def test_nothing_is_made_before_it_was_looked_at(manager):
+    answer = look(manager, "Yoga, 12\nDrawing, 13\nnothing")
+    assert "2 products will be added. 1 line cannot be used" in words(answer)
+    assert not stored()
+    assert "Yoga, 12\nDrawing, 13\nnothing" in answer.content.decode()
+    manager.post(reverse(PAGE), {"lines": "Yoga, 12", "save": "1"})
+    assert not stored()
+
+
+def test_all_good_lines_are_saved_at_once_and_the_others_stay(manager, account):
+    known = factories.ProductFactory.create(marketplace=account, external_id="11", name="Old")
+    answer = save(manager, "Yoga, 12\nnothing\nOther, 11\nDrawing\t13\nAgain, 12")
+    assert stored() == {("Old", "11"), ("Yoga", "12"), ("Drawing", "13")}
+    assert "2 products added." in words(answer)
+    left = re.search(r"<textarea[^>]*>\s*(.*?)</textarea>", answer.content.decode(), re.DOTALL)
+    assert left is not None
+    assert left[1].split("\n") == ["nothing", "Again, 12"]
+    added = AuditEntry.objects.filter(act=Act.PRODUCT_ADDED)
+    assert {entry.name for entry in added} == {"Yoga", "Drawing"}
+    known.refresh_from_db()
+    assert known.name == "Old"
+
+
+def test_what_exists_and_what_is_there_twice_is_said_beside_the_line(manager, account):
+    factories.ProductFactory.create(marketplace=account, external_id="11", name="Old")
+    text = words(look(manager, "Other, 11\nYoga, 12\nAgain, 12"))
+    assert "There already Old" in text
+    assert "Line 2 has the same SamCart ID." in text
+
+
+def test_the_person_is_back_where_the_page_was_called_from(manager):
+    assert save(manager, "Yoga, 12", back="/admin/coverage/").url == "/admin/coverage/"
+    products = reverse("admin:integrations_product_changelist")
+    assert save(manager, "Drawing, 13").url == products
+    assert save(manager, "Clay, 14", back="https://example.com/").url == products
+    text = words(manager.get(products))
+    assert "1 product added. Choose their courses" in text
+    coverage = manager.get(reverse("admin:coverage")).content.decode()
+    called = f"{reverse(PAGE)}?{urlencode({'back': '/admin/coverage/'})}"
+    assert called in coverage
+    assert 'name="back" value="/admin/coverage/"' in manager.get(called).content.decode()
+    assert reverse(PAGE) in manager.get(products).content.decode()
+
+
+def test_lines_changed_after_the_look_are_shown_once_more(manager):
+    seen = look(manager, "Yoga, 12").context["seen"]
+    answer = look(manager, "Yoga, 12\nDrawing, 13", save="1", seen=seen)
+    assert "Nothing is saved yet" in words(answer)
+    assert "2 products will be added." in words(answer)
+    assert not stored()
+
+
+def test_a_product_whose_first_event_comes_in_meanwhile_is_not_made_twice(
+    manager, account, monkeypatch
+):
+    real = product_lines.add
+
+    def meanwhile(lines: Any, account: Marketplace) -> Any:
+        Product.objects.named(account.pk, "product", "12", "By SamCart")
+        return real(lines, account)
+
+    seen = look(manager, "Yoga, 12\nDrawing, 13").context["seen"]
+    monkeypatch.setattr(product_lines, "add", meanwhile)
+    answer = look(manager, "Yoga, 12\nDrawing, 13", save="1", seen=seen)
+    assert stored() == {("By SamCart", "12")}
+    assert "1 product will be added. 1 is there already" in words(answer)
+
+
+def test_of_several_accounts_one_is_chosen_for_all_lines(manager):
+    assert "<select" not in manager.get(reverse(PAGE)).content.decode()
+    second = factories.MarketplaceFactory.create(name="Second")
+    assert "<select" in manager.get(reverse(PAGE)).content.decode()
+    seen = look(manager, "Yoga, 12", marketplace=second.pk).context["seen"]
+    look(manager, "Yoga, 12", marketplace=second.pk, save="1", seen=seen)
+    assert Product.objects.get().marketplace == second
+
+
+def test_without_an_account_the_page_leads_to_one(db):
+    assert "First add the account" in words(signed_in(roles.MANAGER).get(reverse(PAGE)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("  \n ", "Enter at least one product."),
+        ("\n".join(f"Yoga, {n}" for n in range(page.MOST + 1)), "Add at most 200 at once."),
+    ],
+)
+def test_no_lines_and_too_many_say_so_and_stay(manager, lines, said):
+    answer = look(manager, lines)
+    assert said in words(answer)
+    assert lines.strip() in answer.content.decode()
+
+
+def test_two_hundred_lines_cost_no_query_each(manager, account, django_assert_max_num_queries):
+    lines = "\n".join(f"Yoga, {number}" for number in range(1, page.MOST + 1))
+    with django_assert_max_num_queries(30):
+        look(manager, lines)
+    with django_assert_max_num_queries(60):
+        save(manager, lines)
+    assert Product.objects.count() == page.MOST
+
+
+def test_after_a_product_the_form_of_the_next_one_keeps_account_and_way_back(manager, account):
+    second = factories.MarketplaceFactory.create(name="Second")
+    add = f"{reverse('admin:integrations_product_add')}?{urlencode({'back': '/admin/coverage/'})}"
+    assert 'name="_addanother"' in manager.get(add).content.decode()
+    typed = {"marketplace": second.pk, "kind": "product", "name": "Yoga", "external_id": "0012"}
+    answer = manager.post(add, typed | {"_addanother": "1"}, follow=True)
+    assert "Product added: Yoga." in words(answer)
+    assert f'value="{second.pk}" selected' in answer.content.decode()
+    assert Product.objects.get().external_id == "12"
+    last = answer.redirect_chain[-1][0]
+    done = manager.post(last, typed | {"external_id": "13"})
+    assert done.url == "/admin/coverage/"
+    change = reverse("admin:integrations_product_change", args=[Product.objects.latest("pk").pk])
+    assert "_addanother" not in manager.get(change).content.decode()
+
+
+@pytest.mark.browser
+def test_on_a_phone_without_script_lines_are_typed_looked_at_and_saved(place, address, browser):
+    with browsing.window(browser, browsing.Look(browsing.NARROW, script=False)) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Manager"], scenery.PASSWORD)
+        page.goto(f"{address}/admin/coverage/")
+        page.get_by_role("link", name="Add several products").click()
+        page.locator("textarea").fill("Yoga\t77\nno number\nDrawing, 78\nTaken, 1048001")
+        page.get_by_role("button", name="Look at the products").click()
+        expect(page.get_by_text("2 products will be added.")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == browsing.NARROW[0]
+        page.get_by_role("button", name="Save 2 products").click()
+        expect(page.locator("textarea")).to_have_value("no number")
+        page.locator("textarea").fill("Clay, 79")
+        page.get_by_role("button", name="Look again").click()
+        page.get_by_role("button", name="Save 1 product").click()
+        assert page.url == f"{address}/admin/coverage/"
+        expect(page.get_by_role("row").filter(has_text="Clay")).to_be_visible()
