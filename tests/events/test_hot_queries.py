@@ -189,6 +189,16 @@ def test_the_lists_of_customers_and_of_products_look_only_at_their_own_rows(old_
     assert not any("event_by_trigger" in plan for plan in of_sales)
 
 
+def test_purchases_that_gave_nothing_are_found_by_their_own_index(old_shop: World):
+    viewer = signed_in(roles.VIEWER)
+    with explained() as plans:
+        for page in ("index", "coverage", "compare", "alerts"):
+            viewer.get(reverse(f"admin:{page}"))
+    asked = [plan for sql, plan in plans.asked.items() if '"gave_nothing" AND' in sql]
+    assert len(asked) > 3
+    assert [plan for plan in asked if "event_gave_nothing" not in plan] == []
+
+
 def test_gathering_a_history_would_be_noticed(old_shop: World):
     with explained() as plans:
         list(RuleRun.objects.filter(integration=old_shop.integration).order_by("message", "pk")[:9])
