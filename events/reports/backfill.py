@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from events.access import whose
 from events.deciding import revocations
 from events.execution import rerun
-from events.models import EventLog, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT, WHAT
 from events.reports import standing
 from integrations.models import Product
@@ -99,6 +99,13 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
     )
+
+
+def may_be_settled() -> QuerySet[EventLog]:
+    """The events whose customer has something, or had something end: of most neither is so."""
+    same = {"customer": OuterRef("customer")}
+    ended = Exists(EventLog.objects.filter(**same).of(*revocations.ENDING))
+    return EventLog.objects.filter(ended | Exists(Grant.objects.seen().filter(**same)))
 
 
 def settled(events: Sequence[EventLog]) -> set[int]:
