@@ -146,8 +146,8 @@ def _day(source: Mapping[str, Any]) -> str:
     if len(source["at"]) > DATE:
         moment = datetime.fromisoformat(source["at"])
         day = timezone.localtime(moment) if timezone.is_aware(moment) else moment
-    this_year = day.year == timezone.localdate().year
-    return dateformat.format(day, gettext(source["as"] or (DAY if this_year else YEAR)))
+    pattern = source["as"] or (DAY if day.year == timezone.localdate().year else YEAR)
+    return dateformat.format(day, gettext(pattern))
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {

@@ -3,8 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from django.db.models import Value
-from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from events.models import EventLog
@@ -42,12 +40,11 @@ def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
     where both name one. What was bought again or given back since counts as paid for.
     """
     asked = [event for event in events if event.customer_id and event.pk]
-    # Not the bare column: SQLite would go by its index, through all that was ever bought.
-    known = EventLog.objects.alias(what=Coalesce("trigger", Value("")))
-    endings = known.filter(customer__in={each.customer_id for each in asked}, what__in=[*ENDING])
+    endings = EventLog.objects.filter(customer__in={each.customer_id for each in asked})
+    endings = endings.of(*ENDING)
     # Most customers never had one, so that nothing more of theirs is read.
     customers = set(endings.values_list("customer", flat=True)) if asked else set()
-    later = known.filter(customer__in=customers, what__in=[*ENDING, *GIVING_BACK])
+    later = EventLog.objects.filter(customer__in=customers).of(*ENDING, *GIVING_BACK)
     of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
     for event in later.order_by("received_at", "pk").only(*_READ) if customers else ():
         of_customer[event.customer_id].append(event)

@@ -51,7 +51,7 @@ def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
     """Why each of these runs, by pk, cannot be queued again, "" where it can."""
     taken_back = {} if anyway else _taken_back(runs)
     wait = say(history.WAIT) if history.unread() else ""
-    lost = _lost(runs)
+    lost = _lost(runs, anyway=anyway)
     return {
         run.pk: wait or _why_not(run, lost, anyway=anyway) or taken_back.get(run.pk, "")
         for run in runs
@@ -244,12 +244,16 @@ def _is_first_of_its_form(run: RuleRun, rule: Rule) -> bool:
 
 def why_not(run: RuleRun, *, anyway: bool = False) -> str:
     """Why this run cannot be queued again, "" when it can unless its event was taken back."""
-    return _why_not(run, _lost([run]), anyway=anyway)
+    return _why_not(run, _lost([run], anyway=anyway), anyway=anyway)
 
 
-def _lost(runs: Iterable[RuleRun]) -> set[int]:
-    """Of these runs those whose access was lost since, or taken away for another purchase."""
-    over = [run.pk for run in runs if run.status in {Status.DONE, Status.SKIPPED}]
+def _lost(runs: Iterable[RuleRun], *, anyway: bool) -> set[int]:
+    """Of these runs those whose access was lost since, or taken away for another purchase.
+
+    Those that are over alone; `anyway`, what was skipped is queued whether it was lost or not.
+    """
+    statuses = {Status.DONE} if anyway else {Status.DONE, Status.SKIPPED}
+    over = [run.pk for run in runs if run.status in statuses]
     if not over:
         return set()
     same = RuleRun.objects.filter(pk__in=over).order_by()

@@ -4,13 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from events.access import whose
 from events.deciding import revocations
 from events.execution import rerun
-from events.models import EventLog, RuleRun
+from events.models import EventLog, Grant, RuleRun
+from events.models.event_log import ACCOUNT, WHAT
 from events.reports import standing
 from integrations.models import Product
 from integrations.sentences import Said, at, say
@@ -66,11 +67,14 @@ def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[Ev
         number = rule.product_id or (product.pk if product else None)
         asked[rule.marketplace_id, rule.trigger].add(number)
     wanted = Q(pk__in=())
-    for (marketplace, trigger), products in asked.items():
-        of_trigger = Q(marketplace=marketplace, trigger=trigger)
-        wanted |= of_trigger if None in products else of_trigger & Q(product__in=products)
-    events = EventLog.objects.filter(wanted, gave_nothing=True, dealt_with_at=None)
-    return events.order_by("-received_at", "-pk")
+    for (account, trigger), products in asked.items():
+        if None in products:
+            wanted |= Q(account=account, trigger=trigger)
+        else:
+            wanted |= Q(account=account, what=trigger, product__in=products)
+    events = EventLog.objects.alias(account=ACCOUNT, what=WHAT)
+    nothing = events.filter(wanted, gave_nothing=True, dealt_with_at=None)
+    return nothing.order_by("-received_at", "-pk")
 
 
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
@@ -95,6 +99,13 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
     )
+
+
+def may_be_settled() -> QuerySet[EventLog]:
+    """The events whose customer has something, or had something end: of most neither is so."""
+    same = {"customer": OuterRef("customer")}
+    ended = Exists(EventLog.objects.filter(**same).of(*revocations.ENDING))
+    return EventLog.objects.filter(ended | Exists(Grant.objects.seen().filter(**same)))
 
 
 def settled(events: Sequence[EventLog]) -> set[int]:

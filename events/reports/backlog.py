@@ -58,15 +58,16 @@ def in_line() -> InLine:
     if not total:
         return InLine()
     runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING).order_by()
-    off = Integration.objects.filter(enabled=False)
-    rejected = Integration.objects.filter(connection=Integration.Connection.REFUSED)
-    open_now = rate_limit.open_sites() - set(rejected.values_list("pk", flat=True))
-    closed = Integration.objects.filter(enabled=True).exclude(pk__in=open_now)
+    sites = list(Integration.objects.only("enabled", "connection"))
+    rejected = {site.pk for site in sites if site.connection == Integration.Connection.REFUSED}
+    open_now = rate_limit.open_sites() - rejected
+    off = [site.pk for site in sites if not site.enabled]
+    closed = [site.pk for site in sites if site.enabled and site.pk not in open_now]
     not_due = runs.filter(integration__in=open_now, next_attempt_at__gt=Now() + SOON)
     return InLine(
         total,
-        off=runs.filter(integration__in=off.values("pk"))[:MAX_COUNT].count(),
-        paused=runs.filter(integration__in=closed.values("pk"))[:MAX_COUNT].count(),
+        off=runs.filter(integration__in=off)[:MAX_COUNT].count(),
+        paused=runs.filter(integration__in=closed)[:MAX_COUNT].count(),
         later=not_due[:MAX_COUNT].count(),
     )
 

@@ -237,11 +237,12 @@ def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
     numbers = [row.product.pk for row in rows if row.product]
     if not numbers:
         return Counter()
-    events = EventLog.objects.filter(
-        trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=timezone.now() - promise.LATELY
-    ).exclude(status=EventLog.Status.REPEAT)
+    events = EventLog.objects.filter(received_at__gte=timezone.now() - promise.LATELY)
+    events = events.exclude(status=EventLog.Status.REPEAT)
     if len(numbers) <= MANY:
-        events = events.filter(product__in=numbers)
+        events = events.filter(product__in=numbers).of(Trigger.PRODUCT_PURCHASED)
+    else:
+        events = events.filter(trigger=Trigger.PRODUCT_PURCHASED)
     return Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))
 
 

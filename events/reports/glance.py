@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -156,9 +156,8 @@ def _last_purchases(customers: Collection[int]) -> dict[int, EventLog]:
 
 def _purchases() -> QuerySet[EventLog]:
     """What was bought, once each."""
-    # By an expression: for the trigger itself SQLite would walk through the sales of all.
-    events = EventLog.objects.alias(what=Coalesce("trigger", Value("")))
-    return events.filter(what=Trigger.PRODUCT_PURCHASED).exclude(status=EventLog.Status.REPEAT)
+    events = EventLog.objects.of(Trigger.PRODUCT_PURCHASED)
+    return events.exclude(status=EventLog.Status.REPEAT)
 
 
 def totals(customer: Customer, targets: Iterable[str]) -> Said:

@@ -80,8 +80,9 @@ def unfulfilled() -> QuerySet[EventLog]:
     the newest backfill.MAX_EVENTS purchases.
     """
     purchases = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
-    newest = purchases.order_by("-received_at", "-pk").only(*_SETTLED_BY)
-    return purchases.exclude(pk__in=backfill.settled(list(newest[: backfill.MAX_EVENTS])))
+    newest = purchases.order_by("-received_at", "-pk")[: backfill.MAX_EVENTS]
+    likely = backfill.may_be_settled().filter(pk__in=newest.values("pk"))
+    return purchases.exclude(pk__in=backfill.settled(list(likely.only(*_SETTLED_BY))))
 
 
 def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:

@@ -100,12 +100,12 @@ def _events(rule: Rule) -> list[EventLog]:
     if rule.trigger == Trigger.SUBSCRIPTION_CANCELED and settings.DELINQUENT_IS_CANCELED:
         triggers.add(Trigger.SUBSCRIPTION_DELINQUENT)
     events = EventLog.objects.filter(
-        marketplace=rule.marketplace_id,
-        trigger__in=triggers,
-        received_at__gte=timezone.now() - LATELY,
+        marketplace=rule.marketplace_id, received_at__gte=timezone.now() - LATELY
     ).exclude(status=EventLog.Status.REPEAT)
-    if rule.product_id is not None:
-        events = events.filter(product=rule.product_id)
+    if rule.product_id is None:
+        events = events.filter(trigger__in=triggers)
+    else:
+        events = events.filter(product=rule.product_id).of(*triggers)
     newest = events.order_by("-received_at", "-pk").select_related("customer")
     return list(newest.defer("verdicts", "custom_fields", "reason")[: MAX_EVENTS + 1])
 

@@ -129,6 +129,19 @@ def test_a_page_of_the_log_costs_the_same_however_long_it_is(support, place):
     assert cost() <= 22
 
 
+def test_a_page_of_actions_costs_the_same_however_many_were_skipped(support, place):
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            assert "Do it anyway" in words(support.get(reverse(ACTIONS)))
+        return len(asked)
+
+    RuleRun.objects.update(status="done")
+    RuleRun.objects.filter(pk=RuleRun.objects.latest("pk").pk).update(status="skipped")
+    few = cost()
+    RuleRun.objects.update(status="skipped")
+    assert cost() == few
+
+
 # Event
 
 

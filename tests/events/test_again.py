@@ -8,7 +8,7 @@ from events.deciding import revocations
 from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
-from events.reports import backfill, review
+from events.reports import backfill, promise, review
 from rules import engine
 from rules.models import Rule
 from tests.support import factories, queued
@@ -86,6 +86,16 @@ def test_many_events_are_asked_for_in_one_query(dana, django_assert_num_queries)
         revocations.ended_since(bought)
     with django_assert_num_queries(0):
         assert revocations.ended_since([]) == {}
+
+
+def test_of_buyers_of_whom_nothing_else_is_known_nothing_more_is_asked(
+    db, django_assert_num_queries
+):
+    for at in range(3):
+        event(factories.CustomerFactory.create(), at=at, gave_nothing=True)
+    with django_assert_num_queries(1):
+        owed = promise.unfulfilled()
+    assert owed.count() == 3
 
 
 # Retry

@@ -68,6 +68,12 @@ def test_nothing_is_counted_past_the_bound(course, monkeypatch, django_assert_nu
     assert backlog.spoken(2) == "2+ waiting actions"
 
 
+def test_where_no_integration_keeps_anything_that_is_not_counted(course, django_assert_num_queries):
+    queued.run(course)
+    with django_assert_num_queries(4):
+        assert backlog.in_line() == backlog.InLine(1)
+
+
 @pytest.mark.parametrize(
     ("runs", "said"),
     [(1, "1 waiting action"), (37, "37 waiting actions"), (9_999, "9,999 waiting actions")],

@@ -19,10 +19,11 @@ from events.alerts import finding, silence
 from events.alerts.problems import Code
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun, Tidying
-from events.reports import activity_search, customer_search
+from events.reports import activity_search, backfill, coverage, customer_search, rule_preview
 from events.retention import housekeeping
-from integrations.models import Customer, Integration, ThinkificUser
+from integrations.models import Customer, Integration, Product, ThinkificUser
 from integrations.thinkific.sandbox import Sandbox
+from rules.models import Rule, Scope
 from tests.support import world as worlds
 from tests.support.pages import CUSTOMERS, signed_in, words
 from tests.support.plans import explained, live_for_long
@@ -187,6 +188,30 @@ def test_the_lists_of_customers_and_of_products_look_only_at_their_own_rows(old_
     of_sales = [plan for sql, plan in plans.asked.items() if '"sold_lately"' in sql]
     assert of_sales
     assert not any("event_by_trigger" in plan for plan in of_sales)
+
+
+def test_purchases_that_gave_nothing_are_found_by_their_own_index(old_shop: World):
+    viewer = signed_in(roles.VIEWER)
+    with explained() as plans:
+        for page in ("index", "coverage", "compare", "alerts"):
+            viewer.get(reverse(f"admin:{page}"))
+    asked = [plan for sql, plan in plans.asked.items() if '"gave_nothing" AND' in sql]
+    assert len(asked) > 3
+    assert [plan for plan in asked if "event_gave_nothing" not in plan] == []
+
+
+def test_only_the_events_of_a_rules_products_are_looked_at_for_it(old_shop: World):
+    rule = Rule.objects.earliest("pk")
+    rule.scope = Scope.PRODUCT
+    rule.product = Product.objects.named(rule.marketplace_id, "product", "77", "Ink")
+    rows = [row for row in coverage.judged() if row.product == rule.product]
+    with explained() as plans:
+        assert rule_preview.preview(rule).events == 0
+        assert not backfill.matched_nothing(rule)
+        assert coverage.with_rules(rows)
+    asked = [plan for sql, plan in plans.asked.items() if '"events_eventlog"."product_id"' in sql]
+    assert len(asked) == 3
+    assert [plan for plan in asked if "event_of_product" not in plan] == []
 
 
 def test_gathering_a_history_would_be_noticed(old_shop: World):

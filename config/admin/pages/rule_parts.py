@@ -88,6 +88,7 @@ def _products(draft: Draft, like: str) -> dict[str, Any]:
     found = list(named[: MANY + 1])
     return {
         "products": _in_place(draft.products, found[:MANY]),
+        "chosen_products": {each.pk for each in draft.products},
         "no_product_found": not found,
         "more_products": len(found) > MANY,
         "products_like": like,
@@ -96,7 +97,8 @@ def _products(draft: Draft, like: str) -> dict[str, Any]:
 
 def _in_place(chosen: list[Any], found: list[Any]) -> list[Any]:
     """What was found, where it is, and before it what is chosen and was not found."""
-    return [*(each for each in chosen if each not in found), *found]
+    there = set(found)
+    return [*(each for each in chosen if each not in there), *found]
 
 
 def _destinations(draft: Draft, like: str) -> dict[str, Any]:

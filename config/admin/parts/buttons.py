@@ -89,23 +89,22 @@ class Buttons(admin.ModelAdmin):
 
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Inside the form of a list: that form carries the CSRF token and the way back."""
-        name = brief(thing)
         in_row = (button for button in self.buttons if button.in_row)
+        shown, ways = self._shown(request, thing, in_row), self.row_links(request, thing)
+        # Most rows of a log have neither, and to name them takes longer than all the rest.
+        name = brief(thing) if shown or ways else ""
         presses = format_html_join(
             " ",
             '<button type="submit" class="button small {}" formaction="{}" formnovalidate>{}'
             '<span class="visually-hidden"> {}</span></button>',
-            (
-                (button.style, address(thing, button.name), button.label, name)
-                for button in self._shown(request, thing, in_row)
-            ),
+            ((button.style, address(thing, button.name), button.label, name) for button in shown),
         )
         links = format_html_join(
             " ",
             '<a href="{}" class="button small {}">{}<span class="visually-hidden"> {}</span></a>',
-            ((*link, name) for link in self.row_links(request, thing)),
+            ((*link, name) for link in ways),
         )
-        if self.row_menu and (presses or links):
+        if self.row_menu and (shown or ways):
             return format_html(
                 '<details class="row-menu" name="row-menu"><summary class="button small">'
                 '<span aria-hidden="true">⋯</span><span class="visually-hidden">{}'
