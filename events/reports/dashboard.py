@@ -8,7 +8,7 @@ from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
 
 from events.models import Delivery, EventLog, Grant, RuleRun, Worker
-from events.reports import review
+from events.reports import backfill, review
 from events.reports.promise import MAX_COUNT
 from integrations.models import Product
 from integrations.sentences import grouped
@@ -35,7 +35,7 @@ class UnfulfilledProduct:
     """A product that was paid for and gave nothing; `last` is when last, `newest` that event.
 
     `rule` gives something for a purchase of it now, `rule_off` would if it were turned on; its
-    own go before global ones.
+    own go before global ones. `since` says why `rule` did not run for these purchases.
     """
 
     product: Product | None
@@ -45,6 +45,7 @@ class UnfulfilledProduct:
     newest: int
     rule: Rule | None
     rule_off: Rule | None
+    since: str = ""
 
 
 def format_count(number: int) -> str:
@@ -118,6 +119,7 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
     )
     found = list(rows)
     products = Product.objects.in_bulk([row[0] for row in found if row[0]])
+    events = EventLog.objects.only("received_at", "verdicts").in_bulk([row[-1] for row in found])
     rules = Rule.objects.filter(
         Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
     )
@@ -132,7 +134,8 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
         keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
         rule = next((on[key] for key in keys if key in on), None)
         rule_off = next((off[key] for key in keys if key in off), None)
-        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off)
+        since = backfill.since(events[newest], rule, several=purchases > 1) if rule else ""
+        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
 
     return [unfulfilled(*row) for row in found]
 
