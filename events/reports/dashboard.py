@@ -119,7 +119,23 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
     )
     found = list(rows)
     products = Product.objects.in_bulk([row[0] for row in found if row[0]])
-    events = EventLog.objects.only("received_at", "verdicts").in_bulk([row[-1] for row in found])
+    fitting = _fitting(products)
+    with_rule = [newest for number, *_, newest in found if number and fitting[number][0]]
+    events = EventLog.objects.only("received_at", "verdicts").in_bulk(with_rule)
+
+    def unfulfilled(
+        number: int | None, buyers: int, purchases: int, last: datetime, newest: int
+    ) -> UnfulfilledProduct:
+        product = products[number] if number else None
+        rule, rule_off = fitting[number] if number else (None, None)
+        since = backfill.since(events[newest], rule, several=purchases > 1) if rule else ""
+        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
+
+    return [unfulfilled(*row) for row in found]
+
+
+def _fitting(products: dict[int, Product]) -> dict[int, tuple[Rule | None, Rule | None]]:
+    """By product: the rule that gives something for a purchase of it, and one that would if on."""
     rules = Rule.objects.filter(
         Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
     )
@@ -127,17 +143,11 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
     on = _first_of_each([rule for rule in giving if rule.enabled])
     off = _first_of_each([rule for rule in giving if not rule.enabled])
 
-    def unfulfilled(
-        number: int | None, buyers: int, purchases: int, last: datetime, newest: int
-    ) -> UnfulfilledProduct:
-        product = products.get(number) if number else None
-        keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
-        rule = next((on[key] for key in keys if key in on), None)
-        rule_off = next((off[key] for key in keys if key in off), None)
-        since = backfill.since(events[newest], rule, several=purchases > 1) if rule else ""
-        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
+    def first(rules: dict[tuple[int | None, int | None], Rule], product: Product) -> Rule | None:
+        keys = [(product.pk, None), (None, product.marketplace_id)]
+        return next((rules[key] for key in keys if key in rules), None)
 
-    return [unfulfilled(*row) for row in found]
+    return {each.pk: (first(on, each), first(off, each)) for each in products.values()}
 
 
 def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rule]:
