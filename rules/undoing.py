@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import say
+from integrations.sentences import joined, say
 from rules import changing
 from rules.models import Rule
 
@@ -93,13 +93,8 @@ def _before(entry: AuditEntry) -> Rule | None:
     assert rule is not None
     for name, value in (entry.before or {}).items():
         setattr(rule, name, _as_it_was(name, value))
-    if rule.is_gone:
-        raise ValueError(
-            say(
-                "{name} is gone from Thinkific. Choose another course for it.",
-                name=str(rule.destination),
-            )
-        )
+    if rule.destination and rule.is_gone:
+        raise ValueError(joined([rule.destination.missing, say("Choose another course for it.")]))
     try:
         rule.full_clean()
     except ValidationError as error:

@@ -126,14 +126,9 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
         notes.append(say("{site} is turned off: it would wait until it is turned on.", site=site))
     elif rate_limit.blocked_for(site.pk)[1] > 0:
         notes.append(say("{site} is paused: it would wait until the pause is over.", site=site))
-    if rule.is_gone and spec.gives_access:
-        notes.append(
-            say(
-                "Thinkific said that {course} is gone. It would be asked again, and fail if that "
-                "is still so.",
-                course=rule.destination,
-            )
-        )
+    if rule.destination and rule.is_gone and spec.gives_access:
+        again = say("It would be asked again, and fail if that is still so.")
+        notes.append(joined([rule.destination.missing, again]))
     if event is not None and customer is not None and customer.pk and rule.target:
         notes += _by_the_ledger(rule, event, customer)
     if spec.passes_on and event is not None and payload_removed(event.delivery):

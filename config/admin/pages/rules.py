@@ -242,7 +242,7 @@ class RuleAdmin(Audited, ListAdmin):
     @admin.display(description=_("State"))
     def state(self, rule: Rule) -> SafeString:
         if rule.is_gone:
-            return badges.badge(say("Course gone"), badges.RED)
+            return badges.badge(rule.gone_label, badges.RED)
         return badges.switch_badge(rule.enabled)
 
     @admin.display(description=_("Last run"))
