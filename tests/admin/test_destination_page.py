@@ -295,6 +295,7 @@ def test_a_course_that_is_there_again_needs_no_other(manager):
 
 def test_what_is_ticked_and_chosen_stays_when_a_name_is_looked_for(world: World, manager):
     rule = fails_as_gone(world, "ada@example.com")
+    assert rule.destination is not None
     other = Destination.objects.get(name="Course Three")
     kept = world.rule("subscription_recovered", "create_course_enrollment", rule.destination)
     where = reverse("admin:another-course")
