@@ -77,13 +77,13 @@ def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -
             audit.record_change(Act.RULE_CHANGED, rule, before)
 
 
-def note_deleted(rules: QuerySet[Rule]) -> None:
+def note_deleted(rules: QuerySet[Rule], *, note: str = "") -> None:
     """Record that these are about to go, by themselves or with what they belong to."""
     known = rules.select_related("marketplace", "product", "integration", "destination")
-    audit.record_deleted(Act.RULE_DELETED, known)
+    audit.record_deleted(Act.RULE_DELETED, known, note=note)
 
 
-def delete(rules: QuerySet[Rule]) -> None:
+def delete(rules: QuerySet[Rule], *, note: str = "") -> None:
     with transaction.atomic():
-        note_deleted(rules)
+        note_deleted(rules, note=note)
         rules.delete()
