@@ -13,7 +13,14 @@ from events.deciding import passing_on, revocations
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from integrations import rate_limit
-from integrations.models import Customer, FieldMapping, Marketplace, Product, ThinkificUser
+from integrations.models import (
+    Customer,
+    FieldMapping,
+    Integration,
+    Marketplace,
+    Product,
+    ThinkificUser,
+)
 from integrations.samcart.parser import normalize_email
 from integrations.sentences import joined, say
 from rules import engine
@@ -124,6 +131,10 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
     fields = FieldMapping.objects.values_for(site, event.custom_fields) if event else {}
     if not site.enabled:
         notes.append(say("{site} is turned off: it would wait until it is turned on.", site=site))
+    elif site.connection == Integration.Connection.REFUSED:
+        notes.append(
+            say("The key of {site} is rejected: it would wait until another is entered.", site=site)
+        )
     elif rate_limit.blocked_for(site.pk)[1] > 0:
         notes.append(say("{site} is paused: it would wait until the pause is over.", site=site))
     if rule.destination and rule.is_gone and spec.gives_access:
