@@ -178,6 +178,7 @@ class RuleAdmin(Audited, ListAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         rule: Rule = context["original"]
+        context |= {"beside": rule_leftovers.beside(rule)}
         if self.has_change_permission(request, rule):
             given: Any = request.POST if request.method == "POST" else request.GET
             given = given if "trigger" in given else answers_of(rule)
