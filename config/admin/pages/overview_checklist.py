@@ -122,7 +122,7 @@ def _new_key(school: Integration) -> Task:
         False,
         f"{page}#id_secret",
         say("Enter the key"),
-        how=say("It is connected, but Thinkific rejects its key."),
+        how=say("It was connected, but now Thinkific rejects its key."),
     )
 
 
