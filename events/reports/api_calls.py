@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from events.models import RuleRun
+from events.models.runs import DISMISSED
 from integrations.audit import Act
 from integrations.models import ApiCall, AuditEntry
 from integrations.sentences import say_count
@@ -17,6 +18,8 @@ from integrations.sentences import say_count
 MAX_CALLS = 100
 # What is not about the request: an attempt ends by it.
 NEVER_GOES_ON = frozenset({401, 403, 408, 425, 429})
+# The question whether the site is open follows at once.
+AT_ONCE = timedelta(seconds=5)
 # By what a person has an action carried out once more.
 QUEUED = (Act.RUN_RETRIED, Act.RUN_RELEASED, Act.DONE_ANYWAY, Act.RUN_REPEATED)
 BODIES = ("request_body", "response_body")
@@ -69,18 +72,28 @@ def failed_attempts(
 
 
 def _failed(run: RuleRun, calls: Sequence[ApiCall], by_hand: Sequence[datetime]) -> list[ApiCall]:
-    goes_on = run.status == RuleRun.Status.RUNNING
-    found = []
+    found: list[ApiCall] = []
     for call, then in zip_longest(calls, calls[1:]):
-        may_be_refused = call.status is not None and 300 <= call.status < 500
-        ends = not may_be_refused or call.status in NEVER_GOES_ON
-        if then is None:
-            ends = ends or not goes_on
-        else:
-            ends = ends or any(call.sent_at < moment <= then.sent_at for moment in by_hand)
-        if call.error and ends:
-            found.append(call)
+        if not call.error or not _ends_attempt(run, call, then, by_hand):
+            continue
+        if found and found[-1].error == call.error and call.sent_at - found[-1].sent_at < AT_ONCE:
+            found.pop()  # the question whether the site is open was answered alike
+        found.append(call)
     return found
+
+
+def _ends_attempt(
+    run: RuleRun, call: ApiCall, then: ApiCall | None, by_hand: Sequence[datetime]
+) -> bool:
+    """Whether the attempt came to nothing by this call with an error; `then` is the next one."""
+    states = RuleRun.Status
+    if then is None:
+        dismissed = run.status == states.SKIPPED and run.code == DISMISSED
+        return dismissed or run.status in {states.FAILED, states.WAITING, states.HELD}
+    may_be_refused = call.status is not None and 300 <= call.status < 500
+    if not may_be_refused or call.status in NEVER_GOES_ON:
+        return True
+    return any(call.sent_at < moment <= then.sent_at for moment in by_hand)
 
 
 def in_short(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:

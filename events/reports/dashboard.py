@@ -120,15 +120,17 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
     found = list(rows)
     products = Product.objects.in_bulk([row[0] for row in found if row[0]])
     fitting = _fitting(products)
-    with_rule = [newest for number, *_, newest in found if number and fitting[number][0]]
+    with_rule = [newest for number, *_, newest in found if number in fitting and fitting[number][0]]
     events = EventLog.objects.only("received_at", "verdicts").in_bulk(with_rule)
 
     def unfulfilled(
         number: int | None, buyers: int, purchases: int, last: datetime, newest: int
     ) -> UnfulfilledProduct:
-        product = products[number] if number else None
-        rule, rule_off = fitting[number] if number else (None, None)
-        since = backfill.since(events[newest], rule, several=purchases > 1) if rule else ""
+        product = products.get(number) if number else None
+        rule, rule_off = fitting[product.pk] if product else (None, None)
+        event, since = events.get(newest), ""
+        if event and rule:
+            since = backfill.since(event, rule, several=purchases > 1)
         return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
 
     return [unfulfilled(*row) for row in found]

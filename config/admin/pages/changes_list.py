@@ -100,12 +100,15 @@ class ChangesList(ChangeList):
 
 def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
     """Of its neighbors, the next one first, those that may be of the same line."""
-    found = [entry]
-    for other in neighbors[:MOST_OF_A_LINE].iterator(chunk_size=MANY):
-        if not _is_alike(found[-1], other):
+    found: list[Any] = []
+    for start in range(0, MOST_OF_A_LINE, MANY):
+        for other in neighbors[start : start + MANY]:
+            if not _is_alike(found[-1] if found else entry, other):
+                return found
+            found.append(other)
+        if len(found) < start + MANY:
             break
-        found.append(other)
-    return found[1:]
+    return found
 
 
 def _lines(entries: Iterable[Any]) -> list[Any]:
