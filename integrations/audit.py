@@ -134,9 +134,10 @@ def record_each(
     rows: Iterable[Model],
     before: Callable[[Any], Values | None] = lambda row: None,
     after: Callable[[Any], Values | None] = lambda row: None,
+    note: str = "",
 ) -> None:
     """Add an entry for each row, with what these two say of it, all at once."""
-    entries = [_entry(act, row, before=before(row), after=after(row)) for row in rows]
+    entries = [_entry(act, row, before=before(row), after=after(row), note=note) for row in rows]
     for entry in AuditEntry.objects.bulk_create(entries, batch_size=BATCH):
         _log(entry)
 
@@ -146,9 +147,9 @@ def record_added(act: Act, rows: Iterable[Model]) -> None:
     record_each(act, rows, after=lambda row: whole(values(row)))
 
 
-def record_deleted(act: Act, rows: Iterable[Model]) -> None:
+def record_deleted(act: Act, rows: Iterable[Model], *, note: str = "") -> None:
     """Add an entry for each row that is about to be deleted, with its values."""
-    record_each(act, rows, before=lambda row: whole(values(row)))
+    record_each(act, rows, before=lambda row: whole(values(row)), note=note)
 
 
 def record_change(act: Act, row: Model, before: Values) -> AuditEntry | None:

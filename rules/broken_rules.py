@@ -35,6 +35,14 @@ def sentence(found: list[BrokenRules]) -> Said:
     rules = sum(each.rules for each in found)
     used = say_count(rules, "used by 1 rule", "used by {number} rules")
     if found[0].destination.gone_at is not None:
+        if any(each.destination.by_hand for each in found):  # which never was there
+            return say_count(
+                len(found),
+                "{what} {used} is not in Thinkific",
+                "{what} {used} are not in Thinkific",
+                what=what,
+                used=used,
+            )
         return say_count(
             len(found),
             "{what} {used} is gone from Thinkific",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -10,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
 from integrations.audit import Act
-from integrations.models import Destination
+from integrations.models import AuditEntry, Destination
 from rules.models import Rule
 
 AT_ONCE = _("Somebody else changed these rules at the same moment. Look again, then save again.")
@@ -53,6 +54,15 @@ def switch(rules: QuerySet[Rule], *, on: bool) -> int:
     return len(chosen)
 
 
+def on_since(rule: Rule) -> datetime | None:
+    """When this rule, which is on, was turned on last; None where the audit does not know it."""
+    entries = AuditEntry.objects.filter(kind=rule._meta.model_name, number=str(rule.pk))
+    for entry in entries.order_by("-pk"):
+        if "enabled" in (entry.after or {}):
+            return entry.at if entry.after["enabled"] else None
+    return None
+
+
 def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -> None:
     """Have these rules use another course or bundle, and turn on those that are off if `on`.
 
@@ -67,13 +77,13 @@ def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -
             audit.record_change(Act.RULE_CHANGED, rule, before)
 
 
-def note_deleted(rules: QuerySet[Rule]) -> None:
+def note_deleted(rules: QuerySet[Rule], *, note: str = "") -> None:
     """Record that these are about to go, by themselves or with what they belong to."""
     known = rules.select_related("marketplace", "product", "integration", "destination")
-    audit.record_deleted(Act.RULE_DELETED, known)
+    audit.record_deleted(Act.RULE_DELETED, known, note=note)
 
 
-def delete(rules: QuerySet[Rule]) -> None:
+def delete(rules: QuerySet[Rule], *, note: str = "") -> None:
     with transaction.atomic():
-        note_deleted(rules)
+        note_deleted(rules, note=note)
         rules.delete()

@@ -163,7 +163,7 @@ class Rule(models.Model):
             not_course = say("{name} is not a course.", name=name)
             return not_course if is_course else say("{name} is not a bundle.", name=name)
         if destination.gone_at and self._destination_is_new():
-            return say("{name} is gone from Thinkific. Choose another.", name=name)
+            return joined([destination.missing, say("Choose another.")])
         return ""
 
     def _destination_is_new(self) -> bool:
@@ -206,6 +206,12 @@ class Rule(models.Model):
     def is_gone(self) -> bool:
         """Whether the course or bundle is gone from Thinkific."""
         return self.destination is not None and self.destination.gone_at is not None
+
+    @property
+    def gone_label(self) -> str:
+        """What a badge says of a rule that `is_gone`."""
+        by_hand = self.destination is not None and self.destination.by_hand
+        return say("No such number") if by_hand else say("Course gone")
 
     def in_words(self) -> str:
         """The rule as a person would say it, for reading alone: history keeps `sentence`."""

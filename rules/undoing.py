@@ -1,5 +1,6 @@
 """Undoing the last change of a rule, by what the audit knows of the rule before it."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import say
+from integrations.sentences import Said, facts, joined, say
 from rules import changing
 from rules.models import Rule
 
@@ -57,6 +58,30 @@ def undo(entry: AuditEntry) -> Rule | None:
         raise ValueError(" ".join(error.messages)) from None
 
 
+def undone(entries: Iterable[AuditEntry]) -> set[int]:
+    """Those of these changes, by pk, that were undone, and whose undoing was not."""
+    rules = [each for each in entries if each.act in UNDONE]
+    if not rules:
+        return set()
+    later = AuditEntry.objects.filter(
+        kind=Rule._meta.model_name,
+        number__in={each.number for each in rules},
+        pk__gt=min(each.pk for each in rules),
+    )
+    found: set[int] = set()
+    for entry in later.exclude(note="").order_by("-pk"):
+        note = entry.note
+        number = str(facts(note).get("number", "")) if isinstance(note, Said) else ""
+        if entry.pk not in found and number.isdecimal() and note == _note(number):
+            found.add(int(number))
+    return found & {each.pk for each in rules}
+
+
+def _note(number: str) -> Said:
+    """By which the entry of an undoing names the change that it takes back."""
+    return say("Undo of change {number}", number=number)
+
+
 def _undo(entry: AuditEntry) -> Rule | None:
     with changing.all_or_none():
         # Locked, and then looked at again: somebody else may just be editing it.
@@ -64,13 +89,13 @@ def _undo(entry: AuditEntry) -> Rule | None:
         now = audit.stored(Rule(pk=int(entry.number)))
         rule = _before(entry)
         if rule is None:
-            changing.delete(Rule.objects.filter(pk=entry.number))
+            changing.delete(Rule.objects.filter(pk=entry.number), note=_note(str(entry.pk)))
             return None
         is_new = rule._state.adding
         rule.save(force_insert=is_new)
         act = Act.RULE_ADDED if is_new else Act.RULE_CHANGED
-        note = say("Undo of change {number}", number=str(entry.pk))
-        audit.record_difference(act, rule, now, audit.values(rule), note=note)
+        after = audit.values(rule)
+        audit.record_difference(act, rule, now, after, note=_note(str(entry.pk)))
     return rule
 
 
@@ -93,13 +118,8 @@ def _before(entry: AuditEntry) -> Rule | None:
     assert rule is not None
     for name, value in (entry.before or {}).items():
         setattr(rule, name, _as_it_was(name, value))
-    if rule.is_gone:
-        raise ValueError(
-            say(
-                "{name} is gone from Thinkific. Choose another course for it.",
-                name=str(rule.destination),
-            )
-        )
+    if rule.destination and rule.is_gone:
+        raise ValueError(joined([rule.destination.missing, say("Choose another course for it.")]))
     try:
         rule.full_clean()
     except ValidationError as error:

@@ -7,12 +7,13 @@ from django import template
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR
+from django.contrib.messages.storage.base import Message
 from django.db.models import Model
 from django.template.context import RequestContext
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from config.admin.parts import badges, buttons, changed
+from config.admin.parts import badges, buttons, changed, followed
 from config.admin.parts.buttons import Buttons
 from integrations import audit
 from integrations.sentences import say
@@ -117,6 +118,12 @@ def last_change(context: RequestContext, thing: Model) -> dict[str, Any]:
 def back_here(context: RequestContext) -> SafeString:
     """Tells the buttons inside a form that they lead back to this very page."""
     return buttons.back_field(context["request"])
+
+
+@register.simple_tag(takes_context=True)
+def follow_up(context: RequestContext, message: Message) -> str:
+    """The page that tells what comes of what this message says was queued, "" for none."""
+    return followed.address(message, back=context["request"].get_full_path())
 
 
 @register.filter

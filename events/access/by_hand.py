@@ -23,7 +23,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.models import Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
-from integrations.sentences import say
+from integrations.sentences import joined, say
 from rules.actions import ActionSpec, Effect
 
 ByHand = EventLog.ByHand
@@ -47,9 +47,7 @@ def give(
     where that cannot be done.
     """
     if destination.gone_at is not None:
-        raise ValueError(
-            say("{course} is gone from Thinkific. Choose another.", course=destination)
-        )
+        raise ValueError(joined([destination.missing, say("Choose another.")]))
     history.check()
     spec = grant_runs.spec_for(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():

@@ -143,6 +143,7 @@ def _action_input(
         destination=run.destination_name,
         course_ids=tuple(found.course_ids) if found else (),
         said_gone=bool(found and found.gone_at),
+        missing=found.missing if found and found.by_hand else "",
         fields=fields,
         kept=is_due.kept,
         only=is_due.only,

@@ -1,18 +1,27 @@
 """The API calls of runs, as they were, secrets masked."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import zip_longest
 
 from django.conf import settings
 from django.utils import timezone
 
 from events.models import RuleRun
-from integrations.models import ApiCall
+from events.models.runs import DISMISSED
+from integrations.audit import Act
+from integrations.models import ApiCall, AuditEntry
 from integrations.sentences import say_count
 
 # Of one run; one that was tried for three days made a few dozen.
 MAX_CALLS = 100
+# What is not about the request: an attempt ends by it.
+NEVER_GOES_ON = frozenset({401, 403, 408, 425, 429})
+# The question whether the site is open follows at once.
+AT_ONCE = timedelta(seconds=5)
+# By what a person has an action carried out once more.
+QUEUED = (Act.RUN_RETRIED, Act.RUN_RELEASED, Act.DONE_ANYWAY, Act.RUN_REPEATED)
 BODIES = ("request_body", "response_body")
 
 
@@ -42,6 +51,49 @@ def _calls(runs: Sequence[RuleRun], without: Sequence[str] = ()) -> dict[int, li
     for call in reversed(list(calls) if asked else []):
         found[call.run_id or 0].append(call)
     return found
+
+
+def failed_attempts(
+    runs: Iterable[RuleRun], calls: Mapping[int, Sequence[ApiCall]]
+) -> dict[int, list[ApiCall]]:
+    """{run's pk: of each attempt that came to nothing the call by which it did, oldest first}.
+
+    `calls` are those of the runs. What Thinkific refuses may only lead to another call of the same
+    attempt: so it counts where nothing follows, or a person queued the action again.
+    """
+    by_hand: dict[int, list[datetime]] = defaultdict(list)
+    of_runs = [run for run in runs if any(call.error for call in calls.get(run.pk, ()))]
+    entries = AuditEntry.objects.filter(
+        kind=RuleRun._meta.model_name, number__in=[str(run.pk) for run in of_runs], act__in=QUEUED
+    )
+    for number, moment in entries.values_list("number", "at") if of_runs else ():
+        by_hand[int(number)].append(moment)
+    return {run.pk: _failed(run, calls[run.pk], by_hand[run.pk]) for run in of_runs}
+
+
+def _failed(run: RuleRun, calls: Sequence[ApiCall], by_hand: Sequence[datetime]) -> list[ApiCall]:
+    found: list[ApiCall] = []
+    for call, then in zip_longest(calls, calls[1:]):
+        if not call.error or not _ends_attempt(run, call, then, by_hand):
+            continue
+        if found and found[-1].error == call.error and call.sent_at - found[-1].sent_at < AT_ONCE:
+            found.pop()  # the question whether the site is open was answered alike
+        found.append(call)
+    return found
+
+
+def _ends_attempt(
+    run: RuleRun, call: ApiCall, then: ApiCall | None, by_hand: Sequence[datetime]
+) -> bool:
+    """Whether the attempt came to nothing by this call with an error; `then` is the next one."""
+    states = RuleRun.Status
+    if then is None:
+        dismissed = run.status == states.SKIPPED and run.code == DISMISSED
+        return dismissed or run.status in {states.FAILED, states.WAITING, states.HELD}
+    may_be_refused = call.status is not None and 300 <= call.status < 500
+    if not may_be_refused or call.status in NEVER_GOES_ON:
+        return True
+    return any(call.sent_at < moment <= then.sent_at for moment in by_hand)
 
 
 def in_short(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:

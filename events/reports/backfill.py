@@ -14,8 +14,8 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT, WHAT
 from events.reports import standing
 from integrations.models import Product
-from integrations.sentences import Said, at, say
-from rules import actions
+from integrations.sentences import Said, at, joined, say
+from rules import actions, changing
 from rules.engine import Reason
 from rules.listing import listed
 from rules.models import Rule
@@ -172,13 +172,26 @@ def gives_now(rule: Paired) -> bool:
     return rule.enabled and rule.gives_on_purchase
 
 
-def since(event: EventLog, rule: Rule) -> Said:
-    """Why a rule that fits the event now did not run for it when it came."""
+def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:
+    """Why a rule that is on and fits the event now did not run for it when it came.
+
+    Of `several` purchases the event is the newest.
+    """
     if rule.created_at > event.received_at:
         return say("A rule exists since {moment}.", moment=at(rule.created_at))
-    if [rule.pk, Reason.OFF] in event.verdicts:
-        return say("The rule that fits was turned off then, and is on now.")
-    return say("A rule fits it now.")
+    if [rule.pk, Reason.OFF] not in event.verdicts:
+        return say("A rule fits them now.") if several else say("A rule fits it now.")
+    moment = changing.on_since(rule)
+    return joined(
+        [
+            say("The rule was off when the last of them bought.")
+            if several
+            else say("The rule was off then."),
+            say("It has been on since {moment}.", moment=at(moment))
+            if moment and moment > event.received_at
+            else say("It is on now."),
+        ]
+    )
 
 
 def _customers(events: Iterable[EventLog]) -> set[int]:

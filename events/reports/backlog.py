@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.models import RuleRun
+from events.models.runs import RuleRunQuerySet
 from events.queue.wake import wake
 from events.reports.dashboard import worker_is_silent
 from integrations import app_registry, rate_limit
@@ -44,12 +45,13 @@ class InLine:
 
     waiting: int = 0
     off: int = 0  # their site is turned off
-    paused: int = 0  # their site's key is rejected, or it is paused
+    rejected: int = 0  # their site's key is rejected
+    paused: int = 0  # their site is paused
     later: int = 0  # tried again at a time of their own
 
     @property
     def now(self) -> int:
-        return max(0, self.waiting - self.off - self.paused - self.later)
+        return max(0, self.waiting - self.off - self.rejected - self.paused - self.later)
 
 
 def in_line() -> InLine:
@@ -58,18 +60,24 @@ def in_line() -> InLine:
     if not total:
         return InLine()
     runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING).order_by()
-    sites = list(Integration.objects.only("enabled", "connection"))
-    rejected = {site.pk for site in sites if site.connection == Integration.Connection.REFUSED}
+    sites = list(Integration.objects.values_list("pk", "enabled", "connection"))
+    off = {pk for pk, enabled, _ in sites if not enabled}
+    refused = Integration.Connection.REFUSED
+    rejected = {pk for pk, enabled, connection in sites if enabled and connection == refused}
     open_now = rate_limit.open_sites() - rejected
-    off = [site.pk for site in sites if not site.enabled]
-    closed = [site.pk for site in sites if site.enabled and site.pk not in open_now]
+    paused = {pk for pk, *_ in sites} - off - rejected - open_now
     not_due = runs.filter(integration__in=open_now, next_attempt_at__gt=Now() + SOON)
     return InLine(
         total,
-        off=runs.filter(integration__in=off)[:MAX_COUNT].count(),
-        paused=runs.filter(integration__in=closed)[:MAX_COUNT].count(),
+        off=_at(off, runs),
+        rejected=_at(rejected, runs),
+        paused=_at(paused, runs),
         later=not_due[:MAX_COUNT].count(),
     )
+
+
+def _at(sites: set[int], runs: RuleRunQuerySet) -> int:
+    return runs.filter(integration__in=sites)[:MAX_COUNT].count() if sites else 0
 
 
 def time_needed(runs: int, integration: Integration | None = None) -> Said:

@@ -8,7 +8,7 @@ from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
 
 from events.models import Delivery, EventLog, Grant, RuleRun, Worker
-from events.reports import review
+from events.reports import backfill, review
 from events.reports.promise import MAX_COUNT
 from integrations.models import Product
 from integrations.sentences import grouped
@@ -35,7 +35,7 @@ class UnfulfilledProduct:
     """A product that was paid for and gave nothing; `last` is when last, `newest` that event.
 
     `rule` gives something for a purchase of it now, `rule_off` would if it were turned on; its
-    own go before global ones.
+    own go before global ones. `since` says why `rule` did not run for these purchases.
     """
 
     product: Product | None
@@ -45,6 +45,7 @@ class UnfulfilledProduct:
     newest: int
     rule: Rule | None
     rule_off: Rule | None
+    since: str = ""
 
 
 def format_count(number: int) -> str:
@@ -118,6 +119,25 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
     )
     found = list(rows)
     products = Product.objects.in_bulk([row[0] for row in found if row[0]])
+    fitting = _fitting(products)
+    with_rule = [newest for number, *_, newest in found if number in fitting and fitting[number][0]]
+    events = EventLog.objects.only("received_at", "verdicts").in_bulk(with_rule)
+
+    def unfulfilled(
+        number: int | None, buyers: int, purchases: int, last: datetime, newest: int
+    ) -> UnfulfilledProduct:
+        product = products.get(number) if number else None
+        rule, rule_off = fitting[product.pk] if product else (None, None)
+        event, since = events.get(newest), ""
+        if event and rule:
+            since = backfill.since(event, rule, several=purchases > 1)
+        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
+
+    return [unfulfilled(*row) for row in found]
+
+
+def _fitting(products: dict[int, Product]) -> dict[int, tuple[Rule | None, Rule | None]]:
+    """By product: the rule that gives something for a purchase of it, and one that would if on."""
     rules = Rule.objects.filter(
         Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
     )
@@ -125,16 +145,11 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
     on = _first_of_each([rule for rule in giving if rule.enabled])
     off = _first_of_each([rule for rule in giving if not rule.enabled])
 
-    def unfulfilled(
-        number: int | None, buyers: int, purchases: int, last: datetime, newest: int
-    ) -> UnfulfilledProduct:
-        product = products.get(number) if number else None
-        keys = [(product.pk, None), (None, product.marketplace_id)] if product else []
-        rule = next((on[key] for key in keys if key in on), None)
-        rule_off = next((off[key] for key in keys if key in off), None)
-        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off)
+    def first(rules: dict[tuple[int | None, int | None], Rule], product: Product) -> Rule | None:
+        keys = [(product.pk, None), (None, product.marketplace_id)]
+        return next((rules[key] for key in keys if key in rules), None)
 
-    return [unfulfilled(*row) for row in found]
+    return {each.pk: (first(on, each), first(off, each)) for each in products.values()}
 
 
 def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rule]:

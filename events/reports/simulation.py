@@ -13,7 +13,14 @@ from events.deciding import passing_on, revocations
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from integrations import rate_limit
-from integrations.models import Customer, FieldMapping, Marketplace, Product, ThinkificUser
+from integrations.models import (
+    Customer,
+    FieldMapping,
+    Integration,
+    Marketplace,
+    Product,
+    ThinkificUser,
+)
 from integrations.samcart.parser import normalize_email
 from integrations.sentences import joined, say
 from rules import engine
@@ -124,16 +131,15 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
     fields = FieldMapping.objects.values_for(site, event.custom_fields) if event else {}
     if not site.enabled:
         notes.append(say("{site} is turned off: it would wait until it is turned on.", site=site))
+    elif site.connection == Integration.Connection.REFUSED:
+        notes.append(
+            say("The key of {site} is rejected: it would wait until another is entered.", site=site)
+        )
     elif rate_limit.blocked_for(site.pk)[1] > 0:
         notes.append(say("{site} is paused: it would wait until the pause is over.", site=site))
-    if rule.is_gone and spec.gives_access:
-        notes.append(
-            say(
-                "Thinkific said that {course} is gone. It would be asked again, and fail if that "
-                "is still so.",
-                course=rule.destination,
-            )
-        )
+    if rule.destination and rule.is_gone and spec.gives_access:
+        again = say("It would be asked again, and fail if that is still so.")
+        notes.append(joined([rule.destination.missing, again]))
     if event is not None and customer is not None and customer.pk and rule.target:
         notes += _by_the_ledger(rule, event, customer)
     if spec.passes_on and event is not None and payload_removed(event.delivery):

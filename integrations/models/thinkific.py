@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations.models.integration import Integration
 from integrations.models.samcart import Customer
 from integrations.samcart.custom_fields import answers
-from integrations.sentences import say
+from integrations.sentences import Said, say
 
 
 class Destination(models.Model):
@@ -58,10 +58,25 @@ class Destination(models.Model):
         return not self.by_hand and self.unlisted_at is None
 
     @property
+    def missing(self) -> Said:
+        """The sentence that Thinkific does not have it, for one of which it has said so.
+
+        One that was entered by hand was never seen there: its number may be mistyped.
+        """
+        if not self.by_hand:
+            return say("{name} is gone from Thinkific.", name=self.name)
+        facts = {"number": str(self.external_id), "name": self.name}
+        if self.kind == self.Kind.COURSE:
+            return say(
+                "Thinkific has no course with the number {number}, entered as {name}.", **facts
+            )
+        return say("Thinkific has no bundle with the number {number}, entered as {name}.", **facts)
+
+    @property
     def standing(self) -> str:
         """What is special about it, as it follows its name; "" when Thinkific lists it."""
         if self.gone_at is not None:
-            return say("gone from Thinkific")
+            return say("no such number") if self.by_hand else say("gone from Thinkific")
         if self.by_hand:
             return say("entered by hand")
         return "" if self.listed else say("not listed by Thinkific")

@@ -163,6 +163,14 @@ def _not_known_yet(error: Refused) -> Retry:
 
 
 def _gone(effect: Effect, action_input: ActionInput) -> Said:
+    if action_input.missing:
+        do = say("Correct the number in its rules.")
+        if effect is Effect.GIVES:
+            do = say(
+                "Correct the number in its rules, or choose another course for them, and retry "
+                "what failed."
+            )
+        return joined([action_input.missing, do])
     if effect is Effect.GIVES:
         return say(
             "{name} is gone from Thinkific, so nobody can be enrolled in it. Choose another "

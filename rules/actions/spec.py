@@ -38,12 +38,13 @@ class Message:
 class ActionInput:
     """The input of an action: the course or bundle, its courses, and the signup fields to fill.
 
-    `said_gone`: the site has said before that there is no such course or bundle. `kept` are the
-    courses and bundles that stay open whatever is ended, by what gives them: {"course:501": "order
-    1183"}. `only`, where it is not None, are the courses of the bundle that are given one by one,
-    because others of them have ended. `gave` are courses of the bundle that are ended one by one
-    where the bundle does not show them. `until` are the ends that courses had before they were
-    bought ("course:501"). `message` is for an action that passes it on; None where
+    `said_gone`: the site has said before that there is no such course or bundle. `missing` says
+    so of one that was entered by hand, "" for any other. `kept` are the courses and bundles that
+    stay open whatever is ended, by what gives them: {"course:501": "order 1183"}. `only`, where it
+    is not None, are the courses of the bundle that are given one by one, because others of them
+    have ended. `gave` are courses of the bundle that are ended one by one where the bundle does not
+    show them. `until` are the ends that courses had before they were bought ("course:501").
+    `message` is for an action that passes it on; None where
     the body is not kept.
     """
 
@@ -52,6 +53,7 @@ class ActionInput:
     course_ids: tuple[int, ...] = ()
     fields: dict[int, str] = field(default_factory=dict)
     said_gone: bool = False
+    missing: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()

@@ -416,3 +416,54 @@ def test_a_rule_leads_to_those_who_have_access_by_it(manager, world):
     assert "Nobody has access by this rule now." in words(
         manager.get(address.replace(f"={rule.pk}", f"={nobody.pk}"))
     )
+
+
+def test_what_one_save_changed_is_one_line_also_at_the_end_of_a_page(manager, rule):
+    triggers = [Trigger.SUBSCRIPTION_CHARGED, Trigger.SUBSCRIPTION_RECOVERED]
+    products = factories.ProductFactory.create_batch(25, marketplace=rule.marketplace)
+    same = {"marketplace": rule.marketplace, "destination": rule.destination}
+    others = [
+        factories.RuleFactory.build(**same, product=product, trigger=trigger)
+        for product in products
+        for trigger in triggers
+    ]
+    with acting(lambda: ADA):
+        changing.add_all(others)
+        for _ in range(7):
+            record(Act.EXPORTED, Subject("customer", "7", "dana@example.com"))
+    first, second = (manager.get(LIST, {"p": page}).context["cl"].result_list for page in (1, 2))
+    assert [len(line.line) for line in first] == [1] * 7 + [50]
+    assert "Added a rule 50 rules" in words(manager.get(LIST))
+    with acting(lambda: ADA):
+        for _ in range(3):
+            record(Act.EXPORTED, Subject("customer", "7", "dana@example.com"))
+    (again,) = manager.get(LIST, {"p": 2}).context["cl"].result_list
+    assert (len(second), len(again.line)) == (1, 50)  # nothing else is on that page
+
+
+def test_what_was_undone_is_marked_until_its_undoing_is_undone(manager, rule):
+    def marked() -> list[bool]:
+        return [
+            line.undone for line in manager.get(LIST, {"kind": "rule"}).context["cl"].result_list
+        ]
+
+    entry = switch_off(rule)
+    assert marked() == [False]
+    press(manager, entry, "undo")
+    assert marked() == [False, True]
+    assert "Changed a rule Undone" in words(manager.get(LIST))
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    assert "changed a rule. Undone" in words(manager.get(page))
+    press(manager, AuditEntry.objects.latest("pk"), "undo")
+    assert marked() == [False, True, False]
+    with acting(lambda: ADA):
+        changing.add(
+            factories.RuleFactory.build(
+                marketplace=rule.marketplace,
+                integration=rule.integration,
+                destination=rule.destination,
+                trigger="subscription_recovered",
+            )
+        )
+    press(manager, AuditEntry.objects.latest("pk"), "undo_adding")
+    assert marked()[:2] == [False, True]

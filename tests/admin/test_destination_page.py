@@ -293,6 +293,66 @@ def test_a_course_that_is_there_again_needs_no_other(manager):
     assert said(answer) == ["This course or bundle is there again. What failed can be retried."]
 
 
+def test_what_is_ticked_and_chosen_stays_when_a_name_is_looked_for(world: World, manager):
+    rule = fails_as_gone(world, "ada@example.com")
+    assert rule.destination is not None
+    other = Destination.objects.get(name="Course Three")
+    kept = world.rule("subscription_recovered", "create_course_enrollment", rule.destination)
+    where = reverse("admin:another-course")
+    chosen = {"course": rule.destination_id, "rule": kept.pk, "destination": other.pk}
+    answer = manager.post(where, chosen | {"q": "zzz", "find": "1"})
+    page = answer.content.decode()
+    assert f'id="r{kept.pk}" checked' in page
+    assert f'id="r{rule.pk}" checked' not in page
+    assert f'id="d{other.pk}" checked' in page
+    assert "new-rule.js" not in page
+    assert set(Rule.objects.values_list("destination", flat=True)) == {rule.destination_id}
+
+
+def entered(world: World, number: int, name: str = "Watercolor") -> Destination:
+    course = catalog.by_number(world.integration, "course", number, name)
+    catalog.enter(course)
+    return course
+
+
+def test_a_number_that_never_was_in_thinkific_is_not_called_gone_and_is_corrected_for_all_rules(
+    world: World, manager
+):
+    right = world.course()
+    wrong = entered(world, 987654)
+    rules = [
+        world.rule(trigger, "create_course_enrollment", wrong)
+        for trigger in ("product_purchased", "subscription_recovered")
+    ]
+    world.sell("10_product")
+    (run,) = world.settle()
+    none = "Thinkific has no course with the number 987654, entered as Watercolor."
+    do = "Correct the number in its rules, or choose another course for them, and retry what failed"
+    assert run.message == f"{none} {do}."
+    where = reverse("admin:another-course")
+    pages = [where, address(wrong), reverse("admin:rules_rule_changelist")]
+    texts = [
+        words(manager.get(page, {"course": wrong.pk} if page == where else {})) for page in pages
+    ]
+    assert none in texts[0]
+    assert f"No such number {none}" in texts[1]
+    assert "Correct the number, or choose another" in texts[1]
+    assert texts[2].count("No such number") == 2
+    assert not any("gone" in text.replace("Course gone", "") for text in texts)
+    answers = {"course": wrong.pk, "rule": [rule.pk for rule in rules], "destination": "by_number"}
+    assert "This is not a number." in words(manager.post(where, answers | {"number": "Watercolor"}))
+    assert none in words(manager.post(where, answers | {"number": "987654"}))
+    typed = f"https://acme.thinkific.com/manage/courses/{right.external_id}"
+    answer = manager.post(where, answers | {"number": typed}, follow=True)
+    assert said(answer) == [
+        f"2 rules use Course Two, number {right.external_id} from now on. 1 queued."
+    ]
+    world.settle()
+    assert {rule.destination_id for rule in Rule.objects.all()} == {right.pk}
+    assert queued.again(run).status == "done"
+    assert world.access("dana@example.com", right)
+
+
 # What was entered by hand
 
 

@@ -246,6 +246,7 @@ SOON = "done in about 1 minute"
         (InLine(3), "Done in about 1 minute"),
         (InLine(3, off=3), "3 for an integration that is off"),
         (InLine(3, paused=3), "3 for an integration that is paused"),
+        (InLine(3, rejected=3), "3 for an integration whose key is rejected"),
         (InLine(3, later=3), "3 to be tried again later"),
         (InLine(3, paused=1), f"2 {SOON}, 1 for an integration that is paused"),
         (
@@ -272,7 +273,7 @@ def test_what_waits_is_told_apart_by_what_keeps_it(db):
     Integration.objects.filter(pk=rejected.integration.pk).update(connection="refused")
     Integration.objects.filter(pk=off.integration.pk).update(enabled=False)
     line = backlog.in_line()
-    assert line == InLine(11, off=4, paused=5, later=1)
+    assert line == InLine(11, off=4, rejected=3, paused=2, later=1)
     assert line.now == 1
 
 
@@ -285,7 +286,8 @@ def test_the_overview_promises_no_end_beside_a_rejected_key(db, client: Client, 
     Integration.objects.update(connection="refused", connection_message="Rejected.")
     shown = client.get("/admin/").content.decode()
     assert "Done in" not in shown
-    assert "1 for an integration that is paused" in shown
+    assert "1 for an integration whose key is rejected" in shown
+    assert "paused" not in shown
     assert f"Thinkific rejects the key of {course.integration}." in shown
 
 

@@ -18,7 +18,7 @@ from integrations.sentences import Said, say
 from integrations.thinkific.sandbox import Fault
 from rules.actions import Action
 from tests.support import factories, queued
-from tests.support.pages import ACTIONS, LOG, bulk, press, said, signed_in, words
+from tests.support.pages import ACTIONS, LOG, bulk, plain, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -247,3 +247,34 @@ def test_what_a_batch_is_called_and_why_some_are_left_out_is_kept_for_each_reade
     Batch.objects.update(left_out={say("Paid by {name}.", name="Dana"): 1200})
     page = support.get(f"{reverse('admin:batch')}?number={Batch.objects.get().pk}")
     assert "Left out 1200: Paid by Dana." in words(page)
+
+
+def test_what_came_of_a_single_retry_is_told_by_the_page_that_its_message_follows(
+    support, world, sold
+):
+    world.sandbox.faults.add(Fault("status", status=400, method="POST", path="^/users$"))
+    go(support, bulk(support, LOG, "rerun_chosen", *sold))
+    world.settle()
+    failed = RuleRun.objects.filter(status="failed").earliest("pk")
+    world.sandbox.faults.add(Fault("status", status=400, method="POST", path="^/users$"))
+    overview = press(support, failed, "retry", back=reverse("admin:index"))
+    assert said(overview) == ["1 queued."]
+    (address,) = re.findall(r'data-follow="([^"]+)"', overview.content.decode())
+    page = support.get(unescape(address)).content.decode()
+    assert (in_short(page)[0], "See what came of it" in in_short(page)[1]) == ("yes", True)
+    world.settle()
+    running, text = in_short(support.get(unescape(address)).content.decode())
+    failed.refresh_from_db()
+    assert failed.customer is not None
+    assert running == ""
+    assert text.startswith("Retry: 1 failed. ")
+    assert f"{failed.customer.email}, Enroll in Course Two: {failed.message}" in text
+    assert "data-follow" not in support.get(reverse("admin:index")).content.decode()
+
+
+def in_short(page: str) -> tuple[str, str]:
+    """Whether it goes on, and what a message shows of it."""
+    ((running, text),) = re.findall(
+        r'<template id="in-short" data-running="(\w*)".*?>(.*?)</template>', page, re.DOTALL
+    )
+    return running, plain(text)

@@ -14,7 +14,8 @@ from config.admin.parts.buttons import address
 from config.staff import roles
 from events.models import RuleRun, Worker
 from events.reports import days
-from integrations.models import Destination, Integration, Product
+from integrations import rate_limit
+from integrations.models import CallBudget, Destination, Integration, Product
 from rules import pairing
 from rules.models import Rule
 from tests.support import factories
@@ -259,6 +260,29 @@ def test_the_path_goes_one_step_at_a_time_and_what_admit_cannot_see_is_ticked_th
     school.refresh_from_db()
     assert school.welcome_emails_on
     assert now().text == "Give SamCart your address, and let it send something"
+
+
+def test_a_school_whose_key_is_rejected_is_led_to_its_key_and_nowhere_called_paused(
+    sold, client: Client, admin_user
+):
+    client.force_login(admin_user)
+    school = sold.integration
+    refused = {"connection": "refused", "connection_message": "Rejected."}
+    Integration.objects.update(**refused, refreshed_at=None)
+    rate_limit.block(school.pk, CallBudget.Blocked.KEY, 100)
+    run(sold)
+    now = client.get("/admin/").context["path"].now
+    assert now.text == "Connect Thinkific", "it never was connected"
+    Integration.objects.update(refreshed_at=timezone.now())
+    now = client.get("/admin/").context["path"].now
+    assert (now.text, now.button) == (f"Enter another key of {school}", "Enter the key")
+    assert (
+        now.url == f"{reverse('admin:integrations_integration_change', args=[school.pk])}#id_secret"
+    )
+    queue = words(client.get(reverse("admin:queue")))
+    assert "Key rejected" in queue
+    for page in ("/admin/", reverse("admin:queue")):
+        assert "paused" not in words(client.get(page)).casefold(), page
 
 
 def test_samcarts_own_rules_are_ticked_on_the_path_and_it_ends_by_itself(

@@ -1,9 +1,12 @@
 """How far something is shows by itself, in a real Chromium."""
 
+import re
+
 import pytest
 from django.urls import reverse
 from playwright.sync_api import Browser, Page, expect
 
+from config.admin.parts.buttons import address as button_address
 from events.models import Batch, EventLog, RuleRun
 from integrations.models import Customer
 from tests.support import browsing, scenery
@@ -82,3 +85,27 @@ def test_what_is_typed_on_an_events_page_stays_while_it_follows_an_action(
         page.clock.run_for(6_000)
         page.wait_for_timeout(500)
         expect(page.locator("#id_email")).to_have_value("dana@example.com")
+
+
+@pytest.mark.parametrize("where", ["index", "events_rulerun_changelist"])
+def test_a_retry_that_fails_again_says_so_where_it_was_pressed(
+    place, address: str, browser: Browser, where: str
+):
+    run = RuleRun.objects.filter(code="enrolled").latest("pk")
+    failed = RuleRun.objects.filter(pk=run.pk)
+    failed.update(status="failed", code="rejected", message="No such student.")
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.clock.install()
+        page.goto(address + reverse(f"admin:{where}"))
+        page.locator(f"[formaction='{button_address(run, 'retry')}']").first.click()
+        message = page.locator(".messagelist li")
+        expect(message).to_contain_text("1 queued.")
+        page.clock.run_for(6_000)
+        expect(message).to_contain_text("See what came of it")
+        failed.update(status="failed", message="There is still no such student.")
+        page.clock.run_for(6_000)
+        expect(message).to_contain_text("Retry: 1 failed.")
+        expect(message).to_contain_text("There is still no such student.")
+        expect(message).to_have_class(re.compile("error"))

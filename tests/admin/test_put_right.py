@@ -1,6 +1,7 @@
 """Who lacks something is helped at once, where the person who helps stands."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
-from integrations.models import Customer, Destination
+from integrations.models import ApiCall, Customer, Destination
 from integrations.thinkific.sandbox.faults import Fault
 from tests.support.pages import CUSTOMERS, said, signed_in, words
 from tests.support.world import World
@@ -102,3 +103,31 @@ def test_an_address_that_cannot_be_used_makes_nobody(support, course, email):
     gift = {"destination": course.pk, "reason": "A gift.", "email": email}
     assert support.post(reverse("admin:give-to-anyone"), gift).status_code == 200
     assert not Customer.objects.exists()
+
+
+def test_everything_that_happened_tells_each_failed_attempt_and_what_was_answered(
+    support, world, course
+):
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.school.add_user("dana@example.com")  # so the first call is refused, and leads on
+    event = world.sell("10_product", customer__email="dana@example.com")
+    customer = page_of(Customer.objects.get())
+    pages = [customer, reverse("admin:events_eventlog_change", args=[event.pk])]
+    for status, label in ((500, "Try now"), (400, "Retry")):
+        fault = Fault("status", status=status, path="^/enrollments$", method="POST")
+        world.sandbox.faults.add(fault)
+        world.settle()
+        press(support, support.get(customer), label)
+    (run,) = world.settle()
+    assert run.status == "done"
+    for page in pages:
+        told = words(support.get(page)).partition("For your technician")[0]
+        assert len(re.findall(r"\d ?: Thinkific answered with an error of its own\.", told)) == 1
+        assert len(re.findall(r"\d ?: Thinkific refused the request\.", told)) == 1
+        assert "failed attempts" not in told
+    call = ApiCall.objects.get(status=500)
+    for _ in range(3):  # after the last of them it went well
+        call.pk, call.sent_at = None, call.sent_at + timedelta(minutes=1)
+        call.save(force_insert=True)
+    for page in pages:
+        assert "4 failed attempts" in words(support.get(page))

@@ -163,7 +163,7 @@ def test_after_moving_the_way_leads_to_the_product_and_the_rules_left_are_told(
     save(manager, rule, "Faces")
     page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
     moved = manager.post(page, {"chosen": event.pk, "back": page_of(rule)}, follow=True)
-    assert "1 other rule still names the old course. See them" in said(moved)
+    assert "1 other rule still names Ink. See them" in said(moved)
     shown = moved.content.decode()
     assert f'<p class="way"><a href="{page_of(rule.product)}">' in shown
 
@@ -236,3 +236,32 @@ def test_who_may_not_move_buyers_is_not_led_to_those_of_a_deleted_rule(world, ru
     new = sold_by_a_deleted_rule(world, rule)
     page = shown(signed_in(roles.VIEWER).get(page_of(new.product)))
     assert "given-by-rule" not in page
+
+
+def test_the_rules_page_says_what_still_names_the_old_course_for_as_long_as_one_does(
+    manager, world, rule
+):
+    assert "still names" not in words(manager.get(page_of(rule)))
+    save(manager, rule, "Faces")
+    for role in (roles.MANAGER, roles.VIEWER):
+        text = words(signed_in(role).get(page_of(rule)))
+        assert "1 other rule still names Ink. See the product" in text
+    text = words(manager.get(page_of(ending())))
+    assert "No rule of this product gives Ink any more. See the product" in text
+    faces = Destination.objects.get(name="Faces")
+    press(manager, Product.objects.get(), "follow", instead=faces.pk)
+    for each in (rule, ending()):
+        assert "See the product" not in words(manager.get(page_of(each)))
+
+
+def test_after_moving_no_rule_is_named_that_an_earlier_edit_has_left(manager, world, rule):
+    # The rule that ends Old is left from an earlier edit.
+    world.rule("product_refunded", ENDS, world.course("Old"), product="77")
+    event = world.sell(product__id=77)
+    world.settle()
+    Rule.objects.filter(destination__name="Ink", trigger="product_refunded").delete()
+    save(manager, rule, "Faces")
+    assert "This rule is not about Faces" in words(manager.get(page_of(rule.product)))
+    page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
+    moved = manager.post(page, {"chosen": event.pk}, follow=True)
+    assert not [text for text in said(moved) if "still name" in text]

@@ -14,6 +14,7 @@ from config.staff import roles
 from events.models import Delivery, EventLog, RuleRun
 from events.reports import backfill, customer_access, review
 from integrations.models import Customer, Destination, Product
+from rules import changing
 from rules.models import Rule
 from tests.support.pages import press, said, signed_in, words
 from tests.support.world import World
@@ -373,13 +374,35 @@ def test_one_buyer_is_enrolled_from_the_customers_page(world, course):
     assert line.kind == "good"
 
 
-def test_a_rule_that_was_off_and_is_on_now_is_not_said_to_be_new(world, course):
+@pytest.mark.parametrize("known", [True, False])
+def test_a_rule_that_was_off_and_is_on_now_is_not_said_to_be_new(world, course, known):
     made = rule(world, course)
-    Rule.objects.filter(pk=made.pk).update(enabled=False)
-    buy(world, ALICE, 1)
-    Rule.objects.filter(pk=made.pk).update(enabled=True)
-    (line,) = customer_access.describe(Customer.objects.get(email=ALICE)).lines
-    assert "The rule that fits was turned off then, and is on now." in line.text
+    of_this = Rule.objects.filter(pk=made.pk)
+    of_this.update(enabled=False)
+    bought = buy(world, ALICE, 1)
+    if known:
+        changing.switch(of_this, on=True)
+    else:
+        of_this.update(enabled=True)
+    on = r"It has been on since \d+ \w+ \d\d:\d\d\." if known else r"It is on now\."
+    assert bought.customer is not None
+    manager = signed_in(roles.MANAGER)
+    pages = [
+        reverse("admin:index"),
+        reverse("admin:integrations_product_change", args=[made.product_id]),
+        reverse("admin:integrations_customer_change", args=[bought.customer.pk]),
+        reverse("admin:events_eventlog_change", args=[bought.pk]),
+    ]
+    for place in pages:
+        text = words(manager.get(place))
+        assert re.search(rf"The rule was off then\. {on}", text), place
+        assert "A rule exists since" not in text
+    of_this.update(enabled=False)
+    buy(world, BOB, 2)
+    changing.switch(of_this, on=True)
+    for place in pages[:2]:
+        text = words(manager.get(place))
+        assert "The rule was off when the last of them bought. It has been on since" in text
 
 
 def test_a_rule_that_only_ends_access_gives_nothing(world, course):

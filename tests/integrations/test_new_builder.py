@@ -115,9 +115,9 @@ def test_a_number_that_thinkific_does_not_have_fails_the_sale_in_true_words(
     world.sell(customer__email=EMAIL)
     run = world.settle()[-1]
     assert (run.status, run.attempts) == ("failed", 1)
-    assert run.message.startswith("Wrong is gone from Thinkific, so nobody can be enrolled in it.")
+    assert run.message.startswith("Thinkific has no course with the number 999, entered as Wrong.")
     assert "POST /enrollments" in world.calls()
-    assert Destination.objects.get().standing == "gone from Thinkific"
+    assert Destination.objects.get().standing == "no such number"
     assert "Wrong" not in words(step(manager, world)).partition("4. Course")[2]
     # The right number goes into the rule.
     save(manager, Rule.objects.get(), number=str(course.id), name="Right")
@@ -295,8 +295,7 @@ def test_a_simulation_tells_what_thinkific_said_and_that_it_is_asked_again(world
     assert again.calls == would.calls != []
     assert again.rule == rule
     assert again.notes == [
-        "Thinkific said that Doubtful is gone. It would be asked again, and fail if that is still "
-        "so."
+        "Doubtful is gone from Thinkific. It would be asked again, and fail if that is still so."
     ]
 
 

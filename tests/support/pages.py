@@ -97,9 +97,10 @@ def words(answer: Any) -> str:
 
 
 def said(answer: Any) -> list[str]:
-    """The messages that the page shows, without their tags."""
+    """The messages that the page shows, without their tags and what they follow."""
     found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
     lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
+    lines = [re.sub(r"<span data-follow=.*?</span>", "", line) for line in lines]
     return [html.unescape(re.sub(r"<[^>]+>", "", line)).strip() for line in lines]
 
 

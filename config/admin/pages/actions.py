@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -36,7 +35,6 @@ from events.execution import (
     wait_reasons,
 )
 from events.models import RuleRun
-from events.queue import wake
 from events.reports import activity_search, api_calls
 from integrations import catalog_refresh
 from integrations.models import ThinkificUser
@@ -127,40 +125,39 @@ class ActionAdmin(ReadOnly):
     # Buttons and bulk
 
     def retry(self, request: HttpRequest, run: RuleRun) -> None:
-        many.retry_now(request, [run])
+        many.retry_now(request, [run], say("Retry"))
 
     def try_now(self, request: HttpRequest, run: RuleRun) -> None:
         """For what would be tried again later."""
-        many.retry_now(request, [run])
+        many.retry_now(request, [run], say("Try now"))
 
     def release(self, request: HttpRequest, run: RuleRun) -> None:
-        many.retry_now(request, [run])
+        many.retry_now(request, [run], say("Release"))
 
     def do_anyway(self, request: HttpRequest, run: RuleRun) -> None:
-        many.retry_now(request, [run], anyway=True)
+        many.retry_now(request, [run], say("Do it anyway"), anyway=True)
 
     def run_again(self, request: HttpRequest, run: RuleRun) -> None:
         """For a receiver that has lost what it got."""
         reason = retry_by_hand.run_again(run)
-        if not reason:
-            with transaction.atomic():
-                wake.wake()
-        level = messages.WARNING if reason else messages.SUCCESS
+        batch = many.begin(request, say("Run again"))
         text = say("Queued as a new message.")
         if reason:
             text = say("Not sent again: {reason}.", reason=reason)
-        self.message_user(request, text, level)
+        else:
+            batch.run_ids = [run.pk]
+        many.follow(request, batch, {}, text)
 
     def end_now(self, request: HttpRequest, run: RuleRun) -> None:
         """For an ending that waits for its day, or for a person who releases it."""
         if run.status == Status.HELD:
-            many.retry_now(request, [run])
+            many.retry_now(request, [run], say("End it now"))
             return
-        with transaction.atomic():
-            waited = delayed.bring_forward(run, by=name_of(request))
-            wake.wake()
-        text = say("Queued.") if waited else say("It does not wait any more.")
-        self.message_user(request, text, messages.SUCCESS if waited else messages.WARNING)
+        batch = many.begin(request, say("End it now"))
+        text = say("It does not wait any more.")
+        if delayed.bring_forward(run, by=name_of(request)):
+            batch.run_ids, text = [run.pk], say("Queued.")
+        many.follow(request, batch, {}, text)
 
     def keep(self, request: HttpRequest, run: RuleRun) -> None:
         """For the access that such an ending would end."""

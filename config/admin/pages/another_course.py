@@ -1,4 +1,7 @@
-"""Another course or bundle in place of one that is gone: for its rules and what failed by that."""
+"""Another course or bundle in place of one that is gone: for its rules, and what failed by that.
+
+Of one that was entered by hand the number may be wrong: it is corrected here for all its rules.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages import many
+from config.admin.pages.by_number_form import ByNumberForm
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
@@ -22,6 +26,7 @@ from events.reports.many import AT_ONCE
 from integrations.models import Destination
 from integrations.ordering import by_name
 from integrations.sentences import joined, say, say_count
+from integrations.thinkific import catalog
 from rules import changing
 from rules.models import Rule
 
@@ -29,13 +34,21 @@ EDITS, RETRIES = "rules.change_rule", "events.retry_rulerun"
 MOST = 50
 
 
+# In place of the other course: that its number is entered.
+BY_NUMBER = "by_number"
+
+
 @dataclass(slots=True)
 class Form:
-    """What was posted: the ticked rules, and the other course; `error` says what is missing."""
+    """What was posted: the ticked rules, and the other course; `error` says what is missing.
+
+    `number` is the right number as it was typed, None where one of the list is chosen.
+    """
 
     rules: list[Rule]
     chosen: Destination | None
     turn_on: bool
+    number: str | None = None
     error: str = ""
 
 
@@ -49,11 +62,13 @@ def show(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(way_back(request) or failed)
     rules = list(_rules(gone))
     failed_runs = _failed(request, gone, rules)
-    form = Form(rules, None, not any(rule.enabled for rule in rules))
+    form = Form(rules, None, not any(rule.enabled for rule in rules), "" if gone.by_hand else None)
     if request.method == "POST":
-        form = _save(request, gone, rules)
-        if not form.error:
-            return _retry(request, form, failed_runs)
+        form = _read(request, gone, rules)
+        if "find" not in request.POST:
+            _save(form, gone)
+            if not form.error:
+                return _retry(request, form, failed_runs)
     return _page(request, gone, rules, form, failed_runs)
 
 
@@ -69,7 +84,7 @@ def label(run: RuleRun) -> str:
     failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
     number = failed.order_by()[:AT_ONCE].count()
     if number <= 1:
-        return choose_another(str(run.spec.target))
+        return choose_another(gone) if gone else say("Choose another course")
     if run.spec.target == Destination.Kind.COURSE:
         return say(
             "Choose another course and retry the {number} that failed because of it", number=number
@@ -79,9 +94,11 @@ def label(run: RuleRun) -> str:
     )
 
 
-def choose_another(kind: str) -> str:
-    """The button, for a course or a bundle."""
-    is_course = kind == Destination.Kind.COURSE
+def choose_another(gone: Destination) -> str:
+    """The button."""
+    if gone.by_hand:
+        return say("Correct the number, or choose another")
+    is_course = gone.kind == Destination.Kind.COURSE
     return say("Choose another course") if is_course else say("Choose another bundle")
 
 
@@ -124,35 +141,64 @@ def _others(gone: Destination) -> QuerySet[Destination]:
     return same.filter(gone_at=None).order_by(by_name(), "pk")
 
 
-def _save(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
-    """Change the rules as was posted; where that cannot be, the form has the error."""
+def _read(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
+    """What was posted."""
     ticked = set(row_ids(request.POST.getlist("rule")))
-    form = Form(
+    by_number = gone.by_hand and request.POST.get("destination") == BY_NUMBER
+    return Form(
         [rule for rule in rules if rule.pk in ticked],
         row_in(_others(gone), request.POST.get("destination")),
         "turn_on" in request.POST,
+        request.POST.get("number", "") if by_number else None,
     )
-    if not rules:
+
+
+def _save(form: Form, gone: Destination) -> None:
+    """Change the rules as was posted; where that cannot be, the form has the error."""
+    is_course = gone.kind == Destination.Kind.COURSE
+    if not gone.rules.exists():
         form.error = say("No rule uses it any more, so nothing was changed.")
     elif not form.rules:
         form.error = say("Tick at least one rule.")
-    elif form.chosen is None:
+    elif form.number is None and form.chosen is None:
         form.error = (
             say("Choose the course to give instead.")
-            if gone.kind == Destination.Kind.COURSE
+            if is_course
             else say("Choose the bundle to give instead.")
         )
     else:
-        try:
+        _change(form, gone)
+
+
+def _change(form: Form, gone: Destination) -> None:
+    try:
+        with changing.all_or_none():
+            if form.number is not None:
+                form.chosen = _entered(gone, form.number)
+                catalog.enter(form.chosen)
+            assert form.chosen is not None
             changing.give_instead(form.rules, form.chosen, on=form.turn_on)
-        except ValidationError as error:
-            form.error = " ".join(error.messages)
-    return form
+    except ValidationError as error:
+        form.error = " ".join(error.messages)
+
+
+def _entered(gone: Destination, number: str) -> Destination:
+    """What has the right number, not saved. Raises ValidationError."""
+    name = {"number": number, "name": gone.name}
+    entry = ByNumberForm(name, integration=gone.integration, kind=Destination.Kind(gone.kind))
+    if not entry.is_valid():
+        raise ValidationError([str(each) for each in entry.errors.get("number", [])])
+    found = entry.destination()
+    if found.pk == gone.pk:
+        raise ValidationError(gone.missing)
+    return found
 
 
 def _retry(request: HttpRequest, form: Form, failed: list[RuleRun]) -> HttpResponse:
     assert form.chosen is not None
     chosen = brief(form.chosen.name)
+    if form.number is not None:
+        chosen = say("{name}, number {number}", name=chosen, number=str(form.chosen.external_id))
     text = say_count(
         len(form.rules),
         "1 rule uses {name} from now on.",
@@ -175,9 +221,14 @@ def _retry(request: HttpRequest, form: Form, failed: list[RuleRun]) -> HttpRespo
 def _page(
     request: HttpRequest, gone: Destination, rules: list[Rule], form: Form, failed: list[RuleRun]
 ) -> HttpResponse:
-    like = word(request.GET.get("q"))
+    like = word((request.POST if request.method == "POST" else request.GET).get("q"))
     found = list(_others(gone).filter(name__icontains=like)[: MOST + 1])
+    more, found = len(found) > MOST, found[:MOST]
+    if form.chosen is not None and form.number is None and form.chosen not in found:
+        found.insert(0, form.chosen)
     of_rule = Counter(run.rule_id for run in failed)
+    back = way_back(request)
+    here = {"course": gone.pk} | ({BACK: back} if back else {})
     return render(
         request,
         "admin/another_course.html",
@@ -188,11 +239,13 @@ def _page(
         form=form,
         number=len(failed),
         failed=",".join(str(run.pk) for run in failed),
-        shown=found[:MOST],
-        more=len(found) > MOST,
+        by_number=BY_NUMBER,
+        shown=found,
+        more=more,
         most=MOST,
         q=like,
-        back=way_back(request),
+        back=back,
+        here=f"{reverse('admin:another-course')}?{urlencode(here)}",
     )
 
 

@@ -96,8 +96,11 @@ class ChangesAdmin(ReadOnly):
         return badges.breakable(badges.brief(audit.shown_who(entry.who)))
 
     @admin.display(description=_("What"))
-    def what(self, entry: AuditEntry) -> str:
-        return capfirst(entry.sentence)
+    def what(self, entry: Any) -> SafeString | str:
+        text: str = capfirst(entry.sentence)
+        if not entry.undone:
+            return text
+        return format_html("{} {}", text, badges.badge(say("Undone"), badges.GREY))
 
     @admin.display(description=_("About"))
     def subject(self, entry: Any) -> SafeString | str:
@@ -134,6 +137,7 @@ class ChangesAdmin(ReadOnly):
             "differences": differences(entry),
             "kind": kind_of(entry),
             "subject_url": page_of(entry),
+            "undone": bool(undoing.undone([entry])),
             "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDONE else "",
         }
         return super().render_change_form(request, context | told, *args, **kwargs)

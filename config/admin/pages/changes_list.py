@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from django.contrib import admin
@@ -21,6 +22,8 @@ from rules import undoing
 from rules.models import Rule
 
 MANY = 50
+# So many entries beyond a page's end are looked at for the rest of a line.
+MOST_OF_A_LINE = 1000
 # A Save may write its entries one after the other.
 ONE_STEP = timedelta(seconds=2)
 
@@ -71,14 +74,41 @@ class WhenFilter(ReceivedFilter):
 
 
 class ChangesList(ChangeList):
-    """A page of entries, in which those of one act, person and moment are one line."""
+    """A page of entries, in which those of one act, person and moment are one line.
+
+    A line that a page's end would cut is whole on the page on which it begins.
+    """
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         entries = list(self.result_list)
-        _note_customers(entries)
-        self.result_list = _lines(entries)
+        self.result_list = self._whole_lines(entries) if entries else []
+        _note_customers(chain.from_iterable(line.line for line in self.result_list))
         _note_what_can_be_undone(self.result_list)
+
+    def _whole_lines(self, entries: list[Any]) -> list[Any]:
+        newest, oldest = entries[0], entries[-1]
+        newer = _alike(newest, self.queryset.filter(pk__gt=newest.pk).order_by("pk"))
+        older = _alike(oldest, self.queryset.filter(pk__lt=oldest.pk).order_by("-pk"))
+        lines = _lines([*reversed(newer), *entries, *older])
+        here = {entry.pk for entry in entries}
+        # All of a page may be one line that began before it.
+        return [line for line in lines if line.pk in here] or [
+            line for line in lines if any(entry.pk in here for entry in line.line)
+        ]
+
+
+def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
+    """Of its neighbors, the next one first, those that may be of the same line."""
+    found: list[Any] = []
+    for start in range(0, MOST_OF_A_LINE, MANY):
+        for other in neighbors[start : start + MANY]:
+            if not _is_alike(found[-1] if found else entry, other):
+                return found
+            found.append(other)
+        if len(found) < start + MANY:
+            break
+    return found
 
 
 def _lines(entries: Iterable[Any]) -> list[Any]:
@@ -96,14 +126,19 @@ def _lines(entries: Iterable[Any]) -> list[Any]:
 
 def _is_of(line: Sequence[AuditEntry], entry: AuditEntry) -> bool:
     """Whether one step of one person made it, as the line; that changes no thing twice."""
-    later, same = line[-1], ("act", "kind", "who", "place")
-    alike = all(getattr(later, name) == getattr(entry, name) for name in same)
     twice = any(each.number == entry.number for each in line)
-    return alike and not twice and later.at - entry.at < ONE_STEP
+    return not twice and _is_alike(line[-1], entry)
+
+
+def _is_alike(one: AuditEntry, other: AuditEntry) -> bool:
+    same = ("act", "kind", "who", "place")
+    alike = all(getattr(one, name) == getattr(other, name) for name in same)
+    return alike and abs(one.at - other.at) < ONE_STEP
 
 
 def _note_customers(entries: Iterable[Any]) -> None:
     """Whose each event or action is, as `customer`; its own name does not say it."""
+    entries = list(entries)
     whose: dict[tuple[str, str], Customer | None] = {}
     for model in (EventLog, RuleRun):
         kind = str(model._meta.model_name)
@@ -116,7 +151,12 @@ def _note_customers(entries: Iterable[Any]) -> None:
 
 
 def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
-    """As `undoable`: an entry that is the newest of its rule; pressing Undo looks closer."""
+    """As `undoable`: an entry that is the newest of its rule; pressing Undo looks closer.
+
+    And as `undone` of a line whether all of it was undone.
+    """
+    lines = list(lines)
+    undone = undoing.undone(entry for line in lines for entry in line.line)
     of_rules = {each.number for each in lines if each.act in undoing.UNDONE}
     every = AuditEntry.objects.filter(
         kind=Rule._meta.model_name, number__in=of_rules, act__in=undoing.UNDONE
@@ -125,3 +165,4 @@ def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
     last = set(newest.values_list("last", flat=True)) if of_rules else set()
     for each in lines:
         each.undoable = len(each.line) == 1 and each.pk in last
+        each.undone = all(entry.pk in undone for entry in each.line)

@@ -91,6 +91,7 @@ class CustomerAdmin(ReadOnly):
         shown = _events_of(customer, page_number(request.GET.get("p")))
         of_page = [run for event in shown for run in event.runs.all()]
         told, calls = wait_reasons.reasons(of_page), api_calls.in_short(of_page)
+        failed = api_calls.failed_attempts(of_page, calls)
         thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
             "integration"
         )
@@ -104,7 +105,13 @@ class CustomerAdmin(ReadOnly):
             totals=glance.totals(customer, answer.targets),
             thinkific_users=thinkific_users,
             steps=[
-                (event, [(run, told[run.pk], calls.get(run.pk, [])) for run in event.runs.all()])
+                (
+                    event,
+                    [
+                        (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, []))
+                        for run in event.runs.all()
+                    ],
+                )
                 for event in shown
             ],
             under_way=wait_reasons.under_way(of_page),

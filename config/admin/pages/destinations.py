@@ -113,7 +113,7 @@ class DestinationAdmin(ReadOnly):
         if not may or thing.gone_at is None or not thing.rules.exists():
             return []
         page = f"{reverse('admin:another-course')}?course={thing.pk}"
-        return [(page, "primary", another_course.choose_another(thing.kind))]
+        return [(page, "primary", another_course.choose_another(thing))]
 
     @admin.display(description=_("Name"))
     def shown_name(self, destination: Destination) -> str:

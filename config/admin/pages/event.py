@@ -41,6 +41,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """All that the page shows of the event; texts of strangers are cut, and escaped there."""
     runs, since = list(event.runs.all()), _since(event)
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
+    failed = api_calls.failed_attempts(runs, calls)
     return {
         "under_way": wait_reasons.under_way(runs),
         "access": _access(runs),
@@ -49,6 +50,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
             {
                 "run": run,
                 "told": reasons[run.pk],
+                "failed": failed.get(run.pk, []),
                 "calls": calls.get(run.pk, []),
                 "removed": api_calls.removed(run),
             }

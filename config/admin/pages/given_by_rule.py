@@ -207,20 +207,23 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
         return many.done(request, batch, left, text, back)
     # That page says what else is left to be done after the rule was changed.
     answer = many.done(request, batch, left, text, page_of(product))
-    if others := _others_astray(product):
+    if others := _others_astray(product, rows):
         messages.warning(request, others)
     return answer
 
 
-def _others_astray(product: Product) -> SafeString | None:
-    """How many rules of the product still name what nothing gives any more, and the way there."""
-    number = len(pairing.astray(product, Rule.objects.concerning(product)))
-    if not number:
+def _others_astray(product: Product, moved: Iterable[Behind]) -> SafeString | None:
+    """How many rules of the product still name what these had, and the way there."""
+    old = {(grant.integration_id, grant.target) for row in moved for grant in row.grants}
+    astray = pairing.astray(product, Rule.objects.concerning(product))
+    left = [rule for rule, _ in astray if (rule.integration_id, rule.target) in old]
+    if not left:
         return None
     text = say_count(
-        number,
-        "1 other rule still names the old course.",
-        "{number} other rules still name the old course.",
+        len(left),
+        "1 other rule still names {course}.",
+        "{number} other rules still name {course}.",
+        course=listed([*dict.fromkeys(brief(rule.destination) for rule in left)], NAMED),
     )
     return format_html('{} <a href="{}">{}</a>', text, page_of(product), say("See them"))
 

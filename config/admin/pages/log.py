@@ -253,9 +253,13 @@ class LogAdmin(ReadOnly):
         return None
 
     def _rerun(self, request: HttpRequest, events: Any) -> None:
-        done = rerun(events)
-        level = messages.SUCCESS if done.queued else messages.WARNING
-        self.message_user(request, event_page.rerun_sentence(done), level)
+        batch = many.begin(request, many.TITLES[many.RERUN]())
+        done = rerun(events, batch=batch)
+        sentence = event_page.rerun_sentence(done)
+        if done.queued and not batch.run_ids:  # it is read again first
+            self.message_user(request, sentence)
+            return
+        many.follow(request, batch, done.left, sentence)
 
     def _deal_with(self, request: HttpRequest, events: QuerySet[EventLog]) -> None:
         number = review.mark_reviewed(events, by=name_of(request))

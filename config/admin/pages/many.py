@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import name_of
-from config.admin.parts import badges
+from config.admin.parts import badges, followed
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
@@ -64,18 +64,36 @@ def retry(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> H
     in_order = runs.order_by("received_at", "pk")
     if len(in_order[:2]) > 1:
         return look_at_runs(request, in_order, what)
-    retry_now(request, in_order, anyway=what == ANYWAY)
+    retry_now(request, in_order, TITLES[what](), anyway=what == ANYWAY)
     return None
 
 
-def retry_now(request: HttpRequest, runs: Iterable[RuleRun], *, anyway: bool = False) -> None:
-    """Queue what of these can be retried, and say how many."""
-    queued, left = retry_by_hand.retry(runs, anyway=anyway)
-    if queued:
-        with transaction.atomic():
-            wake.wake()
-    level = messages.SUCCESS if queued else messages.WARNING
-    messages.add_message(request, level, retry_by_hand.retried_sentence(queued, left))
+def retry_now(
+    request: HttpRequest, runs: Iterable[RuleRun], title: str, *, anyway: bool = False
+) -> None:
+    """Queue what of these can be retried, and say how many, then there what came of it."""
+    batch = begin(request, title)
+    queued, left = retry_by_hand.retry(runs, anyway=anyway, batch=batch)
+    follow(request, batch, left, retry_by_hand.retried_sentence(queued, left))
+
+
+def follow(request: HttpRequest, batch: Batch, left: dict[str, int], sentence: str) -> None:
+    """Have the workers carry the batch out; the message `sentence` shows what comes of it.
+
+    Where nothing was queued, it is a warning.
+    """
+    if not batch.run_ids:
+        messages.warning(request, sentence)
+        return
+    _carry_out(batch, left)
+    followed.say_queued(request, sentence, batch)
+
+
+def _carry_out(batch: Batch, left: dict[str, int]) -> None:
+    batch.left_out = left
+    with transaction.atomic():
+        batch.save()
+        wake.wake()
 
 
 def look_at_events(
@@ -183,10 +201,7 @@ def done(
     if not batch.run_ids:
         messages.warning(request, sentence)
         return HttpResponseRedirect(back or reverse("admin:events_rulerun_changelist"))
-    batch.left_out = left
-    with transaction.atomic():
-        batch.save()
-        wake.wake()
+    _carry_out(batch, left)
     messages.success(request, sentence)
     asked: dict[str, Any] = {"number": batch.pk} | ({BACK: back} if back else {})
     if after := row_id(request.POST.get(AFTER)):

@@ -75,9 +75,12 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
     )
     samcart = reverse("admin:samcart")
     connected = any(site.connection == Integration.Connection.CONNECTED for site in schools)
+    rejected = [site for site in schools if not connected and _only_key_is_rejected(site)]
     rules = Rule.objects.filter(enabled=True, action__in=actions.giving_access())
     return [
-        Task(say("Connect Thinkific"), connected, first, say("Connect Thinkific")),
+        _new_key(rejected[0])
+        if rejected
+        else Task(say("Connect Thinkific"), connected, first, say("Connect Thinkific")),
         _welcome_emails(schools, first),
         Task(
             say("Give SamCart your address, and let it send something"),
@@ -105,6 +108,22 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
         ),
         _own_rules(accounts, f"{samcart}#own-rules"),
     ]
+
+
+def _only_key_is_rejected(school: Integration) -> bool:
+    """Whether it was connected, and Thinkific rejects its key since."""
+    return school.connection == Integration.Connection.REFUSED and not school.never_connected()
+
+
+def _new_key(school: Integration) -> Task:
+    page = reverse("admin:integrations_integration_change", args=[school.pk])
+    return Task(
+        say("Enter another key of {name}", name=brief(school)),
+        False,
+        f"{page}#id_secret",
+        say("Enter the key"),
+        how=say("It was connected, but now Thinkific rejects its key."),
+    )
 
 
 def _welcome_emails(schools: list[Integration], url: str) -> Task:

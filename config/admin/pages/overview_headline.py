@@ -233,6 +233,10 @@ def _kept(line: backlog.InLine) -> Iterator[Said]:
     """What waits for something else than its turn."""
     if line.off:
         yield say("{number} for an integration that is off", number=format_count(line.off))
+    if line.rejected:
+        yield say(
+            "{number} for an integration whose key is rejected", number=format_count(line.rejected)
+        )
     if line.paused:
         yield say("{number} for an integration that is paused", number=format_count(line.paused))
     if line.later:

@@ -200,6 +200,7 @@ class ProductAdmin(Audited, ListAdmin):
             "pairs": pairing.by_trigger(_companions(rules)),
             "rule_now": rule_now,
             "before": before,
+            "why_before": _why_before(rule_now, before),
             "events": events.order_by("-received_at", "-pk")[:SHOWN_EVENTS],
         }
 
@@ -280,6 +281,13 @@ class ProductAdmin(Audited, ListAdmin):
         self.message_user(request, text, messages.SUCCESS if made else messages.WARNING)
         for sentence in left:
             self.message_user(request, say("Not copied: {rule}", rule=sentence), messages.WARNING)
+
+
+def _why_before(rule: Rule | None, before: backfill.Preview | None) -> str:
+    """Why the rule did not run for those whom it would give something now."""
+    if rule is None or before is None or not before.run:
+        return ""
+    return backfill.since(before.run[0].event, rule, several=before.only is None)
 
 
 def _companions(rules: list[Rule]) -> list[Rule]:

@@ -17,6 +17,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Destination, Product
 from integrations.sentences import Said, joined, say, say_count
 from rules import changing, pairing
+from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -62,6 +63,25 @@ def follow(product: Product, instead: int | None) -> Said:
         "{number} rules use {name} from now on.",
         name=badges.brief(group.instead.name),
     )
+
+
+def beside(rule: Rule) -> SafeString | None:
+    """That rules of its product name what none gives any more, for the rule's own page.
+
+    None where there are none: what it says is said for as long as it is true.
+    """
+    if rule.product is None:
+        return None
+    found = [
+        each for each, _ in pairing.astray(rule.product, Rule.objects.concerning(rule.product))
+    ]
+    if not found:
+        return None
+    if rule in found:
+        text = say("No rule of this product gives {course} any more.", course=rule.destination)
+    else:
+        text = _names(found)
+    return _with_link(text, rule, say("See the product"))
 
 
 def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
@@ -112,7 +132,7 @@ def _names(left: list[Rule]) -> Said:
         len(left),
         "1 other rule still names {course}.",
         "{number} other rules still name {course}.",
-        course=badges.brief(left[0].destination),
+        course=listed([*dict.fromkeys(badges.brief(each.destination) for each in left)]),
     )
 
 

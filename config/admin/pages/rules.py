@@ -178,6 +178,7 @@ class RuleAdmin(Audited, ListAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         rule: Rule = context["original"]
+        context |= {"beside": rule_leftovers.beside(rule)}
         if self.has_change_permission(request, rule):
             given: Any = request.POST if request.method == "POST" else request.GET
             given = given if "trigger" in given else answers_of(rule)
@@ -243,7 +244,7 @@ class RuleAdmin(Audited, ListAdmin):
     @admin.display(description=_("State"))
     def state(self, rule: Rule) -> SafeString:
         if rule.is_gone:
-            return badges.badge(say("Course gone"), badges.RED)
+            return badges.badge(rule.gone_label, badges.RED)
         return badges.switch_badge(rule.enabled)
 
     @admin.display(description=_("Last run"))

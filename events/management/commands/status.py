@@ -58,7 +58,8 @@ class Command(BaseCommand):
         if found["oldest_due_seconds"] is not None:
             self.stdout.write(f"The oldest one due waits for {found['oldest_due_seconds']:.0f} s.")
         for site in found["integrations"]:
-            paused = f", paused until {site['paused_until']}" if site["paused_until"] else ""
+            waits = site["paused_until"] and site["connection"] != Integration.Connection.REFUSED
+            paused = f", paused until {site['paused_until']}" if waits else ""
             self.stdout.write(
                 f"{site['name']}: {site['connection']}{paused}, "
                 f"{site['calls_last_minute']} calls in the last minute."
