@@ -56,10 +56,13 @@ check: $(VENV)/.installed-dev $(VENV)/check.env ## Format, lint, types, import c
 	@echo "== Checks"
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
-	@# Beside mypy, which takes one processor for longer than all of them.
+	@# Beside mypy, which takes one processor for longer than all of them. To collect the tests also
+	@# compiles them, which else each of their processes would do.
 	@{ $(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' && \
 		$(CHECK_ENV) $(PY) manage.py makemigrations --check --dry-run && \
-		$(CHECK_ENV) $(PY) manage.py check; } & others=$$!; \
+		$(CHECK_ENV) $(PY) manage.py check && \
+		{ found=$$($(PY) -m pytest --collect-only --quiet 2>&1) || { echo "$$found"; false; }; }; } & \
+	others=$$!; \
 	$(CHECK_ENV) $(PY) -m mypy; types=$$?; \
 	wait $$others && exit $$types
 

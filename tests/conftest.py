@@ -2,12 +2,14 @@
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from integrations.thinkific.sandbox import Sandbox
+from tests.support import live, prepared
 from tests.support import shop as shops
 from tests.support import world as worlds
 
@@ -76,30 +78,48 @@ def _uses_database(item: pytest.Item) -> bool:
     return bool(asks) or item.get_closest_marker("django_db") is not None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _once_for_all_processes(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests.support.prepared holds is made by one of the processes, for all of them."""
+    own = tmp_path_factory.getbasetemp()
+    prepared.shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """On SQLite the file below is the database; PostgreSQL's has still to be made and dropped."""
+    return _on_sqlite()
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
-    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+    django_db_modify_db_settings_parallel_suffix: None,
+    _once_for_all_processes: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """SQLite in a file, as in production: threads with connections of their own need one."""
+    """Begin with a copy of a database after `migrate`, so that there is nothing left to migrate.
+
+    SQLite in a file, as in production: threads with connections of their own need one.
+    """
     from django.conf import settings
 
     database = settings.DATABASES["default"]
-    if "sqlite" in database["ENGINE"]:
-        file = tmp_path_factory.mktemp("database") / "test.sqlite3"
-        database.setdefault("TEST", {})["NAME"] = str(file)
+    test = database.setdefault("TEST", {})
+    if _on_sqlite():
+        test["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+        shutil.copy(live.migrated_file(), test["NAME"])
         # Nothing here outlives the machine. The processes of tests.support.live write as in
         # production.
         options = database["OPTIONS"]
         options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
+    else:
+        test["TEMPLATE"] = live.migrated_database(os.environ["DATABASE_URL"])
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_finished_database(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What tests.support.live copies is made by one of the processes, for all of them."""
-    from tests.support import live
+def _on_sqlite() -> bool:
+    from django.conf import settings
 
-    own = tmp_path_factory.getbasetemp()
-    live.shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return "sqlite" in settings.DATABASES["default"]["ENGINE"]
 
 
 @pytest.fixture(autouse=True)

@@ -107,9 +107,10 @@ def grant(apps: Any) -> None:
     Permissions are made where they are missing: Django adds them after the last migration only.
     """
     groups = apps.get_model("auth.Group")._default_manager
+    permissions = _permissions(apps)
     for role, codes in ROLES.items():
         group, _ = groups.get_or_create(name=role)
-        group.permissions.set([_permission(apps, code) for code in codes])
+        group.permissions.set([permissions[code] for code in codes])
 
 
 def add(apps: Any, code: str) -> None:
@@ -126,10 +127,27 @@ def take(apps: Any, code: str) -> None:
             group.permissions.remove(_permission(apps, code))
 
 
-def _permission(apps: Any, code: str) -> Any:
+def _permissions(apps: Any) -> dict[str, Any]:
+    """The permission of each code in WORDS, all that are there by one question."""
+    there = {
+        (each.content_type.app_label, each.content_type.model, each.codename): each
+        for each in apps.get_model("auth.Permission")
+        ._default_manager.select_related("content_type")
+        .filter(codename__in=[code.split(".")[1] for code in WORDS])
+    }
+    return {code: there.get(_place(code)) or _permission(apps, code) for code in WORDS}
+
+
+def _place(code: str) -> tuple[str, str, str]:
+    """App, model and codename."""
     app, codename = code.split(".")
+    return app, codename.rpartition("_")[2], codename
+
+
+def _permission(apps: Any, code: str) -> Any:
+    app, model, codename = _place(code)
     kinds = apps.get_model("contenttypes.ContentType")._default_manager
-    kind, _ = kinds.get_or_create(app_label=app, model=codename.rpartition("_")[2])
+    kind, _ = kinds.get_or_create(app_label=app, model=model)
     found, _ = apps.get_model("auth.Permission")._default_manager.get_or_create(
         content_type=kind,
         codename=codename,

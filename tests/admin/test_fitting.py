@@ -13,6 +13,10 @@ STYLE = """
 body { margin: 0; font: 16px monospace }
 .label::before { content: attr(data-label); float: left; width: 90px }
 """
+# There is room for the word until the fold beside it is opened.
+BESIDE_A_FOLD = f"""<main style='display: flex; width: 300px'>
+<p style='overflow-wrap: anywhere'>{WORD}</p>
+<details><summary>x</summary><p style='width: 250px'>x</details></main>"""
 EMAIL = "maximiliana@<wbr>watercolor-<wbr>academy.example"
 
 
@@ -43,6 +47,7 @@ def faults(page: Page, body: str) -> list[str]:
         ("shows a tag", "<p title='dana@<wbr>example.com'>x"),
         ('breaks "Unbelievably"', "<p class='label' data-label='Unbelievably long'>x"),
         ("is out of the window", "<main><details><p style='width: 330px'>x</details></main>"),
+        (f'breaks "{WORD}"', BESIDE_A_FOLD),
     ],
 )
 def test_what_does_not_fit_is_seen(page, fault: str, body: str):

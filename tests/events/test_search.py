@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.urls import reverse
 
 from config.staff import roles
@@ -17,6 +16,7 @@ from integrations.models import Customer, SearchTerm
 from integrations.samcart.normalize import normalize_email
 from integrations.samcart.readable import readable_email
 from integrations.search_terms import MAX_TERM, terms
+from tests.support import old_release
 from tests.support.factories import CustomerFactory
 from tests.support.pages import CUSTOMERS, plain, signed_in, words
 from tests.support.world import World
@@ -256,14 +256,10 @@ def test_a_deleted_customer_leaves_no_term(people):
 
 
 @pytest.fixture
-def before(transactional_db) -> Iterator[Any]:
-    """The models before there was this search; afterwards the database is as new as before."""
-    executor = MigrationExecutor(connection)
-    newest = executor.loader.graph.leaf_nodes()
-    try:
-        yield executor.migrate([("integrations", "0002_admin")]).apps
-    finally:
-        MigrationExecutor(connection).migrate(newest)
+def before(transactional_db, tmp_path) -> Iterator[Any]:
+    """The models before there was this search, and a database of their time."""
+    with old_release.database(tmp_path, ("integrations", "0002_admin")) as apps:
+        yield apps
 
 
 def test_who_was_there_before_is_found_after_the_update(before, monkeypatch):
@@ -274,8 +270,7 @@ def test_who_was_there_before_is_found_after_the_update(before, monkeypatch):
         )
         for number in range(1001)
     )
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
+    old_release.upgrade()
     (found,) = search.customers("BUYER1000@MÜLLER.example jurgen ross", most=9)
     known = [str(term) for term in found.search_terms.order_by("term")]
     assert known == terms(found.email, found.first_name, found.last_name)

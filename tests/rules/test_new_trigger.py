@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support import live
+
 ROOT = Path(__file__).parents[2]
 COPIED = ("config", "events", "integrations", "rules", "templates")
 # Before the lines that begin so, in rules/triggers.py.
@@ -74,6 +76,7 @@ def test_a_new_trigger_is_heard_decided_and_shown_wherever_there_is_one(tmp_path
         assert lines.count(f"\n{before}") == 1, before
         lines = lines.replace(f"\n{before}", f"\n{text}{before}")
     file.write_text(lines)
+    shutil.copy(live.migrated_file(), tmp_path / "admit.sqlite3")
     ended = subprocess.run(
         [sys.executable, "-c", "import django; django.setup()\n" + STORY],
         env=os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/admit.sqlite3"},

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
-from django.db import IntegrityError, connection, transaction
-from django.db.migrations.executor import MigrationExecutor
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from config.staff import roles
@@ -20,41 +19,43 @@ from events.worker import tasks
 from integrations.models import Integration
 from rules.models import Rule
 from rules.triggers import Trigger
+from tests.support import old_release
+from tests.support.old_release import upgrade
 from tests.support.samcart import payload
 
 FIRST = [("integrations", "0001_first"), ("rules", "0001_first"), ("events", "0001_first")]
-
-
 BEFORE_NOTIFY_URLS = [
     ("integrations", "0007_thinkific_user"),
     ("rules", "0002_actions_of_specs"),
     ("events", "0009_run_code"),
+    ("admit", "0001_roles"),
 ]
 BEFORE_THE_LEDGER = [
     ("integrations", "0008_notify_url"),
     ("rules", "0003_notify_url"),
     ("events", "0010_notify_url"),
+    ("admit", "0001_roles"),
 ]
 
 
 @pytest.fixture
-def first_release(transactional_db) -> Iterator[Any]:
-    """The models of 0.1.0, in a database of its time; afterwards it is as new as before."""
-    with back_at(FIRST, ("admit", None)) as apps:
+def first_release(transactional_db, tmp_path) -> Iterator[Any]:
+    """The models of 0.1.0, and a database of its time."""
+    with old_release.database(tmp_path, *FIRST) as apps:
         yield apps
 
 
 @pytest.fixture
-def before_notify_urls(transactional_db) -> Iterator[Any]:
+def before_notify_urls(transactional_db, tmp_path) -> Iterator[Any]:
     """The same with the last release that knew only Thinkific."""
-    with back_at(BEFORE_NOTIFY_URLS) as apps:
+    with old_release.database(tmp_path, *BEFORE_NOTIFY_URLS) as apps:
         yield apps
 
 
 @pytest.fixture
-def before_the_ledger(transactional_db) -> Iterator[Any]:
+def before_the_ledger(transactional_db, tmp_path) -> Iterator[Any]:
     """The same with 0.4.0, whose actions knew no grants."""
-    with back_at(BEFORE_THE_LEDGER) as apps:
+    with old_release.database(tmp_path, *BEFORE_THE_LEDGER) as apps:
         yield apps
 
 
@@ -71,23 +72,6 @@ def tell(old: Any, *stories: Story) -> None:
     for each in told:
         with suppress(StopIteration):
             each.send(newest)
-
-
-@contextmanager
-def back_at(state: list[tuple[str, str]], *others: tuple[str, str | None]) -> Iterator[Any]:
-    executor = MigrationExecutor(connection)
-    newest = executor.loader.graph.leaf_nodes()
-    try:
-        executor.migrate([*state, *others])
-        # The state that migrate() returns may hold what another app's migration took back.
-        yield executor.loader.project_state(state).apps
-    finally:
-        MigrationExecutor(connection).migrate(newest)
-
-
-def upgrade() -> Any:
-    executor = MigrationExecutor(connection)
-    return executor.migrate(executor.loader.graph.leaf_nodes()).apps
 
 
 def what_was_there(new: Any) -> Generator[None, Any, None]:

@@ -9,6 +9,10 @@
   const range = document.createRange();
   const pen = document.createElement("canvas").getContext("2d");
   const found = new Set();
+  // Where each element was as the page opened, and those that hold a fold.
+  const places = new Map();
+  const holders = new Set();
+  let opened = false;
 
   const tell = (what, element) => {
     const start = `<${element.tagName.toLowerCase()} class="${element.className}">`;
@@ -59,6 +63,11 @@
     // For screen readers alone.
     if (style.clipPath === "inset(50%)" || style.clip === "rect(0px, 0px, 0px, 0px)") return;
     const own = element.getBoundingClientRect();
+    // To open folds changes nothing within what has none and is where it was, and as wide.
+    const before = places.get(element);
+    const settled = before && before.left === own.left && before.width === own.width;
+    if (opened && settled && !holders.has(element)) return;
+    places.set(element, own);
     const field = FIELD.test(element.tagName);
     if (own.width && own.height && style.visibility !== "hidden") {
       const leaves = own.right > wide + 0.5 || own.left < -0.5;
@@ -95,13 +104,15 @@
   // The folds of the page and the menus around it; each would shut the others of its name.
   const folds = [...document.querySelectorAll("details")].map((fold) => [fold, fold.name, fold.open]);
   for (const [fold] of folds) {
+    for (let each = fold; each; each = each.parentElement) holders.add(each);
     fold.removeAttribute("name");
     fold.open = true;
   }
-  const opened = measure().map((fault) => `${fault}, opened`);
+  opened = true;
+  const whenOpened = measure().map((fault) => `${fault}, opened`);
   for (const [fold, name, open] of folds) {
     fold.open = open;
     if (name) fold.name = name;
   }
-  return [...asItOpens, ...opened];
+  return [...asItOpens, ...whenOpened];
 }

@@ -16,8 +16,12 @@ MEASURE = Path(__file__).with_suffix(".js").read_text()
 def misfits(page: Page, widths: tuple[int, ...] = WIDTHS) -> list[str]:
     """What does not fit at these widths: as the page opens, and with every fold of it open."""
     found: dict[str, list[str]] = {}
+    # As page.set_viewport_size() does it, but for waiting until the page is drawn.
+    devtools = page.context.new_cdp_session(page)
+    screen = {"height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
     for width in widths:
-        page.set_viewport_size({"width": width, "height": HEIGHT})
+        devtools.send("Emulation.setDeviceMetricsOverride", {"width": width, **screen})
         for fault in page.evaluate(MEASURE):
             found.setdefault(fault, []).append(f"{width}")
+    devtools.detach()
     return [f"{fault} at {', '.join(at)} px" for fault, at in found.items()]

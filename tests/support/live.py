@@ -6,10 +6,7 @@
 school and two rules. A finished one is copied for each test, for migrations take their time.
 """
 
-import atexit
 import contextlib
-import fcntl
-import functools
 import http.client
 import json
 import os
@@ -25,12 +22,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from zlib import crc32
 
 import psycopg
 
 from integrations.thinkific.sandbox import SAMPLE_KEY, Sandbox, School, add_sample_school
+from tests.support import prepared
 from tests.support.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,8 +38,6 @@ COURSE = 501
 BUNDLE_PRODUCT, BUNDLE = 1048003, 801
 # Generous, for two cores may be shared by many: no test waits so long when all is well.
 PATIENCE = 60.0
-# A folder of all processes of a test run, which need one finished database between them.
-shared: Path | None = None
 
 
 def until(holds: Callable[[], Any], *, seconds: float = PATIENCE, what: str = "") -> Any:
@@ -300,7 +295,7 @@ def installation(
     """One with a database of its own: SQLite, filled as `python -m tests.support.live` does."""
     file = folder / "live.sqlite3"
     if seeded:
-        shutil.copy(_seed_file(), file)
+        shutil.copy(prepared.file("seed", _seed, migrated_file()), file)
     admit = Installation(folder, f"sqlite:///{file}", bare=bare, env=env)
     try:
         yield admit
@@ -312,15 +307,15 @@ def installation(
 def on_server(folder: Path, server: str, **env: str) -> Iterator[Installation]:
     """The same with a new database on the PostgreSQL server of the URL `server`."""
     name = f"live_{secrets.token_hex(6)}"
+    seed = prepared.database("seed", _seed, server, migrated_database(server))
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_seed_database(server)}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {seed}")
     try:
         with installation(folder, seeded=False) as admit:
-            admit.database, admit.env = _on(server, name), env
+            admit.database, admit.env = prepared.on(server, name), env
             yield admit
     finally:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        prepared.drop(server, name)
 
 
 @contextlib.contextmanager
@@ -365,43 +360,20 @@ def working() -> Iterator[None]:
         thread.join(PATIENCE)
 
 
-@functools.cache
-def _seed_file() -> Path:
-    folder = shared
-    if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="admit-live-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    file = folder / "seed.sqlite3"
-    with (folder / "seed.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not file.exists():
-            # Under its name only once it is whole.
-            _seed(f"sqlite:///{folder}/half.sqlite3")
-            (folder / "half.sqlite3").rename(file)
-    return file
+def migrated_file() -> Path:
+    """An SQLite database after `migrate`, to be copied."""
+    return prepared.file("migrated", _migrate)
 
 
-@functools.cache
-def _seed_database(server: str) -> str:
-    name = f"live_seed_{secrets.token_hex(6)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    atexit.register(_drop, server, name)
-    _seed(_on(server, name))
-    return name
+def migrated_database(server: str) -> str:
+    """The name of one on the PostgreSQL server of this URL."""
+    return prepared.database("migrated", _migrate, server)
 
 
-def _drop(server: str, name: str) -> None:
-    with (
-        contextlib.suppress(psycopg.OperationalError),  # the server has gone
-        psycopg.connect(server, autocommit=True) as connection,
-    ):
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _on(server: str, database: str) -> str:
-    """The address of that database there."""
-    return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
+def _migrate(database: str) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        ended = Installation(Path(home), database).manage("migrate", "--verbosity", "0")
+    assert ended.returncode == 0, ended.stderr
 
 
 def _seed(database: str) -> None:
