@@ -13,7 +13,7 @@ from events.models import Delivery, EventLog, RuleRun
 from events.reports import why
 from integrations.models import Customer, Marketplace
 from tests.support import queued
-from tests.support.story_orders import SENTENCES, WHO, Orders, manner_of
+from tests.support.story_orders import WHO, Orders, manner_of
 from tests.support.story_stage import WHEN_DONE, WHEN_READ, Stage
 from tests.support.storybook import Story, StoryError, email_of, names
 from tests.support.world import World
@@ -21,7 +21,6 @@ from tests.support.world import World
 # Admit was connected so long ago; from then on a thing happens each hour.
 CONNECTED = timedelta(days=60)
 MOST_ATTEMPTS = 3
-_HAS = rf"{WHO} has (?P<courses>.+)"
 
 
 class Works(StrEnum):
@@ -41,13 +40,6 @@ class End:
     says: list[str]  # the sentence on each course of each customer
     unfinished: list[str]
     transcript: str
-
-
-def kind(text: str) -> tuple[str, ...]:
-    """Which sentence this is, whatever it names, and in which manners it happens."""
-    sentence, manner = manner_of(text)
-    patterns = (_HAS, *SENTENCES, *WHEN_READ, *WHEN_DONE)
-    return next((each for each in patterns if re.fullmatch(each, sentence)), sentence), *manner
 
 
 class Storyteller:
@@ -101,7 +93,7 @@ class Storyteller:
                 self._post(*late)
         elif sentence == "the same is sent again":
             self._post(number, self._last, self._now)
-        elif match := re.fullmatch(_HAS, sentence):
+        elif match := re.fullmatch(rf"{WHO} has (?P<courses>.+)", sentence):
             self._look(email_of(match["who"]), frozenset(names(match["courses"])))
         elif body := self._orders.body(sentence, manner, self._now):
             self._last = body
