@@ -106,12 +106,13 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     note: str = "",
+    undoes: int | None = None,
 ) -> AuditEntry:
     """Add an entry, in the caller's transaction. Never give it a secret or the webhook's address.
 
     `before` and `after` hold {field: value} of what differs.
     """
-    entry = _entry(act, subject, before=before, after=after, note=note)
+    entry = _entry(act, subject, before=before, after=after, note=note, undoes=undoes)
     entry.save()
     _log(entry)
     return entry
@@ -134,10 +135,15 @@ def record_each(
     rows: Iterable[Model],
     before: Callable[[Any], Values | None] = lambda row: None,
     after: Callable[[Any], Values | None] = lambda row: None,
-    note: str = "",
+    undoes: int | None = None,
 ) -> None:
-    """Add an entry for each row, with what these two say of it, all at once."""
-    entries = [_entry(act, row, before=before(row), after=after(row), note=note) for row in rows]
+    """Add an entry for each row, with what these two say of it, all at once.
+
+    `undoes` is the number of the entry that is taken back by this.
+    """
+    entries = [
+        _entry(act, row, before=before(row), after=after(row), undoes=undoes) for row in rows
+    ]
     for entry in AuditEntry.objects.bulk_create(entries, batch_size=BATCH):
         _log(entry)
 
@@ -147,9 +153,9 @@ def record_added(act: Act, rows: Iterable[Model]) -> None:
     record_each(act, rows, after=lambda row: whole(values(row)))
 
 
-def record_deleted(act: Act, rows: Iterable[Model], *, note: str = "") -> None:
+def record_deleted(act: Act, rows: Iterable[Model], *, undoes: int | None = None) -> None:
     """Add an entry for each row that is about to be deleted, with its values."""
-    record_each(act, rows, before=lambda row: whole(values(row)), note=note)
+    record_each(act, rows, before=lambda row: whole(values(row)), undoes=undoes)
 
 
 def record_change(act: Act, row: Model, before: Values) -> AuditEntry | None:
@@ -158,7 +164,13 @@ def record_change(act: Act, row: Model, before: Values) -> AuditEntry | None:
 
 
 def record_difference(
-    act: Act, subject: Model | Subject, before: Values, after: Values, *, note: str = ""
+    act: Act,
+    subject: Model | Subject,
+    before: Values,
+    after: Values,
+    *,
+    note: str = "",
+    undoes: int | None = None,
 ) -> AuditEntry | None:
     """Add an entry for what differs between the two; none when nothing does.
 
@@ -176,6 +188,7 @@ def record_difference(
         before=shown(before, names, old=True),
         after=shown(after, names, old=False),
         note=note,
+        undoes=undoes,
     )
 
 
@@ -234,6 +247,7 @@ def _entry(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     note: str = "",
+    undoes: int | None = None,
 ) -> AuditEntry:
     now = actor()
     about = Subject.of(subject) if isinstance(subject, Model) else subject or Subject()
@@ -247,7 +261,8 @@ def _entry(
         name=about.name,
         before=None if before is None else dict(before),
         after=None if after is None else dict(after),
-        note=note,
+        note=say("Undo of change {number}", number=str(undoes)) if undoes else note,
+        undoes=undoes,
     )
 
 

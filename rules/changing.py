@@ -77,13 +77,13 @@ def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -
             audit.record_change(Act.RULE_CHANGED, rule, before)
 
 
-def note_deleted(rules: QuerySet[Rule], *, note: str = "") -> None:
+def note_deleted(rules: QuerySet[Rule], *, undoes: int | None = None) -> None:
     """Record that these are about to go, by themselves or with what they belong to."""
     known = rules.select_related("marketplace", "product", "integration", "destination")
-    audit.record_deleted(Act.RULE_DELETED, known, note=note)
+    audit.record_deleted(Act.RULE_DELETED, known, undoes=undoes)
 
 
-def delete(rules: QuerySet[Rule], *, note: str = "") -> None:
+def delete(rules: QuerySet[Rule], *, undoes: int | None = None) -> None:
     with transaction.atomic():
-        note_deleted(rules, note=note)
+        note_deleted(rules, undoes=undoes)
         rules.delete()

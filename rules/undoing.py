@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import Said, facts, joined, say
+from integrations.sentences import joined, say
 from rules import changing
 from rules.models import Rule
 
@@ -60,26 +60,18 @@ def undo(entry: AuditEntry) -> Rule | None:
 
 def undone(entries: Iterable[AuditEntry]) -> set[int]:
     """Those of these changes, by pk, that were undone, and whose undoing was not."""
-    rules = [each for each in entries if each.act in UNDONE]
+    rules = {each.pk: each.number for each in entries if each.act in UNDONE}
     if not rules:
         return set()
     later = AuditEntry.objects.filter(
-        kind=Rule._meta.model_name,
-        number__in={each.number for each in rules},
-        pk__gt=min(each.pk for each in rules),
+        kind=Rule._meta.model_name, number__in=set(rules.values()), pk__gt=min(rules)
     )
     found: set[int] = set()
-    for entry in later.exclude(note="").order_by("-pk"):
-        note = entry.note
-        number = str(facts(note).get("number", "")) if isinstance(note, Said) else ""
-        if entry.pk not in found and number.isdecimal() and note == _note(number):
-            found.add(int(number))
-    return found & {each.pk for each in rules}
-
-
-def _note(number: str) -> Said:
-    """By which the entry of an undoing names the change that it takes back."""
-    return say("Undo of change {number}", number=number)
+    undoings = later.filter(undoes__isnull=False).order_by("-pk")
+    for number, change in undoings.values_list("pk", "undoes"):
+        if number not in found and change is not None:
+            found.add(change)
+    return found & rules.keys()
 
 
 def _undo(entry: AuditEntry) -> Rule | None:
@@ -89,13 +81,13 @@ def _undo(entry: AuditEntry) -> Rule | None:
         now = audit.stored(Rule(pk=int(entry.number)))
         rule = _before(entry)
         if rule is None:
-            changing.delete(Rule.objects.filter(pk=entry.number), note=_note(str(entry.pk)))
+            changing.delete(Rule.objects.filter(pk=entry.number), undoes=entry.pk)
             return None
         is_new = rule._state.adding
         rule.save(force_insert=is_new)
         act = Act.RULE_ADDED if is_new else Act.RULE_CHANGED
         after = audit.values(rule)
-        audit.record_difference(act, rule, now, after, note=_note(str(entry.pk)))
+        audit.record_difference(act, rule, now, after, undoes=entry.pk)
     return rule
 
 

@@ -117,6 +117,8 @@ class AuditEntry(models.Model):
     before = SentencesField(null=True, encoder=DjangoJSONEncoder)
     after = SentencesField(null=True, encoder=DjangoJSONEncoder)
     note = SentenceField(blank=True)
+    # The number of the entry whose change this one took back.
+    undoes = models.PositiveBigIntegerField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("change")
