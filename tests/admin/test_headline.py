@@ -91,7 +91,8 @@ def test_each_part_leads_to_the_section_that_tells_more(
         (0, 0, CALM),
         (1, 0, f"The one buyer of this week is in. {CALM}"),
         (43, 0, f"All 43 buyers of this week are in. {CALM}"),
-        (43, 1, f"All 43 buyers of this week are in, 1 buyer is on the way. {CALM}"),
+        (43, 1, f"43 buyers of this week are in, 1 buyer is on the way. {CALM}"),
+        (1, 2, f"1 buyer of this week is in, 2 buyers are on their way. {CALM}"),
         (0, 2, f"2 buyers are on their way. {CALM}"),
     ],
 )

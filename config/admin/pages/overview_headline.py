@@ -96,24 +96,8 @@ def _not_in(buyers: int, purchases: int) -> Said:
 
 
 def _all_in(buyers: int, on_the_way: int, *, more_bought: bool) -> Said | str:
-    """ "All 43 buyers of this week are in, 2 buyers are on their way." """
-    found = []
-    if buyers:
-        count = format_count(buyers)
-        found.append(
-            say(
-                "All {number} buyers of the newest {most} purchases are in",
-                number=count,
-                most=MAX_COUNT,
-            )
-            if more_bought
-            else say_count(
-                buyers,
-                "The one buyer of this week is in",
-                "All {number} buyers of this week are in",
-                number=count,
-            )
-        )
+    """ "All 43 buyers of this week are in." "41 buyers … are in, 2 buyers are on their way." """
+    found = [_in(buyers, every=not on_the_way, more_bought=more_bought)] if buyers else []
     if on_the_way:
         found.append(
             say_count(
@@ -124,6 +108,29 @@ def _all_in(buyers: int, on_the_way: int, *, more_bought: bool) -> Said | str:
             )
         )
     return say("{clauses}.", clauses=joined(found, by=", ")) if found else ""
+
+
+def _in(buyers: int, *, every: bool, more_bought: bool) -> Said:
+    """How many are in, and that they are all where that is so."""
+    count = format_count(buyers)
+    of = {"number": count, "most": MAX_COUNT}
+    if more_bought and every:
+        return say("All {number} buyers of the newest {most} purchases are in", **of)
+    if more_bought:
+        return say("{number} buyers of the newest {most} purchases are in", **of)
+    if every:
+        return say_count(
+            buyers,
+            "The one buyer of this week is in",
+            "All {number} buyers of this week are in",
+            number=count,
+        )
+    return say_count(
+        buyers,
+        "1 buyer of this week is in",
+        "{number} buyers of this week are in",
+        number=count,
+    )
 
 
 def _grave(facts: Facts) -> Iterator[Alarm]:
