@@ -92,7 +92,8 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     """
     goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
     refused = Q(integration__connection=Integration.Connection.REFUSED)
-    lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on) & ~refused
+    closed = refused | Q(integration__enabled=False)
+    lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on) & ~closed
     found: tuple[Rows, Rows] = ([], [])
     rows: list[tuple[int | None, int, int, int, str]] = []
     for grants in (Grant.objects.owed(), _lost()):
