@@ -1,10 +1,8 @@
 """Fixtures of every test; their settings are in tests/settings.py."""
 
-import contextlib
 import gc
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,7 +96,7 @@ def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None,
     _once_for_all_processes: None,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[None]:
+) -> None:
     """Begin with a copy of a database after `migrate`, so that there is nothing left to migrate.
 
     SQLite in a file, as in production: threads with connections of their own need one.
@@ -107,20 +105,15 @@ def django_db_modify_db_settings(
 
     database = settings.DATABASES["default"]
     test = database.setdefault("TEST", {})
-    if not _on_sqlite():
+    if _on_sqlite():
+        test["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+        shutil.copy(live.migrated_file(), test["NAME"])
+        # Nothing here outlives the machine. The processes of tests.support.live write as in
+        # production.
+        options = database["OPTIONS"]
+        options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
+    else:
         test["TEMPLATE"] = live.migrated_database(os.environ["DATABASE_URL"])
-        yield
-        return
-    test["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
-    shutil.copy(live.migrated_file(), test["NAME"])
-    # Nothing here outlives the machine. The processes of tests.support.live write as in production.
-    options = database["OPTIONS"]
-    options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
-    # While the last connection closes SQLite tidies up, and refuses who comes at that moment. Here
-    # threads come and go; in production some process always has the database open, as this has.
-    with contextlib.closing(sqlite3.connect(test["NAME"])) as kept_open:
-        kept_open.execute("SELECT count(*) FROM django_migrations").fetchone()
-        yield
 
 
 def _on_sqlite() -> bool:
