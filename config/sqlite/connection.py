@@ -10,7 +10,8 @@ import os
 import sqlite3
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
@@ -19,6 +20,7 @@ from integrations.ordering import FOLD
 from integrations.search_terms import fold
 
 LOOK_SECONDS = 0.0003
+Answer = TypeVar("Answer")
 _turns: dict[str, threading.Lock] = {}
 # A lock that another thread held when the process was forked would never be given back.
 os.register_at_fork(after_in_child=_turns.clear)
@@ -46,6 +48,15 @@ class Connection(sqlite3.Connection):
         """Django's cursor, which it asks for, but one that waits."""
         return super().cursor(Cursor)
 
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """What Django prepares a new connection by.
+
+        Even PRAGMA journal_mode waits: SQLite lets nobody in while the last process that had the
+        file open cleans up, or the first one after a crash recovers.
+        """
+        ask = super().execute
+        return self.patiently(lambda: ask(sql, parameters), self.waits_until())
+
     def commit(self) -> None:
         super().commit()
         self.give_turn()
@@ -65,6 +76,18 @@ class Connection(sqlite3.Connection):
     def waits_until(self) -> float:
         """When the wait that begins now is over, in monotonic seconds."""
         return min(time.monotonic() + self.timeout, database_timeout.until())
+
+    @staticmethod
+    def patiently(ask: Callable[[], Answer], until: float) -> Answer:
+        """Ask until SQLite is not busy. Raises sqlite3.OperationalError when it still is then."""
+        while True:
+            try:
+                return ask()
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > until:
+                    raise
+            time.sleep(LOOK_SECONDS)
 
     def take_turn(self, until: float) -> None:
         """Be the one thread of this process that writes. Raises sqlite3.OperationalError."""
@@ -91,18 +114,9 @@ class Cursor(SQLiteCursorWrapper):
         until = connection.waits_until()
         if query.startswith("BEGIN"):
             connection.take_turn(until)
+        ask = super().execute
         try:
-            return self._execute_until(until, query, params)
+            return connection.patiently(lambda: ask(query, params), until)
         except BaseException:
             connection.give_turn()
             raise
-
-    def _execute_until(self, until: float, query: str, params: Any) -> Any:
-        while True:
-            try:
-                return super().execute(query, params)
-            except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > until:
-                    raise
-            time.sleep(LOOK_SECONDS)

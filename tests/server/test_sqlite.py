@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
@@ -117,6 +117,18 @@ def test_the_turn_is_given_back_however_a_transaction_ends(transactional_db, end
         break_off()
     done = queued.at_once(lambda: Marketplace.objects.create(name="next").pk)
     assert done
+
+
+def test_a_new_connection_waits_for_whoever_has_the_file_alone(tmp_path):
+    # As the last process has that closes it, and the first one that opens it after a crash.
+    file = str(tmp_path / "alone.sqlite3")
+    alone = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    alone.execute("BEGIN EXCLUSIVE")
+    soon = threading.Timer(0.2, alone.close)
+    soon.start()
+    with closing(sqlite_connection.Connection(file)) as new:
+        assert new.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    soon.join()
 
 
 def test_readers_wait_for_nobody(transactional_db):
