@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
 from events.execution import wait_reasons
@@ -63,7 +64,7 @@ class Progress:
     def sentence(self) -> str:
         """ "24 enrolled · 2 had it already · 1 failed" """
         each = (say("{number} {what}", number=number, what=what) for number, what in self.outcomes)
-        return joined(each, " · ")
+        return capfirst(joined(each, " · "))
 
 
 def progress(batch: Batch) -> Progress:
