@@ -1,11 +1,13 @@
 """The letter to a customer: by a template that the owner edits, with fields and a preview."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
+from django.apps import apps
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -131,6 +133,16 @@ def test_our_letter_follows_when_another_language_is_chosen(manager):
     assert "Acuarela para principiantes" in preview.context["sample"]
     manager.post(reverse(LETTER), posted)
     assert letter.current() == Template(letter.ours("es"), "es")
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("¡Hola {first name}! {what happened}", "es"), ("Dear {first name}, {what happened}", "en")],
+)
+def test_a_letter_of_an_older_version_gets_the_language_that_it_is_in(text, language):
+    LetterTemplate.objects.create(text=text, language="")
+    import_module("events.migrations.0032_language_of_letter").state_language(apps, None)
+    assert letter.current() == Template(text, language)
 
 
 @pytest.mark.parametrize("button", ["preview", "ours", "save"])

@@ -6,6 +6,7 @@ from gettext import GNUTranslations
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.urls import reverse
 
 from tests.support import english, scenery, screenshots
 from tests.support.every_page import PAGES
@@ -118,6 +119,11 @@ def test_no_sentence_on_a_page_is_put_together_wrong(place):
         if wrong:
             found[path] = wrong
     assert not found
+
+
+def test_what_djangos_script_says_of_rows_fits_all_of_them(place):
+    script = reader(place, "es").get(reverse("admin:jsi18n")).content.decode()
+    assert "Marcado: %(sel)s de %(cnt)s" in script
 
 
 @pytest.mark.parametrize("word", ["slug", "upsell", "order bump"])
