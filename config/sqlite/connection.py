@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
 from integrations import database_timeout
-from integrations.ordering import FOLD
-from integrations.search_terms import fold
+from integrations.ordering import SORTED_AS, sorted_as
 
 LOOK_SECONDS = 0.0003
 Answer = TypeVar("Answer")
@@ -26,9 +25,9 @@ _turns: dict[str, threading.Lock] = {}
 os.register_at_fork(after_in_child=_turns.clear)
 
 
-def _folded(text: str | None) -> str | None:
+def _sorted_as(text: str | None) -> str | None:
     """For integrations.ordering."""
-    return None if text is None else fold(text)
+    return None if text is None else sorted_as(text)
 
 
 class Connection(sqlite3.Connection):
@@ -42,7 +41,7 @@ class Connection(sqlite3.Connection):
         self.timeout = timeout
         self._name = database
         self._turn: threading.Lock | None = None
-        self.create_function(FOLD, 1, _folded, deterministic=True)
+        self.create_function(SORTED_AS, 1, _sorted_as, deterministic=True)
 
     def cursor(self, factory: object = None) -> "Cursor":  # type: ignore[override]
         """Django's cursor, which it asks for, but one that waits."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -54,15 +55,38 @@ def zones() -> list[str]:
     return sorted(name for name in available_timezones() if "/" in name or name == "UTC")
 
 
+@cache
+def _rules_of_zones() -> dict[str, ZoneInfo]:
+    """Kept, because to read all of them takes longer than to make a page."""
+    return {zone: ZoneInfo(zone) for zone in zones()}
+
+
+def readable(zone: str) -> str:
+    """A name of a zone for people: "America/Argentina/Buenos Aires"."""
+    return zone.replace("_", " ")
+
+
 def zones_by_region() -> dict[str, list[tuple[str, str]]]:
-    """The zones as a list shows them: {"Europe": [("Europe/Berlin", "Berlin"), …], …}."""
+    """The zones as a list shows them: {"Europe": [("Europe/Berlin", "Berlin (UTC+1)"), …], …}.
+
+    With what the clocks there show now, as "UTC-3" or "UTC+5:30".
+    """
+    now = timezone.now()
     found: dict[str, list[tuple[str, str]]] = {
         str(name): [] for name in (*REGIONS.values(), OTHERS)
     }
     for zone in zones():
         region, place = zone.split("/", 1) if zone.partition("/")[0] in REGIONS else ("", zone)
-        found[str(REGIONS.get(region, OTHERS))].append((zone, place.replace("_", " ")))
+        name = f"{readable(place).replace('/', ', ')} ({_offset(zone, now)})"
+        found[str(REGIONS.get(region, OTHERS))].append((zone, name))
     return found
+
+
+def _offset(zone: str, now: datetime) -> str:
+    minutes = round((_rules_of_zones()[zone].utcoffset(now) or timedelta()).total_seconds() / 60)
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "-" if minutes < 0 else "+"
+    return f"UTC{sign}{hours}" + (f":{rest:02}" if rest else "")
 
 
 def of(person: User) -> Preferences:

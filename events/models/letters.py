@@ -7,11 +7,14 @@ from integrations.sentences import say
 
 
 class LetterTemplate(models.Model):
-    """The one template; where there is no row, `events.reports.letter.ours` is used."""
+    """The one template; without a row the letter is ours, in the language of who reads the page."""
 
     ONLY = 1
 
-    text = models.TextField()
+    # "" where it is `events.reports.letter.ours`.
+    text = models.TextField(blank=True)
+    # A code of LANGUAGES: in this one is what the program adds to the text.
+    language = models.CharField(max_length=10)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(pk=1), name="letter_only_one")]

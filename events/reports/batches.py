@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
 from events.execution import wait_reasons
 from events.models import Batch, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer
-from integrations.sentences import Text, grouped
+from integrations.sentences import Text, joined, say
 
 Status = RuleRun.Status
 # So many of those that failed are listed.
@@ -62,7 +63,8 @@ class Progress:
 
     def sentence(self) -> str:
         """ "24 enrolled · 2 had it already · 1 failed" """
-        return " · ".join(f"{grouped(number)} {what}" for number, what in self.outcomes)
+        each = (say("{number} {what}", number=number, what=what) for number, what in self.outcomes)
+        return capfirst(joined(each, " · "))
 
 
 def progress(batch: Batch) -> Progress:

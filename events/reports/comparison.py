@@ -16,6 +16,7 @@ from events.models import Batch, ComparisonFinding, ComparisonRun, Grant, RuleRu
 from events.queue import wake
 from integrations import app_registry
 from integrations.models import Integration
+from integrations.ordering import by_name
 from integrations.sentences import Said, joined, on, say, say_count
 from rules import actions
 
@@ -84,7 +85,7 @@ class Row:
 
 def sites() -> QuerySet[Integration]:
     """Integrations that can be compared."""
-    return Integration.objects.filter(app__in=app_registry.with_catalog()).order_by("name")
+    return Integration.objects.filter(app__in=app_registry.with_catalog()).order_by(by_name())
 
 
 def last(site: Integration) -> ComparisonRun | None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from events.models import EventLog, Grant
 from events.reports import promise, subscriptions
 from integrations.models import Marketplace, Product
-from integrations.search_terms import fold
+from integrations.ordering import sorted_as
 from rules import facts, pairing
 from rules.facts import RuleFacts
 from rules.models import Rule
@@ -229,7 +229,7 @@ def _place(row: Judged) -> tuple[bool, bool, str, int]:
     product = row.product
     if product is None:
         return not row.needs_a_person, False, row.marketplace.name, row.marketplace.pk
-    return not row.needs_a_person, True, fold(product.name), product.pk
+    return not row.needs_a_person, True, sorted_as(product.name), product.pk
 
 
 def _sales(rows: Sequence[Judged]) -> Counter[int | None]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from events.deciding import revocations
 from events.execution.rerun import payload_removed
@@ -18,6 +18,7 @@ from events.reports import (
     backfill,
     dashboard,
     left_behind,
+    letter,
     payers,
     pending_endings,
     replies,
@@ -51,11 +52,13 @@ MAX_EVENTS_TOLD = 5
 class AccessReport:
     """What to say to the person who asks, and what to write to the customer.
 
-    `targets` are the courses and bundles that the customer has now.
+    `language` is the code of that in which the reply is. `targets` are the courses and bundles
+    that the customer has now.
     """
 
     lines: tuple[Sentence, ...]
     reply: str
+    language: str
     targets: tuple[str, ...]
 
 
@@ -84,16 +87,17 @@ def describe(customer: Customer) -> AccessReport:
         lines = _nothing(why.called(customer), customer)
     # What is passed on is no matter of the customer's access, and so comes last.
     passed_on = [run for run in others if run.spec.passes_on and run.status in UNDECIDED]
-    # A letter is in the settings' language and time zone, not in those of the reader of this page.
-    with timezone.override(None), translation.override(settings.LANGUAGE_CODE):
-        reply = replies.reply(
-            customer,
-            told,
-            owed=[event for event in nothing if event.pk not in back],
-            besides=dict.fromkeys(run.event for run in besides),
-        )
+    template = letter.current()
+    reply = replies.reply(
+        customer,
+        told,
+        template,
+        owed=[event for event in nothing if event.pk not in back],
+        besides=dict.fromkeys(run.event for run in besides),
+    )
     targets = tuple(each.target for each, _ in told if each.held)
-    return AccessReport((*lines, *map(why.besides, passed_on)), reply, targets)
+    lines += map(why.besides, passed_on)
+    return AccessReport(tuple(lines), reply, template.language, targets)
 
 
 def _advised_once(lines: list[Sentence]) -> list[Sentence]:

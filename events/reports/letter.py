@@ -1,12 +1,17 @@
-"""The template of the letter to a customer: the fields that it may have, and filling them in."""
+"""The template of the letter to a customer: its language, its fields, and filling them in.
+
+All of a letter is in the language of its template, whoever reads the page.
+"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from events.models import LetterTemplate
@@ -17,7 +22,7 @@ from rules.listing import listed
 
 # Each field: how a template calls it, and what it stands for. In the English ones it has its key.
 FIELDS: dict[str, tuple[Text, Text]] = {
-    "first name": (_("first name"), _('The customer\'s first name, or "there"')),
+    "first name": (_("first name"), _("The customer's first name, or a word in its place")),
     "email": (_("email"), _("The customer's e-mail address")),
     "course": (_("course"), _("The courses that the letter is about")),
     "school": (_("school"), _("The name of the school, which is that of its integration")),
@@ -26,19 +31,43 @@ FIELDS: dict[str, tuple[Text, Text]] = {
         _("What Admit knows: what opens and how to sign in, what ended, what is missing"),
     ),
 }
-EXAMPLE: dict[str, str] = {
+EXAMPLE: dict[str, Text] = {
     "first name": "Dana",
     "email": "dana@example.com",
-    "course": "Watercolor for Beginners",
-    "school": "Art Academy",
+    "course": _("Watercolor for Beginners"),
+    "school": _("Art Academy"),
 }
 LONGEST = 5000
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
-def ours() -> str:
-    """The template of an installation whose owner wrote none, in the language of the letters."""
-    with translation.override(settings.LANGUAGE_CODE):
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text with fields, and the language in which the rest of the letter is."""
+
+    text: str
+    language: str
+
+
+def current() -> Template:
+    """The template in use: the owner's, or ours in the language of who reads the page."""
+    row = LetterTemplate.objects.filter(pk=LetterTemplate.ONLY).first()
+    known, active = dict(settings.LANGUAGES), translation.get_language() or ""
+    chosen = [row.language] if row else []
+    language = next(code for code in (*chosen, active, settings.LANGUAGE_CODE) if code in known)
+    return Template((row.text if row else "") or ours(language), language)
+
+
+@contextmanager
+def written_in(language: str) -> Iterator[None]:
+    """What is said inside is for a customer: in this language, and in the settings' time zone."""
+    with timezone.override(None), translation.override(language):
+        yield
+
+
+def ours(language: str) -> str:
+    """The text of an installation whose owner wrote none."""
+    with translation.override(language):
         names = {key.replace(" ", "_"): f"{{{name}}}" for key, (name, _what) in FIELDS.items()}
         return say(
             "Hi {first_name},\n\n{what_happened}\n\n"
@@ -48,24 +77,24 @@ def ours() -> str:
         )
 
 
-def fields() -> list[tuple[str, Text]]:
-    """("{first name}", what it stands for): the fields in the language of the letters."""
-    with translation.override(settings.LANGUAGE_CODE):
+def is_ours(text: str) -> bool:
+    """Whether this is our text, in any language."""
+    return any(_clean(text) == ours(code) for code, _name in settings.LANGUAGES)
+
+
+def fields(language: str) -> list[tuple[str, Text]]:
+    """("{first name}", what it stands for): the fields by their names in this language."""
+    with translation.override(language):
         written = [f"{{{name}}}" for name, _what in FIELDS.values()]
     return list(zip(written, (what for _name, what in FIELDS.values()), strict=True))
 
 
-def current() -> str:
-    """The template in use: the owner's, or ours."""
-    own = LetterTemplate.objects.filter(pk=LetterTemplate.ONLY).values_list("text", flat=True)
-    return own.first() or ours()
-
-
-def example() -> dict[str, str]:
-    """What an invented customer's letter is filled with, in the language of the letters."""
-    with translation.override(settings.LANGUAGE_CODE):
-        happened = opens([EXAMPLE["course"]], "art-academy", EXAMPLE["email"])
-    return EXAMPLE | {"what happened": happened}
+def example(language: str) -> dict[str, str]:
+    """What an invented customer's letter in this language is filled with."""
+    with written_in(language):
+        values = {key: str(value) for key, value in EXAMPLE.items()}
+        happened = opens([values["course"]], "art-academy", values["email"])
+    return values | {"what happened": happened}
 
 
 def opens(courses: Sequence[str], site: str, email: str) -> Said:
@@ -79,15 +108,19 @@ def opens(courses: Sequence[str], site: str, email: str) -> Said:
     )
 
 
-def check(text: str) -> None:
+def check(template: Template) -> None:
     """Raises ValueError with a sentence for a template that cannot be used."""
+    text, language = template.text, template.language
+    if language not in dict(settings.LANGUAGES):
+        name = language[:60]
+        raise ValueError(say("There is no language {name}. Choose one from the list.", name=name))
     if not text.strip():
         raise ValueError(say("The letter is empty. Write it, or go back to ours."))
     if len(text) > LONGEST:
         raise ValueError(
             say("The letter is longer than {most} characters. Shorten it.", most=LONGEST)
         )
-    known, shown = _known(), ", ".join(field for field, _what in fields())
+    known, shown = _known(), ", ".join(field for field, _what in fields(language))
     for name in _FIELD.findall(text):
         if _plain(name) not in known:
             raise ValueError(_no_field(name, shown))
@@ -113,19 +146,23 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\n{3,}", "\n\n", lines).strip()
 
 
-def save(text: str) -> None:
-    """Use this template from now on; ours where it says the same. Raises ValueError."""
-    text = text.replace("\r\n", "\n").replace("\x00", "").strip()
-    check(text)
+def save(template: Template) -> None:
+    """Write letters by this template from now on. Raises ValueError."""
+    after = Template(_clean(template.text), template.language)
+    check(after)
+    text = "" if is_ours(after.text) else after.text
     with transaction.atomic():
         before = current()
-        if text == ours():
-            LetterTemplate.objects.all().delete()
-        else:
-            LetterTemplate.objects.update_or_create(pk=LetterTemplate.ONLY, defaults={"text": text})
-        if before != text:
+        _row, is_new = LetterTemplate.objects.update_or_create(
+            pk=LetterTemplate.ONLY, defaults={"text": text, "language": after.language}
+        )
+        if is_new or before != after:
             subject = Subject(name=say("The letter to customers"))
-            audit.record(Act.LETTER_CHANGED, subject, before={"text": before}, after={"text": text})
+            audit.record(Act.LETTER_CHANGED, subject, before=asdict(before), after=asdict(after))
+
+
+def _clean(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\x00", "").strip()
 
 
 def _known() -> dict[str, str]:

@@ -13,6 +13,7 @@ from django_q.models import OrmQ
 from events.models import Delivery, RuleRun, Worker
 from integrations import app_registry, rate_limit
 from integrations.models import ApiCall, CallBudget, Integration
+from integrations.ordering import by_name
 from integrations.sentences import grouped
 
 # No number on the page is counted further, and no list is longer.
@@ -93,9 +94,8 @@ def sites() -> list[SiteQueue]:
     rows = CallBudget.objects.select_related("integration").annotate(now=rate_limit.EpochNow())
     lately = ApiCall.objects.filter(sent_at__gt=Now() - timedelta(minutes=1)).order_by()
     calls = dict(lately.values_list("integration").annotate(Count("pk")))
-    return [
-        _site(row, calls.get(row.integration.pk, 0)) for row in rows.order_by("integration__name")
-    ]
+    in_order = rows.order_by(by_name("integration__name"))
+    return [_site(row, calls.get(row.integration.pk, 0)) for row in in_order]
 
 
 def paused() -> dict[int, datetime]:

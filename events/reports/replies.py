@@ -20,29 +20,40 @@ LOOKED_AFTER = {Code.NOT_ENDED, Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONN
 def reply(
     customer: Customer,
     told: Collection[tuple[Standing, Sentence]],
+    template: letter.Template,
     *,
     owed: Collection[EventLog],
     besides: Collection[EventLog] = (),
 ) -> str:
-    """A letter that can be sent as it is, by the template of `letter`, in the active language.
+    """A letter that can be sent as it is, all of it in the language of the template.
 
     `owed` was paid for and gave nothing. For the events of `besides` something was done that
     gives no access.
     """
+    with letter.written_in(template.language):
+        return letter.fill(template.text, _values(customer, told, owed, besides))
+
+
+def _values(
+    customer: Customer,
+    told: Collection[tuple[Standing, Sentence]],
+    owed: Collection[EventLog],
+    besides: Collection[EventLog],
+) -> dict[str, str]:
+    """What the fields stand for."""
     parts = [*_opens(customer, told), *_looked_after(told), *_ended(told), *_moved(told)]
     parts += map(_owed, list(owed)[:MAX_EVENTS_TOLD])
     if not parts:
         parts = [*map(_besides, list(besides)[:MAX_EVENTS_TOLD])] or [_found_nothing(customer)]
     names = [each.name for each, _ in told]
     names += [event.product.name for event in [*owed, *besides] if event.product]
-    values = {
+    return {
         "first name": customer.first_name.strip()[:60] or say("there"),
         "email": customer.readable_email,
         "course": listed([*dict.fromkeys(names)]) if names else say("your course"),
         "school": _school(told),
         "what happened": joined(parts, "\n\n"),
     }
-    return letter.fill(letter.current(), values)
 
 
 def _owed(event: EventLog) -> Said:

@@ -99,8 +99,8 @@ def test_what_one_act_did_to_several_is_one_line_with_the_way_to_each(manager, r
     switched, added = page.context["cl"].result_list
     assert (len(switched.line), len(added.line)) == (3, 2)
     text = words(page)
-    assert "Added a rule 2 rules Show each of them" in text
-    assert "Changed a rule 3 rules On: Yes → No Show each of them" in text
+    assert "Added a rule, 2 times – Show each of them" in text
+    assert "Changed a rule, 3 times – On: Yes → No Show each of them" in text
     for entry in (*switched.line, *added.line):
         assert (
             reverse("admin:integrations_auditentry_change", args=[entry.pk])
@@ -433,7 +433,7 @@ def test_what_one_save_changed_is_one_line_also_at_the_end_of_a_page(manager, ru
             record(Act.EXPORTED, Subject("customer", "7", "dana@example.com"))
     first, second = (manager.get(LIST, {"p": page}).context["cl"].result_list for page in (1, 2))
     assert [len(line.line) for line in first] == [1] * 7 + [50]
-    assert "Added a rule 50 rules" in words(manager.get(LIST))
+    assert "Added a rule, 50 times" in words(manager.get(LIST))
     with acting(lambda: ADA):
         for _ in range(3):
             record(Act.EXPORTED, Subject("customer", "7", "dana@example.com"))

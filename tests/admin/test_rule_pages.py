@@ -272,12 +272,8 @@ def test_the_page_of_a_product_says_what_takes_nothing_away_and_adds_it(manager)
     assert said(press(manager, club, "end_access")) == ["Nothing was ticked, so nothing is added."]
     added = said(press(manager, club, "end_access", pair=missing))
     assert added == [
-        "Rule added: When Urban Sketching Club is refunded, end the customer's access to Urban "
-        "Sketching on Art Academy.",
-        "Rule added: When a subscription to Urban Sketching Club is canceled, end the customer's "
-        "access to Urban Sketching on Art Academy.",
-        "Rule added: When a subscription to Urban Sketching Club is restarted, enroll the "
-        "customer in Urban Sketching on Art Academy.",
+        "Urban Sketching Club: 3 rules added. Product Refunded: Urban Sketching. "
+        "Subscription Canceled: Urban Sketching. Subscription Restarted: Urban Sketching."
     ]
     assert "Nothing takes access away" not in words(manager.get(address))
     assert offered(manager.get(address)) == []
@@ -669,7 +665,9 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     text = words(answer)
     assert ("5 rules added" if with_pairs else "Rule added") in text
     sentence = "When Gift Card is purchased, enroll the customer in Perspective on Art Academy."
-    assert text.count(f"{sentence} It runs from the next event on.") == text.count(sentence) == 1
+    assert text.count(sentence) == 1
+    assert ("They run" if with_pairs else "It runs") + " from the next event on." in text
+    assert text.count("from the next event on.") == text.count("To the product") == 1
     assert gift.rules.count() == (5 if with_pairs else 1)
     assert "2 buyers paid before it and got nothing." in text
     rule = gift.rules.get(trigger="product_purchased")

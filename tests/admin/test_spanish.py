@@ -6,6 +6,7 @@ from gettext import GNUTranslations
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.urls import reverse
 
 from tests.support import english, scenery, screenshots
 from tests.support.every_page import PAGES
@@ -84,6 +85,45 @@ def test_what_runs_is_compiled_from_what_is_edited():
         if many != one:
             found = [compiled.ngettext(context + one, many, number) for number in (1, 2)]
         assert found == list(message.translated), "run: make messages"
+
+
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [
+        ("hecho", r"con éxito|\btuv\w+ éxito"),
+        ("fallido", r"con fallo\b"),
+        ("coincide", r"\bcorrespond\w+"),
+        ("quitar acceso", r"\b(finaliz|expir|retir)\w* (el |la )?(acceso|inscripción)"),
+        ("termina", r"\bfinaliz\w+"),
+        ("vence", r"\b(caduc|expir)\w+"),
+        ("eliminar", r"\b(suprim|elimín[ea]se)\w*"),
+        ("ejecutar", r"\b(lanza|corre) (la|las) reglas?\b"),
+    ],
+)
+def test_spanish_has_one_word_for_each_thing(word, other):
+    found = [text for each in english.catalog() for text in each.translated]
+    assert not [text for text in found if re.search(other, text, re.IGNORECASE)], f"say {word!r}"
+
+
+# "de el reembolso", "el hace 5 min", "seleccionado/s".
+PUT_TOGETHER = re.compile(
+    r"\b(de|a) el [a-z]|\b(el|desde|de|hasta) hace \d|\w/(s|a|as|os)\b|\w\((s|es|a|as)\)"
+)
+
+
+def test_no_sentence_on_a_page_is_put_together_wrong(place):
+    found: dict[str, list[str]] = {}
+    for path in PAGES:
+        page = reader(place, "es").get(screenshots.fill(path), follow=True).content.decode()
+        wrong = [text for text in english.texts(page) if PUT_TOGETHER.search(text)]
+        if wrong:
+            found[path] = wrong
+    assert not found
+
+
+def test_what_djangos_script_says_of_rows_fits_all_of_them(place):
+    script = reader(place, "es").get(reverse("admin:jsi18n")).content.decode()
+    assert "Marcado: %(sel)s de %(cnt)s" in script
 
 
 @pytest.mark.parametrize("word", ["slug", "upsell", "order bump"])

@@ -58,4 +58,4 @@ def test_an_event_says_in_the_language_of_each_reader_why_nothing_was_done(shop:
     assert event.reason == "No rule matched this event, so nothing was sent."
     with translation.override("es"):
         read = EventLog.objects.get(pk=event.pk)
-        assert read.reason.startswith("Ninguna regla correspondía")
+        assert read.reason.startswith("Ninguna regla coincidía")

@@ -26,7 +26,7 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.buttons import page_of as page_of_row
 from config.admin.parts.changelist import ReadOnly
-from config.admin.parts.differences import NOTHING, differences, kind_of, model_of, page_of
+from config.admin.parts.differences import NOTHING, differences, kind_of, page_of
 from config.admin.parts.params import word
 from events.execution import rule_history
 from integrations import audit
@@ -98,15 +98,15 @@ class ChangesAdmin(ReadOnly):
     @admin.display(description=_("What"))
     def what(self, entry: Any) -> SafeString | str:
         text: str = capfirst(entry.sentence)
+        if (number := len(entry.line)) > 1:
+            text = say("{did}, {number} times", did=text, number=number)
         if not entry.undone:
             return text
         return format_html("{} {}", text, badges.badge(say("Undone"), badges.GREY))
 
     @admin.display(description=_("About"))
     def subject(self, entry: Any) -> SafeString | str:
-        if len(entry.line) > 1:
-            return _counted(entry.line)
-        return _named_with_customer(entry)
+        return NOTHING if len(entry.line) > 1 else _named_with_customer(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """To the page that asks before a rule is deleted."""
@@ -243,11 +243,3 @@ def _fold(line: list[Any]) -> SafeString:
         say("Show each of them"),
         format_html_join("", '<li><a href="{}">{}</a>{}</li>', each),
     )
-
-
-def _counted(line: list[AuditEntry]) -> str:
-    """ "45 rules"."""
-    model = model_of(line[0])
-    if model is None:
-        return say_count(len(line), "1 change", "{number} changes")
-    return say("{number} {rows}", number=len(line), rows=model._meta.verbose_name_plural)

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.pages import backfill
 from config.admin.pages.coverage_form import Choices, CoverageForm
-from config.admin.pages.coverage_meanwhile import in_words, overtaken
+from config.admin.pages.coverage_meanwhile import overtaken, said_added
 from config.admin.parts import badges, meanwhile, params
 from config.admin.parts.page import Page, render
 from events.reports import subscriptions
@@ -251,14 +251,7 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
         messages.warning(request, say("Nothing was added."))
     # Of several products a page has just shown the rules.
     for form, rules in made if len(made) == 1 else ():
-        text = say_count(
-            len(rules),
-            "{name}: 1 rule added. {rules}",
-            "{name}: {number} rules added. {rules}",
-            name=form.name,
-            rules=in_words(rules),
-        )
-        messages.success(request, text)
+        messages.success(request, said_added(form.name, rules))
     if len(made) > 1:
         text = say(
             "{rules} added for {products} products.",

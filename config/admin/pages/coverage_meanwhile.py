@@ -1,7 +1,7 @@
 """Whether somebody else changed the rules of a product since its row of coverage was filled in."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.http import HttpRequest, HttpResponse
 
@@ -9,7 +9,7 @@ from config.admin.pages.coverage_form import CoverageForm
 from config.admin.parts import meanwhile
 from config.admin.parts.differences import NOTHING, Difference
 from integrations.models import AuditEntry
-from integrations.sentences import Said, joined, say
+from integrations.sentences import Said, joined, say, say_count
 from rules import pairing
 from rules.models import Rule
 
@@ -41,6 +41,17 @@ def in_words(rules: Iterable[Rule]) -> Said:
             courses=", ".join(str(rule.destination) for rule in each),
         )
         for trigger, each in pairing.by_trigger(rules)
+    )
+
+
+def said_added(product: str, rules: Sequence[Rule]) -> Said:
+    """ "Brushes: 2 rules added. Product Purchased: Course Two. Product Refunded: Course Two." """
+    return say_count(
+        len(rules),
+        "{name}: 1 rule added. {rules}",
+        "{name}: {number} rules added. {rules}",
+        name=product,
+        rules=in_words(rules),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page
@@ -102,6 +103,7 @@ class CustomerAdmin(ReadOnly):
             title=badges.brief(self.title_of(customer)),
             original=customer,
             answer=answer,
+            language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
             thinkific_users=thinkific_users,
             steps=[

@@ -25,6 +25,7 @@ from events.retention import delete_integration
 from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS
 from integrations.models import CallBudget, Destination, Integration
+from integrations.ordering import by_name
 from integrations.sentences import Text, say
 from integrations.thinkific.explain import FAULTS, explain_plainly
 from rules.models import Rule
@@ -76,7 +77,7 @@ class IntegrationAdmin(ListAdmin):
         "rules",
         "last_refreshed",
     )
-    ordering = ("name",)
+    ordering = (by_name(), "pk")
     actions = ("refresh_ticked",)
     buttons = (
         Button("refresh", _("Refresh"), SETS_UP, fits=offers("refresh")),

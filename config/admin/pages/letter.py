@@ -1,7 +1,9 @@
-"""The letter to customers: its template, with the fields that it may have and a preview."""
+"""The letter to customers: its template with its fields, its language, and a preview."""
 
+from dataclasses import asdict
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -10,6 +12,7 @@ from config.admin.parts import meanwhile
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.reports import letter
+from events.reports.letter import Template
 from integrations import audit
 from integrations.models import Customer
 from integrations.sentences import say
@@ -22,14 +25,14 @@ PREVIEW, OURS = "preview", "ours"
 def show(request: HttpRequest) -> HttpResponse:
     """The template and how a letter looks by it; saved, shown or reset by POST."""
     customer = row_in(Customer.objects.all(), request.GET.get("customer"))
-    stored = letter.current()
-    text, fault = stored, ""
+    stored = template = letter.current()
+    fault = ""
     if request.method == "POST":
-        text = letter.ours() if OURS in request.POST else request.POST.get("text", "")
-        if PREVIEW not in request.POST and (page := _overtaken(request, stored, text)):
+        template = _posted(request, stored)
+        if PREVIEW not in request.POST and (page := _overtaken(request, stored, template)):
             return page
         try:
-            letter.check(text) if PREVIEW in request.POST else letter.save(text)
+            letter.check(template) if PREVIEW in request.POST else letter.save(template)
         except ValueError as error:
             fault = str(error)
         else:
@@ -37,23 +40,35 @@ def show(request: HttpRequest) -> HttpResponse:
                 done = say("Saved. The letter on each customer's page follows it.")
                 messages.success(request, done)
                 return HttpResponseRedirect(_back(customer))
+    named = template.language in dict(settings.LANGUAGES)
+    language = template.language if named else stored.language
     return render(
         request,
         "admin/letter.html",
         title=say("The letter to customers"),
-        text=text,
+        text=template.text,
+        language=language,
+        languages=settings.LANGUAGES,
         fault=fault,
-        opened=meanwhile.opened(request, {"text": stored}),
-        fields=letter.fields(),
-        sample="" if fault else letter.fill(text, letter.example()),
-        is_ours=text == letter.ours(),
+        opened=meanwhile.opened(request, asdict(stored)),
+        fields=letter.fields(language),
+        sample="" if fault else letter.fill(template.text, letter.example(language)),
+        is_ours=template.text == letter.ours(language),
         customer=customer,
     )
 
 
-def _overtaken(request: HttpRequest, stored: str, text: str) -> HttpResponse | None:
-    mine = text.replace("\r\n", "\n").strip()
-    return meanwhile.overtaken(request, audit.Subject(), {"text": stored}, {"text": mine})
+def _posted(request: HttpRequest, stored: Template) -> Template:
+    text, language = request.POST.get("text", ""), request.POST.get("language", stored.language)
+    if language not in dict(settings.LANGUAGES):
+        return Template(text, language)  # which `check` refuses
+    is_ours = OURS in request.POST or letter.is_ours(text)
+    return Template(letter.ours(language) if is_ours else text, language)
+
+
+def _overtaken(request: HttpRequest, stored: Template, template: Template) -> HttpResponse | None:
+    mine = asdict(template) | {"text": template.text.replace("\r\n", "\n").strip()}
+    return meanwhile.overtaken(request, audit.Subject(), asdict(stored), mine)
 
 
 def _back(customer: Customer | None) -> str:

@@ -35,7 +35,7 @@ def show(request: HttpRequest) -> HttpResponse:
         zones=preferences.zones_by_region(),
         languages=settings.LANGUAGES,
         chosen=chosen,
-        site_zone=settings.TIME_ZONE,
+        site_zone=preferences.readable(settings.TIME_ZONE),
         now=timezone.now(),
         fault=fault,
     )
@@ -43,7 +43,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def _saved(request: HttpRequest, chosen: Preferences) -> HttpResponse:
     """Say so in the language that was chosen."""
-    zone = chosen.time_zone or settings.TIME_ZONE
+    zone = preferences.readable(chosen.time_zone or settings.TIME_ZONE)
     with translation.override(chosen.language or translation.get_language()):
         messages.success(request, say("Saved. Pages show you all times in {zone}.", zone=zone))
     return HttpResponseRedirect(reverse("admin:account"))

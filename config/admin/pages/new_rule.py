@@ -131,15 +131,25 @@ def added(request: HttpRequest) -> HttpResponse:
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
     before = backfill.preview(*made)
+    by_product: dict[int | None, list[Rule]] = {}
+    for rule in made:
+        by_product.setdefault(rule.product_id, []).append(rule)
     products = {rule.product_id for rule in made if rule.product_id and rule.gives_on_purchase}
     return render(
         request,
         "admin/new_rule/added.html",
         title=say_count(len(made), "Rule added", "{number} rules added"),
-        rows=[(rule, rule.gives_on_purchase, before.customers_of(rule)) for rule in made],
+        products=[_together(rules, before) for rules in by_product.values()],
         more=before.more,
         kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
     )
+
+
+def _together(rules: list[Rule], before: backfill.Preview) -> tuple[Any, ...]:
+    """What is said at once of the rules of a product: its number, each rule, how many run."""
+    each = [(rule, rule.gives_on_purchase, before.customers_of(rule)) for rule in rules]
+    runs = len(rules) if all(rule.enabled for rule in rules) else 0
+    return rules[0].product_id, each, runs
 
 
 @require_POST

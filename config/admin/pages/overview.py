@@ -29,6 +29,7 @@ from events.reports import (
 )
 from integrations import app_registry, credentials
 from integrations.models import Integration, Marketplace
+from integrations.ordering import by_name
 from integrations.sentences import say
 from integrations.thinkific.explain import trouble
 
@@ -50,8 +51,8 @@ TICKS = ("integrations.change_integration", "integrations.change_marketplace")
 
 
 def show(request: HttpRequest) -> TemplateResponse:
-    sites = list(Integration.objects.order_by("name"))
-    accounts = list(Marketplace.objects.order_by("name"))
+    sites = list(Integration.objects.order_by(by_name()))
+    accounts = list(Marketplace.objects.order_by(by_name()))
     tasks = overview_checklist.tasks(sites, accounts)
     path = overview_checklist.path(tasks)
     period = _period(request)

@@ -18,6 +18,7 @@ from events.reports import (
 )
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.ordering import by_name
 from integrations.sentences import joined, say
 from rules import actions, facts, pairing
 from rules.facts import RuleFacts
@@ -240,7 +241,7 @@ def pairs() -> Task:
     }
     # How it is sold matters only where it would make a difference.
     open_ = [n for n, rules in every.items() if pairing.holes_of(n, rules, subscription=True)]
-    unsure = list(Product.objects.filter(pk__in=open_).order_by("name", "pk"))
+    unsure = list(Product.objects.filter(pk__in=open_).order_by(by_name(), "pk"))
     sold = subscriptions.sold_by_subscription(unsure)
     for product in unsure:
         known = every[product.pk]

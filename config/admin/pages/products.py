@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
 from config.admin.pages import given_by_rule, rule_leftovers
+from config.admin.pages.coverage_meanwhile import said_added
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
 from config.admin.parts.audited import Acts, Audited
@@ -219,8 +220,8 @@ class ProductAdmin(Audited, ListAdmin):
         except ValidationError as error:
             self.message_user(request, " ".join(error.messages), messages.WARNING)
             return
-        for rule in added:
-            self.message_user(request, say("Rule added: {rule}", rule=rule.in_words()))
+        if added:
+            self.message_user(request, said_added(product.name, added))
         if found and not added:
             nothing = say("Nothing was ticked, so nothing is added.")
             self.message_user(request, nothing, messages.WARNING)

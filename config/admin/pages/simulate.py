@@ -42,7 +42,7 @@ def show(request: HttpRequest) -> HttpResponse:
         product=product,
         email=email,
         account=account,
-        accounts=Marketplace.objects.order_by("name"),
+        accounts=Marketplace.objects.order_by(by_name()),
         groups=[(each.label, [t for t in Trigger if t.category is each]) for each in Category],
         products=Product.objects.order_by(by_name(), "pk")[:MANY],
     )

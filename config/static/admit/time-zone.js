@@ -3,10 +3,11 @@
 {
   const list = document.getElementById("time_zone");
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (Array.from(list.options).some((option) => option.value === here)) {
+  const option = Array.from(list.options).find((each) => each.value === here);
+  if (option) {
     const group = document.createElement("optgroup");
     group.label = list.dataset.here;
-    group.append(new Option(here.replaceAll("_", " "), here));
+    group.append(new Option(option.text, here));
     list.options[0].after(group);
   }
 }
