@@ -200,7 +200,8 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
         (row.event, [grant.pk for grant in row.grants], () if ends_only else row.gives)
         for row in rows
     ]
-    left = moving.move(purchases, batch)
+    why = moving.CHANGED if found.rule else moving.DELETED
+    left = moving.move(purchases, batch, why=why)
     text = Rerun(len(batch.run_ids), left).sentence()
     product = found.rule.product if found.rule else None
     if product is None:
