@@ -178,10 +178,10 @@ def test_what_is_left_is_said_where_people_look(manager, world, wrong):
     told = "4 rules of Watercolor are still about Ink, which no rule of it gives any more."
     Product.objects.update(name="Watercolor")
     done = delete_alone(manager, wrong)
-    assert f"{told} See them, and delete them" in said(done)
+    assert f"{told} See, change or delete them" in said(done)
     new = sold(world, "Faces")
     added = manager.get(f"{reverse('admin:new-rule-added')}?rule={new.pk}")
-    assert f"{told} See them, and delete them" in words(added)
+    assert f"{told} See, change or delete them" in words(added)
     overview = words(manager.get(reverse("admin:index")))
     assert f"1 {OVERVIEW}" in overview
     assert told in overview
@@ -239,9 +239,9 @@ def test_those_of_many_products_are_settled_at_once(manager, world):
         rule = sold(world, "Ink", number)
         delete_alone(manager, rule)
         world.rule("product_purchased", GIVES, _faces(world), product=number)
-    assert f"3 {OVERVIEW.replace('product has', 'products have')}" in words(
-        manager.get(reverse("admin:index"))
-    )
+    overview = words(manager.get(reverse("admin:index")))
+    assert "3 products have rules left over." in overview
+    assert "12 rules of Product 77, Product 78 and Product 79 are still about what" in overview
     coverage = words(manager.get(reverse("admin:coverage")))
     assert "3 products have rules about what they do not give any more. See all of them" in coverage
     done = settle(manager, manager.get(reverse("admin:left-over")), "change")

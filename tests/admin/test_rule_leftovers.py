@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
+from events.models import RuleRun
 from integrations.models import Destination, Product
 from rules.models import Rule
 from tests.support.pages import press, said, signed_in, words
@@ -222,6 +223,8 @@ def test_after_a_wrong_rule_was_deleted_and_a_right_one_added_its_buyers_are_mov
     faces, ink = (Destination.objects.get(name=name) for name in ("Faces", "Ink"))
     for email in ("ann@example.com", "bob@example.com"):
         assert (world.access(email, faces), world.access(email, ink)) == (True, False)
+    ended = RuleRun.objects.filter(rule=None, action=ENDS)
+    assert all(run.rule_sentence.startswith("As the rule was deleted: ") for run in ended)
     assert told not in words(manager.get(page_of(new.product)))
     assert "No buyer still has what a deleted rule gave." in words(manager.get(address))
 

@@ -116,15 +116,15 @@ def sentence(request: HttpRequest, products: Collection[int]) -> SafeString | No
         )
     else:
         text = say(
-            "{number} rules of {products} products are still about what these do not give any "
+            "{number} rules of {products} are still about what these products do not give any "
             "more.",
             number=number,
-            products=len(found),
+            products=listed([brief(group.product.name) for group in found], NAMED),
         )
     if not request.user.has_perms(MAY):
         return format_html("{}", text)
     page = address(group.product.pk for group in found)
-    return format_html('{} <a href="{}">{}</a>', text, page, say("See them, and delete them"))
+    return format_html('{} <a href="{}">{}</a>', text, page, say("See, change or delete them"))
 
 
 def of_products_that_give(places: Places) -> list[int]:
