@@ -21,6 +21,7 @@ class RuleFacts(NamedTuple):
     action: str
     destination_id: int | None
     enabled: bool
+    ends_all: bool
     is_gone: bool
 
     @property
@@ -33,7 +34,11 @@ class RuleFacts(NamedTuple):
         return self.trigger == Trigger.PRODUCT_PURCHASED and self.spec.gives_access
 
 
-def by_place() -> tuple[dict[int, list[RuleFacts]], dict[int, list[RuleFacts]]]:
+# By product, and the global ones by account.
+Places = tuple[dict[int, list[RuleFacts]], dict[int, list[RuleFacts]]]
+
+
+def by_place() -> Places:
     """All rules, on or off: by product, and the global ones by account. One query."""
     own: dict[int, list[RuleFacts]] = defaultdict(list)
     everywhere: dict[int, list[RuleFacts]] = defaultdict(list)

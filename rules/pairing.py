@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from django.db.models import Q
 
-from integrations.models import Destination, Product
+from integrations.models import Product
 from rules import changing
 from rules.actions import ActionSpec
 from rules.models import Rule
@@ -77,37 +77,6 @@ def given(product: Product | None, rules: Iterable[Known]) -> list[Known]:
 def gives_now(rule: Paired) -> bool:
     """Whether a purchase gives something by it: it is on, and its course is there."""
     return rule.enabled and rule.gives_on_purchase and not rule.is_gone
-
-
-def astray(product: Product, rules: Iterable[Rule]) -> list[tuple[Rule, Destination]]:
-    """The product's rules that end, or give back, what no rule gives its buyers any more.
-
-    Each with the one course or bundle that it should be about instead: one that a rule of the
-    product gives and for which nothing answers this trigger. Where there are several of those, a
-    person has to say which, so the rule is left out; and so is one that would be the same as an
-    earlier one. `rules` are as in `holes`.
-    """
-    rules = list(rules)
-    giving = [rule for rule in rules if gives_now(rule)]
-    given_at_all = {rule.destination_id for rule in giving}
-    own = {rule.destination for rule in giving if rule.product_id == product.pk}
-    answered, found = _answered(rules), []
-    for rule in rules:
-        place = (rule.trigger, rule.destination_id)
-        answers = rule.enabled and rule.trigger in (*ENDS, *GIVES_BACK) and place in answered
-        if not answers or rule.product_id != product.pk or rule.destination_id in given_at_all:
-            continue
-        open_ = [
-            each
-            for each in own
-            if each is not None
-            and (rule.trigger, each.pk) not in answered
-            and (each.kind, each.integration_id) == (rule.spec.target, rule.integration_id)
-        ]
-        if len(open_) == 1:
-            found.append((rule, open_[0]))
-            answered.add((rule.trigger, open_[0].pk))
-    return found
 
 
 def is_answered(giving: Paired, trigger: Trigger, rules: Iterable[Paired]) -> bool:

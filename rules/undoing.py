@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
@@ -28,20 +29,38 @@ def why_not(entry: AuditEntry) -> str:
     return ""
 
 
-def added_with(entry: AuditEntry) -> QuerySet[Rule]:
-    """The other rules of the same product, or global ones, that were added in the same step."""
+def of_step(entry: AuditEntry) -> list[AuditEntry]:
+    """What was done to rules in the same step, this entry included."""
     same = AuditEntry.objects.filter(
-        act=Act.RULE_ADDED, kind=entry.kind, who=entry.who, place=entry.place
-    ).exclude(pk=entry.pk)
+        act=entry.act, kind=entry.kind, who=entry.who, place=entry.place
+    )
     # SQLite compares moments as texts, and its own have fewer digits than those of a query.
     about_then = same.filter(at__gt=entry.at - timedelta(milliseconds=1), at__lte=entry.at)
-    numbers = [int(each.number) for each in about_then if each.at == entry.at]
+    return [each for each in about_then.order_by("pk") if each.at == entry.at]
+
+
+def added_with(entry: AuditEntry) -> QuerySet[Rule]:
+    """The other rules of the same product, or global ones, that were added in the same step."""
+    numbers = [int(each.number) for each in of_step(entry) if each != entry]
     rule = Rule.objects.filter(pk=int(entry.number)).first()
     if rule is None:
         return Rule.objects.none()
     return Rule.objects.filter(
         pk__in=numbers, marketplace=rule.marketplace_id, product=rule.product_id
     )
+
+
+def undo_deleting(entry: AuditEntry) -> list[Rule]:
+    """Bring back all rules that were deleted in this step and are not there again.
+
+    Raises ValueError with a sentence where one of them cannot be; then none is.
+    """
+    entries = of_step(entry)
+    there = Rule.objects.filter(pk__in=[int(each.number) for each in entries])
+    known = set(there.values_list("pk", flat=True))
+    with transaction.atomic():
+        back = [undo(each) for each in entries if int(each.number) not in known]
+    return [rule for rule in back if rule is not None]
 
 
 def undo(entry: AuditEntry) -> Rule | None:

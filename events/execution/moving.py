@@ -17,20 +17,25 @@ from events.models.event_status import refresh_event
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
-from integrations.sentences import say
+from integrations.sentences import Text, say
 from rules import actions
 from rules.actions import Effect
 from rules.models import Rule
 
 Status = RuleRun.Status
-SENTENCE = _("As the rule has changed: {action}, {course} on {site}")
+CHANGED = _("As the rule has changed: {action}, {course} on {site}")
+DELETED = _("As the rule was deleted: {action}, {course} on {site}")
 
 
 def move(
-    purchases: Iterable[tuple[EventLog, Collection[int], Collection[Rule]]], batch: Batch
+    purchases: Iterable[tuple[EventLog, Collection[int], Collection[Rule]]],
+    batch: Batch,
+    *,
+    why: Text = CHANGED,
 ) -> dict[str, int]:
     """Give what these rules give for each purchase now, and end the grants of these numbers.
 
+    `why` it ends, CHANGED or DELETED, is what became of the rule that gave it.
     Returns for how many nothing was ended per reason why. The batch gets the numbers of what was
     queued.
     """
@@ -48,7 +53,7 @@ def move(
             made = rerun.add(event, *found, only=rules) if found else []
             old = list(Grant.objects.active().filter(pk__in=grants).select_related("integration"))
             why_not = _why_not(made, old)
-            ending = [] if why_not else [_end(grant) for grant in old]
+            ending = [] if why_not else [_end(grant, why) for grant in old]
             RuleRun.objects.bulk_create(ending)
             _leave_with_nothing(ending)
             _note(event, made, ending)
@@ -90,7 +95,7 @@ def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
     return ""
 
 
-def _end(grant: Grant) -> RuleRun:
+def _end(grant: Grant, why: Text) -> RuleRun:
     """The run (not saved) that ends a grant in Thinkific, which gives nothing from now on.
 
     It is waived, so that the rules may open it again: not an ending of the purchase.
@@ -103,7 +108,7 @@ def _end(grant: Grant) -> RuleRun:
     return grant_runs.run_for(
         grant,
         Effect.ENDS,
-        SENTENCE,
+        why,
         event_id=last.event_id,
         customer_id=grant.customer_id,
         grant=grant,

@@ -5,6 +5,7 @@ from django.db import transaction
 from events.models import Grant, RuleRun, RuleTexts
 from events.models.runs import RuleRunQuerySet
 from integrations.sentences import write
+from rules import actions
 from rules.engine import Reason
 from rules.models import Rule
 
@@ -24,6 +25,19 @@ def of_deleted(number: int, among: RuleRunQuerySet) -> list[RuleRun]:
         if [number, Reason.RUN] in run.event.verdicts
         and _fits(run, number, texts[run.event.rule_texts_id or 0])
     ]
+
+
+def is_deleted(ended: RuleRun) -> bool:
+    """Whether the rule is gone that gave what this action of a person ended."""
+    gave = RuleRun.objects.filter(grant=ended.grant_id, action__in=actions.giving_access())
+    run = gave.select_related("event__rule_texts").order_by("-received_at", "-pk").first()
+    if run is None or run.event.rule_texts is None:
+        return False
+    texts = run.event.rule_texts.sentences
+    ran = [number for number, why in run.event.verdicts if why == Reason.RUN]
+    rules = {number for number in ran if _fits(run, number, texts)}
+    # Several, where the product was renamed since: then one of them is it.
+    return Rule.objects.filter(pk__in=rules).count() < len(rules)
 
 
 def _fits(run: RuleRun, number: int, texts: dict[str, str]) -> bool:

@@ -181,17 +181,28 @@ def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:
         return say("A rule exists since {moment}.", moment=at(rule.created_at))
     if [rule.pk, Reason.OFF] not in event.verdicts:
         return say("A rule fits them now.") if several else say("A rule fits it now.")
-    moment = changing.on_since(rule)
-    return joined(
-        [
-            say("The rule was off when the last of them bought.")
-            if several
-            else say("The rule was off then."),
-            say("It has been on since {moment}.", moment=at(moment))
-            if moment and moment > event.received_at
-            else say("It is on now."),
-        ]
+    then = (
+        say("The rule was off when the last of them bought.")
+        if several
+        else say("The rule was off then.")
     )
+    return joined([then, _on_now(event, rule)])
+
+
+def off_then(event: EventLog, rule: Rule | None) -> Said:
+    """What to say now of a rule that was off when the event came; None of one that is deleted."""
+    if rule is None:
+        return say("The rule was off then. It was deleted since.")
+    if not rule.enabled:
+        return say("The rule is turned off.")
+    return joined([say("The rule was off then."), _on_now(event, rule)])
+
+
+def _on_now(event: EventLog, rule: Rule) -> Said:
+    moment = changing.on_since(rule)
+    if moment and moment > event.received_at:
+        return say("It has been on since {moment}.", moment=at(moment))
+    return say("It is on now.")
 
 
 def _customers(events: Iterable[EventLog]) -> set[int]:

@@ -13,7 +13,7 @@ from events.models import EventLog, Grant
 from events.reports import promise, subscriptions
 from integrations.models import Marketplace, Product
 from integrations.ordering import sorted_as
-from rules import facts, pairing
+from rules import facts, leftovers, pairing
 from rules.facts import RuleFacts
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -40,6 +40,7 @@ class Judged:
     `holes` are the triggers on which a recommended rule is missing. `without_access` counts the
     buyers who are owed access and those who paid lately and were given nothing, `paid_for_nothing`
     only the latter. `sales` are those of `promise.LATELY`, looked up only where it gives nothing.
+    `left_over` are the numbers of its rules that are about what it does not give any more.
     """
 
     marketplace: Marketplace
@@ -50,6 +51,7 @@ class Judged:
     without_access: int = 0
     paid_for_nothing: int = 0
     sales: int = 0
+    left_over: frozenset[int] = frozenset()
 
     @property
     def key(self) -> str:
@@ -64,7 +66,9 @@ class Judged:
 
     @property
     def needs_a_person(self) -> bool:
-        return bool(self.holes or self.without_access or self.gives_nothing_to_buyers)
+        return bool(
+            self.holes or self.without_access or self.gives_nothing_to_buyers or self.left_over
+        )
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,11 @@ class Coverage(Judged):
     def known(self) -> tuple[Rule, ...]:
         """All rules that may run for it."""
         return self.rules + self.everywhere
+
+    @property
+    def rules_left_over(self) -> list[Rule]:
+        """Its own rules about what it does not give any more."""
+        return [rule for rule in self.rules if rule.pk in self.left_over]
 
     @property
     def purchase_rules(self) -> list[Rule]:
@@ -141,6 +150,7 @@ def judged() -> list[Judged]:
     rows = Product.objects.filter(kind=Product.Kind.PRODUCT).prefetch_related("marketplace")
     products = list(rows.defer("created_at"))
     own, everywhere = facts.by_place()
+    left = leftovers.by_product((own, everywhere))
     nothing = _given_nothing()
     owed, nothing_given = _by_product(nothing | _owed()), _by_product(nothing)
     accounts = Marketplace.objects.in_bulk(
@@ -150,8 +160,9 @@ def judged() -> list[Judged]:
     def judge(product: Product) -> Judged:
         number, shared = product.pk, everywhere.get(product.marketplace_id, [])
         known = own.get(number, []) + shared
-        counts = owed[number], nothing_given[number]
-        return _judge(product.marketplace, product, known, *counts)
+        row = _judge(product.marketplace, product, known, owed[number], nothing_given[number])
+        left_over = frozenset(rule.pk for rule in left.get(number, ()))
+        return replace(row, left_over=left_over) if left_over else row
 
     found = [_judge(accounts[each], None, everywhere[each]) for each in accounts]
     found += map(judge, products)
@@ -188,14 +199,18 @@ def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
 
 
 def _judge(
-    marketplace: Marketplace, product: Product | None, known: Sequence[RuleFacts], *counts: int
+    marketplace: Marketplace,
+    product: Product | None,
+    known: Sequence[RuleFacts],
+    owed: int = 0,
+    nothing: int = 0,
 ) -> Judged:
     """By the rules that may run for it; as if it were sold by subscription."""
     holes = pairing.holes(product, known, subscription=True)
     # Whoever has holes gives something.
     gives = bool(holes) or any(map(pairing.gives_now, known))
     return Judged(
-        marketplace, product, not gives, any(map(_passes_on, known)), tuple(holes), *counts
+        marketplace, product, not gives, any(map(_passes_on, known)), tuple(holes), owed, nothing
     )
 
 

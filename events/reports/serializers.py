@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun
 from rules.engine import REASONS, Reason
 
+# What was off when the event came may be on now.
+THEN = REASONS | {Reason.OFF: _("The rule was off then.")}
 NOT_READ = "Not read yet: a worker of manage.py up does that within a second."
 
 
@@ -23,7 +27,7 @@ def as_data(event: EventLog) -> dict[str, Any]:
         "reason": event.explanation,
         "runs": [_run(run) for run in _runs(event)],
         "verdicts": [
-            {"rule": sentence, "runs": ran, "reason": str(REASONS[Reason(why)])}
+            {"rule": sentence, "runs": ran, "reason": str(THEN[Reason(why)])}
             for sentence, ran, why in event.sentences()
         ],
         "ordered_at": event.ordered_at.isoformat() if event.ordered_at else None,

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from events.access import sentences
 from events.access.ledger import BY_HAND, Judgment
 from events.deciding import revocations
-from events.execution import wait_reasons
+from events.execution import rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DISMISSED
 from events.reports import holders, pending_endings
@@ -231,11 +231,7 @@ def _never_given(name: str, about: Standing) -> Sentence:
 def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
     """What an action did of which no grant is left."""
     if run.grant is not None and run.grant.state == Grant.State.WAIVED and run.spec.ends_access:
-        text = say(
-            "{name} has no access to {course}: a person ended it after its rule had changed.",
-            **facts,
-        )
-        return Sentence(QUIET, text, Code.REPLACED, run=run.pk)
+        return Sentence(QUIET, _how_it_was_replaced(run, facts), Code.REPLACED, run=run.pk)
     if run.spec.ends_access and run.code in CLOSED:
         cause = happening(run)
         text = say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
@@ -254,3 +250,15 @@ def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
         )
     text = joined([got, say("Look in Thinkific whether it still opens.")])
     return Sentence(WAIT, text, Code.NOT_CONNECTED, run=run.pk)
+
+
+def _how_it_was_replaced(run: RuleRun, facts: dict[str, str]) -> Said:
+    """Of an action by which a person ended what a rule had given."""
+    if rule_history.is_deleted(run):
+        return say(
+            "{name} has no access to {course}: a person ended what a deleted rule had given.",
+            **facts,
+        )
+    return say(
+        "{name} has no access to {course}: a person ended it after its rule had changed.", **facts
+    )

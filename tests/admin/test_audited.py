@@ -134,14 +134,14 @@ def _new_rule(here: Place) -> None:
     here.post("new-rule", destination=here.course.pk, **answers)
 
 
-def _follow(here: Place) -> None:
+def _left_over(here: Place) -> None:
     """The rule that ends the access is about another course than the one that is given."""
     Rule.objects.all().delete()
     other = factories.DestinationFactory.create(integration=here.site)
     ends = {"trigger": "product_refunded", "action": "expire_course_enrollment"}
     here.shop.rule(product=here.product.external_id, destination=here.course)
-    here.shop.rule(product=here.product.external_id, destination=other, **ends)
-    here.press(here.product, "follow", instead=here.course.pk)
+    rule = here.shop.rule(product=here.product.external_id, destination=other, **ends)
+    here.post("left-over", left=f"{rule.pk}-{here.course.pk}", change="1")
 
 
 def _earlier(here: Place) -> None:
@@ -368,6 +368,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "new-rule-refresh": READS,
     "another-course": (Act.RULE_CHANGED, _another_course),
     "earlier": (Act.BUYERS_ENROLLED, _earlier),
+    "left-over": (Act.RULE_CHANGED, _left_over),
     "give-to-anyone": (Act.ACCESS_GIVEN, _give_to_anyone),
     "given-by-rule": (Act.BUYERS_MOVED, _given_by_rule),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
@@ -456,7 +457,6 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
         Act.RULE_ADDED,
         lambda here: here.press(here.product, "end_access", pair="product_refunded"),
     ),
-    ("product", "follow"): (Act.RULE_CHANGED, _follow),
     ("eventlog", "rerun"): (
         Act.EVENT_RERUN,
         _rerun(lambda here: here.press(here.event, "rerun")),

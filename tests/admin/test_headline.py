@@ -40,6 +40,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "held": (2, "2 actions wait for you", False),
     "not_in": (3, "3 buyers paid and are not in. See them.", False),
     "not_understood": (3, "3 events not understood", False),
+    "left_over": (2, "2 products have rules left over", False),
     "waiting_for_off": (4, "4 actions waiting for an integration that is turned off", False),
     "never_sent": (1, "1 trigger never sent", False),
     "expiring": (1, "1 access token about to expire", False),

@@ -17,6 +17,7 @@ from events.reports import days
 from integrations import rate_limit
 from integrations.models import CallBudget, Destination, Integration, Product
 from rules import pairing
+from rules.facts import by_place
 from rules.models import Rule
 from tests.support import factories
 from tests.support.pages import said, signed_in, words
@@ -91,7 +92,7 @@ def test_the_step_of_private_courses_ends_by_itself_or_because_a_person_does_wit
 
 def pairs() -> tuple[bool, str]:
     """Whether the line is ticked, and its words."""
-    task = overview_checklist.pairs()
+    task = overview_checklist.pairs(by_place())
     return task.done, task.text
 
 
@@ -196,7 +197,7 @@ def test_what_a_global_rule_gives_must_be_ended_too_and_the_rule_for_it_is_one_c
 ):
     course = factories.DestinationFactory.create()
     giving = factories.RuleFactory.create(destination=course)
-    task = overview_checklist.pairs()
+    task = overview_checklist.pairs(by_place())
     assert not task.done
     assert "not yet for what global rules give: Product Refunded" in task.text
     client.force_login(admin_user)

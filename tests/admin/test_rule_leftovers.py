@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
+from events.models import RuleRun
 from integrations.models import Destination, Product
 from rules.models import Rule
 from tests.support.pages import press, said, signed_in, words
@@ -50,30 +51,46 @@ def ending() -> Rule:
     return Rule.objects.get(trigger="product_refunded")
 
 
+def settle(client: Client, how: str = "change", page: Any = None) -> Any:
+    """Press a button below the rules that are left over; the page that follows."""
+    page = page or client.get(page_of(Product.objects.get()))
+    found = re.search(r'name="left" value="([^"]+)"', shown(page))
+    keys = found[1] if found else "1-"
+    back = page_of(Product.objects.get())
+    return client.post(
+        reverse("admin:left-over"), {"left": keys, how: "1", "back": back}, follow=True
+    )
+
+
 def test_a_rule_that_ends_the_old_course_is_named_and_changed_from_the_products_page(manager, rule):
     product = Product.objects.get()
     save(manager, rule, "Faces")
     page = manager.get(page_of(product))
     text = words(page)
-    assert "This rule is not about Faces, but about what no rule of this product gives" in text
+    assert "1 rule here is still about Ink, which no rule of this product gives any more." in text
+    assert "Change 1 rule to Faces Delete this rule" in text
     assert "Nothing takes access away on" not in text
     assert "Or keep them, and add rules" in text
-    done = press(manager, product, "follow", instead=Destination.objects.get(name="Faces").pk)
+    done = settle(manager, page=page)
     assert said(done) == ["1 rule uses Faces from now on."]
     assert ending().destination == Destination.objects.get(name="Faces")
     assert "no rule of this product gives any more" not in words(done)
-    again = press(manager, product, "follow", instead=Destination.objects.get(name="Faces").pk)
+    again = settle(manager, page=page)
     assert said(again) == ["Nothing was changed: look again at what is said below."]
 
 
-def test_of_two_rules_that_would_become_the_same_one_is_changed(manager, world, rule):
+def test_of_two_rules_that_would_become_the_same_one_is_changed_and_the_other_deleted(
+    manager, world, rule
+):
     world.rule("product_refunded", ENDS, world.course("Pastel"), product="77")
     save(manager, rule, "Faces")
-    faces = Destination.objects.get(name="Faces")
-    done = press(manager, Product.objects.get(), "follow", instead=faces.pk)
-    assert said(done) == ["1 rule uses Faces from now on."]
-    ends = Rule.objects.filter(trigger="product_refunded").order_by("pk")
-    assert list(ends.values_list("destination__name", flat=True)) == ["Faces", "Pastel"]
+    text = words(manager.get(page_of(Product.objects.get())))
+    assert "2 rules here are still about Ink and Pastel" in text
+    assert "Change 1 rule to Faces, delete 1" in text
+    done = settle(manager)
+    assert said(done) == ["1 rule uses Faces from now on. 1 rule deleted."]
+    ends = Rule.objects.filter(trigger="product_refunded")
+    assert list(ends.values_list("destination__name", flat=True)) == ["Faces"]
     assert "no rule of this product gives any more" not in words(done)
 
 
@@ -82,7 +99,8 @@ def test_which_course_a_rule_should_be_about_is_not_guessed_among_several(manage
     world.rule("product_purchased", GIVES, world.course("Pastel"), product="77")
     text = words(manager.get(page_of(Product.objects.get())))
     assert "Nothing takes access away on: Product Refunded." in text
-    assert "no rule of this product gives any more" not in text
+    assert "1 rule here is still about Ink" in text
+    assert "Change 1 rule" not in text
 
 
 def test_what_a_global_rule_still_gives_is_not_said_to_be_left(manager, world, rule):
@@ -102,7 +120,7 @@ def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, wor
     for _ in range(2):
         text = words(manager.get(page_of(Product.objects.get())))
         assert f"{buyers} See and move them" in text
-        assert "This rule is not about Faces" in text
+        assert "1 rule here is still about Ink" in text
         assert "First move the buyers, or keep these rules and add new ones." in text
 
 
@@ -205,8 +223,10 @@ def test_after_a_wrong_rule_was_deleted_and_a_right_one_added_its_buyers_are_mov
     faces, ink = (Destination.objects.get(name=name) for name in ("Faces", "Ink"))
     for email in ("ann@example.com", "bob@example.com"):
         assert (world.access(email, faces), world.access(email, ink)) == (True, False)
+    ended = RuleRun.objects.filter(rule=None, action=ENDS)
+    assert all(run.rule_sentence.startswith("As the rule was deleted: ") for run in ended)
     assert told not in words(manager.get(page_of(new.product)))
-    assert "Nobody has what a deleted rule gave." in words(manager.get(address))
+    assert "No buyer still has what a deleted rule gave." in words(manager.get(address))
 
 
 def test_what_a_deleted_rule_gave_can_be_ended_without_giving_what_another_gives(
@@ -249,7 +269,8 @@ def test_the_rules_page_says_what_still_names_the_old_course_for_as_long_as_one_
     text = words(manager.get(page_of(ending())))
     assert "No rule of this product gives Ink any more. See the product" in text
     faces = Destination.objects.get(name="Faces")
-    press(manager, Product.objects.get(), "follow", instead=faces.pk)
+    settle(manager)
+    assert ending().destination == faces
     for each in (rule, ending()):
         assert "See the product" not in words(manager.get(page_of(each)))
 
@@ -261,7 +282,7 @@ def test_after_moving_no_rule_is_named_that_an_earlier_edit_has_left(manager, wo
     world.settle()
     Rule.objects.filter(destination__name="Ink", trigger="product_refunded").delete()
     save(manager, rule, "Faces")
-    assert "This rule is not about Faces" in words(manager.get(page_of(rule.product)))
+    assert "1 rule here is still about Old" in words(manager.get(page_of(rule.product)))
     page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
     moved = manager.post(page, {"chosen": event.pk}, follow=True)
     assert not [text for text in said(moved) if "still name" in text]

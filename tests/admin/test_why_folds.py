@@ -7,10 +7,11 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import EventLog
+from events.reports import serializers
 from integrations.sentences import say
-from rules import engine
+from rules import changing, engine
 from rules.engine import Reason
-from rules.models import in_two_lines
+from rules.models import Rule, in_two_lines
 from tests.support import shop as shops
 from tests.support.pages import plain, signed_in
 from tests.support.samcart import changed
@@ -64,6 +65,22 @@ def test_what_does_not_concern_an_event_is_counted_and_folded(page):
     for near in ("Same Product", "Turned Off", "It Ran"):
         assert near not in plain(folded)
         assert near in plain(html)
+
+
+def test_a_rule_that_was_off_when_an_event_came_is_not_said_to_be_off_once_it_is_on():
+    shop = shops.build()
+    number = shops.product_of(shop.sell()).external_id
+    rule = shop.rule("product_purchased", number, enabled=False)
+    event = shop.sell(changed("10_product", order__id=4711))
+    assert "The rule is turned off." in plain(shown("why", event))
+    changing.switch(Rule.objects.all(), on=True)
+    text = plain(shown("why", event))
+    assert "The rule was off then. It has been on since" in text
+    assert "turned off" not in text
+    reasons = {each["reason"] for each in serializers.as_data(event)["verdicts"]}
+    assert "The rule was off then." in reasons
+    rule.delete()
+    assert "The rule was off then. It was deleted since." in plain(shown("why", event))
 
 
 @pytest.mark.parametrize("page", ["why", "simulate"])

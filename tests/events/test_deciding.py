@@ -143,7 +143,7 @@ def test_each_line_has_verdicts_and_runs_of_its_own(shop):
         ),
         (
             lambda shop: shop.rule(enabled=False),
-            "What fits this event is turned off, so nothing was sent.",
+            "What fits this event was turned off, so nothing was sent.",
         ),
     ],
 )

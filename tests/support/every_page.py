@@ -46,6 +46,8 @@ PAGES = [
     "/admin/given-by-rule/?rule={rule}",
     "/admin/given-by-rule/?rule=0",
     "/admin/given-by-rule/?product={product}",
+    "/admin/left-over/",
+    "/admin/left-over/?product={product}",
     "/admin/coverage/",
     "/admin/coverage/?q=nobody-has-this",
     "/admin/several-products/",

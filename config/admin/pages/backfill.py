@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
-from config.admin.pages import given_by_rule, many
+from config.admin.pages import given_by_rule, left_over, many
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
@@ -86,12 +86,15 @@ def address(rules: Sequence[Rule], product: Product | None = None, *, back: str 
 def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
     """Lead to those who paid before these rules gave anything: one look at all of them.
 
-    And to those who have what deleted rules of the same products gave.
+    And to those who have what deleted rules of the same products gave, and to the rules of these
+    products that are left over.
     """
     giving = [rule for rule in rules if backfill.gives_now(rule)][:MOST_RULES]
     products = {rule.product_id for rule in giving if rule.product_id}
     if kept := given_by_rule.of_deleted_rules(request, products):
         messages.warning(request, kept)
+    if left := left_over.sentence(request, products):
+        messages.warning(request, left)
     if not giving or not request.user.has_perm("events.rerun_eventlog"):
         return
     if number := backfill.preview(*giving).customers:

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages import given_by_rule
+from config.admin.pages import given_by_rule, undo_deleting
 from config.admin.pages.changes_list import (
     ActFilter,
     ChangesList,
@@ -23,7 +23,7 @@ from config.admin.pages.changes_list import (
     WhoFilter,
 )
 from config.admin.parts import badges
-from config.admin.parts.buttons import Button
+from config.admin.parts.buttons import Button, go_back
 from config.admin.parts.buttons import page_of as page_of_row
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import NOTHING, differences, kind_of, page_of
@@ -163,6 +163,8 @@ class ChangesAdmin(ReadOnly):
 
     def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
         """Make the rule what it was before this change."""
+        if undo_deleting.STEP in request.POST and entry.act == Act.RULE_DELETED:
+            return self._undo_deleting(request, entry)
         needed = {Act.RULE_DELETED: "rules.add_rule", Act.RULE_ADDED: "rules.delete_rule"}
         if entry.act in needed and not request.user.has_perm(needed[Act(entry.act)]):
             raise PermissionDenied
@@ -183,6 +185,24 @@ class ChangesAdmin(ReadOnly):
         text = say("Undone. The rule is as it was before: {rule}", rule=rule.in_words())
         self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))
+
+    def _undo_deleting(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse:
+        """Bring back all rules of the step, and go on where the person is."""
+        if not request.user.has_perm("rules.add_rule"):
+            raise PermissionDenied
+        try:
+            rules = undoing.undo_deleting(entry)
+        except ValueError as error:
+            text = say("Not undone. {why}", why=error)
+            self.message_user(request, text, messages.WARNING)
+        else:
+            for rule in rules:
+                rule_history.give_back(rule)
+            text = say_count(
+                len(rules), "Undone: 1 rule is back.", "Undone: {number} rules are back."
+            )
+            self.message_user(request, text)
+        return go_back(request, reverse("admin:rules_rule_changelist"))
 
 
 def _named(part: str) -> Q:

@@ -16,7 +16,7 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from config.admin.pages import backfill
+from config.admin.pages import backfill, left_over, undo_deleting
 from config.admin.pages.coverage_form import Choices, CoverageForm
 from config.admin.pages.coverage_meanwhile import overtaken, said_added
 from config.admin.parts import badges, meanwhile, params
@@ -88,6 +88,9 @@ def _page(
         accounts={row.marketplace.pk for row in rows},
         nothing=sum(row.gives_nothing_to_buyers for row in rows),
         without_pairs=sum(bool(row.holes) for row in rows),
+        left_over=sum(bool(row.left_over) for row in rows),
+        undoable=undo_deleting.steps(request),
+        may_settle=request.user.has_perms(left_over.MAY),
         to_mend=sum(bool(form.row.holes) for form in forms),
         every=EVERY,
         opened=meanwhile.opened(request),

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.pages import left_over
 from config.admin.parts import badges
 from events.reports.coverage import Coverage, State
 from integrations.models import Destination
 from integrations.ordering import by_name
-from integrations.sentences import say
+from integrations.sentences import Said, say
 from rules import actions, pairing
 from rules.models import Rule, Scope
 from rules.similar_names import SimilarNames
@@ -150,6 +151,11 @@ class CoverageForm:
         """The rule that can be run for buyers who paid and were given nothing."""
         giving = [*self.row.given, *self.row.given_everywhere]
         return giving[0] if giving and self.row.paid_for_nothing else None
+
+    @property
+    def left_over(self) -> Said:
+        """That some of its rules are about what it does not give any more."""
+        return left_over.in_words(self.row.rules_left_over)
 
     @property
     def ended_by(self) -> list[tuple[Trigger, State, bool, bool]]:

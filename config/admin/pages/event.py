@@ -100,12 +100,15 @@ def _why(event: EventLog) -> dict[str, Any]:
     """The rules that ran and those that nearly did, as `why`; all others, as `unconcerned`."""
     of_product = Rule.objects.filter(product=event.product_id).exclude(product=None)
     same = set(of_product.values_list("pk", flat=True)) if event.product_id else set()
+    off = [rule for rule, code in event.verdicts if code == Reason.OFF]
+    now = Rule.objects.in_bulk(off) if off else {}
     ran: list[dict[str, Any]] = []
     nearly: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for (rule, _), (sentence, has_run, code) in zip(event.verdicts, event.sentences(), strict=True):
         reason = Reason(code)
-        row = {"rule": sentence, "ran": has_run, "reason": REASONS[reason]}
+        told = backfill.off_then(event, now.get(rule)) if rule in off else REASONS[reason]
+        row = {"rule": sentence, "ran": has_run, "reason": told}
         if has_run:
             ran.append(row)
         elif nearly_ran(reason, same_product=rule in same):

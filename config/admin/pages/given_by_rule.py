@@ -20,7 +20,7 @@ from events.execution.rerun import Rerun
 from events.reports.left_behind import MOST, Behind, LeftBehind, by_deleted_rules, left_behind
 from integrations.models import Product
 from integrations.sentences import Said, say, say_count
-from rules import pairing
+from rules import leftovers
 from rules.listing import listed
 from rules.models import Rule
 
@@ -200,23 +200,24 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
         (row.event, [grant.pk for grant in row.grants], () if ends_only else row.gives)
         for row in rows
     ]
-    left = moving.move(purchases, batch)
+    why = moving.CHANGED if found.rule else moving.DELETED
+    left = moving.move(purchases, batch, why=why)
     text = Rerun(len(batch.run_ids), left).sentence()
     product = found.rule.product if found.rule else None
     if product is None:
         return many.done(request, batch, left, text, back)
     # That page says what else is left to be done after the rule was changed.
     answer = many.done(request, batch, left, text, page_of(product))
-    if others := _others_astray(product, rows):
+    if others := _left_over(product, rows):
         messages.warning(request, others)
     return answer
 
 
-def _others_astray(product: Product, moved: Iterable[Behind]) -> SafeString | None:
+def _left_over(product: Product, moved: Iterable[Behind]) -> SafeString | None:
     """How many rules of the product still name what these had, and the way there."""
     old = {(grant.integration_id, grant.target) for row in moved for grant in row.grants}
-    astray = pairing.astray(product, Rule.objects.concerning(product))
-    left = [rule for rule, _ in astray if (rule.integration_id, rule.target) in old]
+    found = leftovers.judged(product, Rule.objects.concerning(product))
+    left = [each.rule for each in found if (each.rule.integration_id, each.rule.target) in old]
     if not left:
         return None
     text = say_count(

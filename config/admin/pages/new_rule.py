@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from config.admin.pages import given_by_rule, rule_parts
+from config.admin.pages import given_by_rule, left_over, rule_parts
 from config.admin.pages.integration_messages import refreshed
 from config.admin.pages.rule_draft import MAX_RULES, Draft
 from config.admin.parts.buttons import go_back
@@ -142,6 +142,7 @@ def added(request: HttpRequest) -> HttpResponse:
         products=[_together(rules, before) for rules in by_product.values()],
         more=before.more,
         kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
+        left_over=left_over.sentence(request, {r.product_id for r in made if r.product_id}),
     )
 
 

@@ -10,7 +10,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages import overview_chart, overview_checklist, overview_headline
+from config.admin.pages import (
+    left_over,
+    overview_chart,
+    overview_checklist,
+    overview_headline,
+)
 from config.admin.pages.log_filters import NOT_IN
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
@@ -32,6 +37,7 @@ from integrations.models import Integration, Marketplace
 from integrations.ordering import by_name
 from integrations.sentences import say
 from integrations.thinkific.explain import trouble
+from rules import facts as facts_of_rules
 
 # What alerts tell of and no other part of this page does.
 ELSEWHERE = (
@@ -53,7 +59,9 @@ TICKS = ("integrations.change_integration", "integrations.change_marketplace")
 def show(request: HttpRequest) -> TemplateResponse:
     sites = list(Integration.objects.order_by(by_name()))
     accounts = list(Marketplace.objects.order_by(by_name()))
-    tasks = overview_checklist.tasks(sites, accounts)
+    rules = facts_of_rules.by_place()
+    tasks = overview_checklist.tasks(sites, accounts, rules)
+    giving = left_over.of_products_that_give(rules)
     path = overview_checklist.path(tasks)
     period = _period(request)
     in_line = backlog.in_line()
@@ -67,6 +75,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
         to_set_up=sum(not task.done for task in tasks),
+        left_over=len(giving),
     )
     # While nothing came and nothing was done, there is nothing to look at beside what to set up.
     has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
@@ -85,6 +94,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_chart(period),
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
+        left_over=left_over.sentence(request, giving[: left_over.SHOWN]) if giving else "",
         **_nothing_given(nothing),
         never_sent=[(account, found) for account, found in missing.items() if found],
         many_accounts=len(accounts) > 1,
@@ -165,6 +175,7 @@ def _facts(
     waiting_for_off: int,
     never_sent: int,
     to_set_up: int,
+    left_over: int,
 ) -> overview_headline.Facts:
     unread = history.unread()
     on = [site for site in sites if site.enabled]
@@ -192,6 +203,7 @@ def _facts(
             bool(credentials.expiry_warning(site, timezone.localdate())) for site in sites
         ),
         to_set_up=to_set_up,
+        left_over=left_over,
     )
 
 

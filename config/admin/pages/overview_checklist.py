@@ -66,8 +66,10 @@ def path(tasks: Sequence[Task]) -> Path | None:
     return Path([task for task in tasks if task.done], len(tasks), now, later)
 
 
-def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
-    """The lines of the checklist, in order."""
+def tasks(
+    sites: list[Integration], accounts: list[Marketplace], places: facts.Places
+) -> list[Task]:
+    """The lines of the checklist, in order; `places` are all rules."""
     schools = [site for site in sites if app_registry.of(site).has_catalog]
     first = (
         reverse("admin:integrations_integration_change", args=[schools[0].pk])
@@ -96,7 +98,7 @@ def tasks(sites: list[Integration], accounts: list[Marketplace]) -> list[Task]:
             say("New rule"),
         ),
         private(connected),
-        pairs(),
+        pairs(places),
         Task(
             say("Try a test order, until it comes through to Thinkific"),
             dashboard.an_order_got_through(),
@@ -226,13 +228,13 @@ def _sold() -> Q:
     return wanted & Q(kind=Destination.Kind.COURSE)
 
 
-def pairs() -> Task:
+def pairs(places: facts.Places) -> Task:
     """Whether rules that give access have rules that end and restore it; names the first missing.
 
     By the same `pairing.holes` as the hint on a product's page, to which it leads.
     """
     # Those that are off too: one for a Subscription trigger tells how the product is sold.
-    own, everywhere = facts.by_place()
+    own, everywhere = places
     for account, shared in everywhere.items():
         if found := _global_hole(account, shared):
             return Task(found[0], False, found[1], say("Add them"))

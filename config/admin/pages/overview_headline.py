@@ -28,6 +28,7 @@ class Facts:
     held: int = 0
     not_in: int = 0  # buyers who paid
     not_understood: int = 0  # events
+    left_over: int = 0  # products whose rules still give what was to be given no more
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
@@ -37,7 +38,12 @@ class Facts:
     def needs_attention(self) -> bool:
         """Whether the section of actions and events that need a person has anything in it."""
         return bool(
-            self.history or self.stranded or self.failed or self.held or self.not_understood
+            self.history
+            or self.stranded
+            or self.failed
+            or self.held
+            or self.not_understood
+            or self.left_over
         )
 
 
@@ -200,6 +206,11 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
             "1 event not understood.",
             "{number} events not understood.",
             number=format_count(n),
+        )
+        yield text, "attention"
+    if n := facts.left_over:
+        text = say_count(
+            n, "1 product has rules left over.", "{number} products have rules left over."
         )
         yield text, "attention"
 

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
-from config.admin.pages import given_by_rule, rule_leftovers
+from config.admin.pages import given_by_rule, left_over, rule_leftovers, undo_deleting
 from config.admin.pages.coverage_meanwhile import said_added
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
@@ -24,7 +24,7 @@ from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
-from config.admin.parts.params import row_id, row_ids, row_in
+from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
 from events.reports import backfill, subscriptions
 from integrations import product_lines
@@ -32,7 +32,7 @@ from integrations.audit import Act
 from integrations.models import Marketplace, Product
 from integrations.ordering import by_name
 from integrations.sentences import grouped, joined, say, say_count
-from rules import changing, copying, pairing
+from rules import changing, copying, leftovers, pairing
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -102,7 +102,6 @@ class ProductAdmin(Audited, ListAdmin):
             on_page=False,
             in_row=False,
         ),
-        Button("follow", _("Change them"), "rules.change_rule", on_page=False, in_row=False),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -182,8 +181,9 @@ class ProductAdmin(Audited, ListAdmin):
         everywhere = [rule for rule in every if not rule.product_id]
         subscription = bool(subscriptions.sold_by_subscription([product]))
         holes = pairing.holes(product, rules + everywhere, subscription=subscription)
-        astray = rule_leftovers.astray(product, rules + everywhere)
-        open_ = [each for each in holes if not any(each in group.on for group in astray)]
+        left = leftovers.judged(product, rules + everywhere)
+        to_change = {each.rule.trigger for each in left if each.instead}
+        open_ = [each for each in holes if each not in to_change]
         rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
         before = backfill.preview(rule_now, product=product) if rule_now else None
         events = EventLog.objects.filter(product=product).select_related("customer")
@@ -195,7 +195,8 @@ class ProductAdmin(Audited, ListAdmin):
             "not_ended": [trigger.label for trigger in open_ if trigger in pairing.ENDS],
             "not_given_back": [trigger.label for trigger in open_ if trigger in pairing.GIVES_BACK],
             "open": open_,
-            "astray": astray,
+            **left_over.context(request, [left_over.Group(product, left)] if left else []),
+            "undoable": undo_deleting.steps(request),
             "kept_by_buyers": rule_leftovers.kept_by_buyers(rules) if may_move else [],
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairing.by_trigger(_companions(rules)),
@@ -230,15 +231,6 @@ class ProductAdmin(Audited, ListAdmin):
             more = off and say("Turn on those that are off.")
             text = joined([say("They are all there already."), more])
             self.message_user(request, text, messages.WARNING)
-
-    def follow(self, request: HttpRequest, product: Product) -> None:
-        """Have the rules that name what nothing gives any more name what is given instead."""
-        try:
-            text = rule_leftovers.follow(product, row_id(request.POST.get("instead")))
-        except ValidationError as error:
-            self.message_user(request, " ".join(error.messages), messages.WARNING)
-        else:
-            self.message_user(request, text)
 
     # Copying rules
 

@@ -1,9 +1,7 @@
 """What an edited rule leaves to be done: rules that name its old course, and buyers who have it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from django.core.exceptions import ValidationError
 from django.db.models import Max
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,55 +12,16 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import page_of
 from events.reports.left_behind import left_behind
 from integrations.audit import Act
-from integrations.models import AuditEntry, Destination, Product
+from integrations.models import AuditEntry
 from integrations.sentences import Said, joined, say, say_count
-from rules import changing, pairing
+from rules import leftovers
 from rules.listing import listed
 from rules.models import Rule
-from rules.triggers import Trigger
 
 # What decides who gets what by a rule.
 LEADS = {"product", "trigger", "integration", "action", "destination"}
 # Of the last so many edited rules of a product it is looked up who has what they gave before.
 LOOKED_AT = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Astray:
-    """Rules of a product that may all be changed to `instead`; `on` are their triggers."""
-
-    instead: Destination
-    rules: list[Rule]
-
-    @property
-    def on(self) -> list[Trigger]:
-        return list(dict.fromkeys(Trigger(rule.trigger) for rule in self.rules))
-
-
-def astray(product: Product, rules: Iterable[Rule]) -> list[Astray]:
-    """The product's rules that name what nothing gives any more, by what they should name."""
-    found: dict[int, Astray] = {}
-    for rule, instead in pairing.astray(product, rules):
-        found.setdefault(instead.pk, Astray(instead, [])).rules.append(rule)
-    return list(found.values())
-
-
-def follow(product: Product, instead: int | None) -> Said:
-    """Change the rules that should name this course or bundle; what was done, in words.
-
-    ValidationError when there are none, or when one of the rules would be a second one.
-    """
-    found = astray(product, Rule.objects.concerning(product))
-    group = next((each for each in found if each.instead.pk == instead), None)
-    if group is None:
-        raise ValidationError(say("Nothing was changed: look again at what is said below."))
-    changing.give_instead(group.rules, group.instead, on=False)
-    return say_count(
-        len(group.rules),
-        "1 rule uses {name} from now on.",
-        "{number} rules use {name} from now on.",
-        name=badges.brief(group.instead.name),
-    )
 
 
 def beside(rule: Rule) -> SafeString | None:
@@ -72,9 +31,8 @@ def beside(rule: Rule) -> SafeString | None:
     """
     if rule.product is None:
         return None
-    found = [
-        each for each, _ in pairing.astray(rule.product, Rule.objects.concerning(rule.product))
-    ]
+    known = Rule.objects.concerning(rule.product)
+    found = [each.rule for each in leftovers.judged(rule.product, known)]
     if not found:
         return None
     if rule in found:

@@ -1,23 +1,29 @@
 """Rules: the list of all, or of the global ones, and the page on which one is edited."""
 
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.db.models import Count, Model, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext, pgettext_lazy
 
 from config.admin.menu import allowed
-from config.admin.pages import backfill, given_by_rule, rule_leftovers, rule_parts
+from config.admin.pages import (
+    backfill,
+    given_by_rule,
+    rule_deleting,
+    rule_leftovers,
+    rule_parts,
+    undo_deleting,
+)
 from config.admin.pages.rule_draft import Draft, answers_of
 from config.admin.pages.rule_form import BY_NUMBER, RuleForm
 from config.admin.parts import badges
@@ -26,16 +32,11 @@ from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin
 from events.models import RuleRun
 from integrations.audit import Act
-from integrations.models import AuditEntry
 from integrations.ordering import by_name
 from integrations.sentences import Said, joined, say, say_count
-from rules import changing, stopping, undoing
+from rules import changing, stopping
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
-
-# So long after a deletion the list offers to undo it; Changes does so later too.
-UNDO_OFFERED = timedelta(minutes=1)
-UNDO_SHOWN = 5
 
 
 class ScopeFilter(admin.SimpleListFilter):
@@ -108,7 +109,7 @@ class RuleAdmin(Audited, ListAdmin):
     row_menu = True
     nothing_fits = _("No rule fits. A global rule runs for every product.")
     empty = _("No rule yet. A rule says what Admit does when SamCart sells something.")
-    actions = ("turn_on", "turn_off")
+    actions = ("turn_on", "turn_off", "delete_selected")
     # A message links to the rules of a course that has gone.
     also_asked = ("destination__id__exact",)
     buttons = (
@@ -126,7 +127,7 @@ class RuleAdmin(Audited, ListAdmin):
         told = {
             "title": say("Global rules") if only_global else say("All rules"),
             "only_global": only_global,
-            "undoable": self._undoable(request),
+            "undoable": undo_deleting.steps(request),
         }
         page = super().changelist_view(request, told | (extra_context or {}))
         if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
@@ -135,17 +136,6 @@ class RuleAdmin(Audited, ListAdmin):
             for rule in shown.result_list:
                 rule.of_product = counts.get(rule.product_id, "")
         return page
-
-    def _undoable(self, request: HttpRequest) -> list[AuditEntry]:
-        """What this person deleted a moment ago, and can have back as it was."""
-        if not request.user.has_perms(["rules.change_rule", "rules.add_rule"]):
-            return []
-        lately = AuditEntry.objects.filter(
-            act=Act.RULE_DELETED,
-            who=request.user.get_username(),
-            at__gte=timezone.now() - UNDO_OFFERED,
-        ).order_by("-pk")
-        return [entry for entry in lately[:UNDO_SHOWN] if not undoing.why_not(entry)]
 
     def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
         """Rules are made on a page of their own."""
@@ -224,16 +214,23 @@ class RuleAdmin(Audited, ListAdmin):
             links.append((page, "danger", say("Delete")))
         return links
 
+    # Deleting
+
     def delete_model(self, request: HttpRequest, obj: Rule) -> None:
-        number = obj.pk
-        super().delete_model(request, obj)
-        if given := given_by_rule.sentence(number):
-            self.message_user(request, given, messages.WARNING)
+        rule_deleting.delete(request, [obj.pk])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
+        rule_deleting.delete(request, list(queryset.values_list("pk", flat=True)))
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         rule: Rule = context["object"]
         told = {"stops": stopping.what_stops(rule), "kept": given_by_rule.kept(request, rule)}
+        told |= rule_deleting.context([rule.pk])
         return super().render_delete_form(request, context | told)
+
+    @admin.action(description=_("Delete"), permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, chosen: QuerySet[Rule]) -> Any:
+        return rule_deleting.ask(delete_selected(self, request, chosen), chosen)
 
     # Columns
 
@@ -289,6 +286,8 @@ class RuleAdmin(Audited, ListAdmin):
                 "{number} rules turned off, from the next event on.",
             )
         self.message_user(request, text, messages.SUCCESS if number else messages.WARNING)
+        if not on and number and (left := rule_deleting.stay_on(numbers)):
+            self.message_user(request, left, messages.WARNING)
         if on and number:
             backfill.offer(request, known.all(), reverse("admin:rules_rule_changelist"))
 

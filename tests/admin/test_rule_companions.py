@@ -1,0 +1,303 @@
+"""A wrong rule goes with what belongs to it, and what stays of that is said where people look."""
+
+import html
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from integrations.models import Destination, Product
+from rules import leftovers, pairing
+from rules.models import Rule
+from tests.support.pages import bulk, press, said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
+LEFT = "4 rules here are still about Ink, which no rule of this product gives any more."
+OVERVIEW = "product has rules left over."
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def sold(world: World, course: str, product: str = "77") -> Rule:
+    """The rule that gives this course to buyers, made by the form with its four companions."""
+    there = Destination.objects.filter(name=course).first()
+    rule = world.rule("product_purchased", GIVES, there or world.course(course), product=product)
+    pairing.add(pairing.companions([rule]))
+    return rule
+
+
+@pytest.fixture
+def wrong(world: World) -> Rule:
+    return sold(world, "Ink")
+
+
+def delete_page(rule: Rule) -> str:
+    return reverse("admin:rules_rule_delete", args=[rule.pk])
+
+
+def shown(page: Any) -> str:
+    return str(page.content.decode())
+
+
+def sent(page: Any, button: str = "") -> dict[str, Any]:
+    """What the form on the page that asks sends by this button."""
+    names = ("companion", "_selected_action")
+    found: dict[str, Any] = {
+        name: re.findall(rf'name="{name}" value="(\d+)"', shown(page)) for name in names
+    }
+    return found | {"post": "yes", "action": "delete_selected"} | ({button: "1"} if button else {})
+
+
+def delete_alone(client: Client, rule: Rule) -> Any:
+    return client.post(delete_page(rule), sent(client.get(delete_page(rule))), follow=True)
+
+
+def product_page(product: Product) -> str:
+    return reverse("admin:integrations_product_change", args=[product.pk])
+
+
+def settle(client: Client, page: Any, how: str, **more: str) -> Any:
+    keys = re.findall(r'name="left" value="([^"]+)"', shown(page))
+    return client.post(reverse("admin:left-over"), {"left": keys, how: "1"} | more, follow=True)
+
+
+def undo(client: Client, page: Any) -> Any:
+    address = re.findall(r'action="([^"]+/do/undo/)"', shown(page))[0]
+    return client.post(address, {"step": "1"}, follow=True)
+
+
+# Deleting
+
+
+def test_the_page_that_asks_names_the_companions_and_what_they_would_go_on_to_do(manager, wrong):
+    text = words(manager.get(delete_page(wrong)))
+    assert "These 4 rules belong to it, and would go on:" in text
+    for trigger in (*pairing.ENDS, *pairing.GIVES_BACK):
+        assert str(trigger.label) in text
+    assert "Later buyers whose payment recovers, or who are restarted, would still get Ink." in text
+    assert "Delete all 5 rules Delete only this rule No, keep it" in text
+
+
+def test_all_are_deleted_in_one_step_and_come_back_by_one_undo(manager, wrong):
+    before = set(Rule.objects.values_list("pk", "trigger", "destination"))
+    page = manager.get(delete_page(wrong))
+    done = manager.post(delete_page(wrong), sent(page, "too"), follow=True)
+    assert "4 rules that belonged to it are deleted as well." in said(done)
+    assert not Rule.objects.exists()
+    assert "Deleted a moment ago: 5 rules, among them" in words(done)
+    back = undo(manager, done)
+    assert said(back) == ["Undone: 5 rules are back."]
+    assert set(Rule.objects.values_list("pk", "trigger", "destination")) == before
+    assert "Deleted a moment ago" not in words(back)
+
+
+def test_a_later_buyer_gets_nothing_by_the_wrong_rule_once_all_are_deleted(manager, world, wrong):
+    page = manager.get(delete_page(wrong))
+    manager.post(delete_page(wrong), sent(page, "too"))
+    sold(world, "Faces")
+    world.sell(product__id=77)
+    event = world.sell(trigger="subscription_recovered", product__id=77)
+    world.settle()
+    assert {run.destination_name for run in event.runs.all()} == {"Faces"}
+
+
+def test_only_what_the_page_showed_is_deleted_too(manager, world, wrong):
+    page = manager.get(delete_page(wrong))
+    kept = Rule.objects.filter(trigger="product_refunded").get()
+    data = sent(page, "too")
+    data["companion"].remove(str(kept.pk))
+    manager.post(delete_page(wrong), data)
+    assert list(Rule.objects.all()) == [kept]
+
+
+def test_what_another_rule_needs_is_no_companion_of_a_deleted_one(manager, world, wrong):
+    twin = world.rule("subscription_charged", GIVES, Destination.objects.get(), product="77")
+    text = words(manager.get(delete_page(wrong)))
+    assert "Yes, delete" in text
+    assert "belong to it" not in text
+    assert not leftovers.left_by({wrong.pk}).exists()
+    assert leftovers.left_by({wrong.pk, twin.pk}).count() == 4
+
+
+def test_of_a_global_rule_the_global_companions_are_named(manager, world):
+    rule = world.rule("product_purchased", GIVES, world.course("Ink"))
+    pairing.add(pairing.companions([rule]))
+    assert "These 4 rules belong to it" in words(manager.get(delete_page(rule)))
+
+
+def test_rules_that_are_deleted_together_take_the_companions_of_all_along(manager, world, wrong):
+    other = sold(world, "Ink", "78")
+    lists = reverse("admin:rules_rule_changelist")
+    page = bulk(manager, "admin:rules_rule_changelist", "delete_selected", wrong, other)
+    text = words(page)
+    assert "These 8 rules belong to them, and would go on:" in text
+    assert "Delete all 10 rules Delete only the 2 chosen" in text
+    done = manager.post(lists, sent(page, "too"), follow=True)
+    assert not Rule.objects.exists()
+    assert said(undo(manager, done)) == ["Undone: 10 rules are back."]
+
+
+def test_a_companion_that_is_chosen_as_well_is_not_named_twice(manager, wrong):
+    every = list(Rule.objects.all())
+    page = bulk(manager, "admin:rules_rule_changelist", "delete_selected", *every)
+    assert "belong to it" not in words(page)
+    assert "Yes, delete them" in words(page)
+
+
+def test_who_has_it_is_told_that_a_refund_ends_it_no_more(manager, world, wrong):
+    world.sell(product__id=77)
+    world.settle()
+    text = words(manager.get(delete_page(wrong)))
+    assert "1 buyer has access by this rule, and keeps it until you end it. See who" in text
+    assert "Once all of these rules are gone, a refund or a cancellation does not end it" in text
+
+
+def test_turning_a_rule_off_says_what_still_gives_its_course(manager, wrong):
+    told = said(press(manager, wrong, "switch_off"))
+    assert any(
+        text.startswith("2 rules that belong to it are still on. Later buyers whose payment")
+        for text in told
+    )
+    # It may be turned on again, so nothing is left over.
+    assert OVERVIEW not in words(manager.get(reverse("admin:index")))
+
+
+# What stays
+
+
+def test_what_is_left_is_said_where_people_look(manager, world, wrong):
+    told = "4 rules of Watercolor are still about Ink, which no rule of it gives any more."
+    Product.objects.update(name="Watercolor")
+    done = delete_alone(manager, wrong)
+    assert f"{told} See, change or delete them" in said(done)
+    new = sold(world, "Faces")
+    added = manager.get(f"{reverse('admin:new-rule-added')}?rule={new.pk}")
+    assert f"{told} See, change or delete them" in words(added)
+    overview = words(manager.get(reverse("admin:index")))
+    assert f"1 {OVERVIEW}" in overview
+    assert told in overview
+    assert LEFT in words(manager.get(product_page(Product.objects.get())))
+    coverage = words(manager.get(reverse("admin:coverage")))
+    assert f"{LEFT} See them of Watercolor" in coverage
+
+
+def test_coverage_leads_to_the_rules_and_back(manager, wrong):
+    delete_alone(manager, wrong)
+    page = shown(manager.get(reverse("admin:coverage")))
+    (address,) = re.findall(r'href="(/admin/left-over/\?product=[^"]+)"', page)
+    look = manager.get(html.unescape(address))
+    assert LEFT in words(look)
+    harm = "On Subscription Recovered and Subscription Restarted a later buyer still gets Ink."
+    assert harm in words(look)
+    done = settle(manager, look, "delete", back=reverse("admin:coverage"))
+    assert done.request["PATH_INFO"] == reverse("admin:coverage")
+    assert said(done) == ["4 rules deleted."]
+    assert not Rule.objects.exists()
+    assert said(undo(manager, done)) == ["Undone: 4 rules are back."]
+
+
+def test_what_is_there_for_the_new_course_is_not_made_twice(manager, world, wrong):
+    delete_alone(manager, wrong)
+    sold(world, "Faces")
+    page = manager.get(product_page(Product.objects.get()))
+    assert words(page).count("such a rule is there already for what is given now") == 4
+    assert "Change" not in words(page).partition("Rules of this product")[0].partition(LEFT)[2]
+    settle(manager, page, "delete")
+    assert set(Rule.objects.values_list("destination__name", flat=True)) == {"Faces"}
+    assert Rule.objects.count() == 5
+
+
+def test_every_rule_that_is_left_is_changed_or_deleted_by_one_button(manager, world, wrong):
+    delete_alone(manager, wrong)
+    new = world.rule("product_purchased", GIVES, world.course("Faces"), product="77")
+    world.rule("subscription_recovered", GIVES, new.destination, product="77", enabled=False)
+    page = manager.get(product_page(Product.objects.get()))
+    assert "Change 3 rules to Faces, delete 1" in words(page)
+    done = settle(manager, page, "change")
+    assert said(done) == ["3 rules use Faces from now on. 1 rule deleted."]
+    names = Rule.objects.values_list("trigger", "destination__name", "enabled")
+    assert set(names) == {
+        ("product_purchased", "Faces", True),
+        ("product_refunded", "Faces", True),
+        ("subscription_canceled", "Faces", True),
+        ("subscription_recovered", "Faces", False),
+        ("subscription_restarted", "Faces", True),
+    }
+
+
+def test_those_of_many_products_are_settled_at_once(manager, world):
+    for number in ("77", "78", "79"):
+        rule = sold(world, "Ink", number)
+        delete_alone(manager, rule)
+        world.rule("product_purchased", GIVES, _faces(world), product=number)
+    overview = words(manager.get(reverse("admin:index")))
+    assert "3 products have rules left over." in overview
+    assert "12 rules of Product 77, Product 78 and Product 79 are still about what" in overview
+    coverage = words(manager.get(reverse("admin:coverage")))
+    assert "3 products have rules about what they do not give any more. See all of them" in coverage
+    done = settle(manager, manager.get(reverse("admin:left-over")), "change")
+    assert said(done) == ["12 rules use Faces from now on."]
+    assert "No rule is left over" in words(done)
+    assert set(Rule.objects.values_list("destination__name", flat=True)) == {"Faces"}
+
+
+def _faces(world: World) -> Destination:
+    return Destination.objects.filter(name="Faces").first() or world.course("Faces")
+
+
+@pytest.mark.parametrize("products", [2, 12])
+def test_coverage_and_overview_ask_no_more_of_many_products(
+    manager, world, products, django_assert_max_num_queries
+):
+    for number in range(products):
+        sold(world, "Ink", str(100 + number)).delete()
+    manager.get(reverse("admin:index"))
+    with django_assert_max_num_queries(36):
+        manager.get(reverse("admin:coverage"))
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        # A gift for a payment that recovered.
+        [("subscription_recovered", GIVES, {})],
+        # What another product gave.
+        [("product_refunded", ENDS, {"ends_all": True})],
+        # A lesson after the last payment, and what ends it.
+        [("subscription_completed", GIVES, {}), ("product_refunded", ENDS, {})],
+    ],
+)
+def test_what_a_person_may_well_mean_is_not_called_left_over(manager, world, rules):
+    ink = world.course("Ink")
+    for trigger, action, facts in rules:
+        world.rule(trigger, action, ink, product="77", **facts)
+    assert not leftovers.judged(
+        Product.objects.get(), Rule.objects.concerning(Product.objects.get())
+    )
+    assert "still about Ink" not in words(manager.get(reverse("admin:coverage")))
+
+
+def test_an_ending_rule_alone_is_named_in_coverage_but_needs_nobody(manager, world):
+    world.rule("product_refunded", ENDS, world.course("Ink"), product="77")
+    assert "1 rule here is still about Ink" in words(manager.get(reverse("admin:coverage")))
+    assert OVERVIEW not in words(manager.get(reverse("admin:index")))
+
+
+def test_who_may_not_delete_rules_sees_them_and_no_button(wrong):
+    wrong.delete()
+    viewer = signed_in(roles.VIEWER)
+    for page in (reverse("admin:coverage"), product_page(Product.objects.get())):
+        answer = viewer.get(page)
+        assert LEFT in words(answer)
+        assert "left-over/?" not in shown(answer)
+        assert "Delete these 4 rules" not in words(answer)
+    assert viewer.post(reverse("admin:left-over"), {"left": "1-"}).status_code == 403
