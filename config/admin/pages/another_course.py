@@ -106,7 +106,7 @@ def choose_another(gone: Destination | None) -> str:
     if gone is None:
         return say("Choose another course")
     if gone.by_hand:
-        return say("Correct the number, or choose another")
+        return say("Correct the number")
     is_course = gone.kind == Destination.Kind.COURSE
     return say("Choose another course") if is_course else say("Choose another bundle")
 
@@ -286,6 +286,8 @@ def _page(
 
 
 def _title(gone: Destination) -> str:
+    if gone.by_hand:
+        return say("Correct the number of {name}", name=brief(gone.name))
     if gone.kind == Destination.Kind.COURSE:
         return say("Another course in place of {name}", name=brief(gone.name))
     return say("Another bundle in place of {name}", name=brief(gone.name))
