@@ -71,6 +71,12 @@ def remove(destination: Destination) -> bool:
     return bool(unused)
 
 
+def is_named(destination: Destination) -> bool:
+    """Whether a rule, or an action that is not over, is about it."""
+    actions_left = open_runs(destination), failed_by(destination)
+    return destination.rules.exists() or any(runs.exists() for runs in actions_left)
+
+
 def given_by(run: RuleRun) -> QuerySet[Destination]:
     """The course or bundle that this action gives, if it gives one."""
     if not run.spec.gives_access or run.destination_id is None:

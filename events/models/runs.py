@@ -260,13 +260,13 @@ class RuleRun(models.Model):
     @property
     def waits_to_retry(self) -> bool:
         """Whether an attempt came to nothing, and the next one is still to come."""
-        return (
-            self.status == self.Status.WAITING
-            and self.code != DELAYED
-            and self.attempts > 0
-            and self.next_attempt_at is not None
-            and self.next_attempt_at > timezone.now()
-        )
+        return self.is_put_off and self.code != DELAYED and self.attempts > 0
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether it waits for its time, which is still to come."""
+        later = self.next_attempt_at is not None and self.next_attempt_at > timezone.now()
+        return self.status == self.Status.WAITING and later
 
     @property
     def spec(self) -> ActionSpec:

@@ -30,19 +30,21 @@ Place = tuple[int, int, str]
 class Glance:
     """What a list tells of a customer.
 
-    `targets` are the courses and bundles that are open in Thinkific, `ends` the last moment of
-    each that has one. `not_in`: something was paid for and is not given, or not given yet.
+    `targets` are the courses and bundles that are open in Thinkific, `names` how they are called,
+    the newest first, `ends` the last moment of each that has one. `not_in`: something was paid for
+    and is not given, or not given yet.
     """
 
     targets: Sequence[str] = ()
+    names: Sequence[str] = ()
     ends: Sequence[datetime] = ()
     not_in: bool = False
     last: EventLog | None = None
 
     @property
-    def has(self) -> Said:
-        """ "2 courses", "" for nothing."""
-        return counted(self.targets)
+    def more(self) -> int:
+        """How many others there are beside the first name."""
+        return max(0, len(self.names) - 1)
 
     @property
     def until(self) -> str:
@@ -93,6 +95,7 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     return {
         each: Glance(
             [target for _, _, target in targets[each]],
+            [open_[place][-1].name for place in reversed(targets[each])],
             [ends[place] for place in targets[each] if place in ends],
             each in not_in,
             last.get(each),

@@ -31,7 +31,8 @@ class Standing:
 
     `grants` gave it, give it or are marks that it ended; `runs` are the student's, oldest first.
     `lost` are the numbers of grants whose access went with an account that was deleted, `unpaid`
-    the refund or cancellation of a grant that is active, by its number.
+    the refund or cancellation of a grant that is active, by its number. `instead_of` is what its
+    purchases were to give first, and could not: the newest such grant of a course that was gone.
     """
 
     customer: Customer
@@ -43,6 +44,7 @@ class Standing:
     runs: tuple[RuleRun, ...]
     lost: Collection[int]
     unpaid: Mapping[int, EventLog]
+    instead_of: Grant | None = None
 
     @property
     def given(self) -> list[Grant]:
@@ -103,7 +105,9 @@ class Standing:
 
 def standings(customer: Customer) -> list[Standing]:
     """Each course and bundle that the customer got, lost or waits for, the newest first."""
-    grants, runs = _grants(customer), _runs(customer)
+    every, runs = _grants(customer), _runs(customer)
+    replaced = _replaced(every, runs)
+    grants = [row for row in every if row.pk not in replaced]
     things: list[Grant | RuleRun] = [*grants, *runs]
     # What last happened to each says how it is called.
     newest = {(each.integration_id, each.target): each for each in sorted(things, key=_moment)}
@@ -125,8 +129,35 @@ def standings(customer: Customer) -> list[Standing]:
         touching = [
             run for run in runs if (run.integration_id, run.target) == place or run.grant_id in mine
         ]
+        first = [row for row in every if replaced.get(row.pk) in mine]
         facts = (place[0], _site(last), place[1], tuple(about), tuple(touching), lost, unpaid)
-        found.append(Standing(customer, name, *facts))
+        found.append(Standing(customer, name, *facts, max(first, key=_by_number, default=None)))
+    return found
+
+
+def _by_number(row: Grant) -> int:
+    return row.pk
+
+
+def _replaced(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> dict[int, int]:
+    """{grant: the one in its place}, of those whose action gives something else since.
+
+    What such a grant was to give was never there, so nothing is to be told of it by itself.
+    """
+    acted = {run.grant_id for run in runs}
+    targets = {(run.integration_id, run.target) for run in runs}
+    found = {}
+    for row in grants:
+        waived = row.state == Grant.State.WAIVED and row.seen_at is None
+        if not waived or row.pk in acted or (row.integration_id, row.target) in targets:
+            continue
+        same = [
+            other.pk
+            for other in grants
+            if other.pk > row.pk and other.pk in acted and Sale.of(other).is_same(Sale.of(row))
+        ]
+        if same and Sale.of(row).is_named:
+            found[row.pk] = max(same)
     return found
 
 

@@ -23,8 +23,10 @@ from events.reports.sentence import (
     outcome,
 )
 from events.reports.standing import Standing, standings
-from integrations.models import Customer, Destination
+from integrations.audit import Act
+from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import Said, Text, at, joined, on, say, say_count
+from rules.models import Rule
 
 Status, Source = RuleRun.Status, Grant.Source
 CLOSED = {"ended", "had_ended"}
@@ -115,7 +117,7 @@ def _has(name: str, about: Standing) -> Sentence:
         )
         end = (about.customer.pk, f"{last.integration_id} {last.target}")
         return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=end)
-    code, text = Code.HAS, say("{name} has {course} {since}.", **facts)
+    code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
     over, first = about.ended, having[0].opened_at
     if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
         code = Code.KEPT
@@ -131,6 +133,32 @@ def _has(name: str, about: Standing) -> Sentence:
         "press Forgot password?"
     )
     return Sentence(GOOD, joined([text, sign_in]), code, short=text)
+
+
+def _corrected(about: Standing) -> Said | None:
+    """What its rule named first and when that was corrected, None where nothing was."""
+    wrong = about.instead_of
+    if wrong is None:
+        return None
+    rule = next((run.rule_id for run in reversed(about.runs) if run.spec.gives_access), None)
+    entries = AuditEntry.objects.filter(
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number=str(rule),
+        at__gte=wrong.decided_at,
+        before__has_key="destination",
+    )
+    day = entries.order_by("-pk").values_list("at", flat=True).first()
+    return (
+        None
+        if day is None
+        else say(
+            "Its rule first named {course}, number {number}; that was corrected on {moment}.",
+            course=wrong.name,
+            number=wrong.target.partition(":")[2],
+            moment=at(day),
+        )
+    )
 
 
 def _owed(name: str, about: Standing) -> Sentence:

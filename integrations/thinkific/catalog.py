@@ -176,6 +176,19 @@ def by_number(integration: Integration, kind: str, number: int, name: str) -> De
     return row
 
 
+def called_otherwise(
+    integration: Integration, kind: str, number: int, name: str
+) -> Destination | None:
+    """What has this number and is not called so: it may be that the number is mistyped.
+
+    One that is gone is not among them: to enter its number is to say that it is there.
+    """
+    known = integration.destinations.filter(kind=kind, external_id=number, gone_at=None).first()
+    if known is None or known.name.strip().casefold() == name.strip().casefold():
+        return None
+    return known
+
+
 def enter(row: Destination) -> None:
     """Keep what `by_number` made of a person's entry; a refresh leaves it as it is."""
     with transaction.atomic():

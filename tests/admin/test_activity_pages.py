@@ -307,6 +307,30 @@ def test_an_action_that_was_not_tried_yet_says_so_in_place_of_a_count(support):
             assert told in words(support.get(address))
 
 
+def test_an_action_whose_time_has_come_tells_what_it_waits_for_and_no_time_that_is_past(support):
+    run = RuleRun.objects.get(status="failed")
+    past = timezone.now() - timedelta(hours=1)
+    addresses = (
+        reverse("admin:events_rulerun_change", args=[run.pk]),
+        reverse("admin:events_eventlog_change", args=[run.event_id]),
+    )
+    assert run.integration is not None
+    for enabled, attempts, told in (
+        (True, 0, "Not tried yet"),
+        (True, 1, "1 attempt"),
+        (False, 0, f"Not tried yet; waits until {run.integration} is turned on"),
+        (False, 2, f"2 attempts, waits until {run.integration} is turned on"),
+    ):
+        waiting = {"status": "waiting", "next_attempt_at": past, "attempts": attempts}
+        RuleRun.objects.filter(pk=run.pk).update(**waiting)
+        Integration.objects.filter(pk=run.integration.pk).update(enabled=enabled)
+        for address in addresses:
+            text = words(support.get(address))
+            assert told in text
+            assert "first attempt" not in text
+            assert "the next one" not in text
+
+
 def test_actions_tell_in_words_what_happened(support):
     text = words(support.get(reverse(ACTIONS)))
     assert "Urban Sketching is gone from Thinkific" in text

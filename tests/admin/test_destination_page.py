@@ -246,7 +246,7 @@ def test_another_course_is_chosen_once_for_the_rules_and_all_that_failed(world: 
     assert "Course Three" not in words(manager.get(where, {"action": run.pk, "q": "zzz"}))
     chosen = {"course": rule.destination_id, "rule": rule.pk, "destination": other.pk}
     answer = manager.post(where, chosen, follow=True)
-    assert said(answer) == ["1 rule uses Course Three from now on. 2 queued."]
+    assert said(answer) == ["1 rule uses Course Three from now on."]
     assert "0 of 2 done." in words(answer)
     world.settle()
     rule.refresh_from_db()
@@ -336,16 +336,17 @@ def test_a_number_that_never_was_in_thinkific_is_not_called_gone_and_is_correcte
     ]
     assert none in texts[0]
     assert f"No such number {none}" in texts[1]
-    assert "Correct the number, or choose another" in texts[1]
+    assert "Correct the number" in texts[1]
     assert texts[2].count("No such number") == 2
     assert not any("gone" in text.replace("Course gone", "") for text in texts)
     answers = {"course": wrong.pk, "rule": [rule.pk for rule in rules], "destination": "by_number"}
     assert "This is not a number." in words(manager.post(where, answers | {"number": "Watercolor"}))
     assert none in words(manager.post(where, answers | {"number": "987654"}))
     typed = f"https://acme.thinkific.com/manage/courses/{right.external_id}"
-    answer = manager.post(where, answers | {"number": typed}, follow=True)
+    answer = manager.post(where, answers | {"number": typed, "use": right.pk}, follow=True)
     assert said(answer) == [
-        f"2 rules use Course Two, number {right.external_id} from now on. 1 queued."
+        "2 rules use Course Two from now on. Watercolor, number 987654, is not in the list any "
+        "more."
     ]
     world.settle()
     assert {rule.destination_id for rule in Rule.objects.all()} == {right.pk}

@@ -237,6 +237,13 @@ def test_what_became_of_the_events_of_a_day(came: EventCounts, says: str):
     assert events_note(came) == says
 
 
+def test_the_figure_of_events_does_not_say_that_all_is_well_above_who_is_not_in():
+    assert events_note(EventCounts(events=2), not_in=2) == (
+        "Each matched a rule, but 2 buyers are not in"
+    )
+    assert events_note(EventCounts(), not_in=2) == "None came in"
+
+
 SOON = "done in about 1 minute"
 
 

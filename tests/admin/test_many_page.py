@@ -269,6 +269,7 @@ def test_what_came_of_a_single_retry_is_told_by_the_page_that_its_message_follow
     assert running == ""
     assert text.startswith("Retry: 1 failed. ")
     assert f"{failed.customer.email}, Enroll in Course Two: {failed.message}" in text
+    assert "queued" not in text
     assert "data-follow" not in support.get(reverse("admin:index")).content.decode()
 
 

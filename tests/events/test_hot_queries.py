@@ -182,7 +182,7 @@ def test_the_lists_of_customers_and_of_products_look_only_at_their_own_rows(old_
     with explained() as plans:
         page = words(viewer.get(reverse(CUSTOMERS)))
         viewer.get(reverse("admin:integrations_product_changelist"), {"o": "-4"})
-    assert "1 course" in page
+    assert "Course" in page.partition("Has now")[2]
     assert plans.walks() == []
     assert plans.by_other_than_customers() == []
     of_sales = [plan for sql, plan in plans.asked.items() if '"sold_lately"' in sql]

@@ -252,10 +252,10 @@ def test_a_wrong_entry_is_said_at_its_field_and_kept_in_it(
 
 def test_the_number_of_a_listed_course_is_that_course(world: World, manager: Client):
     listed = world.course("As listed")
-    page = step(manager, world, number=str(listed.external_id))
+    page = step(manager, world, number=str(listed.external_id), name="As listed")
     assert "enroll the customer in As listed on Art Academy." in words(page)
     assert "Entered by hand" not in words(page)
-    more = {"number": str(listed.external_id), "name": "Another"}
+    more = {"number": str(listed.external_id), "name": "As listed"}
     manager.post(reverse("admin:new-rule"), answers(world, **more))
     assert Rule.objects.get().destination == listed
     assert Destination.objects.get().standing == ""

@@ -100,7 +100,7 @@ def said(answer: Any) -> list[str]:
     """The messages that the page shows, without their tags and what they follow."""
     found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
     lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
-    lines = [re.sub(r"<span data-follow=.*?</span>", "", line) for line in lines]
+    lines = [re.sub(r"(<span data-follow=.*)<a .*?</a></span>", r"\1", line) for line in lines]
     return [html.unescape(re.sub(r"<[^>]+>", "", line)).strip() for line in lines]
 
 

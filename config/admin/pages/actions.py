@@ -61,13 +61,15 @@ class ActionAdmin(ReadOnly):
     nothing_fits = _("No action fits.")
     actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
     buttons = BUTTONS
+    # They lead to what has to be changed before a retry can help.
+    links_first = True
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Where a retry cannot help, the way to what can."""
         assert isinstance(thing, RuleRun)
         if failed_as_gone(thing) and request.user.has_perm(another_course.EDITS):
             page = another_course.address(thing, back=request.get_full_path())
-            return [(page, "", say("Choose another"))]
+            return [(page, "", another_course.in_row(request, thing))]
         return [*self._correction(request, thing), *self._integration(request, thing)]
 
     def _integration(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:

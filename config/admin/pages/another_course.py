@@ -1,6 +1,7 @@
 """Another course or bundle in place of one that is gone: for its rules, and what failed by that.
 
-Of one that was entered by hand the number may be wrong: it is corrected here for all its rules.
+Of one that was entered by hand the number may be wrong: it is corrected here for all its rules,
+and the mistyped entry is removed where nothing names it any more.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from django.urls import reverse
 from config.admin.menu import allowed
 from config.admin.pages import many
 from config.admin.pages.by_number_form import ByNumberForm
+from config.admin.pages.rule_parts import USE
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
@@ -36,13 +38,16 @@ MOST = 50
 
 # In place of the other course: that its number is entered.
 BY_NUMBER = "by_number"
+# On a request: what is gone, for the rows of its page.
+_GONE = "_admit_gone"
 
 
 @dataclass(slots=True)
 class Form:
     """What was posted: the ticked rules, and the other course; `error` says what is missing.
 
-    `number` is the right number as it was typed, None where one of the list is chosen.
+    `number` is the right number as it was typed, None where one of the list is chosen, `wrong`
+    what is wrong with it, and `found` which other one has it.
     """
 
     rules: list[Rule]
@@ -50,6 +55,8 @@ class Form:
     turn_on: bool
     number: str | None = None
     error: str = ""
+    wrong: str = ""
+    found: Destination | None = None
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -67,8 +74,8 @@ def show(request: HttpRequest) -> HttpResponse:
         form = _read(request, gone, rules)
         if "find" not in request.POST:
             _save(form, gone)
-            if not form.error:
-                return _retry(request, form, failed_runs)
+            if not (form.error or form.wrong):
+                return _retry(request, gone, form, failed_runs)
     return _page(request, gone, rules, form, failed_runs)
 
 
@@ -83,8 +90,8 @@ def label(run: RuleRun) -> str:
     gone = gone_destinations.given_by(run).first()
     failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
     number = failed.order_by()[:AT_ONCE].count()
-    if number <= 1:
-        return choose_another(gone) if gone else say("Choose another course")
+    if number <= 1 or (gone and gone.by_hand):
+        return choose_another(gone)
     if run.spec.target == Destination.Kind.COURSE:
         return say(
             "Choose another course and retry the {number} that failed because of it", number=number
@@ -94,12 +101,23 @@ def label(run: RuleRun) -> str:
     )
 
 
-def choose_another(gone: Destination) -> str:
+def choose_another(gone: Destination | None) -> str:
     """The button."""
+    if gone is None:
+        return say("Choose another course")
     if gone.by_hand:
-        return say("Correct the number, or choose another")
+        return say("Correct the number")
     is_course = gone.kind == Destination.Kind.COURSE
     return say("Choose another course") if is_course else say("Choose another bundle")
+
+
+def in_row(request: HttpRequest, run: RuleRun) -> str:
+    """The same for a row of a list: all that is gone is read once for its page."""
+    if (gone := getattr(request, _GONE, None)) is None:
+        rows = Destination.objects.exclude(gone_at=None)
+        gone = {(row.integration_id, row.kind, row.external_id): row for row in rows}
+        setattr(request, _GONE, gone)
+    return choose_another(gone.get((run.integration_id, run.spec.target, run.destination_id)))
 
 
 def _gone(course: object, action: object) -> Destination | None:
@@ -142,12 +160,13 @@ def _others(gone: Destination) -> QuerySet[Destination]:
 
 
 def _read(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
-    """What was posted."""
+    """What was posted; that another one has the number may be answered by using that one."""
     ticked = set(row_ids(request.POST.getlist("rule")))
-    by_number = gone.by_hand and request.POST.get("destination") == BY_NUMBER
+    chosen = request.POST.get(USE) or request.POST.get("destination")
+    by_number = gone.by_hand and chosen == BY_NUMBER
     return Form(
         [rule for rule in rules if rule.pk in ticked],
-        row_in(_others(gone), request.POST.get("destination")),
+        row_in(_others(gone), chosen),
         "turn_on" in request.POST,
         request.POST.get("number", "") if by_number else None,
     )
@@ -174,7 +193,9 @@ def _change(form: Form, gone: Destination) -> None:
     try:
         with changing.all_or_none():
             if form.number is not None:
-                form.chosen = _entered(gone, form.number)
+                form.chosen = _entered(gone, form, form.number)
+                if form.chosen is None:
+                    return
                 catalog.enter(form.chosen)
             assert form.chosen is not None
             changing.give_instead(form.rules, form.chosen, on=form.turn_on)
@@ -182,19 +203,24 @@ def _change(form: Form, gone: Destination) -> None:
         form.error = " ".join(error.messages)
 
 
-def _entered(gone: Destination, number: str) -> Destination:
-    """What has the right number, not saved. Raises ValidationError."""
+def _entered(gone: Destination, form: Form, number: str) -> Destination | None:
+    """What has the right number, not saved; where none has, the form says what is wrong."""
     name = {"number": number, "name": gone.name}
     entry = ByNumberForm(name, integration=gone.integration, kind=Destination.Kind(gone.kind))
     if not entry.is_valid():
-        raise ValidationError([str(each) for each in entry.errors.get("number", [])])
+        form.wrong = " ".join(str(each) for errors in entry.errors.values() for each in errors)
+        form.found = entry.found
+        return None
     found = entry.destination()
     if found.pk == gone.pk:
-        raise ValidationError(gone.missing)
+        form.wrong = gone.missing
+        return None
     return found
 
 
-def _retry(request: HttpRequest, form: Form, failed: list[RuleRun]) -> HttpResponse:
+def _retry(
+    request: HttpRequest, gone: Destination, form: Form, failed: list[RuleRun]
+) -> HttpResponse:
     assert form.chosen is not None
     chosen = brief(form.chosen.name)
     if form.number is not None:
@@ -209,13 +235,23 @@ def _retry(request: HttpRequest, form: Form, failed: list[RuleRun]) -> HttpRespo
     mine = {rule.pk for rule in form.rules}
     runs = RuleRun.objects.filter(pk__in=[run.pk for run in failed if run.rule_id in mine])
     if not runs:
-        messages.success(request, text)
+        messages.success(request, joined([text, _removed(gone)]))
         page = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={form.chosen.pk}"
         return HttpResponseRedirect(back or page)
     batch = many.begin(request, say("Retry with {name}", name=chosen))
     queued, left = retry_by_hand.retry(runs.order_by("received_at", "pk"), batch=batch)
-    sentence = joined([text, retry_by_hand.retried_sentence(queued, left)])
+    # How far what was queued is says the page that follows.
+    none = "" if queued else retry_by_hand.retried_sentence(queued, left)
+    sentence = joined([text, _removed(gone), none])
     return many.done(request, batch, left, sentence, back)
+
+
+def _removed(gone: Destination) -> str:
+    """That a mistyped entry is removed because nothing names it any more, "" where it stays."""
+    name, number = brief(gone.name), str(gone.external_id)
+    if gone_destinations.is_named(gone) or not gone_destinations.remove(gone):
+        return ""
+    return say("{name}, number {number}, is not in the list any more.", name=name, number=number)
 
 
 def _page(
@@ -250,6 +286,8 @@ def _page(
 
 
 def _title(gone: Destination) -> str:
+    if gone.by_hand:
+        return say("Correct the number of {name}", name=brief(gone.name))
     if gone.kind == Destination.Kind.COURSE:
         return say("Another course in place of {name}", name=brief(gone.name))
     return say("Another bundle in place of {name}", name=brief(gone.name))

@@ -1,10 +1,14 @@
-"""A course or bundle that Thinkific does not list, entered by its number and a name."""
+"""A course or bundle that Thinkific does not list, entered by its number and a name.
+
+A number that another one has is asked about, and never taken as that one.
+"""
 
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.parts.badges import brief
 from integrations.models import Destination, Integration
 from integrations.sentences import say
 from integrations.thinkific import catalog, pasted_number
@@ -13,7 +17,11 @@ Kind = Destination.Kind
 
 
 class ByNumberForm(forms.Form):
-    """The number, or the address that holds it; a name is needed for one that is not known yet."""
+    """The number, or the address that holds it; a name is needed for one that is not known yet.
+
+    `found` is what has the number already under another name: the form is not valid then, and its
+    error asks whether that is the one.
+    """
 
     required_css_class = "required"
 
@@ -25,6 +33,10 @@ class ByNumberForm(forms.Form):
     def __init__(self, data: Any, *, integration: Integration, kind: Kind) -> None:
         super().__init__(data, auto_id="by-number-%s")
         self.integration, self.kind = integration, kind
+        self.found: Destination | None = None
+        self.fields["number"].error_messages["required"] = self._either(
+            say("Enter the number of the course."), say("Enter the number of the bundle.")
+        )
         self.fields["number"].widget.attrs |= {
             "placeholder": f"…/manage/{kind.value}s/12345",
             "autocomplete": "off",
@@ -47,7 +59,14 @@ class ByNumberForm(forms.Form):
 
     def clean(self) -> None:
         super().clean()
-        if "number" in self.cleaned_data and not self.destination().name:
+        if "number" not in self.cleaned_data:
+            return
+        number, name = self.cleaned_data["number"], self.cleaned_data.get("name", "")
+        self.found = catalog.called_otherwise(self.integration, self.kind, number, name)
+        if self.found is not None:
+            facts = {"number": str(number), "name": brief(self.found.name)}
+            self.add_error("number", say("Number {number} is {name}. Is that the one?", **facts))
+        elif not self.destination().name:
             text = self._either(
                 say("Enter the name of the course too."), say("Enter the name of the bundle too.")
             )

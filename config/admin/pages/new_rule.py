@@ -22,7 +22,7 @@ from config.admin.parts.params import row_ids, row_in
 from events.reports import backfill
 from integrations import app_registry, catalog_refresh
 from integrations.models import Integration, Product
-from integrations.sentences import Said, say, say_count
+from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
 from rules import changing, pairing
 from rules.models import Rule
@@ -35,7 +35,7 @@ MOST_RULES = MAX_RULES * (1 + len(pairing.ENDS) + len(pairing.GIVES_BACK))
 def show(request: HttpRequest) -> HttpResponse:
     """The page by GET; the rules are made by POST."""
     if request.method == "POST":
-        return _back(request.POST) if "go_on" in request.POST else _add(request)
+        return _back(request.POST) if rule_parts.is_choice(request.POST) else _add(request)
     given = _begun(request.GET)
     draft = Draft.read(given)
     if draft.marketplace is None or not draft.integrations:
@@ -68,6 +68,8 @@ def _fault(draft: Draft) -> str:
     """Why nothing can be added, "" where it can."""
     if draft.is_other:
         return say("Something was missing or has gone meanwhile. Choose it again.")
+    if draft.by_number is not None and draft.by_number.found is not None:
+        return joined([say("Nothing was added yet."), *draft.by_number.errors["number"]])
     if draft.is_too_large:
         return say("Nothing was added: at most {most} rules are added at once.", most=MAX_RULES)
     if not draft.is_complete:

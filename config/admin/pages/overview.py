@@ -139,7 +139,7 @@ def _figures(
     came = dashboard.events_in_a_day()
     return {
         "events": dashboard.format_count(came.events),
-        "events_note": overview_headline.events_note(came),
+        "events_note": overview_headline.events_note(came, not_in=facts.not_in),
         "done": dashboard.format_count(period.days[-1].done),
         "share": _share(period),
         "failed": dashboard.format_count(facts.failed),

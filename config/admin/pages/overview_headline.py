@@ -215,11 +215,20 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
         yield text, "attention"
 
 
-def events_note(came: EventCounts) -> str:
-    """What became of the events that came."""
+def events_note(came: EventCounts, *, not_in: int = 0) -> str:
+    """What became of the events that came; all is well only where no buyer is `not_in`."""
     if not came.events:
         return say("None came in")
-    return joined(_became(came), by=", ") or say("Each matched a rule")
+    if became := joined(_became(came), by=", "):
+        return became
+    if not_in:
+        return say_count(
+            not_in,
+            "Each matched a rule, but 1 buyer is not in",
+            "Each matched a rule, but {number} buyers are not in",
+            number=format_count(not_in),
+        )
+    return say("Each matched a rule")
 
 
 def _became(came: EventCounts) -> Iterator[Said]:

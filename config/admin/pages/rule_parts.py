@@ -30,8 +30,10 @@ MANY = 60
 LONGEST_CHOICE = 2001
 # Of what is chosen, this is of one school alone.
 OF_A_SCHOOL = ("destination", "number", "name", "courses_like")
+# By this a person says that what has the number which she entered is the one.
+USE = "use"
 # What the form sends besides what is chosen.
-NOT_CHOICES = ("csrfmiddlewaretoken", "back", "go_on")
+NOT_CHOICES = ("csrfmiddlewaretoken", "back", "go_on", USE)
 
 
 def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
@@ -58,10 +60,27 @@ def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
     return found | (_outcome(draft, given) if draft.rule is None and draft.is_complete else {})
 
 
-def choices(given: Any) -> str:
-    """What is chosen, as a query."""
+def is_choice(posted: Any) -> bool:
+    """Whether what was posted only chooses, and the page comes back with it."""
+    return "go_on" in posted or USE in posted
+
+
+def choices(given: Any, *, alone: bool = False) -> str:
+    """What is chosen, as a query; `alone`: there is one course or bundle at most."""
+    if USE in given:
+        given = _with_used(given, alone=alone)
     chosen = [(k, vs) for k, vs in given.lists() if k not in NOT_CHOICES]
     return urlencode([(k, v[:LONGEST_CHOICE]) for k, vs in chosen for v in vs if v])
+
+
+def _with_used(given: Any, *, alone: bool) -> Any:
+    """The course or bundle that has the number which was entered, in place of that number."""
+    kept = given.copy()
+    for entered in ("number", "name"):
+        kept.pop(entered, None)
+    others = [] if alone else given.getlist("destination")
+    kept.setlist("destination", [*dict.fromkeys([*others, given.get(USE)])])
+    return kept
 
 
 def with_back(request: HttpRequest) -> str:

@@ -156,7 +156,7 @@ class RuleAdmin(Audited, ListAdmin):
     # A page of its own
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
-        if request.method == "POST" and "go_on" in request.POST:
+        if request.method == "POST" and rule_parts.is_choice(request.POST):
             return HttpResponseRedirect(_again(request))
         try:
             return super().change_view(request, object_id, *args, **kwargs)
@@ -294,4 +294,5 @@ class RuleAdmin(Audited, ListAdmin):
 
 def _again(request: HttpRequest) -> str:
     """The page of the rule, with what is chosen in its form."""
-    return f"{request.path}?{rule_parts.choices(request.POST)}{rule_parts.with_back(request)}"
+    chosen = rule_parts.choices(request.POST, alone=True)
+    return f"{request.path}?{chosen}{rule_parts.with_back(request)}"

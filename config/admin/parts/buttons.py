@@ -55,6 +55,8 @@ class Buttons(admin.ModelAdmin):
     buttons: Sequence[Button] = ()
     # Whether those of a row are behind one button, because they are many.
     row_menu = False
+    # Whether a row's ways to other pages stand before its buttons.
+    links_first = False
 
     def get_urls(self) -> list[Any]:
         return self._button_urls() + super().get_urls()
@@ -113,10 +115,10 @@ class Buttons(admin.ModelAdmin):
                 presses,
                 links,
             )
-        return format_html("{} {}", presses, links)
+        return format_html("{} {}", *((links, presses) if self.links_first else (presses, links)))
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """Ways from a row to a page of its own, behind its buttons: address, style, label."""
+        """Ways from a row to a page of its own, beside its buttons: address, style, label."""
         return []
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:

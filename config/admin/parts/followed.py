@@ -1,4 +1,4 @@
-"""Messages that say what was queued, and then, where they are read, what comes of it."""
+"""Messages that say what was queued, then in its place, where they are read, what comes of it."""
 
 from urllib.parse import urlencode
 

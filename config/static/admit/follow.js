@@ -1,4 +1,5 @@
-// What a message says was queued: what comes of it shows there by itself.
+// What a message says was queued: in its place shows by itself what it waits for, then what came of
+// it.
 "use strict";
 for (const part of document.querySelectorAll("[data-follow]")) {
   const message = part.closest("li");
