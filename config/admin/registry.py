@@ -35,6 +35,7 @@ from config.admin.pages import (
     sessions,
     several_products,
     simulate,
+    undo_batch,
 )
 from config.admin.parts.page import Page
 
@@ -47,6 +48,7 @@ PAGES: list[Page] = [
     *backfill.PAGES,
     *given_by_rule.PAGES,
     *many.PAGES,
+    *undo_batch.PAGES,
     *by_hand.PAGES,
     *person_data.PAGES,
     *letter.PAGES,

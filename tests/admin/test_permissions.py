@@ -66,6 +66,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "give-access": HELPS,
     "give-to-anyone": HELPS,
     "end-access": HELPS,
+    "change-last-day": HELPS,
     "move-access": HELPS,
     "enter-order": HELPS,
     "add-note": HELPS,
@@ -80,6 +81,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "many-rerun": HELPS,
     "many-dismiss": HELPS,
     "many-deal": HELPS,
+    "undo-batch": HELPS,
     "batch": EVERYBODY,
     "queue": ALONE,
     "account": EVERYBODY | {STAFF},
@@ -108,6 +110,7 @@ FOR_THEMSELVES = {
 MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("integration", "refresh"): SETS_UP,
     ("integration", "try_now"): SETS_UP,
+    ("integration", "turn_on"): SETS_UP,
     ("integration", "send_test"): SETS_UP,
     ("integration", "note_welcome_emails"): SETS_UP,
     ("integration", "need_not_be_private"): SETS_UP,
