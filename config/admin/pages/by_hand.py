@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages import integration_messages
-from config.admin.pages.by_hand_forms import FORMS, ByHandForm, GiveForm, LastDayForm
+from config.admin.pages.by_hand_forms import EVERY, FORMS, ByHandForm, GiveForm, LastDayForm
 from config.admin.pages.entered_order_form import OrderForm
 from config.admin.pages.give_to_anyone import GiveToAnyoneForm
 from config.admin.parts.page import Page, View, render
@@ -127,7 +127,7 @@ def page_of(customer: Customer | None) -> str:
 
 
 PAGES = [
-    *(_page_of_form(form) for form in (*FORMS, LastDayForm)),
+    *(_page_of_form(form) for form in EVERY),
     Page("enter-order/", OrderForm.name, enter_order, PERMISSION),
     Page("give-to-anyone/", GiveToAnyoneForm.name, give_to_anyone, PERMISSION),
 ]

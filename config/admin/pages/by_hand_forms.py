@@ -167,16 +167,16 @@ class LastDayForm(ByHandForm):
         super().__init__(data, customer=customer, asked=asked)
         by_persons = RuleRun.objects.delayed().filter(customer=customer, event__trigger=None)
         number = (data or asked or {}).get("run")
-        self.run = row_in(by_persons.select_related("event", "integration"), number)
-        if self.run is None:
+        self.ending = row_in(by_persons.select_related("event", "integration"), number)
+        if self.ending is None:
             self.none = say("This access has no last day any more.")
             return
-        self.old = timezone.localtime(self.run.next_attempt_at).date()
-        self.initial |= {"until": self.old, "reason": self.run.event.author_note}
+        self.old = timezone.localtime(self.ending.next_attempt_at).date()
+        self.initial.update(until=self.old, reason=self.ending.event.author_note)
         self.lead = say(
             "{course} on {site} ends on {day}. Only this day changes.",
-            course=badges.brief(self.run.destination_name),
-            site=self.run.integration,
+            course=badges.brief(self.ending.destination_name),
+            site=self.ending.integration,
             day=on(self.old, YEAR),
         )
 
@@ -187,8 +187,8 @@ class LastDayForm(ByHandForm):
         return chosen
 
     def do(self, author: Author) -> str:
-        assert self.run is not None
-        event = by_hand.change_day(self.run, author, self.cleaned_data["until"])
+        assert self.ending is not None
+        event = by_hand.change_day(self.ending, author, self.cleaned_data["until"])
         return sentences.last_day_changed(event)
 
 
@@ -241,4 +241,6 @@ def _described(holding: holdings.Holding) -> Said:
     )
 
 
+# Those that a customer's page offers, and all.
 FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)
+EVERY: tuple[type[ByHandForm], ...] = (*FORMS, LastDayForm)

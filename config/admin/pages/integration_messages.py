@@ -124,8 +124,12 @@ def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
 def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> None:
     """After it was turned on by its button."""
     on = say("{name} is on.", name=integration)
-    then = _goes_on(integration, waiting) or trouble(integration)
-    messages.success(request, joined([on, then]))
+    if integration.connection == Connection.REFUSED:
+        secret = app_registry.of(integration).secret
+        why = say("Nothing goes on yet: its {secret} does not work.", secret=secret)
+        messages.warning(request, joined([on, why]))
+    else:
+        messages.success(request, joined([on, _goes_on(integration, waiting)]))
 
 
 def _goes_on(integration: Integration, waiting: int) -> str:
