@@ -253,7 +253,7 @@ def _silence(here: Place) -> None:
     here.post("alerts-silence", account=event.marketplace_id)
 
 
-def _turn_on(here: Place) -> None:
+def _turn_site_on(here: Place) -> None:
     Integration.objects.filter(pk=here.site.pk).update(enabled=False)
     here.press(here.site, "turn_on")
 
@@ -460,7 +460,7 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("integration", "refresh"): READS,
     ("integration", "try_now"): READS,
     ("integration", "send_test"): READS,
-    ("integration", "turn_on"): (Act.INTEGRATION_CHANGED, _turn_on),
+    ("integration", "turn_on"): (Act.INTEGRATION_CHANGED, _turn_site_on),
     ("integration", "note_welcome_emails"): (
         Act.INTEGRATION_CHANGED,
         lambda here: here.press(here.site, "note_welcome_emails"),
