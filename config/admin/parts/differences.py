@@ -78,7 +78,8 @@ class Difference:
 def differences(entry: AuditEntry) -> list[Difference]:
     """A line for each value that the entry knows."""
     model = model_of(entry)
-    names = (entry.before or {}) | (entry.after or {})
+    # PostgreSQL keeps its own order: which access it is stands first.
+    names = sorted((entry.before or {}) | (entry.after or {}), key=lambda name: name != "access")
     sides = (entry.before, entry.after)
     return [
         Difference(
