@@ -36,6 +36,7 @@ from config.admin.pages import (
     sessions,
     several_products,
     simulate,
+    undo_batch,
 )
 from config.admin.parts.page import Page
 
@@ -49,6 +50,7 @@ PAGES: list[Page] = [
     *given_by_rule.PAGES,
     *left_over.PAGES,
     *many.PAGES,
+    *undo_batch.PAGES,
     *by_hand.PAGES,
     *person_data.PAGES,
     *letter.PAGES,

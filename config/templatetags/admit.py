@@ -15,6 +15,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from config.admin.parts import badges, buttons, changed, followed
 from config.admin.parts.buttons import Buttons
+from events.models import RuleRun
+from events.reports import backlog
 from integrations import audit
 from integrations.sentences import say
 from rules import models
@@ -112,6 +114,13 @@ def last_change(context: RequestContext, thing: Model) -> dict[str, Any]:
         return {}
     entry = changed.last(thing)
     return {"request": request, "entry": entry, "ago": changed.ago(entry) if entry else ""}
+
+
+@register.inclusion_tag("admin/integrations/integration/off.html", takes_context=True)
+def turned_off(context: RequestContext, runs: Iterable[RuleRun]) -> dict[str, Any]:
+    """The integrations that are off and keep these actions, each with its button."""
+    found = {"found": backlog.turned_off(runs)}
+    return found | {name: context.get(name) for name in ("request", "csrf_token", "perms")}
 
 
 @register.simple_tag(takes_context=True)

@@ -3,7 +3,7 @@
 Like the inbox, a person decides under the lock of deciding.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -24,7 +24,7 @@ from integrations.audit import Act
 from integrations.models import Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import joined, say
-from rules.actions import ActionSpec, Effect
+from rules.actions import ActionSpec, Effect, read_target
 
 ByHand = EventLog.ByHand
 SENTENCE = _("By hand: {action}, {course} on {site}")
@@ -54,24 +54,23 @@ def give(
         lock()
         grant = _grant_by_hand(customer, destination, spec)
         event = _event(ByHand.GIVE, customer, author)
-        replaced = list(_endings(grant)) if grant.pk else []
+        known = grant.pk is not None
+        replaced = list(_endings(grant)) if known else []
         runs = [_run(event, Effect.GIVES, grant, grant)]
         if until is not None:
             runs.append(_run(event, Effect.ENDS, grant, grant))
             pending.wait_until(runs[-1], until)
-        if grant.pk and {run.next_attempt_at for run in replaced} == {
-            run.next_attempt_at for run in runs[1:]
-        }:
+        if known and _days(replaced) == _days(runs[1:]):
             raise ValueError(
                 say("This customer was given {course} by hand before.", course=destination.name)
             )
         ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
-        grant.save(update_fields=DECIDED if grant.pk else None)
+        grant.save(update_fields=DECIDED if known else None)
         for run in runs:
             run.save()
         pending.replace(replaced, author.name)
-        given = _named([grant]) | _day(runs[-1])
-        audit.record(Act.ACCESS_GIVEN, customer, after=given, note=author.reason)
+        act = Act.LAST_DAY_CHANGED if known else Act.ACCESS_GIVEN
+        _record(act, grant, replaced, runs[-1], author)
         wake()
     return event
 
@@ -124,10 +123,26 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
             pending.wait_until(run, on)
         run.save()
         pending.replace(replaced, author.name)
-        before, after = _named([first]), _day(run) or None
-        audit.record(Act.ACCESS_ENDED, customer, before=before, after=after, note=author.reason)
+        act = Act.LAST_DAY_CHANGED if replaced and on is not None else Act.ACCESS_ENDED
+        _record(act, first, replaced, run, author)
         wake()
     return event
+
+
+def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
+    """Let an access that a person gave, or ends on a day, end on another day than by this run.
+
+    Raises ValueError with a sentence where there is no such access or day.
+    """
+    assert ending.customer is not None
+    if ending.event.by_hand == ByHand.END:
+        return end(ending.customer, holdings.key_of(ending), author, until)
+    kind, number = read_target(ending.target)
+    same = Destination.objects.filter(integration=ending.integration_id, kind=kind)
+    given = same.filter(external_id=number).first()
+    if given is None:
+        raise ValueError(say("This customer does not have this access any more."))
+    return give(ending.customer, given, author, until)
 
 
 def move(customer: Customer, email: str, author: Author) -> Customer:
@@ -189,9 +204,24 @@ def _named(grants: Iterable[Grant]) -> dict[str, list[str]]:
     }
 
 
-def _day(ending: RuleRun) -> dict[str, datetime | None]:
-    """When the access ends, for the audit; empty where it ends at once."""
-    return {"ends": ending.next_attempt_at} if ending.is_pending else {}
+def _days(endings: Iterable[RuleRun]) -> set[datetime | None]:
+    return {run.next_attempt_at for run in endings}
+
+
+def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author: Author) -> None:
+    """An entry about this access, with its last day: `old` are the endings that `new` replaces."""
+    named = _named([about])
+    day = {"ends": new.next_attempt_at} if new.is_pending else {}
+    before: dict[str, Any] | None = named
+    after: dict[str, Any] | None = named | day
+    if act == Act.ACCESS_GIVEN:
+        before = None
+    elif act == Act.LAST_DAY_CHANGED:
+        before = named | {"ends": old[0].next_attempt_at if old else None}
+        after = named | {"ends": None} | day
+    elif not day:
+        after = None
+    audit.record(act, new.customer, before=before, after=after, note=author.reason)
 
 
 def _event(

@@ -23,8 +23,13 @@ class Holding:
 
     @property
     def key(self) -> str:
-        """ "3 course:501": the integration, and what it is there."""
-        return f"{self.grants[0].integration_id} {self.grants[0].target}"
+        """By which a person's choice names it."""
+        return key_of(self.grants[0])
+
+
+def key_of(row: Grant | RuleRun) -> str:
+    """Of the holding that this is about, "3 course:501": the integration and what it is there."""
+    return f"{row.integration_id} {row.target}"
 
 
 def of_customer(customer: Customer) -> list[Holding]:

@@ -17,7 +17,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import BRAKED, DELAYED, RuleRunQuerySet
 from integrations.sentences import YEAR, Said, on, say, say_count
-from rules.actions import ACTIONS
+from rules import actions
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
@@ -127,10 +127,9 @@ def _names(sale: Sale) -> Q:
 
 def _lately(run: RuleRun) -> int:
     """How many endings of the site the last hour brought, beside this one."""
-    ending = [spec.key for spec in ACTIONS.values() if spec.ends_access]
     lately = RuleRun.objects.filter(
         integration=run.integration,
-        action__in=ending,
+        action__in=actions.ending_access(),
         received_at__gte=timezone.now() - AN_HOUR,
         customer__isnull=False,  # else it ended nothing
     )

@@ -80,6 +80,13 @@ def ended_by_hand(event: EventLog) -> Said:
     return say("The access to {course} is being ended.", course=course)
 
 
+def last_day_changed(event: EventLog) -> Said:
+    """ "The access to Course Two ends on 5 May now." """
+    run = event.runs.order_by("-pk")[0]
+    day = _last_day(event) or on(event.received_at)
+    return say("The access to {course} ends on {day} now.", course=run.destination_name, day=day)
+
+
 def _last_day(event: EventLog) -> Said | None:
     """ "5 May", None where the access has no last day."""
     moments = (run.next_attempt_at for run in event.runs.all() if run.is_pending)

@@ -131,7 +131,7 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
         intake.look_for_grants(some)
         intake.look_for_repeats(min(reading.delivery.received_at for reading in some))
         looked = time.monotonic()
-        # As long as looking took at least: a slow machine would look anew for each delivery.
+        # As long as looking took at least: a slow machine would look again for each delivery.
         until = looked + max(hold, looked - began)
         for reading in some:
             if done and time.monotonic() >= until:

@@ -53,11 +53,11 @@ def move(
             made = rerun.add(event, *found, only=rules) if found else []
             old = list(Grant.objects.active().filter(pk__in=grants).select_related("integration"))
             why_not = _why_not(made, old)
-            ending = [] if why_not else [_end(grant, why) for grant in old]
+            ending = [] if why_not else [waive(grant, why) for grant in old]
             RuleRun.objects.bulk_create(ending)
-            _leave_with_nothing(ending)
+            leave_with_nothing(ending)
             _note(event, made, ending)
-        batch.run_ids += [run.pk for run in [*made, *ending]]
+        batch.add_new([*made, *ending])
         if why_not:
             left[why_not] += 1
     if batch.run_ids:
@@ -66,7 +66,7 @@ def move(
     return dict(left)
 
 
-def _leave_with_nothing(ending: Collection[RuleRun]) -> None:
+def leave_with_nothing(ending: Collection[RuleRun]) -> None:
     """Note which purchases nothing is open for now: their buyers paid and are not in.
 
     A rule that is made afterwards is offered for these, as for all that gave nothing.
@@ -80,10 +80,12 @@ def _leave_with_nothing(ending: Collection[RuleRun]) -> None:
 def _note(event: EventLog, made: Collection[RuleRun], ending: Collection[RuleRun]) -> None:
     for number in {run.event_id for run in [*made, *ending]}:
         refresh_event(number)
-    if made or ending:
-        before = {"access": [run.destination_name for run in ending]}
+    before = {"access": [run.destination_name for run in ending]}
+    if made:
         after = {"access": [run.destination_name for run in made]}
         audit.record(Act.BUYERS_MOVED, event, before=before, after=after)
+    elif ending:
+        audit.record(Act.BUYERS_ENDED, event, before=before)
 
 
 def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
@@ -95,8 +97,10 @@ def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
     return ""
 
 
-def _end(grant: Grant, why: Text) -> RuleRun:
+def waive(grant: Grant, sentence: Text) -> RuleRun:
     """The run (not saved) that ends a grant in Thinkific, which gives nothing from now on.
+
+    `sentence` is as `grant_runs.run_for` takes it. Inside the lock of deciding.
 
     It is waived, so that the rules may open it again: not an ending of the purchase.
     """
@@ -108,7 +112,7 @@ def _end(grant: Grant, why: Text) -> RuleRun:
     return grant_runs.run_for(
         grant,
         Effect.ENDS,
-        why,
+        sentence,
         event_id=last.event_id,
         customer_id=grant.customer_id,
         grant=grant,

@@ -196,7 +196,7 @@ def _decide_again(event: EventLog, line: LineItem, book: RuleBook, batch: Batch 
         if queued or made:
             audit.record(Act.EVENT_RERUN, event)
     if batch is not None:
-        batch.run_ids += [run.pk for run in made]
+        batch.add_new(made)
     return queued + len(made)
 
 

@@ -46,6 +46,14 @@ def _fits(run: RuleRun, number: int, texts: dict[str, str]) -> bool:
     return texts.get(str(number)) == kept or kept not in texts.values()
 
 
+def rule_of(run: RuleRun) -> Rule | None:
+    """The rule that this action was made by, which it names no more; None where that is unclear."""
+    texts = run.event.rule_texts.sentences if run.event.rule_texts else {}
+    ran = [number for number, why in run.event.verdicts if why == Reason.RUN]
+    fitting = [number for number in ran if _fits(run, number, texts)]
+    return Rule.objects.filter(pk=fitting[0]).first() if len(fitting) == 1 else None
+
+
 def give_back(rule: Rule) -> None:
     """Let the actions of a rule that was deleted and is there again name it again.
 

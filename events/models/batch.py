@@ -1,9 +1,12 @@
 """What a person started for many at once."""
 
+from collections.abc import Iterable
+
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from events.models.runs import RuleRun
 from integrations.sentences import SentenceField, SentencesField
 
 
@@ -17,6 +20,8 @@ class Batch(models.Model):
     started_by = models.CharField(max_length=150)
     started_at = models.DateTimeField(db_default=Now(), editable=False)
     run_ids = models.JSONField(default=list)
+    # Of these the ones that did not exist before: what they did can be undone.
+    new_ids = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     left_out = SentencesField(default=dict)  # {why: how many}
 
     class Meta:
@@ -24,3 +29,9 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def add_new(self, runs: Iterable[RuleRun]) -> None:
+        """Note these, which were made for it; not saved."""
+        numbers = [run.pk for run in runs]
+        self.run_ids += numbers
+        self.new_ids += numbers

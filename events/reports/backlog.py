@@ -1,6 +1,7 @@
 """What waits for its turn: how much it is, and how long it will take."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,12 +10,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.models import RuleRun
-from events.models.runs import RuleRunQuerySet
+from events.models.runs import DELAYED, RuleRunQuerySet
 from events.queue.wake import wake
 from events.reports.dashboard import worker_is_silent
 from integrations import app_registry, rate_limit
 from integrations.models import Integration
-from integrations.sentences import Said, say, say_count
+from integrations.sentences import Said, joined, say, say_count
+from rules import actions
 
 # Nothing is counted further.
 MAX_COUNT = 10_000
@@ -78,6 +80,44 @@ def in_line() -> InLine:
 
 def _at(sites: set[int], runs: RuleRunQuerySet) -> int:
     return runs.filter(integration__in=sites)[:MAX_COUNT].count() if sites else 0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedOff:
+    """An integration that is off, and what happens as soon as it is turned on."""
+
+    integration: Integration
+    then: str
+
+
+def turned_off(runs: Iterable[RuleRun]) -> list[TurnedOff]:
+    """The integrations for which some of these actions wait because they are off."""
+    keeping = {
+        run.integration.pk: run.integration
+        for run in runs
+        if run.status == RuleRun.Status.WAITING and not run.is_pending
+        if run.integration is not None and not run.integration.enabled
+    }
+    return [TurnedOff(each, when_on(each)) for each in keeping.values()]
+
+
+def when_on(integration: Integration) -> str:
+    """ "When it is on, 2 buyers are let in, 1 access ends."; "" where nothing waits for it."""
+    waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING, integration=integration)
+    rows = list(waits.order_by().values_list("action", "code", "customer")[:MAX_COUNT])
+    gives, ends = actions.giving_access(), actions.ending_access()
+    now = [action for action, code, _ in rows if code != DELAYED]
+    buyers = len({customer for action, _, customer in rows if action in gives})
+    ended, later = sum(action in ends for action in now), len(rows) - len(now)
+    sent = sum(action not in gives and action not in ends for action in now)
+    clauses = [
+        buyers and say_count(buyers, "1 buyer is let in", "{number} buyers are let in"),
+        ended and say_count(ended, "1 access ends", "{number} accesses end"),
+        sent and say_count(sent, "1 message is sent", "{number} messages are sent"),
+        later
+        and say_count(later, "1 access ends on its day", "{number} accesses end on their day"),
+    ]
+    return say("When it is on, {what}.", what=joined(clauses, by=", ")) if rows else ""
 
 
 def time_needed(runs: int, integration: Integration | None = None) -> Said:

@@ -45,7 +45,8 @@ LATER, REMOVED = (
 class Progress:
     """How far a batch is. `outcomes` are (how many, what), `waits` (why, how many).
 
-    `customers` are those whom it is about, none when they are many.
+    `customers` are those whom it is about, none when they are many. `waiting` are some of what goes
+    on.
     """
 
     total: int
@@ -55,6 +56,7 @@ class Progress:
     failed: Sequence[RuleRun]
     number_failed: int
     customers: Sequence[Customer] = ()
+    waiting: Sequence[RuleRun] = ()
 
     @property
     def is_over(self) -> bool:
@@ -80,9 +82,8 @@ def progress(batch: Batch) -> Progress:
     customers = list(Customer.objects.filter(pk__in=about).order_by("email")[: NAMED + 1])
     number_failed = sum(status == Status.FAILED for status, _ in states)
     failed = runs.filter(status=Status.FAILED).select_related("customer", "event", "integration")
-    waits = Counter(
-        wait_reasons.reasons(list(goes_on.select_related("integration")[:LISTED])).values()
-    )
+    waiting = list(goes_on.select_related("integration")[:LISTED])
+    waits = Counter(wait_reasons.reasons(waiting).values())
     return Progress(
         total=len(batch.run_ids),
         over=len(batch.run_ids) - number,
@@ -91,6 +92,7 @@ def progress(batch: Batch) -> Progress:
         failed=list(failed.order_by("pk")[:LISTED]),
         number_failed=number_failed,
         customers=customers if len(customers) <= NAMED else (),
+        waiting=waiting,
     )
 
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from events.execution import rerun, retry_by_hand, wait_reasons
+from events.execution.undo_batch import Undo
 from events.models import EventLog, RuleRun
 from events.reports import backfill, review
 from integrations.models import Customer
 from integrations.sentences import at, joined, say
+from rules.listing import listed
 from rules.models import Rule
 
 # So many at once: each is decided under the lock that the inbox needs too.
@@ -83,6 +85,21 @@ def of_review(events: Sequence[EventLog]) -> Look:
         for event in events[:AT_ONCE]
     ]
     return Look(lines, more=len(events) > AT_ONCE)
+
+
+def of_undo(undos: Sequence[Undo]) -> Look:
+    """What undoing a batch does."""
+    lines = [
+        Line(one.event, one.runs[0].customer, _undone(one), one.why_not) for one in undos[:AT_ONCE]
+    ]
+    return Look(lines, more=len(undos) > AT_ONCE)
+
+
+def _undone(one: Undo) -> str:
+    new, old = (listed([run.destination_name for run in runs]) for runs in (one.ended, one.gave))
+    if new and old:
+        return say("Give {new}, end {old}", new=new, old=old)
+    return say("Give {new}", new=new) if new else say("End {old}", old=old)
 
 
 def of_rerun(events: Sequence[EventLog]) -> Look:

@@ -28,6 +28,7 @@ __all__ = [
     "Message",
     "PlannedCall",
     "choices",
+    "ending_access",
     "giving",
     "giving_access",
     "passing_on",
@@ -67,6 +68,11 @@ def giving(destination: Destination) -> ActionSpec:
 def giving_access() -> list[str]:
     """The keys of the actions that give access."""
     return [spec.key for spec in ACTIONS.values() if spec.gives_access]
+
+
+def ending_access() -> list[str]:
+    """The keys of the actions that end access."""
+    return [spec.key for spec in ACTIONS.values() if spec.ends_access]
 
 
 def passing_on() -> list[str]:

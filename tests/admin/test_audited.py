@@ -22,7 +22,14 @@ from django.utils import timezone
 from config.admin.parts.buttons import Buttons
 from config.admin.registry import PAGES
 from events.access import holdings
-from events.models import AlertChannel, ComparisonFinding, ComparisonRun, EventLog, RuleRun
+from events.models import (
+    AlertChannel,
+    Batch,
+    ComparisonFinding,
+    ComparisonRun,
+    EventLog,
+    RuleRun,
+)
 from events.models.runs import DELAYED
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination, Integration, Marketplace, Product
@@ -178,6 +185,23 @@ def _end_access(here: Place) -> None:
     here.post("end-access", customer=here.customer.pk, holding=held.key, reason="No more.")
 
 
+def _change_last_day(here: Place) -> None:
+    days = [timezone.localdate() + timedelta(days=number) for number in (5, 9)]
+    gift = {"customer": here.customer.pk, "destination": here.course.pk, "reason": "A gift."}
+    here.post("give-access", **gift, until=days[0])
+    run = RuleRun.objects.delayed().get()
+    chosen = {"customer": here.customer.pk, "run": run.pk, "until": days[1], "reason": "Longer."}
+    here.post("change-last-day", **chosen)
+
+
+def _undo_batch(here: Place) -> None:
+    _given_by_rule(here)
+    batch = Batch.objects.latest("pk")
+    event = RuleRun.objects.get(pk=batch.new_ids[0]).event_id
+    address = f"{reverse('admin:undo-batch')}?number={batch.pk}"
+    here.client.post(address, {"chosen": event})
+
+
 def _move_access(here: Place) -> None:
     _give_access(here)
     here.post(
@@ -227,6 +251,11 @@ def _silence(here: Place) -> None:
     EventLog.objects.all().delete()
     EventLog.objects.bulk_create(hourly)
     here.post("alerts-silence", account=event.marketplace_id)
+
+
+def _turn_site_on(here: Place) -> None:
+    Integration.objects.filter(pk=here.site.pk).update(enabled=False)
+    here.press(here.site, "turn_on")
 
 
 def _remove_of_another(here: Place) -> None:
@@ -370,9 +399,10 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "earlier": (Act.BUYERS_ENROLLED, _earlier),
     "left-over": (Act.RULE_CHANGED, _left_over),
     "give-to-anyone": (Act.ACCESS_GIVEN, _give_to_anyone),
-    "given-by-rule": (Act.BUYERS_MOVED, _given_by_rule),
+    "given-by-rule": (Act.BUYERS_ENDED, _given_by_rule),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
     "end-access": (Act.ACCESS_ENDED, _end_access),
+    "change-last-day": (Act.LAST_DAY_CHANGED, _change_last_day),
     "move-access": (Act.ACCESS_MOVED, _move_access),
     "enter-order": (Act.ORDER_ENTERED, _enter_order),
     "add-note": (
@@ -380,6 +410,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
         lambda here: here.post("add-note", customer=here.customer.pk, reason="Called."),
     ),
     "batch": SHOWS,
+    "undo-batch": (Act.BATCH_UNDONE, _undo_batch),
     "many-retry": (Act.RUN_RETRIED, lambda here: here.post("many-retry", chosen=here.run.pk)),
     "many-anyway": (Act.DONE_ANYWAY, _many_anyway),
     "many-rerun": (
@@ -430,6 +461,7 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("integration", "refresh"): READS,
     ("integration", "try_now"): READS,
     ("integration", "send_test"): READS,
+    ("integration", "turn_on"): (Act.INTEGRATION_CHANGED, _turn_site_on),
     ("integration", "note_welcome_emails"): (
         Act.INTEGRATION_CHANGED,
         lambda here: here.press(here.site, "note_welcome_emails"),

@@ -1,7 +1,7 @@
 """What Support does by hand on a customer's page, as it looks there and in the log."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from html import unescape
 from typing import Any
 
@@ -14,9 +14,20 @@ from django.utils import timezone
 from config.staff import roles
 from events.access import holdings
 from events.models import EventLog, Grant, RuleRun
-from integrations.models import Customer, Destination, Integration, Product
+from integrations.models import AuditEntry, Customer, Destination, Integration, Product
 from rules.models import Rule
-from tests.support.pages import CUSTOMERS, LOG, errors, press, rows, said, signed_in, words
+from tests.support.pages import (
+    CUSTOMERS,
+    LOG,
+    client_of,
+    errors,
+    person,
+    press,
+    rows,
+    said,
+    signed_in,
+    words,
+)
 
 pytestmark = pytest.mark.first_database
 
@@ -46,6 +57,12 @@ def fill_in(client: Client, page: str, customer: Customer, **answers: Any) -> An
     """Fill in one of the forms, and press its button; the page that follows."""
     data = {"customer": customer.pk, "reason": "Lost her receipt"} | answers
     return client.post(reverse(f"admin:{page}"), data, follow=True)
+
+
+def change_day(client: Client, customer: Customer, until: date) -> Any:
+    """Choose another last day for the one access that has one."""
+    run = RuleRun.objects.delayed().get()
+    return fill_in(client, "change-last-day", customer, run=run.pk, until=str(until))
 
 
 def course(name: str = "Perspective") -> Destination:
@@ -172,9 +189,22 @@ def test_access_is_given_until_a_day_that_can_be_moved_and_dropped(support, plac
     assert "End it now" in shown
     assert "Access given by hand Succeeded" in words(support.get(page_of(dana)))
     (link,) = re.findall(r'<a href="([^"]+)" class="button ">Change the last day</a>', shown)
-    form = html(support.get(unescape(link)))
-    assert f'value="{course().pk}" id="d{course().pk}" required checked' in form
-    assert f'name="until" value="{until}"' in form
+    page = support.get(unescape(link))
+    year = f"{until.day} {until:%b %Y}"
+    assert f"Perspective on Art Academy ends on {year}. Only this day changes." in words(page)
+    assert f'name="until" value="{until}"' in html(page)
+    assert "Change the day" in words(page)
+    assert "Give access" not in words(page)
+    same = change_day(support, dana, until)
+    assert "This is its last day already. Choose another." in errors(same)
+    later = until + timedelta(days=9)
+    answer = change_day(support, dana, later)
+    assert said(answer) == [f"The access to Perspective ends on {later.day} {later:%b} now."]
+    owner = client_of(person(is_superuser=True, email="ada@example.com"))
+    line = words(owner.get(reverse("admin:integrations_auditentry_changelist")))
+    assert "Changed the last day of an access" in line
+    assert f"Access: Perspective on Art Academy Ends: {year} → {later.day} {later:%b %Y}" in line
+    assert f"Access: Perspective on Art Academy Ends: {year} Lost her receipt" in line
     pending = RuleRun.objects.pending().get()
     assert said(press(support, pending, "keep")) == ["The access to Perspective stays."]
     assert "End it now" not in words(support.get(page_of(dana)))
@@ -197,9 +227,19 @@ def test_access_is_ended_on_a_day_and_the_day_is_chosen_again(support, place, da
     answer = fill_in(support, "end-access", dana, holding=held.key, on=str(on))
     assert said(answer) == [f"The access to Perspective ends on {on.day} {on:%b}."]
     (link,) = re.findall(r'<a href="([^"]+)" class="button ">Change the last day</a>', html(answer))
-    form = html(support.get(unescape(link)))
-    assert re.search(f'value="{held.key}"[^>]* checked', form)
-    assert f'name="on" value="{on}"' in form
+    assert f'name="until" value="{on}"' in html(support.get(unescape(link)))
+    later = on + timedelta(days=9)
+    answer = change_day(support, dana, later)
+    assert said(answer) == [f"The access to Perspective ends on {later.day} {later:%b} now."]
+    assert RuleRun.objects.pending().count() == 1
+    entry = AuditEntry.objects.latest("pk")
+    assert entry.act == "last_day_changed"
+
+
+def test_a_last_day_that_is_over_or_somebody_elses_cannot_be_changed(support, dana):
+    page = words(support.get(reverse("admin:change-last-day"), {"customer": dana.pk, "run": 0}))
+    assert "This access has no last day any more." in page
+    assert "Change the day" not in page
 
 
 def test_what_was_ended_by_hand_offers_to_give_it_again(support, place, dana):

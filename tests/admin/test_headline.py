@@ -73,6 +73,7 @@ def test_each_part_leads_to_the_section_that_tells_more(
     account = factories.MarketplaceFactory.create()
     Canary.objects.create(marketplace=account, next_at=timezone.now(), step="dns", failures=2)
     course = factories.DestinationFactory.create()
+    factories.IntegrationFactory.create(connection="refused", connection_message="Why")
     run(course, status="failed")
     unsold = event(factories.CustomerFactory.create())
     EventLog.objects.filter(pk=unsold.pk).update(

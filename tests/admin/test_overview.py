@@ -171,7 +171,7 @@ def test_the_sites_that_need_a_person_come_first_each_kind_by_name(client: Clien
     client.force_login(admin_user)
     answer = client.get("/admin/")
     need, order = (
-        [site.name for site, *_ in answer.context[which]]
+        [each.integration.name for each in answer.context[which]]
         for which in ("sites_in_need", "sites_in_order")
     )
     assert need == [f"Site {number}" for number in (5, 7, 4, 3)]

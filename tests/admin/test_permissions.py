@@ -67,6 +67,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "give-access": HELPS,
     "give-to-anyone": HELPS,
     "end-access": HELPS,
+    "change-last-day": HELPS,
     "move-access": HELPS,
     "enter-order": HELPS,
     "add-note": HELPS,
@@ -81,6 +82,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "many-rerun": HELPS,
     "many-dismiss": HELPS,
     "many-deal": HELPS,
+    "undo-batch": HELPS,
     "batch": EVERYBODY,
     "queue": ALONE,
     "account": EVERYBODY | {STAFF},
@@ -109,6 +111,7 @@ FOR_THEMSELVES = {
 MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("integration", "refresh"): SETS_UP,
     ("integration", "try_now"): SETS_UP,
+    ("integration", "turn_on"): SETS_UP,
     ("integration", "send_test"): SETS_UP,
     ("integration", "note_welcome_emails"): SETS_UP,
     ("integration", "need_not_be_private"): SETS_UP,

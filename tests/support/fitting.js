@@ -41,6 +41,11 @@
     if (down && /hidden|clip/.test(style.overflowY)) tell("is cut off below", element);
   };
 
+  // What is cut with an ellipsis, and whole in a title.
+  const isWholeOnHover = (element, style) =>
+    style.textOverflow === "ellipsis" &&
+    (element.closest("[title]") ?? element.querySelector("[title]")) !== null;
+
   // Of a field that is empty, and of a cell of a card what its column is called.
   const measureHint = (element, style) => {
     const pads = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
@@ -74,7 +79,8 @@
       // Once is enough, not each part of it too.
       if (leaves && !out) tell("is out of the window", element);
       out ||= leaves;
-      if (!field && style.display !== "inline") measureBox(element, style);
+      const measured = !field && style.display !== "inline" && !isWholeOnHover(element, style);
+      if (measured) measureBox(element, style);
     }
     if (!["inline", "contents"].includes(style.display)) box = own;
     const texts = [...element.attributes].map((each) => each.value).concat(element.value ?? []);
@@ -82,6 +88,7 @@
     if (element.placeholder) measureHint(element, style);
     if (element.dataset.label && style.display !== "table-cell") measureLabel(element);
     if (field || element.tagName === "svg") return;
+    if (isWholeOnHover(element, style)) return;
     const shut = element.tagName === "DETAILS" && !element.open;
     for (const child of element.childNodes) {
       if (child.nodeType === Node.ELEMENT_NODE && (!shut || child.tagName === "SUMMARY")) {

@@ -242,6 +242,7 @@ class ActionAdmin(ReadOnly):
         calls = api_calls.of_runs([run]).get(run.pk, [])
         told = {
             "told": wait_reasons.reason(run),
+            "runs": [run],
             "under_way": wait_reasons.under_way([run]),
             "calls": calls,
             "removed": api_calls.removed(run),

@@ -7,11 +7,10 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
 
 from config.admin.menu import allowed
 from config.admin.pages import integration_messages
-from config.admin.pages.by_hand_forms import FORMS, ByHandForm, EndForm, GiveForm
+from config.admin.pages.by_hand_forms import EVERY, FORMS, ByHandForm, GiveForm, LastDayForm
 from config.admin.pages.entered_order_form import OrderForm
 from config.admin.pages.give_to_anyone import GiveToAnyoneForm
 from config.admin.parts.page import Page, View, render
@@ -128,7 +127,7 @@ def page_of(customer: Customer | None) -> str:
 
 
 PAGES = [
-    *(_page_of_form(form) for form in FORMS),
+    *(_page_of_form(form) for form in EVERY),
     Page("enter-order/", OrderForm.name, enter_order, PERMISSION),
     Page("give-to-anyone/", GiveToAnyoneForm.name, give_to_anyone, PERMISSION),
 ]
@@ -150,24 +149,14 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
     if not allowed(request, PERMISSION) or run.customer_id is None:
         return []
     asked: dict[str, Any] = {"customer": run.customer_id}
-    what = run.event.by_hand if run.is_pending else ""
-    if what == EventLog.ByHand.END:
-        asked["holding"] = f"{run.integration_id} {run.target}"
-        asked["on"] = _day(run)
-        return [_link(EndForm, asked, say("Change the last day"))]
-    if what == EventLog.ByHand.GIVE or run.code == Judgment.ENDED_BY_HAND:
+    if run.is_pending and run.event.by_hand in {EventLog.ByHand.GIVE, EventLog.ByHand.END}:
+        return [_link(LastDayForm, asked | {"run": run.pk}, say("Change the last day"))]
+    if run.code == Judgment.ENDED_BY_HAND:
         kind, number = read_target(run.target)
         same = Destination.objects.filter(integration=run.integration_id, kind=kind)
         asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()
-        if not what:
-            return [_link(GiveForm, asked, say("Give access"))]
-        return [_link(GiveForm, asked | {"until": _day(run)}, say("Change the last day"))]
+        return [_link(GiveForm, asked, say("Give access"))]
     return []
-
-
-def _day(run: RuleRun) -> str:
-    """The last day that a person has set, as a form has it: "2026-12-15"."""
-    return str(timezone.localtime(run.next_attempt_at).date()) if run.next_attempt_at else ""
 
 
 def _link(form: type[ByHandForm], asked: dict[str, Any], label: str) -> tuple[str, str, str]:

@@ -1,10 +1,12 @@
 """The forms for what a person does by hand with a customer's access; each asks why."""
 
+from datetime import date
 from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
 from django.db.models import F, QuerySet
+from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -12,10 +14,11 @@ from config.admin.parts import badges, params
 from config.admin.parts.params import row_in
 from events.access import by_hand, holdings, sentences
 from events.access.by_hand import Author
+from events.models import RuleRun
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
 from integrations.ordering import by_name
-from integrations.sentences import Said, Text, say
+from integrations.sentences import YEAR, Said, Text, on, say
 
 NO_ACCESS = _("Admit knows of no access that this customer has now.")
 MANY = 60
@@ -30,11 +33,11 @@ def _offered() -> QuerySet[Destination]:
 
 
 class LastDayField(forms.DateField):
-    """A day that may be left empty; `otherwise` says what that means."""
+    """A day; it may be left empty where `otherwise` says what that means."""
 
-    def __init__(self, otherwise: Text) -> None:
+    def __init__(self, otherwise: Text = "") -> None:
         super().__init__(
-            required=False,
+            required=not otherwise,
             label=_("Last day"),
             widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
             help_text=format_lazy(
@@ -53,7 +56,9 @@ class ReasonForm(forms.Form):
     template: ClassVar[str] = "admin/by_hand/form.html"
     title: ClassVar[Text]
     name: ClassVar[str]
-    lead: ClassVar[Text] = ""
+    lead: Text = ""
+    # What its button says, where that is not the title.
+    button: ClassVar[Text] = ""
     none: Text = ""
     required_css_class = "required"
 
@@ -148,6 +153,45 @@ class EndForm(ByHandForm):
         return sentences.ended_by_hand(event)
 
 
+class LastDayForm(ByHandForm):
+    """Another last day for what a person gave or ends on a day; `run` is that ending."""
+
+    title, name = _("Change the last day"), "change-last-day"
+    button = _("Change the day")
+
+    run = forms.CharField(widget=forms.HiddenInput)
+    until = LastDayField()
+    field_order = ("until", "reason")
+
+    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
+        super().__init__(data, customer=customer, asked=asked)
+        by_persons = RuleRun.objects.delayed().filter(customer=customer, event__trigger=None)
+        number = (data or asked or {}).get("run")
+        self.ending = row_in(by_persons.select_related("event", "integration"), number)
+        if self.ending is None:
+            self.none = say("This access has no last day any more.")
+            return
+        self.old = timezone.localtime(self.ending.next_attempt_at).date()
+        self.initial.update(until=self.old, reason=self.ending.event.author_note)
+        self.lead = say(
+            "{course} on {site} ends on {day}. Only this day changes.",
+            course=badges.brief(self.ending.destination_name),
+            site=self.ending.integration,
+            day=on(self.old, YEAR),
+        )
+
+    def clean_until(self) -> date:
+        chosen: date = self.cleaned_data["until"]
+        if chosen == self.old:
+            raise forms.ValidationError(say("This is its last day already. Choose another."))
+        return chosen
+
+    def do(self, author: Author) -> str:
+        assert self.ending is not None
+        event = by_hand.change_day(self.ending, author, self.cleaned_data["until"])
+        return sentences.last_day_changed(event)
+
+
 class MoveForm(ByHandForm):
     title, name = _("Move to another e-mail"), "move-access"
     lead = _(
@@ -197,4 +241,6 @@ def _described(holding: holdings.Holding) -> Said:
     )
 
 
+# Those that a customer's page offers, and all.
 FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)
+EVERY: tuple[type[ByHandForm], ...] = (*FORMS, LastDayForm)

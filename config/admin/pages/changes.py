@@ -26,7 +26,13 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import Button, go_back
 from config.admin.parts.buttons import page_of as page_of_row
 from config.admin.parts.changelist import ReadOnly
-from config.admin.parts.differences import NOTHING, differences, kind_of, page_of
+from config.admin.parts.differences import (
+    NOTHING,
+    differences,
+    is_of_row,
+    kind_of,
+    page_of,
+)
 from config.admin.parts.params import word
 from events.execution import rule_history
 from integrations import audit
@@ -237,13 +243,12 @@ def _named_with_customer(entry: Any) -> SafeString | str:
 
 
 def _difference(entry: AuditEntry) -> SafeString | str:
-    # Of what is new or gone the whole row would stand here.
-    if entry.before is None or entry.after is None:
-        return badges.breakable(badges.brief(entry.note)) if entry.note else NOTHING
-    lines = differences(entry)
-    rest = [("…",)] if len(lines) > SHOWN else []
-    shown = [(badges.breakable(str(line)),) for line in lines[:SHOWN]]
-    return format_html_join(mark_safe("<br>"), "{}", [*shown, *rest])
+    lines = [] if is_of_row(entry) else [str(line) for line in differences(entry)]
+    shown = [*lines[:SHOWN], *(["…"] if len(lines) > SHOWN else [])]
+    if entry.note and (entry.before is None or entry.after is None):
+        shown.append(badges.brief(entry.note))
+    parts = ((badges.breakable(line),) for line in shown)
+    return format_html_join(mark_safe("<br>"), "{}", parts) or NOTHING
 
 
 def _fold(line: list[Any]) -> SafeString:

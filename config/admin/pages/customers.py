@@ -90,9 +90,6 @@ class CustomerAdmin(ReadOnly):
             raise PermissionDenied
         customer: Customer = self.existing(request, object_id)
         shown = _events_of(customer, page_number(request.GET.get("p")))
-        of_page = [run for event in shown for run in event.runs.all()]
-        told, calls = wait_reasons.reasons(of_page), api_calls.in_short(of_page)
-        failed = api_calls.failed_attempts(of_page, calls)
         thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
             "integration"
         )
@@ -106,17 +103,7 @@ class CustomerAdmin(ReadOnly):
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
             thinkific_users=thinkific_users,
-            steps=[
-                (
-                    event,
-                    [
-                        (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, []))
-                        for run in event.runs.all()
-                    ],
-                )
-                for event in shown
-            ],
-            under_way=wait_reasons.under_way(of_page),
+            **_timeline(shown),
             now=timezone.now(),
             zone=timezone.get_current_timezone_name(),
             pages=shown,
@@ -180,6 +167,21 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
         .order_by("-received_at", "-pk")
     )
     return CappedPaginator.at_page(events, PER_PAGE, number).get_page(number)
+
+
+def _timeline(shown: Page[EventLog]) -> dict[str, Any]:
+    """These events with their actions, and what is known of each of those."""
+    runs = [run for event in shown for run in event.runs.all()]
+    told, calls = wait_reasons.reasons(runs), api_calls.in_short(runs)
+    failed = api_calls.failed_attempts(runs, calls)
+    facts = {
+        run.pk: (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, [])) for run in runs
+    }
+    return {
+        "steps": [(event, [facts[run.pk] for run in event.runs.all()]) for event in shown],
+        "runs": runs,
+        "under_way": wait_reasons.under_way(runs),
+    }
 
 
 def _at_a_glance(customers: list[Customer]) -> list[tuple[Customer, glance.Glance]]:

@@ -40,22 +40,12 @@ NAMED = 3
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """All that the page shows of the event; texts of strangers are cut, and escaped there."""
     runs, since = list(event.runs.all()), _since(event)
-    reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
-    failed = api_calls.failed_attempts(runs, calls)
     return {
+        "runs": runs,
         "under_way": wait_reasons.under_way(runs),
         "access": _access(runs),
         "students": _students(event, runs),
-        "steps": [
-            {
-                "run": run,
-                "told": reasons[run.pk],
-                "failed": failed.get(run.pk, []),
-                "calls": calls.get(run.pk, []),
-                "removed": api_calls.removed(run),
-            }
-            for run in runs
-        ],
+        "steps": _steps(runs),
         **_why(event),
         "since": since,
         # What was said when it came is no longer true once a rule fits.
@@ -77,6 +67,22 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }
+
+
+def _steps(runs: list[RuleRun]) -> list[dict[str, Any]]:
+    """What was done, one action after the other."""
+    reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
+    failed = api_calls.failed_attempts(runs, calls)
+    return [
+        {
+            "run": run,
+            "told": reasons[run.pk],
+            "failed": failed.get(run.pk, []),
+            "calls": calls.get(run.pk, []),
+            "removed": api_calls.removed(run),
+        }
+        for run in runs
+    ]
 
 
 def _students(event: EventLog, runs: list[RuleRun]) -> list[Customer]:

@@ -116,10 +116,26 @@ def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     if "enabled" in form.changed_data and not integration.enabled:
         then = [_off(integration, waiting)]
     elif "enabled" in form.changed_data:
-        # With a rejected key nothing goes on; the refresh says why.
-        works = integration.connection != Connection.REFUSED
-        then = [say("It is on."), backlog.go_on(waiting, integration) if works else ""]
+        # Where nothing goes on, the refresh says why.
+        then = [say("It is on."), _goes_on(integration, waiting)]
     messages.success(request, joined([say("{name}: saved.", name=integration), *then]))
+
+
+def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> None:
+    """After it was turned on by its button."""
+    on = say("{name} is on.", name=integration)
+    if integration.connection == Connection.REFUSED:
+        secret = app_registry.of(integration).secret
+        why = say("Nothing goes on yet: its {secret} does not work.", secret=secret)
+        messages.warning(request, joined([on, why]))
+    else:
+        messages.success(request, joined([on, _goes_on(integration, waiting)]))
+
+
+def _goes_on(integration: Integration, waiting: int) -> str:
+    """What goes on now; "" with a rejected key, by which nothing does."""
+    works = integration.connection != Connection.REFUSED
+    return backlog.go_on(waiting, integration) if works else ""
 
 
 def pause_sentence(integration: Integration) -> str:

@@ -15,8 +15,9 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages import integration_messages, notify_page
 from config.admin.pages.app_pages import APP_PAGES, offers
+from config.admin.pages.integration_buttons import BUTTONS
 from config.admin.parts import badges
-from config.admin.parts.buttons import Button, page_of
+from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
@@ -26,19 +27,11 @@ from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS
 from integrations.models import CallBudget, Destination, Integration
 from integrations.ordering import by_name
-from integrations.sentences import Text, say
+from integrations.sentences import say
 from integrations.thinkific.explain import FAULTS, explain_plainly
 from rules.models import Rule
 
 NONE = "–"
-SETS_UP = "integrations.change_integration"
-
-
-def _may_be_tried(integration: Integration) -> bool:
-    """Whether it is paused; before the first connect Refresh is the one button for that."""
-    calls: CallBudget | None = getattr(integration, "budget", None)
-    paused = integration.enabled and calls is not None and bool(calls.blocked)
-    return paused and not integration.refused_at_first()
 
 
 def _is_paused(integration: Integration) -> bool:
@@ -51,15 +44,6 @@ def _is_paused(integration: Integration) -> bool:
 
 def _has_catalog(integration: Integration) -> bool:
     return app_registry.of(integration).has_catalog
-
-
-def _tick(name: str, label: Text, field: str) -> Button:
-    """What the Overview's steps tick of an integration, by what keeps the answer."""
-
-    def is_open(integration: Integration) -> bool:
-        return not getattr(integration, field)
-
-    return Button(name, label, SETS_UP, fits=is_open, on_page=False, in_row=False)
 
 
 @admin.register(Integration)
@@ -79,22 +63,7 @@ class IntegrationAdmin(ListAdmin):
     )
     ordering = (by_name(), "pk")
     actions = ("refresh_ticked",)
-    buttons = (
-        Button("refresh", _("Refresh"), SETS_UP, fits=offers("refresh")),
-        Button("send_test", _("Send a test"), SETS_UP, fits=offers("send_test")),
-        Button("try_now", _("Try now"), SETS_UP, fits=_may_be_tried, in_row=False),
-        _tick("note_welcome_emails", _("The Welcome Emails are on"), "welcome_emails_on"),
-        _tick("need_not_be_private", _("Not for us"), "private_not_wanted"),
-        Button(
-            "new_secret",
-            _("New secret"),
-            SETS_UP,
-            fits=offers("new_secret"),
-            in_row=False,
-            confirm=lambda _: integration_messages.OLD_ONE_ENDS,
-        ),
-    )
-
+    buttons = BUTTONS
     row_menu = True
 
     # The list
@@ -187,6 +156,15 @@ class IntegrationAdmin(ListAdmin):
             return
         integration.refresh_from_db()
         integration_messages.tried(request, integration, answer, waiting)
+
+    def turn_on(self, request: HttpRequest, integration: Integration) -> None:
+        """Let what waits for it go on."""
+        if integration.enabled:
+            return
+        waiting = backlog.waiting(integration)
+        integration.enabled = True
+        credentials.save(integration)
+        integration_messages.turned_on(request, integration, waiting)
 
     def note_welcome_emails(self, request: HttpRequest, integration: Integration) -> None:
         """Note that they are on in Thinkific, which Admit cannot see."""

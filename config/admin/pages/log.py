@@ -21,7 +21,7 @@ from config.admin.pages.log_filters import (
     SiteFilter,
     TriggerFilter,
 )
-from config.admin.parts import badges
+from config.admin.parts import badges, one_line
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import ReceivedFilter
@@ -129,23 +129,26 @@ class LogAdmin(ReadOnly):
     @admin.display(description=_("Event"))
     def what(self, event: EventLog) -> SafeString:
         named = event.what_happened or badges.brief(event.raw_type) or say("Unknown")
-        return _two_lines(badges.breakable(named), badges.ago(event.received_at))
+        return one_line.two_parts(one_line.whole_on_hover(named), badges.ago(event.received_at))
 
     @admin.display(description=_("Customer"))
     def who(self, event: EventLog) -> SafeString | str:
         if event.customer is None:
-            return badges.breakable(badges.brief(event.as_sent) or "–")
-        return badges.person(event.customer)
+            sent = badges.brief(event.as_sent)
+            return one_line.pair(one_line.whole_on_hover(sent)) if sent else "–"
+        known = (event.customer.name, event.customer.readable_email)
+        title = ", ".join(badges.brief(each) for each in known if each)
+        return one_line.pair(badges.person(event.customer), title)
 
     @admin.display(description=_("Bought"))
     def sold(self, event: EventLog) -> SafeString | str:
-        product = badges.breakable(badges.brief(event.product.name) if event.product else "–")
+        name = badges.brief(event.product.name) if event.product else "–"
         if not event.order_id:
-            return product
+            return one_line.pair(one_line.whole_on_hover(name)) if event.product else name
         order = badges.brief(event.order_id)
         words = say("Order {number}", number=order)
         number = format_html('<span title="{}">#{}</span>', words, badges.breakable(order))
-        return _two_lines(product, number)
+        return one_line.pair(one_line.two_parts(one_line.whole_on_hover(name), number))
 
     @admin.display(description=_("Result"))
     def result(self, event: EventLog) -> SafeString:
@@ -173,7 +176,7 @@ class LogAdmin(ReadOnly):
             first = f"{first} +{others}"
         return format_html(
             '<details class="fold runs"><summary>{}</summary><ul>{}</ul></details>',
-            badges.breakable(first),
+            one_line.whole_on_hover(first),
             format_html_join("", "<li>{} {}<br><span>{}</span></li>", rows),
         )
 
@@ -285,7 +288,3 @@ class LogAdmin(ReadOnly):
     ) -> Any:
         facts = event_page.context(request, context["original"])
         return super().render_change_form(request, context | facts, *args, **kwargs)
-
-
-def _two_lines(first: SafeString, second: SafeString) -> SafeString:
-    return format_html('{} <span class="soft line">{}</span>', first, second)

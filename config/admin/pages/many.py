@@ -12,17 +12,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from config.admin.menu import name_of
+from config.admin.menu import allowed, name_of
 from config.admin.parts import badges, followed
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids, row_in
-from events.execution import rerun, retry_by_hand
+from events.execution import rerun, retry_by_hand, undo_batch
 from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batches, many, review
-from events.reports.many import AT_ONCE, Look
+from events.reports.many import AT_ONCE, Line, Look
 from integrations.sentences import Said, say
 
 Row = TypeVar("Row", RuleRun, EventLog)
@@ -42,6 +42,7 @@ PERMISSIONS = {
     DISMISS: "events.dismiss_rulerun",
     DEAL: "events.dismiss_eventlog",
 }
+UNDOES = "events.by_hand_grant"
 SHOWN = 200
 # Of all that a list finds, what comes after the row of this number is next.
 AFTER = "after"
@@ -125,16 +126,21 @@ def _look(
         form_action=reverse(f"admin:many-{what}"),
         more=found.more,
         number=len(found.done),
-        lists=[
-            (say("What will be done"), found.done[:SHOWN], len(found.done) - SHOWN),
-            (say("Left out"), found.left_out[:SHOWN], len(found.left_out) - SHOWN),
-        ],
+        lists=lists(found),
         chosen=[each.pk for each in chosen[:AT_ONCE]],
         at_once=AT_ONCE,
         back=request.get_full_path(),
         action=_action(request.POST) if goes_on else "",
         after=chosen[AT_ONCE - 1].pk if goes_on else "",
     )
+
+
+def lists(found: Look) -> list[tuple[Said, list[Line], int]]:
+    """What the page shows of a look: a heading, its lines, and how many others there are."""
+    return [
+        (say("What will be done"), found.done[:SHOWN], len(found.done) - SHOWN),
+        (say("Left out"), found.left_out[:SHOWN], len(found.left_out) - SHOWN),
+    ]
 
 
 def _action(asked: QueryDict) -> str:
@@ -225,10 +231,15 @@ def show(request: HttpRequest) -> HttpResponse:
         progress=found,
         left_out=batch.left_out.items(),
         failed=",".join(str(run.pk) for run in found.failed),
+        can_undo=allowed(request, UNDOES) and _can_be_undone(batch),
         back=way_back(request),
         action=_action(request.GET),
         after=row_id(request.GET.get(AFTER)) or "",
     )
+
+
+def _can_be_undone(batch: Batch) -> bool:
+    return bool(batch.new_ids) and not all(each.why_not for each in undo_batch.look(batch))
 
 
 PAGES = [

@@ -1,6 +1,7 @@
 """The overview: what is left to set up, how it goes, and what needs somebody."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -117,8 +118,8 @@ def _nothing_given(purchases: QuerySet[EventLog]) -> dict[str, Any]:
 def _integrations(sites: list[Integration]) -> dict[str, Any]:
     shown = _shown(sites)
     return {
-        "sites_in_need": [each for each in shown if any(each[1:])],
-        "sites_in_order": [each for each in shown if not any(each[1:])],
+        "sites_in_need": [each for each in shown if each.needs_somebody],
+        "sites_in_order": [each for each in shown if not each.needs_somebody],
         "with_catalog": app_registry.with_catalog(),
     }
 
@@ -230,11 +231,32 @@ def _urgency(site: Integration) -> int:
     ].index(True)
 
 
-def _shown(sites: list[Integration]) -> list[tuple[Integration, str, datetime | None]]:
-    """Each with what is wrong with it and, while it is paused, until when."""
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """An integration with what is wrong with it and, while it is paused, until when.
+
+    `when_on` is what happens when it is turned on: "" unless it is off and something waits for it.
+    """
+
+    integration: Integration
+    health: str
+    until: datetime | None
+    when_on: str
+
+    @property
+    def needs_somebody(self) -> bool:
+        return bool(self.health or self.until or self.when_on)
+
+
+def _shown(sites: list[Integration]) -> list[_Site]:
     pauses = queue.paused()
     return [
-        (site, _health(site), pauses.get(site.pk) if site.enabled else None)
+        _Site(
+            site,
+            _health(site),
+            pauses.get(site.pk) if site.enabled else None,
+            "" if site.enabled else backlog.when_on(site),
+        )
         for site in sorted(sites, key=_urgency)
     ]
 

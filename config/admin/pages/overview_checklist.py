@@ -11,11 +11,7 @@ from django.urls import reverse
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import address
 from events.models import Delivery
-from events.reports import (
-    backfill,
-    dashboard,
-    subscriptions,
-)
+from events.reports import backfill, dashboard, subscriptions
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.ordering import by_name
@@ -78,12 +74,9 @@ def tasks(
     )
     samcart = reverse("admin:samcart")
     connected = any(site.connection == Integration.Connection.CONNECTED for site in schools)
-    rejected = [site for site in schools if not connected and _only_key_is_rejected(site)]
     rules = Rule.objects.filter(enabled=True, action__in=actions.giving_access())
     return [
-        _new_key(rejected[0])
-        if rejected
-        else Task(say("Connect Thinkific"), connected, first, say("Connect Thinkific")),
+        _connect(schools, first, connected=connected),
         _welcome_emails(schools, first),
         Task(
             say("Give SamCart your address, and let it send something"),
@@ -99,18 +92,30 @@ def tasks(
         ),
         private(connected),
         pairs(places),
-        Task(
-            say("Try a test order, until it comes through to Thinkific"),
-            dashboard.an_order_got_through(),
-            reverse("admin:events_eventlog_changelist"),
-            say("Watch the log"),
-            how=say(
-                "Place a Sandbox order in SamCart with an e-mail address that is not your own in "
-                "Thinkific. It enrolls a real student."
-            ),
-        ),
+        _test_order(),
         _own_rules(accounts, f"{samcart}#own-rules"),
     ]
+
+
+def _connect(schools: list[Integration], url: str, *, connected: bool) -> Task:
+    """A school to connect; of one that was connected, its new key."""
+    rejected = [site for site in schools if not connected and _only_key_is_rejected(site)]
+    if rejected:
+        return _new_key(rejected[0])
+    return Task(say("Connect Thinkific"), connected, url, say("Connect Thinkific"))
+
+
+def _test_order() -> Task:
+    return Task(
+        say("Try a test order, until it comes through to Thinkific"),
+        dashboard.an_order_got_through(),
+        reverse("admin:events_eventlog_changelist"),
+        say("Watch the log"),
+        how=say(
+            "Place a Sandbox order in SamCart with an e-mail address that is not your own in "
+            "Thinkific. It enrolls a real student."
+        ),
+    )
 
 
 def _only_key_is_rejected(school: Integration) -> bool:

@@ -9,6 +9,8 @@ from events.reports.dashboard import EventCounts, format_count
 from events.reports.promise import MAX_COUNT
 from integrations.sentences import Said, joined, say, say_count
 
+# The section of the integrations that need somebody.
+IN_NEED = "sites-in-need"
 Alarm = tuple[str, str]  # the sentence, and the section of the page that tells more
 
 
@@ -144,15 +146,15 @@ def _grave(facts: Facts) -> Iterator[Alarm]:
     if facts.silent:
         yield say("Nothing is being carried out: no worker runs."), "silent"
     if names := ", ".join(facts.rejected):
-        yield say("Thinkific rejects the key of {names}.", names=names), "sites"
+        yield say("Thinkific rejects the key of {names}.", names=names), IN_NEED
     if names := ", ".join(facts.not_let_in):
-        yield say("{names} never connected: the address or the key is wrong.", names=names), "sites"
+        yield say("{names} never connected: the address or the key is wrong.", names=names), IN_NEED
     if names := ", ".join(facts.unsigned):
-        yield say("The signing secret of {names} cannot be opened.", names=names), "sites"
+        yield say("The signing secret of {names} cannot be opened.", names=names), IN_NEED
     if facts.problems:
         yield f"{'. '.join(facts.problems)}.", "problems"
     if names := ", ".join(facts.unreachable):
-        yield say("Cannot connect to {names}.", names=names), "sites"
+        yield say("Cannot connect to {names}.", names=names), IN_NEED
     if n := facts.stranded:
         text = say_count(
             n,
@@ -177,7 +179,7 @@ def _others(facts: Facts) -> Iterator[Alarm]:
         text = say_count(
             n, "1 access token about to expire.", "{number} access tokens about to expire."
         )
-        yield text, "sites"
+        yield text, IN_NEED
     if n := facts.to_set_up:
         text = say_count(n, "1 step left to set up.", "{number} steps left to set up.")
         yield text, "checklist"
@@ -199,7 +201,7 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
             "{number} actions waiting for an integration that is turned off.",
             number=format_count(n),
         )
-        yield text, "sites"
+        yield text, IN_NEED
     if n := facts.not_understood:
         text = say_count(
             n,

@@ -7,6 +7,7 @@ from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
+from django.utils.dateparse import parse_datetime
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -15,7 +16,7 @@ from config.admin.parts import badges
 from config.staff import roles
 from integrations.audit_values import REPLACED, Values, shown
 from integrations.models import AuditEntry
-from integrations.sentences import Text, say
+from integrations.sentences import FULL, YEAR, Text, on, say
 
 # Fields that pages call by another name, or that have none but their own.
 LABELS: dict[str, Text] = {
@@ -57,27 +58,43 @@ FACTS: dict[str, Text] = {
     "until": _("Until"),
 }
 NOTHING = "–"
+# What is kept of a moment, and how it is written.
+MOMENTS = {"ends": YEAR, "until": FULL}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A line; `before` or `after` is "–" where there was no value."""
+    """A line; `before` or `after` is "–" where there was no value, None where none was kept."""
 
     label: str
-    before: str
-    after: str
+    before: str | None
+    after: str | None
 
     def __str__(self) -> str:
-        return f"{self.label}: {badges.brief(self.before)} → {badges.brief(self.after)}"
+        sides = (badges.brief(side) for side in (self.before, self.after) if side is not None)
+        return f"{self.label}: {' → '.join(dict.fromkeys(sides))}"
 
 
 def differences(entry: AuditEntry) -> list[Difference]:
     """A line for each value that the entry knows."""
-    before, after, model = entry.before or {}, entry.after or {}, model_of(entry)
+    model = model_of(entry)
+    # PostgreSQL keeps its own order: which access it is stands first.
+    names = sorted((entry.before or {}) | (entry.after or {}), key=lambda name: name != "access")
+    sides = (entry.before, entry.after)
     return [
-        Difference(_label(model, name), _words(model, name, before), _words(model, name, after))
-        for name in before | after
+        Difference(
+            _label(model, name),
+            *(None if side is None else _words(model, name, side) for side in sides),
+        )
+        for name in names
     ]
+
+
+def is_of_row(entry: AuditEntry) -> bool:
+    """Whether it keeps all values of a row that is new or gone, which a list does not repeat."""
+    kept = (entry.before or {}) | (entry.after or {})
+    one_sided = entry.before is None or entry.after is None
+    return one_sided and kept.keys() <= {*getattr(model_of(entry), "audited", ()), "numbers"}
 
 
 def compared(model: type[Model] | None, before: Values, after: Values) -> list[Difference]:
@@ -142,7 +159,14 @@ def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
         return str(value.get("name", NOTHING))
     if isinstance(value, list):
         return ", ".join(map(str, value)) or NOTHING
+    if name in MOMENTS:
+        return _moment(value, MOMENTS[name])
     if name == "role":
         return roles.shown(value)
     choices = dict(getattr(_field(model, name), "flatchoices", ()))
     return str(choices.get(value, value))
+
+
+def _moment(kept: str, pattern: str) -> str:
+    moment = parse_datetime(kept)
+    return on(moment, pattern) if moment else kept

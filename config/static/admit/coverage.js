@@ -1,5 +1,6 @@
-// Another empty field for a course or bundle, as soon as the last one of a row is filled. Who
-// leaves what is not saved yet is asked first.
+// Another empty field for a course or bundle, as soon as something is in the last one of a row: not
+// when it is left, for that is when a button below is pressed, which would move away. Who leaves
+// what is not saved yet is asked first.
 "use strict";
 {
   const form = document.querySelector("form[data-unsaved]");
@@ -17,7 +18,7 @@
     unsaved = true;
   });
 
-  document.querySelector(".coverage")?.addEventListener("change", (event) => {
+  document.querySelector(".coverage")?.addEventListener("input", (event) => {
     const item = event.target.matches("input[list]") && event.target.closest("li");
     if (!item || !event.target.value.trim() || item.nextElementSibling) return;
     const next = item.cloneNode(true);

@@ -61,21 +61,16 @@
   const ask = async (word) => {
     asking?.abort();
     asking = new AbortController();
-    try {
-      const address = `${field.dataset.hits}?q=${encodeURIComponent(word)}`;
-      const answer = await fetch(address, {signal: asking.signal});
-      const text = answer.ok ? await answer.text() : "";
-      const page = new DOMParser().parseFromString(text, "text/html");
-      const found = page.getElementById("find-hits");
-      // Of somebody who is signed out meanwhile it is the page to sign in.
-      if (!found || document.activeElement !== field) return close();
-      list.replaceChildren(document.importNode(found, true));
-      asked = word;
-      show(true);
-      said.textContent = found.dataset.said;
-    } catch (error) {
-      if (error.name !== "AbortError") close();
-    }
+    const { signal } = asking;
+    const address = `${field.dataset.hits}?q=${encodeURIComponent(word)}`;
+    const page = await Fresh.page(address, { signal });
+    if (signal.aborted) return;
+    const found = page?.getElementById("find-hits");
+    if (!found || document.activeElement !== field) return close();
+    list.replaceChildren(document.importNode(found, true));
+    asked = word;
+    show(true);
+    said.textContent = found.dataset.said;
   };
 
   const typed = () => {

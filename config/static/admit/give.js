@@ -11,12 +11,10 @@
     const query = new URLSearchParams(location.search);
     query.set("q", word);
     query.set("destination", chosen());
-    const answer = await fetch(`?${query}`, { credentials: "same-origin" });
-    // What was typed meanwhile is asked for by itself.
-    if (!answer.ok || answer.redirected || word !== field.value) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const found = page.getElementById("choices");
+    const page = await Fresh.page(`?${query}`);
+    const found = page?.getElementById("choices");
     const list = document.getElementById("choices");
+    // What was typed meanwhile is asked for by itself.
     if (!found || word !== field.value) return;
     const kept = chosen();
     list.replaceChildren(...document.adoptNode(found).childNodes);

@@ -14,11 +14,9 @@
     const busy = () => {
       const list = document.getElementById("changelist-form");
       return (
-        document.hidden ||
         button.getAttribute("aria-pressed") === "true" ||
         Boolean(list.querySelector("details[open], input:checked")) ||
-        list.querySelector(".results, .empty")?.contains(document.activeElement) ||
-        !getSelection().isCollapsed
+        list.querySelector(".results, .empty")?.contains(document.activeElement)
       );
     };
 
@@ -54,20 +52,11 @@
 
     const look = async () => {
       if (busy()) return;
-      try {
-        const answer = await fetch(location.href, {
-          credentials: "same-origin",
-          headers: { "Admit-Reload": "1" }, // by itself: it keeps no session alive
-        });
-        if (!answer.ok || answer.redirected) return;
-        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-        if (busy()) return;
-        swap(fresh, "#unread");
-        swap(fresh, ".paginator");
-        swapRows(fresh);
-      } catch {
-        // The server is away for a moment: the next look tells.
-      }
+      const fresh = await Fresh.again(location.href);
+      if (!fresh || busy()) return;
+      swap(fresh, "#unread");
+      swap(fresh, ".paginator");
+      swapRows(fresh);
     };
     setInterval(look, Number(button.dataset.live) * 1000);
   }

@@ -35,11 +35,9 @@
 
   const look = async () => {
     const query = chosen();
-    const answer = await fetch(`?${query}`, { credentials: "same-origin" });
+    const fresh = await Fresh.page(`?${query}`);
     // What was chosen meanwhile is asked for by itself.
-    if (!answer.ok || answer.redirected || query !== chosen()) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (query !== chosen()) return;
+    if (!fresh || query !== chosen()) return;
     const parts = form.querySelectorAll("[data-part]:not([data-part] [data-part])");
     for (const now of parts) {
       const then = fresh.getElementById(now.id);

@@ -7,33 +7,21 @@
     );
 
   const busy = () =>
-    document.hidden ||
     document.activeElement?.closest("#progress, input, select, textarea, details[open]") ||
     document.querySelector("#progress :is(details[open], input:checked)") ||
-    entered() ||
-    !getSelection().isCollapsed;
+    entered();
 
   const look = async () => {
     if (busy()) return;
-    const now = document.getElementById("progress");
-    try {
-      const answer = await fetch(location.href, {
-        credentials: "same-origin",
-        headers: { "Admit-Reload": "1" }, // by itself: it keeps no session alive
-      });
-      if (!answer.ok || answer.redirected) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const then = page.getElementById("progress");
-      if (!then || busy()) return;
-      if (then.dataset.running || document.querySelector("input:checked")) {
-        now.replaceWith(document.adoptNode(then));
-        document.dispatchEvent(new Event("swapped"));
-      } else {
-        clearInterval(timer);
-        location.reload(); // what came of it
-      }
-    } catch {
-      // The next look may find the server again.
+    const page = await Fresh.again(location.href);
+    const then = page?.getElementById("progress");
+    if (!then || busy()) return;
+    if (then.dataset.running || document.querySelector("input:checked")) {
+      document.getElementById("progress").replaceWith(document.adoptNode(then));
+      document.dispatchEvent(new Event("swapped"));
+    } else {
+      clearInterval(timer);
+      location.reload(); // what came of it
     }
   };
   setTimeout(look, 1500);

@@ -1,0 +1,60 @@
+"""Undoing what was done for many at once: a look first, then how far it is."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.pages import many
+from config.admin.parts.badges import brief
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_ids, row_in
+from events.execution import undo_batch
+from events.execution.rerun import Rerun
+from events.models import Batch
+from events.reports import many as looks
+from integrations.sentences import say, say_count
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """For whom what is undone, and who is left out, by GET; by POST it is, for the `chosen`."""
+    batch = row_in(Batch.objects.all(), request.GET.get("number"))
+    if batch is None:
+        messages.error(request, say("What came of this is not kept any more."))
+        return HttpResponseRedirect(reverse("admin:events_rulerun_changelist"))
+    back = f"{reverse('admin:batch')}?{urlencode({'number': batch.pk})}"
+    if request.method == "POST":
+        return _undo(request, batch, back)
+    found = looks.of_undo(undo_batch.look(batch))
+    return render(
+        request,
+        "admin/many/look.html",
+        title=say("Undo: {what}", what=brief(batch.title)),
+        form_action=request.get_full_path(),
+        back=back,
+        **_what_follows(found),
+    )
+
+
+def _what_follows(found: looks.Look) -> dict[str, Any]:
+    number = len(found.done)
+    return {
+        "number": number,
+        "label": say_count(number, "Undo it for 1 purchase", "Undo it for {number} purchases"),
+        "more": found.more,
+        "lists": many.lists(found),
+        "chosen": [line.event.pk for line in found.lines],
+        "at_once": looks.AT_ONCE,
+    }
+
+
+def _undo(request: HttpRequest, batch: Batch, back: str) -> HttpResponse:
+    chosen = row_ids(request.POST.get("chosen", "").split(","))[: looks.AT_ONCE]
+    new = many.begin(request, say("Undo: {what}", what=batch.title))
+    left = undo_batch.undo(batch, chosen, new)
+    return many.done(request, new, left, Rerun(len(new.run_ids), left).sentence(), back)
+
+
+PAGES = [Page("many/undo/", "undo-batch", show, many.UNDOES)]
