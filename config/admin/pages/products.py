@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
-from config.admin.pages import given_by_rule, left_over, rule_leftovers, undo_deleting
+from config.admin.pages import edited_rule, given_by_rule, left_over, undo_deleting
 from config.admin.pages.coverage_meanwhile import said_added
 from config.admin.pages.rules import with_last_run
 from config.admin.parts import badges
@@ -197,7 +197,7 @@ class ProductAdmin(Audited, ListAdmin):
             "open": open_,
             **left_over.context(request, [left_over.Group(product, left)] if left else []),
             "undoable": undo_deleting.steps(request),
-            "kept_by_buyers": rule_leftovers.kept_by_buyers(rules) if may_move else [],
+            "kept_by_buyers": edited_rule.kept_by_buyers(rules) if may_move else [],
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairing.by_trigger(_companions(rules)),
             "rule_now": rule_now,

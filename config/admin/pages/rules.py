@@ -18,9 +18,9 @@ from django.utils.translation import pgettext, pgettext_lazy
 from config.admin.menu import allowed
 from config.admin.pages import (
     backfill,
+    edited_rule,
     given_by_rule,
     rule_deleting,
-    rule_leftovers,
     rule_parts,
     undo_deleting,
 )
@@ -168,7 +168,7 @@ class RuleAdmin(Audited, ListAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         rule: Rule = context["original"]
-        context |= {"beside": rule_leftovers.beside(rule)}
+        context |= {"beside": edited_rule.beside(rule)}
         if self.has_change_permission(request, rule):
             given: Any = request.POST if request.method == "POST" else request.GET
             given = given if "trigger" in given else answers_of(rule)
@@ -179,12 +179,12 @@ class RuleAdmin(Audited, ListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if not rule_leftovers.LEADS & set(form.changed_data):
+        if not edited_rule.LEADS & set(form.changed_data):
             return
         before = form.initial.get("destination") if "destination" in form.changed_data else None
         # The product's page says it by itself.
         told_there = obj.product is not None and way_back(request) == page_of(obj.product)
-        if not told_there and (text := rule_leftovers.sentence(obj, before)):
+        if not told_there and (text := edited_rule.sentence(obj, before)):
             self.message_user(request, text, messages.WARNING)
 
     def response_post_save_change(self, request: HttpRequest, obj: Rule) -> HttpResponseRedirect:
