@@ -75,7 +75,7 @@ faults: $(VENV)/.installed-dev ## Kill, stop and starve Admit; what was lost or 
 	@exec $(PY) -m tests.faults $(ARGS)
 
 .PHONY: screenshots
-screenshots: $(VENV)/.installed-dev browser ## Take the README's pictures anew
+screenshots: $(VENV)/.installed-dev browser ## Take the README's pictures again
 	@$(PY) -m tests.support.screenshots --readme
 
 # Needs GNU gettext, which tests and a running Admit do not.
@@ -153,7 +153,7 @@ browser:
 env-file: $(VENV)/.made
 	@$(PY) -m config.env_file
 
-# A virtual environment that works is kept, one that is broken (moved, half made) is made anew.
+# A virtual environment that works is kept, one that is broken (moved, half made) is made again.
 $(VENV)/.made:
 	@if $(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		touch $@; exit 0; \

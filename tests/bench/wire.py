@@ -5,7 +5,7 @@ from typing import Self
 
 
 class Line:
-    """A connection; it is made anew when the server has ended it after an answer."""
+    """A connection; it is made again when the server has ended it after an answer."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -97,7 +97,7 @@ def postgres_frozen(stage: Stage) -> float:
         time.sleep(1)
     # A cluster that nobody had noted would show no life, and be taken for a silent one.
     seconds = stage.heal(also=lambda: stage.seen_at(running) > thawed)
-    assert "cluster_silent" not in running.output(), "the cluster was started anew"
+    assert "cluster_silent" not in running.output(), "the cluster was started again"
     with _frozen(server):
         code = running.terminate()
         assert code == 0, f"up ended with {code} while PostgreSQL stood still"

@@ -39,7 +39,7 @@ class Clock:
         return self.passed + time.time() + wait
 
 
-# Seconds from one caller to the next, drawn anew each time.
+# Seconds from one caller to the next, drawn again each time.
 ARRIVALS: dict[str, Callable[[random.Random, float], float]] = {
     "all at once": lambda dice, gap: 0.0,
     "at random": lambda dice, gap: dice.expovariate(1 / gap),

@@ -103,7 +103,7 @@ def test_the_right_keys_let_what_waited_go_on(world, settings):
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     world.sell("10_product")
     world.settle()
-    # Entered anew under the keys of now, as the sentence says.
+    # Entered again under the keys of now, as the sentence says.
     credentials.save(Integration.objects.get(), factories.KEY)
     (run,) = world.later()
     assert run.status == "done"

@@ -56,7 +56,7 @@ def test_setup_makes_an_installation_that_works_and_a_second_run_leaves_it_alone
     assert "Next:" in first.stdout
     assert "manage.py up" in first.stdout
 
-    # A public address that is no longer right can be told anew; everything else stays.
+    # A public address that is no longer right can be told again; everything else stays.
     other = ["--public-url", "https://admit.example.com", "--time-zone", "UTC", *GIVEN[2:]]
     second = fresh.manage("setup", *other)
     assert (second.returncode, second.stderr) == (0, "")
