@@ -31,8 +31,9 @@ class Leftover:
     @property
     def key(self) -> str:
         """What a form calls it: another one where something else would become of it now."""
-        fate = str(self.instead.pk) if self.instead else "doubled" * self.doubled
-        return f"{self.rule.pk}-{fate}"
+        if self.instead:
+            return f"{self.rule.pk}-{self.instead.pk}"
+        return f"{self.rule.pk}-doubled" if self.doubled else f"{self.rule.pk}-"
 
 
 def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[Known]:
