@@ -30,10 +30,11 @@ class Leftover:
 
     @property
     def key(self) -> str:
-        """What a form calls it: another one where something else would become of it now."""
+        """What a form calls it: another one where it is about something else now, or would be."""
+        fate = "doubled" if self.doubled else ""
         if self.instead:
-            return f"{self.rule.pk}-{self.instead.pk}"
-        return f"{self.rule.pk}-doubled" if self.doubled else f"{self.rule.pk}-"
+            fate = str(self.instead.pk)
+        return f"{self.rule.pk}-{self.rule.destination_id}-{fate}"
 
 
 def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[Known]:
@@ -43,7 +44,7 @@ def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[K
     what a person may well mean: to end what other products gave, or alone to give something for a
     recovered payment.
     """
-    on = [rule for rule in own if rule.enabled and _is_companion(rule) and not rule.ends_all]
+    on = [rule for rule in own if rule.enabled and _is_companion(rule)]
     if not on:
         return []
     named = _named(chain(own, others))
@@ -138,8 +139,11 @@ def settle(leftovers: Sequence[Leftover]) -> tuple[int, int]:
 
 
 def _is_companion(rule: Rule | RuleFacts) -> bool:
-    """Whether it ends access, or gives it back, as the rules do that belong to another one."""
-    if rule.destination_id is None:
+    """Whether it ends access, or gives it back, as the rules do that belong to another one.
+
+    Not one that also ends what other products gave.
+    """
+    if rule.destination_id is None or rule.ends_all:
         return False
     if rule.trigger in pairing.GIVES_BACK:
         return rule.spec.gives_access

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import migrations, models
 
-SPANISH = re.compile(r"\b(hola|gracias|saludos|estimad[oa]|nombre|curso|escuela)\b", re.IGNORECASE)
+SPANISH = re.compile(r"\b(hola|gracias|saludos|estimad[oa]s?)\b", re.IGNORECASE)
 
 
 def state_language(apps: Any, schema_editor: Any) -> None:

@@ -181,12 +181,12 @@ def called_otherwise(
 ) -> Destination | None:
     """What has this number and is not called so: it may be that the number is mistyped.
 
-    One that is gone is not among them: to enter its number is to say that it is there.
+    To enter the number alone of one that is gone is to say that it is there again.
     """
-    known = integration.destinations.filter(kind=kind, external_id=number, gone_at=None).first()
+    known = integration.destinations.filter(kind=kind, external_id=number).first()
     if known is None or known.name.strip().casefold() == name.strip().casefold():
         return None
-    return known
+    return None if known.gone_at and not name.strip() else known
 
 
 def enter(row: Destination) -> None:

@@ -238,8 +238,22 @@ def test_access_is_ended_on_a_day_and_the_day_is_chosen_again(support, place, da
 
 def test_a_last_day_that_is_over_or_somebody_elses_cannot_be_changed(support, dana):
     page = words(support.get(reverse("admin:change-last-day"), {"customer": dana.pk, "run": 0}))
-    assert "This access has no last day any more." in page
+    assert "Its last day was changed since, or is over." in page
     assert "Change the day" not in page
+
+
+def test_of_two_who_change_the_same_last_day_the_second_is_told(support, dana):
+    day = timezone.localdate() + timedelta(days=9)
+    fill_in(support, "give-access", dana, destination=course().pk, until=str(day))
+    run = RuleRun.objects.delayed().get()
+    change_day(support, dana, day + timedelta(days=1))
+    answer = fill_in(
+        support, "change-last-day", dana, run=run.pk, until=str(day + timedelta(days=2))
+    )
+    assert "Its last day was changed since, or is over." in words(answer)
+    assert timezone.localdate(RuleRun.objects.pending().get().next_attempt_at) == (
+        day + timedelta(days=1)
+    )
 
 
 def test_what_was_ended_by_hand_offers_to_give_it_again(support, place, dana):

@@ -94,6 +94,18 @@ def test_of_two_rules_that_would_become_the_same_one_is_changed_and_the_other_de
     assert "no rule of this product gives any more" not in words(done)
 
 
+def test_who_has_the_old_course_is_named_where_the_rule_that_ends_it_is_changed(
+    manager, world, rule
+):
+    world.sell(product__id=77)
+    world.settle()
+    save(manager, rule, "Faces")
+    text = words(manager.get(reverse("admin:left-over")))
+    assert "1 rule here is still about Ink" in text
+    assert "1 buyer got Ink through this rule, and keeps it. See and move them" in text
+    assert "Without these rules a refund does not end what they have." in text
+
+
 def test_which_course_a_rule_should_be_about_is_not_guessed_among_several(manager, world, rule):
     save(manager, rule, "Faces")
     world.rule("product_purchased", GIVES, world.course("Pastel"), product="77")

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser, expect
 
 from config.staff import roles
@@ -168,6 +169,19 @@ def test_a_correction_to_the_number_of_another_course_enrolls_nobody_before_it_i
     world.settle()
     assert {run.status for run in RuleRun.objects.all()} == {"done"}
     assert world.access(DANA, faces)
+
+
+def test_a_correction_never_takes_or_renames_a_course_that_is_gone(world, manager):
+    wrong, clay = mistyped(world, DANA), entered(world, 777002, "Clay")
+    Destination.objects.filter(pk=clay.pk).update(gone_at=timezone.now())
+    page = manager.post(reverse(ANOTHER), correction(wrong, 777002))
+    expected = "Number 777002 is Clay, which is not there any more. Enter another number."
+    assert expected in words(page)
+    assert "Use Clay" not in words(page)
+    assert Rule.objects.get().destination == wrong
+    clay.refresh_from_db()
+    assert clay.name == "Clay"
+    assert clay.gone_at
 
 
 def test_the_number_is_named_and_marked_where_it_is_missing(world, manager):

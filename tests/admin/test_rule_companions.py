@@ -119,6 +119,11 @@ def test_only_what_the_page_showed_is_deleted_too(manager, world, wrong):
     assert list(Rule.objects.all()) == [kept]
 
 
+def test_what_ends_more_than_the_rule_gave_is_no_companion(manager, world, wrong):
+    Rule.objects.filter(trigger="product_refunded").update(ends_all=True)
+    assert "These 3 rules belong to it" in words(manager.get(delete_page(wrong)))
+
+
 def test_what_another_rule_needs_is_no_companion_of_a_deleted_one(manager, world, wrong):
     twin = world.rule("subscription_charged", GIVES, Destination.objects.get(), product="77")
     text = words(manager.get(delete_page(wrong)))
@@ -141,6 +146,7 @@ def test_rules_that_are_deleted_together_take_the_companions_of_all_along(manage
     text = words(page)
     assert "These 8 rules belong to them, and would go on:" in text
     assert "Delete all 10 rules Delete only the 2 chosen" in text
+    assert "a refund or a cancellation does not end the access that they gave" in text
     done = manager.post(lists, sent(page, "too"), follow=True)
     assert not Rule.objects.exists()
     assert said(undo(manager, done)) == ["Undone: 10 rules are back."]

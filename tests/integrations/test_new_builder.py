@@ -261,16 +261,18 @@ def test_the_number_of_a_listed_course_is_that_course(world: World, manager: Cli
     assert Destination.objects.get().standing == ""
 
 
-def test_entering_a_number_again_renames_it_and_says_that_it_is_there(
+def test_entering_the_number_of_one_that_is_gone_says_that_it_is_there(
     world: World, manager: Client, course: Course
 ):
     how = {"number": str(course.id), "name": "First"}
     manager.post(reverse("admin:new-rule"), answers(world, **how))
     Destination.objects.update(gone_at=timezone.now())
-    how = {"number": str(course.id), "name": "Second", "trigger": "subscription_restarted"}
-    manager.post(reverse("admin:new-rule"), answers(world) | how)
+    again = answers(world) | {"number": str(course.id), "trigger": "subscription_restarted"}
+    page = manager.post(reverse("admin:new-rule"), again | {"name": "Second"}, follow=True)
+    assert "which is not there any more. Enter another number." in words(page)
+    manager.post(reverse("admin:new-rule"), again | {"name": ""})
     assert Rule.objects.count() == 2
-    assert (str(Destination.objects.get()), Destination.objects.get().gone_at) == ("Second", None)
+    assert (str(Destination.objects.get()), Destination.objects.get().gone_at) == ("First", None)
 
 
 def test_two_people_may_enter_the_same_number_at_once(world: World):

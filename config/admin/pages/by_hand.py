@@ -63,7 +63,9 @@ def give_to_anyone(request: HttpRequest) -> HttpResponse:
 
 def _show(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
     """The form; by POST it is done, and the customer's page follows."""
-    if request.method == "POST" and form.is_valid() and _is_done(request, form):
+    if request.method != "POST" or form.none:
+        return _page(request, form)
+    if form.is_valid() and _is_done(request, form):
         return HttpResponseRedirect(page_of(form.customer))
     return _page(request, form)
 

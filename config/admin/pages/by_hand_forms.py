@@ -169,7 +169,9 @@ class LastDayForm(ByHandForm):
         number = (data or asked or {}).get("run")
         self.ending = row_in(by_persons.select_related("event", "integration"), number)
         if self.ending is None:
-            self.none = say("This access has no last day any more.")
+            self.none = say(
+                "Its last day was changed since, or is over. Look at the customer again."
+            )
             return
         self.old = timezone.localtime(self.ending.next_attempt_at).date()
         self.initial.update(until=self.old, reason=self.ending.event.author_note)

@@ -20,7 +20,7 @@ class ByNumberForm(forms.Form):
     """The number, or the address that holds it; a name is needed for one that is not known yet.
 
     `found` is what has the number already under another name: the form is not valid then, and its
-    error asks whether that is the one.
+    error asks whether that is the one. One that is gone is only named.
     """
 
     required_css_class = "required"
@@ -62,9 +62,16 @@ class ByNumberForm(forms.Form):
         if "number" not in self.cleaned_data:
             return
         number, name = self.cleaned_data["number"], self.cleaned_data.get("name", "")
-        self.found = catalog.called_otherwise(self.integration, self.kind, number, name)
-        if self.found is not None:
-            facts = {"number": str(number), "name": brief(self.found.name)}
+        other = catalog.called_otherwise(self.integration, self.kind, number, name)
+        facts = {"number": str(number), "name": brief(other.name)} if other else {}
+        if other is not None and other.gone_at:
+            text = say(
+                "Number {number} is {name}, which is not there any more. Enter another number.",
+                **facts,
+            )
+            self.add_error("number", text)
+        elif other is not None:
+            self.found = other
             self.add_error("number", say("Number {number} is {name}. Is that the one?", **facts))
         elif not self.destination().name:
             text = self._either(

@@ -20,7 +20,7 @@ from rules.models import Rule
 
 # What decides who gets what by a rule.
 LEADS = {"product", "trigger", "integration", "action", "destination"}
-# Of the last so many edited rules of a product it is looked up who has what they gave before.
+# Of the last so many edited rules it is looked up who has what they gave before.
 LOOKED_AT = 5
 
 

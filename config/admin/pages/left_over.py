@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages import given_by_rule, undo_deleting
+from config.admin.pages import edited_rule, given_by_rule, undo_deleting
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.page import Page, render
@@ -170,13 +170,17 @@ def show(request: HttpRequest) -> HttpResponse:
     # By name, because only so many are shown.
     rows = Product.objects.filter(pk__in=numbers).order_by(by_name(), "pk")
     found = groups(list(rows.values_list("pk", flat=True)[:SHOWN]))
+    shown = [group.product.pk for group in found]
+    edited = Rule.objects.filter(product__in=shown).with_names()
+    may_move = allowed(request, given_by_rule.PERMISSION)
     return render(
         request,
         "admin/left_over.html",
         title=say("Rules left over"),
         **context(request, found),
         more=max(0, len(numbers) - SHOWN),
-        kept=given_by_rule.of_deleted_rules(request, [group.product.pk for group in found]),
+        kept_by_buyers=edited_rule.kept_by_buyers(edited) if may_move else [],
+        kept_by_deleted=given_by_rule.of_deleted_rules(request, shown),
         undoable=undo_deleting.steps(request),
         back=way_back(request),
     )

@@ -136,9 +136,10 @@ def page_of(entry: AuditEntry) -> str:
 
 def _field(model: type[Model] | None, name: str) -> Any:
     try:
-        return model._meta.get_field(name) if model else None
+        found = model._meta.get_field(name) if model else None
     except FieldDoesNotExist:
         return None
+    return found if found and found.concrete else None  # no rows of others that point here
 
 
 def _label(model: type[Model] | None, name: str) -> str:
