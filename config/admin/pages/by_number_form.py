@@ -65,11 +65,11 @@ class ByNumberForm(forms.Form):
         other = catalog.called_otherwise(self.integration, self.kind, number, name)
         facts = {"number": str(number), "name": brief(other.name)} if other else {}
         if other is not None and other.gone_at:
-            text = say(
+            gone = say(
                 "Number {number} is {name}, which is not there any more. Enter another number.",
                 **facts,
             )
-            self.add_error("number", text)
+            self.add_error("number", gone)
         elif other is not None:
             self.found = other
             self.add_error("number", say("Number {number} is {name}. Is that the one?", **facts))
