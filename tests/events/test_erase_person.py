@@ -537,7 +537,7 @@ NAMES_NOBODY = labels(
     events.AlertMessage: code
     events.LetterTemplate: language
     events.AlertRound: right_silences
-    events.Batch: started_by run_ids
+    events.Batch: new_ids run_ids started_by
     events.Canary: digest detail
     events.ComparisonFinding: name
     events.ComparisonRun: courses page_digest started_by
