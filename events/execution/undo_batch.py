@@ -1,19 +1,22 @@
 """Undoing what was started for many at once: what it gave ends, what it ended is given back."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from events.access import grant_runs
+from events.access import grant_runs, pending
+from events.access.ledger import Judgment
 from events.access.lock import lock
 from events.deciding import revocations
-from events.execution import moving, rule_history
+from events.execution import delayed, moving, rule_history
+from events.execution.rerun import Rerun
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.models.event_status import refresh_event
+from events.models.runs import DISMISSED, UNDECIDED
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
@@ -23,118 +26,190 @@ from rules.actions import Effect
 
 State = Grant.State
 SENTENCE = _("Undone: {action}, {course} on {site}")
+# The codes of endings that were to wait, and fell away before they were decided on.
+FELL_AWAY = {pending.REPLACED, delayed.PAID_AGAIN}
+# The codes of endings that ended nothing.
+ENDED_NOTHING = {
+    *FELL_AWAY,
+    DISMISSED,
+    UNDECIDED,
+    *(each.value for each in Judgment if not each.is_carried_out),
+}
 
 
 @dataclass(slots=True)
 class Undo:
-    """What undoing a batch does for one event, by the batch's actions: all of it or nothing.
+    """What undoing a batch does for one purchase, by the batch's actions: all of it or nothing.
 
-    `gave` and `ended` are the actions whose grants end, and are given back. `why_not` says what has
-    changed since, "" where nothing has.
+    `gave` and `ended` are the actions whose grants end, and are given back; the endings that are
+    `pending` are dropped. `why_not` says what has changed since, "" where nothing has.
     """
 
     event: EventLog
     gave: list[RuleRun] = field(default_factory=list)
     ended: list[RuleRun] = field(default_factory=list)
+    pending: list[RuleRun] = field(default_factory=list)
     why_not: str = ""
 
     @property
     def runs(self) -> list[RuleRun]:
-        return [*self.gave, *self.ended]
+        return [*self.gave, *self.ended, *self.pending]
+
+    @property
+    def number(self) -> int:
+        """By which it is chosen: no other purchase of the batch has it."""
+        return self.runs[0].pk
 
 
 def look(batch: Batch) -> list[Undo]:
-    """What undoing it would do for each of its events, in the order of their numbers.
+    """What undoing it would do for each of its purchases, in the order in which it was done.
 
     A handful of queries, however many there are. Nothing is changed.
     """
-    found: dict[int, Undo] = {}
-    of_batch = RuleRun.objects.filter(pk__in=batch.new_ids).exclude(target="")
+    return _look(batch.new_ids)
+
+
+def _look(purchases: Sequence[Sequence[int]]) -> list[Undo]:
+    numbers = [number for each in purchases for number in each]
+    of_batch = RuleRun.objects.filter(pk__in=numbers).exclude(target="")
     named = of_batch.select_related("event__customer", "customer", "grant__integration")
-    for run in named.order_by("event", "pk"):
-        one = found.setdefault(run.event_id, Undo(run.event))
-        (one.gave if run.spec.gives_access else one.ended).append(run)
-    undos = list(found.values())
-    given_besides = _given_besides(undos)
-    taken_back = revocations.ended_since([one.event for one in undos if one.ended])
+    runs = {run.pk: run for run in named if not _fell_away(run)}
+    of_each = ([runs[pk] for pk in each if pk in runs] for each in purchases)
+    undos = [_sorted(together) for together in _together(of_each)]
+    acts = _acts(undos)
+    events = [run.event for one in undos if one.ended for run in one.runs]
+    taken_back = revocations.ended_since(events)
     for one in undos:
-        if one.event.pk in taken_back:
-            one.why_not = revocations.sentence(taken_back[one.event.pk])
+        by = (taken_back.get(run.event_id) for run in one.runs if one.ended)
+        if ending := next(filter(None, by), None):
+            one.why_not = revocations.sentence(ending)
         else:
-            reasons = (_changed(run, given_besides) for run in one.runs)
+            reasons = (_changed(run, one, acts) for run in [*one.gave, *one.ended])
             one.why_not = next(filter(None, reasons), "")
     return undos
 
 
-def _given_besides(undos: Sequence[Undo]) -> set[int]:
-    """The grants of the batch that another action had given before, or gives as well."""
-    gave = [run for one in undos for run in one.gave]
-    giving = RuleRun.objects.filter(action__in=actions.giving_access())
-    others = giving.filter(grant__in=[run.grant_id for run in gave if run.grant_id])
-    others = others.exclude(pk__in=[run.pk for run in gave])
-    return {number for number in others.values_list("grant", flat=True) if number}
+def _fell_away(run: RuleRun) -> bool:
+    """Whether it is an ending that waited and did nothing, so that nothing of it can be undone."""
+    if not run.spec.ends_access:
+        return False
+    dismissed = run.code == DISMISSED and (run.grant is None or run.grant.is_active)
+    return dismissed or run.code in FELL_AWAY
 
 
-def _changed(run: RuleRun, given_besides: set[int]) -> str:
+def _together(of_each: Iterable[list[RuleRun]]) -> list[list[RuleRun]]:
+    """What was done for a purchase at once, joined where it is about the same grant."""
+    found: list[list[RuleRun]] = []
+    place: dict[int | None, int] = {}
+    for runs in of_each:
+        for same in {place[run.grant_id] for run in runs if run.grant_id in place}:
+            runs, found[same] = found[same] + runs, []
+        place |= {run.grant_id: len(found) for run in runs if run.grant_id}
+        found.append(runs)
+    return [runs for runs in found if runs]
+
+
+def _sorted(runs: Sequence[RuleRun]) -> Undo:
+    one = Undo(runs[0].event)
+    for run in runs:
+        ended = one.pending if run.is_pending else one.ended
+        (one.gave if run.spec.gives_access else ended).append(run)
+    return one
+
+
+def _acts(undos: Sequence[Undo]) -> Mapping[int | None, list[RuleRun]]:
+    """What gave and ended the grants of these, by grant and in the order of deciding."""
+    grants = {run.grant_id for one in undos for run in one.runs if run.grant_id}
+    found: dict[int | None, list[RuleRun]] = defaultdict(list)
+    for run in RuleRun.objects.filter(grant__in=grants).order_by("pk"):
+        if run.spec.gives_access or not (run.is_pending or run.code in ENDED_NOTHING):
+            found[run.grant_id].append(run)
+    return found
+
+
+def _changed(run: RuleRun, one: Undo, acts: Mapping[int | None, list[RuleRun]]) -> str:
     """What has become of the action's access since, "" while it is as the action has left it."""
     grant = run.grant
-    if grant is None:
+    if grant is None or run.code == UNDECIDED:
         return say("nothing was given or ended yet: see the action")
     if grant.customer_id != run.customer_id:
         return say("somebody has moved the access to another e-mail since")
-    if run.spec.gives_access and not grant.is_active:
-        return say("the access has ended since")
-    if run.spec.gives_access and grant.pk in given_besides:
-        return say("something else of the same purchase gives it too")
-    if run.spec.ends_access and grant.is_active:
+    of_purchase = {each.pk for each in one.runs}
+    others = [each for each in acts[grant.pk] if each.pk not in of_purchase]
+    if run.spec.gives_access:
+        return _changed_giving(run, grant, others)
+    if grant.is_active:
         return say("the access was given again since")
-    if run.spec.ends_access and grant.state == State.ENDED:
+    if grant.state == State.ENDED:
         return say("the purchase itself has ended")
+    if any(each.pk > run.pk for each in others):
+        return say("it was given and ended again since")
     return ""
 
 
-def undo(batch: Batch, events: Iterable[int], new: Batch) -> dict[str, int]:
-    """Undo it for the events of these numbers; for how many it was not, per reason why.
+def _changed_giving(run: RuleRun, grant: Grant, others: Collection[RuleRun]) -> str:
+    if not grant.is_active:
+        return say("the access has ended since")
+    ended = max((each.pk for each in others if each.spec.ends_access), default=0)
+    if ended > run.pk:
+        return say("it was ended and given again since")
+    if any(each.pk > ended for each in others if each.spec.gives_access):
+        return say("something else of the same purchase gives it too")
+    return ""
 
-    Each is looked at again first. The batch `new` gets the numbers of what is queued.
+
+def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
+    """Undo it for the purchases of these numbers; what was queued, and what was left out and why.
+
+    Each is looked at again first. The batch `new` gets the numbers of what is queued and dropped.
+    It is saved with each purchase, so that nothing is done that it does not know.
     """
     left: Counter[str] = Counter()
-    wanted = set(events)
-    for each in [one.event.pk for one in look(batch) if one.event.pk in wanted]:
+    queued = 0
+    for seen in look(batch):
+        if seen.number not in chosen:
+            continue
         with transaction.atomic():
             lock()
-            (one,) = look(_part(batch, each))
-            if one.why_not:
-                left[one.why_not] += 1
+            one = next(iter(_look([[run.pk for run in seen.runs]])), None)
+            if one is None or one.why_not:
+                left[one.why_not if one else say("it has just changed")] += 1
                 continue
-            made = _undo(one)
-        new.run_ids += [run.pk for run in made]
-    if new.run_ids:
-        with transaction.atomic():
+            made = _undo(one, by=new.started_by)
+            new.run_ids += [run.pk for run in [*made, *one.pending]]
+            new.save()
             wake.wake()
-    return dict(left)
+        queued += len(made)
+    return Rerun(queued, dict(left))
 
 
-def _part(batch: Batch, event: int) -> Batch:
-    """What the batch did for this event alone."""
-    same = RuleRun.objects.filter(pk__in=batch.new_ids, event=event)
-    return Batch(new_ids=list(same.values_list("pk", flat=True)))
-
-
-def _undo(one: Undo) -> list[RuleRun]:
+def _undo(one: Undo, *, by: str) -> list[RuleRun]:
     """In the lock of deciding; the actions that do it in Thinkific."""
-    giving = [_give_back(run.grant) for run in one.ended if run.grant]
-    ending = [moving.waive(run.grant, SENTENCE) for run in one.gave if run.grant]
+    _drop(one.pending, by)
+    back = _grants(one.ended)
+    giving = [_give_back(grant) for grant in back]
+    ending = [moving.waive(grant, SENTENCE) for grant in _grants(one.gave)]
     made = RuleRun.objects.bulk_create([*giving, *ending])
     moving.leave_with_nothing(ending)
-    back = {run.event_id for run in giving}
-    EventLog.objects.filter(pk__in=back).update(gave_nothing=False)
+    gave = RuleRun.objects.filter(grant__in=back, action__in=actions.giving_access())
+    EventLog.objects.filter(pk__in=gave.values("event")).update(gave_nothing=False)
     for number in {run.event_id for run in made}:
         refresh_event(number)
     before = {"access": [run.destination_name for run in ending]}
     after = {"access": [run.destination_name for run in giving]}
     audit.record(Act.BATCH_UNDONE, one.event, before=before, after=after)
     return made
+
+
+def _grants(runs: Iterable[RuleRun]) -> list[Grant]:
+    """Each once, though two actions were about it."""
+    return [*{run.grant.pk: run.grant for run in runs if run.grant}.values()]
+
+
+def _drop(endings: Collection[RuleRun], by: str) -> None:
+    """Have these never end anything; their rules may run once more."""
+    pending.replace(endings, by)
+    RuleRun.objects.filter(pk__in=[run.pk for run in endings]).update(rule=None)
 
 
 def _give_back(grant: Grant) -> RuleRun:

@@ -20,7 +20,8 @@ class Batch(models.Model):
     started_by = models.CharField(max_length=150)
     started_at = models.DateTimeField(db_default=Now(), editable=False)
     run_ids = models.JSONField(default=list)
-    # Of these the ones that did not exist before: what they did can be undone.
+    # Of these the ones that did not exist before, a list for each purchase: what they did can be
+    # undone, all of a list or nothing.
     new_ids = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     left_out = SentencesField(default=dict)  # {why: how many}
 
@@ -31,7 +32,7 @@ class Batch(models.Model):
         return self.title
 
     def add_new(self, runs: Iterable[RuleRun]) -> None:
-        """Note these, which were made for it; not saved."""
+        """Note these, which were made for one purchase; not saved."""
         numbers = [run.pk for run in runs]
         self.run_ids += numbers
-        self.new_ids += numbers
+        self.new_ids += [numbers] if numbers else []

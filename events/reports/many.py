@@ -96,10 +96,18 @@ def of_undo(undos: Sequence[Undo]) -> Look:
 
 
 def _undone(one: Undo) -> str:
-    new, old = (listed([run.destination_name for run in runs]) for runs in (one.ended, one.gave))
+    new, old, waits = (
+        listed([run.destination_name for run in runs])
+        for runs in (one.ended, one.gave, one.pending)
+    )
+    what = []
     if new and old:
-        return say("Give {new}, end {old}", new=new, old=old)
-    return say("Give {new}", new=new) if new else say("End {old}", old=old)
+        what.append(say("Give {new}, end {old}", new=new, old=old))
+    elif new or old:
+        what.append(say("Give {new}", new=new) if new else say("End {old}", old=old))
+    if waits:
+        what.append(say("Drop what waits to end {courses}", courses=waits))
+    return joined(what, by="; ")
 
 
 def of_rerun(events: Sequence[EventLog]) -> Look:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.staff import roles
+from events.execution import rerun
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.reports import batches, many
 from integrations.models import Integration
@@ -279,3 +280,38 @@ def in_short(page: str) -> tuple[str, str]:
         r'<template id="in-short" data-running="(\w*)".*?>(.*?)</template>', page, re.DOTALL
     )
     return running, plain(text)
+
+
+def test_an_undo_takes_only_those_whom_its_page_said_it_would_be_done_for(support, world, sold):
+    go(support, bulk(support, LOG, "rerun_chosen", *sold))
+    world.settle()
+    batch, given = Batch.objects.get(), RuleRun.objects.order_by("pk")
+    Grant.objects.filter(runs=given[0]).update(state="ended")
+    look = support.get(reverse("admin:undo-batch"), {"number": batch.pk})
+    text = words(look)
+    assert "Undo it for 1 purchase" in text
+    assert "Accounts that were made in Thinkific and messages that were sent stay." in text
+    Grant.objects.update(state="active")  # meanwhile, before the button is pressed
+    kept, undone = given
+    page = go(support, look)
+    assert said(page) == ["1 action queued."]
+    assert [run.grant for run in RuleRun.objects.exclude(pk__in=[kept.pk, undone.pk])] == [
+        undone.grant
+    ]
+
+
+def test_an_undo_says_what_no_longer_waits_to_end(support, world):
+    course = world.course()
+    world.rule("product_purchased", GIVES, course)
+    world.sell(order__id=1180)
+    refund = world.sell("20_product", order__id=1180)
+    rule = world.rule("product_refunded", Action.EXPIRE_COURSE_ENROLLMENT, course)
+    rule.delay_days = 30
+    rule.save()
+    batch = Batch.objects.create(title="Run the rules again", started_by="Mia")
+    rerun.rerun([refund], batch=batch)
+    batch.save()
+    look = support.get(reverse("admin:undo-batch"), {"number": batch.pk})
+    assert "Drop what waits to end Course Two" in words(look)
+    assert said(go(support, look)) == ["0 actions queued. 1 ending that waited is dropped."]
+    assert not RuleRun.objects.delayed().exists()

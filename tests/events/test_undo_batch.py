@@ -3,14 +3,17 @@
 from typing import Any
 
 import pytest
+from django_q.models import OrmQ
 
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import moving, undo_batch
 from events.execution.rerun import rerun
-from events.models import Batch, EventLog, Grant
+from events.models import Batch, EventLog, Grant, RuleRun
+from events.queue import wake
 from events.reports import backfill, promise
 from events.reports.left_behind import left_behind
+from integrations import audit
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
 from tests.support import queued
@@ -44,10 +47,14 @@ def enrolled_late(world: World, course: Destination, number: int = 2) -> tuple[R
     return rule, batch
 
 
+def reasons(batch: Batch) -> list[str]:
+    return [one.why_not for one in undo_batch.look(batch)]
+
+
 def undo(batch: Batch) -> dict[str, int]:
     """Somebody looks, and presses the button."""
-    looked = [one.event.pk for one in undo_batch.look(batch)]
-    return undo_batch.undo(batch, looked, Batch(title="Undo"))
+    looked = [one.number for one in undo_batch.look(batch)]
+    return undo_batch.undo(batch, looked, Batch(title="Undo", started_by="Mia")).left
 
 
 def test_buyers_that_a_rule_was_run_for_lose_what_it_gave_and_are_offered_again(world, ink):
@@ -79,12 +86,17 @@ def moved(world: World, ink: Destination, faces: Destination) -> tuple[Rule, Eve
     world.settle()
     rule.destination = faces
     rule.save()
+    return rule, event, move(world, rule)
+
+
+def move(world: World, rule: Rule) -> Batch:
+    """Everybody is moved to what the rule gives now."""
     batch = Batch.objects.create(title="Move", started_by="Mia")
     rows = left_behind(rule.pk).rows
     moving.move([(row.event, [each.pk for each in row.grants], row.gives) for row in rows], batch)
     batch.save()
     world.settle()
-    return rule, event, batch
+    return batch
 
 
 def test_who_was_moved_is_moved_back_and_can_be_moved_once_more(world, ink, faces, moved):
@@ -179,3 +191,187 @@ def test_two_who_press_at_once_undo_it_once(world, ink):
     world.settle()
     assert not world.access("b0@example.com", ink)
     assert AuditEntry.objects.filter(act="batch_undone").count() == 1
+
+
+# What was given and what was ended of one purchase, on two events of it
+
+
+@pytest.fixture
+def renewed(world: World, ink: Destination, faces: Destination) -> tuple[EventLog, Batch]:
+    """Dana's purchase was charged once more before she was moved, and that gave the course, too."""
+    rules = [
+        world.rule(trigger, GIVES, ink, product="1048001")
+        for trigger in ("product_purchased", "subscription_charged")
+    ]
+    event = world.sell("10_product")
+    same: dict[str, Any] = {"order__id": event.order_id, "product__id": 1048001}
+    charged = world.sell("31_", customer__email=DANA, **same)
+    world.settle()
+    for rule in rules:
+        rule.destination = faces
+        rule.save()
+    batch = move(world, rules[0])
+    assert {run.event for run in RuleRun.objects.filter(pk__in=batch.run_ids)} == {event, charged}
+    return event, batch
+
+
+def test_what_was_given_and_ended_for_one_purchase_is_undone_together(world, ink, faces, renewed):
+    event, batch = renewed
+    assert (world.access(DANA, ink), world.access(DANA, faces)) == (False, True)
+    (one,) = undo_batch.look(batch)
+    named = [[run.destination_name for run in runs] for runs in (one.gave, one.ended)]
+    assert (one.event, named) == (event, [["Drawing Faces"], ["Ink and Wash"]])
+    assert undo(batch) == {}
+    world.settle()
+    assert (world.access(DANA, ink), world.access(DANA, faces)) == (True, False)
+    assert not EventLog.objects.filter(gave_nothing=True).exists()
+
+
+def test_what_keeps_a_part_of_a_purchase_keeps_all_of_it(world, ink, faces, renewed):
+    _, batch = renewed
+    Grant.objects.filter(name="Ink and Wash").update(state="active")
+    assert undo(batch) == {"the access was given again since": 1}
+    world.settle()
+    assert (world.access(DANA, ink), world.access(DANA, faces)) == (False, True)
+
+
+def test_two_events_of_a_purchase_that_give_the_same_course_are_undone_together(world, ink):
+    event = world.sell("10_product")
+    same = {"order__id": event.order_id, "product__id": 1048001}
+    charged = world.sell("31_", customer__email=DANA, **same)
+    for trigger in ("product_purchased", "subscription_charged"):
+        world.rule(trigger, GIVES, ink, product="1048001")
+    batch = Batch.objects.create(title="Again", started_by="Mia")
+    rerun([event, charged], batch=batch)
+    world.settle()
+    assert (len(batch.new_ids), len(undo_batch.look(batch))) == (2, 1)
+    assert undo(batch) == {}
+    world.settle()
+    assert not world.access(DANA, ink)
+
+
+# The batch acted last
+
+
+def test_buyers_who_are_enrolled_again_after_an_undo_can_be_undone_again(world, ink):
+    _, first = enrolled_late(world, ink, 1)
+    world.settle()
+    undo(first)
+    second = Batch.objects.create(title="Again", started_by="Mia")
+    rerun(EventLog.objects.all(), batch=second)
+    world.settle()
+    assert reasons(first) == ["it was ended and given again since"]
+    assert undo(second) == {}
+    world.settle()
+    assert not world.access("b0@example.com", ink)
+    assert reasons(first) == reasons(second) == ["the access has ended since"]
+
+
+def test_who_is_moved_again_after_an_undo_can_be_moved_back_again(world, ink, faces, moved):
+    rule, _, first = moved
+    undo(first)
+    world.settle()
+    second = move(world, rule)
+    assert (world.access(DANA, ink), world.access(DANA, faces)) == (False, True)
+    assert reasons(first) == ["it was ended and given again since"]
+    assert undo(second) == {}
+    world.settle()
+    assert (world.access(DANA, ink), world.access(DANA, faces)) == (True, False)
+
+
+def test_what_was_given_back_and_ended_again_is_given_back_by_the_last_batch_alone(world, ink):
+    rule = world.rule("product_purchased", GIVES, ink, product="1048001")
+    event = world.sell("10_product")
+    world.settle()
+    rule.delete()
+    batches = [Batch.objects.create(title="End", started_by="Mia") for _ in range(2)]
+    for batch in batches:
+        moving.move([(event, [Grant.objects.get().pk], ())], batch)
+        world.settle()
+        if batch is batches[0]:
+            undo(batch)
+    assert reasons(batches[0]) == ["it was given and ended again since"]
+    assert undo(batches[1]) == {}
+    world.settle()
+    assert world.access(DANA, ink)
+
+
+def test_an_ending_that_came_too_late_does_not_hide_what_gives_it_besides(world, ink):
+    _, batch = enrolled_late(world, ink, 1)
+    world.rule("subscription_charged", GIVES, ink)
+    same = {"customer__email": "b0@example.com", "order__id": 1180, "product__id": 1048001}
+    world.sell("31_", **same)
+    late = RuleRun.objects.get(event__trigger="subscription_charged")
+    late.pk, late.rule, late.action = None, None, ENDS
+    late.skip("late", "It came too late.")
+    late.save()
+    assert reasons(batch) == ["something else of the same purchase gives it too"]
+
+
+# Endings that wait
+
+
+def test_an_ending_that_waits_is_dropped_and_can_wait_again(world, ink):
+    world.rule("product_purchased", GIVES, ink)
+    event = world.sell("10_product")
+    world.settle()
+    refund = world.sell("20_product", order__id=event.order_id)
+    rule = world.rule("product_refunded", ENDS, ink)
+    rule.delay_days = 30
+    rule.save()
+    batch = Batch.objects.create(title="Again", started_by="Mia")
+    rerun([refund], batch=batch)
+    assert reasons(batch) == [""]
+    assert undo(batch) == {}
+    run = RuleRun.objects.get(event=refund)
+    assert (run.status, run.code) == ("skipped", "replaced")
+    assert run.message == "Nothing was ended: Mia has decided otherwise since."
+    assert world.access(DANA, ink)
+    assert undo_batch.look(batch) == []
+    assert rerun([refund]).queued == 1
+    assert RuleRun.objects.delayed().count() == 1
+
+
+def test_what_a_purchase_gave_for_some_days_ends_and_nothing_waits_to_end_it(world, ink):
+    event = world.sell("10_product")
+    world.rule("product_purchased", GIVES, ink)
+    rule = world.rule("product_purchased", ENDS, ink)
+    rule.delay_days = 30
+    rule.save()
+    batch = Batch.objects.create(title="Again", started_by="Mia")
+    rerun([event], batch=batch)
+    world.settle()
+    assert RuleRun.objects.delayed().count() == 1
+    assert undo(batch) == {}
+    world.settle()
+    assert not world.access(DANA, ink)
+    assert not RuleRun.objects.delayed().exists()
+    assert reasons(batch) == ["the access has ended since"]
+
+
+# A request that dies halfway
+
+
+def test_what_was_undone_before_a_request_died_is_in_a_batch_and_is_carried_out(
+    world, ink, monkeypatch
+):
+    _, batch = enrolled_late(world, ink, 2)
+    world.settle()
+    last = undo_batch.look(batch)[1].event
+    OrmQ.objects.all().delete()
+    record = audit.record
+
+    def die(act: Any, about: Any, **facts: Any) -> None:
+        if about == last:
+            raise RuntimeError("The server was stopped.")
+        record(act, about, **facts)
+
+    monkeypatch.setattr(audit, "record", die)
+    with pytest.raises(RuntimeError):
+        undo(batch)
+    assert wake.queued()
+    kept = Batch.objects.get(title="Undo")
+    assert kept.run_ids == [RuleRun.objects.exclude(pk__in=batch.run_ids).get().pk]
+    world.settle()
+    emails = ("b0@example.com", "b1@example.com")
+    assert [world.access(email, ink) for email in emails] == [False, True]

@@ -1,5 +1,6 @@
 """Undoing what was done for many at once: a look first, then how far it is."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,9 +14,10 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.execution import undo_batch
 from events.execution.rerun import Rerun
+from events.execution.undo_batch import Undo
 from events.models import Batch
 from events.reports import many as looks
-from integrations.sentences import say, say_count
+from integrations.sentences import joined, say, say_count
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -27,25 +29,29 @@ def show(request: HttpRequest) -> HttpResponse:
     back = f"{reverse('admin:batch')}?{urlencode({'number': batch.pk})}"
     if request.method == "POST":
         return _undo(request, batch, back)
-    found = looks.of_undo(undo_batch.look(batch))
+    # What is left out comes last, so that a second look at many goes on with the others.
+    undos = sorted(undo_batch.look(batch), key=lambda one: bool(one.why_not))
     return render(
         request,
         "admin/many/look.html",
         title=say("Undo: {what}", what=brief(batch.title)),
         form_action=request.get_full_path(),
         back=back,
-        **_what_follows(found),
+        **_what_follows(undos),
     )
 
 
-def _what_follows(found: looks.Look) -> dict[str, Any]:
+def _what_follows(undos: Sequence[Undo]) -> dict[str, Any]:
+    found = looks.of_undo(undos)
     number = len(found.done)
+    stays = say("Accounts that were made in Thinkific and messages that were sent stay.")
     return {
         "number": number,
         "label": say_count(number, "Undo it for 1 purchase", "Undo it for {number} purchases"),
+        "ends": stays,
         "more": found.more,
         "lists": many.lists(found),
-        "chosen": [line.event.pk for line in found.lines],
+        "chosen": [one.number for one in undos[: looks.AT_ONCE] if not one.why_not],
         "at_once": looks.AT_ONCE,
     }
 
@@ -53,8 +59,18 @@ def _what_follows(found: looks.Look) -> dict[str, Any]:
 def _undo(request: HttpRequest, batch: Batch, back: str) -> HttpResponse:
     chosen = row_ids(request.POST.get("chosen", "").split(","))[: looks.AT_ONCE]
     new = many.begin(request, say("Undo: {what}", what=batch.title))
-    left = undo_batch.undo(batch, chosen, new)
-    return many.done(request, new, left, Rerun(len(new.run_ids), left).sentence(), back)
+    came = undo_batch.undo(batch, set(chosen), new)
+    return many.done(request, new, came.left, _what_came(came, new), back)
+
+
+def _what_came(came: Rerun, new: Batch) -> str:
+    dropped = len(new.run_ids) - came.queued
+    if not dropped:
+        return came.sentence()
+    endings = say_count(
+        dropped, "1 ending that waited is dropped.", "{number} endings that waited are dropped."
+    )
+    return joined([came.sentence(), endings], by=" ")
 
 
 PAGES = [Page("many/undo/", "undo-batch", show, many.UNDOES)]
