@@ -148,7 +148,7 @@ def _left_over(here: Place) -> None:
     ends = {"trigger": "product_refunded", "action": "expire_course_enrollment"}
     here.shop.rule(product=here.product.external_id, destination=here.course)
     rule = here.shop.rule(product=here.product.external_id, destination=other, **ends)
-    here.post("left-over", left=f"{rule.pk}-{here.course.pk}", change="1")
+    here.post("left-over", left=f"{rule.pk}-{rule.destination_id}-{here.course.pk}", change="1")
 
 
 def _earlier(here: Place) -> None:
