@@ -1,8 +1,12 @@
 """The runs that a person causes: they give or end in Thinkific what a grant is for."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from django.utils import timezone
+
 from events.models import Grant, RuleRun
+from events.models.runs import RuleRunQuerySet
 from integrations.models import Integration
 from integrations.sentences import Text, say
 from rules import actions
@@ -32,5 +36,28 @@ def run_for(about: Grant, effect: Effect, sentence: Text, **facts: Any) -> RuleR
         site=about.integration.site,
         rule_sentence=say(sentence, action=spec.label, course=about.name, site=about.integration),
         code="not_started",
+        **facts,
+    )
+
+
+def giving(grants: Iterable[Grant | int | None]) -> RuleRunQuerySet:
+    """The actions that gave these, the newest first."""
+    runs = RuleRun.objects.filter(grant__in=grants, action__in=actions.giving_access())
+    return runs.order_by("-received_at", "-pk")
+
+
+def run_behind(
+    last: RuleRun, grant: Grant, effect: Effect, sentence: Text, **facts: Any
+) -> RuleRun:
+    """The same as `run_for`, which counts as of this grant and comes right behind its `last`."""
+    return run_for(
+        grant,
+        effect,
+        sentence,
+        event_id=last.event_id,
+        customer_id=grant.customer_id,
+        grant=grant,
+        received_at=last.received_at,
+        next_attempt_at=timezone.now(),
         **facts,
     )

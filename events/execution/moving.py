@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs
@@ -71,8 +70,8 @@ def leave_with_nothing(ending: Collection[RuleRun]) -> None:
 
     A rule that is made afterwards is offered for these, as for all that gave nothing.
     """
+    gave = grant_runs.giving(run.grant_id for run in ending).values("event")
     giving = RuleRun.objects.filter(action__in=actions.giving_access())
-    gave = giving.filter(grant__in=[run.grant_id for run in ending]).values("event")
     left = giving.filter(event=OuterRef("pk"), grant__state=Grant.State.ACTIVE)
     EventLog.objects.filter(~Exists(left), pk__in=gave).update(gave_nothing=True)
 
@@ -100,23 +99,12 @@ def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
 def waive(grant: Grant, sentence: Text) -> RuleRun:
     """The run (not saved) that ends a grant in Thinkific, which gives nothing from now on.
 
-    `sentence` is as `grant_runs.run_for` takes it. Inside the lock of deciding.
-
-    It is waived, so that the rules may open it again: not an ending of the purchase.
+    It is waived, so that the rules may open it again: not an ending of the purchase. `sentence` is
+    as `grant_runs.run_for` takes it. Inside the lock of deciding.
     """
     grant.state = Grant.State.WAIVED
     grant.save(update_fields=["state"])
-    giving = RuleRun.objects.filter(grant=grant, action__in=actions.giving_access())
-    last = giving.order_by("-received_at", "-pk")[0]
+    giving = grant_runs.giving([grant])
+    last = giving[0]
     giving.update(rule=None)  # a rule runs once: should it be as before, it runs once more
-    return grant_runs.run_for(
-        grant,
-        Effect.ENDS,
-        sentence,
-        event_id=last.event_id,
-        customer_id=grant.customer_id,
-        grant=grant,
-        # Right behind what gave it.
-        received_at=last.received_at,
-        next_attempt_at=timezone.now(),
-    )
+    return grant_runs.run_behind(last, grant, Effect.ENDS, sentence)

@@ -2,10 +2,10 @@
 
 from django.db import transaction
 
+from events.access import grant_runs
 from events.models import Grant, RuleRun, RuleTexts
 from events.models.runs import RuleRunQuerySet
 from integrations.sentences import write
-from rules import actions
 from rules.engine import Reason
 from rules.models import Rule
 
@@ -29,13 +29,8 @@ def of_deleted(number: int, among: RuleRunQuerySet) -> list[RuleRun]:
 
 def is_deleted(ended: RuleRun) -> bool:
     """Whether the rule is gone that gave what this action of a person ended."""
-    gave = RuleRun.objects.filter(grant=ended.grant_id, action__in=actions.giving_access())
-    run = gave.select_related("event__rule_texts").order_by("-received_at", "-pk").first()
-    if run is None or run.event.rule_texts is None:
-        return False
-    texts = run.event.rule_texts.sentences
-    ran = [number for number, why in run.event.verdicts if why == Reason.RUN]
-    rules = {number for number in ran if _fits(run, number, texts)}
+    run = grant_runs.giving([ended.grant_id]).select_related("event__rule_texts").first()
+    rules = _may_have_made(run) if run and run.event.rule_texts else []
     # Several, where the product was renamed since: then one of them is it.
     return Rule.objects.filter(pk__in=rules).count() < len(rules)
 
@@ -48,10 +43,15 @@ def _fits(run: RuleRun, number: int, texts: dict[str, str]) -> bool:
 
 def rule_of(run: RuleRun) -> Rule | None:
     """The rule that this action was made by, which it names no more; None where that is unclear."""
+    rules = _may_have_made(run)
+    return Rule.objects.filter(pk=rules[0]).first() if len(rules) == 1 else None
+
+
+def _may_have_made(run: RuleRun) -> list[int]:
+    """The numbers of the rules that ran for its event and that its sentence fits."""
     texts = run.event.rule_texts.sentences if run.event.rule_texts else {}
-    ran = [number for number, why in run.event.verdicts if why == Reason.RUN]
-    fitting = [number for number in ran if _fits(run, number, texts)]
-    return Rule.objects.filter(pk=fitting[0]).first() if len(fitting) == 1 else None
+    ran = {number for number, why in run.event.verdicts if why == Reason.RUN}
+    return [number for number in ran if _fits(run, number, texts)]
 
 
 def give_back(rule: Rule) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs, pending
@@ -21,7 +20,6 @@ from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
 from integrations.sentences import say
-from rules import actions
 from rules.actions import Effect
 
 State = Grant.State
@@ -191,7 +189,7 @@ def _undo(one: Undo, *, by: str) -> list[RuleRun]:
     ending = [moving.waive(grant, SENTENCE) for grant in _grants(one.gave)]
     made = RuleRun.objects.bulk_create([*giving, *ending])
     moving.leave_with_nothing(ending)
-    gave = RuleRun.objects.filter(grant__in=back, action__in=actions.giving_access())
+    gave = grant_runs.giving(back)
     EventLog.objects.filter(pk__in=gave.values("event")).update(gave_nothing=False)
     for number in {run.event_id for run in made}:
         refresh_event(number)
@@ -216,18 +214,8 @@ def _give_back(grant: Grant) -> RuleRun:
     """The run (not saved) that gives once more in Thinkific what was waived."""
     grant.state, grant.seen_at = State.ACTIVE, None
     grant.save(update_fields=["state", "seen_at"])
-    gave = RuleRun.objects.filter(grant=grant, action__in=actions.giving_access())
-    last = gave.select_related("event__rule_texts").order_by("-received_at", "-pk")[0]
-    run = grant_runs.run_for(
-        grant,
-        Effect.GIVES,
-        SENTENCE,
-        event_id=last.event_id,
-        customer_id=grant.customer_id,
-        grant=grant,
-        rule=rule_history.rule_of(last),
-        received_at=last.received_at,
-        next_attempt_at=timezone.now(),
-    )
+    last = grant_runs.giving([grant]).select_related("event__rule_texts")[0]
+    rule = rule_history.rule_of(last)
+    run = grant_runs.run_behind(last, grant, Effect.GIVES, SENTENCE, rule=rule)
     run.rule_sentence = last.rule_sentence  # it is given by what gave it first
     return run

@@ -1,6 +1,6 @@
 """A letter of the owner's own says in which language it is.
 
-Until now all that Admit added to it was in LANGUAGE_CODE, whatever the owner had written.
+Until now all that Admit added to it was in LANGUAGE_CODE, no matter what the owner had written.
 """
 
 import re

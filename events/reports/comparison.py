@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from events.access import sentences
+from events.access import grant_runs, sentences
 from events.execution import retry_by_hand
 from events.models import Batch, ComparisonFinding, ComparisonRun, Grant, RuleRun
 from events.queue import wake
@@ -18,7 +18,6 @@ from integrations import app_registry
 from integrations.models import Integration
 from integrations.ordering import by_name
 from integrations.sentences import Said, joined, on, say, say_count
-from rules import actions
 
 Kind, Shows = ComparisonFinding.Kind, ComparisonFinding.Shows
 # The kinds that people read, the most urgent first.
@@ -169,8 +168,8 @@ def _iso(moment: datetime | None) -> str | None:
 
 def _giving_runs(grants: Mapping[int, Grant]) -> dict[int, RuleRun]:
     """The newest action of each grant that gives it, by the grant's number."""
-    giving = RuleRun.objects.filter(grant__in=grants, action__in=actions.giving_access())
-    found = giving.select_related("grant", "event", "rule").order_by("received_at", "pk")
+    giving = grant_runs.giving(grants).select_related("grant", "event", "rule")
+    found = giving.order_by("received_at", "pk")  # of each the newest one stays
     return {run.grant_id: run for run in found if run.grant_id}
 
 

@@ -1,6 +1,6 @@
 """The template of the letter to a customer: its language, its fields, and filling them in.
 
-All of a letter is in the language of its template, whoever reads the page.
+All of a letter is in the language of its template, no matter who reads the page.
 """
 
 import re

@@ -149,15 +149,13 @@ def _corrected(about: Standing) -> Said | None:
         before__has_key="destination",
     )
     day = entries.order_by("-pk").values_list("at", flat=True).first()
-    return (
-        None
-        if day is None
-        else say(
-            "Its rule first named {course}, number {number}; that was corrected on {moment}.",
-            course=wrong.name,
-            number=wrong.target.partition(":")[2],
-            moment=at(day),
-        )
+    if day is None:
+        return None
+    return say(
+        "Its rule first named {course}, number {number}; that was corrected on {moment}.",
+        course=wrong.name,
+        number=wrong.target.partition(":")[2],
+        moment=at(day),
     )
 
 

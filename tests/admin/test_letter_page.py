@@ -110,7 +110,7 @@ def test_until_one_is_chosen_the_letter_is_in_the_language_of_who_reads_it(buyer
 
 
 @pytest.mark.parametrize("text", ["", "Hola, {nombre}:\n\n{lo que pasó}\n\n{escuela}"])
-def test_all_of_a_letter_is_in_its_language_whoever_reads_the_page(manager, buyer, text):
+def test_all_of_a_letter_is_in_its_language_no_matter_who_reads_the_page(manager, buyer, text):
     text = text or letter.ours("es")
     buyer.first_name = ""
     buyer.save()

@@ -41,7 +41,7 @@ def _limit(**headers: str) -> dict[str, Any]:
 
 
 def _kinds() -> dict[str, dict[str, Any]]:
-    """A fault by the name of its school. Times are told again, for they go by the clock."""
+    """A fault by the name of its school. Times are told again, because they go by the clock."""
     soon, past = time.time() + 40, time.time() - 3600
     kinds = _statuses(400, 404, 408, 422, 500, 501, 502, 503, 504, *range(520, 531))
     for applied in (False, True):

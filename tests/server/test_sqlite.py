@@ -119,7 +119,7 @@ def test_the_turn_is_given_back_however_a_transaction_ends(transactional_db, end
     assert done
 
 
-def test_a_new_connection_waits_for_whoever_has_the_file_alone(tmp_path):
+def test_a_new_connection_waits_while_another_has_the_file_alone(tmp_path):
     # As the last process has that closes it, and the first one that opens it after a crash.
     file = str(tmp_path / "alone.sqlite3")
     alone = sqlite3.connect(file, isolation_level=None, check_same_thread=False)

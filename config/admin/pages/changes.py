@@ -177,8 +177,7 @@ class ChangesAdmin(ReadOnly):
         try:
             rule = undoing.undo(entry)
         except ValueError as error:
-            text = say("Not undone. {why}", why=error)
-            self.message_user(request, text, messages.WARNING)
+            self._not_undone(request, error)
             return None
         if rule is not None and entry.act == Act.RULE_DELETED:
             rule_history.give_back(rule)
@@ -192,6 +191,9 @@ class ChangesAdmin(ReadOnly):
         self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))
 
+    def _not_undone(self, request: HttpRequest, why: ValueError) -> None:
+        self.message_user(request, say("Not undone. {why}", why=why), messages.WARNING)
+
     def _undo_deleting(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse:
         """Bring back all rules of the step, and go on where the person is."""
         if not request.user.has_perm("rules.add_rule"):
@@ -199,8 +201,7 @@ class ChangesAdmin(ReadOnly):
         try:
             rules = undoing.undo_deleting(entry)
         except ValueError as error:
-            text = say("Not undone. {why}", why=error)
-            self.message_user(request, text, messages.WARNING)
+            self._not_undone(request, error)
         else:
             for rule in rules:
                 rule_history.give_back(rule)

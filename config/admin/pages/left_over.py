@@ -193,6 +193,8 @@ def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
 
 
 def _settle(request: HttpRequest) -> HttpResponse:
+    if not allowed(request, DELETES):
+        raise PermissionDenied
     sent = {key for keys in request.POST.getlist("left") for key in keys.split(",")}
     numbers = row_ids(key.partition("-")[0] for key in sent)
     rules = Rule.objects.filter(pk__in=numbers, product__isnull=False)
@@ -201,8 +203,6 @@ def _settle(request: HttpRequest) -> HttpResponse:
     back = way_back(request)
     if not back:
         back = page_of(found[0].product) if len(found) == 1 else reverse("admin:left-over")
-    if not allowed(request, DELETES):
-        raise PermissionDenied
     try:
         text = _done(chosen, delete="delete" in request.POST)
     except ValidationError as error:

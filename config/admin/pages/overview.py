@@ -78,18 +78,14 @@ def show(request: HttpRequest) -> TemplateResponse:
         to_set_up=sum(not task.done for task in tasks),
         left_over=len(giving),
     )
-    # While nothing came and nothing was done, there is nothing to look at beside what to set up.
-    has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
-    only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     return render(
         request,
         "admin/index.html",
         title=say("Overview"),
         facts=facts,
-        headline=_headline(facts, kept) if has_begun or not only_path else None,
+        **_beginning(facts, kept, path),
         path=path,
         may_tick=request.user.has_perms(TICKS),
-        has_begun=has_begun,
         problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, period, in_line),
         **_chart(period),
@@ -101,6 +97,18 @@ def show(request: HttpRequest) -> TemplateResponse:
         many_accounts=len(accounts) > 1,
         left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
     )
+
+
+def _beginning(
+    facts: overview_headline.Facts,
+    kept: promise.Promise,
+    path: overview_checklist.Path | None,
+) -> dict[str, Any]:
+    """Whether there is anything to look at beside what to set up, and the headline if so."""
+    has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
+    only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
+    headline = _headline(facts, kept) if has_begun or not only_path else None
+    return {"has_begun": has_begun, "headline": headline}
 
 
 def _period(request: HttpRequest) -> days.Period:

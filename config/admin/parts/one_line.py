@@ -12,7 +12,7 @@ def whole_on_hover(text: str) -> SafeString:
 
 
 def pair(parts: SafeString, title: str = "") -> SafeString:
-    """What stands in one line, each part of it cut where the column ends; `title` is all of it."""
+    """What shows in one line, each part of it cut where the column ends; `title` is all of it."""
     titled = format_html(' title="{}"', title) if title else ""
     return format_html('<span class="pair"{}>{}</span>', titled, parts)
 
