@@ -191,7 +191,8 @@ def _site(thing: Grant | RuleRun) -> str:
 def held(customers: Collection[int]) -> Held:
     """What is given to these and in Thinkific: of each course or bundle the oldest grant."""
     found: Held = defaultdict(dict)
-    for row in Grant.objects.seen().filter(customer__in=customers).order_by("pk"):
+    rows = Grant.objects.seen().filter(customer__in=customers)
+    for row in sorted(rows, key=_by_number):
         found[row.customer_id].setdefault((row.integration_id, row.target), row)
     return found
 
