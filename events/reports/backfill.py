@@ -1,13 +1,13 @@
 """Buyers from before a rule: their events gave nothing, and a rule fits them now."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from events.access import whose
+from events.access import sentences, whose
 from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, Grant, RuleRun
@@ -23,16 +23,21 @@ from rules.pairing import Paired
 
 # A rule is run for so many at once; the button can be pressed again.
 MAX_EVENTS = 500
+HOLDS_TOO = _("This purchase will hold that too: nothing changes in Thinkific.")
 NO_CUSTOMER = _("the order carries no usable e-mail address")
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillCandidate:
-    """An event from before a rule: the rules that would run for it, or why none will."""
+    """An event from before a rule: the rules that would run for it, or why none will.
+
+    `has` says what gives the buyer all of it already, so that nothing changes in Thinkific.
+    """
 
     event: EventLog
     rules: Sequence[Rule]
     why_not: str = ""
+    has: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,9 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     for event in events:
         fit = fitting.get(event.pk, [])
         why_not = obstacles.get(event.pk, "") if event.customer_id else say(NO_CUSTOMER)
-        why_not = why_not or ("" if fit else say(rerun.NO_RULE)) or _has_all(event, fit, held)
-        rows.append(BackfillCandidate(event, fit, why_not))
+        why_not = why_not or ("" if fit else say(rerun.NO_RULE))
+        has = None if why_not else _has(event, fit, held)
+        rows.append(BackfillCandidate(event, fit, why_not, joined([has, HOLDS_TOO]) if has else ""))
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
     )
@@ -113,16 +119,18 @@ def settled(events: Sequence[EventLog]) -> set[int]:
 
     The purchase was refunded or canceled since, or the buyer has all that the rules give now.
     """
-    taken_back = revocations.ended_since(events)
+    return {*revocations.ended_since(events), *had(events)}
+
+
+def had(events: Sequence[EventLog]) -> dict[int, Said]:
+    """By what the buyer of each of these has all that the rules give now; others are not in it."""
     held = standing.held(_customers(events))
     # Who has nothing, as most of them, has not all that the rules give.
     fitting = rules_now([event for event in events if held.get(event.customer_id or 0)])
-    return {
-        event.pk
-        for event in events
-        if event.pk in taken_back
-        or (event.pk in fitting and _has_all(event, fitting[event.pk], held))
+    found = {
+        event.pk: _has(event, fitting[event.pk], held) for event in events if event.pk in fitting
     }
+    return {pk: text for pk, text in found.items() if text}
 
 
 def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
@@ -209,16 +217,32 @@ def _customers(events: Iterable[EventLog]) -> set[int]:
     return {event.customer_id for event in events if event.customer_id}
 
 
-def _has_all(
-    event: EventLog, rules: Sequence[Rule], held: Mapping[int, set[tuple[int, str]]]
-) -> str:
-    """ "has Course Two already", "" where something would be new, or is to be ended."""
-    has = held.get(event.customer_id or 0, set())
-    rules = [rule for rule in rules if not rule.spec.passes_on]
+def _has(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> Said | None:
+    """That the buyer has all of it already and by what, None where something is new or is to end.
+
+    The purchase is to hold it all the same: what gives it now may be refunded.
+    """
+    found = _has_all(event, rules, held)
+    if not found:
+        return None
+    return say(
+        "Has {courses} already by {sources}.",
+        courses=listed([*dict.fromkeys(grant.name for grant in found)]),
+        sources=listed([*dict.fromkeys(sentences.holds(grant) for grant in found)]),
+    )
+
+
+def _has_all(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> list[Grant]:
+    """The grants by which the buyer has all that these rules give, none where one is missing."""
+    mine = held.get(event.customer_id or 0, {})
+    found = []
     for rule in rules:
-        if not rule.spec.gives_access or (rule.integration_id, rule.target) not in has:
-            return ""
+        if rule.spec.passes_on:
+            continue
+        grant = mine.get((rule.integration_id, rule.target))
+        if not rule.spec.gives_access or grant is None:
+            return []
         if whose.names_another(event, rule.integration):
-            return ""
-    names = dict.fromkeys(str(rule.destination) for rule in rules)
-    return say("has {courses} already", courses=listed([*names])) if names else ""
+            return []
+        found.append(grant)
+    return found

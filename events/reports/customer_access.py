@@ -69,13 +69,18 @@ def describe(customer: Customer) -> AccessReport:
     besides = [run for run in others if not run.spec.passes_on]
     nothing = list(_told(review.gave_nothing().filter(customer=customer)))
     back = revocations.ended_since(nothing)
-    now = backfill.rules_now(nothing)
+    now, had = backfill.rules_now(nothing), backfill.had(nothing)
     lines = [
         *(sentence for _, sentence in told),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
-        *(_gave_nothing(each, back.get(each.pk), now.get(each.pk, [])) for each in nothing),
+        *(
+            _had_already(each, had[each.pk])
+            if each.pk in had and each.pk not in back
+            else _gave_nothing(each, back.get(each.pk), now.get(each.pk, []))
+            for each in nothing
+        ),
         *(_gives_another(*each) for each in left_behind.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
@@ -92,7 +97,7 @@ def describe(customer: Customer) -> AccessReport:
         customer,
         told,
         template,
-        owed=[event for event in nothing if event.pk not in back],
+        owed=[event for event in nothing if event.pk not in back and event.pk not in had],
         besides=dict.fromkeys(run.event for run in besides),
     )
     targets = tuple(each.target for each, _ in told if each.held)
@@ -120,6 +125,15 @@ def _without_target(customer: Customer) -> QuerySet[RuleRun]:
     runs = runs.exclude(action__in=actions.passing_on(), status=RuleRun.Status.DONE)
     runs = runs.select_related("event", "event__product", "integration")
     return runs.order_by("-received_at", "-pk")[:MAX_ROWS]
+
+
+def _had_already(event: EventLog, has: Said) -> Sentence:
+    """That the purchase gave nothing, and that another one gives what it would give."""
+    text = joined([say("Paid for {product}{order}, which gave nothing.", **_facts(event)), has])
+    if payload_removed(event.delivery):
+        return Sentence(QUIET, text, Code.HAD_ALREADY, event=event.pk)
+    more = say("Enrolled for this purchase too, the customer keeps it if the other is refunded.")
+    return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, enroll=event.pk)
 
 
 def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:

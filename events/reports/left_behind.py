@@ -3,6 +3,7 @@
 from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 
+from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
@@ -172,8 +173,8 @@ def _why_not(rule: Rule | None, obstacle: str) -> str:
 def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     """What rules gave this customer that give something else now or are deleted, and what gives.
 
-    These are rules whose course or bundle she has not got, for a purchase that was not refunded or
-    canceled since.
+    These are rules whose course or bundle this very purchase does not give yet, though another one
+    may, and a purchase that was not refunded or canceled since.
     """
     runs = _giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     gave = list(
@@ -185,12 +186,13 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     events = list({run.event_id: run.event for run in elsewhere}.values())
     of_events = RuleRun.objects.filter(event__in=events)
     ran = {(run.event_id, run.form) for run in of_events}
-    has = {(run.integration_id, run.target) for run in gave}
+    has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
     back, fitting = revocations.ended_since(events), backfill.rules_now(events)
     found = []
     for run in elsewhere:
         instead = _gives_instead(run.event, run.rule, fitting.get(run.event_id, ()), ran)
-        instead = [each for each in instead if (each.integration_id, each.target) not in has]
+        sale = Sale.of(run.event)
+        instead = [each for each in instead if (sale, each.integration_id, each.target) not in has]
         if instead and run.event_id not in back:
             found.append((run, instead))
     return found

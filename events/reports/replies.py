@@ -15,6 +15,9 @@ from rules.listing import listed
 MAX_EVENTS_TOLD = 5
 HAS = {Code.HAS, Code.KEPT, Code.GIVING_AGAIN}
 LOOKED_AFTER = {Code.NOT_ENDED, Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED}
+OVER = {Code.ENDED, Code.BARRED}
+# Of which courses the letter tells: of no other one, as what a person has undone.
+TOLD = HAS | LOOKED_AFTER | OVER | {Code.MOVED}
 
 
 def reply(
@@ -41,12 +44,15 @@ def _values(
     besides: Collection[EventLog],
 ) -> dict[str, str]:
     """What the fields stand for."""
+    bought = list(owed)[:MAX_EVENTS_TOLD]
     parts = [*_opens(customer, told), *_looked_after(told), *_ended(told), *_moved(told)]
-    parts += map(_owed, list(owed)[:MAX_EVENTS_TOLD])
+    parts += map(_owed, bought)
     if not parts:
-        parts = [*map(_besides, list(besides)[:MAX_EVENTS_TOLD])] or [_found_nothing(customer)]
-    names = [each.name for each, _ in told]
-    names += [event.product.name for event in [*owed, *besides] if event.product]
+        bought = list(besides)[:MAX_EVENTS_TOLD]
+        parts = [*map(_besides, bought)] or [_found_nothing(customer)]
+    # A product is no course: it is named where the letter tells of no course at all.
+    names = [each.name for each, sentence in told if sentence.code in TOLD]
+    names = names or [event.product.name for event in bought if event.product]
     return {
         "first name": customer.first_name.strip()[:60] or say("there"),
         "email": customer.readable_email,
@@ -117,7 +123,7 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     causes: dict[tuple[bool, Said], list[str]] = {}
     for each, sentence in told:
         row = each.ended
-        if sentence.code in {Code.ENDED, Code.BARRED} and row is not None:
+        if sentence.code in OVER and row is not None:
             by_hand, day = row.because == ledger.BY_HAND, on(row.ended_at or row.decided_at, LONG)
             cause = (True, day) if by_hand else (False, sentences.cause(row))
             causes.setdefault(cause, []).append(each.name)

@@ -23,6 +23,8 @@ Status, Source = RuleRun.Status, Grant.Source
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
 # The newest of them decide; no one has so many.
 MAX_ROWS = 500
+# {customer: {(integration, course or bundle): what gives it}}
+Held = dict[int, dict[tuple[int, str], Grant]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +188,12 @@ def _site(thing: Grant | RuleRun) -> str:
     return thing.site if isinstance(thing, RuleRun) else thing.integration.site
 
 
-def held(customers: Collection[int]) -> dict[int, set[tuple[int, str]]]:
-    """{customer: the courses and bundles that are given and in Thinkific, by integration}"""
-    found: dict[int, set[tuple[int, str]]] = defaultdict(set)
-    for row in Grant.objects.seen().filter(customer__in=customers):
-        found[row.customer_id].add((row.integration_id, row.target))
+def held(customers: Collection[int]) -> Held:
+    """What is given to these and in Thinkific: of each course or bundle the oldest grant."""
+    found: Held = defaultdict(dict)
+    rows = Grant.objects.seen().filter(customer__in=customers)
+    for row in sorted(rows, key=_by_number):
+        found[row.customer_id].setdefault((row.integration_id, row.target), row)
     return found
 
 

@@ -252,7 +252,7 @@ def test_what_a_deleted_rule_gave_can_be_ended_without_giving_what_another_gives
     for course in Destination.objects.all():
         assert not world.access("ann@example.com", course)
     # They paid, and are not in: the rule that is there now is offered for them.
-    assert "2 buyers paid and got nothing." in words(manager.get(page_of(new.product)))
+    assert "2 buyers paid and got nothing for it." in words(manager.get(page_of(new.product)))
 
 
 def test_coverage_leads_to_the_buyers_of_a_deleted_rule_when_it_adds_one(manager, world, rule):

@@ -138,7 +138,6 @@ LEFT_OUT = [
     (canceled, "order 1 was canceled on"),
     (without_email, "the order carries no usable e-mail address"),
     (payload_gone, "what SamCart sent was removed after 180 days"),
-    (has_it, "has Course Two already"),
     (turned_off, "no rule that is on fits it"),
 ]
 
@@ -165,6 +164,39 @@ def test_who_is_left_out_is_told_with_the_reason_and_gets_nothing(world, course,
     answer = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
     assert said(answer) == ["Nothing was queued: nobody is left."]
     assert RuleRun.objects.count() == before
+
+
+def test_who_has_it_by_another_purchase_holds_it_by_this_one_as_well(world, course):
+    buy(world, ALICE, 1)
+    has_it(world)
+    made = rule(world, course)
+    (row,) = backfill.preview(made).run
+    has = "Has Course Two already by order 9. This purchase will hold that too: nothing changes in"
+    assert row.has.startswith(has)
+    support = signed_in(roles.SUPPORT)
+    assert has in words(page(support, made))
+    answer = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
+    assert said(answer) == ["1 action queued."]
+    world.sandbox.clear_calls()
+    world.settle()
+    assert [call.split()[0] for call in world.calls()] == ["GET"]
+    assert RuleRun.objects.get(event__order_id="1").code == "already_enrolled"
+    world.rule("product_refunded", "expire_course_enrollment", course, product="77")
+    buy(world, ALICE, 9, "20_product", product__id=77)
+    world.settle()
+    assert world.access(ALICE, course)
+    world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
+    buy(world, ALICE, 1, "20_product")
+    world.settle()
+    assert not world.access(ALICE, course)
+
+
+def test_who_gets_something_new_besides_is_not_said_to_have_all_of_it(world, course):
+    buy(world, ALICE, 1)
+    has_it(world)
+    rule(world, world.course("Third"))
+    (row,) = backfill.preview(rule(world, course)).run
+    assert (len(row.rules), row.has) == (2, "")
 
 
 def test_who_lost_it_since_would_get_it_again(world, course):
@@ -350,7 +382,7 @@ def test_the_pages_say_that_there_is_a_rule_since_and_lead_to_it(world, course):
         assert re.search(r"A rule exists since .* Enroll this buyer now", words(shown))
         assert f'action="{run_now}"' in shown.content.decode()
         assert "New rule for" not in words(shown)
-    assert "1 buyer paid and got nothing. A rule exists since" in words(shown)
+    assert "1 buyer paid and got nothing for it. A rule exists since" in words(shown)
     buy(world, BOB, 2)
     EventLog.objects.filter(order_id="2").update(status="no_rule", gave_nothing=True)
     RuleRun.objects.all().delete()
@@ -444,20 +476,25 @@ def test_a_purchase_without_an_email_is_not_counted_as_nobody(world, course):
 # Who is counted
 
 
+def shown_results(answer: Any) -> list[str]:
+    """The badges in the log's column of results, the newest event first."""
+    cells = re.findall(r"field-result.*?</t[dh]>", answer.content.decode(), re.DOTALL)
+    return [re.sub(r"<[^>]*>", "", cell.partition(">")[2]).strip() for cell in cells]
+
+
 def counted(client: Client, product: Product) -> tuple[bool, str, str]:
     """What the Overview's first line and its table, and the product's page, say of buyers."""
     overview = client.get(reverse("admin:index"))
     (row,) = [each.buyers for each in overview.context["nothing_given"]] or [0]
     said_first = re.search(r"(\d+) buyers? paid and (?:is|are) not in\.", words(overview))
     page = words(client.get(reverse("admin:integrations_product_change", args=[product.pk])))
-    said_there = re.search(r"(\d+\+?) buyers? paid and got nothing", page)
+    said_there = re.search(r"(\d+\+?) buyers? paid and got nothing for it", page)
     return row, said_first[1] if said_first else "", said_there[1] if said_there else ""
 
 
-@pytest.mark.parametrize("happened", [refunded, has_it], ids=lambda each: each.__name__)
-def test_who_has_it_already_or_was_refunded_is_counted_nowhere(world, course, happened):
+def test_who_was_refunded_is_counted_nowhere(world, course):
     bought = buy(world, ALICE, 1)
-    happened(world)
+    refunded(world)
     made = rule(world, course)
     manager = signed_in(roles.MANAGER)
     assert bought.product is not None
@@ -468,6 +505,26 @@ def test_who_has_it_already_or_was_refunded_is_counted_nowhere(world, course, ha
     assert counted(manager, bought.product) == (1, "1", "1")
     EventLog.objects.filter(order_id="2").update(order_id="3")
     assert backfill.preview(made).customers == 1
+
+
+def test_who_has_it_already_is_in_and_is_offered_to_hold_it_by_this_purchase_too(world, course):
+    bought = buy(world, ALICE, 1)
+    has_it(world)
+    manager = signed_in(roles.MANAGER)
+    assert bought.product is not None
+    log = reverse("admin:events_eventlog_changelist")
+    assert "Paid, nothing given" in shown_results(manager.get(log))
+    rule(world, course)
+    assert counted(manager, bought.product) == (0, "", "1")
+    assert shown_results(manager.get(log)) == ["Succeeded", "Has it already"]
+    event = words(manager.get(reverse("admin:events_eventlog_change", args=[bought.pk])))
+    assert "Has it already" in event
+    assert "Has Course Two already by order 9. Enroll this buyer now" in event
+    report = customer_access.describe(Customer.objects.get(email=ALICE))
+    (line,) = [each for each in report.lines if each.code == "had_already"]
+    assert (line.kind, line.enroll) == ("quiet", bought.pk)
+    assert "which gave nothing. Has Course Two already by order 9." in line.text
+    assert "We received your payment" not in report.reply
 
 
 def test_the_count_says_so_when_it_does_not_know_all(world, course, monkeypatch):

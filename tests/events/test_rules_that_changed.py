@@ -117,6 +117,20 @@ def test_the_customers_page_says_what_the_rule_gives_now(world, rule, ink, faces
     assert rule_changed(world) == []
 
 
+def test_what_another_purchase_gives_already_is_offered_to_be_held_as_well(world, rule, ink, faces):
+    event = bought(world)
+    lead(rule, faces)
+    world.rule("product_purchased", "create_course_enrollment", faces, product="77")
+    world.sell("10_product", order__id=1190, product__id=77)
+    world.settle()
+    assert world.access(DANA, faces)
+    (line,) = rule_changed(world)
+    assert line.endswith("gives Drawing Faces now.")
+    rerun([event])
+    assert rule_changed(world) == []
+    assert Grant.objects.active().filter(name="Drawing Faces").count() == 2
+
+
 # Moving the buyers
 
 

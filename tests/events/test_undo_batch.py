@@ -70,6 +70,28 @@ def test_buyers_that_a_rule_was_run_for_lose_what_it_gave_and_are_offered_again(
     assert undo_batch.look(batch)[0].why_not == "the access has ended since"
 
 
+def test_undoing_what_held_a_course_as_well_leaves_it_open_by_the_first_purchase(world, ink):
+    late = world.sell(customer__email=DANA, order__id=1183, product__id=77)
+    world.rule("product_purchased", GIVES, ink)
+    world.rule("product_refunded", ENDS, ink)
+    world.sell(customer__email=DANA, order__id=1184)
+    world.settle()
+    made = world.rule("product_purchased", GIVES, ink, product="77")
+    batch = Batch.objects.create(title="For earlier buyers", started_by="Mia")
+    rerun([each.event for each in backfill.preview(made).run], batch=batch)
+    batch.save()
+    world.settle()
+    assert Grant.objects.active().count() == 2
+    assert undo(batch) == {}
+    world.settle()
+    assert late.runs.order_by("-pk")[0].code == "kept"
+    assert world.access(DANA, ink)
+    assert [each.event.pk for each in backfill.preview(made).run] == [late.pk]
+    world.sell("20_product", customer__email=DANA, order__id=1184, product__id=1048001)
+    world.settle()
+    assert not world.access(DANA, ink)
+
+
 def test_what_is_undone_before_it_was_carried_out_is_never_given(world, ink):
     _, batch = enrolled_late(world, ink)
     undo(batch)

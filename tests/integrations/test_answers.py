@@ -8,9 +8,10 @@ import pytest
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events.execution import retry_by_hand
-from events.models import EventLog, Grant, RuleRun, Worker
-from events.reports import customer_access, review
+from events.access import by_hand
+from events.execution import retry_by_hand, undo_batch
+from events.models import Batch, EventLog, Grant, RuleRun, Worker
+from events.reports import customer_access, letter, review
 from integrations.models import Customer, Integration, WebhookSecret
 from integrations.notify_url import signature
 from integrations.thinkific.sandbox import Fault
@@ -21,6 +22,7 @@ from tests.support.receiver import Receiver, answers
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
+GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 
 
 @pytest.fixture
@@ -270,6 +272,51 @@ def test_the_reply_says_no_more_than_is_true(place, happened, text):
     reply = answer().reply
     assert text in reply
     assert ("You have access" in reply) is (happened in {another_not_paid, one_of_two_refunded})
+
+
+LETTER = letter.Template("{course}: {what happened}", "en")
+
+
+def written(place: Place, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """What a letter of these two fields says for each."""
+    monkeypatch.setattr(letter, "current", lambda: LETTER)
+    courses, _, happened = answer().reply.partition(": ")
+    return courses, happened
+
+
+def test_both_fields_of_a_letter_tell_of_the_same_courses(place, monkeypatch):
+    bought(place)
+    world = place.world
+    refunded_one, undone, given = (world.course(name) for name in ("Refunded", "Undone", "Given"))
+    for number, course in (("71", refunded_one), ("72", undone)):
+        world.rule("product_purchased", GIVES, course, product=number)
+        world.rule("product_refunded", ENDS, course, product=number)
+    world.sell(order__id=1201, product__id=71)
+    late = world.sell(order__id=1202, product__id=72)
+    world.sell("20_product", order__id=1201, product__id=71)
+    world.settle()
+    dana = Customer.objects.get(email="dana@example.com")
+    by_hand.give(dana, given, by_hand.Author("mia@example.com", "A gift"))
+    batch = Batch(title="By mistake", started_by="Mia")
+    batch.add_new(late.runs.all())
+    batch.save()
+    undo_batch.undo(batch, [one.number for one in undo_batch.look(batch)], Batch(title="Undo"))
+    world.settle()
+    courses, happened = written(place, monkeypatch)
+    assert courses == "Given, Course One and Refunded"
+    assert all(name in happened for name in ("Given", "Course One", "Refunded"))
+    assert "Undone" not in courses + happened
+
+
+def test_a_letter_names_the_product_only_where_it_tells_of_no_course(place, monkeypatch):
+    no_rule(place)
+    assert written(place, monkeypatch)[0] == "Example Course One"
+    place.world.rule("product_purchased", GIVES, place.sold, product="77")
+    place.world.sell(order__id=1190, product__id=77)
+    place.world.settle()
+    courses, happened = written(place, monkeypatch)
+    assert courses == "Course One"
+    assert "We received your payment for Example Course One (order 1183)" in happened
 
 
 def test_the_site_is_named_where_there_are_several(place):

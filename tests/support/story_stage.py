@@ -10,6 +10,7 @@ from django.utils import timezone
 from events.access import by_hand
 from events.execution import delayed, moving, rerun, retry_by_hand
 from events.models import Batch, EventLog, RuleRun, RuleTexts
+from events.reports import backfill
 from events.reports.left_behind import left_behind
 from integrations.models import Customer, Destination, Product
 from integrations.thinkific import catalog
@@ -68,6 +69,10 @@ class Stage:
 
     def run_rules_again(self, number: str) -> None:
         rerun.rerun(EventLog.objects.filter(order_id=number).order_by("pk"))
+
+    def enroll_earlier_buyers(self, product: str) -> None:
+        rules = Rule.objects.filter(product__external_id=self._product_id(product))
+        rerun.rerun([each.event for each in backfill.preview(*rules).run])
 
     def move_buyers(self) -> None:
         for number in {int(rule) for each in RuleTexts.objects.all() for rule in each.sentences}:
@@ -196,6 +201,7 @@ WHEN_DONE: dict[str, Callable[..., None]] = {
     r"a person keeps what was to end": Stage.keep,
     r"the (?P<day>(?:later )?day) comes": Stage.let_it_come,
     r"the rules run again for order (?P<number>\d+)": Stage.run_rules_again,
+    r"a person enrolls the earlier buyers of (?P<product>.+)": Stage.enroll_earlier_buyers,
     r"a person moves the buyers to what the rules give now": Stage.move_buyers,
     r"Admit reads the catalog again": Stage.refresh,
     rf"{WHO}'s account is deleted in Thinkific": Stage.delete_account,

@@ -102,8 +102,8 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
         link = format_html('<a href="{}">{}</a>', page, say("See and enroll them"))
         buyers = say_count(
             number,
-            "1 buyer paid before and got nothing:",
-            "{number} buyers paid before and got nothing:",
+            "1 buyer paid before and got nothing for it:",
+            "{number} buyers paid before and got nothing for it:",
         )
         messages.success(request, format_html("{} {}", buyers, link))
 

@@ -173,6 +173,7 @@ def _timeline(shown: Page[EventLog]) -> dict[str, Any]:
     """These events with their actions, and what is known of each of those."""
     runs = [run for event in shown for run in event.runs.all()]
     told, calls = wait_reasons.reasons(runs), api_calls.in_short(runs)
+    badges.note_had(shown)
     failed = api_calls.failed_attempts(runs, calls)
     facts = {
         run.pk: (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, [])) for run in runs

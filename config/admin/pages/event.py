@@ -25,7 +25,7 @@ from integrations.samcart.encoding import opened
 from integrations.samcart.unreadable import Unreadable
 from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
-from integrations.sentences import say, say_count
+from integrations.sentences import joined, say, say_count
 from rules.engine import REASONS, Reason, nearly_ran
 from rules.models import MEANINGS, Rule
 
@@ -40,6 +40,7 @@ NAMED = 3
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """All that the page shows of the event; texts of strangers are cut, and escaped there."""
     runs, since = list(event.runs.all()), _since(event)
+    badges.note_had([event])
     return {
         "runs": runs,
         "under_way": wait_reasons.under_way(runs),
@@ -131,7 +132,9 @@ def _since(event: EventLog) -> str:
         return ""
     now = backfill.rules_now([event]).get(event.pk, [])
     rule = next((rule for rule in now if not rule.spec.passes_on), None)
-    return backfill.since(event, rule) if rule else ""
+    return (
+        joined([backfill.since(event, rule), backfill.had([event]).get(event.pk)]) if rule else ""
+    )
 
 
 def _were_off(event: EventLog) -> list[Rule]:

@@ -51,6 +51,7 @@ class EventList(ChangeList):
         told = wait_reasons.reasons([run for event in events for run in event.runs.all()])
         for event in events:
             event.told = told
+        badges.note_had(events)
         self.result_list = events
 
 

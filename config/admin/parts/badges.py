@@ -1,7 +1,7 @@
 """How things look on every page: badges, times, and what strangers sent."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -15,6 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_noop, pgettext
 
 from events.models import EventLog, RuleRun
+from events.reports import backfill
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import MINUTE, Text, on, say
@@ -79,15 +80,27 @@ def badge(text: Text, color: str) -> SafeString:
 def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
     """The result of an event. A paid purchase that gave nothing is never grey.
 
+    But for one whose buyer has it already: that is known of those that went through `note_had`.
+
     `holes` are those of its product, where they are known: on them a rule is missing.
     """
     status = EventLog.Status(event.status)
     needs_a_person = status in {EventLog.Status.FAILED, EventLog.Status.HELD}
     if gave_nothing(event) and not needs_a_person:
+        if getattr(event, "had", False):
+            return badge(say("Has it already"), GREY)
         return badge(say("Paid, nothing given"), AMBER)
     if event.gave_nothing and event.trigger in holes and not needs_a_person:
         return badge(say("Rule missing"), AMBER)
     return badge(status.label, EVENT_COLORS[status])
+
+
+def note_had(events: Iterable[Any]) -> None:
+    """Note in those that gave nothing whether another purchase gives all that the rules give."""
+    nothing = [event for event in events if gave_nothing(event)]
+    had = backfill.had(nothing) if nothing else {}
+    for event in nothing:
+        event.had = event.pk in had
 
 
 def gave_nothing(event: EventLog) -> bool:
