@@ -8,7 +8,7 @@
 
   const busy = () =>
     document.activeElement?.closest("#progress, input, select, textarea, details[open]") ||
-    document.querySelector("#progress :is(details[open], input:checked)") ||
+    document.querySelector("#progress :is(details[open], :popover-open, input:checked)") ||
     entered();
 
   const look = async () => {
