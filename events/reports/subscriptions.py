@@ -65,6 +65,4 @@ def _once(names: Said) -> Said:
 
 
 def _unknown(names: Said) -> Said:
-    return say(
-        "No purchase of {products} has come in yet, so Admit cannot tell.", products=names
-    )
+    return say("No purchase of {products} has come in yet, so Admit cannot tell.", products=names)

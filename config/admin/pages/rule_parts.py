@@ -256,9 +256,7 @@ def _ticks(draft: Draft, given: Any, companions: Iterable[Rule]) -> dict[str, An
 
 
 def _how_sold(draft: Draft) -> tuple[str, Text]:
-    """The answer until a person gives another: "no" where all are known to be paid once; and why.
-
-    """
+    """What is taken as the answer until a person gives one, and why."""
     if draft.everywhere:
         return "yes", say("A global rule is also for what is sold by subscription.")
     if draft.trigger.of_subscription:
