@@ -95,7 +95,7 @@ class RulesFilter(admin.SimpleListFilter):
 @admin.register(Destination)
 class DestinationAdmin(ReadOnly):
     list_title = _("Courses and bundles")
-    list_display = ("shown_name", "kind", "external_id", "integration", "rules")
+    list_display = ("shown_name", "kind", "external_id", "rules", "integration")
     list_select_related = ("integration",)
     list_filter = (SchoolFilter, "kind", RulesFilter)
     search_fields = ("name", "=external_id")
