@@ -10,7 +10,8 @@ from django.urls import reverse
 
 from config.admin.parts.buttons import BACK
 from config.admin.parts.params import row_in
-from events.models import Batch
+from events.models import Batch, RuleRun
+from events.models.runs import UNFINISHED
 from events.reports import batches
 
 # How a message's tag begins that names what it follows.
@@ -29,6 +30,12 @@ class Followed:
     batch: Batch
     progress: batches.Progress
     page: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to follow; an ending that was brought forward goes on."""
+        runs = RuleRun.objects.filter(pk__in=self.batch.run_ids, status__in=UNFINISHED)
+        return self.progress.is_over and not runs.exists()
 
     @property
     def has_failed(self) -> bool:
