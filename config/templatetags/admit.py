@@ -130,9 +130,9 @@ def back_here(context: RequestContext) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def follow_up(context: RequestContext, message: Message) -> str:
-    """The page that tells what comes of what this message says was queued, "" for none."""
-    return followed.address(message, back=context["request"].get_full_path())
+def follow_up(context: RequestContext, message: Message) -> followed.Followed | None:
+    """What this message says was queued, and what came of it until now; None for nothing."""
+    return followed.of(message, back=context["request"].get_full_path())
 
 
 @register.filter

@@ -28,10 +28,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The first AT_ONCE of what was chosen; `more` says that there are others."""
+    """The first AT_ONCE of what was chosen; `more` says that there are others.
+
+    `waiting` are the actions of those that are left out because their action waits.
+    """
 
     lines: Sequence[Line]
     more: bool = False
+    waiting: Sequence[RuleRun] = ()
 
     @property
     def done(self) -> list[Line]:
@@ -49,7 +53,8 @@ def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> Look:
         Line(run.event, run.customer, f"{run.spec.label}, {run.destination_name}", reasons[run.pk])
         for run in runs[:AT_ONCE]
     ]
-    return Look(lines, more=len(runs) > AT_ONCE)
+    waiting = [run for run in runs[:AT_ONCE] if reasons[run.pk]]
+    return Look(lines, more=len(runs) > AT_ONCE, waiting=waiting)
 
 
 def of_dismissal(runs: Sequence[RuleRun]) -> Look:
@@ -136,7 +141,8 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
             "" if what else _why_nothing(of_event, keeps, cannot)
         )
         lines.append(Line(event, event.customer, joined(what, by="; "), why_not))
-    return Look(lines, more=more)
+    left_out = {line.event.pk for line in lines if line.why_not}
+    return Look(lines, more=more, waiting=[r for r in waiting if r.event_id in left_out])
 
 
 def _once_more(run: RuleRun) -> str:

@@ -6,10 +6,14 @@ from django.db.models import Exists, OuterRef, Q
 
 from events.models import EventLog
 from integrations.models import Product
+from integrations.sentences import Said, joined, say
+from rules.listing import listed
 from rules.triggers import Trigger
 
 # The newest events of a product tell; who changes how it sells sends new ones.
 LOOKED_AT = 50
+# So many products are named.
+NAMED = 5
 
 
 def sold_by_subscription(products: Iterable[Product]) -> set[int]:
@@ -31,8 +35,34 @@ def paid_once(products: Iterable[Product]) -> set[int]:
     return were_bought - sold_by_subscription(products)
 
 
+def told(products: Iterable[Product]) -> Said:
+    """What is known of how these are sold, and from where, in sentences."""
+    products = list(products)
+    sold, once = sold_by_subscription(products), paid_once(products)
+    found = [
+        ([each for each in products if each.pk in sold], _sold),
+        ([each for each in products if each.pk in once], _once),
+        ([each for each in products if each.pk not in sold | once], _unknown),
+    ]
+    return joined(
+        sentence(listed([each.name for each in some], NAMED)) for some, sentence in found if some
+    )
+
+
 def any_sold() -> bool:
     """Whether anything at all was seen with a subscription."""
     # The last of them, and not just any: PostgreSQL would walk through the events for one.
     last = EventLog.objects.filter(subscription_id__gt="").order_by("-subscription_id")
     return bool(last.values("subscription_id")[:1])
+
+
+def _sold(names: Said) -> Said:
+    return say("SamCart sent a subscription with sales of {products}.", products=names)
+
+
+def _once(names: Said) -> Said:
+    return say("SamCart sent purchases of {products}, and none by subscription.", products=names)
+
+
+def _unknown(names: Said) -> Said:
+    return say("No purchase of {products} has come in yet, so Admit cannot tell.", products=names)

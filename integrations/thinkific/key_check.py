@@ -7,18 +7,22 @@ from integrations.models import Integration, SiteAnswer
 from integrations.thinkific.explain import FAULTS
 from integrations.thinkific.session import Session
 
-MAX_WAIT = 10.0  # seconds that a person waits for a slot
+# How long a person waits for it altogether.
+SECONDS = 8.0
 
 
-def is_refused(integration: Integration, secret: str) -> bool:
-    """Whether the site refuses this key; False where it could not be asked.
+def works(integration: Integration, secret: str) -> bool | None:
+    """Whether the site takes this key; None where it did not say so in time, or at all.
 
-    Nothing is stored but the calls: what a key that is not in use is told says nothing of the site.
+    It takes SECONDS at most: half of them until the last call starts, half for that call. Nothing
+    is stored but the calls: what a key that is not in use is told says nothing of the site.
     """
     candidate = copy.copy(integration)
     candidate.set_secret(secret)
+    half = SECONDS / 2
     try:
-        found = Session(candidate, until=time.monotonic() + MAX_WAIT).look()
+        session = Session(candidate, until=time.monotonic() + half, call_seconds=half)
+        found = session.look()
     except FAULTS:
-        return False
-    return found.state == SiteAnswer.REFUSED
+        return None
+    return {SiteAnswer.OPEN: True, SiteAnswer.REFUSED: False}.get(found.state)

@@ -33,7 +33,8 @@ FOREVER = float("inf")
 class Session:
     """Reads of one site, each sent as soon as the site has a slot for it.
 
-    `until` (monotonic seconds) is when the last call may start. `before_call` may hold each call
+    `until` (monotonic seconds) is when the last call may start, `call_seconds` how long one may
+    take instead of the usual, for a person who waits for it. `before_call` may hold each call
     up before it takes its slot; what it raises is raised in place of the call. Raises
     SecretUnreadable.
     """
@@ -44,6 +45,7 @@ class Session:
         customer: Customer | None = None,
         *,
         until: float = FOREVER,
+        call_seconds: float | None = None,
         before_call: Callable[[], None] = lambda: None,
     ) -> None:
         self.integration = integration
@@ -51,7 +53,9 @@ class Session:
         self._before_call = before_call
         self._exchanges: list[ApiCall] = []
         self._client = client_for(
-            integration, lambda exchange: self._exchanges.append(kept(exchange, integration))
+            integration,
+            lambda exchange: self._exchanges.append(kept(exchange, integration)),
+            call_seconds,
         )
         (self._memory,) = memory.read([(integration, customer)])
         self.attempt = self._memory.attempt()
@@ -135,13 +139,18 @@ class Session:
                         site_check.take_effect(self.integration, note)
 
 
-def client_for(integration: Integration, after_call: Callable[[Exchange], None]) -> Client:
-    """A client of the site. Raises SecretUnreadable."""
+def client_for(
+    integration: Integration,
+    after_call: Callable[[Exchange], None],
+    call_seconds: float | None = None,
+) -> Client:
+    """A client of the site, whose calls take the usual time or less. Raises SecretUnreadable."""
+    usual = settings.CALL_DEADLINE_SECONDS
     return Client(
         base_url=settings.THINKIFIC_API_URL,
         site=integration.site,
         secret=integration.secret(),
         after_call=after_call,
-        deadline=settings.CALL_DEADLINE_SECONDS,
+        deadline=usual if call_seconds is None else min(usual, call_seconds),
         version=settings.VERSION,
     )

@@ -117,6 +117,27 @@ def test_one_that_has_stopped_says_why_and_goes_on_with_a_button(support, site):
     assert not run.has_stopped
 
 
+def test_one_that_is_off_says_so_and_is_turned_on_in_place(support, site):
+    Integration.objects.update(enabled=False)
+    manager = signed_in(roles.MANAGER)
+    page = manager.get(reverse(PAGE))
+    assert "Art Academy is turned off. Turn it on, then compare. Turn on Art Academy" in words(page)
+    assert reverse(START) not in page.content.decode()
+
+
+def test_a_few_schools_are_tabs_and_many_a_list_to_choose_from(support, site):
+    other = factories.IntegrationFactory.create(enabled=False)
+    tabs = support.get(reverse(PAGE))
+    assert f"{other.name} (off)" in words(tabs)
+    assert "<select" not in tabs.content.decode().partition("<main")[2]
+    factories.IntegrationFactory.create_batch(3)
+    page = support.get(f"{reverse(PAGE)}?site={other.pk}")
+    shown = page.content.decode().partition("<main")[2]
+    assert 'class="tabs"' not in shown
+    assert f'<option value="{other.pk}" selected>{other.name} (off)</option>' in shown
+    assert shown.count("<option") == 5
+
+
 def test_an_integration_that_is_off_is_not_compared(support, site):
     Integration.objects.update(enabled=False)
     answer = support.post(reverse(START), {"site": site.pk}, follow=True)

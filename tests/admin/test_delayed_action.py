@@ -75,5 +75,7 @@ def test_the_customers_page_has_what_is_pending_with_the_same_buttons(waiting, c
 
 def test_end_it_now_releases_what_the_brake_holds(waiting):
     RuleRun.objects.filter(pk=waiting.pk).update(code=BRAKED, status="held")
-    assert said(press(signed_in(roles.SUPPORT), waiting, "end_now")) == ["1 queued."]
+    (text,) = said(press(signed_in(roles.SUPPORT), waiting, "end_now"))
+    # No access is known that could end, so it is over before the page is drawn.
+    assert text.startswith("End it now: 1 had nothing to do.")
     assert queued.again(waiting).status != "held"

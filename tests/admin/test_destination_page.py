@@ -74,6 +74,21 @@ def test_the_page_of_a_bundle_names_its_courses_and_the_site_leads_to_what_is_no
     assert address(course) not in page
 
 
+def test_the_list_finds_a_course_by_its_number_and_what_has_no_rule(manager):
+    unused = factories.DestinationFactory.create(name="Watercolor", external_id=90502)
+    used = factories.RuleFactory.create(destination__name="Sketching").destination
+    listed = reverse("admin:integrations_destination_changelist")
+
+    def found(query: str) -> set[Destination]:
+        return set(manager.get(f"{listed}?{query}").context["cl"].result_list)
+
+    assert found("") == {unused, used}
+    assert found("q=90502") == {unused}
+    assert found("rules=none") == {unused}
+    assert found("rules=some") == {used}
+    assert "No rule" in words(manager.get(f"{listed}?q=90502"))
+
+
 # It is gone, it is back
 
 

@@ -10,13 +10,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from config.admin.pages import thinkific_page
 from config.staff import roles
 from events.alerts import finding, wording
 from events.alerts.problems import Code
 from events.execution import wait_reasons
 from events.models import Worker
 from integrations import catalog_refresh, credentials, rate_limit
-from integrations.models import CallBudget, Integration, ThinkificUser
+from integrations.models import ApiCall, CallBudget, Integration, ThinkificUser
+from integrations.thinkific import key_check
 from integrations.thinkific.sandbox import Fault
 from integrations.thinkific.site_check import reject_key
 from rules.models import Rule
@@ -140,6 +142,36 @@ def test_a_check_that_takes_long_goes_on_in_the_background_and_says_so(
     assert text.startswith("Art Academy: saved, not checked. It is still being read.")
     assert "goes on in the background" in text
     assert not catalog_refresh.refresh(world.integration, wait=5).goes_on
+
+
+def test_a_key_that_a_slow_site_says_nothing_of_is_saved_and_tried_in_the_background(
+    boss, world, sandbox, monkeypatch
+):
+    press_refresh(boss, world.integration)
+    monkeypatch.setattr(key_check, "SECONDS", 0.2)
+    monkeypatch.setattr(thinkific_page, "AFTER_TRYING", 0.05)
+    sandbox.faults.add(Fault("delay", delay=0.6, times=3))
+    first, second = said(save_site(boss, world.integration, secret=factories.KEY))
+    assert first.startswith("Art Academy: saved, not checked. It is still being read.")
+    assert second.startswith("Thinkific is slow, so the new key was saved without being tried")
+    # The trial was given up long before the answer of 0.6 seconds.
+    trial = ApiCall.objects.filter(integration=world.integration).exclude(error="").latest("pk")
+    assert (trial.status, trial.milliseconds < 400) == (None, True)
+    assert not catalog_refresh.refresh(world.integration, wait=5).goes_on
+
+
+def test_the_numbers_of_courses_lead_to_the_list_with_the_number_of_each(boss, world):
+    course = world.course("Watercolor")
+    factories.DestinationFactory.create(integration=world.integration, kind="bundle", name="Both")
+    listed = reverse("admin:integrations_destination_changelist")
+    for address in (page("changelist"), page("change", world.integration)):
+        shown = boss.get(address).content.decode()
+        for kind in ("course", "bundle"):
+            way = f'{listed}?integration={world.integration.pk}&amp;kind__exact={kind}"'
+            assert f'href="{way}' in shown
+    found = words(boss.get(f"{listed}?integration={world.integration.pk}&kind__exact=course"))
+    assert f"Watercolor Course {course.external_id}" in found
+    assert "Both" not in found
 
 
 def test_no_page_tells_numbers_of_http_outside_the_fold_for_technicians(boss, sandbox):

@@ -3,12 +3,25 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support import browsing, scenery
+from tests.support import browsing, crowd, scenery
 
 pytestmark = pytest.mark.browser
 LOG = "/admin/events/eventlog/"
+RULES, INTEGRATIONS = "/admin/rules/rule/", "/admin/integrations/integration/"
+# How far the box of the menu leaves the window, and which of its lines something else covers.
+HIDDEN = """menu => {
+  const box = menu.getBoundingClientRect();
+  const seen = document.documentElement;
+  const out = [-box.left, -box.top, box.right - seen.clientWidth, box.bottom - seen.clientHeight];
+  const covered = [...menu.querySelectorAll("a, button")].filter(line => {
+    const at = line.getBoundingClientRect();
+    const corners = [[at.left + 3, at.top + 3], [at.right - 3, at.bottom - 3]];
+    return !corners.every(([x, y]) => menu.contains(document.elementFromPoint(x, y)));
+  });
+  return [...out.filter(each => each > 0), ...covered.map(line => line.textContent)];
+}"""
 
 
 @pytest.fixture
@@ -83,3 +96,48 @@ def test_new_rows_come_while_a_menu_is_open(page, place, address):
     page.clock.run_for(11_000)
     expect(rows).to_have_count(before + 1)
     expect(menu).to_have_attribute("open", "")
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["", "without script"])
+@pytest.mark.parametrize("path", [RULES, INTEGRATIONS])
+def test_the_menu_of_the_last_row_is_whole_at_every_width(
+    place, address, browser: Browser, path: str, script: bool
+):
+    crowd.fill(place)
+    with browsing.window(browser, browsing.Look(script=script)) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.goto(address + path)
+        button = page.locator("#result_list .row-menu > button").last
+        menu = page.locator("#result_list .row-menu > .sheet").last
+        for width in (360, 1024, 1440):
+            page.set_viewport_size({"width": width, "height": 800})
+            button.click()
+            expect(menu).to_be_visible()
+            assert menu.locator("a, button").count() > 1
+            assert menu.evaluate(HIDDEN) == [], width
+            page.mouse.click(5, 5)
+            expect(menu).to_be_hidden()
+
+
+def test_the_keyboard_opens_the_menu_of_a_row_goes_through_it_and_closes_it(page, address):
+    page.goto(address + INTEGRATIONS)
+    button = page.locator("#result_list .row-menu > button").last
+    menu = page.locator("#result_list .row-menu > .sheet").last
+    button.press("Enter")
+    expect(menu).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(menu.locator("a, button").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    expect(button).to_be_focused()
+
+
+def test_the_menu_of_a_row_is_closed_for_who_comes_back(page, address):
+    page.goto(address + INTEGRATIONS)
+    page.locator("#result_list .row-menu > button").last.click()
+    page.locator("#result_list :popover-open a").first.click()
+    page.wait_for_url("**/change/**")
+    page.go_back()
+    expect(page.locator("#result_list .row-menu > button").last).to_be_visible()
+    expect(page.locator(":popover-open")).to_have_count(0)

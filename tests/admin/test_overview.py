@@ -235,7 +235,14 @@ def test_of_many_that_succeeded_and_one_that_failed_not_all_succeeded(
 
 def test_what_needs_a_person_stands_before_what_is_left_to_set_up(place):
     page = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
-    sections = ["Needs you", "Paid, nothing given", "To set up", "Actions by day"]
+    sections = [
+        "Needs you",
+        "Paid, nothing given",
+        "Never sent by SamCart",
+        "Integrations in need",
+        "To set up",
+        "Actions by day",
+    ]
     found = [page.index(f" {section} ") for section in sections]
     assert found == sorted(found)
 

@@ -537,6 +537,28 @@ def test_whether_it_is_a_subscription_decides_which_pairs_are_ticked(
     assert offered(step(manager, **known, **kept)) == BY_SUBSCRIPTION[1:2]
 
 
+def test_an_answer_about_one_product_presumes_nothing_of_another(manager):
+    once, unsold, club = factories.ProductFactory.create_batch(
+        3, marketplace=product("1048004").marketplace
+    )
+    event(None, product=once, trigger="product_purchased")
+    event(None, product=club, trigger="product_purchased", subscription_id="9")
+    known = {"destination": Destination.objects.get(name="Course Two").pk}
+    page = step(manager, product=once.pk, **known)
+    assert f"SamCart sent purchases of {once.name}, and none by subscription." in words(page)
+    sent = dict(re.findall(r'type="hidden" name="(\w+)" value="([\w,]+)"', page.content.decode()))
+    sent |= {"subscription": "no", "pair": "product_refunded"}
+    # The page with what was answered for the first product, and the other one chosen in its place.
+    for other, why in (
+        (unsold, f"No purchase of {unsold.name} has come in yet, so Admit cannot tell."),
+        (club, f"SamCart sent a subscription with sales of {club.name}."),
+    ):
+        page = step(manager, **sent | {"product": other.pk} | known)
+        assert why in words(page)
+        assert offered(page) == BY_SUBSCRIPTION
+    assert offered(step(manager, **sent | {"product": once.pk} | known)) == ["product_refunded"]
+
+
 def test_several_products_and_courses_make_a_rule_each_in_one_go(manager):
     courses = Destination.objects.filter(name__in=["Course Two", "Perspective"])
     data = {

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from config.staff import roles
 from events.reports import customer_access
-from integrations.models import Customer
+from integrations.models import Customer, Destination
 from tests.support import browsing, factories, scenery
 from tests.support import shop as shops
 from tests.support.pages import signed_in, words
@@ -53,6 +53,17 @@ def shop(db):
 )
 def test_each_kind_is_found_and_the_exact_one_stands_first(shop, term, found):
     assert groups(signed_in(roles.VIEWER), term)[0] == found
+
+
+@pytest.mark.first_database
+def test_a_course_is_found_by_its_number(shop):
+    course = Destination.objects.earliest("pk")
+    number = str(course.external_id)
+    viewer = signed_in(roles.VIEWER)
+    assert "Courses and bundles" in groups(viewer, number)
+    assert f"{course.name} {number} · {course.integration}" in words(
+        viewer.get(reverse(SEARCH), {"q": number})
+    )
 
 
 @pytest.mark.first_database

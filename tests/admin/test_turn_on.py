@@ -7,11 +7,11 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
-from events.models import Batch, RuleRun
+from events.models import Batch, EventLog, RuleRun
 from events.reports import backlog
 from integrations.models import Customer, Integration
 from rules.actions import Action
-from tests.support.pages import ACTIONS, press, said, signed_in, words
+from tests.support.pages import ACTIONS, LOG, bulk, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -56,6 +56,21 @@ def places() -> dict[str, str]:
 def offers(page: Any, site: Integration) -> bool:
     address = reverse("admin:integrations_integration_do_turn_on", args=[site.pk])
     return f'action="{address}"' in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("page", "action", "path"), [(LOG, "rerun_chosen", "event"), (ACTIONS, "retry_chosen", "pk")]
+)
+def test_the_look_before_many_are_done_offers_it_for_those_it_leaves_out(
+    manager, off, page, action, path
+):
+    runs = RuleRun.objects.filter(status="waiting")
+    chosen = (EventLog if page == LOG else RuleRun).objects.filter(pk__in=runs.values(path))
+    look = bulk(manager, page, action, *chosen)
+    assert look.status_code == 200
+    assert "There is nothing to do for any of these." in words(look)
+    assert WAITS in words(look)
+    assert offers(look, off)
 
 
 @pytest.mark.parametrize("place", ["action", "actions", "event", "customer", "batch"])

@@ -77,7 +77,7 @@ def _connect(page: Page, walk: World) -> None:
     expect(page.locator(".messagelist")).to_contain_text("1 course, 0 bundles, 1 signup field")
     walk.school.add_course("Urban Sketching", private=True)
     menu(page, "Integrations")
-    page.locator("summary", has_text="Actions for Art Academy").click()
+    page.get_by_role("button", name="Actions for Art Academy").click()
     page.get_by_role("button", name="Refresh Art Academy").click()
     expect(page.locator(".messagelist")).to_contain_text("2 courses")
     expect(page.locator(".messagelist")).to_contain_text("1 new course")

@@ -107,7 +107,7 @@
   };
 
   const asItOpens = measure();
-  if (!document.querySelector("main details")) return asItOpens;
+  if (!document.querySelector("main :is(details, [popover])")) return asItOpens;
   // The folds of the page and the menus around it; each would shut the others of its name.
   const folds = [...document.querySelectorAll("details")].map((fold) => [fold, fold.name, fold.open]);
   for (const [fold] of folds) {
@@ -115,11 +115,22 @@
     fold.removeAttribute("name");
     fold.open = true;
   }
+  // Each would close the one before it.
+  const menus = [...document.querySelectorAll("[popover]")];
+  for (const menu of menus) {
+    for (let each = menu; each; each = each.parentElement) holders.add(each);
+    menu.popover = "manual";
+    menu.showPopover();
+  }
   opened = true;
   const whenOpened = measure().map((fault) => `${fault}, opened`);
   for (const [fold, name, open] of folds) {
     fold.open = open;
     if (name) fold.name = name;
+  }
+  for (const menu of menus) {
+    menu.hidePopover();
+    menu.popover = "auto";
   }
   return [...asItOpens, ...whenOpened];
 }

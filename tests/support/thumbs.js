@@ -42,7 +42,16 @@
     fold.removeAttribute("name");
     fold.open = true;
   }
+  const menus = [...document.querySelectorAll("[popover]")];
+  for (const menu of menus) {
+    menu.popover = "manual";
+    menu.showPopover();
+  }
   look();
+  for (const menu of menus) {
+    menu.hidePopover();
+    menu.popover = "auto";
+  }
   for (const [fold, name, open] of folds) {
     fold.open = open;
     if (name) fold.name = name;

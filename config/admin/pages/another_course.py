@@ -16,8 +16,7 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages import many
-from config.admin.pages.by_number_form import ByNumberForm
-from config.admin.pages.rule_parts import USE
+from config.admin.pages.by_number_form import USE, ByNumberForm
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render

@@ -14,6 +14,8 @@ from integrations.sentences import say
 from integrations.thinkific import catalog, pasted_number
 
 Kind = Destination.Kind
+# By this a person says that what has the number which she entered is the one.
+USE = "use"
 
 
 class ByNumberForm(forms.Form):
@@ -85,3 +87,18 @@ class ByNumberForm(forms.Form):
         return catalog.by_number(
             self.integration, self.kind, found["number"], found.get("name", "")
         )
+
+
+def with_used(given: Any, *, alone: bool) -> Any:
+    """What is chosen, with the course or bundle that has the number which was entered in its place.
+
+    Only where a person said that it is the one; `alone`: there is one at most.
+    """
+    if USE not in given:
+        return given
+    kept = given.copy()
+    for entered in ("number", "name"):
+        kept.pop(entered, None)
+    others = [] if alone else given.getlist("destination")
+    kept.setlist("destination", [*dict.fromkeys([*others, given.get(USE)])])
+    return kept

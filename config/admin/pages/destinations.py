@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Model
+from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,7 +14,7 @@ from config.admin.menu import name_of
 from config.admin.pages import another_course, integration_messages
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
-from config.admin.parts.changelist import ReadOnly
+from config.admin.parts.changelist import NumberOf, ReadOnly
 from config.admin.parts.filters import IntegrationFilter
 from events.execution import gone_destinations
 from events.reports import backlog
@@ -22,6 +22,7 @@ from integrations import app_registry
 from integrations.models import Destination, Integration
 from integrations.ordering import by_name
 from integrations.sentences import joined, say, say_count
+from rules.models import Rule
 
 SETS_UP = "integrations.change_integration"
 
@@ -70,13 +71,36 @@ class SchoolFilter(IntegrationFilter):
     among = Integration.objects.filter(app__in=app_registry.with_catalog())
 
 
+class RulesFilter(admin.SimpleListFilter):
+    """Whether any rule is about it."""
+
+    title = _("rules")
+    parameter_name = "rules"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("none", say("Without a rule")), ("some", say("With rules"))]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Destination]
+    ) -> QuerySet[Destination]:
+        used = Exists(Rule.objects.filter(destination=OuterRef("pk")))
+        match self.value():
+            case "none":
+                return queryset.filter(~used)
+            case "some":
+                return queryset.filter(used)
+        return queryset
+
+
 @admin.register(Destination)
 class DestinationAdmin(ReadOnly):
     list_title = _("Courses and bundles")
-    list_display = ("shown_name", "kind", "external_id", "integration")
+    list_display = ("shown_name", "kind", "external_id", "rules", "integration")
     list_select_related = ("integration",)
-    list_filter = (SchoolFilter, "kind")
-    search_fields = ("name",)
+    list_filter = (SchoolFilter, "kind", RulesFilter)
+    search_fields = ("name", "=external_id")
+    search_help_text = _("Name or number")
+    nothing_fits = _("No course or bundle fits.")
     ordering = (by_name(), "pk")
     buttons = (
         Button(
@@ -107,6 +131,11 @@ class DestinationAdmin(ReadOnly):
         ),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Destination]:
+        found: QuerySet[Destination] = super().get_queryset(request)
+        rules = Rule.objects.filter(destination=OuterRef("pk"))
+        return found.annotate(rule_count=NumberOf(rules.values("pk")))
+
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Destination)
         may = request.user.has_perm(another_course.EDITS)
@@ -118,6 +147,13 @@ class DestinationAdmin(ReadOnly):
     @admin.display(description=_("Name"))
     def shown_name(self, destination: Destination) -> str:
         return badges.destination(destination)
+
+    @admin.display(description=_("Rules"))
+    def rules(self, destination: Any) -> SafeString:
+        if not destination.rule_count:
+            return badges.badge(say("No rule"), badges.GREY)
+        address = integration_messages.rules_of(destination=destination.pk)
+        return format_html('<a href="{}">{}</a>', address, destination.rule_count)
 
     # Buttons
 

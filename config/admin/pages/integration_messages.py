@@ -14,7 +14,7 @@ from config.admin.parts import badges
 from events.reports import backlog
 from integrations import app_registry, rate_limit
 from integrations.catalog_refresh import RefreshOutcome
-from integrations.models import CallBudget, Integration, SiteAnswer
+from integrations.models import CallBudget, Destination, Integration, SiteAnswer
 from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
@@ -196,6 +196,12 @@ def rules_of(**what: int) -> str:
     """The list of rules, of an integration or of a destination, as in rules_of(destination=7)."""
     query = "&".join(f"{name}__id__exact={pk}" for name, pk in what.items())
     return f"{reverse('admin:rules_rule_changelist')}?{query}"
+
+
+def courses_of(integration: Integration, kind: Destination.Kind) -> str:
+    """The list of the courses or bundles of an integration, with their numbers."""
+    page = reverse("admin:integrations_destination_changelist")
+    return f"{page}?integration={integration.pk}&kind__exact={kind.value}"
 
 
 def _off(integration: Integration, waiting: int) -> str:

@@ -46,6 +46,14 @@ def _has_catalog(integration: Integration) -> bool:
     return app_registry.of(integration).has_catalog
 
 
+def _counted(integration: Integration, kind: Destination.Kind, number: int) -> SafeString | str:
+    """How many it has, as the way to which those are."""
+    if not _has_catalog(integration):
+        return NONE
+    page = integration_messages.courses_of(integration, kind)
+    return format_html('<a href="{}">{}</a>', page, number)
+
+
 @admin.register(Integration)
 class IntegrationAdmin(ListAdmin):
     list_title = _("Integrations")
@@ -98,12 +106,12 @@ class IntegrationAdmin(ListAdmin):
         )
 
     @admin.display(description=_("Courses"))
-    def courses(self, integration: Any) -> str:
-        return str(integration.courses) if _has_catalog(integration) else NONE
+    def courses(self, integration: Any) -> SafeString | str:
+        return _counted(integration, Destination.Kind.COURSE, integration.courses)
 
     @admin.display(description=_("Bundles"))
-    def bundles(self, integration: Any) -> str:
-        return str(integration.bundles) if _has_catalog(integration) else NONE
+    def bundles(self, integration: Any) -> SafeString | str:
+        return _counted(integration, Destination.Kind.BUNDLE, integration.bundles)
 
     @admin.display(description=_("Rules"))
     def rules(self, integration: Any) -> SafeString:

@@ -127,6 +127,7 @@ def _look(
         more=found.more,
         number=len(found.done),
         lists=lists(found),
+        waiting=found.waiting,
         chosen=[each.pk for each in chosen[:AT_ONCE]],
         at_once=AT_ONCE,
         back=request.get_full_path(),

@@ -85,6 +85,8 @@ def show(request: HttpRequest) -> TemplateResponse:
         facts=facts,
         **_beginning(facts, kept, path),
         path=path,
+        # Before there is a school, setting up comes first; then what needs a person.
+        path_first=not any(site.refreshed_at for site in sites),
         may_tick=request.user.has_perms(TICKS),
         problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, period, in_line),
@@ -148,8 +150,10 @@ def _figures(
     came = dashboard.events_in_a_day()
     return {
         "events": dashboard.format_count(came.events),
+        "number_of_events": came.events,
         "events_note": overview_headline.events_note(came, not_in=facts.not_in),
         "done": dashboard.format_count(period.days[-1].done),
+        "number_done": period.days[-1].done,
         "share": _share(period),
         "failed": dashboard.format_count(facts.failed),
         "held": dashboard.format_count(facts.held),

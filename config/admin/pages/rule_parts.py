@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
+from config.admin.pages import by_number_form
 from config.admin.pages.app_pages import APP_PAGES
 from config.admin.pages.rule_draft import DELAY_DAYS, Draft
 from config.admin.parts.buttons import BACK, way_back
@@ -16,7 +17,7 @@ from events.reports.rule_preview import preview
 from integrations.app_registry import APPS
 from integrations.models import Destination, Marketplace, Product
 from integrations.ordering import by_name
-from integrations.sentences import say
+from integrations.sentences import Text, say
 from integrations.thinkific import catalog
 from rules import pairing
 from rules.models import Rule
@@ -26,14 +27,14 @@ from rules.triggers import Category
 PREVIEWED = 3
 SPELLED_OUT = 20
 MANY = 60
+# In place of the products where a rule is for all of them.
+GLOBAL = "all"
 # Of each value so much is kept in an address: enough to be refused as too long.
 LONGEST_CHOICE = 2001
 # Of what is chosen, this is of one school alone.
 OF_A_SCHOOL = ("destination", "number", "name", "courses_like")
-# By this a person says that what has the number which she entered is the one.
-USE = "use"
 # What the form sends besides what is chosen.
-NOT_CHOICES = ("csrfmiddlewaretoken", "back", "go_on", USE)
+NOT_CHOICES = ("csrfmiddlewaretoken", "back", "go_on", by_number_form.USE)
 
 
 def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
@@ -62,25 +63,14 @@ def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
 
 def is_choice(posted: Any) -> bool:
     """Whether what was posted only chooses, and the page comes back with it."""
-    return "go_on" in posted or USE in posted
+    return "go_on" in posted or by_number_form.USE in posted
 
 
 def choices(given: Any, *, alone: bool = False) -> str:
     """What is chosen, as a query; `alone`: there is one course or bundle at most."""
-    if USE in given:
-        given = _with_used(given, alone=alone)
+    given = by_number_form.with_used(given, alone=alone)
     chosen = [(k, vs) for k, vs in given.lists() if k not in NOT_CHOICES]
     return urlencode([(k, v[:LONGEST_CHOICE]) for k, vs in chosen for v in vs if v])
-
-
-def _with_used(given: Any, *, alone: bool) -> Any:
-    """The course or bundle that has the number which was entered, in place of that number."""
-    kept = given.copy()
-    for entered in ("number", "name"):
-        kept.pop(entered, None)
-    others = [] if alone else given.getlist("destination")
-    kept.setlist("destination", [*dict.fromkeys([*others, given.get(USE)])])
-    return kept
 
 
 def with_back(request: HttpRequest) -> str:
@@ -242,22 +232,34 @@ def told_apart(rules: list[Rule]) -> tuple[list[Rule], list[Rule]]:
 def _ticks(draft: Draft, given: Any, companions: Iterable[Rule]) -> dict[str, Any]:
     """Whether it is a subscription, and which of the rules that belong to it are ticked.
 
-    The answer decides what is ticked until the person ticks otherwise.
+    The answer decides what is ticked until the person ticks otherwise; it holds for the products
+    for which it was given, and of others counts what is known of them.
     """
     offered = {rule.trigger for rule in companions}
     if not offered:
         return {}
-    asked = given.get("subscription")
-    sold = asked if asked in {"yes", "no"} else "yes" if _may_be_subscription(draft) else "no"
-    if given.get("ticked_for") == sold:
+    of_these = GLOBAL if draft.everywhere else ",".join(str(each.pk) for each in draft.products)
+    known, told = _how_sold(draft)
+    answered = given.get("subscription_of", of_these) == of_these
+    asked = given.get("subscription") if answered else None
+    sold = asked if asked in {"yes", "no"} else known
+    if answered and given.get("ticked_for") == sold:
         ticked = offered & set(given.getlist("pair"))
     else:
         ticked = offered if sold == "yes" else offered.intersection(pairing.MATTERS_ALWAYS)
-    return {"subscription": sold, "ticked": ticked}
+    return {
+        "subscription": sold,
+        "subscription_of": of_these,
+        "how_sold": told,
+        "ticked": ticked,
+    }
 
 
-def _may_be_subscription(draft: Draft) -> bool:
-    """Whether one of them was seen as a subscription, or may be one because it was never sold."""
-    if draft.everywhere or draft.trigger.of_subscription:
-        return True
-    return len(subscriptions.paid_once(draft.products)) < len(draft.products)
+def _how_sold(draft: Draft) -> tuple[str, Text]:
+    """What is taken as the answer until a person gives one, and why."""
+    if draft.everywhere:
+        return "yes", say("A global rule is also for what is sold by subscription.")
+    if draft.trigger.of_subscription:
+        return "yes", say("This trigger is about subscriptions.")
+    once = len(subscriptions.paid_once(draft.products)) == len(draft.products)
+    return "no" if once else "yes", subscriptions.told(draft.products)

@@ -125,9 +125,16 @@ def _products(word: str, most: int) -> Group:
 
 
 def _courses(word: str, most: int) -> Group:
-    rows = Destination.objects.filter(name__icontains=word).select_related("integration")
+    number = params.row_id(word)
+    named = Q(name__icontains=word) | (Q() if number is None else Q(external_id=number))
+    rows = Destination.objects.filter(named).select_related("integration")
     found = [
-        Hit(page_of(each), badges.destination(each), str(each.integration), _is(word, each.name))
+        Hit(
+            page_of(each),
+            badges.destination(each),
+            f"{each.external_id} · {each.integration}",
+            _is(word, each.name) or each.external_id == number,
+        )
         for each in _shortest(rows, most)
     ]
     return Group(say("Courses and bundles"), found, _list("integrations_destination", q=word))

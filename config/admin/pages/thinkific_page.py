@@ -9,6 +9,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages import field_mapping, integration_messages
 from config.admin.pages.integration_form import overtaken, render_form
@@ -24,6 +25,13 @@ from rules import broken_rules
 
 ADD_ROW = "_add_mapping"
 MAX_UNLISTED = 200
+# So many seconds a person waits for a site that has just not answered to the trial of its key.
+AFTER_TRYING = 2.0
+UNTRIED = _(
+    "Thinkific is slow, so the new key was saved without being tried first. It is being tried now: "
+    "open this page again in a minute. Should the key be refused, it says so, and you enter "
+    "another one here."
+)
 
 
 def show(
@@ -37,19 +45,26 @@ def show(
     form = ThinkificForm(data, instance=copy.copy(integration))
     fields = field_mapping.section(integration, data) if integration.pk else None
     valid = [form.is_valid(), fields is None or fields.rows.is_valid()]
-    if data is not None and all(valid) and not _refused(form):
-        return _save(request, form, fields)
+    if data is not None and all(valid):
+        works = _try_key(form)
+        if works is not False:
+            return _save(request, form, fields, untried=works is None)
     return _page(request, integration, form=form, fields=fields, may_delete=may_delete)
 
 
-def _refused(form: ThinkificForm) -> bool:
-    """Whether Thinkific refuses the key that would replace a working one; the form says so."""
+def _try_key(form: ThinkificForm) -> bool | None:
+    """Whether the key that would replace a working one works; None where Thinkific does not say.
+
+    Where it is refused, the form says so. True where no working key would be replaced.
+    """
     secret = form.cleaned_data["secret"]
-    refused = bool(secret) and form.key_works and key_check.is_refused(form.instance, secret)
-    if refused:
+    if not secret or not form.key_works:
+        return True
+    works = key_check.works(form.instance, secret)
+    if works is False:
         text = say("Thinkific refuses this key. The key from before is still used.")
         form.add_error("secret", text)
-    return refused
+    return works
 
 
 def _page(
@@ -81,12 +96,16 @@ def _page(
         trouble=why,
         last_call=_last_call(integration) if why else None,
         rules_url="" if is_new else integration_messages.rules_of(integration=integration.pk),
-        **({} if is_new else _not_listed(integration)),
+        **({} if is_new else _courses(integration)),
     )
 
 
 def _save(
-    request: HttpRequest, form: ThinkificForm, fields: field_mapping.Section | None
+    request: HttpRequest,
+    form: ThinkificForm,
+    fields: field_mapping.Section | None,
+    *,
+    untried: bool,
 ) -> HttpResponse:
     integration: Integration = form.instance
     waiting = backlog.waiting(integration) if integration.pk else 0
@@ -104,10 +123,13 @@ def _save(
         messages.info(request, text)
         return HttpResponseRedirect(f"{page}#mapping")
     # Only now is the transaction over.
-    outcome = catalog_refresh.refresh(integration)
+    wait = {"wait": AFTER_TRYING} if untried else {}
+    outcome = catalog_refresh.refresh(integration, **wait)
     integration.refresh_from_db()
     if form.cleaned_data["secret"] or moved:
         integration_messages.connected(request, integration, outcome, waiting)
+        if untried and outcome.goes_on:
+            messages.warning(request, UNTRIED)
         # Who came by the link to the key would stay down there, and read none of it.
         page = f"{page}#content-start"
     else:
@@ -121,13 +143,15 @@ def _last_call(integration: Integration) -> ApiCall | None:
     return ApiCall.objects.filter(integration=integration, run_id=None).order_by("-pk").first()
 
 
-def _not_listed(integration: Integration) -> dict[str, Any]:
-    """What Thinkific does not list of the site, and whether it lists anything at all."""
+def _courses(integration: Integration) -> dict[str, Any]:
+    """Where they are listed, and what Thinkific does not list, if it lists anything at all."""
     courses = integration.destinations.filter(kind=Destination.Kind.COURSE)
     listed = courses.filter(by_hand=False, unlisted_at=None)
     read = integration.refreshed_at is not None
     there = integration.destinations.order_by(by_name(), "pk").annotate(used=Count("rules"))
     return {
+        "courses_url": integration_messages.courses_of(integration, Destination.Kind.COURSE),
+        "bundles_url": integration_messages.courses_of(integration, Destination.Kind.BUNDLE),
         "lost": integration_messages.broken_sentence(broken_rules.gone(integration)),
         "none_listed": catalog.NONE_LISTED if read and not listed.exists() else "",
         "unlisted": there.exclude(by_hand=False, unlisted_at=None, gone_at=None)[:MAX_UNLISTED],

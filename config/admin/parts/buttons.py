@@ -107,14 +107,11 @@ class Buttons(admin.ModelAdmin):
             ((*link, name) for link in ways),
         )
         if self.row_menu and (shown or ways):
-            return format_html(
-                '<details class="row-menu" name="row-menu"><summary class="button small">'
-                '<span aria-hidden="true">⋯</span><span class="visually-hidden">{}'
-                '</span></summary><div class="sheet">{} {}</div></details>',
+            sign = format_html(
+                '<span aria-hidden="true">⋯</span><span class="visually-hidden">{}</span>',
                 say("Actions for {name}", name=name),
-                presses,
-                links,
             )
+            return _menu("row", thing, "small", sign, format_html("{} {}", presses, links))
         return format_html("{} {}", *((links, presses) if self.links_first else (presses, links)))
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
@@ -143,13 +140,10 @@ class Buttons(admin.ModelAdmin):
         if len(every) <= MOST_BUTTONS:
             return format_html_join(" ", "{}", ((each,) for each in every))
         first, others = every[: MOST_BUTTONS - 1], every[MOST_BUTTONS - 1 :]
-        return format_html(
-            '{} <details class="row-menu"><summary class="button">{}</summary>'
-            '<div class="sheet">{}</div></details>',
-            format_html_join(" ", "{}", ((each,) for each in first)),
-            say("More"),
-            format_html_join(" ", "{}", ((each,) for each in others)),
+        shown_first, behind = (
+            format_html_join(" ", "{}", ((each,) for each in some)) for some in (first, others)
         )
+        return format_html("{} {}", shown_first, _menu("more", thing, "", say("More"), behind))
 
     def _shown(self, request: HttpRequest, thing: Model, buttons: Iterable[Button]) -> list[Button]:
         # Whether one fits may cost a query, so only those that this place has are asked.
@@ -158,6 +152,23 @@ class Buttons(admin.ModelAdmin):
             for button in buttons
             if allowed(request, button.permission) and button.fits(thing)
         ]
+
+
+def _menu(where: str, thing: Model, style: str, label: str, behind: SafeString) -> SafeString:
+    """What is behind one button: above the page, so that no frame around it cuts it off.
+
+    It opens and closes without script, and the keyboard comes to it right behind its button.
+    """
+    name = f"menu-{where}-{thing._meta.model_name}-{thing.pk}"
+    return format_html(
+        '<div class="row-menu"><button type="button" class="button {}" popovertarget="{}">{}'
+        '</button><div class="sheet" id="{}" popover>{}</div></div>',
+        style,
+        name,
+        label,
+        name,
+        behind,
+    )
 
 
 def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:

@@ -1,5 +1,6 @@
 """Messages that say what was queued, then in its place, where they are read, what comes of it."""
 
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -8,8 +9,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from config.admin.parts.buttons import BACK
-from config.admin.parts.params import row_id
-from events.models import Batch
+from config.admin.parts.params import row_in
+from events.models import Batch, RuleRun
+from events.models.runs import UNFINISHED
+from events.reports import batches
 
 # How a message's tag begins that names what it follows.
 BATCH = "batch-"
@@ -20,9 +23,30 @@ def say_queued(request: HttpRequest, sentence: str, batch: Batch) -> None:
     messages.success(request, sentence, extra_tags=f"{BATCH}{batch.pk}")
 
 
-def address(message: Message, *, back: str) -> str:
-    """The page that tells how far it is what the message follows; "" where it follows nothing."""
-    number = row_id((message.extra_tags or "").removeprefix(BATCH))
-    if number is None:
-        return ""
-    return f"{reverse('admin:batch')}?{urlencode({'number': number, BACK: back})}"
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The batch that a message follows, how far it is now, and the page that tells more."""
+
+    batch: Batch
+    progress: batches.Progress
+    page: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to follow; an ending that was brought forward goes on."""
+        runs = RuleRun.objects.filter(pk__in=self.batch.run_ids, status__in=UNFINISHED)
+        return self.progress.is_over and not runs.exists()
+
+    @property
+    def has_failed(self) -> bool:
+        return self.progress.is_over and bool(self.progress.number_failed)
+
+
+def of(message: Message, *, back: str) -> Followed | None:
+    """What the message follows; None where that is nothing, or not kept any more."""
+    tag = message.extra_tags or ""
+    batch = row_in(Batch.objects.all(), tag.removeprefix(BATCH)) if tag.startswith(BATCH) else None
+    if batch is None:
+        return None
+    page = f"{reverse('admin:batch')}?{urlencode({'number': batch.pk, BACK: back})}"
+    return Followed(batch, batches.progress(batch), page)

@@ -1,4 +1,5 @@
 // How far something is, by itself: its part of the page is fetched again, and at the end all of it.
+// Also where the page waits for nothing by itself, once a message of it tells that something is over.
 "use strict";
 {
   const entered = () =>
@@ -8,7 +9,7 @@
 
   const busy = () =>
     document.activeElement?.closest("#progress, input, select, textarea, details[open]") ||
-    document.querySelector("#progress :is(details[open], input:checked)") ||
+    document.querySelector("#progress :is(details[open], :popover-open, input:checked)") ||
     entered();
 
   const look = async () => {
@@ -24,6 +25,12 @@
       location.reload(); // what came of it
     }
   };
-  setTimeout(look, 1500);
-  const timer = setInterval(look, 5000);
+  let timer = 0;
+  const begin = (after) => {
+    setTimeout(look, after);
+    clearInterval(timer);
+    timer = setInterval(look, 5000);
+  };
+  if (document.getElementById("progress").dataset.running) begin(1500);
+  document.addEventListener("over", () => begin(0));
 }
