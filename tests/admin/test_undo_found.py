@@ -1,5 +1,6 @@
 """What was done for several at once, and what was deleted at once, is found and undone later."""
 
+import re
 from typing import Any
 
 import pytest
@@ -86,6 +87,21 @@ def test_a_rule_ran_when_it_was_run_and_not_when_its_event_came(manager, world, 
         run.save()
     assert "Never" not in words(manager.get(reverse("admin:rules_rule_changelist")))
     assert "Never" not in words(manager.get(page_of(Product.objects.get())))
+
+
+def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(manager, world, ran):
+    batch = Batch.objects.get()
+    page = f"{reverse('admin:undo-batch')}?number={batch.pk}"
+    look = manager.get(page)
+    assert "The rule stays on: a later buyer still gets Ink. See the rule" in words(look)
+    chosen = re.findall(r'name="chosen" value="([^"]+)"', look.content.decode())
+    manager.post(page, {"chosen": chosen})
+    world.settle()
+    text = words(manager.get(page_of(Customer.objects.earliest("pk"))))
+    assert "has no access to Ink:" in text
+    assert re.search(r"undid on [^.]+ what had given it\.", text)
+    assert re.search(r"undid on [^.]+ what was given for .+ A rule still fits it\.", text)
+    assert "a person ended it after its rule had changed" not in text
 
 
 # Rules that were deleted in one step

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.parts import badges
 from events.models import Batch, EventLog
+from events.reports.batches import DONE
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import AuditEntry
@@ -17,8 +18,6 @@ from integrations.sentences import on, say, say_count
 from rules.models import Rule
 
 SEES = "events.view_rulerun"
-# What is done to an event for itself, as one of several.
-OF_EVENT = (Act.EVENT_RERUN, Act.BUYERS_MOVED, Act.BUYERS_ENDED, Act.BATCH_UNDONE)
 
 
 def number_of(entry: AuditEntry) -> int | None:
@@ -67,7 +66,7 @@ def of_events(request: HttpRequest, events: Iterable[EventLog]) -> dict[int, lis
     """{event: what was done to it as one of several, the oldest first}"""
     numbers = [str(event.pk) for event in events]
     same = AuditEntry.objects.filter(kind=EventLog._meta.model_name, number__in=numbers)
-    entries = list(same.filter(act__in=OF_EVENT).order_by("pk")) if numbers else []
+    entries = list(same.filter(act__in=DONE).order_by("pk")) if numbers else []
     known = there(request, entries)
     found: dict[int, list[SafeString]] = {}
     for entry in entries:
