@@ -6,6 +6,8 @@ from typing import Any
 from django.db.models import Model
 
 REPLACED = "replaced"
+# Of what was done for several at once: the number of what came of it.
+BATCH = "batch"
 LONGEST_NAME = 500
 Values = dict[str, Any]
 

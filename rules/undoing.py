@@ -50,16 +50,21 @@ def added_with(entry: AuditEntry) -> QuerySet[Rule]:
     )
 
 
+def still_gone(entry: AuditEntry) -> list[AuditEntry]:
+    """The entries of the rules that were deleted in this step and are not there again."""
+    entries = of_step(entry)
+    there = Rule.objects.filter(pk__in=[int(each.number) for each in entries])
+    known = set(there.values_list("pk", flat=True))
+    return [each for each in entries if int(each.number) not in known]
+
+
 def undo_deleting(entry: AuditEntry) -> list[Rule]:
     """Bring back all rules that were deleted in this step and are not there again.
 
     Raises ValueError with a sentence where one of them cannot be; then none is.
     """
-    entries = of_step(entry)
-    there = Rule.objects.filter(pk__in=[int(each.number) for each in entries])
-    known = set(there.values_list("pk", flat=True))
     with transaction.atomic():
-        back = [undo(each) for each in entries if int(each.number) not in known]
+        back = [undo(each) for each in still_gone(entry)]
     return [rule for rule in back if rule is not None]
 
 

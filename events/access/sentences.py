@@ -81,10 +81,10 @@ def ended_by_hand(event: EventLog) -> Said:
 
 
 def last_day_changed(event: EventLog) -> Said:
-    """ "The access to Course Two ends on 5 May now." """
+    """ "The last day of Course Two is 5 May now." """
     run = event.runs.order_by("-pk")[0]
     day = _last_day(event) or on(event.received_at)
-    return say("The access to {course} ends on {day} now.", course=run.destination_name, day=day)
+    return say("The last day of {course} is {day} now.", course=run.destination_name, day=day)
 
 
 def _last_day(event: EventLog) -> Said | None:

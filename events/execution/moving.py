@@ -16,6 +16,7 @@ from events.models.event_status import refresh_event
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
+from integrations.audit_values import BATCH
 from integrations.sentences import Text, say
 from rules import actions
 from rules.actions import Effect
@@ -36,7 +37,7 @@ def move(
 
     `why` it ends, CHANGED or DELETED, is what became of the rule that gave it.
     Returns for how many nothing was ended per reason why. The batch gets the numbers of what was
-    queued.
+    queued, and is saved with each purchase.
     """
     books: dict[int, RuleBook] = {}
     left: Counter[str] = Counter()
@@ -55,8 +56,10 @@ def move(
             ending = [] if why_not else [waive(grant, why) for grant in old]
             RuleRun.objects.bulk_create(ending)
             leave_with_nothing(ending)
-            _note(event, made, ending)
-        batch.add_new([*made, *ending])
+            if made or ending:
+                batch.add_new([*made, *ending])
+                batch.save()
+            _note(event, made, ending, batch)
         if why_not:
             left[why_not] += 1
     if batch.run_ids:
@@ -76,15 +79,17 @@ def leave_with_nothing(ending: Collection[RuleRun]) -> None:
     EventLog.objects.filter(~Exists(left), pk__in=gave).update(gave_nothing=True)
 
 
-def _note(event: EventLog, made: Collection[RuleRun], ending: Collection[RuleRun]) -> None:
+def _note(
+    event: EventLog, made: Collection[RuleRun], ending: Collection[RuleRun], batch: Batch
+) -> None:
     for number in {run.event_id for run in [*made, *ending]}:
         refresh_event(number)
     before = {"access": [run.destination_name for run in ending]}
     if made:
-        after = {"access": [run.destination_name for run in made]}
+        after = {"access": [run.destination_name for run in made], BATCH: batch.pk}
         audit.record(Act.BUYERS_MOVED, event, before=before, after=after)
     elif ending:
-        audit.record(Act.BUYERS_ENDED, event, before=before)
+        audit.record(Act.BUYERS_ENDED, event, before=before, after={BATCH: batch.pk})
 
 
 def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:

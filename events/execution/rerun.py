@@ -22,6 +22,7 @@ from events.models.runs import UNFINISHED
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
+from integrations.audit_values import BATCH
 from integrations.sentences import Text, joined, say, say_count
 from rules.engine import Reason
 from rules.models import Rule
@@ -76,7 +77,7 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
     What waits for its next attempt makes it now. A rule that leads to another course since has not
     run as it is now. What is done stays done, but for what went with a deleted account. An event
     that was refunded or canceled since is left out.
-    The batch gets the numbers of what was queued.
+    The batch gets the numbers of what was queued, and is saved with each event.
     """
     events = list(events)
     reasons = obstacles(events)
@@ -194,9 +195,10 @@ def _decide_again(event: EventLog, line: LineItem, book: RuleBook, batch: Batch 
         made = add(event, line, book)
         refresh_event(event.pk)
         if queued or made:
-            audit.record(Act.EVENT_RERUN, event)
-    if batch is not None:
-        batch.add_new(made)
+            if batch is not None:
+                batch.add_new(made)
+                batch.save()
+            audit.record(Act.EVENT_RERUN, event, after={BATCH: batch.pk} if batch else None)
     return queued + len(made)
 
 

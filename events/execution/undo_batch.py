@@ -19,6 +19,7 @@ from events.models.runs import DISMISSED, UNDECIDED
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
+from integrations.audit_values import BATCH
 from integrations.sentences import say
 from rules.actions import Effect
 
@@ -173,17 +174,15 @@ def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
             if one is None or one.why_not:
                 left[one.why_not if one else say("it has just changed")] += 1
                 continue
-            made = _undo(one, by=new.started_by)
-            new.run_ids += [run.pk for run in [*made, *one.pending]]
-            new.save()
+            made = _undo(one, new)
             wake.wake()
         queued += len(made)
     return Rerun(queued, dict(left))
 
 
-def _undo(one: Undo, *, by: str) -> list[RuleRun]:
+def _undo(one: Undo, new: Batch) -> list[RuleRun]:
     """In the lock of deciding; the actions that do it in Thinkific."""
-    _drop(one.pending, by)
+    _drop(one.pending, new.started_by)
     back = _grants(one.ended)
     giving = [_give_back(grant) for grant in back]
     ending = [moving.waive(grant, SENTENCE) for grant in _grants(one.gave)]
@@ -193,8 +192,10 @@ def _undo(one: Undo, *, by: str) -> list[RuleRun]:
     EventLog.objects.filter(pk__in=gave.values("event")).update(gave_nothing=False)
     for number in {run.event_id for run in made}:
         refresh_event(number)
+    new.run_ids += [run.pk for run in [*made, *one.pending]]
+    new.save()
     before = {"access": [run.destination_name for run in ending]}
-    after = {"access": [run.destination_name for run in giving]}
+    after = {"access": [run.destination_name for run in giving], BATCH: new.pk}
     audit.record(Act.BATCH_UNDONE, one.event, before=before, after=after)
     return made
 

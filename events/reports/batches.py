@@ -8,14 +8,17 @@ from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
 from events.execution import wait_reasons
-from events.models import Batch, RuleRun
+from events.models import Batch, EventLog, RuleRun
 from events.models.runs import UNFINISHED
-from integrations.models import Customer
+from integrations.audit import Act
+from integrations.models import AuditEntry, Customer
 from integrations.sentences import Text, joined, say
 
 Status = RuleRun.Status
 # So many of those that failed are listed.
 LISTED = 50
+# What is done to an event as one of several.
+DONE = (Act.EVENT_RERUN, Act.BUYERS_MOVED, Act.BUYERS_ENDED, Act.BATCH_UNDONE)
 # So many customers are named.
 NAMED = 5
 # How the codes are counted; of any other the status says it.
@@ -94,6 +97,23 @@ def progress(batch: Batch) -> Progress:
         customers=customers if len(customers) <= NAMED else (),
         waiting=waiting,
     )
+
+
+def undone(event: int, name: str = "") -> AuditEntry | None:
+    """Who undid what was done for this event as one of several; None where that was not the last.
+
+    `name` is what ended by it, "" for anything.
+    """
+    entries = AuditEntry.objects.filter(
+        act__in=DONE, kind=EventLog._meta.model_name, number=str(event)
+    )
+    ended = (
+        entry
+        for entry in entries.order_by("-pk")[:LISTED]
+        if not name or name in (entry.before or {}).get("access", [])
+    )
+    last = next(ended, None)
+    return last if last and last.act == Act.BATCH_UNDONE else None
 
 
 def _what(status: str, code: str) -> str:

@@ -16,6 +16,7 @@ from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import (
     backfill,
+    batches,
     dashboard,
     left_behind,
     letter,
@@ -36,7 +37,7 @@ from events.reports.sentence import (
 )
 from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
 from integrations.models import Customer, ThinkificUser
-from integrations.sentences import Said, at, joined, say, say_count
+from integrations.sentences import Said, at, joined, on, say, say_count
 from rules import actions
 from rules.listing import listed
 from rules.models import Rule
@@ -139,6 +140,15 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
 def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:
     facts = _facts(event)
     rule = next(filter(backfill.gives_now, now), None)
+    undone = batches.undone(event.pk) if back is None and rule is not None else None
+    if undone is not None:
+        text = say(
+            "{person} undid on {day} what was given for {product}{order}. A rule still fits it.",
+            person=undone.who,
+            day=on(undone.at),
+            **facts,
+        )
+        return Sentence(QUIET, text, Code.RULE_EXISTS, enroll=event.pk)
     if back is None and rule is not None:
         text = say("Paid for {product}{order} and got nothing.", **facts)
         text = joined([text, backfill.since(event, rule)])

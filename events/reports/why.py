@@ -10,7 +10,7 @@ from events.deciding import revocations
 from events.execution import rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DISMISSED
-from events.reports import holders, pending_endings
+from events.reports import batches, holders, pending_endings
 from events.reports.sentence import (
     GOOD,
     QUIET,
@@ -136,7 +136,7 @@ def _has(name: str, about: Standing) -> Sentence:
 
 
 def _corrected(about: Standing) -> Said | None:
-    """What its rule named first and when that was corrected, None where nothing was."""
+    """Which number is the right one, and since when; None where nothing was corrected."""
     wrong = about.instead_of
     if wrong is None:
         return None
@@ -151,12 +151,8 @@ def _corrected(about: Standing) -> Said | None:
     day = entries.order_by("-pk").values_list("at", flat=True).first()
     if day is None:
         return None
-    return say(
-        "Its rule first named {course}, number {number}; that was corrected on {moment}.",
-        course=wrong.name,
-        number=wrong.target.partition(":")[2],
-        moment=at(day),
-    )
+    number = about.target.partition(":")[2]
+    return say("Its number was corrected to {number} on {moment}.", number=number, moment=at(day))
 
 
 def _owed(name: str, about: Standing) -> Sentence:
@@ -280,6 +276,13 @@ def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
 
 def _how_it_was_replaced(run: RuleRun, facts: dict[str, str]) -> Said:
     """Of an action by which a person ended what a rule had given."""
+    if entry := batches.undone(run.event_id, run.destination_name):
+        return say(
+            "{name} has no access to {course}: {person} undid on {day} what had given it.",
+            person=entry.who,
+            day=on(entry.at),
+            **facts,
+        )
     if rule_history.is_deleted(run):
         return say(
             "{name} has no access to {course}: a person ended what a deleted rule had given.",

@@ -348,6 +348,12 @@ def _undo(here: Place) -> None:
     here.press(AuditEntry.objects.latest("pk"), "undo")
 
 
+def _undo_step(here: Place) -> None:
+    page = reverse("admin:rules_rule_delete", args=[here.rule.pk])
+    here.client.post(page, {"post": "yes"})
+    here.press(AuditEntry.objects.latest("pk"), "undo_step")
+
+
 def _undo_adding(here: Place) -> None:
     _coverage(here)
     here.press(AuditEntry.objects.latest("pk"), "undo_adding")
@@ -536,6 +542,7 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
         lambda here: here.press(_somebody(here, on=False), "switch_on"),
     ),
     ("auditentry", "undo"): (Act.RULE_CHANGED, _undo),
+    ("auditentry", "undo_step"): (Act.RULE_ADDED, _undo_step),
     ("auditentry", "undo_adding"): (Act.RULE_DELETED, _undo_adding),
 }
 

@@ -199,7 +199,7 @@ def test_access_is_given_until_a_day_that_can_be_moved_and_dropped(support, plac
     assert "This is its last day already. Choose another." in errors(same)
     later = until + timedelta(days=9)
     answer = change_day(support, dana, later)
-    assert said(answer) == [f"The access to Perspective ends on {later.day} {later:%b} now."]
+    assert said(answer) == [f"The last day of Perspective is {later.day} {later:%b} now."]
     owner = client_of(person(is_superuser=True, email="ada@example.com"))
     line = words(owner.get(reverse("admin:integrations_auditentry_changelist")))
     assert "Changed the last day of an access" in line
@@ -230,7 +230,7 @@ def test_access_is_ended_on_a_day_and_the_day_is_chosen_again(support, place, da
     assert f'name="until" value="{on}"' in html(support.get(unescape(link)))
     later = on + timedelta(days=9)
     answer = change_day(support, dana, later)
-    assert said(answer) == [f"The access to Perspective ends on {later.day} {later:%b} now."]
+    assert said(answer) == [f"The last day of Perspective is {later.day} {later:%b} now."]
     assert RuleRun.objects.pending().count() == 1
     entry = AuditEntry.objects.latest("pk")
     assert entry.act == "last_day_changed"

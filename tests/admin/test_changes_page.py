@@ -280,7 +280,7 @@ def test_a_deletion_can_be_undone_on_the_page_that_follows(manager, rule):
     page = reverse("admin:rules_rule_delete", args=[rule.pk])
     answer = manager.post(page, {"post": "yes"}, follow=True)
     entry = AuditEntry.objects.latest("pk")
-    undo = reverse("admin:integrations_auditentry_do_undo", args=[entry.pk])
+    undo = reverse("admin:integrations_auditentry_do_undo_step", args=[entry.pk])
     assert f'action="{undo}"' in answer.content.decode()
     link = reverse("admin:integrations_auditentry_change", args=[entry.pk])
     assert 'type="submit"' in manager.get(link).content.decode()

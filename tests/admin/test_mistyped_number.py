@@ -212,8 +212,9 @@ def test_the_customers_page_tells_once_what_was_corrected_and_that_she_is_in(wor
     first = words(page).partition("Everything that happened")[0]
     assert "was not given" not in first
     assert first.count("Dana has Course Two since") == 1
-    told = r"Its rule first named Watercolor, number 876543; that was corrected on \d"
+    told = rf"Its number was corrected to {right.external_id} on \d"
     assert len(re.findall(told, first)) == 1
+    assert "corrected to 876543" not in first
     history = words(page).partition("Everything that happened")[2]
     assert "Failed attempt " in history
 

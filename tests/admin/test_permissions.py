@@ -138,6 +138,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("rulerun", "turn_rule_off"): SETS_UP,
     ("customer", "ask_thinkific"): HELPS,
     ("auditentry", "undo"): SETS_UP,
+    ("auditentry", "undo_step"): SETS_UP,
     ("auditentry", "undo_adding"): SETS_UP,
     ("customer", "download_data"): SETS_UP,
     ("user", "new_link"): ALONE,

@@ -71,8 +71,8 @@ def settle(client: Client, page: Any, how: str, **more: str) -> Any:
 
 
 def undo(client: Client, page: Any) -> Any:
-    address = re.findall(r'action="([^"]+/do/undo/)"', shown(page))[0]
-    return client.post(address, {"step": "1"}, follow=True)
+    address = re.findall(r'action="([^"]+/do/undo_step/)"', shown(page))[0]
+    return client.post(address, follow=True)
 
 
 # Deleting

@@ -915,11 +915,11 @@ def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
     before = audit.values(rule)
     delete = reverse("admin:rules_rule_delete", args=[rule.pk])
     page = manager.post(delete, {"post": "yes"}, follow=True)
-    (undo,) = re.findall(r'action="([^"]+/do/undo/)"', page.content.decode())
+    (undo,) = re.findall(r'action="([^"]+/do/undo_step/)"', page.content.decode())
     assert "Deleted a moment ago" not in words(
         signed_in(roles.MANAGER).get(page.request["PATH_INFO"])
     )
-    assert said(manager.post(undo, follow=True))[0].startswith("Undone.")
+    assert said(manager.post(undo, follow=True))[0].startswith("Undone: 1 rule is back.")
     assert audit.values(Rule.objects.get(pk=rule.pk)) == before
     assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
     manager.post(delete, {"post": "yes"})

@@ -22,16 +22,6 @@ GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 
 
 @pytest.fixture
-def ink(world: World) -> Destination:
-    return world.course("Ink and Wash")
-
-
-@pytest.fixture
-def faces(world: World) -> Destination:
-    return world.course("Drawing Faces")
-
-
-@pytest.fixture
 def rule(world: World, ink: Destination) -> Rule:
     return world.rule("product_purchased", GIVES, ink, product="1048001")
 
@@ -299,7 +289,7 @@ def test_what_was_moved_is_kept_in_the_audit(world, rule, ink, faces):
     entry = AuditEntry.objects.get(act="buyers_moved")
     assert (entry.before, entry.after) == (
         {"access": ["Ink and Wash"]},
-        {"access": ["Drawing Faces"]},
+        {"access": ["Drawing Faces"], "batch": Batch.objects.latest("pk").pk},
     )
 
 

@@ -24,16 +24,6 @@ MIA = Author("mia@example.com", "By mistake")
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 
 
-@pytest.fixture
-def ink(world: World) -> Destination:
-    return world.course("Ink and Wash")
-
-
-@pytest.fixture
-def faces(world: World) -> Destination:
-    return world.course("Drawing Faces")
-
-
 def enrolled_late(world: World, course: Destination, number: int = 2) -> tuple[Rule, Batch]:
     """Buyers from before a rule, for whom it was run."""
     events = [
@@ -133,7 +123,7 @@ def test_who_was_moved_is_moved_back_and_can_be_moved_once_more(world, ink, face
     entry = AuditEntry.objects.get(act="batch_undone")
     assert (entry.before, entry.after) == (
         {"access": ["Drawing Faces"]},
-        {"access": ["Ink and Wash"]},
+        {"access": ["Ink and Wash"], "batch": Batch.objects.latest("pk").pk},
     )
 
 

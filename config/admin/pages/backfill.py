@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,10 +15,12 @@ from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
-from events.execution.rerun import rerun
+from events.execution.rerun import Rerun, rerun
+from events.models import Batch, RuleRun
 from events.reports import backfill
 from integrations import audit
 from integrations.audit import Act
+from integrations.audit_values import BATCH
 from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules.models import Rule
@@ -40,8 +43,7 @@ def show(request: HttpRequest) -> HttpResponse:
         batch = many.begin(request, _title_of_batch(rules))
         came = rerun([each.event for each in preview.run], batch=batch)
         if came.queued:
-            queued = {"queued": came.queued}
-            audit.record_each(Act.BUYERS_ENROLLED, rules, after=lambda rule: queued)
+            _record(rules, came, batch)
         text = came.sentence() if preview.run else say("Nothing was queued: nobody is left.")
         back = address(rules, product, back=way_back(request))
         return many.done(request, batch, came.left, text, back)
@@ -58,6 +60,16 @@ def show(request: HttpRequest) -> HttpResponse:
         most=backfill.MAX_EVENTS,
         back=way_back(request),
         origin=_origin(request, product or rules[0].product),
+    )
+
+
+def _record(rules: Sequence[Rule], came: Rerun, batch: Batch) -> None:
+    """For how many buyers each rule was run, with what came of it for all of them."""
+    runs = RuleRun.objects.filter(pk__in=batch.run_ids, rule__in=rules).order_by()
+    buyers = dict(runs.values_list("rule").annotate(Count("customer", distinct=True)))
+    queued = {"queued": came.queued} | ({BATCH: batch.pk} if batch.pk else {})
+    audit.record_each(
+        Act.BUYERS_ENROLLED, rules, after=lambda rule: {"buyers": buyers.get(rule.pk, 0)} | queued
     )
 
 

@@ -22,7 +22,7 @@ from config.admin.pages.changes_list import (
     WhenFilter,
     WhoFilter,
 )
-from config.admin.parts import badges
+from config.admin.parts import badges, batch_links
 from config.admin.parts.buttons import Button, go_back
 from config.admin.parts.buttons import page_of as page_of_row
 from config.admin.parts.changelist import ReadOnly
@@ -38,7 +38,7 @@ from events.execution import rule_history
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import OBJECT, say, say_count
+from integrations.sentences import OBJECT, Said, say, say_count
 from rules import undoing
 
 # The list shows this many values of an entry; its page has all of them.
@@ -69,6 +69,14 @@ class ChangesAdmin(ReadOnly):
             _("Undo this change"),
             "rules.change_rule",
             fits=lambda entry: entry.act != Act.RULE_ADDED and _can_undo(entry),
+        ),
+        Button(
+            "undo_step",
+            _("Undo"),
+            "rules.change_rule",
+            fits=lambda line: line.left > 0,
+            on_page=False,
+            called=lambda line: _undo_of(line),
         ),
         Button(
             "undo_adding",
@@ -126,9 +134,13 @@ class ChangesAdmin(ReadOnly):
     def difference(self, entry: Any) -> SafeString | str:
         found = {_difference(each) for each in entry.line}
         same = found.pop() if len(found) == 1 else NOTHING
-        if len(entry.line) == 1:
+        several = len(entry.line) > 1
+        if not several and entry.batch is None:
             return same
-        return format_html("<div>{}{}</div>", "" if same == NOTHING else same, _fold(entry.line))
+        parts = [same] if same != NOTHING else []
+        parts += [batch_links.link(entry.batch)] if entry.batch is not None else []
+        shown = format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts))
+        return format_html("<div>{}{}</div>", shown, _fold(entry.line) if several else "")
 
     # A page of its own
 
@@ -143,7 +155,9 @@ class ChangesAdmin(ReadOnly):
             "differences": differences(entry),
             "kind": kind_of(entry),
             "subject_url": page_of(entry),
+            "batch": next(map(batch_links.link, batch_links.there(request, [entry])), ""),
             "undone": bool(undoing.undone([entry])),
+            "gone_with": undo_deleting.gone_with(entry),
             "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDONE else "",
         }
         return super().render_change_form(request, context | told, *args, **kwargs)
@@ -169,8 +183,6 @@ class ChangesAdmin(ReadOnly):
 
     def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
         """Make the rule what it was before this change."""
-        if undo_deleting.STEP in request.POST and entry.act == Act.RULE_DELETED:
-            return self._undo_deleting(request, entry)
         needed = {Act.RULE_DELETED: "rules.add_rule", Act.RULE_ADDED: "rules.delete_rule"}
         if entry.act in needed and not request.user.has_perm(needed[Act(entry.act)]):
             raise PermissionDenied
@@ -181,6 +193,9 @@ class ChangesAdmin(ReadOnly):
             return None
         if rule is not None and entry.act == Act.RULE_DELETED:
             rule_history.give_back(rule)
+            if gone := undo_deleting.gone_with(entry):
+                link = format_html('<a href="{}">{}</a>', page_of_row(entry), gone[1])
+                self.message_user(request, format_html("{} {}", gone[0], link), messages.WARNING)
         if given := given_by_rule.sentence(int(entry.number)):
             self.message_user(request, given, messages.WARNING)
         if rule is None:
@@ -194,8 +209,10 @@ class ChangesAdmin(ReadOnly):
     def _not_undone(self, request: HttpRequest, why: ValueError) -> None:
         self.message_user(request, say("Not undone. {why}", why=why), messages.WARNING)
 
-    def _undo_deleting(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse:
-        """Bring back all rules of the step, and go on where the person is."""
+    def undo_step(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
+        """Bring back all rules that were deleted in its step, and go on where the person is."""
+        if entry.act != Act.RULE_DELETED:
+            return None
         if not request.user.has_perm("rules.add_rule"):
             raise PermissionDenied
         try:
@@ -231,6 +248,12 @@ def _can_undo(entry: Any) -> bool:
     if hasattr(entry, "undoable"):  # a line of the list
         return bool(entry.undoable)
     return entry.act in undoing.UNDONE and not undoing.why_not(entry)
+
+
+def _undo_of(line: Any) -> Said:
+    if line.left == len(line.line):
+        return say("Undo all {number}", number=line.left)
+    return say_count(line.left, "Restore the other one", "Restore the other {number}")
 
 
 def _named_with_customer(entry: Any) -> SafeString | str:

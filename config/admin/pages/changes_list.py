@@ -12,11 +12,12 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.parts import badges
+from config.admin.parts import badges, batch_links
 from config.admin.parts.differences import kind_of
 from config.admin.parts.filters import ReceivedFilter
 from events.models import EventLog, RuleRun
 from integrations import audit
+from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
 from rules import undoing
 from rules.models import Rule
@@ -85,6 +86,7 @@ class ChangesList(ChangeList):
         self.result_list = self._whole_lines(entries) if entries else []
         _note_customers(chain.from_iterable(line.line for line in self.result_list))
         _note_what_can_be_undone(self.result_list)
+        _note_batches(request, self.result_list)
 
     def _whole_lines(self, entries: list[Any]) -> list[Any]:
         newest, oldest = entries[0], entries[-1]
@@ -150,19 +152,34 @@ def _note_customers(entries: Iterable[Any]) -> None:
         entry.customer = whose.get((entry.kind, entry.number))
 
 
+def _note_batches(request: HttpRequest, lines: Iterable[Any]) -> None:
+    """As `batch`: the number of what came of all of the line, if this person may see it."""
+    lines = list(lines)
+    known = batch_links.there(request, chain.from_iterable(line.line for line in lines))
+    for each in lines:
+        numbers = {batch_links.number_of(entry) for entry in each.line}
+        number = numbers.pop() if len(numbers) == 1 else None
+        each.batch = number if number in known else None
+
+
 def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
     """As `undoable`: an entry that is the newest of its rule; pressing Undo looks closer.
 
-    And as `undone` of a line whether all of it was undone.
+    As `left` of a line of rules that were deleted in one step: how many of them can come back. And
+    as `undone` of a line whether all of it was undone.
     """
     lines = list(lines)
     undone = undoing.undone(entry for line in lines for entry in line.line)
-    of_rules = {each.number for each in lines if each.act in undoing.UNDONE}
+    every_rule = (entry for line in lines for entry in line.line if entry.act in undoing.UNDONE)
+    of_rules = {entry.number for entry in every_rule}
     every = AuditEntry.objects.filter(
         kind=Rule._meta.model_name, number__in=of_rules, act__in=undoing.UNDONE
     )
     newest = every.order_by().values("number").annotate(last=Max("pk"))
     last = set(newest.values_list("last", flat=True)) if of_rules else set()
     for each in lines:
-        each.undoable = len(each.line) == 1 and each.pk in last
+        several = len(each.line) > 1
+        one_step = each.act == Act.RULE_DELETED and len({entry.at for entry in each.line}) == 1
+        each.undoable = not several and each.pk in last
+        each.left = sum(e.pk in last for e in each.line) if several and one_step else 0
         each.undone = all(entry.pk in undone for entry in each.line)

@@ -89,7 +89,7 @@ def _page(
         nothing=sum(row.gives_nothing_to_buyers for row in rows),
         without_pairs=sum(bool(row.holes) for row in rows),
         left_over=sum(bool(row.left_over) for row in rows),
-        undoable=undo_deleting.steps(request),
+        undoable=undo_deleting.step(request),
         may_settle=request.user.has_perms(left_over.MAY),
         to_mend=sum(bool(form.row.holes) for form in forms),
         every=EVERY,

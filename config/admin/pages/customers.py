@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages import by_hand, person_data
-from config.admin.parts import badges
+from config.admin.parts import badges, batch_links
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import CappedPaginator, ReadOnly
 from config.admin.parts.confirm import ask
@@ -103,7 +103,7 @@ class CustomerAdmin(ReadOnly):
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
             thinkific_users=thinkific_users,
-            **_timeline(shown),
+            **_timeline(request, shown),
             now=timezone.now(),
             zone=timezone.get_current_timezone_name(),
             pages=shown,
@@ -169,7 +169,7 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
     return CappedPaginator.at_page(events, PER_PAGE, number).get_page(number)
 
 
-def _timeline(shown: Page[EventLog]) -> dict[str, Any]:
+def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
     """These events with their actions, and what is known of each of those."""
     runs = [run for event in shown for run in event.runs.all()]
     told, calls = wait_reasons.reasons(runs), api_calls.in_short(runs)
@@ -178,8 +178,12 @@ def _timeline(shown: Page[EventLog]) -> dict[str, Any]:
     facts = {
         run.pk: (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, [])) for run in runs
     }
+    with_others = batch_links.of_events(request, shown)
     return {
-        "steps": [(event, [facts[run.pk] for run in event.runs.all()]) for event in shown],
+        "steps": [
+            (event, [facts[run.pk] for run in event.runs.all()], with_others.get(event.pk, []))
+            for event in shown
+        ],
         "runs": runs,
         "under_way": wait_reasons.under_way(runs),
     }

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from config.admin.pages.actions import Status as RunStatus
-from config.admin.parts import badges
+from config.admin.parts import badges, batch_links
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
@@ -47,6 +47,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "access": _access(runs),
         "students": _students(event, runs),
         "steps": _steps(runs),
+        "with_others": batch_links.of_events(request, [event]).get(event.pk, []),
         **_why(event),
         "since": since,
         # What was said when it came is no longer true once a rule fits.

@@ -181,7 +181,7 @@ def show(request: HttpRequest) -> HttpResponse:
         more=max(0, len(numbers) - SHOWN),
         kept_by_buyers=edited_rule.kept_by_buyers(edited) if may_move else [],
         kept_by_deleted=given_by_rule.of_deleted_rules(request, shown),
-        undoable=undo_deleting.steps(request),
+        undoable=undo_deleting.step(request),
         back=way_back(request),
     )
 

@@ -18,8 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.menu import allowed
 from config.admin.pages import edited_rule, given_by_rule, left_over, undo_deleting
 from config.admin.pages.coverage_meanwhile import said_added
-from config.admin.pages.rules import with_last_run
-from config.admin.parts import badges
+from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin, NumberOf
@@ -27,6 +26,7 @@ from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
 from events.reports import backfill, subscriptions
+from events.reports.last_run import with_last_run
 from integrations import product_lines
 from integrations.audit import Act
 from integrations.models import Marketplace, Product
@@ -196,13 +196,14 @@ class ProductAdmin(Audited, ListAdmin):
             "not_given_back": [trigger.label for trigger in open_ if trigger in pairing.GIVES_BACK],
             "open": open_,
             **left_over.context(request, [left_over.Group(product, left)] if left else []),
-            "undoable": undo_deleting.steps(request),
+            "undoable": undo_deleting.step(request, product),
             "kept_by_buyers": edited_rule.kept_by_buyers(rules) if may_move else [],
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairing.by_trigger(_companions(rules)),
             "rule_now": rule_now,
             "before": before,
             "why_before": _why_before(rule_now, before),
+            "ran_before": batch_links.of_rules(request, rules),
             "events": events.order_by("-received_at", "-pk")[:SHOWN_EVENTS],
         }
 

@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
-from django.db.models import Count, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -26,11 +26,11 @@ from config.admin.pages import (
 )
 from config.admin.pages.rule_draft import Draft, answers_of
 from config.admin.pages.rule_form import BY_NUMBER, RuleForm
-from config.admin.parts import badges
+from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin
-from events.models import RuleRun
+from events.reports.last_run import with_last_run
 from integrations.audit import Act
 from integrations.ordering import by_name
 from integrations.sentences import Said, joined, say, say_count
@@ -65,12 +65,6 @@ class StateFilter(admin.SimpleListFilter):
             case "gone":
                 return queryset.filter(destination__gone_at__isnull=False)
         return queryset
-
-
-def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
-    """Each rule with the time at which it last ran."""
-    runs = RuleRun.objects.filter(rule=OuterRef("pk")).order_by("-received_at")
-    return rules.annotate(last_run=Subquery(runs.values("received_at")[:1]))
 
 
 def _of_products(listed: QuerySet[Rule], products: set[int | None]) -> dict[int | None, Said]:
@@ -127,7 +121,7 @@ class RuleAdmin(Audited, ListAdmin):
         told = {
             "title": say("Global rules") if only_global else say("All rules"),
             "only_global": only_global,
-            "undoable": undo_deleting.steps(request),
+            "undoable": undo_deleting.step(request),
         }
         page = super().changelist_view(request, told | (extra_context or {}))
         if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
@@ -168,7 +162,8 @@ class RuleAdmin(Audited, ListAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         rule: Rule = context["original"]
-        context |= {"beside": edited_rule.beside(rule)}
+        before = batch_links.of_rules(request, [rule])
+        context |= {"beside": edited_rule.beside(rule), "ran_before": before}
         if self.has_change_permission(request, rule):
             given: Any = request.POST if request.method == "POST" else request.GET
             given = given if "trigger" in given else answers_of(rule)

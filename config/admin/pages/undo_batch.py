@@ -7,9 +7,12 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from config.admin.pages import many
 from config.admin.parts.badges import brief
+from config.admin.parts.buttons import page_of
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.execution import undo_batch
@@ -17,7 +20,11 @@ from events.execution.rerun import Rerun
 from events.execution.undo_batch import Undo
 from events.models import Batch
 from events.reports import many as looks
-from integrations.sentences import joined, say, say_count
+from integrations.sentences import Said, joined, say, say_count
+from rules.models import Rule
+
+# So many rules are named.
+NAMED = 3
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -37,23 +44,39 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Undo: {what}", what=brief(batch.title)),
         form_action=request.get_full_path(),
         back=back,
-        **_what_follows(undos),
+        **_what_follows(undos, may_see=request.user.has_perm("rules.view_rule")),
     )
 
 
-def _what_follows(undos: Sequence[Undo]) -> dict[str, Any]:
+def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
     found = looks.of_undo(undos)
     number = len(found.done)
     stays = say("Accounts that were made in Thinkific and messages that were sent stay.")
     return {
         "number": number,
         "label": say_count(number, "Undo it for 1 purchase", "Undo it for {number} purchases"),
-        "ends": stays,
+        "ends": format_html_join(
+            " ", "{}", ((text,) for text in [stays, *_stay_on(undos, may_see=may_see)])
+        ),
         "more": found.more,
         "lists": many.lists(found),
         "chosen": [one.number for one in undos[: looks.AT_ONCE] if not one.why_not],
         "at_once": looks.AT_ONCE,
     }
+
+
+def _stay_on(undos: Sequence[Undo], *, may_see: bool) -> list[SafeString | Said]:
+    """That rules which gave it go on to do so for later buyers, with the way to each."""
+    runs = [run.pk for one in undos for run in one.gave if not one.why_not]
+    rules = Rule.objects.filter(runs__in=runs, enabled=True).with_names().distinct()
+    told: list[SafeString | Said] = []
+    for rule in rules.order_by("pk")[:NAMED]:
+        text = say(
+            "The rule stays on: a later buyer still gets {course}.", course=brief(rule.destination)
+        )
+        link = format_html('<a href="{}">{}</a>', page_of(rule), say("See the rule"))
+        told.append(format_html("{} {}", text, link) if may_see else text)
+    return told
 
 
 def _undo(request: HttpRequest, batch: Batch, back: str) -> HttpResponse:

@@ -8,23 +8,24 @@ from django.utils import timezone
 
 from config.admin.parts.badges import legible
 from integrations.audit import Act
-from integrations.models import AuditEntry
-from integrations.sentences import Said, say_count
+from integrations.models import AuditEntry, Product
+from integrations.sentences import Said, say, say_count
 from rules import undoing
 from rules.models import Rule
 
 # So long after a deletion a page offers to undo it; Changes does so later too.
 OFFERED = timedelta(minutes=1)
 STEPS = 5
-# What the button posts besides: all of the step comes back, not only one rule.
-STEP = "step"
 LOOKED_AT = 200
 
 
-def steps(request: HttpRequest) -> list[tuple[AuditEntry, Said]]:
-    """What this person deleted a moment ago and can have back: an entry of each step, in words."""
+def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEntry, Said] | None:
+    """What this person deleted last, a moment ago, and can have back: an entry of it, in words.
+
+    On the page of a `product` that is what was about it.
+    """
     if not request.user.has_perms(["rules.change_rule", "rules.add_rule"]):
-        return []
+        return None
     lately = AuditEntry.objects.filter(
         act=Act.RULE_DELETED,
         who=request.user.get_username(),
@@ -35,8 +36,36 @@ def steps(request: HttpRequest) -> list[tuple[AuditEntry, Said]]:
     known = {str(rule.pk) for rule in there}
     left = [entry for entry in entries if entry.number not in known]
     found = [list(step) for _, step in groupby(left, lambda entry: (entry.at, entry.place))]
-    undoable = [step for step in found[:STEPS] if not undoing.why_not(step[0])]
-    return [(step[0], _in_words(step)) for step in undoable]
+    if product is not None:
+        found = [step for step in found if any(_is_about(each, product) for each in step)]
+    undoable = (step for step in found[:STEPS] if not undoing.why_not(step[0]))
+    return next(((step[0], _in_words(step)) for step in undoable), None)
+
+
+def gone_with(entry: AuditEntry) -> tuple[Said, Said] | None:
+    """How many of those that were deleted with this one are still gone, and the button for them.
+
+    None where none is.
+    """
+    if entry.act != Act.RULE_DELETED:
+        return None
+    gone = undoing.still_gone(entry)
+    others = len([each for each in gone if each != entry])
+    if not others:
+        return None
+    text = say_count(
+        others,
+        "1 rule deleted with it is still gone.",
+        "{number} rules deleted with it are still gone.",
+    )
+    if others < len(gone):
+        return text, say("Restore all {number}", number=len(gone))
+    return text, say_count(others, "Restore it too", "Restore them too")
+
+
+def _is_about(entry: AuditEntry, product: Product) -> bool:
+    kept = (entry.before or {}).get("product")
+    return isinstance(kept, dict) and kept.get("number") == product.pk
 
 
 def _in_words(step: list[AuditEntry]) -> Said:

@@ -35,7 +35,8 @@ class Button:
     `fits` tells for which rows it stands there; posting it for another row does no harm,
     because the service behind it looks again. `on_page` and `in_row`: where it stands. `confirm`
     gives the sentences that a person reads before the button itself can be pressed; on pages only.
-    `last`: on pages it stands behind the links.
+    `last`: on pages it stands behind the links. `called` is the label of one in a row that depends
+    on it.
     """
 
     name: str
@@ -47,6 +48,10 @@ class Button:
     in_row: bool = True
     confirm: Callable[[Any], Text] | None = None
     last: bool = False
+    called: Callable[[Any], Text] | None = None
+
+    def label_for(self, thing: Any) -> Text:
+        return self.called(thing) if self.called else self.label
 
 
 class Buttons(admin.ModelAdmin):
@@ -99,7 +104,10 @@ class Buttons(admin.ModelAdmin):
             " ",
             '<button type="submit" class="button small {}" formaction="{}" formnovalidate>{}'
             '<span class="visually-hidden"> {}</span></button>',
-            ((button.style, address(thing, button.name), button.label, name) for button in shown),
+            (
+                (button.style, address(thing, button.name), button.label_for(thing), name)
+                for button in shown
+            ),
         )
         links = format_html_join(
             " ",

@@ -14,7 +14,7 @@ from django.utils.translation import pgettext_lazy
 
 from config.admin.parts import badges
 from config.staff import roles
-from integrations.audit_values import REPLACED, Values, shown
+from integrations.audit_values import BATCH, REPLACED, Values, shown
 from integrations.models import AuditEntry
 from integrations.sentences import FULL, YEAR, Text, on, say
 
@@ -39,6 +39,7 @@ LABELS: dict[str, Text] = {
 FACTS: dict[str, Text] = {
     "access": _("Access"),
     "actions": _("Actions"),
+    "buyers": _("Buyers"),
     "changes": _("Changes"),
     "email": _("Email"),
     "ends": _("Ends"),
@@ -79,7 +80,8 @@ def differences(entry: AuditEntry) -> list[Difference]:
     """A line for each value that the entry knows."""
     model = model_of(entry)
     # PostgreSQL keeps its own order: which access it is stands first.
-    names = sorted((entry.before or {}) | (entry.after or {}), key=lambda name: name != "access")
+    kept = ((entry.before or {}) | (entry.after or {})).keys() - {BATCH}
+    names = sorted(kept, key=lambda name: (name != "access", name))
     sides = (entry.before, entry.after)
     return [
         Difference(

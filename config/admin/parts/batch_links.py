@@ -1,0 +1,77 @@
+"""The way from what was done for several at once to the page that tells what came of it."""
+
+from collections.abc import Collection, Iterable
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.menu import allowed
+from config.admin.parts import badges
+from events.models import Batch, EventLog
+from events.reports.batches import DONE
+from integrations.audit import Act
+from integrations.audit_values import BATCH
+from integrations.models import AuditEntry
+from integrations.sentences import on, say, say_count
+from rules.models import Rule
+
+SEES = "events.view_rulerun"
+
+
+def number_of(entry: AuditEntry) -> int | None:
+    """The number of the batch that this was a part of."""
+    found = (entry.after or {}).get(BATCH)
+    return found if isinstance(found, int) else None
+
+
+def there(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batch]:
+    """The batches of these that are kept still, by number; none for who may not see them."""
+    numbers = {number_of(entry) for entry in entries} - {None}
+    if not numbers or not allowed(request, SEES):
+        return {}
+    return Batch.objects.in_bulk(list(numbers))
+
+
+def link(number: int) -> SafeString:
+    """ "See what came of it" """
+    page = f"{reverse('admin:batch')}?number={number}"
+    return format_html('<a href="{}">{}</a>', page, say("See what came of it"))
+
+
+def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None:
+    """ "Ran for 3 earlier buyers on 28 Nov. See what came of it", the newest of these rules.
+
+    None where none of them was, or what came of it is not kept.
+    """
+    entries = AuditEntry.objects.filter(
+        act=Act.BUYERS_ENROLLED,
+        kind=Rule._meta.model_name,
+        number__in=[str(rule.pk) for rule in rules],
+    )
+    newest = entries.order_by("-pk").first() if rules else None
+    if newest is None or not (found := there(request, [newest])):
+        return None
+    text = say_count(
+        (newest.after or {}).get("buyers", 0),
+        "Ran for 1 earlier buyer on {day}.",
+        "Ran for {number} earlier buyers on {day}.",
+        day=on(newest.at),
+    )
+    return format_html("{} {}", text, link(next(iter(found))))
+
+
+def of_events(request: HttpRequest, events: Iterable[EventLog]) -> dict[int, list[SafeString]]:
+    """{event: what was done to it as one of several, the oldest first}"""
+    numbers = [str(event.pk) for event in events]
+    same = AuditEntry.objects.filter(kind=EventLog._meta.model_name, number__in=numbers)
+    entries = list(same.filter(act__in=DONE).order_by("pk")) if numbers else []
+    known = there(request, entries)
+    found: dict[int, list[SafeString]] = {}
+    for entry in entries:
+        batch = known.get(number_of(entry) or 0)
+        if batch is not None:
+            facts = badges.when(entry.at), badges.brief(batch.title), link(batch.pk)
+            found.setdefault(int(entry.number), []).append(format_html("{} {}. {}", *facts))
+    return found

@@ -1,0 +1,163 @@
+"""What was done for several at once, and what was deleted at once, is found and undone later."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.models import Batch, EventLog
+from integrations.models import AuditEntry, Customer, Product
+from rules import pairing
+from rules.models import Rule
+from tests.support.pages import press, said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+GIVES = "create_course_enrollment"
+CHANGES = "admin:integrations_auditentry_changelist"
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def page_of(thing: Any) -> str:
+    meta = thing._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
+
+
+# A batch
+
+
+@pytest.fixture
+def ran(world: World, manager: Client) -> Rule:
+    """A rule that was run for two earlier buyers, by its page."""
+    for each in range(2):
+        world.sell("10_product", customer__email=f"b{each}@example.com", order__id=1180 + each)
+    rule = world.rule("product_purchased", GIVES, world.course("Ink"), product="1048001")
+    manager.post(reverse("admin:earlier"), {"rule": rule.pk})
+    world.settle()
+    return rule
+
+
+def places(rule: Rule) -> list[str]:
+    """Where somebody looks who wants to see what came of it."""
+    return [
+        reverse(CHANGES),
+        page_of(AuditEntry.objects.get(act="buyers_enrolled")),
+        page_of(rule),
+        page_of(Product.objects.get()),
+        page_of(EventLog.objects.earliest("pk")),
+        page_of(Customer.objects.earliest("pk")),
+    ]
+
+
+def test_what_was_done_for_several_is_found_again_from_all_that_it_is_about(manager, ran):
+    link = f'"{reverse("admin:batch")}?number={Batch.objects.get().pk}"'
+    assert [link in manager.get(place).content.decode() for place in places(ran)] == [True] * 6
+    assert "Ran for 2 earlier buyers on " in words(manager.get(page_of(ran)))
+
+
+def test_no_link_leads_to_what_is_not_kept_any_more(manager, ran):
+    Batch.objects.all().delete()
+    for place in places(ran):
+        assert "See what came of it" not in words(manager.get(place))
+
+
+def test_who_may_not_see_it_sees_no_link(manager, ran):
+    client = signed_in(roles.MANAGER)
+    Permission.objects.get(codename="view_rulerun").group_set.clear()
+    for place in places(ran):
+        page = client.get(place)
+        assert page.status_code == 200
+        assert "See what came of it" not in words(page)
+
+
+def test_a_rule_ran_when_it_was_run_and_not_when_its_event_came(manager, world, ran):
+    EventLog.objects.update(received_at="2026-01-02T12:00:00Z")
+    for run in EventLog.objects.latest("pk").runs.model.objects.all():
+        run.received_at = run.event.received_at
+        run.rule = None  # as after an undo
+        run.save()
+    assert "Never" not in words(manager.get(reverse("admin:rules_rule_changelist")))
+    assert "Never" not in words(manager.get(page_of(Product.objects.get())))
+
+
+def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(manager, world, ran):
+    batch = Batch.objects.get()
+    page = f"{reverse('admin:undo-batch')}?number={batch.pk}"
+    look = manager.get(page)
+    assert "The rule stays on: a later buyer still gets Ink. See the rule" in words(look)
+    chosen = re.findall(r'name="chosen" value="([^"]+)"', look.content.decode())
+    manager.post(page, {"chosen": chosen})
+    world.settle()
+    text = words(manager.get(page_of(Customer.objects.earliest("pk"))))
+    assert "has no access to Ink:" in text
+    assert re.search(r"undid on [^.]+ what had given it\.", text)
+    assert re.search(r"undid on [^.]+ what was given for .+ A rule still fits it\.", text)
+    assert "a person ended it after its rule had changed" not in text
+
+
+# Rules that were deleted in one step
+
+
+@pytest.fixture
+def deleted(world: World, manager: Client) -> list[AuditEntry]:
+    """A rule and its four companions, deleted at once."""
+    rule = world.rule("product_purchased", GIVES, world.course("Ink"), product="77")
+    pairing.add(pairing.companions([rule]))
+    page = reverse("admin:rules_rule_delete", args=[rule.pk])
+    others = [each.pk for each in Rule.objects.exclude(pk=rule.pk)]
+    manager.post(page, {"post": "yes", "too": "1", "companion": others})
+    return list(AuditEntry.objects.filter(act="rule_deleted").order_by("pk"))
+
+
+def test_a_line_of_rules_that_were_deleted_together_brings_all_of_them_back(manager, deleted):
+    page = manager.get(reverse(CHANGES))
+    assert "Undo all 5" in words(page)
+    back = press(manager, deleted[-1], "undo_step")
+    assert said(back) == ["Undone: 5 rules are back."]
+    assert Rule.objects.count() == 5
+    assert "Undo all" not in words(manager.get(reverse(CHANGES)))
+
+
+def test_one_of_them_says_that_the_others_are_still_gone_and_brings_them_back(manager, deleted):
+    told = said(press(manager, deleted[0], "undo"))
+    assert any(text.startswith("4 rules deleted with it are still gone.") for text in told)
+    text = words(manager.get(page_of(deleted[0])))
+    assert "4 rules deleted with it are still gone. Restore them too" in text
+    assert "Restore the other 4" in words(manager.get(reverse(CHANGES)))
+    press(manager, deleted[0], "undo_step")
+    assert Rule.objects.count() == 5
+    assert "still gone" not in words(manager.get(page_of(deleted[0])))
+
+
+def test_the_page_of_one_of_them_brings_all_back_at_once(manager, deleted):
+    text = words(manager.get(page_of(deleted[2])))
+    assert "4 rules deleted with it are still gone. Restore all 5" in text
+
+
+# The bar right after a deletion
+
+
+def test_a_page_offers_to_undo_the_last_deletion_that_is_about_it(manager, world):
+    course = world.course("Ink")
+    for product in ("77", "78", "79"):
+        rule = world.rule("product_purchased", GIVES, course, product=product)
+        if product != "79":
+            manager.post(reverse("admin:rules_rule_delete", args=[rule.pk]), {"post": "yes"})
+    bars = [
+        manager.get(page).content.decode().count("/do/undo_step/")
+        for page in (
+            reverse("admin:rules_rule_changelist"),
+            page_of(Product.objects.get(external_id="77")),
+            page_of(Product.objects.get(external_id="79")),
+        )
+    ]
+    assert bars == [1, 1, 0]
