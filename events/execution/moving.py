@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs
@@ -63,6 +64,16 @@ def move(
         with transaction.atomic():
             wake.wake()
     return dict(left)
+
+
+def keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
+    """Note that a person lets the buyers of these keep the grants, so nobody is told of them."""
+    kept = {event: [*grants] for event, grants in purchases}
+    numbers = [grant.pk for grants in kept.values() for grant in grants]
+    with transaction.atomic():
+        Grant.objects.filter(pk__in=numbers).update(kept_at=Now())
+        names = {event: [grant.name for grant in grants] for event, grants in kept.items()}
+        audit.record_each(Act.BUYERS_KEPT, kept, after=lambda event: {"access": names[event]})
 
 
 def leave_with_nothing(ending: Collection[RuleRun]) -> None:

@@ -179,7 +179,7 @@ class RuleAdmin(Audited, ListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if not edited_rule.LEADS & set(form.changed_data):
+        if not set(changing.LEADS) & set(form.changed_data):
             return
         before = form.initial.get("destination") if "destination" in form.changed_data else None
         # The product's page says it by itself.
