@@ -37,7 +37,8 @@ def everywhere() -> list[LeftBehind]:
     of_rule: dict[int | None, dict[int | None, RuleRun]] = defaultdict(dict)
     told = set()
     giving = left_behind.still_open().filter(grant__in=grants)
-    for run in giving.order_by("-received_at", "-pk"):
+    # Not put in order by the database: SQLite would walk through all actions for that.
+    for run in sorted(giving, key=lambda run: (run.received_at, run.pk), reverse=True):
         if run.grant_id not in told:
             told.add(run.grant_id)
             of_rule[run.rule_id][run.grant_id] = run

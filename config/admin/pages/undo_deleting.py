@@ -18,7 +18,6 @@ OFFERED = timedelta(minutes=1)
 STEPS = 5
 # What the button posts besides: all of the step comes back, not only one rule.
 STEP = "step"
-LOOKED_AT = 200
 
 
 def steps(request: HttpRequest) -> list[tuple[AuditEntry, Said]]:
@@ -29,7 +28,7 @@ def steps(request: HttpRequest) -> list[tuple[AuditEntry, Said]]:
         act=Act.RULE_DELETED,
         who=request.user.get_username(),
         at__gte=timezone.now() - OFFERED,
-    ).order_by("-pk")[:LOOKED_AT]
+    ).order_by("-pk")
     entries = list(lately)
     there = Rule.objects.filter(pk__in=[int(entry.number) for entry in entries]) if entries else ()
     known = {str(rule.pk) for rule in there}
