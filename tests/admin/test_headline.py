@@ -380,7 +380,7 @@ def said_to_keep_it(shop: World, rule: Rule) -> None:
     manager = signed_in(roles.MANAGER)
     assert "Let 1 buyer keep it" in words(manager.get(page))
     event = Grant.objects.earliest("pk").event_id
-    done = manager.post(page, {"chosen": event, "keep": "1"}, follow=True)
+    done = manager.post(page, {"keepers": event, "keep": "1"}, follow=True)
     assert "1 buyer keeps Course Two." in words(done)
     entry = AuditEntry.objects.get(act="buyers_kept")
     assert (entry.number, entry.after) == (str(event), {"access": ["Course Two"]})

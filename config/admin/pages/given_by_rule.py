@@ -218,13 +218,13 @@ def _origin(found: LeftBehind, products: Sequence[int]) -> str:
     return reverse("admin:rules_rule_change", args=[found.rule.pk])
 
 
-def _chosen(request: HttpRequest, found: LeftBehind) -> list[Behind]:
-    numbers = set(row_ids(request.POST.get("chosen", "").split(","))[:MOST])
+def _chosen(request: HttpRequest, found: LeftBehind, field: str) -> list[Behind]:
+    numbers = set(row_ids(request.POST.get(field, "").split(","))[:MOST])
     return [row for row in found.rows if row.event.pk in numbers]
 
 
 def _keep(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
-    rows = _chosen(request, found)
+    rows = _chosen(request, found, "keepers")
     moving.keep((row.event, row.grants) for row in rows)
     text = say_count(
         LeftBehind(found.rule, rows).customers,
@@ -238,7 +238,7 @@ def _keep(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
 
 
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
-    rows = [row for row in _chosen(request, found) if not row.why_not]
+    rows = [row for row in _chosen(request, found, "chosen") if not row.why_not]
     batch = many.begin(request, _title(found))
     ends_only = "only_end" in request.POST
     purchases = [
