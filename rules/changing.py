@@ -14,6 +14,8 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Destination
 from rules.models import Rule
 
+# What decides who gets what by a rule.
+LEADS = ("action", "destination", "integration", "product", "trigger")
 AT_ONCE = _("Somebody else changed these rules at the same moment. Look again, then save again.")
 
 

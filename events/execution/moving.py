@@ -1,19 +1,18 @@
 """Moving a buyer to what a rule gives now: that is given, and what it gave before ends."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs
-from events.access.lock import lock
-from events.deciding.reading import RuleBook
-from events.execution import rerun
+from events.deciding.reading import LineItem, RuleBook
+from events.execution import one_by_one, rerun
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.models.event_status import refresh_event
-from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import BATCH
@@ -23,6 +22,7 @@ from rules.actions import Effect
 from rules.models import Rule
 
 Status = RuleRun.Status
+_Purchase = tuple[EventLog, Collection[int], tuple[LineItem, RuleBook] | None, Collection[Rule]]
 CHANGED = _("As the rule has changed: {action}, {course} on {site}")
 DELETED = _("As the rule was deleted: {action}, {course} on {site}")
 
@@ -39,33 +39,47 @@ def move(
     Returns for how many nothing was ended per reason why. The batch gets the numbers of what was
     queued, and is saved with each purchase.
     """
+    unread: Counter[str] = Counter()
+
+    def one(purchase: _Purchase) -> str:
+        event, grants, found, rules = purchase
+        event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        made = rerun.add(event, *found, only=rules) if found else []
+        old = list(Grant.objects.active().filter(pk__in=grants).select_related("integration"))
+        why_not = _why_not(made, old)
+        ending = [] if why_not else [waive(grant, why) for grant in old]
+        RuleRun.objects.bulk_create(ending)
+        leave_with_nothing(ending)
+        if made or ending:
+            batch.add_new([*made, *ending])
+            batch.save()
+        _note(event, made, ending, batch)
+        return why_not
+
+    left = one_by_one.do(_read(purchases, unread), one, batch)
+    return dict(unread + left)
+
+
+def _read(
+    purchases: Iterable[tuple[EventLog, Collection[int], Collection[Rule]]], unread: Counter[str]
+) -> Iterator[_Purchase]:
+    """These with what SamCart sent, which takes no lock; what cannot be read is counted."""
     books: dict[int, RuleBook] = {}
-    left: Counter[str] = Counter()
     for event, grants, rules in purchases:
         try:
-            found = rerun.line_of(event, books) if rules else None
+            yield event, grants, rerun.line_of(event, books) if rules else None, rules
         except rerun.NotRead as error:
-            left[error.message] += 1
-            continue
-        with transaction.atomic():
-            lock()
-            event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
-            made = rerun.add(event, *found, only=rules) if found else []
-            old = list(Grant.objects.active().filter(pk__in=grants).select_related("integration"))
-            why_not = _why_not(made, old)
-            ending = [] if why_not else [waive(grant, why) for grant in old]
-            RuleRun.objects.bulk_create(ending)
-            leave_with_nothing(ending)
-            if made or ending:
-                batch.add_new([*made, *ending])
-                batch.save()
-            _note(event, made, ending, batch)
-        if why_not:
-            left[why_not] += 1
-    if batch.run_ids:
-        with transaction.atomic():
-            wake.wake()
-    return dict(left)
+            unread[error.message] += 1
+
+
+def keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
+    """Note that a person lets the buyers of these keep the grants, so nobody is told of them."""
+    kept = {event: [*grants] for event, grants in purchases}
+    numbers = [grant.pk for grants in kept.values() for grant in grants]
+    with transaction.atomic():
+        Grant.objects.filter(pk__in=numbers).update(kept_at=Now())
+        names = {event: [grant.name for grant in grants] for event, grants in kept.items()}
+        audit.record_each(Act.BUYERS_KEPT, kept, after=lambda event: {"access": names[event]})
 
 
 def leave_with_nothing(ending: Collection[RuleRun]) -> None:

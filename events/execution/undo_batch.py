@@ -1,22 +1,19 @@
 """Undoing what was started for many at once: what it gave ends, what it ended is given back."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs, pending
 from events.access.ledger import Judgment
-from events.access.lock import lock
 from events.deciding import revocations
-from events.execution import delayed, moving, rule_history
+from events.execution import delayed, moving, one_by_one, rule_history
 from events.execution.rerun import Rerun
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import DISMISSED, UNDECIDED
-from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import BATCH
@@ -163,21 +160,17 @@ def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
     Each is looked at again first. The batch `new` gets the numbers of what is queued and dropped.
     It is saved with each purchase, so that nothing is done that it does not know.
     """
-    left: Counter[str] = Counter()
-    queued = 0
-    for seen in look(batch):
-        if seen.number not in chosen:
-            continue
-        with transaction.atomic():
-            lock()
-            one = next(iter(_look([[run.pk for run in seen.runs]])), None)
-            if one is None or one.why_not:
-                left[one.why_not if one else say("it has just changed")] += 1
-                continue
-            made = _undo(one, new)
-            wake.wake()
-        queued += len(made)
-    return Rerun(queued, dict(left))
+    queued: list[RuleRun] = []
+
+    def one(seen: Undo) -> str:
+        now = next(iter(_look([[run.pk for run in seen.runs]])), None)
+        if now is None or now.why_not:
+            return now.why_not if now else say("it has just changed")
+        queued.extend(_undo(now, new))
+        return ""
+
+    left = one_by_one.do((each for each in look(batch) if each.number in chosen), one, new)
+    return Rerun(len(queued), dict(left))
 
 
 def _undo(one: Undo, new: Batch) -> list[RuleRun]:

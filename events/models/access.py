@@ -105,6 +105,8 @@ class Grant(models.Model):
     until = models.DateTimeField(null=True)
     # When Thinkific was last seen to hold it.
     seen_at = models.DateTimeField(null=True)
+    # When a person said that the buyer keeps it, though no rule gives it any more.
+    kept_at = models.DateTimeField(null=True)
 
     objects = GrantQuerySet.as_manager()
 
@@ -144,6 +146,12 @@ class Grant(models.Model):
             models.Index(fields=["order_id"], name="grant_of_order"),
             models.Index(fields=["customer", "integration"], name="grant_of_student"),
             models.Index(fields=["integration", "target"], name="grant_of_target"),
+            # What buyers have of a product's rules is looked for when these have changed.
+            models.Index(
+                fields=["integration", "target", "product"],
+                condition=Q(state="active", source="purchase", kept_at=None),
+                name="grant_of_buyer",
+            ),
             models.Index(
                 fields=["decided_at"],
                 condition=Q(state="active", seen_at=None),

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Exists, OuterRef, Q
+
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun, rule_history
@@ -62,12 +64,17 @@ class LeftBehind:
 
     @property
     def customers(self) -> int:
-        return len({grant.customer_id for row in self.rows for grant in row.grants})
+        return len({grant.customer_id for grant in self.grants})
+
+    @property
+    def grants(self) -> list[Grant]:
+        """What they have."""
+        return [grant for row in self.rows for grant in row.grants]
 
     @property
     def courses(self) -> list[str]:
         """The names of what they have."""
-        return [*dict.fromkeys(grant.name for row in self.rows for grant in row.grants)]
+        return [*dict.fromkeys(grant.name for grant in self.grants)]
 
 
 def left_behind(number: int) -> LeftBehind:
@@ -76,17 +83,17 @@ def left_behind(number: int) -> LeftBehind:
     A handful of queries. What a later refund ended, or another rule gives as well, is not in it.
     """
     rules = Rule.objects.select_related("product", "integration", "destination")
-    return _found(rules.filter(pk=number).first(), _gave(number))
+    return of_runs(rules.filter(pk=number).first(), _gave(number))
 
 
 def by_deleted_rules(products: Collection[int]) -> LeftBehind:
     """Those who bought these products and have what rules gave that are deleted, as above."""
-    of_products = _open().filter(rule=None, event__product__in=products)
-    return _found(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))
+    of_products = still_open().filter(~_given_now(), rule=None, event__product__in=products)
+    return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))
 
 
-def _found(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
-    """Of these actions of a rule, or of deleted ones."""
+def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
+    """Those of these actions of a rule, or of deleted ones, the newest first."""
     more, gave = len(gave) > MOST, gave[:MOST]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
     every = list(_giving().filter(grant__in=grants).select_related("event"))
@@ -125,20 +132,41 @@ def _giving() -> RuleRunQuerySet:
     return RuleRun.objects.filter(action__in=actions.giving_access())
 
 
-def _open() -> RuleRunQuerySet:
-    """What gave access for a purchase that is open."""
-    still = _giving().filter(grant__state=Grant.State.ACTIVE, grant__source=Grant.Source.PURCHASE)
+def still_open() -> RuleRunQuerySet:
+    """What gave access for a purchase that is open, unless a person said that it is to stay."""
+    still = _giving().filter(
+        grant__state=Grant.State.ACTIVE,
+        grant__source=Grant.Source.PURCHASE,
+        grant__kept_at=None,
+    )
     return still.select_related(
         "event", "event__customer", "event__delivery", "grant__customer"
     ).defer("event__delivery__sealed_body", "event__delivery__query")
 
 
 def _gave(number: int) -> list[RuleRun]:
-    """What the rule gave and is open, the newest first, one more than MOST."""
-    still = _open()
-    of_rule = list(still.filter(rule=number).order_by("-received_at", "-pk")[: MOST + 1])
-    of_rule += rule_history.of_deleted(number, still)
-    return sorted(of_rule, key=lambda run: (run.received_at, run.pk), reverse=True)
+    """What the rule gave and is open, one more than MOST: what no rule gives now comes first."""
+    still = still_open()
+    of_rule = still.filter(rule=number).order_by("-received_at", "-pk")
+    behind = list(of_rule.filter(~_given_now())[: MOST + 1])
+    behind += rule_history.of_deleted(number, still)
+    behind.sort(key=lambda run: (run.received_at, run.pk), reverse=True)
+    return behind + list(of_rule.filter(_given_now())[: max(0, MOST + 1 - len(behind))])
+
+
+def _given_now() -> Exists:
+    """Whether a rule that is on gives for the event of an action what the action gave."""
+    place = Q(product=None) | Q(product=OuterRef("event__product"))
+    same = Rule.objects.filter(
+        place,
+        enabled=True,
+        marketplace=OuterRef("event__marketplace"),
+        trigger=OuterRef("event__trigger"),
+        integration=OuterRef("integration"),
+        action=OuterRef("action"),
+        destination__external_id=OuterRef("destination_id"),
+    )
+    return Exists(same)
 
 
 def _gives(rule: Rule, run: RuleRun) -> bool:

@@ -54,13 +54,17 @@ class Promise:
     purchases: int = 0
 
 
-def promise(gave_nothing: QuerySet[EventLog]) -> Promise:
-    """How it is kept; `gave_nothing` are the purchases of `unfulfilled`."""
+def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -> Promise:
+    """How it is kept; `gave_nothing` are the purchases of `unfulfilled`.
+
+    `behind` are the grants, by number, that no rule gives any more: nobody is in by these.
+    """
     since = timezone.now() - WEEK
     bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
     in_order = bought.order_by("-received_at").values("pk")
     newest = in_order[:MAX_COUNT]
     seen = Grant.objects.active().filter(runs__event__in=newest, seen_at__isnull=False)
+    seen = seen.exclude(pk__in=behind) if behind else seen
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
     buyers = seen.values("customer").distinct().count()
     more = buyers > MANY_BUYERS and in_order[MAX_COUNT : MAX_COUNT + 1].exists()

@@ -1,5 +1,6 @@
 """The overview is calm only where nothing needs a person, and promises only what will happen."""
 
+import html
 import itertools
 import re
 from datetime import timedelta
@@ -19,13 +20,16 @@ from events.reports import backlog, review
 from events.reports.backlog import InLine
 from events.reports.dashboard import EventCounts
 from integrations import rate_limit
-from integrations.models import CallBudget, Destination, Integration, ThinkificUser
+from integrations.models import AuditEntry, CallBudget, Destination, Integration, ThinkificUser
+from rules import changing, undoing
+from rules.models import Rule
 from tests.support import factories
 from tests.support.pages import LOG, signed_in, words
 from tests.support.queued import event, run
 from tests.support.world import World
 
 CALM = "Nothing needs you."
+GIVES = "create_course_enrollment"
 # Each fact that needs a person: its value, what is said of it, and whether it is an alarm.
 NEEDS: dict[str, tuple[Any, str, bool]] = {
     "silent": (True, "no worker runs", True),
@@ -40,6 +44,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "held": (2, "2 actions wait for you", False),
     "not_in": (3, "3 buyers paid and are not in. See them.", False),
     "not_understood": (3, "3 events not understood", False),
+    "behind": (2, "2 buyers have a course of a deleted or changed rule", False),
     "left_over": (2, "2 products have rules left over", False),
     "waiting_for_off": (4, "4 actions waiting for an integration that is turned off", False),
     "never_sent": (1, "1 trigger never sent", False),
@@ -306,3 +311,116 @@ def test_what_is_only_held_is_not_said_to_be_nothing(db, client: Client, admin_u
     shown = client.get("/admin/").content.decode()
     assert "1 more waits for you" in shown
     assert "?status__exact=held" in shown
+
+
+# What no rule gives any more
+
+
+BEHIND = "1 buyer has a course of a deleted or changed rule."
+TELLS = "1 buyer got Course Two through a deleted rule, and keeps it."
+
+
+def wrong_rule_deleted(shop: World) -> Rule:
+    """Dana got what a rule gave that was a mistake; Mia bought something else and is in."""
+    shop.rule("product_purchased", GIVES, shop.course("Inside"), product="78")
+    buy(shop, 1)
+    buy(shop, 2, "mia", product__id=78)
+    shop.settle()
+    assert promised(shop) == ("All 2 buyers of this week are in.", [])
+    rule = Rule.objects.get(destination__name="Course Two")
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    return rule
+
+
+def pages_that_tell(role: str = roles.MANAGER) -> str:
+    """What the Overview and Coverage say; both say it, or neither does."""
+    texts = [words(signed_in(role).get(reverse(f"admin:{name}"))) for name in ("index", "coverage")]
+    assert (TELLS in texts[0]) == (TELLS in texts[1])
+    assert (TELLS in texts[0]) == (BEHIND in texts[0])
+    return texts[0]
+
+
+def test_who_has_only_the_course_of_a_deleted_rule_is_not_called_in(shop: World):
+    wrong_rule_deleted(shop)
+    assert promised(shop) == ("1 buyer of this week is in.", [])
+    assert f"{BEHIND}" in pages_that_tell()
+    assert f"{TELLS} See them and end it" in pages_that_tell()
+    shop.rule("product_purchased", GIVES, shop.course("Faces"), product="77")
+    assert f"{TELLS} See and move them" in pages_that_tell()
+    text = pages_that_tell(roles.VIEWER)
+    assert TELLS in text
+    assert "See and move them" not in text
+
+
+def page_of_the_buyers() -> str:
+    (address,) = re.findall(
+        r'href="(/admin/given-by-rule/[^"]+)"',
+        signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode(),
+    )
+    return html.unescape(address)
+
+
+def moved(shop: World, rule: Rule) -> None:
+    page = page_of_the_buyers()
+    signed_in(roles.MANAGER).post(page, {"chosen": Grant.objects.earliest("pk").event_id})
+    shop.settle()
+
+
+def restored(shop: World, rule: Rule) -> None:
+    undoing.undo_deleting(AuditEntry.objects.get(act="rule_deleted"))
+
+
+def given_by_another(shop: World, rule: Rule) -> None:
+    rule.pk = None
+    rule.save()
+
+
+def said_to_keep_it(shop: World, rule: Rule) -> None:
+    page = page_of_the_buyers()
+    manager = signed_in(roles.MANAGER)
+    assert "Let 1 buyer keep it" in words(manager.get(page))
+    event = Grant.objects.earliest("pk").event_id
+    done = manager.post(page, {"keepers": event, "keep": "1"}, follow=True)
+    assert "1 buyer keeps Course Two." in words(done)
+    entry = AuditEntry.objects.get(act="buyers_kept")
+    assert (entry.number, entry.after) == (str(event), {"access": ["Course Two"]})
+    assert entry.who.startswith("person")
+
+
+@pytest.mark.parametrize("dealt", [moved, restored, given_by_another, said_to_keep_it])
+def test_a_deleted_rules_buyers_are_told_of_until_that_is_dealt_with(shop: World, dealt):
+    rule = wrong_rule_deleted(shop)
+    assert TELLS in pages_that_tell()
+    dealt(shop, rule)
+    assert TELLS not in pages_that_tell()
+    if dealt is moved:
+        assert promised(shop)[0] == "1 buyer paid and is not in."
+    else:
+        assert promised(shop)[0] == "All 2 buyers of this week are in."
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World, everything):
+    rule = Rule.objects.get()
+    if everything:
+        rule.product, rule.scope = None, "global"
+        rule.save()
+    buy(shop, 1)
+    shop.settle()
+    changing.give_instead([rule], shop.course("Faces"), on=False)
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert BEHIND in text
+    assert "1 buyer got Course Two through this rule, and keeps it. See and move them" in text
+    assert promised(shop) == (BEHIND, [])
+    changing.give_instead([rule], Destination.objects.get(name="Course Two"), on=False)
+    assert promised(shop) == ("The one buyer of this week is in.", [])
+
+
+def test_that_rules_which_give_nothing_to_buyers_were_deleted_is_nothing_to_be_told(shop: World):
+    course = Destination.objects.get()
+    shop.rule("product_refunded", "expire_course_enrollment", course, product="77")
+    shop.rule("product_purchased", GIVES, course)
+    buy(shop, 1)
+    shop.settle()
+    changing.delete(Rule.objects.exclude(product=None))
+    assert promised(shop) == ("The one buyer of this week is in.", [])

@@ -3,11 +3,13 @@
 import html
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from config.admin.parts.buttons import page_of
 from config.staff import roles
 from integrations.models import Destination, Product
 from rules import leftovers, pairing
@@ -87,6 +89,20 @@ def test_the_page_that_asks_names_the_companions_and_what_they_would_go_on_to_do
     assert "Delete all 5 rules Delete only this rule No, keep it" in text
 
 
+def test_deleting_from_a_products_page_leads_back_to_it_and_never_elsewhere(manager, wrong):
+    product = product_page(wrong.product)
+    links = re.findall(rf'href="({delete_page(wrong)}[^"]*)"', shown(manager.get(product)))
+    asked = html.unescape(links[0])
+    done = manager.post(asked, sent(manager.get(asked)), follow=True)
+    assert done.request["PATH_INFO"] == product
+    assert "Deleted a moment ago" in words(done)
+    one, two = Rule.objects.order_by("pk")[:2]
+    for rule, back in ((one, "https://evil.example/"), (two, page_of(two))):
+        page = f"{delete_page(rule)}?{urlencode({'back': back})}"
+        done = manager.post(page, {"post": "yes"}, follow=True)
+        assert done.request["PATH_INFO"] == reverse("admin:rules_rule_changelist")
+
+
 def test_all_are_deleted_in_one_step_and_come_back_by_one_undo(manager, wrong):
     before = set(Rule.objects.values_list("pk", "trigger", "destination"))
     page = manager.get(delete_page(wrong))
@@ -149,6 +165,7 @@ def test_rules_that_are_deleted_together_take_the_companions_of_all_along(manage
     assert "a refund or a cancellation does not end the access that they gave" in text
     done = manager.post(lists, sent(page, "too"), follow=True)
     assert not Rule.objects.exists()
+    assert "8 rules that belonged to them are deleted as well." in said(done)
     assert said(undo(manager, done)) == ["Undone: 10 rules are back."]
 
 

@@ -1,6 +1,7 @@
 """A rule that leads to another course now: who bought before gets what it gives now."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -10,8 +11,10 @@ from django.utils import timezone
 from events.execution import moving
 from events.execution.rerun import rerun
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
+from events.queue import wake
 from events.reports import backfill, customer_access, many, promise
 from events.reports.left_behind import by_deleted_rules, left_behind
+from integrations import audit
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
 from tests.support import queued
@@ -280,6 +283,36 @@ def test_two_who_press_at_once_move_a_buyer_once(world, rule, ink, faces):
     world.settle()
     assert RuleRun.objects.count() == 3
     assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
+
+
+def test_who_was_moved_before_a_crash_is_of_the_batch_and_is_carried_out(
+    world, rule, ink, faces, monkeypatch
+):
+    for number in range(2):
+        email = f"b{number}@example.com"
+        world.sell("10_product", customer__email=email, order__id=1180 + number)
+    world.settle()
+    lead(rule, faces)
+    record, recorded = audit.record, []
+
+    def die(*args: Any, **facts: Any) -> None:
+        recorded.append(args)
+        if len(recorded) > 1:
+            raise RuntimeError("The process dies.")
+        record(*args, **facts)
+
+    monkeypatch.setattr(audit, "record", die)
+    before = set(RuleRun.objects.values_list("pk", flat=True))
+    with pytest.raises(RuntimeError):
+        move(rule.pk)
+    made = set(RuleRun.objects.values_list("pk", flat=True)) - before
+    kept = Batch.objects.get(title="Move")
+    assert (set(kept.run_ids), len(made)) == (made, 2)
+    assert kept.new_ids == [kept.run_ids]
+    assert wake.queued()
+    world.settle()
+    emails = ("b0@example.com", "b1@example.com")
+    assert [world.access(email, faces) for email in emails].count(True) == 1
 
 
 def test_what_was_moved_is_kept_in_the_audit(world, rule, ink, faces):

@@ -16,12 +16,12 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from config.admin.pages import backfill, left_over, undo_deleting
+from config.admin.pages import backfill, given_by_rule, left_over, undo_deleting
 from config.admin.pages.coverage_form import Choices, CoverageForm
 from config.admin.pages.coverage_meanwhile import overtaken, said_added
 from config.admin.parts import badges, meanwhile, params
 from config.admin.parts.page import Page, render
-from events.reports import subscriptions
+from events.reports import behind_all_rules, subscriptions
 from events.reports.coverage import Coverage, Judged, judged, with_rules
 from integrations.sentences import Said, joined, say, say_count
 from rules import changing, pairing
@@ -88,6 +88,7 @@ def _page(
         accounts={row.marketplace.pk for row in rows},
         nothing=sum(row.gives_nothing_to_buyers for row in rows),
         without_pairs=sum(bool(row.holes) for row in rows),
+        behind=given_by_rule.of_all(request, behind_all_rules.everywhere()),
         left_over=sum(bool(row.left_over) for row in rows),
         undoable=undo_deleting.step(request),
         may_settle=request.user.has_perms(left_over.MAY),

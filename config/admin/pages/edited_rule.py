@@ -14,12 +14,10 @@ from events.reports.left_behind import left_behind
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import Said, joined, say, say_count
-from rules import leftovers
+from rules import changing, leftovers
 from rules.listing import listed
 from rules.models import Rule
 
-# What decides who gets what by a rule.
-LEADS = {"product", "trigger", "integration", "action", "destination"}
 # Of the last so many edited rules it is looked up who has what they gave before.
 LOOKED_AT = 5
 
@@ -49,7 +47,7 @@ def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
         act=Act.RULE_CHANGED,
         kind=Rule._meta.model_name,
         number__in=numbers,
-        before__has_any_keys=sorted(LEADS),
+        before__has_any_keys=changing.LEADS,
     )
     last = entries.order_by().values("number").annotate(last=Max("pk")).order_by("-last")
     edited = list(last.values_list("number", flat=True)[:LOOKED_AT])

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -44,7 +44,7 @@ def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeStr
     if not products or not allowed(request, PERMISSION):
         return None
     found = by_deleted_rules(products)
-    return with_link(found, f"{reverse('admin:given-by-rule')}?{_query(products)}")
+    return with_link(found, _address_of(products))
 
 
 def with_link(found: LeftBehind, page: str) -> SafeString | None:
@@ -54,6 +54,24 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
     moves = any(row.gives for row in found.rows)
     label = say("See and move them") if moves else say("See them and end it")
     return format_html('{} <a href="{}">{}</a>', in_words(found), page, label)
+
+
+def of_all(
+    request: HttpRequest, behind: Iterable[LeftBehind]
+) -> list[tuple[Rule | None, SafeString]]:
+    """The same of these of all rules, each with its rule, None of those that were deleted.
+
+    Who may not move them is told, too, but without the way there.
+    """
+    may_move = allowed(request, PERMISSION)
+    found = []
+    for each in behind:
+        products = {row.event.product_id: None for row in each.rows if row.event.product_id}
+        page = address(each.rule.pk) if each.rule else _address_of([*products][:MOST])
+        text = with_link(each, page) if may_move else format_html("{}", in_words(each))
+        if text:
+            found.append((each.rule, text))
+    return found
 
 
 def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
@@ -103,6 +121,11 @@ def address(rule: int) -> str:
     return f"{reverse('admin:given-by-rule')}?rule={rule}"
 
 
+def _address_of(products: Iterable[int]) -> str:
+    """Of the page for what deleted rules gave to buyers of these products."""
+    return f"{reverse('admin:given-by-rule')}?{_query(products)}"
+
+
 def _query(products: Iterable[int]) -> str:
     return urlencode([("product", product) for product in products])
 
@@ -119,6 +142,8 @@ def show(request: HttpRequest) -> HttpResponse:
         number = row_id(request.GET.get("rule")) or 0
         found, page = left_behind(number), f"rule={number}"
     back = way_back(request) or _origin(found, products)
+    if "keep" in request.POST:
+        return _keep(request, found, back)
     if request.method == "POST":
         return _move(request, found, back)
     can = [row.line for row in found.rows if not row.why_not]
@@ -136,6 +161,8 @@ def show(request: HttpRequest) -> HttpResponse:
             (say("Left out"), cannot[: many.SHOWN], len(cannot) - many.SHOWN),
         ],
         chosen=[line.event.pk for line in can],
+        keep=say_count(found.customers, "Let 1 buyer keep it", "Let {number} buyers keep it"),
+        every=[row.event.pk for row in found.rows],
         still=found.still[: many.SHOWN],
         others=len(found.still) - many.SHOWN,
         rule=found.rule,
@@ -191,9 +218,27 @@ def _origin(found: LeftBehind, products: Sequence[int]) -> str:
     return reverse("admin:rules_rule_change", args=[found.rule.pk])
 
 
+def _chosen(request: HttpRequest, found: LeftBehind, field: str) -> list[Behind]:
+    numbers = set(row_ids(request.POST.get(field, "").split(","))[:MOST])
+    return [row for row in found.rows if row.event.pk in numbers]
+
+
+def _keep(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
+    rows = _chosen(request, found, "keepers")
+    moving.keep((row.event, row.grants) for row in rows)
+    text = say_count(
+        LeftBehind(found.rule, rows).customers,
+        "1 buyer keeps {courses}.",
+        "{number} buyers keep {courses}.",
+        courses=listed([*map(brief, LeftBehind(found.rule, rows).courses)], NAMED),
+    )
+    if rows:
+        messages.success(request, text)
+    return HttpResponseRedirect(back)
+
+
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
-    chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MOST])
-    rows = [row for row in found.rows if row.event.pk in chosen and not row.why_not]
+    rows = [row for row in _chosen(request, found, "chosen") if not row.why_not]
     batch = many.begin(request, _title(found))
     ends_only = "only_end" in request.POST
     purchases = [

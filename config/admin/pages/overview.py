@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages import (
+    given_by_rule,
     left_over,
     overview_chart,
     overview_checklist,
@@ -27,6 +28,7 @@ from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun
 from events.reports import (
     backlog,
+    behind_all_rules,
     dashboard,
     days,
     promise,
@@ -66,7 +68,10 @@ def show(request: HttpRequest) -> TemplateResponse:
     path = overview_checklist.path(tasks)
     period = _period(request)
     in_line = backlog.in_line()
-    kept = promise.promise(nothing := promise.unfulfilled())
+    behind = behind_all_rules.everywhere()
+    has = [grant for each in behind for grant in each.grants]
+    nothing = promise.unfulfilled()
+    kept = promise.promise(nothing, behind=[grant.pk for grant in has])
     missing = {account: trigger_coverage.missing(account) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = _facts(
@@ -76,6 +81,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
         to_set_up=sum(not task.done for task in tasks),
+        behind=len({grant.customer_id for grant in has}),
         left_over=len(giving),
     )
     return render(
@@ -93,6 +99,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_chart(period),
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
+        behind=given_by_rule.of_all(request, behind),
         left_over=left_over.sentence(request, giving[: left_over.SHOWN]) if giving else "",
         **_nothing_given(nothing),
         never_sent=[(account, found) for account, found in missing.items() if found],
@@ -188,6 +195,7 @@ def _facts(
     waiting_for_off: int,
     never_sent: int,
     to_set_up: int,
+    behind: int,
     left_over: int,
 ) -> overview_headline.Facts:
     unread = history.unread()
@@ -216,6 +224,7 @@ def _facts(
             bool(credentials.expiry_warning(site, timezone.localdate())) for site in sites
         ),
         to_set_up=to_set_up,
+        behind=behind,
         left_over=left_over,
     )
 

@@ -30,6 +30,7 @@ class Facts:
     held: int = 0
     not_in: int = 0  # buyers who paid
     not_understood: int = 0  # events
+    behind: int = 0  # buyers who have what no rule gives any more
     left_over: int = 0  # products whose rules still give what was to be given no more
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
@@ -45,6 +46,7 @@ class Facts:
             or self.failed
             or self.held
             or self.not_understood
+            or self.behind
             or self.left_over
         )
 
@@ -77,7 +79,7 @@ def headline(
     promise: list[tuple[str, str]] = []
     if facts.not_in:
         promise = [(_not_in(facts.not_in, purchases), ""), (say("See them."), see)]
-    elif all_in := _all_in(buyers, on_the_way, more_bought=more_bought):
+    elif all_in := _all_in(buyers, on_the_way, more_bought=more_bought, behind=bool(facts.behind)):
         promise = [(all_in, "")]
     if not alarms and not facts.not_in:
         return Headline(GREEN, (*promise, (say("Nothing needs you."), "")))
@@ -103,9 +105,10 @@ def _not_in(buyers: int, purchases: int) -> Said:
     )
 
 
-def _all_in(buyers: int, on_the_way: int, *, more_bought: bool) -> Said | str:
+def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, behind: bool) -> Said | str:
     """ "All 43 buyers of this week are in." "41 buyers … are in, 2 buyers are on their way." """
-    found = [_in(buyers, every=not on_the_way, more_bought=more_bought)] if buyers else []
+    every = not on_the_way and not behind
+    found = [_in(buyers, every=every, more_bought=more_bought)] if buyers else []
     if on_the_way:
         found.append(
             say_count(
@@ -172,6 +175,14 @@ def _others(facts: Facts) -> Iterator[Alarm]:
     """What may wait for a while."""
     if facts.history:
         yield facts.history, "attention"
+    if n := facts.behind:
+        text = say_count(
+            n,
+            "1 buyer has a course of a deleted or changed rule.",
+            "{number} buyers have a course of a deleted or changed rule.",
+            number=format_count(n),
+        )
+        yield text, "attention"
     yield from _waiting(facts)
     if n := facts.never_sent:
         yield say_count(n, "1 trigger never sent.", "{number} triggers never sent."), "missing"

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -13,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.pages import given_by_rule, left_over
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import page_of
+from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.params import row_ids
 from integrations.sentences import Said, say, say_count
 from rules import changing, leftovers
@@ -38,18 +39,29 @@ def context(chosen: Collection[int]) -> dict[str, Any]:
     }
 
 
+def address(request: HttpRequest, rule: int) -> str:
+    """Of the page that asks before the rule of this number is deleted, and leads back here."""
+    page = reverse("admin:rules_rule_delete", args=[rule])
+    return f"{page}?{urlencode({BACK: request.get_full_path()})}"
+
+
+def back_from(request: HttpRequest, rule: int) -> HttpResponseRedirect | None:
+    """To the page that led to the one that asked, but not to that of the rule, which is gone."""
+    back = way_back(request)
+    return (
+        HttpResponseRedirect(back)
+        if back and back.split("?")[0] != page_of(Rule(pk=rule))
+        else None
+    )
+
+
 def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     """Delete these, and what belongs to them if the button said so; both in one step."""
     too = _too(request, chosen)
     products = set(Rule.objects.filter(pk__in=chosen).values_list("product", flat=True)) - {None}
     changing.delete(Rule.objects.filter(pk__in=[*chosen, *too]))
     if too:
-        text = say_count(
-            len(too),
-            "1 rule that belonged to it is deleted as well.",
-            "{number} rules that belonged to it are deleted as well.",
-        )
-        messages.success(request, text)
+        messages.success(request, _went_too(len(too), several=len(chosen) > 1))
     if left := left_over.sentence(request, products):
         messages.warning(request, left)
     single = len(chosen) == 1
@@ -97,6 +109,20 @@ def _they_belong(number: int, *, several: bool) -> Said:
         number,
         "This rule belongs to it, and would go on:",
         "These {number} rules belong to it, and would go on:",
+    )
+
+
+def _went_too(number: int, *, several: bool) -> Said:
+    if several:
+        return say_count(
+            number,
+            "1 rule that belonged to them is deleted as well.",
+            "{number} rules that belonged to them are deleted as well.",
+        )
+    return say_count(
+        number,
+        "1 rule that belonged to it is deleted as well.",
+        "{number} rules that belonged to it are deleted as well.",
     )
 
 

@@ -174,7 +174,7 @@ class RuleAdmin(Audited, ListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if not edited_rule.LEADS & set(form.changed_data):
+        if not set(changing.LEADS) & set(form.changed_data):
             return
         before = form.initial.get("destination") if "destination" in form.changed_data else None
         # The product's page says it by itself.
@@ -184,10 +184,9 @@ class RuleAdmin(Audited, ListAdmin):
 
     def response_post_save_change(self, request: HttpRequest, obj: Rule) -> HttpResponseRedirect:
         """To the page from where it was opened."""
-        back = way_back(request)
-        return (
-            HttpResponseRedirect(back) if back else super().response_post_save_change(request, obj)
-        )
+        if back := way_back(request):
+            return HttpResponseRedirect(back)
+        return super().response_post_save_change(request, obj)
 
     def title_of(self, thing: Rule) -> str:
         # The whole sentence stands below it: as a heading it fills a phone.
@@ -205,14 +204,17 @@ class RuleAdmin(Audited, ListAdmin):
             page = f"{page_of(thing)}?{urlencode({BACK: request.get_full_path()})}"
             links.append((page, "", say("Edit")))
         if self.has_delete_permission(request, thing):
-            page = reverse("admin:rules_rule_delete", args=[thing.pk])
-            links.append((page, "danger", say("Delete")))
+            links.append((rule_deleting.address(request, thing.pk), "danger", say("Delete")))
         return links
 
     # Deleting
 
     def delete_model(self, request: HttpRequest, obj: Rule) -> None:
         rule_deleting.delete(request, [obj.pk])
+
+    def response_delete(self, request: HttpRequest, name: str, number: int) -> HttpResponse:
+        answer = super().response_delete(request, name, number)
+        return rule_deleting.back_from(request, number) or answer
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
         rule_deleting.delete(request, list(queryset.values_list("pk", flat=True)))

@@ -16,7 +16,6 @@ from rules.models import Rule
 # So long after a deletion a page offers to undo it; Changes does so later too.
 OFFERED = timedelta(minutes=1)
 STEPS = 5
-LOOKED_AT = 200
 
 
 def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEntry, Said] | None:
@@ -30,7 +29,7 @@ def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEnt
         act=Act.RULE_DELETED,
         who=request.user.get_username(),
         at__gte=timezone.now() - OFFERED,
-    ).order_by("-pk")[:LOOKED_AT]
+    ).order_by("-pk")
     entries = list(lately)
     there = Rule.objects.filter(pk__in=[int(entry.number) for entry in entries]) if entries else ()
     known = {str(rule.pk) for rule in there}

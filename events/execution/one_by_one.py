@@ -1,0 +1,32 @@
+"""Doing something for many purchases: each in a transaction of its own, with its batch."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from django.db import transaction
+
+from events.access.lock import lock
+from events.models import Batch
+from events.queue import wake
+
+Purchase = TypeVar("Purchase")
+
+
+def do(purchases: Iterable[Purchase], one: Callable[[Purchase], str], batch: Batch) -> Counter[str]:
+    """Do it for each in the lock of deciding; for how many something was left out, per reason why.
+
+    `one` saves what it queues in the batch, so that nothing is done that the batch does not know,
+    and returns why it left something out, "" where it did not.
+    """
+    left: Counter[str] = Counter()
+    for purchase in purchases:
+        with transaction.atomic():
+            lock()
+            known = len(batch.run_ids)
+            why_not = one(purchase)
+            if len(batch.run_ids) > known:
+                wake.wake()
+        if why_not:
+            left[why_not] += 1
+    return left
