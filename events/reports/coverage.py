@@ -91,7 +91,7 @@ class Coverage(Judged):
         """Its own rules about what it does not give any more."""
         return [rule for rule in self.rules if rule.pk in self.left_over]
 
-    @property
+    @cached_property
     def purchase_rules(self) -> list[Rule]:
         """Its own rules that give access on a purchase, also those that are off or gone."""
         return [rule for rule in self.rules if rule.gives_on_purchase]
@@ -147,7 +147,7 @@ def coverage() -> list[Coverage]:
 
 def judged() -> list[Judged]:
     """The same without the rules, which cost the most where there are thousands."""
-    products = list(Product.objects.filter(kind=Product.Kind.PRODUCT))
+    products = list(Product.objects.filter(kind=Product.Kind.PRODUCT).defer("created_at"))
     own, everywhere = facts.by_place()
     left = leftovers.by_product((own, everywhere))
     nothing = _given_nothing()
