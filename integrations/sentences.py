@@ -123,7 +123,10 @@ def _text(source: Source) -> str:
         return source
     if isinstance(source, int | float):
         return grouped(source)
-    return next((made(source) for kind, made in _KINDS.items() if kind in source), "")
+    for kind, made in _KINDS.items():
+        if kind in source:
+            return made(source)
+    return ""
 
 
 def _one_sentence(source: Mapping[str, Any]) -> str:

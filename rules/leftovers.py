@@ -44,11 +44,12 @@ def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[K
     what a person may well mean: to end what other products gave, or alone to give something for a
     recovered payment.
     """
-    on = [rule for rule in own if rule.enabled and _is_companion(rule)]
-    if not on:
-        return []
     named = _named(chain(own, others))
-    found = [rule for rule in on if rule.destination_id not in named]
+    found = [
+        rule
+        for rule in own
+        if rule.enabled and rule.destination_id not in named and _is_companion(rule)
+    ]
     together = Counter(rule.destination_id for rule in found)
     return [rule for rule in found if rule.spec.ends_access or together[rule.destination_id] > 1]
 
@@ -155,7 +156,7 @@ def _named(rules: Iterable[Rule | RuleFacts]) -> set[int | None]:
     return {
         rule.destination_id
         for rule in rules
-        if rule.spec.gives_access and rule.trigger not in pairing.GIVES_BACK
+        if rule.trigger not in pairing.GIVES_BACK and rule.spec.gives_access
     }
 
 

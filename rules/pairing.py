@@ -54,7 +54,7 @@ def holes(product: Product | None, rules: Iterable[Paired], *, subscription: boo
 
 def holes_of(number: int | None, rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:
     """The same of a product by its number."""
-    rules = [rule for rule in rules if rule.product_id in {None, number}]
+    rules = [rule for rule in rules if rule.product_id is None or rule.product_id == number]
     own = [rule for rule in rules if rule.product_id == number]
     giving = {rule.destination_id for rule in own if gives_now(rule)}
     if not giving:

@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.template.context import RequestContext
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 
 from config.admin.parts import badges, buttons, changed, followed
 from config.admin.parts.buttons import Buttons
@@ -68,19 +69,23 @@ def with_rows(results: Any, cl: Any) -> list[tuple[Any, Any]]:
 
 
 @register.filter
-def labeled(cells: Any, headers: list[dict[str, Any]]) -> list[SafeString]:
+def labels(headers: list[dict[str, Any]]) -> list[str]:
+    """The headings of the columns as each cell is told them, for `labeled`."""
+    names = [str(header["text"]) for header in headers]
+    # The columns of the tick boxes and the buttons are headed by markup, not by a word.
+    return ["" if "<" in name else conditional_escape(capfirst(name)) for name in names]
+
+
+@register.filter
+def labeled(cells: Any, labels: list[str]) -> list[SafeString]:
     """The cells of a row, each told the heading of its column: on phones rows become cards.
 
     There a cell of class "nothing" is left out.
     """
-    names = [str(header["text"]) for header in headers]
-    # The columns of the tick boxes and the buttons are headed by markup, not by a word.
-    words = ["" if "<" in name else name for name in names]
-    return [_with_label(cell, word) for cell, word in zip(cells, words, strict=False)]
+    return [_with_label(cell, label) for cell, label in zip(cells, labels, strict=False)]
 
 
-def _with_label(cell: str, heading: str) -> SafeString:
-    label = conditional_escape(heading[:1].upper() + heading[1:])
+def _with_label(cell: str, label: str) -> SafeString:
     if cell.endswith(">–</td>"):
         cell = cell.replace('class="', 'class="nothing ', 1)
     # A cell begins with its own tag, made by Django: "<td class=" or "<th class=".

@@ -44,10 +44,13 @@ def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
     endings = endings.of(*ENDING)
     # Most customers never had one, so that nothing more of theirs is read.
     customers = set(endings.values_list("customer", flat=True)) if asked else set()
-    later = EventLog.objects.filter(customer__in=customers).of(*ENDING, *GIVING_BACK)
     of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
-    for event in later.order_by("received_at", "pk").only(*_READ) if customers else ():
-        of_customer[event.customer_id].append(event)
+    if customers:
+        since = min(each.received_at for each in asked)
+        later = EventLog.objects.filter(customer__in=customers, received_at__gte=since)
+        later = later.of(*ENDING, *GIVING_BACK).order_by("received_at", "pk")
+        for event in later.only(*_READ):
+            of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
     return {pk: ending for pk, ending in found.items() if ending is not None}
 

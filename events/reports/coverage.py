@@ -91,7 +91,7 @@ class Coverage(Judged):
         """Its own rules about what it does not give any more."""
         return [rule for rule in self.rules if rule.pk in self.left_over]
 
-    @property
+    @cached_property
     def purchase_rules(self) -> list[Rule]:
         """Its own rules that give access on a purchase, also those that are off or gone."""
         return [rule for rule in self.rules if rule.gives_on_purchase]
@@ -147,24 +147,26 @@ def coverage() -> list[Coverage]:
 
 def judged() -> list[Judged]:
     """The same without the rules, which cost the most where there are thousands."""
-    rows = Product.objects.filter(kind=Product.Kind.PRODUCT).prefetch_related("marketplace")
-    products = list(rows.defer("created_at"))
+    products = list(Product.objects.filter(kind=Product.Kind.PRODUCT).defer("created_at"))
     own, everywhere = facts.by_place()
     left = leftovers.by_product((own, everywhere))
     nothing = _given_nothing()
     owed, nothing_given = _by_product(nothing | _owed()), _by_product(nothing)
-    accounts = Marketplace.objects.in_bulk(
-        [number for number, rules in everywhere.items() if pairing.given(None, rules)]
-    )
+    accounts = Marketplace.objects.in_bulk()
 
     def judge(product: Product) -> Judged:
         number, shared = product.pk, everywhere.get(product.marketplace_id, [])
         known = own.get(number, []) + shared
-        row = _judge(product.marketplace, product, known, owed[number], nothing_given[number])
+        account = accounts[product.marketplace_id]
+        row = _judge(account, product, known, owed[number], nothing_given[number])
         left_over = frozenset(rule.pk for rule in left.get(number, ()))
         return replace(row, left_over=left_over) if left_over else row
 
-    found = [_judge(accounts[each], None, everywhere[each]) for each in accounts]
+    found = [
+        _judge(accounts[number], None, rules)
+        for number, rules in everywhere.items()
+        if pairing.given(None, rules)
+    ]
     found += map(judge, products)
     sales = _sales([row for row in found if row.gives_nothing])
     found = [replace(row, sales=sales[_number(row)]) if row.gives_nothing else row for row in found]

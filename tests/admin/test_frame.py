@@ -22,7 +22,7 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import go_back
 from config.admin.parts.changelist import CappedPaginator
 from config.staff import roles
-from config.templatetags.admit import labeled, spoken_count
+from config.templatetags.admit import labeled, labels, spoken_count
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Integration
 from rules.triggers import Trigger
@@ -195,7 +195,7 @@ def test_a_list_says_its_rows_by_name(db):
 
 def test_the_cells_of_a_card_tell_their_column_escaped():
     headers: list[dict[str, Any]] = [{"text": mark_safe("<input>")}, {"text": 'say "hi"'}]
-    tick, cell = labeled(['<td class="a">1</td>', '<th class="b">2</th>'], headers)
+    tick, cell = labeled(['<td class="a">1</td>', '<th class="b">2</th>'], labels(headers))
     assert tick == '<td data-label="" class="a">1</td>'
     assert cell == '<th data-label="Say &quot;hi&quot;" class="b">2</th>'
 

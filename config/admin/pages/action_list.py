@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.parts.changelist import RowList
 from config.admin.parts.filters import CountedFilter
 from events.execution import wait_reasons
 from events.models import RuleRun
@@ -18,7 +18,7 @@ Status = RuleRun.Status
 STRANDED = "stranded"
 
 
-class RunList(ChangeList):
+class RunList(RowList):
     """A page of runs, each told why it waits."""
 
     def get_results(self, request: HttpRequest) -> None:

@@ -6,13 +6,13 @@ from itertools import chain
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
 from django.db.models import Max, QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges, batch_links
+from config.admin.parts.changelist import RowList
 from config.admin.parts.differences import kind_of
 from config.admin.parts.filters import ReceivedFilter
 from events.models import EventLog, RuleRun
@@ -74,7 +74,7 @@ class WhenFilter(ReceivedFilter):
     title, parameter_name, moment = _("when"), "when", "at"
 
 
-class ChangesList(ChangeList):
+class ChangesList(RowList):
     """A page of entries, in which those of one act, person and moment are one line.
 
     A line that a page's end would cut is whole on the page on which it begins.

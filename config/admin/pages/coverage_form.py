@@ -116,7 +116,7 @@ class CoverageForm:
                 form.errors.append(_not_one(name, found))
         return form
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What the row is called in sentences."""
         if product := self.row.product:

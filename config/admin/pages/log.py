@@ -23,7 +23,7 @@ from config.admin.pages.log_filters import (
 )
 from config.admin.parts import badges, one_line
 from config.admin.parts.buttons import Button
-from config.admin.parts.changelist import ReadOnly, takes_all
+from config.admin.parts.changelist import ReadOnly, RowList, takes_all
 from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
 from events.execution import email_correction, wait_reasons
@@ -35,7 +35,7 @@ from integrations.sentences import say, say_count
 MANY_UNREAD = 1000
 
 
-class EventList(ChangeList):
+class EventList(RowList):
     """A page of events with their runs, each told why it waits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -107,7 +107,8 @@ class LogAdmin(ReadOnly):
         return EventList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EventLog]:
-        runs = RuleRun.objects.select_related("integration").order_by("pk")
+        # Not joined: there are few integrations.
+        runs = RuleRun.objects.prefetch_related("integration").order_by("pk")
         events = super().get_queryset(request).defer("verdicts", "custom_fields")
         return events.prefetch_related(Prefetch("runs", runs))
 

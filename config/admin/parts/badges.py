@@ -8,17 +8,17 @@ from typing import Any
 
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import dateformat, timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
-from django.utils.translation import gettext_noop, pgettext
+from django.utils.translation import gettext, gettext_noop, pgettext
 
 from events.models import EventLog, RuleRun
 from events.reports import backfill
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
-from integrations.sentences import MINUTE, Text, on, say
+from integrations.sentences import MINUTE, Text, say
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -187,7 +187,7 @@ def when(moment: datetime | None, nothing: str = "–") -> SafeString:
         return format_html("{}", nothing)
     local = timezone.localtime(moment)
     this_year = local.year == timezone.localtime().year
-    return _time(local, on(local, MINUTE if this_year else MINUTE_AND_YEAR))
+    return _time(local, _written(local, MINUTE if this_year else MINUTE_AND_YEAR))
 
 
 def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
@@ -206,17 +206,24 @@ def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
 
 def _time(local: datetime, short: str) -> SafeString:
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', local.isoformat(), on(local, WHOLE), short
+        '<time datetime="{}" title="{}">{}</time>', local.isoformat(), _written(local, WHOLE), short
     )
+
+
+def _written(local: datetime, pattern: str) -> str:
+    """For a page alone: what may also be stored is made by `sentences.on`, which takes longer."""
+    return dateformat.format(local, gettext(pattern))
 
 
 def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
     """What a stranger sent, cut to `longest`; characters that hide or turn text are spelled out."""
     whole = str(text)
-    shown = "".join(
-        sign if sign.isprintable() or sign in "\n\t" else f"\\u{ord(sign):04x}"
-        for sign in whole[:longest]
-    )
+    shown = whole[:longest]
+    if not shown.isprintable():  # hardly ever, and to ask each sign takes long
+        shown = "".join(
+            sign if sign.isprintable() or sign in "\n\t" else f"\\u{ord(sign):04x}"
+            for sign in shown
+        )
     return shown + ("…" if len(whole) > longest else "")
 
 

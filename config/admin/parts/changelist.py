@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import IntegerField, Model, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
@@ -13,6 +13,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges
@@ -63,6 +64,21 @@ class NumberOf(Subquery):
     output_field = IntegerField()
 
 
+class RowList(ChangeList):
+    """Django's, but what its rows' links keep of the filters is put together once for all of them.
+
+    Django looks each link up among all addresses before it adds the same to every one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._kept = f"?{self.preserved_filters}" if self.preserved_filters else ""
+        self.preserved_filters = ""
+
+    def url_for_result(self, result: Model) -> str:
+        return super().url_for_result(result) + self._kept
+
+
 class ListAdmin(Buttons):
     """A ModelAdmin as our lists are: few queries, buttons in rows, words for an empty list."""
 
@@ -98,6 +114,18 @@ class ListAdmin(Buttons):
         allow_empty_first_page: bool = True,
     ) -> CappedPaginator:
         return CappedPaginator.at_page(queryset, per_page, page_number(request.GET.get("p")))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RowList
+
+    def action_checkbox(self, obj: Model) -> SafeString:
+        """Django's, without a template for each row."""
+        return format_html(
+            '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">',
+            ACTION_CHECKBOX_NAME,
+            obj.pk,
+            gettext("Select this object for an action - {}").format(obj),
+        )
 
     def get_urls(self) -> list[Any]:
         """Without Django's history: it says little, and no page links to it."""
