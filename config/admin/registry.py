@@ -1,43 +1,24 @@
 """Every page of the admin. Importing this registers what stands on a model."""
 
 from config.admin import unregistered
-from config.admin.pages import (
-    actions,
-    alerts,
+from config.admin.pages import alerts, compare, csv_lists, help, many, queue, search, undo_batch
+from config.admin.pages.account import my_account, second_factor, sessions
+from config.admin.pages.customers import by_hand, customers, letter, person_data
+from config.admin.pages.integrations import integrations, samcart
+from config.admin.pages.log import actions, event, log
+from config.admin.pages.overview import overview
+from config.admin.pages.products import coverage, products, several_products
+from config.admin.pages.rules import (
     another_course,
     backfill,
-    by_hand,
-    changes,
-    compare,
-    coverage,
-    csv_lists,
-    customers,
     destinations,
-    event,
     given_by_rule,
-    groups,
-    help,
-    integrations,
     left_over,
-    letter,
-    log,
-    many,
-    my_account,
     new_rule,
-    overview,
-    people,
-    person_data,
-    products,
-    queue,
     rules,
-    samcart,
-    search,
-    second_factor,
-    sessions,
-    several_products,
     simulate,
-    undo_batch,
 )
+from config.admin.pages.staff import changes, groups, people
 from config.admin.parts.page import Page
 
 PAGES: list[Page] = [

@@ -99,7 +99,7 @@ class AdmitSite(admin.AdminSite):
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """The password, and after it the code, or setting up what shows codes."""
-        from config.admin.pages import sign_in_code
+        from config.admin.pages.account import sign_in_code
 
         if super().has_permission(request) and not second_factor.passed(request):
             return sign_in_code.show(request, people.signed_in(request))
@@ -143,7 +143,7 @@ class AdmitSite(admin.AdminSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        from config.admin.pages import overview
+        from config.admin.pages.overview import overview
 
         return overview.show(request)
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from config.admin.pages import coverage as page
+from config.admin.pages.products import coverage as page
 from config.staff import roles
 from integrations.audit import Act
 from integrations.models import AuditEntry, Destination, Marketplace, Product

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.safestring import mark_safe
 
 from config.admin import menu
-from config.admin.pages import overview
+from config.admin.pages.overview import overview
 from config.admin.parts import badges
 from config.admin.parts.buttons import go_back
 from config.admin.parts.changelist import CappedPaginator

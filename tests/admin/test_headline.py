@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages.overview_headline import Facts, events_note, headline, waiting_note
+from config.admin.pages.overview.overview_headline import Facts, events_note, headline, waiting_note
 from config.staff import roles
 from events.execution import retry_by_hand
 from events.models import Canary, EventLog, Grant, RuleRun, Worker

@@ -154,10 +154,10 @@ def test_all_courses_that_are_ticked_get_their_rule(manager, rule):
 def test_what_is_left_out_or_too_much_is_said_when_it_is_added(manager, rule, monkeypatch):
     second = factories.ProductFactory.create(marketplace=rule.marketplace)
     data = answers(rule, product=[rule.product_id, second.pk])
-    monkeypatch.setattr("config.admin.pages.rule_draft.MAX_RULES", 1)
-    monkeypatch.setattr("config.admin.pages.new_rule.MAX_RULES", 1)
+    monkeypatch.setattr("config.admin.pages.rules.rule_draft.MAX_RULES", 1)
+    monkeypatch.setattr("config.admin.pages.rules.new_rule.MAX_RULES", 1)
     assert said(add(manager, data)) == ["Nothing was added: at most 1 rules are added at once."]
-    monkeypatch.setattr("config.admin.pages.rule_draft.MAX_PRODUCTS", 1)
+    monkeypatch.setattr("config.admin.pages.rules.rule_draft.MAX_PRODUCTS", 1)
     assert "so 1 of those chosen were left out" in said(add(manager, data))[0]
     assert "was not entered right" in said(add(manager, answers(rule, number="x")))[0]
 

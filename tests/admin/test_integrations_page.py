@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from config.admin.pages import thinkific_page
+from config.admin.pages.integrations import thinkific_page
 from config.staff import roles
 from events.alerts import finding, wording
 from events.alerts.problems import Code

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from config.admin.pages.app_pages import APP_PAGES
+from config.admin.pages.integrations.app_pages import APP_PAGES
 from config.staff import roles
 from events.models import EventLog, RuleRun, Worker
 from integrations import rate_limit

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages import overview_chart, overview_checklist
+from config.admin.pages.overview import overview_chart, overview_checklist
 from config.admin.parts.buttons import address
 from config.staff import roles
 from events.models import RuleRun, Worker

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from config.admin.pages import products
+from config.admin.pages.products import products
 from config.staff import roles
 from events.models import EventLog, RuleRun
 from events.reports import simulation, subscriptions
@@ -586,7 +586,7 @@ def test_a_duplicate_is_told_beside_the_course_before_it_is_chosen(manager):
 
 
 def test_too_many_rules_at_once_are_refused_in_words(manager, monkeypatch):
-    monkeypatch.setattr("config.admin.pages.rule_draft.MAX_RULES", 1)
+    monkeypatch.setattr("config.admin.pages.rules.rule_draft.MAX_RULES", 1)
     numbers = [product("1048003").pk, product("1048004").pk]
     data = {"product": numbers, "destination": Destination.objects.get(name="Course Two").pk}
     page = words(step(manager, **data))
@@ -658,13 +658,13 @@ def test_a_list_that_is_cut_says_so(manager, monkeypatch):
     known |= {"trigger": "product_purchased"}
     assert "There are more than" not in words(step(manager))
     assert "There are more than" not in words(step(manager, **known))
-    monkeypatch.setattr("config.admin.pages.rule_parts.MANY", 2)
+    monkeypatch.setattr("config.admin.pages.rules.rule_parts.MANY", 2)
     assert "There are more than these 2." in words(step(manager))
     assert "There are more than these 2." in words(step(manager, **known))
 
 
 def test_more_products_than_fit_at_once_are_said_to_be_left_out(manager, monkeypatch):
-    monkeypatch.setattr("config.admin.pages.rule_draft.MAX_PRODUCTS", 1)
+    monkeypatch.setattr("config.admin.pages.rules.rule_draft.MAX_PRODUCTS", 1)
     numbers = list(Product.objects.values_list("pk", flat=True)[:3])
     assert "so 2 of those chosen are left out" in words(step(manager, product=numbers))
 
@@ -924,7 +924,7 @@ def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
     assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
     manager.post(delete, {"post": "yes"})
     assert "Deleted a moment ago" in words(manager.get(page.request["PATH_INFO"]))
-    monkeypatch.setattr("config.admin.pages.undo_deleting.OFFERED", timedelta(0))
+    monkeypatch.setattr("config.admin.pages.rules.undo_deleting.OFFERED", timedelta(0))
     assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
 
 

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import expect
 
-from config.admin.pages import several_products as page
+from config.admin.pages.products import several_products as page
 from config.staff import roles
 from integrations import product_lines
 from integrations.audit import Act

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.admin.pages.app_pages import APP_PAGES
+from config.admin.pages.integrations.app_pages import APP_PAGES
 from integrations import app_registry
 from integrations.app_registry import APPS
 from integrations.models import Integration

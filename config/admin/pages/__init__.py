@@ -1,1 +1,1 @@
-"""The pages of the admin, one module a page."""
+"""The pages of the admin, one module a page, in a folder for what it is about."""

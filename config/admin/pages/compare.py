@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.menu import name_of
 from config.admin.pages import many
-from config.admin.pages.log_filters import NOT_IN
+from config.admin.pages.log.log_filters import NOT_IN
 from config.admin.parts.changelist import CappedPaginator
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import page_number, row_ids, row_in

@@ -15,9 +15,9 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from config.admin.pages.actions import ActionAdmin
-from config.admin.pages.coverage import name_of, named_like
-from config.admin.pages.log import LogAdmin
+from config.admin.pages.log.actions import ActionAdmin
+from config.admin.pages.log.log import LogAdmin
+from config.admin.pages.products.coverage import name_of, named_like
 from config.admin.parts import csv_file
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page

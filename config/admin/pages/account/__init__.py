@@ -1,0 +1,1 @@
+"""What a person sets for oneself: language, second factor, sessions."""

@@ -1,0 +1,171 @@
+"""What a person does by hand with a customer's access: a page for each form."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.menu import allowed
+from config.admin.pages.customers.by_hand_forms import (
+    EVERY,
+    FORMS,
+    ByHandForm,
+    GiveForm,
+    LastDayForm,
+)
+from config.admin.pages.customers.entered_order_form import OrderForm
+from config.admin.pages.customers.give_to_anyone import GiveToAnyoneForm
+from config.admin.pages.integrations import integration_messages
+from config.admin.parts.page import Page, View, render
+from config.admin.parts.params import row_in
+from events.access.by_hand import Author
+from events.access.ledger import Judgment
+from events.models import EventLog, RuleRun
+from integrations import app_registry, catalog_refresh
+from integrations.models import Customer, Destination, Integration
+from integrations.sentences import say
+from rules.actions import read_target
+
+PERMISSION = "events.by_hand_grant"
+# Who may have the courses and bundles read again from here.
+SETS_UP, REFRESH = "integrations.change_integration", "refresh"
+# The button that looks for a course or bundle.
+FIND = "find"
+
+
+def _page_of_form(form: type[ByHandForm]) -> Page:
+    """The page that shows this form for the customer of the address, and by POST does it."""
+
+    def show(request: HttpRequest) -> HttpResponse:
+        customer = asked_customer(request)
+        if customer is None:
+            return HttpResponseRedirect(page_of(None))
+        if form is GiveForm and _only_looks(request):
+            return _look_again(request, GiveForm(customer=customer, asked=request.POST))
+        return _show(request, form(request.POST or None, customer=customer, asked=request.GET))
+
+    view: View = show
+    return Page(f"{form.name}/", form.name, view, PERMISSION)
+
+
+def enter_order(request: HttpRequest) -> HttpResponse:
+    """A missed order, for the customer of the address or for anybody."""
+    customer = row_in(Customer.objects.all(), request.GET.get("customer"))
+    return _show(request, OrderForm(request.POST or None, customer=customer))
+
+
+def give_to_anyone(request: HttpRequest) -> HttpResponse:
+    """Access for an e-mail address, also of somebody who never bought."""
+    if _only_looks(request):
+        return _look_again(request, GiveToAnyoneForm(asked=request.POST))
+    # A search may lead here, by whatever was typed there.
+    typed = request.GET.get("email", "")[:320]
+    asked = request.GET.dict() | {"email": typed if "@" in typed else ""}
+    return _show(request, GiveToAnyoneForm(request.POST or None, asked=asked))
+
+
+def _show(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
+    """The form; by POST it is done, and the customer's page follows."""
+    if request.method != "POST" or form.none:
+        return _page(request, form)
+    if form.is_valid() and _is_done(request, form):
+        return HttpResponseRedirect(page_of(form.customer))
+    return _page(request, form)
+
+
+def _only_looks(request: HttpRequest) -> bool:
+    """Whether a button of the form was pressed that gives nothing yet."""
+    return FIND in request.POST or REFRESH in request.POST
+
+
+def _look_again(request: HttpRequest, form: GiveForm) -> HttpResponse:
+    """Find courses and bundles, or read them again first; the form keeps what was entered."""
+    if REFRESH in request.POST:
+        _read_again(request)
+    return _page(request, form)
+
+
+def _read_again(request: HttpRequest) -> None:
+    if not request.user.has_perm(SETS_UP):
+        raise PermissionDenied
+    sites = list(Integration.objects.filter(app__in=app_registry.with_catalog()))
+    for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
+        integration_messages.refreshed(request, site, outcome)
+
+
+def _page(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
+    asked = request.POST if request.method == "POST" else request.GET
+    return render(
+        request,
+        form.template,
+        title=form.title,
+        form=form,
+        customer=form.customer,
+        back=page_of(form.customer),
+        **form.choices(asked),
+    )
+
+
+def _is_done(request: HttpRequest, form: ByHandForm | OrderForm) -> bool:
+    author = Author(request.user.get_username(), form.cleaned_data["reason"])
+    try:
+        messages.success(request, form.do(author))
+    except ValueError as error:
+        form.add_error(None, str(error))
+        return False
+    return True
+
+
+def asked_customer(request: HttpRequest) -> Customer | None:
+    """Whom the form or the address names; where there is no such customer, a message says so."""
+    asked = request.POST if request.method == "POST" else request.GET
+    customer = row_in(Customer.objects.all(), asked.get("customer"))
+    if customer is None:
+        messages.error(request, say("This customer is not there any more."))
+    return customer
+
+
+def page_of(customer: Customer | None) -> str:
+    if customer is None or customer.pk is None:
+        return reverse("admin:integrations_customer_changelist")
+    return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+PAGES = [
+    *(_page_of_form(form) for form in EVERY),
+    Page("enter-order/", OrderForm.name, enter_order, PERMISSION),
+    Page("give-to-anyone/", GiveToAnyoneForm.name, give_to_anyone, PERMISSION),
+]
+
+
+def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]]:
+    """The way to each of these pages, for the customer's own."""
+    if not allowed(request, PERMISSION):
+        return []
+    titles = [*((form.name, form.title) for form in FORMS), (OrderForm.name, OrderForm.title)]
+    return [
+        (f"{reverse(f'admin:{name}')}?customer={customer.pk}", "", str(title))
+        for name, title in titles
+    ]
+
+
+def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
+    """The way to the form that decides otherwise on the access that this action is about."""
+    if not allowed(request, PERMISSION) or run.customer_id is None:
+        return []
+    asked: dict[str, Any] = {"customer": run.customer_id}
+    if run.is_pending and run.event.by_hand in {EventLog.ByHand.GIVE, EventLog.ByHand.END}:
+        return [_link(LastDayForm, asked | {"run": run.pk}, say("Change the last day"))]
+    if run.code == Judgment.ENDED_BY_HAND:
+        kind, number = read_target(run.target)
+        same = Destination.objects.filter(integration=run.integration_id, kind=kind)
+        asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()
+        return [_link(GiveForm, asked, say("Give access"))]
+    return []
+
+
+def _link(form: type[ByHandForm], asked: dict[str, Any], label: str) -> tuple[str, str, str]:
+    return f"{reverse(f'admin:{form.name}')}?{urlencode(asked)}", "", label

@@ -1,0 +1,243 @@
+"""Customers: type whatever you know, and read in one line whether the person can get in."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page
+from django.db.models import Model, Prefetch, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.pages.customers import by_hand, person_data
+from config.admin.parts import badges, batch_links
+from config.admin.parts.buttons import Button
+from config.admin.parts.changelist import CappedPaginator, ReadOnly
+from config.admin.parts.confirm import ask
+from config.admin.parts.page import render
+from config.admin.parts.params import page_number
+from events.execution import wait_reasons
+from events.models import EventLog, RuleRun
+from events.reports import api_calls, customer_access, customer_search, glance
+from events.reports.standing import standings
+from integrations import app_registry, audit
+from integrations.audit import Act
+from integrations.models import Customer, Integration, ThinkificUser
+from integrations.sentences import Said, say
+from integrations.thinkific import student_check
+from integrations.thinkific.explain import FAULTS, explain
+
+PER_PAGE = 50
+NEWEST = 25
+MOST_OF_OTHERS = 200
+
+
+@admin.register(Customer)
+class CustomerAdmin(ReadOnly):
+    list_title = _("Customers")
+    search_fields = ("email",)
+    buttons = (
+        Button(
+            "ask_thinkific",
+            _("Check in Thinkific"),
+            "integrations.check_thinkificuser",
+            in_row=False,
+        ),
+        Button(
+            "download_data", _("Download all data"), person_data.EXPORT, in_row=False, last=True
+        ),
+    )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The search. One hit opens the customer's page at once."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        term = request.GET.get("q", "")
+        found = customer_search.find(term)
+        if found.only is not None:
+            address = reverse("admin:integrations_customer_change", args=[found.only.pk])
+            return HttpResponseRedirect(address)
+        return render(
+            request,
+            "admin/integrations/customer/search.html",
+            title=say("Customers"),
+            term=term,
+            found=found,
+            people=_at_a_glance(found.customers),
+            newest=[] if term else _at_a_glance(customer_search.newest(NEWEST)),
+            similar=_links(found.similar),
+            most=customer_search.MAX_RESULTS,
+        )
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> TemplateResponse:
+        """The customer's page: the answer, who it is, and everything that happened."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        customer: Customer = self.existing(request, object_id)
+        shown = _events_of(customer, page_number(request.GET.get("p")))
+        thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
+            "integration"
+        )
+        answer = customer_access.describe(customer)
+        return render(
+            request,
+            "admin/integrations/customer/customer.html",
+            title=badges.brief(self.title_of(customer)),
+            original=customer,
+            answer=answer,
+            language=dict(settings.LANGUAGES)[answer.language],
+            totals=glance.totals(customer, answer.targets),
+            thinkific_users=thinkific_users,
+            **_timeline(request, shown),
+            now=timezone.now(),
+            zone=timezone.get_current_timezone_name(),
+            pages=shown,
+            samcart_id=next((e.samcart_customer_id for e in shown if e.samcart_customer_id), ""),
+        )
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        assert isinstance(thing, Customer)
+        return [*by_hand.links(request, thing), *person_data.links(request, thing)]
+
+    def title_of(self, thing: Customer) -> str:
+        return thing.name or thing.readable_email
+
+    def download_data(self, request: HttpRequest, customer: Customer) -> HttpResponse:
+        """For the person, who may ask for all that is known of her."""
+        return ask(request) or person_data.download(customer)
+
+    # What Thinkific says now
+
+    def ask_thinkific(self, request: HttpRequest, customer: Customer) -> None:
+        """Ask each site where something was done for the customer, or the only ones there are."""
+        schools = Integration.objects.filter(app__in=app_registry.with_catalog())
+        touched = schools.filter(runs__customer=customer).distinct()
+        sites = list(touched.order_by("name")) or list(schools.order_by("name")[:3])
+        for site in sites:
+            audit.record(Act.STUDENT_CHECKED, customer, after={"site": str(site)})
+            self._check(request, site, customer)
+        if not sites:
+            text = say("No Thinkific site is connected yet.")
+            self.message_user(request, text, messages.WARNING)
+
+    def _check(self, request: HttpRequest, site: Integration, customer: Customer) -> None:
+        try:
+            checked = student_check.check(site, customer)
+        except FAULTS as error:
+            text = say("{site}: not read. {why}", site=site, why=explain(error))
+            self.message_user(request, text, messages.ERROR)
+            return
+        if checked.user_id is None:
+            email = customer.readable_email
+            text = say("{site} has no student with {email}.", site=site, email=email)
+            self.message_user(request, text, messages.WARNING)
+            return
+        states = [f"{badges.brief(each.name)}: {each.state}" for each in checked.enrolled]
+        text = say("{site} says now: enrolled in nothing.", site=site)
+        if states:
+            text = say("{site} says now: {states}.", site=site, states="; ".join(states))
+        self.message_user(request, text)
+        for difference in _differences(site, customer, checked):
+            self.message_user(request, difference, messages.WARNING)
+
+
+def _events_of(customer: Customer, number: int) -> Page[EventLog]:
+    """One page of everything that happened, newest first, with the actions."""
+    runs = RuleRun.objects.select_related("integration").order_by("pk")
+    events = (
+        _about(customer)
+        .select_related("product")
+        .defer("verdicts", "custom_fields")
+        .prefetch_related(Prefetch("runs", runs))
+        .order_by("-received_at", "-pk")
+    )
+    return CappedPaginator.at_page(events, PER_PAGE, number).get_page(number)
+
+
+def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
+    """These events with their actions, and what is known of each of those."""
+    runs = [run for event in shown for run in event.runs.all()]
+    told, calls = wait_reasons.reasons(runs), api_calls.in_short(runs)
+    badges.note_had(shown)
+    failed = api_calls.failed_attempts(runs, calls)
+    facts = {
+        run.pk: (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, [])) for run in runs
+    }
+    with_others = batch_links.of_events(request, shown)
+    return {
+        "steps": [
+            (event, [facts[run.pk] for run in event.runs.all()], with_others.get(event.pk, []))
+            for event in shown
+        ],
+        "runs": runs,
+        "under_way": wait_reasons.under_way(runs),
+    }
+
+
+def _at_a_glance(customers: list[Customer]) -> list[tuple[Customer, glance.Glance]]:
+    found = glance.glances(customers)
+    return [(each, found[each.pk]) for each in customers]
+
+
+def _links(customers: Iterable[Customer]) -> SafeString:
+    """To the page of each, with a comma between."""
+    return format_html_join(
+        ", ",
+        '<a href="{}">{}</a>',
+        (
+            (
+                reverse("admin:integrations_customer_change", args=[each.pk]),
+                badges.breakable(badges.brief(each.readable_email)),
+            )
+            for each in customers
+        ),
+    )
+
+
+def _about(customer: Customer) -> QuerySet[EventLog]:
+    """The events that name the customer, and those of others about the customer's access."""
+    own = Q(customer=customer)
+    runs = RuleRun.objects.filter(customer=customer).exclude(event__customer=customer)
+    others = list(runs.order_by().values_list("event", flat=True)[:MOST_OF_OTHERS])
+    return EventLog.objects.filter(own | Q(pk__in=others) if others else own)
+
+
+def _differences(
+    site: Integration, customer: Customer, checked: student_check.Checked
+) -> list[Said]:
+    """Where a course stands otherwise than Admit left it."""
+    opens = {f"course:{each.course_id}" for each in checked.enrolled if each.opens}
+    found = []
+    for each in standings(customer):
+        if each.integration != site.pk or not each.target.startswith("course:"):
+            continue
+        if each.is_open and each.target not in opens:
+            text = say(
+                "Admit gave {name}, but it does not open now: somebody changed it in Thinkific. "
+                "Retry or enroll by hand.",
+                name=badges.brief(each.name),
+            )
+            found.append(text)
+        elif each.ended and not each.given and not each.is_open and each.target in opens:
+            text = say(
+                "Admit ended {name}, but it opens now: somebody gave it again in Thinkific, "
+                "or a bundle did.",
+                name=badges.brief(each.name),
+            )
+            found.append(text)
+    return found

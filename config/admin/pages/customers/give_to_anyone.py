@@ -1,0 +1,52 @@
+"""The form that gives access to somebody who may never have bought anything."""
+
+from typing import Any
+
+from django import forms
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.pages.customers.by_hand_forms import GiveForm
+from events.access.by_hand import Author
+from integrations.models import Customer
+from integrations.samcart.normalize import examine_email, strip_invisible
+
+
+class GiveToAnyoneForm(GiveForm):
+    """Give access, by an e-mail address: its customer is made where there is none."""
+
+    name = "give-to-anyone"
+    lead = _(
+        "The person gets this course or bundle without a purchase. Refunds and cancellations do "
+        "not end it. It ends on its last day, or when a person presses End access."
+    )
+
+    email = forms.CharField(
+        max_length=320,
+        label=_("E-mail"),
+        widget=forms.TextInput(attrs={"inputmode": "email", "autocomplete": "off"}),
+    )
+    first_name = forms.CharField(label=_("First name"), max_length=255, required=False)
+    last_name = forms.CharField(label=_("Last name"), max_length=255, required=False)
+
+    def __init__(self, data: Any = None, *, asked: Any = None) -> None:
+        """`asked` is what was chosen or entered already, also elsewhere."""
+        super().__init__(data, customer=Customer(), asked=asked)
+        self.order_fields(("email", "first_name", "last_name"))
+
+    def clean_email(self) -> str:
+        """The address as Admit knows people by it."""
+        address, problem = examine_email(self.cleaned_data["email"])
+        if problem:
+            raise forms.ValidationError(problem)
+        return address
+
+    def do(self, author: Author) -> str:
+        names = {name: self.cleaned_data[name] for name in ("first_name", "last_name")}
+        as_sent = strip_invisible(self.data["email"])
+        known = {"email_as_sent": as_sent, **names}
+        with transaction.atomic():
+            self.customer, _ = Customer.objects.get_or_create(
+                email=self.cleaned_data["email"], defaults=known
+            )
+            return super().do(author)

@@ -1,0 +1,1 @@
+"""Integrations of every app, and the SamCart accounts whose events they act on."""

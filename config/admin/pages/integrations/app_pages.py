@@ -1,0 +1,46 @@
+"""How the integrations of each app look: what a person reads before, the form, and the buttons."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.pages.integrations import notify_page, thinkific_page
+from integrations.models import Integration
+from integrations.sentences import Text
+
+
+@dataclass(frozen=True, slots=True)
+class AppPage:
+    """`meaning` stands on the card that is chosen, `show` is the page of a new or a stored one.
+
+    `buttons` are the names of those that IntegrationAdmin has for it.
+    """
+
+    meaning: Text
+    show: Callable[..., HttpResponse]
+    buttons: frozenset[str]
+
+
+APP_PAGES: dict[str, AppPage] = {
+    Integration.App.THINKIFIC.value: AppPage(
+        _("Enroll buyers in the courses and bundles of your school, and end their access."),
+        thinkific_page.show,
+        frozenset({"refresh", "try_now"}),
+    ),
+    Integration.App.NOTIFY_URL.value: AppPage(
+        _(
+            "Post what SamCart sends to an address of your choice: your CRM, an automation tool, "
+            "or a program of your own. Each message is signed."
+        ),
+        notify_page.show,
+        frozenset({"send_test", "new_secret", "try_now"}),
+    ),
+}
+
+
+def offers(button: str) -> Callable[[Any], bool]:
+    """Tells for which integrations this button stands there."""
+    return lambda integration: button in APP_PAGES[integration.app].buttons

@@ -1,0 +1,45 @@
+"""The buttons of an integration, and for which integrations each stands there."""
+
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.pages.integrations import integration_messages
+from config.admin.pages.integrations.app_pages import offers
+from config.admin.parts.buttons import Button
+from integrations.models import CallBudget, Integration
+from integrations.sentences import Text
+
+SETS_UP = "integrations.change_integration"
+
+
+def _may_be_tried(integration: Integration) -> bool:
+    """Whether it is paused; before the first connect Refresh is the one button for that."""
+    calls: CallBudget | None = getattr(integration, "budget", None)
+    paused = integration.enabled and calls is not None and bool(calls.blocked)
+    return paused and not integration.refused_at_first()
+
+
+def _tick(name: str, label: Text, field: str) -> Button:
+    """What the Overview's steps tick of an integration, by what keeps the answer."""
+
+    def is_open(integration: Integration) -> bool:
+        return not getattr(integration, field)
+
+    return Button(name, label, SETS_UP, fits=is_open, on_page=False, in_row=False)
+
+
+BUTTONS = (
+    Button("refresh", _("Refresh"), SETS_UP, fits=offers("refresh")),
+    Button("send_test", _("Send a test"), SETS_UP, fits=offers("send_test")),
+    Button("try_now", _("Try now"), SETS_UP, fits=_may_be_tried, in_row=False),
+    Button("turn_on", _("Turn on"), SETS_UP, fits=lambda each: not each.enabled),
+    _tick("note_welcome_emails", _("The Welcome Emails are on"), "welcome_emails_on"),
+    _tick("need_not_be_private", _("Not for us"), "private_not_wanted"),
+    Button(
+        "new_secret",
+        _("New secret"),
+        SETS_UP,
+        fits=offers("new_secret"),
+        in_row=False,
+        confirm=lambda _: integration_messages.OLD_ONE_ENDS,
+    ),
+)

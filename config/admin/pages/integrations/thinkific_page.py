@@ -1,0 +1,158 @@
+"""The page of a Thinkific site: connecting it, and what its fields fill."""
+
+import copy
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.pages.integrations import field_mapping, integration_messages
+from config.admin.pages.integrations.integration_form import overtaken, render_form
+from config.admin.pages.integrations.thinkific_form import SECTIONS, ThinkificForm
+from events.reports import backlog
+from integrations import catalog_refresh, credentials
+from integrations.models import ApiCall, Destination, Integration
+from integrations.ordering import by_name
+from integrations.sentences import say
+from integrations.thinkific import catalog, key_check
+from integrations.thinkific.explain import trouble
+from rules import broken_rules
+
+ADD_ROW = "_add_mapping"
+MAX_UNLISTED = 200
+# So many seconds a person waits for a site that has just not answered to the trial of its key.
+AFTER_TRYING = 2.0
+UNTRIED = _(
+    "Thinkific is slow, so the new key was saved without being tried first. It is being tried now: "
+    "open this page again in a minute. Should the key be refused, it says so, and you enter "
+    "another one here."
+)
+
+
+def show(
+    request: HttpRequest, integration: Integration, *, may_save: bool, may_delete: bool
+) -> HttpResponse:
+    """The page of a new or a stored site, or what follows where its form was posted rightly."""
+    if not may_save:
+        return _page(request, integration)
+    data = request.POST if request.method == "POST" else None
+    # A copy: the form writes into it, and the page shows what is stored.
+    form = ThinkificForm(data, instance=copy.copy(integration))
+    fields = field_mapping.section(integration, data) if integration.pk else None
+    valid = [form.is_valid(), fields is None or fields.rows.is_valid()]
+    if data is not None and all(valid):
+        works = _try_key(form)
+        if works is not False:
+            return _save(request, form, fields, untried=works is None)
+    return _page(request, integration, form=form, fields=fields, may_delete=may_delete)
+
+
+def _try_key(form: ThinkificForm) -> bool | None:
+    """Whether the key that would replace a working one works; None where Thinkific does not say.
+
+    Where it is refused, the form says so. True where no working key would be replaced.
+    """
+    secret = form.cleaned_data["secret"]
+    if not secret or not form.key_works:
+        return True
+    works = key_check.works(form.instance, secret)
+    if works is False:
+        text = say("Thinkific refuses this key. The key from before is still used.")
+        form.add_error("secret", text)
+    return works
+
+
+def _page(
+    request: HttpRequest,
+    integration: Integration,
+    *,
+    form: ThinkificForm | None = None,
+    fields: field_mapping.Section | None = None,
+    may_delete: bool = False,
+) -> HttpResponse:
+    is_new = not integration.pk
+    wrong = bool(form and form.errors) or bool(fields and fields.rows.total_error_count())
+    if form:
+        form.mark_refusal()
+    if form and wrong:
+        form.ask_for_key_again()
+    why = trouble(integration)
+    return render_form(
+        request,
+        "thinkific.html",
+        integration,
+        form,
+        SECTIONS,
+        new=say("New Thinkific site"),
+        mapping=fields or (None if is_new else field_mapping.section(integration)),
+        errors=wrong,
+        may_delete=may_delete,
+        warning=credentials.expiry_warning(integration, timezone.localdate()),
+        trouble=why,
+        last_call=_last_call(integration) if why else None,
+        rules_url="" if is_new else integration_messages.rules_of(integration=integration.pk),
+        **({} if is_new else _courses(integration)),
+    )
+
+
+def _save(
+    request: HttpRequest,
+    form: ThinkificForm,
+    fields: field_mapping.Section | None,
+    *,
+    untried: bool,
+) -> HttpResponse:
+    integration: Integration = form.instance
+    waiting = backlog.waiting(integration) if integration.pk else 0
+    moved = integration.site != form.initial.get("site")
+    with transaction.atomic():
+        typed = fields.typed() if fields else {}
+        if page_of_both := overtaken(request, form, typed, form.cleaned_data["secret"]):
+            return page_of_both
+        credentials.save(integration, form.cleaned_data["secret"])
+        if fields is not None:
+            fields.save()
+    page = reverse("admin:integrations_integration_change", args=[integration.pk])
+    if ADD_ROW in request.POST:
+        text = say("{name}: saved. Add the next mapping below.", name=integration)
+        messages.info(request, text)
+        return HttpResponseRedirect(f"{page}#mapping")
+    # Only now is the transaction over.
+    wait = {"wait": AFTER_TRYING} if untried else {}
+    outcome = catalog_refresh.refresh(integration, **wait)
+    integration.refresh_from_db()
+    if form.cleaned_data["secret"] or moved:
+        integration_messages.connected(request, integration, outcome, waiting)
+        if untried and outcome.goes_on:
+            messages.warning(request, UNTRIED)
+        # Who came by the link to the key would stay down there, and read none of it.
+        page = f"{page}#content-start"
+    else:
+        integration_messages.saved(request, form, waiting)
+        integration_messages.refreshed(request, integration, outcome)
+    return HttpResponseRedirect(page)
+
+
+def _last_call(integration: Integration) -> ApiCall | None:
+    """The last call that was made for no action; kept for as long as any other."""
+    return ApiCall.objects.filter(integration=integration, run_id=None).order_by("-pk").first()
+
+
+def _courses(integration: Integration) -> dict[str, Any]:
+    """Where they are listed, and what Thinkific does not list, if it lists anything at all."""
+    courses = integration.destinations.filter(kind=Destination.Kind.COURSE)
+    listed = courses.filter(by_hand=False, unlisted_at=None)
+    read = integration.refreshed_at is not None
+    there = integration.destinations.order_by(by_name(), "pk").annotate(used=Count("rules"))
+    return {
+        "courses_url": integration_messages.courses_of(integration, Destination.Kind.COURSE),
+        "bundles_url": integration_messages.courses_of(integration, Destination.Kind.BUNDLE),
+        "lost": integration_messages.broken_sentence(broken_rules.gone(integration)),
+        "none_listed": catalog.NONE_LISTED if read and not listed.exists() else "",
+        "unlisted": there.exclude(by_hand=False, unlisted_at=None, gone_at=None)[:MAX_UNLISTED],
+    }

@@ -1,0 +1,1 @@
+"""What came and what was done about it: events and actions."""

@@ -1,0 +1,218 @@
+"""The page of one event: what came, what was decided and why, what was done."""
+
+import contextlib
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+
+from config.admin.pages.log.actions import Status as RunStatus
+from config.admin.parts import badges, batch_links
+from events.execution import email_correction, wait_reasons
+from events.execution.rerun import Rerun, obstacles, payload_removed
+from events.models import EventLog, RuleRun
+from events.reports import api_calls, backfill, review, why
+from events.reports.sentence import Sentence
+from integrations.models import Customer
+from integrations.samcart.encoding import opened
+from integrations.samcart.unreadable import Unreadable
+from integrations.sealed import UNREADABLE
+from integrations.secrets import SecretUnreadable
+from integrations.sentences import joined, say, say_count
+from rules.engine import REASONS, Reason, nearly_ran
+from rules.models import MEANINGS, Rule
+
+# An order is sent when it is placed; one that is older when it comes was held up on its way.
+LATE = timedelta(hours=1)
+# To see bodies word for word, here and wherever the templates show them.
+RAW = "events.view_delivery"
+NO_RULE = EventLog.Status.NO_RULE
+NAMED = 3
+
+
+def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
+    """All that the page shows of the event; texts of strangers are cut, and escaped there."""
+    runs, since = list(event.runs.all()), _since(event)
+    badges.note_had([event])
+    return {
+        "runs": runs,
+        "under_way": wait_reasons.under_way(runs),
+        "access": _access(runs),
+        "students": _students(event, runs),
+        "steps": _steps(runs),
+        "with_others": batch_links.of_events(request, [event]).get(event.pk, []),
+        **_why(event),
+        "since": since,
+        # What was said when it came is no longer true once a rule fits.
+        "explanation": "" if since and event.status == NO_RULE else event.explanation,
+        "cannot": obstacles([event]).get(event.pk, ""),
+        "off": [rule for rule in _were_off(event) if not rule.enabled],
+        "payload": payload(event) if request.user.has_perm(RAW) else "",
+        "payload_removed": payload_removed(event.delivery),
+        "undone": review.needs_a_person(event),
+        "triggers": MEANINGS,
+        "can_name": event.status == EventLog.Status.UNKNOWN_TYPE
+        and bool(event.raw_type)
+        and event.delivery is not None
+        and not event.delivery.address_trigger
+        and request.user.has_perm("rules.add_namedtype"),
+        "asked": email_correction.asked(event)
+        if request.user.has_perm("events.rerun_eventlog")
+        else [],
+        "placed_before": _placed_before(event),
+        "failed": any(run.status == RunStatus.FAILED for run in runs),
+    }
+
+
+def _steps(runs: list[RuleRun]) -> list[dict[str, Any]]:
+    """What was done, one action after the other."""
+    reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
+    failed = api_calls.failed_attempts(runs, calls)
+    return [
+        {
+            "run": run,
+            "told": reasons[run.pk],
+            "failed": failed.get(run.pk, []),
+            "calls": calls.get(run.pk, []),
+            "removed": api_calls.removed(run),
+        }
+        for run in runs
+    ]
+
+
+def _students(event: EventLog, runs: list[RuleRun]) -> list[Customer]:
+    """Those whose access these actions change, without the event's own customer."""
+    whose = (run.customer for run in runs if run.target and run.customer != event.customer)
+    return list(dict.fromkeys(customer for customer in whose if customer is not None))
+
+
+def _access(runs: list[RuleRun]) -> list[Sentence]:
+    """How the courses and bundles that these actions change stand for their students."""
+    wanted = {(run.customer, run.integration_id, run.target) for run in runs}
+    return [
+        sentence
+        for customer in {run.customer for run in runs if run.customer is not None}
+        for each, sentence in why.of_customer(customer)
+        if (customer, each.integration, each.target) in wanted
+    ]
+
+
+def _why(event: EventLog) -> dict[str, Any]:
+    """The rules that ran and those that nearly did, as `why`; all others, as `unconcerned`."""
+    of_product = Rule.objects.filter(product=event.product_id).exclude(product=None)
+    same = set(of_product.values_list("pk", flat=True)) if event.product_id else set()
+    off = [rule for rule, code in event.verdicts if code == Reason.OFF]
+    now = Rule.objects.in_bulk(off) if off else {}
+    ran: list[dict[str, Any]] = []
+    nearly: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for (rule, _), (sentence, has_run, code) in zip(event.verdicts, event.sentences(), strict=True):
+        reason = Reason(code)
+        told = backfill.off_then(event, now.get(rule)) if rule in off else REASONS[reason]
+        row = {"rule": sentence, "ran": has_run, "reason": told}
+        if has_run:
+            ran.append(row)
+        elif nearly_ran(reason, same_product=rule in same):
+            # What would have run if it were on stands first.
+            nearly.insert(0 if reason is Reason.OFF else len(nearly), row)
+        else:
+            others.append(row)
+    return {"why": ran + nearly, "unconcerned": others}
+
+
+def _since(event: EventLog) -> str:
+    """What is to be said of a rule that fits this event now, though none did when it came."""
+    if not event.gave_nothing:
+        return ""
+    now = backfill.rules_now([event]).get(event.pk, [])
+    rule = next((rule for rule in now if not rule.spec.passes_on), None)
+    return (
+        joined([backfill.since(event, rule), backfill.had([event]).get(event.pk)]) if rule else ""
+    )
+
+
+def _were_off(event: EventLog) -> list[Rule]:
+    """The rules that fitted and were off when this was decided, unless they are deleted."""
+    if not event.fits_what_is_off:
+        return []
+    fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Reason.OFF])
+    return list(fitted.order_by("pk").with_names())
+
+
+def rerun_sentence(done: Rerun) -> SafeString:
+    """What running the rules again did, with links to the rules to turn on."""
+    if not done.off:
+        return format_html("{}", done.sentence())
+    number = len(done.off)
+    about = say_count(
+        number, "The rule that fits is turned off:", "The rules that fit are turned off:"
+    )
+    links = format_html_join(", ", '<a href="{}">{}</a>', map(_link, done.off[:NAMED]))
+    more = "" if number <= NAMED else f" +{number - NAMED}"
+    return format_html("{} {} {}{}", done.sentence(), about, links, more)
+
+
+def _link(rule: Rule) -> tuple[str, str]:
+    return reverse("admin:rules_rule_change", args=[rule.pk]), badges.brief(rule.in_words())
+
+
+def _placed_before(event: EventLog) -> str:
+    """ "3 days" from the order to its receipt, "" for an hour or less."""
+    if event.ordered_at is None or event.received_at - event.ordered_at <= LATE:
+        return ""
+    return timesince(event.ordered_at, event.received_at, depth=1)
+
+
+def headline(event: EventLog) -> str:
+    """ "Product Purchased: Watercolor for Beginners" """
+    what = event.what_happened or badges.brief(event.raw_type) or say("Unknown event")
+    return f"{what}: {badges.brief(event.product.name)}" if event.product else what
+
+
+def payload(event: EventLog) -> str:
+    """The body as it came, "" of no delivery; JSON is laid out so that it can be read."""
+    if event.delivery is None:
+        return ""
+    try:
+        body = event.delivery.body
+    except SecretUnreadable:
+        return str(UNREADABLE)
+    with contextlib.suppress(Unreadable):
+        body = opened(body, event.delivery.content_encoding)
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def addresses(model_admin: ModelAdmin) -> list[URLPattern]:
+    def download(request: HttpRequest, object_id: str) -> HttpResponse:
+        """The bytes as received, never shown as a page: they are a stranger's."""
+        if not request.user.has_perms(["events.view_eventlog", RAW]):
+            raise PermissionDenied
+        event = model_admin.get_object(request, object_id)
+        if event is None or event.delivery is None or payload_removed(event.delivery):
+            raise Http404
+        try:
+            body = event.delivery.body
+        except SecretUnreadable:
+            raise Http404 from None
+        name = f"event-{event.pk}.json"
+        return HttpResponse(
+            body,
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+    view = model_admin.admin_site.admin_view(download)
+    return [path("<path:object_id>/download/", view, name="events_eventlog_download")]

@@ -1,0 +1,292 @@
+"""The log: every event that SamCart sent, newest first, with what was done about it."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.menu import name_of
+from config.admin.pages import many
+from config.admin.pages.log import event as event_page
+from config.admin.pages.log.log_filters import (
+    NOT_YET_IN,
+    PRODUCT_NAME,
+    ProductFilter,
+    ResultFilter,
+    SiteFilter,
+    TriggerFilter,
+)
+from config.admin.parts import badges, one_line
+from config.admin.parts.buttons import Button
+from config.admin.parts.changelist import ReadOnly, RowList, takes_all
+from config.admin.parts.filters import ReceivedFilter
+from events.deciding import naming
+from events.execution import email_correction, wait_reasons
+from events.execution.rerun import obstacles, rerun
+from events.models import Delivery, EventLog, RuleRun
+from events.reports import activity_search, review
+from integrations.sentences import say, say_count
+
+MANY_UNREAD = 1000
+
+
+class EventList(RowList):
+    """A page of events with their runs, each told why it waits."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What was typed to find a product holds for this page alone: no link of it opens the
+        # chip again.
+        for asked in (self.params, self.filter_params):
+            asked.pop(PRODUCT_NAME, None)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        events = list(self.result_list)
+        told = wait_reasons.reasons([run for event in events for run in event.runs.all()])
+        for event in events:
+            event.told = told
+        badges.note_had(events)
+        self.result_list = events
+
+
+@admin.register(EventLog)
+class LogAdmin(ReadOnly):
+    list_title = _("Log")
+    one, many = _("event"), _("events")
+    across = True
+    csv = "admin:csv-log"
+    list_display = ("what", "who", "sold", "result", "done")
+    list_display_links = ("what",)
+    list_filter = (ResultFilter, TriggerFilter, ProductFilter, SiteFilter, ReceivedFilter)
+    also_asked = (PRODUCT_NAME,)
+    list_select_related = ("customer", "product")
+    ordering = ("-received_at", "-id")
+    search_fields = ("order_id",)
+    search_help_text = _("E-mail, order or name")
+    nothing_fits = _("No event fits.")
+    actions = ("retry_chosen", "rerun_chosen", "deal_with_chosen")
+    change_form_template = "admin/events/eventlog/event.html"
+    buttons = (
+        Button(
+            "rerun",
+            _("Run the rules again"),
+            "events.rerun_eventlog",
+            in_row=False,
+            fits=lambda event: not obstacles([event]),
+        ),
+        Button(
+            "deal_with",
+            _("Mark as dealt with"),
+            "events.dismiss_eventlog",
+            in_row=False,
+            fits=review.needs_a_person,
+        ),
+        Button(
+            "give_email",
+            _("Give the right e-mail"),
+            "events.rerun_eventlog",
+            on_page=False,
+            in_row=False,
+        ),
+        Button(
+            "give_trigger",
+            _("Name it"),
+            "rules.add_namedtype",
+            in_row=False,
+            on_page=False,
+        ),
+    )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return EventList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EventLog]:
+        # Not joined: there are few integrations.
+        runs = RuleRun.objects.prefetch_related("integration").order_by("pk")
+        events = super().get_queryset(request).defer("verdicts", "custom_fields")
+        return events.prefetch_related(Prefetch("runs", runs))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[EventLog], search_term: str
+    ) -> tuple[QuerySet[EventLog], bool]:
+        return activity_search.events(queryset, search_term), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()
+        context = {"unread": new[:MANY_UNREAD].count(), "heard": EventLog.objects.exists()}
+        if request.GET.get(ResultFilter.parameter_name) in NOT_YET_IN:
+            context["offers_enrolling"] = self.has_rerun_permission(request)
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    # Columns
+
+    @admin.display(description=_("Event"))
+    def what(self, event: EventLog) -> SafeString:
+        named = event.what_happened or badges.brief(event.raw_type) or say("Unknown")
+        return one_line.two_parts(one_line.whole_on_hover(named), badges.ago(event.received_at))
+
+    @admin.display(description=_("Customer"))
+    def who(self, event: EventLog) -> SafeString | str:
+        if event.customer is None:
+            sent = badges.brief(event.as_sent)
+            return one_line.pair(one_line.whole_on_hover(sent)) if sent else "–"
+        known = (event.customer.name, event.customer.readable_email)
+        title = ", ".join(badges.brief(each) for each in known if each)
+        return one_line.pair(badges.person(event.customer), title)
+
+    @admin.display(description=_("Bought"))
+    def sold(self, event: EventLog) -> SafeString | str:
+        name = badges.brief(event.product.name) if event.product else "–"
+        if not event.order_id:
+            return one_line.pair(one_line.whole_on_hover(name)) if event.product else name
+        order = badges.brief(event.order_id)
+        words = say("Order {number}", number=order)
+        number = format_html('<span title="{}">#{}</span>', words, badges.breakable(order))
+        return one_line.pair(one_line.two_parts(one_line.whole_on_hover(name), number))
+
+    @admin.display(description=_("Result"))
+    def result(self, event: EventLog) -> SafeString:
+        return badges.event_badge(event)
+
+    @admin.display(description=_("Actions"))
+    def done(self, event: EventLog) -> SafeString | str:
+        runs = list(event.runs.all())
+        if not runs:
+            return "–"
+        told = getattr(event, "told", {})
+        rows = (
+            (
+                badges.run_badge(run),
+                badges.run_line(run),
+                badges.breakable(badges.legible(told.get(run.pk, run.message), 300)),
+            )
+            for run in runs
+        )
+        names = list(
+            dict.fromkeys(run.destination_name or run.get_action_display() for run in runs)
+        )
+        first = badges.brief(names[0])
+        if others := len(names) - 1:
+            first = f"{first} +{others}"
+        return format_html(
+            '<details class="fold runs"><summary>{}</summary><ul>{}</ul></details>',
+            one_line.whole_on_hover(first),
+            format_html_join("", "<li>{} {}<br><span>{}</span></li>", rows),
+        )
+
+    # Buttons and bulk
+
+    def rerun(self, request: HttpRequest, event: EventLog) -> None:
+        self._rerun(request, [event])
+
+    def deal_with(self, request: HttpRequest, event: EventLog) -> None:
+        self._deal_with(request, EventLog.objects.filter(pk=event.pk))
+
+    def give_email(self, request: HttpRequest, event: EventLog) -> None:
+        """Carry the event out for an address that SamCart did not send in a usable form."""
+        by, asked_for = request.user.get_username(), request.POST.get("asked_for", "")
+        email = request.POST.get("email", "")
+        try:
+            queued = email_correction.give_email(event, email, by=by, asked_for=asked_for)
+        except ValueError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            text = say("Saved. See below.")
+            if queued:
+                text = say_count(
+                    queued,
+                    "Saved. 1 action is carried out for this address now.",
+                    "Saved. {number} actions are carried out for this address now.",
+                )
+            self.message_user(request, text)
+
+    def give_trigger(self, request: HttpRequest, event: EventLog) -> None:
+        """Say once which trigger an unknown type is; what waits for it is read again."""
+        if event.marketplace is None:
+            return  # only what SamCart sent has a type
+        try:
+            found = naming.name_type(
+                event.marketplace, event.raw_type, request.POST.get("trigger", "")
+            )
+        except ValueError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            trigger = request.POST["trigger"]
+            text = naming.read_again_sentence(event.raw_type, trigger, found)
+            self.message_user(request, text)
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.retry_rulerun")
+
+    def has_rerun_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.rerun_eventlog")
+
+    def has_deal_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.dismiss_eventlog")
+
+    @admin.action(description=_("Retry failed actions"), permissions=["retry"])
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
+        # By a subquery: these may be all events of the log.
+        failed = RuleRun.objects.filter(
+            event__in=chosen.order_by().values("pk"), status=RuleRun.Status.FAILED
+        )
+        return many.retry(request, failed)
+
+    @admin.action(description=_("Run the rules again"), permissions=["rerun"])
+    def rerun_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
+        in_order = chosen.order_by("received_at", "pk")
+        if len(in_order[:2]) > 1:
+            return many.look_at_events(request, in_order)
+        self._rerun(request, in_order)
+        return None
+
+    @admin.action(description=_("Mark as dealt with"), permissions=["deal"])
+    def deal_with_chosen(
+        self, request: HttpRequest, chosen: QuerySet[EventLog]
+    ) -> HttpResponse | None:
+        if takes_all(request):
+            return many.look_at_events(request, chosen.order_by("received_at", "pk"), many.DEAL)
+        self._deal_with(request, chosen)
+        return None
+
+    def _rerun(self, request: HttpRequest, events: Any) -> None:
+        batch = many.begin(request, many.TITLES[many.RERUN]())
+        done = rerun(events, batch=batch)
+        sentence = event_page.rerun_sentence(done)
+        if done.queued and not batch.run_ids:  # it is read again first
+            self.message_user(request, sentence)
+            return
+        many.follow(request, batch, done.left, sentence)
+
+    def _deal_with(self, request: HttpRequest, events: QuerySet[EventLog]) -> None:
+        number = review.mark_reviewed(events, by=name_of(request))
+        if number:
+            text = say_count(
+                number, "1 event marked as dealt with.", "{number} events marked as dealt with."
+            )
+            self.message_user(request, text)
+        else:
+            text = say("Nothing to mark: only events that were left undone can be.")
+            self.message_user(request, text, messages.WARNING)
+
+    # The page of one event
+
+    def title_of(self, thing: EventLog) -> str:
+        return event_page.headline(thing)
+
+    def get_urls(self) -> list[Any]:
+        return event_page.addresses(self) + super().get_urls()
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        facts = event_page.context(request, context["original"])
+        return super().render_change_form(request, context | facts, *args, **kwargs)

@@ -1,0 +1,284 @@
+"""The overview: what is left to set up, how it goes, and what needs somebody."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from config.admin.pages.log.log_filters import NOT_IN
+from config.admin.pages.overview import overview_chart, overview_checklist, overview_headline
+from config.admin.pages.rules import given_by_rule, left_over
+from config.admin.parts.badges import brief
+from config.admin.parts.page import render
+from events.access import history
+from events.alerts import finding, sentences
+from events.alerts.problems import Code, Problem
+from events.execution import wait_reasons
+from events.models import Delivery, EventLog, RuleRun
+from events.reports import (
+    backlog,
+    behind_all_rules,
+    dashboard,
+    days,
+    promise,
+    queue,
+    trigger_coverage,
+)
+from integrations import app_registry, credentials
+from integrations.models import Integration, Marketplace
+from integrations.ordering import by_name
+from integrations.sentences import say
+from integrations.thinkific.explain import trouble
+from rules import facts as facts_of_rules
+
+# What alerts tell of and no other part of this page does.
+ELSEWHERE = (
+    Code.SITE_PAUSED,
+    Code.OVERDUE,
+    Code.SPOOL_WAITS,
+    Code.DISK_LOW,
+    Code.CANARY_FAILED,
+    Code.SILENCE,
+    Code.BACKUP_OLD,
+    Code.NOT_CHECKED,
+)
+
+
+# What a person needs to tick what Admit cannot see.
+TICKS = ("integrations.change_integration", "integrations.change_marketplace")
+
+
+def show(request: HttpRequest) -> TemplateResponse:
+    sites = list(Integration.objects.order_by(by_name()))
+    accounts = list(Marketplace.objects.order_by(by_name()))
+    rules = facts_of_rules.by_place()
+    tasks = overview_checklist.tasks(sites, accounts, rules)
+    giving = left_over.of_products_that_give(rules)
+    path = overview_checklist.path(tasks)
+    period = _period(request)
+    in_line = backlog.in_line()
+    behind = behind_all_rules.everywhere()
+    has = [grant for each in behind for grant in each.grants]
+    nothing = promise.unfulfilled()
+    kept = promise.promise(nothing, behind=[grant.pk for grant in has])
+    missing = {account: trigger_coverage.missing(account) for account in accounts}
+    problems = finding.lasting(codes=ELSEWHERE)
+    facts = _facts(
+        sites,
+        problems,
+        not_in=kept.not_in,
+        waiting_for_off=in_line.off,
+        never_sent=sum(each.is_gap for found in missing.values() for each in found),
+        to_set_up=sum(not task.done for task in tasks),
+        behind=len({grant.customer_id for grant in has}),
+        left_over=len(giving),
+    )
+    return render(
+        request,
+        "admin/index.html",
+        title=say("Overview"),
+        facts=facts,
+        **_beginning(facts, kept, path),
+        path=path,
+        # Before there is a school, setting up comes first; then what needs a person.
+        path_first=not any(site.refreshed_at for site in sites),
+        may_tick=request.user.has_perms(TICKS),
+        problems=[(each, sentences.sentence(each)) for each in problems],
+        **_figures(facts, period, in_line),
+        **_chart(period),
+        **_integrations(sites),
+        attention=_with_reasons(dashboard.needing_somebody()),
+        behind=given_by_rule.of_all(request, behind),
+        left_over=left_over.sentence(request, giving[: left_over.SHOWN]) if giving else "",
+        **_nothing_given(nothing),
+        never_sent=[(account, found) for account, found in missing.items() if found],
+        many_accounts=len(accounts) > 1,
+        left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
+    )
+
+
+def _beginning(
+    facts: overview_headline.Facts,
+    kept: promise.Promise,
+    path: overview_checklist.Path | None,
+) -> dict[str, Any]:
+    """Whether there is anything to look at beside what to set up, and the headline if so."""
+    has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
+    only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
+    headline = _headline(facts, kept) if has_begun or not only_path else None
+    return {"has_begun": has_begun, "headline": headline}
+
+
+def _period(request: HttpRequest) -> days.Period:
+    """Of the range in the address; any other address means the usual one."""
+    asked = request.GET.get("days", "")
+    return days.until_now(int(asked) if asked in map(str, days.RANGES) else days.USUAL)
+
+
+def _nothing_given(purchases: QuerySet[EventLog]) -> dict[str, Any]:
+    found = dashboard.unfulfilled_products(purchases)
+    without = [each for each in found if each.product and not each.rule and not each.rule_off]
+    return {"nothing_given": found, "many_without_rule": len(without) > 1}
+
+
+def _integrations(sites: list[Integration]) -> dict[str, Any]:
+    shown = _shown(sites)
+    return {
+        "sites_in_need": [each for each in shown if each.needs_somebody],
+        "sites_in_order": [each for each in shown if not each.needs_somebody],
+        "with_catalog": app_registry.with_catalog(),
+    }
+
+
+def _chart(period: days.Period) -> dict[str, Any]:
+    return {
+        "chart": overview_chart.draw(period.days),
+        "compared": overview_chart.compared(period),
+        "period": period,
+        "ranges": days.RANGES,
+    }
+
+
+def _figures(
+    facts: overview_headline.Facts, period: days.Period, in_line: backlog.InLine
+) -> dict[str, Any]:
+    """The four numbers beside the title, each with a note."""
+    came = dashboard.events_in_a_day()
+    return {
+        "events": dashboard.format_count(came.events),
+        "number_of_events": came.events,
+        "events_note": overview_headline.events_note(came, not_in=facts.not_in),
+        "done": dashboard.format_count(period.days[-1].done),
+        "number_done": period.days[-1].done,
+        "share": _share(period),
+        "failed": dashboard.format_count(facts.failed),
+        "held": dashboard.format_count(facts.held),
+        "waiting": dashboard.format_count(in_line.waiting),
+        "waiting_note": overview_headline.waiting_note(in_line, silent=facts.silent),
+    }
+
+
+def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview_headline.Headline:
+    see = f"{reverse('admin:events_eventlog_changelist')}?result={NOT_IN}"
+    return overview_headline.headline(
+        facts,
+        see=see,
+        buyers=kept.buyers,
+        on_the_way=kept.on_the_way,
+        more_bought=kept.more_bought,
+        purchases=kept.purchases,
+    )
+
+
+def _share(period: days.Period) -> int | None:
+    """How many of a hundred actions succeeded; rounded down: while one failed, not all did."""
+    over = period.done + period.failed
+    return 100 * period.done // over if over else None
+
+
+def _facts(
+    sites: list[Integration],
+    problems: list[Problem],
+    *,
+    not_in: int,
+    waiting_for_off: int,
+    never_sent: int,
+    to_set_up: int,
+    behind: int,
+    left_over: int,
+) -> overview_headline.Facts:
+    unread = history.unread()
+    on = [site for site in sites if site.enabled]
+    closed = [site for site in on if site.connection == Integration.Connection.REFUSED]
+    refused = [site for site in closed if app_registry.of(site).has_catalog]
+    not_let_in = [site for site in refused if site.not_let_in]
+    return overview_headline.Facts(
+        silent=dashboard.worker_is_silent(),
+        rejected=_names(site for site in refused if site not in not_let_in),
+        not_let_in=_names(not_let_in),
+        unsigned=_names(site for site in closed if site not in refused),
+        unreachable=_names(
+            site for site in on if site.connection == Integration.Connection.UNREACHABLE
+        ),
+        problems=tuple(dict.fromkeys(str(each.kind.title) for each in problems)),
+        history=history.sentence(unread) if unread else "",
+        stranded=0 if unread else dashboard.stranded(),
+        failed=dashboard.failed(),
+        held=dashboard.held(),
+        not_in=not_in,
+        not_understood=dashboard.not_understood(),
+        waiting_for_off=waiting_for_off,
+        never_sent=never_sent,
+        expiring=sum(
+            bool(credentials.expiry_warning(site, timezone.localdate())) for site in sites
+        ),
+        to_set_up=to_set_up,
+        behind=behind,
+        left_over=left_over,
+    )
+
+
+def _names(sites: Iterable[Integration]) -> tuple[str, ...]:
+    return tuple(brief(site) for site in sites)
+
+
+def _with_reasons(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
+    """Each with what went wrong, in plain words."""
+    told = wait_reasons.reasons(runs)
+    return [(run, told[run.pk]) for run in runs]
+
+
+def _urgency(site: Integration) -> int:
+    """The lower, the more it needs a person; what is calm comes last."""
+    kinds = Integration.Connection
+    connection = site.connection if site.enabled else None
+    return [
+        connection == kinds.REFUSED,
+        connection == kinds.UNREACHABLE,
+        bool(credentials.expiry_warning(site, timezone.localdate())),
+        connection != kinds.CONNECTED,
+        True,
+    ].index(True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """An integration with what is wrong with it and, while it is paused, until when.
+
+    `when_on` is what happens when it is turned on: "" unless it is off and something waits for it.
+    """
+
+    integration: Integration
+    health: str
+    until: datetime | None
+    when_on: str
+
+    @property
+    def needs_somebody(self) -> bool:
+        return bool(self.health or self.until or self.when_on)
+
+
+def _shown(sites: list[Integration]) -> list[_Site]:
+    pauses = queue.paused()
+    return [
+        _Site(
+            site,
+            _health(site),
+            pauses.get(site.pk) if site.enabled else None,
+            "" if site.enabled else backlog.when_on(site),
+        )
+        for site in sorted(sites, key=_urgency)
+    ]
+
+
+def _health(site: Integration) -> str:
+    if not app_registry.of(site).has_catalog:
+        return site.connection_message
+    warning = credentials.expiry_warning(site, timezone.localdate())
+    return warning or trouble(site)

@@ -1,0 +1,1 @@
+"""Products, what each gives, and setting up many at once."""

@@ -1,0 +1,245 @@
+"""What is entered in a row of the coverage page, and the rules that it makes."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.pages.rules import left_over
+from config.admin.parts import badges
+from events.reports.coverage import Coverage, State
+from integrations.models import Destination
+from integrations.ordering import by_name
+from integrations.sentences import Said, say
+from rules import actions, pairing
+from rules.models import Rule, Scope
+from rules.similar_names import SimilarNames
+from rules.triggers import Trigger
+
+TICKS = (*pairing.ENDS, *pairing.GIVES_BACK)
+LONGEST_NAME = 500
+ON_SITE = _("{name} on {site}")
+
+
+class Offered(NamedTuple):
+    """A course or bundle by what names it: a tuple, because there may be thousands."""
+
+    pk: int
+    name: str
+    kind: str
+    external_id: int
+    integration_id: int
+    site: str
+
+
+class Choices:
+    """The courses and bundles to choose from, each under a name that no other one has."""
+
+    def __init__(self) -> None:
+        rows = Destination.objects.filter(gone_at=None).order_by(by_name(), "pk")
+        names = (*Offered._fields[:-1], "integration__name")
+        self._by_name = _named_apart([Offered._make(row) for row in rows.values_list(*names)])
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._by_name)
+
+    @cached_property
+    def similar(self) -> SimilarNames:
+        return SimilarNames({name: each.name for name, each in self._by_name.items()})
+
+    @cached_property
+    def _exact(self) -> dict[str, Offered]:
+        return {_folded(name): each for name, each in self._by_name.items()}
+
+    @cached_property
+    def _plain(self) -> dict[str, list[Offered]]:
+        found: dict[str, list[Offered]] = {}
+        for each in self._by_name.values():
+            found.setdefault(_folded(each.name), []).append(each)
+        return found
+
+    def named(self, name: str) -> list[Destination]:
+        """Those that this name, as a person typed it, can mean."""
+        exact = self._exact.get(_folded(name))
+        meant = [exact] if exact else self._plain.get(_folded(name), [])
+        rows = Destination.objects.filter(pk__in=[each.pk for each in meant])
+        return list(rows.select_related("integration").order_by(by_name(), "pk")) if meant else []
+
+
+@dataclass
+class CoverageForm:
+    """A row, with what is suggested and what was entered.
+
+    `entered` are names of courses or bundles, `ticked` the triggers on which access is ended or
+    given back, as the page has them at first or as they were sent.
+    """
+
+    row: Coverage
+    choices: Choices
+    entered: list[str] = field(default_factory=list)
+    ticked: list[Trigger] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    chosen: list[Destination] = field(default_factory=list)
+
+    @classmethod
+    def fresh(cls, row: Coverage, choices: Choices, *, paid_once: bool = False) -> "CoverageForm":
+        """As the page shows it first: what belongs to a new product's courses is ticked.
+
+        Of what is paid once, that is what can come for it.
+        """
+        matters = pairing.MATTERS_ALWAYS if paid_once else TICKS
+        return cls(row, choices, ticked=[] if row.given else list(matters))
+
+    @classmethod
+    def read(cls, row: Coverage, choices: Choices, given: Any) -> "CoverageForm":
+        """From what was sent; a name that means no course or bundle becomes an error."""
+        sent = (" ".join(name[:LONGEST_NAME].split()) for name in given.getlist(f"give-{row.key}"))
+        form = cls(
+            row,
+            choices,
+            entered=list(dict.fromkeys(filter(None, sent))),
+            ticked=[
+                each
+                for each in TICKS
+                if each in given.getlist(f"on-{row.key}") and row.state(each) != State.COVERED
+            ],
+        )
+        for name in form.entered:
+            found = choices.named(name)
+            if len(found) == 1:
+                form.chosen.append(found[0])
+            else:
+                form.errors.append(_not_one(name, found))
+        return form
+
+    @cached_property
+    def name(self) -> str:
+        """What the row is called in sentences."""
+        if product := self.row.product:
+            return badges.brief(product.name)
+        return say("Every product of {account}", account=str(self.row.marketplace))
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether something was entered that saving would carry out."""
+        return bool(self.entered or (self.ticked and self.row.given))
+
+    @cached_property
+    def suggested(self) -> list[str]:
+        """Names of courses that the product may be about, while it has no rule of its own."""
+        product = self.row.product
+        if product is None or self.row.purchase_rules:
+            return []
+        return self.choices.similar.most_like(product.name)
+
+    @property
+    def suggestions(self) -> list[tuple[str, bool]]:
+        """Each with whether it is ticked."""
+        return [(name, name in self.entered) for name in self.suggested]
+
+    @property
+    def typed(self) -> list[str]:
+        """What was entered besides; a name that is not understood stays to be mended."""
+        return [name for name in self.entered if name not in self.suggested]
+
+    @property
+    def rule_for_earlier(self) -> Rule | None:
+        """The rule that can be run for buyers who paid and were given nothing."""
+        giving = [*self.row.given, *self.row.given_everywhere]
+        return giving[0] if giving and self.row.paid_for_nothing else None
+
+    @property
+    def left_over(self) -> Said:
+        """That some of its rules are about what it does not give any more."""
+        return left_over.in_words(self.row.rules_left_over)
+
+    @property
+    def ended_by(self) -> list[tuple[Trigger, State, bool, bool]]:
+        return self._offers(self.row.ended_by)
+
+    @property
+    def given_back_by(self) -> list[tuple[Trigger, State, bool, bool]]:
+        return self._offers(self.row.given_back_by)
+
+    def _offers(
+        self, states: Iterable[tuple[Trigger, State]]
+    ) -> list[tuple[Trigger, State, bool, bool]]:
+        """Each trigger, its state, whether it can be ticked, and whether it is."""
+        return [
+            (trigger, state, trigger in TICKS and state != State.COVERED, trigger in self.ticked)
+            for trigger, state in states
+        ]
+
+    def rules(self) -> list[Rule]:
+        """The rules to be added, not saved: those that exist already are left out."""
+        if not self.is_touched:
+            return []
+        row = self.row
+        giving = [self._giving(destination) for destination in self.chosen]
+        # What ends and gives back all that the row gives does so for a new course too.
+        covered = {trigger for trigger in TICKS if row.state(trigger) is State.COVERED}
+        new = {destination.pk for destination in self.chosen}
+        pairs = [
+            rule
+            for rule in pairing.companions([*giving, *row.given])
+            if rule.trigger in self.ticked
+            or (rule.trigger in covered and rule.destination_id in new)
+        ]
+        return [
+            *(rule for rule in giving if pairing.stored(rule) is None),
+            *(r for r in pairs if not pairing.is_answered(r, Trigger(r.trigger), row.known)),
+        ]
+
+    def existing(self) -> list[Rule]:
+        """The stored rules that give already what was chosen."""
+        found = (pairing.stored(self._giving(destination)) for destination in self.chosen)
+        return [rule for rule in found if rule is not None]
+
+    def _giving(self, destination: Destination) -> Rule:
+        return Rule(
+            marketplace=self.row.marketplace,
+            scope=Scope.PRODUCT if self.row.product else Scope.GLOBAL,
+            product=self.row.product,
+            trigger=Trigger.PRODUCT_PURCHASED,
+            integration=destination.integration,
+            action=actions.giving(destination).key,
+            destination=destination,
+        )
+
+
+def _not_one(name: str, found: list[Destination]) -> str:
+    called = badges.brief(name)
+    if found:
+        return say(
+            "Several courses or bundles are called “{name}”. Choose from the list.", name=called
+        )
+    return say("No course or bundle is called “{name}”. Choose one from the list.", name=called)
+
+
+def _named_apart(found: list[Offered]) -> dict[str, Offered]:
+    """Each by its name, with as much more as it takes to tell it from the others."""
+    on_site = str(ON_SITE)  # looked up once for all of them
+    several_sites = len({each.integration_id for each in found}) > 1
+    named = []
+    for each in found:
+        name = " ".join(badges.legible(each.name).split())
+        if each.kind == Destination.Kind.BUNDLE:
+            name = say("{name} (bundle)", name=name)
+        if several_sites:
+            name = on_site.format(name=name, site=" ".join(each.site.split()))
+        named.append((name, each))
+    count = Counter(_folded(name) for name, _ in named)
+    return {
+        name
+        if count[_folded(name)] == 1
+        else say("{name}, number {id}", name=name, id=str(each.external_id)): each
+        for name, each in named
+    }
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.split()).casefold()

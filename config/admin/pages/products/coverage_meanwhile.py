@@ -1,0 +1,79 @@
+"""Whether somebody else changed the rules of a product since its row of coverage was filled in."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from django.http import HttpRequest, HttpResponse
+
+from config.admin.pages.products.coverage_form import CoverageForm
+from config.admin.parts import meanwhile
+from config.admin.parts.differences import NOTHING, Difference
+from integrations.models import AuditEntry
+from integrations.sentences import Said, joined, say, say_count
+from rules import pairing
+from rules.models import Rule
+
+LOOKED_AT = 1000
+
+
+def overtaken(request: HttpRequest, forms: Iterable[CoverageForm]) -> HttpResponse | None:
+    """The page to answer with where it is so of a row that something was entered in, else None.
+
+    What the person did herself does not count: the page's buttons add rules in between.
+    """
+    touched = {form.row.key: form for form in forms if form.is_touched}
+    others = meanwhile.done_since(request, kind="rule").exclude(who=request.user.get_username())
+    found = _by_row(others[:LOOKED_AT]) if touched else {}
+    both = [key for key in touched if key in found]
+    if not both:
+        return None
+    told = [meanwhile.told_of(entry) for key in both for entry in found[key]]
+    lines = [_line(touched[key]) for key in both]
+    return meanwhile.page(request, told[: meanwhile.TOLD], lines, meanwhile.opened_now())
+
+
+def in_words(rules: Iterable[Rule]) -> Said:
+    """ "Product Purchased: Course Two. Product Refunded: Course Two." """
+    return joined(
+        say(
+            "{trigger}: {courses}.",
+            trigger=trigger.label,
+            courses=", ".join(str(rule.destination) for rule in each),
+        )
+        for trigger, each in pairing.by_trigger(rules)
+    )
+
+
+def said_added(product: str, rules: Sequence[Rule]) -> Said:
+    """ "Brushes: 2 rules added. Product Purchased: Course Two. Product Refunded: Course Two." """
+    return say_count(
+        len(rules),
+        "{name}: 1 rule added. {rules}",
+        "{name}: {number} rules added. {rules}",
+        name=product,
+        rules=in_words(rules),
+    )
+
+
+def _by_row(entries: Iterable[AuditEntry]) -> dict[str, list[AuditEntry]]:
+    """The entries by the key of the row that they are about."""
+    numbered = [(int(each.number), each) for each in entries if each.number.isdecimal()]
+    stored = Rule.objects.in_bulk([number for number, _ in numbered])
+    found: dict[str, list[AuditEntry]] = defaultdict(list)
+    for number, entry in numbered:
+        kept = entry.before or entry.after or {}
+        # Of one that was deleted, the entry has it whole.
+        product, account = (_number(kept.get(name)) for name in ("product", "marketplace"))
+        if rule := stored.get(number):
+            product, account = rule.product_id, rule.marketplace_id
+        found[f"all-{account}" if product is None else str(product)].append(entry)
+    return found
+
+
+def _number(other: object) -> int | None:
+    return other.get("number") if isinstance(other, dict) else None
+
+
+def _line(form: CoverageForm) -> Difference:
+    entered = [*form.entered, *(each.label for each in form.ticked)]
+    return Difference(form.name, in_words(form.row.rules) or NOTHING, joined(entered, ", "))

@@ -1,0 +1,289 @@
+"""Products: what is sold in SamCart, and the rules of each."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.menu import allowed
+from config.admin.pages.products.coverage_meanwhile import said_added
+from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_deleting
+from config.admin.parts import badges, batch_links
+from config.admin.parts.audited import Acts, Audited
+from config.admin.parts.buttons import BACK, Button, page_of, way_back
+from config.admin.parts.changelist import ListAdmin, NumberOf
+from config.admin.parts.page import render
+from config.admin.parts.params import row_ids, row_in
+from events.models import EventLog
+from events.reports import backfill, subscriptions
+from events.reports.last_run import with_last_run
+from integrations import product_lines
+from integrations.audit import Act
+from integrations.models import Marketplace, Product
+from integrations.ordering import by_name
+from integrations.sentences import grouped, joined, say, say_count
+from rules import changing, copying, leftovers, pairing
+from rules.models import Rule
+from rules.triggers import Trigger
+
+COUNTED = 1000
+# Sales are counted so far, because the list can be sorted by them.
+MOST_SALES = 10_000
+SHOWN_EVENTS = 10
+
+
+class ProductForm(forms.ModelForm):
+    class Meta:
+        model = Product
+        fields = ("external_id", "name", "marketplace", "kind")
+        labels = {"marketplace": _("SamCart account")}
+        help_texts = {
+            "external_id": _("In SamCart open the product; its ID is in the page's address."),
+            "name": _("The first event brings SamCart's own name."),
+            "kind": _("A course of SamCart's own Courses app is not a product."),
+        }
+        error_messages = {
+            NON_FIELD_ERRORS: {"unique_together": _("Another product has this SamCart ID already.")}
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk or "kind" not in self.fields:
+            return
+        # Of a new one only what Admit cannot know is asked.
+        accounts = list(Marketplace.objects.order_by("pk")[:2])
+        self.initial.setdefault("marketplace", accounts[0] if accounts else None)
+        self.fields["kind"].widget = forms.HiddenInput()
+        if len(accounts) == 1:
+            self.fields["marketplace"].widget = forms.HiddenInput()
+
+    def clean_external_id(self) -> str:
+        """The ID as SamCart's events carry it."""
+        try:
+            return product_lines.samcart_id(self.cleaned_data["external_id"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+@admin.register(Product)
+class ProductAdmin(Audited, ListAdmin):
+    acts = Acts(Act.PRODUCT_ADDED, Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED)
+    form = ProductForm
+    list_title = _("Products")
+    one, many = _("product"), _("products")
+    list_display = ("called", "external_id", "rule_count", "last_event", "sales")
+    sortable_by = ("sales",)
+    search_fields = ("name", "external_id")
+    search_help_text = _("Name or SamCart ID")
+    ordering = (by_name(), "pk")
+    actions = None
+    add_label = _("Add product")
+    add_another = True
+    nothing_fits = _("No product fits.")
+    empty = _(
+        "No product yet. Each appears with its first event; you can add one by its ID before."
+    )
+    change_form_template = "admin/integrations/product/product.html"
+    buttons = (
+        Button(
+            "end_access",
+            _("Add the rules that end access and give it back"),
+            "rules.add_rule",
+            on_page=False,
+            in_row=False,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        since = timezone.now() - timedelta(days=30)
+        events = EventLog.objects.filter(product=OuterRef("pk")).order_by("-received_at")
+        sales = events.of(Trigger.PRODUCT_PURCHASED).filter(received_at__gte=since)
+        sales = sales.exclude(status=EventLog.Status.REPEAT)
+        rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("pk")
+        found = super().get_queryset(request).select_related("marketplace")
+        counted: QuerySet[Any] = found.annotate(
+            seen=Subquery(events.values("received_at")[:1]),
+            sold_lately=NumberOf(sales.values("pk")[: MOST_SALES + 1]),
+            rules_made=NumberOf(rules),
+        )
+        return counted
+
+    # Adding
+
+    def response_add(
+        self, request: HttpRequest, obj: Product, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """To where it was called from, else to its page; a new rule has it chosen then."""
+        self.message_user(request, say("Product added: {name}.", name=badges.brief(obj.name)))
+        if "_addanother" in request.POST:
+            asked = {"marketplace": obj.marketplace_id, BACK: way_back(request)}
+            return HttpResponseRedirect(f"{request.path}?{urlencode(asked)}")
+        back = way_back(request) or page_of(obj)
+        if back.startswith(reverse("admin:new-rule")):
+            back += f"{'&' if '?' in back else '?'}product={obj.pk}"
+        return HttpResponseRedirect(back)
+
+    # Columns
+
+    @admin.display(description=_("Name"))
+    def called(self, product: Product) -> str:
+        return badges.brief(product.name) or product.external_id
+
+    @admin.display(description=_("Rules"))
+    def rule_count(self, product: Any) -> SafeString | str:
+        if product.rules_made:
+            return str(product.rules_made)
+        return badges.badge(say("No rules"), badges.GREY)
+
+    @admin.display(description=_("Last event"))
+    def last_event(self, product: Any) -> SafeString:
+        return badges.ago(product.seen, say("Never"))
+
+    @admin.display(description=_("Sales in 30 days"), ordering="sold_lately")
+    def sales(self, product: Any) -> SafeString | str:
+        if not product.sold_lately:
+            return "0"
+        capped = grouped(MOST_SALES) + "+"
+        shown = capped if product.sold_lately > MOST_SALES else grouped(product.sold_lately)
+        bought = urlencode(
+            {"product": product.pk, "trigger__exact": Trigger.PRODUCT_PURCHASED, "received": 30}
+        )
+        page = reverse("admin:events_eventlog_changelist")
+        return format_html('<a href="{}?{}">{}</a>', page, bought, shown)
+
+    def delete_model(self, request: HttpRequest, obj: Product) -> None:
+        """The product, and its rules with it."""
+        changing.note_deleted(Rule.objects.filter(product=obj))
+        super().delete_model(request, obj)
+
+    # The page of one product
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        product = context.get("original")
+        told = self._context(request, product) if product is not None else {}
+        return super().render_change_form(request, context | told, *args, **kwargs)
+
+    def _context(self, request: HttpRequest, product: Product) -> dict[str, Any]:
+        every = list(with_last_run(Rule.objects.concerning(product)))
+        rules = [rule for rule in every if rule.product_id]
+        everywhere = [rule for rule in every if not rule.product_id]
+        subscription = bool(subscriptions.sold_by_subscription([product]))
+        holes = pairing.holes(product, rules + everywhere, subscription=subscription)
+        left = leftovers.judged(product, rules + everywhere)
+        to_change = {each.rule.trigger for each in left if each.instead}
+        open_ = [each for each in holes if each not in to_change]
+        rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
+        before = backfill.preview(rule_now, product=product) if rule_now else None
+        events = EventLog.objects.filter(product=product).select_related("customer")
+        may_move = allowed(request, given_by_rule.PERMISSION)
+        return {
+            "rules": rules,
+            "everywhere": everywhere,
+            "holes": holes,
+            "not_ended": [trigger.label for trigger in open_ if trigger in pairing.ENDS],
+            "not_given_back": [trigger.label for trigger in open_ if trigger in pairing.GIVES_BACK],
+            "open": open_,
+            **left_over.context(request, [left_over.Group(product, left)] if left else []),
+            "undoable": undo_deleting.step(request, product),
+            "kept_by_buyers": edited_rule.kept_by_buyers(rules) if may_move else [],
+            "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
+            "pairs": pairing.by_trigger(_companions(rules)),
+            "rule_now": rule_now,
+            "before": before,
+            "why_before": _why_before(rule_now, before),
+            "ran_before": batch_links.of_rules(request, rules),
+            "events": events.order_by("-received_at", "-pk")[:SHOWN_EVENTS],
+        }
+
+    def end_access(self, request: HttpRequest, product: Product) -> None:
+        """Add what is ticked of the rules that end what purchases give, and give it back."""
+        rules = list(
+            Rule.objects.filter(product=product).select_related(
+                "marketplace", "product", "integration", "destination"
+            )
+        )
+        ticked = request.POST.getlist("pair")
+        found = _companions(rules)
+        added = [rule for rule in found if rule.trigger in ticked]
+        try:
+            pairing.add(added)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.WARNING)
+            return
+        if added:
+            self.message_user(request, said_added(product.name, added))
+        if found and not added:
+            nothing = say("Nothing was ticked, so nothing is added.")
+            self.message_user(request, nothing, messages.WARNING)
+        elif not found:
+            off = any(not rule.enabled for rule in rules)
+            more = off and say("Turn on those that are off.")
+            text = joined([say("They are all there already."), more])
+            self.message_user(request, text, messages.WARNING)
+
+    # Copying rules
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.copy_rules)
+        mine = path("<path:object_id>/copy/", view, name="integrations_product_copy")
+        return [mine, *super().get_urls()]
+
+    def copy_rules(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Choose a product, then which of its rules this one gets too."""
+        if not request.user.has_perm("rules.add_rule"):
+            raise PermissionDenied
+        product: Product = self.existing(request, object_id)
+        with_rules = Product.objects.filter(rules__isnull=False).exclude(pk=product.pk).distinct()
+        source = row_in(with_rules, request.GET.get("from"))
+        rules = source.rules.with_names() if source else []
+        if request.method == "POST" and source is not None:
+            wanted = row_ids(request.POST.getlist("rule"))
+            self._copy(request, [rule for rule in rules if rule.pk in wanted], product)
+            return HttpResponseRedirect(
+                reverse("admin:integrations_product_change", args=[product.pk])
+            )
+        return render(
+            request,
+            "admin/integrations/product/copy.html",
+            title=say("Copy rules to {name}", name=badges.brief(product.name)),
+            original=product,
+            products=with_rules.order_by(by_name(), "pk")[:COUNTED],
+            source=source,
+            rules=rules,
+        )
+
+    def _copy(self, request: HttpRequest, rules: list[Rule], product: Product) -> None:
+        made, left = copying.copy(rules, product)
+        text = say_count(
+            made,
+            "1 rule copied to {name}.",
+            "{number} rules copied to {name}.",
+            name=badges.brief(product.name),
+        )
+        self.message_user(request, text, messages.SUCCESS if made else messages.WARNING)
+        for sentence in left:
+            self.message_user(request, say("Not copied: {rule}", rule=sentence), messages.WARNING)
+
+
+def _why_before(rule: Rule | None, before: backfill.Preview | None) -> str:
+    """Why the rule did not run for those whom it would give something now."""
+    if rule is None or before is None or not before.run:
+        return ""
+    return backfill.since(before.run[0].event, rule, several=before.only is None)
+
+
+def _companions(rules: list[Rule]) -> list[Rule]:
+    """What belongs to those of a product's rules that work."""
+    return pairing.companions(rule for rule in rules if rule.enabled and not rule.is_gone)

@@ -1,0 +1,1 @@
+"""Rules, what they gave, and what is left when they change."""

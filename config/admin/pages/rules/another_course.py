@@ -1,0 +1,295 @@
+"""Another course or bundle in place of one that is gone: for its rules, and what failed by that.
+
+Of one that was entered by hand the number may be wrong: it is corrected here for all its rules,
+and the mistyped entry is removed where nothing names it any more.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.menu import allowed
+from config.admin.pages import many
+from config.admin.pages.rules.by_number_form import USE, ByNumberForm
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_ids, row_in, word
+from events.execution import gone_destinations, retry_by_hand
+from events.models import RuleRun
+from events.reports.many import AT_ONCE
+from integrations.models import Destination
+from integrations.ordering import by_name
+from integrations.sentences import joined, say, say_count
+from integrations.thinkific import catalog
+from rules import changing
+from rules.models import Rule
+
+EDITS, RETRIES = "rules.change_rule", "events.retry_rulerun"
+MOST = 50
+
+
+# In place of the other course: that its number is entered.
+BY_NUMBER = "by_number"
+# On a request: what is gone, for the rows of its page.
+_GONE = "_admit_gone"
+
+
+@dataclass(slots=True)
+class Form:
+    """What was posted: the ticked rules, and the other course; `error` says what is missing.
+
+    `number` is the right number as it was typed, None where one of the list is chosen, `wrong`
+    what is wrong with it, and `found` which other one has it.
+    """
+
+    rules: list[Rule]
+    chosen: Destination | None
+    turn_on: bool
+    number: str | None = None
+    error: str = ""
+    wrong: str = ""
+    found: Destination | None = None
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The rules and failed actions of a course that is gone, and which course they get instead."""
+    asked = request.POST if request.method == "POST" else request.GET
+    gone = _gone(asked.get("course"), asked.get("action"))
+    if gone is None:
+        messages.info(request, _there_again(asked.get("course"), asked.get("action")))
+        failed = f"{reverse('admin:events_rulerun_changelist')}?status__exact=failed"
+        return HttpResponseRedirect(way_back(request) or failed)
+    rules = list(_rules(gone))
+    failed_runs = _failed(request, gone, rules)
+    form = Form(rules, None, not any(rule.enabled for rule in rules), "" if gone.by_hand else None)
+    if request.method == "POST":
+        form = _read(request, gone, rules)
+        if "find" not in request.POST:
+            _save(form, gone)
+            if not (form.error or form.wrong):
+                return _retry(request, gone, form, failed_runs)
+    return _page(request, gone, rules, form, failed_runs)
+
+
+def address(run: RuleRun, *, back: str = "") -> str:
+    """Of this page, for the course that this action could not give."""
+    asked = {"action": run.pk} | ({BACK: back} if back else {})
+    return f"{reverse('admin:another-course')}?{urlencode(asked)}"
+
+
+def label(run: RuleRun) -> str:
+    """ "Choose another course and retry the 7 that failed because of it" """
+    gone = gone_destinations.given_by(run).first()
+    failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
+    number = failed.order_by()[:AT_ONCE].count()
+    if number <= 1 or (gone and gone.by_hand):
+        return choose_another(gone)
+    if run.spec.target == Destination.Kind.COURSE:
+        return say(
+            "Choose another course and retry the {number} that failed because of it", number=number
+        )
+    return say(
+        "Choose another bundle and retry the {number} that failed because of it", number=number
+    )
+
+
+def choose_another(gone: Destination | None) -> str:
+    """The button."""
+    if gone is None:
+        return say("Choose another course")
+    if gone.by_hand:
+        return say("Correct the number")
+    is_course = gone.kind == Destination.Kind.COURSE
+    return say("Choose another course") if is_course else say("Choose another bundle")
+
+
+def in_row(request: HttpRequest, run: RuleRun) -> str:
+    """The same for a row of a list: all that is gone is read once for its page."""
+    if (gone := getattr(request, _GONE, None)) is None:
+        rows = Destination.objects.exclude(gone_at=None)
+        gone = {(row.integration_id, row.kind, row.external_id): row for row in rows}
+        setattr(request, _GONE, gone)
+    return choose_another(gone.get((run.integration_id, run.spec.target, run.destination_id)))
+
+
+def _gone(course: object, action: object) -> Destination | None:
+    """What the address names, by itself or by an action; None where that is not gone."""
+    found = _named(course, action)
+    return found if found and found.gone_at else None
+
+
+def _named(course: object, action: object) -> Destination | None:
+    if run := row_in(RuleRun.objects.all(), action):
+        return gone_destinations.given_by(run).select_related("integration").first()
+    return row_in(Destination.objects.select_related("integration"), course)
+
+
+def _there_again(course: object, action: object) -> str:
+    if _named(course, action) is None:
+        return say(
+            "This course or bundle was removed from Admit's list, so no rule uses it any more."
+        )
+    return say("This course or bundle is there again. What failed can be retried.")
+
+
+def _rules(gone: Destination) -> QuerySet[Rule]:
+    return gone.rules.with_names().order_by("pk")
+
+
+def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[RuleRun]:
+    """What failed because of it and can be retried by this person."""
+    if not allowed(request, RETRIES):
+        return []
+    runs = gone_destinations.failed_by(gone).filter(rule__isnull=False)
+    # Where no rule uses it any more, what failed gets what its rule gives now.
+    runs = runs.filter(rule__in=rules) if rules else runs
+    return list(runs.order_by("received_at", "pk")[:AT_ONCE])
+
+
+def _others(gone: Destination) -> QuerySet[Destination]:
+    same = Destination.objects.filter(integration=gone.integration_id, kind=gone.kind)
+    return same.filter(gone_at=None).order_by(by_name(), "pk")
+
+
+def _read(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
+    """What was posted; that another one has the number may be answered by using that one."""
+    ticked = set(row_ids(request.POST.getlist("rule")))
+    chosen = request.POST.get(USE) or request.POST.get("destination")
+    by_number = gone.by_hand and chosen == BY_NUMBER
+    return Form(
+        [rule for rule in rules if rule.pk in ticked],
+        row_in(_others(gone), chosen),
+        "turn_on" in request.POST,
+        request.POST.get("number", "") if by_number else None,
+    )
+
+
+def _save(form: Form, gone: Destination) -> None:
+    """Change the rules as was posted; where that cannot be, the form has the error."""
+    is_course = gone.kind == Destination.Kind.COURSE
+    if not gone.rules.exists():
+        form.error = say("No rule uses it any more, so nothing was changed.")
+    elif not form.rules:
+        form.error = say("Tick at least one rule.")
+    elif form.number is None and form.chosen is None:
+        form.error = (
+            say("Choose the course to give instead.")
+            if is_course
+            else say("Choose the bundle to give instead.")
+        )
+    else:
+        _change(form, gone)
+
+
+def _change(form: Form, gone: Destination) -> None:
+    try:
+        with changing.all_or_none():
+            if form.number is not None:
+                form.chosen = _entered(gone, form, form.number)
+                if form.chosen is None:
+                    return
+                catalog.enter(form.chosen)
+            assert form.chosen is not None
+            changing.give_instead(form.rules, form.chosen, on=form.turn_on)
+    except ValidationError as error:
+        form.error = " ".join(error.messages)
+
+
+def _entered(gone: Destination, form: Form, number: str) -> Destination | None:
+    """What has the right number, not saved; where none has, the form says what is wrong."""
+    name = {"number": number, "name": gone.name}
+    entry = ByNumberForm(name, integration=gone.integration, kind=Destination.Kind(gone.kind))
+    if not entry.is_valid():
+        form.wrong = " ".join(str(each) for errors in entry.errors.values() for each in errors)
+        form.found = entry.found
+        return None
+    found = entry.destination()
+    if found.pk == gone.pk:
+        form.wrong = gone.missing
+        return None
+    return found
+
+
+def _retry(
+    request: HttpRequest, gone: Destination, form: Form, failed: list[RuleRun]
+) -> HttpResponse:
+    assert form.chosen is not None
+    chosen = brief(form.chosen.name)
+    if form.number is not None:
+        chosen = say("{name}, number {number}", name=chosen, number=str(form.chosen.external_id))
+    text = say_count(
+        len(form.rules),
+        "1 rule uses {name} from now on.",
+        "{number} rules use {name} from now on.",
+        name=chosen,
+    )
+    back = way_back(request)
+    mine = {rule.pk for rule in form.rules}
+    runs = RuleRun.objects.filter(pk__in=[run.pk for run in failed if run.rule_id in mine])
+    if not runs:
+        messages.success(request, joined([text, _removed(gone)]))
+        page = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={form.chosen.pk}"
+        return HttpResponseRedirect(back or page)
+    batch = many.begin(request, say("Retry with {name}", name=chosen))
+    queued, left = retry_by_hand.retry(runs.order_by("received_at", "pk"), batch=batch)
+    # How far what was queued is says the page that follows.
+    none = "" if queued else retry_by_hand.retried_sentence(queued, left)
+    sentence = joined([text, _removed(gone), none])
+    return many.done(request, batch, left, sentence, back)
+
+
+def _removed(gone: Destination) -> str:
+    """That a mistyped entry is removed because nothing names it any more, "" where it stays."""
+    name, number = brief(gone.name), str(gone.external_id)
+    if gone_destinations.is_named(gone) or not gone_destinations.remove(gone):
+        return ""
+    return say("{name}, number {number}, is not in the list any more.", name=name, number=number)
+
+
+def _page(
+    request: HttpRequest, gone: Destination, rules: list[Rule], form: Form, failed: list[RuleRun]
+) -> HttpResponse:
+    like = word((request.POST if request.method == "POST" else request.GET).get("q"))
+    found = list(_others(gone).filter(name__icontains=like)[: MOST + 1])
+    more, found = len(found) > MOST, found[:MOST]
+    if form.chosen is not None and form.number is None and form.chosen not in found:
+        found.insert(0, form.chosen)
+    of_rule = Counter(run.rule_id for run in failed)
+    back = way_back(request)
+    here = {"course": gone.pk} | ({BACK: back} if back else {})
+    return render(
+        request,
+        "admin/another_course.html",
+        title=_title(gone),
+        gone=gone,
+        rules=[(rule, rule in form.rules, of_rule[rule.pk]) for rule in rules],
+        off=[rule for rule in rules if not rule.enabled],
+        form=form,
+        number=len(failed),
+        failed=",".join(str(run.pk) for run in failed),
+        by_number=BY_NUMBER,
+        shown=found,
+        more=more,
+        most=MOST,
+        q=like,
+        back=back,
+        here=f"{reverse('admin:another-course')}?{urlencode(here)}",
+    )
+
+
+def _title(gone: Destination) -> str:
+    if gone.by_hand:
+        return say("Correct the number of {name}", name=brief(gone.name))
+    if gone.kind == Destination.Kind.COURSE:
+        return say("Another course in place of {name}", name=brief(gone.name))
+    return say("Another bundle in place of {name}", name=brief(gone.name))
+
+
+PAGES = [Page("another-course/", "another-course", show, EDITS)]

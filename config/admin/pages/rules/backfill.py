@@ -1,0 +1,140 @@
+"""Buyers from before a rule: who they are and what each would get, before anything runs."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+
+from config.admin.pages import many
+from config.admin.pages.rules import given_by_rule, left_over
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_ids, row_in
+from events.execution.rerun import Rerun, rerun
+from events.models import Batch, RuleRun
+from events.reports import backfill
+from integrations import audit
+from integrations.audit import Act
+from integrations.audit_values import BATCH
+from integrations.models import Product
+from integrations.sentences import Said, say, say_count
+from rules.models import Rule
+
+# The rules that are saved at once are as many as the rows of a page with their courses.
+MOST_RULES = 500
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The list by GET, of one or several `rule` and maybe of a `product`; by POST it is done."""
+    asked = request.POST if request.method == "POST" else request.GET
+    numbers = row_ids(asked.getlist("rule"))[:MOST_RULES]
+    rules = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
+    if not rules:
+        messages.error(request, say("This rule is not there any more."))
+        return HttpResponseRedirect(way_back(request) or reverse("admin:index"))
+    product = row_in(Product.objects.all(), asked.get("product"))
+    preview = backfill.preview(*rules, product=product)
+    if request.method == "POST":
+        batch = many.begin(request, _title_of_batch(rules))
+        came = rerun([each.event for each in preview.run], batch=batch)
+        if came.queued:
+            _record(rules, came, batch)
+        text = came.sentence() if preview.run else say("Nothing was queued: nobody is left.")
+        back = address(rules, product, back=way_back(request))
+        return many.done(request, batch, came.left, text, back)
+    gives = all(rule.gives_on_purchase for rule in rules)
+    return render(
+        request,
+        "admin/earlier.html",
+        title=_title(len(rules), gives=gives),
+        rules=rules,
+        off=[rule for rule in rules if not rule.enabled],
+        product=product,
+        gives=gives,
+        preview=preview,
+        most=backfill.MAX_EVENTS,
+        back=way_back(request),
+        origin=_origin(request, product or rules[0].product),
+    )
+
+
+def _record(rules: Sequence[Rule], came: Rerun, batch: Batch) -> None:
+    """For how many buyers each rule was run, with what came of it for all of them."""
+    runs = RuleRun.objects.filter(pk__in=batch.run_ids, rule__in=rules).order_by()
+    buyers = dict(runs.values_list("rule").annotate(Count("customer", distinct=True)))
+    queued = {"queued": came.queued} | ({BATCH: batch.pk} if batch.pk else {})
+    audit.record_each(
+        Act.BUYERS_ENROLLED, rules, after=lambda rule: {"buyers": buyers.get(rule.pk, 0)} | queued
+    )
+
+
+def _title(rules: int, *, gives: bool) -> Said:
+    if gives:
+        return say_count(rules, "Earlier buyers", "Earlier buyers, for {number} rules")
+    return say_count(
+        rules, "Customers from before the rule", "Customers from before {number} rules"
+    )
+
+
+def _title_of_batch(rules: Sequence[Rule]) -> Said:
+    if len(rules) == 1:
+        return say("For earlier buyers: {rule}", rule=rules[0].in_words())
+    return say("For earlier buyers: {number} rules", number=len(rules))
+
+
+def address(rules: Sequence[Rule], product: Product | None = None, *, back: str = "") -> str:
+    """Of this page, which says who is left."""
+    asked: dict[str, Any] = {"rule": [rule.pk for rule in rules]}
+    asked |= {"product": product.pk} if product else {}
+    asked |= {BACK: back} if back else {}
+    return f"{reverse('admin:earlier')}?{urlencode(asked, doseq=True)}"
+
+
+def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
+    """Lead to those who paid before these rules gave anything: one look at all of them.
+
+    And to those who have what deleted rules of the same products gave, and to the rules of these
+    products that are left over.
+    """
+    giving = [rule for rule in rules if backfill.gives_now(rule)][:MOST_RULES]
+    products = {rule.product_id for rule in giving if rule.product_id}
+    if kept := given_by_rule.of_deleted_rules(request, products):
+        messages.warning(request, kept)
+    if left := left_over.sentence(request, products):
+        messages.warning(request, left)
+    if not giving or not request.user.has_perm("events.rerun_eventlog"):
+        return
+    if number := backfill.preview(*giving).customers:
+        page = address(giving, back=back)
+        link = format_html('<a href="{}">{}</a>', page, say("See and enroll them"))
+        buyers = say_count(
+            number,
+            "1 buyer paid before and got nothing for it:",
+            "{number} buyers paid before and got nothing for it:",
+        )
+        messages.success(request, format_html("{} {}", buyers, link))
+
+
+def _origin(request: HttpRequest, product: Product | None) -> tuple[str, str]:
+    """Where the person came from, as (address, name): else the product's page, else the rules.
+
+    The name of most pages is "".
+    """
+    back = way_back(request)
+    if back == reverse("admin:index"):
+        return back, say("Overview")
+    if back:
+        return back, ""
+    if product is not None:
+        page = reverse("admin:integrations_product_change", args=[product.pk])
+        return page, brief(product.name) or product.external_id
+    return f"{reverse('admin:rules_rule_changelist')}?scope__exact=global", say("Global rules")
+
+
+PAGES = [Page("earlier/", "earlier", show, "events.rerun_eventlog")]

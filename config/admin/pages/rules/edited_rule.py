@@ -1,0 +1,100 @@
+"""What an edited rule leaves to be done: rules that name its old course, and buyers who have it."""
+
+from collections.abc import Iterable
+
+from django.db.models import Max
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.pages.rules import given_by_rule
+from config.admin.parts import badges
+from config.admin.parts.buttons import page_of
+from events.reports.left_behind import left_behind
+from integrations.audit import Act
+from integrations.models import AuditEntry
+from integrations.sentences import Said, joined, say, say_count
+from rules import changing, leftovers
+from rules.listing import listed
+from rules.models import Rule
+
+# Of the last so many edited rules it is looked up who has what they gave before.
+LOOKED_AT = 5
+
+
+def beside(rule: Rule) -> SafeString | None:
+    """That rules of its product name what none gives any more, for the rule's own page.
+
+    None where there are none: what it says is said for as long as it is true.
+    """
+    if rule.product is None:
+        return None
+    known = Rule.objects.concerning(rule.product)
+    found = [each.rule for each in leftovers.judged(rule.product, known)]
+    if not found:
+        return None
+    if rule in found:
+        text = say("No rule of this product gives {course} any more.", course=rule.destination)
+    else:
+        text = _names(found)
+    return _with_link(text, rule, say("See the product"))
+
+
+def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
+    """Those of these rules that lead elsewhere since, with who has what each gave before."""
+    numbers = {str(rule.pk): rule for rule in rules}
+    entries = AuditEntry.objects.filter(
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number__in=numbers,
+        before__has_any_keys=changing.LEADS,
+    )
+    last = entries.order_by().values("number").annotate(last=Max("pk")).order_by("-last")
+    edited = list(last.values_list("number", flat=True)[:LOOKED_AT])
+    told = [(numbers[each], given_by_rule.sentence(int(each))) for each in edited]
+    return [(rule, sentence) for rule, sentence in told if sentence]
+
+
+def sentence(rule: Rule, before: int | None) -> SafeString | None:
+    """All that is left to be done after this edit, in one message; None where nothing is.
+
+    `before` is the number of the course or bundle that the rule led to, None where it still does.
+    A product's page says it for as long as it is true, so the message leads there.
+    """
+    left, behind = _left(rule, before), left_behind(rule.pk)
+    buyers = given_by_rule.with_link(behind, given_by_rule.address(rule.pk))
+    if not left:
+        return buyers
+    if not buyers:
+        return _with_link(_names(left), rule, say("See them"))
+    if rule.product is None:
+        return format_html("{} {}", _with_link(_names(left), rule, say("See them")), buyers)
+    text = joined([_names(left), given_by_rule.in_words(behind)])
+    return _with_link(text, rule, say("See both"))
+
+
+def _left(rule: Rule, before: int | None) -> list[Rule]:
+    """The other rules that lead where this one led."""
+    if before is None:
+        return []
+    same = Rule.objects.filter(marketplace=rule.marketplace_id, product=rule.product_id)
+    left = same.filter(destination=before).exclude(pk=rule.pk)
+    return list(left.select_related("destination"))
+
+
+def _names(left: list[Rule]) -> Said:
+    """Rules that end access or give it back do not follow to another course by themselves."""
+    return say_count(
+        len(left),
+        "1 other rule still names {course}.",
+        "{number} other rules still name {course}.",
+        course=listed([*dict.fromkeys(badges.brief(each.destination) for each in left)]),
+    )
+
+
+def _with_link(text: str, rule: Rule, label: str) -> SafeString:
+    """The text, and the way to the other rules beside this one."""
+    page = reverse("admin:rules_rule_changelist") + "?scope__exact=global"
+    if rule.product is not None:
+        page = page_of(rule.product)
+    return format_html('{} <a href="{}">{}</a>', text, page, label)

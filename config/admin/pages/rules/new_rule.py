@@ -1,0 +1,173 @@
+"""New rule: one page, on which what is chosen opens the next part and makes the sentence grow.
+
+The form is posted. "Go on" comes back to the page by GET with what is chosen in the address; the
+script asks for the same page and takes its parts. Only [Add] changes anything.
+"""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from config.admin.pages.integrations.integration_messages import refreshed
+from config.admin.pages.rules import given_by_rule, left_over, rule_parts
+from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
+from config.admin.parts.buttons import go_back
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_ids, row_in
+from events.reports import backfill
+from integrations import app_registry, catalog_refresh
+from integrations.models import Integration, Product
+from integrations.sentences import Said, joined, say, say_count
+from integrations.thinkific import catalog
+from rules import changing, pairing
+from rules.models import Rule
+
+ADDRESS = "new-rule/"
+# With those that end access and give it back.
+MOST_RULES = MAX_RULES * (1 + len(pairing.ENDS) + len(pairing.GIVES_BACK))
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The page by GET; the rules are made by POST."""
+    if request.method == "POST":
+        return _back(request.POST) if rule_parts.is_choice(request.POST) else _add(request)
+    given = _begun(request.GET)
+    draft = Draft.read(given)
+    if draft.marketplace is None or not draft.integrations:
+        return render(request, "admin/new_rule/before.html", title=say("New rule"), draft=draft)
+    return render(
+        request,
+        "admin/new_rule/page.html",
+        title=say("New global rule") if draft.everywhere else say("New rule"),
+        **rule_parts.context(request, draft, given),
+    )
+
+
+def _begun(given: QueryDict) -> QueryDict:
+    """What is chosen at first: the product, where there is only one."""
+    if any(name in given for name in ("product", "scope", "trigger")):
+        return given
+    some = list(Product.objects.values_list("pk", flat=True)[:2])
+    if len(some) == 1:
+        given = given.copy()
+        given["product"] = str(some[0])
+    return given
+
+
+def _back(given: Any) -> HttpResponse:
+    """To the page, with what is chosen."""
+    return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{rule_parts.choices(given)}")
+
+
+def _fault(draft: Draft) -> str:
+    """Why nothing can be added, "" where it can."""
+    if draft.is_other:
+        return say("Something was missing or has gone meanwhile. Choose it again.")
+    if draft.by_number is not None and draft.by_number.found is not None:
+        return joined([say("Nothing was added yet."), *draft.by_number.errors["number"]])
+    if draft.is_too_large:
+        return say("Nothing was added: at most {most} rules are added at once.", most=MAX_RULES)
+    if not draft.is_complete:
+        return say("Nothing was added: something is not chosen yet, or was not entered right.")
+    return ""
+
+
+def _add(request: HttpRequest) -> HttpResponse:
+    draft = Draft.read(request.POST)
+    if fault := _fault(draft):
+        messages.error(request, fault)
+        return _back(request.POST)
+    if draft.entered is not None:
+        catalog.enter(draft.entered)
+    rules = draft.rules()
+    fresh, there = rule_parts.told_apart(rules)
+    ticked = request.POST.getlist("pair")
+    fresh += [rule for rule in pairing.companions(rules) if rule.trigger in ticked]
+    if not fresh:
+        nothing = say_count(
+            len(there),
+            "Nothing was added: this rule exists already.",
+            "Nothing was added: these {number} rules exist already.",
+        )
+        messages.warning(request, nothing)
+    made = _save(request, fresh)
+    if draft.left_out:
+        messages.warning(request, _left_out(draft))
+    if not made:
+        return _back(request.POST)
+    query = urlencode([("rule", rule.pk) for rule in made])
+    return HttpResponseRedirect(f"{reverse('admin:new-rule-added')}?{query}")
+
+
+def _left_out(draft: Draft) -> Said:
+    return say(
+        "Rules were added for at most {most} products, so {number} of those chosen were left out. "
+        "Add theirs now.",
+        most=draft.most,
+        number=draft.left_out,
+    )
+
+
+def _save(request: HttpRequest, fresh: list[Rule]) -> list[Rule]:
+    """Those that could be saved; for each other one there is a message."""
+    made = []
+    for rule in fresh:
+        try:
+            changing.add(rule)
+        except ValidationError as error:
+            why = " ".join(error.messages)
+            text = say("Not added: {rule} {why}", rule=rule.in_words(), why=why)
+            messages.warning(request, text)
+        else:
+            made.append(rule)
+    return made
+
+
+def added(request: HttpRequest) -> HttpResponse:
+    """What comes next after rules were added: earlier buyers, a simulation, or the next rule."""
+    numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
+    made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
+    before = backfill.preview(*made)
+    by_product: dict[int | None, list[Rule]] = {}
+    for rule in made:
+        by_product.setdefault(rule.product_id, []).append(rule)
+    products = {rule.product_id for rule in made if rule.product_id and rule.gives_on_purchase}
+    return render(
+        request,
+        "admin/new_rule/added.html",
+        title=say_count(len(made), "Rule added", "{number} rules added"),
+        products=[_together(rules, before) for rules in by_product.values()],
+        more=before.more,
+        kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
+        left_over=left_over.sentence(request, {r.product_id for r in made if r.product_id}),
+    )
+
+
+def _together(rules: list[Rule], before: backfill.Preview) -> tuple[Any, ...]:
+    """What is said at once of the rules of a product: its number, each rule, how many run."""
+    each = [(rule, rule.gives_on_purchase, before.customers_of(rule)) for rule in rules]
+    runs = len(rules) if all(rule.enabled for rule in rules) else 0
+    return rules[0].product_id, each, runs
+
+
+@require_POST
+def refresh(request: HttpRequest) -> HttpResponse:
+    """Read the catalog again, and come back to the page."""
+    sites = Integration.objects.filter(app__in=app_registry.with_catalog())
+    site = row_in(sites, request.POST.get("integration"))
+    if site is None:
+        raise PermissionDenied
+    refreshed(request, site, catalog_refresh.refresh(site))
+    return go_back(request, reverse("admin:new-rule"))
+
+
+PAGES = [
+    Page(ADDRESS, "new-rule", show, "rules.add_rule"),
+    Page(f"{ADDRESS}added/", "new-rule-added", added, "rules.add_rule"),
+    Page(f"{ADDRESS}refresh/", "new-rule-refresh", refresh, "integrations.change_integration"),
+]

@@ -1,0 +1,146 @@
+"""Deleting rules, or turning them off: what belongs to them goes with them, or is named."""
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.pages.rules import given_by_rule, left_over
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import BACK, page_of, way_back
+from config.admin.parts.params import row_ids
+from integrations.sentences import Said, say, say_count
+from rules import changing, leftovers
+from rules.listing import listed
+from rules.models import Rule
+
+NAMED = 3
+# What the button posts that takes those along, and which ones the page showed.
+TOO, SHOWN = "too", "companion"
+
+
+def context(chosen: Collection[int]) -> dict[str, Any]:
+    """What the page that asks says of the rules that belong to these."""
+    found = list(leftovers.left_by(set(chosen)))
+    number = len(chosen) + len(found)
+    return {
+        "companions": found,
+        "they_belong": _they_belong(len(found), several=len(chosen) > 1),
+        "ends": any(rule.spec.ends_access for rule in found),
+        "what_they_do": _what_they_do(found),
+        "all_of_them": say_count(number, "Delete 1 rule", "Delete all {number} rules"),
+    }
+
+
+def address(request: HttpRequest, rule: int) -> str:
+    """Of the page that asks before the rule of this number is deleted, and leads back here."""
+    page = reverse("admin:rules_rule_delete", args=[rule])
+    return f"{page}?{urlencode({BACK: request.get_full_path()})}"
+
+
+def back_from(request: HttpRequest, rule: int) -> HttpResponseRedirect | None:
+    """To the page that led to the one that asked, but not to that of the rule, which is gone."""
+    back = way_back(request)
+    return (
+        HttpResponseRedirect(back)
+        if back and back.split("?")[0] != page_of(Rule(pk=rule))
+        else None
+    )
+
+
+def delete(request: HttpRequest, chosen: Collection[int]) -> None:
+    """Delete these, and what belongs to them if the button said so; both in one step."""
+    too = _too(request, chosen)
+    products = set(Rule.objects.filter(pk__in=chosen).values_list("product", flat=True)) - {None}
+    changing.delete(Rule.objects.filter(pk__in=[*chosen, *too]))
+    if too:
+        messages.success(request, _went_too(len(too), several=len(chosen) > 1))
+    if left := left_over.sentence(request, products):
+        messages.warning(request, left)
+    single = len(chosen) == 1
+    given = given_by_rule.sentence(*chosen) if single else None
+    if given := given or given_by_rule.of_deleted_rules(request, products):
+        messages.warning(request, given)
+
+
+def ask(page: Any, chosen: QuerySet[Rule]) -> Any:
+    """Django's page that asks before these are deleted, with what belongs to them."""
+    if isinstance(page, TemplateResponse):
+        told = context(list(chosen.values_list("pk", flat=True)))
+        page.context_data = (page.context_data or {}) | told
+    return page
+
+
+def stay_on(chosen: Collection[int]) -> SafeString | None:
+    """That rules still give what those that were turned off gave; None where none does.
+
+    That a refund still ends it is as it should be.
+    """
+    found = [rule for rule in leftovers.left_by(set(chosen)) if rule.spec.gives_access]
+    if not found:
+        return None
+    text = say_count(
+        len(found),
+        "1 rule that belongs to it is still on. {does}",
+        "{number} rules that belong to it are still on. {does}",
+        does=_what_they_do(found),
+    )
+    products = {rule.product for rule in found}
+    product = products.pop() if len(products) == 1 else None
+    page = page_of(product) if product else reverse("admin:rules_rule_changelist")
+    return format_html('{} <a href="{}">{}</a>', text, page, say("See them"))
+
+
+def _they_belong(number: int, *, several: bool) -> Said:
+    if several:
+        return say_count(
+            number,
+            "This rule belongs to them, and would go on:",
+            "These {number} rules belong to them, and would go on:",
+        )
+    return say_count(
+        number,
+        "This rule belongs to it, and would go on:",
+        "These {number} rules belong to it, and would go on:",
+    )
+
+
+def _went_too(number: int, *, several: bool) -> Said:
+    if several:
+        return say_count(
+            number,
+            "1 rule that belonged to them is deleted as well.",
+            "{number} rules that belonged to them are deleted as well.",
+        )
+    return say_count(
+        number,
+        "1 rule that belonged to it is deleted as well.",
+        "{number} rules that belonged to it are deleted as well.",
+    )
+
+
+def _too(request: HttpRequest, chosen: Collection[int]) -> list[int]:
+    """Those that the page showed, if they are to go as well and still belong to these."""
+    if TOO not in request.POST:
+        return []
+    shown = set(row_ids(request.POST.getlist(SHOWN)))
+    return [rule.pk for rule in leftovers.left_by(set(chosen)) if rule.pk in shown]
+
+
+def _what_they_do(found: Collection[Rule]) -> Said | str:
+    """What those of them do that give a course, which is what a person expects the least."""
+    giving = [rule for rule in found if rule.spec.gives_access]
+    if not giving:
+        return ""
+    names = dict.fromkeys(brief(rule.destination) for rule in giving)
+    return say(
+        "Later buyers whose payment recovers, or who are restarted, would still get {courses}.",
+        courses=listed([*names], NAMED),
+    )

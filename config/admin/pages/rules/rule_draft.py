@@ -1,0 +1,267 @@
+"""What is chosen so far on the page of a rule, and the rules that it makes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import F, Q, QuerySet
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.pages.rules.by_number_form import ByNumberForm
+from config.admin.parts import badges
+from config.admin.parts.params import row_ids, row_in
+from integrations import app_registry
+from integrations.models import Destination, Integration, Marketplace, Product
+from integrations.ordering import by_name
+from integrations.sentences import Text, joined, say
+from rules.actions import ACTIONS, ActionSpec
+from rules.listing import listed
+from rules.models import MOST_DAYS, Rule, Scope, in_words
+from rules.triggers import Category, Trigger
+
+MAX_PRODUCTS = 100
+# So many rules at most are made at once, without those that end access and give it back.
+MAX_RULES = 100
+NAMED = 5
+NOT_CHOSEN = "…"
+CONNECTED = Integration.Connection.CONNECTED
+ENDS_ALL = _(
+    "Also ends access that another purchase or a person gave, as SamCart's own rules do. Without "
+    "it, the rule ends only what the purchase itself gave."
+)
+DELAY_DAYS = _(
+    "With 0, access ends at once. With a number of days, Admit waits that long, and does nothing "
+    "if the subscription recovers, restarts or is charged by then."
+)
+NEEDS_ENDS_ALL = _(
+    "Tick this: the event that triggers this rule gave no access of its own that could end."
+)
+
+
+@dataclass
+class Draft:
+    """What is chosen; what does not fit together is dropped, and what is usual is the default."""
+
+    marketplace: Marketplace | None = None
+    products: list[Product] = field(default_factory=list)
+    everywhere: bool = False
+    integrations: list[Integration] = field(default_factory=list)
+    integration: Integration | None = None
+    action: ActionSpec | None = None
+    trigger: Trigger = Trigger.PRODUCT_PURCHASED
+    destinations: list[Destination] = field(default_factory=list)
+    ends_all: bool = False
+    delay_days: int = 0
+    # The form that takes a course or bundle by its number, where the action is about one.
+    by_number: ByNumberForm | None = None
+    # The one that was entered so; it may not be stored yet.
+    entered: Destination | None = None
+    # So many products too many were chosen.
+    left_out: int = 0
+    most: int = MAX_PRODUCTS
+    # Something that was chosen does not fit, or has gone: it may not be replaced unseen.
+    is_other: bool = False
+    # The stored rule that is edited.
+    rule: Rule | None = None
+
+    @classmethod
+    def read(cls, given: Any, rule: Rule | None = None) -> "Draft":
+        """From a query or a form; never raises for what people put into an address."""
+        draft = cls(everywhere=given.get("scope") == Scope.GLOBAL, rule=rule)
+        draft._read_products(given)
+        draft._read_action(given)
+        trigger = given.get("trigger")
+        if trigger in draft.triggers():
+            draft.trigger = Trigger(trigger)
+        elif trigger:
+            draft.is_other = True
+        draft._read_destinations(given)
+        if draft.action and draft.action.ends_access:
+            draft.ends_all = bool(given.get("ends_all"))
+            draft.delay_days = _days(given.get("delay_days", ""))
+        return draft
+
+    def _read_products(self, given: Any) -> None:
+        numbers = row_ids(given.getlist("product"))
+        self.left_out = max(0, len(numbers) - MAX_PRODUCTS)
+        if numbers:
+            chosen = Product.objects.filter(pk__in=numbers[:MAX_PRODUCTS])
+            self.products = list(chosen.select_related("marketplace").order_by(by_name(), "pk"))
+            if not self.everywhere and len(self.products) != len(set(numbers[:MAX_PRODUCTS])):
+                self.is_other = True
+        accounts = Marketplace.objects.order_by("pk")
+        if self.products and not self.everywhere:
+            self.marketplace = self.products[0].marketplace
+        elif self.rule is not None:
+            self.marketplace = self.rule.marketplace
+        else:
+            self.marketplace = row_in(accounts, given.get("account"))
+            if given.get("account") and self.marketplace is None:
+                self.is_other = True
+        self.marketplace = self.marketplace or accounts.first()
+
+    def _read_action(self, given: Any) -> None:
+        """Integration and action, as far as they fit together; a school comes first."""
+        sites = list(Integration.objects.order_by(by_name(), "pk"))
+        self.integrations = sorted(sites, key=lambda site: not app_registry.of(site).has_catalog)
+        asked = row_in(Integration.objects.all(), given.get("integration"))
+        action = ACTIONS.get(given.get("action", ""))
+        self.integration = asked or self._usual_site(action)
+        offered = self.actions()
+        self.action = action if action in offered else next(iter(offered), None)
+        if (given.get("integration") and asked is None) or (given.get("action") and not action):
+            self.is_other = True
+        if action and action != self.action:
+            self.is_other = True
+
+    def _usual_site(self, action: ActionSpec | None) -> Integration | None:
+        """The one that rules of these products use, else of the account; else the newest connected.
+
+        Where the action is of no app here, or none is chosen, it is a school if there is one.
+        """
+        apps = [site.app for site in self.integrations]
+        app = action.app if action and action.app in apps else next(iter(apps), None)
+        fit = {site.pk: site for site in self.integrations if site.app == app}
+        if len(fit) > 1:
+            rules = Rule.objects.filter(integration__in=fit).order_by("-pk")
+            own = rules.filter(product__in=[] if self.everywhere else self.products)
+            for of_these in (own, rules.filter(marketplace=self.marketplace)):
+                if rule := of_these.first():
+                    return fit[rule.integration_id]
+        connected = [pk for pk, site in fit.items() if site.connection == CONNECTED]
+        return fit[max(connected)] if connected else next(iter(fit.values()), None)
+
+    def _read_destinations(self, given: Any) -> None:
+        if not (self.integration and self.action and self.action.target):
+            return
+        # One too many is too many rules, which the page says.
+        numbers = row_ids(given.getlist("destination"))[: MAX_RULES + 1]
+        self.destinations = list(self.offered().filter(pk__in=numbers)) if numbers else []
+        if len(self.destinations) != len(set(numbers)):
+            self.is_other = True
+        asked = given if given.get("number") else None
+        form = ByNumberForm(asked, integration=self.integration, kind=self.action.target)
+        self.by_number = form
+        if form.is_valid():
+            self.entered = form.destination()
+            others = [] if self.rule is not None else self.destinations
+            others = [each for each in others if each.pk != self.entered.pk]
+            self.destinations = [*others, self.entered]
+
+    def actions(self) -> list[ActionSpec]:
+        """Those of the chosen integration's app."""
+        site = self.integration
+        return [spec for spec in ACTIONS.values() if site and spec.app == site.app]
+
+    def triggers(self) -> list[Trigger]:
+        """Those that fit: Courses triggers carry no product."""
+        return [each for each in Trigger if self.everywhere or each.category is Category.ECOMMERCE]
+
+    def offered(self) -> QuerySet[Destination]:
+        """The courses or bundles that the action can be about, listed ones first.
+
+        Those that Thinkific said are gone are left out, but not the one of an edited rule.
+        """
+        assert self.integration is not None
+        assert self.action is not None
+        there = Q(gone_at=None)
+        if self.rule is not None:
+            there |= Q(pk=self.rule.destination_id)
+        offered = self.integration.destinations.filter(there, kind=self.action.target)
+        return offered.order_by(F("unlisted_at").asc(nulls_first=True), by_name(), "pk")
+
+    @property
+    def is_for_some(self) -> bool:
+        """Whether it is known for which products it is."""
+        return bool(self.everywhere or self.products)
+
+    @property
+    def needs_destination(self) -> bool:
+        return self.action is not None and self.action.target is not None
+
+    @property
+    def is_of_course(self) -> bool:
+        return self.action is not None and self.action.target == Destination.Kind.COURSE
+
+    @property
+    def number(self) -> int:
+        """How many rules it makes."""
+        products = 1 if self.everywhere else len(self.products)
+        return products * (len(self.destinations) if self.needs_destination else 1)
+
+    @property
+    def is_too_large(self) -> bool:
+        return self.number > MAX_RULES
+
+    @property
+    def is_complete(self) -> bool:
+        wrong = self.by_number is not None and self.by_number.is_bound and self.by_number.errors
+        return bool(self.action and self.number and not self.is_too_large and not wrong)
+
+    def for_whom(self) -> str:
+        """ "Gift Card and Watercolor", "Every product"; "" before any is chosen."""
+        return say("Every product") if self.everywhere else _named(self.products)
+
+    def courses(self) -> str:
+        return _named(self.destinations)
+
+    def sentence(self) -> str:
+        """What is chosen as a person would say it, with a gap for what is not."""
+        if self.action is None:
+            return ""
+        about = say("any product") if self.everywhere else _named(self.products) or NOT_CHOSEN
+        place = str(self.integration)
+        if self.needs_destination:
+            place = say("{name} on {site}", name=self.courses() or NOT_CHOSEN, site=place)
+        how = Rule(ends_all=self.ends_all, delay_days=self.delay_days).how
+        return in_words(self.trigger, about, self.action, place, how)
+
+    def rules(self) -> list[Rule]:
+        """The rules that it makes, not saved: of each product for each course, or global ones."""
+        assert self.action is not None
+        products: list[Product | None] = [None] if self.everywhere else [*self.products]
+        targets: list[Destination | None] = [*self.destinations]
+        return [
+            Rule(
+                marketplace=self.marketplace if product is None else product.marketplace,
+                scope=Scope.GLOBAL if product is None else Scope.PRODUCT,
+                product=product,
+                trigger=self.trigger,
+                integration=self.integration,
+                action=self.action.key,
+                destination=destination,
+                ends_all=self.ends_all,
+                delay_days=self.delay_days,
+            )
+            for product in products
+            for destination in (targets if self.needs_destination else [None])
+        ]
+
+    @property
+    def ends_all_help(self) -> Text:
+        """What it means to end access whatever gave it, and whether this rule can do without."""
+        nothing = Rule(trigger=self.trigger).has_nothing_of_its_own
+        return joined([NEEDS_ENDS_ALL, ENDS_ALL]) if nothing else ENDS_ALL
+
+
+def answers_of(rule: Rule) -> QueryDict:
+    """What would have been chosen for this rule."""
+    found = QueryDict(mutable=True)
+    found["scope"] = rule.scope
+    for name in ("product", "integration", "destination"):
+        if (number := getattr(rule, f"{name}_id")) is not None:
+            found[name] = str(number)
+    found["action"], found["trigger"] = rule.action, rule.trigger
+    found["ends_all"] = "1" if rule.ends_all else ""
+    found["delay_days"] = str(rule.delay_days)
+    found["enabled"] = "1" if rule.enabled else ""
+    return found
+
+
+def _days(text: str) -> int:
+    """What a person entered, within what a rule allows."""
+    return min(int(text), MOST_DAYS) if text.isdecimal() and len(text) < 6 else 0
+
+
+def _named(things: list[Any]) -> str:
+    return listed([badges.brief(thing.name) for thing in things], NAMED)

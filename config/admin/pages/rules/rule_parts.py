@@ -1,0 +1,265 @@
+"""The parts of a rule's page: what is offered in each, and what the choice comes to."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.http import urlencode
+
+from config.admin.pages.integrations.app_pages import APP_PAGES
+from config.admin.pages.rules import by_number_form
+from config.admin.pages.rules.rule_draft import DELAY_DAYS, Draft
+from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.params import word
+from events.reports import backfill, subscriptions
+from events.reports.rule_preview import preview
+from integrations.app_registry import APPS
+from integrations.models import Destination, Marketplace, Product
+from integrations.ordering import by_name
+from integrations.sentences import Text, say
+from integrations.thinkific import catalog
+from rules import pairing
+from rules.models import Rule
+from rules.triggers import Category
+
+# For so many of the rules of a draft what they would have done is looked up.
+PREVIEWED = 3
+SPELLED_OUT = 20
+MANY = 60
+# In place of the products where a rule is for all of them.
+GLOBAL = "all"
+# Of each value so much is kept in an address: enough to be refused as too long.
+LONGEST_CHOICE = 2001
+# Of what is chosen, this is of one school alone.
+OF_A_SCHOOL = ("destination", "number", "name", "courses_like")
+# What the form sends besides what is chosen.
+NOT_CHOICES = ("csrfmiddlewaretoken", "back", "go_on", by_number_form.USE)
+
+
+def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
+    """What the templates of the parts need; `given` is the query or form that the draft is of."""
+    groups = [
+        (each.label, [t for t in draft.triggers() if t.category is each]) for each in Category
+    ]
+    found: dict[str, Any] = {
+        "draft": draft,
+        "most": MANY,
+        "groups": [group for group in groups if group[1]],
+        "sites": [(site, APP_PAGES[site.app].meaning) for site in draft.integrations],
+        "accounts": _accounts(draft),
+        "actions": draft.actions(),
+        "others": [a for k, a in APPS.items() if k not in {s.app for s in draft.integrations}],
+        "delay_days_help": DELAY_DAYS,
+        "here": _here(request, given),
+        "open_products": not draft.is_for_some or "products_like" in given,
+    }
+    found |= _products(draft, word(given.get("products_like")))
+    if draft.needs_destination:
+        found |= _destinations(draft, word(given.get("courses_like")))
+        found["elsewhere"] = _elsewhere(request, draft, given)
+    return found | (_outcome(draft, given) if draft.rule is None and draft.is_complete else {})
+
+
+def is_choice(posted: Any) -> bool:
+    """Whether what was posted only chooses, and the page comes back with it."""
+    return "go_on" in posted or by_number_form.USE in posted
+
+
+def choices(given: Any, *, alone: bool = False) -> str:
+    """What is chosen, as a query; `alone`: there is one course or bundle at most."""
+    given = by_number_form.with_used(given, alone=alone)
+    chosen = [(k, vs) for k, vs in given.lists() if k not in NOT_CHOICES]
+    return urlencode([(k, v[:LONGEST_CHOICE]) for k, vs in chosen for v in vs if v])
+
+
+def with_back(request: HttpRequest) -> str:
+    """What follows the choices in an address, so that the way back is kept; "" for none."""
+    back = way_back(request)
+    return f"&{urlencode({BACK: back})}" if back else ""
+
+
+def _here(request: HttpRequest, given: Any) -> str:
+    query = choices(given) + with_back(request)
+    return f"{request.path}?{query.removeprefix('&')}" if query else request.path
+
+
+def _accounts(draft: Draft) -> list[Marketplace]:
+    """Those that a new global rule can be for, where there is a choice."""
+    if not draft.everywhere or draft.rule is not None:
+        return []
+    accounts = list(Marketplace.objects.order_by("pk"))
+    return accounts if len(accounts) > 1 else []
+
+
+def _products(draft: Draft, like: str) -> dict[str, Any]:
+    named = Product.objects.filter(name__icontains=like).order_by(by_name(), "pk")
+    found = list(named[: MANY + 1])
+    return {
+        "products": _in_place(draft.products, found[:MANY]),
+        "chosen_products": {each.pk for each in draft.products},
+        "no_product_found": not found,
+        "more_products": len(found) > MANY,
+        "products_like": like,
+    }
+
+
+def _in_place(chosen: list[Any], found: list[Any]) -> list[Any]:
+    """What was found, where it is, and before it what is chosen and was not found."""
+    there = set(found)
+    return [*(each for each in chosen if each not in there), *found]
+
+
+def _destinations(draft: Draft, like: str) -> dict[str, Any]:
+    """What is chosen or found; each with its courses and the rule that exists."""
+    offered = draft.offered()
+    chosen = [each for each in draft.destinations if each.pk is not None]
+    found = list(offered.filter(name__icontains=like)[: MANY + 1])
+    shown = _in_place(chosen, found[:MANY])
+    inside, there = _inside(draft, shown), _there(draft, shown)
+    return {
+        "courses_like": like,
+        "shown": [(each, inside.get(each.pk, ""), there.get(each.pk)) for each in shown],
+        "chosen_courses": {each.pk for each in chosen},
+        "more_courses": len(found) > MANY,
+        "any_course": bool(shown) or offered.exists(),
+        "none_listed": catalog.NONE_LISTED,
+        "for_bundles": _for_bundles(draft),
+    }
+
+
+def _elsewhere(request: HttpRequest, draft: Draft, given: Any) -> list[tuple[str, str]]:
+    """The other schools, each with the address of this page for it, less what is of this one."""
+    others = [
+        site
+        for site in draft.integrations
+        if draft.integration and site.app == draft.integration.app and site != draft.integration
+    ]
+    kept = given.copy()
+    for of_this_one in OF_A_SCHOOL:
+        kept.pop(of_this_one, None)
+    found = []
+    for site in others:
+        kept["integration"] = str(site.pk)
+        found.append((str(site), f"{_here(request, kept)}#part-courses"))
+    return found
+
+
+def _for_bundles(draft: Draft) -> str:
+    """The action that does to a bundle what the chosen one does to a course, "" without bundles."""
+    kind = Destination.Kind.BUNDLE
+    site, action = draft.integration, draft.action
+    if not (site and action and draft.is_of_course):
+        return ""
+    if not site.destinations.filter(kind=kind, gone_at=None).exists():
+        return ""
+    same = (a for a in draft.actions() if a.target == kind and a.effect == action.effect)
+    return next((str(each.label) for each in same), "")
+
+
+def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
+    """{bundle: the names of its courses}"""
+    wanted = {course for bundle in shown for course in bundle.course_ids}
+    if not wanted:
+        return {}
+    rows = Destination.objects.filter(
+        integration=draft.integration, kind=Destination.Kind.COURSE, external_id__in=wanted
+    )
+    names = dict(rows.values_list("external_id", "name"))
+    return {
+        bundle.pk: ", ".join(names[course] for course in bundle.course_ids if course in names)
+        for bundle in shown
+    }
+
+
+def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
+    """{course: of how many of the chosen products the same rule exists, in words}"""
+    if not draft.is_for_some or draft.action is None:
+        return {}
+    same = Rule.objects.filter(
+        integration=draft.integration,
+        action=draft.action.key,
+        trigger=draft.trigger,
+        destination__in=shown,
+    )
+    if draft.everywhere:
+        same = same.filter(marketplace=draft.marketplace, product=None)
+    else:
+        same = same.filter(product__in=draft.products)
+    if draft.rule is not None:
+        same = same.exclude(pk=draft.rule.pk)
+    counted = Counter(same.values_list("destination", flat=True))
+    every = 1 if draft.everywhere else len(draft.products)
+    if every == 1:
+        return dict.fromkeys(counted, say("This rule exists already."))
+    return {
+        number: say(
+            "This rule exists already for {count} of these {every} products.",
+            count=count,
+            every=every,
+        )
+        for number, count in counted.items()
+    }
+
+
+def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
+    """The rules that would be made, those that exist, and those that belong to them."""
+    rules = draft.rules()
+    fresh, there = told_apart(rules)
+    before = backfill.preview(*there)
+    companions = pairing.companions(rules)
+    return {
+        "fresh": [rule.in_words() for rule in fresh[:SPELLED_OUT]],
+        "more_fresh": len(fresh) - SPELLED_OUT,
+        "number_fresh": len(fresh),
+        "lately": [(rule.in_words(), preview(rule).sentences()) for rule in fresh[:PREVIEWED]],
+        "there": [(rule, before.customers_of(rule)) for rule in there[:SPELLED_OUT]],
+        "gives_on_purchase": any(rule.gives_on_purchase for rule in there),
+        "pairs": pairing.by_trigger(companions),
+    } | _ticks(draft, given, companions)
+
+
+def told_apart(rules: list[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """Those that are still to be made, and the stored ones that do the same as the others."""
+    known = pairing.stored_among(rules)
+    found = [(rule, known.get(pairing.key(rule))) for rule in rules]
+    return (
+        [rule for rule, stored in found if stored is None],
+        [stored for _, stored in found if stored is not None],
+    )
+
+
+def _ticks(draft: Draft, given: Any, companions: Iterable[Rule]) -> dict[str, Any]:
+    """Whether it is a subscription, and which of the rules that belong to it are ticked.
+
+    The answer decides what is ticked until the person ticks otherwise; it holds for the products
+    for which it was given, and of others counts what is known of them.
+    """
+    offered = {rule.trigger for rule in companions}
+    if not offered:
+        return {}
+    of_these = GLOBAL if draft.everywhere else ",".join(str(each.pk) for each in draft.products)
+    known, told = _how_sold(draft)
+    answered = given.get("subscription_of", of_these) == of_these
+    asked = given.get("subscription") if answered else None
+    sold = asked if asked in {"yes", "no"} else known
+    if answered and given.get("ticked_for") == sold:
+        ticked = offered & set(given.getlist("pair"))
+    else:
+        ticked = offered if sold == "yes" else offered.intersection(pairing.MATTERS_ALWAYS)
+    return {
+        "subscription": sold,
+        "subscription_of": of_these,
+        "how_sold": told,
+        "ticked": ticked,
+    }
+
+
+def _how_sold(draft: Draft) -> tuple[str, Text]:
+    """What is taken as the answer until a person gives one, and why."""
+    if draft.everywhere:
+        return "yes", say("A global rule is also for what is sold by subscription.")
+    if draft.trigger.of_subscription:
+        return "yes", say("This trigger is about subscriptions.")
+    once = len(subscriptions.paid_once(draft.products)) == len(draft.products)
+    return "no" if once else "yes", subscriptions.told(draft.products)

@@ -1,0 +1,295 @@
+"""Rules: the list of all, or of the global ones, and the page on which one is edited."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
+from django.db.models import Count, Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext, pgettext_lazy
+
+from config.admin.menu import allowed
+from config.admin.pages.rules import (
+    backfill,
+    edited_rule,
+    given_by_rule,
+    rule_deleting,
+    rule_parts,
+    undo_deleting,
+)
+from config.admin.pages.rules.rule_draft import Draft, answers_of
+from config.admin.pages.rules.rule_form import BY_NUMBER, RuleForm
+from config.admin.parts import badges, batch_links
+from config.admin.parts.audited import Acts, Audited
+from config.admin.parts.buttons import BACK, Button, page_of, way_back
+from config.admin.parts.changelist import ListAdmin
+from events.reports.last_run import with_last_run
+from integrations.audit import Act
+from integrations.ordering import by_name
+from integrations.sentences import Said, joined, say, say_count
+from rules import changing, stopping
+from rules.models import Rule, Scope
+from rules.triggers import Trigger
+
+
+class ScopeFilter(admin.SimpleListFilter):
+    title = pgettext_lazy("filter", "for")
+    parameter_name = "scope__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(each.value, str(each.label)) for each in Scope]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
+        return queryset.filter(scope=self.value()) if self.value() else queryset
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        on, off = pgettext("switch", "On"), pgettext("switch", "Off")
+        return [("on", on), ("off", off), ("gone", say("Course gone"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
+        match self.value():
+            case "on" | "off" as state:
+                return queryset.filter(enabled=state == "on")
+            case "gone":
+                return queryset.filter(destination__gone_at__isnull=False)
+        return queryset
+
+
+def _of_products(listed: QuerySet[Rule], products: set[int | None]) -> dict[int | None, Said]:
+    """{product: "4 rules · 1 off"} of the rules in a list, on all of its pages."""
+    found = listed.filter(Q(product__in=products - {None}) | Q(product=None)).order_by()
+    rules = Rule.objects.filter(pk__in=found.values("pk")).order_by()
+    are_off = Count("pk", filter=Q(enabled=False))
+    counts = rules.values_list("product").annotate(every=Count("pk"), off=are_off)
+    return {
+        product: joined(
+            [
+                say_count(every, "1 rule", "{number} rules"),
+                off and say_count(off, "1 off", "{number} off"),
+            ],
+            " · ",
+        )
+        for product, every, off in counts
+    }
+
+
+@admin.register(Rule)
+class RuleAdmin(Audited, ListAdmin):
+    acts = Acts(Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED)
+    form = RuleForm
+    list_title = _("Rules")
+    one, many = _("rule"), _("rules")
+    list_display = ("line", "state", "last_run")
+    list_display_links = ("line",)
+    list_filter = (ScopeFilter, "integration", "trigger", "action", StateFilter)
+    list_select_related = ("product", "destination", "integration")
+    # Those of a product together, behind the global ones.
+    ordering = (by_name("product__name", nulls_first=True), "product_id", "pk")
+    search_fields = ("product__name", "destination__name", "integration__name")
+    search_help_text = _("Product or course")
+    fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
+    row_menu = True
+    nothing_fits = _("No rule fits. A global rule runs for every product.")
+    empty = _("No rule yet. A rule says what Admit does when SamCart sells something.")
+    actions = ("turn_on", "turn_off", "delete_selected")
+    # A message links to the rules of a course that has gone.
+    also_asked = ("destination__id__exact",)
+    buttons = (
+        Button("switch_off", _("Turn off"), "rules.change_rule", fits=lambda rule: rule.enabled),
+        Button("switch_on", _("Turn on"), "rules.change_rule", fits=lambda rule: not rule.enabled),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
+        return with_last_run(super().get_queryset(request))
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        only_global = request.GET.get("scope__exact") == Scope.GLOBAL
+        told = {
+            "title": say("Global rules") if only_global else say("All rules"),
+            "only_global": only_global,
+            "undoable": undo_deleting.step(request),
+        }
+        page = super().changelist_view(request, told | (extra_context or {}))
+        if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
+            products = {rule.product_id for rule in shown.result_list}
+            counts = _of_products(shown.queryset, products)
+            for rule in shown.result_list:
+                rule.of_product = counts.get(rule.product_id, "")
+        return page
+
+    def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
+        """Rules are made on a page of their own."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if self.has_change_permission(request, obj):
+            return self.fields
+        left_out: set[str] = {*BY_NUMBER}
+        if not (obj and obj.spec.ends_access):
+            left_out |= {"ends_all", "delay_days"}
+        if obj is not None and obj.spec.target is None:
+            left_out.add("destination")
+        return [name for name in self.fields if name not in left_out]
+
+    # A page of its own
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        if request.method == "POST" and rule_parts.is_choice(request.POST):
+            return HttpResponseRedirect(_again(request))
+        try:
+            return super().change_view(request, object_id, *args, **kwargs)
+        except IntegrityError:  # after the form had found nothing wrong
+            self.message_user(request, changing.AT_ONCE, messages.WARNING)
+            return HttpResponseRedirect(_again(request))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        rule: Rule = context["original"]
+        before = batch_links.of_rules(request, [rule])
+        context |= {"beside": edited_rule.beside(rule), "ran_before": before}
+        if self.has_change_permission(request, rule):
+            given: Any = request.POST if request.method == "POST" else request.GET
+            given = given if "trigger" in given else answers_of(rule)
+            draft = Draft.read(given, rule)
+            context |= rule_parts.context(request, draft, given)
+            context |= {"on": given.get("enabled"), "back": way_back(request)}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not set(changing.LEADS) & set(form.changed_data):
+            return
+        before = form.initial.get("destination") if "destination" in form.changed_data else None
+        # The product's page says it by itself.
+        told_there = obj.product is not None and way_back(request) == page_of(obj.product)
+        if not told_there and (text := edited_rule.sentence(obj, before)):
+            self.message_user(request, text, messages.WARNING)
+
+    def response_post_save_change(self, request: HttpRequest, obj: Rule) -> HttpResponseRedirect:
+        """To the page from where it was opened."""
+        if back := way_back(request):
+            return HttpResponseRedirect(back)
+        return super().response_post_save_change(request, obj)
+
+    def title_of(self, thing: Rule) -> str:
+        # The whole sentence stands below it: as a heading it fills a phone.
+        return say("Rule: {trigger}", trigger=Trigger(thing.trigger).label)
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        assert isinstance(thing, Rule)
+        if not (thing.spec.gives_access and allowed(request, given_by_rule.PERMISSION)):
+            return []
+        return [(given_by_rule.address(thing.pk), "", say("Who has it by this rule"))]
+
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        links: list[tuple[str, str, str]] = []
+        if self.has_change_permission(request, thing):
+            page = f"{page_of(thing)}?{urlencode({BACK: request.get_full_path()})}"
+            links.append((page, "", say("Edit")))
+        if self.has_delete_permission(request, thing):
+            links.append((rule_deleting.address(request, thing.pk), "danger", say("Delete")))
+        return links
+
+    # Deleting
+
+    def delete_model(self, request: HttpRequest, obj: Rule) -> None:
+        rule_deleting.delete(request, [obj.pk])
+
+    def response_delete(self, request: HttpRequest, name: str, number: int) -> HttpResponse:
+        answer = super().response_delete(request, name, number)
+        return rule_deleting.back_from(request, number) or answer
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
+        rule_deleting.delete(request, list(queryset.values_list("pk", flat=True)))
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        rule: Rule = context["object"]
+        told = {"stops": stopping.what_stops(rule), "kept": given_by_rule.kept(request, rule)}
+        told |= rule_deleting.context([rule.pk])
+        return super().render_delete_form(request, context | told)
+
+    @admin.action(description=_("Delete"), permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, chosen: QuerySet[Rule]) -> Any:
+        return rule_deleting.ask(delete_selected(self, request, chosen), chosen)
+
+    # Columns
+
+    @admin.display(description=_("Rule"))
+    def line(self, rule: Rule) -> SafeString:
+        return badges.rule_line(rule)
+
+    @admin.display(description=_("State"))
+    def state(self, rule: Rule) -> SafeString:
+        if rule.is_gone:
+            return badges.badge(rule.gone_label, badges.RED)
+        return badges.switch_badge(rule.enabled)
+
+    @admin.display(description=_("Last run"))
+    def last_run(self, rule: Any) -> SafeString:
+        return badges.ago(rule.last_run, say("Never"))
+
+    # Buttons and bulk
+
+    def switch_on(self, request: HttpRequest, rule: Rule) -> None:
+        self._switch(request, Rule.objects.filter(pk=rule.pk), on=True)
+
+    def switch_off(self, request: HttpRequest, rule: Rule) -> None:
+        # What this very rule did is in its name: the rest is what a person may not expect.
+        stops = stopping.what_stops(rule)[1:]
+        self._switch(request, Rule.objects.filter(pk=rule.pk), on=False)
+        for sentence in stops:
+            self.message_user(request, sentence, messages.WARNING)
+
+    @admin.action(description=_("Turn on"), permissions=["change"])
+    def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
+        self._switch(request, chosen, on=True)
+
+    @admin.action(description=_("Turn off"), permissions=["change"])
+    def turn_off(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
+        self._switch(request, chosen, on=False)
+
+    def _switch(self, request: HttpRequest, chosen: QuerySet[Rule], *, on: bool) -> None:
+        numbers = list(chosen.order_by().values_list("pk", flat=True))
+        rules = Rule.objects.filter(pk__in=numbers)
+        known = rules.select_related("product", "integration", "destination")
+        number = changing.switch(known, on=on)
+        if on:
+            text = say_count(
+                number,
+                "1 rule turned on, from the next event on.",
+                "{number} rules turned on, from the next event on.",
+            )
+        else:
+            text = say_count(
+                number,
+                "1 rule turned off, from the next event on.",
+                "{number} rules turned off, from the next event on.",
+            )
+        self.message_user(request, text, messages.SUCCESS if number else messages.WARNING)
+        if not on and number and (left := rule_deleting.stay_on(numbers)):
+            self.message_user(request, left, messages.WARNING)
+        if on and number:
+            backfill.offer(request, known.all(), reverse("admin:rules_rule_changelist"))
+
+
+def _again(request: HttpRequest) -> str:
+    """The page of the rule, with what is chosen in its form."""
+    chosen = rule_parts.choices(request.POST, alone=True)
+    return f"{request.path}?{chosen}{rule_parts.with_back(request)}"

@@ -1,0 +1,294 @@
+"""Changes: who changed what, when and from where; the last change of a rule can be undone."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q, QuerySet, TextField
+from django.db.models.functions import Cast
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.pages.rules import given_by_rule, undo_deleting
+from config.admin.pages.staff.changes_list import (
+    ActFilter,
+    ChangesList,
+    KindFilter,
+    WhenFilter,
+    WhoFilter,
+)
+from config.admin.parts import badges, batch_links
+from config.admin.parts.buttons import Button, go_back
+from config.admin.parts.buttons import page_of as page_of_row
+from config.admin.parts.changelist import ReadOnly
+from config.admin.parts.differences import (
+    NOTHING,
+    differences,
+    is_of_row,
+    kind_of,
+    page_of,
+)
+from config.admin.parts.params import word
+from events.execution import rule_history
+from integrations import audit
+from integrations.audit import Act
+from integrations.models import AuditEntry
+from integrations.sentences import OBJECT, Said, say, say_count
+from rules import undoing
+
+# The list shows this many values of an entry; its page has all of them.
+SHOWN = 4
+# So many names that are sentences are looked through, the newest ones.
+SENTENCES = 5000
+
+
+@admin.register(AuditEntry)
+class ChangesAdmin(ReadOnly):
+    list_title = _("Changes")
+    one, many = _("change"), _("changes")
+    list_display = ("when", "shown_who", "what", "subject", "difference")
+    list_display_links = ("when",)
+    list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter)
+    # A rule's or integration's page leads to its own changes.
+    also_asked = ("number",)
+    search_fields = ("who",)  # and the name, below
+    search_help_text = _("Name or person")
+    ordering = ("-id",)
+    actions = None
+    intro = _("What people and commands did: kept as it was, and never edited.")
+    empty = _("Nothing was changed yet.")
+    nothing_fits = _("No change fits.")
+    buttons = (
+        Button(
+            "undo",
+            _("Undo this change"),
+            "rules.change_rule",
+            fits=lambda entry: entry.act != Act.RULE_ADDED and _can_undo(entry),
+        ),
+        Button(
+            "undo_step",
+            _("Undo"),
+            "rules.change_rule",
+            fits=lambda line: line.left > 0,
+            on_page=False,
+            called=lambda line: _undo_of(line),
+        ),
+        Button(
+            "undo_adding",
+            _("Undo: delete this rule"),
+            "rules.delete_rule",
+            fits=lambda entry: entry.act == Act.RULE_ADDED and _can_undo(entry),
+            in_row=False,
+            confirm=lambda entry: _("The rule is deleted. Access that it gave stays."),
+        ),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
+    ) -> tuple[QuerySet[AuditEntry], bool]:
+        """By each word that is typed, in the name or the person as they are shown."""
+        for part in word(search_term).split():
+            queryset = queryset.filter(Q(who__icontains=part) | _named(part))
+        return queryset, False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ChangesList
+
+    # Columns
+
+    @admin.display(description=_("When"))
+    def when(self, entry: AuditEntry) -> SafeString:
+        return badges.ago(entry.at)
+
+    @admin.display(description=_("Who"))
+    def shown_who(self, entry: AuditEntry) -> SafeString:
+        return badges.breakable(badges.brief(audit.shown_who(entry.who)))
+
+    @admin.display(description=_("What"))
+    def what(self, entry: Any) -> SafeString | str:
+        text: str = capfirst(entry.sentence)
+        if (number := len(entry.line)) > 1:
+            text = say("{did}, {number} times", did=text, number=number)
+        if not entry.undone:
+            return text
+        return format_html("{} {}", text, badges.badge(say("Undone"), badges.GREY))
+
+    @admin.display(description=_("About"))
+    def subject(self, entry: Any) -> SafeString | str:
+        return NOTHING if len(entry.line) > 1 else _named_with_customer(entry)
+
+    def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """To the page that asks before a rule is deleted."""
+        entry: Any = thing
+        may = request.user.has_perms(["rules.change_rule", "rules.delete_rule"])
+        if entry.act != Act.RULE_ADDED or not may or not _can_undo(entry):
+            return []
+        return [(page_of_row(entry), "", say("Undo"))]
+
+    @admin.display(description=_("Change"))
+    def difference(self, entry: Any) -> SafeString | str:
+        found = {_difference(each) for each in entry.line}
+        same = found.pop() if len(found) == 1 else NOTHING
+        several = len(entry.line) > 1
+        if not several and entry.batch is None:
+            return same
+        parts = [same] if same != NOTHING else []
+        parts += [batch_links.link(entry.batch)] if entry.batch is not None else []
+        shown = format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts))
+        return format_html("<div>{}{}</div>", shown, _fold(entry.line) if several else "")
+
+    # A page of its own
+
+    def title_of(self, thing: AuditEntry) -> str:
+        return capfirst(thing.sentence)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        entry: AuditEntry = context["original"]
+        told = {
+            "differences": differences(entry),
+            "kind": kind_of(entry),
+            "subject_url": page_of(entry),
+            "batch": next(map(batch_links.link, batch_links.there(request, [entry])), ""),
+            "undone": bool(undoing.undone([entry])),
+            "gone_with": undo_deleting.gone_with(entry),
+            "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDONE else "",
+        }
+        return super().render_change_form(request, context | told, *args, **kwargs)
+
+    def undo_adding(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
+        """Delete a rule that was added, and say which ones of that step are left."""
+        if entry.act != Act.RULE_ADDED:
+            return None
+        others = list(undoing.added_with(entry))
+        answer = self.undo(request, entry)
+        if answer and others:
+            text = say_count(
+                len(others),
+                "1 rule that was added with it is still there.",
+                "{number} rules that were added with it are still there.",
+            )
+            page = f"{reverse('admin:rules_rule_changelist')}?scope__exact=global"
+            if product := others[0].product_id:
+                page = reverse("admin:integrations_product_change", args=[product])
+            link = format_html('<a href="{}">{}</a>', page, say("See the rules"))
+            self.message_user(request, format_html("{} {}", text, link), messages.WARNING)
+        return answer
+
+    def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
+        """Make the rule what it was before this change."""
+        needed = {Act.RULE_DELETED: "rules.add_rule", Act.RULE_ADDED: "rules.delete_rule"}
+        if entry.act in needed and not request.user.has_perm(needed[Act(entry.act)]):
+            raise PermissionDenied
+        try:
+            rule = undoing.undo(entry)
+        except ValueError as error:
+            self._not_undone(request, error)
+            return None
+        if rule is not None and entry.act == Act.RULE_DELETED:
+            rule_history.give_back(rule)
+            if gone := undo_deleting.gone_with(entry):
+                link = format_html('<a href="{}">{}</a>', page_of_row(entry), gone[1])
+                self.message_user(request, format_html("{} {}", gone[0], link), messages.WARNING)
+        if given := given_by_rule.sentence(int(entry.number)):
+            self.message_user(request, given, messages.WARNING)
+        if rule is None:
+            text = say("Undone: the rule is deleted. Access that it gave stays.")
+            self.message_user(request, text)
+            return HttpResponseRedirect(reverse("admin:rules_rule_changelist"))
+        text = say("Undone. The rule is as it was before: {rule}", rule=rule.in_words())
+        self.message_user(request, text)
+        return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))
+
+    def _not_undone(self, request: HttpRequest, why: ValueError) -> None:
+        self.message_user(request, say("Not undone. {why}", why=why), messages.WARNING)
+
+    def undo_step(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
+        """Bring back all rules that were deleted in its step, and go on where the person is."""
+        if entry.act != Act.RULE_DELETED:
+            return None
+        if not request.user.has_perm("rules.add_rule"):
+            raise PermissionDenied
+        try:
+            rules = undoing.undo_deleting(entry)
+        except ValueError as error:
+            self._not_undone(request, error)
+        else:
+            for rule in rules:
+                rule_history.give_back(rule)
+            text = say_count(
+                len(rules), "Undone: 1 rule is back.", "Undone: {number} rules are back."
+            )
+            self.message_user(request, text)
+        return go_back(request, reverse("admin:rules_rule_changelist"))
+
+
+def _named(part: str) -> Q:
+    """The entries whose name has this, as the reader sees it.
+
+    A name that is a sentence is kept as JSON, which the database cannot read: of these the newest
+    are read here.
+    """
+    entries = AuditEntry.objects.annotate(kept=Cast("name", TextField()))
+    sentences = entries.filter(kept__startswith=OBJECT).order_by("-pk")
+    known = sentences.values_list("pk", "name")[:SENTENCES]
+    like = part.casefold()
+    read = [pk for pk, name in known if like in name.casefold()]
+    plain = entries.exclude(kept__startswith=OBJECT).filter(kept__icontains=part)
+    return Q(pk__in=read) | Q(pk__in=plain.values("pk"))
+
+
+def _can_undo(entry: Any) -> bool:
+    if hasattr(entry, "undoable"):  # a line of the list
+        return bool(entry.undoable)
+    return entry.act in undoing.UNDONE and not undoing.why_not(entry)
+
+
+def _undo_of(line: Any) -> Said:
+    if line.left == len(line.line):
+        return say("Undo all {number}", number=line.left)
+    return say_count(line.left, "Restore the other one", "Restore the other {number}")
+
+
+def _named_with_customer(entry: Any) -> SafeString | str:
+    name = badges.breakable(badges.legible(entry.name, 200)) if entry.name else NOTHING
+    if entry.customer is None:
+        return name
+    whose = badges.brief(entry.customer.readable_email)
+    page = reverse("admin:integrations_customer_change", args=[entry.customer.pk])
+    link = format_html('<a href="{}">{}</a>', page, badges.breakable(whose))
+    return format_html('{} <span class="soft line">{}</span>', name, link)
+
+
+def _difference(entry: AuditEntry) -> SafeString | str:
+    lines = [] if is_of_row(entry) else [str(line) for line in differences(entry)]
+    shown = [*lines[:SHOWN], *(["…"] if len(lines) > SHOWN else [])]
+    if entry.note and (entry.before is None or entry.after is None):
+        shown.append(badges.brief(entry.note))
+    parts = ((badges.breakable(line),) for line in shown)
+    return format_html_join(mark_safe("<br>"), "{}", parts) or NOTHING
+
+
+def _fold(line: list[Any]) -> SafeString:
+    """The entries of a line, each with the way to its page, and whose it is."""
+    each = (
+        (
+            page_of_row(entry),
+            badges.breakable(badges.legible(entry.name, 200) or str(entry.pk)),
+            badges.breakable(f", {badges.brief(entry.customer.readable_email)}")
+            if entry.customer
+            else "",
+        )
+        for entry in line
+    )
+    return format_html(
+        '<details class="fold"><summary>{}</summary><ul>{}</ul></details>',
+        say("Show each of them"),
+        format_html_join("", '<li><a href="{}">{}</a>{}</li>', each),
+    )
