@@ -408,7 +408,7 @@ def test_a_rule_leads_to_those_who_have_access_by_it(manager, world):
     assert "2 buyers have access by this rule, and keep it until you end it. See who" in words(
         manager.get(delete)
     )
-    assert f'href="{delete}"' in manager.get(address).content.decode()
+    assert f'href="{delete}?back=' in manager.get(address).content.decode()
     world.sell("10_product", "product_refunded", customer__email="p1@example.com", order__id=1)
     world.settle()
     world.rule("product_purchased", "create_course_enrollment", world.course(), "1048009")
