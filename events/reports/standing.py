@@ -21,6 +21,8 @@ from rules.actions.endings import KEPT
 
 Status, Source = RuleRun.Status, Grant.Source
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
+# What an action says that ended access, or found it ended.
+CLOSED = {"ended", "had_ended"}
 # The newest of them decide; no one has so many.
 MAX_ROWS = 500
 # {customer: {(integration, course or bundle): what gives it}}
@@ -71,6 +73,15 @@ class Standing:
         return max(over, key=lambda row: (bool(row.opened_at), row.ended_at), default=None)
 
     @property
+    def given_up(self) -> RuleRun | None:
+        """The action that ended it last, where that was waived, so that no grant tells of it."""
+        over = self.ended.ended_at if self.ended else None
+        ended = [(run.finished_at, run) for run in self.runs if run.code in CLOSED]
+        done = [(at, run) for at, run in ended if at and (not over or at > over)]
+        last = max(done, key=lambda each: each[0], default=None)
+        return last[1] if last and is_waived(last[1]) else None
+
+    @property
     def is_open(self) -> bool:
         """Whether it opens in Thinkific, as far as Admit knows."""
         row = self.ended
@@ -103,6 +114,11 @@ class Standing:
             if run.status in UNDECIDED and not settled and (not over or run.grant_id in owed):
                 return run
         return None
+
+
+def is_waived(run: RuleRun) -> bool:
+    """Whether the action ended what a person had given up for its purchase."""
+    return bool(run.spec.ends_access and run.grant and run.grant.state == Grant.State.WAIVED)
 
 
 def standings(customer: Customer) -> list[Standing]:

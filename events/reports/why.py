@@ -22,14 +22,13 @@ from events.reports.sentence import (
     of_order,
     outcome,
 )
-from events.reports.standing import Standing, standings
+from events.reports.standing import CLOSED, Standing, is_waived, standings
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import Said, Text, at, joined, on, say, say_count
 from rules.models import Rule
 
 Status, Source = RuleRun.Status, Grant.Source
-CLOSED = {"ended", "had_ended"}
 GIVING_AGAIN: dict[str, Text] = {
     Status.FAILED: _("{name} has {course}; giving it once more failed{order}."),
     Status.HELD: _("{name} has {course}; giving it once more is held{order}."),
@@ -87,6 +86,8 @@ def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
         return _has(name, about)
     if about.given:
         return _owed(name, about)
+    if about.given_up is not None:
+        return _was_done(about.given_up, {"name": name, "course": about.name})
     if about.ended is not None and about.ended.opened_at:
         return _ended(name, about, about.ended)
     return _never_given(name, about)
@@ -252,7 +253,7 @@ def _never_given(name: str, about: Standing) -> Sentence:
 
 def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
     """What an action did of which no grant is left."""
-    if run.grant is not None and run.grant.state == Grant.State.WAIVED and run.spec.ends_access:
+    if is_waived(run):
         return Sentence(QUIET, _how_it_was_replaced(run, facts), Code.REPLACED, run=run.pk)
     if run.spec.ends_access and run.code in CLOSED:
         cause = happening(run)

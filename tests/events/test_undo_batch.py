@@ -11,7 +11,7 @@ from events.execution import moving, undo_batch
 from events.execution.rerun import rerun
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.queue import wake
-from events.reports import backfill, promise
+from events.reports import backfill, customer_access, promise
 from events.reports.left_behind import left_behind
 from integrations import audit
 from integrations.models import AuditEntry, Customer, Destination
@@ -263,6 +263,29 @@ def test_two_events_of_a_purchase_that_give_the_same_course_are_undone_together(
 
 
 # The batch acted last
+
+
+def test_the_page_says_that_it_was_undone_though_the_first_purchase_was_refunded_before(world, ink):
+    world.rule("product_purchased", GIVES, ink, product="1048001")
+    world.rule("product_refunded", ENDS, ink, product="1048001")
+    world.sell("10_product", order__id=1)
+    world.settle()
+    event = world.sell("10_product", order__id=2)
+    RuleRun.objects.filter(event=event).delete()
+    Grant.objects.filter(event=event).delete()
+    batch = Batch.objects.create(title="Run for earlier buyers", started_by="Mia")
+    rerun([event], batch=batch)
+    world.settle()
+    world.sell("10_product", "product_refunded", order__id=1)
+    world.settle()
+    assert world.access(DANA, ink)
+    new = Batch.objects.create(title="Undo", started_by="Mia")
+    undo_batch.undo(batch, [each.number for each in undo_batch.look(batch)], new)
+    world.settle()
+    assert not world.access(DANA, ink)
+    (line, *_) = customer_access.describe(Customer.objects.get()).lines
+    assert "refund" not in str(line.text)
+    assert "undid" in str(line.text)
 
 
 def test_buyers_who_are_enrolled_again_after_an_undo_can_be_undone_again(world, ink):

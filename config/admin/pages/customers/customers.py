@@ -93,6 +93,8 @@ class CustomerAdmin(ReadOnly):
         thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
             "integration"
         )
+        # Before the answer: what ends in between goes on being followed, and so mends the page.
+        timeline = _timeline(request, shown)
         answer = customer_access.describe(customer)
         return render(
             request,
@@ -103,7 +105,7 @@ class CustomerAdmin(ReadOnly):
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
             thinkific_users=thinkific_users,
-            **_timeline(request, shown),
+            **timeline,
             now=timezone.now(),
             zone=timezone.get_current_timezone_name(),
             pages=shown,
