@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages.overview.overview_headline import Facts, events_note, headline, waiting_note
+from config.admin.pages.rules import given_by_rule
 from config.staff import roles
 from events.execution import retry_by_hand
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
@@ -19,12 +20,20 @@ from events.receiving import disk
 from events.reports import backlog, review
 from events.reports.backlog import InLine
 from events.reports.dashboard import EventCounts
+from events.reports.left_behind import Behind, LeftBehind
 from integrations import rate_limit
-from integrations.models import AuditEntry, CallBudget, Destination, Integration, ThinkificUser
+from integrations.models import (
+    AuditEntry,
+    CallBudget,
+    Customer,
+    Destination,
+    Integration,
+    ThinkificUser,
+)
 from rules import changing, undoing
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import LOG, signed_in, words
+from tests.support.pages import LOG, person, signed_in, words
 from tests.support.queued import event, run
 from tests.support.world import World
 
@@ -424,3 +433,15 @@ def test_that_rules_which_give_nothing_to_buyers_were_deleted_is_nothing_to_be_t
     shop.settle()
     changing.delete(Rule.objects.exclude(product=None))
     assert promised(shop) == ("The one buyer of this week is in.", [])
+
+
+def test_the_way_to_buyers_of_very_many_products_is_not_too_long_for_the_server(db, rf):
+    dana = Customer(pk=1, email="dana@example.com")
+    rows = [
+        Behind(EventLog(product_id=100_000 + number), [Grant(customer=dana, name="Ink")])
+        for number in range(500)
+    ]
+    request = rf.get("/")
+    request.user = person(roles.MANAGER)
+    ((_, text),) = given_by_rule.of_all(request, [LeftBehind(None, rows)])
+    assert len(text.partition('href="')[2].partition('"')[0].replace("&amp;", "&")) < 4000

@@ -25,6 +25,8 @@ from rules.listing import listed
 from rules.models import Rule
 
 NAMED = 3
+# So many products an address names: a server reads 4,094 characters of one.
+PRODUCTS = 200
 PERMISSION = "events.by_hand_grant"
 
 
@@ -67,7 +69,7 @@ def of_all(
     found = []
     for each in behind:
         products = {row.event.product_id: None for row in each.rows if row.event.product_id}
-        page = address(each.rule.pk) if each.rule else _address_of([*products][:MOST])
+        page = address(each.rule.pk) if each.rule else _address_of([*products][:PRODUCTS])
         text = with_link(each, page) if may_move else format_html("{}", in_words(each))
         if text:
             found.append((each.rule, text))
