@@ -532,6 +532,8 @@ def test_who_has_it_already_is_in_and_is_offered_to_hold_it_by_this_purchase_too
     rule(world, course)
     assert counted(manager, bought.product) == (0, "", "1")
     assert shown_results(manager.get(log)) == ["Succeeded", "Has it already"]
+    of_product = reverse("admin:integrations_product_change", args=[bought.product.pk])
+    assert "Has it already" in words(manager.get(of_product))
     event = words(manager.get(reverse("admin:events_eventlog_change", args=[bought.pk])))
     assert "Has it already" in event
     assert "Has Course Two already by order 9. Enroll this buyer now" in event
