@@ -1,6 +1,7 @@
 """Who has access by a rule, also what it gave before it was changed or deleted: these are moved."""
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -69,7 +70,7 @@ def of_all(
     found = []
     for each in behind:
         products = {row.event.product_id: None for row in each.rows if row.event.product_id}
-        page = address(each.rule.pk) if each.rule else _address_of([*products][:PRODUCTS])
+        page = address(each.rule.pk) if each.rule else _address_of([*products][:MOST])
         text = with_link(each, page) if may_move else format_html("{}", in_words(each))
         if text:
             found.append((each.rule, text))
@@ -129,7 +130,7 @@ def _address_of(products: Iterable[int]) -> str:
 
 
 def _query(products: Iterable[int]) -> str:
-    return urlencode([("product", product) for product in products])
+    return urlencode([("product", product) for product in islice(products, PRODUCTS)])
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -137,7 +138,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
     That is of one `rule`, or of the deleted rules of each `product`.
     """
-    products = row_ids(request.GET.getlist("product"))[:MOST]
+    products = row_ids(request.GET.getlist("product"))[:PRODUCTS]
     if products:
         found, page = by_deleted_rules(products), _query(products)
     else:
