@@ -100,7 +100,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     """
     more, gave = len(gave) > MOST, gave[:MOST]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
-    every = list(_giving().filter(grant__in=grants).select_related("event"))
+    every = list(giving().filter(grant__in=grants).select_related("event"))
     fitting = backfill.rules_now(list({run.event_id: run.event for run in every}.values()))
     due = {
         run.grant_id
@@ -132,13 +132,17 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     return LeftBehind(rule, rows, more, has)
 
 
-def _giving() -> RuleRunQuerySet:
+def giving() -> RuleRunQuerySet:
+    """The actions that give access."""
     return RuleRun.objects.filter(action__in=actions.giving_access())
 
 
 def still_open() -> RuleRunQuerySet:
     """What gave access for a purchase that is open."""
-    still = _giving().filter(grant__state=Grant.State.ACTIVE, grant__source=Grant.Source.PURCHASE)
+    still = giving().filter(
+        grant__state=Grant.State.ACTIVE,
+        grant__source=Grant.Source.PURCHASE,
+    )
     return still.select_related(
         "event", "event__customer", "event__delivery", "grant__customer"
     ).defer("event__delivery__sealed_body", "event__delivery__query")
@@ -205,7 +209,7 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     may, and a purchase that was not refunded or canceled since. What a person said is to stay is
     not in it.
     """
-    runs = _giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
+    runs = giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     gave = list(
         runs.select_related("event__product", "rule__destination", "grant").order_by(
             "-received_at", "-pk"
