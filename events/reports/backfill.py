@@ -94,7 +94,8 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)
     obstacles = rerun.obstacles(events)
-    held = standing.held(_customers(events))
+    # What is going to end by itself is given without an end: that changes something.
+    held = standing.held(_customers(events), without_end=True)
     rows = []
     for event in events:
         fit = fitting.get(event.pk, [])

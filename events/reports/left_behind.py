@@ -89,14 +89,18 @@ def left_behind(number: int) -> LeftBehind:
 def by_deleted_rules(products: Collection[int]) -> LeftBehind:
     """Those who bought these products and have what rules gave that are deleted, as above."""
     of_products = still_open().filter(~_given_now(), rule=None, event__product__in=products)
+    of_products = of_products.filter(grant__kept_at=None)
     return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))
 
 
 def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
-    """Those of these actions of a rule, or of deleted ones, the newest first."""
+    """Those of these actions of a rule, or of deleted ones, the newest first.
+
+    Who has what no rule gives now is not in it where a person said that it is to stay.
+    """
     more, gave = len(gave) > MOST, gave[:MOST]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
-    every = list(_giving().filter(grant__in=grants).select_related("event"))
+    every = list(giving().filter(grant__in=grants).select_related("event"))
     fitting = backfill.rules_now(list({run.event_id: run.event for run in every}.values()))
     due = {
         run.grant_id
@@ -106,7 +110,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     still = {run.grant_id: run for run in reversed(gave) if run.grant_id in due}
     of_event: dict[int, dict[int, Grant]] = {}
     for run in gave:
-        if run.grant is not None and run.grant_id not in due:
+        if run.grant is not None and run.grant.kept_at is None and run.grant_id not in due:
             due.add(run.grant_id)  # a grant is told once, with the newest event that gave it
             of_event.setdefault(run.event_id, {})[run.grant.pk] = run.grant
     events = {run.event_id: run.event for run in gave if run.event_id in of_event}
@@ -128,16 +132,16 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     return LeftBehind(rule, rows, more, has)
 
 
-def _giving() -> RuleRunQuerySet:
+def giving() -> RuleRunQuerySet:
+    """The actions that give access."""
     return RuleRun.objects.filter(action__in=actions.giving_access())
 
 
 def still_open() -> RuleRunQuerySet:
-    """What gave access for a purchase that is open, unless a person said that it is to stay."""
-    still = _giving().filter(
+    """What gave access for a purchase that is open."""
+    still = giving().filter(
         grant__state=Grant.State.ACTIVE,
         grant__source=Grant.Source.PURCHASE,
-        grant__kept_at=None,
     )
     return still.select_related(
         "event", "event__customer", "event__delivery", "grant__customer"
@@ -148,8 +152,8 @@ def _gave(number: int) -> list[RuleRun]:
     """What the rule gave and is open, one more than MOST: what no rule gives now comes first."""
     still = still_open()
     of_rule = still.filter(rule=number).order_by("-received_at", "-pk")
-    behind = list(of_rule.filter(~_given_now())[: MOST + 1])
-    behind += rule_history.of_deleted(number, still)
+    behind = list(of_rule.filter(~_given_now(), grant__kept_at=None)[: MOST + 1])
+    behind += rule_history.of_deleted(number, still.filter(grant__kept_at=None))
     behind.sort(key=lambda run: (run.received_at, run.pk), reverse=True)
     return behind + list(of_rule.filter(_given_now())[: max(0, MOST + 1 - len(behind))])
 
@@ -202,13 +206,22 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     """What rules gave this customer that give something else now or are deleted, and what gives.
 
     These are rules whose course or bundle this very purchase does not give yet, though another one
-    may, and a purchase that was not refunded or canceled since.
+    may, and a purchase that was not refunded or canceled since. What a person said is to stay is
+    not in it.
     """
-    runs = _giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
+    runs = giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     gave = list(
-        runs.select_related("event__product", "rule__destination").order_by("-received_at", "-pk")
+        runs.select_related("event__product", "rule__destination", "grant").order_by(
+            "-received_at", "-pk"
+        )
     )
-    elsewhere = [run for run in gave if run.rule is None or _leads_elsewhere(run, run.rule)]
+    elsewhere = [
+        run
+        for run in gave
+        if run.grant
+        and run.grant.kept_at is None
+        and (run.rule is None or _leads_elsewhere(run, run.rule))
+    ]
     if not elsewhere:
         return []
     events = list({run.event_id: run.event for run in elsewhere}.values())

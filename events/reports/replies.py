@@ -85,10 +85,18 @@ def _found_nothing(customer: Customer) -> Said:
 
 
 def _school(told: Iterable[tuple[Standing, Sentence]]) -> str:
-    """The names of the schools that the letter is about, or of the only one that there is."""
+    """The names of the schools that the letter is about, or of the only one that there is.
+
+    It may be signed with them: where it tells of no course, the student's are named.
+    """
     schools = Integration.objects.filter(app__in=app_registry.with_catalog())
     names = dict(schools.order_by("pk").values_list("pk", "name"))
-    meant = [names[each.integration] for each, _ in told if each.integration in names]
+    known = [
+        (names[each.integration], sentence.code)
+        for each, sentence in told
+        if each.integration in names
+    ]
+    meant = [name for name, code in known if code in TOLD] or [name for name, _ in known]
     if meant:
         return listed([*dict.fromkeys(meant)])
     return next(iter(names.values())) if len(names) == 1 else ""

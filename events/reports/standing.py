@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from events.access import comparison_scope, ledger, students
 from events.access.ledger import Sale
@@ -204,10 +205,14 @@ def _site(thing: Grant | RuleRun) -> str:
     return thing.site if isinstance(thing, RuleRun) else thing.integration.site
 
 
-def held(customers: Collection[int]) -> Held:
-    """What is given to these and in Thinkific: of each course or bundle the oldest grant."""
+def held(customers: Collection[int], *, without_end: bool = False) -> Held:
+    """What is given to these and in Thinkific: of each course or bundle the oldest grant.
+
+    What has ended by itself is not in it, and `without_end` not what is going to.
+    """
     found: Held = defaultdict(dict)
-    rows = Grant.objects.seen().filter(customer__in=customers)
+    lasts = Q(until=None) if without_end else Q(until=None) | Q(until__gt=Now())
+    rows = Grant.objects.seen().filter(lasts, customer__in=customers)
     for row in sorted(rows, key=_by_number):
         found[row.customer_id].setdefault((row.integration_id, row.target), row)
     return found

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages.overview.overview_headline import Facts, events_note, headline, waiting_note
+from config.admin.pages.rules import given_by_rule
 from config.staff import roles
 from events.execution import retry_by_hand
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
@@ -24,7 +25,7 @@ from integrations.models import AuditEntry, CallBudget, Destination, Integration
 from rules import changing, undoing
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import LOG, signed_in, words
+from tests.support.pages import LOG, person, signed_in, words
 from tests.support.queued import event, run
 from tests.support.world import World
 
@@ -424,3 +425,14 @@ def test_that_rules_which_give_nothing_to_buyers_were_deleted_is_nothing_to_be_t
     shop.settle()
     changing.delete(Rule.objects.exclude(product=None))
     assert promised(shop) == ("The one buyer of this week is in.", [])
+
+
+def test_the_way_to_buyers_of_very_many_products_is_not_too_long_for_the_server(shop, rf):
+    wrong_rule_deleted(shop)
+    request = rf.get("/")
+    request.user = person(roles.MANAGER)
+    bought = [grant.product_id or 0 for grant in Grant.objects.all()]
+    text = given_by_rule.of_deleted_rules(request, [*bought, *range(100_000, 100_500)])
+    assert text
+    assert TELLS in text
+    assert len(html.unescape(re.findall('href="([^"]+)"', text)[0])) < 4000

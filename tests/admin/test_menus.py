@@ -141,3 +141,14 @@ def test_the_menu_of_a_row_is_closed_for_who_comes_back(page, address):
     page.go_back()
     expect(page.locator("#result_list .row-menu > button").last).to_be_visible()
     expect(page.locator(":popover-open")).to_have_count(0)
+
+
+def test_a_choice_breaks_nothing_in_a_browser_that_cannot_hide_a_menu(page, address):
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.add_init_script("delete HTMLElement.prototype.hidePopover")
+    page.goto(address + INTEGRATIONS)
+    page.locator("#result_list .row-menu > button").last.click()
+    page.locator("#result_list :popover-open a").first.click()
+    page.wait_for_url("**/change/**")
+    assert broken == []

@@ -79,6 +79,38 @@ def test_who_may_not_see_it_sees_no_link(manager, ran):
         assert "See what came of it" not in words(page)
 
 
+def test_a_rule_that_ran_for_no_earlier_buyer_is_not_said_to_have_run(world, manager):
+    world.sell("10_product", order__id=1180)
+    course = world.course("Ink")
+    gives = world.rule("product_purchased", GIVES, course, product="1048001")
+    again = world.rule("subscription_restarted", GIVES, course, product="1048001")
+    manager.post(reverse("admin:earlier"), {"rule": [gives.pk, again.pk]})
+    world.settle()
+    of_both = words(manager.get(page_of(Product.objects.get())))
+    assert "Ran for 1 earlier buyer on " in of_both
+    assert "earlier buyer" not in words(manager.get(page_of(again)))
+    assert AuditEntry.objects.filter(act="buyers_enrolled").count() == 1
+
+
+def test_of_a_products_rules_the_one_that_ran_for_most_buyers_says_for_how_many(world, manager):
+    world.sell("10_product")
+    course = world.course("Ink")
+    rules = [
+        world.rule(trigger, GIVES, course, product="1048001")
+        for trigger in ("product_purchased", "subscription_restarted")
+    ]
+    entries = [
+        AuditEntry(act="buyers_enrolled", kind="rule", number=str(rule.pk), after=after)
+        for rule, after in zip(
+            rules, ({"buyers": 2, "batch": 7}, {"buyers": 1, "batch": 7}), strict=True
+        )
+    ]
+    Batch.objects.create(pk=7, title="x", started_by="Mia")
+    AuditEntry.objects.bulk_create(entries)
+    assert "Ran for 2 earlier buyers on " in words(manager.get(page_of(Product.objects.get())))
+    assert "Ran for 1 earlier buyer on " in words(manager.get(page_of(rules[1])))
+
+
 def test_a_rule_ran_when_it_was_run_and_not_when_its_event_came(manager, world, ran):
     EventLog.objects.update(received_at="2026-01-02T12:00:00Z")
     for run in EventLog.objects.latest("pk").runs.model.objects.all():

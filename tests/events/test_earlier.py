@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.staff import roles
-from events.models import Delivery, EventLog, RuleRun
+from events.models import Delivery, EventLog, Grant, RuleRun
 from events.reports import backfill, customer_access, review
 from integrations.models import Customer, Destination, Product
 from rules import changing
@@ -189,6 +189,21 @@ def test_who_has_it_by_another_purchase_holds_it_by_this_one_as_well(world, cour
     buy(world, ALICE, 1, "20_product")
     world.settle()
     assert not world.access(ALICE, course)
+
+
+def test_who_has_it_until_a_day_is_not_said_to_have_all_of_it_and_afterward_is_owed_it(
+    world, course
+):
+    bought = buy(world, ALICE, 1)
+    has_it(world)
+    made = rule(world, course)
+    day = timezone.now() + timedelta(days=9)
+    Grant.objects.update(source="before", until=day)
+    (row,) = backfill.preview(made).run
+    assert row.has == ""
+    assert [*backfill.had([bought])] == [bought.pk]
+    Grant.objects.update(until=timezone.now() - timedelta(days=1))
+    assert backfill.had([bought]) == {}
 
 
 def test_who_gets_something_new_besides_is_not_said_to_have_all_of_it(world, course):
@@ -517,6 +532,8 @@ def test_who_has_it_already_is_in_and_is_offered_to_hold_it_by_this_purchase_too
     rule(world, course)
     assert counted(manager, bought.product) == (0, "", "1")
     assert shown_results(manager.get(log)) == ["Succeeded", "Has it already"]
+    of_product = reverse("admin:integrations_product_change", args=[bought.product.pk])
+    assert "Has it already" in words(manager.get(of_product))
     event = words(manager.get(reverse("admin:events_eventlog_change", args=[bought.pk])))
     assert "Has it already" in event
     assert "Has Course Two already by order 9. Enroll this buyer now" in event

@@ -334,3 +334,29 @@ def test_no_more_is_asked_for_many_buyers_than_for_few(
     lead(rule, faces)
     with django_assert_max_num_queries(9):
         assert left_behind(rule.pk).customers == 7
+
+
+def kept(rule: Rule) -> None:
+    """A person lets the buyers of this rule keep what it gave before."""
+    moving.keep((row.event, row.grants) for row in left_behind(rule.pk).rows)
+
+
+def test_who_was_said_to_keep_a_course_is_not_offered_another_one_on_the_customers_page(
+    world, rule, ink, faces
+):
+    bought(world)
+    lead(rule, faces)
+    assert len(rule_changed(world)) == 1
+    kept(rule)
+    assert rule_changed(world) == []
+
+
+def test_who_was_said_to_keep_a_course_has_it_by_the_rule_that_gives_it_again(
+    world, rule, ink, faces
+):
+    bought(world)
+    lead(rule, faces)
+    kept(rule)
+    assert left_behind(rule.pk).rows == []
+    lead(rule, ink)
+    assert [run.destination_name for run in left_behind(rule.pk).still] == ["Ink and Wash"]

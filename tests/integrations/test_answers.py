@@ -319,6 +319,17 @@ def test_a_letter_names_the_product_only_where_it_tells_of_no_course(place, monk
     assert "We received your payment for Example Course One (order 1183)" in happened
 
 
+def test_a_letter_is_signed_with_the_schools_of_its_courses_alone(place, monkeypatch):
+    template = letter.Template("{school}", "en")
+    monkeypatch.setattr(letter, "current", lambda: template)
+    bought(place)
+    nord = Integration.objects.create(name="Nord", site="studio-nord")
+    fields = _fields(Grant.objects.get()) | {"integration_id": nord.pk, "state": "waived"}
+    Grant.objects.create(**fields | {"seen_at": None})  # it was dismissed
+    assert {line.code for line in answer().lines} == {"has", "not_given"}
+    assert answer().reply == "Art Academy"
+
+
 def test_the_site_is_named_where_there_are_several(place):
     bought(place)
     there = Integration.objects.create(name="Nord", site="studio-nord")

@@ -53,8 +53,9 @@ def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None
     newest = entries.order_by("-pk").first() if rules else None
     if newest is None or not (found := there(request, [newest])):
         return None
+    same = entries.filter(**{f"after__{BATCH}": number_of(newest)})
     text = say_count(
-        (newest.after or {}).get("buyers", 0),
+        max((entry.after or {}).get("buyers", 0) for entry in same),
         "Ran for 1 earlier buyer on {day}.",
         "Ran for {number} earlier buyers on {day}.",
         day=on(newest.at),

@@ -5,7 +5,8 @@
   const opened = () => document.querySelectorAll(":is(.chip, #header details)[open]");
 
   document.addEventListener("click", (event) => {
-    if (event.target.closest("[popover] a")) event.target.closest("[popover]").hidePopover();
+    // An older browser shows it all the time, and has no way to hide it.
+    if (event.target.closest("[popover] a")) event.target.closest("[popover]").hidePopover?.();
     for (const menu of opened()) {
       // A page that is gone back to may be shown as it was left.
       const chosen = event.target.closest(".sheet a");

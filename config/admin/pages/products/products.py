@@ -187,6 +187,8 @@ class ProductAdmin(Audited, ListAdmin):
         rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
         before = backfill.preview(rule_now, product=product) if rule_now else None
         events = EventLog.objects.filter(product=product).select_related("customer")
+        newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
+        badges.note_had(newest)
         may_move = allowed(request, given_by_rule.PERMISSION)
         return {
             "rules": rules,
@@ -204,7 +206,7 @@ class ProductAdmin(Audited, ListAdmin):
             "before": before,
             "why_before": _why_before(rule_now, before),
             "ran_before": batch_links.of_rules(request, rules),
-            "events": events.order_by("-received_at", "-pk")[:SHOWN_EVENTS],
+            "events": newest,
         }
 
     def end_access(self, request: HttpRequest, product: Product) -> None:

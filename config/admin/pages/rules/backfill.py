@@ -65,12 +65,16 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _record(rules: Sequence[Rule], came: Rerun, batch: Batch) -> None:
-    """For how many buyers each rule was run, with what came of it for all of them."""
+    """For how many buyers each rule was run, with what came of it for all of them.
+
+    A rule that ran for none of them was not run.
+    """
     runs = RuleRun.objects.filter(pk__in=batch.run_ids, rule__in=rules).order_by()
     buyers = dict(runs.values_list("rule").annotate(Count("customer", distinct=True)))
     queued = {"queued": came.queued} | ({BATCH: batch.pk} if batch.pk else {})
+    ran = [rule for rule in rules if rule.pk in buyers]
     audit.record_each(
-        Act.BUYERS_ENROLLED, rules, after=lambda rule: {"buyers": buyers.get(rule.pk, 0)} | queued
+        Act.BUYERS_ENROLLED, ran, after=lambda rule: {"buyers": buyers[rule.pk]} | queued
     )
 
 
