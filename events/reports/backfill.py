@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from events.access import sentences, whose
+from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, Grant, RuleRun
@@ -101,8 +102,11 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
         fit = fitting.get(event.pk, [])
         why_not = obstacles.get(event.pk, "") if event.customer_id else say(NO_CUSTOMER)
         why_not = why_not or ("" if fit else say(rerun.NO_RULE))
-        has = None if why_not else _has(event, fit, held)
-        rows.append(BackfillCandidate(event, fit, why_not, joined([has, HOLDS_TOO]) if has else ""))
+        grants = [] if why_not else _has_all(event, fit, held)
+        if grants and all(Sale.of(event).is_same(Sale.of(grant)) for grant in grants):
+            why_not = say("has {courses} already", courses=_names(grants))
+        has = joined([_has(grants), HOLDS_TOO]) if grants and not why_not else ""
+        rows.append(BackfillCandidate(event, fit, why_not, has))
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
     )
@@ -129,9 +133,11 @@ def had(events: Sequence[EventLog]) -> dict[int, Said]:
     # Who has nothing, as most of them, has not all that the rules give.
     fitting = rules_now([event for event in events if held.get(event.customer_id or 0)])
     found = {
-        event.pk: _has(event, fitting[event.pk], held) for event in events if event.pk in fitting
+        event.pk: _has_all(event, fitting[event.pk], held)
+        for event in events
+        if event.pk in fitting
     }
-    return {pk: text for pk, text in found.items() if text}
+    return {pk: _has(grants) for pk, grants in found.items() if grants}
 
 
 def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
@@ -218,19 +224,17 @@ def _customers(events: Iterable[EventLog]) -> set[int]:
     return {event.customer_id for event in events if event.customer_id}
 
 
-def _has(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> Said | None:
-    """That the buyer has all of it already and by what, None where something is new or is to end.
+def _has(found: Sequence[Grant]) -> Said:
+    """That the buyer has all of it already, and by what.
 
-    The purchase is to hold it all the same: what gives it now may be refunded.
+    A purchase that is not among that is to hold it all the same: those may be refunded.
     """
-    found = _has_all(event, rules, held)
-    if not found:
-        return None
-    return say(
-        "Has {courses} already by {sources}.",
-        courses=listed([*dict.fromkeys(grant.name for grant in found)]),
-        sources=listed([*dict.fromkeys(sentences.holds(grant) for grant in found)]),
-    )
+    sources = listed([*dict.fromkeys(sentences.holds(grant) for grant in found)])
+    return say("Has {courses} already by {sources}.", courses=_names(found), sources=sources)
+
+
+def _names(grants: Iterable[Grant]) -> str:
+    return listed([*dict.fromkeys(grant.name for grant in grants)])
 
 
 def _has_all(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> list[Grant]:
