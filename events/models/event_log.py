@@ -89,6 +89,8 @@ class EventLog(models.Model):
     # The rules did nothing for the customer: at most they passed on what SamCart sent. Or a person
     # ended all that they did, since they had changed.
     gave_nothing = models.BooleanField(default=False)
+    # When a person undid what was given for it, so that it `gave_nothing`: nobody need see to it.
+    undone_at = models.DateTimeField(null=True, editable=False)
     reason = SentenceField(blank=True)
     order_id = models.CharField(max_length=64, blank=True)
     subscription_id = models.CharField(max_length=64, blank=True)

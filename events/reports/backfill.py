@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
@@ -14,7 +14,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT, WHAT
 from events.reports import standing
 from integrations.models import Product
-from integrations.sentences import Said, at, joined, say
+from integrations.sentences import Said, at, joined, on, say
 from rules import actions, changing
 from rules.engine import Reason
 from rules.listing import listed
@@ -31,7 +31,8 @@ NO_CUSTOMER = _("the order carries no usable e-mail address")
 class BackfillCandidate:
     """An event from before a rule: the rules that would run for it, or why none will.
 
-    `has` says what gives the buyer all of it already, so that nothing changes in Thinkific.
+    `has` says what gives the buyer all of it already, so that nothing changes in Thinkific, or
+    that a person undid what was given.
     """
 
     event: EventLog
@@ -51,6 +52,16 @@ class Preview:
     @property
     def customers(self) -> int:
         return len(_customers(each.event for each in self.run))
+
+    @property
+    def owed(self) -> "Preview":
+        """The same without what a person has undone: for that nobody is alarmed."""
+        return replace(self, run=[row for row in self.run if row.event.undone_at is None])
+
+    @property
+    def undone(self) -> int:
+        """For how many customers a person undid what was given."""
+        return len(_customers(row.event for row in self.run if row.event.undone_at))
 
     @property
     def only(self) -> int | None:
@@ -101,7 +112,8 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
         why_not = obstacles.get(event.pk, "") if event.customer_id else say(NO_CUSTOMER)
         why_not = why_not or ("" if fit else say(rerun.NO_RULE))
         has = None if why_not else _has(event, fit, held)
-        rows.append(BackfillCandidate(event, fit, why_not, joined([has, HOLDS_TOO]) if has else ""))
+        told = joined([has, HOLDS_TOO]) if has else _undone(event)
+        rows.append(BackfillCandidate(event, fit, why_not, told))
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
     )
@@ -120,6 +132,12 @@ def settled(events: Sequence[EventLog]) -> set[int]:
     The purchase was refunded or canceled since, or the buyer has all that the rules give now.
     """
     return {*revocations.ended_since(events), *had(events)}
+
+
+def _undone(event: EventLog) -> Said | str:
+    if event.undone_at is None:
+        return ""
+    return say("What was given for it was undone on {day}.", day=on(event.undone_at))
 
 
 def had(events: Sequence[EventLog]) -> dict[int, Said]:

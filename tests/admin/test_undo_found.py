@@ -9,7 +9,10 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
+from events.alerts import finding
+from events.alerts.problems import Code
 from events.models import Batch, EventLog
+from events.reports import coverage
 from integrations.models import AuditEntry, Customer, Product
 from rules import pairing
 from rules.models import Rule
@@ -89,14 +92,70 @@ def test_a_rule_ran_when_it_was_run_and_not_when_its_event_came(manager, world, 
     assert "Never" not in words(manager.get(page_of(Product.objects.get())))
 
 
-def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(manager, world, ran):
-    batch = Batch.objects.get()
-    page = f"{reverse('admin:undo-batch')}?number={batch.pk}"
-    look = manager.get(page)
-    assert "The rule stays on: a later buyer still gets Ink. See the rule" in words(look)
+def undo(world: World, client: Client) -> Any:
+    """Undo all that was done first; the page that asked."""
+    page = f"{reverse('admin:undo-batch')}?number={Batch.objects.earliest('pk').pk}"
+    look = client.get(page)
     chosen = re.findall(r'name="chosen" value="([^"]+)"', look.content.decode())
-    manager.post(page, {"chosen": chosen})
+    client.post(page, {"chosen": chosen})
     world.settle()
+    return look
+
+
+def page_of_batch(client: Client, batch: Batch) -> Any:
+    return client.get(reverse("admin:batch"), {"number": batch.pk})
+
+
+def test_what_was_undone_on_purpose_is_no_alarm_anywhere(manager, world, ran):
+    product = Product.objects.get()
+    undo(world, manager)
+    overview = words(manager.get(reverse("admin:index")))
+    assert re.search(r"person \d+ undid access for 2 buyers on \d", overview)
+    for place, alarm in [
+        (reverse("admin:index"), "not in"),
+        (page_of(product), "got nothing"),
+        (page_of(EventLog.objects.earliest("pk")), "Somebody paid"),
+        (reverse("admin:integrations_customer_changelist"), "Paid, not in"),
+    ]:
+        assert alarm not in words(manager.get(place)), place
+    log = words(manager.get(reverse("admin:events_eventlog_changelist"), {"result": "not_in"}))
+    assert "No event fits." in log
+    assert [row.without_access for row in coverage.judged()] == [0]
+    assert not list(finding.lasting(codes={Code.NOTHING_GIVEN}))
+
+
+def test_what_was_undone_is_offered_again_quietly(manager, world, ran):
+    undo(world, manager)
+    text = words(manager.get(page_of(Product.objects.get())))
+    assert "Access for 2 buyers was undone. The rule still fits. See them" in text
+    earlier = words(manager.get(reverse("admin:earlier"), {"rule": ran.pk}))
+    assert "Enroll these 2 customers now" in earlier
+    assert "What was given for it was undone on " in earlier
+    event = EventLog.objects.earliest("pk")
+    assert "A rule still fits it. Run the rules again for this event" in words(
+        manager.get(page_of(event))
+    )
+    press(manager, event, "rerun")
+    world.settle()
+    overview = words(manager.get(reverse("admin:index")))
+    assert re.search(r"1 buyer of this week is in\. person \d+ undid access for 1 buyer", overview)
+
+
+def test_the_page_of_a_batch_says_that_it_was_undone_and_offers_no_second_undo(manager, world, ran):
+    batch = Batch.objects.get()
+    assert "Undo this" in words(page_of_batch(manager, batch))
+    undo(world, manager)
+    page = page_of_batch(manager, batch)
+    assert re.search(r"Undone [^.]+ by person \d+\. See what came of it", words(page))
+    assert f"?number={Batch.objects.latest('pk').pk}" in page.content.decode()
+    assert "Undo th" not in words(page)
+    assert "There is nothing to do for any of these." in words(undo(world, manager))
+    assert Batch.objects.count() == 2
+
+
+def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(manager, world, ran):
+    look = undo(world, manager)
+    assert "The rule stays on: a later buyer still gets Ink. See the rule" in words(look)
     text = words(manager.get(page_of(Customer.objects.earliest("pk"))))
     assert "has no access to Ink:" in text
     assert re.search(r"undid on [^.]+ what had given it\.", text)
