@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
-from events.reports import backfill, pending_endings, review
+from events.reports import backfill, pending_endings
 from events.reports.standing import Standing
 from integrations.models import Customer
 from integrations.sentences import Said, joined, on, say, say_count
@@ -142,7 +142,9 @@ def _end(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> datetime | None:
 
 def _gave_nothing(customers: Collection[int]) -> set[int | None]:
     """Of these, who paid for something that gave nothing, and is still owed it."""
-    nothing = _purchases().filter(review.GAVE_NOTHING, customer__in=customers)
+    nothing = _purchases().filter(
+        customer__in=customers, gave_nothing=True, dealt_with_at=None, undone_at=None
+    )
     events = list(nothing[: backfill.MAX_EVENTS])
     settled = backfill.settled(events) if events else set()
     return {event.customer_id for event in events if event.pk not in settled}

@@ -1,6 +1,7 @@
 """What was done for several at once, and what was deleted at once, is found and undone later."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from events.alerts.problems import Code
 from events.models import Batch, EventLog
 from events.reports import coverage
 from integrations.models import AuditEntry, Customer, Product
+from integrations.models.audit import AuditUnlock
 from rules import pairing
 from rules.models import Rule
 from tests.support.pages import press, said, signed_in, words
@@ -177,6 +179,17 @@ def deleted(world: World, manager: Client) -> list[AuditEntry]:
     return list(AuditEntry.objects.filter(act="rule_deleted").order_by("pk"))
 
 
+@pytest.fixture
+def slowly(deleted: list[AuditEntry]) -> list[AuditEntry]:
+    """As if it had taken some seconds for each rule."""
+    unlock = AuditUnlock.objects.create(reason=AuditUnlock.Reason.ERASURE)
+    for number, entry in enumerate(deleted):
+        at = entry.at + timedelta(seconds=3 * number)
+        AuditEntry.objects.filter(pk=entry.pk).update(at=at)
+    unlock.delete()
+    return deleted
+
+
 def test_a_line_of_rules_that_were_deleted_together_brings_all_of_them_back(manager, deleted):
     page = manager.get(reverse(CHANGES))
     assert "Undo all 5" in words(page)
@@ -200,6 +213,57 @@ def test_one_of_them_says_that_the_others_are_still_gone_and_brings_them_back(ma
 def test_the_page_of_one_of_them_brings_all_back_at_once(manager, deleted):
     text = words(manager.get(page_of(deleted[2])))
     assert "4 rules deleted with it are still gone. Restore all 5" in text
+
+
+def test_a_deletion_that_took_long_is_one_step(manager, slowly):
+    assert "Undo all 5" in words(manager.get(reverse(CHANGES)))
+    press(manager, slowly[0], "undo_step")
+    assert Rule.objects.count() == 5
+
+
+def test_a_search_that_shows_some_of_a_step_says_how_many_come_back(manager, deleted):
+    asked = {"q": "Subscription"}
+    text = words(manager.get(reverse(CHANGES), asked))
+    assert "Deleted a rule, 3 times" in text
+    assert "Undo all 5" in text
+    press(manager, deleted[0], "undo")
+    assert "Restore the other 4" in words(manager.get(reverse(CHANGES), asked))
+
+
+def test_what_was_restored_and_deleted_again_does_not_keep_the_others_from_coming_back(
+    manager, deleted
+):
+    press(manager, deleted[0], "undo")
+    number = deleted[0].number
+    manager.post(reverse("admin:rules_rule_delete", args=[number]), {"post": "yes"})
+    back = press(manager, deleted[1], "undo_step")
+    assert said(back)[-1] == "Undone: 4 rules are back."
+
+
+def test_who_may_not_add_rules_brings_none_back(manager, deleted):
+    client = signed_in(roles.MANAGER)
+    Permission.objects.get(codename="add_rule").group_set.clear()
+    button = reverse("admin:integrations_auditentry_do_undo_step", args=[deleted[0].pk])
+    assert client.post(button).status_code == 403
+    assert not Rule.objects.exists()
+
+
+def test_a_step_whose_product_was_deleted_is_refused_in_words(manager, deleted):
+    Product.objects.all().delete()
+    before = AuditEntry.objects.count()
+    told = said(press(manager, deleted[0], "undo_step"))[-1]
+    assert told.startswith("Not undone. ")
+    assert "is not there any more, so the rule cannot be as before." in told
+    assert not Rule.objects.exists()
+    assert AuditEntry.objects.count() == before
+    assert manager.get(page_of(deleted[0])).status_code == 200
+
+
+def test_a_step_that_was_undone_is_not_undone_twice(manager, deleted):
+    press(manager, deleted[0], "undo_step")
+    told = said(press(manager, deleted[0], "undo_step"))[-1]
+    assert told == "Nothing was left to undo."
+    assert Rule.objects.count() == 5
 
 
 # The bar right after a deletion
