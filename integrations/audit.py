@@ -11,6 +11,7 @@ look at an address or a sign-in.
 import getpass
 import logging
 import re
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -61,13 +62,17 @@ class Subject:
         return cls(str(row._meta.model_name), str(row.pk), name_of(row))
 
 
-_acting: ContextVar[Callable[[], Actor] | None] = ContextVar("acting", default=None)
+# Who acts, and the number of the step that all of it is.
+_acting: ContextVar[tuple[Callable[[], Actor], int] | None] = ContextVar("acting", default=None)
 
 
 @contextmanager
 def acting(actor: Callable[[], Actor]) -> Iterator[None]:
-    """Inside, this is who acts. It is asked when something is recorded: one may sign in by then."""
-    token = _acting.set(actor)
+    """Inside, this is who acts. It is asked when something is recorded: one may sign in by then.
+
+    All that is recorded inside is one step.
+    """
+    token = _acting.set((actor, secrets.randbits(60)))
     try:
         yield
     finally:
@@ -77,7 +82,7 @@ def acting(actor: Callable[[], Actor]) -> Iterator[None]:
 def actor() -> Actor:
     """Who acts now; outside of `acting` the user of the operating system, by this command."""
     found = _acting.get()
-    return found() if found else _of_process()
+    return found[0]() if found else _of_process()
 
 
 def _of_process() -> Actor:
@@ -249,7 +254,7 @@ def _entry(
     note: str = "",
     undoes: int | None = None,
 ) -> AuditEntry:
-    now = actor()
+    now, acting_now = actor(), _acting.get()
     about = Subject.of(subject) if isinstance(subject, Model) else subject or Subject()
     return AuditEntry(
         who=now.who[:320],
@@ -263,6 +268,7 @@ def _entry(
         after=None if after is None else dict(after),
         note=say("Undo of change {number}", number=str(undoes)) if undoes else note,
         undoes=undoes,
+        step=acting_now[1] if acting_now else None,
     )
 
 

@@ -8,6 +8,8 @@ from django.db.models import Model
 REPLACED = "replaced"
 # Of what was done for several at once: the number of what came of it.
 BATCH = "batch"
+# Of an access that a person ended before its day, where the day stood.
+NOW = "now"
 LONGEST_NAME = 500
 Values = dict[str, Any]
 
@@ -23,7 +25,8 @@ def values(row: Model) -> Values:
     """{field: value} of what the audit keeps of this row, to be compared later.
 
     The model names these fields in `audited`, and in `audited_secrets` those of which it keeps
-    only that they were replaced. A row that is referred to is kept as its number and its name.
+    only that they were replaced. A row that is referred to is kept as its number and its name,
+    and what its model names in `audited_besides`.
     """
     model: Any = type(row)
     found = {name: _value(row, name) for name in model.audited}
@@ -48,7 +51,9 @@ def _value(row: Model, name: str) -> Any:
     if not field.is_relation:
         return getattr(row, name)
     other = getattr(row, name)
-    return None if other is None else {"number": other.pk, "name": name_of(other)}
+    if other is None:
+        return None
+    return {"number": other.pk, "name": name_of(other)} | getattr(other, "audited_besides", {})
 
 
 def shown(found: Values, names: list[str], *, old: bool) -> Values | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
@@ -17,6 +17,8 @@ from rules import changing
 from rules.models import Rule
 
 UNDONE = {Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED}
+# So long at most a request goes on.
+LONGEST_STEP = timedelta(minutes=10)
 CHANGED_SINCE = _("The rule was changed since. Undo the later change first, or edit the rule.")
 
 
@@ -34,6 +36,9 @@ def of_step(entry: AuditEntry) -> list[AuditEntry]:
     same = AuditEntry.objects.filter(
         act=entry.act, kind=entry.kind, who=entry.who, place=entry.place
     )
+    if entry.step is not None:
+        around = same.filter(at__range=(entry.at - LONGEST_STEP, entry.at + LONGEST_STEP))
+        return list(around.filter(step=entry.step).order_by("pk"))
     # SQLite compares moments as texts, and its own have fewer digits than those of a query.
     about_then = same.filter(at__gt=entry.at - timedelta(milliseconds=1), at__lte=entry.at)
     return [each for each in about_then.order_by("pk") if each.at == entry.at]
@@ -51,11 +56,25 @@ def added_with(entry: AuditEntry) -> QuerySet[Rule]:
 
 
 def still_gone(entry: AuditEntry) -> list[AuditEntry]:
-    """The entries of the rules that were deleted in this step and are not there again."""
+    """The entries of the rules that were deleted in this step and are not there again.
+
+    A rule that was restored and deleted once more went with that later step.
+    """
     entries = of_step(entry)
+    last = newest(entries)
     there = Rule.objects.filter(pk__in=[int(each.number) for each in entries])
     known = set(there.values_list("pk", flat=True))
-    return [each for each in entries if int(each.number) not in known]
+    return [each for each in entries if each.pk in last and int(each.number) not in known]
+
+
+def newest(entries: Iterable[AuditEntry]) -> set[int]:
+    """Of what was done to the rules of these entries the last of each, by pk."""
+    numbers = {each.number for each in entries if each.act in UNDONE}
+    every = AuditEntry.objects.filter(
+        kind=Rule._meta.model_name, number__in=numbers, act__in=UNDONE
+    )
+    last = every.order_by().values("number").annotate(last=Max("pk"))
+    return set(last.values_list("last", flat=True)) if numbers else set()
 
 
 def undo_deleting(entry: AuditEntry) -> list[Rule]:

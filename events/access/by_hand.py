@@ -21,6 +21,7 @@ from events.models.runs import RuleRunQuerySet
 from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
+from integrations.audit_values import NOW
 from integrations.models import Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import joined, say
@@ -53,8 +54,8 @@ def give(
     with transaction.atomic():
         lock()
         grant = _grant_by_hand(customer, destination, spec)
-        event = _event(ByHand.GIVE, customer, author)
         known = grant.pk is not None
+        event = _event(ByHand.GIVE_DAY if known else ByHand.GIVE, customer, author)
         replaced = list(_endings(grant)) if known else []
         runs = [_run(event, Effect.GIVES, grant, grant)]
         if until is not None:
@@ -90,7 +91,7 @@ def _grant_by_hand(customer: Customer, destination: Destination, spec: ActionSpe
 def _endings(grant: Grant) -> RuleRunQuerySet:
     """The ends on a day that persons have set for this grant alone."""
     same = pending.by_hand([grant.customer_id], grant.integration_id, grant.target)
-    return same.filter(grant=grant, event__by_hand=ByHand.GIVE)
+    return same.filter(grant=grant, event__by_hand__in=[ByHand.GIVE, ByHand.GIVE_DAY])
 
 
 def note(customer: Customer, author: Author) -> EventLog:
@@ -115,7 +116,8 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
         first = holding.grants[0]
         whose = {customer.pk, *(grant.customer_id for grant in holding.grants)}
         replaced = list(pending.by_hand(whose, first.integration_id, first.target))
-        event = _event(ByHand.END, customer, author)
+        changes_day = bool(replaced) and on is not None
+        event = _event(ByHand.END_DAY if changes_day else ByHand.END, customer, author)
         run = _run(event, Effect.ENDS, first, first)
         if on is None:
             holdings.end(holding.grants, event, event.received_at)
@@ -123,7 +125,7 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
             pending.wait_until(run, on)
         run.save()
         pending.replace(replaced, author.name)
-        act = Act.LAST_DAY_CHANGED if replaced and on is not None else Act.ACCESS_ENDED
+        act = Act.LAST_DAY_CHANGED if changes_day else Act.ACCESS_ENDED
         _record(act, first, replaced, run, author)
         wake()
     return event
@@ -135,7 +137,7 @@ def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
     Raises ValueError with a sentence where there is no such access or day.
     """
     assert ending.customer is not None
-    if ending.event.by_hand == ByHand.END:
+    if ending.event.ends_by_hand:
         return end(ending.customer, holdings.key_of(ending), author, until)
     kind, number = read_target(ending.target)
     same = Destination.objects.filter(integration=ending.integration_id, kind=kind)
@@ -195,22 +197,14 @@ def _other_address(customer: Customer, email: str) -> str:
     return address
 
 
-def _named(grants: Iterable[Grant]) -> dict[str, list[str]]:
-    """What these give, for the audit."""
-    return {
-        "access": [
-            say("{course} on {site}", course=grant.name, site=grant.integration) for grant in grants
-        ]
-    }
-
-
 def _days(endings: Iterable[RuleRun]) -> set[datetime | None]:
     return {run.next_attempt_at for run in endings}
 
 
 def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author: Author) -> None:
     """An entry about this access, with its last day: `old` are the endings that `new` replaces."""
-    named = _named([about])
+    course = say("{course} on {site}", course=about.name, site=about.integration)
+    named = {"access": [course]}
     day = {"ends": new.next_attempt_at} if new.is_pending else {}
     before: dict[str, Any] | None = named
     after: dict[str, Any] | None = named | day
@@ -219,6 +213,8 @@ def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author
     elif act == Act.LAST_DAY_CHANGED:
         before = named | {"ends": old[0].next_attempt_at if old else None}
         after = named | {"ends": None} | day
+    elif not day and old:  # it was to end on another day
+        before, after = named | {"ends": old[0].next_attempt_at}, named | {"ends": NOW}
     elif not day:
         after = None
     audit.record(act, new.customer, before=before, after=after, note=author.reason)

@@ -67,7 +67,7 @@ def decide(run: RuleRun, event: EventLog, *, anyway: bool) -> None:
     Inside the lock of deciding. The run is changed, and not saved.
     """
     grant, now = run.grant, timezone.now()
-    if event.by_hand not in {EventLog.ByHand.GIVE, EventLog.ByHand.END}:
+    if not (event.is_gift or event.ends_by_hand):
         return  # it changes no grant of this student
     if run.spec.gives_access:
         if grant is not None and not grant.is_active:
@@ -86,7 +86,7 @@ def _meant(run: RuleRun, event: EventLog) -> list[Grant]:
 
     What was given or bought since is not meant.
     """
-    if event.by_hand == EventLog.ByHand.GIVE:
+    if event.is_gift:
         return [run.grant] if run.grant else []
     if run.integration_id is None or run.customer is None:
         return []

@@ -15,6 +15,7 @@ from events.models.event_status import refresh_event
 from events.models.runs import UNDECIDED
 from integrations import audit
 from integrations.audit import Act
+from integrations.audit_values import NOW
 from integrations.sentences import on, say
 
 log = logging.getLogger(__name__)
@@ -72,8 +73,11 @@ def bring_forward(run: RuleRun, *, by: str) -> bool:
         planned = same.values_list("next_attempt_at", flat=True).first()
         waited = bool(same.update(next_attempt_at=Now()))
         if waited:
-            audit.record(Act.ENDED_NOW, run)
-        if waited and planned and run.event.by_hand == EventLog.ByHand.GIVE:
+            site = run.integration or run.site
+            course = say("{course} on {site}", course=run.destination_name, site=site)
+            before, after = ({"access": [course], "ends": end} for end in (planned, NOW))
+            audit.record(Act.ENDED_NOW, run, before=before, after=after)
+        if waited and planned and run.event.is_gift:
             _note_early_end(run.event, planned, by)
     return waited
 

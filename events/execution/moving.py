@@ -82,15 +82,17 @@ def keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
         audit.record_each(Act.BUYERS_KEPT, kept, after=lambda event: {"access": names[event]})
 
 
-def leave_with_nothing(ending: Collection[RuleRun]) -> None:
+def leave_with_nothing(ending: Collection[RuleRun], *, undone: bool = False) -> None:
     """Note which purchases nothing is open for now: their buyers paid and are not in.
 
-    A rule that is made afterwards is offered for these, as for all that gave nothing.
+    A rule that is made afterwards is offered for these, as for all that gave nothing. Of what a
+    person has `undone` nobody is alarmed.
     """
     gave = grant_runs.giving(run.grant_id for run in ending).values("event")
     giving = RuleRun.objects.filter(action__in=actions.giving_access())
     left = giving.filter(event=OuterRef("pk"), grant__state=Grant.State.ACTIVE)
-    EventLog.objects.filter(~Exists(left), pk__in=gave).update(gave_nothing=True)
+    nothing = EventLog.objects.filter(~Exists(left), pk__in=gave)
+    nothing.update(gave_nothing=True, undone_at=Now() if undone else None)
 
 
 def _note(

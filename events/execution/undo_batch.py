@@ -160,6 +160,7 @@ def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
     Each is looked at again first. The batch `new` gets the numbers of what is queued and dropped.
     It is saved with each purchase, so that nothing is done that it does not know.
     """
+    new.undoes = batch
     queued: list[RuleRun] = []
 
     def one(seen: Undo) -> str:
@@ -180,7 +181,7 @@ def _undo(one: Undo, new: Batch) -> list[RuleRun]:
     giving = [_give_back(grant) for grant in back]
     ending = [moving.waive(grant, SENTENCE) for grant in _grants(one.gave)]
     made = RuleRun.objects.bulk_create([*giving, *ending])
-    moving.leave_with_nothing(ending)
+    moving.leave_with_nothing(ending, undone=True)
     gave = grant_runs.giving(back)
     EventLog.objects.filter(pk__in=gave.values("event")).update(gave_nothing=False)
     for number in {run.event_id for run in made}:

@@ -23,6 +23,7 @@ class Batch(models.Model):
     # Of these the ones that did not exist before, a list for each purchase: what they did can be
     # undone, all of a list or nothing.
     new_ids = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    undoes = models.ForeignKey("self", models.SET_NULL, null=True, related_name="undone_by")
     left_out = SentencesField(default=dict)  # {why: how many}
 
     class Meta:

@@ -52,6 +52,9 @@ class EventLog(models.Model):
     class ByHand(models.TextChoices):
         GIVE = "give", _("Access given by hand")
         END = "end", _("Access ended by hand")
+        # As the two above, of what a person had given, or let end on a day, before.
+        GIVE_DAY = "give_day", _("Last day changed by hand")
+        END_DAY = "end_day", _("Last day changed by hand")
         MOVE_AWAY = "move_away", _("Access moved to another e-mail")
         MOVE_HERE = "move_here", _("Access moved from another e-mail")
         # Decided by the rules, as the Product Purchased that SamCart should have sent.
@@ -89,6 +92,8 @@ class EventLog(models.Model):
     # The rules did nothing for the customer: at most they passed on what SamCart sent. Or a person
     # ended all that they did, since they had changed.
     gave_nothing = models.BooleanField(default=False)
+    # When a person undid what was given for it, so that it `gave_nothing`: nobody need see to it.
+    undone_at = models.DateTimeField(null=True, editable=False)
     reason = SentenceField(blank=True)
     order_id = models.CharField(max_length=64, blank=True)
     subscription_id = models.CharField(max_length=64, blank=True)
@@ -175,6 +180,16 @@ class EventLog(models.Model):
         if self.by_hand:
             return say(self.ByHand(self.by_hand).label)
         return say(Trigger(self.trigger).label) if self.trigger else ""
+
+    @property
+    def is_gift(self) -> bool:
+        """Whether a person gave access, or changed the last day of what was given."""
+        return self.by_hand in {self.ByHand.GIVE, self.ByHand.GIVE_DAY}
+
+    @property
+    def ends_by_hand(self) -> bool:
+        """Whether a person ended access, now or on a day, or changed that day."""
+        return self.by_hand in {self.ByHand.END, self.ByHand.END_DAY}
 
     @property
     def withdrawn(self) -> bool:

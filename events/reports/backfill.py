@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +15,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT, WHAT
 from events.reports import standing
 from integrations.models import Product
-from integrations.sentences import Said, at, joined, say
+from integrations.sentences import Said, at, joined, on, say
 from rules import actions, changing
 from rules.engine import Reason
 from rules.listing import listed
@@ -32,13 +32,14 @@ NO_CUSTOMER = _("the order carries no usable e-mail address")
 class BackfillCandidate:
     """An event from before a rule: the rules that would run for it, or why none will.
 
-    `has` says what gives the buyer all of it already, so that nothing changes in Thinkific.
+    `note` says what gives the buyer all of it already, so that nothing changes in Thinkific, or
+    that a person undid what was given.
     """
 
     event: EventLog
     rules: Sequence[Rule]
     why_not: str = ""
-    has: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,16 @@ class Preview:
     @property
     def customers(self) -> int:
         return len(_customers(each.event for each in self.run))
+
+    @property
+    def owed(self) -> "Preview":
+        """The same without what a person has undone: for that nobody is alarmed."""
+        return replace(self, run=[row for row in self.run if row.event.undone_at is None])
+
+    @property
+    def undone(self) -> int:
+        """For how many customers a person undid what was given."""
+        return len(_customers(row.event for row in self.run if row.event.undone_at))
 
     @property
     def only(self) -> int | None:
@@ -105,8 +116,8 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
         grants = [] if why_not else _has_all(event, fit, held)
         if grants and all(Sale.of(event).is_same(Sale.of(grant)) for grant in grants):
             why_not = say("has {courses} already", courses=_names(grants))
-        has = joined([_has(grants), HOLDS_TOO]) if grants and not why_not else ""
-        rows.append(BackfillCandidate(event, fit, why_not, has))
+        note = joined([_has(grants), HOLDS_TOO]) if grants else _undone(event)
+        rows.append(BackfillCandidate(event, fit, why_not, "" if why_not else note))
     return Preview(
         [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
     )
@@ -125,6 +136,12 @@ def settled(events: Sequence[EventLog]) -> set[int]:
     The purchase was refunded or canceled since, or the buyer has all that the rules give now.
     """
     return {*revocations.ended_since(events), *had(events)}
+
+
+def _undone(event: EventLog) -> Said | str:
+    if event.undone_at is None:
+        return ""
+    return say("What was given for it was undone on {day}.", day=on(event.undone_at))
 
 
 def had(events: Sequence[EventLog]) -> dict[int, Said]:

@@ -1,7 +1,7 @@
 """What was started for many at once: how far it is, and what came of it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.utils.text import capfirst
@@ -10,9 +10,9 @@ from django.utils.translation import pgettext_lazy
 from events.execution import wait_reasons
 from events.models import Batch, EventLog, RuleRun
 from events.models.runs import UNFINISHED
-from integrations.audit import Act
+from integrations.audit import Act, shown_who
 from integrations.models import AuditEntry, Customer
-from integrations.sentences import Text, joined, say
+from integrations.sentences import Said, Text, joined, on, say, say_count
 
 Status = RuleRun.Status
 # So many of those that failed are listed.
@@ -96,6 +96,35 @@ def progress(batch: Batch) -> Progress:
         number_failed=number_failed,
         customers=customers if len(customers) <= NAMED else (),
         waiting=waiting,
+    )
+
+
+def undone_lately(events: Collection[EventLog]) -> Said | str:
+    """For how many buyers access was undone, of these events; "" where there are none.
+
+    "Mia undid access for 2 buyers on 28 Nov.", where one person undid it on one day.
+    """
+    if not events:
+        return ""
+    buyers = len({event.customer_id or -event.pk for event in events})
+    entries = AuditEntry.objects.filter(
+        act=Act.BATCH_UNDONE,
+        kind=EventLog._meta.model_name,
+        number__in=[str(event.pk) for event in events],
+    )
+    last = {entry.number: (entry.who, on(entry.at)) for entry in entries.order_by("pk")}
+    by_whom = {last.get(str(event.pk)) for event in events}
+    person, day = (by_whom.pop() if len(by_whom) == 1 else None) or ("", "")
+    if not person:
+        return say_count(
+            buyers, "Access for 1 buyer was undone.", "Access for {number} buyers was undone."
+        )
+    return say_count(
+        buyers,
+        "{person} undid access for 1 buyer on {day}.",
+        "{person} undid access for {number} buyers on {day}.",
+        person=shown_who(person),
+        day=day,
     )
 
 

@@ -26,17 +26,9 @@ from events.reports import (
     review,
     why,
 )
-from events.reports.sentence import (
-    BAD,
-    GOOD,
-    QUIET,
-    WAIT,
-    Code,
-    Sentence,
-    of_order,
-)
+from events.reports.sentence import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order
 from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
-from integrations.models import Customer, ThinkificUser
+from integrations.models import AuditEntry, Customer, ThinkificUser
 from integrations.sentences import Said, at, joined, on, say, say_count
 from rules import actions
 from rules.listing import listed
@@ -68,7 +60,7 @@ def describe(customer: Customer) -> AccessReport:
     told = why.of_customer(customer)
     others = list(_without_target(customer))
     besides = [run for run in others if not run.spec.passes_on]
-    nothing = list(_told(review.gave_nothing().filter(customer=customer)))
+    nothing = list(_told(EventLog.objects.filter(review.STILL_NOTHING, customer=customer)))
     back = revocations.ended_since(nothing)
     now, had = backfill.rules_now(nothing), backfill.had(nothing)
     lines = [
@@ -140,15 +132,8 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
 def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:
     facts = _facts(event)
     rule = next(filter(backfill.gives_now, now), None)
-    undone = batches.undone(event.pk) if back is None and rule is not None else None
-    if undone is not None:
-        text = say(
-            "{person} undid on {day} what was given for {product}{order}. A rule still fits it.",
-            person=undone.who,
-            day=on(undone.at),
-            **facts,
-        )
-        return Sentence(QUIET, text, Code.RULE_EXISTS, enroll=event.pk)
+    if back is None and (undone := batches.undone(event.pk)):
+        return _undone(event, undone, rule)
     if back is None and rule is not None:
         text = say("Paid for {product}{order} and got nothing.", **facts)
         text = joined([text, backfill.since(event, rule)])
@@ -177,6 +162,19 @@ def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Se
         **facts,
     )
     return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+
+
+def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
+    text = say(
+        "{person} undid on {day} what was given for {product}{order}.",
+        person=undone.who,
+        day=on(undone.at),
+        **_facts(event),
+    )
+    if rule is None:
+        return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+    text = joined([text, say("A rule still fits it.")])
+    return Sentence(QUIET, text, Code.RULE_EXISTS, enroll=event.pk)
 
 
 def _gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:

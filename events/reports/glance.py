@@ -142,7 +142,9 @@ def _end(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> datetime | None:
 
 def _gave_nothing(customers: Collection[int]) -> set[int | None]:
     """Of these, who paid for something that gave nothing, and is still owed it."""
-    nothing = _purchases().filter(customer__in=customers, gave_nothing=True, dealt_with_at=None)
+    nothing = _purchases().filter(
+        customer__in=customers, gave_nothing=True, dealt_with_at=None, undone_at=None
+    )
     events = list(nothing[: backfill.MAX_EVENTS])
     settled = backfill.settled(events) if events else set()
     return {event.customer_id for event in events if event.pk not in settled}

@@ -3,14 +3,12 @@
 from datetime import datetime
 
 from events.access import sentences
-from events.models import EventLog, Grant, RuleRun
+from events.models import Grant, RuleRun
 from events.models.runs import BRAKED, DELAYED
 from events.reports.sentence import WAIT, Code, Sentence, happening, upper
 from events.reports.standing import Standing
 from integrations.sentences import Said, joined, on, say, say_count
 from rules.listing import listed
-
-ByHand = EventLog.ByHand
 
 
 def lines(about: Standing) -> list[Sentence]:
@@ -60,7 +58,7 @@ def _ends(run: RuleRun, **facts: str) -> Said:
             person=who,
             **facts,
         )
-    if run.event.by_hand == ByHand.END:
+    if run.event.ends_by_hand:
         return say(
             "Access to {course} ends on {day} because {person} decided so.", person=who, **facts
         )
@@ -88,12 +86,12 @@ def _left(about: Standing, run: RuleRun) -> list[str]:
 
 def _is_meant(run: RuleRun, row: Grant) -> bool:
     """Whether a person decided to end this, as everything that gave it then."""
-    ends_all = run.ends_all or run.event.by_hand == ByHand.END
+    ends_all = run.ends_all or run.event.ends_by_hand
     return ends_all and row.opened_at is not None and row.opened_at <= run.received_at
 
 
 def _gave(run: RuleRun) -> bool:
-    return run.event.by_hand == ByHand.GIVE
+    return run.event.is_gift
 
 
 def _day(run: RuleRun) -> datetime:

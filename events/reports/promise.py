@@ -2,14 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import backfill, review
+from events.reports import backfill, batches, review
 from integrations.models import Integration, ThinkificUser
 from rules import actions
 from rules.triggers import Trigger
@@ -52,6 +52,8 @@ class Promise:
     on_the_way: int = 0
     not_in: int = 0
     purchases: int = 0
+    # What a person undid on purpose, of this week's purchases, in a sentence: neither in nor not.
+    undone: str = ""
 
 
 def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -> Promise:
@@ -69,7 +71,8 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     buyers = seen.values("customer").distinct().count()
     more = buyers > MANY_BUYERS and in_order[MAX_COUNT : MAX_COUNT + 1].exists()
     purchases = len({event for event, _ in not_in})
-    return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases)
+    undone = batches.undone_lately(_undone(since))
+    return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, undone)
 
 
 def not_in() -> list[int]:
@@ -87,6 +90,14 @@ def unfulfilled() -> QuerySet[EventLog]:
     newest = purchases.order_by("-received_at", "-pk")[: backfill.MAX_EVENTS]
     likely = backfill.may_be_settled().filter(pk__in=newest.values("pk"))
     return purchases.exclude(pk__in=backfill.settled(list(likely.only(*_SETTLED_BY))))
+
+
+def _undone(since: datetime) -> list[EventLog]:
+    """The newest purchases that a person undid, but for those that are settled."""
+    newest = review.undone().filter(received_at__gte=since).order_by("-received_at", "-pk")
+    events = list(newest.only(*_SETTLED_BY)[: backfill.MAX_EVENTS])
+    settled = backfill.settled(events) if events else set()
+    return [event for event in events if event.pk not in settled]
 
 
 def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:

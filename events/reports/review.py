@@ -12,13 +12,22 @@ from rules.triggers import Trigger
 Status = EventLog.Status
 PAID_FOR_NOTHING = Q(gave_nothing=True, trigger=Trigger.PRODUCT_PURCHASED.value)
 # As in the partial index `event_gave_nothing`.
-GAVE_NOTHING = PAID_FOR_NOTHING & Q(dealt_with_at=None)
+STILL_NOTHING = PAID_FOR_NOTHING & Q(dealt_with_at=None)
+GAVE_NOTHING = STILL_NOTHING & Q(undone_at=None)
 NOT_UNDERSTOOD = Q(status__in=[Status.UNKNOWN_TYPE, Status.UNREADABLE], dealt_with_at=None)
 
 
 def gave_nothing() -> QuerySet[EventLog]:
-    """Purchases that were paid for and gave nothing: no rule did anything for the customer."""
+    """Purchases that were paid for and gave nothing: no rule did anything for the customer.
+
+    What a person has undone is not among them.
+    """
     return EventLog.objects.filter(GAVE_NOTHING)
+
+
+def undone() -> QuerySet[EventLog]:
+    """Purchases that have nothing now because a person undid what was given for them."""
+    return EventLog.objects.filter(STILL_NOTHING, undone_at__isnull=False)
 
 
 def not_understood() -> QuerySet[EventLog]:
@@ -30,7 +39,8 @@ def needs_a_person(event: EventLog) -> bool:
     """Whether this event was left undone and is not marked as dealt with."""
     if event.dealt_with_at is not None:
         return False
-    paid = event.gave_nothing and event.trigger == Trigger.PRODUCT_PURCHASED
+    owed = event.gave_nothing and event.undone_at is None
+    paid = owed and event.trigger == Trigger.PRODUCT_PURCHASED
     return paid or event.status in {Status.UNKNOWN_TYPE, Status.UNREADABLE}
 
 

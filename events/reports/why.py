@@ -209,7 +209,7 @@ def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
         return say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
     person = (row.event.author if row.event else "") or say("a person")
     facts |= {"person": person, "day": on(row.ended_at or row.decided_at)}
-    if row.event and row.event.by_hand == EventLog.ByHand.GIVE:
+    if row.event and row.event.is_gift:
         if row.event.reason:  # it ended before its day
             return joined([say("{name} has no access to {course}.", **facts), row.event.reason])
         return say("{name} has no access to {course}: {person} had given it until {day}.", **facts)

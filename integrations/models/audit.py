@@ -123,6 +123,8 @@ class AuditEntry(models.Model):
     note = SentenceField(blank=True)
     # The number of the entry whose change this one took back.
     undoes = models.PositiveBigIntegerField(null=True, editable=False)
+    # The same number for all that one request did. None of what a command did, and of old entries.
+    step = models.PositiveBigIntegerField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("change")

@@ -1,5 +1,7 @@
 """What Thinkific sites offer, and what we know of their users."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
@@ -51,6 +53,11 @@ class Destination(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def audited_besides(self) -> dict[str, Any]:
+        """What the audit keeps of it beside its name: a number that was typed may be wrong."""
+        return {"external_id": self.external_id, "by_hand": self.by_hand}
 
     @property
     def listed(self) -> bool:

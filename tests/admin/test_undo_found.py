@@ -1,6 +1,7 @@
 """What was done for several at once, and what was deleted at once, is found and undone later."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
+from events.alerts import finding
+from events.alerts.problems import Code
 from events.models import Batch, EventLog
+from events.reports import coverage
 from integrations.models import AuditEntry, Customer, Product
+from integrations.models.audit import AuditUnlock
 from rules import pairing
 from rules.models import Rule
 from tests.support.pages import press, said, signed_in, words
@@ -121,14 +126,70 @@ def test_a_rule_ran_when_it_was_run_and_not_when_its_event_came(manager, world, 
     assert "Never" not in words(manager.get(page_of(Product.objects.get())))
 
 
-def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(manager, world, ran):
-    batch = Batch.objects.get()
-    page = f"{reverse('admin:undo-batch')}?number={batch.pk}"
-    look = manager.get(page)
-    assert "The rule stays on: a later buyer still gets Ink. See the rule" in words(look)
+def undo(world: World, client: Client) -> Any:
+    """Undo all that was done first; the page that asked."""
+    page = f"{reverse('admin:undo-batch')}?number={Batch.objects.earliest('pk').pk}"
+    look = client.get(page)
     chosen = re.findall(r'name="chosen" value="([^"]+)"', look.content.decode())
-    manager.post(page, {"chosen": chosen})
+    client.post(page, {"chosen": chosen})
     world.settle()
+    return look
+
+
+def page_of_batch(client: Client, batch: Batch) -> Any:
+    return client.get(reverse("admin:batch"), {"number": batch.pk})
+
+
+def test_what_was_undone_on_purpose_is_no_alarm_anywhere(manager, world, ran):
+    product = Product.objects.get()
+    undo(world, manager)
+    overview = words(manager.get(reverse("admin:index")))
+    assert re.search(r"person \d+ undid access for 2 buyers on \d", overview)
+    for place, alarm in [
+        (reverse("admin:index"), "not in"),
+        (page_of(product), "got nothing"),
+        (page_of(EventLog.objects.earliest("pk")), "Somebody paid"),
+        (reverse("admin:integrations_customer_changelist"), "Paid, not in"),
+    ]:
+        assert alarm not in words(manager.get(place)), place
+    log = words(manager.get(reverse("admin:events_eventlog_changelist"), {"result": "not_in"}))
+    assert "No event fits." in log
+    assert [row.without_access for row in coverage.judged()] == [0]
+    assert not list(finding.lasting(codes={Code.NOTHING_GIVEN}))
+
+
+def test_what_was_undone_is_offered_again_quietly(manager, world, ran):
+    undo(world, manager)
+    text = words(manager.get(page_of(Product.objects.get())))
+    assert "Access for 2 buyers was undone. The rule still fits. See them" in text
+    earlier = words(manager.get(reverse("admin:earlier"), {"rule": ran.pk}))
+    assert "Enroll these 2 customers now" in earlier
+    assert "What was given for it was undone on " in earlier
+    event = EventLog.objects.earliest("pk")
+    assert "A rule still fits it. Run the rules again for this event" in words(
+        manager.get(page_of(event))
+    )
+    press(manager, event, "rerun")
+    world.settle()
+    overview = words(manager.get(reverse("admin:index")))
+    assert re.search(r"1 buyer of this week is in\. person \d+ undid access for 1 buyer", overview)
+
+
+def test_the_page_of_a_batch_says_that_it_was_undone_and_offers_no_second_undo(manager, world, ran):
+    batch = Batch.objects.get()
+    assert "Undo this" in words(page_of_batch(manager, batch))
+    undo(world, manager)
+    page = page_of_batch(manager, batch)
+    assert re.search(r"Undone [^.]+ by person \d+\. See what came of it", words(page))
+    assert f"?number={Batch.objects.latest('pk').pk}" in page.content.decode()
+    assert "Undo th" not in words(page)
+    assert "There is nothing to do for any of these." in words(undo(world, manager))
+    assert Batch.objects.count() == 2
+
+
+def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(manager, world, ran):
+    look = undo(world, manager)
+    assert "The rule stays on: a later buyer still gets Ink. See the rule" in words(look)
     text = words(manager.get(page_of(Customer.objects.earliest("pk"))))
     assert "has no access to Ink:" in text
     assert re.search(r"undid on [^.]+ what had given it\.", text)
@@ -148,6 +209,17 @@ def deleted(world: World, manager: Client) -> list[AuditEntry]:
     others = [each.pk for each in Rule.objects.exclude(pk=rule.pk)]
     manager.post(page, {"post": "yes", "too": "1", "companion": others})
     return list(AuditEntry.objects.filter(act="rule_deleted").order_by("pk"))
+
+
+@pytest.fixture
+def slowly(deleted: list[AuditEntry]) -> list[AuditEntry]:
+    """As if it had taken some seconds for each rule."""
+    unlock = AuditUnlock.objects.create(reason=AuditUnlock.Reason.ERASURE)
+    for number, entry in enumerate(deleted):
+        at = entry.at + timedelta(seconds=3 * number)
+        AuditEntry.objects.filter(pk=entry.pk).update(at=at)
+    unlock.delete()
+    return deleted
 
 
 def test_a_line_of_rules_that_were_deleted_together_brings_all_of_them_back(manager, deleted):
@@ -173,6 +245,57 @@ def test_one_of_them_says_that_the_others_are_still_gone_and_brings_them_back(ma
 def test_the_page_of_one_of_them_brings_all_back_at_once(manager, deleted):
     text = words(manager.get(page_of(deleted[2])))
     assert "4 rules deleted with it are still gone. Restore all 5" in text
+
+
+def test_a_deletion_that_took_long_is_one_step(manager, slowly):
+    assert "Undo all 5" in words(manager.get(reverse(CHANGES)))
+    press(manager, slowly[0], "undo_step")
+    assert Rule.objects.count() == 5
+
+
+def test_a_search_that_shows_some_of_a_step_says_how_many_come_back(manager, deleted):
+    asked = {"q": "Subscription"}
+    text = words(manager.get(reverse(CHANGES), asked))
+    assert "Deleted a rule, 3 times" in text
+    assert "Undo all 5" in text
+    press(manager, deleted[0], "undo")
+    assert "Restore the other 4" in words(manager.get(reverse(CHANGES), asked))
+
+
+def test_what_was_restored_and_deleted_again_does_not_keep_the_others_from_coming_back(
+    manager, deleted
+):
+    press(manager, deleted[0], "undo")
+    number = deleted[0].number
+    manager.post(reverse("admin:rules_rule_delete", args=[number]), {"post": "yes"})
+    back = press(manager, deleted[1], "undo_step")
+    assert said(back)[-1] == "Undone: 4 rules are back."
+
+
+def test_who_may_not_add_rules_brings_none_back(manager, deleted):
+    client = signed_in(roles.MANAGER)
+    Permission.objects.get(codename="add_rule").group_set.clear()
+    button = reverse("admin:integrations_auditentry_do_undo_step", args=[deleted[0].pk])
+    assert client.post(button).status_code == 403
+    assert not Rule.objects.exists()
+
+
+def test_a_step_whose_product_was_deleted_is_refused_in_words(manager, deleted):
+    Product.objects.all().delete()
+    before = AuditEntry.objects.count()
+    told = said(press(manager, deleted[0], "undo_step"))[-1]
+    assert told.startswith("Not undone. ")
+    assert "is not there any more, so the rule cannot be as before." in told
+    assert not Rule.objects.exists()
+    assert AuditEntry.objects.count() == before
+    assert manager.get(page_of(deleted[0])).status_code == 200
+
+
+def test_a_step_that_was_undone_is_not_undone_twice(manager, deleted):
+    press(manager, deleted[0], "undo_step")
+    told = said(press(manager, deleted[0], "undo_step"))[-1]
+    assert told == "Nothing was left to undo."
+    assert Rule.objects.count() == 5
 
 
 # The bar right after a deletion

@@ -232,6 +232,7 @@ def show(request: HttpRequest) -> HttpResponse:
         progress=found,
         left_out=batch.left_out.items(),
         failed=",".join(str(run.pk) for run in found.failed),
+        undone=batch.undone_by.order_by("pk"),
         can_undo=allowed(request, UNDOES) and _can_be_undone(batch),
         back=way_back(request),
         action=_action(request.GET),

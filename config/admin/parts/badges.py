@@ -89,6 +89,8 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
     if gave_nothing(event) and not needs_a_person:
         if getattr(event, "had", False):
             return badge(say("Has it already"), GREY)
+        if event.undone_at is not None:
+            return badge(say("Undone"), GREY)
         return badge(say("Paid, nothing given"), AMBER)
     if event.gave_nothing and event.trigger in holes and not needs_a_person:
         return badge(say("Rule missing"), AMBER)

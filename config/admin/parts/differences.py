@@ -1,5 +1,6 @@
 """What an audit entry changed, as people read it: the field, the value before, the value after."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.utils.translation import pgettext_lazy
 
 from config.admin.parts import badges
 from config.staff import roles
-from integrations.audit_values import BATCH, REPLACED, Values, shown
+from integrations.audit_values import BATCH, NOW, REPLACED, Values, shown
 from integrations.models import AuditEntry
 from integrations.sentences import FULL, YEAR, Text, on, say
 
@@ -86,7 +87,10 @@ def differences(entry: AuditEntry) -> list[Difference]:
     return [
         Difference(
             _label(model, name),
-            *(None if side is None else _words(model, name, side) for side in sides),
+            *(
+                None if side is None else _words(model, name, side)
+                for side in _numbered(name, sides)
+            ),
         )
         for name in names
     ]
@@ -170,6 +174,24 @@ def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
     return str(choices.get(value, value))
 
 
+def _numbered(name: str, sides: Sequence[Values | None]) -> Sequence[Values | None]:
+    """The same, with the number beside the name of a course where one side was typed by hand."""
+    found = [(side or {}).get(name) for side in sides]
+    named = [value for value in found if isinstance(value, dict) and "external_id" in value]
+    if not any(value["by_hand"] for value in named):
+        return sides
+    return [
+        {name: value | {"name": _with_number(value)}} if value in named else side
+        for side, value in zip(sides, found, strict=True)
+    ]
+
+
+def _with_number(value: Values) -> str:
+    return say("{name}, number {number}", name=value["name"], number=str(value["external_id"]))
+
+
 def _moment(kept: str, pattern: str) -> str:
+    if kept == NOW:
+        return say("now")
     moment = parse_datetime(kept)
     return on(moment, pattern) if moment else kept

@@ -23,7 +23,7 @@ from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
 from events.access.by_hand import Author
 from events.access.ledger import Judgment
-from events.models import EventLog, RuleRun
+from events.models import RuleRun
 from integrations import app_registry, catalog_refresh
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import say
@@ -157,7 +157,7 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
     if not allowed(request, PERMISSION) or run.customer_id is None:
         return []
     asked: dict[str, Any] = {"customer": run.customer_id}
-    if run.is_pending and run.event.by_hand in {EventLog.ByHand.GIVE, EventLog.ByHand.END}:
+    if run.is_pending and (run.event.is_gift or run.event.ends_by_hand):
         return [_link(LastDayForm, asked | {"run": run.pk}, say("Change the last day"))]
     if run.code == Judgment.ENDED_BY_HAND:
         kind, number = read_target(run.target)

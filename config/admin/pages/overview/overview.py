@@ -173,6 +173,7 @@ def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview
         on_the_way=kept.on_the_way,
         more_bought=kept.more_bought,
         purchases=kept.purchases,
+        undone=kept.undone,
     )
 
 

@@ -67,20 +67,24 @@ def headline(
     on_the_way: int = 0,
     more_bought: bool = False,
     purchases: int = 0,
+    undone: str = "",
 ) -> Headline:
     """How the promise is kept, then what needs a person, the gravest first.
 
     `buyers` are those of this week who are in, or with `more_bought` those of the newest
     MAX_COUNT purchases. `see` is the address of the list of those who paid and are not in, which
-    has a line for each of their `purchases`. Calm only where nothing needs anybody.
+    has a line for each of their `purchases`. What was `undone` on purpose is no alarm. Calm only
+    where nothing needs anybody.
     """
     grave = list(_grave(facts))
     alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
     promise: list[tuple[str, str]] = []
     if facts.not_in:
         promise = [(_not_in(facts.not_in, purchases), ""), (say("See them."), see)]
-    elif all_in := _all_in(buyers, on_the_way, more_bought=more_bought, behind=bool(facts.behind)):
-        promise = [(all_in, "")]
+    else:
+        every = not (on_the_way or facts.behind or undone)
+        all_in = _all_in(buyers, on_the_way, more_bought=more_bought, every=every)
+        promise = [(text, "") for text in (all_in, undone) if text]
     if not alarms and not facts.not_in:
         return Headline(GREEN, (*promise, (say("Nothing needs you."), "")))
     kind = RED if grave else AMBER
@@ -105,9 +109,8 @@ def _not_in(buyers: int, purchases: int) -> Said:
     )
 
 
-def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, behind: bool) -> Said | str:
+def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, every: bool) -> Said | str:
     """ "All 43 buyers of this week are in." "41 buyers … are in, 2 buyers are on their way." """
-    every = not on_the_way and not behind
     found = [_in(buyers, every=every, more_bought=more_bought)] if buyers else []
     if on_the_way:
         found.append(

@@ -34,11 +34,16 @@ def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEnt
     there = Rule.objects.filter(pk__in=[int(entry.number) for entry in entries]) if entries else ()
     known = {str(rule.pk) for rule in there}
     left = [entry for entry in entries if entry.number not in known]
-    found = [list(step) for _, step in groupby(left, lambda entry: (entry.at, entry.place))]
+    found = [list(step) for _, step in groupby(left, _mark)]
     if product is not None:
         found = [step for step in found if any(_is_about(each, product) for each in step)]
     undoable = (step for step in found[:STEPS] if not undoing.why_not(step[0]))
     return next(((step[0], _in_words(step)) for step in undoable), None)
+
+
+def _mark(entry: AuditEntry) -> tuple[object, str]:
+    """By which the entries of a step are known."""
+    return entry.step or entry.at, entry.place
 
 
 def gone_with(entry: AuditEntry) -> tuple[Said, Said] | None:

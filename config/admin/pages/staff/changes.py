@@ -220,6 +220,10 @@ class ChangesAdmin(ReadOnly):
         except ValueError as error:
             self._not_undone(request, error)
         else:
+            if not rules:
+                text = say("Nothing was left to undo.")
+                self.message_user(request, text, messages.WARNING)
+                return go_back(request, reverse("admin:rules_rule_changelist"))
             for rule in rules:
                 rule_history.give_back(rule)
             text = say_count(
@@ -251,7 +255,7 @@ def _can_undo(entry: Any) -> bool:
 
 
 def _undo_of(line: Any) -> Said:
-    if line.left == len(line.line):
+    if line.all_left:
         return say("Undo all {number}", number=line.left)
     return say_count(line.left, "Restore the other one", "Restore the other {number}")
 

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -20,12 +20,11 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
 from rules import undoing
-from rules.models import Rule
 
 MANY = 50
 # So many entries beyond a page's end are looked at for the rest of a line.
 MOST_OF_A_LINE = 1000
-# A Save may write its entries one after the other.
+# Entries without a step: a Save may write them one after the other.
 ONE_STEP = timedelta(seconds=2)
 
 
@@ -134,8 +133,11 @@ def _is_of(line: Sequence[AuditEntry], entry: AuditEntry) -> bool:
 
 def _is_alike(one: AuditEntry, other: AuditEntry) -> bool:
     same = ("act", "kind", "who", "place")
-    alike = all(getattr(one, name) == getattr(other, name) for name in same)
-    return alike and abs(one.at - other.at) < ONE_STEP
+    if not all(getattr(one, name) == getattr(other, name) for name in same):
+        return False
+    if one.step is not None or other.step is not None:
+        return one.step == other.step
+    return abs(one.at - other.at) < ONE_STEP
 
 
 def _note_customers(entries: Iterable[Any]) -> None:
@@ -165,21 +167,20 @@ def _note_batches(request: HttpRequest, lines: Iterable[Any]) -> None:
 def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
     """As `undoable`: an entry that is the newest of its rule; pressing Undo looks closer.
 
-    As `left` of a line of rules that were deleted in one step: how many of them can come back. And
-    as `undone` of a line whether all of it was undone.
+    As `left` of a line of rules that were deleted in one step: how many of the step, which a search
+    may have narrowed, can come back; `all_left` if all of it can. And as `undone` of a line whether
+    all of it was undone.
     """
     lines = list(lines)
-    undone = undoing.undone(entry for line in lines for entry in line.line)
-    every_rule = (entry for line in lines for entry in line.line if entry.act in undoing.UNDONE)
-    of_rules = {entry.number for entry in every_rule}
-    every = AuditEntry.objects.filter(
-        kind=Rule._meta.model_name, number__in=of_rules, act__in=undoing.UNDONE
-    )
-    newest = every.order_by().values("number").annotate(last=Max("pk"))
-    last = set(newest.values_list("last", flat=True)) if of_rules else set()
+    entries = [entry for line in lines for entry in line.line]
+    undone, last = undoing.undone(entries), undoing.newest(entries)
     for each in lines:
         several = len(each.line) > 1
-        one_step = each.act == Act.RULE_DELETED and len({entry.at for entry in each.line}) == 1
         each.undoable = not several and each.pk in last
-        each.left = sum(e.pk in last for e in each.line) if several and one_step else 0
+        of_one = each.step is not None or len({entry.at for entry in each.line}) == 1
+        some_left = of_one and any(entry.pk in last for entry in each.line)
+        looks = several and each.act == Act.RULE_DELETED and some_left
+        step = undoing.of_step(each) if looks else []
+        gone = undoing.still_gone(each) if looks else []
+        each.left, each.all_left = len(gone), len(gone) == len(step)
         each.undone = all(entry.pk in undone for entry in each.line)

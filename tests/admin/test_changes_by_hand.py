@@ -1,0 +1,121 @@
+"""What Changes and the customer's page tell of access by hand: which course, and which days."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from config.staff import roles
+from events.access import by_hand, holdings
+from events.access.by_hand import Author
+from events.execution import delayed
+from events.models import RuleRun
+from integrations.models import AuditEntry, Customer, Destination
+from integrations.sentences import YEAR, on
+from integrations.thinkific import catalog
+from tests.support import factories
+from tests.support.pages import signed_in, words
+from tests.support.world import World
+
+MIA = Author("mia@example.com", "Lost her receipt")
+CHANGES = "admin:integrations_auditentry_changelist"
+
+
+@pytest.fixture
+def manager(db: None) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+@pytest.fixture
+def dana(db: None) -> Customer:
+    made: Customer = factories.CustomerFactory.create(email="dana@example.com", first_name="Dana")
+    return made
+
+
+@pytest.fixture
+def course(world: World) -> Destination:
+    return world.course("Ink")
+
+
+def in_days(number: int) -> date:
+    return timezone.localdate() + timedelta(days=number)
+
+
+def day(number: int) -> str:
+    return on(in_days(number), YEAR)
+
+
+def told(client: Client, act: str) -> list[str]:
+    """What the list and the page of the only entry of this act say."""
+    entry = AuditEntry.objects.get(act=act)
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    return [words(client.get(reverse(CHANGES), {"act": act})), words(client.get(page))]
+
+
+def end(customer: Customer, last: date | None = None) -> Any:
+    (holding,) = holdings.of_customer(customer)
+    return by_hand.end(customer, holding.key, MIA, last)
+
+
+def test_an_access_until_a_day_names_the_course_and_the_day(world, manager, dana, course):
+    by_hand.give(dana, course, MIA, in_days(9))
+    in_list, page = told(manager, "access_given")
+    assert f"Access: Ink on Art Academy Ends: {day(9)}" in in_list
+    assert f"Access Ink on Art Academy Ends {day(9)}" in page
+
+
+def test_a_changed_day_is_told_as_that_and_not_as_a_second_gift(world, manager, dana, course):
+    by_hand.give(dana, course, MIA, in_days(9))
+    world.settle()
+    by_hand.give(dana, course, MIA, in_days(20))
+    world.settle()
+    in_list, page = told(manager, "last_day_changed")
+    assert f"Access: Ink on Art Academy Ends: {day(9)} → {day(20)}" in in_list
+    assert f"Ends {day(9)} {day(20)}" in page
+    text = words(manager.get(reverse("admin:integrations_customer_change", args=[dana.pk])))
+    history = text.partition("Everything that happened")[2]
+    assert history.count("Access given by hand") == 1
+    assert history.count("Last day changed by hand") == 1
+    (ending,) = RuleRun.objects.delayed()
+    assert ending.customer == dana
+
+
+def test_another_day_for_what_a_person_ends_is_a_changed_day_too(world, manager, dana, course):
+    by_hand.give(dana, course, MIA)
+    world.settle()
+    end(dana, in_days(9))
+    event = end(dana, in_days(12))
+    assert event.what_happened == "Last day changed by hand"
+    assert f"Ends: {day(9)} → {day(12)}" in told(manager, "last_day_changed")[0]
+    RuleRun.objects.delayed().update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+    delayed.decide_due()
+    world.settle()
+    assert not world.access("dana@example.com", course)
+
+
+@pytest.mark.parametrize("how", ["ended_now", "access_ended"])
+def test_an_early_end_tells_when_it_was_to_end(world, manager, dana, course, how):
+    by_hand.give(dana, course, MIA, in_days(9))
+    world.settle()
+    if how == "access_ended":
+        end(dana)
+    else:
+        delayed.bring_forward(RuleRun.objects.delayed().get(), by="Mia")
+    in_list, page = told(manager, how)
+    assert f"Access: Ink on Art Academy Ends: {day(9)} → now" in in_list
+    assert f"Ends {day(9)} now" in page
+
+
+def test_a_corrected_number_tells_the_old_one_and_the_new_one(world, manager):
+    wrong = catalog.by_number(world.integration, "course", 987654, "Watercolor")
+    catalog.enter(wrong)
+    rule = world.rule("product_purchased", "create_course_enrollment", wrong)
+    sent = {"course": wrong.pk, "rule": [rule.pk], "destination": "by_number", "number": "876543"}
+    Destination.objects.filter(pk=wrong.pk).update(gone_at=timezone.now())
+    manager.post(reverse("admin:another-course"), sent)
+    in_list, page = told(manager, "rule_changed")
+    assert "Watercolor, number 987654 → Watercolor, number 876543" in in_list
+    assert "Watercolor, number 987654 Watercolor, number 876543" in page
