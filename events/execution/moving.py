@@ -77,7 +77,7 @@ def keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
     kept = {event: [*grants] for event, grants in purchases}
     numbers = [grant.pk for grants in kept.values() for grant in grants]
     with transaction.atomic():
-        Grant.objects.filter(pk__in=numbers).update(kept_at=Now())
+        Grant.objects.active().filter(pk__in=numbers).update(kept_at=Now())
         names = {event: [grant.name for grant in grants] for event, grants in kept.items()}
         audit.record_each(Act.BUYERS_KEPT, kept, after=lambda event: {"access": names[event]})
 
