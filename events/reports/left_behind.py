@@ -96,7 +96,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     """Those of these actions of a rule, or of deleted ones, the newest first."""
     more, gave = len(gave) > MOST, gave[:MOST]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
-    every = list(_giving().filter(grant__in=grants).select_related("event"))
+    every = list(giving().filter(grant__in=grants).select_related("event"))
     fitting = backfill.rules_now(list({run.event_id: run.event for run in every}.values()))
     due = {
         run.grant_id
@@ -128,13 +128,14 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     return LeftBehind(rule, rows, more, has)
 
 
-def _giving() -> RuleRunQuerySet:
+def giving() -> RuleRunQuerySet:
+    """The actions that give access."""
     return RuleRun.objects.filter(action__in=actions.giving_access())
 
 
 def still_open() -> RuleRunQuerySet:
     """What gave access for a purchase that is open, unless a person said that it is to stay."""
-    still = _giving().filter(
+    still = giving().filter(
         grant__state=Grant.State.ACTIVE,
         grant__source=Grant.Source.PURCHASE,
         grant__kept_at=None,
@@ -204,7 +205,7 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     These are rules whose course or bundle this very purchase does not give yet, though another one
     may, and a purchase that was not refunded or canceled since.
     """
-    runs = _giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
+    runs = giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     gave = list(
         runs.select_related("event__product", "rule__destination").order_by("-received_at", "-pk")
     )

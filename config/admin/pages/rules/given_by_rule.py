@@ -17,6 +17,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
+from events.reports.behind_all_rules import OfRule
 from events.reports.left_behind import MOST, Behind, LeftBehind, by_deleted_rules, left_behind
 from integrations.models import Product
 from integrations.sentences import Said, say, say_count
@@ -44,7 +45,7 @@ def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeStr
     if not products or not allowed(request, PERMISSION):
         return None
     found = by_deleted_rules(products)
-    return with_link(found, _address_of(products))
+    return with_link(found, address_of(products))
 
 
 def with_link(found: LeftBehind, page: str) -> SafeString | None:
@@ -54,24 +55,6 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
     moves = any(row.gives for row in found.rows)
     label = say("See and move them") if moves else say("See them and end it")
     return format_html('{} <a href="{}">{}</a>', in_words(found), page, label)
-
-
-def of_all(
-    request: HttpRequest, behind: Iterable[LeftBehind]
-) -> list[tuple[Rule | None, SafeString]]:
-    """The same of these of all rules, each with its rule, None of those that were deleted.
-
-    Who may not move them is told, too, but without the way there.
-    """
-    may_move = allowed(request, PERMISSION)
-    found = []
-    for each in behind:
-        products = {row.event.product_id: None for row in each.rows if row.event.product_id}
-        page = address(each.rule.pk) if each.rule else _address_of([*products][:MOST])
-        text = with_link(each, page) if may_move else format_html("{}", in_words(each))
-        if text:
-            found.append((each.rule, text))
-    return found
 
 
 def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
@@ -95,7 +78,7 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
     return format_html('{} <a href="{}">{}</a>', text, address(rule.pk), say("See who"))
 
 
-def in_words(found: LeftBehind) -> Said:
+def in_words(found: LeftBehind | OfRule) -> Said:
     """ "2 buyers got Ink and Wash through this rule, and keep it." """
     values: dict[str, object] = {
         "courses": listed([*map(brief, found.courses)], NAMED),
@@ -121,7 +104,7 @@ def address(rule: int) -> str:
     return f"{reverse('admin:given-by-rule')}?rule={rule}"
 
 
-def _address_of(products: Iterable[int]) -> str:
+def address_of(products: Iterable[int]) -> str:
     """Of the page for what deleted rules gave to buyers of these products."""
     return f"{reverse('admin:given-by-rule')}?{_query(products)}"
 
