@@ -92,6 +92,19 @@ def by_deleted_rules(products: Collection[int]) -> LeftBehind:
     return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))
 
 
+def kept(number: int, products: Collection[int]) -> list[RuleRun]:
+    """What a person lets buyers keep of what a rule gave, or deleted ones for these products."""
+    runs = still_open(kept=True).order_by("-received_at", "-pk")
+    if products:
+        return list(runs.filter(rule=None, event__product__in=products)[:MOST])
+    return [*runs.filter(rule=number)[:MOST], *rule_history.of_deleted(number, runs)[:MOST]]
+
+
+def kept_of(event: int) -> RuleRun | None:
+    """The newest action for this event that gave what a person lets the buyer keep."""
+    return still_open(kept=True).filter(event=event).order_by("-pk").first()
+
+
 def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     """Those of these actions of a rule, or of deleted ones, the newest first."""
     more, gave = len(gave) > MOST, gave[:MOST]
@@ -133,12 +146,12 @@ def giving() -> RuleRunQuerySet:
     return RuleRun.objects.filter(action__in=actions.giving_access())
 
 
-def still_open() -> RuleRunQuerySet:
-    """What gave access for a purchase that is open, unless a person said that it is to stay."""
+def still_open(*, kept: bool = False) -> RuleRunQuerySet:
+    """What gave access for a purchase that is open and not `kept` by what a person said, or is."""
     still = giving().filter(
         grant__state=Grant.State.ACTIVE,
         grant__source=Grant.Source.PURCHASE,
-        grant__kept_at=None,
+        grant__kept_at__isnull=not kept,
     )
     return still.select_related(
         "event", "event__customer", "event__delivery", "grant__customer"

@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from config.admin.pages.overview.overview_headline import Facts, events_note, headline, waiting_note
 from config.staff import roles
+from events.access import ledger
+from events.access.ledger import Change
 from events.execution import retry_by_hand
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
 from events.receiving import disk
@@ -397,6 +399,29 @@ def test_a_deleted_rules_buyers_are_told_of_until_that_is_dealt_with(shop: World
         assert promised(shop)[0] == "1 buyer paid and is not in."
     else:
         assert promised(shop)[0] == "All 2 buyers of this week are in."
+
+
+def test_what_a_buyer_keeps_is_told_of_again_when_somebody_says_so(shop: World):
+    said_to_keep_it(shop, wrong_rule_deleted(shop))
+    manager = signed_in(roles.MANAGER)
+    changes = manager.get(reverse("admin:integrations_auditentry_changelist"))
+    (page,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', changes.content.decode())
+    page = html.unescape(page)
+    assert "Kept, because somebody said so" in words(manager.get(page))
+    manager.post(page, {"again": "1"})
+    assert TELLS in pages_that_tell()
+    assert "Kept, because somebody said so" not in words(manager.get(page))
+    assert AuditEntry.objects.get(act="buyers_told").after == {"access": ["Course Two"]}
+
+
+def test_that_a_buyer_keeps_it_is_forgotten_when_it_ended_and_is_given_again(shop: World):
+    said_to_keep_it(shop, wrong_rule_deleted(shop))
+    kept = Grant.objects.get(kept_at__isnull=False)
+    assert kept.event
+    ended = Change.by_hand(kept, kept.event, kept.decided_at)
+    ledger.end_it(kept, ended)
+    ledger.open_it(kept, ended)
+    assert (kept.is_active, kept.kept_at) == (True, None)
 
 
 @pytest.mark.parametrize("everything", [False, True])

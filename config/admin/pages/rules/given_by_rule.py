@@ -17,8 +17,17 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
+from events.models import RuleRun
 from events.reports.behind_all_rules import OfRule
-from events.reports.left_behind import MOST, Behind, LeftBehind, by_deleted_rules, left_behind
+from events.reports.left_behind import (
+    MOST,
+    Behind,
+    LeftBehind,
+    by_deleted_rules,
+    kept_of,
+    left_behind,
+)
+from events.reports.left_behind import kept as kept_by_buyers
 from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules import leftovers
@@ -119,12 +128,15 @@ def show(request: HttpRequest) -> HttpResponse:
     That is of one `rule`, or of the deleted rules of each `product`.
     """
     products = row_ids(request.GET.getlist("product"))[:MOST]
+    number = row_id(request.GET.get("rule")) or 0
     if products:
         found, page = by_deleted_rules(products), _query(products)
     else:
-        number = row_id(request.GET.get("rule")) or 0
         found, page = left_behind(number), f"rule={number}"
     back = way_back(request) or _origin(found, products)
+    kept_runs = kept_by_buyers(number, products)
+    if "again" in request.POST:
+        return _tell_again(request, kept_runs, back)
     if "keep" in request.POST:
         return _keep(request, found, back)
     if request.method == "POST":
@@ -148,6 +160,8 @@ def show(request: HttpRequest) -> HttpResponse:
         every=[row.event.pk for row in found.rows],
         still=found.still[: many.SHOWN],
         others=len(found.still) - many.SHOWN,
+        kept_runs=kept_runs,
+        again=say_count(len(kept_runs), "Tell of it again", "Tell of these {number} again"),
         rule=found.rule,
         at_once=MOST,
         back=back,
@@ -218,6 +232,23 @@ def _keep(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     if rows:
         messages.success(request, text)
     return HttpResponseRedirect(back)
+
+
+def _tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> HttpResponse:
+    moving.tell_again((run.event, [run.grant]) for run in runs if run.grant)
+    if runs:
+        messages.success(request, say("Pages tell of them again where no rule gives it."))
+    return HttpResponseRedirect(back)
+
+
+def where_kept(event: int) -> str:
+    """Of the page that shows what the buyer of this event keeps, "" where that is nothing."""
+    run = kept_of(event)
+    if run is None:
+        return ""
+    if run.rule_id:
+        return address(run.rule_id)
+    return address_of([run.event.product_id]) if run.event.product_id else ""
 
 
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
