@@ -89,7 +89,7 @@ class Book:
         for row in self._changed.values():
             # A worker may have seen it in Thinkific meanwhile.
             opened = row.is_active and row.pk not in self._was_active
-            row.save(update_fields=[*DECIDED, *(["seen_at"] if opened else [])])
+            row.save(update_fields=[*DECIDED, *(["seen_at", "kept_at"] if opened else [])])
         self._was_active = {row.pk for row in self._rows if row.pk and row.is_active}
         self._new, self._changed = [], {}
 

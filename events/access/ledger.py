@@ -124,7 +124,8 @@ def give(change: Change, rows: Sequence[Grant], new: Grant) -> tuple[Judgment, G
 def open_it(row: Grant, change: Change) -> None:
     """Make the grant active, by this change."""
     if not row.is_active:
-        row.state, row.opened_at, row.ended_at, row.seen_at = State.ACTIVE, change.at, None, None
+        row.state, row.opened_at, row.ended_at = State.ACTIVE, change.at, None
+        row.seen_at = row.kept_at = None
     elif change.trigger == Trigger.PRODUCT_PURCHASED:
         return  # it gives nothing that an ending had not barred
     elif row.because != Trigger.PRODUCT_PURCHASED and change.at < row.decided_at:

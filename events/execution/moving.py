@@ -74,12 +74,23 @@ def _read(
 
 def keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
     """Note that a person lets the buyers of these keep the grants, so nobody is told of them."""
+    _note_kept(purchases, Act.BUYERS_KEPT, Now())
+
+
+def tell_again(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
+    """Take that back: where no rule gives these, pages tell of them again."""
+    _note_kept(purchases, Act.BUYERS_TOLD, None)
+
+
+def _note_kept(
+    purchases: Iterable[tuple[EventLog, Collection[Grant]]], act: Act, at: Now | None
+) -> None:
     kept = {event: [*grants] for event, grants in purchases}
     numbers = [grant.pk for grants in kept.values() for grant in grants]
     with transaction.atomic():
-        Grant.objects.filter(pk__in=numbers).update(kept_at=Now())
+        Grant.objects.active().filter(pk__in=numbers).update(kept_at=at)
         names = {event: [grant.name for grant in grants] for event, grants in kept.items()}
-        audit.record_each(Act.BUYERS_KEPT, kept, after=lambda event: {"access": names[event]})
+        audit.record_each(act, kept, after=lambda event: {"access": names[event]})
 
 
 def leave_with_nothing(ending: Collection[RuleRun], *, undone: bool = False) -> None:

@@ -207,8 +207,8 @@ def _drop(endings: Collection[RuleRun], by: str) -> None:
 
 def _give_back(grant: Grant) -> RuleRun:
     """The run (not saved) that gives once more in Thinkific what was waived."""
-    grant.state, grant.seen_at = State.ACTIVE, None
-    grant.save(update_fields=["state", "seen_at"])
+    grant.state, grant.seen_at, grant.kept_at = State.ACTIVE, None, None
+    grant.save(update_fields=["state", "seen_at", "kept_at"])
     last = grant_runs.giving([grant]).select_related("event__rule_texts")[0]
     rule = rule_history.rule_of(last)
     run = grant_runs.run_behind(last, grant, Effect.GIVES, SENTENCE, rule=rule)

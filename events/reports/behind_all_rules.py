@@ -1,131 +1,193 @@
 """Who has what no rule gives any more, of all rules at once: for pages that say it unasked."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from functools import reduce
-from itertools import product
-from operator import or_
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db import connection
+from django.db.models import Q, QuerySet
 
-from events.models import Grant, RuleRun
 from events.reports import left_behind
-from events.reports.left_behind import MOST, LeftBehind
-from integrations.audit import Act
-from integrations.models import AuditEntry, Destination
-from rules import actions, changing, pairing
+from events.reports.left_behind import MOST
+from integrations.models import Product
+from rules import actions, pairing
 from rules.models import Rule
 
+# A course or bundle and what was bought: an integration, "course:501" of it, and the product.
+Place = tuple[int, str, int]
 # So many rules that lead elsewhere are told of; the others follow when these are dealt with.
 MOST_RULES = 5
-# Of so many courses is asked at once who has them.
-TOGETHER = 100
-# A product by its number, None for all of them, and a course or bundle by its own.
-Place = tuple[int | None, int]
-
-
-def everywhere() -> list[LeftBehind]:
-    """Those of all deleted rules, then those of each rule that gives something else now.
-
-    Where no rule was ever deleted or led elsewhere it is one query, however much was sold. Else
-    what rules gave before is asked for by an index, and looked at only where buyers have it.
-    """
-    grants = _with_buyers(_given_by_none(_former_places()))
-    if not grants:
-        return []
-    of_rule: dict[int | None, dict[int | None, RuleRun]] = defaultdict(dict)
-    told = set()
-    giving = left_behind.still_open().filter(grant__in=grants)
-    # Not put in order by the database: SQLite would walk through all actions for that.
-    for run in sorted(giving, key=lambda run: (run.received_at, run.pk), reverse=True):
-        if run.grant_id not in told:
-            told.add(run.grant_id)
-            of_rule[run.rule_id][run.grant_id] = run
-    rules = Rule.objects.with_names().in_bulk(filter(None, of_rule))
-    numbers: list[int | None] = [None, *sorted(rules)[:MOST_RULES]]
-    found = [
-        left_behind.of_runs(rules.get(number or 0), list(of_rule[number].values()))
-        for number in numbers
-        if number in of_rule
-    ]
-    return [each for each in found if each.rows]
-
-
-def _former_places() -> set[Place]:
-    """What rules gave or ended for which product, before they were deleted or changed."""
-    entries = AuditEntry.objects.filter(
-        act__in=[Act.RULE_DELETED, Act.RULE_CHANGED],
-        kind=Rule._meta.model_name,
-        before__has_any_keys=changing.LEADS,
+# Written as the index `grant_of_buyer` has it: of what is given beside a statement SQLite does not
+# know that the index holds it.
+_OPEN = "state = 'active' AND source = 'purchase' AND kept_at IS NULL"
+# What buyers have: a row for each place, however many are there. The index is asked for the next
+# product of a course until there is none.
+_HELD = f"""
+WITH RECURSIVE held (site, course, product) AS (
+    SELECT integration_id, kind || ':' || external_id, CAST(0 AS BIGINT)
+    FROM integrations_destination
+    UNION ALL
+    SELECT site, course, (
+        SELECT MIN(product_id) FROM events_grant
+        WHERE integration_id = site AND target = course AND product_id > product AND {_OPEN}
     )
-    products: dict[int, set[int | None]] = defaultdict(set)
-    courses: dict[int, set[int | None]] = defaultdict(set)
-    rows: Iterable[tuple[str, dict[str, Any] | None]] = entries.values_list("number", "before")
-    changed = set()
-    for number, before in rows:
-        changed.add(int(number))
-        for name, of_rule in (("product", products), ("destination", courses)):
-            if before and name in before:
-                of_rule[int(number)].add(_number(before[name]))
-    # What did not change is as it was.
-    now = Rule.objects.filter(pk__in=changed) if changed else Rule.objects.none()
-    for pk, product_now, course_now in now.values_list("pk", "product", "destination"):
-        products[pk].add(product_now)
-        courses[pk].add(course_now)
-    pairs = (product(products[pk], courses[pk]) for pk in products.keys() & courses.keys())
-    return {(sold, course) for each in pairs for sold, course in each if course is not None}
+    FROM held WHERE product >= 0
+)
+SELECT site, course, product FROM held WHERE product > 0
+"""  # noqa: S608 - words of our own
+_GRANTS = f"""
+WITH place (site, course, product) AS (VALUES {{places}})
+SELECT id FROM place JOIN events_grant
+ON integration_id = site AND target = course AND product_id = product
+WHERE {_OPEN} LIMIT {MOST + 1}
+"""  # noqa: S608 - words of our own
+_LEADS = (
+    "product",
+    "marketplace",
+    "integration",
+    "destination__kind",
+    "destination__external_id",
+)
+# An action; `_Given`; and for what event it gave what.
+_FACTS = (
+    "pk",
+    "grant",
+    "rule",
+    "grant__customer",
+    "grant__name",
+    "event__product",
+    "event__marketplace",
+    "event__trigger",
+    "integration",
+    "target",
+)
 
 
-def _number(kept: Any) -> int | None:
-    return kept["number"] if kept else None
+@dataclass(frozen=True, slots=True)
+class OfRule:
+    """Those of one rule that gives something else now, or with None of all that were deleted.
+
+    `courses` are the names of what they have, `products` the numbers of what they bought. With
+    `more` there may be others.
+    """
+
+    rule: Rule | None
+    customers: int
+    courses: Sequence[str]
+    products: Sequence[int]
+    more: bool
 
 
-def _given_by_none(places: set[Place]) -> list[Q]:
-    """For each course the condition for grants of it that no rule of their purchase gives.
+@dataclass(frozen=True, slots=True)
+class BehindAll:
+    """Those of all rules; `told` are those of the deleted rules and of up to MOST_RULES others.
+
+    `grants` are the numbers of what they have, up to MOST. With `more` there are others.
+    """
+
+    told: Sequence[OfRule] = ()
+    grants: Sequence[int] = ()
+    customers: int = 0
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a buyer has, by the last action that gave it; `product` is that of its event."""
+
+    grant: int
+    rule: int | None
+    customer: int
+    course: str
+    product: int | None
+
+
+def everywhere() -> BehindAll:
+    """Who has what no rule gives any more.
+
+    Three queries where nobody has, or two. However much was sold and however often rules were
+    changed, each product of a course is looked up once.
+    """
+    places = _given_by_none(_held())
+    found = _with_buyers(places) if places else []
+    more, found = len(found) > MOST, found[:MOST]
+    of_rule: dict[int | None, list[_Given]] = defaultdict(list)
+    for given in found:
+        of_rule[given.rule].append(given)
+    numbers = sorted(number for number in of_rule if number is not None)[:MOST_RULES]
+    rules = Rule.objects.with_names().in_bulk(numbers) if numbers else {}
+    told = [_told(None, of_rule[None], more=more)] if None in of_rule else []
+    told += [_told(rules[number], of_rule[number], more=more) for number in numbers]
+    return BehindAll(told, [each.grant for each in found], _customers(found), more)
+
+
+def _held() -> set[Place]:
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD)
+        return set(cursor.fetchall())
+
+
+def _rules() -> QuerySet[Rule]:
+    return Rule.objects.filter(action__in=actions.giving_access())
+
+
+def _given_by_none(held: set[Place]) -> list[Place]:
+    """Those of these that no rule gives to who buys the product.
 
     A rule that is off speaks for its course: it may be turned on again.
     """
-    courses = Destination.objects.in_bulk({course for _, course in places})
-    giving = Rule.objects.filter(destination__in=courses, action__in=actions.giving_access())
-    named = giving.exclude(trigger__in=pairing.GIVES_BACK).values_list(
-        "destination", "product", "marketplace"
-    )
-    own: dict[int | None, set[int]] = defaultdict(set)
-    accounts: dict[int | None, set[int]] = defaultdict(set)
-    for course, its_product, account in named if courses else ():
-        if its_product is None:
-            accounts[course].add(account)
+    if not held:
+        return []
+    own: set[Place] = set()
+    of_account: set[Place] = set()
+    given = _rules().exclude(trigger__in=pairing.GIVES_BACK).values_list(*_LEADS)
+    for product, account, site, kind, number in given:
+        if product is None:
+            of_account.add((site, f"{kind}:{number}", account))
         else:
-            own[course].add(its_product)
-    wanted: dict[int, set[int | None]] = defaultdict(set)
-    for sold, number in places:
-        if sold is None or sold not in own[number]:
-            wanted[number].add(sold)
-    return [
-        Q(integration=each.integration_id, target=f"{each.kind}:{each.external_id}")
-        & (~Q(product__in=own[each.pk]) if None in wanted[each.pk] else _of(wanted[each.pk]))
-        & ~Q(marketplace__in=accounts[each.pk])
-        for each in courses.values()
-        if wanted[each.pk]
-    ]
+            own.add((site, f"{kind}:{number}", product))
+    left = held - own
+    if left and of_account:
+        products = Product.objects.filter(pk__in={product for *_, product in left})
+        accounts = dict(products.values_list("pk", "marketplace"))
+        left = {each for each in left if (*each[:2], accounts[each[2]]) not in of_account}
+    return sorted(left)
 
 
-def _of(products: Iterable[int | None]) -> Q:
-    return Q(product__in=sorted(filter(None, products)))
+def _with_buyers(places: Sequence[Place]) -> list[_Given]:
+    """What buyers have of these, one above MOST at the most.
+
+    Left out is what a rule gives for an event that gave it: a recovered payment, say.
+    """
+    sql = _GRANTS.format(places=", ".join(["(%s, %s, %s)"] * len(places)))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [value for place in places for value in place])
+        grants = [pk for (pk,) in cursor.fetchall()]
+    products = {product for *_, product in places}
+    of_them = Q(product=None) | Q(product__in=products)
+    on = _rules().filter(of_them, trigger__in=pairing.GIVES_BACK, enabled=True)
+    giving_back = {
+        (product, None if product else account, site, f"{kind}:{number}", trigger)
+        for product, account, site, kind, number, trigger in on.values_list(*_LEADS, "trigger")
+    }
+    runs = left_behind.giving().filter(grant__in=grants).order_by()
+    found: dict[int, _Given] = {}
+    due: set[int] = set()
+    for _, *facts, account, trigger, site, target in sorted(runs.values_list(*_FACTS)):
+        given = _Given(*facts)
+        found[given.grant] = given
+        # Of a global rule the account matters, of another one only the product.
+        fits = ((given.product, None), (None, account))
+        if any((*each, site, target, trigger) in giving_back for each in fits):
+            due.add(given.grant)
+    return [given for given in found.values() if given.grant not in due]
 
 
-def _with_buyers(conditions: list[Q]) -> list[int]:
-    """The numbers of what buyers have of this and were not said to keep, up to one above MOST."""
-    found: list[int] = []
-    for at in range(0, len(conditions), TOGETHER):
-        has = Grant.objects.active().filter(
-            reduce(or_, conditions[at : at + TOGETHER]),
-            source=Grant.Source.PURCHASE,
-            kept_at=None,
-            product__isnull=False,
-        )
-        found += has.order_by("-decided_at").values_list("pk", flat=True)[: MOST + 1 - len(found)]
-        if len(found) > MOST:
-            break
-    return found
+def _told(rule: Rule | None, found: Sequence[_Given], *, more: bool) -> OfRule:
+    courses = dict.fromkeys(each.course for each in found)
+    products = dict.fromkeys(each.product for each in found if each.product)
+    return OfRule(rule, _customers(found), [*courses], [*products], more)
+
+
+def _customers(found: Sequence[_Given]) -> int:
+    return len({each.customer for each in found})

@@ -93,6 +93,19 @@ def by_deleted_rules(products: Collection[int]) -> LeftBehind:
     return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))
 
 
+def kept(number: int, products: Collection[int]) -> list[RuleRun]:
+    """What a person lets buyers keep of what a rule gave, or deleted ones for these products."""
+    runs = still_open().filter(grant__kept_at__isnull=False).order_by("-received_at", "-pk")
+    if products:
+        return list(runs.filter(rule=None, event__product__in=products)[:MOST])
+    return [*runs.filter(rule=number)[:MOST], *rule_history.of_deleted(number, runs)[:MOST]]
+
+
+def kept_of(event: int) -> RuleRun | None:
+    """The newest action for this event that gave what a person lets the buyer keep."""
+    return still_open().filter(grant__kept_at__isnull=False, event=event).order_by("-pk").first()
+
+
 def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     """Those of these actions of a rule, or of deleted ones, the newest first.
 

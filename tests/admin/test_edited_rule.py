@@ -67,14 +67,16 @@ def test_a_rule_that_ends_the_old_course_is_named_and_changed_from_the_products_
     save(manager, rule, "Faces")
     page = manager.get(page_of(product))
     text = words(page)
-    assert "1 rule here is still about Ink, which no rule of this product gives any more." in text
+    assert (
+        "1 rule here is still about Ink, which no purchase of this product gives any more." in text
+    )
     assert "Change 1 rule to Faces Delete this rule" in text
     assert "Nothing takes access away on" not in text
     assert "Or keep them, and add rules" in text
     done = settle(manager, page=page)
     assert said(done) == ["1 rule uses Faces from now on."]
     assert ending().destination == Destination.objects.get(name="Faces")
-    assert "no rule of this product gives any more" not in words(done)
+    assert "no purchase of this product gives any more" not in words(done)
     again = settle(manager, page=page)
     assert said(again) == ["Nothing was changed: look again at what is said below."]
 
@@ -91,7 +93,7 @@ def test_of_two_rules_that_would_become_the_same_one_is_changed_and_the_other_de
     assert said(done) == ["1 rule uses Faces from now on. 1 rule deleted."]
     ends = Rule.objects.filter(trigger="product_refunded")
     assert list(ends.values_list("destination__name", flat=True)) == ["Faces"]
-    assert "no rule of this product gives any more" not in words(done)
+    assert "no purchase of this product gives any more" not in words(done)
 
 
 def test_who_has_the_old_course_is_named_where_the_rule_that_ends_it_is_changed(
@@ -120,7 +122,7 @@ def test_what_a_global_rule_still_gives_is_not_said_to_be_left(manager, world, r
     save(manager, rule, "Faces")
     text = words(manager.get(page_of(Product.objects.get())))
     assert "Nothing takes access away on: Product Refunded." in text
-    assert "no rule of this product gives any more" not in text
+    assert "no purchase of this product gives any more" not in text
 
 
 def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, world, rule):

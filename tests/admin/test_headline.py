@@ -14,6 +14,8 @@ from django.utils import timezone
 from config.admin.pages.overview.overview_headline import Facts, events_note, headline, waiting_note
 from config.admin.pages.rules import given_by_rule
 from config.staff import roles
+from events.access import ledger
+from events.access.ledger import Change
 from events.execution import retry_by_hand
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
 from events.receiving import disk
@@ -45,7 +47,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "held": (2, "2 actions wait for you", False),
     "not_in": (3, "3 buyers paid and are not in. See them.", False),
     "not_understood": (3, "3 events not understood", False),
-    "behind": (2, "2 buyers have a course of a deleted or changed rule", False),
+    "behind": ("2 buyers have a course of Ink.", "2 buyers have a course of Ink", False),
     "left_over": (2, "2 products have rules left over", False),
     "waiting_for_off": (4, "4 actions waiting for an integration that is turned off", False),
     "never_sent": (1, "1 trigger never sent", False),
@@ -345,12 +347,12 @@ def test_who_has_only_the_course_of_a_deleted_rule_is_not_called_in(shop: World)
     wrong_rule_deleted(shop)
     assert promised(shop) == ("1 buyer of this week is in.", [])
     assert f"{BEHIND}" in pages_that_tell()
-    assert f"{TELLS} See them and end it" in pages_that_tell()
+    assert f"{TELLS} See who" in pages_that_tell()
     shop.rule("product_purchased", GIVES, shop.course("Faces"), product="77")
-    assert f"{TELLS} See and move them" in pages_that_tell()
+    assert f"{TELLS} See who" in pages_that_tell()
     text = pages_that_tell(roles.VIEWER)
     assert TELLS in text
-    assert "See and move them" not in text
+    assert "See who" not in text
 
 
 def page_of_the_buyers() -> str:
@@ -400,6 +402,29 @@ def test_a_deleted_rules_buyers_are_told_of_until_that_is_dealt_with(shop: World
         assert promised(shop)[0] == "All 2 buyers of this week are in."
 
 
+def test_what_a_buyer_keeps_is_told_of_again_when_somebody_says_so(shop: World):
+    said_to_keep_it(shop, wrong_rule_deleted(shop))
+    manager = signed_in(roles.MANAGER)
+    changes = manager.get(reverse("admin:integrations_auditentry_changelist"))
+    (page,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', changes.content.decode())
+    page = html.unescape(page)
+    assert "Kept, because somebody said so" in words(manager.get(page))
+    manager.post(page, {"again": "1"})
+    assert TELLS in pages_that_tell()
+    assert "Kept, because somebody said so" not in words(manager.get(page))
+    assert AuditEntry.objects.get(act="buyers_told").after == {"access": ["Course Two"]}
+
+
+def test_that_a_buyer_keeps_it_is_forgotten_when_it_ended_and_is_given_again(shop: World):
+    said_to_keep_it(shop, wrong_rule_deleted(shop))
+    kept = Grant.objects.get(kept_at__isnull=False)
+    assert kept.event
+    ended = Change.by_hand(kept, kept.event, kept.decided_at)
+    ledger.end_it(kept, ended)
+    ledger.open_it(kept, ended)
+    assert (kept.is_active, kept.kept_at) == (True, None)
+
+
 @pytest.mark.parametrize("everything", [False, True])
 def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World, everything):
     rule = Rule.objects.get()
@@ -411,7 +436,7 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     changing.give_instead([rule], shop.course("Faces"), on=False)
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert BEHIND in text
-    assert "1 buyer got Course Two through this rule, and keeps it. See and move them" in text
+    assert "1 buyer got Course Two through this rule, and keeps it. See who" in text
     assert promised(shop) == (BEHIND, [])
     changing.give_instead([rule], Destination.objects.get(name="Course Two"), on=False)
     assert promised(shop) == ("The one buyer of this week is in.", [])

@@ -20,7 +20,7 @@ from tests.support.world import World
 pytestmark = pytest.mark.first_database
 
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
-LEFT = "4 rules here are still about Ink, which no rule of this product gives any more."
+LEFT = "4 rules here are still about Ink, which no purchase of this product gives any more."
 OVERVIEW = "product has rules left over."
 
 
@@ -198,7 +198,7 @@ def test_turning_a_rule_off_says_what_still_gives_its_course(manager, wrong):
 
 
 def test_what_is_left_is_said_where_people_look(manager, world, wrong):
-    told = "4 rules of Watercolor are still about Ink, which no rule of it gives any more."
+    told = "4 rules of Watercolor are still about Ink, which no purchase of it gives any more."
     Product.objects.update(name="Watercolor")
     done = delete_alone(manager, wrong)
     assert f"{told} See, change or delete them" in said(done)

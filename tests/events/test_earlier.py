@@ -172,7 +172,7 @@ def test_who_has_it_by_another_purchase_holds_it_by_this_one_as_well(world, cour
     made = rule(world, course)
     (row,) = backfill.preview(made).run
     has = "Has Course Two already by order 9. This purchase will hold that too: nothing changes in"
-    assert row.has.startswith(has)
+    assert row.note.startswith(has)
     support = signed_in(roles.SUPPORT)
     assert has in words(page(support, made))
     answer = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
@@ -200,7 +200,7 @@ def test_who_has_it_until_a_day_is_not_said_to_have_all_of_it_and_afterward_is_o
     day = timezone.now() + timedelta(days=9)
     Grant.objects.update(source="before", until=day)
     (row,) = backfill.preview(made).run
-    assert row.has == ""
+    assert row.note == ""
     assert [*backfill.had([bought])] == [bought.pk]
     Grant.objects.update(until=timezone.now() - timedelta(days=1))
     assert backfill.had([bought]) == {}
@@ -211,7 +211,7 @@ def test_who_gets_something_new_besides_is_not_said_to_have_all_of_it(world, cou
     has_it(world)
     rule(world, world.course("Third"))
     (row,) = backfill.preview(rule(world, course)).run
-    assert (len(row.rules), row.has) == (2, "")
+    assert (len(row.rules), row.note) == (2, "")
 
 
 def test_who_lost_it_since_would_get_it_again(world, course):

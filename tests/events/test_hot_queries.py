@@ -19,7 +19,14 @@ from events.alerts import finding, silence
 from events.alerts.problems import Code
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun, Tidying
-from events.reports import activity_search, backfill, coverage, customer_search, rule_preview
+from events.reports import (
+    activity_search,
+    backfill,
+    behind_all_rules,
+    coverage,
+    customer_search,
+    rule_preview,
+)
 from events.retention import housekeeping
 from integrations.models import Customer, Integration, Product, ThinkificUser
 from integrations.thinkific.sandbox import Sandbox
@@ -212,6 +219,19 @@ def test_only_the_events_of_a_rules_products_are_looked_at_for_it(old_shop: Worl
     asked = [plan for sql, plan in plans.asked.items() if '"events_eventlog"."product_id"' in sql]
     assert len(asked) == 3
     assert [plan for plan in asked if "event_of_product" not in plan] == []
+
+
+def test_who_has_what_no_rule_gives_any_more_is_found_by_an_index(old_shop: World):
+    ink = Product.objects.named(old_shop.marketplace.pk, "product", "77", "Ink")
+    other = Product.objects.named(old_shop.marketplace.pk, "product", "78", "Faces")
+    Grant.objects.update(product=ink)
+    Rule.objects.update(scope=Scope.PRODUCT, product=other)
+    with explained() as plans:
+        assert behind_all_rules.everywhere().grants
+    by_index = [plan for sql, plan in plans.asked.items() if sql.lstrip().startswith("WITH")]
+    assert len(by_index) == 2
+    assert [plan for plan in by_index if "grant_of_buyer" not in plan] == []
+    assert plans.walks() == []
 
 
 def test_gathering_a_history_would_be_noticed(old_shop: World):

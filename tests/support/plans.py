@@ -13,6 +13,7 @@ from events.models import Delivery, EventLog, Grant, RuleRun
 from tests.support import past
 from tests.support.world import World
 
+BEGINNINGS = ("SELECT", "UPDATE", "DELETE", "WITH")
 EVENTS = 20_000
 # So many rows that were looked at for nothing are a part of the history.
 MANY = EVENTS // 20
@@ -27,7 +28,7 @@ class Plans:
     def __call__(
         self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
     ) -> Any:
-        if sql not in self.asked and sql.startswith(("SELECT", "UPDATE", "DELETE")):
+        if sql not in self.asked and sql.lstrip().startswith(BEGINNINGS):
             self.asked[sql] = ""  # so that this very statement is not explained
             kept = type(context["cursor"].cursor).__name__ == "ServerBindingCursor"
             self.asked[sql] = _kept_plan(sql, params) if kept else _plan(sql, params)
@@ -75,7 +76,11 @@ def _plan(sql: str, params: Any) -> str:
 
 def _explain(sql: str) -> str:
     # What only asks can be carried out as well, which tells what it looked at.
-    return "EXPLAIN (ANALYZE, TIMING OFF)" if sql.startswith("SELECT") else "EXPLAIN"
+    return (
+        "EXPLAIN (ANALYZE, TIMING OFF)"
+        if sql.lstrip().startswith(("SELECT", "WITH"))
+        else "EXPLAIN"
+    )
 
 
 def _kept_plan(sql: str, params: Any) -> str:

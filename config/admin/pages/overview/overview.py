@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from config.admin.pages.log.log_filters import NOT_IN
 from config.admin.pages.overview import overview_chart, overview_checklist, overview_headline
-from config.admin.pages.rules import given_by_rule, left_over
+from config.admin.pages.rules import behind_all, left_over
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
@@ -64,9 +64,8 @@ def show(request: HttpRequest) -> TemplateResponse:
     period = _period(request)
     in_line = backlog.in_line()
     behind = behind_all_rules.everywhere()
-    has = [grant for each in behind for grant in each.grants]
     nothing = promise.unfulfilled()
-    kept = promise.promise(nothing, behind=[grant.pk for grant in has])
+    kept = promise.promise(nothing, behind=behind.grants)
     missing = {account: trigger_coverage.missing(account) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = _facts(
@@ -76,7 +75,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
         to_set_up=sum(not task.done for task in tasks),
-        behind=len({grant.customer_id for grant in has}),
+        behind=behind_all.in_one_sentence(behind),
         left_over=len(giving),
     )
     return render(
@@ -94,7 +93,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_chart(period),
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
-        behind=given_by_rule.of_all(request, behind),
+        behind=behind_all.by_rule(request, behind),
         left_over=left_over.sentence(request, giving[: left_over.SHOWN]) if giving else "",
         **_nothing_given(nothing),
         never_sent=[(account, found) for account, found in missing.items() if found],
@@ -191,7 +190,7 @@ def _facts(
     waiting_for_off: int,
     never_sent: int,
     to_set_up: int,
-    behind: int,
+    behind: str,
     left_over: int,
 ) -> overview_headline.Facts:
     unread = history.unread()

@@ -30,7 +30,7 @@ class Facts:
     held: int = 0
     not_in: int = 0  # buyers who paid
     not_understood: int = 0  # events
-    behind: int = 0  # buyers who have what no rule gives any more
+    behind: str = ""  # that buyers have what no rule gives any more
     left_over: int = 0  # products whose rules still give what was to be given no more
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
@@ -178,14 +178,8 @@ def _others(facts: Facts) -> Iterator[Alarm]:
     """What may wait for a while."""
     if facts.history:
         yield facts.history, "attention"
-    if n := facts.behind:
-        text = say_count(
-            n,
-            "1 buyer has a course of a deleted or changed rule.",
-            "{number} buyers have a course of a deleted or changed rule.",
-            number=format_count(n),
-        )
-        yield text, "attention"
+    if facts.behind:
+        yield facts.behind, "attention"
     yield from _waiting(facts)
     if n := facts.never_sent:
         yield say_count(n, "1 trigger never sent.", "{number} triggers never sent."), "missing"

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from config.admin.pages.products.coverage_form import Choices, CoverageForm
 from config.admin.pages.products.coverage_meanwhile import overtaken, said_added
-from config.admin.pages.rules import backfill, given_by_rule, left_over, undo_deleting
+from config.admin.pages.rules import backfill, behind_all, left_over, undo_deleting
 from config.admin.parts import badges, meanwhile, params
 from config.admin.parts.page import Page, render
 from events.reports import behind_all_rules, subscriptions
@@ -88,7 +88,7 @@ def _page(
         accounts={row.marketplace.pk for row in rows},
         nothing=sum(row.gives_nothing_to_buyers for row in rows),
         without_pairs=sum(bool(row.holes) for row in rows),
-        behind=given_by_rule.of_all(request, behind_all_rules.everywhere()),
+        behind=behind_all.by_rule(request, behind_all_rules.everywhere()),
         left_over=sum(bool(row.left_over) for row in rows),
         undoable=undo_deleting.step(request),
         may_settle=request.user.has_perms(left_over.MAY),

@@ -18,7 +18,17 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
-from events.reports.left_behind import MOST, Behind, LeftBehind, by_deleted_rules, left_behind
+from events.models import RuleRun
+from events.reports.behind_all_rules import OfRule
+from events.reports.left_behind import (
+    MOST,
+    Behind,
+    LeftBehind,
+    by_deleted_rules,
+    kept_of,
+    left_behind,
+)
+from events.reports.left_behind import kept as kept_by_buyers
 from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules import leftovers
@@ -47,7 +57,7 @@ def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeStr
     if not products or not allowed(request, PERMISSION):
         return None
     found = by_deleted_rules(products)
-    return with_link(found, _address_of(products))
+    return with_link(found, address_of(products))
 
 
 def with_link(found: LeftBehind, page: str) -> SafeString | None:
@@ -57,24 +67,6 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
     moves = any(row.gives for row in found.rows)
     label = say("See and move them") if moves else say("See them and end it")
     return format_html('{} <a href="{}">{}</a>', in_words(found), page, label)
-
-
-def of_all(
-    request: HttpRequest, behind: Iterable[LeftBehind]
-) -> list[tuple[Rule | None, SafeString]]:
-    """The same of these of all rules, each with its rule, None of those that were deleted.
-
-    Who may not move them is told, too, but without the way there.
-    """
-    may_move = allowed(request, PERMISSION)
-    found = []
-    for each in behind:
-        products = {row.event.product_id: None for row in each.rows if row.event.product_id}
-        page = address(each.rule.pk) if each.rule else _address_of([*products][:MOST])
-        text = with_link(each, page) if may_move else format_html("{}", in_words(each))
-        if text:
-            found.append((each.rule, text))
-    return found
 
 
 def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
@@ -98,7 +90,7 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
     return format_html('{} <a href="{}">{}</a>', text, address(rule.pk), say("See who"))
 
 
-def in_words(found: LeftBehind) -> Said:
+def in_words(found: LeftBehind | OfRule) -> Said:
     """ "2 buyers got Ink and Wash through this rule, and keep it." """
     values: dict[str, object] = {
         "courses": listed([*map(brief, found.courses)], NAMED),
@@ -124,7 +116,7 @@ def address(rule: int) -> str:
     return f"{reverse('admin:given-by-rule')}?rule={rule}"
 
 
-def _address_of(products: Iterable[int]) -> str:
+def address_of(products: Iterable[int]) -> str:
     """Of the page for what deleted rules gave to buyers of these products."""
     return f"{reverse('admin:given-by-rule')}?{_query(products)}"
 
@@ -139,12 +131,15 @@ def show(request: HttpRequest) -> HttpResponse:
     That is of one `rule`, or of the deleted rules of each `product`.
     """
     products = row_ids(request.GET.getlist("product"))[:PRODUCTS]
+    number = row_id(request.GET.get("rule")) or 0
     if products:
         found, page = by_deleted_rules(products), _query(products)
     else:
-        number = row_id(request.GET.get("rule")) or 0
         found, page = left_behind(number), f"rule={number}"
     back = way_back(request) or _origin(found, products)
+    kept_runs = kept_by_buyers(number, products)
+    if "again" in request.POST:
+        return _tell_again(request, kept_runs, back)
     if "keep" in request.POST:
         return _keep(request, found, back)
     if request.method == "POST":
@@ -168,6 +163,8 @@ def show(request: HttpRequest) -> HttpResponse:
         every=[row.event.pk for row in found.rows],
         still=found.still[: many.SHOWN],
         others=len(found.still) - many.SHOWN,
+        kept_runs=kept_runs,
+        again=say_count(len(kept_runs), "Tell of it again", "Tell of these {number} again"),
         rule=found.rule,
         at_once=MOST,
         back=back,
@@ -238,6 +235,23 @@ def _keep(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     if rows:
         messages.success(request, text)
     return HttpResponseRedirect(back)
+
+
+def _tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> HttpResponse:
+    moving.tell_again((run.event, [run.grant]) for run in runs if run.grant)
+    if runs:
+        messages.success(request, say("Pages tell of them again where no rule gives it."))
+    return HttpResponseRedirect(back)
+
+
+def where_kept(event: int) -> str:
+    """Of the page that shows what the buyer of this event keeps, "" where that is nothing."""
+    run = kept_of(event)
+    if run is None:
+        return ""
+    if run.rule_id:
+        return address(run.rule_id)
+    return address_of([run.event.product_id]) if run.event.product_id else ""
 
 
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:

@@ -72,12 +72,12 @@ class Group:
 
 
 def in_words(rules: Sequence[Rule]) -> Said:
-    """ "4 rules here are still about Ink, which no rule of this product gives any more." """
+    """ "4 rules here are still about Ink, which no purchase of this product gives any more." """
     return say_count(
         len(rules),
-        "1 rule here is still about {courses}, which no rule of this product gives any more.",
-        "{number} rules here are still about {courses}, which no rule of this product gives any "
-        "more.",
+        "1 rule here is still about {courses}, which no purchase of this product gives any more.",
+        "{number} rules here are still about {courses}, which no purchase of this product gives "
+        "any more.",
         courses=_courses(rules),
     )
 
@@ -108,9 +108,9 @@ def sentence(request: HttpRequest, products: Collection[int]) -> SafeString | No
     if len(found) == 1:
         text = say_count(
             number,
-            "1 rule of {product} is still about {courses}, which no rule of it gives any more.",
-            "{number} rules of {product} are still about {courses}, which no rule of it gives any "
-            "more.",
+            "1 rule of {product} is still about {courses}, which no purchase of it gives any more.",
+            "{number} rules of {product} are still about {courses}, which no purchase of it gives "
+            "any more.",
             product=brief(found[0].product.name),
             courses=_courses(found[0].rules),
         )

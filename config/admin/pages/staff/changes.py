@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.menu import allowed
 from config.admin.pages.rules import given_by_rule, undo_deleting
 from config.admin.pages.staff.changes_list import (
     ActFilter,
@@ -123,8 +124,11 @@ class ChangesAdmin(ReadOnly):
         return NOTHING if len(entry.line) > 1 else _named_with_customer(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """To the page that asks before a rule is deleted."""
+        """To the page that asks before a rule is deleted, or to what a buyer keeps."""
         entry: Any = thing
+        if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
+            page = given_by_rule.where_kept(int(entry.number))
+            return [(page, "", say("See what is kept"))] if page else []
         may = request.user.has_perms(["rules.change_rule", "rules.delete_rule"])
         if entry.act != Act.RULE_ADDED or not may or not _can_undo(entry):
             return []
