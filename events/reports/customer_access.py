@@ -11,28 +11,25 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from events.deciding import revocations
-from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import (
     backfill,
-    batches,
     dashboard,
     left_behind,
     letter,
     payers,
     pending_endings,
+    purchases_told,
     replies,
     review,
     why,
 )
 from events.reports.sentence import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order
 from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
-from integrations.models import AuditEntry, Customer, ThinkificUser
-from integrations.sentences import Said, at, joined, on, say, say_count
+from integrations.models import Customer, ThinkificUser
+from integrations.sentences import Said, at, joined, say, say_count
 from rules import actions
-from rules.listing import listed
-from rules.models import Rule
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
 # What the customer has comes first: whether she can get in is the answer.
@@ -69,12 +66,12 @@ def describe(customer: Customer) -> AccessReport:
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
         *(
-            _had_already(each, had[each.pk])
+            purchases_told.had_already(each, had[each.pk])
             if each.pk in had and each.pk not in back
-            else _gave_nothing(each, back.get(each.pk), now.get(each.pk, []))
+            else purchases_told.gave_nothing(each, back.get(each.pk), now.get(each.pk, []))
             for each in nothing
         ),
-        *(_gives_another(*each) for each in left_behind.of_customer(customer)),
+        *(purchases_told.gives_another(*each) for each in left_behind.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
         *payers.sentences(customer),
@@ -90,12 +87,16 @@ def describe(customer: Customer) -> AccessReport:
         customer,
         told,
         template,
-        owed=[event for event in nothing if event.pk not in back and event.pk not in had],
-        besides=dict.fromkeys(run.event for run in besides),
+        owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
+        besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
     )
     targets = tuple(each.target for each, _ in told if each.held)
     lines += map(why.besides, passed_on)
     return AccessReport(tuple(lines), reply, template.language, targets)
+
+
+def _is_undone(event: EventLog) -> bool:
+    return event.undone_at is not None
 
 
 def _advised_once(lines: list[Sentence]) -> list[Sentence]:
@@ -118,84 +119,6 @@ def _without_target(customer: Customer) -> QuerySet[RuleRun]:
     runs = runs.exclude(action__in=actions.passing_on(), status=RuleRun.Status.DONE)
     runs = runs.select_related("event", "event__product", "integration")
     return runs.order_by("-received_at", "-pk")[:MAX_ROWS]
-
-
-def _had_already(event: EventLog, has: Said) -> Sentence:
-    """That the purchase gave nothing, and that another one gives what it would give."""
-    text = joined([say("Paid for {product}{order}, which gave nothing.", **_facts(event)), has])
-    if payload_removed(event.delivery):
-        return Sentence(QUIET, text, Code.HAD_ALREADY, event=event.pk)
-    more = say("Enrolled for this purchase too, the customer keeps it if the other is refunded.")
-    return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, enroll=event.pk)
-
-
-def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:
-    facts = _facts(event)
-    rule = next(filter(backfill.gives_now, now), None)
-    if back is None and (undone := batches.undone(event.pk)):
-        return _undone(event, undone, rule)
-    if back is None and rule is not None:
-        text = say("Paid for {product}{order} and got nothing.", **facts)
-        text = joined([text, backfill.since(event, rule)])
-        if removed := payload_removed(event.delivery):
-            by_hand = say(
-                "But {why}. Enroll the customer in Thinkific by hand, then mark this as dealt "
-                "with.",
-                why=removed,
-            )
-            return Sentence(WAIT, joined([text, by_hand]), Code.RULE_EXISTS, event=event.pk)
-        return Sentence(WAIT, text, Code.RULE_EXISTS, enroll=event.pk)
-    if back is None and event.fits_what_is_off:
-        text = say(
-            "Paid for {product}{order}, but no rule gives anything for it: the rule that fits is "
-            "turned off. Turn it on, then run the event's rules again.",
-            **facts,
-        )
-        return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
-    if back is None:
-        text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
-        return Sentence(WAIT, text, Code.GAVE_NOTHING, product=event.product_id)
-    text = say(
-        "Paid for {product}{order} and got nothing; {ending}. Mark it as dealt with if nothing is "
-        "owed.",
-        ending=revocations.sentence(back),
-        **facts,
-    )
-    return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
-
-
-def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
-    text = say(
-        "{person} undid on {day} what was given for {product}{order}.",
-        person=undone.who,
-        day=on(undone.at),
-        **_facts(event),
-    )
-    if rule is None:
-        return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
-    text = joined([text, say("A rule still fits it.")])
-    return Sentence(QUIET, text, Code.RULE_EXISTS, enroll=event.pk)
-
-
-def _gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
-    """That a rule was changed or deleted since. That may be right for earlier buyers."""
-    facts: dict[str, object] = {
-        "old": run.destination_name,
-        "order": of_order(run.event),
-        "new": listed([str(rule.destination) for rule in instead]),
-    }
-    if run.rule is None:
-        text = say(
-            "The rule that gave {old}{order} was deleted. The same purchase gives {new} now.",
-            **facts,
-        )
-    else:
-        text = say("The rule that gave {old}{order} gives {new} now.", **facts)
-    return Sentence(QUIET, text, Code.RULE_CHANGED, enroll=run.event_id)
-
-
-def _facts(event: EventLog) -> dict[str, object]:
-    return {"product": event.product or say("something"), "order": of_order(event)}
 
 
 def _nothing_goes_on(
@@ -256,7 +179,7 @@ def _nothing(name: str, customer: Customer) -> list[Sentence]:
                 "it on {moment}.",
                 person=event.dealt_with_by or say("somebody"),
                 moment=at(event.dealt_with_at),
-                **_facts(event),
+                **purchases_told.facts_of(event),
             ),
             Code.GAVE_NOTHING,
             event=event.pk,

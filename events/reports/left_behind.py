@@ -1,6 +1,6 @@
 """Who still has what a rule gave before it was changed, turned to another course or deleted."""
 
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q
@@ -219,8 +219,8 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     """What rules gave this customer that give something else now or are deleted, and what gives.
 
     These are rules whose course or bundle this very purchase does not give yet, though another one
-    may, and a purchase that was not refunded or canceled since. What a person said is to stay is
-    not in it.
+    may, and a purchase that was not refunded or canceled since. None stand with what a deleted rule
+    gave and no rule gives now. What a person said is to stay is not in it.
     """
     runs = giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     gave = list(
@@ -242,14 +242,23 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     ran = {(run.event_id, run.form) for run in of_events}
     has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
     back, fitting = revocations.ended_since(events), backfill.rules_now(events)
-    found = []
+    found: list[tuple[RuleRun, list[Rule]]] = []
     for run in elsewhere:
         instead = _gives_instead(run.event, run.rule, fitting.get(run.event_id, ()), ran)
         sale = Sale.of(run.event)
         instead = [each for each in instead if (sale, each.integration_id, each.target) not in has]
-        if instead and run.event_id not in back:
+        if run.event_id not in back and (instead or _is_behind(run, fitting, found)):
             found.append((run, instead))
     return found
+
+
+def _is_behind(
+    run: RuleRun, fitting: Mapping[int, Sequence[Rule]], found: Sequence[tuple[RuleRun, list[Rule]]]
+) -> bool:
+    """Whether no rule gives what a deleted one gave; told once for a grant."""
+    given = any(_gives(rule, run) for rule in fitting.get(run.event_id, ()))
+    told = any(each.grant_id == run.grant_id for each, _ in found)
+    return run.rule is None and not given and not told
 
 
 def _leads_elsewhere(run: RuleRun, rule: Rule) -> bool:

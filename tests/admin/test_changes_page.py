@@ -374,7 +374,7 @@ def test_the_button_says_that_the_rule_is_deleted_and_then_which_ones_of_that_st
     entry, *_ = entries = AuditEntry.objects.filter(act=Act.RULE_ADDED)
     assert len(entries) == 4
     page = words(manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk])))
-    assert "Undo: delete this rule The rule is deleted. Access that it gave stays." in page
+    assert "Undo: delete this rule This deletes the rule. Access that it gave stays." in page
     answer = press(manager, entry, "undo_adding")
     assert "3 rules that were added with it are still there. See the rules" in said(answer)
     assert Rule.objects.count() == 4

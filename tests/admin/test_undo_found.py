@@ -223,8 +223,10 @@ def slowly(deleted: list[AuditEntry]) -> list[AuditEntry]:
 
 
 def test_a_line_of_rules_that_were_deleted_together_brings_all_of_them_back(manager, deleted):
-    page = manager.get(reverse(CHANGES))
-    assert "Undo all 5" in words(page)
+    product = deleted[0].before["product"]["name"]
+    text = words(manager.get(reverse(CHANGES)))
+    assert f"Deleted a rule, 5 times {product}" in text
+    assert "Undo all 5" in text
     back = press(manager, deleted[-1], "undo_step")
     assert said(back) == ["Undone: 5 rules are back."]
     assert Rule.objects.count() == 5

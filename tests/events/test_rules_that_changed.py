@@ -176,6 +176,24 @@ def test_of_a_deleted_rule_its_buyers_alone_are_found(world, rule, ink, faces):
     assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)
 
 
+def test_the_page_of_a_buyer_of_a_deleted_rule_says_so_and_how_to_end_it(world, rule, ink):
+    event = bought(world)
+    rule.delete()
+    says = (
+        f"The rule that gave Ink and Wash (order {event.order_id}) was deleted, and no rule gives "
+        "it for this purchase now. It stays open until it is ended."
+    )
+    assert rule_changed(world) == [says]
+    (line,) = customer_access.describe(Customer.objects.get()).lines[1:]
+    held = f"{ink.integration_id} course:{ink.external_id}"
+    assert line.end == (Customer.objects.get().pk, held)
+    again = world.rule("product_purchased", GIVES, ink, product="1048001")
+    assert rule_changed(world) == []
+    again.delete()
+    moving.keep([(event, list(Grant.objects.all()))])
+    assert rule_changed(world) == []
+
+
 def test_a_buyer_of_a_deleted_rule_is_moved_to_what_another_one_gives_by_now(
     world, rule, ink, faces
 ):

@@ -265,6 +265,17 @@ def test_two_events_of_a_purchase_that_give_the_same_course_are_undone_together(
 # The batch acted last
 
 
+def test_the_letter_promises_nothing_of_what_was_undone(world, ink):
+    _, batch = enrolled_late(world, ink, 1)
+    world.settle()
+    undo(batch)
+    world.settle()
+    letter = customer_access.describe(Customer.objects.get()).reply
+    assert "sorting out" not in letter
+    assert "another e-mail address" not in letter
+    assert "We received your order" in letter
+
+
 def test_the_page_says_that_it_was_undone_though_the_first_purchase_was_refunded_before(world, ink):
     world.rule("product_purchased", GIVES, ink, product="1048001")
     world.rule("product_refunded", ENDS, ink, product="1048001")

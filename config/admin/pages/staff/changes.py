@@ -41,6 +41,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import OBJECT, Said, say, say_count
 from rules import undoing
+from rules.listing import listed
 
 # The list shows this many values of an entry; its page has all of them.
 SHOWN = 4
@@ -85,7 +86,7 @@ class ChangesAdmin(ReadOnly):
             "rules.delete_rule",
             fits=lambda entry: entry.act == Act.RULE_ADDED and _can_undo(entry),
             in_row=False,
-            confirm=lambda entry: _("The rule is deleted. Access that it gave stays."),
+            confirm=lambda entry: _("This deletes the rule. Access that it gave stays."),
         ),
     )
 
@@ -121,7 +122,9 @@ class ChangesAdmin(ReadOnly):
 
     @admin.display(description=_("About"))
     def subject(self, entry: Any) -> SafeString | str:
-        return NOTHING if len(entry.line) > 1 else _named_with_customer(entry)
+        if len(entry.line) > 1:
+            return badges.breakable(badges.brief(listed(_products(entry.line), 2))) or NOTHING
+        return _named_with_customer(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """To the page that asks before a rule is deleted, or to what a buyer keeps."""
@@ -272,6 +275,12 @@ def _named_with_customer(entry: Any) -> SafeString | str:
     page = reverse("admin:integrations_customer_change", args=[entry.customer.pk])
     link = format_html('<a href="{}">{}</a>', page, badges.breakable(whose))
     return format_html('{} <span class="soft line">{}</span>', name, link)
+
+
+def _products(line: list[Any]) -> list[str]:
+    """What the rules of a line are for: the names of their products."""
+    kept = [(entry.before or entry.after or {}).get("product") for entry in line]
+    return [*dict.fromkeys(each["name"] for each in kept if isinstance(each, dict))]
 
 
 def _difference(entry: AuditEntry) -> SafeString | str:

@@ -1,0 +1,99 @@
+"""What a customer's page says of a purchase that gave nothing, or gave what no rule gives now."""
+
+from events.deciding import revocations
+from events.execution.rerun import payload_removed
+from events.models import EventLog, RuleRun
+from events.reports import backfill, batches
+from events.reports.sentence import QUIET, WAIT, Code, Sentence, of_order
+from integrations.models import AuditEntry
+from integrations.sentences import Said, joined, on, say
+from rules.listing import listed
+from rules.models import Rule
+
+
+def had_already(event: EventLog, has: Said) -> Sentence:
+    """That the purchase gave nothing, and that another one gives what it would give."""
+    text = joined([say("Paid for {product}{order}, which gave nothing.", **facts_of(event)), has])
+    if payload_removed(event.delivery):
+        return Sentence(QUIET, text, Code.HAD_ALREADY, event=event.pk)
+    more = say("Enrolled for this purchase too, the customer keeps it if the other is refunded.")
+    return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, enroll=event.pk)
+
+
+def gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:
+    """Why it gave nothing: it ended by the event `back`, or which of the rules of `now` fit it."""
+    facts = facts_of(event)
+    rule = next(filter(backfill.gives_now, now), None)
+    if back is None and (undone := batches.undone(event.pk)):
+        return _undone(event, undone, rule)
+    if back is None and rule is not None:
+        text = say("Paid for {product}{order} and got nothing.", **facts)
+        text = joined([text, backfill.since(event, rule)])
+        if removed := payload_removed(event.delivery):
+            by_hand = say(
+                "But {why}. Enroll the customer in Thinkific by hand, then mark this as dealt "
+                "with.",
+                why=removed,
+            )
+            return Sentence(WAIT, joined([text, by_hand]), Code.RULE_EXISTS, event=event.pk)
+        return Sentence(WAIT, text, Code.RULE_EXISTS, enroll=event.pk)
+    if back is None and event.fits_what_is_off:
+        text = say(
+            "Paid for {product}{order}, but no rule gives anything for it: the rule that fits is "
+            "turned off. Turn it on, then run the event's rules again.",
+            **facts,
+        )
+        return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
+    if back is None:
+        text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
+        return Sentence(WAIT, text, Code.GAVE_NOTHING, product=event.product_id)
+    text = say(
+        "Paid for {product}{order} and got nothing; {ending}. Mark it as dealt with if nothing is "
+        "owed.",
+        ending=revocations.sentence(back),
+        **facts,
+    )
+    return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+
+
+def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
+    text = say(
+        "{person} undid on {day} what was given for {product}{order}.",
+        person=undone.who,
+        day=on(undone.at),
+        **facts_of(event),
+    )
+    if rule is None:
+        return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+    text = joined([text, say("A rule still fits it.")])
+    return Sentence(QUIET, text, Code.RULE_EXISTS, enroll=event.pk)
+
+
+def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
+    """That a rule was changed or deleted since. That may be right for earlier buyers."""
+    facts: dict[str, object] = {
+        "old": run.destination_name,
+        "order": of_order(run.event),
+        "new": listed([str(rule.destination) for rule in instead]),
+    }
+    if not instead:
+        text = say(
+            "The rule that gave {old}{order} was deleted, and no rule gives it for this purchase "
+            "now. It stays open until it is ended.",
+            **facts,
+        )
+        end = (run.customer_id or 0, f"{run.integration_id} {run.target}")
+        return Sentence(QUIET, text, Code.RULE_CHANGED, end=end)
+    if run.rule is None:
+        text = say(
+            "The rule that gave {old}{order} was deleted. The same purchase gives {new} now.",
+            **facts,
+        )
+    else:
+        text = say("The rule that gave {old}{order} gives {new} now.", **facts)
+    return Sentence(QUIET, text, Code.RULE_CHANGED, enroll=run.event_id)
+
+
+def facts_of(event: EventLog) -> dict[str, object]:
+    """The product and the order, for a sentence."""
+    return {"product": event.product or say("something"), "order": of_order(event)}
