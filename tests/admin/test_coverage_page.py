@@ -386,6 +386,16 @@ def test_where_the_missing_rules_are_only_off_the_click_says_so(shop, manager):
     assert Rule.objects.count() == 5
 
 
+def test_a_part_of_one_courses_name_is_enough_and_one_of_two_is_not(shop, manager):
+    club, chair = product(shop, 1, "Club"), product(shop, 2, "Chair")
+    for name in ("Color Theory in a Weekend", "Drawing Hands", "Drawing Faces"):
+        course(shop, name)
+    save(manager, **{f"give_{club.pk}": ["color theory"], f"give_{chair.pk}": [""]})
+    assert {rule.destination.name for rule in club.rules.all()} == {"Color Theory in a Weekend"}
+    answer = save(manager, **{f"give_{chair.pk}": ["drawing"]})
+    assert "No course or bundle is called “drawing”." in html.unescape(errors(answer))
+
+
 # Bad input
 
 

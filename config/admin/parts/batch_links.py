@@ -73,6 +73,8 @@ def of_events(request: HttpRequest, events: Iterable[EventLog]) -> dict[int, lis
     for entry in entries:
         batch = known.get(number_of(entry) or 0)
         if batch is not None:
-            facts = badges.when(entry.at), badges.brief(batch.title), link(batch.pk)
+            # The title may be a sentence, as that of a rule is.
+            title = badges.brief(batch.title).removesuffix(".")
+            facts = badges.when(entry.at), title, link(batch.pk)
             found.setdefault(int(entry.number), []).append(format_html("{} {}. {}", *facts))
     return found

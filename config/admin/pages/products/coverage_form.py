@@ -62,10 +62,14 @@ class Choices:
             found.setdefault(_folded(each.name), []).append(each)
         return found
 
+    def _with(self, part: str) -> list[Offered]:
+        found = [each for name, those in self._plain.items() if part in name for each in those]
+        return found if len(found) == 1 else []
+
     def named(self, name: str) -> list[Destination]:
-        """Those that this name, as a person typed it, can mean."""
+        """Those that this name, as a person typed it, can mean; a part of a single one is enough."""
         exact = self._exact.get(_folded(name))
-        meant = [exact] if exact else self._plain.get(_folded(name), [])
+        meant = [exact] if exact else self._plain.get(_folded(name)) or self._with(_folded(name))
         rows = Destination.objects.filter(pk__in=[each.pk for each in meant])
         return list(rows.select_related("integration").order_by(by_name(), "pk")) if meant else []
 
