@@ -112,7 +112,7 @@ def _has(name: str, about: Standing) -> Sentence:
     if left is not None and not any(run.event_id == left.pk for run in about.pending):
         text = say(
             "{name} has {course} {since}, though {ending}: nothing ended the access. If it should "
-            "end, make a rule for that event, then run its rules.",
+            "end, end it. A rule for that event ends it for the next buyers.",
             ending=revocations.sentence(left),
             **facts,
         )

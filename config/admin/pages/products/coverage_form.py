@@ -67,9 +67,10 @@ class Choices:
         return found if len(found) == 1 else []
 
     def named(self, name: str) -> list[Destination]:
-        """Those that this name, as a person typed it, can mean; a part of a single one is enough."""
-        exact = self._exact.get(_folded(name))
-        meant = [exact] if exact else self._plain.get(_folded(name)) or self._with(_folded(name))
+        """Those that this name can mean, as a person typed it; or the only one that contains it."""
+        typed = _folded(name)
+        exact = self._exact.get(typed)
+        meant = [exact] if exact else self._plain.get(typed) or self._with(typed)
         rows = Destination.objects.filter(pk__in=[each.pk for each in meant])
         return list(rows.select_related("integration").order_by(by_name(), "pk")) if meant else []
 
