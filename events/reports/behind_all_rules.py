@@ -17,6 +17,8 @@ from rules.models import Rule
 Place = tuple[int, str, int]
 # So many rules that lead elsewhere are told of; the others follow when these are dealt with.
 MOST_RULES = 5
+# So many places are looked at: a statement takes three values of each, and SQLite 32,766 in all.
+MOST_PLACES = 5000
 # Written as the index `grant_of_buyer` has it: of what is given beside a statement SQLite does not
 # know that the index holds it.
 _OPEN = "state = 'active' AND source = 'purchase' AND kept_at IS NULL"
@@ -109,15 +111,15 @@ def everywhere() -> BehindAll:
     changed, each product of a course is looked up once.
     """
     places = _given_by_none(_held())
-    found = _with_buyers(places) if places else []
-    more, found = len(found) > MOST, found[:MOST]
+    found = _with_buyers(places[:MOST_PLACES]) if places else []
+    more, found = len(found) > MOST or len(places) > MOST_PLACES, found[:MOST]
     of_rule: dict[int | None, list[_Given]] = defaultdict(list)
     for given in found:
         of_rule[given.rule].append(given)
     numbers = sorted(number for number in of_rule if number is not None)[:MOST_RULES]
     rules = Rule.objects.with_names().in_bulk(numbers) if numbers else {}
     told = [_told(None, of_rule[None], more=more)] if None in of_rule else []
-    told += [_told(rules[number], of_rule[number], more=more) for number in numbers]
+    told += [_told(rules[each], of_rule[each], more=more) for each in numbers if each in rules]
     return BehindAll(told, [each.grant for each in found], _customers(found), more)
 
 
@@ -150,7 +152,7 @@ def _given_by_none(held: set[Place]) -> list[Place]:
     if left and of_account:
         products = Product.objects.filter(pk__in={product for *_, product in left})
         accounts = dict(products.values_list("pk", "marketplace"))
-        left = {each for each in left if (*each[:2], accounts[each[2]]) not in of_account}
+        left = {each for each in left if (*each[:2], accounts.get(each[2])) not in of_account}
     return sorted(left)
 
 
