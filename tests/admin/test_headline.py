@@ -355,6 +355,19 @@ def test_who_has_only_the_course_of_a_deleted_rule_is_not_called_in(shop: World)
     assert "See who" not in text
 
 
+@pytest.mark.parametrize("bound", ["MOST", "MOST_PLACES"])
+def test_what_is_more_than_is_looked_at_is_said_to_be_more(shop: World, monkeypatch, bound):
+    for number, product in enumerate((78, 79), 2):
+        shop.rule("product_purchased", GIVES, shop.course("Inside"), product=str(product))
+        buy(shop, number, f"mia{number}", product__id=product)
+    buy(shop, 1)
+    shop.settle()
+    Rule.objects.all().delete()
+    monkeypatch.setattr(f"events.reports.behind_all_rules.{bound}", 2)
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert "2+ buyers have a course of a deleted or changed rule." in text
+
+
 def page_of_the_buyers() -> str:
     (address,) = re.findall(
         r'href="(/admin/given-by-rule/[^"]+)"',
