@@ -300,7 +300,7 @@ def sentences_about(world: World) -> None:
     channel = AlertChannel.objects.create(person=get_user_model().objects.get(), kind="email")
     told = {"channel": channel, "alert": alert, "subject": said, "text": said, "problem": said}
     AlertMessage.objects.create(what="began", uuid=uuid4(), **told)
-    LetterTemplate.objects.create(text=f"Dear {AS_SENT}", language="en")
+    LetterTemplate.objects.create(pk=LetterTemplate.ONLY, text=f"Dear {AS_SENT}", language="en")
     kept = {"access": [said], "by": {"number": 1, "name": said}}
     audit.record(Act.ACCESS_GIVEN, world.integration, before=kept, after=kept, note=said)
     audit.record(Act.LIST_DOWNLOADED, after={"filter": {"q": "Farquharson"}})
