@@ -197,10 +197,8 @@ def _ended(name: str, about: Standing, row: Grant) -> Sentence:
             **facts,
         )
         return Sentence(WAIT, joined([text, run.message]), Code.ENDING, run=run.pk)
-    text, give = _how_it_ended(row, facts), None
-    if row.because == BY_HAND:
-        give = _to_give(about, row)
-    return Sentence(QUIET, text, Code.ENDED, event=row.event_id, give=give)
+    give = _to_give(about, row) if row.because == BY_HAND else None
+    return Sentence(QUIET, _how_it_ended(row, facts), Code.ENDED, event=row.event_id, give=give)
 
 
 def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
