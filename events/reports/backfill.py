@@ -244,7 +244,7 @@ def _customers(events: Iterable[EventLog]) -> set[int]:
 def _has(found: Sequence[Grant]) -> Said:
     """That the buyer has all of it already, and by what.
 
-    A purchase that is not among that is to hold it all the same: those may be refunded.
+    The purchase is still to hold it, unless it is one of these: they may be refunded.
     """
     sources = listed([*dict.fromkeys(sentences.holds(grant) for grant in found)])
     return say("Has {courses} already by {sources}.", courses=_names(found), sources=sources)

@@ -107,8 +107,8 @@ class _Given:
 def everywhere() -> BehindAll:
     """Who has what no rule gives any more.
 
-    Three queries where nobody has, or two. However much was sold and however often rules were
-    changed, each product of a course is looked up once.
+    Two or three queries where there is no such buyer. However much was sold and however often
+    rules were changed, each product of a course is looked up once.
     """
     places = _given_by_none(_held())
     found = _with_buyers(places[:MOST_PLACES]) if places else []

@@ -242,23 +242,29 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     ran = {(run.event_id, run.form) for run in of_events}
     has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
     back, fitting = revocations.ended_since(events), backfill.rules_now(events)
-    found: list[tuple[RuleRun, list[Rule]]] = []
+    told: set[int | None] = set()
+    found = []
     for run in elsewhere:
         instead = _gives_instead(run.event, run.rule, fitting.get(run.event_id, ()), ran)
         sale = Sale.of(run.event)
         instead = [each for each in instead if (sale, each.integration_id, each.target) not in has]
-        if run.event_id not in back and (instead or _is_behind(run, fitting, found)):
+        if run.event_id in back:
+            continue
+        if instead or (run.grant_id not in told and _is_behind(run, fitting)):
+            told.add(run.grant_id)
             found.append((run, instead))
     return found
 
 
-def _is_behind(
-    run: RuleRun, fitting: Mapping[int, Sequence[Rule]], found: Sequence[tuple[RuleRun, list[Rule]]]
-) -> bool:
-    """Whether no rule gives what a deleted one gave; told once for a grant."""
+def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
+    """Whether a deleted rule gave it for a purchase, and no rule gives it now.
+
+    What a person gave names no rule either, nor what an undo is about: its rule is there.
+    """
+    if run.rule or not run.grant or run.grant.source != Grant.Source.PURCHASE:
+        return False
     given = any(_gives(rule, run) for rule in fitting.get(run.event_id, ()))
-    told = any(each.grant_id == run.grant_id for each, _ in found)
-    return run.rule is None and not given and not told
+    return not given and rule_history.is_deleted(run)
 
 
 def _leads_elsewhere(run: RuleRun, rule: Rule) -> bool:

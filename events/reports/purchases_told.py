@@ -1,6 +1,7 @@
 """What a customer's page says of a purchase that gave nothing, or gave what no rule gives now."""
 
 from events.deciding import revocations
+from events.execution import rule_history
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from events.reports import backfill, batches
@@ -84,7 +85,8 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
         )
         end = (run.customer_id or 0, f"{run.integration_id} {run.target}")
         return Sentence(QUIET, text, Code.RULE_CHANGED, end=end)
-    if run.rule is None:
+    # What an undo is about names its rule no more, either.
+    if run.rule is None and rule_history.is_deleted(run):
         text = say(
             "The rule that gave {old}{order} was deleted. The same purchase gives {new} now.",
             **facts,

@@ -15,6 +15,7 @@ from events.access.by_hand import Author
 from events.execution import results, retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, Grant, RuleRun
+from events.reports import customer_access
 from integrations.models import Customer, Destination, ThinkificUser
 from tests.support import factories
 from tests.support.world import World
@@ -106,6 +107,12 @@ def test_a_refund_keeps_what_was_also_given_by_hand(world, dana):
     assert ends_of(run) == ("done", "kept")
     assert "access given by hand still gives it" in run.message
     assert world.access(DANA, course)
+
+
+def test_what_was_given_by_hand_is_not_called_the_gift_of_a_deleted_rule(world, dana):
+    by_hand.give(dana, world.course(), SUPPORT)
+    world.settle()
+    assert not any("deleted" in line.text for line in customer_access.describe(dana).lines)
 
 
 def test_the_same_is_not_given_by_hand_twice(world, dana):

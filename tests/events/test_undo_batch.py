@@ -119,6 +119,8 @@ def test_who_was_moved_is_moved_back_and_can_be_moved_once_more(world, ink, face
     assert (world.access(DANA, ink), world.access(DANA, faces)) == (True, False)
     (row,) = left_behind(rule.pk).rows
     assert (row.event, row.line.what) == (event, "Give Drawing Faces, end Ink and Wash")
+    lines = customer_access.describe(Customer.objects.get()).lines
+    assert [line.text for line in lines if "was deleted" in line.text] == []  # the rule is there
     assert promise.not_in() == []
     entry = AuditEntry.objects.get(act="batch_undone")
     assert (entry.before, entry.after) == (
