@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
 from config.admin.pages.rules import given_by_rule, undo_deleting
+from config.admin.pages.staff import changes_cells
 from config.admin.pages.staff.changes_list import (
     ActFilter,
     ChangesList,
@@ -30,7 +31,6 @@ from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import (
     NOTHING,
     differences,
-    is_of_row,
     kind_of,
     page_of,
 )
@@ -43,8 +43,6 @@ from integrations.sentences import OBJECT, Said, say, say_count
 from rules import undoing
 from rules.listing import listed
 
-# The list shows this many values of an entry; its page has all of them.
-SHOWN = 4
 # So many names that are sentences are looked through, the newest ones.
 SENTENCES = 5000
 
@@ -123,8 +121,11 @@ class ChangesAdmin(ReadOnly):
     @admin.display(description=_("About"))
     def subject(self, entry: Any) -> SafeString | str:
         if len(entry.line) > 1:
-            return badges.breakable(badges.brief(listed(_products(entry.line), 2))) or NOTHING
-        return _named_with_customer(entry)
+            return (
+                badges.breakable(badges.brief(listed(changes_cells.products(entry.line), 2)))
+                or NOTHING
+            )
+        return changes_cells.named_with_customer(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """To the page that asks before a rule is deleted, or to what a buyer keeps."""
@@ -139,7 +140,7 @@ class ChangesAdmin(ReadOnly):
 
     @admin.display(description=_("Change"))
     def difference(self, entry: Any) -> SafeString | str:
-        found = {_difference(each) for each in entry.line}
+        found = {changes_cells.difference(each) for each in entry.line}
         same = found.pop() if len(found) == 1 else NOTHING
         several = len(entry.line) > 1
         if not several and entry.batch is None:
@@ -147,7 +148,9 @@ class ChangesAdmin(ReadOnly):
         parts = [same] if same != NOTHING else []
         parts += [batch_links.link(entry.batch)] if entry.batch is not None else []
         shown = format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts))
-        return format_html("<div>{}{}</div>", shown, _fold(entry.line) if several else "")
+        return format_html(
+            "<div>{}{}</div>", shown, changes_cells.fold(entry.line) if several else ""
+        )
 
     # A page of its own
 
@@ -265,47 +268,3 @@ def _undo_of(line: Any) -> Said:
     if line.all_left:
         return say("Undo all {number}", number=line.left)
     return say_count(line.left, "Restore the other one", "Restore the other {number}")
-
-
-def _named_with_customer(entry: Any) -> SafeString | str:
-    name = badges.breakable(badges.legible(entry.name, 200)) if entry.name else NOTHING
-    if entry.customer is None:
-        return name
-    whose = badges.brief(entry.customer.readable_email)
-    page = reverse("admin:integrations_customer_change", args=[entry.customer.pk])
-    link = format_html('<a href="{}">{}</a>', page, badges.breakable(whose))
-    return format_html('{} <span class="soft line">{}</span>', name, link)
-
-
-def _products(line: list[Any]) -> list[str]:
-    """What the rules of a line are for: the names of their products."""
-    kept = [(entry.before or entry.after or {}).get("product") for entry in line]
-    return [*dict.fromkeys(each["name"] for each in kept if isinstance(each, dict))]
-
-
-def _difference(entry: AuditEntry) -> SafeString | str:
-    lines = [] if is_of_row(entry) else [str(line) for line in differences(entry)]
-    shown = [*lines[:SHOWN], *(["…"] if len(lines) > SHOWN else [])]
-    if entry.note and (entry.before is None or entry.after is None):
-        shown.append(badges.brief(entry.note))
-    parts = ((badges.breakable(line),) for line in shown)
-    return format_html_join(mark_safe("<br>"), "{}", parts) or NOTHING
-
-
-def _fold(line: list[Any]) -> SafeString:
-    """The entries of a line, each with the way to its page, and whose it is."""
-    each = (
-        (
-            page_of_row(entry),
-            badges.breakable(badges.legible(entry.name, 200) or str(entry.pk)),
-            badges.breakable(f", {badges.brief(entry.customer.readable_email)}")
-            if entry.customer
-            else "",
-        )
-        for entry in line
-    )
-    return format_html(
-        '<details class="fold"><summary>{}</summary><ul>{}</ul></details>',
-        say("Show each of them"),
-        format_html_join("", '<li><a href="{}">{}</a>{}</li>', each),
-    )

@@ -1,0 +1,62 @@
+"""What the cells of the list of changes show."""
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from config.admin.parts import badges
+from config.admin.parts.buttons import page_of as page_of_row
+from config.admin.parts.differences import NOTHING, differences, is_of_row
+from integrations.models import AuditEntry
+from integrations.sentences import say
+
+# The list shows this many values of an entry; its page has all of them.
+SHOWN = 4
+
+
+def named_with_customer(entry: Any) -> SafeString | str:
+    """The name of an entry, and whose it is."""
+    name = badges.breakable(badges.legible(entry.name, 200)) if entry.name else NOTHING
+    if entry.customer is None:
+        return name
+    whose = badges.brief(entry.customer.readable_email)
+    page = reverse("admin:integrations_customer_change", args=[entry.customer.pk])
+    link = format_html('<a href="{}">{}</a>', page, badges.breakable(whose))
+    return format_html('{} <span class="soft line">{}</span>', name, link)
+
+
+def products(line: list[Any]) -> list[str]:
+    """What the rules of a line are for: the names of their products."""
+    kept = [(entry.before or entry.after or {}).get("product") for entry in line]
+    return [*dict.fromkeys(each["name"] for each in kept if isinstance(each, dict))]
+
+
+def difference(entry: AuditEntry) -> SafeString | str:
+    """What was changed, as much of it as the list shows."""
+    lines = [] if is_of_row(entry) else [str(line) for line in differences(entry)]
+    shown = [*lines[:SHOWN], *(["…"] if len(lines) > SHOWN else [])]
+    if entry.note and (entry.before is None or entry.after is None):
+        shown.append(badges.brief(entry.note))
+    parts = ((badges.breakable(line),) for line in shown)
+    return format_html_join(mark_safe("<br>"), "{}", parts) or NOTHING
+
+
+def fold(line: list[Any]) -> SafeString:
+    """The entries of a line, each with the way to its page, and whose it is."""
+    each = (
+        (
+            page_of_row(entry),
+            badges.breakable(badges.legible(entry.name, 200) or str(entry.pk)),
+            badges.breakable(f", {badges.brief(entry.customer.readable_email)}")
+            if entry.customer
+            else "",
+        )
+        for entry in line
+    )
+    return format_html(
+        '<details class="fold"><summary>{}</summary><ul>{}</ul></details>',
+        say("Show each of them"),
+        format_html_join("", '<li><a href="{}">{}</a>{}</li>', each),
+    )
