@@ -59,18 +59,13 @@ def describe(customer: Customer) -> AccessReport:
     besides = [run for run in others if not run.spec.passes_on]
     nothing = list(_told(EventLog.objects.filter(review.STILL_NOTHING, customer=customer)))
     back = revocations.ended_since(nothing)
-    now, had = backfill.rules_now(nothing), backfill.had(nothing)
+    had = backfill.had(nothing)
     lines = [
         *(sentence for _, sentence in told),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
-        *(
-            purchases_told.had_already(each, had[each.pk])
-            if each.pk in had and each.pk not in back
-            else purchases_told.gave_nothing(each, back.get(each.pk), now.get(each.pk, []))
-            for each in nothing
-        ),
+        *purchases_told.that_gave_nothing(nothing, back, had),
         *(purchases_told.gives_another(*each) for each in left_behind.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),

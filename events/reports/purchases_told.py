@@ -1,5 +1,7 @@
 """What a customer's page says of a purchase that gave nothing, or gave what no rule gives now."""
 
+from collections.abc import Mapping, Sequence
+
 from events.deciding import revocations
 from events.execution import rule_history
 from events.execution.rerun import payload_removed
@@ -12,7 +14,20 @@ from rules.listing import listed
 from rules.models import Rule
 
 
-def had_already(event: EventLog, has: Said) -> Sentence:
+def that_gave_nothing(
+    events: Sequence[EventLog], back: Mapping[int, EventLog], had: Mapping[int, Said]
+) -> list[Sentence]:
+    """A sentence for each: `back` is by what it ended since, `had` what gives it already."""
+    now = backfill.rules_now(events)
+    return [
+        _had_already(each, had[each.pk])
+        if each.pk in had and each.pk not in back
+        else _gave_nothing(each, back.get(each.pk), now.get(each.pk, []))
+        for each in events
+    ]
+
+
+def _had_already(event: EventLog, has: Said) -> Sentence:
     """That the purchase gave nothing, and that another one gives what it would give."""
     text = joined([say("Paid for {product}{order}, which gave nothing.", **facts_of(event)), has])
     if payload_removed(event.delivery):
@@ -21,7 +36,7 @@ def had_already(event: EventLog, has: Said) -> Sentence:
     return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, enroll=event.pk)
 
 
-def gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:
+def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:
     """Why it gave nothing: it ended by the event `back`, or which of the rules of `now` fit it."""
     facts = facts_of(event)
     rule = next(filter(backfill.gives_now, now), None)

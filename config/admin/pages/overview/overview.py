@@ -61,7 +61,6 @@ def show(request: HttpRequest) -> TemplateResponse:
     tasks = overview_checklist.tasks(sites, accounts, rules)
     giving = left_over.of_products_that_give(rules)
     path = overview_checklist.path(tasks)
-    period = _period(request)
     in_line = backlog.in_line()
     behind = behind_all_rules.everywhere()
     nothing = promise.unfulfilled()
@@ -82,24 +81,37 @@ def show(request: HttpRequest) -> TemplateResponse:
         request,
         "admin/index.html",
         title=say("Overview"),
-        facts=facts,
         **_beginning(facts, kept, path),
-        path=path,
-        # Before there is a school, setting up comes first; then what needs a person.
-        path_first=not any(site.refreshed_at for site in sites),
-        may_tick=request.user.has_perms(TICKS),
+        **_setting_up(request, path, sites),
         problems=[(each, sentences.sentence(each)) for each in problems],
-        **_figures(facts, period, in_line),
-        **_chart(period),
+        **_figures(facts, _period(request), in_line),
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
         behind=behind_all.by_rule(request, behind),
         left_over=left_over.sentence(request, giving[: left_over.SHOWN]) if giving else "",
         **_nothing_given(nothing),
-        never_sent=[(account, found) for account, found in missing.items() if found],
-        many_accounts=len(accounts) > 1,
+        **_never_sent(missing),
         left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
     )
+
+
+def _setting_up(
+    request: HttpRequest, path: overview_checklist.Path | None, sites: list[Integration]
+) -> dict[str, Any]:
+    """The path; before there is a school it comes first, and then what needs a person."""
+    return {
+        "path": path,
+        "path_first": not any(site.refreshed_at for site in sites),
+        "may_tick": request.user.has_perms(TICKS),
+    }
+
+
+def _never_sent(
+    missing: dict[Marketplace, list[trigger_coverage.MissingTrigger]],
+) -> dict[str, Any]:
+    """What was never received, for each account that lacks something."""
+    found = [(account, kinds) for account, kinds in missing.items() if kinds]
+    return {"never_sent": found, "many_accounts": len(missing) > 1}
 
 
 def _beginning(
@@ -111,7 +123,7 @@ def _beginning(
     has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
     only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     headline = _headline(facts, kept) if has_begun or not only_path else None
-    return {"has_begun": has_begun, "headline": headline}
+    return {"facts": facts, "has_begun": has_begun, "headline": headline}
 
 
 def _period(request: HttpRequest) -> days.Period:
@@ -147,7 +159,7 @@ def _chart(period: days.Period) -> dict[str, Any]:
 def _figures(
     facts: overview_headline.Facts, period: days.Period, in_line: backlog.InLine
 ) -> dict[str, Any]:
-    """The four numbers beside the title, each with a note."""
+    """The four numbers beside the title, each with a note, and the chart."""
     came = dashboard.events_in_a_day()
     return {
         "events": dashboard.format_count(came.events),
@@ -160,6 +172,7 @@ def _figures(
         "held": dashboard.format_count(facts.held),
         "waiting": dashboard.format_count(in_line.waiting),
         "waiting_note": overview_headline.waiting_note(in_line, silent=facts.silent),
+        **_chart(period),
     }
 
 

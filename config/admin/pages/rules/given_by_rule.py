@@ -29,6 +29,7 @@ from events.reports.left_behind import (
     left_behind,
 )
 from events.reports.left_behind import kept as kept_by_buyers
+from events.reports.many import Line
 from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules import leftovers
@@ -132,10 +133,8 @@ def show(request: HttpRequest) -> HttpResponse:
     """
     products = row_ids(request.GET.getlist("product"))[:PRODUCTS]
     number = row_id(request.GET.get("rule")) or 0
-    if products:
-        found, page = by_deleted_rules(products), _query(products)
-    else:
-        found, page = left_behind(number), f"rule={number}"
+    page = _query(products) if products else f"rule={number}"
+    found = by_deleted_rules(products) if products else left_behind(number)
     back = way_back(request) or _origin(found, products)
     kept_runs = kept_by_buyers(number, products)
     if "again" in request.POST:
@@ -145,7 +144,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _move(request, found, back)
     can = [row.line for row in found.rows if not row.why_not]
-    cannot = [row.line for row in found.rows if row.why_not]
+    left_out = [row.line for row in found.rows if row.why_not]
     return render(
         request,
         "admin/many/given.html",
@@ -154,10 +153,7 @@ def show(request: HttpRequest) -> HttpResponse:
         more=found.more,
         number=len(can),
         **_what_follows(found),
-        lists=[
-            (say("What will be done"), can[: many.SHOWN], len(can) - many.SHOWN),
-            (say("Left out"), cannot[: many.SHOWN], len(cannot) - many.SHOWN),
-        ],
+        lists=[_list(say("What will be done"), can), _list(say("Left out"), left_out)],
         chosen=[line.event.pk for line in can],
         keep=say_count(found.customers, "Let 1 buyer keep it", "Let {number} buyers keep it"),
         every=[row.event.pk for row in found.rows],
@@ -169,6 +165,11 @@ def show(request: HttpRequest) -> HttpResponse:
         at_once=MOST,
         back=back,
     )
+
+
+def _list(title: Said, lines: list[Line]) -> tuple[Said, list[Line], int]:
+    """What is shown of these, and how many more there are."""
+    return title, lines[: many.SHOWN], len(lines) - many.SHOWN
 
 
 def _title(found: LeftBehind) -> Said:
