@@ -1,4 +1,4 @@
-"""Where SamCart does not say which purchase an ending event is about."""
+"""Endings for which SamCart does not say which purchase they are about."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,9 +11,9 @@ from rules.triggers import Trigger
 def reason(
     event: EventLog, rows: Sequence[Grant], log: Callable[[Sale], Sequence[EventLog]]
 ) -> str:
-    """Why a person must decide, "" where it is clear; `rows` are the grants that it may be about.
+    """Say why a person must decide; "" if it is clear. `rows` are the grants it may be about.
 
-    `log` tells the events of a sale so far.
+    `log` returns the events of a sale so far.
     """
     sale = Sale.of(event)
     if not sale.is_named:

@@ -1,4 +1,4 @@
-"""Access from before Admit: what a student had already when she bought the course."""
+"""Access from before Admit: what students already had when they bought the course."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -14,17 +14,17 @@ from rules.triggers import Trigger
 
 BECAUSE = "before_admit"
 Source = Grant.Source
-# What began so shortly before the sale was received was given for it: SamCart's own rules, if they
-# are still on, enroll while Admit does.
+# Access that began this shortly before the sale was received was given for the sale: SamCart's own
+# rules, if they are still on, enroll at the same time as Admit.
 AT_THE_SAME_TIME = timedelta(minutes=10)
 
 
 def keep(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
     """Keep a grant beside the purchase for each course that was open before it.
 
-    So the refund of the purchase takes nothing that the school had given. Only the run of a
-    Product Purchased can tell: any other event continues a purchase, and Admit may have given the
-    course for it. Inside the caller's transaction.
+    A refund of the purchase then leaves what the school had given. Only the run of a Product
+    Purchased can tell: any other event continues a purchase for which Admit may have given the
+    course. Call it inside a transaction.
     """
     for run, course in found:
         if run.customer is None or run.integration is None or run.grant_id is None:
@@ -59,9 +59,10 @@ def keep(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
 
 
 def drop_doubles(customer: Customer, other: Customer) -> set[int]:
-    """Of what both had before Admit, drop one of each: what has ended, else the customer's.
+    """Where both customers have the same access from before Admit, drop one of the two grants.
 
-    Returns the numbers of those that are gone. Inside the caller's transaction.
+    An ended one is dropped before an active one, and otherwise the customer's. Returns the IDs of
+    the dropped grants. Call it inside a transaction.
     """
     before = Grant.objects.filter(source=Source.BEFORE)
     own = {(row.integration_id, row.target): row for row in before.filter(customer=other)}
@@ -75,5 +76,5 @@ def drop_doubles(customer: Customer, other: Customer) -> set[int]:
 
 
 def _by_us(row: Grant) -> bool:
-    """Whether Admit has opened it in Thinkific, so that what is found may be of that."""
+    """Whether Admit has opened it in Thinkific, so that what is found open may be this."""
     return row.source != Source.BEFORE and row.seen_at is not None

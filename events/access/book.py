@@ -1,4 +1,4 @@
-"""The book of grants: finds those that events are about, each as one object, and writes them."""
+"""The book of grants: it finds those that events are about, each as one object, and writes them."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -12,7 +12,7 @@ from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination
 from rules.triggers import Trigger
 
-# The columns that a decision changes.
+# The columns that a decision may change.
 DECIDED = (
     "subscription_id",
     "customer",
@@ -44,7 +44,10 @@ class Book:
         self.know(found if named else ())
 
     def of(self, event: EventLog) -> list[Grant]:
-        """The grants of the purchase, or of the purchases, that the event is about."""
+        """Return the grants of the purchase or purchases that the event is about.
+
+        If they are of one purchase and the event names its subscription, grants without one get it.
+        """
         sale = Sale.of(event)
         if not sale.is_named:
             return self._of_product(event)
@@ -57,7 +60,7 @@ class Book:
         return rows
 
     def all_of(self, student: Customer, change: Change, *, without: list[Grant]) -> list[Grant]:
-        """What else gives the student some of this, whatever gave it."""
+        """Return the student's other grants, from any source, for any part of this change."""
         found = Grant.objects.filter(
             customer__in=students.same_user(change.integration, student),
             integration=change.integration,
@@ -66,7 +69,7 @@ class Book:
         return [row for row in self.know(found) if row.pk not in mine and change.touches(row)]
 
     def know(self, found: Iterable[Grant]) -> list[Grant]:
-        """These rows, each as the one object that is used for it here."""
+        """Return these grants, each as the one object that this book uses for it."""
         found = list(found)
         known = {row.pk: row for row in self._rows}
         new = [row for row in found if row.pk not in known]
@@ -84,22 +87,23 @@ class Book:
             self._rows.append(row)
 
     def write(self) -> None:
-        """Write the grants that are new or changed; their events must have been written."""
+        """Write new and changed grants. Their events must have been written."""
         Grant.objects.bulk_create(self._new)
         for row in self._changed.values():
-            # A worker may have seen it in Thinkific meanwhile.
+            # Keep the stored `seen_at` unless we opened the grant: a worker may have set it
+            # meanwhile.
             opened = row.is_active and row.pk not in self._was_active
             row.save(update_fields=[*DECIDED, *(["seen_at", "kept_at"] if opened else [])])
         self._was_active = {row.pk for row in self._rows if row.pk and row.is_active}
         self._new, self._changed = [], {}
 
     def _of_product(self, event: EventLog) -> list[Grant]:
-        """An event that names no purchase is about what the customer had paid for of the product.
+        """Return the purchases of the product that an event without order or subscription is about.
 
-        It may be decided long after it came: then what was bought meanwhile is no matter of it.
+        The event may be decided long after it came, so what was bought meanwhile is left out.
         """
         if event.trigger in {None, Trigger.PRODUCT_PURCHASED} or event.customer is None:
-            return []  # each is a purchase of its own; what is done by hand is about none
+            return []  # each purchase stands alone, and an event by hand is about none
         same = Grant.objects.filter(
             source=Grant.Source.PURCHASE,
             marketplace=event.marketplace_id,
@@ -113,7 +117,7 @@ class Book:
 
 
 def logged(*which: Q, **facts: Any) -> QuerySet[EventLog]:
-    """These events in receipt order; no repeats, and none of a withdrawn address."""
+    """Return these events in receipt order, without repeats or events of withdrawn addresses."""
     trusted = Q(delivery=None) | Q(delivery__withdrawn=False)
     events = EventLog.objects.filter(trusted, *which, **facts)
     events = events.exclude(status=EventLog.Status.REPEAT)
@@ -121,7 +125,7 @@ def logged(*which: Q, **facts: Any) -> QuerySet[EventLog]:
 
 
 def log_of(sale: Sale) -> list[EventLog]:
-    """The events of a purchase so far, in receipt order; none of a withdrawn address."""
+    """Return the events of a purchase so far, as `logged` does."""
     ids = Q()
     if sale.order_id:
         ids |= Q(order_id=sale.order_id)
@@ -132,7 +136,7 @@ def log_of(sale: Sale) -> list[EventLog]:
 
 
 def courses_of(run: RuleRun) -> list[int]:
-    """The courses of the bundle that the run is about, as the catalog knows them."""
+    """Return the known courses of the bundle that the run is about, or []."""
     if run.spec.target != Destination.Kind.BUNDLE or run.destination_id is None:
         return []
     rows = Destination.objects.filter(

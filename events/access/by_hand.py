@@ -1,6 +1,6 @@
-"""What a person does by hand with a customer's access: each time an event, with its author.
+"""What a person does by hand with a customer's access. Each act is an event with an author.
 
-Like the inbox, a person decides under the lock of deciding.
+Like the inbox, a person's act is decided under the deciding lock.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ SENTENCE = _("By hand: {action}, {course} on {site}")
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who does it, and why."""
+    """Who acts, and why."""
 
     name: str
     reason: str
@@ -44,8 +44,8 @@ def give(
 ) -> EventLog:
     """Give access to a course or bundle, beside whatever else gives it; `until` is its last day.
 
-    Of what was given by hand before, this changes the last day. Raises ValueError with a sentence
-    where that cannot be done.
+    If it was given by hand before, this changes the last day. Raises ValueError with a sentence if
+    it cannot be given.
     """
     if destination.gone_at is not None:
         raise ValueError(joined([destination.missing, say("Choose another.")]))
@@ -77,7 +77,7 @@ def give(
 
 
 def _grant_by_hand(customer: Customer, destination: Destination, spec: ActionSpec) -> Grant:
-    """The grant by which the customer has this by hand; a new one, not saved, where none does."""
+    """Return the customer's active grant by hand of this destination, or a new one, not saved."""
     what: dict[str, Any] = {
         "source": Grant.Source.HAND,
         "customer": customer,
@@ -89,13 +89,13 @@ def _grant_by_hand(customer: Customer, destination: Destination, spec: ActionSpe
 
 
 def _endings(grant: Grant) -> RuleRunQuerySet:
-    """The ends on a day that persons have set for this grant alone."""
+    """Return the waiting endings that people have set for this grant alone."""
     same = pending.by_hand([grant.customer_id], grant.integration_id, grant.target)
     return same.filter(grant=grant, event__by_hand__in=[ByHand.GIVE, ByHand.GIVE_DAY])
 
 
 def note(customer: Customer, author: Author) -> EventLog:
-    """Keep what the author has to say about the customer; nothing else happens."""
+    """Keep the author's note about the customer. Nothing else happens."""
     with transaction.atomic():
         audit.record(Act.NOTE_ADDED, customer, note=author.reason)
         return _event(ByHand.NOTE, customer, author, status=EventLog.Status.NOTED)
@@ -104,8 +104,8 @@ def note(customer: Customer, author: Author) -> EventLog:
 def end(customer: Customer, key: str, author: Author, on: date | None = None) -> EventLog:
     """End the customer's access to the course or bundle of this holding, whatever gave it.
 
-    That is now, or at the end of the day `on`. It stays ended whatever comes for these purchases
-    later. Raises ValueError with a sentence where there is no such access or day.
+    It ends now, or at the end of the day `on`, and later events of these purchases do not reopen
+    it. Raises ValueError with a sentence if there is no such access or day.
     """
     history.check()
     with transaction.atomic():
@@ -132,9 +132,10 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
 
 
 def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
-    """Let an access that a person gave, or ends on a day, end on another day than by this run.
+    """Move the day on which an access ends that a person gave, or set to end on a day.
 
-    Raises ValueError with a sentence where there is no such access or day.
+    `ending` is the run that waits for the old day. Raises ValueError with a sentence if there is no
+    such access or day.
     """
     assert ending.customer is not None
     if ending.event.ends_by_hand:
@@ -148,10 +149,10 @@ def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
 
 
 def move(customer: Customer, email: str, author: Author) -> Customer:
-    """Make the one with this e-mail address the student of all that the customer has or had.
+    """Move all that the customer has or had to the customer with this e-mail address.
 
-    Later events of these purchases are about the new student. Returns that one, who is made where
-    the address is new. Raises ValueError with a sentence where nothing can be moved.
+    Later events of these purchases are about the new student. Returns the new student, creating one
+    if the address is new. Raises ValueError with a sentence if nothing can be moved.
     """
     address = _other_address(customer, email)
     history.check()
@@ -168,10 +169,10 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         away = _event(ByHand.MOVE_AWAY, customer, author, say("Moved to {email}.", email=to))
         here = _event(ByHand.MOVE_HERE, other, author, say("Moved from {email}.", email=source))
         gone = before_admit.drop_doubles(customer, other)
-        # What has ended goes along: a purchase has one student.
+        # Ended grants move, too: a purchase has one student.
         Grant.objects.filter(customer=customer).update(customer=other, seen_at=None)
         RuleRun.objects.pending().filter(customer=customer).update(customer=other)
-        # The ending ones change no grant: there is none of this customer any more.
+        # The ending runs change no grant: this customer has none any more.
         ending = [_run(away, Effect.ENDS, holding.grants[0], None) for holding in moved]
         gives = [one for each in moved for one in each.grants if one.pk not in gone]
         giving = [_run(here, Effect.GIVES, one, one) for one in gives]
@@ -188,7 +189,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
 
 
 def _other_address(customer: Customer, email: str) -> str:
-    """The address as Admit keeps it. Raises ValueError with a sentence where it is of no use."""
+    """Return the address as Admit keeps it. Raises ValueError with a sentence if it is unusable."""
     address, problem = examine_email(email)
     if problem:
         raise ValueError(problem if strip_invisible(email) else say("Enter the other address."))
@@ -202,7 +203,10 @@ def _days(endings: Iterable[RuleRun]) -> set[datetime | None]:
 
 
 def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author: Author) -> None:
-    """An entry about this access, with its last day: `old` are the endings that `new` replaces."""
+    """Write an audit entry about this access and its last day.
+
+    `old` are the waiting endings that this decision replaces, `new` is the run that it made.
+    """
     course = say("{course} on {site}", course=about.name, site=about.integration)
     named = {"access": [course]}
     day = {"ends": new.next_attempt_at} if new.is_pending else {}
@@ -213,7 +217,7 @@ def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author
     elif act == Act.LAST_DAY_CHANGED:
         before = named | {"ends": old[0].next_attempt_at if old else None}
         after = named | {"ends": None} | day
-    elif not day and old:  # it was to end on another day
+    elif not day and old:  # it had another last day
         before, after = named | {"ends": old[0].next_attempt_at}, named | {"ends": NOW}
     elif not day:
         after = None
@@ -239,9 +243,9 @@ def _event(
 
 
 def _run(event: EventLog, effect: Effect, grant: Grant, changed: Grant | None) -> RuleRun:
-    """The run (not saved) that gives or ends in Thinkific what the grant is for.
+    """Return a run, not saved, that gives or ends the grant's target in Thinkific.
 
-    It does so for the event's customer. `changed` is the grant as which that counts, if any.
+    It does so for the event's customer. `changed` is the grant that the run counts for, if any.
     """
     return grant_runs.run_for(
         grant,

@@ -1,7 +1,7 @@
-"""Comparing a site with the ledger: a long read that gives way to buyers and goes on after a crash.
+"""Compare a site with the ledger: a long read that gives way to buyers and survives a crash.
 
-Each step is one look at Thinkific, or none, and one short transaction. Whoever takes the lease
-goes on where the row of the comparison says.
+Each step asks Thinkific at most one question and makes one short transaction. Whoever takes the
+lease continues where the comparison's row says.
 """
 
 import hashlib
@@ -30,20 +30,20 @@ from integrations.thinkific.explain import FAULTS
 
 log = logging.getLogger(__name__)
 Phase = ComparisonRun.Phase
-# A list that is longer does not come to an end.
+# A longer list is taken for one that never ends.
 MAX_PAGES = 4000
-# What stopped so long after it was begun is begun again.
+# A stopped comparison that was begun longer ago than this starts over.
 STALE = timedelta(days=1)
-# How often to look whether the history before the ledger is read: what it gave is no grant yet.
+# Seconds between checks of whether the older history is read: until then its access has no grants.
 HISTORY_SECONDS = 30.0
 TURNED_OFF = _("The integration is turned off. Turn it on, then go on.")
 OURS = _("Admit itself failed, not Thinkific. Call your technician.")
 
 
 def start(site: Integration, *, by: str) -> ComparisonRun:
-    """Begin to compare the site, or let the comparison that was begun go on.
+    """Start to compare the site, or resume its unfinished comparison.
 
-    Nothing is read yet.
+    Nothing is read from Thinkific yet.
     """
     with transaction.atomic():
         stopped = ComparisonRun.objects.filter(integration=site, finished_at=None, next_at=None)
@@ -59,7 +59,7 @@ def start(site: Integration, *, by: str) -> ComparisonRun:
 
 
 def due() -> QuerySet[ComparisonRun]:
-    """The comparisons that wait to be continued."""
+    """Return the comparisons that are due to continue."""
     return ComparisonRun.objects.due()
 
 
@@ -69,9 +69,9 @@ def go_on(
     only: Collection[int] | None = None,
     enough: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Go on with what is due, or with `only` these comparisons; how many steps were made.
+    """Continue the comparisons that are due, or `only` these. Return the number of steps made.
 
-    Ends at `until` (monotonic seconds), or as soon as `enough` says so.
+    Stops at `until` (monotonic seconds), or as soon as `enough` returns True.
     """
     steps = 0
 
@@ -96,7 +96,7 @@ def go_on(
 
 
 def _step(lease: Lease) -> None:
-    """Go one step on. Raises LeaseLost, and what the database raises when it is away."""
+    """Make one step. Raises LeaseLost, and OperationalError or InterfaceError from the database."""
     try:
         _go_one_step(lease)
     except FAULTS as error:
@@ -104,7 +104,7 @@ def _step(lease: Lease) -> None:
     except (LeaseLost, OperationalError, InterfaceError):
         raise
     except Exception as error:
-        # What a database says may quote a row.
+        # A database error may quote a row, so it is not logged.
         told = None if isinstance(error, DatabaseError) else error
         log.error("comparison_broke", extra={"comparison": lease.run.pk}, exc_info=told)
         lease.stop(say(OURS))
@@ -169,7 +169,7 @@ def _next_course(run: ComparisonRun) -> None:
 
 
 def _ask(lease: Lease, finding: ComparisonFinding) -> None:
-    """Ask for one student who was not seen: a list may leave somebody out, or have changed."""
+    """Ask about one student who was not seen: a list may miss somebody, or change meanwhile."""
     assert finding.customer is not None
     if comparison_rows.is_settled(lease.run, finding):
         with lease.writing():

@@ -1,4 +1,4 @@
-"""What differs between the ledger and Thinkific. Pure: enrollments and grants in, findings out."""
+"""Compare the ledger with Thinkific. Pure: enrollments and grants in, findings out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ SHOWS = {
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What an enrollment comes to.
+    """How an enrollment compares with the ledger.
 
-    `kind` is None where nothing differs. `grant` is the one that gives the course, or the last one
-    that gave it. `holds`: the ledger gives the course.
+    `kind` is None if nothing differs. `grant` is the one that gives the course, or gave it last.
+    `holds` says whether the ledger gives the course.
     """
 
     kind: ComparisonFinding.Kind | None
@@ -40,21 +40,21 @@ class Compared:
 def compare(
     shown: Enrollment, grants: Sequence[Grant], site: int, *, take_over: datetime
 ) -> Compared:
-    """Compare an enrollment with the grants of its student at the site, whatever their state.
+    """Compare an enrollment with all grants of its student at the site, active or not.
 
-    What began before `take_over` is from before Admit, unless a purchase gave it since.
+    Access that began before `take_over` is from before Admit, unless a grant is for the course.
     """
     part = f"course:{shown.course_id}"
     holder = ledger.holder(filter(_has_no_end, grants), site, part)
     if holder is not None:
         return Compared(_of_held(shown), holder, holds=True)
     if ledger.holder(grants, site, part) is not None:
-        return Compared(None)  # it has an end of its own, which the school may have changed
+        return Compared(None)  # the grant has an end of its own, which the school may have changed
     if shown.access not in {Access.FULL, Access.UNTIL}:
         return Compared(None)
     about = [row for row in grants if row.integration_id == site and part in row.parts]
     if any(row.state == Grant.State.WAIVED for row in about):
-        return Compared(None)  # it was paid for; a person gave it, or let it be
+        return Compared(None)  # it was paid for, and a person dismissed what was owed
     last = max(about, key=lambda row: row.decided_at, default=None)
     if last is None and shown.since is not None and shown.since < take_over:
         return Compared(Kind.BEFORE)
@@ -64,7 +64,7 @@ def compare(
 def compare_asked(
     student: Student,
 ) -> tuple[ComparisonFinding.Kind | None, ComparisonFinding.Shows]:
-    """What a student comes to whom the ledger gives the course, asked for alone."""
+    """Compare the answer about one student to whom the ledger gives the course."""
     if student.user_id is None:
         return Kind.MISSING, Shows.NO_ACCOUNT
     if student.enrollment is None:
@@ -73,9 +73,9 @@ def compare_asked(
 
 
 def given_by(grant: Grant, grants: Iterable[Grant]) -> list[int]:
-    """The courses that this grant gives, where `grants` are all of its student at the site.
+    """Return the courses that this grant gives. `grants` are all of its student at the site.
 
-    A course that several give is one of a single grant.
+    A course that several grants give counts for one of them only.
     """
     rows = list(filter(_has_no_end, grants))
     return [
@@ -87,7 +87,7 @@ def given_by(grant: Grant, grants: Iterable[Grant]) -> list[int]:
 
 
 def courses_of(grant: Grant) -> list[int]:
-    """The numbers of the courses that the grant is for: its own, or those of its bundle."""
+    """Return the numbers of the courses that the grant is for: its own, or those of its bundle."""
     kind, _, number = grant.target.partition(":")
     own = [int(number)] if kind == Destination.Kind.COURSE else []
     return sorted({*own, *grant.course_ids})

@@ -1,4 +1,4 @@
-"""The lease on a comparison: who goes on with it, when calls go out, what faults mean."""
+"""The lease on a comparison: who may continue it, when calls go out, what faults mean."""
 
 import time
 from collections.abc import Iterator
@@ -21,44 +21,47 @@ from integrations.sentences import joined, say
 from integrations.thinkific.explain import explain_plainly
 from integrations.thinkific.session import Session
 
-# A holder who has not renewed it within this time has died.
+# A holder that has not renewed its lease within this time has died.
 LEASE = timedelta(seconds=90)
-# The calls of one step start within this time; with the last one's deadline it is inside the lease.
+# The calls of one step start within this time, so even the last one ends inside the lease.
 CALLS_SECONDS = 60.0
-# A call waits this long for buyers before another process may go on.
+# A call waits this many seconds for buyers before the comparison is put off.
 GIVE_WAY_SECONDS = 20.0
 LOOK_SECONDS = 0.2
-# After a fault the same call is sent again, so many seconds later.
+# Seconds before each retry after a fault. Then the comparison stops.
 DELAYS = (5, 15, 60, 300)
-# So many times as long as it wrote, the database is left to others on SQLite.
+# On SQLite, pause for so many times as long as a write took, so that others can write.
 LEAVE_TIMES = 3
 BUYERS_FIRST = _("Actions for buyers go first.")
 LIMIT = _("Thinkific's limit of calls is used up. Admit tries again by itself.")
 
 
 class LeaseLost(Exception):
-    """Another process goes on with the comparison, or it was deleted."""
+    """Another process has the comparison now, or it was deleted."""
 
 
 @dataclass(slots=True)
 class Lease:
-    """A comparison that we go on with."""
+    """A comparison that this process works on."""
 
     run: ComparisonRun
     is_over: bool = False
 
     def release(self) -> None:
-        """Let another process go on at once."""
+        """Let another process continue at once."""
         self._held().update(next_at=Now(), token=None)
 
     def session(self, customer: Customer | None = None) -> Session:
-        """Calls to the site, for one step. Raises SecretUnreadable."""
+        """Return a session for one step's calls to the site. Raises SecretUnreadable."""
         until = time.monotonic() + CALLS_SECONDS
         return Session(self.run.integration, customer, until=until, before_call=self._give_way)
 
     @contextmanager
     def writing(self) -> Iterator[ComparisonRun]:
-        """The row as it is stored, to be changed in a transaction. Raises LeaseLost."""
+        """Yield the stored row to change it in a transaction, and renew the lease.
+
+        Raises LeaseLost.
+        """
         with transaction.atomic():
             began = time.monotonic()
             rows = ComparisonRun.objects.select_for_update(of=("self",))
@@ -70,11 +73,11 @@ class Lease:
             run.save()
         self.run = run
         if connection.vendor == "sqlite":
-            # Nothing else could write in the meantime.
+            # No other process could write in the meantime.
             time.sleep(LEAVE_TIMES * (time.monotonic() - began))
 
     def put_off(self, error: Exception) -> None:
-        """Go on later, or stop where only a person can help."""
+        """Continue later, or stop if only a person can help."""
         match error:
             case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY) | KeyRejected():
                 self.stop(explain_plainly(error))
@@ -91,12 +94,12 @@ class Lease:
                 self.stop(explain_plainly(error))
 
     def stop(self, message: str) -> None:
-        """Go on only when a person says so."""
+        """Continue only when a person says so."""
         self.wait(message, None)
 
     def wait(self, message: str, seconds: float | None, *, failed: bool = False) -> None:
-        """Go on after so many seconds; None: when a person says so. The message says why."""
-        # Not "now and 0 seconds": written so, SQLite takes it for later than now.
+        """Continue in so many seconds, or with None when a person says so. `message` says why."""
+        # Not "now and 0 seconds": SQLite takes that for later than now.
         later = Now() + timedelta(seconds=seconds) if seconds else Now()
         again = None if seconds is None else later
         failures = self.run.failures + failed
@@ -104,7 +107,10 @@ class Lease:
         self.is_over = True
 
     def _give_way(self) -> None:
-        """Hold a call up while actions for buyers are due or under way at the site."""
+        """Delay a call while buyers' actions are due or running at the site.
+
+        Raises OutOfTime if they last too long, and LeaseLost.
+        """
         if not self._held().update(next_at=Now() + LEASE):
             raise LeaseLost
         give_up = time.monotonic() + GIVE_WAY_SECONDS
@@ -118,7 +124,7 @@ class Lease:
 
 
 def claim(chosen: QuerySet[ComparisonRun]) -> Lease | None:
-    """Take the lease on one of these that is due, None where there is none."""
+    """Take the lease on one of these comparisons that is due. Return None if there is none."""
     for pk in chosen.order_by("next_at").values_list("pk", flat=True)[:10]:
         mine = ComparisonRun.objects.due().filter(pk=pk)
         if mine.update(token=uuid4(), next_at=Now() + LEASE):
@@ -127,7 +133,7 @@ def claim(chosen: QuerySet[ComparisonRun]) -> Lease | None:
 
 
 def _buyers_wait(site: int) -> bool:
-    """Whether actions at the site are due, or under way."""
+    """Whether actions at the site are due or running."""
     due = RuleRun.objects.due().filter(integration=site)
     running = RuleRun.objects.filter(
         integration=site, status=RuleRun.Status.RUNNING, lease_until__gt=Now()

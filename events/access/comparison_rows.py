@@ -1,4 +1,4 @@
-"""What was read of a site and what it comes to, as rows."""
+"""Findings as rows: what was read of a site, compared with the ledger."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from integrations.thinkific.enrollment_list import Enrollment, Student
 
 @dataclass(slots=True)
 class People:
-    """Who the students of a page are here: customers by Thinkific user and by e-mail."""
+    """Who the students of a page are in Admit: customers by Thinkific user and by e-mail."""
 
     by_user: dict[int, set[int]]
     by_email: dict[str, int]
@@ -36,7 +36,7 @@ class People:
 
 @dataclass(frozen=True, slots=True)
 class Differs:
-    """An enrollment that differs from the ledger, and who its student is here."""
+    """An enrollment that differs from the ledger, and the customers who are its student."""
 
     shown: Enrollment
     result: Compared
@@ -45,10 +45,10 @@ class Differs:
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """What a page that was asked for at `asked_at` comes to.
+    """What a page that was requested at `asked_at` shows.
 
-    `seen` are the customers who have the course as they are to, by grants of which `alone` give
-    nothing else.
+    `seen` are the customers who have the course as they should. `alone` are those of the grants
+    behind it that give only this course.
     """
 
     asked_at: datetime
@@ -58,7 +58,7 @@ class PageResult:
 
 
 def compare_page(run: ComparisonRun, page: Iterable[Enrollment], asked_at: datetime) -> PageResult:
-    """What the enrollments of a page come to. Reads only."""
+    """Compare the enrollments of a page with the ledger. Reads only."""
     shown = list(page)
     people = _people(run.integration_id, shown)
     since = comparison_scope.take_over(run.integration)
@@ -71,11 +71,12 @@ def compare_page(run: ComparisonRun, page: Iterable[Enrollment], asked_at: datet
         result = comparison.compare(each, grants, run.integration_id, take_over=since)
         if result.is_seen and result.grant is not None:
             seen |= customers
-            # A bundle is seen only as a whole, which no list of one course shows.
+            # The list of one course cannot show that a whole bundle is there.
             alone |= {result.grant.pk} if not result.grant.course_ids else set()
         elif result.kind is not None and each.user_id not in people.administrators:
             differing.append(Differs(each, result, customers))
-    # What an action changes meanwhile is for the next comparison, or is asked for alone.
+    # Skip students with an action under way: the next comparison sees them, or they are asked about
+    # alone.
     whom = {customer for each in differing for customer in each.customers}
     busy = _busy(run.integration_id, whom, asked_at)
     differing = [each for each in differing if not busy.intersection(each.customers)]
@@ -83,7 +84,7 @@ def compare_page(run: ComparisonRun, page: Iterable[Enrollment], asked_at: datet
 
 
 def write_page(run: ComparisonRun, page: PageResult) -> None:
-    """Note what a page of the course that is read comes to; inside the caller's transaction."""
+    """Record what a page of the current course shows. Call it inside a transaction."""
     number, _ = run.course
     _of(run, page.seen, number).delete()
     owed = Grant.objects.owed().filter(pk__in=page.alone, opened_at__lt=page.asked_at)
@@ -114,13 +115,13 @@ def _people(site: int, shown: Sequence[Enrollment]) -> People:
 
 
 def _of(run: ComparisonRun, customers: Collection[int], course: int) -> QuerySet[ComparisonFinding]:
-    """The findings of these customers to whom the ledger gives the course."""
+    """Return the findings about these customers to whom the ledger gives the course."""
     kinds = [Kind.UNSEEN, Kind.MISSING, Kind.ENDS]
     return run.findings.filter(course_id=course, customer__in=customers, kind__in=kinds)
 
 
 def _as_shown(differs: Differs) -> dict[str, Any]:
-    """The columns of a finding that say what Thinkific shows."""
+    """Return the columns of a finding that say what Thinkific shows."""
     shown = differs.shown
     return {
         "kind": differs.result.kind,
@@ -133,13 +134,13 @@ def _as_shown(differs: Differs) -> dict[str, Any]:
 
 
 def _note(run: ComparisonRun, differs: Differs) -> None:
-    """The student was listed, and Thinkific shows something else."""
+    """Update the finding of a listed student for whom Thinkific shows something else."""
     listed = _of(run, differs.customers, differs.shown.course_id).filter(kind=Kind.UNSEEN)
     listed.update(**_as_shown(differs), found_at=Now())
 
 
 def _finding(run: ComparisonRun, differs: Differs) -> ComparisonFinding:
-    """A finding of a student to whom the ledger gives nothing."""
+    """Return a finding about a student to whom the ledger does not give the course."""
     number, name = run.course
     grant = differs.result.grant
     return ComparisonFinding(
@@ -153,7 +154,7 @@ def _finding(run: ComparisonRun, differs: Differs) -> ComparisonFinding:
 
 
 def _busy(site: int, customers: Collection[int], asked_at: datetime) -> set[int]:
-    """Those for whom an action at the site is not done, or was not yet when the page was read."""
+    """Return the customers whose actions at the site are unfinished or ended since `asked_at`."""
     if not customers:
         return set()
     open_ones = Q(status__in=UNFINISHED) | Q(finished_at__gte=asked_at)
@@ -166,13 +167,13 @@ def _busy(site: int, customers: Collection[int], asked_at: datetime) -> set[int]
 
 
 def next_to_ask(run: ComparisonRun) -> ComparisonFinding | None:
-    """The next student who was not seen, None when there is no more. Reads only."""
+    """Return the finding of the next student who was not seen, or None. Reads only."""
     unseen = run.findings.filter(kind=Kind.UNSEEN)
     return unseen.select_related("customer", "grant").order_by("pk").first()
 
 
 def is_settled(run: ComparisonRun, finding: ComparisonFinding) -> bool:
-    """Whether what was not seen is no longer due, or was seen since by an action."""
+    """Whether the unseen grant is no longer due, or was seen since the comparison began."""
     grant = finding.grant
     return (
         grant is None
@@ -182,7 +183,7 @@ def is_settled(run: ComparisonRun, finding: ComparisonFinding) -> bool:
 
 
 def answer(finding: ComparisonFinding, student: Student) -> None:
-    """Note what the student comes to."""
+    """Record what Thinkific said about the student."""
     kind, shows = comparison.compare_asked(student)
     if kind is None or student.administrator:
         finding.delete()

@@ -1,4 +1,4 @@
-"""What is compared at a site: the courses that rules or grants give, and who is to have them."""
+"""What is compared at a site: the courses that rules or grants give, and who should have them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from integrations.sentences import say
 from rules import actions
 from rules.models import Rule
 
-# Grants that are listed in one transaction: on SQLite nothing else can write in the meantime.
+# Grants per transaction. It is small because nothing else can write to SQLite meanwhile.
 CHUNK = 50
 
 
 def courses_of_rules(site: Integration) -> dict[int, str]:
-    """The courses that rules give at the site, alone or in a bundle, by number."""
+    """Return {number: name} of the courses that rules give at the site, alone or in a bundle."""
     giving = Rule.objects.filter(
         integration=site, enabled=True, action__in=actions.giving_access()
     ).select_related("destination")
@@ -29,7 +29,7 @@ def courses_of_rules(site: Integration) -> dict[int, str]:
 
 
 def named(site: Integration, numbers: Collection[int]) -> dict[int, str]:
-    """These courses by number, each with its name."""
+    """Return {number: name} of these courses."""
     known = Destination.objects.filter(
         integration=site, kind=Destination.Kind.COURSE, external_id__in=numbers
     )
@@ -41,14 +41,17 @@ def named(site: Integration, numbers: Collection[int]) -> dict[int, str]:
 
 
 def take_over(site: Integration) -> datetime:
-    """Since when Admit could give access at the site: it is connected, and sales come."""
+    """Return since when Admit could give access at the site: connected, with a SamCart account."""
     first: datetime | None = Marketplace.objects.aggregate(at=Min("created_at"))["at"]
     return max(first or site.created_at, site.created_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Some grants of the site up to `last_grant`, and the courses that they give, by name."""
+    """Some grants of the site, up to `last_grant`, and the courses that they give.
+
+    `given` pairs grants with course numbers; `names` is {number: name}.
+    """
 
     last_grant: int
     given: Sequence[tuple[Grant, int]]
@@ -56,7 +59,7 @@ class Listed:
 
 
 def list_some(run: ComparisonRun) -> Listed | None:
-    """What the next grants of the site give, None when there are no more. Reads only."""
+    """Return what the site's next grants give, or None if there are no more. Reads only."""
     active = Grant.objects.active().filter(integration=run.integration, pk__gt=run.last_grant)
     chunk = list(active.order_by("pk")[:CHUNK])
     if not chunk:
@@ -67,7 +70,7 @@ def list_some(run: ComparisonRun) -> Listed | None:
 
 
 def write_listed(run: ComparisonRun, listed: Listed) -> None:
-    """Note who is to have these courses; inside the caller's transaction."""
+    """Record who should have these courses. Call it inside a transaction."""
     known = dict(run.courses)
     new = [[number, name] for number, name in listed.names.items() if number not in known]
     run.courses = [*run.courses, *new]

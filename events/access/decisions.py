@@ -1,6 +1,6 @@
-"""Deciding on the ledger: finds the grants that events are about, changes and writes them.
+"""Decide on the ledger: find the grants that events are about, change them and write them.
 
-For many events with one look; see `events.access.ledger` for what is decided.
+Many events share one query. `events.access.ledger` holds the rules for what is decided.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ from rules.triggers import Trigger
 
 Status = RuleRun.Status
 AMBIGUOUS = "ambiguous"
-# The strongest first: what an event about several purchases comes to.
+# Strongest first: which judgment counts if an event is about several purchases.
 STRONGEST = (
     Judgment.ENDS,
     Judgment.LATE,
@@ -31,19 +31,19 @@ STRONGEST = (
 
 
 class Settled(IntEnum):
-    """What is settled of a run before the ledger decides on it; each value settles more."""
+    """What is settled about a run before the ledger decides on it. Each value settles more."""
 
-    NOTHING = 0  # its event has come
-    RIGHT = 1  # a person says that it is right, so it is neither unclear nor one too many
-    DUE = 2  # its day has come as well
+    NOTHING = 0  # nothing beyond that its event came
+    RIGHT = 1  # a person said it is right, so it is neither unclear nor one ending too many
+    DUE = 2  # its day has come, too
     ANYWAY = 3  # a person wants it whatever the ledger says
 
 
 class Decisions:
-    """The grants of some sales as they stand in this transaction, which holds the lock.
+    """The grants of some sales as they stand in this transaction, which must hold the lock.
 
-    Call `begin` for each event before anything else. `flush` writes what the caller has noted of
-    earlier events: the log must know them before it is asked.
+    Call `begin` for each event first. `flush` writes what the caller has collected about earlier
+    events: the log is read from the database, so they must be there.
     """
 
     def __init__(
@@ -57,29 +57,29 @@ class Decisions:
         self._flush, self._find = flush, find
 
     def begin(self, event: EventLog, *, asks: bool) -> None:
-        """Get ready for an event; `asks` says that its rules ask for more than its purchase.
+        """Prepare for an event. `asks` says that its rules look beyond its own purchase.
 
-        A purchase needs to know nothing of the log, so that many are written together.
+        A plain purchase does not need the log, so many purchases can be written together.
         """
         if asks or event.trigger != Trigger.PRODUCT_PURCHASED:
             self._flush()
 
     def student(self, event: EventLog, integration: Integration) -> Customer | None:
-        """Whose access there the event is about. Raises whose.BadStudentEmail.
+        """Return the student of the event at the integration. Raises whose.BadStudentEmail.
 
-        Ask for every student of an event before anything is decided on it.
+        Call it for all integrations of an event before anything is decided on the event.
         """
         rows = self._book.of(event)
         found = whose.student(event, integration, rows, self._log, self._find)
         if found is not None and found.pk is None and event.trigger != Trigger.PRODUCT_PURCHASED:
-            self._flush()  # what the student has is looked up
+            self._flush()  # the student's grants are looked up by pk
         return found
 
     def decide(self, event: EventLog, run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
-        """Let a waiting run change the ledger. It ends at once where nothing is left to be done.
+        """Let a waiting run change the ledger, or skip it if there is nothing to do in Thinkific.
 
-        Where that is not settled, it is held if it is not clear which purchase the event is about,
-        and waits if it is an ending that `pending.wait` lets wait.
+        Unless `settled` rules it out, the run is held if it is unclear which purchase the event is
+        about, and it waits if it is an ending that `pending.wait` makes wait.
         """
         right = settled >= Settled.RIGHT
         if not right and (unclear := self.unclear(event, run)):
@@ -93,7 +93,7 @@ class Decisions:
             run.skip(judgment.value, sentences.nothing_to_do(judgment, run, row))
 
     def change(self, event: EventLog, run: RuleRun) -> tuple[Judgment, Grant]:
-        """Let a run change the ledger: what that comes to, and the run's grant."""
+        """Let a run change the ledger. Return the judgment and the run's grant."""
         rows = self._book.of(event)
         change = self._change(event, run)
         decide = self._give if run.spec.gives_access else self._end
@@ -101,7 +101,7 @@ class Decisions:
         return judgment, run.grant
 
     def force(self, event: EventLog, run: RuleRun) -> None:
-        """Do what the run says, whatever was decided: a person wants it."""
+        """Do what the run says whatever was decided, because a person wants it."""
         rows = self._book.of(event)
         change = self._change(event, run, by_hand=True)
         own = self._book.know([run.grant]) if run.grant else filter(change.is_of, rows)
@@ -117,7 +117,7 @@ class Decisions:
         run.grant = row
 
     def write(self) -> None:
-        """Write the grants that are new or changed; their events must have been written."""
+        """Write new and changed grants. Their events must have been written."""
         self._book.write()
 
     def _give(
@@ -156,14 +156,14 @@ class Decisions:
     def _end_one(
         self, event: EventLog, run: RuleRun, change: Change, group: list[Grant]
     ) -> tuple[Judgment, Grant]:
-        """End what one source gives; the judgment and its row for this very course or bundle."""
+        """End what one source gives. Return the judgment and the grant for exactly this target."""
         judgment, touched = ledger.end(change, group, self._row(event, run, group))
         for row in touched:
             self._book.note(row)
         return judgment, next(filter(change.is_of, touched))
 
     def _take_over(self, run: RuleRun, change: Change) -> None:
-        """The purchase is from before Admit, and so is what the student has by it."""
+        """End the student's grants from before Admit: this purchase from before Admit gave them."""
         found = Grant.objects.active().filter(
             source=Grant.Source.BEFORE, customer=run.customer, integration=change.integration
         )
@@ -173,7 +173,7 @@ class Decisions:
                 self._book.note(row)
 
     def _judge_unknown(self, event: EventLog) -> Judgment:
-        """What to do about a purchase that gave nothing as far as the ledger knows."""
+        """Judge an event whose purchase gave nothing as far as the ledger knows."""
         purchased = Trigger.PRODUCT_PURCHASED
         if event.trigger == purchased or any(
             each.trigger == purchased for each in self._log(Sale.of(event))
@@ -184,13 +184,13 @@ class Decisions:
         return Judgment.UNKNOWN_PURCHASE
 
     def unclear(self, event: EventLog, run: RuleRun) -> str:
-        """Why a person must say which purchase an ending event is about, "" when it is clear."""
+        """Say why a person must choose the purchase that an ending is about; "" if it is clear."""
         if not run.spec.ends_access:
             return ""
         return ambiguity.reason(event, self._book.of(event), self._log)
 
     def _log(self, sale: Sale) -> Sequence[EventLog]:
-        """The events of a purchase so far, in receipt order."""
+        """Return the events of a purchase so far, in receipt order."""
         return log_of(sale)
 
     def _change(self, event: EventLog, run: RuleRun, *, by_hand: bool = False) -> Change:
@@ -205,7 +205,10 @@ class Decisions:
         )
 
     def _row(self, event: EventLog, run: RuleRun, rows: list[Grant]) -> Grant:
-        """A new row for what the run gives or ends, of the purchase that has these rows."""
+        """Return an unsaved grant for what the run gives or ends.
+
+        `rows` are its purchase's grants.
+        """
         sale = Sale.of(rows[0] if rows else event)
         here = [row for row in rows if row.integration_id == run.integration_id]
         return Grant(
@@ -223,9 +226,9 @@ class Decisions:
 
 
 def decide_alone(run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
-    """Decide on one run later than on its event.
+    """Decide on one run later than on its event. The run is changed, but not saved.
 
-    Inside a transaction. The run is changed, and not saved.
+    Call it inside a transaction; it takes the lock.
     """
     lock.lock()
     event = EventLog.objects.select_related("customer", "product").get(pk=run.event_id)
@@ -234,7 +237,7 @@ def decide_alone(run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
         return
     decisions = Decisions([Sale.of(event)])
     assert run.integration is not None
-    with suppress(whose.BadStudentEmail):  # a person has given another
+    with suppress(whose.BadStudentEmail):  # keep the customer that a person has set
         run.customer = decisions.student(event, run.integration) or run.customer
     if settled is Settled.ANYWAY:
         decisions.force(event, run)
@@ -244,15 +247,15 @@ def decide_alone(run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
 
 
 def waive(runs: Iterable[RuleRun]) -> None:
-    """A person dismissed these runs: what they were to give is not owed any more."""
+    """Waive what these runs were to give: a person dismissed them, so it is no longer owed."""
     giving = [run.pk for run in runs if run.spec.gives_access]
     Grant.objects.filter(runs__in=giving).owed().update(state=Grant.State.WAIVED)
 
 
 def _known_since(account: int | None) -> datetime:
-    """Since when every sale of the account is known to the ledger.
+    """Return the time since which the ledger knows every sale of the account.
 
-    Events that are older than the ledger may have been removed before it read them.
+    Events older than the ledger may have been removed before it read them.
     """
     accounts = Marketplace.objects.filter(pk__in=[account])
     began = History.objects.values_list("began_at", flat=True)

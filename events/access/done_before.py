@@ -36,9 +36,9 @@ class _Done:
 
 
 class DoneBefore:
-    """All that was done for the Thinkific users that the students of these grants are.
+    """All actions done for the Thinkific users behind the students of these grants.
 
-    `deciding` are the grants of actions whose grant is not written yet: {action's pk: grant}.
+    `deciding` is {action's pk: grant} for actions whose grant is not written yet.
     """
 
     def __init__(self, grants: Sequence[Grant], deciding: Mapping[int, Grant]) -> None:
@@ -46,7 +46,7 @@ class DoneBefore:
         self._deciding = deciding
         self._last_done: dict[tuple[int, int, str], _Done] = {}
         customers = set().union(*self._same.values()) if self._same else set()
-        # Not by status: SQLite would walk through all that was ever done.
+        # Do not filter by status: SQLite would walk through every action ever done.
         found = RuleRun.objects.filter(customer__in=customers).exclude(target="").only(*FIELDS)
         done = [
             _Done(run, run.finished_at)
@@ -66,14 +66,14 @@ class DoneBefore:
             self._last_done[key] = done
 
     def held_since(self, row: Grant) -> datetime | None:
-        """Since when Thinkific holds all of it, None where something of it was ended or missing."""
+        """Return since when Thinkific holds the whole grant; None if part was ended or missing."""
         last = self._last(row)
         if not all(done is not None and done.gives for done in last):
             return None
         return min(done.at for done in last if done is not None)
 
     def reopen(self, row: Grant, ended_at: datetime | None) -> None:
-        """Open a grant that has ended and that a person had given once more after that."""
+        """Reopen a grant that ended, if a person gave it again after `ended_at`."""
         mine = [
             done
             for done in self._last(row)
@@ -94,13 +94,13 @@ class DoneBefore:
         row.seen_at = self.held_since(row)
 
     def _is_of(self, row: Grant, run: RuleRun) -> bool:
-        """Whether the action gave this grant, for an event before the one that ended it."""
+        """Whether the action gave this grant for an event no later than the one that ended it."""
         grant = self._deciding.get(run.pk)
         same = grant is row if grant else row.pk is not None and run.grant_id == row.pk
         return same and run.received_at <= row.decided_at
 
     def _last(self, row: Grant) -> list[_Done | None]:
-        """For each course of the grant, what was carried out last."""
+        """Return, for each course of the grant, the last action carried out."""
         customers = self._same[row.integration_id, row.customer_id]
         return [
             self._newest((row.integration_id, who, course) for who in customers)
@@ -113,12 +113,12 @@ class DoneBefore:
 
 
 def _courses(target: str, courses: Sequence[int]) -> frozenset[str]:
-    """The courses of a bundle; itself where they are not known, and where it is a course."""
+    """Return a bundle's courses; the target itself if they are unknown or it is a course."""
     return frozenset(f"course:{number}" for number in courses) or frozenset([target])
 
 
 def _bundles(runs: Sequence[RuleRun]) -> dict[tuple[int | None, str], Sequence[int]]:
-    """{(site, "bundle:7"): courses} of the bundles of these actions."""
+    """Return {(site, "bundle:7"): courses} for the bundles of these actions."""
     numbers = {run.destination_id or 0 for run in runs if run.target.startswith("bundle:")}
     if not numbers:
         return {}

@@ -15,13 +15,13 @@ from integrations.sentences import say
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """`nothing` says why there is nothing to do, "" where there is.
+    """What the ledger says about a run that begins.
 
-    `kept` are the courses and bundles at the site that the student has, by what gives them:
-    {"course:501": "order 1183"}. `only` are the courses of the run's bundle that the student has
-    where some of them have ended; None where none has. `gave` are courses of the bundle that
-    its purchase gave, whether Thinkific shows them with the bundle or not. `until` are the ends
-    that access from before Admit had.
+    `nothing` says why there is nothing to do; it is "" if there is something. `kept` are the
+    courses and bundles at the site that the student keeps, with what gives them: {"course:501":
+    "order 1183"}. `only` are the courses of the run's bundle to give if some have ended; None if
+    none has. `gave` are the courses that the bundle's purchase gave, even if Thinkific does not
+    show them with the bundle. `until` are the ends that access from before Admit had, by target.
     """
 
     nothing: str = ""
@@ -35,9 +35,9 @@ NOTHING_KNOWN = Due()
 
 
 def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
-    """What is due for each of these runs, by pk; runs that change no access are not in it."""
+    """Return what is due for each run, by pk. Runs that change no access are left out."""
     grants = Grant.objects.in_bulk({run.grant_id for run in runs if run.grant_id})
-    # A course that is given alone needs no more than its own grant.
+    # To give a single course, its own grant is enough.
     asks = [run for run in runs if run.target and _asks(run, grants.get(run.grant_id or 0))]
     of_student = _of_students(asks)
     found = {}
@@ -81,7 +81,7 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
 
 
 def _until(mine: Sequence[Grant], kept: Mapping[str, str]) -> dict[str, datetime]:
-    """The ends to come of access from before Admit, by course; but not of what is kept."""
+    """Return the future ends of access from before Admit, by target; not of what is kept."""
     now = timezone.now()
     return {
         row.target: row.until
@@ -91,7 +91,7 @@ def _until(mine: Sequence[Grant], kept: Mapping[str, str]) -> dict[str, datetime
 
 
 def _gave(bundle: Grant, mine: Sequence[Grant]) -> tuple[int, ...]:
-    """The courses that the bundle had, and those that its purchase gave one by one."""
+    """Return the bundle's courses; if Thinkific never had it, those the purchase gave singly."""
     sale = Sale.of(bundle)
     alone = [
         int(row.target.removeprefix("course:"))
@@ -103,7 +103,7 @@ def _gave(bundle: Grant, mine: Sequence[Grant]) -> tuple[int, ...]:
 
 
 def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
-    """By pk of the run: the grants at its site of all customers who are its Thinkific user."""
+    """Return, by pk of the run, the grants at its site of all customers who are its student."""
     if not runs:
         return {}
     same = students.same_users((run.integration_id, run.customer_id) for run in runs)
@@ -123,7 +123,7 @@ def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
 
 
 def _kept(grants: Sequence[Grant]) -> dict[str, str]:
-    """What the student has by these grants, by what gives it; a bundle only as a whole."""
+    """Return what these grants give, each with what gives it; a bundle only as a whole."""
     kept: dict[str, str] = {}
     for grant in grants:
         for part in grant.parts if grant.is_active else ():

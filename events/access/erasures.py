@@ -1,9 +1,9 @@
-"""The list of erased persons: keyed hashes of their addresses and sales.
+"""The list of erased people: keyed hashes of their addresses and sales.
 
-With it neither a replay nor a restored backup brings a person back. The list is kept twice: in the
+It keeps replays and restored backups from bringing an erased person back. It exists twice: in the
 database, where each delivery is compared with it, and in a file, because a restored database does
-not know what was erased after the backup. The hashes have a key of their own. It is sealed with
-FIELD_ENCRYPTION_KEYS, which may change while the hashes stay.
+not know what was erased after the backup. The hashes have a key of their own, sealed with
+FIELD_ENCRYPTION_KEYS, so that those keys can change while the hashes stay.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from events.models import Erasure, ErasureKey
 from integrations import secrets
 
 log = logging.getLogger(__name__)
-# A line of the file holds the sealed key or one hash.
+# Each line of the file holds the sealed key or one hash.
 KEY, ENTRY = "key", "erased"
 
 
 @dataclass(frozen=True, slots=True)
 class SaleIds:
-    """What identifies a sale: the account, and each number that SamCart gave it."""
+    """What identifies a sale: the account, the IDs that SamCart gave it, and the body's digest."""
 
     marketplace: int | None
     order_id: str = ""
@@ -37,7 +37,7 @@ class SaleIds:
     body_digest: str = ""
 
     def parts(self) -> list[tuple[str, ...]]:
-        """A tuple for each number that there is."""
+        """Return a tuple for each ID that is set."""
         named = {
             "order": self.order_id,
             "subscription": self.subscription_id,
@@ -49,9 +49,10 @@ class SaleIds:
 
 
 def add(addresses: Iterable[str], sales: Iterable[SaleIds]) -> None:
-    """Put these addresses and their sales on the list. Raises OSError when the file takes none.
+    """Put these addresses and their sales on the list. Raises OSError if the file takes none.
 
-    A sale counts with an address: of an order that names two people one may be erased.
+    A sale is listed with an address, because an order may name two people and one of them be
+    erased.
     """
     key = _key()
     sales = list(sales)
@@ -69,17 +70,17 @@ def add(addresses: Iterable[str], sales: Iterable[SaleIds]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The whole list, by every key that it has had."""
+    """The whole list, with every key it has had."""
 
     keys: tuple[bytes, ...]
     digests: frozenset[str]
 
     def has(self, address: str) -> bool:
-        """Whether the address is on it."""
+        """Whether the address is on the list."""
         return any(_digest(key, address) in self.digests for key in self.keys)
 
     def has_sale(self, address: str, sale: SaleIds) -> bool:
-        """Whether this sale of this address is on it."""
+        """Whether this sale of this address is on the list."""
         return any(
             _digest(key, address, *part) in self.digests
             for key in self.keys
@@ -88,7 +89,7 @@ class Listed:
 
 
 def listed(addresses: Collection[str]) -> set[str]:
-    """Which of these addresses are on the database's list."""
+    """Return those of these addresses that are on the database's list."""
     if not addresses:
         return set()
     try:
@@ -114,9 +115,10 @@ def has_sale(address: str, sale: SaleIds) -> bool:
 
 
 def restore() -> Listed:
-    """Bring the file's list into the database, which may be older, and the other way round.
+    """Merge the lists in the file and in the database, and return the merged list.
 
-    Raises OSError when the file cannot be read or written, SecretUnreadable when no key opens it.
+    The database may come from an older backup. Raises OSError if the file cannot be read or
+    written, SecretUnreadable if no key opens it.
     """
     keys, entries = _read()
     known = _known_key()
@@ -134,7 +136,7 @@ def restore() -> Listed:
 
 
 def _digest(key: bytes, *parts: str) -> str:
-    text = json.dumps(parts).encode()  # so that no two lists of parts look alike
+    text = json.dumps(parts).encode()  # JSON, so that different parts never give the same text
     return hmac.new(key, text, hashlib.sha256).hexdigest()
 
 
@@ -144,7 +146,7 @@ def _known_key() -> bytes | None:
 
 
 def _key() -> bytes:
-    """The key of the list, made when there is none; the file's, when it has one."""
+    """Return the list's key. If the database has none, store the file's key or a new one."""
     known = _known_key()
     if known is not None:
         return known
@@ -160,9 +162,9 @@ def _key() -> bytes:
 
 
 def _read() -> tuple[list[bytes], set[str]]:
-    """The keys and hashes of the file, both empty when there is none.
+    """Return the file's keys and hashes; both are empty if there is no file.
 
-    Raises SecretUnreadable when it has keys and none of them can be opened.
+    Raises SecretUnreadable if it has keys and none of them can be opened.
     """
     try:
         text = Path(settings.ERASED_FILE).read_text(encoding="ascii", errors="replace")
@@ -180,7 +182,7 @@ def _line(text: str) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
     except ValueError:
-        return None  # the end of what a crash cut off
+        return None  # a line that a crash cut off
     return found if isinstance(found, dict) else None
 
 
@@ -192,7 +194,10 @@ def _opened(sealed: str) -> bytes | None:
 
 
 def _append(lines: list[dict[str, str]]) -> None:
-    """Add these lines, after the key as it is sealed now; they are on the disk when it returns."""
+    """Append these lines, after the current sealed key if it is missing.
+
+    They are on disk when this returns.
+    """
     path = Path(settings.ERASED_FILE)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sealed = ErasureKey.objects.values_list("sealed", flat=True).get()

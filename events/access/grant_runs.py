@@ -1,4 +1,4 @@
-"""The runs that a person causes: they give or end in Thinkific what a grant is for."""
+"""Runs that a person causes: they give or end in Thinkific what a grant is for."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,16 +14,16 @@ from rules.actions import ActionSpec, Effect
 
 
 def spec_for(integration: Integration, kind: str, effect: Effect) -> ActionSpec:
-    """The action that does this to a course or bundle of the integration."""
+    """Return the action with this effect on a course or bundle of the integration."""
     fitting = (spec for spec in actions.ACTIONS.values() if spec.app == integration.app)
     return next(spec for spec in fitting if spec.target == kind and spec.effect is effect)
 
 
 def run_for(about: Grant, effect: Effect, sentence: Text, **facts: Any) -> RuleRun:
-    """The run (not saved) that gives or ends in Thinkific what the grant is for.
+    """Return a run, not saved, that gives or ends in Thinkific what the grant is for.
 
-    `sentence` says in place of a rule why, with {action}, {course} and {site}. The other `facts`
-    are columns of the run: its event, customer and times, and the grant as which it counts.
+    `sentence` stands in for the rule's and may use {action}, {course} and {site}. `facts` are
+    further columns of the run: its event, customer, times and the grant that it counts for.
     """
     kind, number = actions.read_target(about.target)
     spec = spec_for(about.integration, kind, effect)
@@ -41,7 +41,7 @@ def run_for(about: Grant, effect: Effect, sentence: Text, **facts: Any) -> RuleR
 
 
 def giving(grants: Iterable[Grant | int | None]) -> RuleRunQuerySet:
-    """The actions that gave these, the newest first."""
+    """Return the runs that gave these grants, newest first."""
     runs = RuleRun.objects.filter(grant__in=grants, action__in=actions.giving_access())
     return runs.order_by("-received_at", "-pk")
 
@@ -49,7 +49,7 @@ def giving(grants: Iterable[Grant | int | None]) -> RuleRunQuerySet:
 def run_behind(
     last: RuleRun, grant: Grant, effect: Effect, sentence: Text, **facts: Any
 ) -> RuleRun:
-    """The same as `run_for`, which counts as of this grant and comes right behind its `last`."""
+    """Return the same as `run_for`, for this grant and placed right behind its `last` run."""
     return run_for(
         grant,
         effect,

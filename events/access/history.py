@@ -1,8 +1,8 @@
-"""What happened before there was a ledger becomes grants, some events at a time.
+"""Turn what happened before the ledger existed into grants, some events at a time.
 
-The events are read in the order of receipt, and the ledger decides by the actions of their time.
-Nothing is carried out: what waits goes on as it would have. Where access is due by the ledger and
-the last action took it away, a person is asked: see `Grant.objects.stranded`.
+Events are read in receipt order, and the ledger decides by the actions of that time. No action is
+carried out here, and waiting ones go on as before. Where access is due by the ledger although the
+last action ended it, a person is asked: see `Grant.objects.stranded`.
 """
 
 import logging
@@ -28,27 +28,27 @@ from rules.triggers import Category, Trigger
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
 BOUGHT = Trigger.PRODUCT_PURCHASED
-STEP = 50  # events that are read in one transaction
+STEP = 50  # events per transaction
 OVER = (Status.DONE, Status.SKIPPED)
-UNUSED = ("verdicts", "custom_fields", "reason")  # of events, and long
+UNUSED = ("verdicts", "custom_fields", "reason")  # long columns of events that are not needed here
 COMPARED = ("state", "seen_at", "opened_at", "ended_at", "decided_at", "because", "event")
 CHANGED = ("status", "code", "message", "customer", "ends_all", "finished_at", "next_attempt_at")
 WAIT = _("Admit is still reading the history; try again in a few minutes")
 
 
 def unread() -> History | None:
-    """How far the history is read, None where all of it is. Until then nothing is decided."""
+    """Return how far the history is read, or None if all of it is. Nothing is decided before."""
     return History.objects.filter(done_at=None).first()
 
 
 def check() -> None:
-    """Raises ValueError with a sentence while some of it is unread: nothing is decided before."""
+    """Raise ValueError with a sentence while some history is unread: nothing is decided before."""
     if unread() is not None:
         raise ValueError(f"{WAIT}.")
 
 
 def sentence(history: History) -> Said:
-    """ "The history is being read: 12,300 of 100,000 events." """
+    """Say "The history is being read: 12,300 of 100,000 events." """
     return say(
         "The history is being read: {read} of {events} events.",
         read=history.read,
@@ -57,16 +57,16 @@ def sentence(history: History) -> Said:
 
 
 def step() -> int:
-    """Read some more events, in a transaction of their own; how many.
+    """Read the next events in a transaction of their own. Return how many were read.
 
-    0 when all are read, or when another worker is at it. An event that breaks our code is left
-    out, and counted.
+    Returns 0 if all are read, or if another worker is reading. An event that breaks our code is
+    left out, and counted as unclear.
     """
     try:
         return _read(STEP)
     except (OperationalError, InterfaceError):
         raise
-    except Exception:  # which of them it is shows when each is read alone
+    except Exception:  # read each alone, to leave out only the one that fails
         return sum(_read_alone() for _ in range(STEP))
 
 
@@ -99,7 +99,7 @@ def _read(size: int, *, leave_out: bool = False) -> int:
 
 
 def _events(history: History) -> QuerySet[EventLog]:
-    """Those not read yet."""
+    """Return the events that are not read yet, in receipt order."""
     events = EventLog.objects.order_by("received_at", "pk")
     if history.reached_at is None:
         return events
@@ -108,7 +108,7 @@ def _events(history: History) -> QuerySet[EventLog]:
 
 
 def _decide_all(events: Sequence[int]) -> int:
-    """Make grants of what was decided for these events; of how many actions that is unclear."""
+    """Make grants from what was decided for these events. Return the number of unclear actions."""
     runs = list(_runs(events))
     stood = {run.pk: _stands(run) for run in runs}
     decisions = _Past(runs)
@@ -123,17 +123,17 @@ def _decide_all(events: Sequence[int]) -> int:
 
 
 def _runs(events: Sequence[int]) -> Iterator[RuleRun]:
-    """The actions that changed a customer's access, or are going to, in the order of receipt."""
+    """Yield the actions that changed a customer's access or are to change it, in receipt order."""
     runs = RuleRun.objects.filter(event__in=events, integration__isnull=False)
     runs = runs.exclude(Q(target="") | Q(customer=None) | Q(status=Status.HELD))
-    runs = runs.exclude(code=DISMISSED, started_at=None)  # it was held
+    runs = runs.exclude(code=DISMISSED, started_at=None)  # dismissed while held
     found = runs.select_related("event__customer", "event__product", "customer", "integration")
     found = found.defer("rule_sentence", *(f"event__{name}" for name in UNUSED))
     yield from found.order_by("received_at", "event", "pk").select_for_update(of=("self",))
 
 
 class _Past(Decisions):
-    """The decisions on these actions, with the log of their purchases read at once."""
+    """The decisions on past actions. The log of all their purchases is read at once."""
 
     def __init__(self, runs: Sequence[RuleRun]) -> None:
         super().__init__([Sale.of(run.event) for run in runs])
@@ -144,7 +144,7 @@ class _Past(Decisions):
         self._events = list(logged(ids).defer(*UNUSED)) if orders or subscriptions else []
 
     def payer(self, event: EventLog) -> Customer | None:
-        """Whose access the event is about: then, no field could name another student."""
+        """Return the student: at the time of these actions, no field could name another one."""
         return whose.payer(event, self._book.of(event), self._log)
 
     def _log(self, sale: Sale) -> list[EventLog]:
@@ -156,29 +156,29 @@ def _stands(run: RuleRun) -> tuple[str, int | None, bool]:
 
 
 def _decide(decisions: _Past, run: RuleRun) -> None:
-    """Let the ledger decide on what was decided then."""
+    """Let the ledger decide on an action of that time."""
     event, customer, was_over = run.event, run.customer, run.status in OVER
     run.ends_all = run.spec.ends_access and _ends_all(Trigger(str(event.trigger)))
     if run.ends_all or not Sale.of(event).is_named:
-        decisions.write()  # what it concerns is looked up
+        decisions.write()  # its grants are read from the database
     run.customer = decisions.payer(event) or customer
     if run.status == Status.WAITING:
         decisions.decide(event, run)
     elif not decisions.unclear(event, run):
         decisions.change(event, run)
     if was_over:
-        run.customer = customer  # for whom it was carried out
+        run.customer = customer  # keep the one for whom it was carried out
 
 
 def _ends_all(trigger: Trigger) -> bool:
-    """Whether it meant any access: there is no purchase whose access it could end."""
+    """Whether an ending meant access from any source: the trigger names no purchase to end."""
     return trigger is BOUGHT or trigger.category is Category.COURSES
 
 
 def _compare(runs: Sequence[RuleRun]) -> list[Grant]:
-    """Note whether Thinkific holds what was given, as far as the actions carried out say.
+    """Record whether Thinkific holds what was given, judging by the actions carried out.
 
-    Returns those of the grants that are stored already.
+    Returns the affected grants that were stored before.
     """
     changed = [(run, run.grant) for run in runs if run.grant is not None]
     done = DoneBefore([row for _, row in changed], {run.pk: row for run, row in changed})
@@ -188,21 +188,21 @@ def _compare(runs: Sequence[RuleRun]) -> list[Grant]:
         elif run.spec.ends_access and run.status == Status.DONE:
             done.reopen(row, run.finished_at)
     for run, row in changed:
-        # Where no later event gave it again.
+        # Only if no later event gave it again.
         if run.code == DISMISSED and row.event_id == run.event_id and _is_owed(row):
             row.state = Grant.State.WAIVED
     return [*{row.pk: row for _, row in changed if row.pk is not None}.values()]
 
 
 def _name_grants(runs: Sequence[RuleRun]) -> None:
-    """Write the grant of each: by one statement for all, which bulk_update is long in building."""
+    """Write the grant of each run, in one statement for all: bulk_update is slow to build one."""
     pairs = [(run.grant.pk, run.pk) for run in runs if run.grant is not None]
     with connection.cursor() as cursor:
         cursor.executemany("UPDATE events_rulerun SET grant_id = %s WHERE id = %s", pairs)
 
 
 def _was_given(run: RuleRun) -> bool:
-    """Whether it was given, or by what came later."""
+    """Whether this run, or what came later, gave the access."""
     return run.status in OVER and run.code != DISMISSED
 
 
@@ -211,7 +211,7 @@ def _is_owed(row: Grant) -> bool:
 
 
 def _write(runs: Sequence[RuleRun]) -> None:
-    """Write those that go on in another way, with the status of their events."""
+    """Save the runs that the ledger changed, and update the status of their events."""
     for run in runs:
         run.save(update_fields=CHANGED)
     events = EventLog.objects.filter(pk__in={run.event_id for run in runs})

@@ -1,4 +1,4 @@
-"""What a student has access to, and what a person's decision on it ends."""
+"""What a student has access to, and what a person's decision about it ends."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ class Holding:
 
     @property
     def key(self) -> str:
-        """By which a person's choice names it."""
+        """The key by which a person's choice names it."""
         return key_of(self.grants[0])
 
 
 def key_of(row: Grant | RuleRun) -> str:
-    """Of the holding that this is about, "3 course:501": the integration and what it is there."""
+    """Return the key of a holding, such as "3 course:501": the integration and the target."""
     return f"{row.integration_id} {row.target}"
 
 
 def of_customer(customer: Customer) -> list[Holding]:
-    """What the customer has access to by the ledger, in the order of the names.
+    """Return what the customer has access to by the ledger, ordered by name.
 
-    That is also what another customer has who is the same Thinkific user.
+    This includes the access of other customers who are the same Thinkific user.
     """
     sites = ThinkificUser.objects.filter(customer=customer).values_list("integration", flat=True)
     same = students.same_users((site, customer.pk) for site in sites)
@@ -46,7 +46,7 @@ def of_customer(customer: Customer) -> list[Holding]:
 
 
 def of_grants(whom: Q) -> list[Holding]:
-    """The same for these grants."""
+    """Return the same for the active grants among these."""
     active = Grant.objects.active().filter(whom).select_related("integration")
     found: dict[tuple[int, str], list[Grant]] = {}
     for grant in active.order_by("name", "integration", "target", "pk"):
@@ -55,20 +55,20 @@ def of_grants(whom: Q) -> list[Holding]:
 
 
 def end(grants: Iterable[Grant], event: EventLog, at: datetime) -> None:
-    """End these grants by the event of a person, inside the lock of deciding."""
+    """End these grants because of a person's event. Call it under the deciding lock."""
     for grant in grants:
         ledger.end_it(grant, Change.by_hand(grant, event, at))
         grant.save(update_fields=DECIDED)
 
 
 def decide(run: RuleRun, event: EventLog, *, anyway: bool) -> None:
-    """Let what a person had set for a day, or wants `anyway`, change the ledger now.
+    """Let a person's decision change the ledger, now that its day has come or if wanted `anyway`.
 
-    Inside the lock of deciding. The run is changed, and not saved.
+    Call it under the deciding lock. The run is changed, and not saved.
     """
     grant, now = run.grant, timezone.now()
     if not (event.is_gift or event.ends_by_hand):
-        return  # it changes no grant of this student
+        return  # no other event by hand changes a grant here
     if run.spec.gives_access:
         if grant is not None and not grant.is_active:
             ledger.open_it(grant, Change.by_hand(grant, event, now))
@@ -82,9 +82,10 @@ def decide(run: RuleRun, event: EventLog, *, anyway: bool) -> None:
 
 
 def _meant(run: RuleRun, event: EventLog) -> list[Grant]:
-    """The grants that a person decided to end: of a gift its own, else what was open then.
+    """Return the grants that a person decided to end.
 
-    What was given or bought since is not meant.
+    For a gift, that is its own grant; otherwise what was open when the person decided, and nothing
+    that was given or bought since.
     """
     if event.is_gift:
         return [run.grant] if run.grant else []

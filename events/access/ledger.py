@@ -1,7 +1,7 @@
-"""What an event changes in the ledger. Pure: grants in, changed grants and a judgment out.
+"""Decide what an event changes in the ledger. Pure: grants in, changed grants and a judgment out.
 
-The last decision by receipt time says whether a purchase gives a course, in whatever order events
-are read. One event differs: Product Purchased opens nothing that its purchase has ended already.
+For each purchase and course, the decision received last counts, in whatever order events are read.
+One exception: Product Purchased does not reopen what its purchase has already ended.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -17,13 +17,14 @@ State = Grant.State
 
 
 class Judgment(StrEnum):
-    """What an event comes to for one course or bundle; the code of a run that ends with it."""
+    """What an event means for one course or bundle; also the code of a run that ends with it."""
 
     OPEN = "open"
     ENDS = "ends"
-    # Admit did not see the purchase begin: the access ends in Thinkific, as far as it is not due.
+    # Admit did not see the purchase begin. Access ends in Thinkific, except what another grant
+    # gives.
     BEFORE_ADMIT = "before_admit"
-    # With the others nothing is left to be done in Thinkific.
+    # The remaining judgments leave nothing to do in Thinkific.
     BARRED = "barred"
     LATE = "late"
     ENDED_BY_HAND = "ended_by_hand"
@@ -33,13 +34,13 @@ class Judgment(StrEnum):
 
     @property
     def is_carried_out(self) -> bool:
-        """Whether Thinkific must be made to follow."""
+        """Whether Thinkific must be changed to match."""
         return self in {Judgment.OPEN, Judgment.ENDS, Judgment.BEFORE_ADMIT}
 
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """How an event names its purchase; "" or None for what it does not name."""
+    """How an event names its purchase; IDs that it does not name are "" or None."""
 
     marketplace: int | None
     product: int | None
@@ -48,7 +49,7 @@ class Sale:
 
     @classmethod
     def of(cls, source: EventLog | Grant) -> "Sale":
-        """The sale that an event or a grant names."""
+        """Return the sale that an event or a grant names."""
         return cls(
             source.marketplace_id, source.product_id, source.order_id, source.subscription_id
         )
@@ -59,7 +60,7 @@ class Sale:
         return bool(self.order_id or self.subscription_id)
 
     def is_same(self, other: "Sale") -> bool:
-        """Whether both are about one purchase."""
+        """Whether both name the same purchase."""
         if self.marketplace != other.marketplace:
             return False
         if self.product and other.product and self.product != other.product:
@@ -71,10 +72,10 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a rule changes, for an event that was received at `at`.
+    """What a rule or a person changes about one course or bundle, as of the time `at`.
 
-    `parts` are the course or bundle `target` and the courses of a bundle, as far as known.
-    `of_purchase`: the event is about the purchase that it changes, not about another one.
+    `parts` holds the `target` and, for a bundle, its known courses. `of_purchase` is False if the
+    grants to change belong to another purchase or source than the event's.
     """
 
     integration: int
@@ -87,26 +88,26 @@ class Change:
 
     @classmethod
     def by_hand(cls, grant: Grant, event: EventLog, at: datetime) -> "Change":
-        """A person's decision on this grant, which takes effect at this time."""
+        """Return a person's decision on this grant, taking effect at `at`."""
         return cls(grant.integration_id, grant.target, grant.parts, BY_HAND, at, event)
 
     def is_of(self, grant: Grant) -> bool:
-        """Whether the grant is for this very course or bundle."""
+        """Whether the grant is for exactly this course or bundle."""
         return grant.integration_id == self.integration and grant.target == self.target
 
     def touches(self, grant: Grant) -> bool:
-        """Whether the grant gives some of it."""
+        """Whether the grant is for any part of this course or bundle."""
         return grant.integration_id == self.integration and bool(self.parts & grant.parts)
 
     def includes(self, grant: Grant) -> bool:
-        """Whether the grant gives nothing else."""
+        """Whether the grant is for nothing beyond the parts of this course or bundle."""
         return grant.integration_id == self.integration and grant.parts <= self.parts
 
 
 def give(change: Change, rows: Sequence[Grant], new: Grant) -> tuple[Judgment, Grant]:
-    """Open the purchase's grant, unless something forbids it; the judgment and the row it is about.
+    """Open the purchase's grant unless an ending forbids it. Return the judgment and its grant.
 
-    `rows` are those of the purchase; `new` is a row for this course or bundle, in case it has none.
+    `rows` are the purchase's grants. `new` is used if none of them is for this course or bundle.
     """
     last = _last(rows, change.integration, change.target)
     if last is not None and last.state == State.ENDED:
@@ -122,28 +123,28 @@ def give(change: Change, rows: Sequence[Grant], new: Grant) -> tuple[Judgment, G
 
 
 def open_it(row: Grant, change: Change) -> None:
-    """Make the grant active, by this change."""
+    """Make the grant active because of this change."""
     if not row.is_active:
         row.state, row.opened_at, row.ended_at = State.ACTIVE, change.at, None
         row.seen_at = row.kept_at = None
     elif change.trigger == Trigger.PRODUCT_PURCHASED:
-        return  # it gives nothing that an ending had not barred
+        return  # it is open already, so a purchase changes nothing
     elif row.because != Trigger.PRODUCT_PURCHASED and change.at < row.decided_at:
         return
     row.decided_at, row.because, row.event = change.at, change.trigger, change.event
 
 
 def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Judgment, list[Grant]]:
-    """End what the purchase gives of it; the judgment and the rows that it is about.
+    """End what the purchase gives of this course or bundle. Return the judgment and its grants.
 
-    `rows` are those of the purchase. Where it has none for this very course or bundle, `mark`
-    becomes one: by it Product Purchased, where that arrives later, finds that it has ended.
+    `rows` are the purchase's grants. If none is for exactly this course or bundle, `mark` becomes
+    an ended grant, so that a Product Purchased that arrives later finds the ending.
     """
     gave = _given(rows, change)
     touched = [row for row in rows if change.touches(row)]
     had_ended = any(row.state == State.ENDED for row in touched)
     for row in touched:
-        # A bundle ends whole, though it may have had other courses when it was given.
+        # The bundle's own grant ends even if the bundle had other courses when it was given.
         if change.is_of(row) or change.includes(row):
             _end_row(row, change)
     if not any(map(change.is_of, touched)):
@@ -156,43 +157,43 @@ def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Judgment, l
         return Judgment.LATE, touched
     if had_ended:
         return Judgment.ENDED_BEFORE, touched
-    # By marks alone nothing is known of what the purchase gave.
+    # A grant that was never opened is only a mark, and says nothing about what the purchase gave.
     gave_any = any(row.opened_at for row in rows)
     return (Judgment.GAVE_NOTHING if gave_any else Judgment.UNKNOWN_PURCHASE), touched
 
 
 def _end_row(row: Grant, change: Change) -> None:
     if row.state == State.ENDED:
-        # The first one that ended it is the reason; the last one decides.
+        # The first ending stays the reason; the latest one sets the time that counts.
         row.decided_at = max(row.decided_at, change.at)
     elif row.decided_at <= change.at or _bars(change, row):
         end_it(row, change)
 
 
 def _bars(change: Change, row: Grant) -> bool:
-    """Whether the ending came first, and the purchase that opened the grant only arrived later."""
+    """Whether an ending received first still counts: only a late purchase opened the grant."""
     return change.of_purchase and row.because == Trigger.PRODUCT_PURCHASED
 
 
 def end_it(row: Grant, change: Change) -> None:
-    """Make the grant one that has ended, by this change."""
+    """Mark the grant as ended by this change."""
     row.state, row.ended_at = State.ENDED, change.at
     row.decided_at, row.because, row.event = change.at, change.trigger, change.event
 
 
 def holder(grants: Iterable[Grant], integration: int, part: str) -> Grant | None:
-    """The grant that gives this course or bundle now, None where nothing does."""
+    """Return the grant that gives this course or bundle now, or None."""
     sources = by_source(grants).values()
     last = (_last(rows, integration, part) for rows in sources)
     return next((row for row in last if row is not None and row.is_active), None)
 
 
 def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
-    """The grants of each purchase; one that no purchase gave is a source of its own."""
+    """Group the grants by purchase. A grant that no purchase gave is a group of its own."""
     found: dict[Hashable, list[Grant]] = {}
     for grant in grants:
         sale = Sale.of(grant)
-        # One purchase may have another student on each site.
+        # A named purchase may have a different student on each site, but is one source.
         purchase = (sale, None if sale.is_named else grant.customer_id)
         key: Hashable = purchase if grant.source == Grant.Source.PURCHASE else grant.pk
         found.setdefault(key, []).append(grant)
@@ -200,10 +201,10 @@ def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
 
 
 def _last(rows: Iterable[Grant], integration: int, part: str) -> Grant | None:
-    """Of these rows of one source, the one that was decided last on this course or bundle.
+    """Return the grant of one source that decides on this course or bundle, or None.
 
-    Whenever they were decided, Product Purchased decides nothing on what anything else has decided,
-    and nothing does on what a person has ended.
+    That is the one decided last. But a grant from Product Purchased yields to any other decision,
+    and an ending by hand outranks them all.
     """
     about = [row for row in rows if row.integration_id == integration and part in row.parts]
     return max(about, key=lambda row: (_weight(row), row.decided_at), default=None)
@@ -211,14 +212,14 @@ def _last(rows: Iterable[Grant], integration: int, part: str) -> Grant | None:
 
 def _weight(row: Grant) -> int:
     if row.state == State.WAIVED:
-        return -1  # what else the purchase gives of it counts
+        return -1  # counts only if the purchase has no other grant for this part
     if row.because == BY_HAND and row.state == State.ENDED:
         return 2
     return 0 if row.because == Trigger.PRODUCT_PURCHASED else 1
 
 
 def _given(rows: Sequence[Grant], change: Change) -> frozenset[str]:
-    """What of the change these rows of one purchase give."""
+    """Return the parts of the change that these grants of one purchase give."""
     return frozenset(
         part for part in change.parts if holder(rows, change.integration, part) is not None
     )

@@ -1,15 +1,15 @@
-"""One at a time decides: what is granted is worked out from what was granted before."""
+"""The lock that lets one transaction decide at a time: decisions build on earlier grants."""
 
 from django.db import connection
 
-# The number of our lock among PostgreSQL's advisory locks; any number, but always this.
+# Key of our advisory lock in PostgreSQL. The value is arbitrary, but must never change.
 NUMBER = 0x41646D69
 
 
 def try_lock() -> bool:
-    """Take the lock until the transaction ends; False when another one holds it.
+    """Try to take the lock until the transaction ends. Return False if another one holds it.
 
-    SQLite's lock is the transaction itself.
+    SQLite needs none: it allows one write transaction at a time.
     """
     if connection.vendor != "postgresql":
         return True
@@ -19,7 +19,7 @@ def try_lock() -> bool:
 
 
 def lock() -> None:
-    """Wait for the lock, and hold it until the transaction ends."""
+    """Wait for the lock and hold it until the transaction ends. Does nothing on SQLite."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [NUMBER])

@@ -1,6 +1,6 @@
-"""Endings that wait: for their day, or for a person where there are too many of them at once.
+"""Endings that wait: for their day, or for a person if there are too many of them at once.
 
-Nothing is decided on them before, so the access stays and whatever is paid meanwhile counts.
+Nothing is decided on them yet, so the access stays and any payment in the meantime counts.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -21,11 +21,11 @@ from rules import actions
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
-# The code of an ending that a person has replaced by another decision.
+# The code of an ending that a person replaced by another decision.
 REPLACED = "replaced"
-# A day further ahead is a slip of the keyboard.
+# A day further ahead than this is a typing mistake.
 MOST_YEARS = 10
-# By these a delayed ending falls away.
+# These triggers cancel a delayed ending.
 PAID_AGAIN = {
     Trigger.SUBSCRIPTION_CHARGED,
     Trigger.SUBSCRIPTION_RECOVERED,
@@ -37,17 +37,17 @@ AN_HOUR = timedelta(hours=1)
 def wait(
     event: EventLog, run: RuleRun, change: Change, rows: Sequence[Grant], *, right: bool
 ) -> bool:
-    """Whether the run is an ending that waits; then it says for what.
+    """Make the run wait if it is an ending that must wait, and return whether it does.
 
-    The runs of earlier events must be written. One that a person called `right` waits for its day
-    alone.
+    The runs of earlier events must have been written. If a person called it `right`, it waits only
+    for its day, however many endings there are.
     """
     if not run.spec.ends_access:
         return False
     known = [row for row in rows if row.opened_at or change.touches(row)]
     open_rows = [row for row in known if row.is_active and change.touches(row)]
     if known and not open_rows and not run.ends_all:
-        return False  # it ends nothing
+        return False  # it would end nothing
     if run.rule is not None and run.rule.delay_days:
         ends_at = event.received_at + timedelta(days=run.rule.delay_days)
         run.code, run.next_attempt_at = DELAYED, ends_at
@@ -70,9 +70,9 @@ def wait(
 
 
 def wait_until(run: RuleRun, last: date) -> None:
-    """Let an ending that a person decides on wait until the end of this day in TIME_ZONE.
+    """Let an ending that a person decided wait until the end of this day in TIME_ZONE.
 
-    Raises ValueError with a sentence where no such day can be chosen.
+    Raises ValueError with a sentence if the day is over or too far ahead.
     """
     today = timezone.localdate()
     if last < today:
@@ -86,14 +86,14 @@ def wait_until(run: RuleRun, last: date) -> None:
 
 
 def by_hand(customers: Collection[int], integration: int, target: str) -> RuleRunQuerySet:
-    """The endings of this access that persons have set for a day."""
+    """Return the endings of this access that people have set for a day."""
     return RuleRun.objects.delayed().filter(
         customer__in=customers, integration=integration, target=target, event__trigger=None
     )
 
 
 def replace(runs: Iterable[RuleRun], author: str) -> None:
-    """Drop these endings: a person has decided otherwise. Inside the lock of deciding."""
+    """Drop these endings, because a person decided otherwise. Call it under the deciding lock."""
     message = say("Nothing was ended: {person} has decided otherwise since.", person=author)
     for run in runs:
         RuleRun.objects.filter(pk=run.pk).end(Status.SKIPPED, REPLACED, message)
@@ -101,7 +101,7 @@ def replace(runs: Iterable[RuleRun], author: str) -> None:
 
 
 def look_again(event: EventLog) -> None:
-    """Where the event pays for its purchase again, have what waits to end it decided now."""
+    """If the event pays for its purchase again, have delayed endings of it decided now."""
     sale = Sale.of(event)
     if event.trigger not in PAID_AGAIN or event.withdrawn or not sale.is_named:
         return
@@ -111,7 +111,7 @@ def look_again(event: EventLog) -> None:
 
 
 def paid_again(event: EventLog) -> Said | None:
-    """What paid for the event's purchase again since it was received, None where nothing did."""
+    """Say what paid for the event's purchase again since it was received; None if nothing did."""
     for later in log_of(Sale.of(event)):
         if later.trigger in PAID_AGAIN and later.received_at > event.received_at:
             what = Trigger(str(later.trigger)).wording.happening
@@ -126,12 +126,12 @@ def _names(sale: Sale) -> Q:
 
 
 def _lately(run: RuleRun) -> int:
-    """How many endings of the site the last hour brought, beside this one."""
+    """Count the site's other endings of the last hour, without those that wait or were skipped."""
     lately = RuleRun.objects.filter(
         integration=run.integration,
         action__in=actions.ending_access(),
         received_at__gte=timezone.now() - AN_HOUR,
-        customer__isnull=False,  # else it ended nothing
+        customer__isnull=False,  # without a customer it ended nothing
     )
     waits = Q(status__in=[Status.SKIPPED, Status.HELD]) | Q(code=DELAYED)
     return lately.exclude(waits | Q(pk=run.pk)).count()

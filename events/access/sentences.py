@@ -1,4 +1,4 @@
-"""What the ledger's judgments say to people."""
+"""Sentences that tell people what the ledger decided."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from rules.triggers import Trigger
 
 
 def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant) -> Said:
-    """Why a run that the ledger ended at once changes nothing in Thinkific."""
+    """Say why a run that the ledger skipped at once changes nothing in Thinkific."""
     match judgment:
         case Judgment.BARRED:
             return say("Nothing was given: {cause} had ended this purchase.", cause=cause(row))
@@ -43,14 +43,14 @@ def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant) -> Said:
 
 
 def not_due(row: Grant) -> Said:
-    """Why a run that was to give access finds that nothing is due any more."""
+    """Say why a run that was to give access has nothing to do any more."""
     if row.state == Grant.State.WAIVED:
         return say("Nothing to do: a person dismissed this access.")
     return say("Nothing to do: {cause} has ended this access.", cause=cause(row))
 
 
 def holds(row: Grant) -> Said:
-    """What gives access: "order 1183", "the purchase of Watercolor"."""
+    """Say what gives access: "order 1183", "the purchase of Watercolor"."""
     if row.source == Grant.Source.HAND:
         return say("access given by hand")
     if row.source == Grant.Source.BEFORE:
@@ -63,7 +63,7 @@ def holds(row: Grant) -> Said:
 
 
 def given_by_hand(event: EventLog) -> Said:
-    """ "Course Two is given to dana@example.com now, until 5 May." """
+    """Say "Course Two is given to dana@example.com now, until 5 May." """
     run, customer = event.runs.order_by("pk")[0], event.customer
     assert customer is not None
     facts = {"course": run.destination_name, "email": customer.readable_email}
@@ -73,7 +73,7 @@ def given_by_hand(event: EventLog) -> Said:
 
 
 def ended_by_hand(event: EventLog) -> Said:
-    """ "The access to Course Two is being ended." """
+    """Say "The access to Course Two is being ended." """
     course = event.runs.get().destination_name
     if until := _last_day(event):
         return say("The access to {course} ends on {day}.", course=course, day=until)
@@ -81,20 +81,20 @@ def ended_by_hand(event: EventLog) -> Said:
 
 
 def last_day_changed(event: EventLog) -> Said:
-    """ "The last day of Course Two is 5 May now." """
+    """Say "The last day of Course Two is 5 May now." """
     run = event.runs.order_by("-pk")[0]
     day = _last_day(event) or on(event.received_at)
     return say("The last day of {course} is {day} now.", course=run.destination_name, day=day)
 
 
 def _last_day(event: EventLog) -> Said | None:
-    """ "5 May", None where the access has no last day."""
+    """Say "5 May"; None if the access has no last day."""
     moments = (run.next_attempt_at for run in event.runs.all() if run.is_pending)
     return next((on(moment) for moment in moments if moment), None)
 
 
 def cause(row: Grant) -> Said:
-    """What decided the grant's state: "the refund of order 1183 on 3 May"."""
+    """Say what decided the grant's state: "the refund of order 1183 on 3 May"."""
     if row.because == BY_HAND:
         return say("a person's decision on {day}", day=on(row.decided_at))
     what = Trigger(row.because).wording.happening
@@ -102,7 +102,7 @@ def cause(row: Grant) -> Said:
 
 
 def happening(what: Text, order: str, moment: datetime) -> Said:
-    """ "the refund of order 1183 on 3 May" """
+    """Say "the refund of order 1183 on 3 May"."""
     if order:
         return say("{what} of order {number} on {day}", what=what, number=order, day=on(moment))
     return say("{what} on {day}", what=what, day=on(moment))

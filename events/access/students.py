@@ -1,4 +1,4 @@
-"""Students: customers who are one Thinkific user on a site count as one."""
+"""Students: customers who share one Thinkific user on a site count as one."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,12 +8,12 @@ Key = tuple[int | None, int | None]
 
 
 def same_user(site: int, customer: Customer) -> set[int]:
-    """The ids of all customers who are the same Thinkific user on the site, and this one's."""
+    """Return the IDs of the customers, this one included, who share its Thinkific user there."""
     return same_users([(site, customer.pk)])[site, customer.pk]
 
 
 def same_users(whom: Iterable[Key]) -> Mapping[Key, set[int]]:
-    """The same for many: by site and customer, by their ids. None for no customer."""
+    """Return the same for many (site, customer) pairs, by pair. No customer gives an empty set."""
     pairs = set(whom)
     known = ThinkificUser.objects.filter(
         integration__in={site for site, _ in pairs}, customer__in={who for _, who in pairs}

@@ -1,4 +1,4 @@
-"""Whose access a sale is about: mostly the payer's, or that of a student whom the order names."""
+"""Whose access a sale is about: usually the payer's, or that of a student whom the order names."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,16 +10,16 @@ from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import Said, joined, say
 from rules.triggers import Trigger
 
-# The code of a run that failed because the student's address cannot be used.
+# The code of a run that failed because the student's address is unusable.
 STUDENT_EMAIL = "student_email"
-QUOTED = 100  # characters of what was entered
+QUOTED = 100  # characters of the entered text to quote
 Log = Callable[[Sale], Sequence[EventLog]]
-# From an e-mail address as it is compared, and as it was entered, to its customer.
+# Finds the customer of an e-mail address, given as it is compared and as it was entered.
 Find = Callable[[str, str], Customer]
 
 
 class BadStudentEmail(ValueError):
-    """What the custom field holds, `entered`, is no e-mail address.
+    """The custom field holds `entered`, which is not an e-mail address.
 
     `message` names the field and says why.
     """
@@ -33,12 +33,13 @@ class BadStudentEmail(ValueError):
 def student(
     event: EventLog, integration: Integration, rows: Sequence[Grant], log: Log, find: Find
 ) -> Customer | None:
-    """The student at the integration; `rows` are the grants of the event's purchase.
+    """Return the student at the integration; `rows` are the grants of the event's purchase.
 
-    Raises BadStudentEmail.
+    Raises BadStudentEmail if the integration's student field holds no usable address.
     """
     here = [row for row in rows if row.integration_id == integration.pk]
-    # What ended before its purchase arrived was received without the order's fields.
+    # An ending that came before its purchase did not have the order's fields, so it named no
+    # student.
     named = [row for row in here if row.opened_at or not integration.student_field]
     if named:
         return named[0].customer
@@ -50,7 +51,7 @@ def student(
 
 
 def payer(event: EventLog, rows: Sequence[Grant], log: Log) -> Customer | None:
-    """The student where no field names one: the customer whom the purchase's first event named."""
+    """Return the student if no field names one: the customer of the purchase's first event."""
     if rows:
         return rows[0].customer
     known = (each.customer for each in _before(event, log) if each.customer is not None)
@@ -58,12 +59,12 @@ def payer(event: EventLog, rows: Sequence[Grant], log: Log) -> Customer | None:
 
 
 def names_another(event: EventLog, integration: Integration) -> bool:
-    """Whether the event's field for the integration is filled: then the payer may not be meant."""
+    """Whether the event fills the integration's student field, so the payer may not be meant."""
     return bool(integration.student_field and _entered(event, integration.student_field))
 
 
 def find_or_make(email: str, entered: str) -> Customer:
-    """The customer with this address; a new one has no name, for the payer's is another's."""
+    """Return the customer with this address. A new one gets no name: the event has the payer's."""
     customer, _ = Customer.objects.get_or_create(email=email, defaults={"email_as_sent": entered})
     return customer
 
@@ -73,7 +74,7 @@ def _first(event: EventLog, log: Log) -> EventLog:
 
 
 def _before(event: EventLog, log: Log) -> Sequence[EventLog]:
-    """The log of the purchase that the event continues."""
+    """Return the log of the purchase that the event continues; empty if it starts one."""
     sale = Sale.of(event)
     if event.trigger == Trigger.PRODUCT_PURCHASED or not sale.is_named:
         return ()
@@ -81,7 +82,7 @@ def _before(event: EventLog, log: Log) -> Sequence[EventLog]:
 
 
 def _address(event: EventLog, name: str) -> tuple[str, str]:
-    """The address in the field as it is compared, and as it was entered; "" where it is blank."""
+    """Return the field's address as compared and as entered; both are "" if it is blank."""
     entered = _entered(event, name)
     if not entered:
         return "", ""
